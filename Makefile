@@ -1,0 +1,77 @@
+# `make help` lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PROTOS := $(shell find proto -name '*.proto' | sort)
+STAGED := build/googleapis
+DESCRIPTORS := generated/imagegateway.binpb
+
+.PHONY: help setup setup-dev run test bench generate check format lint types validate clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.runtime  ## Install what the gateway needs into .venv
+setup-dev: $(VENV)/.dev  ## Install what the tests need, too
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("imagegateway needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+run: setup  ## Start the whole stack and make a first picture
+	@exec $(BIN)/imagegateway up
+
+test: setup-dev  ## Run every test against the real Envoy, NATS and S3
+	$(BIN)/pytest
+
+bench: setup-dev  ## Measure the chain; prints ratios of one run
+	$(BIN)/python -m bench
+
+$(STAGED)/.staged: $(VENV)/.dev
+	@rm -rf $(STAGED) && mkdir -p $(STAGED)/google
+	@cp -r $$($(BIN)/python -c 'import google.api, pathlib; print(pathlib.Path(google.api.__path__[0]).parent)')/{api,rpc} $(STAGED)/google/
+	@find $(STAGED) -type f -not -name '*.proto' -delete
+	@touch $@
+
+generate: $(STAGED)/.staged  ## Make generated/ from proto/
+	@rm -rf generated && mkdir -p generated
+	$(BIN)/python -m grpc_tools.protoc -Iproto -I$(STAGED) \
+		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+		--python_out=generated --grpc_python_out=generated \
+		--mypy_out=quiet:generated --mypy_grpc_out=quiet:generated $(PROTOS)
+	$(BIN)/buf build --as-file-descriptor-set --exclude-source-info --type imagegateway.v1 -o $(DESCRIPTORS)
+
+check: setup-dev $(STAGED)/.staged lint types validate  ## Everything that reads the code without running it
+	@$(MAKE) --no-print-directory generate
+	@git diff --exit-code --stat -- generated || { echo 'generated/ is not current: run make generate and commit'; exit 1; }
+	@test -z "$$(git status --porcelain -- generated)" || { git status --short -- generated; echo 'generated/ is not current: run make generate and commit'; exit 1; }
+
+lint: $(STAGED)/.staged  ## buf, ruff
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code proto
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: setup-dev  ## mypy, strict
+	$(BIN)/mypy
+
+validate: setup-dev  ## Let Envoy read the configuration that `up` writes
+	$(BIN)/imagegateway validate
+
+format: $(STAGED)/.staged  ## Format protos and Python
+	$(BIN)/buf format --write proto
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+clean:  ## Remove what the targets made, but not the data
+	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache

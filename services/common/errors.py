@@ -1,0 +1,185 @@
+"""One table says what each failure means; one exception carries it.
+
+Nothing else in the gateway maps a failure to a status: the gRPC interceptor, the REST body, the job record
+and the media server all read `REASONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from grpc import StatusCode
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+DOMAIN: Final = "imagegateway"
+_PREFIX: Final = "ERROR_REASON_"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a reason means to each reader.
+
+    `retry` tells whether the same call may be sent again without paying twice; OpenAI's SDKs repeat 408, 409,
+    429 and 5xx by themselves, so an answer with `retry=False` in that range carries `x-should-retry: false`.
+    """
+
+    grpc: StatusCode
+    http: int
+    type: str
+    retry: bool
+    level: str
+
+
+_INVALID = Meaning(StatusCode.INVALID_ARGUMENT, 400, "invalid_request_error", retry=False, level="info")
+_NOT_FOUND = Meaning(StatusCode.NOT_FOUND, 404, "invalid_request_error", retry=False, level="info")
+
+
+def _invalid(http: int) -> Meaning:
+    return Meaning(StatusCode.INVALID_ARGUMENT, http, "invalid_request_error", retry=False, level="info")
+
+
+REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
+    ErrorReason.ERROR_REASON_INVALID_JSON: _INVALID,
+    ErrorReason.ERROR_REASON_MISSING_PARAMETER: _INVALID,
+    ErrorReason.ERROR_REASON_INVALID_VALUE: _INVALID,
+    ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER: _INVALID,
+    ErrorReason.ERROR_REASON_INVALID_IMAGE: _INVALID,
+    ErrorReason.ERROR_REASON_INVALID_IMAGE_URL: _INVALID,
+    ErrorReason.ERROR_REASON_MODERATION_BLOCKED: Meaning(
+        StatusCode.INVALID_ARGUMENT, 400, "image_generation_user_error", retry=False, level="info"
+    ),
+    ErrorReason.ERROR_REASON_INVALID_API_KEY: Meaning(
+        StatusCode.UNAUTHENTICATED, 401, "authentication_error", retry=False, level="info"
+    ),
+    ErrorReason.ERROR_REASON_BUDGET_EXCEEDED: Meaning(
+        StatusCode.RESOURCE_EXHAUSTED, 402, "insufficient_quota", retry=False, level="info"
+    ),
+    ErrorReason.ERROR_REASON_MODEL_NOT_ALLOWED: Meaning(
+        StatusCode.PERMISSION_DENIED, 403, "permission_error", retry=False, level="info"
+    ),
+    ErrorReason.ERROR_REASON_BYOK_REQUIRED: Meaning(
+        StatusCode.PERMISSION_DENIED, 403, "permission_error", retry=False, level="info"
+    ),
+    ErrorReason.ERROR_REASON_MODEL_NOT_FOUND: _NOT_FOUND,
+    ErrorReason.ERROR_REASON_MODEL_RETIRED: _NOT_FOUND,
+    ErrorReason.ERROR_REASON_JOB_NOT_FOUND: _NOT_FOUND,
+    ErrorReason.ERROR_REASON_UNKNOWN_URL: _NOT_FOUND,
+    ErrorReason.ERROR_REASON_FILE_TOO_LARGE: _invalid(413),
+    ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE: _invalid(413),
+    ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: _invalid(415),
+    ErrorReason.ERROR_REASON_IDEMPOTENCY_KEY_MISMATCH: _invalid(422),
+    ErrorReason.ERROR_REASON_RATE_LIMIT_EXCEEDED: Meaning(
+        StatusCode.RESOURCE_EXHAUSTED, 429, "rate_limit_error", retry=True, level="info"
+    ),
+    ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED: Meaning(
+        StatusCode.RESOURCE_EXHAUSTED, 429, "rate_limit_error", retry=True, level="warning"
+    ),
+    ErrorReason.ERROR_REASON_CANCELLED: Meaning(
+        StatusCode.CANCELLED, 499, "invalid_request_error", retry=False, level="info"
+    ),
+    ErrorReason.ERROR_REASON_INTERNAL: Meaning(
+        StatusCode.INTERNAL, 500, "server_error", retry=False, level="error"
+    ),
+    ErrorReason.ERROR_REASON_NOT_IMPLEMENTED: Meaning(
+        StatusCode.UNIMPLEMENTED, 501, "server_error", retry=False, level="info"
+    ),
+    ErrorReason.ERROR_REASON_PROVIDER_ERROR: Meaning(
+        StatusCode.INTERNAL, 502, "provider_error", retry=False, level="warning"
+    ),
+    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE: Meaning(
+        StatusCode.INTERNAL, 502, "provider_error", retry=False, level="warning"
+    ),
+    ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS: Meaning(
+        StatusCode.FAILED_PRECONDITION, 502, "provider_error", retry=False, level="error"
+    ),
+    ErrorReason.ERROR_REASON_PROVIDER_BILLING: Meaning(
+        StatusCode.FAILED_PRECONDITION, 502, "provider_error", retry=False, level="error"
+    ),
+    ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN: Meaning(
+        StatusCode.INTERNAL, 502, "provider_error", retry=False, level="warning"
+    ),
+    ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE: Meaning(
+        StatusCode.UNAVAILABLE, 503, "server_error", retry=True, level="warning"
+    ),
+    ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED: Meaning(
+        StatusCode.UNAVAILABLE, 503, "server_error", retry=False, level="warning"
+    ),
+    ErrorReason.ERROR_REASON_OVERLOADED: Meaning(
+        StatusCode.UNAVAILABLE, 503, "server_error", retry=True, level="warning"
+    ),
+    ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE: Meaning(
+        StatusCode.UNAVAILABLE, 503, "server_error", retry=True, level="error"
+    ),
+    ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT: Meaning(
+        StatusCode.DEADLINE_EXCEEDED, 504, "timeout_error", retry=False, level="warning"
+    ),
+    ErrorReason.ERROR_REASON_EXPIRED: Meaning(
+        StatusCode.NOT_FOUND, 410, "invalid_request_error", retry=False, level="info"
+    ),
+}
+
+
+def code_of(reason: ErrorReason.ValueType) -> str:
+    """The REST `code` of a reason: its name in lower case, without prefix."""
+    return ErrorReason.Name(reason).removeprefix(_PREFIX).lower()
+
+
+@dataclass(slots=True)
+class GatewayError(Exception):
+    """A failure that the caller may read.
+
+    `message` is one sentence for people and holds nothing internal; anything variable in it also stands in
+    `details` (strings, at most a few hundred bytes: they travel in gRPC metadata). `retry_after` is in seconds.
+    """
+
+    reason: ErrorReason.ValueType
+    message: str
+    param: str | None = None
+    retry_after: float | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+    @property
+    def meaning(self) -> Meaning:
+        return REASONS[self.reason]
+
+    @property
+    def code(self) -> str:
+        return code_of(self.reason)
+
+    def body(self) -> dict[str, dict[str, str | None]]:
+        """OpenAI's error body."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.meaning.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+
+def missing(param: str, message: str | None = None) -> GatewayError:
+    """A required field was not sent."""
+    return GatewayError(
+        ErrorReason.ERROR_REASON_MISSING_PARAMETER, message or f"{param} is required.", param=param
+    )
+
+
+def invalid(param: str, message: str) -> GatewayError:
+    """A field's value is out of range or malformed."""
+    return GatewayError(ErrorReason.ERROR_REASON_INVALID_VALUE, message, param=param)
+
+
+def unsupported(param: str, message: str) -> GatewayError:
+    """The model or the protocol can't do what a field asks."""
+    return GatewayError(ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER, message, param=param)
+
+
+def invalid_image(param: str, message: str) -> GatewayError:
+    """An input is not a whole picture within limits."""
+    return GatewayError(ErrorReason.ERROR_REASON_INVALID_IMAGE, message, param=param)

@@ -1,0 +1,63 @@
+"""structlog for every process: JSON lines, or colours on a terminal.
+
+Events are snake_case names; context is bound once. Prompts, keys, pixels and signed URLs are never logged:
+`digest` gives a length and a short hash where equal values should be recognisable.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging as stdlib_logging  # noqa: TID251  third-party libraries log there; it is silenced below a warning
+import sys
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+    from services.common.settings import Settings
+
+_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+def configure(settings: Settings, process: str) -> None:
+    """Set up logging for this process; `process` names it on every line."""
+    pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and sys.stdout.isatty())
+    renderer: list[structlog.typing.Processor] = (
+        [structlog.dev.ConsoleRenderer(pad_event_to=24)]
+        if pretty
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    )
+
+    def add_process(
+        _logger: object, _method: str, event: MutableMapping[str, object]
+    ) -> MutableMapping[str, object]:
+        event["process"] = process
+        return event
+
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            add_process,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+    stdlib_logging.basicConfig(level=stdlib_logging.WARNING, stream=sys.stdout, format="%(name)s: %(message)s")
+
+
+def get(name: str) -> structlog.typing.FilteringBoundLogger:
+    """A logger whose lines name the module."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(module=name.removeprefix("services."))
+    return logger
+
+
+def digest(text: str | bytes) -> str:
+    """Length and a short hash of something that must not be logged itself."""
+    data = text.encode() if isinstance(text, str) else text
+    return f"{len(data)}:{hashlib.sha256(data).hexdigest()[:12]}"

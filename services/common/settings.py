@@ -1,0 +1,213 @@
+"""The gateway's settings: environment first, then the settings file, then the default.
+
+This is the only module that reads the environment. A wrong value stops the process with the setting's name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+PREFIX: Final = "IMAGEGATEWAY_"
+_TRUE: Final = {"1", "true", "yes", "on"}
+_FALSE: Final = {"", "0", "false", "no", "off"}
+
+
+class SettingError(ValueError):
+    """A setting is missing or malformed; the message names it, never its secret value."""
+
+
+class Secret:
+    """A string that does not show itself when printed or logged."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret('**********')"
+
+    __str__ = __repr__
+
+
+class Source:
+    """Where values come from: `IMAGEGATEWAY_X` in the environment, else `x = …` in the settings file."""
+
+    def __init__(self, environ: Mapping[str, str], file: Mapping[str, object] | None = None) -> None:
+        self._environ = environ
+        self._file = file or {}
+
+    @classmethod
+    def load(cls) -> Source:
+        """Read the environment, and the TOML file that `IMAGEGATEWAY_SETTINGS` names.
+
+        Raises SettingError for a file that can't be read or that holds a table.
+        """
+        name = os.environ.get(PREFIX + "SETTINGS", "")
+        if not name:
+            return cls(os.environ)
+        try:
+            file = tomllib.loads(Path(name).read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise SettingError(f"IMAGEGATEWAY_SETTINGS: {error}") from error
+        for key, value in file.items():
+            if not isinstance(value, str | int | float | bool):
+                raise SettingError(f"IMAGEGATEWAY_SETTINGS: {key} must be a string, a number or a boolean")
+        return cls(os.environ, file)
+
+    def text(self, name: str, default: str = "") -> str:
+        value = self._environ.get(PREFIX + name)
+        if value is None:
+            value = str(self._file.get(name.lower(), default))
+        return value.strip()
+
+    def secret(self, name: str) -> Secret:
+        return Secret(self.text(name))
+
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        text = self.text(name, str(default))
+        try:
+            value = float(text)
+        except ValueError:
+            raise SettingError(f"{PREFIX}{name} must be a number, not {text!r}") from None
+        if not low <= value <= high:
+            raise SettingError(f"{PREFIX}{name} must be from {low:g} to {high:g}, not {text}")
+        return value
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        value = self.number(name, default, low, high)
+        if value != int(value):
+            raise SettingError(f"{PREFIX}{name} must be a whole number, not {value:g}")
+        return int(value)
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        text = self.text(name, str(default)).lower()
+        if text in _TRUE:
+            return True
+        if text in _FALSE:
+            return False
+        raise SettingError(f"{PREFIX}{name} must be true or false, not {text!r}")
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        text = self.text(name, default).lower()
+        if text not in choices:
+            raise SettingError(f"{PREFIX}{name} must be one of {', '.join(choices)}, not {text!r}")
+        return text
+
+
+_HOST_ENTRY: Final = re.compile(r"^[a-z0-9_.-]+(:\d{1,5})?$|^\[[0-9a-f:.]+\](:\d{1,5})?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What every process of the gateway knows; families read their own keys from `source`."""
+
+    source: Source
+    data_dir: Path
+    """Sockets and data live here. IMAGEGATEWAY_DATA_DIR, default `.data`."""
+    host: str
+    """Address that Envoy listens on. IMAGEGATEWAY_HOST, default 127.0.0.1."""
+    port: int
+    """Port of REST, gRPC and gRPC-Web. IMAGEGATEWAY_PORT, default 8080."""
+    public_url: str
+    """Start of the signed links. IMAGEGATEWAY_PUBLIC_URL, default `http://<host>:<port>`."""
+    media_url: str
+    """Media store: `file:///…`, `s3://bucket/prefix`, `gs://…`, `az://…`. IMAGEGATEWAY_MEDIA_URL."""
+    nats_url: str
+    """External NATS server or cluster; empty: the stack's own. IMAGEGATEWAY_NATS_URL."""
+    api_key: Secret
+    """Adopted as the first key when set. IMAGEGATEWAY_API_KEY."""
+    secret_key: Secret
+    """Root of link signatures and encryption at rest. IMAGEGATEWAY_SECRET_KEY; else made in the data directory."""
+    allow_hosts: frozenset[str]
+    """Hosts (`name` or `name:port`) that pass the URL guard, also over http. IMAGEGATEWAY_ALLOW_HOSTS."""
+    routers: int
+    """Router processes behind Envoy, 1 to 32. IMAGEGATEWAY_ROUTERS, default 1."""
+    log_format: str
+    """`json` or `pretty`. IMAGEGATEWAY_LOG_FORMAT, default: pretty on a terminal."""
+    log_level: str
+    """`debug`, `info`, `warning` or `error`. IMAGEGATEWAY_LOG_LEVEL, default info."""
+    default_generate_model: str
+    """IMAGEGATEWAY_DEFAULT_GENERATE_MODEL."""
+    default_edit_model: str
+    """IMAGEGATEWAY_DEFAULT_EDIT_MODEL."""
+    inline_wait: float
+    """Longest that an answer is held open, in seconds. IMAGEGATEWAY_INLINE_WAIT, default 300."""
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets, rendered configuration and addresses of the running stack."""
+        return self.data_dir / "run"
+
+    def socket(self, name: str) -> Path:
+        """Path of a process's UNIX socket."""
+        return self.run_dir / f"{name}.sock"
+
+    def nats_address(self) -> str:
+        """URL of the NATS server, with credentials: the external one, else what the stack wrote down.
+
+        Raises SettingError when neither is there.
+        """
+        if self.nats_url:
+            return self.nats_url
+        try:
+            return (self.run_dir / "nats-url").read_text().strip()
+        except FileNotFoundError:
+            raise SettingError(
+                f"no gateway runs in {self.data_dir} (start it with `imagegateway up`), "
+                "and IMAGEGATEWAY_NATS_URL is not set"
+            ) from None
+
+
+def load(source: Source | None = None) -> Settings:
+    """Read and check all settings. Raises SettingError naming the one that is wrong."""
+    source = source or Source.load()
+    data_dir = Path(source.text("DATA_DIR", ".data")).absolute()
+    host = source.text("HOST", "127.0.0.1")
+    port = source.integer("PORT", 8080, 1, 65535)
+    public_url = source.text("PUBLIC_URL", f"http://{host}:{port}").rstrip("/")
+    if not public_url.startswith(("http://", "https://")):
+        raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must start with http:// or https://, not {public_url!r}")
+    allow_hosts = frozenset(
+        entry for entry in source.text("ALLOW_HOSTS").lower().replace(",", " ").split() if entry
+    )
+    for entry in allow_hosts:
+        if not _HOST_ENTRY.match(entry):
+            raise SettingError(f"IMAGEGATEWAY_ALLOW_HOSTS: {entry!r} is not a host or host:port")
+    return Settings(
+        source=source,
+        data_dir=data_dir,
+        host=host,
+        port=port,
+        public_url=public_url,
+        media_url=source.text("MEDIA_URL") or (data_dir / "media").as_uri(),
+        nats_url=source.text("NATS_URL"),
+        api_key=source.secret("API_KEY"),
+        secret_key=source.secret("SECRET_KEY"),
+        allow_hosts=allow_hosts,
+        routers=source.integer("ROUTERS", 1, 1, 32),
+        log_format=source.choice("LOG_FORMAT", "auto", ("auto", "json", "pretty")),
+        log_level=source.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
+        default_generate_model=source.text("DEFAULT_GENERATE_MODEL", "bfl/flux-2-klein-9b"),
+        default_edit_model=source.text("DEFAULT_EDIT_MODEL", "bria/fibo-edit/edit"),
+        inline_wait=source.number("INLINE_WAIT", 300, 1, 3600),
+    )
+
+
+@cache
+def current() -> Settings:
+    """This process's settings, read once."""
+    return load()
