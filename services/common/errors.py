@@ -6,12 +6,14 @@ and the media server all read `REASONS`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TYPE_CHECKING
 
 from grpc import StatusCode
 from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 DOMAIN: Final = "imagegateway"
 _PREFIX: Final = "ERROR_REASON_"
@@ -79,9 +81,7 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
     ErrorReason.ERROR_REASON_CANCELLED: Meaning(
         StatusCode.CANCELLED, 499, "invalid_request_error", retry=False, level="info"
     ),
-    ErrorReason.ERROR_REASON_INTERNAL: Meaning(
-        StatusCode.INTERNAL, 500, "server_error", retry=False, level="error"
-    ),
+    ErrorReason.ERROR_REASON_INTERNAL: Meaning(StatusCode.INTERNAL, 500, "server_error", retry=False, level="error"),
     ErrorReason.ERROR_REASON_NOT_IMPLEMENTED: Meaning(
         StatusCode.UNIMPLEMENTED, 501, "server_error", retry=False, level="info"
     ),
@@ -165,9 +165,7 @@ class GatewayError(Exception):
 
 def missing(param: str, message: str | None = None) -> GatewayError:
     """A required field was not sent."""
-    return GatewayError(
-        ErrorReason.ERROR_REASON_MISSING_PARAMETER, message or f"{param} is required.", param=param
-    )
+    return GatewayError(ErrorReason.ERROR_REASON_MISSING_PARAMETER, message or f"{param} is required.", param=param)
 
 
 def invalid(param: str, message: str) -> GatewayError:

@@ -30,9 +30,7 @@ def configure(settings: Settings, process: str) -> None:
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
 
-    def add_process(
-        _logger: object, _method: str, event: MutableMapping[str, object]
-    ) -> MutableMapping[str, object]:
+    def add_process(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
         event["process"] = process
         return event
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PREFIX: Final = "IMAGEGATEWAY_"
 _TRUE: Final = {"1", "true", "yes", "on"}
@@ -128,6 +130,8 @@ class Settings:
     """Media store: `file:///…`, `s3://bucket/prefix`, `gs://…`, `az://…`. IMAGEGATEWAY_MEDIA_URL."""
     nats_url: str
     """External NATS server or cluster; empty: the stack's own. IMAGEGATEWAY_NATS_URL."""
+    nats_replicas: int
+    """Copies of streams and buckets in a NATS cluster, 1, 3 or 5. IMAGEGATEWAY_NATS_REPLICAS, default 1."""
     api_key: Secret
     """Adopted as the first key when set. IMAGEGATEWAY_API_KEY."""
     secret_key: Secret
@@ -181,9 +185,7 @@ def load(source: Source | None = None) -> Settings:
     public_url = source.text("PUBLIC_URL", f"http://{host}:{port}").rstrip("/")
     if not public_url.startswith(("http://", "https://")):
         raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must start with http:// or https://, not {public_url!r}")
-    allow_hosts = frozenset(
-        entry for entry in source.text("ALLOW_HOSTS").lower().replace(",", " ").split() if entry
-    )
+    allow_hosts = frozenset(entry for entry in source.text("ALLOW_HOSTS").lower().replace(",", " ").split() if entry)
     for entry in allow_hosts:
         if not _HOST_ENTRY.match(entry):
             raise SettingError(f"IMAGEGATEWAY_ALLOW_HOSTS: {entry!r} is not a host or host:port")
@@ -195,16 +197,22 @@ def load(source: Source | None = None) -> Settings:
         public_url=public_url,
         media_url=source.text("MEDIA_URL") or (data_dir / "media").as_uri(),
         nats_url=source.text("NATS_URL"),
+        nats_replicas=source.integer("NATS_REPLICAS", 1, 1, 5),
         api_key=source.secret("API_KEY"),
         secret_key=source.secret("SECRET_KEY"),
         allow_hosts=allow_hosts,
         routers=source.integer("ROUTERS", 1, 1, 32),
         log_format=source.choice("LOG_FORMAT", "auto", ("auto", "json", "pretty")),
         log_level=source.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
-        default_generate_model=source.text("DEFAULT_GENERATE_MODEL", "bfl/flux-2-klein-9b"),
-        default_edit_model=source.text("DEFAULT_EDIT_MODEL", "bria/fibo-edit/edit"),
+        default_generate_model=source.text("DEFAULT_GENERATE_MODEL", "local/sketch"),
+        default_edit_model=source.text("DEFAULT_EDIT_MODEL", "local/sketch"),
         inline_wait=source.number("INLINE_WAIT", 300, 1, 3600),
     )
+
+
+def environment() -> dict[str, str]:
+    """A copy of the environment, to hand on to child processes."""
+    return dict(os.environ)
 
 
 @cache

@@ -110,7 +110,7 @@ class ImageServiceServicer:
 
     def Edit(self, request, context):
         """Changes pictures by a prompt, inside a mask where one is given. Answers as
-        Generate does. Multipart uploads over REST are RestEdgeService.EditMultipart.
+        Generate does. Multipart uploads over REST are RestUploadService.EditMultipart.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,7 +126,7 @@ class ImageServiceServicer:
 
     def StreamJob(self, request, context):
         """Follows a job: the present state first, then each change, and ends after
-        the terminal one. REST subscribers use RestEdgeService.StreamJobEvents.
+        the terminal one. REST subscribers use RestEventService.StreamJobEvents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -52,7 +52,7 @@ class ImageServiceStub:
     """
     Edit: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _image_service_pb2.ImagesResponse]
     """Changes pictures by a prompt, inside a mask where one is given. Answers as
-    Generate does. Multipart uploads over REST are RestEdgeService.EditMultipart.
+    Generate does. Multipart uploads over REST are RestUploadService.EditMultipart.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GetJobRequest, _job_pb2.Job]
     """Reads a job of the caller's tenant. Another tenant's id is NOT_FOUND, as
@@ -60,7 +60,7 @@ class ImageServiceStub:
     """
     StreamJob: _grpc.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _image_service_pb2.StreamJobResponse]
     """Follows a job: the present state first, then each change, and ends after
-    the terminal one. REST subscribers use RestEdgeService.StreamJobEvents.
+    the terminal one. REST subscribers use RestEventService.StreamJobEvents.
     """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.CancelJobRequest, _job_pb2.Job]
     """Stops a job, at the provider too where that has a cancel call. Answers the
@@ -95,7 +95,7 @@ class ImageServiceAsyncStub(ImageServiceStub):
     """
     Edit: _aio.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _image_service_pb2.ImagesResponse]  # type: ignore[assignment]
     """Changes pictures by a prompt, inside a mask where one is given. Answers as
-    Generate does. Multipart uploads over REST are RestEdgeService.EditMultipart.
+    Generate does. Multipart uploads over REST are RestUploadService.EditMultipart.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GetJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Reads a job of the caller's tenant. Another tenant's id is NOT_FOUND, as
@@ -103,7 +103,7 @@ class ImageServiceAsyncStub(ImageServiceStub):
     """
     StreamJob: _aio.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _image_service_pb2.StreamJobResponse]  # type: ignore[assignment]
     """Follows a job: the present state first, then each change, and ends after
-    the terminal one. REST subscribers use RestEdgeService.StreamJobEvents.
+    the terminal one. REST subscribers use RestEventService.StreamJobEvents.
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_image_service_pb2.CancelJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Stops a job, at the provider too where that has a cancel call. Answers the
@@ -147,7 +147,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.ImagesResponse, _abc.Awaitable[_image_service_pb2.ImagesResponse]]:
         """Changes pictures by a prompt, inside a mask where one is given. Answers as
-        Generate does. Multipart uploads over REST are RestEdgeService.EditMultipart.
+        Generate does. Multipart uploads over REST are RestUploadService.EditMultipart.
         """
 
     @_abc_1.abstractmethod
@@ -167,7 +167,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_image_service_pb2.StreamJobResponse], _abc.AsyncIterator[_image_service_pb2.StreamJobResponse]]:
         """Follows a job: the present state first, then each change, and ends after
-        the terminal one. REST subscribers use RestEdgeService.StreamJobEvents.
+        the terminal one. REST subscribers use RestEventService.StreamJobEvents.
         """
 
     @_abc_1.abstractmethod

@@ -27,21 +27,23 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from imagegateway.v1 import image_service_pb2 as imagegateway_dot_v1_dot_image__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fimagegateway/v1/rest_edge.proto\x12\x0fimagegateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a#imagegateway/v1/image_service.proto2\xaf\x03\n\x0fRestEdgeService\x12\\\n\rEditMultipart\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images/edits:\x01*(\x01\x30\x01\x12m\n\x0eGenerateStream\x12 .imagegateway.v1.GenerateRequest\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/images/generations:\x01*0\x01\x12_\n\nEditStream\x12\x1c.imagegateway.v1.EditRequest\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images/edits:\x01*0\x01\x12n\n\x0fStreamJobEvents\x12!.imagegateway.v1.StreamJobRequest\x1a\x14.google.api.HttpBody\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/jobs/{job_id}/events0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fimagegateway/v1/rest_edge.proto\x12\x0fimagegateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\x1a#imagegateway/v1/image_service.proto2q\n\x11RestUploadService\x12\\\n\rEditMultipart\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images/edits:\x01*(\x01\x30\x01\x32\xd2\x02\n\x10RestEventService\x12m\n\x0eGenerateStream\x12 .imagegateway.v1.GenerateRequest\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/images/generations:\x01*0\x01\x12_\n\nEditStream\x12\x1c.imagegateway.v1.EditRequest\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images/edits:\x01*0\x01\x12n\n\x0fStreamJobEvents\x12!.imagegateway.v1.StreamJobRequest\x1a\x14.google.api.HttpBody\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/jobs/{job_id}/events0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imagegateway.v1.rest_edge_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESTEDGESERVICE'].methods_by_name['EditMultipart']._loaded_options = None
-  _globals['_RESTEDGESERVICE'].methods_by_name['EditMultipart']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/images/edits:\001*'
-  _globals['_RESTEDGESERVICE'].methods_by_name['GenerateStream']._loaded_options = None
-  _globals['_RESTEDGESERVICE'].methods_by_name['GenerateStream']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/images/generations:\001*'
-  _globals['_RESTEDGESERVICE'].methods_by_name['EditStream']._loaded_options = None
-  _globals['_RESTEDGESERVICE'].methods_by_name['EditStream']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/images/edits:\001*'
-  _globals['_RESTEDGESERVICE'].methods_by_name['StreamJobEvents']._loaded_options = None
-  _globals['_RESTEDGESERVICE'].methods_by_name['StreamJobEvents']._serialized_options = b'\202\323\344\223\002\032\022\030/v1/jobs/{job_id}/events'
-  _globals['_RESTEDGESERVICE']._serialized_start=147
-  _globals['_RESTEDGESERVICE']._serialized_end=578
+  _globals['_RESTUPLOADSERVICE'].methods_by_name['EditMultipart']._loaded_options = None
+  _globals['_RESTUPLOADSERVICE'].methods_by_name['EditMultipart']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/images/edits:\001*'
+  _globals['_RESTEVENTSERVICE'].methods_by_name['GenerateStream']._loaded_options = None
+  _globals['_RESTEVENTSERVICE'].methods_by_name['GenerateStream']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/images/generations:\001*'
+  _globals['_RESTEVENTSERVICE'].methods_by_name['EditStream']._loaded_options = None
+  _globals['_RESTEVENTSERVICE'].methods_by_name['EditStream']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/images/edits:\001*'
+  _globals['_RESTEVENTSERVICE'].methods_by_name['StreamJobEvents']._loaded_options = None
+  _globals['_RESTEVENTSERVICE'].methods_by_name['StreamJobEvents']._serialized_options = b'\202\323\344\223\002\032\022\030/v1/jobs/{job_id}/events'
+  _globals['_RESTUPLOADSERVICE']._serialized_start=146
+  _globals['_RESTUPLOADSERVICE']._serialized_end=259
+  _globals['_RESTEVENTSERVICE']._serialized_start=262
+  _globals['_RESTEVENTSERVICE']._serialized_end=600
 # @@protoc_insertion_point(module_scope)

@@ -26,10 +26,9 @@ if _version_not_supported:
     )
 
 
-class RestEdgeServiceStub:
-    """What only REST needs: uploads and server-sent events as raw bodies. Envoy
-    picks these methods by content type and by `"stream": true` on the public
-    paths of ImageService; they mean what the typed methods mean.
+class RestUploadServiceStub:
+    """What only REST needs: uploads as raw bodies. Envoy picks this service by
+    content type on a public path of ImageService; it means what Edit means.
     """
 
     def __init__(self, channel):
@@ -39,31 +38,15 @@ class RestEdgeServiceStub:
             channel: A grpc.Channel.
         """
         self.EditMultipart = channel.stream_stream(
-                '/imagegateway.v1.RestEdgeService/EditMultipart',
+                '/imagegateway.v1.RestUploadService/EditMultipart',
                 request_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
-        self.GenerateStream = channel.unary_stream(
-                '/imagegateway.v1.RestEdgeService/GenerateStream',
-                request_serializer=imagegateway_dot_v1_dot_image__service__pb2.GenerateRequest.SerializeToString,
-                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-                _registered_method=True)
-        self.EditStream = channel.unary_stream(
-                '/imagegateway.v1.RestEdgeService/EditStream',
-                request_serializer=imagegateway_dot_v1_dot_image__service__pb2.EditRequest.SerializeToString,
-                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-                _registered_method=True)
-        self.StreamJobEvents = channel.unary_stream(
-                '/imagegateway.v1.RestEdgeService/StreamJobEvents',
-                request_serializer=imagegateway_dot_v1_dot_image__service__pb2.StreamJobRequest.SerializeToString,
-                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-                _registered_method=True)
 
 
-class RestEdgeServiceServicer:
-    """What only REST needs: uploads and server-sent events as raw bodies. Envoy
-    picks these methods by content type and by `"stream": true` on the public
-    paths of ImageService; they mean what the typed methods mean.
+class RestUploadServiceServicer:
+    """What only REST needs: uploads as raw bodies. Envoy picks this service by
+    content type on a public path of ImageService; it means what Edit means.
     """
 
     def EditMultipart(self, request_iterator, context):
@@ -73,6 +56,92 @@ class RestEdgeServiceServicer:
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
+
+
+def add_RestUploadServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'EditMultipart': grpc.stream_stream_rpc_method_handler(
+                    servicer.EditMultipart,
+                    request_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'imagegateway.v1.RestUploadService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('imagegateway.v1.RestUploadService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class RestUploadService:
+    """What only REST needs: uploads as raw bodies. Envoy picks this service by
+    content type on a public path of ImageService; it means what Edit means.
+    """
+
+    @staticmethod
+    def EditMultipart(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/imagegateway.v1.RestUploadService/EditMultipart',
+            google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class RestEventServiceStub:
+    """What only REST needs: server-sent events as raw bodies. Envoy picks these
+    methods by `"stream": true` on the public paths of ImageService, and by the
+    path of a job's events. A service of its own, as a path can name one method
+    of a service only.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GenerateStream = channel.unary_stream(
+                '/imagegateway.v1.RestEventService/GenerateStream',
+                request_serializer=imagegateway_dot_v1_dot_image__service__pb2.GenerateRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.EditStream = channel.unary_stream(
+                '/imagegateway.v1.RestEventService/EditStream',
+                request_serializer=imagegateway_dot_v1_dot_image__service__pb2.EditRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.StreamJobEvents = channel.unary_stream(
+                '/imagegateway.v1.RestEventService/StreamJobEvents',
+                request_serializer=imagegateway_dot_v1_dot_image__service__pb2.StreamJobRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+
+
+class RestEventServiceServicer:
+    """What only REST needs: server-sent events as raw bodies. Envoy picks these
+    methods by `"stream": true` on the public paths of ImageService, and by the
+    path of a job's events. A service of its own, as a path can name one method
+    of a service only.
+    """
 
     def GenerateStream(self, request, context):
         """Generate with `"stream": true`: OpenAI's image events.
@@ -96,13 +165,8 @@ class RestEdgeServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
 
-def add_RestEdgeServiceServicer_to_server(servicer, server):
+def add_RestEventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'EditMultipart': grpc.stream_stream_rpc_method_handler(
-                    servicer.EditMultipart,
-                    request_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
-            ),
             'GenerateStream': grpc.unary_stream_rpc_method_handler(
                     servicer.GenerateStream,
                     request_deserializer=imagegateway_dot_v1_dot_image__service__pb2.GenerateRequest.FromString,
@@ -120,44 +184,18 @@ def add_RestEdgeServiceServicer_to_server(servicer, server):
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'imagegateway.v1.RestEdgeService', rpc_method_handlers)
+            'imagegateway.v1.RestEventService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('imagegateway.v1.RestEdgeService', rpc_method_handlers)
+    server.add_registered_method_handlers('imagegateway.v1.RestEventService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
-class RestEdgeService:
-    """What only REST needs: uploads and server-sent events as raw bodies. Envoy
-    picks these methods by content type and by `"stream": true` on the public
-    paths of ImageService; they mean what the typed methods mean.
+class RestEventService:
+    """What only REST needs: server-sent events as raw bodies. Envoy picks these
+    methods by `"stream": true` on the public paths of ImageService, and by the
+    path of a job's events. A service of its own, as a path can name one method
+    of a service only.
     """
-
-    @staticmethod
-    def EditMultipart(request_iterator,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.stream_stream(
-            request_iterator,
-            target,
-            '/imagegateway.v1.RestEdgeService/EditMultipart',
-            google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
-            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
 
     @staticmethod
     def GenerateStream(request,
@@ -173,7 +211,7 @@ class RestEdgeService:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/imagegateway.v1.RestEdgeService/GenerateStream',
+            '/imagegateway.v1.RestEventService/GenerateStream',
             imagegateway_dot_v1_dot_image__service__pb2.GenerateRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
@@ -200,7 +238,7 @@ class RestEdgeService:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/imagegateway.v1.RestEdgeService/EditStream',
+            '/imagegateway.v1.RestEventService/EditStream',
             imagegateway_dot_v1_dot_image__service__pb2.EditRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
@@ -227,7 +265,7 @@ class RestEdgeService:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/imagegateway.v1.RestEdgeService/StreamJobEvents',
+            '/imagegateway.v1.RestEventService/StreamJobEvents',
             imagegateway_dot_v1_dot_image__service__pb2.StreamJobRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,

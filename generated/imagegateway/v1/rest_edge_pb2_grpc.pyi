@@ -27,32 +27,24 @@ class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ig
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
-class RestEdgeServiceStub:
-    """What only REST needs: uploads and server-sent events as raw bodies. Envoy
-    picks these methods by content type and by `"stream": true` on the public
-    paths of ImageService; they mean what the typed methods mean.
+class RestUploadServiceStub:
+    """What only REST needs: uploads as raw bodies. Envoy picks this service by
+    content type on a public path of ImageService; it means what Edit means.
     """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> RestEdgeServiceAsyncStub: ...
+    def __new__(cls, channel: _aio.Channel) -> RestUploadServiceAsyncStub: ...
     EditMultipart: _grpc.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
     """Takes a multipart/form-data edit as it streams in. Answers one JSON body
     (ImagesResponse), or OpenAI's image events when the form says `stream=true`.
     """
-    GenerateStream: _grpc.UnaryStreamMultiCallable[_image_service_pb2.GenerateRequest, _httpbody_pb2.HttpBody]
-    """Generate with `"stream": true`: OpenAI's image events."""
-    EditStream: _grpc.UnaryStreamMultiCallable[_image_service_pb2.EditRequest, _httpbody_pb2.HttpBody]
-    """Edit with `"stream": true`: OpenAI's image events."""
-    StreamJobEvents: _grpc.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _httpbody_pb2.HttpBody]
-    """StreamJob as server-sent events with ids, event names and heartbeats."""
 
 @_typing.type_check_only
-class RestEdgeServiceAsyncStub(RestEdgeServiceStub):
-    """What only REST needs: uploads and server-sent events as raw bodies. Envoy
-    picks these methods by content type and by `"stream": true` on the public
-    paths of ImageService; they mean what the typed methods mean.
+class RestUploadServiceAsyncStub(RestUploadServiceStub):
+    """What only REST needs: uploads as raw bodies. Envoy picks this service by
+    content type on a public path of ImageService; it means what Edit means.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -60,17 +52,10 @@ class RestEdgeServiceAsyncStub(RestEdgeServiceStub):
     """Takes a multipart/form-data edit as it streams in. Answers one JSON body
     (ImagesResponse), or OpenAI's image events when the form says `stream=true`.
     """
-    GenerateStream: _aio.UnaryStreamMultiCallable[_image_service_pb2.GenerateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Generate with `"stream": true`: OpenAI's image events."""
-    EditStream: _aio.UnaryStreamMultiCallable[_image_service_pb2.EditRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Edit with `"stream": true`: OpenAI's image events."""
-    StreamJobEvents: _aio.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """StreamJob as server-sent events with ids, event names and heartbeats."""
 
-class RestEdgeServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What only REST needs: uploads and server-sent events as raw bodies. Envoy
-    picks these methods by content type and by `"stream": true` on the public
-    paths of ImageService; they mean what the typed methods mean.
+class RestUploadServiceServicer(metaclass=_abc_1.ABCMeta):
+    """What only REST needs: uploads as raw bodies. Envoy picks this service by
+    content type on a public path of ImageService; it means what Edit means.
     """
 
     @_abc_1.abstractmethod
@@ -82,6 +67,49 @@ class RestEdgeServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes a multipart/form-data edit as it streams in. Answers one JSON body
         (ImagesResponse), or OpenAI's image events when the form says `stream=true`.
         """
+
+def add_RestUploadServiceServicer_to_server(servicer: RestUploadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class RestEventServiceStub:
+    """What only REST needs: server-sent events as raw bodies. Envoy picks these
+    methods by `"stream": true` on the public paths of ImageService, and by the
+    path of a job's events. A service of its own, as a path can name one method
+    of a service only.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> RestEventServiceAsyncStub: ...
+    GenerateStream: _grpc.UnaryStreamMultiCallable[_image_service_pb2.GenerateRequest, _httpbody_pb2.HttpBody]
+    """Generate with `"stream": true`: OpenAI's image events."""
+    EditStream: _grpc.UnaryStreamMultiCallable[_image_service_pb2.EditRequest, _httpbody_pb2.HttpBody]
+    """Edit with `"stream": true`: OpenAI's image events."""
+    StreamJobEvents: _grpc.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _httpbody_pb2.HttpBody]
+    """StreamJob as server-sent events with ids, event names and heartbeats."""
+
+@_typing.type_check_only
+class RestEventServiceAsyncStub(RestEventServiceStub):
+    """What only REST needs: server-sent events as raw bodies. Envoy picks these
+    methods by `"stream": true` on the public paths of ImageService, and by the
+    path of a job's events. A service of its own, as a path can name one method
+    of a service only.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GenerateStream: _aio.UnaryStreamMultiCallable[_image_service_pb2.GenerateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Generate with `"stream": true`: OpenAI's image events."""
+    EditStream: _aio.UnaryStreamMultiCallable[_image_service_pb2.EditRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Edit with `"stream": true`: OpenAI's image events."""
+    StreamJobEvents: _aio.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """StreamJob as server-sent events with ids, event names and heartbeats."""
+
+class RestEventServiceServicer(metaclass=_abc_1.ABCMeta):
+    """What only REST needs: server-sent events as raw bodies. Envoy picks these
+    methods by `"stream": true` on the public paths of ImageService, and by the
+    path of a job's events. A service of its own, as a path can name one method
+    of a service only.
+    """
 
     @_abc_1.abstractmethod
     def GenerateStream(
@@ -107,4 +135,4 @@ class RestEdgeServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
         """StreamJob as server-sent events with ids, event names and heartbeats."""
 
-def add_RestEdgeServiceServicer_to_server(servicer: RestEdgeServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+def add_RestEventServiceServicer_to_server(servicer: RestEventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

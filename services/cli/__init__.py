@@ -1,0 +1,111 @@
+"""The command `imagegateway`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nats.errors
+
+from services.common import settings
+from services.common.errors import GatewayError
+from services.common.keys import KeyStore
+from services.common.nats import connect
+from services.common.settings import SettingError
+from services.router.caller import Preferences
+from services.stack.config import Stack, binary
+from services.stack.first_picture import SelfCheckError
+from services.stack.up import StackError, up
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; gives the exit status."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except (SettingError, StackError, SelfCheckError) as error:
+        print(f"imagegateway: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="imagegateway", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    start = commands.add_parser("up", help="start the whole stack on this machine")
+    start.set_defaults(run=lambda _: up(settings.current()))
+    check = commands.add_parser("validate", help="let Envoy read the configuration that `up` would write")
+    check.set_defaults(run=_validate)
+    keys = commands.add_parser("keys", help="make, list and revoke API keys").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    create = keys.add_parser("create", help="make a key; it is shown once")
+    create.add_argument("--tenant", required=True, help="whose jobs, media and secrets the key reaches")
+    create.add_argument("--name", default="", help="a note for the list")
+    create.add_argument("--prefer", default="", help='default Prefer header, such as "wait=120"')
+    create.set_defaults(run=lambda options: _with_keys(lambda store: _create(store, options)))
+    listing = keys.add_parser("list", help="list keys, without their secrets")
+    listing.set_defaults(run=lambda _: _with_keys(_list))
+    revoke = keys.add_parser("revoke", help="end a key, within seconds on every replica")
+    revoke.add_argument("id", help="the key's id, as `keys list` shows it")
+    revoke.set_defaults(run=lambda options: _with_keys(lambda store: _revoke(store, options.id)))
+    return parser
+
+
+def _validate(_: argparse.Namespace) -> int:
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(Stack.prepare(settings.current()).envoy())
+        file.flush()
+        command = [binary("envoy"), "--mode", "validate", "--log-level", "warning", "-c", file.name]
+        return subprocess.run(command, check=False, cwd=Path.cwd()).returncode
+
+
+def _with_keys(action: Callable[[KeyStore], Awaitable[int]]) -> int:
+    async def body() -> int:
+        current = settings.current()
+        client = await connect(current, "cli", patient=False)
+        try:
+            return await action(await KeyStore.open(client, current.nats_replicas))
+        finally:
+            await client.close()
+
+    try:
+        return asyncio.run(body())
+    except (nats.errors.Error, OSError, TimeoutError):
+        raise StackError("NATS can't be reached: is the gateway running? (`imagegateway up`)") from None
+
+
+async def _create(store: KeyStore, options: argparse.Namespace) -> int:
+    try:
+        Preferences.parse(options.prefer)
+    except GatewayError as error:
+        raise SettingError(f"--prefer: {error.message}") from None
+    secret, key = await store.create(options.tenant, options.name, options.prefer)
+    print(secret)
+    print(f"key {key.id} of tenant {key.tenant}: the line above is shown only this once", file=sys.stderr)
+    return 0
+
+
+async def _list(store: KeyStore) -> int:
+    for key in await store.list():
+        made = datetime.fromtimestamp(key.created_at, UTC)
+        print(f"{key.id}  {made:%Y-%m-%d %H:%M}  {key.tenant:20}  {key.prefer:12}  {key.name}")
+    return 0
+
+
+async def _revoke(store: KeyStore, key_id: str) -> int:
+    key = await store.revoke(key_id)
+    if key is None:
+        print(f"imagegateway: there is no key {key_id}; `imagegateway keys list` shows them", file=sys.stderr)
+        return 1
+    print(f"revoked key {key.id} of tenant {key.tenant}")
+    return 0

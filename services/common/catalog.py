@@ -1,0 +1,114 @@
+"""What a model is, as data. Families describe their models with these shapes; no code tests a model's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import date
+
+TEXT_TO_IMAGE: Final = "text-to-image"
+IMAGE_TO_IMAGE: Final = "image-to-image"
+MASK: Final = "mask"
+LORA: Final = "lora"
+SEED: Final = "seed"
+NEGATIVE_PROMPT: Final = "negative-prompt"
+PARTIAL_IMAGES: Final = "partial-images"
+TRANSPARENT: Final = "transparent-background"
+STYLE: Final = "style"
+TEXT_TO_VIDEO: Final = "text-to-video"
+
+INLINE: Final = "inline"
+ASYNC: Final = "async"
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A model that makes these sizes (width, height in pixels) and no others; the first is its default."""
+
+    sizes: tuple[tuple[int, int], ...]
+
+    @property
+    def default(self) -> tuple[int, int]:
+        return self.sizes[0]
+
+    def nearest(self, width: int, height: int) -> tuple[int, int]:
+        """The size of the closest shape, then of the closest area."""
+
+        def distance(size: tuple[int, int]) -> tuple[float, int]:
+            shape = size[0] * height / (size[1] * width)
+            return max(shape, 1 / shape), abs(size[0] * size[1] - width * height)
+
+        return min(self.sizes, key=distance)
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """A model that makes any size within limits: sides in pixels, multiples of `step`."""
+
+    default: tuple[int, int]
+    min_side: int
+    max_side: int
+    step: int = 1
+    max_pixels: int = 1 << 62
+
+    def nearest(self, width: int, height: int) -> tuple[int, int]:
+        """The allowed size closest in shape and area."""
+        scale = min(1.0, (self.max_pixels / (width * height)) ** 0.5)
+
+        def side(value: int) -> int:
+            # Scaled-down sides round down, so that the area stays within max_pixels.
+            steps = int(value * scale / self.step) if scale < 1 else round(value / self.step)
+            low = -(-self.min_side // self.step)
+            return min(max(steps, low), self.max_side // self.step) * self.step
+
+        return side(width), side(height)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way to reach a model."""
+
+    name: str
+    """Route name, as in `X-BYOK-<route>`."""
+    mode: str
+    """`inline` or `async`: whether callers wait for the answer by default."""
+    native: str
+    """What the provider calls the model."""
+    setting: str = ""
+    """The setting without which the route can't serve, such as IMAGEGATEWAY_BFL_API_KEY; empty: none."""
+    price_per_image: float | None = None
+    """US dollars for one picture, where the provider has a flat price."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One entry of the catalog."""
+
+    id: str
+    family: str
+    description: str
+    created: date
+    source: str
+    """The provider's page that these facts come from; empty for our own models."""
+    checked: date
+    """When that page was last read."""
+    routes: tuple[Route, ...]
+    sizes: Listed | Free
+    capabilities: frozenset[str]
+    modality: str = "image"
+    aliases: tuple[str, ...] = ()
+    max_prompt_length: int = 4000
+    prompt_required: bool = True
+    max_n: int = 10
+    max_inputs: int = 0
+    output_formats: tuple[str, ...] = ("png",)
+    qualities: tuple[str, ...] = ()
+    retired_at: date | None = None
+    successor: str = ""
+    defaults: Mapping[str, str] = field(default_factory=dict)
+
+    def can(self, capability: str) -> bool:
+        return capability in self.capabilities

@@ -1,0 +1,44 @@
+"""A provider family, as the router sees it through gRPC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from imagegateway.provider.v1 import provider_service_pb2 as pb
+
+    from services.common.catalog import Model
+
+
+class Family(Protocol):
+    """Answers the three calls of ProviderService.
+
+    A failure of the upstream is a `TaskState.failed`, or a GatewayError, which becomes one. Anything else that
+    is raised is a fault of ours: it is logged with its traceback and the router sees INTERNAL.
+    """
+
+    @property
+    def name(self) -> str:
+        """The family's name, as in `Model.family`."""
+        ...
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Its part of the catalog."""
+        ...
+
+    async def start(self, request: pb.StartRequest) -> pb.TaskState:
+        """Begin a task; paid for from here on."""
+        ...
+
+    async def poll(self, request: pb.PollRequest) -> pb.TaskState:
+        """How a task stands."""
+        ...
+
+    async def cancel(self, request: pb.CancelRequest) -> bool:
+        """Stop a task; False where the upstream has no cancel call."""
+        ...
+
+    async def close(self) -> None:
+        """Give back what the family holds."""
+        ...

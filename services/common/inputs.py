@@ -1,0 +1,67 @@
+"""Pictures that requests name by URL."""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote_to_bytes
+
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.errors import GatewayError
+from services.common.outbound import TooLargeError
+from services.common.urlguard import OutboundError
+
+if TYPE_CHECKING:
+    from services.common.outbound import Outbound
+
+FETCH_SECONDS: Final = 30.0
+"""Longest that a picture may take to arrive, redirects included."""
+
+_DATA_URL: Final = re.compile(r"data:([^,]{0,256}),", re.IGNORECASE)
+
+
+async def fetch_image(outbound: Outbound, url: str, param: str, max_bytes: int) -> bytes:
+    """The bytes behind an https or base64 `data:` URL, unchecked but for their size.
+
+    Raises GatewayError naming `param`: INVALID_IMAGE_URL, or FILE_TOO_LARGE over `max_bytes`.
+    """
+    if url[:5].lower() == "data:":
+        return _decode(url, param, max_bytes)
+    try:
+        download = await outbound.download(url, max_bytes=max_bytes, seconds=FETCH_SECONDS)
+    except TooLargeError as error:
+        raise _too_large(param, max_bytes) from error
+    except OutboundError as error:
+        raise _invalid_url(param, f"{param} can't be fetched: {error.reason}.") from error
+    return download.data
+
+
+def _decode(url: str, param: str, max_bytes: int) -> bytes:
+    header = _DATA_URL.match(url)
+    if header is None or not header[1].lower().endswith(";base64"):
+        raise _invalid_url(param, f"{param} must be a data URL of the form data:image/png;base64,….")
+    # Four characters for three bytes, and up to three times that where each is percent-encoded.
+    if len(url) - header.end() > 4 * (max_bytes + 2):
+        raise _too_large(param, max_bytes)
+    text = url[header.end() :]
+    try:
+        encoded = unquote_to_bytes(text) if "%" in text else text.encode("ascii")
+        if len(encoded) // 4 * 3 - encoded[-2:].count(b"=") > max_bytes:
+            raise _too_large(param, max_bytes)
+        return base64.b64decode(encoded, validate=True)
+    except ValueError:
+        raise _invalid_url(param, f"{param} is a data URL that holds malformed base64.") from None
+
+
+def _too_large(param: str, max_bytes: int) -> GatewayError:
+    return GatewayError(
+        ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
+        f"{param} is larger than the limit of {max_bytes} bytes.",
+        param=param,
+    )
+
+
+def _invalid_url(param: str, message: str) -> GatewayError:
+    return GatewayError(ErrorReason.ERROR_REASON_INVALID_IMAGE_URL, message, param=param)

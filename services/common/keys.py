@@ -1,0 +1,164 @@
+"""API keys: random, shown once, stored only as a hash, in a JetStream bucket that every replica watches."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Final
+
+import nats.errors
+from nats.js.errors import KeyNotFoundError
+
+from services.common import logs
+from services.common.nats import bucket
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nats.aio.client import Client
+    from nats.js.kv import KeyValue
+
+BUCKET: Final = "api_keys"
+_PREFIX: Final = "igw_"
+_RESYNC_SECONDS: Final = 2.0
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is known of a key. `id` is the first 12 hex digits of its hash: enough to name it, useless to guess it."""
+
+    id: str
+    tenant: str
+    name: str
+    created_at: int
+    prefer: str = ""
+
+
+def fingerprint(secret: str) -> str:
+    """SHA-256 of a key, 64 hex digits: keys are random, so a slow hash would add nothing."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+class KeyStore:
+    """Makes, lists and revokes keys. One per process that administers keys."""
+
+    def __init__(self, kv: KeyValue) -> None:
+        self._kv = kv
+
+    @classmethod
+    async def open(cls, client: Client, replicas: int) -> KeyStore:
+        """Raises nats.errors.Error when JetStream can't be reached."""
+        return cls(await bucket(client.jetstream(), BUCKET, replicas))
+
+    @property
+    def kv(self) -> KeyValue:
+        return self._kv
+
+    async def create(self, tenant: str, name: str = "", prefer: str = "") -> tuple[str, Key]:
+        """Make a key; the secret is in the answer and nowhere else."""
+        secret = _PREFIX + secrets.token_urlsafe(32)
+        return secret, await self._put(secret, tenant, name, prefer)
+
+    async def adopt(self, secret: str, tenant: str, name: str) -> Key:
+        """Accept a secret that the operator chose. Harmless to repeat."""
+        digest = fingerprint(secret)
+        with contextlib.suppress(KeyNotFoundError):
+            entry = await self._kv.get(digest)
+            return _read(digest, entry.value or b"{}")
+        return await self._put(secret, tenant, name, "")
+
+    async def list(self) -> list[Key]:
+        """All keys, oldest first."""
+        return sorted((await snapshot(self._kv)).values(), key=lambda key: (key.created_at, key.id))
+
+    async def revoke(self, key_id: str) -> Key | None:
+        """Forget a key by its id; None when there is none of that id."""
+        for digest, key in (await snapshot(self._kv)).items():
+            if key.id == key_id:
+                await self._kv.delete(digest)
+                return key
+        return None
+
+    async def _put(self, secret: str, tenant: str, name: str, prefer: str) -> Key:
+        digest = fingerprint(secret)
+        key = Key(id=digest[:12], tenant=tenant, name=name, created_at=int(time.time()), prefer=prefer)
+        await self._kv.put(digest, json.dumps(asdict(key)).encode())
+        return key
+
+
+async def snapshot(kv: KeyValue) -> dict[str, Key]:
+    """All keys by fingerprint."""
+    found: dict[str, Key] = {}
+    watcher = await kv.watchall(ignore_deletes=True)
+    try:
+        async for entry in watcher:
+            if entry is None:  # all of the present is read
+                break
+            found[entry.key] = _read(entry.key, entry.value or b"{}")
+    finally:
+        await watcher.stop()
+    return found
+
+
+def _read(digest: str, value: bytes) -> Key:
+    data: Mapping[str, str] = json.loads(value)
+    return Key(
+        id=digest[:12],
+        tenant=data["tenant"],
+        name=data.get("name", ""),
+        created_at=int(data.get("created_at", 0)),
+        prefer=data.get("prefer", ""),
+    )
+
+
+class KeyRing:
+    """This process's view of the keys: follows the bucket, answers from memory.
+
+    While NATS can't be reached the last view serves on.
+    """
+
+    def __init__(self, kv: KeyValue) -> None:
+        self._kv = kv
+        self._keys: dict[str, Key] = {}
+        self._seen = -1
+        self._task: asyncio.Task[None] | None = None
+
+    def find(self, secret: str) -> Key | None:
+        """The key of a secret; None when it is unknown or revoked."""
+        return self._keys.get(fingerprint(secret))
+
+    async def start(self) -> None:
+        """Read all keys, then follow changes."""
+        await self._sync()
+        self._task = asyncio.create_task(self._follow())
+
+    async def close(self) -> None:
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _follow(self) -> None:
+        # The bucket's last sequence is one cheap question every two seconds; unlike a subscription it can't
+        # go silent across a restart of the server.
+        while True:
+            await asyncio.sleep(_RESYNC_SECONDS)
+            try:
+                await self._sync()
+            except (nats.errors.Error, OSError) as error:
+                _log.warning("keys_not_refreshed", error=type(error).__name__)
+
+    async def _sync(self) -> None:
+        status = await self._kv.status()
+        last = status.stream_info.state.last_seq
+        if last == self._seen:
+            return
+        self._keys = await snapshot(self._kv)
+        self._seen = last
+        _log.info("keys_loaded", count=len(self._keys))

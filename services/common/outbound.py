@@ -1,0 +1,302 @@
+"""The one door for outbound HTTP: httpx's API over aiohttp's transport.
+
+`Outbound.download` fetches URLs from outside under the guard of `services.common.urlguard`;
+`Outbound.trusted` calls the origins that the settings name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import zlib
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urljoin
+
+import aiohttp
+import httpx  # noqa: TID251  this module is the door: every other one comes through it
+from aiohttp.abc import AbstractResolver, ResolveResult
+from httpx_aiohttp import AiohttpTransport
+from yarl import URL
+
+from services.common.urlguard import Guard, OutboundError, UrlRefusedError
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Iterator
+    from types import TracebackType
+
+MAX_REDIRECTS: Final = 5
+CONNECT_SECONDS: Final = 10.0
+"""Longest that TCP and TLS may take."""
+
+_REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
+_TRANSIENT: Final = frozenset({408, 425, 429})
+_HEADERS: Final = {"user-agent": "imagegateway", "accept-encoding": "identity"}
+_DOWNLOADS: Final = 100
+"""Connections for downloads, over all hosts; further ones wait within their own time limit."""
+
+
+class DownloadError(OutboundError):
+    """The URL was let pass, and no whole answer came."""
+
+
+class TooLargeError(OutboundError):
+    """The answer is over the size limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A whole answer with status 200."""
+
+    data: bytes
+    """The body, without content encoding."""
+    content_type: str | None
+    """As the server calls it: untrusted."""
+    url: str
+    """Where it came from in the end, after redirects."""
+
+
+class _GuardedResolver(AbstractResolver):
+    """Hands aiohttp the addresses that the guard has just checked, and no others."""
+
+    def __init__(self, guard: Guard) -> None:
+        self._guard = guard
+
+    async def resolve(
+        self,
+        host: str,
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            )
+            for address in await self._guard.addresses(host, port)
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class _ExactSession:
+    """The part of ClientSession that the transport calls, sending each URL as it is written.
+
+    aiohttp would unquote some of it (`%2F` in a query), which breaks signatures over the raw query.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    def request(self, method: str, url: str, **options: Any) -> object:
+        return self._session.request(method, URL(url, encoded=True), **options)
+
+
+_TRUE_ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
+    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
+    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
+    (aiohttp.ClientConnectorError, httpx.ConnectError),
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
+    (aiohttp.ClientError, httpx.ReadError),
+)
+"""httpx's error for each of aiohttp's; the first that fits counts."""
+
+
+@contextmanager
+def _true_errors() -> Iterator[None]:
+    """Raise connect errors for connections that were not made, and for nothing else.
+
+    The transport calls a server that hangs up after it got the request a ConnectTimeout, and callers send
+    again what was never sent.
+    """
+    try:
+        yield
+    except (httpx.TransportError, aiohttp.ClientError) as error:
+        cause = error.__cause__ if isinstance(error, httpx.TransportError) else error
+        for kind, true in _TRUE_ERRORS:
+            if isinstance(cause, kind):
+                # aiohttp's own text may hold the whole URL, signature and all.
+                raise true(type(cause).__name__) from cause
+        raise
+
+
+class _Stream(httpx.AsyncByteStream):
+    """A body whose errors are httpx's."""
+
+    def __init__(self, stream: httpx.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        with _true_errors():
+            async for chunk in self._stream:
+                yield chunk
+
+    async def aclose(self) -> None:
+        with _true_errors():
+            await self._stream.aclose()
+
+
+class _Transport(AiohttpTransport):
+    """One session, made at the first request because aiohttp wants a running loop."""
+
+    def __init__(self, tls: ssl.SSLContext, resolver: AbstractResolver | None, limit: int) -> None:
+        super().__init__(verify=tls, trust_env=False)
+        self._resolver = resolver
+        self._limit = limit
+        self._session: aiohttp.ClientSession | None = None
+
+    def get_client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    ssl=self.ssl_context,
+                    resolver=self._resolver,
+                    # A cached name would skip the guard's resolver.
+                    use_dns_cache=self._resolver is None,
+                    limit=self._limit,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+            )
+        return cast("aiohttp.ClientSession", _ExactSession(self._session))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        with _true_errors():
+            response = await super().handle_async_request(request)
+        response.stream = _Stream(cast("httpx.AsyncByteStream", response.stream))
+        return response
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+class Outbound:
+    """The process's HTTP clients; close it with `aclose` or use it as a context manager.
+
+    Proxies of the environment are not used, cookies not kept, redirects not followed by the clients.
+    Errors are httpx's; ConnectError and ConnectTimeout alone mean that nothing was sent.
+    `tls` replaces the certificates trusted by default: certifi's, or the ones that SSL_CERT_FILE names.
+    """
+
+    def __init__(self, guard: Guard, tls: ssl.SSLContext | None = None) -> None:
+        self.guard = guard
+        tls = tls or httpx.create_ssl_context()
+        self._guarded = _client(_Transport(tls, _GuardedResolver(guard), _DOWNLOADS), read=None)
+        self._trusted = _client(_Transport(tls, None, 0), read=60)
+
+    @property
+    def trusted(self) -> httpx.AsyncClient:
+        """For origins from the settings only: no guard checks where it goes. Reads end after 60 s idle."""
+        return self._trusted
+
+    async def __aenter__(self) -> Outbound:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._guarded.aclose()
+        await self._trusted.aclose()
+
+    async def download(self, url: str, *, max_bytes: int, seconds: float) -> Download:
+        """GET a URL from outside into memory, within `max_bytes` of decoded body and `seconds` in all.
+
+        At most 5 redirects, each checked as the first URL is. No credentials are sent.
+        Raises UrlRefusedError, TooLargeError, DownloadError.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._follow(url, max_bytes)
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise DownloadError("its server did not answer in time", transient=True) from error
+        except (httpx.HTTPError, OSError) as error:
+            raise DownloadError("the connection to its server failed", transient=True) from error
+
+    async def _follow(self, url: str, max_bytes: int) -> Download:
+        target = self.guard.parse(url)
+        for _ in range(MAX_REDIRECTS + 1):
+            try:
+                request = self._guarded.build_request("GET", target.url)
+                response = await self._guarded.send(request, stream=True)
+            except (httpx.InvalidURL, ValueError):
+                # httpx is stricter than the guard about xn-- names, and reads the Location of answers too.
+                raise UrlRefusedError("its host or the one it redirects to is malformed") from None
+            try:
+                if response.status_code not in _REDIRECTS:
+                    data = await _body(response, max_bytes)
+                    return Download(data, response.headers.get("content-type"), target.url)
+            finally:
+                await response.aclose()
+            location = response.headers.get("location", "")
+            try:
+                following = self.guard.parse(urljoin(target.url, location))
+            except ValueError:
+                raise UrlRefusedError("it redirects to a malformed URL") from None
+            if target.scheme == "https" and following.scheme != "https":
+                raise UrlRefusedError("it redirects from https to http")
+            target = following
+        raise DownloadError(f"it redirects more than {MAX_REDIRECTS} times")
+
+
+def _client(transport: _Transport, read: float | None) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=transport,
+        trust_env=False,
+        follow_redirects=False,
+        headers=_HEADERS,
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        timeout=httpx.Timeout(read, connect=CONNECT_SECONDS, pool=None),
+    )
+
+
+async def _body(response: httpx.Response, max_bytes: int) -> bytes:
+    """Read the answer's body, leaving off as soon as it is too large."""
+    status = response.status_code
+    if status != 200:
+        raise DownloadError(
+            f"its server answered with status {status}", transient=status >= 500 or status in _TRANSIENT
+        )
+    too_large = TooLargeError(f"it is larger than {max_bytes} bytes")
+    declared = response.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > max_bytes:
+        raise too_large
+    inflate = _inflater(response.headers.get("content-encoding", ""))
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in response.aiter_raw():
+            part = inflate.decompress(chunk, max_bytes + 1 - size) if inflate else chunk
+            size += len(part)
+            if size > max_bytes:
+                raise too_large
+            parts.append(part)
+    except zlib.error as error:
+        raise DownloadError("its server sent a damaged content encoding") from error
+    if inflate is not None and (not inflate.eof or inflate.unused_data):
+        raise DownloadError("its server sent a damaged content encoding")
+    return b"".join(parts)
+
+
+def _inflater(encoding: str) -> zlib._Decompress | None:
+    """Decoder of a content encoding; identity is asked for, yet object stores send what they hold."""
+    match encoding.strip().lower():
+        case "" | "identity":
+            return None
+        case "gzip" | "x-gzip" | "deflate":
+            return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+    raise DownloadError("its server sent a content encoding that was not asked for")

@@ -1,0 +1,1 @@
+"""What runs on this machine alone: the development model `local/sketch`."""

@@ -1,0 +1,239 @@
+"""The embedded family: draws in this process, and can take its time as slow providers do."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from google.protobuf.json_format import MessageToDict
+from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from PIL import Image
+
+from services.common import images
+from services.common.errors import REASONS, GatewayError, invalid
+from services.local import sketch
+from services.local.catalog import MODELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.common.settings import Settings
+    from services.common.store import MediaStore
+
+POLL_AFTER: Final = 0.25
+"""Longest pause between polls of a slow task, in seconds."""
+_MAX_DELAY: Final = 3600.0
+_MAX_STEPS: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `provider_options` can ask of the embedded model.
+
+    `delay`: seconds (0 to 3600) until the picture is there; above 0 the task runs as a slow provider's does.
+    `steps`: how many progress steps it reports on the way, 1 to 1000, default 10.
+    `fail`: a reason's code; the task ends with that failure instead of a picture.
+    """
+
+    delay: float = 0.0
+    steps: int = 10
+    fail: str = ""
+
+    @classmethod
+    def read(cls, task: pb.ImageTask) -> Options:
+        """Raises GatewayError naming the option that is unknown or out of range."""
+        options = MessageToDict(task.provider_options)
+        for name, value in options.items():
+            if name not in {"delay", "steps", "fail"}:
+                raise invalid(f"provider_options.{name}", f"local/sketch has no option {name!r}.")
+            if name != "fail" and (isinstance(value, bool) or not isinstance(value, int | float)):
+                raise invalid(f"provider_options.{name}", f"{name} must be a number.")
+        delay = float(options.get("delay", 0))
+        if not 0 <= delay <= _MAX_DELAY:
+            raise invalid("provider_options.delay", "delay must be from 0 to 3600 seconds.")
+        steps = float(options.get("steps", 10))
+        if steps != int(steps) or not 1 <= steps <= _MAX_STEPS:
+            raise invalid("provider_options.steps", "steps must be a whole number from 1 to 1000.")
+        return cls(delay=delay, steps=int(steps), fail=str(options.get("fail", "")))
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A task reference: all that another process needs to go on with a slow task."""
+
+    began: float
+    seed: int
+    options: Options
+
+    def encode(self) -> str:
+        return json.dumps(
+            {
+                "began": self.began,
+                "seed": self.seed,
+                "delay": self.options.delay,
+                "steps": self.options.steps,
+                "fail": self.options.fail,
+            }
+        )
+
+    @classmethod
+    def decode(cls, text: str) -> Ticket:
+        data = json.loads(text)
+        options = Options(delay=data["delay"], steps=data["steps"], fail=data["fail"])
+        return cls(began=data["began"], seed=data["seed"], options=options)
+
+    def fraction(self, now: float) -> float:
+        """How much of the delay has passed, 0 to 1."""
+        if self.options.delay <= 0:
+            return 1.0
+        return min(1.0, max(0.0, (now - self.began) / self.options.delay))
+
+
+class LocalFamily:
+    """Serves local/sketch.
+
+    `picture`, when given, answers every task with these bytes instead of drawing: benchmarks then measure the
+    gateway and not the drawing.
+    """
+
+    name = "local"
+    models = MODELS
+
+    def __init__(
+        self, store: MediaStore, picture: bytes | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._picture = picture
+        self._stored: pb.MediaRef | None = None
+        self._clock = clock
+        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
+        self._previews: dict[str, list[pb.MediaRef]] = {}
+
+    async def start(self, request: pb.StartRequest) -> pb.TaskState:
+        task = request.task
+        ticket = Ticket(
+            began=self._clock(),
+            seed=task.seed if task.HasField("seed") else secrets.randbits(32),
+            options=Options.read(task),
+        )
+        if ticket.options.delay > 0:
+            return pb.TaskState(running=self._running(ticket, progress=0))
+        return await self._finish(task, ticket)
+
+    async def poll(self, request: pb.PollRequest) -> pb.TaskState:
+        ticket = Ticket.decode(request.task_ref)
+        fraction = ticket.fraction(self._clock())
+        if fraction >= 1:
+            self._previews.pop(request.task_ref, None)
+            return await self._finish(request.task, ticket)
+        steps = ticket.options.steps
+        running = self._running(ticket, progress=int(fraction * steps) * 100 // steps)
+        wanted = request.task.partial_images
+        if ready := int(fraction * (wanted + 1)):
+            if request.task_ref not in self._previews:
+                _, previews = await self._draw(request.task, ticket.seed)
+                self._previews[request.task_ref] = [await self._keep(preview) for preview in previews]
+            running.partial_images.extend(self._previews[request.task_ref][:ready])
+        return pb.TaskState(running=running)
+
+    async def cancel(self, request: pb.CancelRequest) -> bool:
+        self._previews.pop(request.task_ref, None)
+        return True
+
+    async def close(self) -> None:
+        self._previews.clear()
+
+    def _running(self, ticket: Ticket, progress: int) -> pb.Running:
+        running = pb.Running(task_ref=ticket.encode(), progress=progress)
+        left = ticket.options.delay - (self._clock() - ticket.began)
+        pause = max(0.02, min(POLL_AFTER, left, ticket.options.delay / ticket.options.steps))
+        running.poll_after.FromMilliseconds(round(pause * 1000))
+        return running
+
+    async def _finish(self, task: pb.ImageTask, ticket: Ticket) -> pb.TaskState:
+        if ticket.options.fail:
+            raise _failure(ticket.options.fail)
+        if self._picture is not None:
+            self._stored = self._stored or await self._keep(self._picture)
+            artifact = pb.Artifact(media=self._stored)
+            return pb.TaskState(done=pb.Done(artifacts=[artifact] * task.n))
+        done = pb.Done()
+        for index in range(task.n):
+            seed = (ticket.seed + index) % (1 << 32)
+            picture, previews = await self._draw(task, seed)
+            done.artifacts.append(pb.Artifact(media=await self._keep(picture), seed=seed))
+            if index == 0:
+                done.partial_images.extend([await self._keep(preview) for preview in previews])
+        return pb.TaskState(done=done)
+
+    async def _draw(self, task: pb.ImageTask, seed: int) -> tuple[bytes, list[bytes]]:
+        """The encoded picture and its previews."""
+        inputs = [await self._store.read(ref.key) for ref in task.inputs]
+        mask = await self._store.read(task.mask.key) if task.HasField("mask") else None
+        async with self._slots:
+            return await asyncio.to_thread(_render, task, seed, inputs, mask)
+
+    async def _keep(self, data: bytes) -> pb.MediaRef:
+        facts = images.inspect(data, "image")
+        stored = await self._store.put_result(data)
+        return pb.MediaRef(
+            key=stored.key,
+            sha256=stored.sha256,
+            media_type=facts.media_type,
+            width=facts.width,
+            height=facts.height,
+            size=stored.size,
+        )
+
+
+def _render(task: pb.ImageTask, seed: int, inputs: list[bytes], mask: bytes | None) -> tuple[bytes, list[bytes]]:
+    brief = sketch.Brief(
+        prompt=task.prompt,
+        width=task.width,
+        height=task.height,
+        seed=seed,
+        negative_prompt=task.negative_prompt,
+        style=task.style,
+        quality=task.quality,
+        transparent=task.background == "transparent",
+    )
+    if inputs:
+        pictures = [
+            images.open_pixels(data, "image" if len(inputs) == 1 else f"image[{index}]")
+            for index, data in enumerate(inputs)
+        ]
+        picture = sketch.edit(brief, pictures, Image.open(BytesIO(mask)) if mask else None)
+    else:
+        picture = sketch.draw(brief)
+    format_ = task.output_format or "png"
+    compression = task.output_compression if task.HasField("output_compression") else None
+
+    def encode(pixels: Image.Image) -> bytes:
+        return sketch.encode(pixels, format_, compression)
+
+    wanted = task.partial_images
+    previews = [encode(sketch.preview(picture, step + 1, wanted)) for step in range(wanted)]
+    return encode(picture), previews
+
+
+def _failure(code: str) -> GatewayError:
+    try:
+        reason = ErrorReason.Value(f"ERROR_REASON_{code.upper()}")
+        wait = 1.0 if REASONS[reason].http in {429, 503} else None
+    except (ValueError, KeyError):
+        return invalid("provider_options.fail", "fail must be the code of an error reason.")
+    return GatewayError(reason, f"local/sketch was asked to fail with {code}.", retry_after=wait)
+
+
+def open_family(settings: Settings, store: MediaStore) -> LocalFamily:
+    """The family as the settings want it: IMAGEGATEWAY_LOCAL_PICTURE names a file that answers every task."""
+    picture = settings.source.text("LOCAL_PICTURE")
+    return LocalFamily(store, Path(picture).read_bytes() if picture else None)

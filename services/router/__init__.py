@@ -1,0 +1,1 @@
+"""The public ImageService: authenticates, checks against the catalog, runs the work on the families, answers."""

@@ -1,0 +1,117 @@
+"""Who calls, and what the call's headers ask for. REST headers arrive as gRPC metadata of the same name."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.errors import GatewayError, invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.common.keys import Key, KeyRing
+
+_REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
+_MAX_WAIT: Final = 600
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """The `Prefer` header (RFC 7240): what we know of it; the rest is ignored, as the RFC wants."""
+
+    strict: bool = False
+    """`handling=strict`: what would be a warning is an error."""
+    wait: int | None = None
+    """`wait=N`: hold the answer up to N seconds, at most 600."""
+    respond_async: bool = False
+    """`respond-async`: answer with the job at once."""
+
+    @classmethod
+    def parse(cls, header: str) -> Preferences:
+        """Raises GatewayError for a wait that is not a whole number of seconds."""
+        found: dict[str, str] = {}
+        for part in re.split(r"[,;]", header):
+            name, _, value = part.strip().partition("=")
+            # The first of equal preferences counts (RFC 7240, section 2).
+            found.setdefault(name.strip().lower(), value.strip().strip('"'))
+        wait: int | None = None
+        if "wait" in found:
+            if not re.fullmatch(r"\d{1,9}", found["wait"]):
+                raise invalid("Prefer", "Prefer: wait must be a whole number of seconds.")
+            wait = min(int(found["wait"]), _MAX_WAIT)
+        return cls(
+            strict=found.get("handling", "").lower() == "strict",
+            wait=wait,
+            respond_async="respond-async" in found,
+        )
+
+
+@dataclass(slots=True)
+class Call:
+    """One call as it runs: who, what it asked for, and what the answer's headers will say."""
+
+    request_id: str
+    method: str
+    metadata: Mapping[str, str]
+    rest: bool
+    """True when Envoy made this call from REST."""
+    key: Key | None = None
+    preferences: Preferences = field(default_factory=Preferences)
+    headers: dict[str, str] = field(default_factory=dict)
+    """Metadata of the answer; over REST, its headers."""
+    log: dict[str, object] = field(default_factory=dict)
+    """Facts for the canonical log line."""
+
+    @property
+    def tenant(self) -> str:
+        """The caller's tenant. Only authenticated calls come so far."""
+        if self.key is None:
+            raise RuntimeError("the call is not authenticated")
+        return self.key.tenant
+
+
+_current: ContextVar[Call] = ContextVar("call")
+
+
+def current() -> Call:
+    """The call that runs in this task."""
+    return _current.get()
+
+
+def begin(method: str, metadata: Mapping[str, str]) -> Call:
+    """Open a call; its request id is the caller's when that is well-formed."""
+    request_id = metadata.get("x-request-id", "")
+    if not _REQUEST_ID.match(request_id):
+        request_id = f"req_{secrets.token_hex(12)}"
+    call = Call(
+        request_id=request_id,
+        method=method,
+        metadata=metadata,
+        rest="x-envoy-original-path" in metadata,
+        headers={"x-request-id": request_id},
+    )
+    _current.set(call)
+    return call
+
+
+def authenticate(call: Call, ring: KeyRing) -> None:
+    """Find the caller's key. Raises GatewayError INVALID_API_KEY, or for a malformed Prefer."""
+    scheme, _, secret = call.metadata.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not secret.strip():
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_INVALID_API_KEY,
+            "An API key is required: send it as `Authorization: Bearer <key>`.",
+        )
+    key = ring.find(secret.strip())
+    if key is None:
+        raise GatewayError(ErrorReason.ERROR_REASON_INVALID_API_KEY, "The API key is unknown or revoked.")
+    call.key = key
+    call.log["tenant"] = key.tenant
+    call.log["key_id"] = key.id
+    call.preferences = Preferences.parse(call.metadata.get("prefer") or key.prefer)

@@ -1,0 +1,140 @@
+"""Every family's models in one place: lookup by id or alias, near matches, and the catalog as callers see it."""
+
+from __future__ import annotations
+
+import calendar
+import difflib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.v1 import model_pb2 as pb
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.catalog import TEXT_TO_IMAGE, Free, Listed, Model, Route
+from services.common.errors import GatewayError
+from services.local.catalog import MODELS as LOCAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date
+
+    from services.common.settings import Source
+
+FAMILIES: Final = (LOCAL,)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The models that this gateway knows, and which of their routes are configured."""
+
+    models: dict[str, Model]
+    aliases: dict[str, str]
+    configured: frozenset[str]
+    """Names of the settings that routes ask for and that have a value."""
+
+    @classmethod
+    def load(cls, source: Source, families: Iterable[tuple[Model, ...]] = FAMILIES) -> Catalog:
+        """Raises ValueError when two models share an id or an alias."""
+        models: dict[str, Model] = {}
+        aliases: dict[str, str] = {}
+        settings: set[str] = set()
+        for model in (model for family in families for model in family):
+            for name in (model.id, *model.aliases):
+                if name.lower() in aliases:
+                    raise ValueError(f"the catalog has {name} twice")
+                aliases[name.lower()] = model.id
+            models[model.id] = model
+            settings.update(route.setting for route in model.routes if route.setting)
+        configured = {name for name in settings if source.text(name.removeprefix("IMAGEGATEWAY_"))}
+        return cls(models=models, aliases=aliases, configured=frozenset(configured))
+
+    def resolve(self, name: str) -> Model:
+        """The model of an id or alias, case aside. Raises GatewayError MODEL_NOT_FOUND naming near matches."""
+        model_id = self.aliases.get(name.lower())
+        if model_id:
+            return self.models[model_id]
+        near = difflib.get_close_matches(name.lower(), self.aliases, n=3, cutoff=0.5)
+        ids = list(dict.fromkeys(self.aliases[match] for match in near))
+        hint = f" Did you mean {' or '.join(ids)}?" if ids else " GET /v1/models lists them."
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_MODEL_NOT_FOUND,
+            f"There is no model {name[:100]!r}.{hint}",
+            param="model",
+            details={"model": name[:100], "near": ",".join(ids)},
+        )
+
+    def ready(self, route: Route) -> bool:
+        """Whether the operator configured the route."""
+        return not route.setting or route.setting in self.configured
+
+    def route(self, model: Model) -> Route:
+        """The first configured route. Raises GatewayError PROVIDER_NOT_CONFIGURED naming the settings."""
+        for route in model.routes:
+            if self.ready(route):
+                return route
+        raise GatewayError(ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED, self._unavailable(model), param="model")
+
+    def with_capability(self, capability: str) -> list[str]:
+        """Ids of the models that can do something, in order."""
+        return sorted(model.id for model in self.models.values() if model.can(capability))
+
+    def list(self, modality: str = "", provider: str = "") -> list[pb.Model]:
+        """The public catalog, in the order of ids. Raises nothing: unknown filters match nothing."""
+        return [
+            self.describe(model)
+            for _, model in sorted(self.models.items())
+            if (not modality or model.modality == modality)
+            and (not provider or provider in {model.family, *(route.name for route in model.routes)})
+        ]
+
+    def describe(self, model: Model) -> pb.Model:
+        """One model as callers see it."""
+        available = any(self.ready(route) for route in model.routes)
+        return pb.Model(
+            id=model.id,
+            object="model",
+            created=_unix(model.created),
+            owned_by=model.family,
+            description=model.description,
+            modality=model.modality,
+            aliases=model.aliases,
+            capabilities=sorted(model.capabilities),
+            limits=_limits(model),
+            routes=[
+                pb.ModelRoute(name=route.name, mode=route.mode, available=self.ready(route)) for route in model.routes
+            ],
+            available=available,
+            unavailable_reason=None if available else self._unavailable(model),
+            retired_at=model.retired_at.isoformat() if model.retired_at else None,
+            successor=model.successor or None,
+        )
+
+    @staticmethod
+    def _unavailable(model: Model) -> str:
+        settings = " or ".join(dict.fromkeys(route.setting for route in model.routes))
+        return f"{model.id} needs the setting {settings}."
+
+
+def _limits(model: Model) -> pb.ModelLimits:
+    limits = pb.ModelLimits(
+        max_prompt_length=model.max_prompt_length,
+        max_n=model.max_n,
+        max_input_images=model.max_inputs,
+        output_formats=model.output_formats,
+        qualities=model.qualities,
+    )
+    match model.sizes:
+        case Listed(sizes):
+            limits.sizes.extend(f"{width}x{height}" for width, height in sizes)
+        case Free(min_side=low, max_side=high, step=step):
+            limits.min_side, limits.max_side, limits.side_step = low, high, step
+    return limits
+
+
+def _unix(day: date) -> int:
+    return calendar.timegm(day.timetuple())
+
+
+def generates(model: Model) -> bool:
+    """Whether the model makes pictures from a prompt alone."""
+    return model.can(TEXT_TO_IMAGE)

@@ -1,0 +1,95 @@
+"""The way to the families' servers: one open channel each, over its UNIX socket."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import grpc
+from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.provider.v1 import provider_service_pb2_grpc as pb_grpc
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common import logs
+from services.common.errors import GatewayError
+from services.common.server import CHANNEL_OPTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from services.common.settings import Settings
+
+_log = logs.get(__name__)
+
+
+class Families:
+    """Calls ProviderService of the family that a model belongs to."""
+
+    def __init__(self, settings: Settings, names: Iterable[str]) -> None:
+        self._channels = {
+            name: grpc.aio.insecure_channel(f"unix:{settings.socket(name)}", options=CHANNEL_OPTIONS)
+            for name in names
+        }
+        self._stubs = {name: pb_grpc.ProviderServiceStub(channel) for name, channel in self._channels.items()}
+
+    async def close(self) -> None:
+        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
+
+    async def start(self, family: str, request: pb.StartRequest) -> pb.TaskState:
+        """Begin a task. Raises GatewayError: PROVIDER_UNAVAILABLE when the family's server surely didn't get it,
+        PROVIDER_OUTCOME_UNKNOWN when it may have.
+        """
+        try:
+            # Started families answer; a family that is being restarted is waited for.
+            response = await self._stubs[family].Start(request, wait_for_ready=True, timeout=600)
+        except grpc.aio.AioRpcError as error:
+            raise _unanswered(family, error) from error
+        return response.state
+
+    async def follow(self, family: str, request: pb.StartRequest, state: pb.TaskState) -> AsyncIterator[pb.TaskState]:
+        """Poll a running task at the pace it asks for; yields each state, the terminal one last."""
+        yield state
+        while state.HasField("running"):
+            await asyncio.sleep(state.running.poll_after.ToTimedelta().total_seconds())
+            poll = pb.PollRequest(
+                job_id=request.job_id,
+                task_ref=state.running.task_ref,
+                task=request.task,
+                credential=request.credential,
+            )
+            try:
+                state = (await self._stubs[family].Poll(poll, wait_for_ready=True, timeout=60)).state
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                    raise _unanswered(family, error) from error
+                _log.warning("poll_unanswered", family=family, job_id=request.job_id)
+                continue
+            yield state
+
+    async def cancel(self, family: str, request: pb.CancelRequest) -> bool:
+        """Stop a task; False where the upstream can't, or did not answer."""
+        try:
+            return (await self._stubs[family].Cancel(request, timeout=10)).requested
+        except grpc.aio.AioRpcError as error:
+            _log.warning("cancel_unanswered", family=family, job_id=request.job_id, status=error.code().name)
+            return False
+
+
+def _unanswered(family: str, error: grpc.aio.AioRpcError) -> GatewayError:
+    if error.code() is grpc.StatusCode.INTERNAL:
+        return GatewayError(ErrorReason.ERROR_REASON_INTERNAL, "The gateway failed. Its log has the request id.")
+    _log.warning("family_unanswered", family=family, status=error.code().name, error=error.details())
+    return GatewayError(
+        ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
+        f"The server of the {family} models went away during the call; whether the provider took it is not known.",
+    )
+
+
+def failure(state: pb.Failed) -> GatewayError:
+    """A task's failure as the caller's error."""
+    return GatewayError(
+        state.reason,
+        state.message,
+        param=state.param or None,
+        retry_after=state.retry_after.ToTimedelta().total_seconds() if state.HasField("retry_after") else None,
+    )

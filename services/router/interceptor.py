@@ -1,0 +1,184 @@
+"""The outermost layer of the router: request ids, authentication, errors to statuses, the canonical log line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2
+from google.rpc.status_pb2 import Status
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common import logs
+from services.common.errors import DOMAIN, GatewayError
+from services.router import caller
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from google.protobuf.message import Message
+
+    from services.common.keys import KeyRing
+    from services.common.server import Context
+    from services.router.caller import Call
+
+_OPEN: Final = ("/grpc.health.v1.", "/grpc.reflection.")
+"""Standard services that answer without a key: they tell nothing that the published protos don't."""
+
+_log = logs.get(__name__)
+
+INTERNAL: Final = GatewayError(ErrorReason.ERROR_REASON_INTERNAL, "The gateway failed. Its log has the request id.")
+
+
+class Outermost(grpc.aio.ServerInterceptor):
+    """Wraps every method of the public services."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._ring = ring
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        handler = await continuation(handler_call_details)
+        method = handler_call_details.method
+        if handler is None or method.startswith(_OPEN):
+            return handler
+        name = method.rpartition("/")[2]
+        if handler.response_streaming:
+            return _with_stream(handler, self._streaming(name, handler))
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(name, handler.unary_unary),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _unary(self, name: str, method: Any) -> Any:
+        async def answer(request: Message, context: Context) -> Message:
+            call, began = _begin(name, context), time.perf_counter()
+            try:
+                caller.authenticate(call, self._ring)
+                response: Message = await method(request, context)
+            except BaseException as error:
+                await _fail(call, context, error, began, sent=False)
+                raise
+            await context.send_initial_metadata(tuple(call.headers.items()))
+            _finished(call, began)
+            return response
+
+        return answer
+
+    def _streaming(self, name: str, handler: grpc.RpcMethodHandler[Any, Any]) -> Any:
+        method: Any = handler.stream_stream if handler.request_streaming else handler.unary_stream
+
+        async def answer(request: object, context: Context) -> AsyncIterator[Message]:
+            call, began = _begin(name, context), time.perf_counter()
+            sent = False
+            try:
+                caller.authenticate(call, self._ring)
+                async for message in method(request, context):
+                    if not sent:
+                        await context.send_initial_metadata(tuple(call.headers.items()))
+                        sent = True
+                    yield message
+            except BaseException as error:
+                await _fail(call, context, error, began, sent=sent)
+                raise
+            _finished(call, began)
+
+        return answer
+
+
+def _with_stream(handler: grpc.RpcMethodHandler[Any, Any], answer: Any) -> grpc.RpcMethodHandler[Any, Any]:
+    make = (
+        grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+    )
+    return make(
+        answer,
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )
+
+
+def _begin(name: str, context: Context) -> Call:
+    metadata = {
+        key: value if isinstance(value, str) else value.decode("latin-1")
+        for key, value in context.invocation_metadata() or ()
+    }
+    return caller.begin(name, metadata)
+
+
+async def _fail(call: Call, context: Context, error: BaseException, began: float, *, sent: bool) -> None:
+    """End the call with the error's status. Returns only for what must be raised on: cancellation, and the like."""
+    if isinstance(error, asyncio.CancelledError | GeneratorExit):
+        _finished(call, began, status=499)
+        return
+    if not isinstance(error, Exception):
+        return
+    if isinstance(error, GatewayError):
+        failure = error
+    else:
+        _log.error("request_crashed", request_id=call.request_id, operation=call.method, exc_info=error)
+        failure = INTERNAL
+    _finished(call, began, failure=failure)
+    # A stream that has begun can only end with the status; the edge put the error into the body already.
+    trailing: list[tuple[str, str | bytes]] = [] if sent else list(trailers(call, failure).items())
+    if not call.rest:
+        trailing.append(("grpc-status-details-bin", _details(failure)))
+    await context.abort(failure.meaning.grpc, failure.message, tuple(trailing))
+
+
+def trailers(call: Call, failure: GatewayError) -> dict[str, str]:
+    """The metadata of an error. Over REST they become headers, which Envoy's hook turns into status and body."""
+    metadata = dict(call.headers)
+    if failure.retry_after is not None:
+        metadata["retry-after"] = str(max(1, math.ceil(failure.retry_after)))
+    if call.rest:
+        metadata["x-http-status"] = str(failure.meaning.http)
+        metadata["x-oai-error"] = json.dumps(failure.body(), separators=(",", ":"))
+        if not failure.meaning.retry and failure.meaning.http >= 500:
+            metadata["x-should-retry"] = "false"
+    return metadata
+
+
+def _details(failure: GatewayError) -> bytes:
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=failure.code.upper(), domain=DOMAIN, metadata=dict(failure.details))
+    ]
+    if failure.param:
+        violation = error_details_pb2.BadRequest.FieldViolation(field=failure.param, description=failure.message)
+        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+    if failure.retry_after is not None:
+        delay = Duration()
+        delay.FromMilliseconds(math.ceil(failure.retry_after * 1000))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    status = Status(code=failure.meaning.grpc.value[0], message=failure.message)
+    for detail in details:
+        packed = AnyMessage()
+        packed.Pack(detail)
+        status.details.append(packed)
+    serialized: bytes = status.SerializeToString()
+    return serialized
+
+
+def _finished(call: Call, began: float, failure: GatewayError | None = None, status: int | None = None) -> None:
+    level = failure.meaning.level if failure else "info"
+    if failure:
+        status = failure.meaning.http
+    getattr(_log, level)(
+        "request_finished",
+        request_id=call.request_id,
+        operation=call.method,
+        protocol="rest" if call.rest else "grpc",
+        status=status or int(call.headers.get("x-http-status", "200")),
+        **({"reason": failure.code, "param": failure.param} if failure else {}),
+        duration_ms=round((time.perf_counter() - began) * 1000, 1),
+        **call.log,
+    )

@@ -1,0 +1,1 @@
+"""`imagegateway up`: the whole stack on one machine, under supervisord."""

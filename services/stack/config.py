@@ -1,0 +1,152 @@
+"""What the stack's processes read: configuration of Envoy, nats-server and supervisord, rendered into `run/`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from services.common.settings import SettingError
+
+if TYPE_CHECKING:
+    from services.common.settings import Settings
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+_MAX_SOCKET_PATH: Final = 107
+_MIB: Final = 1024 * 1024
+
+MAX_JSON_BYTES: Final = 60 * _MIB
+"""Largest JSON body: one picture of 25 MiB as a data URL has 33 MiB. Under gRPC's own limit, which reads as 429."""
+
+MAX_FORM_BYTES: Final = 17 * 25 * _MIB + _MIB
+"""Largest multipart body: 16 pictures and a mask, and the fields."""
+
+MAX_RESPONSE_BYTES: Final = 512 * _MIB
+
+_LOCAL_REPLIES: Final = (
+    (400, "invalid_request_error", "invalid_json", "%LOCAL_REPLY_BODY%"),
+    (404, "invalid_request_error", "unknown_url", "There is no such URL, or not with this method."),
+    (408, "timeout_error", "request_timeout", "The request took too long to arrive."),
+    (413, "invalid_request_error", "request_too_large", "The request body is too large."),
+    (
+        415,
+        "invalid_request_error",
+        "unsupported_media_type",
+        "The content type must be application/json, or multipart/form-data for edits.",
+    ),
+    (429, "rate_limit_error", "rate_limit_exceeded", "Too many requests."),
+    (431, "invalid_request_error", "request_too_large", "The request headers are too large."),
+    (503, "server_error", "service_unavailable", "The gateway can't serve this now; try again."),
+    (504, "timeout_error", "timeout", "The gateway took too long."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """The files of one running stack."""
+
+    settings: Settings
+    nats_port: int
+    nats_password: str
+
+    @classmethod
+    def prepare(cls, settings: Settings) -> Stack:
+        """Choose a port and a password for the stack's own NATS server.
+
+        Raises SettingError when the data directory's path is too long for sockets.
+        """
+        longest = str(settings.socket(f"router-{settings.routers - 1}"))
+        if len(longest.encode()) > _MAX_SOCKET_PATH:
+            raise SettingError(
+                f"IMAGEGATEWAY_DATA_DIR is too long: {longest} has over {_MAX_SOCKET_PATH} bytes, "
+                "the most that a socket's path can have"
+            )
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        return cls(settings, port, secrets.token_urlsafe(24))
+
+    @property
+    def run_dir(self) -> Path:
+        return self.settings.run_dir
+
+    def write(self) -> None:
+        """Render everything into `run/`, readable by this user only."""
+        self.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._write("envoy.yaml", self.envoy())
+        self._write("supervisord.conf", self._render("services/stack", "supervisord.conf.j2", **self._programs()))
+        if not self.settings.nats_url:
+            self._write(
+                "nats.conf",
+                self._render(
+                    "services/stack",
+                    "nats.conf.j2",
+                    port=self.nats_port,
+                    password=self.nats_password,
+                    store=self.settings.data_dir / "nats",
+                    log=self.run_dir / "nats.log",
+                ),
+            )
+            self._write("nats-url", f"nats://gateway:{self.nats_password}@127.0.0.1:{self.nats_port}")
+
+    def envoy(self) -> str:
+        """Envoy's configuration."""
+        settings = self.settings
+        return self._render(
+            "envoy",
+            "envoy.yaml.j2",
+            run_dir=self.run_dir,
+            host=settings.host,
+            port=settings.port,
+            lua=ROOT / "envoy" / "hooks.lua",
+            descriptors=ROOT / "generated" / "imagegateway.binpb",
+            routers=[settings.socket(f"router-{index}") for index in range(settings.routers)],
+            media=settings.socket("media"),
+            max_json_bytes=MAX_JSON_BYTES,
+            max_form_bytes=MAX_FORM_BYTES,
+            max_response_bytes=MAX_RESPONSE_BYTES,
+            local_replies=_LOCAL_REPLIES,
+        )
+
+    def _programs(self) -> dict[str, object]:
+        python = sys.executable
+        return {
+            "run_dir": self.run_dir,
+            "tether": f"{python} -m services.stack.tether",
+            "nats": "" if self.settings.nats_url else f"{binary('nats-server')} -c {self.run_dir}/nats.conf",
+            "envoy": f"{binary('envoy')} -c {self.run_dir}/envoy.yaml --disable-hot-restart --log-level warning "
+            f"--concurrency {min(os.cpu_count() or 1, 4)} --drain-time-s 5",
+            "python": python,
+            "routers": self.settings.routers,
+            "root": ROOT,
+        }
+
+    @staticmethod
+    def _render(folder: str, name: str, **values: object) -> str:
+        environment = Environment(  # noqa: S701  configuration files, not HTML
+            loader=FileSystemLoader(ROOT / folder), undefined=StrictUndefined, keep_trailing_newline=True
+        )
+        return environment.get_template(name).render(**values)
+
+    def _write(self, name: str, text: str) -> None:
+        path = self.run_dir / name
+        path.touch(mode=0o600)
+        path.write_text(text)
+
+
+def binary(name: str) -> str:
+    """Path of a program that came with the Python environment, or is on PATH. Raises SettingError."""
+    beside = Path(sys.executable).parent / name
+    if beside.exists():
+        return str(beside)
+    found = shutil.which(name)
+    if not found:
+        raise SettingError(f"{name} is not installed: run `make setup`")
+    return found

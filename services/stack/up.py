@@ -1,0 +1,250 @@
+"""Start the stack, wait until it serves, make a first picture, and watch over it until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from supervisor.xmlrpc import SupervisorTransport
+
+from services.common import settings as settings_module
+from services.common.keys import KeyStore
+from services.common.nats import connect
+from services.stack.config import Stack
+from services.stack.first_picture import FirstPicture, make
+from services.stack.tether import tie
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import IO
+
+    from services.common.settings import Settings
+
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 90.0
+_SESSION_KEY: Final = "until this stack stops"
+
+
+class StackError(Exception):
+    """The stack can't start or go on; the message is for the terminal."""
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """supervisord as a child, and its view of the stack's processes."""
+
+    process: subprocess.Popen[bytes]
+    rpc: xmlrpc.client.ServerProxy
+
+    @classmethod
+    def spawn(cls, stack: Stack, log_format: str) -> Supervisor:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "supervisor.supervisord", "-c", str(stack.run_dir / "supervisord.conf")],
+            # A session of its own: Ctrl-C reaches only us, and we stop the stack in order.
+            start_new_session=True,
+            preexec_fn=tie,  # noqa: PLW1509  no threads run yet
+            env={
+                **settings_module.environment(),
+                "IMAGEGATEWAY_DATA_DIR": str(stack.settings.data_dir),
+                "IMAGEGATEWAY_LOG_FORMAT": log_format,
+                "PYTHONUNBUFFERED": "1",
+            },
+        )
+        transport = SupervisorTransport(None, None, f"unix://{stack.run_dir}/supervisor.sock")
+        return cls(process, xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport))
+
+    def failed(self) -> list[str]:
+        """Names of the processes that supervisord has given up on."""
+        try:
+            rows = self.rpc.supervisor.getAllProcessInfo()
+        except (OSError, xmlrpc.client.Error):
+            return []
+        assert isinstance(rows, list)  # noqa: S101  what the XML-RPC method is documented to give
+        return [str(row["name"]) for row in rows if row["statename"] == "FATAL"]
+
+    def stop(self) -> None:
+        """Stop the stack in order; kill it when it does not."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+
+
+def up(settings: Settings) -> int:
+    """Run the stack until SIGINT or SIGTERM; gives the exit status. Raises StackError."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with lock(settings):
+        free_port(settings)
+        stack = Stack.prepare(settings)
+        stack.write()
+        stop = _stop_on_signal()
+        supervisor = Supervisor.spawn(stack, _log_format(settings))
+        try:
+            return asyncio.run(_serve(settings, supervisor, stop))
+        finally:
+            supervisor.stop()
+
+
+async def _serve(settings: Settings, supervisor: Supervisor, stop: list[int]) -> int:
+    began = time.monotonic()
+    if not await _until_ready(settings, supervisor, stop, began):
+        return 0
+    client = await connect(settings, "up")
+    try:
+        store = await KeyStore.open(client, settings.nats_replicas)
+        secret, first, session_id = await _key(settings, store)
+        picture = await make(settings, secret)
+        _welcome(settings, secret, picture, seconds=time.monotonic() - began, first=first)
+        while not stop:
+            await asyncio.sleep(0.5)
+            _check(supervisor)
+        if session_id:
+            with contextlib.suppress(Exception):
+                await store.revoke(session_id)
+    finally:
+        await client.close()
+    print("\nimagegateway: stopping", flush=True)
+    return 0
+
+
+async def _until_ready(settings: Settings, supervisor: Supervisor, stop: list[int], began: float) -> bool:
+    """Wait for /readyz. False when we were told to stop. Raises StackError when the stack does not come up."""
+    while not stop:
+        _check(supervisor)
+        if await asyncio.to_thread(_ready, settings):
+            return True
+        if time.monotonic() - began > START_SECONDS:
+            raise StackError(f"the gateway is not ready after {START_SECONDS:.0f} s; its log is above")
+        await asyncio.sleep(0.05)
+    return False
+
+
+def _ready(settings: Settings) -> bool:
+    try:
+        with socket.create_connection((_connect_host(settings), settings.port), timeout=2) as connection:
+            connection.sendall(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+            return connection.recv(64).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
+def _check(supervisor: Supervisor) -> None:
+    status = supervisor.process.poll()
+    if status is not None:
+        raise StackError(f"the process manager ended with status {status}")
+    failed = supervisor.failed()
+    if failed:
+        raise StackError(f"{', '.join(failed)} can't be kept running; the log above says why")
+
+
+async def _key(settings: Settings, store: KeyStore) -> tuple[str, bool, str]:
+    """A key for the self-check and the printed example: the setting's, the first one, or one for this run.
+
+    Only hashes are stored, so a later start can't show the first key again; it makes one that ends with it.
+    """
+    if settings.api_key:
+        await store.adopt(settings.api_key.reveal(), tenant="default", name="IMAGEGATEWAY_API_KEY")
+        return settings.api_key.reveal(), False, ""
+    keys = await store.list()
+    for stale in (key for key in keys if key.name == _SESSION_KEY):
+        await store.revoke(stale.id)
+    if all(key.name == _SESSION_KEY for key in keys):
+        secret, _ = await store.create(tenant="default", name="made at the first start")
+        return secret, True, ""
+    secret, key = await store.create(tenant="default", name=_SESSION_KEY)
+    return secret, False, key.id
+
+
+def _welcome(settings: Settings, secret: str, picture: FirstPicture, *, seconds: float, first: bool) -> None:
+    if settings.api_key:
+        about = "from IMAGEGATEWAY_API_KEY"
+    elif first:
+        about = "made now and shown only this once: keep it"
+    else:
+        about = "lives until this stack stops; `imagegateway keys create` makes lasting ones"
+    url = f"http://{_connect_host(settings)}:{settings.port}"
+    print(
+        f"""
+imagegateway is ready after {seconds:.1f} s at {url} ({datetime.now(UTC):%Y-%m-%d %H:%M} UTC)
+
+  first picture  {picture.path}
+  web page       {url}/
+  key            {secret}
+                 ({about})
+
+Try it:
+
+  curl -s {url}/v1/images/generations -H 'Authorization: Bearer {secret}' \\
+    -H 'Content-Type: application/json' \\
+    -d '{{"model": "local/sketch", "prompt": "a lighthouse at dusk", "size": "1024x1024"}}'
+
+Ctrl-C stops everything.
+""",
+        flush=True,
+    )
+
+
+@contextlib.contextmanager
+def lock(settings: Settings) -> Iterator[None]:
+    """Hold the data directory. Raises StackError when another stack does, naming its process."""
+    path = settings.data_dir / "lock"
+    file: IO[str]
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise StackError(
+                f"the data directory {settings.data_dir} is in use by process {file.read().strip() or '?'}: "
+                "stop that stack, or set IMAGEGATEWAY_DATA_DIR"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def free_port(settings: Settings) -> None:
+    """Raises StackError when the port can't be listened on."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise StackError(
+                f"port {settings.port} on {settings.host} can't be used ({error.strerror}): "
+                "stop what listens there, or set IMAGEGATEWAY_PORT"
+            ) from None
+
+
+def _stop_on_signal() -> list[int]:
+    """A list that holds the signal once one has come."""
+    seen: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _frame: seen.append(received))
+    return seen
+
+
+def _log_format(settings: Settings) -> str:
+    if settings.log_format != "auto":
+        return settings.log_format
+    return "pretty" if sys.stdout.isatty() else "json"
+
+
+def _connect_host(settings: Settings) -> str:
+    return "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104  compared, not bound

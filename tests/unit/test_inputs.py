@@ -1,0 +1,117 @@
+"""Pictures named by URL: what callers read when they don't arrive."""
+
+from __future__ import annotations
+
+import base64
+from urllib.parse import quote
+
+import pytest
+
+from services.common.errors import GatewayError
+from services.common.inputs import fetch_image
+from services.common.outbound import Outbound
+from services.common.urlguard import Guard
+from tests.unit.origin import answer, serve
+from tests.unit.test_urlguard import Names
+
+BYTES = bytes(range(256))
+ENCODED = base64.b64encode(BYTES).decode()
+
+
+async def fails(outbound: Outbound, url: str, max_bytes: int = 1000) -> GatewayError:
+    """The error of a fetch, after checking what all of them have in common."""
+    with pytest.raises(GatewayError) as caught:
+        await fetch_image(outbound, url, "mask_url", max_bytes)
+    error = caught.value
+    assert error.param == "mask_url"
+    assert error.message.startswith("mask_url ")
+    assert error.message.endswith(".")
+    assert error.message.count(". ") == 0
+    return error
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"data:image/png;base64,{ENCODED}",
+        f"data:image/png;name=a.png;base64,{ENCODED}",
+        f"data:;base64,{ENCODED}",
+        f"DATA:IMAGE/PNG;Base64,{ENCODED}",
+        f"data:text/plain;base64,{quote(ENCODED, safe='')}",
+        "data:image/png;base64," + "".join(f"%{ord(character):02x}" for character in ENCODED),
+    ],
+)
+async def test_data_urls(url: str) -> None:
+    async with Outbound(Guard([])) as outbound:
+        assert await fetch_image(outbound, url, "image_url", len(BYTES)) == BYTES
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "data:",
+        "data:image/png;base64",
+        f"data:image/png,{ENCODED}",
+        f"data:image/png;base64x,{ENCODED}",
+        f"data:{'x' * 300};base64,{ENCODED}",
+        "data:image/png;base64,AAA",
+        "data:image/png;base64,AAA*",
+        "data:image/png;base64,AAAA====",
+        "data:image/png;base64,AA==AA==",
+        "data:image/png;base64,AA AA",
+        "data:image/png;base64,AAAA\n",
+        "data:image/png;base64,--__",
+        "data:image/png;base64,AAé=",
+        "data:image/png;base64,AAA%zz",
+    ],
+)
+async def test_malformed_data_urls(url: str) -> None:
+    async with Outbound(Guard([])) as outbound:
+        error = await fails(outbound, url)
+    assert error.code == "invalid_image_url"
+    assert ENCODED not in error.message
+
+
+@pytest.mark.parametrize("size", [299, 300, 301, 302, 303])
+async def test_data_urls_at_the_cap(size: int) -> None:
+    encoded = base64.b64encode(bytes(size)).decode()
+    escaped = "".join(f"%{ord(character):02x}" for character in encoded)
+    async with Outbound(Guard([])) as outbound:
+        for url in (f"data:;base64,{encoded}", f"data:;base64,{escaped}"):
+            assert await fetch_image(outbound, url, "image_url", size) == bytes(size)
+            assert (await fails(outbound, url, size - 1)).code == "file_too_large"
+
+
+async def test_https_url_at_the_cap() -> None:
+    async with serve(answer(BYTES)) as origin, Outbound(Guard([origin.host])) as outbound:
+        assert await fetch_image(outbound, origin.url("/a.png"), "image_url", 256) == BYTES
+        error = await fails(outbound, origin.url("/a.png"), 255)
+    assert error.code == "file_too_large"
+    assert error.message == "mask_url is larger than the limit of 255 bytes."
+
+
+@pytest.mark.parametrize(
+    ("url", "clause"),
+    [
+        ("http://a.example/x.png", "the URL must start with https://"),
+        ("C:\\x.png", "the URL holds white space, control characters or backslashes"),
+        ("https://169.254.169.254/latest", "its host has no public address"),
+        ("https://[::ffff:10.0.0.1]/", "its host has no public address"),
+        ("https://inside.example/?signature=abc", "its host has no public address"),
+    ],
+)
+async def test_refused_urls(url: str, clause: str) -> None:
+    async with Outbound(Guard([], Names(["10.1.2.3"]))) as outbound:
+        error = await fails(outbound, url)
+    assert error.code == "invalid_image_url"
+    assert error.message == f"mask_url can't be fetched: {clause}."
+
+
+async def test_upstream_bodies_and_queries_are_not_passed_on() -> None:
+    async with (
+        serve(answer(b"internal stack trace", 500)) as origin,
+        Outbound(Guard([origin.host])) as outbound,
+    ):
+        error = await fails(outbound, origin.url("/x.png?signature=abc"))
+    assert error.code == "invalid_image_url"
+    assert error.message == "mask_url can't be fetched: its server answered with status 500."
