@@ -20,28 +20,46 @@ function envoy_on_request(handle)
     headers:replace("x-request-id", string.format("req_%08x%08x%08x",
       math.random(0, 0x7fffffff), math.random(0, 0x7fffffff), math.random(0, 0x7fffffff)))
   end
-  handle:streamInfo():dynamicMetadata():set("gateway", "native", is_grpc(headers))
+  local facts = handle:streamInfo():dynamicMetadata()
+  facts:set("gateway", "native", is_grpc(headers))
+  facts:set("gateway", "api", headers:get(":path"):sub(1, 4) == "/v1/")
+  facts:set("gateway", "origin", headers:get("origin") or "")
 end
 
--- Envoy's own message about a field of the wrong type begins with the field's name.
+-- Envoy's own message about a field of the wrong type begins with the field's name, or ends with it, or is in its own jargon.
 local function blame(handle)
   local body = handle:body(true)
   if body == nil or body:length() == 0 or body:length() > 16384 then return end
   local text = body:getBytes(0, body:length())
   local field = text:match('"message":"([%a_][%w_%.%[%]]*): ')
-  if field then
-    body:setBytes((text:gsub('"param":null', '"param":"' .. field .. '"', 1)
-      :gsub('"code":"invalid_json"', '"code":"invalid_value"', 1)))
-    handle:headers():replace("content-length", tostring(body:length()))
+  local object = text:match('"message":": .* object on a scalar field for type ([%w_]+)"')
+  local list = text:find('"message":": Proto field is not repeating', 1, true)
+  if object then
+    field, text = object, text:gsub('"message":"[^"]*"', '"message":"' .. object .. ' takes no object."', 1)
+  elseif list then
+    text = text:gsub('"message":"[^"]*"', '"message":"A field that takes one value was sent a list."', 1)
   end
+  if field then text = text:gsub('"param":null', '"param":"' .. field .. '"', 1) end
+  if field or list then text = text:gsub('"code":"invalid_json"', '"code":"invalid_value"', 1) end
+  body:setBytes(text)
+  handle:headers():replace("content-length", tostring(#text))
+end
+
+-- The transcoder prints no empty list, but clients of a list call read its `data`.
+local EMPTY_LIST = '{"object":"list"}'
+local function fill_list(handle)
+  local body = handle:body(true)
+  if body == nil or body:getBytes(0, body:length()) ~= EMPTY_LIST then return end
+  body:setBytes('{"object":"list","data":[]}')
+  handle:headers():replace("content-length", tostring(body:length()))
 end
 
 function envoy_on_response(handle)
   local headers = handle:headers()
-  local native = handle:streamInfo():dynamicMetadata():get("gateway")
-  if native and native["native"] then return end
+  local facts = handle:streamInfo():dynamicMetadata():get("gateway") or {}
+  if facts["native"] then return end
   local status, failure = headers:get("x-http-status"), headers:get("x-oai-error")
-  local from_router = headers:get("grpc-status") ~= nil
+  local from_router = facts["api"] and headers:get("x-envoy-upstream-service-time") ~= nil
   if status then
     headers:replace(":status", status)
     headers:remove("x-http-status")
@@ -64,7 +82,13 @@ function envoy_on_response(handle)
   if (code == 429 or code == 503) and headers:get("retry-after") == nil then
     headers:replace("retry-after", "1")
   end
-  if failure then
+  if facts["origin"] ~= "" and headers:get("access-control-allow-origin") == nil then
+    headers:replace("access-control-allow-origin", facts["origin"]) -- the cors filter leaves direct responses out
+    headers:replace("access-control-expose-headers", "x-request-id")
+  end
+  if code == 200 and facts["api"] and headers:get("content-length") == tostring(#EMPTY_LIST) then
+    fill_list(handle)
+  elseif failure then
     headers:remove("x-oai-error")
     headers:replace("content-type", JSON)
     headers:replace("content-length", tostring(#failure))

@@ -7,7 +7,7 @@ and the media server all read `REASONS`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from grpc import StatusCode
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -62,6 +62,9 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
         StatusCode.PERMISSION_DENIED, 403, "permission_error", retry=False, level="info"
     ),
     ErrorReason.ERROR_REASON_BYOK_REQUIRED: Meaning(
+        StatusCode.PERMISSION_DENIED, 403, "permission_error", retry=False, level="info"
+    ),
+    ErrorReason.ERROR_REASON_INVALID_SIGNATURE: Meaning(
         StatusCode.PERMISSION_DENIED, 403, "permission_error", retry=False, level="info"
     ),
     ErrorReason.ERROR_REASON_MODEL_NOT_FOUND: _NOT_FOUND,

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 BUCKET: Final = "api_keys"
 _PREFIX: Final = "igw_"
 _RESYNC_SECONDS: Final = 2.0
+_UNKNOWN_SECONDS: Final = 0.5
 _log = logs.get(__name__)
 
 
@@ -127,11 +128,22 @@ class KeyRing:
         self._kv = kv
         self._keys: dict[str, Key] = {}
         self._seen = -1
+        self._looked = float("-inf")
         self._task: asyncio.Task[None] | None = None
 
-    def find(self, secret: str) -> Key | None:
-        """The key of a secret; None when it is unknown or revoked."""
-        return self._keys.get(fingerprint(secret))
+    async def find(self, secret: str) -> Key | None:
+        """The key of a secret; None when it is unknown or revoked.
+
+        An unknown one is looked for in the bucket, so that a new key serves at once; guessers cause one such
+        look in half a second at most.
+        """
+        digest = fingerprint(secret)
+        key = self._keys.get(digest)
+        if key is None and time.monotonic() - self._looked > _UNKNOWN_SECONDS:
+            self._looked = time.monotonic()
+            await self._try_sync()
+            key = self._keys.get(digest)
+        return key
 
     async def start(self) -> None:
         """Read all keys, then follow changes."""
@@ -149,10 +161,13 @@ class KeyRing:
         # go silent across a restart of the server.
         while True:
             await asyncio.sleep(_RESYNC_SECONDS)
-            try:
-                await self._sync()
-            except (nats.errors.Error, OSError) as error:
-                _log.warning("keys_not_refreshed", error=type(error).__name__)
+            await self._try_sync()
+
+    async def _try_sync(self) -> None:
+        try:
+            await self._sync()
+        except (nats.errors.Error, OSError) as error:
+            _log.warning("keys_not_refreshed", error=type(error).__name__)
 
     async def _sync(self) -> None:
         status = await self._kv.status()

@@ -15,6 +15,8 @@ from services.common.store import deletion_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+PURPOSE: Final = "media links"
+"""What the signing key is derived for, by whoever signs and whoever checks."""
 DEFAULT_LIFETIME: Final = 86_400
 SHORTEST_LIFETIME: Final = 60
 LONGEST_LIFETIME: Final = 604_800

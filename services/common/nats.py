@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import nats
+from nats.aio.client import Client
 from nats.js.errors import BucketNotFoundError
 
 from services.common import logs
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
     from nats.js import JetStreamContext
     from nats.js.kv import KeyValue
 
@@ -25,8 +24,11 @@ async def connect(settings: Settings, name: str, *, patient: bool = True) -> Cli
     A server that is not there yet is waited for; with `patient=False` it raises nats.errors.Error or OSError.
     """
 
+    client = Client()
+
     async def disconnected() -> None:
-        _log.warning("nats_disconnected")
+        if not client.is_closed:
+            _log.warning("nats_disconnected")
 
     async def reconnected() -> None:
         _log.info("nats_reconnected")
@@ -34,11 +36,11 @@ async def connect(settings: Settings, name: str, *, patient: bool = True) -> Cli
     async def failed(error: Exception) -> None:
         _log.debug("nats_error", error=repr(error))
 
-    return await nats.connect(
+    await client.connect(
         servers=settings.nats_address().split(","),
         name=name,
         connect_timeout=2,
-        max_reconnect_attempts=-1,
+        max_reconnect_attempts=-1 if patient else 1,
         reconnect_time_wait=0.25,
         ping_interval=5,
         max_outstanding_pings=2,
@@ -47,6 +49,7 @@ async def connect(settings: Settings, name: str, *, patient: bool = True) -> Cli
         reconnected_cb=reconnected,
         error_cb=failed,
     )
+    return client
 
 
 async def bucket(js: JetStreamContext, name: str, replicas: int, ttl: float | None = None) -> KeyValue:

@@ -9,7 +9,7 @@ from imagegateway.v1 import image_service_pb2_grpc, rest_edge_pb2_grpc
 
 from services.common import logs, settings
 from services.common.keys import KeyRing, KeyStore
-from services.common.links import Links
+from services.common.links import PURPOSE, Links
 from services.common.nats import connect
 from services.common.outbound import Outbound
 from services.common.secrets import RootSecret
@@ -40,7 +40,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
     catalog = Catalog.load(current.source)
     outbound = Outbound(Guard(current.allow_hosts))
     families = Families(current, {model.family for model in catalog.models.values()})
-    links = Links(RootSecret.load(current).derive("media links"), current.public_url)
+    links = Links(RootSecret.load(current).derive(PURPOSE), current.public_url)
     studio = Studio(
         settings=current,
         catalog=catalog,

@@ -100,7 +100,7 @@ def begin(method: str, metadata: Mapping[str, str]) -> Call:
     return call
 
 
-def authenticate(call: Call, ring: KeyRing) -> None:
+async def authenticate(call: Call, ring: KeyRing) -> None:
     """Find the caller's key. Raises GatewayError INVALID_API_KEY, or for a malformed Prefer."""
     scheme, _, secret = call.metadata.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
@@ -108,7 +108,7 @@ def authenticate(call: Call, ring: KeyRing) -> None:
             ErrorReason.ERROR_REASON_INVALID_API_KEY,
             "An API key is required: send it as `Authorization: Bearer <key>`.",
         )
-    key = ring.find(secret.strip())
+    key = await ring.find(secret.strip())
     if key is None:
         raise GatewayError(ErrorReason.ERROR_REASON_INVALID_API_KEY, "The API key is unknown or revoked.")
     call.key = key

@@ -15,10 +15,10 @@ from services.common.images import MAX_FILE_BYTES
 from services.common.store import TooLarge
 
 if TYPE_CHECKING:
-    from google.protobuf.struct_pb2 import Value
     from types import TracebackType
     from typing import Self
 
+    from google.protobuf.struct_pb2 import Value
     from imagegateway.v1 import image_service_pb2 as pb
 
     from services.common.outbound import Outbound

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -55,17 +56,16 @@ class Outermost(grpc.aio.ServerInterceptor):
         if handler.response_streaming:
             return _with_stream(handler, self._streaming(name, handler))
         return grpc.unary_unary_rpc_method_handler(
-            self._unary(name, handler.unary_unary),
-            request_deserializer=handler.request_deserializer,
+            self._unary(name, handler),
             response_serializer=handler.response_serializer,
         )
 
-    def _unary(self, name: str, method: Any) -> Any:
-        async def answer(request: Message, context: Context) -> Message:
+    def _unary(self, name: str, handler: Any) -> Any:
+        async def answer(data: bytes, context: Context) -> Message:
             call, began = _begin(name, context), time.perf_counter()
             try:
-                caller.authenticate(call, self._ring)
-                response: Message = await method(request, context)
+                await caller.authenticate(call, self._ring)
+                response: Message = await handler.unary_unary(_parsed(handler, data), context)
             except BaseException as error:
                 await _fail(call, context, error, began, sent=False)
                 raise
@@ -82,7 +82,7 @@ class Outermost(grpc.aio.ServerInterceptor):
             call, began = _begin(name, context), time.perf_counter()
             sent = False
             try:
-                caller.authenticate(call, self._ring)
+                await caller.authenticate(call, self._ring)
                 async for message in method(request, context):
                     if not sent:
                         await context.send_initial_metadata(tuple(call.headers.items()))
@@ -102,9 +102,19 @@ def _with_stream(handler: grpc.RpcMethodHandler[Any, Any], answer: Any) -> grpc.
     )
     return make(
         answer,
-        request_deserializer=handler.request_deserializer,
+        request_deserializer=handler.request_deserializer if handler.request_streaming else None,
         response_serializer=handler.response_serializer,
     )
+
+
+def _parsed(handler: Any, data: bytes) -> Any:
+    """The request. gRPC would tell the caller about its own parser where it can't be read."""
+    try:
+        return handler.request_deserializer(data)
+    except DecodeError:
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_INVALID_VALUE, "The request holds a value of another type than its field's."
+        ) from None
 
 
 def _begin(name: str, context: Context) -> Call:

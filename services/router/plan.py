@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Request = pb.GenerateRequest | pb.EditRequest
 
-_SIZE: Final = re.compile(r"^([1-9]\d{0,4})[xX]([1-9]\d{0,4})$")
-_RATIO: Final = re.compile(r"^([1-9]\d{0,3}):([1-9]\d{0,3})$")
+_SIZE: Final = re.compile(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})")
+_RATIO: Final = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")
 _FORMATS: Final = ("png", "jpeg", "webp")
 _QUALITIES: Final = ("auto", "low", "medium", "high", "standard", "hd")
 _MAX_METADATA: Final = 16
@@ -98,6 +98,7 @@ def make(
     _steering(request, model, task, warnings)
     _format(request, model, task, warnings)
     _loras(request, model)
+    stream = _stream(request, model, task, warnings)
     if has_mask and not model.can(c.MASK):
         warnings.add("mask_ignored", "mask", f"{model.id} has no masks: the whole picture may change.")
     if request.webhook_url:
@@ -119,7 +120,7 @@ def make(
             "b64_json" if request.stream else "url",
         )
         == "b64_json",
-        stream=_stream(request, model, task, warnings),
+        stream=stream,
         metadata=_metadata(request),
         edit=edit,
     )
@@ -161,13 +162,13 @@ def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
         param = "aspect_ratio"
         if request.size and request.size != "auto":
             raise invalid("aspect_ratio", "Send size or aspect_ratio, not both.")
-        match = _RATIO.match(request.aspect_ratio)
+        match = _RATIO.fullmatch(request.aspect_ratio)
         if not match:
             raise invalid("aspect_ratio", "aspect_ratio must look like 16:9.")
         task.aspect_ratio = request.aspect_ratio
         asked = _shaped(model, int(match[1]) / int(match[2]))
     elif request.size and request.size != "auto":
-        match = _SIZE.match(request.size)
+        match = _SIZE.fullmatch(request.size)
         if not match:
             raise invalid("size", "size must look like 1024x1024, or be auto.")
         asked = int(match[1]), int(match[2])

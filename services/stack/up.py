@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import http.client
 import os
 import signal
 import socket
@@ -68,7 +69,8 @@ class Supervisor:
         """Names of the processes that supervisord has given up on."""
         try:
             rows = self.rpc.supervisor.getAllProcessInfo()
-        except (OSError, xmlrpc.client.Error):
+        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
+            self.rpc("close")()  # a connection that failed half-way takes no further request
             return []
         assert isinstance(rows, list)  # noqa: S101  what the XML-RPC method is documented to give
         return [str(row["name"]) for row in rows if row["statename"] == "FATAL"]

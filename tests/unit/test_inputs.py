@@ -56,7 +56,7 @@ async def test_data_urls(url: str) -> None:
         f"data:{'x' * 300};base64,{ENCODED}",
         "data:image/png;base64,AAA",
         "data:image/png;base64,AAA*",
-        "data:image/png;base64,AAAA====",
+        "data:image/png;base64,=AAA",
         "data:image/png;base64,AA==AA==",
         "data:image/png;base64,AA AA",
         "data:image/png;base64,AAAA\n",

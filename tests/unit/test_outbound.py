@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import gzip
 import socket
-import ssl
 import zlib
 from typing import TYPE_CHECKING, NoReturn
 
 import httpx  # noqa: TID251  the errors that its clients raise
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.common.outbound import Download, DownloadError, Outbound, TooLargeError
 from services.common.urlguard import Guard, UrlRefusedError
-from tests.unit.origin import answer, serve
+from tests.unit.origin import Authority, answer, serve
 from tests.unit.test_urlguard import PUBLIC, Names
 
 if TYPE_CHECKING:
@@ -356,39 +351,6 @@ async def test_trusted_client_keeps_nothing_and_follows_nothing() -> None:
                 assert response.status_code == 307
         assert [(request.path, request.headers["x-key"]) for request in origin.requests] == [("/a", "k")] * 2
         assert not any("cookie" in request.headers for request in origin.requests)
-
-
-class Authority:
-    """A certificate for `files.example` and who trusts it."""
-
-    def __init__(self, folder: Path) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "files.example")])
-        now = dt.datetime.now(dt.UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(1)
-            .not_valid_before(now - dt.timedelta(days=1))
-            .not_valid_after(now + dt.timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName("files.example")]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        file = folder / "files.pem"
-        file.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            + certificate.public_bytes(serialization.Encoding.PEM)
-        )
-        self.seen: list[str | None] = []
-        self.server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        self.server.load_cert_chain(file)
-        self.server.sni_callback = lambda _socket, sni, _context: self.seen.append(sni)
-        self.client = ssl.create_default_context(cafile=str(file))
 
 
 async def test_tls_is_checked_against_the_name_not_the_address(tmp_path: Path) -> None:

@@ -98,6 +98,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The provider took too long; the job is named. 504 / DEADLINE_EXCEEDED."""
     ERROR_REASON_EXPIRED: _ErrorReason.ValueType  # 35
     """The media's 7 days, or the link's 24 hours, are over. 410 / NOT_FOUND."""
+    ERROR_REASON_INVALID_SIGNATURE: _ErrorReason.ValueType  # 36
+    """The link was changed, or is none of ours. 403 / PERMISSION_DENIED."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. `google.rpc.ErrorInfo.reason` is the value's name without
@@ -181,4 +183,6 @@ ERROR_REASON_PROVIDER_TIMEOUT: ErrorReason.ValueType  # 34
 """The provider took too long; the job is named. 504 / DEADLINE_EXCEEDED."""
 ERROR_REASON_EXPIRED: ErrorReason.ValueType  # 35
 """The media's 7 days, or the link's 24 hours, are over. 410 / NOT_FOUND."""
+ERROR_REASON_INVALID_SIGNATURE: ErrorReason.ValueType  # 36
+"""The link was changed, or is none of ours. 403 / PERMISSION_DENIED."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

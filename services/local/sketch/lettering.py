@@ -1,6 +1,7 @@
-"""Typesetting of the sketch model: wrapped and sized to fit, in Pillow's own typeface (ASCII and a few marks).
+"""Typesetting of the sketch model: wrapped and sized to fit, in Pillow's built-in typeface.
 
-Lengths are in pixels. Texts come from `legible`, so they hold nothing that the typeface lacks.
+It has ASCII and a few marks, no accents. Lengths are in pixels. Texts come from `legible`, so they hold nothing
+that the typeface lacks.
 """
 
 # ruff: noqa: RUF001 - look-alike characters are what the tables are about
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-    from services.local.palette import Colour
+    from services.local.sketch.palette import Colour
 
 SMALLEST: Final = 9
 """Letters below this size aren't set."""

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from PIL import Image, ImageChops, ImageDraw
 
-from services.local.palette import Colour, ramp
+from services.local.sketch.palette import Colour, ramp
 
 if TYPE_CHECKING:
     from random import Random
 
 Point = tuple[float, float]
 Path = Sequence[Point]
+Box = tuple[int, int, int, int]
 
 _TILE: Final = 256
 
@@ -68,6 +70,11 @@ def turned(path: Path, angle: float, around: Point) -> list[Point]:
     return [(x0 + (x - x0) * cosine - (y - y0) * sine, y0 + (x - x0) * sine + (y - y0) * cosine) for x, y in path]
 
 
+def placed(x: float, y: float, size: float, points: Path) -> list[Point]:
+    """Points in units of the size, x to the right and y up, as pixels around a foot at `x`, `y`."""
+    return [(x + px * size, y - py * size) for px, py in points]
+
+
 def curve(points: Path, steps: int = 8) -> list[Point]:
     """A smooth closed path through the points (Catmull-Rom)."""
     count = len(points)
@@ -91,14 +98,14 @@ def curve(points: Path, steps: int = 8) -> list[Point]:
 class Canvas:
     """A picture in the making.
 
-    `unit` is the measure for things in it: the shorter side, or somewhat more when the picture is very long.
+    `unit` is the measure for things in it: the shorter side, at most three quarters of the longer.
     `coverage` says where something other than the background was painted ("L", 255: all of the pixel).
     """
 
     def __init__(self, width: int, height: int, *, detail: int, rng: Random) -> None:
         self.width = width
         self.height = height
-        self.unit = min(width, height, 0.75 * max(width, height)) * 1.0
+        self.unit = min(width, height, 0.75 * max(width, height))
         self.picture = Image.new("RGB", (width, height))
         self.coverage = Image.new("L", (width, height))
         self.rng = rng
@@ -181,7 +188,7 @@ class Canvas:
     def stroke(self, points: Path, thickness: float, colour: Colour, *, opacity: float = 1.0) -> None:
         """A line of even thickness through the points."""
         paths = []
-        for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+        for (x0, y0), (x1, y1) in pairwise(points):
             length = math.hypot(x1 - x0, y1 - y0) or 1.0
             dx, dy = -(y1 - y0) / length * thickness / 2, (x1 - x0) / length * thickness / 2
             paths.append([(x0 + dx, y0 + dy), (x1 + dx, y1 + dy), (x1 - dx, y1 - dy), (x0 - dx, y0 - dy)])
@@ -198,11 +205,12 @@ class Canvas:
             [round(255 * strength * max(0.0, 1 - level / 181) ** 2.2) for level in range(256)]
         )
         scale = halo.width / size
-        source = tuple((edge - offset) * scale for edge, offset in zip(area, (left, top, left, top), strict=True))
+        x0, x1 = ((edge - left) * scale for edge in (area[0], area[2]))
+        y0, y1 = ((edge - top) * scale for edge in (area[1], area[3]))
         halo = halo.resize(
             (area[2] - area[0], area[3] - area[1]),
             Image.Resampling.BILINEAR,
-            box=(source[0], source[1], source[2], source[3]),
+            box=(x0, y0, x1, y1),
         )
         self.picture.paste(colour, area, halo)
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
-from typing import Final, TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
-from services.local.palette import COLOURS, PALETTES, Colour, Palette, dye
+from services.local.sketch.palette import COLOURS, PALETTES, Colour, Palette, dye
 
 if TYPE_CHECKING:
-    from random import Random
     from collections.abc import Iterable, Mapping
+    from random import Random
 
 
 def _lexicon(table: Mapping[str, str]) -> dict[str, str]:
@@ -175,7 +175,7 @@ class Reading:
     """What to paint."""
 
     scene: str
-    """One of the keys of `scenes`' table."""
+    """One of the names in the registry of scenes."""
     palette: Palette
     weather: frozenset[str]
     """Of `rain`, `snow`, `mist`, `stars`, `clear`."""
@@ -212,7 +212,7 @@ def _palette(
     for index, tint in enumerate(tints[:2]):
         palette = palette.dyed(tint, 0.9 if index == 0 else 0.25)
     if len(tints) > 1:
-        palette = Palette(*palette.inks()[:-1], accent=dye(palette.accent, tints[1], 0.9))
+        palette = replace(palette, accent=dye(palette.accent, tints[1], 0.9))
     return palette
 
 

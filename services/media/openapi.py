@@ -1,0 +1,231 @@
+"""The REST API as OpenAPI 3.1, read from the descriptors of the generated code and their HTTP annotations."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from google.api import annotations_pb2, field_behavior_pb2
+from google.protobuf.descriptor import FieldDescriptor
+from imagegateway.v1 import image_service_pb2, rest_edge_pb2
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from google.api.http_pb2 import HttpRule
+    from google.protobuf.descriptor import Descriptor, MethodDescriptor
+
+Json: TypeAlias = dict[str, Any]
+
+_METHODS: Final = ("get", "put", "post", "delete", "patch")
+_HTTP_BODY: Final = "google.api.HttpBody"
+_WELL_KNOWN: Final[dict[str, Json]] = {
+    "google.protobuf.Struct": {"type": "object"},
+    "google.protobuf.Value": {},
+    "google.protobuf.Duration": {"type": "string", "examples": ["1.5s"]},
+    "google.protobuf.Timestamp": {"type": "string", "format": "date-time"},
+}
+_SCALARS: Final[dict[int, Json]] = {
+    FieldDescriptor.TYPE_STRING: {"type": "string"},
+    FieldDescriptor.TYPE_BYTES: {"type": "string", "format": "byte", "contentEncoding": "base64"},
+    FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
+    FieldDescriptor.TYPE_DOUBLE: {"type": "number", "format": "double"},
+    FieldDescriptor.TYPE_INT32: {"type": "integer", "format": "int32"},
+    FieldDescriptor.TYPE_INT64: {"type": "integer", "format": "int64"},
+    FieldDescriptor.TYPE_UINT32: {"type": "integer", "format": "int64", "minimum": 0, "maximum": 4_294_967_295},
+}
+_FILE: Final[Json] = {"type": "string", "contentMediaType": "application/octet-stream"}
+_ERROR: Final[Json] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {"type": "string"},
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"]},
+                "code": {"type": ["string", "null"]},
+            },
+        }
+    },
+}
+_HEADERS: Final[dict[str, Json]] = {
+    "Prefer": {"type": "string", "examples": ["wait=120", "respond-async", "handling=strict"]},
+    "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255},
+}
+
+
+def describe(public_url: str, version: str) -> Json:
+    """The whole document, for a gateway that is reached at `public_url`."""
+    return _Document().build(public_url, version)
+
+
+class _Document:
+    """Collects paths and, as they are referred to, message schemas."""
+
+    def __init__(self) -> None:
+        self._paths: dict[str, Json] = {}
+        self._schemas: Json = {"Error": _ERROR}
+
+    def build(self, public_url: str, version: str) -> Json:
+        for file in (image_service_pb2.DESCRIPTOR, rest_edge_pb2.DESCRIPTOR):
+            for service in file.services_by_name.values():
+                for method in service.methods:
+                    for number, (verb, path) in enumerate(_bindings(method)):
+                        self._add(method, verb, path, number)
+        self._paths |= _plain_paths()
+        return {
+            "openapi": "3.1.0",
+            "info": {"title": "imagegateway", "version": version},
+            "servers": [{"url": public_url}],
+            "security": [{"bearer": []}],
+            "paths": self._paths,
+            "components": {
+                "schemas": dict(sorted(self._schemas.items())),
+                "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            },
+        }
+
+    def _add(self, method: MethodDescriptor, verb: str, path: str, number: int) -> None:
+        known = self._paths.setdefault(path, {})
+        if verb not in known:
+            known[verb] = {
+                "operationId": f"{method.name}{number + 1 if number else ''}",
+                "tags": [method.containing_service.name],
+                "parameters": self._parameters(method, verb, path),
+                "responses": {"200": {"description": "Success", "content": {}}, "default": _failure()},
+            }
+        operation = known[verb]
+        if verb in {"post", "put", "patch"} and "{" not in path:
+            content = operation.setdefault("requestBody", {"required": True, "content": {}})["content"]
+            content.update(self._request(method))
+        answers = self._answer(method)
+        operation["responses"]["200"]["content"].update(answers)
+        if _takes_headers(method.input_type) and "application/json" in answers:
+            operation["responses"]["202"] = {"description": "The job, which goes on", "content": answers}
+
+    def _parameters(self, method: MethodDescriptor, verb: str, path: str) -> list[Json]:
+        in_path = re.findall(r"{(\w+)}", path)
+        fields = method.input_type.fields_by_name
+        parameters: list[Json] = [
+            {"name": name, "in": "path", "required": True, "schema": self._field(fields[name])} for name in in_path
+        ]
+        if verb == "get":
+            parameters += [
+                {"name": name, "in": "query", "required": False, "schema": self._field(field)}
+                for name, field in fields.items()
+                if name not in in_path
+            ]
+        if _takes_headers(method.input_type):
+            parameters += [{"name": name, "in": "header", "schema": schema} for name, schema in _HEADERS.items()]
+        return parameters
+
+    def _request(self, method: MethodDescriptor) -> Json:
+        if method.input_type.full_name != _HTTP_BODY:
+            return {"application/json": {"schema": self._message(method.input_type)}}
+        edit = image_service_pb2.EditRequest.DESCRIPTOR
+        form = {
+            name: self._field(field)
+            for name, field in edit.fields_by_name.items()
+            if not name.startswith(("image", "mask"))
+        }
+        form |= {"image": {"type": "array", "items": _FILE, "minItems": 1, "maxItems": 16}, "mask": _FILE}
+        schema = {"type": "object", "required": ["image"], "properties": form}
+        return {"multipart/form-data": {"schema": schema}}
+
+    def _answer(self, method: MethodDescriptor) -> Json:
+        if method.output_type.full_name == _HTTP_BODY:
+            return {"text/event-stream": {"schema": {"type": "string"}}}
+        return {"application/json": {"schema": self._message(method.output_type)}}
+
+    def _message(self, message: Descriptor) -> Json:
+        if message.full_name in _WELL_KNOWN:
+            return _WELL_KNOWN[message.full_name]
+        if message.name not in self._schemas:
+            schema: Json = {"type": "object"}
+            self._schemas[message.name] = schema  # before the fields: a message may hold itself
+            schema["properties"] = {field.name: self._field(field) for field in message.fields}
+            required = [field.name for field in message.fields if _is_required(field)]
+            if required:
+                schema["required"] = required
+        return {"$ref": f"#/components/schemas/{message.name}"}
+
+    def _field(self, field: FieldDescriptor) -> Json:
+        message = field.message_type
+        if message is not None and message.GetOptions().map_entry:
+            return {"type": "object", "additionalProperties": self._single(message.fields_by_name["value"])}
+        if field.is_repeated:
+            return {"type": "array", "items": self._single(field)}
+        return self._single(field)
+
+    def _single(self, field: FieldDescriptor) -> Json:
+        if field.enum_type is not None:
+            return {"type": "string", "enum": [value.name for value in field.enum_type.values]}
+        if field.message_type is not None:
+            return self._message(field.message_type)
+        return _SCALARS[field.type]
+
+
+def _bindings(method: MethodDescriptor) -> Iterator[tuple[str, str]]:
+    """Verbs and OpenAPI paths of a method, the main one first."""
+    rule: HttpRule = method.GetOptions().Extensions[annotations_pb2.http]
+    for binding in (rule, *rule.additional_bindings):
+        for verb in _METHODS:
+            path = getattr(binding, verb)
+            if path:
+                yield verb, re.sub(r"{(\w+)=[^}]*}", r"{\1}", path)
+
+
+def _is_required(field: FieldDescriptor) -> bool:
+    behaviors = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
+    return field_behavior_pb2.FieldBehavior.REQUIRED in behaviors
+
+
+def _takes_headers(message: Descriptor) -> bool:
+    """Whether calls make a job; those have an idempotency key in their messages too."""
+    return "request_id" in message.fields_by_name
+
+
+def _failure() -> Json:
+    schema = {"$ref": "#/components/schemas/Error"}
+    return {"description": "Failure", "content": {"application/json": {"schema": schema}}}
+
+
+def _plain_paths() -> dict[str, Json]:
+    """What is served without proto: media and health."""
+    media: Json = {
+        "security": [],
+        "tags": ["Media"],
+        "parameters": [
+            *(
+                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+                for name in ("day", "sha256", "name")
+            ),
+            {"name": "exp", "in": "query", "required": True, "schema": {"type": "integer"}},
+            {"name": "sig", "in": "query", "required": True, "schema": {"type": "string"}},
+        ],
+        "responses": {
+            **{
+                status: {"description": text}
+                for status, text in (("200", "The bytes"), ("206", "The bytes of the range"), ("304", "Not modified"))
+            },
+            "default": _failure(),
+        },
+    }
+    status = {"application/json": {"schema": {"type": "object", "properties": {"status": {"type": "string"}}}}}
+    health: Json = {
+        "security": [],
+        "tags": ["Health"],
+        "responses": {"200": {"description": "Good", "content": status}},
+    }
+    not_ready = {"503": {"description": "Not ready", "content": status}}
+    return {
+        "/media/{day}/{sha256}/{name}": {
+            "get": {"operationId": "GetMedia", **media},
+            "head": {"operationId": "HeadMedia", **media},
+        },
+        "/healthz": {"get": {"operationId": "GetHealth", **health}},
+        "/readyz": {"get": {"operationId": "GetReadiness", **health, "responses": health["responses"] | not_ready}},
+    }

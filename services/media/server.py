@@ -1,0 +1,99 @@
+"""The HTTP server: routes, and the UNIX socket that Envoy reaches it by."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from services.media import openapi
+from services.media.answers import add_headers, outermost
+from services.media.downloads import PATH, Downloads
+from services.media.health import Health
+from services.media.pages import home
+from services.media.sweeper import sweep_forever
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from services.common.links import Links
+    from services.common.settings import Settings
+    from services.common.store import MediaStore
+
+_GRACE: Final = 10.0
+_BACKLOG: Final = 1024
+
+
+def application(
+    settings: Settings, store: MediaStore, links: Links, clock: Callable[[], float] = time.time
+) -> web.Application:
+    """All routes. `clock` gives Unix seconds, the same as that of `links`."""
+    health = Health(store, {name: settings.socket(name) for name in _routers(settings)})
+    description = openapi.describe(settings.public_url, version("imagegateway"))
+
+    async def describe(_request: web.Request) -> web.Response:
+        return web.json_response(description)
+
+    app = web.Application(middlewares=[outermost])
+    app.on_response_prepare.append(add_headers)
+    app.router.add_get(PATH, Downloads(store, links, clock).serve)
+    app.router.add_get("/healthz", health.live)
+    app.router.add_get("/readyz", health.ready)
+    app.router.add_get("/openapi.json", describe)
+    app.router.add_get("/", home(settings.public_url))
+    return app
+
+
+def _routers(settings: Settings) -> list[str]:
+    return [f"router-{number}" for number in range(settings.routers)]
+
+
+async def serve(app: web.Application, path: Path, store: MediaStore, stop: asyncio.Event) -> None:
+    """Serve on a UNIX socket, sweeping the store meanwhile, until `stop`; downloads get 10 s to end.
+
+    Raises what the sweeper raises when it breaks, so that the process is started anew.
+    """
+    async with listening(app, path):
+        sweeper = asyncio.create_task(sweep_forever(store))
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait({sweeper, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        sweeper.cancel()
+        stopped.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sweeper
+
+
+@contextlib.asynccontextmanager
+async def listening(app: web.Application, path: Path) -> AsyncIterator[None]:
+    """Answer on a UNIX socket of mode 0600 while the context lasts; leaving it gives downloads 10 s to end."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
+    await runner.setup()
+    try:
+        await web.SockSite(runner, _bound(path), backlog=_BACKLOG).start()
+        yield
+    finally:
+        await runner.cleanup()
+        await asyncio.to_thread(path.unlink, missing_ok=True)
+
+
+def _bound(path: Path) -> socket.socket:
+    """A socket that only its owner can reach, in place of one that a killed process left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)  # a mode that is set after bind comes too late
+    try:
+        listener.bind(str(path))
+    except OSError:
+        listener.close()
+        raise
+    finally:
+        os.umask(before)
+    return listener

@@ -1,0 +1,29 @@
+"""Fixtures that several folders share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.gateway.origin import Origin, serving
+from tests.stack import running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.stack import Stack
+
+
+@pytest.fixture(scope="session")
+def origin() -> Iterator[Origin]:
+    """The one web server from which the stack may fetch pictures."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(origin: Origin) -> Iterator[Stack]:
+    """A running stack for every test that neither stops nor configures one."""
+    with running(allow_hosts=origin.host) as shared:
+        yield shared

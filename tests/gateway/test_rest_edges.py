@@ -1,0 +1,300 @@
+"""REST at its edges: wrong paths, methods, types and sizes, hostile headers, request ids, CORS."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.gateway import rest
+from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error, generate
+
+if TYPE_CHECKING:
+    from tests.stack import Stack
+
+MADE_ID = re.compile(r"[A-Za-z0-9_.:-]{8,128}")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/nothing"),
+        ("GET", "/v1/music"),
+        ("POST", "/v1/images/variations"),
+        ("GET", "/nothing"),
+        ("GET", "/v1"),
+        ("GET", "/v1/"),
+        ("GET", GENERATIONS),
+        ("PUT", GENERATIONS),
+        ("DELETE", "/v1/models"),
+        ("POST", "/v1/models"),
+        ("GET", "/v1/images/generations/x"),
+        ("GET", "/imagegateway.v1.ImageService"),
+        ("POST", "/imagegateway.provider.v1.ProviderService/Start"),
+    ],
+)
+def test_path_or_method_unknown_is_404(stack: Stack, method: str, path: str) -> None:
+    body: dict[str, Any] | None = {} if method in {"POST", "PUT"} else None
+    assert_error(ask(stack, method, path, body), 404, "unknown_url")
+
+
+def test_provider_service_by_grpc_through_the_public_port_is_not_there(stack: Stack) -> None:
+    answer = ask(
+        stack,
+        "POST",
+        "/imagegateway.provider.v1.ProviderService/Start",
+        b"\0\0\0\0\0",
+        {"content-type": "application/grpc+proto", "te": "trailers"},
+    )
+    assert answer.status != 200 or answer.headers["grpc-status"] == "12"
+
+
+def test_query_parameter_unknown_is_400(stack: Stack) -> None:
+    answer = ask(stack, "GET", "/v1/models?colour=red")
+    assert answer.status == 400
+    assert "colour" in str(answer.error["message"])
+
+
+@pytest.mark.parametrize("body", [b"{", b'{"prompt": "a', b"[1, 2", b'{"prompt": "\xff"}', b"nonsense"])
+@pytest.mark.parametrize("path", [GENERATIONS, EDITS])
+def test_json_malformed_is_invalid_json(stack: Stack, path: str, body: bytes) -> None:
+    assert_error(ask(stack, "POST", path, body, rest.JSON), 400, "invalid_json")
+
+
+@pytest.mark.parametrize("body", [b"[]", b"5", b'"text"', b"null"])
+def test_json_of_another_kind_than_object_is_400(stack: Stack, body: bytes) -> None:
+    answer = ask(stack, "POST", GENERATIONS, body, rest.JSON)
+    assert answer.status == 400
+    assert answer.error["type"] == "invalid_request_error"
+    rest.assert_no_internals(answer)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("n", "many"),
+        ("n", 1.5),
+        ("n", 99_999_999_999),
+        ("n", True),
+        ("prompt", 5),
+        ("prompt", True),
+        ("prompt", {"text": "a boat"}),
+        ("size", 64),
+        ("seed", "x"),
+        ("seed", 1.5),
+        ("output_compression", "half"),
+        ("stream", "maybe"),
+        ("metadata", "text"),
+        ("loras", "text"),
+        ("provider_options", 5),
+    ],
+)
+def test_json_field_of_the_wrong_type_is_named(stack: Stack, field: str, value: Any) -> None:
+    answer = ask(stack, "POST", GENERATIONS, {**SMALL, field: value})
+    assert_error(answer, 400, "invalid_value", field)
+
+
+def test_json_list_for_a_single_value_is_400_in_plain_words(stack: Stack) -> None:
+    message = assert_error(generate(stack, n=[1]), 400, "invalid_value")  # Envoy does not say which field it was
+    assert "list" in message
+
+
+def test_json_metadata_value_of_the_wrong_type_is_400(stack: Stack) -> None:
+    assert_error(generate(stack, metadata={"a": {"b": "c"}}), 400, "invalid_value")
+
+
+def test_json_null_is_as_if_it_was_not_sent(stack: Stack) -> None:
+    answer = generate(stack, n=None, seed=None, style=None, metadata=None, provider_options=None)
+    assert answer.status == 200
+
+
+@pytest.mark.parametrize("path", [GENERATIONS, EDITS])
+@pytest.mark.parametrize("body", [b"", None])
+def test_body_empty_names_what_is_required(stack: Stack, path: str, body: bytes | None) -> None:
+    assert_error(ask(stack, "POST", path, body, rest.JSON), 400, "missing_parameter", "prompt")
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "image/png", None])
+@pytest.mark.parametrize("path", [GENERATIONS, EDITS, "/v1/videos/generations"])
+def test_content_type_of_another_kind_is_415(stack: Stack, path: str, content_type: str | None) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    assert_error(ask(stack, "POST", path, b"{}", headers), 415, "unsupported_media_type")
+
+
+def test_content_type_with_charset_and_capitals_is_taken(stack: Stack) -> None:
+    body = json.dumps(SMALL).encode()
+    assert ask(stack, "POST", GENERATIONS, body, {"content-type": "Application/JSON; charset=utf-8"}).status == 200
+
+
+def test_multipart_generation_is_415(stack: Stack) -> None:
+    headers = {"content-type": "multipart/form-data; boundary=x"}
+    assert_error(ask(stack, "POST", GENERATIONS, b"--x--\r\n", headers), 415, "unsupported_media_type")
+
+
+@pytest.mark.parametrize("path", [GENERATIONS, EDITS])
+def test_json_too_large_is_413(stack: Stack, path: str) -> None:
+    filling = b" " * (61 * 1024 * 1024)
+    answer = ask(stack, "POST", path, b'{"prompt": "a boat"' + filling + b"}", rest.JSON)
+    assert_error(answer, 413, "request_too_large")
+
+
+def test_headers_too_large_are_431(stack: Stack) -> None:
+    answer = ask(stack, "GET", "/v1/models", headers={"x-filling": "f" * 70_000})
+    assert_error(answer, 431, "request_too_large")
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/jobs/job_1", "/v1/jobs", "/v1/jobs/job_1/events", "/v1/jobs/../jobs/job_1", "/v1/models"]
+)
+def test_key_missing_is_401(stack: Stack, path: str) -> None:
+    answer = ask(stack, "GET", path, key="")
+    assert_error(answer, 401, "invalid_api_key", kind="authentication_error")
+
+
+@pytest.mark.parametrize("authorization", ["Bearer ", "Bearer wrong", "Basic dTpw", "bearer", "Bearer igw_x y"])
+def test_key_malformed_or_unknown_is_401(stack: Stack, authorization: str) -> None:
+    answer = generate(stack, {"authorization": authorization})
+    assert_error(answer, 401, "invalid_api_key", kind="authentication_error")
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/job_1", "/v1/jobs"])
+def test_job_methods_before_there_are_jobs_are_501(stack: Stack, path: str) -> None:
+    answer = ask(stack, "GET", path)
+    assert_error(answer, 501, "not_implemented", kind="server_error")
+    assert answer.headers["x-should-retry"] == "false"
+
+
+@pytest.mark.parametrize("given", ["my-request.1:2_3", "a" * 128])
+def test_request_id_well_formed_is_echoed(stack: Stack, given: str) -> None:
+    for answer in (
+        generate(stack, {"x-request-id": given}),
+        generate(stack, {"x-request-id": given}, n=0),
+        ask(stack, "GET", "/nothing", headers={"x-request-id": given}),
+        ask(stack, "POST", GENERATIONS, b"{", {"x-request-id": given, **rest.JSON}),
+        ask(stack, "GET", "/healthz", headers={"x-request-id": given}),
+    ):
+        assert answer.headers.get_all("x-request-id") == [given]
+
+
+@pytest.mark.parametrize("given", ["two words", "a" * 129, "semi;colon", "<b>", '"'])
+def test_request_id_malformed_is_replaced(stack: Stack, given: str) -> None:
+    for answer in (
+        generate(stack, {"x-request-id": given}),
+        generate(stack, {"x-request-id": given}, n=0),
+        ask(stack, "GET", "/nothing", headers={"x-request-id": given}),
+        ask(stack, "POST", GENERATIONS, b"{", {"x-request-id": given, **rest.JSON}),
+    ):
+        made = answer.headers["x-request-id"]
+        assert made != given
+        assert MADE_ID.fullmatch(made)
+
+
+def test_request_id_absent_is_made_and_differs(stack: Stack) -> None:
+    made = {generate(stack, n=0).headers["x-request-id"] for _ in range(3)}
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize("name", ["x-http-status", "x-oai-error", "x-envoy-original-path", "x-envoy-retry-on"])
+def test_internal_header_of_a_client_changes_nothing(stack: Stack, name: str) -> None:
+    value = {"x-http-status": "202", "x-oai-error": '{"error":{}}'}.get(name, "/v1/nothing")
+    assert generate(stack, {name: value}).status == 200
+    assert_error(generate(stack, {name: value}, n=0), 400, "invalid_value", "n")
+    assert_error(ask(stack, "GET", "/nothing", headers={name: value}), 404, "unknown_url")
+    assert ask(stack, "GET", "/healthz", headers={name: value}).status == 200
+
+
+def test_header_with_underscore_is_refused(stack: Stack) -> None:
+    answer = generate(stack, {"x_http_status": "202"})
+    assert answer.status == 400
+    rest.assert_no_internals(answer)
+
+
+def test_answer_of_success_carries_no_internal_header(stack: Stack) -> None:
+    answer = generate(stack)
+    assert answer.headers.get_content_type() == "application/json"
+    names = {name.lower() for name in answer.headers}
+    assert not {name for name in names if name.startswith(("x-http", "x-oai", "grpc-"))}
+    assert answer.headers["x-imagegateway-provider"] == "local"
+
+
+def test_cors_preflight_from_any_origin_is_allowed(stack: Stack) -> None:
+    answer = ask(
+        stack,
+        "OPTIONS",
+        GENERATIONS,
+        headers={
+            "origin": "https://app.example",
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "authorization,content-type,prefer",
+        },
+        key="",
+    )
+    assert answer.status in {200, 204}
+    assert answer.headers["access-control-allow-origin"] == "https://app.example"
+    assert "POST" in answer.headers["access-control-allow-methods"]
+    assert "authorization" in answer.headers["access-control-allow-headers"]
+
+
+def test_cors_headers_are_on_errors_too(stack: Stack) -> None:
+    for answer in (
+        generate(stack, {"origin": "https://app.example"}, n=0),
+        ask(stack, "GET", "/nothing", headers={"origin": "https://app.example"}),
+    ):
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+        assert "x-request-id" in answer.headers["access-control-expose-headers"]
+
+
+def test_models_list_and_one_with_a_slash_in_its_id(stack: Stack) -> None:
+    listing = ask(stack, "GET", "/v1/models").json()
+    assert listing["object"] == "list"
+    (model,) = (model for model in listing["data"] if model["id"] == "local/sketch")
+    assert model == ask(stack, "GET", "/v1/models/local/sketch").json()
+    assert model["object"] == "model"
+    assert isinstance(model["created"], int)
+    assert {"mask", "image-to-image", "text-to-image"} <= set(model["capabilities"])
+    assert model["limits"]["max_prompt_length"] == 4000
+    assert model["available"] is True
+
+
+def test_models_by_alias_and_filters_give_the_same_model(stack: Stack) -> None:
+    assert ask(stack, "GET", "/v1/models/sketch").json()["id"] == "local/sketch"
+    for query, found in (("modality=image&provider=local", True), ("modality=video", False), ("provider=x", False)):
+        listed = ask(stack, "GET", f"/v1/models?{query}").json().get("data", [])
+        assert ("local/sketch" in [model["id"] for model in listed]) is found
+
+
+def test_models_empty_list_still_has_its_data_field(stack: Stack) -> None:
+    assert ask(stack, "GET", "/v1/models?provider=nobody").json() == {"object": "list", "data": []}
+
+
+def test_models_unknown_or_filter_malformed_is_refused(stack: Stack) -> None:
+    assert_error(ask(stack, "GET", "/v1/models/none/such"), 404, "model_not_found", "model")
+    assert_error(ask(stack, "GET", "/v1/models?modality=sound"), 400, "invalid_value", "modality")
+
+
+def test_health_and_page_and_description_answer_without_a_key(stack: Stack) -> None:
+    assert ask(stack, "GET", "/healthz", key="").status == 200
+    assert ask(stack, "GET", "/readyz", key="").status == 200
+    page = ask(stack, "GET", "/", key="")
+    assert (page.status, page.headers.get_content_type()) == (200, "text/html")
+    description = ask(stack, "GET", "/openapi.json", key="").json()
+    assert {GENERATIONS, EDITS, "/v1/models"} <= set(description["paths"])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"POST /v1/images/generations HTTP/1.1\r\nhost: x\r\ncontent-length: abc\r\n\r\n",
+        b"POST /v1/models HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_http_malformed_is_refused_and_others_are_served(stack: Stack, raw: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as connection:
+        connection.sendall(raw)
+        assert connection.recv(64).startswith(b"HTTP/1.1 400")
+    assert ask(stack, "GET", "/healthz").status == 200
