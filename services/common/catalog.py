@@ -79,6 +79,8 @@ class Route:
     """What the provider calls the model."""
     setting: str = ""
     """The setting without which the route can't serve, such as IMAGEGATEWAY_BFL_API_KEY; empty: none."""
+    repeatable: bool = False
+    """Starting the same job twice costs nothing: an embedded model, or a provider that takes our job id."""
     price_per_image: float | None = None
     """US dollars for one picture, where the provider has a flat price."""
 

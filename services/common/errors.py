@@ -81,6 +81,9 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
     ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED: Meaning(
         StatusCode.RESOURCE_EXHAUSTED, 429, "rate_limit_error", retry=True, level="warning"
     ),
+    ErrorReason.ERROR_REASON_SUBSCRIBER_TOO_SLOW: Meaning(
+        StatusCode.RESOURCE_EXHAUSTED, 429, "rate_limit_error", retry=True, level="info"
+    ),
     ErrorReason.ERROR_REASON_CANCELLED: Meaning(
         StatusCode.CANCELLED, 499, "invalid_request_error", retry=False, level="info"
     ),
@@ -184,3 +187,7 @@ def unsupported(param: str, message: str) -> GatewayError:
 def invalid_image(param: str, message: str) -> GatewayError:
     """An input is not a whole picture within limits."""
     return GatewayError(ErrorReason.ERROR_REASON_INVALID_IMAGE, message, param=param)
+
+
+INTERNAL: Final = GatewayError(ErrorReason.ERROR_REASON_INTERNAL, "The gateway failed. Its log has the request id.")
+"""A fault of ours: what happened is in the log only."""

@@ -151,10 +151,23 @@ class Settings:
     inline_wait: float
     """Longest that an answer is held open, in seconds. IMAGEGATEWAY_INLINE_WAIT, default 300."""
 
+    job_deadline: float
+    """Longest that a job may take from its acceptance, in seconds. IMAGEGATEWAY_JOB_DEADLINE, default 21600 (6 h)."""
+    queue_limit: int
+    """Jobs that may wait on a replica before new ones are refused. IMAGEGATEWAY_QUEUE_LIMIT, default 20000."""
+    default_concurrency: int
+    """Jobs of any one route at its provider at once. IMAGEGATEWAY_CONCURRENCY, default 64."""
+    tenant_concurrency: int
+    """Jobs of any one tenant at providers at once. IMAGEGATEWAY_TENANT_CONCURRENCY, default 1000."""
+
     @property
     def run_dir(self) -> Path:
         """Sockets, rendered configuration and addresses of the running stack."""
         return self.data_dir / "run"
+
+    def route_concurrency(self, route: str) -> int:
+        """Jobs of a route that may be at the provider at once. IMAGEGATEWAY_<ROUTE>_CONCURRENCY."""
+        return self.source.integer(f"{route.upper()}_CONCURRENCY", self.default_concurrency, 1, 100_000)
 
     def socket(self, name: str) -> Path:
         """Path of a process's UNIX socket."""
@@ -206,7 +219,11 @@ def load(source: Source | None = None) -> Settings:
         log_level=source.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         default_generate_model=source.text("DEFAULT_GENERATE_MODEL", "local/sketch"),
         default_edit_model=source.text("DEFAULT_EDIT_MODEL", "local/sketch"),
-        inline_wait=source.number("INLINE_WAIT", 300, 1, 3600),
+        inline_wait=source.number("INLINE_WAIT", 300, 0, 3600),
+        job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
+        queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
+        default_concurrency=source.integer("CONCURRENCY", 64, 1, 100_000),
+        tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 
 from imagegateway.v1 import image_service_pb2_grpc, rest_edge_pb2_grpc
 
@@ -16,10 +17,16 @@ from services.common.secrets import RootSecret
 from services.common.server import Server, run
 from services.common.store import MediaStore
 from services.common.urlguard import Guard
+from services.jobs.families import Families
+from services.jobs.hub import Hub
+from services.jobs.projection import Projection
+from services.jobs.queue import Queue
+from services.jobs.replicas import Replicas
+from services.jobs.runner import Runner
+from services.jobs.stream import JobStream
 from services.router import edge, service
 from services.router.answer import Answers
 from services.router.catalog import Catalog
-from services.router.families import Families
 from services.router.interceptor import Outermost
 from services.router.studio import Studio
 
@@ -28,7 +35,7 @@ GRACE = 30.0
 
 
 async def main(stop: asyncio.Event, replica: int) -> None:
-    """Connect, serve, and on `stop` let running calls end."""
+    """Connect, take up what an earlier life left, serve; on `stop` let running calls end and hand the rest over."""
     current = settings.current()
     client = await connect(current, f"router-{replica}")
     keys = await KeyStore.open(client, current.nats_replicas)
@@ -41,23 +48,65 @@ async def main(stop: asyncio.Event, replica: int) -> None:
     outbound = Outbound(Guard(current.allow_hosts))
     families = Families(current, {model.family for model in catalog.models.values()})
     links = Links(RootSecret.load(current).derive(PURPOSE), current.public_url)
+    stream = await JobStream.open(client, current.nats_replicas)
+    projection = Projection(current.data_dir / f"jobs-{replica}.sqlite")
+    hub = Hub(stream, projection)
+    replicas = await Replicas.open(client, current, replica)
+    runner = Runner(
+        stream=stream,
+        hub=hub,
+        families=families,
+        replicas=replicas,
+        queue=Queue(
+            route_limit={name: current.route_concurrency(name) for name in catalog.route_names},
+            default_route_limit=current.default_concurrency,
+            tenant_limit=current.tenant_concurrency,
+        ),
+        store=store,
+        price=catalog.price,
+        queue_limit=current.queue_limit,
+    )
+    await hub.start()
+    await replicas.start(runner.look)
+    runner.look()
+    polling = asyncio.create_task(runner.run())
     studio = Studio(
         settings=current,
         catalog=catalog,
         store=store,
         outbound=outbound,
-        families=families,
-        answers=Answers(store, links),
+        stream=stream,
+        hub=hub,
+        projection=projection,
+        runner=runner,
+        answers=Answers(store, links, time.time),
     )
     server = Server(current.socket(f"router-{replica}"), [service.NAME, *edge.NAMES], interceptors=[Outermost(ring)])
     image_service_pb2_grpc.add_ImageServiceServicer_to_server(service.ImageService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestUploadServiceServicer_to_server(edge.RestUploadService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestEventServiceServicer_to_server(edge.RestEventService(studio), server.grpc)
     await server.start()
+    readiness = asyncio.create_task(_follow_engine(server, stream))
     await stop.wait()
+    readiness.cancel()
+    hub.end_streams()
     await server.stop(GRACE)
+    await runner.drain(GRACE)
+    polling.cancel()
+    await replicas.close()
+    await hub.close()
     await ring.close()
     await asyncio.gather(families.close(), outbound.aclose(), client.close())
+
+
+async def _follow_engine(server: Server, stream: JobStream) -> None:
+    """Ready while the job engine is: without it every call would be refused."""
+    ready = True
+    while True:
+        await asyncio.sleep(0.25)
+        if stream.connected != ready:
+            ready = stream.connected
+            await server.set_ready(ready=ready)
 
 
 if __name__ == "__main__":

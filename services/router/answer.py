@@ -1,93 +1,190 @@
-"""From a finished task to the caller's answer: links signed or bytes read, warnings and facts beside them."""
+"""From a job's record to what callers see: the job, its images, its error."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import links
-from services.common.errors import GatewayError, code_of
+from services.common.errors import REASONS, GatewayError, code_of
+from services.common.store import NotFound
+from services.jobs import states
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
     from services.common.links import Links
     from services.common.store import MediaStore
-    from services.router.plan import Plan
+    from services.jobs.stream import Entry
+
+RETENTION_SECONDS: Final = 7 * 86_400
+"""How long media live after a job's end."""
 
 
 class Answers:
-    """Builds answers; knows the store and how to sign."""
+    """Builds answers; knows the store, the clock (Unix seconds), and how to sign."""
 
-    def __init__(self, store: MediaStore, signer: Links) -> None:
+    def __init__(self, store: MediaStore, signer: Links, clock: Callable[[], float]) -> None:
         self._store = store
         self._links = signer
+        self._clock = clock
 
-    async def images(self, plan: Plan, done: provider.Done, now: float) -> pb.ImagesResponse:
-        """The 200 answer. `now` in Unix seconds."""
-        data = await asyncio.gather(
-            *(self.image(artifact, index, b64_json=plan.b64_json) for index, artifact in enumerate(done.artifacts))
-        )
-        first = done.artifacts[0].media
+    async def images(self, record: JobRecord, *, b64_json: bool) -> pb.ImagesResponse:
+        """The 200 answer of a completed job. Raises GatewayError EXPIRED when its media are gone."""
+        if self._expired(record):
+            raise _expired(record)
+        artifacts = record.done.artifacts
+        data = [self._image(artifact, index) for index, artifact in enumerate(artifacts)]
+        if b64_json:
+            try:
+                contents = await asyncio.gather(*(self._store.read(artifact.media.key) for artifact in artifacts))
+            except NotFound:
+                raise _expired(record) from None
+            for image, content in zip(data, contents, strict=True):
+                image.ClearField("url")
+                image.b64_json = content
+        first = artifacts[0].media
         response = pb.ImagesResponse(
-            created=int(now),
+            created=record.completed_at // 1000,
             data=data,
-            model=plan.model.id,
-            provider=plan.route.name,
-            warnings=[*plan.warnings, *done.warnings, *map(_missing, done.missing)],
+            id=record.id,
+            model=record.task.model,
+            provider=record.task.route,
+            warnings=_warnings(record),
             output_format=first.media_type.partition("/")[2],
             size=f"{first.width}x{first.height}",
-            quality=plan.task.quality or None,
-            background=plan.task.background or None,
+            quality=record.task.quality or None,
+            background=record.task.background or None,
         )
-        if done.HasField("usage"):
-            response.usage.CopyFrom(done.usage)
-        cost = price(plan, done)
-        if cost is not None:
-            response.cost.CopyFrom(cost)
+        if record.done.HasField("usage"):
+            response.usage.CopyFrom(record.done.usage)
+        if record.HasField("cost"):
+            response.cost.CopyFrom(record.cost)
         return response
 
-    async def image(self, artifact: provider.Artifact, index: int, *, b64_json: bool) -> job_pb2.Image:
-        """One picture, as link or bytes. `index` names it in the link."""
+    def accepted(self, record: JobRecord, queue_position: int | None) -> pb.ImagesResponse:
+        """The 202 answer: the job, in the response's own fields."""
+        job = self.job(record, queue_position)
+        return pb.ImagesResponse(
+            id=job.id,
+            model=job.model,
+            provider=job.provider,
+            warnings=job.warnings,
+            object=job.object,
+            type=job.type,
+            modality=job.modality,
+            status=job.status,
+            created_at=job.created_at,
+            started_at=job.started_at if job.HasField("started_at") else None,
+            updated_at=job.updated_at,
+            progress=job.progress if job.HasField("progress") else None,
+            queue_position=queue_position,
+            metadata=job.metadata,
+        )
+
+    def job(self, record: JobRecord, queue_position: int | None = None) -> job_pb2.Job:
+        """The job as callers see it; links are signed afresh."""
+        job = job_pb2.Job(
+            id=record.id,
+            object="job",
+            type=record.type,
+            modality=record.modality,
+            status=states.PUBLIC[record.state],
+            model=record.task.model,
+            provider=record.task.route,
+            created_at=record.created_at // 1000,
+            started_at=record.started_at // 1000 or None,
+            completed_at=record.completed_at // 1000 or None,
+            updated_at=record.updated_at // 1000,
+            progress=record.progress if record.HasField("progress") else None,
+            queue_position=queue_position if record.state == states.QUEUED else None,
+            warnings=_warnings(record),
+            metadata=record.metadata,
+            webhook_attempts=record.webhook.attempts,
+        )
+        if record.HasField("cost"):
+            job.cost.CopyFrom(record.cost)
+        if record.state == states.COMPLETED:
+            job.progress = 100
+            job.expires_at = record.completed_at // 1000 + RETENTION_SECONDS
+            if record.done.HasField("usage"):
+                job.usage.CopyFrom(record.done.usage)
+            if not self._expired(record):
+                data = [self._image(artifact, index) for index, artifact in enumerate(record.done.artifacts)]
+                job.result.CopyFrom(
+                    job_pb2.JobResult(created=record.completed_at // 1000, data=data, file_url=data[0].url)
+                )
+                job.result_url = data[0].url
+        elif record.state == states.FAILED:
+            job.error.CopyFrom(job_error(record.failed))
+        return job
+
+    def _image(self, artifact: provider.Artifact, index: int) -> job_pb2.Image:
         media = artifact.media
-        image = job_pb2.Image(
+        return job_pb2.Image(
+            url=self._links.sign(media.key, f"{index}.{links.extension_of(media.media_type)}"),
             width=media.width,
             height=media.height,
             media_type=media.media_type,
             revised_prompt=artifact.revised_prompt or None,
             seed=artifact.seed if artifact.HasField("seed") else None,
         )
-        if b64_json:
-            image.b64_json = await self._store.read(media.key)
-        else:
-            image.url = self.link(media, index)
-        return image
 
-    def link(self, media: provider.MediaRef, index: int) -> str:
-        """A signed link that lives 24 h."""
-        return self._links.sign(media.key, f"{index}.{links.extension_of(media.media_type)}")
+    def _expired(self, record: JobRecord) -> bool:
+        return self._clock() > record.completed_at / 1000 + RETENTION_SECONDS
 
 
-def price(plan: Plan, done: provider.Done) -> job_pb2.Cost | None:
-    """What the provider says it charged, else the catalog's flat price times the pictures; None when unknown."""
-    if done.HasField("cost"):
-        return done.cost
-    if plan.route.price_per_image is None:
-        return None
-    amount = round(plan.route.price_per_image * len(done.artifacts), 6)
-    return job_pb2.Cost(amount=amount, currency="USD", estimated=True)
+def etag(entry: Entry) -> str:
+    """Names the state of a job's record."""
+    return f'"{entry.seq}"'
 
 
-def _missing(failed: provider.Failed) -> job_pb2.Warning:
-    return job_pb2.Warning(
-        code="image_failed", message=f"A picture is missing ({code_of(failed.reason)}): {failed.message}"
+def failure(record: JobRecord) -> GatewayError:
+    """Why a job ended without images, as the caller's error."""
+    if record.state == states.CANCELLED:
+        return GatewayError(
+            ErrorReason.ERROR_REASON_CANCELLED, f"Job {record.id} was cancelled.", details={"job_id": record.id}
+        )
+    failed = record.failed
+    return GatewayError(
+        failed.reason,
+        failed.message,
+        param=failed.param or None,
+        retry_after=failed.retry_after.ToTimedelta().total_seconds() if failed.HasField("retry_after") else None,
+        details={"job_id": record.id},
     )
 
 
-def nothing() -> GatewayError:
-    """A provider said that it was done and gave no picture."""
-    return GatewayError(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "The provider answered without a picture.")
+def job_error(failed: provider.Failed) -> job_pb2.JobError:
+    """A failure as part of a job."""
+    return job_pb2.JobError(
+        message=failed.message,
+        type=REASONS[failed.reason].type,
+        param=failed.param or None,
+        code=code_of(failed.reason),
+    )
+
+
+def _warnings(record: JobRecord) -> list[job_pb2.Warning]:
+    missing = [
+        job_pb2.Warning(
+            code="image_failed", message=f"A picture is missing ({code_of(failed.reason)}): {failed.message}"
+        )
+        for failed in record.done.missing
+    ]
+    return [*record.warnings, *record.done.warnings, *missing]
+
+
+def _expired(record: JobRecord) -> GatewayError:
+    return GatewayError(
+        ErrorReason.ERROR_REASON_EXPIRED,
+        f"The media of job {record.id} are gone: they live 7 days.",
+        details={"job_id": record.id},
+    )

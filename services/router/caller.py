@@ -63,10 +63,16 @@ class Call:
     """True when Envoy made this call from REST."""
     key: Key | None = None
     preferences: Preferences = field(default_factory=Preferences)
+    key_in_body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     """Metadata of the answer; over REST, its headers."""
     log: dict[str, object] = field(default_factory=dict)
     """Facts for the canonical log line."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """The header `Idempotency-Key`, or the field `request_id`; empty: none."""
+        return self.metadata.get("idempotency-key", "") or self.key_in_body
 
     @property
     def tenant(self) -> str:

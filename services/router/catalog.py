@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.v1 import model_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Cost
 
-from services.common.catalog import TEXT_TO_IMAGE, Free, Listed, Model, Route
+from services.common.catalog import Free, Listed, Model, Route
 from services.common.errors import GatewayError
 from services.local.catalog import MODELS as LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import date
+
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
 
     from services.common.settings import Source
 
@@ -48,6 +51,10 @@ class Catalog:
         configured = {name for name in settings if source.text(name.removeprefix("IMAGEGATEWAY_"))}
         return cls(models=models, aliases=aliases, configured=frozenset(configured))
 
+    @property
+    def route_names(self) -> set[str]:
+        return {route.name for model in self.models.values() for route in model.routes}
+
     def resolve(self, name: str) -> Model:
         """The model of an id or alias, case aside. Raises GatewayError MODEL_NOT_FOUND naming near matches."""
         model_id = self.aliases.get(name.lower())
@@ -73,6 +80,16 @@ class Catalog:
             if self.ready(route):
                 return route
         raise GatewayError(ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED, self._unavailable(model), param="model")
+
+    def price(self, task: provider.ImageTask, done: provider.Done) -> Cost | None:
+        """What the provider says it charged, else the catalog's flat price times the pictures; None when unknown."""
+        if done.HasField("cost"):
+            return done.cost
+        route = next(route for route in self.models[task.model].routes if route.name == task.route)
+        if route.price_per_image is None:
+            return None
+        amount = round(route.price_per_image * len(done.artifacts), 6)
+        return Cost(amount=amount, currency="USD", estimated=True)
 
     def with_capability(self, capability: str) -> list[str]:
         """Ids of the models that can do something, in order."""
@@ -133,8 +150,3 @@ def _limits(model: Model) -> pb.ModelLimits:
 
 def _unix(day: date) -> int:
     return calendar.timegm(day.timetuple())
-
-
-def generates(model: Model) -> bool:
-    """Whether the model makes pictures from a prompt alone."""
-    return model.can(TEXT_TO_IMAGE)

@@ -8,17 +8,16 @@ import time
 from typing import TYPE_CHECKING
 
 from google.api.httpbody_pb2 import HttpBody
-from google.protobuf.json_format import MessageToJson
+from google.protobuf.json_format import MessageToDict, MessageToJson
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import rest_edge_pb2
 from imagegateway.v1 import rest_edge_pb2_grpc as pb_grpc
-from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import logs
-from services.common.errors import GatewayError, invalid
+from services.common.errors import INTERNAL, GatewayError, invalid
 from services.router import caller, form, multipart
 from services.router.intake import IMAGE, MASK
-from services.router.interceptor import INTERNAL
+from services.router.service import follow
 from services.router.studio import Preview
 
 if TYPE_CHECKING:
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
 NAMES = tuple(service.full_name for service in rest_edge_pb2.DESCRIPTOR.services_by_name.values())
 _SSE = "text/event-stream"
 _JSON = "application/json"
+HEARTBEAT_SECONDS = 15.0
+_COMMENT = HttpBody(content_type=_SSE, data=b": keep-alive\n\n")
 _log = logs.get(__name__)
 
 
@@ -48,12 +49,13 @@ class RestUploadService(pb_grpc.RestUploadServiceServicer):
         call = caller.current()
         async with self._studio.intake() as intake:
             request, unknown = await _receive(request_iterator, intake, call)
+            call.key_in_body = request.request_id
             made = await self._studio.plan_edit(request, call, intake, unknown)
             if made.stream:
-                async for event in _events(self._studio, made, call):
+                async for event in _events(self._studio, made, call, intake):
                     yield event
             else:
-                response = await self._studio.run(made, call)
+                response = await self._studio.run(made, call, intake)
                 yield HttpBody(content_type=_JSON, data=_to_json(response))
 
 
@@ -65,27 +67,40 @@ class RestEventService(pb_grpc.RestEventServiceServicer):
 
     async def GenerateStream(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[HttpBody]:
         call = caller.current()
+        call.key_in_body = request.request_id
         async for event in _events(self._studio, self._studio.plan_generate(request, call), call):
             yield event
 
     async def EditStream(self, request: pb.EditRequest, context: Context) -> AsyncIterator[HttpBody]:
         call = caller.current()
+        call.key_in_body = request.request_id
         async with self._studio.intake() as intake:
             made = await self._studio.plan_edit(request, call, intake)
-            async for event in _events(self._studio, made, call):
+            async for event in _events(self._studio, made, call, intake):
                 yield event
 
     async def StreamJobEvents(self, request: pb.StreamJobRequest, context: Context) -> AsyncIterator[HttpBody]:
-        raise GatewayError(ErrorReason.ERROR_REASON_NOT_IMPLEMENTED, "This gateway keeps no jobs yet.")
-        yield
+        call = caller.current()
+        begun = False
+        try:
+            async for event in follow(self._studio, request, call, quiet=HEARTBEAT_SECONDS):
+                yield _COMMENT if event is None else _job_event(event)
+                begun = True
+        except GatewayError as error:
+            if not begun:
+                raise
+            # The status is out already; the browser's EventSource comes back by itself, with its last event id.
+            yield _event("error", {"type": "error", **error.body()}, "retry: 1000\n")
+        if not begun:  # a resumed stream of a job that has ended: nothing is left to say
+            yield _COMMENT
 
 
-async def _events(studio: Studio, made: Plan, call: Call) -> AsyncIterator[HttpBody]:
+async def _events(studio: Studio, made: Plan, call: Call, intake: Intake | None = None) -> AsyncIterator[HttpBody]:
     """OpenAI's image events. Once one is out the status is 200 for good: a later failure is an event too."""
     prefix = "image_edit" if made.edit else "image_generation"
     begun = False
     try:
-        async for step in studio.watch(made, call):
+        async for step in studio.watch(made, call, intake):
             if isinstance(step, Preview):
                 yield _event(f"{prefix}.partial_image", _partial(made, step))
                 begun = True
@@ -144,8 +159,13 @@ def _to_json(response: pb.ImagesResponse) -> bytes:
     return MessageToJson(response, preserving_proto_field_name=True, indent=None).encode()
 
 
-def _event(name: str, data: dict[str, object]) -> HttpBody:
-    text = f"event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
+def _job_event(event: pb.StreamJobResponse) -> HttpBody:
+    data = MessageToDict(event.job, preserving_proto_field_name=True)
+    return _event(event.type, data, f"id: {event.event_id}\n")
+
+
+def _event(name: str, data: dict[str, object], head: str = "") -> HttpBody:
+    text = f"{head}event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
     return HttpBody(content_type=_SSE, data=text.encode())
 
 

@@ -54,6 +54,10 @@ class Intake:
         """Store keys of everything taken in."""
         return list(self._kept)
 
+    def hand_over(self) -> None:
+        """A job has taken the pictures over: it deletes them when it ends."""
+        self._kept.clear()
+
     @property
     def has_mask(self) -> bool:
         return self._mask is not None

@@ -61,6 +61,11 @@ class Plan:
     edit: bool
 
     @property
+    def inline(self) -> bool:
+        """Whether callers wait for the answer by default."""
+        return self.route.mode == c.INLINE
+
+    @property
     def type(self) -> str:
         if self.model.modality == "video":
             return "video.generation"

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Never
+import contextlib
+from typing import TYPE_CHECKING, Final
 
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.errors import GatewayError, invalid
+from services.jobs import states
+from services.jobs.hub import ClosingError, TooSlowError, public_type
+from services.jobs.stream import OutcomeUnknownError, unavailable
 from services.router import caller, plan
+from services.router.answer import etag
+from services.router.studio import POLL_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from imagegateway.v1 import job_pb2, model_pb2
 
     from services.common.server import Context
+    from services.jobs.stream import Entry
+    from services.router.caller import Call
     from services.router.studio import Studio
 
 NAME = pb.DESCRIPTOR.services_by_name["ImageService"].full_name
+_MAX_PAGE: Final = 100
 
 
 class ImageService(pb_grpc.ImageServiceServicer):
@@ -31,26 +40,51 @@ class ImageService(pb_grpc.ImageServiceServicer):
     async def Generate(self, request: pb.GenerateRequest, context: Context) -> pb.ImagesResponse:
         call = caller.current()
         plan.no_stream_here(request)
+        call.key_in_body = request.request_id
         return await self._studio.run(self._studio.plan_generate(request, call), call)
 
     async def Edit(self, request: pb.EditRequest, context: Context) -> pb.ImagesResponse:
         call = caller.current()
         plan.no_stream_here(request)
+        call.key_in_body = request.request_id
         async with self._studio.intake() as intake:
-            return await self._studio.run(await self._studio.plan_edit(request, call, intake), call)
+            made = await self._studio.plan_edit(request, call, intake)
+            return await self._studio.run(made, call, intake)
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> job_pb2.Job:
-        _later()
+        call = caller.current()
+        entry = await self._studio.job(request.job_id, call)
+        known = call.metadata.get("if-none-match", "")
+        if call.preferences.wait and not entry.ended:
+            entry = await self._changed(entry, known, call)
+        call.headers["etag"] = etag(entry)
+        if not entry.ended:
+            call.headers["retry-after"] = str(POLL_SECONDS)
+        if known and etag(entry) in {tag.strip().removeprefix("W/") for tag in known.split(",")}:
+            call.headers["x-http-status"] = "304"
+        return self._studio.answers.job(entry.record, self._studio.runner.position(entry.record))
 
     async def StreamJob(self, request: pb.StreamJobRequest, context: Context) -> AsyncIterator[pb.StreamJobResponse]:
-        _later()
-        yield
+        call = caller.current()
+        async for event in follow(self._studio, request, call):
+            if event is not None:
+                yield event
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> job_pb2.Job:
-        _later()
+        entry = await self._studio.job(request.job_id, caller.current())
+        with answering():
+            entry = await self._studio.runner.cancel(entry)
+        return self._studio.answers.job(entry.record)
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
-        _later()
+        call = caller.current()
+        if request.page_size < 0:
+            raise invalid("page_size", "page_size must be from 1 to 100.")
+        model = self._studio.catalog.resolve(request.model).id if request.model else ""
+        size = min(request.page_size or 20, _MAX_PAGE)
+        page = await self._studio.page(call.tenant, request.status, model, size, request.page_token)
+        jobs = [self._studio.answers.job(entry.record) for entry in page.entries]
+        return pb.ListJobsResponse(object="list", data=jobs, next_page_token=page.next_token)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         if request.modality not in {"", "image", "video"}:
@@ -62,6 +96,66 @@ class ImageService(pb_grpc.ImageServiceServicer):
         catalog = self._studio.catalog
         return catalog.describe(catalog.resolve(request.model_id))
 
+    async def _changed(self, entry: Entry, known: str, call: Call) -> Entry:
+        """A long poll: the job once it is another than the caller knows, else once it has ended."""
+        wait = call.preferences.wait or 0
+        call.headers["preference-applied"] = f"wait={wait}"
+        if known and known != etag(entry):
+            return entry
+        seen = entry.seq
+        with answering():
+            changed = await self._studio.hub.when(
+                entry.record.id, lambda newer: newer.ended or bool(known and newer.seq > seen), wait
+            )
+        return changed or await self._studio.job(entry.record.id, call)
 
-def _later() -> Never:
-    raise GatewayError(ErrorReason.ERROR_REASON_NOT_IMPLEMENTED, "This gateway keeps no jobs yet.")
+
+async def follow(
+    studio: Studio, request: pb.StreamJobRequest, call: Call, quiet: float | None = None
+) -> AsyncIterator[pb.StreamJobResponse | None]:
+    """A job's events up to its end; None when nothing has come for `quiet` seconds. Raises GatewayError."""
+    after: int | None = None
+    token = request.after or call.metadata.get("last-event-id", "")
+    if token:
+        if not token.isdigit() or len(token) > 18:
+            raise invalid("after", "after must be an event id of this job's stream.")
+        after = int(token)
+    entry = await studio.job(request.job_id, call)
+    if after is not None and entry.ended and entry.seq <= after:
+        return
+    first = after is None
+    try:
+        async for change in studio.hub.changes(request.job_id, after, quiet):
+            if change is None:
+                yield None
+                continue
+            status = states.PUBLIC[change.record.state]
+            yield pb.StreamJobResponse(
+                event_id=str(change.seq),
+                type=f"job.{status}" if first else public_type(change),
+                job=studio.answers.job(change.record, studio.runner.position(change.record)),
+            )
+            first = False
+    except TooSlowError:
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_SUBSCRIBER_TOO_SLOW,
+            "The subscriber read too slowly and was dropped; go on from its last event id.",
+            retry_after=1,
+        ) from None
+    except ClosingError:
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+            "This replica stops; go on from the last event id.",
+            retry_after=1,
+        ) from None
+    except OutcomeUnknownError:
+        raise unavailable() from None
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Turn the engine's silence into the caller's error."""
+    try:
+        yield
+    except OutcomeUnknownError:
+        raise unavailable() from None

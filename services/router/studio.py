@@ -1,33 +1,44 @@
-"""What the public methods mean, apart from how they are served: plan, run, answer."""
+"""What the public methods mean, apart from how they are served: check, keep as a job, wait, answer."""
 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from imagegateway.provider.v1 import provider_service_pb2 as provider
-from imagegateway.v1 import image_service_pb2 as pb
+from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import ids
-from services.common.errors import GatewayError
-from services.router import families, plan
-from services.router.answer import Answers, nothing
+from services.common.errors import GatewayError, invalid
+from services.jobs import states
+from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
+from services.router import answer, plan
 from services.router.intake import Intake
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Sequence
+
+    from imagegateway.v1 import image_service_pb2 as pb
 
     from services.common.outbound import Outbound
     from services.common.settings import Settings
     from services.common.store import MediaStore
+    from services.jobs.hub import Hub
+    from services.jobs.projection import Projection
+    from services.jobs.runner import Runner
+    from services.jobs.stream import Entry, JobStream
+    from services.router.answer import Answers
     from services.router.caller import Call
     from services.router.catalog import Catalog
-    from services.router.families import Families
     from services.router.plan import Plan
+
+POLL_SECONDS: Final = 3
+"""The pace that `Retry-After` tells pollers."""
+_MAX_KEY: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,14 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
+class JobPage:
+    """A page of jobs, and the token of the next one (empty: none)."""
+
+    entries: list[Entry]
+    next_token: str
+
+
+@dataclass(frozen=True, slots=True)
 class Studio:
     """Everything that a call needs."""
 
@@ -46,9 +65,11 @@ class Studio:
     catalog: Catalog
     store: MediaStore
     outbound: Outbound
-    families: Families
+    stream: JobStream
+    hub: Hub
+    projection: Projection
+    runner: Runner
     answers: Answers
-    clock: Callable[[], float] = time.time
 
     def plan_generate(self, request: pb.GenerateRequest, call: Call) -> Plan:
         """Check a request for pictures from a prompt. Raises GatewayError naming the field."""
@@ -58,12 +79,13 @@ class Studio:
 
     @asynccontextmanager
     async def intake(self) -> AsyncIterator[Intake]:
-        """Take in an edit's pictures; whatever happens, none stays in the store after the call."""
+        """Take in an edit's pictures; those that no job has taken over are deleted."""
         async with Intake(self.store, self.outbound) as intake:
             try:
                 yield intake
             finally:
-                await asyncio.shield(self.store.delete(intake.keys))
+                if intake.keys:
+                    await asyncio.shield(self.store.delete(intake.keys))
 
     async def plan_edit(
         self, request: pb.EditRequest, call: Call, intake: Intake, unknown: Sequence[str] = ()
@@ -85,40 +107,172 @@ class Studio:
         _note(call, made)
         return made
 
-    async def run(self, made: Plan, call: Call) -> pb.ImagesResponse:
-        """Do the work and answer with the images. Raises GatewayError."""
-        async for step in self.watch(made, call):
-            if isinstance(step, pb.ImagesResponse):
-                return step
-        raise nothing()
-
-    async def watch(self, made: Plan, call: Call) -> AsyncIterator[Preview | pb.ImagesResponse]:
-        """Do the work: previews as they come, the answer last. Raises GatewayError."""
-        request = provider.StartRequest(job_id=ids.job(), task=made.task)
-        family = made.model.family
-        began = time.perf_counter()
-        shown = 0
+    async def submit(self, made: Plan, call: Call, intake: Intake | None = None) -> Entry:
+        """Keep the work as a job, or join the one that its idempotency key names. Raises GatewayError."""
+        record = self._record(made, call)
+        key = call.idempotency_key
+        if key:
+            if len(key) > _MAX_KEY:
+                raise invalid("Idempotency-Key", f"An idempotency key has 1 to {_MAX_KEY} characters.")
+            joined = await self._join(record, made, call.tenant, key)
+            if joined:
+                call.headers["x-job-id"] = joined.record.id
+                return joined
+        if intake:
+            record.upload_keys.extend(intake.keys)
         try:
-            async with asyncio.timeout(self.settings.inline_wait):
-                begun = await self.families.start(family, request)
-                async for state in self.families.follow(family, request, begun):
-                    current = state.running if state.HasField("running") else state.done
-                    for ref in current.partial_images[shown:]:
-                        yield Preview(await self.store.read(ref.key), shown)
-                        shown += 1
-        except TimeoutError:
+            entry = await self.runner.submit(record)
+        except StaleError:  # a twin with the same key was faster
+            joined = await self._present(record.id)
+            if joined is None:
+                raise unavailable() from None
+            entry = joined
+        else:
+            if intake:
+                intake.hand_over()
+        call.headers["x-job-id"] = entry.record.id
+        call.log["job_id"] = entry.record.id
+        return entry
+
+    async def run(self, made: Plan, call: Call, intake: Intake | None = None) -> pb.ImagesResponse:
+        """Do the work; answer with the images, or with the job when it takes longer than the caller waits.
+
+        The work goes on when the caller goes away. Raises GatewayError.
+        """
+        entry = await self.submit(made, call, intake)
+        seconds = self._patience(made, call)
+        if not entry.ended and seconds > 0:
+            try:
+                entry = await self.hub.ended(entry.record.id, seconds) or await self._read(entry.record.id)
+            except OutcomeUnknownError:
+                raise unavailable() from None
+        if not entry.ended:
+            call.headers["x-http-status"] = "202"
+            call.headers["location"] = f"/v1/jobs/{entry.record.id}"
+            call.headers["retry-after"] = str(POLL_SECONDS)
+            return self.answers.accepted(entry.record, self.runner.position(entry.record))
+        return await self._answer(entry, made, call)
+
+    async def watch(
+        self, made: Plan, call: Call, intake: Intake | None = None
+    ) -> AsyncIterator[Preview | pb.ImagesResponse]:
+        """Do the work: previews as they come, the answer last. Raises GatewayError."""
+        entry = await self.submit(made, call, intake)
+        shown = 0
+        if not entry.ended:
+            async for change in self.hub.changes(entry.record.id, after=entry.seq):
+                if change is None:
+                    continue
+                entry = change
+                for ref in entry.record.partial_images[shown:]:
+                    yield Preview(await self.store.read(ref.key), shown)
+                    shown += 1
+        for ref in entry.record.done.partial_images[shown:]:
+            yield Preview(await self.store.read(ref.key), shown)
+            shown += 1
+        yield await self._answer(entry, made, call)
+
+    async def job(self, job_id: str, call: Call) -> Entry:
+        """A job of the caller's tenant. Raises GatewayError JOB_NOT_FOUND for another's, as for none."""
+        entry = await self._read(job_id) if ids.is_job(job_id) else None
+        if entry is None or entry.record.tenant != call.tenant:
+            raise job_not_found(job_id)
+        call.log["job_id"] = job_id
+        return entry
+
+    async def page(self, tenant: str, status: str, model: str, size: int, token: str) -> JobPage:
+        """A page of a tenant's jobs, newest first, each read from the engine. Raises GatewayError."""
+        try:
+            await self.hub.catch_up()
+            found = self.projection.page(tenant, status, model, size, token)
+            entries = await asyncio.gather(*(self.stream.last(job_id) for job_id in found.ids))
+        except OutcomeUnknownError:
+            raise unavailable() from None
+        return JobPage([entry for entry in entries if entry], found.next_token)
+
+    async def _read(self, job_id: str) -> Entry:
+        entry = await self._present(job_id)
+        if entry is None:
+            raise job_not_found(job_id)
+        return entry
+
+    async def _present(self, job_id: str) -> Entry | None:
+        try:
+            # A leader that has just been voted out may still answer, without what its successor knows.
+            return await self.stream.last(job_id) or await self.stream.last(job_id)
+        except OutcomeUnknownError:
+            raise unavailable() from None
+
+    async def _answer(self, entry: Entry, made: Plan, call: Call) -> pb.ImagesResponse:
+        record = entry.record
+        call.log["provider_ms"] = record.completed_at - record.started_at
+        if record.state != states.COMPLETED:
+            raise answer.failure(record)
+        call.log["image_count"] = len(record.done.artifacts)
+        call.log["bytes"] = sum(artifact.media.size for artifact in record.done.artifacts)
+        return await self.answers.images(record, b64_json=made.b64_json)
+
+    async def _join(self, record: JobRecord, made: Plan, tenant: str, key: str) -> Entry | None:
+        """The job that a key already stands for; None when the key is new, and now `record`'s."""
+        digest = _digest(record, made)
+        claim = await self.stream.claim(tenant, key, record.id, digest)
+        if claim.request_digest != digest:
             raise GatewayError(
-                ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
-                f"{made.model.id} did not answer within {self.settings.inline_wait:g} s.",
-            ) from None
-        call.log["provider_ms"] = round((time.perf_counter() - began) * 1000, 1)
-        if state.HasField("failed"):
-            raise families.failure(state.failed)
-        if not state.done.artifacts:
-            raise nothing()
-        call.log["image_count"] = len(state.done.artifacts)
-        call.log["bytes"] = sum(artifact.media.size for artifact in state.done.artifacts)
-        yield await self.answers.images(made, state.done, self.clock())
+                ErrorReason.ERROR_REASON_IDEMPOTENCY_KEY_MISMATCH,
+                "This idempotency key was used with another request.",
+                param="Idempotency-Key",
+            )
+        if claim.mine:
+            return None
+        # Its first bearer may have failed before the job was written: then this call writes it.
+        record.id = claim.job_id
+        return await self._present(claim.job_id)
+
+    def _record(self, made: Plan, call: Call) -> JobRecord:
+        now = time.time_ns() // 1_000_000
+        return JobRecord(
+            id=ids.job(),
+            tenant=call.tenant,
+            type=made.type,
+            modality=made.model.modality,
+            family=made.model.family,
+            task=made.task,
+            created_at=now,
+            deadline=now + round(self.settings.job_deadline * 1000),
+            warnings=made.warnings,
+            metadata=made.metadata,
+            repeatable=made.route.repeatable,
+        )
+
+    def _patience(self, made: Plan, call: Call) -> float:
+        """Seconds that the answer is held for the images."""
+        preferences = call.preferences
+        if preferences.respond_async:
+            call.headers["preference-applied"] = "respond-async"
+            return 0
+        if preferences.wait is not None:
+            call.headers["preference-applied"] = f"wait={preferences.wait}"
+            return preferences.wait
+        return self.settings.inline_wait if made.inline else 0
+
+
+def job_not_found(job_id: str) -> GatewayError:
+    """There is no such job for this tenant."""
+    return GatewayError(ErrorReason.ERROR_REASON_JOB_NOT_FOUND, f"There is no job {job_id[:60]!r}.", param="job_id")
+
+
+def _digest(record: JobRecord, made: Plan) -> str:
+    """What makes two requests the same: all that was asked for; of input pictures, their content."""
+    task = record.task.__class__()
+    task.CopyFrom(record.task)
+    for ref in (*task.inputs, task.mask):
+        ref.ClearField("key")
+    parts = (
+        task.SerializeToString(deterministic=True),
+        repr(sorted(record.metadata.items())).encode(),
+        repr((record.type, made.b64_json, made.stream)).encode(),
+    )
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
 def _note(call: Call, made: Plan) -> None:

@@ -100,6 +100,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The media's 7 days, or the link's 24 hours, are over. 410 / NOT_FOUND."""
     ERROR_REASON_INVALID_SIGNATURE: _ErrorReason.ValueType  # 36
     """The link was changed, or is none of ours. 403 / PERMISSION_DENIED."""
+    ERROR_REASON_SUBSCRIBER_TOO_SLOW: _ErrorReason.ValueType  # 37
+    """The subscriber left too many events unread and was dropped; its last event
+    id resumes. 429 / RESOURCE_EXHAUSTED.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. `google.rpc.ErrorInfo.reason` is the value's name without
@@ -185,4 +189,8 @@ ERROR_REASON_EXPIRED: ErrorReason.ValueType  # 35
 """The media's 7 days, or the link's 24 hours, are over. 410 / NOT_FOUND."""
 ERROR_REASON_INVALID_SIGNATURE: ErrorReason.ValueType  # 36
 """The link was changed, or is none of ours. 403 / PERMISSION_DENIED."""
+ERROR_REASON_SUBSCRIBER_TOO_SLOW: ErrorReason.ValueType  # 37
+"""The subscriber left too many events unread and was dropped; its last event
+id resumes. 429 / RESOURCE_EXHAUSTED.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

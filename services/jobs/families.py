@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import grpc
 from imagegateway.provider.v1 import provider_service_pb2 as pb
@@ -11,14 +11,15 @@ from imagegateway.provider.v1 import provider_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import logs
-from services.common.errors import GatewayError
+from services.common.errors import INTERNAL, GatewayError
 from services.common.server import CHANNEL_OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import Iterable
 
     from services.common.settings import Settings
 
+_AWAY: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 _log = logs.get(__name__)
 
 
@@ -46,25 +47,15 @@ class Families:
             raise _unanswered(family, error) from error
         return response.state
 
-    async def follow(self, family: str, request: pb.StartRequest, state: pb.TaskState) -> AsyncIterator[pb.TaskState]:
-        """Poll a running task at the pace it asks for; yields each state, the terminal one last."""
-        yield state
-        while state.HasField("running"):
-            await asyncio.sleep(state.running.poll_after.ToTimedelta().total_seconds())
-            poll = pb.PollRequest(
-                job_id=request.job_id,
-                task_ref=state.running.task_ref,
-                task=request.task,
-                credential=request.credential,
-            )
-            try:
-                state = (await self._stubs[family].Poll(poll, wait_for_ready=True, timeout=60)).state
-            except grpc.aio.AioRpcError as error:
-                if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                    raise _unanswered(family, error) from error
-                _log.warning("poll_unanswered", family=family, job_id=request.job_id)
-                continue
-            yield state
+    async def poll(self, family: str, request: pb.PollRequest) -> pb.TaskState | None:
+        """How a task stands; None when the family's server is away for now. Raises GatewayError."""
+        try:
+            return (await self._stubs[family].Poll(request, timeout=60)).state
+        except grpc.aio.AioRpcError as error:
+            if error.code() in _AWAY:
+                _log.warning("poll_unanswered", family=family, job_id=request.job_id, status=error.code().name)
+                return None
+            raise _unanswered(family, error) from error
 
     async def cancel(self, family: str, request: pb.CancelRequest) -> bool:
         """Stop a task; False where the upstream can't, or did not answer."""
@@ -77,7 +68,7 @@ class Families:
 
 def _unanswered(family: str, error: grpc.aio.AioRpcError) -> GatewayError:
     if error.code() is grpc.StatusCode.INTERNAL:
-        return GatewayError(ErrorReason.ERROR_REASON_INTERNAL, "The gateway failed. Its log has the request id.")
+        return INTERNAL
     _log.warning("family_unanswered", family=family, status=error.code().name, error=error.details())
     return GatewayError(
         ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,

@@ -1,0 +1,241 @@
+"""This replica's live view of all jobs: one ordered feed in, waiting calls and subscribers out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from services.common import logs
+from services.jobs import states
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from services.jobs.projection import Projection
+    from services.jobs.stream import Entry, JobStream
+
+MAX_BEHIND: Final = 256
+"""Events that a subscriber may leave unread before it is dropped."""
+
+_log = logs.get(__name__)
+
+
+class TooSlowError(Exception):
+    """A subscriber left too much unread."""
+
+
+class ClosingError(Exception):
+    """This replica stops; another one will go on."""
+
+
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """One follower of one job."""
+
+    unread: deque[Entry] = field(default_factory=deque)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    overrun: bool = False
+    closing: bool = False
+
+    def push(self, entry: Entry) -> None:
+        if len(self.unread) >= MAX_BEHIND:
+            self.overrun = True
+            self.unread.clear()
+        elif not self.overrun:
+            self.unread.append(entry)
+        self.wake.set()
+
+    async def next(self, seconds: float | None = None) -> Entry | None:
+        """The next change; None when there is none for that long. Raises TooSlowError, ClosingError."""
+        if not self.unread and not self.overrun and not self.closing:
+            self.wake.clear()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self.wake.wait()
+            except TimeoutError:
+                return None
+        if self.overrun:
+            raise TooSlowError
+        if not self.unread:
+            raise ClosingError
+        return self.unread.popleft()
+
+
+class Hub:
+    """What is known of jobs that have not ended, and who waits for what."""
+
+    def __init__(self, stream: JobStream, projection: Projection) -> None:
+        self._stream = stream
+        self._projection = projection
+        self._task: asyncio.Task[None] | None = None
+        self._subscriptions: dict[str, set[Subscription]] = {}
+        self._reached = projection.position
+        self._progress = asyncio.Event()
+        self._watchers: list[Callable[[Entry], None]] = []
+        self._ahead: dict[str, int] = {}  # newest own writes that the feed has not brought yet
+        self.live: dict[str, Entry] = {}
+        """Jobs that have not ended, and ended ones whose webhook is not yet delivered."""
+
+    def watch(self, watcher: Callable[[Entry], None]) -> None:
+        """Call `watcher` with every change that this replica learns of."""
+        self._watchers.append(watcher)
+
+    async def start(self) -> None:
+        """Catch up with the stream, then follow it.
+
+        Raises RuntimeError when the stream has lost what this replica has seen of it: better not to serve than to
+        serve quietly from a damaged or older store.
+        """
+        last = await self._stream.last_sequence()
+        if last < self._projection.position:
+            raise RuntimeError(
+                f"the job stream ends at {last}, but {self._projection.position} was seen before: it has lost "
+                "records. Restore it, or delete the jobs-*.sqlite files in the data directory to accept the loss."
+            )
+        for job_id in self._projection.unended():
+            entry = await self._stream.last(job_id)
+            if entry:
+                self._apply(entry)
+        self._task = asyncio.create_task(self._follow())
+        await self.catch_up()
+
+    async def close(self) -> None:
+        if self._task:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._projection.close()
+
+    async def catch_up(self) -> None:
+        """Wait until all that has been written by now has been seen. Raises OutcomeUnknownError."""
+        await self.reach(await self._stream.newest())
+
+    async def reach(self, seq: int) -> None:
+        """Wait until the feed has come as far as a sequence."""
+        while self._reached < seq:
+            self._progress.clear()
+            await self._progress.wait()
+
+    def wrote(self, entry: Entry) -> None:
+        """Take in this replica's own write at once: the feed will bring it again, later."""
+        self._ahead[entry.record.id] = entry.seq
+        self._apply(entry)
+
+    def _apply(self, entry: Entry) -> None:
+        record = entry.record
+        known = self.live.get(record.id)
+        if known and known.seq >= entry.seq:
+            return
+        self._keep(entry)
+        for subscription in self._subscriptions.get(record.id, ()):
+            subscription.push(entry)
+        for watcher in self._watchers:
+            watcher(entry)
+
+    def _keep(self, entry: Entry) -> None:
+        if entry.ended and not entry.record.webhook.next_at:
+            self.live.pop(entry.record.id, None)
+        else:
+            self.live[entry.record.id] = entry
+
+    @contextlib.contextmanager
+    def subscribe(self, job_id: str) -> Iterator[Subscription]:
+        """Follow a job from now on."""
+        subscription = Subscription()
+        self._subscriptions.setdefault(job_id, set()).add(subscription)
+        try:
+            yield subscription
+        finally:
+            remaining = self._subscriptions[job_id]
+            remaining.discard(subscription)
+            if not remaining:
+                del self._subscriptions[job_id]
+
+    def end_streams(self) -> None:
+        """Let every subscriber end: this replica stops."""
+        for subscriptions in self._subscriptions.values():
+            for subscription in subscriptions:
+                subscription.closing = True
+                subscription.wake.set()
+
+    async def changes(
+        self, job_id: str, after: int | None, quiet: float | None = None
+    ) -> AsyncIterator[Entry | None]:
+        """A job's changes, in order, up to its end: those after a sequence, or the present state first.
+
+        None says that nothing has come for `quiet` seconds. Nothing at all comes for a job that does not exist.
+        Raises TooSlowError, ClosingError, OutcomeUnknownError.
+        """
+        with self.subscribe(job_id) as subscription:
+            last = -1
+            if after is None:
+                present = await self._stream.last(job_id)
+                missed = [present] if present else []
+            else:
+                missed = [entry async for entry in self._stream.history(job_id, after)]
+            for entry in missed:
+                yield entry
+                if entry.ended:
+                    return
+                last = entry.seq
+            while True:
+                change = await subscription.next(quiet)
+                if change is None:
+                    yield None
+                elif change.seq > last:
+                    yield change
+                    if change.ended:
+                        return
+                    last = change.seq
+
+    async def ended(self, job_id: str, seconds: float) -> Entry | None:
+        """The job's end, waited for; None when it has not come in that time. Raises OutcomeUnknownError."""
+        return await self.when(job_id, lambda entry: entry.ended, seconds)
+
+    async def when(self, job_id: str, wanted: Callable[[Entry], bool], seconds: float) -> Entry | None:
+        """The job once it is as wanted; None when it does not become so in that time."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        with self.subscribe(job_id) as subscription:
+            entry = self.live.get(job_id) or await self._stream.last(job_id)
+            while entry is None or not wanted(entry):
+                left = deadline - asyncio.get_running_loop().time()
+                try:
+                    changed = await subscription.next(left) if left > 0 else None
+                except (TooSlowError, ClosingError):
+                    changed = None
+                if changed is None:
+                    return None
+                entry = changed
+            return entry
+
+    async def _follow(self) -> None:
+        async for item in self._stream.feed(self._reached):
+            if isinstance(item, int):
+                self._arrived(item)
+                continue
+            job_id = item.record.id
+            try:
+                ahead = self._ahead.get(job_id, -1)
+                if ahead < item.seq:
+                    self._apply(item)
+                elif ahead == item.seq:
+                    del self._ahead[job_id]
+                self._projection.apply(item)
+            except Exception:  # noqa: BLE001  one bad record must not stop the feed
+                _log.exception("feed_entry_failed", seq=item.seq, job_id=job_id)
+            self._arrived(item.seq)
+
+    def _arrived(self, seq: int) -> None:
+        self._projection.reach(seq)
+        self._reached = seq
+        self._progress.set()
+
+
+def public_type(entry: Entry) -> str:
+    """Name of the event that a change is."""
+    if entry.record.state == states.RUNNING:
+        return "job.progress"
+    return f"job.{states.PUBLIC[entry.record.state]}"

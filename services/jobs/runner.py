@@ -1,0 +1,426 @@
+"""Runs this replica's jobs: starts them when it is their turn, asks how they stand, writes down what became of them.
+
+Nothing is called before it is written, and nothing that may have been accepted is started again. A job that waits
+at its provider is an entry in a heap, not a coroutine; all that a successor needs stands in its record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import time
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.job.v1.job_record_pb2 import JobRecord
+from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common import logs
+from services.common.errors import INTERNAL, GatewayError
+from services.common.provider import failed
+from services.jobs import states
+from services.jobs.stream import Entry, OutcomeUnknownError, StaleError, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from imagegateway.v1.job_pb2 import Cost
+
+    from services.common.store import MediaStore
+    from services.jobs.families import Families
+    from services.jobs.hub import Hub
+    from services.jobs.queue import Queue
+    from services.jobs.replicas import Replicas
+    from services.jobs.stream import JobStream
+
+MAX_STARTS: Final = 5
+"""How often a job that may be started again is."""
+_AGAIN_SECONDS: Final = 1.0
+_MAX_RECORD_BYTES: Final = 1 << 20
+_log = logs.get(__name__)
+
+
+class Runner:
+    """The jobs that this replica owns."""
+
+    def __init__(
+        self,
+        *,
+        stream: JobStream,
+        hub: Hub,
+        families: Families,
+        replicas: Replicas,
+        queue: Queue,
+        store: MediaStore,
+        price: Callable[[provider.ImageTask, provider.Done], Cost | None],
+        queue_limit: int,
+    ) -> None:
+        self._stream = stream
+        self._hub = hub
+        self._families = families
+        self._replicas = replicas
+        self._queue = queue
+        self._store = store
+        self._price = price
+        self._queue_limit = queue_limit
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._due: list[tuple[float, str]] = []
+        self._due_changed = asyncio.Event()
+        self._busy: set[str] = set()
+        self._abandoned: set[str] = set()
+        self._draining = False
+        hub.watch(self._changed)
+
+    # ---- callers' side
+
+    async def submit(self, record: JobRecord) -> Entry:
+        """Write a new job, and start it at once when its route is free.
+
+        Raises GatewayError: OVERLOADED when too many wait, SERVICE_UNAVAILABLE when the engine can't be reached;
+        then nothing is left that could run. StaleError when the id is taken.
+        """
+        route = record.task.route
+        at_once = self._queue.idle(route) and self._queue.free(route, record.tenant)
+        if not at_once and self._queue.waiting >= self._queue_limit:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_OVERLOADED,
+                f"{self._queue.waiting} jobs are waiting already; try again later.",
+                retry_after=5,
+            )
+        if record.ByteSize() > _MAX_RECORD_BYTES:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE,
+                f"The request's fields are over {_MAX_RECORD_BYTES} bytes.",
+            )
+        record.owner = self._replicas.me
+        if at_once:
+            self._submitting(record)
+            # Counted before the write is answered, so that concurrent calls see the place taken.
+            self._queue.run(record.id, route, record.tenant)
+        else:
+            record.state = states.QUEUED
+        self._busy.add(record.id)
+        try:
+            entry = await self._create(record)
+        except BaseException:
+            self._busy.discard(record.id)
+            self._queue.end(record.id)
+            raise
+        self._hub.wrote(entry)
+        if at_once:
+            self._spawn(self._start(entry))
+        else:
+            self._busy.discard(record.id)
+            self._queue.wait(record.id, route, record.tenant)
+            self._kick()
+        return entry
+
+    async def cancel(self, entry: Entry) -> Entry:
+        """End a job by its caller's wish; one that has ended is given back as it is. Raises OutcomeUnknownError."""
+        while not entry.ended:
+            record = _copy(entry)
+            record.state = states.CANCELLED
+            _end(record)
+            try:
+                entry = await self._stream.advance(entry, record)
+            except StaleError:
+                newer = await self._stream.last(record.id)
+                if newer is None:
+                    raise OutcomeUnknownError from None
+                entry = newer
+                continue
+            self._hub.wrote(entry)
+            if record.task_ref:
+                self._spawn(self._stop_task(record, record.task_ref))
+            self._spawn(self._clean(record))
+        return entry
+
+    def position(self, record: JobRecord) -> int | None:
+        """How many jobs are ahead of a queued one of this replica's."""
+        return self._queue.position(record.id, record.task.route, record.tenant)
+
+    # ---- life
+
+    async def run(self) -> None:
+        """Poll what is due, for ever."""
+        while True:
+            now = time.monotonic()
+            while self._due and self._due[0][0] <= now:
+                _, job_id = heapq.heappop(self._due)
+                self._spawn(self._poll(job_id))
+            pause = self._due[0][0] - now if self._due else None
+            self._due_changed.clear()
+            try:
+                async with asyncio.timeout(pause):
+                    await self._due_changed.wait()
+            except TimeoutError:
+                continue
+
+    def look(self) -> None:
+        """Take over the jobs of replicas that are gone, and end those whose time is over."""
+        if self._draining:
+            return
+        now = _now()
+        for entry in list(self._hub.live.values()):
+            record = entry.record
+            if record.id in self._busy:
+                continue
+            if record.owner != self._replicas.me:
+                if self._replicas.gone(record.owner):
+                    self._spawn(self._adopt(entry))
+            elif record.state == states.QUEUED and record.deadline < now:
+                self._queue.leave(record.id, record.task.route, record.tenant)
+                self._spawn(self._expire(entry))
+
+    async def drain(self, seconds: float) -> None:
+        """Start nothing more; wait for the calls that are under way. What is left, others take over."""
+        self._draining = True
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    # ---- one job
+
+    async def _create(self, record: JobRecord) -> Entry:
+        try:
+            return await self._stream.create(record)
+        except OutcomeUnknownError:
+            # The caller is told to try again: should the write turn up after all, the job must not run.
+            self._abandoned.add(record.id)
+            raise unavailable() from None
+
+    async def _start(self, entry: Entry) -> None:
+        record = entry.record
+        request = provider.StartRequest(job_id=record.id, task=record.task)
+        try:
+            async with asyncio.timeout(max(0.0, (record.deadline - _now()) / 1000)):
+                state = await self._families.start(record.family, request)
+        except TimeoutError:
+            state = failed(_too_late(record), accepted=True)
+        except GatewayError as error:
+            state = failed(error, accepted=error.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN)
+        except Exception:  # noqa: BLE001  whatever happened, the job must end
+            _log.exception("job_start_crashed", job_id=record.id)
+            state = failed(INTERNAL, accepted=True)
+        await self._took(entry, state)
+
+    async def _poll(self, job_id: str) -> None:
+        entry = self._hub.live.get(job_id)
+        if entry is None or entry.record.state != states.RUNNING or entry.record.owner != self._replicas.me:
+            return
+        record = entry.record
+        if record.deadline < _now():
+            await self._stop_task(record, record.task_ref)
+            await self._took(entry, failed(_too_late(record), accepted=True))
+            return
+        request = provider.PollRequest(job_id=job_id, task_ref=record.task_ref, task=record.task)
+        try:
+            state = await self._families.poll(record.family, request)
+        except GatewayError as error:
+            state = failed(error, accepted=True)
+        if state is None:
+            self._again(job_id, _AGAIN_SECONDS)
+        else:
+            await self._took(entry, state)
+
+    async def _took(self, entry: Entry, state: provider.TaskState) -> None:
+        """Write down what the family said."""
+        record = _copy(entry)
+        try:
+            if state.HasField("running"):
+                await self._took_running(entry, record, state.running)
+                return
+            if state.HasField("failed") and _may_repeat(record, state.failed):
+                self._submitting(record)
+                entry = await self._stream.advance(entry, record)
+                self._hub.wrote(entry)
+                self._spawn(self._start(entry))
+                return
+            if state.HasField("done") and state.done.artifacts:
+                record.state = states.COMPLETED
+                record.done.CopyFrom(state.done)
+                cost = self._price(record.task, state.done)
+                if cost is not None:
+                    record.cost.CopyFrom(cost)
+            else:
+                record.state = states.FAILED
+                record.failed.CopyFrom(state.failed if state.HasField("failed") else _nothing())
+            _end(record)
+            entry = await self._stream.advance(entry, record)
+        except StaleError:
+            await self._lost(record, state)
+            return
+        self._busy.discard(record.id)
+        self._hub.wrote(entry)
+        await self._clean(record)
+
+    async def _took_running(self, entry: Entry, record: JobRecord, running: provider.Running) -> None:
+        first = record.state != states.RUNNING
+        previews = len(record.partial_images)
+        changed = first or running.progress != record.progress or len(running.partial_images) != previews
+        if changed or running.task_ref != record.task_ref:
+            record.state = states.RUNNING
+            record.task_ref = running.task_ref
+            if running.HasField("progress"):
+                record.progress = running.progress
+            del record.partial_images[:]
+            record.partial_images.extend(running.partial_images)
+            self._hub.wrote(await self._stream.advance(entry, record))
+        self._busy.discard(record.id)
+        self._again(record.id, running.poll_after.ToTimedelta().total_seconds())
+
+    async def _lost(self, record: JobRecord, state: provider.TaskState) -> None:
+        """Somebody else has written: the caller cancelled, or another replica took over."""
+        self._busy.discard(record.id)
+        newer = await self._stream.last(record.id)
+        if newer and newer.record.state == states.CANCELLED and state.HasField("running"):
+            await self._stop_task(record, state.running.task_ref)
+
+    async def _adopt(self, entry: Entry) -> None:
+        record = _copy(entry)
+        before = record.owner
+        record.owner = self._replicas.me
+        self._busy.add(record.id)
+        try:
+            if record.state == states.SUBMITTING:
+                unknown = GatewayError(
+                    ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
+                    "The gateway went away while the provider was called; whether it took the job is not known.",
+                )
+                entry = await self._stream.advance(entry, record)
+                self._hub.wrote(entry)
+                await self._took(entry, failed(unknown, accepted=True))
+                return
+            entry = await self._stream.advance(entry, record)
+        except StaleError:
+            self._busy.discard(record.id)
+            return
+        _log.info("job_adopted", job_id=record.id, owner=before, state=states.token(record.state))
+        self._busy.discard(record.id)
+        self._hub.wrote(entry)
+        if record.state == states.QUEUED:
+            self._queue.wait(record.id, record.task.route, record.tenant)
+            self._kick()
+        elif record.state == states.RUNNING:
+            self._again(record.id, 0)
+
+    async def _turn(self, job_id: str) -> None:
+        """A queued job's turn has come; its place is counted already."""
+        entry = self._hub.live.get(job_id)
+        if entry is None or entry.record.state != states.QUEUED:
+            self._queue.end(job_id)
+            return
+        record = _copy(entry)
+        self._submitting(record)
+        self._busy.add(job_id)
+        try:
+            entry = await self._stream.advance(entry, record)
+        except StaleError:
+            self._busy.discard(job_id)
+            self._queue.end(job_id)
+            self._kick()
+            return
+        self._hub.wrote(entry)
+        await self._start(entry)
+
+    async def _expire(self, entry: Entry) -> None:
+        await self._took(entry, failed(_too_late(entry.record), accepted=False))
+
+    async def _stop_task(self, record: JobRecord, task_ref: str) -> None:
+        request = provider.CancelRequest(job_id=record.id, task_ref=task_ref, task=record.task)
+        await self._families.cancel(record.family, request)
+
+    async def _clean(self, record: JobRecord) -> None:
+        """Delete the inputs of a job that has ended; what a crash leaves, their day removes."""
+        if record.upload_keys:
+            await self._store.delete(record.upload_keys)
+
+    # ---- the view
+
+    def _changed(self, entry: Entry) -> None:
+        record = entry.record
+        if record.id in self._abandoned:
+            self._abandoned.discard(record.id)
+            if not entry.ended:
+                self._spawn(self._drop(entry))
+            return
+        if entry.ended:
+            self._queue.end(record.id)
+            self._queue.leave(record.id, record.task.route, record.tenant)
+            self._kick()
+        elif record.state in states.ACTIVE:
+            self._queue.leave(record.id, record.task.route, record.tenant)
+            self._queue.run(record.id, record.task.route, record.tenant)
+
+    async def _drop(self, entry: Entry) -> None:
+        await self.cancel(entry)
+
+    def _kick(self) -> None:
+        while not self._draining:
+            job_id = self._queue.take()
+            if job_id is None:
+                return
+            self._spawn(self._turn(job_id))
+
+    def _submitting(self, record: JobRecord) -> None:
+        record.state = states.SUBMITTING
+        record.starts += 1
+        record.started_at = record.started_at or _now()
+
+    def _again(self, job_id: str, seconds: float) -> None:
+        heapq.heappush(self._due, (time.monotonic() + seconds, job_id))
+        self._due_changed.set()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @staticmethod
+    async def _guarded(work: Coroutine[None, None, None]) -> None:
+        try:
+            await work
+        except Exception:  # noqa: BLE001  the last place where a background step can be heard
+            _log.exception("job_step_crashed")
+
+
+def _copy(entry: Entry) -> JobRecord:
+    record = JobRecord()
+    record.CopyFrom(entry.record)
+    return record
+
+
+def _end(record: JobRecord) -> None:
+    record.completed_at = _now()
+    record.sealed_credential = b""
+    del record.partial_images[:]
+    if record.webhook.url:
+        record.webhook.next_at = record.completed_at
+
+
+def _may_repeat(record: JobRecord, failure: provider.Failed) -> bool:
+    return (
+        failure.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
+        and record.repeatable
+        and record.state == states.SUBMITTING
+        and record.starts < MAX_STARTS
+    )
+
+
+def _nothing() -> provider.Failed:
+    return provider.Failed(
+        reason=ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
+        message="The provider answered without a picture.",
+        accepted=True,
+    )
+
+
+def _too_late(record: JobRecord) -> GatewayError:
+    return GatewayError(
+        ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+        f"{record.task.model} did not end job {record.id} in time.",
+        details={"job_id": record.id},
+    )
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,58 @@
+"""The job's state machine, as data. Nothing else decides what may follow what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.job.v1.job_record_pb2 import JobRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+State = JobRecord.State
+QUEUED: Final = JobRecord.STATE_QUEUED
+SUBMITTING: Final = JobRecord.STATE_SUBMITTING
+RUNNING: Final = JobRecord.STATE_RUNNING
+COMPLETED: Final = JobRecord.STATE_COMPLETED
+FAILED: Final = JobRecord.STATE_FAILED
+CANCELLED: Final = JobRecord.STATE_CANCELLED
+
+TERMINAL: Final = frozenset({COMPLETED, FAILED, CANCELLED})
+ACTIVE: Final = frozenset({SUBMITTING, RUNNING})
+"""States that take up a place at the provider."""
+
+NEXT: Final[Mapping[JobRecord.State.ValueType, frozenset[JobRecord.State.ValueType]]] = {
+    JobRecord.STATE_UNSPECIFIED: frozenset({QUEUED, SUBMITTING}),  # a new job; it may start at once
+    QUEUED: frozenset({QUEUED, SUBMITTING, FAILED, CANCELLED}),  # itself: another replica takes it over
+    SUBMITTING: frozenset({SUBMITTING, RUNNING, COMPLETED, FAILED, CANCELLED}),  # itself: one more attempt
+    RUNNING: frozenset({RUNNING, COMPLETED, FAILED, CANCELLED}),  # itself: progress, another replica
+    # An ended job changes no more; what is written on is the bookkeeping of its webhook.
+    COMPLETED: frozenset({COMPLETED}),
+    FAILED: frozenset({FAILED}),
+    CANCELLED: frozenset({CANCELLED}),
+}
+
+PUBLIC: Final[Mapping[JobRecord.State.ValueType, str]] = {
+    QUEUED: "queued",
+    SUBMITTING: "running",
+    RUNNING: "running",
+    COMPLETED: "completed",
+    FAILED: "failed",
+    CANCELLED: "cancelled",
+}
+"""What callers see."""
+
+
+class IllegalTransitionError(Exception):
+    """A transition that the table does not have: a fault of ours."""
+
+
+def check(before: JobRecord.State.ValueType, after: JobRecord.State.ValueType) -> None:
+    """Raises IllegalTransitionError."""
+    if after not in NEXT[before]:
+        raise IllegalTransitionError(f"{JobRecord.State.Name(before)} to {JobRecord.State.Name(after)}")
+
+
+def token(state: JobRecord.State.ValueType) -> str:
+    """The state in a subject of the stream."""
+    return JobRecord.State.Name(state).removeprefix("STATE_").lower()

@@ -1,0 +1,285 @@
+"""The jobs' stream in NATS JetStream: compare-and-set writes, leader reads, history, one ordered feed.
+
+Subjects: `j.<job id>.<family>.<state>` hold records, `k.<digest>` hold idempotency keys. A write names the last
+sequence that it has seen of its job; the server refuses it when there is a newer one, so of two writers one wins
+and no state goes backwards. Every write is on disk before it is acknowledged (`sync_interval: always`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import json
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import nats.errors
+from imagegateway.job.v1.job_record_pb2 import JobRecord
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from nats.js import api
+from nats.js.errors import NotFoundError
+
+from services.common import logs
+from services.common.errors import GatewayError
+from services.jobs import states
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from nats.aio.client import Client
+
+NAME: Final = "JOBS"
+RECORD_SECONDS: Final = 30 * 86_400
+"""How long an ended job's record is kept."""
+STEP_SECONDS: Final = 3 * 86_400
+"""How long the messages of a job's earlier states are kept; longer than any job may run."""
+CLAIM_SECONDS: Final = 86_400
+"""How long an idempotency key is kept."""
+
+_WRONG_SEQUENCE: Final = 10071
+_NOT_FOUND: Final = 10037
+_REQUEST_SECONDS: Final = 2.0
+_SUBMIT_TRIES: Final = 3
+_QUIET_SECONDS: Final = 5.0
+_log = logs.get(__name__)
+
+
+class StaleError(Exception):
+    """Somebody else has changed the job since it was read."""
+
+
+class OutcomeUnknownError(Exception):
+    """The server did not answer: the write may be there or not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A job's record, and the sequence of the message that holds it."""
+
+    seq: int
+    record: JobRecord
+
+    @property
+    def ended(self) -> bool:
+        return self.record.state in states.TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What an idempotency key stands for."""
+
+    job_id: str
+    request_digest: str
+    mine: bool
+    """True when this call made the claim."""
+
+
+def unavailable() -> GatewayError:
+    """The job engine can't be reached."""
+    return GatewayError(
+        ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+        "The gateway can't keep jobs at the moment; try again.",
+        retry_after=2,
+    )
+
+
+class JobStream:
+    """Reads and writes job records."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._js = client.jetstream()
+
+    @classmethod
+    async def open(cls, client: Client, replicas: int) -> JobStream:
+        """Make the stream, or bring an existing one up to date; any replica may, at any time."""
+        stream = cls(client)
+        config = api.StreamConfig(
+            name=NAME,
+            subjects=["j.*.*.*", "k.*"],
+            max_msgs_per_subject=1,
+            num_replicas=replicas,
+            allow_msg_ttl=True,
+            # Followers may lag: only the leader tells the truth about a write just made.
+            allow_direct=False,
+            discard=api.DiscardPolicy.NEW,
+        )
+        try:
+            await stream._js.update_stream(config)
+        except NotFoundError:
+            await stream._js.add_stream(config)
+        return stream
+
+    @property
+    def connected(self) -> bool:
+        return self._client.is_connected
+
+    async def create(self, record: JobRecord) -> Entry:
+        """Write a new job. Raises GatewayError when the engine can't be reached, OutcomeUnknownError when it went
+        away during the write, StaleError when the id is taken.
+        """
+        if not self.connected:
+            raise unavailable()
+        for attempt in range(_SUBMIT_TRIES):
+            try:
+                return await self._write(record, None, known=attempt > 0)
+            except OutcomeUnknownError:
+                if attempt + 1 == _SUBMIT_TRIES:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def advance(self, entry: Entry, record: JobRecord) -> Entry:
+        """Write a job's next state, and go on trying for as long as the engine is away.
+
+        Raises StaleError when somebody else has changed the job.
+        """
+        retried = False
+        while True:
+            try:
+                return await self._write(record, entry, known=retried)
+            except OutcomeUnknownError:
+                if not retried:
+                    _log.warning("job_write_unanswered", job_id=record.id)
+                retried = True
+                await asyncio.sleep(0.2)
+
+    async def _write(self, record: JobRecord, before: Entry | None, *, known: bool) -> Entry:
+        """One attempt. `known`: an earlier attempt with this nonce may have been stored."""
+        states.check(before.record.state if before else JobRecord.STATE_UNSPECIFIED, record.state)
+        if not known:
+            record.nonce = secrets.token_hex(8)
+            record.updated_at = time.time_ns() // 1_000_000
+        ended = record.state in states.TERMINAL
+        headers = {
+            "Nats-Expected-Last-Subject-Sequence": str(before.seq if before else 0),
+            "Nats-Expected-Last-Subject-Sequence-Subject": f"j.{record.id}.>",
+            "Nats-TTL": f"{RECORD_SECONDS if ended else STEP_SECONDS}s",
+        }
+        subject = f"j.{record.id}.{record.family}.{states.token(record.state)}"
+        answer = await self._ask(subject, record.SerializeToString(), headers)
+        error = answer.get("error")
+        if error is None:
+            return Entry(int(answer["seq"]), record)
+        if error.get("err_code") != _WRONG_SEQUENCE:
+            _log.error("job_write_refused", job_id=record.id, error=error.get("description"))
+            raise OutcomeUnknownError
+        if known:
+            # The refusal may be about our own earlier attempt.
+            found = await self.last(record.id)
+            if found and found.record.nonce == record.nonce:
+                return found
+        raise StaleError
+
+    async def last(self, job_id: str) -> Entry | None:
+        """The job as it is, by a read of the leader; None when there is none.
+
+        Raises OutcomeUnknownError when the engine does not answer.
+        """
+        return await self._read({"last_by_subj": f"j.{job_id}.>"})
+
+    async def history(self, job_id: str, after: int) -> AsyncIterator[Entry]:
+        """The job's messages that are still kept and newer than a sequence, in order."""
+        while entry := await self._read({"seq": after + 1, "next_by_subj": f"j.{job_id}.>"}):
+            yield entry
+            after = entry.seq
+
+    async def claim(self, tenant: str, key: str, job_id: str, request_digest: str) -> Claim:
+        """Bind an idempotency key to a job id and a request, or find what it is bound to.
+
+        Raises GatewayError when the engine can't be reached.
+        """
+        subject = "k." + hashlib.sha256(f"{tenant}\0{key}".encode()).hexdigest()
+        value = json.dumps({"job_id": job_id, "request": request_digest}).encode()
+        headers = {"Nats-Expected-Last-Subject-Sequence": "0", "Nats-TTL": f"{CLAIM_SECONDS}s"}
+        try:
+            answer = await self._ask(subject, value, headers)
+            if "error" not in answer:
+                return Claim(job_id, request_digest, mine=True)
+            message = await self._message({"last_by_subj": subject})
+        except OutcomeUnknownError:
+            raise unavailable() from None
+        if message is None:
+            raise unavailable()
+        held = json.loads(message["data"])
+        return Claim(held["job_id"], held["request"], mine=held["job_id"] == job_id)
+
+    async def last_sequence(self) -> int:
+        """The stream's newest sequence, whether or not its message is still kept. Raises OutcomeUnknownError."""
+        try:
+            info = await self._js.stream_info(NAME)
+        except (nats.errors.Error, OSError) as error:
+            raise OutcomeUnknownError from error
+        return info.state.last_seq
+
+    async def newest(self) -> int:
+        """Sequence of the newest record that is still kept; 0 when there is none. Raises OutcomeUnknownError."""
+        message = await self._message({"last_by_subj": "j.>"})
+        return message["seq"] if message else 0
+
+    async def feed(self, after: int) -> AsyncIterator[Entry | int]:
+        """Every record newer than a sequence, in order, without gaps, for ever; a bare number says that all up to
+        it has been seen.
+
+        Survives the server: a subscription that has gone quiet is checked against the stream, and made anew.
+        """
+        while True:
+            with suppress(nats.errors.Error, OutcomeUnknownError, OSError):
+                async for item in self._subscription(after):
+                    after = item if isinstance(item, int) else item.seq
+                    yield item
+            await asyncio.sleep(0.2)
+
+    async def _subscription(self, after: int) -> AsyncIterator[Entry | int]:
+        goal = await self.newest()
+        subscription = await self._js.subscribe(
+            "j.>",
+            stream=NAME,
+            ordered_consumer=True,
+            config=api.ConsumerConfig(deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1),
+        )
+        try:
+            info = await subscription.consumer_info()
+            if not info.num_pending and not (info.delivered and info.delivered.consumer_seq):
+                yield max(after, goal)
+            while True:
+                try:
+                    message = await subscription.next_msg(timeout=_QUIET_SECONDS)
+                except nats.errors.TimeoutError:
+                    if await self.newest() > max(after, goal):
+                        return
+                    continue
+                after = message.metadata.sequence.stream
+                yield Entry(after, JobRecord.FromString(message.data))
+                if not message.metadata.num_pending:
+                    yield max(after, goal)
+        finally:
+            with suppress(nats.errors.Error):
+                await subscription.unsubscribe()
+
+    async def _read(self, query: dict[str, Any]) -> Entry | None:
+        message = await self._message(query)
+        return None if message is None else Entry(message["seq"], JobRecord.FromString(message["data"]))
+
+    async def _message(self, query: dict[str, Any]) -> dict[str, Any] | None:
+        answer = await self._ask(f"$JS.API.STREAM.MSG.GET.{NAME}", json.dumps(query).encode(), None)
+        error = answer.get("error")
+        if error is not None:
+            if error.get("err_code") == _NOT_FOUND or error.get("code") == 404:
+                return None
+            raise OutcomeUnknownError
+        message = answer["message"]
+        return {"seq": message["seq"], "data": base64.b64decode(message.get("data", ""))}
+
+    async def _ask(self, subject: str, data: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
+        if not self.connected:
+            raise OutcomeUnknownError
+        try:
+            message = await self._client.request(subject, data, timeout=_REQUEST_SECONDS, headers=headers)
+        except (nats.errors.Error, OSError) as error:
+            raise OutcomeUnknownError from error
+        answer: dict[str, Any] = json.loads(message.data)
+        return answer
