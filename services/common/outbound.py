@@ -227,6 +227,26 @@ class Outbound:
         except (httpx.HTTPError, OSError) as error:
             raise DownloadError("the connection to its server failed", transient=True) from error
 
+    async def post(self, url: str, *, content: bytes, headers: dict[str, str], seconds: float) -> int:
+        """POST to a URL from outside, within `seconds` in all; gives the status. Redirects are not followed, the
+        answer's body is not read.
+
+        Raises UrlRefusedError, DownloadError.
+        """
+        target = self.guard.parse(url)
+        try:
+            async with asyncio.timeout(seconds):
+                request = self._guarded.build_request("POST", target.url, content=content, headers=headers)
+                response = await self._guarded.send(request, stream=True)
+                await response.aclose()
+        except (TimeoutError, httpx.TimeoutException) as error:
+            raise DownloadError("its server did not answer in time", transient=True) from error
+        except (httpx.HTTPError, OSError) as error:
+            raise DownloadError("the connection to its server failed", transient=True) from error
+        except (httpx.InvalidURL, ValueError):
+            raise UrlRefusedError("its host is malformed") from None
+        return response.status_code
+
     async def _follow(self, url: str, max_bytes: int) -> Download:
         target = self.guard.parse(url)
         for _ in range(MAX_REDIRECTS + 1):

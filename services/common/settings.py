@@ -95,6 +95,16 @@ class Source:
             raise SettingError(f"{PREFIX}{name} must be a whole number, not {value:g}")
         return int(value)
 
+    def numbers(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
+        text = self.text(name)
+        try:
+            values = tuple(float(part) for part in text.split(",")) if text else default
+        except ValueError:
+            raise SettingError(f"{PREFIX}{name} must be numbers with commas, not {text!r}") from None
+        if any(value < 0 for value in values):
+            raise SettingError(f"{PREFIX}{name} must not be negative")
+        return values
+
     def flag(self, name: str, *, default: bool = False) -> bool:
         text = self.text(name, str(default)).lower()
         if text in _TRUE:
@@ -153,6 +163,8 @@ class Settings:
 
     job_deadline: float
     """Longest that a job may take from its acceptance, in seconds. IMAGEGATEWAY_JOB_DEADLINE, default 21600 (6 h)."""
+    webhook_pauses: tuple[float, ...]
+    """Seconds after each failed webhook attempt. IMAGEGATEWAY_WEBHOOK_PAUSES; default: 8 attempts over a day."""
     queue_limit: int
     """Jobs that may wait on a replica before new ones are refused. IMAGEGATEWAY_QUEUE_LIMIT, default 20000."""
     default_concurrency: int
@@ -221,6 +233,7 @@ def load(source: Source | None = None) -> Settings:
         default_edit_model=source.text("DEFAULT_EDIT_MODEL", "local/sketch"),
         inline_wait=source.number("INLINE_WAIT", 300, 0, 3600),
         job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
+        webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
         default_concurrency=source.integer("CONCURRENCY", 64, 1, 100_000),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),

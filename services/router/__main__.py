@@ -6,7 +6,7 @@ import asyncio
 import sys
 import time
 
-from imagegateway.v1 import image_service_pb2_grpc, rest_edge_pb2_grpc
+from imagegateway.v1 import image_service_pb2_grpc, rest_edge_pb2_grpc, webhook_service_pb2_grpc
 
 from services.common import logs, settings
 from services.common.keys import KeyRing, KeyStore
@@ -17,14 +17,18 @@ from services.common.secrets import RootSecret
 from services.common.server import Server, run
 from services.common.store import MediaStore
 from services.common.urlguard import Guard
+from services.jobs import secrets as secrets_module
 from services.jobs.families import Families
 from services.jobs.hub import Hub
 from services.jobs.projection import Projection
 from services.jobs.queue import Queue
 from services.jobs.replicas import Replicas
 from services.jobs.runner import Runner
+from services.jobs.secrets import WebhookSecrets
 from services.jobs.stream import JobStream
-from services.router import edge, service
+from services.jobs.webhooks import Webhooks
+from services.router import edge, files, service
+from services.router import webhooks as webhook_service
 from services.router.answer import Answers
 from services.router.catalog import Catalog
 from services.router.interceptor import Outermost
@@ -47,7 +51,8 @@ async def main(stop: asyncio.Event, replica: int) -> None:
     catalog = Catalog.load(current.source)
     outbound = Outbound(Guard(current.allow_hosts))
     families = Families(current, {model.family for model in catalog.models.values()})
-    links = Links(RootSecret.load(current).derive(PURPOSE), current.public_url)
+    root = RootSecret.load(current)
+    links = Links(root.derive(PURPOSE), current.public_url)
     stream = await JobStream.open(client, current.nats_replicas)
     projection = Projection(current.data_dir / f"jobs-{replica}.sqlite")
     hub = Hub(stream, projection)
@@ -66,10 +71,21 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         price=catalog.price,
         queue_limit=current.queue_limit,
     )
+    answers = Answers(store, links, time.time)
+    secrets = await WebhookSecrets.open(client, current.nats_replicas, root.derive(secrets_module.PURPOSE))
+    webhooks = Webhooks(
+        stream=stream,
+        hub=hub,
+        replicas=replicas,
+        secrets=secrets,
+        outbound=outbound,
+        view=answers.job,
+        pauses=current.webhook_pauses,
+    )
     await hub.start()
     await replicas.start(runner.look)
     runner.look()
-    polling = asyncio.create_task(runner.run())
+    background = [asyncio.create_task(work) for work in (runner.run(), webhooks.run())]
     studio = Studio(
         settings=current,
         catalog=catalog,
@@ -79,12 +95,20 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         hub=hub,
         projection=projection,
         runner=runner,
-        answers=Answers(store, links, time.time),
+        answers=answers,
     )
-    server = Server(current.socket(f"router-{replica}"), [service.NAME, *edge.NAMES], interceptors=[Outermost(ring)])
+    server = Server(
+        current.socket(f"router-{replica}"),
+        [service.NAME, webhook_service.NAME, *edge.NAMES],
+        interceptors=[Outermost(ring)],
+    )
     image_service_pb2_grpc.add_ImageServiceServicer_to_server(service.ImageService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestUploadServiceServicer_to_server(edge.RestUploadService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestEventServiceServicer_to_server(edge.RestEventService(studio), server.grpc)
+    rest_edge_pb2_grpc.add_RestFileServiceServicer_to_server(files.RestFileService(studio, links), server.grpc)
+    webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(
+        webhook_service.WebhookService(studio, secrets, webhooks), server.grpc
+    )
     await server.start()
     readiness = asyncio.create_task(_follow_engine(server, stream))
     await stop.wait()
@@ -92,7 +116,8 @@ async def main(stop: asyncio.Event, replica: int) -> None:
     hub.end_streams()
     await server.stop(GRACE)
     await runner.drain(GRACE)
-    polling.cancel()
+    for task in background:
+        task.cancel()
     await replicas.close()
     await hub.close()
     await ring.close()

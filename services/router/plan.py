@@ -58,6 +58,7 @@ class Plan:
     b64_json: bool
     stream: bool
     metadata: dict[str, str]
+    webhook_url: str
     edit: bool
 
     @property
@@ -106,8 +107,6 @@ def make(
     stream = _stream(request, model, task, warnings)
     if has_mask and not model.can(c.MASK):
         warnings.add("mask_ignored", "mask", f"{model.id} has no masks: the whole picture may change.")
-    if request.webhook_url:
-        raise unsupported("webhook_url", "This gateway keeps no jobs yet, so it calls no webhooks.")
     if request.HasField("provider_options"):
         task.provider_options.CopyFrom(request.provider_options)
     route = catalog.route(model)
@@ -127,6 +126,7 @@ def make(
         == "b64_json",
         stream=stream,
         metadata=_metadata(request),
+        webhook_url=request.webhook_url,
         edit=edit,
     )
 

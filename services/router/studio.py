@@ -14,6 +14,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import ids
 from services.common.errors import GatewayError, invalid
+from services.common.urlguard import UrlRefusedError
 from services.jobs import states
 from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
 from services.router import answer, plan
@@ -109,6 +110,8 @@ class Studio:
 
     async def submit(self, made: Plan, call: Call, intake: Intake | None = None) -> Entry:
         """Keep the work as a job, or join the one that its idempotency key names. Raises GatewayError."""
+        if made.webhook_url:
+            await self._check_webhook(made.webhook_url)
         record = self._record(made, call)
         key = call.idempotency_key
         if key:
@@ -230,7 +233,7 @@ class Studio:
 
     def _record(self, made: Plan, call: Call) -> JobRecord:
         now = time.time_ns() // 1_000_000
-        return JobRecord(
+        record = JobRecord(
             id=ids.job(),
             tenant=call.tenant,
             type=made.type,
@@ -243,6 +246,16 @@ class Studio:
             metadata=made.metadata,
             repeatable=made.route.repeatable,
         )
+        if made.webhook_url:
+            record.webhook.url = made.webhook_url
+        return record
+
+    async def _check_webhook(self, url: str) -> None:
+        """Raises GatewayError for a URL that would never be called."""
+        try:
+            await self.outbound.guard.check(url)
+        except UrlRefusedError as error:
+            raise invalid("webhook_url", f"webhook_url can't be called: {error.reason}.") from None
 
     def _patience(self, made: Plan, call: Call) -> float:
         """Seconds that the answer is held for the images."""
@@ -270,7 +283,7 @@ def _digest(record: JobRecord, made: Plan) -> str:
     parts = (
         task.SerializeToString(deterministic=True),
         repr(sorted(record.metadata.items())).encode(),
-        repr((record.type, made.b64_json, made.stream)).encode(),
+        repr((record.type, made.b64_json, made.stream, made.webhook_url)).encode(),
     )
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 

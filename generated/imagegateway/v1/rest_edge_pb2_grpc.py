@@ -5,6 +5,7 @@ import warnings
 
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from imagegateway.v1 import image_service_pb2 as imagegateway_dot_v1_dot_image__service__pb2
+from imagegateway.v1 import rest_edge_pb2 as imagegateway_dot_v1_dot_rest__edge__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -268,6 +269,126 @@ class RestEventService:
             '/imagegateway.v1.RestEventService/StreamJobEvents',
             imagegateway_dot_v1_dot_image__service__pb2.StreamJobRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class RestFileServiceStub:
+    """What only REST needs: the files of a job by their names, with the job's key.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.DownloadFile = channel.unary_stream(
+                '/imagegateway.v1.RestFileService/DownloadFile',
+                request_serializer=imagegateway_dot_v1_dot_rest__edge__pb2.DownloadFileRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.SignFile = channel.unary_unary(
+                '/imagegateway.v1.RestFileService/SignFile',
+                request_serializer=imagegateway_dot_v1_dot_rest__edge__pb2.SignFileRequest.SerializeToString,
+                response_deserializer=imagegateway_dot_v1_dot_rest__edge__pb2.SignFileResponse.FromString,
+                _registered_method=True)
+
+
+class RestFileServiceServicer:
+    """What only REST needs: the files of a job by their names, with the job's key.
+    """
+
+    def DownloadFile(self, request, context):
+        """Sends a file's bytes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignFile(self, request, context):
+        """Makes a link to a file that needs no key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_RestFileServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'DownloadFile': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadFile,
+                    request_deserializer=imagegateway_dot_v1_dot_rest__edge__pb2.DownloadFileRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'SignFile': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignFile,
+                    request_deserializer=imagegateway_dot_v1_dot_rest__edge__pb2.SignFileRequest.FromString,
+                    response_serializer=imagegateway_dot_v1_dot_rest__edge__pb2.SignFileResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'imagegateway.v1.RestFileService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('imagegateway.v1.RestFileService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class RestFileService:
+    """What only REST needs: the files of a job by their names, with the job's key.
+    """
+
+    @staticmethod
+    def DownloadFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/imagegateway.v1.RestFileService/DownloadFile',
+            imagegateway_dot_v1_dot_rest__edge__pb2.DownloadFileRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignFile(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagegateway.v1.RestFileService/SignFile',
+            imagegateway_dot_v1_dot_rest__edge__pb2.SignFileRequest.SerializeToString,
+            imagegateway_dot_v1_dot_rest__edge__pb2.SignFileResponse.FromString,
             options,
             channel_credentials,
             insecure,

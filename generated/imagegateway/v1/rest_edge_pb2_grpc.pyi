@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 from imagegateway.v1 import image_service_pb2 as _image_service_pb2
+from imagegateway.v1 import rest_edge_pb2 as _rest_edge_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -136,3 +137,46 @@ class RestEventServiceServicer(metaclass=_abc_1.ABCMeta):
         """StreamJob as server-sent events with ids, event names and heartbeats."""
 
 def add_RestEventServiceServicer_to_server(servicer: RestEventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class RestFileServiceStub:
+    """What only REST needs: the files of a job by their names, with the job's key."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> RestFileServiceAsyncStub: ...
+    DownloadFile: _grpc.UnaryStreamMultiCallable[_rest_edge_pb2.DownloadFileRequest, _httpbody_pb2.HttpBody]
+    """Sends a file's bytes."""
+    SignFile: _grpc.UnaryUnaryMultiCallable[_rest_edge_pb2.SignFileRequest, _rest_edge_pb2.SignFileResponse]
+    """Makes a link to a file that needs no key."""
+
+@_typing.type_check_only
+class RestFileServiceAsyncStub(RestFileServiceStub):
+    """What only REST needs: the files of a job by their names, with the job's key."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    DownloadFile: _aio.UnaryStreamMultiCallable[_rest_edge_pb2.DownloadFileRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Sends a file's bytes."""
+    SignFile: _aio.UnaryUnaryMultiCallable[_rest_edge_pb2.SignFileRequest, _rest_edge_pb2.SignFileResponse]  # type: ignore[assignment]
+    """Makes a link to a file that needs no key."""
+
+class RestFileServiceServicer(metaclass=_abc_1.ABCMeta):
+    """What only REST needs: the files of a job by their names, with the job's key."""
+
+    @_abc_1.abstractmethod
+    def DownloadFile(
+        self,
+        request: _rest_edge_pb2.DownloadFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Sends a file's bytes."""
+
+    @_abc_1.abstractmethod
+    def SignFile(
+        self,
+        request: _rest_edge_pb2.SignFileRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_rest_edge_pb2.SignFileResponse, _abc.Awaitable[_rest_edge_pb2.SignFileResponse]]:
+        """Makes a link to a file that needs no key."""
+
+def add_RestFileServiceServicer_to_server(servicer: RestFileServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,203 @@
+"""Announces the end of jobs to their callers: Standard Webhooks, with retries that no restart forgets.
+
+When the next attempt is due stands in the job's record; here it is an entry in a heap. The replica that owns the
+job sends; when it is gone, the one that takes the job over does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import heapq
+import hmac
+import json
+import random
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import nats.errors
+from google.protobuf.json_format import MessageToDict
+from imagegateway.job.v1.job_record_pb2 import JobRecord
+from imagegateway.v1.job_pb2 import WebhookAttempt
+from standardwebhooks import Webhook
+
+from services.common import logs
+from services.common.urlguard import OutboundError
+from services.jobs import states
+from services.jobs.stream import StaleError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from imagegateway.v1.job_pb2 import Job
+
+    from services.common.outbound import Outbound
+    from services.jobs.hub import Hub
+    from services.jobs.replicas import Replicas
+    from services.jobs.secrets import WebhookSecrets
+    from services.jobs.stream import Entry, JobStream
+
+ATTEMPT_SECONDS: Final = 10.0
+_JITTER: Final = 0.1
+_KEPT_ATTEMPTS: Final = 50
+_AT_ONCE: Final = 50
+_log = logs.get(__name__)
+
+
+class Webhooks:
+    """Sends what is due."""
+
+    def __init__(
+        self,
+        *,
+        stream: JobStream,
+        hub: Hub,
+        replicas: Replicas,
+        secrets: WebhookSecrets,
+        outbound: Outbound,
+        view: Callable[[JobRecord], Job],
+        pauses: Sequence[float],
+    ) -> None:
+        self._stream = stream
+        self._hub = hub
+        self._replicas = replicas
+        self._secrets = secrets
+        self._outbound = outbound
+        self._view = view
+        self._pauses = pauses
+        self._due: list[tuple[int, str]] = []
+        self._changed = asyncio.Event()
+        self._sending: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        hub.watch(self._learn)
+
+    async def run(self) -> None:
+        """Send what is due, for ever."""
+        while True:
+            now = _now()
+            while self._due and self._due[0][0] <= now:
+                _, job_id = heapq.heappop(self._due)
+                task = asyncio.create_task(self._send(job_id))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            pause = (self._due[0][0] - now) / 1000 if self._due else None
+            self._changed.clear()
+            try:
+                async with asyncio.timeout(pause):
+                    await self._changed.wait()
+            except TimeoutError:
+                continue
+
+    async def redeliver(self, entry: Entry) -> Entry:
+        """Make an ended job's webhook due now, on this replica. Raises OutcomeUnknownError."""
+        while True:
+            record = JobRecord()
+            record.CopyFrom(entry.record)
+            record.owner = self._replicas.me
+            record.webhook.next_at = _now()
+            record.webhook.delivered = False
+            try:
+                entry = await self._stream.advance(entry, record)
+            except StaleError:
+                entry = await self._stream.last(record.id) or entry
+                continue
+            self._hub.wrote(entry)
+            return entry
+
+    def _learn(self, entry: Entry) -> None:
+        webhook = entry.record.webhook
+        if entry.ended and webhook.next_at and entry.record.owner == self._replicas.me:
+            heapq.heappush(self._due, (webhook.next_at, entry.record.id))
+            self._changed.set()
+
+    async def _send(self, job_id: str) -> None:
+        entry = self._hub.live.get(job_id)
+        if job_id in self._sending or entry is None or not entry.ended or entry.record.owner != self._replicas.me:
+            return
+        if not 0 < entry.record.webhook.next_at <= _now():
+            return
+        self._sending.add(job_id)
+        try:
+            async with self._places:
+                attempt = await self._attempt(entry.record)
+            await self._note(entry, attempt)
+        except (nats.errors.Error, OSError) as error:
+            _log.warning("webhook_postponed", job_id=job_id, error=type(error).__name__)
+            heapq.heappush(self._due, (_now() + 1000, job_id))
+        except StaleError:
+            pass  # another replica, or a redelivery: the newer record decides
+        finally:
+            self._sending.discard(job_id)
+
+    async def _attempt(self, record: JobRecord) -> WebhookAttempt:
+        now = datetime.now(UTC)
+        attempt = WebhookAttempt(at=int(now.timestamp()))
+        event = {
+            "id": event_id(record),
+            "object": "event",
+            "type": f"job.{states.PUBLIC[record.state]}",
+            "created_at": record.completed_at // 1000,
+            "data": MessageToDict(self._view(record), preserving_proto_field_name=True),
+        }
+        body = json.dumps(event, separators=(",", ":"))
+        secret = await self._secrets.get(record.tenant)
+        headers = sign(secret.signing(now.timestamp()), event_id(record), now, body)
+        try:
+            status = await self._outbound.post(
+                record.webhook.url, content=body.encode(), headers=headers, seconds=ATTEMPT_SECONDS
+            )
+        except OutboundError as error:
+            attempt.error = error.reason
+        else:
+            attempt.status_code = status
+            if not 200 <= status < 300:
+                attempt.error = f"it answered with status {status}"
+        return attempt
+
+    async def _note(self, entry: Entry, attempt: WebhookAttempt) -> None:
+        record = JobRecord()
+        record.CopyFrom(entry.record)
+        webhook = record.webhook
+        webhook.attempts.append(attempt)
+        del webhook.attempts[:-_KEPT_ATTEMPTS]
+        webhook.delivered = not attempt.HasField("error")
+        tries = len(webhook.attempts)
+        if webhook.delivered or attempt.status_code == 410 or tries > len(self._pauses):
+            webhook.next_at = 0
+        else:
+            pause = self._pauses[tries - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  only spreads load
+            webhook.next_at = _now() + round(pause * 1000)
+        _log.info(
+            "webhook_sent",
+            job_id=record.id,
+            attempt=tries,
+            status=attempt.status_code or None,
+            delivered=webhook.delivered,
+            final=not webhook.next_at,
+        )
+        self._hub.wrote(await self._stream.advance(entry, record))
+
+
+def event_id(record: JobRecord) -> str:
+    """The delivery's id: the same in every attempt, so that receivers can tell a repetition."""
+    return f"evt_{record.id.removeprefix('job_')}"
+
+
+def sign(secrets: Sequence[str], message_id: str, at: datetime, body: str) -> dict[str, str]:
+    """Headers of a delivery: Standard Webhooks with every secret, and `X-Gateway-Signature` with the first."""
+    signatures = [Webhook(secret).sign(message_id, at, body) for secret in secrets]
+    timestamp = int(at.timestamp())
+    digest = hmac.new(secrets[0].encode(), f"{timestamp}.{body}".encode(), hashlib.sha256).hexdigest()
+    return {
+        "content-type": "application/json",
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(signatures),
+        "x-gateway-signature": f"t={timestamp},v1={digest}",
+    }
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

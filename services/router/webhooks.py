@@ -1,0 +1,63 @@
+"""WebhookService: secrets and redeliveries."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import nats.errors
+from imagegateway.v1 import webhook_service_pb2 as pb
+from imagegateway.v1 import webhook_service_pb2_grpc as pb_grpc
+
+from services.common.errors import unsupported
+from services.jobs.stream import unavailable
+from services.router import caller
+from services.router.service import answering
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from imagegateway.v1 import job_pb2
+
+    from services.common.server import Context
+    from services.jobs.secrets import WebhookSecret, WebhookSecrets
+    from services.jobs.webhooks import Webhooks
+    from services.router.studio import Studio
+
+NAME = pb.DESCRIPTOR.services_by_name["WebhookService"].full_name
+
+
+class WebhookService(pb_grpc.WebhookServiceServicer):
+    """A tenant sees its own secret and jobs only."""
+
+    def __init__(self, studio: Studio, secrets: WebhookSecrets, webhooks: Webhooks) -> None:
+        self._studio = studio
+        self._secrets = secrets
+        self._webhooks = webhooks
+
+    async def GetWebhookSecret(self, request: pb.GetWebhookSecretRequest, context: Context) -> pb.WebhookSecret:
+        return await _shown(self._secrets.get(caller.current().tenant))
+
+    async def RotateWebhookSecret(self, request: pb.RotateWebhookSecretRequest, context: Context) -> pb.WebhookSecret:
+        return await _shown(self._secrets.rotate(caller.current().tenant))
+
+    async def RedeliverWebhook(self, request: pb.RedeliverWebhookRequest, context: Context) -> job_pb2.Job:
+        entry = await self._studio.job(request.job_id, caller.current())
+        if not entry.record.webhook.url:
+            raise unsupported("job_id", f"Job {entry.record.id} has no webhook_url.")
+        if not entry.ended:
+            raise unsupported("job_id", f"Job {entry.record.id} has not ended yet; its webhook will be sent then.")
+        with answering():
+            entry = await self._webhooks.redeliver(entry)
+        return self._studio.answers.job(entry.record)
+
+
+async def _shown(work: Awaitable[WebhookSecret]) -> pb.WebhookSecret:
+    try:
+        secret = await work
+    except (nats.errors.Error, OSError):
+        raise unavailable() from None
+    return pb.WebhookSecret(
+        secret=secret.secret,
+        created_at=secret.created_at,
+        previous_expires_at=secret.previous_expires_at or None,
+    )
