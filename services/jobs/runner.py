@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from imagegateway.v1.job_pb2 import Cost
 
+    Price = Callable[[provider.ImageTask, provider.Done], Cost | None]
+
     from services.common.store import MediaStore
     from services.jobs.families import Families
     from services.jobs.hub import Hub
@@ -52,7 +54,7 @@ class Runner:
         replicas: Replicas,
         queue: Queue,
         store: MediaStore,
-        price: Callable[[provider.ImageTask, provider.Done], Cost | None],
+        price: Price,
         queue_limit: int,
     ) -> None:
         self._stream = stream

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     from imagegateway.v1.job_pb2 import Job
 
+    View = Callable[[JobRecord], Job]
+
     from services.common.outbound import Outbound
     from services.jobs.hub import Hub
     from services.jobs.replicas import Replicas
@@ -56,7 +58,7 @@ class Webhooks:
         replicas: Replicas,
         secrets: WebhookSecrets,
         outbound: Outbound,
-        view: Callable[[JobRecord], Job],
+        view: View,
         pauses: Sequence[float],
     ) -> None:
         self._stream = stream

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from typing import TYPE_CHECKING
 
 from imagegateway.v1 import image_service_pb2_grpc, rest_edge_pb2_grpc, webhook_service_pb2_grpc
 
@@ -17,22 +18,16 @@ from services.common.secrets import RootSecret
 from services.common.server import Server, run
 from services.common.store import MediaStore
 from services.common.urlguard import Guard
-from services.jobs import secrets as secrets_module
+from services.jobs.engine import Engine
 from services.jobs.families import Families
-from services.jobs.hub import Hub
-from services.jobs.projection import Projection
-from services.jobs.queue import Queue
-from services.jobs.replicas import Replicas
-from services.jobs.runner import Runner
-from services.jobs.secrets import WebhookSecrets
-from services.jobs.stream import JobStream
-from services.jobs.webhooks import Webhooks
-from services.router import edge, files, service
-from services.router import webhooks as webhook_service
+from services.router import edge, files, service, webhooks
 from services.router.answer import Answers
 from services.router.catalog import Catalog
 from services.router.interceptor import Outermost
 from services.router.studio import Studio
+
+if TYPE_CHECKING:
+    from services.jobs.stream import JobStream
 
 GRACE = 30.0
 """Seconds that running calls get to end."""
@@ -47,79 +42,44 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await keys.adopt(current.api_key.reveal(), tenant="default", name="IMAGEGATEWAY_API_KEY")
     ring = KeyRing(keys.kv)
     await ring.start()
+    root = RootSecret.load(current)
+    links = Links(root.derive(PURPOSE), current.public_url)
     store = MediaStore.open(current.media_url)
+    answers = Answers(store, links, time.time)
     catalog = Catalog.load(current.source)
     outbound = Outbound(Guard(current.allow_hosts))
     families = Families(current, {model.family for model in catalog.models.values()})
-    root = RootSecret.load(current)
-    links = Links(root.derive(PURPOSE), current.public_url)
-    stream = await JobStream.open(client, current.nats_replicas)
-    projection = Projection(current.data_dir / f"jobs-{replica}.sqlite")
-    hub = Hub(stream, projection)
-    replicas = await Replicas.open(client, current, replica)
-    runner = Runner(
-        stream=stream,
-        hub=hub,
-        families=families,
-        replicas=replicas,
-        queue=Queue(
-            route_limit={name: current.route_concurrency(name) for name in catalog.route_names},
-            default_route_limit=current.default_concurrency,
-            tenant_limit=current.tenant_concurrency,
-        ),
-        store=store,
-        price=catalog.price,
-        queue_limit=current.queue_limit,
-    )
-    answers = Answers(store, links, time.time)
-    secrets = await WebhookSecrets.open(client, current.nats_replicas, root.derive(secrets_module.PURPOSE))
-    webhooks = Webhooks(
-        stream=stream,
-        hub=hub,
-        replicas=replicas,
-        secrets=secrets,
-        outbound=outbound,
-        view=answers.job,
-        pauses=current.webhook_pauses,
-    )
-    await hub.start()
-    await replicas.start(runner.look)
-    runner.look()
-    background = [asyncio.create_task(work) for work in (runner.run(), webhooks.run())]
-    studio = Studio(
+    engine = await Engine.open(
         settings=current,
-        catalog=catalog,
+        client=client,
+        replica=replica,
+        root=root,
         store=store,
+        families=families,
         outbound=outbound,
-        stream=stream,
-        hub=hub,
-        projection=projection,
-        runner=runner,
-        answers=answers,
+        routes=catalog.route_names,
+        price=catalog.price,
+        view=answers.job,
     )
+    await engine.start()
+    studio = Studio(current, catalog, store, outbound, engine, answers)
     server = Server(
         current.socket(f"router-{replica}"),
-        [service.NAME, webhook_service.NAME, *edge.NAMES],
+        [service.NAME, webhooks.NAME, *edge.NAMES],
         interceptors=[Outermost(ring)],
     )
     image_service_pb2_grpc.add_ImageServiceServicer_to_server(service.ImageService(studio), server.grpc)
+    webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks.WebhookService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestUploadServiceServicer_to_server(edge.RestUploadService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestEventServiceServicer_to_server(edge.RestEventService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestFileServiceServicer_to_server(files.RestFileService(studio, links), server.grpc)
-    webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(
-        webhook_service.WebhookService(studio, secrets, webhooks), server.grpc
-    )
     await server.start()
-    readiness = asyncio.create_task(_follow_engine(server, stream))
+    readiness = asyncio.create_task(_follow_engine(server, engine.stream))
     await stop.wait()
     readiness.cancel()
-    hub.end_streams()
+    engine.hub.end_streams()
     await server.stop(GRACE)
-    await runner.drain(GRACE)
-    for task in background:
-        task.cancel()
-    await replicas.close()
-    await hub.close()
+    await engine.stop(GRACE)
     await ring.close()
     await asyncio.gather(families.close(), outbound.aclose(), client.close())
 

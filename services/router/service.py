@@ -62,7 +62,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
             call.headers["retry-after"] = str(POLL_SECONDS)
         if known and etag(entry) in {tag.strip().removeprefix("W/") for tag in known.split(",")}:
             call.headers["x-http-status"] = "304"
-        return self._studio.answers.job(entry.record, self._studio.runner.position(entry.record))
+        return self._studio.answers.job(entry.record, self._studio.engine.runner.position(entry.record))
 
     async def StreamJob(self, request: pb.StreamJobRequest, context: Context) -> AsyncIterator[pb.StreamJobResponse]:
         call = caller.current()
@@ -73,7 +73,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> job_pb2.Job:
         entry = await self._studio.job(request.job_id, caller.current())
         with answering():
-            entry = await self._studio.runner.cancel(entry)
+            entry = await self._studio.engine.runner.cancel(entry)
         return self._studio.answers.job(entry.record)
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
@@ -104,7 +104,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
             return entry
         seen = entry.seq
         with answering():
-            changed = await self._studio.hub.when(
+            changed = await self._studio.engine.hub.when(
                 entry.record.id, lambda newer: newer.ended or bool(known and newer.seq > seen), wait
             )
         return changed or await self._studio.job(entry.record.id, call)
@@ -125,7 +125,7 @@ async def follow(
         return
     first = after is None
     try:
-        async for change in studio.hub.changes(request.job_id, after, quiet):
+        async for change in studio.engine.hub.changes(request.job_id, after, quiet):
             if change is None:
                 yield None
                 continue
@@ -133,7 +133,7 @@ async def follow(
             yield pb.StreamJobResponse(
                 event_id=str(change.seq),
                 type=f"job.{status}" if first else public_type(change),
-                job=studio.answers.job(change.record, studio.runner.position(change.record)),
+                job=studio.answers.job(change.record, studio.engine.runner.position(change.record)),
             )
             first = False
     except TooSlowError:

@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from services.common.outbound import Outbound
     from services.common.settings import Settings
     from services.common.store import MediaStore
-    from services.jobs.hub import Hub
-    from services.jobs.projection import Projection
-    from services.jobs.runner import Runner
-    from services.jobs.stream import Entry, JobStream
+    from services.jobs.engine import Engine
+    from services.jobs.stream import Entry
     from services.router.answer import Answers
     from services.router.caller import Call
     from services.router.catalog import Catalog
@@ -66,10 +64,7 @@ class Studio:
     catalog: Catalog
     store: MediaStore
     outbound: Outbound
-    stream: JobStream
-    hub: Hub
-    projection: Projection
-    runner: Runner
+    engine: Engine
     answers: Answers
 
     def plan_generate(self, request: pb.GenerateRequest, call: Call) -> Plan:
@@ -124,7 +119,7 @@ class Studio:
         if intake:
             record.upload_keys.extend(intake.keys)
         try:
-            entry = await self.runner.submit(record)
+            entry = await self.engine.runner.submit(record)
         except StaleError:  # a twin with the same key was faster
             joined = await self._present(record.id)
             if joined is None:
@@ -146,14 +141,14 @@ class Studio:
         seconds = self._patience(made, call)
         if not entry.ended and seconds > 0:
             try:
-                entry = await self.hub.ended(entry.record.id, seconds) or await self._read(entry.record.id)
+                entry = await self.engine.hub.ended(entry.record.id, seconds) or await self._read(entry.record.id)
             except OutcomeUnknownError:
                 raise unavailable() from None
         if not entry.ended:
             call.headers["x-http-status"] = "202"
             call.headers["location"] = f"/v1/jobs/{entry.record.id}"
             call.headers["retry-after"] = str(POLL_SECONDS)
-            return self.answers.accepted(entry.record, self.runner.position(entry.record))
+            return self.answers.accepted(entry.record, self.engine.runner.position(entry.record))
         return await self._answer(entry, made, call)
 
     async def watch(
@@ -163,7 +158,7 @@ class Studio:
         entry = await self.submit(made, call, intake)
         shown = 0
         if not entry.ended:
-            async for change in self.hub.changes(entry.record.id, after=entry.seq):
+            async for change in self.engine.hub.changes(entry.record.id, after=entry.seq):
                 if change is None:
                     continue
                 entry = change
@@ -186,9 +181,9 @@ class Studio:
     async def page(self, tenant: str, status: str, model: str, size: int, token: str) -> JobPage:
         """A page of a tenant's jobs, newest first, each read from the engine. Raises GatewayError."""
         try:
-            await self.hub.catch_up()
-            found = self.projection.page(tenant, status, model, size, token)
-            entries = await asyncio.gather(*(self.stream.last(job_id) for job_id in found.ids))
+            await self.engine.hub.catch_up()
+            found = self.engine.projection.page(tenant, status, model, size, token)
+            entries = await asyncio.gather(*(self.engine.stream.last(job_id) for job_id in found.ids))
         except OutcomeUnknownError:
             raise unavailable() from None
         return JobPage([entry for entry in entries if entry], found.next_token)
@@ -202,7 +197,7 @@ class Studio:
     async def _present(self, job_id: str) -> Entry | None:
         try:
             # A leader that has just been voted out may still answer, without what its successor knows.
-            return await self.stream.last(job_id) or await self.stream.last(job_id)
+            return await self.engine.stream.last(job_id) or await self.engine.stream.last(job_id)
         except OutcomeUnknownError:
             raise unavailable() from None
 
@@ -218,7 +213,7 @@ class Studio:
     async def _join(self, record: JobRecord, made: Plan, tenant: str, key: str) -> Entry | None:
         """The job that a key already stands for; None when the key is new, and now `record`'s."""
         digest = _digest(record, made)
-        claim = await self.stream.claim(tenant, key, record.id, digest)
+        claim = await self.engine.stream.claim(tenant, key, record.id, digest)
         if claim.request_digest != digest:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_IDEMPOTENCY_KEY_MISMATCH,

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from imagegateway.v1 import job_pb2
 
     from services.common.server import Context
-    from services.jobs.secrets import WebhookSecret, WebhookSecrets
-    from services.jobs.webhooks import Webhooks
+    from services.jobs.secrets import WebhookSecret
     from services.router.studio import Studio
 
 NAME = pb.DESCRIPTOR.services_by_name["WebhookService"].full_name
@@ -29,16 +28,14 @@ NAME = pb.DESCRIPTOR.services_by_name["WebhookService"].full_name
 class WebhookService(pb_grpc.WebhookServiceServicer):
     """A tenant sees its own secret and jobs only."""
 
-    def __init__(self, studio: Studio, secrets: WebhookSecrets, webhooks: Webhooks) -> None:
+    def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._secrets = secrets
-        self._webhooks = webhooks
 
     async def GetWebhookSecret(self, request: pb.GetWebhookSecretRequest, context: Context) -> pb.WebhookSecret:
-        return await _shown(self._secrets.get(caller.current().tenant))
+        return await _shown(self._studio.engine.secrets.get(caller.current().tenant))
 
     async def RotateWebhookSecret(self, request: pb.RotateWebhookSecretRequest, context: Context) -> pb.WebhookSecret:
-        return await _shown(self._secrets.rotate(caller.current().tenant))
+        return await _shown(self._studio.engine.secrets.rotate(caller.current().tenant))
 
     async def RedeliverWebhook(self, request: pb.RedeliverWebhookRequest, context: Context) -> job_pb2.Job:
         entry = await self._studio.job(request.job_id, caller.current())
@@ -47,7 +44,7 @@ class WebhookService(pb_grpc.WebhookServiceServicer):
         if not entry.ended:
             raise unsupported("job_id", f"Job {entry.record.id} has not ended yet; its webhook will be sent then.")
         with answering():
-            entry = await self._webhooks.redeliver(entry)
+            entry = await self._studio.engine.webhooks.redeliver(entry)
         return self._studio.answers.job(entry.record)
 
 

@@ -1,0 +1,103 @@
+"""The job engine's parts, put together for one router replica."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from services.jobs.hub import Hub
+from services.jobs.projection import Projection
+from services.jobs.queue import Queue
+from services.jobs.replicas import Replicas
+from services.jobs.runner import Runner
+from services.jobs.secrets import PURPOSE, WebhookSecrets
+from services.jobs.stream import JobStream
+from services.jobs.webhooks import Webhooks
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from services.common.outbound import Outbound
+    from services.common.secrets import RootSecret
+    from services.common.settings import Settings
+    from services.common.store import MediaStore
+    from services.jobs.families import Families
+    from services.jobs.runner import Price
+    from services.jobs.webhooks import View
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What the public services use of it, and its life."""
+
+    stream: JobStream
+    projection: Projection
+    hub: Hub
+    replicas: Replicas
+    runner: Runner
+    secrets: WebhookSecrets
+    webhooks: Webhooks
+    _background: list[asyncio.Task[None]] = field(default_factory=list)
+
+    @classmethod
+    async def open(
+        cls,
+        *,
+        settings: Settings,
+        client: Client,
+        replica: int,
+        root: RootSecret,
+        store: MediaStore,
+        families: Families,
+        outbound: Outbound,
+        routes: set[str],
+        price: Price,
+        view: View,
+    ) -> Engine:
+        """Make or bring up to date what the engine keeps in NATS. Raises nats.errors.Error."""
+        stream = await JobStream.open(client, settings.nats_replicas)
+        projection = Projection(settings.data_dir / f"jobs-{replica}.sqlite")
+        hub = Hub(stream, projection)
+        replicas = await Replicas.open(client, settings, replica)
+        queue = Queue(
+            route_limit={route: settings.route_concurrency(route) for route in routes},
+            default_route_limit=settings.default_concurrency,
+            tenant_limit=settings.tenant_concurrency,
+        )
+        runner = Runner(
+            stream=stream,
+            hub=hub,
+            families=families,
+            replicas=replicas,
+            queue=queue,
+            store=store,
+            price=price,
+            queue_limit=settings.queue_limit,
+        )
+        secrets = await WebhookSecrets.open(client, settings.nats_replicas, root.derive(PURPOSE))
+        webhooks = Webhooks(
+            stream=stream,
+            hub=hub,
+            replicas=replicas,
+            secrets=secrets,
+            outbound=outbound,
+            view=view,
+            pauses=settings.webhook_pauses,
+        )
+        return cls(stream, projection, hub, replicas, runner, secrets, webhooks)
+
+    async def start(self) -> None:
+        """Catch up with the stream, take up what an earlier life left, and go to work."""
+        await self.hub.start()
+        await self.replicas.start(self.runner.look)
+        self.runner.look()
+        self._background.extend(asyncio.create_task(work) for work in (self.runner.run(), self.webhooks.run()))
+
+    async def stop(self, grace: float) -> None:
+        """Start nothing more, give calls under way `grace` seconds, and leave the rest to other replicas."""
+        await self.runner.drain(grace)
+        for task in self._background:
+            task.cancel()
+        await self.replicas.close()
+        await self.hub.close()
