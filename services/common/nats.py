@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING
 
 from nats.aio.client import Client
@@ -39,6 +40,8 @@ async def connect(settings: Settings, name: str, *, patient: bool = True) -> Cli
     await client.connect(
         servers=settings.nats_address().split(","),
         name=name,
+        user_credentials=settings.nats_credentials or None,
+        tls=ssl.create_default_context(cafile=settings.nats_ca) if settings.nats_ca else None,
         connect_timeout=2,
         max_reconnect_attempts=-1 if patient else 1,
         reconnect_time_wait=0.25,  # type: ignore[arg-type]  # slept as it is: fractions work

@@ -139,7 +139,11 @@ class Settings:
     media_url: str
     """Media store: `file:///…`, `s3://bucket/prefix`, `gs://…`, `az://…`. IMAGEGATEWAY_MEDIA_URL."""
     nats_url: str
-    """External NATS server or cluster; empty: the stack's own. IMAGEGATEWAY_NATS_URL."""
+    """External NATS server or cluster, URLs with commas; empty: the stack's own. IMAGEGATEWAY_NATS_URL."""
+    nats_credentials: str
+    """File with a user's JWT and seed for NATS. IMAGEGATEWAY_NATS_CREDENTIALS, default none."""
+    nats_ca: str
+    """File with the certificates that NATS's TLS is checked against. IMAGEGATEWAY_NATS_CA, default the system's."""
     nats_replicas: int
     """Copies of streams and buckets in a NATS cluster, 1, 3 or 5. IMAGEGATEWAY_NATS_REPLICAS, default 1."""
     api_key: Secret
@@ -222,6 +226,8 @@ def load(source: Source | None = None) -> Settings:
         public_url=public_url,
         media_url=source.text("MEDIA_URL") or (data_dir / "media").as_uri(),
         nats_url=source.text("NATS_URL"),
+        nats_credentials=source.text("NATS_CREDENTIALS"),
+        nats_ca=source.text("NATS_CA"),
         nats_replicas=source.integer("NATS_REPLICAS", 1, 1, 5),
         api_key=source.secret("API_KEY"),
         secret_key=source.secret("SECRET_KEY"),
