@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 MAX_BEHIND: Final = 256
 """Events that a subscriber may leave unread before it is dropped."""
 
+_EXPIRE_SECONDS: Final = 3600.0
 _log = logs.get(__name__)
 
 
@@ -39,6 +41,8 @@ class Subscription:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     overrun: bool = False
     closing: bool = False
+    patient: bool = False
+    """A call that waits for an end: it is given some time when this replica stops, a stream is not."""
 
     def push(self, entry: Entry) -> None:
         if len(self.unread) >= MAX_BEHIND:
@@ -75,6 +79,7 @@ class Hub:
         self._reached = projection.position
         self._progress = asyncio.Event()
         self._watchers: list[Callable[[Entry], None]] = []
+        self._expired = float("-inf")
         self._ahead: dict[str, int] = {}  # newest own writes that the feed has not brought yet
         self.live: dict[str, Entry] = {}
         """Jobs that have not ended, and ended ones whose webhook is not yet delivered."""
@@ -142,9 +147,9 @@ class Hub:
             self.live[entry.record.id] = entry
 
     @contextlib.contextmanager
-    def subscribe(self, job_id: str) -> Iterator[Subscription]:
+    def subscribe(self, job_id: str, *, patient: bool = False) -> Iterator[Subscription]:
         """Follow a job from now on."""
-        subscription = Subscription()
+        subscription = Subscription(patient=patient)
         self._subscriptions.setdefault(job_id, set()).add(subscription)
         try:
             yield subscription
@@ -154,12 +159,13 @@ class Hub:
             if not remaining:
                 del self._subscriptions[job_id]
 
-    def end_streams(self) -> None:
-        """Let every subscriber end: this replica stops."""
+    def end_streams(self, *, patient: bool = False) -> None:
+        """This replica stops: let streams end, and with `patient` also the calls that wait for a job's end."""
         for subscriptions in self._subscriptions.values():
             for subscription in subscriptions:
-                subscription.closing = True
-                subscription.wake.set()
+                if patient or not subscription.patient:
+                    subscription.closing = True
+                    subscription.wake.set()
 
     async def changes(
         self, job_id: str, after: int | None, quiet: float | None = None
@@ -198,7 +204,7 @@ class Hub:
     async def when(self, job_id: str, wanted: Callable[[Entry], bool], seconds: float) -> Entry | None:
         """The job once it is as wanted; None when it does not become so in that time."""
         deadline = asyncio.get_running_loop().time() + seconds
-        with self.subscribe(job_id) as subscription:
+        with self.subscribe(job_id, patient=True) as subscription:
             entry = self.live.get(job_id) or await self._stream.last(job_id)
             while entry is None or not wanted(entry):
                 left = deadline - asyncio.get_running_loop().time()
@@ -229,6 +235,9 @@ class Hub:
             self._arrived(item.seq)
 
     def _arrived(self, seq: int) -> None:
+        if time.monotonic() - self._expired > _EXPIRE_SECONDS:
+            self._expired = time.monotonic()
+            self._projection.expire(time.time())
         self._projection.reach(seq)
         self._reached = seq
         self._progress.set()

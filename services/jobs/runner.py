@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import random
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 MAX_STARTS: Final = 5
 """How often a job that may be started again is."""
 _AGAIN_SECONDS: Final = 1.0
+_JITTER: Final = 0.1
 _MAX_RECORD_BYTES: Final = 1 << 20
 _log = logs.get(__name__)
 
@@ -369,7 +371,9 @@ class Runner:
         record.started_at = record.started_at or _now()
 
     def _again(self, job_id: str, seconds: float) -> None:
-        heapq.heappush(self._due, (time.monotonic() + seconds, job_id))
+        # Jobs that were started together are not polled together for ever.
+        due = time.monotonic() + seconds * random.uniform(1, 1 + _JITTER)  # noqa: S311  only spreads load
+        heapq.heappush(self._due, (due, job_id))
         self._due_changed.set()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:

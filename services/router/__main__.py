@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 GRACE = 30.0
 """Seconds that running calls get to end."""
+PATIENCE = 10.0
+"""Seconds that inline calls are waited for when the router stops; then they are answered with their jobs."""
 
 
 async def main(stop: asyncio.Event, replica: int) -> None:
@@ -78,6 +80,8 @@ async def main(stop: asyncio.Event, replica: int) -> None:
     await stop.wait()
     readiness.cancel()
     engine.hub.end_streams()
+    # Calls that wait for a picture get some time; what takes longer is answered with its job.
+    asyncio.get_running_loop().call_later(PATIENCE, lambda: engine.hub.end_streams(patient=True))
     await server.stop(GRACE)
     await engine.stop(GRACE)
     await ring.close()

@@ -1,0 +1,123 @@
+"""Stacks that are stopped, started again and hurt, and the keys of their tenants."""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import psutil  # type: ignore[import-untyped]  # ships no types
+
+from tests.gateway import rest
+from tests.jobs_gateway.calls import Caller
+from tests.stack import eventually, short_folder, start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.stack import Stack
+
+PAUSES: Final = "0.2,0.3,0.5,1,1,1,1"
+"""Between the eight attempts of a webhook."""
+BACK_SECONDS: Final = 60.0
+"""Until a process that was killed serves again."""
+_STEADY_SECONDS: Final = 1.5
+"""The process manager counts an earlier end as a failed start."""
+
+
+def new_caller(stack: Stack, tenant: str, prefer: str = "") -> Caller:
+    """A new key of a tenant."""
+    made = stack.cli("keys", "create", "--tenant", tenant, *(("--prefer", prefer) if prefer else ()))
+    assert made.returncode == 0, made.stderr
+    return Caller(stack, made.stdout.strip())
+
+
+@dataclass(slots=True)
+class Lives:
+    """A stack that is stopped and started again on the same data."""
+
+    stack: Stack
+
+    @property
+    def caller(self) -> Caller:
+        return Caller(self.stack, self.stack.key)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        self.stack.stop(number)
+
+    def start(self) -> None:
+        self.stack = start(self.stack.folder, **self.stack.values)
+        self.stack.wait_ready()
+
+
+@contextmanager
+def lives(**values: str) -> Iterator[Lives]:
+    """The same as `running`, for tests that end the stack themselves."""
+    values = {"api_key": f"key-{secrets.token_hex(16)}", **values}
+    with short_folder() as folder:
+        several = Lives(start(folder, **values))
+        try:
+            several.stack.wait_ready()
+            yield several
+        finally:
+            several.stop()
+
+
+def ready(stack: Stack) -> bool:
+    """Whether the gateway says that it serves."""
+    try:
+        return rest.ask(stack, "GET", "/readyz", key="").status == 200
+    except OSError:
+        return False
+
+
+def find(stack: Stack, name: str) -> psutil.Process | None:
+    """A process of this stack: nats, providers, media, envoy, router-0, router-1; None while it is away."""
+    if not name.startswith("router-"):
+        return stack.child(name)
+    for process in stack.descendants():
+        try:
+            command = process.cmdline()
+        except psutil.Error:
+            continue
+        if command[-3:] == ["-m", "services.router", name.removeprefix("router-")] and command[1] == "-m":
+            if "services.stack.tether" not in command:
+                return process
+    return None
+
+
+def kill(stack: Stack, name: str) -> int:
+    """SIGKILL a process of this stack once it has run for a moment; gives its id."""
+    deadline = time.monotonic() + BACK_SECONDS
+    while True:
+        process = find(stack, name)
+        if process and time.time() - process.create_time() > _STEADY_SECONDS:
+            process.kill()
+            pid: int = process.pid
+            return pid
+        assert time.monotonic() < deadline, f"{name} does not come up"
+        time.sleep(0.05)
+
+
+def wait_back(stack: Stack, name: str, killed: int) -> None:
+    """Return when a new process of that name runs, and the gateway says that it serves."""
+
+    def back() -> bool:
+        process = find(stack, name)
+        return process is not None and process.pid != killed and ready(stack)
+
+    eventually(back, BACK_SECONDS, f"{name} is back")
+
+
+def manage(stack: Stack, action: str, name: str) -> None:
+    """Let the stack's process manager stop or start one process."""
+    configuration: Path = stack.data_dir / "run" / "supervisord.conf"
+    command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(configuration), action, name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
