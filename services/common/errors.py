@@ -184,3 +184,7 @@ def unsupported(param: str, message: str) -> GatewayError:
 def invalid_image(param: str, message: str) -> GatewayError:
     """An input is not a whole picture within limits."""
     return GatewayError(ErrorReason.ERROR_REASON_INVALID_IMAGE, message, param=param)
+
+
+INTERNAL: Final = GatewayError(ErrorReason.ERROR_REASON_INTERNAL, "The gateway failed. Its log has the request id.")
+"""A fault of ours: what happened is in the log only."""

@@ -103,7 +103,7 @@ async def snapshot(kv: KeyValue) -> dict[str, Key]:
                 break
             found[entry.key] = _read(entry.key, entry.value or b"{}")
     finally:
-        await watcher.stop()
+        await watcher.stop()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
     return found
 
 

@@ -49,7 +49,7 @@ class Server:
         self,
         socket: Path,
         services: Sequence[str],
-        interceptors: Sequence[grpc.aio.ServerInterceptor[Any, Any]] = (),
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         self._socket = socket
         self._services = services

@@ -15,10 +15,9 @@ from imagegateway.v1 import rest_edge_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import logs
-from services.common.errors import GatewayError, invalid
+from services.common.errors import INTERNAL, GatewayError, invalid
 from services.router import caller, form, multipart
 from services.router.intake import IMAGE, MASK
-from services.router.interceptor import INTERNAL
 from services.router.studio import Preview
 
 if TYPE_CHECKING:

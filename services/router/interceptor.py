@@ -17,7 +17,7 @@ from google.rpc.status_pb2 import Status
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import logs
-from services.common.errors import DOMAIN, GatewayError
+from services.common.errors import DOMAIN, INTERNAL, GatewayError
 from services.router import caller
 
 if TYPE_CHECKING:
@@ -33,8 +33,6 @@ _OPEN: Final = ("/grpc.health.v1.", "/grpc.reflection.")
 """Standard services that answer without a key: they tell nothing that the published protos don't."""
 
 _log = logs.get(__name__)
-
-INTERNAL: Final = GatewayError(ErrorReason.ERROR_REASON_INTERNAL, "The gateway failed. Its log has the request id.")
 
 
 class Outermost(grpc.aio.ServerInterceptor):
@@ -78,11 +76,12 @@ class Outermost(grpc.aio.ServerInterceptor):
     def _streaming(self, name: str, handler: grpc.RpcMethodHandler[Any, Any]) -> Any:
         method: Any = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
-        async def answer(request: object, context: Context) -> AsyncIterator[Message]:
+        async def answer(received: Any, context: Context) -> AsyncIterator[Message]:
             call, began = _begin(name, context), time.perf_counter()
             sent = False
             try:
                 await caller.authenticate(call, self._ring)
+                request = received if handler.request_streaming else _parsed(handler, received)
                 async for message in method(request, context):
                     if not sent:
                         await context.send_initial_metadata(tuple(call.headers.items()))
