@@ -82,7 +82,7 @@ function envoy_on_response(handle)
   if (code == 429 or code == 503) and headers:get("retry-after") == nil then
     headers:replace("retry-after", "1")
   end
-  if facts["origin"] ~= "" and headers:get("access-control-allow-origin") == nil then
+  if (facts["origin"] or "") ~= "" and headers:get("access-control-allow-origin") == nil then
     headers:replace("access-control-allow-origin", facts["origin"]) -- the cors filter leaves direct responses out
     headers:replace("access-control-expose-headers", "x-request-id")
   end

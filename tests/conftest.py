@@ -24,6 +24,11 @@ def origin() -> Iterator[Origin]:
 
 @pytest.fixture(scope="session")
 def stack(origin: Origin) -> Iterator[Stack]:
-    """A running stack for every test that neither stops nor configures one."""
+    """A running stack for every test that neither stops nor configures one.
+
+    Whatever the tests sent, in the end its log must hold nothing but events, and no key.
+    """
     with running(allow_hosts=origin.host) as shared:
         yield shared
+        assert shared.events()
+        assert not [line for line in shared.log_lines() if shared.key in line]

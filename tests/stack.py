@@ -80,6 +80,18 @@ def assert_gone(processes: list[psutil.Process], seconds: float = 0.0) -> None:
     assert not names, f"orphans: {names}"
 
 
+def cli(*arguments: str, **values: str) -> subprocess.CompletedProcess[str]:
+    """Run an `imagegateway` command that ends by itself; `values` are settings by name."""
+    return subprocess.run(
+        [COMMAND, *arguments],
+        env=environment(**values),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 @dataclass(slots=True)
 class Stack:
     """A running stack."""
@@ -134,12 +146,13 @@ class Stack:
         return [line for line in text.splitlines() if line]
 
     def events(self) -> list[dict[str, Any]]:
-        """The log lines, parsed."""
-        return [json.loads(line) for line in self.log_lines()]
+        """The log lines, parsed; fails at one that is no JSON object with an event."""
+        return [_event(line) for line in self.log_lines()]
 
     def of_request(self, request_id: str) -> list[dict[str, Any]]:
         """The log lines that one request left."""
-        return [event for event in self.events() if event.get("request_id") == request_id]
+        lines = [line for line in self.log_lines() if f'"{request_id}"' in line]
+        return [event for event in map(_event, lines) if event.get("request_id") == request_id]
 
     def descendants(self) -> list[psutil.Process]:
         """The stack's processes, the first one not included."""
@@ -164,14 +177,7 @@ class Stack:
 
     def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another `imagegateway` command with the same settings."""
-        return subprocess.run(
-            [COMMAND, *arguments],
-            env=environment(**self.values),
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        return cli(*arguments, **self.values)
 
     def wait_ready(self) -> None:
         """Return when the welcome is printed; fails with the output when the stack ends before."""
@@ -195,6 +201,15 @@ class Stack:
                 raise
         assert_gone(self.known)
         return self.process.returncode
+
+
+def _event(line: str) -> dict[str, Any]:
+    try:
+        event: dict[str, Any] = json.loads(line)
+    except ValueError:
+        raise AssertionError(f"not a JSON line: {line}") from None
+    assert event["event"], line
+    return event
 
 
 def start(folder: Path, **values: str) -> Stack:

@@ -46,7 +46,15 @@ def configure(settings: Settings, process: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
         cache_logger_on_first_use=True,
     )
-    stdlib_logging.basicConfig(level=stdlib_logging.WARNING, stream=sys.stdout, format="%(name)s: %(message)s")
+    stdlib_logging.basicConfig(level=stdlib_logging.WARNING, handlers=[_Forward()], force=True)
+
+
+class _Forward(stdlib_logging.Handler):
+    """Other libraries' warnings, on lines like ours."""
+
+    def emit(self, record: stdlib_logging.LogRecord) -> None:
+        log = structlog.get_logger(module=record.name)
+        log.log(record.levelno, "library_log", message=record.getMessage(), exc_info=record.exc_info)
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:

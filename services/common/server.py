@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import grpc
@@ -12,6 +13,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.common import logs
+from services.common.settings import SettingError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -92,5 +94,9 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]], process: str) -> None:
 
     log = logs.get(__name__)
     log.info("process_started", name=process)
-    uvloop.run(body())
+    try:
+        uvloop.run(body())
+    except SettingError as error:
+        log.error("setting_refused", error=str(error))
+        sys.exit(1)
     log.info("process_stopped", name=process)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from services.common.settings import Settings
 
 _AWAY: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+_CONNECT_SECONDS: Final = 10.0
 _log = logs.get(__name__)
 
 
@@ -41,8 +42,16 @@ class Families:
         PROVIDER_OUTCOME_UNKNOWN when it may have.
         """
         try:
-            # Started families answer; a family that is being restarted is waited for.
-            response = await self._stubs[family].Start(request, wait_for_ready=True, timeout=600)
+            async with asyncio.timeout(_CONNECT_SECONDS):  # long enough for a server that is being restarted
+                await self._channels[family].channel_ready()
+        except TimeoutError:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+                f"The server of the {family} models is not running.",
+                retry_after=_CONNECT_SECONDS,
+            ) from None
+        try:
+            response = await self._stubs[family].Start(request)
         except grpc.aio.AioRpcError as error:
             raise _unanswered(family, error) from error
         return response.state

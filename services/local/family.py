@@ -19,6 +19,7 @@ from PIL import Image
 
 from services.common import images
 from services.common.errors import REASONS, GatewayError, invalid
+from services.common.settings import SettingError
 from services.local import sketch
 from services.local.catalog import MODELS
 
@@ -235,5 +236,12 @@ def _failure(code: str) -> GatewayError:
 
 def open_family(settings: Settings, store: MediaStore) -> LocalFamily:
     """The family as the settings want it: IMAGEGATEWAY_LOCAL_PICTURE names a file that answers every task."""
-    picture = settings.source.text("LOCAL_PICTURE")
-    return LocalFamily(store, Path(picture).read_bytes() if picture else None)
+    name = settings.source.text("LOCAL_PICTURE")
+    if not name:
+        return LocalFamily(store)
+    try:
+        picture = Path(name).read_bytes()
+        images.inspect(picture, "picture")
+    except (OSError, GatewayError) as error:
+        raise SettingError(f"IMAGEGATEWAY_LOCAL_PICTURE: {error}") from error
+    return LocalFamily(store, picture)

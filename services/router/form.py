@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _FIELDS: Final = pb.EditRequest.DESCRIPTOR.fields_by_name
 _NESTED: Final = re.compile(r"^([a-z_]+)((?:\[[^\[\]]*\])+)$")
+_LITERAL: Final = re.compile(r"true|false|-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
 _TRUE: Final = {"true": True, "1": True, "false": False, "0": False}
 _INTEGERS: Final = {FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64}
 
@@ -36,7 +37,8 @@ def read(fields: Iterable[tuple[str, str]]) -> tuple[pb.EditRequest, list[str]]:
         if descriptor is None or base.endswith("_content"):
             unknown.append(name)
         elif nested:
-            _place(values, [base, *re.findall(r"\[([^\[\]]*)\]", nested[2])], text)
+            leaf = _literal(text) if base == "provider_options" else text
+            _place(values, [base, *re.findall(r"\[([^\[\]]*)\]", nested[2])], leaf)
         elif descriptor.is_repeated or descriptor.message_type is not None:
             values[base] = _json(base, text)
         elif text != "":
@@ -80,11 +82,16 @@ def _json(name: str, text: str) -> object:
         raise invalid(name, f"{name} must be JSON in a form.") from None
 
 
-def _place(values: dict[str, Any], path: list[str], text: str) -> None:
-    """Put `a[b][]=text` at its place; an empty bracket or a number appends to a list."""
+def _literal(text: str) -> object:
+    """SDKs write an object's numbers and booleans as text; in a Struct only the spelling tells what they were."""
+    return json.loads(text) if _LITERAL.fullmatch(text) else text
+
+
+def _place(values: dict[str, Any], path: list[str], leaf: object) -> None:
+    """Put `a[b][]=leaf` at its place; an empty bracket or a number appends to a list."""
     node: Any = values
     for step, following in zip(path, [*path[1:], None], strict=True):
-        fresh: Any = text if following is None else [] if following == "" or following.isdigit() else {}
+        fresh: Any = leaf if following is None else [] if following == "" or following.isdigit() else {}
         if isinstance(node, list):
             index = int(step) if step.isdigit() else len(node)
             if index >= len(node) or following is None:
@@ -93,7 +100,7 @@ def _place(values: dict[str, Any], path: list[str], text: str) -> None:
             node = node[index]
         elif isinstance(node, dict):
             if following is None:
-                node[step] = text
+                node[step] = leaf
             node = node.setdefault(step, fresh)
         else:
             raise invalid(path[0], f"{path[0]} is sent in two ways at once.")

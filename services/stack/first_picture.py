@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import json
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from services.common.settings import Settings
+
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=30)
 
 
 class SelfCheckError(Exception):
@@ -29,13 +31,13 @@ class FirstPicture:
 
 async def make(settings: Settings, secret: str) -> FirstPicture:
     """Ask for a picture and write it to the data directory. Raises SelfCheckError with the gateway's own words."""
-    data = await asyncio.to_thread(_ask, settings, secret)
+    data = await _ask(settings, secret)
     path = settings.data_dir / "first-picture.png"
     path.write_bytes(data)
     return FirstPicture(path)
 
 
-def _ask(settings: Settings, secret: str) -> bytes:
+async def _ask(settings: Settings, secret: str) -> bytes:
     host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104  compared, not bound
     body = {
         "model": "local/sketch",
@@ -44,16 +46,16 @@ def _ask(settings: Settings, secret: str) -> bytes:
         "size": "1024x1024",
         "response_format": "b64_json",
     }
-    request = urllib.request.Request(
-        f"http://{host}:{settings.port}/v1/images/generations",
-        data=json.dumps(body).encode(),
-        headers={"authorization": f"Bearer {secret}", "content-type": "application/json"},
-    )
+    url = f"http://{host}:{settings.port}/v1/images/generations"
+    headers = {"authorization": f"Bearer {secret}"}
     try:
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
-            answer = json.load(response)
-    except urllib.error.HTTPError as error:
-        raise SelfCheckError(error.read().decode(errors="replace")) from error
-    except OSError as error:
-        raise SelfCheckError(str(error)) from error
-    return base64.b64decode(answer["data"][0]["b64_json"])
+        async with (
+            aiohttp.ClientSession(timeout=_TIMEOUT, headers=headers) as session,
+            session.post(url, json=body) as response,
+        ):
+            text = await response.text()
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise SelfCheckError(f"no first picture: {error or 'there is no answer'}") from error
+    if response.status != 200:
+        raise SelfCheckError(f"no first picture: {text}")
+    return base64.b64decode(json.loads(text)["data"][0]["b64_json"])

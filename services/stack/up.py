@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from services.common import logs
 from services.common import settings as settings_module
 from services.common.keys import KeyStore
 from services.common.nats import connect
@@ -88,6 +89,9 @@ class Supervisor:
 
 def up(settings: Settings) -> int:
     """Run the stack until SIGINT or SIGTERM; gives the exit status. Raises StackError."""
+    logs.configure(settings, "up")
+    # The children open our output anew: where it is a file, neither may overwrite the other.
+    fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
     settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     with lock(settings):
         free_port(settings)
@@ -109,7 +113,9 @@ async def _serve(settings: Settings, supervisor: Supervisor, stop: list[int]) ->
     try:
         store = await KeyStore.open(client, settings.nats_replicas)
         secret, first, session_id = await _key(settings, store)
-        picture = await make(settings, secret)
+        picture = await _first_picture(settings, supervisor, stop, secret)
+        if picture is None:
+            return 0
         _welcome(settings, secret, picture, seconds=time.monotonic() - began, first=first)
         while not stop:
             await asyncio.sleep(0.5)
@@ -118,7 +124,9 @@ async def _serve(settings: Settings, supervisor: Supervisor, stop: list[int]) ->
             with contextlib.suppress(Exception):
                 await store.revoke(session_id)
     finally:
-        await client.close()
+        # It raises when the server is gone, even CancelledError; what ended the stack must be told instead.
+        with contextlib.suppress(Exception, asyncio.CancelledError):
+            await client.close()
     print("\nimagegateway: stopping", flush=True)
     return 0
 
@@ -133,6 +141,25 @@ async def _until_ready(settings: Settings, supervisor: Supervisor, stop: list[in
             raise StackError(f"the gateway is not ready after {START_SECONDS:.0f} s; its log is above")
         await asyncio.sleep(0.05)
     return False
+
+
+async def _first_picture(
+    settings: Settings, supervisor: Supervisor, stop: list[int], secret: str
+) -> FirstPicture | None:
+    """The self-check; None when we were told to stop meanwhile. Raises SelfCheckError, and StackError for a stack
+    that does not keep running.
+    """
+    making = asyncio.ensure_future(make(settings, secret))
+    try:
+        while not making.done():
+            await asyncio.wait([making], timeout=0.5)
+            if stop:
+                return None
+            _check(supervisor)
+        return making.result()
+    finally:
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
 
 
 def _ready(settings: Settings) -> bool:

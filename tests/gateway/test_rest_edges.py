@@ -106,6 +106,13 @@ def test_json_metadata_value_of_the_wrong_type_is_400(stack: Stack) -> None:
     assert_error(generate(stack, metadata={"a": {"b": "c"}}), 400, "invalid_value")
 
 
+def test_json_nested_too_deep_is_400(stack: Stack) -> None:
+    body = b'{"prompt": "a boat", "provider_options": {"a": ' + b"[" * 5000 + b"]" * 5000 + b"}}"
+    answer = ask(stack, "POST", GENERATIONS, body, rest.JSON)
+    assert answer.status == 400
+    rest.assert_no_internals(answer)
+
+
 def test_json_null_is_as_if_it_was_not_sent(stack: Stack) -> None:
     answer = generate(stack, n=None, seed=None, style=None, metadata=None, provider_options=None)
     assert answer.status == 200
@@ -259,6 +266,10 @@ def test_models_list_and_one_with_a_slash_in_its_id(stack: Stack) -> None:
     assert model["available"] is True
 
 
+def test_models_one_with_its_slash_escaped_as_sdks_do_it(stack: Stack) -> None:
+    assert ask(stack, "GET", "/v1/models/local%2Fsketch").json()["id"] == "local/sketch"
+
+
 def test_models_by_alias_and_filters_give_the_same_model(stack: Stack) -> None:
     assert ask(stack, "GET", "/v1/models/sketch").json()["id"] == "local/sketch"
     for query, found in (("modality=image&provider=local", True), ("modality=video", False), ("provider=x", False)):
@@ -290,7 +301,7 @@ def test_health_and_page_and_description_answer_without_a_key(stack: Stack) -> N
         b"nonsense\r\n\r\n",
         b"GET / HTTP/1.1\r\n\r\n",
         b"POST /v1/images/generations HTTP/1.1\r\nhost: x\r\ncontent-length: abc\r\n\r\n",
-        b"POST /v1/models HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /healthz HTTP/1.1\r\nhost: x\r\nbad header\r\n\r\n",
     ],
 )
 def test_http_malformed_is_refused_and_others_are_served(stack: Stack, raw: bytes) -> None:

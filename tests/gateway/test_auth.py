@@ -1,0 +1,182 @@
+"""API keys: made, listed and revoked on a running stack; shown once, stored as hashes."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.gateway import rest
+from tests.gateway.rest import ask
+from tests.stack import cli, eventually, short_folder, start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.stack import Stack
+
+KEY = re.compile(r"igw_[A-Za-z0-9_-]{43}")
+WITHIN = 5.0
+"""Seconds after which every router knows of a new or revoked key."""
+
+
+def is_accepted(stack: Stack, key: str) -> bool:
+    status = ask(stack, "GET", "/v1/models", key=key).status
+    assert status in {200, 401}
+    return status == 200
+
+
+def create(stack: Stack, *arguments: str) -> tuple[str, str]:
+    """A new key, and its id as the command tells it."""
+    done = stack.cli("keys", "create", *arguments)
+    assert done.returncode == 0, done.stderr
+    secret = done.stdout.strip()
+    assert KEY.fullmatch(secret)
+    assert secret not in done.stderr
+    found = re.search(r"key ([0-9a-f]{12})", done.stderr)
+    assert found
+    return secret, found[1]
+
+
+def holding(folder: Path, secret: str) -> list[Path]:
+    """The files that have a secret in them."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return [path for path in files if secret.encode() in path.read_bytes()]
+
+
+def test_key_made_is_accepted_and_revoked_is_refused_within_seconds(stack: Stack) -> None:
+    secret, key_id = create(stack, "--tenant", "painters", "--name", "for the test")
+    eventually(lambda: is_accepted(stack, secret), WITHIN, "the new key is accepted")
+    listed = stack.cli("keys", "list").stdout
+    (line,) = (line for line in listed.splitlines() if key_id in line)
+    assert "painters" in line
+    assert "for the test" in line
+    assert secret not in listed
+    revoked = stack.cli("keys", "revoke", key_id)
+    assert revoked.returncode == 0
+    eventually(lambda: not is_accepted(stack, secret), WITHIN, "the revoked key is refused")
+    assert key_id not in stack.cli("keys", "list").stdout
+    assert is_accepted(stack, stack.key)
+
+
+def test_key_is_nowhere_in_the_data_directory_nor_in_the_log(stack: Stack) -> None:
+    secret, _ = create(stack, "--tenant", "painters")
+    eventually(lambda: is_accepted(stack, secret), WITHIN, "the new key is accepted")
+    for text in (secret, stack.key):
+        assert not holding(stack.data_dir, text)
+        assert not [line for line in stack.log_lines() if text in line]
+
+
+def test_key_of_another_tenant_is_logged_by_tenant_and_id(stack: Stack) -> None:
+    secret, key_id = create(stack, "--tenant", "painters")
+    eventually(lambda: is_accepted(stack, secret), WITHIN, "the new key is accepted")
+    request_id = f"tenant-{secrets.token_hex(8)}"
+    ask(stack, "GET", "/v1/models", headers={"x-request-id": request_id}, key=secret)
+    eventually(lambda: bool(stack.of_request(request_id)), 10, "the request is logged")
+    (event,) = stack.of_request(request_id)
+    assert (event["tenant"], event["key_id"]) == ("painters", key_id)
+
+
+def test_key_with_a_default_preference_is_strict_without_the_header(stack: Stack) -> None:
+    secret, _ = create(stack, "--tenant", "painters", "--prefer", "handling=strict")
+    eventually(lambda: is_accepted(stack, secret), WITHIN, "the new key is accepted")
+    body = {"prompt": "a boat", "size": "80x8"}
+    refused = ask(stack, "POST", rest.GENERATIONS, body, key=secret)
+    rest.assert_error(refused, 400, "unsupported_parameter", "size")
+    assert ask(stack, "POST", rest.GENERATIONS, body, {"prefer": "handling=lenient"}, key=secret).status == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("revoke", "000000000000"), "000000000000"),
+        (("create", "--tenant", "painters", "--prefer", "wait=soon"), "--prefer"),
+        (("create",), "--tenant"),
+    ],
+)
+def test_keys_command_that_can_not_be_done_says_why(stack: Stack, arguments: tuple[str, ...], message: str) -> None:
+    done = stack.cli("keys", *arguments)
+    assert done.returncode != 0
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_keys_command_without_a_running_stack_says_so() -> None:
+    with short_folder() as folder:
+        done = cli("keys", "list", data_dir=str(folder))
+    assert done.returncode == 1
+    assert "imagegateway up" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_key_of_the_setting_is_adopted_and_shown(stack: Stack) -> None:
+    assert stack.printed_key() == stack.key
+    assert is_accepted(stack, stack.key)
+
+
+@pytest.fixture(scope="module")
+def twice_started() -> Iterator[tuple[str, Stack]]:
+    """The first start's output, and the same data directory in its second start, both without a key's setting.
+
+    The first is ended as Ctrl-C does it; the second has two routers.
+    """
+    with short_folder() as folder:
+        first = start(folder)
+        try:
+            first.wait_ready()
+        finally:
+            assert first.stop(signal.SIGINT) == 0
+        welcome = first.welcome()
+        assert first.text().endswith("}\n")  # the children's last lines come after the farewell
+        second = start(folder, routers="2")
+        try:
+            second.wait_ready()
+            yield welcome, second
+        finally:
+            second.stop()
+
+
+def test_first_start_shows_a_key_once_that_works_on_in_the_second(twice_started: tuple[str, Stack]) -> None:
+    welcome, stack = twice_started
+    (key,) = set(KEY.findall(welcome))
+    assert "only this once" in welcome
+    assert is_accepted(stack, key)
+    assert key not in stack.text()
+    assert not holding(stack.data_dir, key)
+
+
+def test_second_start_prints_a_curl_line_that_works_when_pasted(twice_started: tuple[str, Stack]) -> None:
+    _, stack = twice_started
+    found = re.search(r"^  curl (?:.*\\\n)+.*$", stack.welcome(), re.MULTILINE)
+    assert found
+    done = subprocess.run(found[0], shell=True, capture_output=True, text=True, timeout=60, check=True)  # noqa: S602  as a user pastes it
+    (item,) = json.loads(done.stdout)["data"]
+    assert ask(stack, "GET", rest.link(stack, item["url"]), key="").status == 200
+
+
+def test_second_start_shows_another_key_that_ends_with_it(twice_started: tuple[str, Stack]) -> None:
+    welcome, stack = twice_started
+    key = stack.printed_key()
+    assert key not in welcome
+    assert is_accepted(stack, key)
+    assert not holding(stack.data_dir, key)
+
+
+def test_key_is_followed_by_every_router(twice_started: tuple[str, Stack]) -> None:
+    _, stack = twice_started
+    secret, key_id = create(stack, "--tenant", "painters")
+    eventually(lambda: all(is_accepted(stack, secret) for _ in range(10)), WITHIN, "all accept the new key")
+    assert stack.cli("keys", "revoke", key_id).returncode == 0
+    eventually(lambda: not any(is_accepted(stack, secret) for _ in range(10)), WITHIN, "all refuse the revoked key")
+
+
+def test_start_makes_a_first_picture_and_tells_where(twice_started: tuple[str, Stack]) -> None:
+    _, stack = twice_started
+    assert str(stack.data_dir / "first-picture.png") in stack.welcome()
+    assert (stack.data_dir / "first-picture.png").read_bytes().startswith(b"\x89PNG")

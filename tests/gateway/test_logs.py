@@ -1,0 +1,146 @@
+"""What a running stack logs: one JSON line a request, and nothing that belongs to callers."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from tests.gateway import pictures, rest
+from tests.gateway.pictures import FORM, file_part, form, picture
+from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error, generate
+from tests.stack import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.stack import Stack
+
+
+def line_of(stack: Stack, request_id: str) -> dict[str, Any]:
+    """The one canonical line of a request."""
+    eventually(lambda: bool(stack.of_request(request_id)), 10, "the request is logged")
+    (line,) = (event for event in stack.of_request(request_id) if event["event"] == "request_finished")
+    return line
+
+
+@pytest.fixture
+def request_id() -> str:
+    return f"log-{secrets.token_hex(8)}"
+
+
+def test_generation_logs_one_line_with_its_facts(stack: Stack, request_id: str) -> None:
+    answer = generate(stack, {"x-request-id": request_id}, n=2)
+    line = line_of(stack, request_id)
+    assert line["model"] == "local/sketch"
+    assert line["provider"] == "local"
+    assert line["status"] == answer.status == 200
+    assert line["operation"] == "Generate"
+    assert line["protocol"] == "rest"
+    assert line["image_count"] == 2
+    assert line["level"] == "info"
+    assert line["tenant"] == "default"
+    assert min(line["duration_ms"], line["provider_ms"], line["bytes"]) > 0
+
+
+def test_upload_logs_one_line_with_its_bytes(stack: Stack, request_id: str) -> None:
+    body = form(file_part("image", picture()), prompt="at night")
+    ask(stack, "POST", EDITS, body, {**FORM, "x-request-id": request_id})
+    line = line_of(stack, request_id)
+    assert (line["status"], line["request_bytes"]) == (200, len(body))
+
+
+@pytest.mark.parametrize(
+    ("code", "level"),
+    [("model_not_allowed", "info"), ("provider_error", "warning"), ("provider_credentials", "error")],
+)
+def test_failure_logs_one_line_whose_level_follows_the_blame(
+    stack: Stack, request_id: str, code: str, level: str
+) -> None:
+    answer = generate(stack, {"x-request-id": request_id}, provider_options={"fail": code})
+    line = line_of(stack, request_id)
+    assert (line["status"], line["reason"], line["level"]) == (answer.status, code, level)
+
+
+def test_bad_key_logs_one_line(stack: Stack, request_id: str) -> None:
+    ask(stack, "POST", GENERATIONS, dict(SMALL), {"x-request-id": request_id}, key="wrong")
+    assert line_of(stack, request_id)["status"] == 401
+
+
+def test_stream_logs_one_line(stack: Stack, request_id: str) -> None:
+    ask(stack, "POST", GENERATIONS, {**SMALL, "stream": True}, {"x-request-id": request_id})
+    assert line_of(stack, request_id)["status"] == 200
+
+
+def test_download_logs_one_line(stack: Stack, request_id: str) -> None:
+    (item,) = generate(stack).json()["data"]
+    size = len(ask(stack, "GET", rest.link(stack, item["url"]), headers={"x-request-id": request_id}, key="").body)
+    line = line_of(stack, request_id)
+    assert (line["status"], line["bytes"], line["process"]) == (200, size, "media")
+
+
+def test_what_never_reached_a_service_is_logged_by_envoy(stack: Stack, request_id: str) -> None:
+    ask(stack, "GET", "/nothing?prompt=secret", headers={"x-request-id": request_id})
+    eventually(lambda: bool(stack.of_request(request_id)), 10, "the request is logged")
+    (line,) = stack.of_request(request_id)
+    assert (line["event"], line["process"], line["path"], int(line["status"])) == (
+        "request_refused",
+        "envoy",
+        "/nothing",
+        404,
+    )
+
+
+def test_no_prompt_key_pixel_or_signature_is_in_the_log(stack: Stack, request_id: str) -> None:
+    prompt, word, wrong = (f"{name}{secrets.token_hex(8)}" for name in ("prompt", "word", "igw_"))
+    image = pictures.data_url(picture(70, 70))
+    headers = {"x-request-id": request_id}
+    answer = ask(
+        stack, "POST", EDITS, {"prompt": prompt, "negative_prompt": word, "image_url": image, "user": word}, headers
+    )
+    path = rest.link(stack, answer.json()["data"][0]["url"])
+    ask(stack, "GET", path, headers=headers, key="")
+    ask(stack, "GET", f"{path}x", headers=headers, key="")
+    generate(stack, headers, prompt=prompt * 300)
+    generate(stack, {"authorization": f"Bearer {wrong}", **headers})
+    ask(stack, "POST", GENERATIONS, f'{{"prompt": "{prompt}", "n": "{word}"}}'.encode(), {**headers, **rest.JSON})
+    ask(stack, "POST", GENERATIONS, f'{{"prompt": "{prompt}" {word}'.encode(), {**headers, **rest.JSON})
+    eventually(lambda: len(stack.of_request(request_id)) >= 7, 10, "all requests are logged")
+    (signature,) = parse_qs(urlsplit(path).query)["sig"]
+    log = "\n".join(stack.log_lines())
+    for text in (prompt, word, wrong, image[-40:], signature, stack.key):
+        assert text not in log
+
+
+def test_crash_of_a_handler_is_a_plain_500_and_its_traceback_is_logged(stack: Stack, request_id: str) -> None:
+    # A file where the directory of inputs belongs: no handler expects that.
+    folder: Path = stack.data_dir / "media" / "uploads"
+    aside = folder.with_name("aside")
+    if folder.exists():
+        folder.rename(aside)
+    folder.write_text("")
+    try:
+        body = form(file_part("image", picture()), prompt="at night")
+        answer = ask(stack, "POST", EDITS, body, {**FORM, "x-request-id": request_id})
+    finally:
+        folder.unlink()
+        if aside.exists():
+            aside.rename(folder)
+    assert_error(answer, 500, "internal", kind="server_error")
+    assert answer.headers["x-request-id"] == request_id
+    assert answer.headers["x-should-retry"] == "false"
+    line = line_of(stack, request_id)
+    assert (line["status"], line["level"]) == (500, "error")
+    crash = next(event for event in stack.of_request(request_id) if event["event"] == "request_crashed")
+    assert "Traceback" in crash["exception"]
+
+
+def test_every_line_is_a_json_object_with_event_level_time_and_process(stack: Stack) -> None:
+    ask(stack, "POST", EDITS, b"garbage", FORM)
+    for event in stack.events():
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.0-9]*Z", event["timestamp"]), event
+        assert event["level"] in {"debug", "info", "warning", "error", "critical"}, event
+        assert event["process"], event

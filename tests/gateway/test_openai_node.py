@@ -1,0 +1,81 @@
+"""OpenAI's Node SDK: installs the locked package once, and runs `node/openai.test.mjs` against the stack."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from services.common import settings
+from tests.gateway import cases
+from tests.gateway.pictures import MAX_FILE, mask, padded, picture
+
+if TYPE_CHECKING:
+    from tests.stack import Stack
+
+FOLDER: Final = Path(__file__).parent / "node"
+BIN: Final = Path(sys.executable).parent
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    """Node before any other on PATH, and the packages of the lock file installed."""
+    values = settings.environment()
+    values["PATH"] = f"{BIN}:{values.get('PATH', '')}"
+    stamp = FOLDER / "node_modules" / ".installed"
+    wanted = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != wanted:
+        done = subprocess.run(
+            [BIN / "npm", "ci", "--ignore-scripts"],
+            cwd=FOLDER,
+            env=values,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        stamp.write_text(wanted)
+    return values
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    (tmp_path / "input.png").write_bytes(picture(96))
+    (tmp_path / "mask.png").write_bytes(mask(96))
+    (tmp_path / "small-mask.png").write_bytes(mask(64))
+    (tmp_path / "large.png").write_bytes(padded(MAX_FILE + 1))
+    return tmp_path
+
+
+def test_node_sdk_unchanged_passes_its_own_suite(stack: Stack, environment: dict[str, str], files: Path) -> None:
+    done = subprocess.run(
+        [BIN / "node", "--test", "--test-reporter=tap", "openai.test.mjs"],
+        cwd=FOLDER,
+        env={
+            **environment,
+            "GATEWAY_URL": stack.url,
+            "GATEWAY_KEY": stack.key,
+            "GATEWAY_FILES": str(files),
+            "GATEWAY_REASONS": json.dumps([asdict(row) for row in cases.reasons().values()]),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\n# fail 0\n" in done.stdout
+    assert "\n# skipped 0\n" in done.stdout
+
+
+def test_node_lock_file_names_no_registry() -> None:
+    packages = json.loads((FOLDER / "package-lock.json").read_text())["packages"]
+    assert not [name for name, package in packages.items() if "resolved" in package]
+    assert packages["node_modules/openai"]["integrity"].startswith("sha512-")

@@ -1,0 +1,199 @@
+"""`imagegateway up` as a process manager: starts that can't be, children that die, and every way to end."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import signal
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import psutil  # type: ignore[import-untyped]  # ships no types
+import pytest
+
+from tests.gateway import rest
+from tests.gateway.rest import SMALL, ask
+from tests.stack import assert_gone, cli, eventually, free_port, is_gone, running, short_folder, start
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.stack import Stack
+
+AGAIN = 30.0
+"""Seconds in which a killed process must be back and serving."""
+CHILDREN = ("nats", "providers", "media", "router", "envoy")
+
+
+def serves(stack: Stack) -> bool:
+    """Whether a picture can be made and read."""
+    try:
+        if ask(stack, "GET", "/readyz", key="").status != 200:
+            return False
+        answer = ask(stack, "POST", rest.GENERATIONS, dict(SMALL))
+        if answer.status != 200:
+            return False
+        link = rest.link(stack, answer.json()["data"][0]["url"])
+        return ask(stack, "GET", link, key="").status == 200
+    except OSError:
+        return False
+
+
+def kill(stack: Stack, name: str) -> psutil.Process:
+    """Kill a child the hard way; gives the process that was."""
+    process = stack.running_child(name)
+    process.kill()
+    eventually(lambda: is_gone(process), 5, f"{name} is dead")
+    return process
+
+
+def is_back(stack: Stack, name: str, killed: psutil.Process) -> bool:
+    process = stack.child(name)
+    return process is not None and process.pid != killed.pid
+
+
+def slow(stack: Stack, request_id: str, seconds: float) -> rest.Answer:
+    body = {**SMALL, "provider_options": {"delay": seconds}}
+    return ask(stack, "POST", rest.GENERATIONS, body, {"x-request-id": request_id})
+
+
+@pytest.fixture(scope="module")
+def victim() -> Iterator[Stack]:
+    """A stack whose children may be killed; it tells when a task has begun."""
+    with running(log_level="debug") as stack:
+        yield stack
+
+
+def test_start_on_a_busy_port_says_which() -> None:
+    with short_folder() as folder, socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = cli("up", data_dir=str(folder), port=str(port))
+    assert done.returncode == 1
+    assert f"port {port}" in done.stderr
+    assert "IMAGEGATEWAY_PORT" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_start_on_a_data_directory_in_use_says_which_and_by_whom(stack: Stack) -> None:
+    done = cli("up", data_dir=str(stack.data_dir), port=str(free_port()))
+    assert done.returncode == 1
+    assert str(stack.data_dir) in done.stderr
+    assert str(stack.process.pid) in done.stderr
+    assert "IMAGEGATEWAY_DATA_DIR" in done.stderr
+    assert serves(stack)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("port", "many"), ("routers", "0"), ("log_format", "loud"), ("allow_hosts", "a b/c"), ("public_url", "ftp://x")],
+)
+def test_start_with_a_wrong_setting_names_it(setting: str, value: str) -> None:
+    with short_folder() as folder:
+        done = cli("up", **{"data_dir": str(folder), "port": str(free_port()), setting: value})
+    assert done.returncode == 1
+    assert f"IMAGEGATEWAY_{setting.upper()}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_start_with_a_data_directory_too_long_for_sockets_says_so() -> None:
+    with short_folder() as folder:
+        done = cli("up", data_dir=str(folder / ("d" * 100)), port=str(free_port()))
+    assert done.returncode == 1
+    assert "IMAGEGATEWAY_DATA_DIR" in done.stderr
+
+
+def test_child_that_can_not_run_ends_the_stack_with_a_clear_message() -> None:
+    with short_folder() as folder:
+        stack = start(folder, local_picture=str(folder / "no-such-file"))
+        eventually(lambda: bool(stack.child("providers")) or stack.process.poll() is not None, 30, "it has begun")
+        stack.process.wait(60)
+        assert_gone(stack.known)
+        assert stack.process.returncode == 1
+        last = stack.text().splitlines()[-1]
+        assert re.match(r"imagegateway: .*providers can't be kept running", last), last
+
+
+@pytest.mark.parametrize("name", CHILDREN)
+def test_child_killed_is_started_again_and_the_stack_serves(victim: Stack, name: str) -> None:
+    killed = kill(victim, name)
+    eventually(lambda: is_back(victim, name, killed), AGAIN, f"{name} is back")
+    eventually(lambda: serves(victim), AGAIN, "the stack serves again")
+
+
+def test_keys_are_followed_across_a_restart_of_nats(victim: Stack) -> None:
+    killed = kill(victim, "nats")
+    eventually(lambda: is_back(victim, "nats", killed), AGAIN, "nats is back")
+    made: list[str] = []
+
+    def create() -> bool:
+        done = victim.cli("keys", "create", "--tenant", "painters")
+        made.append(done.stdout.strip())
+        return done.returncode == 0
+
+    eventually(create, AGAIN, "a key can be made")
+    eventually(lambda: ask(victim, "GET", "/v1/models", key=made[-1]).status == 200, AGAIN, "the key is accepted")
+
+
+def begun(stack: Stack) -> int:
+    """How many tasks the provider server has started."""
+    return sum('"task_started"' in line for line in stack.log_lines())
+
+
+def test_slow_picture_comes_though_its_provider_server_was_killed(victim: Stack) -> None:
+    before = begun(victim)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(slow, victim, f"slow-{secrets.token_hex(8)}", 2.0)
+        eventually(lambda: begun(victim) > before, 10, "the task has begun")
+        kill(victim, "providers")
+        assert answer.result().status == 200
+
+
+def test_router_killed_in_a_call_is_an_error_that_no_sdk_repeats(victim: Stack) -> None:
+    before = begun(victim)
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(slow, victim, f"lost-{secrets.token_hex(8)}", 60.0)
+        eventually(lambda: begun(victim) > before, 10, "the task has begun")
+        killed = kill(victim, "router")
+        lost = answer.result()
+    rest.assert_error(lost, 502, "provider_outcome_unknown", kind="provider_error")
+    assert lost.headers["x-should-retry"] == "false"  # the task may be paid for already
+    eventually(lambda: is_back(victim, "router", killed), AGAIN, "router is back")
+    eventually(lambda: serves(victim), AGAIN, "the stack serves again")
+
+
+def test_termination_before_it_is_ready_ends_everything() -> None:
+    with short_folder() as folder:
+        stack = start(folder)
+        eventually(lambda: len(stack.descendants()) >= 2, 30, "children run")
+        assert stack.stop(signal.SIGTERM) == 0
+
+
+def test_kill_of_the_process_manager_ends_the_stack_and_says_so() -> None:
+    with short_folder() as folder:
+        stack = start(folder)
+        stack.wait_ready()
+        (manager,) = psutil.Process(stack.process.pid).children()
+        descendants = stack.descendants()
+        manager.kill()
+        stack.process.wait(30)
+        assert_gone(descendants, 20)
+        assert stack.process.returncode == 1
+        assert "the process manager ended" in stack.text().splitlines()[-1]
+
+
+def test_kill_of_the_stack_itself_leaves_no_orphan_and_it_starts_again() -> None:
+    with short_folder() as folder:
+        stack = start(folder)
+        stack.wait_ready()
+        descendants = stack.descendants()
+        assert len(descendants) >= 1 + len(CHILDREN)
+        os.kill(stack.process.pid, signal.SIGKILL)
+        stack.process.wait()
+        assert_gone(descendants, 20)
+        again = start(folder)
+        try:
+            again.wait_ready()
+        finally:
+            assert again.stop() == 0

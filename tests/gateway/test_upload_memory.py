@@ -1,0 +1,67 @@
+"""Large uploads pass through in pieces: memory does not grow with them."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from tests.gateway.pictures import CLOSING, FORM, MAX_FILE, file_part, padded, text_part
+from tests.gateway.rest import EDITS, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import psutil  # type: ignore[import-untyped]  # ships no types
+
+    from tests.gateway import rest
+    from tests.stack import Stack
+
+MIB: Final = 1024 * 1024
+LIMIT: Final = 400 * MIB
+UPLOADS: Final = 3
+
+
+@dataclass(slots=True)
+class Peak:
+    """The most memory that was seen, in bytes."""
+
+    bytes: int = 0
+
+
+@contextmanager
+def watching(processes: list[psutil.Process]) -> Iterator[Peak]:
+    """Sample the sum of the resident memory of processes, beside the test."""
+    peak = Peak()
+    over = threading.Event()
+
+    def sample() -> None:
+        while not over.wait(0.02):
+            peak.bytes = max(peak.bytes, sum(process.memory_info().rss for process in processes))
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_three_uploads_of_75_mb_at_once_keep_router_and_envoy_under_400_mb(stack: Stack) -> None:
+    file = padded(MAX_FILE)
+    parts = [*text_part("prompt", "at night"), *(file_part("image[]", file) * 3), CLOSING]
+    pieces = [part[start : start + MIB] for part in parts for start in range(0, len(part), MIB)]
+    length = str(sum(map(len, pieces)))
+    assert int(length) > 75 * MIB
+
+    def upload(_: int) -> rest.Answer:
+        return ask(stack, "POST", EDITS, iter(pieces), {**FORM, "content-length": length})
+
+    processes = [stack.running_child("router"), stack.running_child("envoy")]
+    with watching(processes) as peak, ThreadPoolExecutor(UPLOADS) as pool:
+        answers = list(pool.map(upload, range(UPLOADS)))
+    assert [answer.status for answer in answers] == [200] * UPLOADS, answers[0].body
+    assert 0 < peak.bytes < LIMIT, f"{peak.bytes // MIB} MiB"
