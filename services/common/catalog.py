@@ -144,9 +144,18 @@ class Model:
     max_inputs: int = 0
     output_formats: tuple[str, ...] = ("png",)
     qualities: tuple[str, ...] = ()
+    seconds: tuple[float, float] | None = None
+    """Shortest and longest video, in seconds."""
+    fps: tuple[int, ...] = ()
+    """Frame rates that a caller may choose from."""
     retired_at: date | None = None
     successor: str = ""
     defaults: Mapping[str, str] = field(default_factory=dict)
+
+    def after(self, route: str) -> tuple[Route, ...]:
+        """The routes that come after one, in the order in which they are tried."""
+        names = [known.name for known in self.routes]
+        return self.routes[names.index(route) + 1 :]
 
     def can(self, capability: str) -> bool:
         return capability in self.capabilities

@@ -296,6 +296,8 @@ class UpstreamFamily:
                     item.failure = _failed(unknown)
             case Failure():
                 item.failure = _failed(outcome)
+                if outcome.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED and call.model.successor:
+                    item.failure.message += f" Its successor is {call.model.successor}."
             case Finished(pictures=pictures):
                 try:
                     item.artifacts = await asyncio.gather(*(self._keep(call, found) for found in pictures))

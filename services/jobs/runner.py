@@ -25,21 +25,33 @@ from services.jobs.stream import Entry, OutcomeUnknownError, StaleError, unavail
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from cryptography.fernet import Fernet
     from imagegateway.v1.job_pb2 import Cost
-
-    Price = Callable[[provider.ImageTask, provider.Done], Cost | None]
 
     from services.common.store import MediaStore
     from services.jobs.families import Families
+    from services.jobs.health import Health
     from services.jobs.hub import Hub
     from services.jobs.queue import Queue
     from services.jobs.replicas import Replicas
     from services.jobs.stream import JobStream
 
+    Price = Callable[[provider.ImageTask, provider.Done], Cost | None]
+    Fallback = Callable[[provider.ImageTask], Route | None]
+
 MAX_STARTS: Final = 5
 """How often a job that may be started again is."""
 _AGAIN_SECONDS: Final = 1.0
 _JITTER: Final = 0.1
+_FALL_BACK: Final = frozenset(
+    {
+        ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+        ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
+    }
+)
+"""Failures after which another route may serve; refusals, bad input and credentials never fall back."""
 _MAX_RECORD_BYTES: Final = 1 << 20
 _log = logs.get(__name__)
 
@@ -57,6 +69,9 @@ class Runner:
         queue: Queue,
         store: MediaStore,
         price: Price,
+        fallback: Fallback,
+        health: Health,
+        seal: Fernet,
         queue_limit: int,
     ) -> None:
         self._stream = stream
@@ -66,6 +81,9 @@ class Runner:
         self._queue = queue
         self._store = store
         self._price = price
+        self._fallback = fallback
+        self._health = health
+        self._seal = seal
         self._queue_limit = queue_limit
         self._tasks: set[asyncio.Task[None]] = set()
         self._due: list[tuple[float, str]] = []
@@ -194,7 +212,7 @@ class Runner:
 
     async def _start(self, entry: Entry) -> None:
         record = entry.record
-        request = provider.StartRequest(job_id=record.id, task=record.task)
+        request = provider.StartRequest(job_id=record.id, task=record.task, credential=self._credential(record))
         try:
             async with asyncio.timeout(max(0.0, (record.deadline - _now()) / 1000)):
                 state = await self._families.start(record.family, request)
@@ -216,7 +234,9 @@ class Runner:
             await self._stop_task(record, record.task_ref)
             await self._took(entry, failed(_too_late(record), accepted=True))
             return
-        request = provider.PollRequest(job_id=job_id, task_ref=record.task_ref, task=record.task)
+        request = provider.PollRequest(
+            job_id=job_id, task_ref=record.task_ref, task=record.task, credential=self._credential(record)
+        )
         try:
             state = await self._families.poll(record.family, request)
         except GatewayError as error:
@@ -233,7 +253,13 @@ class Runner:
             if state.HasField("running"):
                 await self._took_running(entry, record, state.running)
                 return
-            if state.HasField("failed") and _may_repeat(record, state.failed):
+            if state.HasField("failed"):
+                self._health.failed(record.task.route, state.failed.reason)
+            else:
+                self._health.worked(record.task.route)
+            if state.HasField("failed") and (
+                self._fell_back(record, state.failed) or _may_repeat(record, state.failed)
+            ):
                 self._submitting(record)
                 entry = await self._stream.advance(entry, record)
                 self._hub.wrote(entry)
@@ -256,6 +282,22 @@ class Runner:
         self._busy.discard(record.id)
         self._hub.wrote(entry)
         await self._clean(record)
+
+    def _fell_back(self, record: JobRecord, failure: provider.Failed) -> bool:
+        """Turn to the next route of the same model, where the present one surely took nothing and may be at fault."""
+        if failure.accepted or record.sealed_credential or record.state != states.SUBMITTING:
+            return False
+        route = self._fallback(record.task) if failure.reason in _FALL_BACK else None
+        if route is None:
+            return False
+        _log.info("route_left", job_id=record.id, route=record.task.route, next=route.name)
+        record.task.route = route.name
+        record.repeatable = route.repeatable
+        return True
+
+    def _credential(self, record: JobRecord) -> str:
+        """The caller's own provider key; empty: the operator's is used."""
+        return self._seal.decrypt(record.sealed_credential).decode() if record.sealed_credential else ""
 
     async def _took_running(self, entry: Entry, record: JobRecord, running: provider.Running) -> None:
         first = record.state != states.RUNNING
@@ -330,7 +372,9 @@ class Runner:
         await self._took(entry, failed(_too_late(entry.record), accepted=False))
 
     async def _stop_task(self, record: JobRecord, task_ref: str) -> None:
-        request = provider.CancelRequest(job_id=record.id, task_ref=task_ref, task=record.task)
+        request = provider.CancelRequest(
+            job_id=record.id, task_ref=task_ref, task=record.task, credential=self._credential(record)
+        )
         await self._families.cancel(record.family, request)
 
     async def _clean(self, record: JobRecord) -> None:
