@@ -78,7 +78,8 @@ class Upload:
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A request to the provider. `path` is joined to the route's base URL; an absolute URL is called as it is, with
-    the key only where `Adapter.trusts` says so. One of `json` and `fields` with `files` makes the body.
+    the key only where `Adapter.trusts` says so. One of `json` and `fields` with `files` makes the body; fields alone
+    are urlencoded unless `multipart` is set.
     """
 
     method: str
@@ -88,6 +89,7 @@ class Outgoing:
     files: tuple[Upload, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    multipart: bool = False
 
 
 @dataclass(frozen=True)
@@ -202,6 +204,14 @@ class Adapter(ABC):
     def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
         """What a 2xx answer to `poll` says."""
         raise NotImplementedError(f"{self.route} has no tasks")
+
+    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        """What an answer outside 2xx to `poll` says. By default 408, 429 and 5xx say nothing of the task, as asking
+        costs nothing; a provider that answers so for a task that failed says it here.
+        """
+        if reply.status >= 500 or reply.status in {408, 429}:
+            return Pending(ref, after=5.0)
+        return self.read_error(call, reply)
 
     def cancel(self, call: Call, ref: str) -> Outgoing | None:
         """The request that stops a task; None where the provider has none."""

@@ -254,6 +254,7 @@ class Outbound:
         json: Mapping[str, Any] | None = None,
         fields: Sequence[tuple[str, str]] = (),
         files: Sequence[tuple[str, tuple[str, bytes, str]]] = (),
+        multipart: bool = False,
         max_bytes: int,
         seconds: float,
     ) -> Answer:
@@ -261,7 +262,8 @@ class Outbound:
 
         Raises UnsentError, SentError, and TimeoutError when the answer does not come in time.
         """
-        parts = [(name, (None, value)) for name, value in fields] if files else None
+        form = multipart or bool(files)
+        parts = [(name, (None, value)) for name, value in fields] if form else None
         try:
             async with asyncio.timeout(seconds):
                 request = self._trusted.build_request(
@@ -270,8 +272,10 @@ class Outbound:
                     headers=dict(headers),
                     params=dict(query) if query else None,
                     json=json,
-                    data=dict(fields) if fields and not files else None,
+                    data=dict(fields) if fields and not form else None,
                     files=[*(parts or ()), *files] or None,
+                    # Inline providers say nothing for minutes; only the whole time is bounded.
+                    timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
                 )
                 response = await self._trusted.send(request, stream=True)
                 try:

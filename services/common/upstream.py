@@ -217,12 +217,12 @@ class UpstreamFamily:
         if not item.running:
             return Pending(item.ref)
         reply = await self._send(adapter, target, adapter.poll(call, item.ref), call.job_id)
-        if isinstance(reply, Failure) or reply.status >= 500 or reply.status in {408, 429}:
+        if isinstance(reply, Failure):
             # Asking costs nothing and says nothing of the task: ask again later; the job's deadline bounds it.
             return Pending(item.ref, after=5.0)
         if 200 <= reply.status < 300:
             return self._read(adapter, reply, lambda: adapter.read_poll(call, item.ref, reply))
-        return self._read(adapter, reply, lambda: adapter.read_error(call, reply))
+        return self._read(adapter, reply, lambda: adapter.read_poll_error(call, item.ref, reply))
 
     @staticmethod
     def _read(adapter: Adapter, reply: Reply, read: Callable[[], Outcome]) -> Outcome:
@@ -249,6 +249,7 @@ class UpstreamFamily:
                 json=outgoing.json,
                 fields=outgoing.fields,
                 files=[(file.field, (file.filename, file.data, file.media_type)) for file in outgoing.files],
+                multipart=outgoing.multipart,
                 max_bytes=MAX_REPLY_BYTES,
                 seconds=adapter.seconds,
             )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from cryptography.fernet import Fernet
     from imagegateway.v1.job_pb2 import Cost
 
+    from services.common.catalog import Route
     from services.common.store import MediaStore
     from services.jobs.families import Families
     from services.jobs.health import Health
