@@ -110,6 +110,9 @@ class BflAdapter(Adapter):
             case other:  # also "Task not found": right after a submit the task may not be visible yet
                 return Unknown(str(other))
 
+    def probe(self) -> Outgoing:
+        return Outgoing("GET", "/credits")
+
     def read_error(self, call: Call, reply: Reply) -> Failure:
         detail = reply.dict().get("detail")
         if isinstance(detail, list) and detail:

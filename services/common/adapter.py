@@ -217,6 +217,10 @@ class Adapter(ABC):
         """The request that stops a task; None where the provider has none."""
         return None
 
+    def probe(self) -> Outgoing | None:
+        """A request that costs nothing and tells whether the key is good; None where the provider has none."""
+        return None
+
     def read_error(self, call: Call, reply: Reply) -> Failure:
         """What an answer outside 2xx says."""
         return self.errors.lookup(reply)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from services.bfl.adapter import BflAdapter
@@ -30,19 +31,29 @@ GRACE = 10.0
 """Seconds that running calls get to end."""
 
 
-def _upstream(name: str, models: tuple[Model, ...], *adapters: Adapter) -> Opener:
-    def opener(current: Settings, store: MediaStore) -> Family:
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A family behind HTTP: its models, and an adapter for each of its routes."""
+
+    models: tuple[Model, ...]
+    adapters: tuple[Adapter, ...]
+
+    def open(self, current: Settings, store: MediaStore) -> Family:
         outbound = Outbound(Guard(current.allow_hosts))
-        return UpstreamFamily(name, models, adapters, settings=current, outbound=outbound, store=store)
+        name = self.models[0].family
+        return UpstreamFamily(name, self.models, self.adapters, settings=current, outbound=outbound, store=store)
 
-    return opener
 
+UPSTREAMS: Final[Mapping[str, Upstream]] = {
+    "bfl": Upstream(BFL, (BflAdapter(),)),
+}
+"""Families behind HTTP, by name. A new one is a folder, a line here, and its models in `services.router.catalog`."""
 
 FAMILIES: Final[Mapping[str, Opener]] = {
     "local": open_local,
-    "bfl": _upstream("bfl", BFL, BflAdapter()),
+    **{name: upstream.open for name, upstream in UPSTREAMS.items()},
 }
-"""Every family, by name. A new one is a folder and a line here, and its models in `services.router.catalog`."""
+"""Every family, by name."""
 
 
 def main(families: Mapping[str, Opener]) -> None:
