@@ -7,7 +7,6 @@ at its provider is an entry in a heap, not a coroutine; all that a successor nee
 from __future__ import annotations
 
 import asyncio
-import heapq
 import random
 import time
 from typing import TYPE_CHECKING, Final
@@ -21,6 +20,7 @@ from services.common.errors import INTERNAL, GatewayError
 from services.common.provider import failed
 from services.jobs import states
 from services.jobs.stream import Entry, OutcomeUnknownError, StaleError, unavailable
+from services.jobs.timers import Timers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -87,8 +87,7 @@ class Runner:
         self._seal = seal
         self._queue_limit = queue_limit
         self._tasks: set[asyncio.Task[None]] = set()
-        self._due: list[tuple[float, str]] = []
-        self._due_changed = asyncio.Event()
+        self._timers = Timers(lambda job_id: self._spawn(self._poll(job_id)))
         self._busy: set[str] = set()
         self._abandoned: set[str] = set()
         self._draining = False
@@ -166,18 +165,7 @@ class Runner:
 
     async def run(self) -> None:
         """Poll what is due, for ever."""
-        while True:
-            now = time.monotonic()
-            while self._due and self._due[0][0] <= now:
-                _, job_id = heapq.heappop(self._due)
-                self._spawn(self._poll(job_id))
-            pause = self._due[0][0] - now if self._due else None
-            self._due_changed.clear()
-            try:
-                async with asyncio.timeout(pause):
-                    await self._due_changed.wait()
-            except TimeoutError:
-                continue
+        await self._timers.run()
 
     def look(self) -> None:
         """Take over the jobs of replicas that are gone, and end those whose time is over."""
@@ -417,9 +405,8 @@ class Runner:
 
     def _again(self, job_id: str, seconds: float) -> None:
         # Jobs that were started together are not polled together for ever.
-        due = time.monotonic() + seconds * random.uniform(1, 1 + _JITTER)  # noqa: S311  only spreads load
-        heapq.heappush(self._due, (due, job_id))
-        self._due_changed.set()
+        jitter = random.uniform(1, 1 + _JITTER)  # noqa: S311  only spreads load
+        self._timers.set(time.time() + seconds * jitter, job_id)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(self._guarded(work))
