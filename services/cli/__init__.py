@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 
+from services.cli.doctor import examine
 from services.common import settings
 from services.common.errors import GatewayError
 from services.common.keys import KeyStore
@@ -45,6 +46,8 @@ def _parser() -> argparse.ArgumentParser:
     start.set_defaults(run=lambda _: up(settings.current()))
     check = commands.add_parser("validate", help="let Envoy read the configuration that `up` would write")
     check.set_defaults(run=_validate)
+    doctor = commands.add_parser("doctor", help="check each configured provider route, without cost")
+    doctor.set_defaults(run=lambda _: asyncio.run(examine(settings.current())))
     keys = commands.add_parser("keys", help="make, list and revoke API keys").add_subparsers(
         required=True, metavar="ACTION"
     )

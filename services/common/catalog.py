@@ -68,6 +68,40 @@ class Free:
 
 
 @dataclass(frozen=True, slots=True)
+class Shapes:
+    """A model that takes a shape, `<w>:<h>`, and chooses the pixels itself: about `pixels` of them."""
+
+    ratios: tuple[str, ...]
+    pixels: int
+    default_ratio: str = "1:1"
+
+    @property
+    def default(self) -> tuple[int, int]:
+        return self.nearest(*_sides(self.default_ratio))
+
+    def nearest(self, width: int, height: int) -> tuple[int, int]:
+        """About the size that the model makes when it is asked for the nearest shape."""
+        left, right = _sides(self.ratio(width, height))
+        unit = (self.pixels / (left * right)) ** 0.5
+        return round(left * unit), round(right * unit)
+
+    def ratio(self, width: int, height: int) -> str:
+        """The nearest shape that the model knows."""
+
+        def distance(ratio: str) -> float:
+            left, right = _sides(ratio)
+            shape = left * height / (right * width)
+            return max(shape, 1 / shape)
+
+        return min(self.ratios, key=distance)
+
+
+def _sides(ratio: str) -> tuple[int, int]:
+    width, _, height = ratio.partition(":")
+    return int(width), int(height)
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """One way to reach a model."""
 
@@ -81,6 +115,8 @@ class Route:
     """The setting without which the route can't serve, such as IMAGEGATEWAY_BFL_API_KEY; empty: none."""
     repeatable: bool = False
     """Starting the same job twice costs nothing: an embedded model, or a provider that takes our job id."""
+    concurrency: int | None = None
+    """Most tasks that the provider lets one key have at once, where it says so."""
     price_per_image: float | None = None
     """US dollars for one picture, where the provider has a flat price."""
 
@@ -98,7 +134,7 @@ class Model:
     checked: date
     """When that page was last read."""
     routes: tuple[Route, ...]
-    sizes: Listed | Free
+    sizes: Listed | Free | Shapes
     capabilities: frozenset[str]
     modality: str = "image"
     aliases: tuple[str, ...] = ()
@@ -108,9 +144,18 @@ class Model:
     max_inputs: int = 0
     output_formats: tuple[str, ...] = ("png",)
     qualities: tuple[str, ...] = ()
+    seconds: tuple[float, float] | None = None
+    """Shortest and longest video, in seconds."""
+    fps: tuple[int, ...] = ()
+    """Frame rates that a caller may choose from."""
     retired_at: date | None = None
     successor: str = ""
     defaults: Mapping[str, str] = field(default_factory=dict)
+
+    def after(self, route: str) -> tuple[Route, ...]:
+        """The routes that come after one, in the order in which they are tried."""
+        names = [known.name for known in self.routes]
+        return self.routes[names.index(route) + 1 :]
 
     def can(self, capability: str) -> bool:
         return capability in self.capabilities

@@ -25,7 +25,7 @@ from services.common.urlguard import Guard, OutboundError, UrlRefusedError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
     from types import TracebackType
 
 MAX_REDIRECTS: Final = 5
@@ -45,6 +45,23 @@ class DownloadError(OutboundError):
 
 class TooLargeError(OutboundError):
     """The answer is over the size limit."""
+
+
+class UnsentError(OutboundError):
+    """The request surely did not reach the server."""
+
+
+class SentError(OutboundError):
+    """The connection broke after something was sent: the server may have acted on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer, whatever its status. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +244,52 @@ class Outbound:
         except (httpx.HTTPError, OSError) as error:
             raise DownloadError("the connection to its server failed", transient=True) from error
 
+    async def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        query: Mapping[str, str] | None = None,
+        json: Mapping[str, Any] | None = None,
+        fields: Sequence[tuple[str, str]] = (),
+        files: Sequence[tuple[str, tuple[str, bytes, str]]] = (),
+        multipart: bool = False,
+        max_bytes: int,
+        seconds: float,
+    ) -> Answer:
+        """Call an origin that the settings name, within `seconds` in all. Redirects are answers, not followed.
+
+        Raises UnsentError, SentError, and TimeoutError when the answer does not come in time.
+        """
+        form = multipart or bool(files)
+        parts = [(name, (None, value)) for name, value in fields] if form else None
+        try:
+            async with asyncio.timeout(seconds):
+                request = self._trusted.build_request(
+                    method,
+                    url,
+                    headers=dict(headers),
+                    params=dict(query) if query else None,
+                    json=json,
+                    data=dict(fields) if fields and not form else None,
+                    files=[*(parts or ()), *files] or None,
+                    # Inline providers say nothing for minutes; only the whole time is bounded.
+                    timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
+                )
+                response = await self._trusted.send(request, stream=True)
+                try:
+                    content = await _limited(response, max_bytes)
+                finally:
+                    await response.aclose()
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL) as error:
+            raise UnsentError("the connection to its server failed", transient=True) from error
+        except httpx.TimeoutException as error:
+            raise TimeoutError from error
+        except (httpx.HTTPError, OSError) as error:
+            raise SentError("the connection to its server broke", transient=True) from error
+        return Answer(response.status_code, response.headers, content)
+
     async def post(self, url: str, *, content: bytes, headers: dict[str, str], seconds: float) -> int:
         """POST to a URL from outside, within `seconds` in all; gives the status. Redirects are not followed, the
         answer's body is not read.
@@ -271,6 +334,18 @@ class Outbound:
                 raise UrlRefusedError("it redirects from https to http")
             target = following
         raise DownloadError(f"it redirects more than {MAX_REDIRECTS} times")
+
+
+async def _limited(response: httpx.Response, max_bytes: int) -> bytes:
+    """The body of a trusted origin's answer; one over the limit counts as a broken connection."""
+    parts: list[bytes] = []
+    size = 0
+    async for chunk in response.aiter_bytes():
+        size += len(chunk)
+        if size > max_bytes:
+            raise SentError("its answer is too large")
+        parts.append(chunk)
+    return b"".join(parts)
 
 
 def _client(transport: _Transport, read: float | None) -> httpx.AsyncClient:

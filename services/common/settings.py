@@ -162,6 +162,8 @@ class Settings:
     """IMAGEGATEWAY_DEFAULT_GENERATE_MODEL."""
     default_edit_model: str
     """IMAGEGATEWAY_DEFAULT_EDIT_MODEL."""
+    default_video_model: str
+    """IMAGEGATEWAY_DEFAULT_VIDEO_MODEL."""
     inline_wait: float
     """Longest that an answer is held open, in seconds. IMAGEGATEWAY_INLINE_WAIT, default 300."""
 
@@ -181,9 +183,9 @@ class Settings:
         """Sockets, rendered configuration and addresses of the running stack."""
         return self.data_dir / "run"
 
-    def route_concurrency(self, route: str) -> int:
-        """Jobs of a route that may be at the provider at once. IMAGEGATEWAY_<ROUTE>_CONCURRENCY."""
-        return self.source.integer(f"{route.upper()}_CONCURRENCY", self.default_concurrency, 1, 100_000)
+    def route_concurrency(self, route: str, allowed: int | None) -> int:
+        """Jobs of a route at its provider at once. IMAGEGATEWAY_<ROUTE>_CONCURRENCY, default `allowed`."""
+        return self.source.integer(f"{route.upper()}_CONCURRENCY", allowed or self.default_concurrency, 1, 100_000)
 
     def socket(self, name: str) -> Path:
         """Path of a process's UNIX socket."""
@@ -237,6 +239,7 @@ def load(source: Source | None = None) -> Settings:
         log_level=source.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
         default_generate_model=source.text("DEFAULT_GENERATE_MODEL", "local/sketch"),
         default_edit_model=source.text("DEFAULT_EDIT_MODEL", "local/sketch"),
+        default_video_model=source.text("DEFAULT_VIDEO_MODEL", "google/veo-3.1-fast"),
         inline_wait=source.number("INLINE_WAIT", 300, 0, 3600),
         job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
         webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),

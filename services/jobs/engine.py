@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from services.jobs.health import Health
 from services.jobs.hub import Hub
 from services.jobs.projection import Projection
 from services.jobs.queue import Queue
 from services.jobs.replicas import Replicas
 from services.jobs.runner import Runner
-from services.jobs.secrets import PURPOSE, WebhookSecrets
+from services.jobs.secrets import PURPOSE, WebhookSecrets, fernet
 from services.jobs.stream import JobStream
 from services.jobs.webhooks import Webhooks
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cryptography.fernet import Fernet
     from nats.aio.client import Client
 
     from services.common.outbound import Outbound
@@ -23,8 +27,11 @@ if TYPE_CHECKING:
     from services.common.settings import Settings
     from services.common.store import MediaStore
     from services.jobs.families import Families
-    from services.jobs.runner import Price
+    from services.jobs.runner import Fallback, Price
     from services.jobs.webhooks import View
+
+
+CREDENTIALS: Final = "provider credentials"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,9 @@ class Engine:
     runner: Runner
     secrets: WebhookSecrets
     webhooks: Webhooks
+    health: Health
+    seal: Fernet
+    """Encrypts callers' provider keys inside job records."""
     _background: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
@@ -51,8 +61,9 @@ class Engine:
         store: MediaStore,
         families: Families,
         outbound: Outbound,
-        routes: set[str],
+        routes: Mapping[str, int | None],
         price: Price,
+        fallback: Fallback,
         view: View,
     ) -> Engine:
         """Make or bring up to date what the engine keeps in NATS. Raises nats.errors.Error."""
@@ -61,10 +72,12 @@ class Engine:
         hub = Hub(stream, projection)
         replicas = await Replicas.open(client, settings, replica)
         queue = Queue(
-            route_limit={route: settings.route_concurrency(route) for route in routes},
+            route_limit={route: settings.route_concurrency(route, limit) for route, limit in routes.items()},
             default_route_limit=settings.default_concurrency,
             tenant_limit=settings.tenant_concurrency,
         )
+        health = Health()
+        seal = fernet(root.derive(CREDENTIALS))
         runner = Runner(
             stream=stream,
             hub=hub,
@@ -73,6 +86,9 @@ class Engine:
             queue=queue,
             store=store,
             price=price,
+            fallback=fallback,
+            health=health,
+            seal=seal,
             queue_limit=settings.queue_limit,
         )
         secrets = await WebhookSecrets.open(client, settings.nats_replicas, root.derive(PURPOSE))
@@ -85,7 +101,7 @@ class Engine:
             view=view,
             pauses=settings.webhook_pauses,
         )
-        return cls(stream, projection, hub, replicas, runner, secrets, webhooks)
+        return cls(stream, projection, hub, replicas, runner, secrets, webhooks, health, seal)
 
     async def start(self) -> None:
         """Catch up with the stream, take up what an earlier life left, and go to work."""

@@ -7,7 +7,6 @@ at its provider is an entry in a heap, not a coroutine; all that a successor nee
 from __future__ import annotations
 
 import asyncio
-import heapq
 import random
 import time
 from typing import TYPE_CHECKING, Final
@@ -19,25 +18,28 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from services.common import logs
 from services.common.errors import INTERNAL, GatewayError
 from services.common.provider import failed
-from services.jobs import states
+from services.jobs import outcome, states
 from services.jobs.stream import Entry, OutcomeUnknownError, StaleError, unavailable
+from services.jobs.timers import Timers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from cryptography.fernet import Fernet
     from imagegateway.v1.job_pb2 import Cost
 
-    Price = Callable[[provider.ImageTask, provider.Done], Cost | None]
-
+    from services.common.catalog import Route
     from services.common.store import MediaStore
     from services.jobs.families import Families
+    from services.jobs.health import Health
     from services.jobs.hub import Hub
     from services.jobs.queue import Queue
     from services.jobs.replicas import Replicas
     from services.jobs.stream import JobStream
 
-MAX_STARTS: Final = 5
-"""How often a job that may be started again is."""
+    Price = Callable[[provider.ImageTask, provider.Done], Cost | None]
+    Fallback = Callable[[provider.ImageTask], Route | None]
+
 _AGAIN_SECONDS: Final = 1.0
 _JITTER: Final = 0.1
 _MAX_RECORD_BYTES: Final = 1 << 20
@@ -57,6 +59,9 @@ class Runner:
         queue: Queue,
         store: MediaStore,
         price: Price,
+        fallback: Fallback,
+        health: Health,
+        seal: Fernet,
         queue_limit: int,
     ) -> None:
         self._stream = stream
@@ -66,10 +71,12 @@ class Runner:
         self._queue = queue
         self._store = store
         self._price = price
+        self._fallback = fallback
+        self._health = health
+        self._seal = seal
         self._queue_limit = queue_limit
         self._tasks: set[asyncio.Task[None]] = set()
-        self._due: list[tuple[float, str]] = []
-        self._due_changed = asyncio.Event()
+        self._timers = Timers(lambda job_id: self._spawn(self._poll(job_id)))
         self._busy: set[str] = set()
         self._abandoned: set[str] = set()
         self._draining = False
@@ -98,7 +105,7 @@ class Runner:
             )
         record.owner = self._replicas.me
         if at_once:
-            self._submitting(record)
+            outcome.submitting(record)
             # Counted before the write is answered, so that concurrent calls see the place taken.
             self._queue.run(record.id, route, record.tenant)
         else:
@@ -122,9 +129,9 @@ class Runner:
     async def cancel(self, entry: Entry) -> Entry:
         """End a job by its caller's wish; one that has ended is given back as it is. Raises OutcomeUnknownError."""
         while not entry.ended:
+            before = entry.record
             record = _copy(entry)
-            record.state = states.CANCELLED
-            _end(record)
+            outcome.cancelled(record)
             try:
                 entry = await self._stream.advance(entry, record)
             except StaleError:
@@ -135,7 +142,7 @@ class Runner:
                 continue
             self._hub.wrote(entry)
             if record.task_ref:
-                self._spawn(self._stop_task(record, record.task_ref))
+                self._spawn(self._stop_task(before, record.task_ref))
             self._spawn(self._clean(record))
         return entry
 
@@ -147,24 +154,13 @@ class Runner:
 
     async def run(self) -> None:
         """Poll what is due, for ever."""
-        while True:
-            now = time.monotonic()
-            while self._due and self._due[0][0] <= now:
-                _, job_id = heapq.heappop(self._due)
-                self._spawn(self._poll(job_id))
-            pause = self._due[0][0] - now if self._due else None
-            self._due_changed.clear()
-            try:
-                async with asyncio.timeout(pause):
-                    await self._due_changed.wait()
-            except TimeoutError:
-                continue
+        await self._timers.run()
 
     def look(self) -> None:
         """Take over the jobs of replicas that are gone, and end those whose time is over."""
         if self._draining:
             return
-        now = _now()
+        now = outcome.now()
         for entry in list(self._hub.live.values()):
             record = entry.record
             if record.id in self._busy:
@@ -194,12 +190,12 @@ class Runner:
 
     async def _start(self, entry: Entry) -> None:
         record = entry.record
-        request = provider.StartRequest(job_id=record.id, task=record.task)
+        request = provider.StartRequest(job_id=record.id, task=record.task, credential=self._credential(record))
         try:
-            async with asyncio.timeout(max(0.0, (record.deadline - _now()) / 1000)):
+            async with asyncio.timeout(max(0.0, (record.deadline - outcome.now()) / 1000)):
                 state = await self._families.start(record.family, request)
         except TimeoutError:
-            state = failed(_too_late(record), accepted=True)
+            state = failed(outcome.too_late(record), accepted=True)
         except GatewayError as error:
             state = failed(error, accepted=error.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN)
         except Exception:  # noqa: BLE001  whatever happened, the job must end
@@ -212,11 +208,13 @@ class Runner:
         if entry is None or entry.record.state != states.RUNNING or entry.record.owner != self._replicas.me:
             return
         record = entry.record
-        if record.deadline < _now():
+        if record.deadline < outcome.now():
             await self._stop_task(record, record.task_ref)
-            await self._took(entry, failed(_too_late(record), accepted=True))
+            await self._took(entry, failed(outcome.too_late(record), accepted=True))
             return
-        request = provider.PollRequest(job_id=job_id, task_ref=record.task_ref, task=record.task)
+        request = provider.PollRequest(
+            job_id=job_id, task_ref=record.task_ref, task=record.task, credential=self._credential(record)
+        )
         try:
             state = await self._families.poll(record.family, request)
         except GatewayError as error:
@@ -229,26 +227,28 @@ class Runner:
     async def _took(self, entry: Entry, state: provider.TaskState) -> None:
         """Write down what the family said."""
         record = _copy(entry)
+        route = record.task.route
         try:
             if state.HasField("running"):
-                await self._took_running(entry, record, state.running)
-                return
-            if state.HasField("failed") and _may_repeat(record, state.failed):
-                self._submitting(record)
-                entry = await self._stream.advance(entry, record)
-                self._hub.wrote(entry)
-                self._spawn(self._start(entry))
+                self._health.worked(route)
+                if outcome.running(record, state.running):
+                    self._hub.wrote(await self._stream.advance(entry, record))
+                self._busy.discard(record.id)
+                self._again(record.id, state.running.poll_after.ToTimedelta().total_seconds())
                 return
             if state.HasField("done") and state.done.artifacts:
-                record.state = states.COMPLETED
-                record.done.CopyFrom(state.done)
-                cost = self._price(record.task, state.done)
-                if cost is not None:
-                    record.cost.CopyFrom(cost)
+                self._health.worked(route)
+                outcome.completed(record, state.done, self._price(record.task, state.done))
             else:
-                record.state = states.FAILED
-                record.failed.CopyFrom(state.failed if state.HasField("failed") else _nothing())
-            _end(record)
+                failure = state.failed if state.HasField("failed") else outcome.nothing()
+                self._health.failed(route, failure.reason)
+                if self._fell_back(record, failure) or outcome.may_repeat(record, failure):
+                    outcome.submitting(record)
+                    entry = await self._stream.advance(entry, record)
+                    self._hub.wrote(entry)
+                    self._spawn(self._start(entry))
+                    return
+                outcome.failed(record, failure)
             entry = await self._stream.advance(entry, record)
         except StaleError:
             await self._lost(record, state)
@@ -257,20 +257,19 @@ class Runner:
         self._hub.wrote(entry)
         await self._clean(record)
 
-    async def _took_running(self, entry: Entry, record: JobRecord, running: provider.Running) -> None:
-        first = record.state != states.RUNNING
-        previews = len(record.partial_images)
-        changed = first or running.progress != record.progress or len(running.partial_images) != previews
-        if changed or running.task_ref != record.task_ref:
-            record.state = states.RUNNING
-            record.task_ref = running.task_ref
-            if running.HasField("progress"):
-                record.progress = running.progress
-            del record.partial_images[:]
-            record.partial_images.extend(running.partial_images)
-            self._hub.wrote(await self._stream.advance(entry, record))
-        self._busy.discard(record.id)
-        self._again(record.id, running.poll_after.ToTimedelta().total_seconds())
+    def _fell_back(self, record: JobRecord, failure: provider.Failed) -> bool:
+        """Turn to the next route of the same model, where that is allowed and there is one."""
+        route = self._fallback(record.task) if outcome.may_fall_back(record, failure) else None
+        if route is None:
+            return False
+        _log.info("route_left", job_id=record.id, route=record.task.route, next=route.name)
+        record.task.route = route.name
+        record.repeatable = route.repeatable
+        return True
+
+    def _credential(self, record: JobRecord) -> str:
+        """The caller's own provider key; empty: the operator's is used."""
+        return self._seal.decrypt(record.sealed_credential).decode() if record.sealed_credential else ""
 
     async def _lost(self, record: JobRecord, state: provider.TaskState) -> None:
         """Somebody else has written: the caller cancelled, or another replica took over."""
@@ -314,7 +313,7 @@ class Runner:
             self._queue.end(job_id)
             return
         record = _copy(entry)
-        self._submitting(record)
+        outcome.submitting(record)
         self._busy.add(job_id)
         try:
             entry = await self._stream.advance(entry, record)
@@ -327,10 +326,12 @@ class Runner:
         await self._start(entry)
 
     async def _expire(self, entry: Entry) -> None:
-        await self._took(entry, failed(_too_late(entry.record), accepted=False))
+        await self._took(entry, failed(outcome.too_late(entry.record), accepted=False))
 
     async def _stop_task(self, record: JobRecord, task_ref: str) -> None:
-        request = provider.CancelRequest(job_id=record.id, task_ref=task_ref, task=record.task)
+        request = provider.CancelRequest(
+            job_id=record.id, task_ref=task_ref, task=record.task, credential=self._credential(record)
+        )
         await self._families.cancel(record.family, request)
 
     async def _clean(self, record: JobRecord) -> None:
@@ -365,16 +366,10 @@ class Runner:
                 return
             self._spawn(self._turn(job_id))
 
-    def _submitting(self, record: JobRecord) -> None:
-        record.state = states.SUBMITTING
-        record.starts += 1
-        record.started_at = record.started_at or _now()
-
     def _again(self, job_id: str, seconds: float) -> None:
         # Jobs that were started together are not polled together for ever.
-        due = time.monotonic() + seconds * random.uniform(1, 1 + _JITTER)  # noqa: S311  only spreads load
-        heapq.heappush(self._due, (due, job_id))
-        self._due_changed.set()
+        jitter = random.uniform(1, 1 + _JITTER)  # noqa: S311  only spreads load
+        self._timers.set(time.time() + seconds * jitter, job_id)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(self._guarded(work))
@@ -393,40 +388,3 @@ def _copy(entry: Entry) -> JobRecord:
     record = JobRecord()
     record.CopyFrom(entry.record)
     return record
-
-
-def _end(record: JobRecord) -> None:
-    record.completed_at = _now()
-    record.sealed_credential = b""
-    del record.partial_images[:]
-    if record.webhook.url:
-        record.webhook.next_at = record.completed_at
-
-
-def _may_repeat(record: JobRecord, failure: provider.Failed) -> bool:
-    return (
-        failure.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-        and record.repeatable
-        and record.state == states.SUBMITTING
-        and record.starts < MAX_STARTS
-    )
-
-
-def _nothing() -> provider.Failed:
-    return provider.Failed(
-        reason=ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
-        message="The provider answered without a picture.",
-        accepted=True,
-    )
-
-
-def _too_late(record: JobRecord) -> GatewayError:
-    return GatewayError(
-        ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
-        f"{record.task.model} did not end job {record.id} in time.",
-        details={"job_id": record.id},
-    )
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import heapq
 import hmac
 import json
 import random
@@ -26,6 +25,7 @@ from services.common import logs
 from services.common.urlguard import OutboundError
 from services.jobs import states
 from services.jobs.stream import StaleError
+from services.jobs.timers import Timers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,8 +68,7 @@ class Webhooks:
         self._outbound = outbound
         self._view = view
         self._pauses = pauses
-        self._due: list[tuple[int, str]] = []
-        self._changed = asyncio.Event()
+        self._timers = Timers(self._begin)
         self._sending: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -77,20 +76,12 @@ class Webhooks:
 
     async def run(self) -> None:
         """Send what is due, for ever."""
-        while True:
-            now = _now()
-            while self._due and self._due[0][0] <= now:
-                _, job_id = heapq.heappop(self._due)
-                task = asyncio.create_task(self._send(job_id))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            pause = (self._due[0][0] - now) / 1000 if self._due else None
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(pause):
-                    await self._changed.wait()
-            except TimeoutError:
-                continue
+        await self._timers.run()
+
+    def _begin(self, job_id: str) -> None:
+        task = asyncio.create_task(self._send(job_id))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def redeliver(self, entry: Entry) -> Entry:
         """Make an ended job's webhook due now, on this replica. Raises OutcomeUnknownError."""
@@ -111,8 +102,7 @@ class Webhooks:
     def _learn(self, entry: Entry) -> None:
         webhook = entry.record.webhook
         if entry.ended and webhook.next_at and entry.record.owner == self._replicas.me:
-            heapq.heappush(self._due, (webhook.next_at, entry.record.id))
-            self._changed.set()
+            self._timers.set(webhook.next_at / 1000, entry.record.id)
 
     async def _send(self, job_id: str) -> None:
         entry = self._hub.live.get(job_id)
@@ -127,7 +117,7 @@ class Webhooks:
             await self._note(entry, attempt)
         except (nats.errors.Error, OSError) as error:
             _log.warning("webhook_postponed", job_id=job_id, error=type(error).__name__)
-            heapq.heappush(self._due, (_now() + 1000, job_id))
+            self._timers.set(time.time() + 1, job_id)
         except StaleError:
             pass  # another replica, or a redelivery: the newer record decides
         finally:

@@ -1,6 +1,5 @@
-"""Serve the embedded family alone: `python -m services.local`."""
+"""Serve the family alone: `python -m services.local`."""
 
-from services.local.family import open_family
-from services.providers import main
+from services.providers import FAMILIES, main
 
-main({"local": open_family})
+main({"local": FAMILIES["local"]})

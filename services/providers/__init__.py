@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
+from services.bfl.adapter import BflAdapter
+from services.bfl.catalog import MODELS as BFL
 from services.common import logs, settings
+from services.common.outbound import Outbound
 from services.common.provider import serve
 from services.common.server import run
 from services.common.store import MediaStore
+from services.common.upstream import UpstreamFamily
+from services.common.urlguard import Guard
+from services.local.family import open_family as open_local
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from services.common.adapter import Adapter
+    from services.common.catalog import Model
     from services.common.family import Family
     from services.common.settings import Settings
 
@@ -20,6 +29,31 @@ if TYPE_CHECKING:
 
 GRACE = 10.0
 """Seconds that running calls get to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """A family behind HTTP: its models, and an adapter for each of its routes."""
+
+    models: tuple[Model, ...]
+    adapters: tuple[Adapter, ...]
+
+    def open(self, current: Settings, store: MediaStore) -> Family:
+        outbound = Outbound(Guard(current.allow_hosts))
+        name = self.models[0].family
+        return UpstreamFamily(name, self.models, self.adapters, settings=current, outbound=outbound, store=store)
+
+
+UPSTREAMS: Final[Mapping[str, Upstream]] = {
+    "bfl": Upstream(BFL, (BflAdapter(),)),
+}
+"""Families behind HTTP, by name. A new one is a folder, a line here, and its models in `services.router.catalog`."""
+
+FAMILIES: Final[Mapping[str, Opener]] = {
+    "local": open_local,
+    **{name: upstream.open for name, upstream in UPSTREAMS.items()},
+}
+"""Every family, by name."""
 
 
 def main(families: Mapping[str, Opener]) -> None:

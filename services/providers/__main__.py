@@ -1,6 +1,5 @@
 """Serve every family: `python -m services.providers`."""
 
-from services.local.family import open_family as open_local
-from services.providers import main
+from services.providers import FAMILIES, main
 
-main({"local": open_local})
+main(FAMILIES)

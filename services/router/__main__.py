@@ -59,8 +59,9 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         store=store,
         families=families,
         outbound=outbound,
-        routes=catalog.route_names,
+        routes=catalog.concurrency,
         price=catalog.price,
+        fallback=catalog.fallback,
         view=answers.job,
     )
     await engine.start()

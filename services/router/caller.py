@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from services.common.keys import Key, KeyRing
 
 _REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
+_BYOK: Final = "x-byok-"
 _MAX_WAIT: Final = 600
 
 
@@ -68,6 +69,15 @@ class Call:
     """Metadata of the answer; over REST, its headers."""
     log: dict[str, object] = field(default_factory=dict)
     """Facts for the canonical log line."""
+
+    @property
+    def byok(self) -> dict[str, str]:
+        """The caller's own provider keys, by route: `X-BYOK-<route>`."""
+        return {
+            name.removeprefix(_BYOK): key.strip()
+            for name, key in self.metadata.items()
+            if name.startswith(_BYOK) and key.strip()
+        }
 
     @property
     def idempotency_key(self) -> str:

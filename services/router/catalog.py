@@ -11,19 +11,20 @@ from imagegateway.v1 import model_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
+from services.bfl.catalog import MODELS as BFL
 from services.common.catalog import Free, Listed, Model, Route
-from services.common.errors import GatewayError
+from services.common.errors import GatewayError, invalid
 from services.local.catalog import MODELS as LOCAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Collection, Iterable
     from datetime import date
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
     from services.common.settings import Source
 
-FAMILIES: Final = (LOCAL,)
+FAMILIES: Final = (LOCAL, BFL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +52,6 @@ class Catalog:
         configured = {name for name in settings if source.text(name.removeprefix("IMAGEGATEWAY_"))}
         return cls(models=models, aliases=aliases, configured=frozenset(configured))
 
-    @property
-    def route_names(self) -> set[str]:
-        return {route.name for model in self.models.values() for route in model.routes}
-
     def resolve(self, name: str) -> Model:
         """The model of an id or alias, case aside. Raises GatewayError MODEL_NOT_FOUND naming near matches."""
         model_id = self.aliases.get(name.lower())
@@ -74,12 +71,38 @@ class Catalog:
         """Whether the operator configured the route."""
         return not route.setting or route.setting in self.configured
 
-    def route(self, model: Model) -> Route:
-        """The first configured route. Raises GatewayError PROVIDER_NOT_CONFIGURED naming the settings."""
-        for route in model.routes:
-            if self.ready(route):
-                return route
-        raise GatewayError(ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED, self._unavailable(model), param="model")
+    def route(self, model: Model, byok: Collection[str] = (), avoid: Callable[[str], bool] = bool) -> Route:
+        """The route that the caller brings a key for, else the first configured one that need not be avoided.
+
+        Raises GatewayError: PROVIDER_NOT_CONFIGURED naming the settings, INVALID_VALUE for a key of another route.
+        """
+        if byok:
+            for route in model.routes:
+                if route.name in byok:
+                    return route
+            names = ", ".join(route.name for route in model.routes)
+            header = f"X-BYOK-{min(byok)}"
+            raise invalid(header, f"{model.id} is not reached by this provider; its routes are {names}.")
+        configured = [route for route in model.routes if self.ready(route)]
+        if not configured:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED, self._unavailable(model), param="model"
+            )
+        return next((route for route in configured if not avoid(route.name)), configured[0])
+
+    def fallback(self, task: provider.ImageTask) -> Route | None:
+        """The configured route of the same model that is tried after a task's present one."""
+        return next(filter(self.ready, self.models[task.model].after(task.route)), None)
+
+    @property
+    def concurrency(self) -> dict[str, int | None]:
+        """Every route, with the most tasks that its provider allows at once, where the catalog says so."""
+        limits: dict[str, int | None] = {}
+        for route in (route for model in self.models.values() for route in model.routes):
+            known = limits.setdefault(route.name, None)
+            if route.concurrency is not None:
+                limits[route.name] = max(known or 0, route.concurrency)
+        return limits
 
     def price(self, task: provider.ImageTask, done: provider.Done) -> Cost | None:
         """What the provider says it charged, else the catalog's flat price times the pictures; None when unknown."""

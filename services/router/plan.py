@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1 import image_service_pb2 as pb
+from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Warning as PbWarning
 
 from services.common import catalog as c
 from services.common.errors import GatewayError, invalid, missing, unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from services.router.caller import Preferences
     from services.router.catalog import Catalog
@@ -80,10 +81,12 @@ def make(
     preferences: Preferences,
     *,
     has_mask: bool = False,
+    byok: Collection[str] = (),
+    avoid: Callable[[str], bool] = bool,
     unknown: Sequence[str] = (),
 ) -> Plan:
     """Check a request. Inputs and mask are checked apart (`services.router.intake`); `unknown` names what a
-    form sent and no field takes.
+    form sent and no field takes; `byok` the routes that the caller brings keys for; `avoid` those set aside.
 
     Raises GatewayError naming the first field that is wrong.
     """
@@ -103,13 +106,16 @@ def make(
     _look(request, model, task, warnings)
     _steering(request, model, task, warnings)
     _format(request, model, task, warnings)
-    _loras(request, model)
+    _loras(request, model, task, byok)
+    _video(request, model, task)
+    if model.retired_at:
+        warnings.found.append(_retired(model))
     stream = _stream(request, model, task, warnings)
     if has_mask and not model.can(c.MASK):
         warnings.add("mask_ignored", "mask", f"{model.id} has no masks: the whole picture may change.")
     if request.HasField("provider_options"):
         task.provider_options.CopyFrom(request.provider_options)
-    route = catalog.route(model)
+    route = catalog.route(model, byok, avoid)
     task.route = route.name
     return Plan(
         model=model,
@@ -177,6 +183,10 @@ def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
         if not match:
             raise invalid("size", "size must look like 1024x1024, or be auto.")
         asked = int(match[1]), int(match[2])
+    if isinstance(model.sizes, c.Shapes):
+        if asked is not None:
+            _shape(model, model.sizes, task, warnings, asked)
+        return
     if asked is None:
         if not edit:  # an edit keeps its input's size
             task.width, task.height = model.sizes.default
@@ -190,6 +200,25 @@ def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
         )
 
 
+def _shape(
+    model: c.Model,
+    shapes: c.Shapes,
+    task: provider.ImageTask,
+    warnings: Warnings,
+    asked: tuple[int, int],
+) -> None:
+    """For models that take a shape and choose the pixels: the nearest one to what was asked."""
+    wanted = task.aspect_ratio
+    task.aspect_ratio = shapes.ratio(*asked)
+    made = shapes.nearest(*asked)
+    if made != asked and task.aspect_ratio != wanted:
+        warnings.add(
+            "size_adjusted",
+            "aspect_ratio" if wanted else "size",
+            f"{model.id} chooses the pixels itself: it makes {task.aspect_ratio}, about {made[0]}x{made[1]}.",
+        )
+
+
 def _shaped(model: c.Model, ratio: float) -> tuple[int, int]:
     """The default's area in another shape, `ratio` = width / height."""
     area = model.sizes.default[0] * model.sizes.default[1]
@@ -199,7 +228,7 @@ def _shaped(model: c.Model, ratio: float) -> tuple[int, int]:
 
 def fit_to_input(plan: Plan, width: int, height: int) -> None:
     """Give an edit without a size its input's, as near as the model makes it."""
-    if not plan.task.width:
+    if not plan.task.width and not isinstance(plan.model.sizes, c.Shapes):
         plan.task.width, plan.task.height = plan.model.sizes.nearest(width, height)
 
 
@@ -243,9 +272,6 @@ def _steering(request: Request, model: c.Model, task: provider.ImageTask, warnin
             task.negative_prompt = request.negative_prompt
         else:
             warnings.add("unsupported_parameter", "negative_prompt", f"{model.id} has no negative prompt.")
-    for name in ("seconds", "fps"):
-        if request.HasField(name) and not model.can(c.TEXT_TO_VIDEO):
-            raise unsupported(name, f"{name} is for text-to-video models; {model.id} makes pictures.")
 
 
 def _format(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
@@ -262,7 +288,7 @@ def _format(request: Request, model: c.Model, task: provider.ImageTask, warnings
         raise invalid("background", "A transparent background needs output_format png or webp.")
 
 
-def _loras(request: Request, model: c.Model) -> None:
+def _loras(request: Request, model: c.Model, task: provider.ImageTask, byok: Collection[str]) -> None:
     for index, lora in enumerate(request.loras):
         param = f"loras[{index}]"
         if not model.can(c.LORA):
@@ -271,6 +297,41 @@ def _loras(request: Request, model: c.Model) -> None:
             raise invalid(param, "A LoRA needs either url or id.")
         if lora.HasField("scale") and not -4 <= lora.scale <= 4:
             raise invalid(f"{param}.scale", "scale must be from -4 to 4.")
+        if not byok:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_BYOK_REQUIRED,
+                "LoRAs run on the caller's own provider account: send its key as X-BYOK-<route>.",
+                param="loras",
+            )
+        task.loras.append(lora)
+
+
+def _video(request: Request, model: c.Model, task: provider.ImageTask) -> None:
+    if not model.can(c.TEXT_TO_VIDEO):
+        for name in ("seconds", "fps"):
+            if request.HasField(name):
+                raise unsupported(name, f"{name} is for text-to-video models; {model.id} makes pictures.")
+        return
+    if request.HasField("seconds"):
+        if model.seconds and not model.seconds[0] <= request.seconds <= model.seconds[1]:
+            raise invalid(
+                "seconds", f"seconds must be from {model.seconds[0]:g} to {model.seconds[1]:g} for {model.id}."
+            )
+        task.seconds = request.seconds
+    if request.HasField("fps"):
+        if request.fps not in model.fps:
+            rates = ", ".join(map(str, model.fps)) or "the model's own"
+            raise invalid("fps", f"fps must be {rates} for {model.id}.")
+        task.fps = request.fps
+
+
+def _retired(model: c.Model) -> PbWarning:
+    successor = f" Its successor is {model.successor}." if model.successor else ""
+    return PbWarning(
+        code="model_retired",
+        message=f"{model.id} is retired by its provider since {model.retired_at}.{successor}",
+        param="model",
+    )
 
 
 def _stream(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> bool:

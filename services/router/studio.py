@@ -69,7 +69,15 @@ class Studio:
 
     def plan_generate(self, request: pb.GenerateRequest, call: Call) -> Plan:
         """Check a request for pictures from a prompt. Raises GatewayError naming the field."""
-        made = plan.make(request, self.catalog, self.settings.default_generate_model, call.preferences)
+        video = call.metadata.get("x-envoy-original-path", "").startswith("/v1/videos/")
+        made = plan.make(
+            request,
+            self.catalog,
+            self.settings.default_video_model if video else self.settings.default_generate_model,
+            call.preferences,
+            byok=call.byok,
+            avoid=self.engine.health.set_aside,
+        )
         _note(call, made)
         return made
 
@@ -95,6 +103,8 @@ class Studio:
             call.preferences,
             has_mask=has_mask or request.HasField("mask_content"),
             unknown=unknown,
+            byok=call.byok,
+            avoid=self.engine.health.set_aside,
         )
         await intake.take_request(request)
         await intake.settle(made)
@@ -203,6 +213,7 @@ class Studio:
 
     async def _answer(self, entry: Entry, made: Plan, call: Call) -> pb.ImagesResponse:
         record = entry.record
+        call.log["provider"] = call.headers["x-imagegateway-provider"] = record.task.route
         call.log["provider_ms"] = record.completed_at - record.started_at
         if record.state != states.COMPLETED:
             raise answer.failure(record)
@@ -241,6 +252,9 @@ class Studio:
             metadata=made.metadata,
             repeatable=made.route.repeatable,
         )
+        credential = call.byok.get(made.route.name)
+        if credential:
+            record.sealed_credential = self.engine.seal.encrypt(credential.encode())
         if made.webhook_url:
             record.webhook.url = made.webhook_url
         return record

@@ -1,0 +1,5 @@
+"""Serve the family alone: `python -m services.bfl`."""
+
+from services.providers import FAMILIES, main
+
+main({"bfl": FAMILIES["bfl"]})

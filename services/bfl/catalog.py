@@ -1,0 +1,113 @@
+"""FLUX models' facts. Source: docs.bfl.ai, BFL's OpenAPI document and Cloudflare's model pages, read 2026-11-22."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Final
+
+from services.common import catalog as c
+
+_SOURCE: Final = "https://docs.bfl.ai/"
+_CHECKED: Final = date(2026, 11, 22)
+_ADDED: Final = date(2026, 11, 25)
+
+# Larger than 4 MP is scaled down by BFL without a word, so it is never asked for.
+_FLUX2: Final = c.Free(default=(1024, 1024), min_side=64, max_side=4096, step=16, max_pixels=4_194_304)
+# What both of klein's routes make: Cloudflare ends at 1920.
+_KLEIN: Final = c.Free(default=(1024, 1024), min_side=256, max_side=1920, step=16, max_pixels=3_686_400)
+_FLUX1: Final = c.Free(default=(1024, 768), min_side=256, max_side=1440, step=32)
+_KONTEXT: Final = c.Shapes(
+    ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16", "9:21"), pixels=1_048_576
+)
+_FILL: Final = c.Free(default=(1024, 1024), min_side=64, max_side=4096)  # the result has its input's size
+
+_T2I: Final = frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.SEED})
+_EDIT: Final = frozenset({c.IMAGE_TO_IMAGE, c.MASK, c.SEED})
+
+
+def _bfl(native: str, price: float | None, concurrency: int = 24) -> c.Route:
+    return c.Route(
+        name="bfl",
+        mode=c.ASYNC,
+        native=native,
+        setting="IMAGEGATEWAY_BFL_API_KEY",
+        concurrency=concurrency,
+        price_per_image=price,
+    )
+
+
+def _model(name: str, description: str, sizes: c.Listed | c.Free | c.Shapes, **facts: Any) -> c.Model:
+    facts = {
+        "routes": (_bfl(name, None),),
+        "capabilities": _T2I,
+        "max_inputs": 1,
+        "output_formats": ("jpeg", "png", "webp"),
+        **facts,
+    }
+    return c.Model(
+        id=f"bfl/{name}",
+        family="bfl",
+        description=description,
+        created=_ADDED,
+        source=_SOURCE,
+        checked=_CHECKED,
+        aliases=(f"black-forest-labs/{name}", name),
+        max_prompt_length=10_000,
+        sizes=sizes,
+        **facts,
+    )
+
+
+MODELS: Final = (
+    _model(
+        "flux-2-klein-9b",
+        "FLUX.2 klein 9B: fast pictures from text and up to 4 references.",
+        _KLEIN,
+        routes=(
+            c.Route(
+                name="cloudflare",
+                mode=c.INLINE,
+                native="@cf/black-forest-labs/flux-2-klein-9b",
+                setting="IMAGEGATEWAY_CLOUDFLARE_API_KEY",
+                price_per_image=0.015,
+            ),
+            c.Route(
+                name="bfl",
+                mode=c.INLINE,
+                native="flux-2-klein-9b",
+                setting="IMAGEGATEWAY_BFL_API_KEY",
+                concurrency=24,
+                price_per_image=0.015,
+            ),
+        ),
+        max_inputs=4,
+    ),
+    _model("flux-2-pro", "FLUX.2 pro: pictures from text and up to 8 references.", _FLUX2, max_inputs=8),
+    _model("flux-2-max", "FLUX.2 max: the largest FLUX.2, up to 8 references.", _FLUX2, max_inputs=8),
+    _model("flux-2-flex", "FLUX.2 flex: steps and guidance are the caller's to set.", _FLUX2, max_inputs=8),
+    _model(
+        "flux-kontext-pro",
+        "FLUX.1 Kontext pro: edits by instruction.",
+        _KONTEXT,
+        routes=(_bfl("flux-kontext-pro", 0.04),),
+        max_inputs=4,
+        output_formats=("png", "jpeg", "webp"),
+    ),
+    _model(
+        "flux-kontext-max",
+        "FLUX.1 Kontext max: edits by instruction, with better typography.",
+        _KONTEXT,
+        routes=(_bfl("flux-kontext-max", 0.08, concurrency=6),),
+        max_inputs=4,
+        output_formats=("png", "jpeg", "webp"),
+    ),
+    _model("flux-dev", "FLUX.1 dev.", _FLUX1, routes=(_bfl("flux-dev", 0.025),)),
+    _model(
+        "flux-pro-1.0-fill",
+        "FLUX.1 Fill: repaints what the mask marks.",
+        _FILL,
+        routes=(_bfl("flux-pro-1.0-fill", 0.05),),
+        capabilities=_EDIT,
+        prompt_required=False,
+    ),
+)

@@ -1,0 +1,284 @@
+"""What a provider's adapter is: pure translation between a task and the provider's HTTP, nothing else.
+
+An adapter does not sleep, call, retry, log or store: `services.common.upstream` does, for all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from google.protobuf.json_format import MessageToDict
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Warning as PbWarning
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagegateway.provider.v1 import provider_service_pb2 as pb
+    from imagegateway.v1.job_pb2 import Cost, Usage
+
+    from services.common.catalog import Model, Route
+
+    Reason: TypeAlias = ErrorReason.ValueType
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An input's or a mask's bytes. Masks are 8-bit greyscale PNGs of the first input's size: white = edit."""
+
+    data: bytes
+    media_type: str
+    width: int
+    height: int
+
+
+@dataclass(slots=True)
+class Call:
+    """One request to the provider: `count` pictures of a task, the first of them number `index`."""
+
+    task: pb.ImageTask
+    model: Model
+    route: Route
+    job_id: str
+    index: int
+    count: int
+    inputs: tuple[Picture, ...] = ()
+    mask: Picture | None = None
+    warnings: list[PbWarning] = field(default_factory=list)
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of this call's first picture; none when the caller left it to the provider."""
+        return (self.task.seed + self.index) % (1 << 32) if self.task.HasField("seed") else None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The provider's own options, to be put after ours."""
+        return MessageToDict(self.task.provider_options)
+
+    def warn(self, code: str, param: str, message: str) -> None:
+        """Say what the caller asked for and won't get exactly."""
+        self.warnings.append(PbWarning(code=code, param=param, message=message))
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """One part of a multipart request that is a file."""
+
+    field: str
+    filename: str
+    data: bytes
+    media_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request to the provider. `path` is joined to the route's base URL; an absolute URL is called as it is, with
+    the key only where `Adapter.trusts` says so. One of `json` and `fields` with `files` makes the body; fields alone
+    are urlencoded unless `multipart` is set.
+    """
+
+    method: str
+    path: str
+    json: Mapping[str, Any] | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+    files: tuple[Upload, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    multipart: bool = False
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The provider's answer, whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+    @cached_property
+    def json(self) -> Any:
+        """The body as JSON; None when it is none."""
+        try:
+            return json.loads(self.content)
+        except (ValueError, RecursionError):
+            return None
+
+    def dict(self) -> dict[str, Any]:
+        """The body as a JSON object; empty when it is none."""
+        return self.json if isinstance(self.json, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One picture or video of an answer: its bytes, or the URL to fetch them from at once."""
+
+    data: bytes | None = None
+    url: str = ""
+    revised_prompt: str = ""
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The provider did not make it. `accepted=False`: it surely took nothing, so another try costs nothing.
+
+    `message` is for callers: never the provider's raw text unless it speaks of the caller's own input.
+    """
+
+    reason: Reason
+    message: str
+    param: str = ""
+    retry_after: float | None = None
+    accepted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """It is done. `missing` holds a failure for each picture that was asked for and not made."""
+
+    pictures: tuple[Found, ...]
+    missing: tuple[Failure, ...] = ()
+    usage: Usage | None = None
+    cost: Cost | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The provider works on it; `ref` is all that polling needs. `after`: seconds until asking makes sense."""
+
+    ref: str
+    after: float = 1.0
+    progress: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A state that the adapter does not know: logged by name, given a short grace, then failed by name."""
+
+    state: str
+
+
+Outcome = Finished | Pending | Failure | Unknown
+
+
+class Adapter(ABC):
+    """One provider API, reached by one route."""
+
+    route: str
+    """Route name, as in the catalog and in `X-BYOK-<route>`."""
+    origin: str
+    """The provider's own base URL; the setting IMAGEGATEWAY_<ROUTE>_BASE_URL replaces it."""
+    version: str = ""
+    """Path of the API's version, such as `/v1`: put before every path, and not doubled when a base URL ends in it."""
+    hosts: tuple[str, ...] = ()
+    """Further hosts that may see the key; `*.` in front means all below."""
+    needs_key: bool = True
+    """False for servers of one's own, which may ask for none."""
+    per_call: int = 1
+    """Most pictures that one request makes."""
+    seconds: float = 180.0
+    """Longest that the provider may take to answer a request."""
+    errors: ErrorTable
+
+    @abstractmethod
+    def auth(self, credential: str) -> Mapping[str, str]:
+        """Headers that carry the key."""
+
+    @abstractmethod
+    def submit(self, call: Call) -> Outgoing:
+        """The request for a call. Raises GatewayError for what the provider can't be asked."""
+
+    @abstractmethod
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        """What a 2xx answer to `submit` says."""
+
+    def poll(self, call: Call, ref: str) -> Outgoing:
+        """The request that asks how a task stands."""
+        raise NotImplementedError(f"{self.route} has no tasks")
+
+    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        """What a 2xx answer to `poll` says."""
+        raise NotImplementedError(f"{self.route} has no tasks")
+
+    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        """What an answer outside 2xx to `poll` says. By default 408, 429 and 5xx say nothing of the task, as asking
+        costs nothing; a provider that answers so for a task that failed says it here.
+        """
+        if reply.status >= 500 or reply.status in {408, 429}:
+            return Pending(ref, after=5.0)
+        return self.read_error(call, reply)
+
+    def cancel(self, call: Call, ref: str) -> Outgoing | None:
+        """The request that stops a task; None where the provider has none."""
+        return None
+
+    def probe(self) -> Outgoing | None:
+        """A request that costs nothing and tells whether the key is good; None where the provider has none."""
+        return None
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        """What an answer outside 2xx says."""
+        return self.errors.lookup(reply)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorTable:
+    """A provider's statuses as reasons: `by_code` by the provider's own error code first, then `by_status`.
+
+    Statuses that neither names: 4xx are PROVIDER_ERROR and took nothing, 5xx PROVIDER_ERROR and may have.
+    """
+
+    provider: str
+    by_status: Mapping[int, Reason]
+    by_code: Mapping[str, Reason] = field(default_factory=dict)
+
+    def lookup(self, reply: Reply, code: str = "", detail: str = "", param: str = "") -> Failure:
+        """`detail`: the provider's words, shown only when the caller's own input is to blame."""
+        reason = self.by_code.get(code) or self.by_status.get(reply.status, ErrorReason.ERROR_REASON_PROVIDER_ERROR)
+        blames_caller = reason in CALLERS_FAULT
+        message = f"{self.provider} {_SAYS.get(reason, 'failed')}"
+        return Failure(
+            reason=reason,
+            message=f"{message}: {detail[:300]}" if blames_caller and detail else f"{message}.",
+            param=param if blames_caller else "",
+            retry_after=retry_after(reply),
+            accepted=reply.status >= 500 and reason not in SURELY_NOT_TAKEN,
+        )
+
+
+CALLERS_FAULT: Final = frozenset(
+    {
+        ErrorReason.ERROR_REASON_INVALID_VALUE,
+        ErrorReason.ERROR_REASON_INVALID_IMAGE,
+        ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER,
+        ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+    }
+)
+SURELY_NOT_TAKEN: Final = frozenset(
+    {ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE}
+)
+_SAYS: Final[Mapping[Reason, str]] = {
+    ErrorReason.ERROR_REASON_INVALID_VALUE: "refused the request",
+    ErrorReason.ERROR_REASON_INVALID_IMAGE: "refused the picture",
+    ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER: "refused the request",
+    ErrorReason.ERROR_REASON_MODERATION_BLOCKED: "refused this by its content policy",
+    ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED: "is receiving too many requests",
+    ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS: "refused this gateway's key",
+    ErrorReason.ERROR_REASON_PROVIDER_BILLING: "refused for lack of credit",
+    ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE: "can't be reached",
+    ErrorReason.ERROR_REASON_MODEL_RETIRED: "no longer serves this model",
+}
+
+
+def retry_after(reply: Reply) -> float | None:
+    """Seconds of `Retry-After` or `retry-after-ms`, at most 1 h; None without, or for a date."""
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        text = reply.headers.get(name, "")
+        if text.replace(".", "", 1).isdigit():
+            return min(float(text) * unit, 3600.0)
+    return None

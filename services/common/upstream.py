@@ -1,0 +1,430 @@
+"""Drives adapters: calls, reads, retries what costs nothing, fetches results at once, stores them byte for byte.
+
+The only caller of providers. A key goes to the route's own base URL and to the adapter's listed hosts, never to the
+host of a result or across a redirect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import random
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common import images, logs
+from services.common.adapter import Call, Failure, Finished, Found, Outgoing, Pending, Picture, Reply, Unknown
+from services.common.errors import GatewayError
+from services.common.outbound import SentError, UnsentError
+from services.common.urlguard import OutboundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from services.common.adapter import Adapter, Outcome
+    from services.common.catalog import Model
+    from services.common.outbound import Outbound
+    from services.common.settings import Settings
+    from services.common.store import MediaStore
+
+MAX_RESULT_BYTES: Final = 512 * 1024 * 1024
+MAX_REPLY_BYTES: Final = 256 * 1024 * 1024
+DOWNLOAD_SECONDS: Final = 120.0
+TRIES: Final = 4
+"""Calls that one start may make, as long as none of them can have been accepted."""
+MAX_PAUSE: Final = 20.0
+"""Longest pause between such calls; a provider that asks for more has its failure passed on."""
+GRACE_SECONDS: Final = 30.0
+"""How long an unknown state is waited out."""
+_DOWNLOAD_TRIES: Final = 4
+_log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a route's calls go, and with what."""
+
+    base: str
+    key: str
+
+    @classmethod
+    def of(cls, adapter: Adapter, settings: Settings, credential: str) -> Target:
+        """The route's settings; `credential`, the caller's own key, goes before the operator's.
+
+        Raises GatewayError PROVIDER_NOT_CONFIGURED without a key.
+        """
+        setting = f"{adapter.route.upper()}_API_KEY"
+        key = credential or settings.source.text(setting)
+        if not key and adapter.needs_key:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
+                f"The setting IMAGEGATEWAY_{setting} is empty.",
+            )
+        base = settings.source.text(f"{adapter.route.upper()}_BASE_URL", adapter.origin).rstrip("/")
+        return cls(base.removesuffix(adapter.version) + adapter.version, key)
+
+    def url(self, path: str) -> str:
+        return path if path.startswith(("https://", "http://")) else self.base + path
+
+    def trusts(self, url: str, hosts: Sequence[str]) -> bool:
+        """Whether a URL is of the configured origin, or https on one of the adapter's hosts."""
+        here, base = urlsplit(url), urlsplit(self.base)
+        if (here.scheme, here.netloc) == (base.scheme, base.netloc):
+            return True
+        host = here.hostname or ""
+        return here.scheme == "https" and any(
+            host.endswith(known[1:]) if known.startswith("*.") else host == known for known in hosts
+        )
+
+
+@dataclass(slots=True)
+class Item:
+    """One call of a task: where it stands. A task reference is the list of its items, as JSON."""
+
+    index: int
+    count: int
+    ref: str = ""
+    unknown_since: float = 0.0
+    artifacts: list[pb.Artifact] | None = None
+    failure: pb.Failed | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.artifacts is None and self.failure is None
+
+    def encode(self) -> dict[str, Any]:
+        return {
+            "i": self.index,
+            "n": self.count,
+            "r": self.ref,
+            "u": self.unknown_since,
+            "a": None if self.artifacts is None else [_pack(artifact) for artifact in self.artifacts],
+            "f": None if self.failure is None else _pack(self.failure),
+        }
+
+    @classmethod
+    def decode(cls, data: Mapping[str, Any]) -> Item:
+        artifacts, failure = data["a"], data["f"]
+        return cls(
+            index=data["i"],
+            count=data["n"],
+            ref=data["r"],
+            unknown_since=data["u"],
+            artifacts=None if artifacts is None else [pb.Artifact.FromString(_unpack(text)) for text in artifacts],
+            failure=None if failure is None else pb.Failed.FromString(_unpack(failure)),
+        )
+
+
+class UpstreamFamily:
+    """A family whose models live behind HTTP: one adapter for each of its routes."""
+
+    def __init__(
+        self,
+        name: str,
+        models: tuple[Model, ...],
+        adapters: Sequence[Adapter],
+        *,
+        settings: Settings,
+        outbound: Outbound,
+        store: MediaStore,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Any] = asyncio.sleep,
+    ) -> None:
+        self.name = name
+        self.models = models
+        self._by_id = {model.id: model for model in models}
+        self._adapters = {adapter.route: adapter for adapter in adapters}
+        self._settings = settings
+        self._outbound = outbound
+        self._store = store
+        self._clock = clock
+        self._sleep = sleep
+        self._quiet_until: dict[tuple[str, str], float] = {}
+
+    async def close(self) -> None:
+        await self._outbound.aclose()
+
+    async def start(self, request: pb.StartRequest) -> pb.TaskState:
+        """Make all calls of a task side by side; what can't have been accepted is tried again."""
+        task = request.task
+        adapter = self._adapters[task.route]
+        target = Target.of(adapter, self._settings, request.credential)
+        calls = await self._calls(request, adapter)
+        items = [Item(call.index, call.count) for call in calls]
+        outcomes = await asyncio.gather(*(self._submit(adapter, target, call) for call in calls))
+        await asyncio.gather(*map(self._settle, [adapter] * len(calls), calls, items, outcomes))
+        return self._state(calls, items, outcomes)
+
+    async def poll(self, request: pb.PollRequest) -> pb.TaskState:
+        """Ask how each unfinished call stands. A poll that gets no answer changes nothing."""
+        adapter = self._adapters[request.task.route]
+        target = Target.of(adapter, self._settings, request.credential)
+        items = [Item.decode(data) for data in json.loads(request.task_ref)]
+        calls = [self._call(request, item.index, item.count) for item in items]
+        outcomes: list[Outcome] = await asyncio.gather(
+            *(self._ask(adapter, target, call, item) for call, item in zip(calls, items, strict=True))
+        )
+        await asyncio.gather(*map(self._settle, [adapter] * len(calls), calls, items, outcomes))
+        return self._state(calls, items, outcomes)
+
+    async def cancel(self, request: pb.CancelRequest) -> bool:
+        adapter = self._adapters[request.task.route]
+        target = Target.of(adapter, self._settings, request.credential)
+        told = False
+        for item in (Item.decode(data) for data in json.loads(request.task_ref)):
+            outgoing = adapter.cancel(self._call(request, item.index, item.count), item.ref) if item.running else None
+            if outgoing:
+                reply = await self._send(adapter, target, outgoing, request.job_id)
+                told = told or isinstance(reply, Reply)
+        return told
+
+    # ---- one call
+
+    async def _submit(self, adapter: Adapter, target: Target, call: Call) -> Outcome:
+        outgoing = adapter.submit(call)
+        lane = (adapter.route, target.key)
+        for attempt in range(1, TRIES + 1):
+            pause = self._quiet_until.get(lane, 0.0) - self._clock()
+            if pause > 0:
+                await self._sleep(pause)
+            outcome = await self._exchange(adapter, target, call, outgoing)
+            if not isinstance(outcome, Failure) or outcome.accepted or outcome.reason not in _REPEAT:
+                return outcome
+            wait = outcome.retry_after if outcome.retry_after is not None else 0.5 * 2**attempt
+            if outcome.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and wait <= MAX_PAUSE:
+                # Everyone who uses this key waits, not only the call that met the limit.
+                self._quiet_until[lane] = max(self._quiet_until.get(lane, 0.0), self._clock() + wait)
+            if attempt == TRIES or wait > MAX_PAUSE:
+                return outcome
+            await self._sleep(wait * random.uniform(1, 1.1))  # noqa: S311  only spreads load
+        raise AssertionError("unreachable")
+
+    async def _exchange(self, adapter: Adapter, target: Target, call: Call, outgoing: Outgoing) -> Outcome:
+        reply = await self._send(adapter, target, outgoing, call.job_id)
+        if isinstance(reply, Failure):
+            return reply
+        if 200 <= reply.status < 300:
+            return self._read(adapter, reply, lambda: adapter.read_submit(call, reply))
+        return self._read(adapter, reply, lambda: adapter.read_error(call, reply))
+
+    async def _ask(self, adapter: Adapter, target: Target, call: Call, item: Item) -> Outcome:
+        if not item.running:
+            return Pending(item.ref)
+        reply = await self._send(adapter, target, adapter.poll(call, item.ref), call.job_id)
+        if isinstance(reply, Failure):
+            # Asking costs nothing and says nothing of the task: ask again later; the job's deadline bounds it.
+            return Pending(item.ref, after=5.0)
+        if 200 <= reply.status < 300:
+            return self._read(adapter, reply, lambda: adapter.read_poll(call, item.ref, reply))
+        return self._read(adapter, reply, lambda: adapter.read_poll_error(call, item.ref, reply))
+
+    @staticmethod
+    def _read(adapter: Adapter, reply: Reply, read: Callable[[], Outcome]) -> Outcome:
+        """An answer that the adapter can't read is the provider's fault, and may have been paid for."""
+        try:
+            return read()
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            _log.warning("upstream_unreadable", route=adapter.route, status=reply.status, error=repr(error)[:200])
+            return _bad_response("gave an answer that can't be read.")
+
+    async def _send(self, adapter: Adapter, target: Target, outgoing: Outgoing, job_id: str) -> Reply | Failure:
+        url = target.url(outgoing.path)
+        headers = dict(outgoing.headers)
+        if target.key and target.trusts(url, adapter.hosts):
+            headers.update(adapter.auth(target.key))
+        began = time.perf_counter()
+        status: int | None = None
+        try:
+            answer = await self._outbound.call(
+                outgoing.method,
+                url,
+                headers=headers,
+                query=outgoing.query,
+                json=outgoing.json,
+                fields=outgoing.fields,
+                files=[(file.field, (file.filename, file.data, file.media_type)) for file in outgoing.files],
+                multipart=outgoing.multipart,
+                max_bytes=MAX_REPLY_BYTES,
+                seconds=adapter.seconds,
+            )
+            status = answer.status
+            return Reply(answer.status, answer.headers, answer.content)
+        except UnsentError:
+            return Failure(
+                ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2
+            )
+        except TimeoutError:
+            return Failure(
+                ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+                f"The provider did not answer within {adapter.seconds:g} s.",
+                accepted=True,
+            )
+        except SentError:
+            return Failure(
+                ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
+                "The connection to the provider broke during the call; whether it took the job is not known.",
+                accepted=True,
+            )
+        finally:
+            _log.info(
+                "upstream_call_finished",
+                route=adapter.route,
+                job_id=job_id,
+                method=outgoing.method,
+                path=urlsplit(url).path,
+                upstream_status=status,
+                duration_ms=round((time.perf_counter() - began) * 1000, 1),
+            )
+
+    async def _settle(self, adapter: Adapter, call: Call, item: Item, outcome: Outcome) -> None:
+        """Bring an item to where its call stands; results are fetched and stored here."""
+        if not item.running:
+            return
+        match outcome:
+            case Pending(ref=ref):
+                item.ref, item.unknown_since = ref, 0.0
+            case Unknown(state=state):
+                _log.warning("upstream_state_unknown", route=adapter.route, state=state[:100], job_id=call.job_id)
+                item.unknown_since = item.unknown_since or self._clock()
+                if not item.ref or self._clock() - item.unknown_since > GRACE_SECONDS:
+                    unknown = _bad_response(f"is in a state that this gateway does not know: {state[:60]}.")
+                    item.failure = _failed(unknown)
+            case Failure():
+                item.failure = _failed(outcome)
+                if outcome.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED and call.model.successor:
+                    item.failure.message += f" Its successor is {call.model.successor}."
+            case Finished(pictures=pictures):
+                try:
+                    item.artifacts = await asyncio.gather(*(self._keep(call, found) for found in pictures))
+                except GatewayError as error:
+                    item.failure = pb.Failed(reason=error.reason, message=error.message, accepted=True)
+
+    async def _keep(self, call: Call, found: Found) -> pb.Artifact:
+        data = found.data if found.data is not None else await self._download(found.url)
+        if call.model.modality == "video":
+            facts = images.Facts("video/mp4", 0, 0, alpha=False)
+            if data[4:8] != b"ftyp":
+                raise _unusable("The provider's video is no MP4.")
+        else:
+            facts, data = await asyncio.to_thread(_checked, data, call.task)
+        stored = await self._store.put_result(data)
+        return pb.Artifact(
+            media=pb.MediaRef(
+                key=stored.key,
+                sha256=stored.sha256,
+                media_type=facts.media_type,
+                width=facts.width,
+                height=facts.height,
+                size=stored.size,
+            ),
+            revised_prompt=found.revised_prompt,
+            seed=found.seed,
+        )
+
+    async def _download(self, url: str) -> bytes:
+        for attempt in range(1, _DOWNLOAD_TRIES + 1):
+            try:
+                return (await self._outbound.download(url, max_bytes=MAX_RESULT_BYTES, seconds=DOWNLOAD_SECONDS)).data
+            except OutboundError as error:
+                if not error.transient or attempt == _DOWNLOAD_TRIES:
+                    _log.warning("result_download_failed", reason=error.reason)
+                    raise _unusable("The provider's picture can't be fetched.") from None
+            await self._sleep(0.5 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    # ---- a task's calls
+
+    async def _calls(self, request: pb.StartRequest, adapter: Adapter) -> list[Call]:
+        task = request.task
+        inputs = tuple([await self._picture(ref) for ref in task.inputs])
+        mask = await self._picture(task.mask) if task.HasField("mask") else None
+        calls = []
+        for index in range(0, task.n, adapter.per_call):
+            call = self._call(request, index, min(adapter.per_call, task.n - index))
+            call.inputs, call.mask = inputs, mask
+            calls.append(call)
+        return calls
+
+    def _call(self, request: pb.StartRequest | pb.PollRequest | pb.CancelRequest, index: int, count: int) -> Call:
+        model = self._by_id[request.task.model]
+        route = next(route for route in model.routes if route.name == request.task.route)
+        return Call(request.task, model, route, request.job_id, index, count)
+
+    async def _picture(self, ref: pb.MediaRef) -> Picture:
+        return Picture(await self._store.read(ref.key), ref.media_type, ref.width, ref.height)
+
+    @staticmethod
+    def _state(calls: Sequence[Call], items: Sequence[Item], outcomes: Sequence[Outcome]) -> pb.TaskState:
+        if any(item.running for item in items):
+            pending = [outcome for outcome in outcomes if isinstance(outcome, Pending)]
+            waits = [outcome.after for outcome in pending]
+            known = [outcome.progress for outcome in pending if outcome.progress is not None]
+            running = pb.Running(task_ref=json.dumps([item.encode() for item in items]))
+            running.poll_after.FromMilliseconds(round(min(waits, default=1.0) * 1000))
+            if known:
+                running.progress = sum(known) // len(known)
+            return pb.TaskState(running=running)
+        done = pb.Done(missing=[item.failure for item in items if item.failure])
+        for item in items:
+            done.artifacts.extend(item.artifacts or [])
+        if not done.artifacts:
+            failure = next(item.failure for item in items if item.failure)
+            failure.accepted = any(item.failure.accepted for item in items if item.failure)
+            return pb.TaskState(failed=failure)
+        for call, outcome in zip(calls, outcomes, strict=True):
+            done.warnings.extend(warning for warning in call.warnings if warning not in done.warnings)
+            if isinstance(outcome, Finished):
+                done.missing.extend(map(_failed, outcome.missing))
+                if outcome.usage is not None:
+                    done.usage.MergeFrom(outcome.usage)
+                if outcome.cost is not None:
+                    done.cost.amount += outcome.cost.amount
+                    done.cost.currency = outcome.cost.currency
+        return pb.TaskState(done=done)
+
+
+_REPEAT: Final = frozenset(
+    {ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE}
+)
+
+
+def _checked(data: bytes, task: pb.ImageTask) -> tuple[images.Facts, bytes]:
+    """The picture's facts, and the picture, in another format where the caller asked for one."""
+    try:
+        facts = images.inspect(data, "image")
+    except GatewayError:
+        raise _unusable("The provider's answer is no whole PNG, JPEG or WebP picture.") from None
+    wanted = task.output_format
+    if not wanted or facts.media_type == f"image/{wanted}":
+        return facts, data
+    data = images.convert(data, wanted, task.output_compression if task.HasField("output_compression") else None)
+    return images.inspect(data, "image"), data
+
+
+def _failed(failure: Failure) -> pb.Failed:
+    failed = pb.Failed(reason=failure.reason, message=failure.message, param=failure.param, accepted=failure.accepted)
+    if failure.retry_after is not None:
+        failed.retry_after.FromMilliseconds(round(failure.retry_after * 1000))
+    return failed
+
+
+def _bad_response(what: str) -> Failure:
+    return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, f"The provider {what}", accepted=True)
+
+
+def _unusable(message: str) -> GatewayError:
+    return GatewayError(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, message)
+
+
+def _pack(message: pb.Artifact | pb.Failed) -> str:
+    return base64.b64encode(message.SerializeToString()).decode()
+
+
+def _unpack(text: str) -> bytes:
+    return base64.b64decode(text)

@@ -1,0 +1,127 @@
+"""What a family's answer makes of a job's record: pure steps, written down by the runner."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.errors import GatewayError
+from services.jobs import states
+
+if TYPE_CHECKING:
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.v1.job_pb2 import Cost
+
+MAX_STARTS: Final = 5
+"""How often a job that may be started again is."""
+
+FALL_BACK: Final = frozenset(
+    {
+        ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+        ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
+    }
+)
+"""Failures after which another route may serve; refusals, bad input and credentials never fall back."""
+
+
+def submitting(record: JobRecord) -> None:
+    """The provider is about to be called."""
+    record.state = states.SUBMITTING
+    record.starts += 1
+    record.started_at = record.started_at or now()
+
+
+def running(record: JobRecord, state: provider.Running) -> bool:
+    """The provider works on it; tells whether there is anything new to write down."""
+    new = (
+        record.state != states.RUNNING
+        or record.task_ref != state.task_ref
+        or record.progress != state.progress
+        or len(record.partial_images) != len(state.partial_images)
+    )
+    record.state = states.RUNNING
+    record.task_ref = state.task_ref
+    if state.HasField("progress"):
+        record.progress = state.progress
+    del record.partial_images[:]
+    record.partial_images.extend(state.partial_images)
+    return new
+
+
+def completed(record: JobRecord, done: provider.Done, cost: Cost | None) -> None:
+    """It ended with media."""
+    record.state = states.COMPLETED
+    record.done.CopyFrom(done)
+    if cost is not None:
+        record.cost.CopyFrom(cost)
+    end(record)
+
+
+def failed(record: JobRecord, failure: provider.Failed) -> None:
+    """It ended without."""
+    record.state = states.FAILED
+    record.failed.CopyFrom(failure)
+    end(record)
+
+
+def cancelled(record: JobRecord) -> None:
+    """Its caller ended it."""
+    record.state = states.CANCELLED
+    end(record)
+
+
+def end(record: JobRecord) -> None:
+    """What every end brings: its time, nothing secret left, and the webhook due at once."""
+    record.completed_at = now()
+    record.sealed_credential = b""
+    del record.partial_images[:]
+    if record.webhook.url:
+        record.webhook.next_at = record.completed_at
+
+
+def may_repeat(record: JobRecord, failure: provider.Failed) -> bool:
+    """Whether a start with an unknown outcome may be made again: where that costs nothing."""
+    return (
+        failure.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
+        and record.repeatable
+        and record.state == states.SUBMITTING
+        and record.starts < MAX_STARTS
+    )
+
+
+def may_fall_back(record: JobRecord, failure: provider.Failed) -> bool:
+    """Whether another route may be tried: the present one surely took nothing, and the caller named none."""
+    return (
+        failure.reason in FALL_BACK
+        and not failure.accepted
+        and record.state == states.SUBMITTING
+        and not record.sealed_credential
+    )
+
+
+def nothing() -> provider.Failed:
+    """A provider that said it was done, and gave nothing."""
+    return provider.Failed(
+        reason=ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
+        message="The provider answered without a picture.",
+        accepted=True,
+    )
+
+
+def too_late(record: JobRecord) -> GatewayError:
+    """The job's time is over."""
+    return GatewayError(
+        ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+        f"{record.task.model} did not end job {record.id} in time.",
+        details={"job_id": record.id},
+    )
+
+
+def now() -> int:
+    """Unix milliseconds, as records have them."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,75 @@
+"""What holds for every family: its files, its catalog, its adapters."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+import services
+from services.common import catalog as c
+from services.common.adapter import Adapter, Failure, Reply
+from services.common.errors import REASONS
+from services.common.settings import Source
+from services.providers import FAMILIES, UPSTREAMS
+from services.router.catalog import FAMILIES as CATALOGS
+from services.router.catalog import Catalog
+from tests.contract.calls import call_of
+
+ROOT = Path(services.__file__).parent
+MODELS = [model for models in CATALOGS for model in models]
+ADAPTERS = [(name, adapter) for name, upstream in UPSTREAMS.items() for adapter in upstream.adapters]
+
+
+def test_every_family_is_served_and_in_the_catalog() -> None:
+    assert {models[0].family for models in CATALOGS} == set(FAMILIES)
+
+
+@pytest.mark.parametrize("name", UPSTREAMS)
+def test_family_folder_has_its_files(name: str) -> None:
+    files = {path.name for path in (ROOT / name).iterdir()}
+    assert files >= {"__init__.py", "__main__.py", "adapter.py", "catalog.py", "README.md"}
+
+
+def test_reasons_and_table_are_the_same_set() -> None:
+    assert set(REASONS) == set(ErrorReason.values()) - {ErrorReason.ERROR_REASON_UNSPECIFIED}
+
+
+def test_catalog_has_no_name_twice() -> None:
+    catalog = Catalog.load(Source({}))
+    assert len(catalog.models) == len(MODELS)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.id))
+def test_model_is_whole(model: c.Model) -> None:
+    routes = {route.name for route in model.routes}
+    if model.family in UPSTREAMS:
+        assert routes <= {adapter.route for adapter in UPSTREAMS[model.family].adapters}
+        assert model.source.startswith("https://")
+    assert model.checked <= date(2100, 1, 1)
+    assert model.can(c.TEXT_TO_IMAGE) or model.can(c.IMAGE_TO_IMAGE) or model.can(c.TEXT_TO_VIDEO)
+    assert bool(model.max_inputs) == model.can(c.IMAGE_TO_IMAGE)
+    assert model.can(c.IMAGE_TO_IMAGE) or not model.can(c.MASK)
+    assert (model.modality == "video") == model.can(c.TEXT_TO_VIDEO)
+    assert model.sizes.nearest(*model.sizes.default) == model.sizes.default
+    if model.successor:
+        assert model.successor in {other.id for other in MODELS}
+    for route in model.routes:
+        assert route.mode in {c.INLINE, c.ASYNC}
+        assert route.native
+        assert not route.setting or route.setting == f"IMAGEGATEWAY_{route.name.upper()}_API_KEY"
+
+
+@pytest.mark.parametrize(("name", "adapter"), ADAPTERS, ids=lambda value: getattr(value, "route", value))
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 409, 413, 418, 422, 429, 500, 502, 503, 504, 520])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>oops</html>", b"[]", b'"text"', b"null", b'{"error": 7}', b'{"detail": []}']
+)
+def test_any_error_answer_is_a_failure_by_the_table(name: str, adapter: Adapter, status: int, body: bytes) -> None:
+    failure = adapter.read_error(call_of(name, adapter), Reply(status, {}, body))
+    assert isinstance(failure, Failure)
+    assert failure.reason in REASONS
+    assert failure.message.endswith((".", "…")) or ":" in failure.message
+    assert "oops" not in failure.message

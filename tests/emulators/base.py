@@ -1,0 +1,124 @@
+"""What emulators share: a real HTTP server on loopback that keeps what it was sent and what it would have billed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import BodyPartReader, web
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a multipart request."""
+
+    name: str
+    filename: str | None
+    content_type: str
+    data: bytes
+
+    @property
+    def text(self) -> str:
+        return self.data.decode()
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One request as it arrived."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    parts: tuple[Part, ...] = ()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    def part(self, name: str) -> Part:
+        """The only part of that name."""
+        (found,) = [part for part in self.parts if part.name == name]
+        return found
+
+
+SENT: Final = web.RequestKey("sent", Sent)
+"""Where handlers find the request as it arrived: `request[SENT]`."""
+
+
+@dataclass
+class Emulator:
+    """Base of the emulators: `routes` adds the API; `sent` keeps requests; `billed` counts pictures made.
+
+    `failures` are answers given instead of the next ones, in order: (status, body, headers).
+    """
+
+    key: str = "test-key"
+    sent: list[Sent] = field(default_factory=list)
+    billed: int = 0
+    failures: list[tuple[int, Any, Mapping[str, str]]] = field(default_factory=list)
+    base: str = ""
+    _runner: web.AppRunner | None = None
+
+    def routes(self, app: web.Application) -> None:
+        """Add the provider's paths."""
+        raise NotImplementedError
+
+    async def start(self) -> None:
+        """Listen on a port of the system's choice; `base` is the origin from then on."""
+        app = web.Application(client_max_size=256 * 1024 * 1024, middlewares=[self._keep])
+        self.routes(app)
+        self._runner = web.AppRunner(app, access_log=None)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.base = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        if self._runner:
+            await self._runner.cleanup()
+
+    async def __aenter__(self) -> Emulator:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    @web.middleware
+    async def _keep(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        parts: list[Part] = []
+        body = b""
+        if request.content_type == "multipart/form-data":
+            reader = await request.multipart()
+            while (part := await reader.next()) is not None:
+                assert isinstance(part, BodyPartReader)
+                data = bytes(await part.read(decode=False))
+                parts.append(Part(part.name or "", part.filename, part.headers.get("content-type", ""), data))
+        else:
+            body = await request.read()
+        request[SENT] = Sent(request.method, request.path, request.query, request.headers, body, tuple(parts))
+        self.sent.append(request[SENT])
+        if self.failures:
+            status, answer, headers = self.failures.pop(0)
+            if isinstance(answer, bytes):
+                return web.Response(status=status, body=answer, headers=headers)
+            return web.json_response(answer, status=status, headers=headers)
+        response: web.StreamResponse = await handler(request)
+        return response
+
+
+def picture(
+    width: int = 64, height: int = 64, format_: str = "PNG", colour: tuple[int, int, int] = (9, 99, 199)
+) -> bytes:
+    """A real encoded picture."""
+    out = BytesIO()
+    Image.new("RGB", (width, height), colour).save(out, format_)
+    return out.getvalue()

@@ -1,0 +1,93 @@
+"""Runs a family against an emulator as the router would: start, poll at its pace on a fake clock, until it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from imagegateway.provider.v1 import provider_service_pb2 as pb
+
+from services.common import images, settings
+from services.common.errors import GatewayError
+from services.common.outbound import Outbound
+from services.common.provider import failed
+from services.common.store import MediaStore
+from services.common.upstream import UpstreamFamily
+from services.common.urlguard import Guard
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from services.common.adapter import Adapter
+    from services.common.catalog import Model
+
+
+@dataclass
+class Bench:
+    """A family on a temporary store; time passes only where the code sleeps."""
+
+    family: UpstreamFamily
+    store: MediaStore
+    now: float = 1_800_000_000.0
+    slept: list[float] = field(default_factory=list)
+
+    @classmethod
+    def open(
+        cls, models: tuple[Model, ...], adapters: Sequence[Adapter], tmp_path: Path, values: Mapping[str, str]
+    ) -> Bench:
+        """`values`: settings such as IMAGEGATEWAY_BFL_API_KEY and IMAGEGATEWAY_BFL_BASE_URL."""
+        environment = {"IMAGEGATEWAY_ALLOW_HOSTS": "127.0.0.1", "IMAGEGATEWAY_DATA_DIR": str(tmp_path), **values}
+        current = settings.load(settings.Source(environment))
+        store = MediaStore.open((tmp_path / "media").as_uri())
+        bench: Bench
+
+        async def sleep(seconds: float) -> None:
+            bench.slept.append(seconds)
+            bench.now += seconds
+
+        family = UpstreamFamily(
+            models[0].family,
+            models,
+            adapters,
+            settings=current,
+            outbound=Outbound(Guard(current.allow_hosts)),
+            store=store,
+            clock=lambda: bench.now,
+            sleep=sleep,
+        )
+        bench = cls(family, store)
+        return bench
+
+    async def keep(self, data: bytes) -> pb.MediaRef:
+        """Store an input, as the router does."""
+        facts = images.inspect(data, "image")
+        stored = await self.store.put_result(data)
+        return pb.MediaRef(
+            key=stored.key,
+            sha256=stored.sha256,
+            media_type=facts.media_type,
+            width=facts.width,
+            height=facts.height,
+            size=stored.size,
+        )
+
+    async def run(self, task: pb.ImageTask, *, credential: str = "", polls: int = 200) -> pb.TaskState:
+        """The terminal state of a task. Fails when it has not ended after so many polls."""
+        try:
+            state = await self.family.start(pb.StartRequest(job_id="job_test", task=task, credential=credential))
+            for _ in range(polls):
+                if not state.HasField("running"):
+                    return state
+                self.now += state.running.poll_after.ToTimedelta().total_seconds()
+                state = await self.family.poll(
+                    pb.PollRequest(
+                        job_id="job_test", task_ref=state.running.task_ref, task=task, credential=credential
+                    )
+                )
+        except GatewayError as error:
+            return failed(error, accepted=False)
+        raise AssertionError("the task does not end")
+
+    async def bytes_of(self, artifact: pb.Artifact) -> bytes:
+        return await self.store.read(artifact.media.key)
