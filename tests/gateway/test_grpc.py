@@ -125,21 +125,21 @@ def test_key_bad_is_unauthenticated_with_details(
     assert cases.read_status(caught.value).code == "invalid_api_key"
 
 
-@pytest.mark.parametrize("method", ["GetJob", "ListJobs", "CancelJob"])
-def test_job_method_before_there_are_jobs_is_unimplemented(stack: Stack, channel: grpc.Channel, method: str) -> None:
-    request = getattr(pb, f"{method}Request")()
+@pytest.mark.parametrize("method", ["GetJob", "CancelJob"])
+def test_job_that_never_was_is_not_found(stack: Stack, channel: grpc.Channel, method: str) -> None:
+    request = getattr(pb, f"{method}Request")(job_id="job_1")
     with pytest.raises(grpc.RpcError) as caught:
         getattr(pb_grpc.ImageServiceStub(channel), method)(
             request, metadata=(cases.authorization(stack),), timeout=30
         )
-    assert cases.read_status(caught.value).code == "not_implemented"
+    assert cases.read_status(caught.value).code == "job_not_found"
 
 
-def test_stream_of_a_job_before_there_are_jobs_is_unimplemented(stack: Stack, channel: grpc.Channel) -> None:
+def test_stream_of_a_job_that_never_was_is_not_found(stack: Stack, channel: grpc.Channel) -> None:
     stub = pb_grpc.ImageServiceStub(channel)
     with pytest.raises(grpc.RpcError) as caught:
         list(stub.StreamJob(pb.StreamJobRequest(job_id="job_1"), metadata=(cases.authorization(stack),), timeout=30))
-    assert cases.read_status(caught.value).code == "not_implemented"
+    assert cases.read_status(caught.value).code == "job_not_found"
 
 
 def test_stream_field_on_a_typed_call_is_refused(stack: Stack, channel: grpc.Channel) -> None:

@@ -167,11 +167,9 @@ def test_key_malformed_or_unknown_is_401(stack: Stack, authorization: str) -> No
     assert_error(answer, 401, "invalid_api_key", kind="authentication_error")
 
 
-@pytest.mark.parametrize("path", ["/v1/jobs/job_1", "/v1/jobs"])
-def test_job_methods_before_there_are_jobs_are_501(stack: Stack, path: str) -> None:
-    answer = ask(stack, "GET", path)
-    assert_error(answer, 501, "not_implemented", kind="server_error")
-    assert answer.headers["x-should-retry"] == "false"
+@pytest.mark.parametrize("path", ["/v1/jobs/job_1", "/v1/jobs/job_1/events", "/v1/files/jobs/job_1/0.png"])
+def test_job_that_never_was_is_404(stack: Stack, path: str) -> None:
+    assert_error(ask(stack, "GET", path), 404, "job_not_found", "job_id")
 
 
 @pytest.mark.parametrize("given", ["my-request.1:2_3", "a" * 128])

@@ -138,7 +138,7 @@ def test_url_that_answers_with_too_much_is_413(stack: Stack, origin: Origin) -> 
     refused(stack, origin.put("/large", padded(MAX_FILE + 1)), code="file_too_large")
 
 
-def test_webhook_url_before_there_are_jobs_is_refused(stack: Stack) -> None:
-    expect = {"status": 400, "code": "unsupported_parameter", "param": "webhook_url"}
+def test_webhook_url_inside_is_refused(stack: Stack) -> None:
+    expect = {"status": 400, "code": "invalid_value", "param": "webhook_url"}
     request = {"prompt": "a boat", "webhook_url": "https://127.0.0.1/hook"}
     cases.run(stack, cases.Case("webhook", "generate", request, expect))
