@@ -129,7 +129,10 @@ class Webhooks:
             _log.warning("webhook_postponed", job_id=job_id, error=type(error).__name__)
             heapq.heappush(self._due, (_now() + 1000, job_id))
         except StaleError:
-            pass  # another replica, or a redelivery: the newer record decides
+            # Another replica, or a redelivery: the newer record decides. It may have come while this was being sent.
+            newer = self._hub.live.get(job_id)
+            if newer and newer.seq > entry.seq:
+                self._learn(newer)
         finally:
             self._sending.discard(job_id)
 
