@@ -129,21 +129,24 @@ class KeyRing:
         self._keys: dict[str, Key] = {}
         self._seen = -1
         self._looked = float("-inf")
+        self._looking = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def find(self, secret: str) -> Key | None:
         """The key of a secret; None when it is unknown or revoked.
 
         An unknown one is looked for in the bucket, so that a new key serves at once; guessers cause one such
-        look in half a second at most.
+        look in half a second at most, for which all of them wait.
         """
         digest = fingerprint(secret)
-        key = self._keys.get(digest)
-        if key is None and time.monotonic() - self._looked > _UNKNOWN_SECONDS:
-            self._looked = time.monotonic()
-            await self._try_sync()
-            key = self._keys.get(digest)
-        return key
+        if digest not in self._keys:
+            asked = time.monotonic()
+            async with self._looking:
+                if self._looked < asked:  # no look has begun since: an earlier one may have missed the key
+                    await asyncio.sleep(self._looked + _UNKNOWN_SECONDS - time.monotonic())
+                    self._looked = time.monotonic()
+                    await self._try_sync()
+        return self._keys.get(digest)
 
     async def start(self) -> None:
         """Read all keys, then follow changes."""

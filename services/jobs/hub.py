@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from services.common import logs
-from services.jobs import states
+from services.jobs import states, tasks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -109,9 +109,7 @@ class Hub:
 
     async def close(self) -> None:
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await tasks.end(self._task)
         self._projection.close()
 
     async def catch_up(self) -> None:
@@ -126,6 +124,8 @@ class Hub:
 
     def wrote(self, entry: Entry) -> None:
         """Take in this replica's own write at once: the feed will bring it again, later."""
+        if entry.seq <= self._reached:
+            return  # the feed was faster than the answer, and may have brought newer ones since
         self._ahead[entry.record.id] = entry.seq
         self._apply(entry)
 
@@ -225,10 +225,10 @@ class Hub:
             job_id = item.record.id
             try:
                 ahead = self._ahead.get(job_id, -1)
+                if ahead <= item.seq:
+                    self._ahead.pop(job_id, None)
                 if ahead < item.seq:
                     self._apply(item)
-                elif ahead == item.seq:
-                    del self._ahead[job_id]
                 self._projection.apply(item)
             except Exception:  # noqa: BLE001  one bad record must not stop the feed
                 _log.exception("feed_entry_failed", seq=item.seq, job_id=job_id)

@@ -19,6 +19,7 @@ from nats.js.errors import KeyNotFoundError
 
 from services.common import logs
 from services.common.nats import bucket
+from services.jobs import tasks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,9 +68,7 @@ class Replicas:
     async def close(self) -> None:
         """Leave the list, so that others take over at once."""
         if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await tasks.end(self._task)
         with contextlib.suppress(nats.errors.Error, OSError):
             await self._kv.put(self.name, b"gone")
 

@@ -78,7 +78,7 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers = Timers(lambda job_id: self._spawn(self._poll(job_id)))
         self._busy: set[str] = set()
-        self._abandoned: set[str] = set()
+        self._abandoned: dict[str, str] = {}  # nonces of writes that the caller was told have failed, by job id
         self._draining = False
         hub.watch(self._changed)
 
@@ -115,7 +115,7 @@ class Runner:
             entry = await self._create(record)
         except BaseException:
             self._busy.discard(record.id)
-            self._queue.end(record.id)
+            self._give_back(record.id)
             raise
         self._hub.wrote(entry)
         if at_once:
@@ -184,8 +184,11 @@ class Runner:
         try:
             return await self._stream.create(record)
         except OutcomeUnknownError:
+            seen = self._hub.live.get(record.id)
+            if seen and seen.record.nonce == record.nonce:
+                return seen  # the feed has brought it: it is written
             # The caller is told to try again: should the write turn up after all, the job must not run.
-            self._abandoned.add(record.id)
+            self._abandoned[record.id] = record.nonce
             raise unavailable() from None
 
     async def _start(self, entry: Entry) -> None:
@@ -343,8 +346,7 @@ class Runner:
 
     def _changed(self, entry: Entry) -> None:
         record = entry.record
-        if record.id in self._abandoned:
-            self._abandoned.discard(record.id)
+        if self._abandoned.pop(record.id, None) == record.nonce:  # else a twin's, under the same id
             if not entry.ended:
                 self._spawn(self._drop(entry))
             return
@@ -355,6 +357,13 @@ class Runner:
         elif record.state in states.ACTIVE:
             self._queue.leave(record.id, record.task.route, record.tenant)
             self._queue.run(record.id, record.task.route, record.tenant)
+
+    def _give_back(self, job_id: str) -> None:
+        """Free the place of a job that was not written; a twin's job may have it by now, under the same id."""
+        twin = self._hub.live.get(job_id)
+        if twin is None or twin.record.state not in states.ACTIVE:
+            self._queue.end(job_id)
+            self._kick()
 
     async def _drop(self, entry: Entry) -> None:
         await self.cancel(entry)

@@ -242,20 +242,21 @@ class JobStream:
             config=api.ConsumerConfig(deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1),
         )
         try:
-            info = await subscription.consumer_info()
-            if not info.num_pending and not (info.delivered and info.delivered.consumer_seq):
-                yield max(after, goal)
             while True:
                 try:
                     message = await subscription.next_msg(timeout=_QUIET_SECONDS)
                 except nats.errors.TimeoutError:
-                    if await self.newest() > max(after, goal):
+                    if await self.newest() > after:
                         return
+                    # The consumer may sit at a follower that lags: its "nothing pending" proves nothing, the
+                    # leader's word does.
+                    after = max(after, goal)
+                    yield after
                     continue
-                after = message.metadata.sequence.stream
-                yield Entry(after, JobRecord.FromString(message.data))
-                if not message.metadata.num_pending:
-                    yield max(after, goal)
+                seq = message.metadata.sequence.stream
+                if seq > after:  # else the client has begun the consumer anew, from the first record
+                    after = seq
+                    yield Entry(after, JobRecord.FromString(message.data))
         finally:
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()

@@ -119,7 +119,10 @@ class Webhooks:
             _log.warning("webhook_postponed", job_id=job_id, error=type(error).__name__)
             self._timers.set(time.time() + 1, job_id)
         except StaleError:
-            pass  # another replica, or a redelivery: the newer record decides
+            # Another replica, or a redelivery: the newer record decides. It may have come while this was being sent.
+            newer = self._hub.live.get(job_id)
+            if newer and newer.seq > entry.seq:
+                self._learn(newer)
         finally:
             self._sending.discard(job_id)
 

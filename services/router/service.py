@@ -9,7 +9,7 @@ from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.errors import GatewayError, invalid
+from services.common.errors import GatewayError, invalid, unsupported
 from services.jobs import states
 from services.jobs.hub import ClosingError, TooSlowError, public_type
 from services.jobs.stream import OutcomeUnknownError, unavailable
@@ -41,7 +41,11 @@ class ImageService(pb_grpc.ImageServiceServicer):
         call = caller.current()
         plan.no_stream_here(request)
         call.key_in_body = request.request_id
-        return await self._studio.run(self._studio.plan_generate(request, call), call)
+        made = self._studio.plan_generate(request, call)
+        for_videos = call.metadata.get("x-envoy-original-path", "").startswith("/v1/videos/")
+        if for_videos and made.model.modality != "video":
+            raise unsupported("model", f"{made.model.id} makes no videos; send it to /v1/images/generations.")
+        return await self._studio.run(made, call)
 
     async def Edit(self, request: pb.EditRequest, context: Context) -> pb.ImagesResponse:
         call = caller.current()

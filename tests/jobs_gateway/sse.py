@@ -8,6 +8,7 @@ import threading
 import time
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from tests.jobs_gateway.calls import ENDED
@@ -95,6 +96,12 @@ def read_all(caller: Caller, job_id: str, after: int | None = None, *, by_query:
     """All events of an unbroken stream, comments left out."""
     with open_stream(caller, job_id, after, by_query=by_query) as stream:
         return [event for event in stream if event is not COMMENT]
+
+
+def read_first(caller: Caller, job_id: str, count: int) -> list[Event]:
+    """The first events of a stream, which is then left."""
+    with open_stream(caller, job_id) as stream:
+        return list(islice((event for event in stream if event is not COMMENT), count))
 
 
 def _event(lines: list[str]) -> Event:

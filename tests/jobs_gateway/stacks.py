@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import secrets
 import signal
-import subprocess
-import sys
 import time
+import xmlrpc.client
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import psutil  # type: ignore[import-untyped]  # ships no types
+from supervisor.xmlrpc import SupervisorTransport
 
 from tests.gateway import rest
 from tests.jobs_gateway.calls import Caller
@@ -19,11 +19,10 @@ from tests.stack import eventually, short_folder, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.stack import Stack
 
-PAUSES: Final = "0.2,0.3,0.5,1,1,1,1"
+PAUSES: Final = "0.2,0.3,0.5,0.5,0.5,0.5,0.5"
 """Between the eight attempts of a webhook."""
 BACK_SECONDS: Final = 60.0
 """Until a process that was killed serves again."""
@@ -86,9 +85,8 @@ def find(stack: Stack, name: str) -> psutil.Process | None:
             command = process.cmdline()
         except psutil.Error:
             continue
-        if command[-3:] == ["-m", "services.router", name.removeprefix("router-")] and command[1] == "-m":
-            if "services.stack.tether" not in command:
-                return process
+        if command[1:] == ["-m", "services.router", name.removeprefix("router-")]:
+            return process
     return None
 
 
@@ -116,8 +114,7 @@ def wait_back(stack: Stack, name: str, killed: int) -> None:
 
 
 def manage(stack: Stack, action: str, name: str) -> None:
-    """Let the stack's process manager stop or start one process."""
-    configuration: Path = stack.data_dir / "run" / "supervisord.conf"
-    command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(configuration), action, name]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout
+    """Let the stack's process manager `stop` or `start` a process."""
+    transport = SupervisorTransport(None, None, f"unix://{stack.data_dir}/run/supervisor.sock")
+    with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as rpc:
+        getattr(rpc.supervisor, f"{action}Process")(name)

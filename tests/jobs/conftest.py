@@ -1,0 +1,54 @@
+"""Fixtures of the job engine's tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from services.common.nats import connect
+from services.jobs.stream import JobStream
+from tests.jobs.families import ScriptedFamilies
+from tests.jobs.replica import Replica, serving
+from tests.jobs.server import Nats, settings_for, single
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from nats.aio.client import Client
+
+
+@pytest.fixture
+def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
+    """A nats-server of the test's own."""
+    with single(tmp_path_factory.mktemp("jobs")) as server:
+        yield server
+
+
+@pytest.fixture
+async def client(nats: Nats) -> AsyncIterator[Client]:
+    """A connection to it."""
+    connection = await connect(nats.settings, "test")
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def stream(client: Client) -> JobStream:
+    """The jobs' stream in it."""
+    return await JobStream.open(client, 1)
+
+
+@pytest.fixture
+def families() -> ScriptedFamilies:
+    """The provider of `replica`."""
+    return ScriptedFamilies()
+
+
+@pytest.fixture
+async def replica(nats: Nats, families: ScriptedFamilies) -> AsyncIterator[Replica]:
+    """A replica whose one route takes one job at a time; three may wait."""
+    limits = {"LOCAL_CONCURRENCY": "1", "QUEUE_LIMIT": "3"}
+    settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address(), **limits)
+    async with serving(settings, families) as up:
+        yield up

@@ -1,0 +1,131 @@
+"""Router replicas in the test's process: the whole engine over a real server, with a scripted provider."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from google.protobuf.json_format import ParseDict
+from imagegateway.v1.job_pb2 import Cost, Job
+
+from services.common.nats import connect
+from services.common.outbound import Outbound
+from services.common.secrets import RootSecret
+from services.common.store import MediaStore
+from services.common.urlguard import Guard
+from services.jobs import states, tasks
+from services.jobs.engine import Engine
+from tests.jobs.server import PATIENCE, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
+    from nats.aio.client import Client
+
+    from services.common.settings import Settings
+    from services.jobs.stream import Entry, JobStream
+    from tests.jobs.families import ScriptedFamilies
+
+ROOT = "root secret of the tests"
+
+
+def _view(record: JobRecord) -> Job:
+    return Job(id=record.id, object="job", status=states.PUBLIC[record.state], model=record.task.model)
+
+
+def _price(_task: provider.ImageTask, done: provider.Done) -> Cost | None:
+    cost = Cost()
+    ParseDict({"amount": len(done.artifacts)}, cost, ignore_unknown_fields=True)
+    return cost
+
+
+@dataclass(slots=True)
+class Replica:
+    """One life of a router replica."""
+
+    engine: Engine
+    client: Client
+    families: ScriptedFamilies
+    store: MediaStore
+    _outbound: Outbound
+    _over: bool = field(default=False)
+
+    @property
+    def stream(self) -> JobStream:
+        return self.engine.stream
+
+    async def submit(self, record: JobRecord) -> Entry:
+        return await self.engine.runner.submit(record)
+
+    async def ended(self, job_id: str) -> Entry:
+        """The job's end, as this replica learns of it."""
+        entry = await self.engine.hub.ended(job_id, PATIENCE)
+        assert entry is not None, "the job does not end"
+        return entry
+
+    async def reached(self, job_id: str, wanted: Callable[[Entry], bool]) -> Entry:
+        entry = await self.engine.hub.when(job_id, wanted, PATIENCE)
+        assert entry is not None, "the job does not get there"
+        return entry
+
+    async def held_nothing(self) -> None:
+        """Wait until no job is held, waits or takes up a place."""
+        await self.engine.hub.catch_up()
+        queue = self.engine.runner._queue
+        await until(lambda: not self.engine.hub.live and not queue.waiting and not queue._running)
+
+    async def stop(self, grace: float = PATIENCE) -> None:
+        """SIGTERM."""
+        if not self._over:
+            self._over = True
+            await self.engine.stop(grace)
+            await self.client.close()
+            await self._outbound.aclose()
+
+    async def crash(self) -> None:
+        """`kill -9`: nothing that is under way goes on, nothing is said to anybody."""
+        if self._over:
+            return
+        self._over = True
+        engine = self.engine
+        kept = [task for task in (engine.hub._task, engine.replicas._task) if task]
+        await tasks.end(*engine._background, *engine.runner._tasks, *engine.webhooks._tasks, *kept)
+        engine.projection.close()
+        await self.client.close()
+        await self._outbound.aclose()
+
+
+async def start(
+    settings: Settings, families: ScriptedFamilies, number: int = 0, routes: tuple[str, ...] = ("local",)
+) -> Replica:
+    """Start a replica; one that had the number before is taken for dead."""
+    client = await connect(settings, f"router-{number}")
+    store = MediaStore.open(settings.media_url)
+    outbound = Outbound(Guard(settings.allow_hosts))
+    engine = await Engine.open(
+        settings=settings,
+        client=client,
+        replica=number,
+        root=RootSecret(ROOT),
+        store=store,
+        families=families,
+        outbound=outbound,
+        routes=set(routes),
+        price=_price,
+        view=_view,
+    )
+    await engine.start()
+    return Replica(engine, client, families, store, outbound)
+
+
+@asynccontextmanager
+async def serving(settings: Settings, families: ScriptedFamilies, number: int = 0) -> AsyncIterator[Replica]:
+    """A replica that is stopped in the end, unless it has crashed."""
+    replica = await start(settings, families, number)
+    try:
+        yield replica
+    finally:
+        await replica.crash()

@@ -1,0 +1,208 @@
+"""What a crash leaves, and who goes on with it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.jobs import replicas, states
+from services.jobs.runner import MAX_STARTS
+from tests.jobs import records
+from tests.jobs.families import ScriptedFamilies
+from tests.jobs.replica import Replica, serving
+from tests.jobs.server import settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
+
+    from services.common.settings import Settings
+    from tests.jobs.server import Nats
+
+
+@pytest.fixture
+def one_at_a_time(nats: Nats) -> Settings:
+    return settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address(), LOCAL_CONCURRENCY="1")
+
+
+@pytest.fixture
+async def dying(one_at_a_time: Settings, families: ScriptedFamilies) -> AsyncIterator[Replica]:
+    """A replica that the test crashes."""
+    async with serving(one_at_a_time, families) as up:
+        yield up
+
+
+class Unanswered:
+    """A provider that takes a call and never answers it; `begun` counts."""
+
+    def __init__(self) -> None:
+        self.begun = asyncio.Semaphore(0)
+
+    async def __call__(self, _request: object) -> provider.TaskState:
+        self.begun.release()
+        await asyncio.Event().wait()
+        raise AssertionError("unreachable")
+
+
+async def test_a_call_under_way_at_a_crash_is_not_repeated(
+    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+) -> None:
+    families.on_start = call = Unanswered()
+    submitted = await dying.submit(records.job())
+    await call.begun.acquire()
+    await dying.crash()
+    families.on_start = ScriptedFamilies().on_start
+    async with serving(one_at_a_time, families) as heir:
+        ended = (await heir.ended(submitted.record.id)).record
+        assert ended.state == states.FAILED
+        assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
+        assert ended.failed.accepted
+        assert families.starts[ended.id] == 1
+        assert ended.owner == heir.engine.replicas.me
+        # Its place is free again.
+        after = await heir.submit(records.job())
+        assert (await heir.ended(after.record.id)).record.state == states.COMPLETED
+
+
+async def test_a_repeatable_call_is_made_again(
+    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+) -> None:
+    families.on_start = call = Unanswered()
+    submitted = await dying.submit(records.job(repeatable=True))
+    await call.begun.acquire()
+    await dying.crash()
+    families.on_start = ScriptedFamilies().on_start
+    async with serving(one_at_a_time, families) as heir:
+        ended = (await heir.ended(submitted.record.id)).record
+        assert ended.state == states.COMPLETED
+        assert families.starts[ended.id] == ended.starts == 2
+
+
+async def test_a_repeatable_call_is_not_made_for_ever(one_at_a_time: Settings, families: ScriptedFamilies) -> None:
+    families.on_start = call = Unanswered()
+    job_id = ""
+    for count in range(MAX_STARTS):
+        async with serving(one_at_a_time, families) as up:
+            if not count:
+                job_id = (await up.submit(records.job(repeatable=True))).record.id
+            await call.begun.acquire()
+            await up.crash()
+    async with serving(one_at_a_time, families) as heir:
+        ended = (await heir.ended(job_id)).record
+        assert ended.state == states.FAILED
+        assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
+        assert families.starts[job_id] == MAX_STARTS
+
+
+async def test_a_running_task_is_polled_by_the_heir(
+    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+) -> None:
+    refs: list[str] = []
+
+    async def start(_request: object) -> provider.TaskState:
+        return records.running("the task", after=3600)
+
+    async def poll(request: provider.PollRequest) -> provider.TaskState:
+        refs.append(request.task_ref)
+        return records.done()
+
+    families.on_start, families.on_poll = start, poll
+    submitted = await dying.submit(records.job())
+    await dying.reached(submitted.record.id, lambda entry: entry.record.state == states.RUNNING)
+    await dying.crash()
+    async with serving(one_at_a_time, families) as heir:
+        ended = (await heir.ended(submitted.record.id)).record
+        assert ended.state == states.COMPLETED
+        assert refs == ["the task"]
+        assert families.starts[ended.id] == 1
+
+
+async def test_what_waited_is_run_by_the_heir(
+    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+) -> None:
+    families.on_start = call = Unanswered()
+    first = await dying.submit(records.job())
+    waiting = [await dying.submit(records.job()) for _ in range(3)]
+    await call.begun.acquire()
+    await dying.crash()
+    families.on_start = ScriptedFamilies().on_start
+    async with serving(one_at_a_time, families) as heir:
+        assert (await heir.ended(first.record.id)).record.state == states.FAILED
+        for entry in waiting:
+            assert (await heir.ended(entry.record.id)).record.state == states.COMPLETED
+            assert families.starts[entry.record.id] == 1
+
+
+async def test_an_orderly_stop_hands_over_at_once(
+    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another replica takes over without waiting for a lease to run out."""
+    monkeypatch.setattr(replicas, "_BEAT_SECONDS", 0.05)
+
+    async def start(_request: object) -> provider.TaskState:
+        return records.running(after=3600)
+
+    families.on_start = start
+    running = await dying.submit(records.job())
+    await dying.reached(running.record.id, lambda entry: entry.record.state == states.RUNNING)
+    waiting = await dying.submit(records.job())
+    async with serving(one_at_a_time, families, 1) as heir:
+        # Nobody takes from the living.
+        heir.engine.runner.look()
+        await heir.engine.hub.catch_up()
+        assert {entry.record.owner for entry in heir.engine.hub.live.values()} == {dying.engine.replicas.me}
+        families.on_start = ScriptedFamilies().on_start
+        await dying.stop()
+        for entry in (running, waiting):
+            ended = (await heir.ended(entry.record.id)).record
+            assert ended.state == states.COMPLETED
+            assert ended.owner == heir.engine.replicas.me
+            assert families.starts[ended.id] == 1
+
+
+async def test_a_silent_replica_is_gone_after_its_lease(
+    one_at_a_time: Settings, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(replicas, "LEASE_SECONDS", 2.0)
+
+    async def start(_request: object) -> provider.TaskState:
+        return records.running(after=3600)
+
+    families.on_start = start
+    async with serving(one_at_a_time, families) as dying, serving(one_at_a_time, families, 1) as heir:
+        running = await dying.submit(records.job())
+        await dying.reached(running.record.id, lambda entry: entry.record.state == states.RUNNING)
+        await dying.crash()
+        ended = (await heir.ended(running.record.id)).record
+        assert ended.state == states.COMPLETED
+        assert families.starts[ended.id] == 1
+
+
+async def test_cancelled_from_another_replica(
+    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+) -> None:
+    async def start(_request: object) -> provider.TaskState:
+        return records.running(after=3600)
+
+    families.on_start = start
+    running = await dying.submit(records.job())
+    await dying.reached(running.record.id, lambda entry: entry.record.state == states.RUNNING)
+    waiting = await dying.submit(records.job())
+    async with serving(one_at_a_time, families, 1) as other:
+        for entry in (waiting, running):
+            await other.engine.runner.cancel(await other.reached(entry.record.id, lambda _entry: True))
+        for entry in (waiting, running):
+            assert (await dying.ended(entry.record.id)).record.state == states.CANCELLED
+        # The first replica's place is free again.
+        families.on_start = ScriptedFamilies().on_start
+        after = await dying.submit(records.job())
+        assert after.record.state == states.SUBMITTING
+        await dying.ended(after.record.id)
+        await other.engine.runner.drain(10)
+        assert families.cancels == [(running.record.id, "task-1")]
+        assert families.starts[waiting.record.id] == 0

@@ -1,0 +1,152 @@
+"""Jobs that end before their provider is done: cancelled, or too late."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from services.common.errors import code_of
+from services.jobs import states
+from tests.jobs import records
+from tests.jobs.families import Call
+from tests.jobs.server import PATIENCE
+
+if TYPE_CHECKING:
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
+
+    from tests.jobs.families import ScriptedFamilies
+    from tests.jobs.replica import Replica
+
+
+# ---- cancels
+
+
+async def test_cancelling_what_waits(replica: Replica, families: ScriptedFamilies) -> None:
+    call = Call()
+    families.on_start = call
+    first = await replica.submit(records.job())
+    second = await replica.submit(records.job())
+    third = await replica.submit(records.job())
+    cancelled = await replica.engine.runner.cancel(second)
+    assert cancelled.record.state == states.CANCELLED
+    assert replica.engine.runner.position(third.record) == 0
+    call.answer(records.done())
+    await replica.ended(first.record.id)
+    await replica.ended(third.record.id)
+    assert families.starts[second.record.id] == 0
+    assert not families.cancels
+    await replica.held_nothing()
+
+
+@pytest.mark.parametrize("late", ["running", "done", "failed"])
+async def test_cancelling_during_the_call(replica: Replica, families: ScriptedFamilies, late: str) -> None:
+    call = Call()
+    families.on_start = call
+    submitted = await replica.submit(records.job())
+    await call.begun.wait()
+    await replica.engine.runner.cancel(submitted)
+    assert not families.cancels  # nothing is known yet that could be told
+    call.answer({"running": records.running, "done": records.done, "failed": records.refused}[late]())
+    await replica.engine.runner.drain(PATIENCE)
+    job_id = submitted.record.id
+    assert families.cancels == ([(job_id, "task-1")] if late == "running" else [])
+    assert families.starts[job_id] == 1
+    entry = await replica.stream.last(job_id)
+    assert entry is not None
+    assert entry.record.state == states.CANCELLED
+    await replica.held_nothing()
+
+
+async def test_cancelling_what_runs(replica: Replica, families: ScriptedFamilies) -> None:
+    async def start(_request: object) -> provider.TaskState:
+        return records.running(after=3600)
+
+    families.on_start = start
+    submitted = await replica.submit(records.job())
+    running = await replica.reached(submitted.record.id, lambda entry: entry.record.state == states.RUNNING)
+    # The caller knows an older state, as another replica may.
+    cancelled, again = await asyncio.gather(
+        replica.engine.runner.cancel(submitted), replica.engine.runner.cancel(running)
+    )
+    assert cancelled == again
+    assert cancelled.record.state == states.CANCELLED
+    assert cancelled.record.completed_at
+    await replica.engine.runner.drain(PATIENCE)
+    assert families.cancels == [(submitted.record.id, "task-1")]
+    # Once more: it is as it is.
+    assert await replica.engine.runner.cancel(submitted) == cancelled
+    assert len(families.cancels) == 1
+    await replica.held_nothing()
+
+
+async def test_an_ended_job_can_not_be_cancelled(replica: Replica, families: ScriptedFamilies) -> None:
+    submitted = await replica.submit(records.job())
+    ended = await replica.ended(submitted.record.id)
+    assert await replica.engine.runner.cancel(submitted) == ended
+    assert ended.record.state == states.COMPLETED
+    assert not families.cancels
+
+
+async def test_cancelling_while_a_poll_is_under_way(replica: Replica, families: ScriptedFamilies) -> None:
+    poll = Call()
+
+    async def start(_request: object) -> provider.TaskState:
+        return records.running()
+
+    families.on_start, families.on_poll = start, poll
+    submitted = await replica.submit(records.job())
+    await asyncio.wait_for(poll.begun.wait(), PATIENCE)
+    cancelled = await replica.engine.runner.cancel(submitted)
+    poll.answer(records.done())
+    await replica.engine.runner.drain(PATIENCE)
+    assert await replica.stream.last(submitted.record.id) == cancelled
+    assert families.cancels == [(submitted.record.id, "task-1")]
+    await replica.held_nothing()
+
+
+# ---- deadlines
+
+
+async def test_a_deadline_in_the_line(replica: Replica, families: ScriptedFamilies) -> None:
+    call = Call()
+    families.on_start = call
+    first = await replica.submit(records.job())
+    late = await replica.submit(records.job(deadline_seconds=-1))
+    replica.engine.runner.look()
+    ended = (await replica.ended(late.record.id)).record
+    assert (ended.state, code_of(ended.failed.reason), ended.failed.accepted) == (
+        states.FAILED,
+        "provider_timeout",
+        False,
+    )
+    assert families.starts[late.record.id] == 0
+    call.answer(records.done())
+    await replica.ended(first.record.id)
+    await replica.held_nothing()
+
+
+async def test_a_deadline_during_the_call(replica: Replica, families: ScriptedFamilies) -> None:
+    families.on_start = Call()
+    submitted = await replica.submit(records.job(deadline_seconds=0.2))
+    ended = (await replica.ended(submitted.record.id)).record
+    assert (ended.state, code_of(ended.failed.reason), ended.failed.accepted) == (
+        states.FAILED,
+        "provider_timeout",
+        True,
+    )
+    assert ended.id in ended.failed.message
+    await replica.held_nothing()
+
+
+async def test_a_deadline_at_the_provider(replica: Replica, families: ScriptedFamilies) -> None:
+    async def running(_request: object) -> provider.TaskState:
+        return records.running(after=0.02)
+
+    families.on_start = families.on_poll = running
+    submitted = await replica.submit(records.job(deadline_seconds=0.3))
+    ended = (await replica.ended(submitted.record.id)).record
+    assert (ended.state, code_of(ended.failed.reason)) == (states.FAILED, "provider_timeout")
+    assert families.cancels == [(submitted.record.id, "task-1")]
+    await replica.held_nothing()

@@ -1,0 +1,155 @@
+"""Three nats-servers that keep everything three times, one of them killed under load."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import TYPE_CHECKING
+
+import nats.errors
+import pytest
+
+from services.common.errors import GatewayError
+from services.common.nats import connect
+from services.jobs import states
+from services.jobs import stream as module
+from services.jobs.stream import Entry, JobStream, OutcomeUnknownError, StaleError
+from tests.jobs import records
+from tests.jobs.feeds import Feed
+from tests.jobs.server import PATIENCE, Cluster, cluster, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from nats.aio.client import Client
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+WRITERS = 6
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with cluster(tmp_path_factory.mktemp("cluster")) as servers:
+        yield servers
+
+
+@pytest.fixture
+async def clients(three: Cluster) -> AsyncIterator[list[Client]]:
+    made = [await connect(three.settings, f"client-{index}") for index in range(3)]
+    yield made
+    await asyncio.gather(*(client.close() for client in made))
+    # nats-py leaves connections open that it gave up while a server started: they end here, not in another test.
+    del made
+    gc.collect()
+
+
+async def opened(client: Client) -> JobStream:
+    """The stream, once the cluster has elected its leaders."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                return await JobStream.open(client, 3)
+            except (nats.errors.Error, OSError):
+                await asyncio.sleep(0.1)
+
+
+async def test_a_feed_that_starts_has_all_that_was_acknowledged(clients: list[Client]) -> None:
+    """Its consumer may sit at a follower that has not yet what the leader has acknowledged."""
+    stream = await opened(clients[0])
+    streams = [JobStream(client) for client in clients]
+    for _ in range(15):
+        entry = await stream.create(records.job())
+        feeds = [Feed(each, entry.seq - 1) for each in streams]
+        await asyncio.gather(*(feed.__aenter__() for feed in feeds))
+        try:
+            await asyncio.gather(*(feed.until(entry.seq) for feed in feeds))
+            for feed in feeds:
+                assert feed.items[0] == entry
+        finally:
+            await asyncio.gather(*(feed.__aexit__(None, None, None) for feed in feeds))
+
+
+async def test_reads_see_acknowledged_writes(clients: list[Client]) -> None:
+    await opened(clients[0])
+    streams = [JobStream(client) for client in clients]
+    for index in range(40):
+        entry = await streams[index % 3].create(records.job())
+        found = await asyncio.gather(*(stream.last(entry.record.id) for stream in streams))
+        assert found == [entry] * 3
+
+
+class Load:
+    """Writers that submit jobs as a client does, and bring each to its end."""
+
+    def __init__(self, streams: list[JobStream]) -> None:
+        self.accepted: dict[str, Entry] = {}
+        self.stop = False
+        self._tasks = [asyncio.create_task(self._write(streams[index % len(streams)])) for index in range(WRITERS)]
+
+    async def end(self) -> None:
+        self.stop = True
+        await asyncio.gather(*self._tasks)
+
+    async def _write(self, stream: JobStream) -> None:
+        while not self.stop:
+            entry = await self._submit(stream, records.job(state=states.SUBMITTING))
+            self.accepted[entry.record.id] = entry
+            for state in (states.RUNNING, states.COMPLETED):
+                entry = await stream.advance(entry, records.follow(entry, state))
+            self.accepted[entry.record.id] = entry
+
+    async def _submit(self, stream: JobStream, record: JobRecord) -> Entry:
+        """With the client's retry: the same id, as an idempotency key gives."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                try:
+                    return await stream.create(record)
+                except StaleError:  # an earlier attempt was written after all
+                    found = await self._found(stream, record.id)
+                    if found:
+                        return found
+                except (GatewayError, OutcomeUnknownError):
+                    await asyncio.sleep(0.1)
+
+    async def _found(self, stream: JobStream, job_id: str) -> Entry | None:
+        try:
+            return await stream.last(job_id)
+        except OutcomeUnknownError:
+            return None
+
+
+async def test_the_leader_is_killed_under_load(three: Cluster, clients: list[Client]) -> None:
+    stream = await opened(clients[0])
+    streams = [JobStream(client) for client in clients]
+    begin = await stream.last_sequence()
+    async with Feed(streams[0], begin) as first, Feed(streams[1], begin) as second:
+        load = Load(streams)
+        await until(lambda: len(load.accepted) >= 60)
+        info = await clients[0].jetstream().stream_info(module.NAME)
+        assert info.cluster is not None
+        leader = info.cluster.leader
+        assert leader is not None
+        three.nodes[leader].kill()
+        goal = len(load.accepted) + 60
+        await until(lambda: len(load.accepted) >= goal)
+        three.nodes[leader].start()
+        goal = len(load.accepted) + 60
+        await until(lambda: len(load.accepted) >= goal)
+        await load.end()
+        # No job is lost, and each is where its writer left it.
+        for job_id, entry in load.accepted.items():
+            assert entry.ended
+            assert await stream.last(job_id) == entry
+        end = max(entry.seq for entry in load.accepted.values())
+        for feed in (first, second):
+            await feed.until(end)
+            seqs = [entry.seq for entry in feed.entries]
+            # In order, each once, and without a gap: nothing here is ever overwritten.
+            assert seqs == list(range(begin + 1, end + 1))
+            told: dict[str, list[int]] = {}
+            for entry in feed.entries:
+                told.setdefault(entry.record.id, []).append(entry.record.state)
+            assert all(
+                told[job_id] == [states.SUBMITTING, states.RUNNING, states.COMPLETED] for job_id in load.accepted
+            )

@@ -1,0 +1,95 @@
+"""How a replica's live view begins: from its own file, from nothing, after the server was away."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from services.common.nats import connect
+from services.jobs import states
+from services.jobs import stream as stream_module
+from services.jobs.hub import Hub
+from services.jobs.projection import Projection
+from services.jobs.stream import Entry, JobStream
+from tests.jobs import records
+from tests.jobs.server import PATIENCE, single, until
+
+if TYPE_CHECKING:
+    from tests.jobs.server import Nats
+
+
+async def collect(hub: Hub, job_id: str) -> list[Entry | None]:
+    return [change async for change in hub.changes(job_id, None)]
+
+
+async def test_starting_again_from_the_projection(nats: Nats, stream: JobStream) -> None:
+    path = nats.settings.data_dir / "jobs-0.sqlite"
+    hub = Hub(stream, Projection(path))
+    await hub.start()
+    ended = await stream.create(records.job(state=states.SUBMITTING))
+    ended = await stream.advance(ended, records.follow(ended, states.COMPLETED))
+    left = await stream.create(records.job())
+    await hub.catch_up()
+    assert hub.live == {left.record.id: left}
+    await hub.close()
+    # Things go on while it is away.
+    moved = await stream.advance(left, records.follow(left, states.SUBMITTING))
+    new = await stream.create(records.job())
+    gone = await stream.create(records.job())
+    gone = await stream.advance(gone, records.follow(gone, states.CANCELLED))
+    hub = Hub(stream, Projection(path))
+    await hub.start()
+    assert hub.live == {moved.record.id: moved, new.record.id: new}
+    await hub.close()
+    # Without its file it finds the same.
+    hub = Hub(stream, Projection(nats.settings.data_dir / "another.sqlite"))
+    await hub.start()
+    assert hub.live == {moved.record.id: moved, new.record.id: new}
+    await hub.close()
+
+
+async def test_starting_on_an_empty_stream(stream: JobStream) -> None:
+    hub = Hub(stream, Projection(Path(":memory:")))
+    await hub.start()
+    await hub.catch_up()
+    assert not hub.live
+    await hub.close()
+
+
+async def test_a_stream_that_lost_records_is_refused(nats: Nats, stream: JobStream, tmp_path: Path) -> None:
+    path = tmp_path / "jobs-0.sqlite"
+    hub = Hub(stream, Projection(path))
+    await hub.start()
+    for _ in range(5):
+        await stream.create(records.job())
+    await hub.catch_up()
+    await hub.close()
+    with single(tmp_path / "older") as other:
+        client = await connect(other.settings, "test")
+        older = await JobStream.open(client, 1)
+        for count in range(5):
+            hub = Hub(older, Projection(path))
+            with pytest.raises(RuntimeError, match=rf"ends at {count}, but 5 was seen"):
+                await hub.start()
+            await hub.close()
+            await older.create(records.job())
+        await client.close()
+
+
+async def test_a_hub_survives_its_server(nats: Nats, stream: JobStream, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stream_module, "_QUIET_SECONDS", 0.3)
+    hub = Hub(stream, Projection(Path(":memory:")))
+    await hub.start()
+    first = await stream.create(records.job(state=states.SUBMITTING))
+    follower = asyncio.create_task(collect(hub, first.record.id))
+    await hub.catch_up()
+    nats.kill()
+    await until(lambda: not stream.connected)
+    nats.start()
+    running = await stream.advance(first, records.follow(first, states.RUNNING))
+    ended = await stream.advance(running, records.follow(running, states.COMPLETED))
+    assert await asyncio.wait_for(follower, PATIENCE) == [first, running, ended]
+    await hub.close()

@@ -1,0 +1,299 @@
+"""One replica at work: what becomes of a job, whatever its provider says."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import nats.errors
+import pytest
+from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.errors import GatewayError, code_of
+from services.jobs import runner as module
+from services.jobs import states, stream
+from services.jobs.stream import StaleError
+from tests.jobs import records
+from tests.jobs.families import Call, ScriptedFamilies
+from tests.jobs.server import PATIENCE, until
+
+if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
+    from tests.jobs.replica import Replica
+    from tests.jobs.server import Nats
+
+
+# ---- what the provider says
+
+
+async def test_done_at_once(replica: Replica, families: ScriptedFamilies) -> None:
+    async with replica.store.upload(100) as upload:
+        await upload.write(b"an input")
+        stored = await upload.finish()
+    record = records.job()
+    record.upload_keys.append(stored.key)
+    record.sealed_credential = b"sealed"
+    submitted = await replica.submit(record)
+    assert submitted.record.state == states.SUBMITTING
+    ended = (await replica.ended(record.id)).record
+    assert ended.state == states.COMPLETED
+    assert len(ended.done.artifacts) == 1
+    assert ended.created_at <= ended.started_at <= ended.completed_at
+    assert (ended.starts, ended.sealed_credential, families.starts[record.id]) == (1, b"", 1)
+    assert ended.HasField("cost")
+    await replica.held_nothing()
+    # Its inputs are deleted.
+    async with asyncio.timeout(PATIENCE):
+        while await replica.store.size(stored.key) is not None:  # noqa: ASYNC110  no event tells
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("says", "reason", "accepted"),
+    [
+        (records.refused(), "provider_error", True),
+        (
+            records.refused(ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, accepted=False),
+            "provider_rate_limited",
+            False,
+        ),
+        (provider.TaskState(done=provider.Done()), "provider_bad_response", True),
+        (provider.TaskState(), "provider_bad_response", True),
+        (GatewayError(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "Away."), "provider_unavailable", False),
+        (GatewayError(ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN, "?"), "provider_outcome_unknown", True),
+        (ZeroDivisionError(), "internal", True),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+async def test_failures(
+    replica: Replica,
+    families: ScriptedFamilies,
+    says: provider.TaskState | Exception,
+    reason: str,
+    accepted: bool,
+) -> None:
+    async def start(_request: object) -> provider.TaskState:
+        if isinstance(says, Exception):
+            raise says
+        return says
+
+    families.on_start = start
+    record = records.job()
+    await replica.submit(record)
+    ended = (await replica.ended(record.id)).record
+    assert ended.state == states.FAILED
+    assert (code_of(ended.failed.reason), ended.failed.accepted) == (reason, accepted)
+    assert "ZeroDivision" not in ended.failed.message
+    assert families.starts[record.id] == 1
+    assert not families.cancels
+    await replica.held_nothing()
+
+
+async def test_a_slow_task(replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_AGAIN_SECONDS", 0.0)
+    answers = iter(
+        [
+            records.running(progress=10),
+            None,  # the family's server is away
+            records.running(progress=10),  # nothing new: nothing is written
+            records.running(progress=60, previews=1),
+            records.running("task-2", progress=90, previews=2),
+            records.done(),
+        ]
+    )
+    refs: list[str] = []
+    go = asyncio.Semaphore(0)
+
+    async def start(_request: object) -> provider.TaskState:
+        await go.acquire()
+        return records.running()
+
+    async def poll(request: provider.PollRequest) -> provider.TaskState | None:
+        await go.acquire()
+        refs.append(request.task_ref)
+        return next(answers)
+
+    families.on_start, families.on_poll = start, poll
+    record = records.job()
+    submitted = await replica.submit(record)
+    changes = replica.engine.hub.changes(record.id, None)
+    seen = [await anext(changes)]
+    go.release()
+    for polls in (1, 3, 1, 1):
+        seen.append(await anext(changes))
+        for _ in range(polls):
+            go.release()
+    seen += [change async for change in changes]
+    assert seen[0] == submitted
+    told = [
+        (item.record.state, item.record.progress if item.record.HasField("progress") else None, item.record.task_ref)
+        for item in seen
+        if item
+    ]
+    assert told == [
+        (states.SUBMITTING, None, ""),
+        (states.RUNNING, None, "task-1"),
+        (states.RUNNING, 10, "task-1"),
+        (states.RUNNING, 60, "task-1"),
+        (states.RUNNING, 90, "task-2"),
+        (states.COMPLETED, 90, "task-2"),
+    ]
+    assert refs == ["task-1"] * 5 + ["task-2"]
+    assert [len(item.record.partial_images) for item in seen if item] == [0, 0, 0, 1, 2, 0]
+    assert (families.starts[record.id], families.polls[record.id]) == (1, 6)
+    await replica.held_nothing()
+
+
+async def test_a_task_that_fails_later(replica: Replica, families: ScriptedFamilies) -> None:
+    async def start(_request: object) -> provider.TaskState:
+        return records.running()
+
+    async def poll(_request: object) -> provider.TaskState:
+        raise GatewayError(ErrorReason.ERROR_REASON_MODERATION_BLOCKED, "No.", param="prompt")
+
+    families.on_start, families.on_poll = start, poll
+    record = records.job(repeatable=True)
+    await replica.submit(record)
+    ended = (await replica.ended(record.id)).record
+    assert (ended.state, code_of(ended.failed.reason), ended.failed.param) == (
+        states.FAILED,
+        "moderation_blocked",
+        "prompt",
+    )
+    await replica.held_nothing()
+
+
+# ---- turns
+
+
+async def test_jobs_wait_for_their_turn(replica: Replica, families: ScriptedFamilies) -> None:
+    calls = [Call() for _ in range(4)]
+    waiting = iter(calls)
+
+    async def start(request: provider.StartRequest) -> provider.TaskState:
+        return await next(waiting)(request)
+
+    families.on_start = start
+    jobs = [records.job(tenant=tenant) for tenant in ("a", "a", "a", "b")]
+    for record in jobs:
+        await replica.submit(record)
+    runner = replica.engine.runner
+    assert [runner.position(record) for record in jobs] == [None, 0, 2, 1]
+    refused = records.job()
+    with pytest.raises(GatewayError) as caught:
+        await replica.submit(refused)
+    assert caught.value.reason == ErrorReason.ERROR_REASON_OVERLOADED
+    assert caught.value.retry_after
+    assert await replica.stream.last(refused.id) is None
+    order = []
+    for index, call in enumerate(calls):
+        await asyncio.wait_for(call.begun.wait(), PATIENCE)
+        assert families.starts.total() == index + 1
+        [busy] = [
+            entry.record.id for entry in replica.engine.hub.live.values() if entry.record.state != states.QUEUED
+        ]
+        order.append(busy)
+        call.answer(records.done())
+        await replica.ended(busy)
+    assert order == [jobs[0].id, jobs[1].id, jobs[3].id, jobs[2].id]
+    await replica.held_nothing()
+
+
+async def test_what_is_too_large_is_not_written(replica: Replica) -> None:
+    record = records.job()
+    record.task.prompt = "x" * (1 << 20)
+    with pytest.raises(GatewayError) as caught:
+        await replica.submit(record)
+    assert caught.value.reason == ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE
+    assert await replica.stream.last(record.id) is None
+    await replica.held_nothing()
+
+
+async def test_fifty_twins_start_once(replica: Replica, families: ScriptedFamilies) -> None:
+    call = Call()
+    families.on_start = call
+    first = records.job()
+    results = await asyncio.gather(
+        *(replica.submit(records.job(job_id=first.id)) for _ in range(50)), return_exceptions=True
+    )
+    assert sum(isinstance(result, StaleError) for result in results) == 49
+    # The losers gave back no place: the next one waits.
+    second = await replica.submit(records.job())
+    assert second.record.state == states.QUEUED
+    call.answer(records.done())
+    await replica.ended(first.id)
+    await replica.ended(second.record.id)
+    assert (families.starts[first.id], families.starts.total()) == (1, 2)
+    await replica.held_nothing()
+
+
+# ---- NATS
+
+
+async def test_a_result_survives_the_loss_of_nats(
+    nats: Nats, replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_QUIET_SECONDS", 0.3)
+    call = Call()
+    families.on_start = call
+    submitted = await replica.submit(records.job())
+    await call.begun.wait()
+    nats.kill()
+    await until(lambda: not replica.stream.connected)
+    refused = records.job()
+    with pytest.raises(GatewayError) as caught:
+        await replica.submit(refused)
+    assert caught.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
+    call.answer(records.done())
+    nats.start()
+    ended = await replica.ended(submitted.record.id)
+    assert ended.record.state == states.COMPLETED
+    assert families.starts[submitted.record.id] == 1
+    # And it works on without a restart.
+    families.on_start = ScriptedFamilies().on_start
+    after = await replica.submit(records.job())
+    assert (await replica.ended(after.record.id)).record.state == states.COMPLETED
+    assert await replica.stream.last(refused.id) is None
+    await replica.held_nothing()
+
+
+async def test_a_write_that_only_the_feed_tells_of_counts(
+    replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = replica.client.request
+
+    async def lost(subject: str, payload: bytes, **options: Any) -> Msg:
+        await request(subject, payload, **options)
+        await replica.engine.hub.reach(1)
+        raise nats.errors.TimeoutError
+
+    record = records.job()
+    with monkeypatch.context() as patch:
+        patch.setattr(replica.client, "request", lost)
+        submitted = await replica.submit(record)
+    assert submitted.record.state == states.SUBMITTING
+    assert (await replica.ended(record.id)).record.state == states.COMPLETED
+    assert families.starts[record.id] == 1
+    await replica.held_nothing()
+
+
+async def test_draining_waits_for_calls_and_starts_nothing(replica: Replica, families: ScriptedFamilies) -> None:
+    call = Call()
+    families.on_start = call
+    first = await replica.submit(records.job())
+    second = await replica.submit(records.job())
+    await call.begun.wait()
+    draining = asyncio.create_task(replica.engine.runner.drain(PATIENCE))
+    await asyncio.sleep(0)
+    assert not draining.done()
+    call.answer(records.done())
+    await draining
+    ended = await replica.stream.last(first.record.id)
+    assert ended is not None
+    assert ended.record.state == states.COMPLETED
+    assert await replica.stream.last(second.record.id) == second
+    assert families.starts.total() == 1
+    # What does not end in time is left as it is.
+    await replica.engine.runner.drain(0)

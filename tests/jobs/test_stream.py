@@ -1,0 +1,379 @@
+"""The jobs' stream on a real nats-server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import nats.errors
+import pytest
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from nats.js import api
+
+from services.common import ids
+from services.common.errors import GatewayError
+from services.common.nats import connect
+from services.jobs import states
+from services.jobs import stream as module
+from services.jobs.states import IllegalTransitionError
+from services.jobs.stream import Entry, JobStream, OutcomeUnknownError, StaleError
+from tests.jobs import records
+from tests.jobs.feeds import Feed
+from tests.jobs.server import PATIENCE, until
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+    from tests.jobs.server import Nats
+
+
+class Lossy:
+    """In place of a client's `request`: the server's answers to the next `count` requests get lost."""
+
+    def __init__(self, client: Client, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+        self.left = count
+        self.sent: list[str] = []
+        self._request = client.request
+        monkeypatch.setattr(client, "request", self)
+
+    async def __call__(self, subject: str, payload: bytes, **options: Any) -> Msg:
+        message = await self._request(subject, payload, **options)
+        self.sent.append(subject)
+        if self.left:
+            self.left -= 1
+            raise nats.errors.TimeoutError
+        return message
+
+
+def _at_least(written: list[Entry], count: int) -> bool:
+    return len(written) >= count
+
+
+async def _past(stream: JobStream, job_id: str, after: int = 0) -> list[Entry]:
+    return [entry async for entry in stream.history(job_id, after)]
+
+
+# ---- writes
+
+
+async def test_a_job_is_written_and_read(stream: JobStream) -> None:
+    record = records.job()
+    entry = await stream.create(record)
+    assert await stream.last(record.id) == entry
+    assert entry.record.nonce
+    assert entry.record.updated_at >= entry.record.created_at
+    assert not entry.ended
+    assert await stream.last_sequence() == entry.seq
+    assert await stream.newest() == entry.seq
+    assert await stream.last(ids.job()) is None
+
+
+async def test_an_id_is_taken_once(stream: JobStream) -> None:
+    record = records.job()
+    entry = await stream.create(record)
+    with pytest.raises(StaleError):
+        await stream.create(records.job(job_id=record.id, state=states.SUBMITTING))
+    assert await stream.last(record.id) == entry
+
+
+async def test_of_two_writers_one_wins(stream: JobStream) -> None:
+    entry = await stream.create(records.job(state=states.SUBMITTING))
+    results = await asyncio.gather(
+        *(stream.advance(entry, records.follow(entry, state)) for state in sorted(states.TERMINAL) * 5),
+        return_exceptions=True,
+    )
+    [won] = [result for result in results if isinstance(result, Entry)]
+    assert sum(isinstance(result, StaleError) for result in results) == 14
+    assert await stream.last(entry.record.id) == won
+    # The same for one that comes late and has not seen it.
+    with pytest.raises(StaleError):
+        await stream.advance(entry, records.follow(entry, states.RUNNING))
+
+
+async def test_an_illegal_step_is_not_sent(stream: JobStream) -> None:
+    entry = await stream.create(records.job())
+    with pytest.raises(IllegalTransitionError):
+        await stream.advance(entry, records.follow(entry, states.RUNNING))
+    with pytest.raises(IllegalTransitionError):
+        await stream.create(records.job(state=states.COMPLETED))
+    assert await stream.last(entry.record.id) == entry
+
+
+async def test_a_write_whose_answer_got_lost_is_recognised(
+    stream: JobStream, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lossy = Lossy(client, monkeypatch, 1)
+    entry = await stream.create(records.job())
+    assert len(lossy.sent) == 3  # written, refused, read back
+    assert await stream.last(entry.record.id) == entry
+    assert await stream.last_sequence() == 1
+
+    lossy.left = 1
+    moved = await stream.advance(entry, records.follow(entry, states.SUBMITTING))
+    assert await stream.last(entry.record.id) == moved
+    assert await stream.last_sequence() == 2
+
+    # Also when the read gets lost.
+    lossy.left = 3
+    moved = await stream.advance(moved, records.follow(moved, states.RUNNING))
+    assert await stream.last(entry.record.id) == moved
+    assert await stream.last_sequence() == 3
+
+
+async def test_a_foreign_write_is_not_taken_for_our_own(
+    stream: JobStream, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = await stream.create(records.job(state=states.SUBMITTING))
+    other = await stream.advance(entry, records.follow(entry, states.CANCELLED))
+    Lossy(client, monkeypatch, 1)
+    with pytest.raises(StaleError):
+        await stream.advance(entry, records.follow(entry, states.COMPLETED))
+    assert await stream.last(entry.record.id) == other
+
+
+async def test_a_submit_gives_up(stream: JobStream, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    lossy = Lossy(client, monkeypatch, 100)
+    with pytest.raises(OutcomeUnknownError):
+        await stream.create(records.job())
+    assert len(lossy.sent) <= 6
+
+
+async def test_messages_end_by_themselves(stream: JobStream, client: Client) -> None:
+    entry = await stream.create(records.job(state=states.SUBMITTING))
+    ended = await stream.advance(entry, records.follow(entry, states.FAILED))
+    await stream.claim("acme", "key", ids.job(), "digest")
+    js = client.jetstream()
+    ttls = []
+    for seq in (entry.seq, ended.seq, ended.seq + 1):
+        message = await js.get_msg(module.NAME, seq)
+        ttls.append((message.subject, (message.headers or {}).get("Nats-TTL")))
+    assert ttls[0] == (f"j.{entry.record.id}.local.submitting", "259200s")
+    assert ttls[1] == (f"j.{entry.record.id}.local.failed", "2592000s")
+    assert ttls[2][0] is not None
+    assert ttls[2][0].startswith("k.")
+    assert ttls[2][1] == "86400s"
+
+
+async def test_an_expired_record_is_gone(stream: JobStream, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+    """The server's own clock: the shortest life that it knows is a second."""
+    monkeypatch.setattr(module, "RECORD_SECONDS", 1)
+    entry = await stream.create(records.job(state=states.SUBMITTING))
+    ended = await stream.advance(entry, records.follow(entry, states.COMPLETED))
+    async with asyncio.timeout(PATIENCE):
+        while (left := await stream.last(entry.record.id)) == ended:  # noqa: ASYNC110  the server's timer
+            await asyncio.sleep(0.05)
+    assert left is None or not left.ended
+
+
+# ---- reads
+
+
+async def test_history_has_the_states_in_order(stream: JobStream) -> None:
+    entry = first = await stream.create(records.job())
+    await stream.create(records.job())
+    for state in (states.SUBMITTING, states.RUNNING, states.RUNNING, states.COMPLETED):
+        entry = await stream.advance(entry, records.follow(entry, state))
+        await stream.create(records.job())
+    past = await _past(stream, first.record.id)
+    # Of progress, the newest is kept.
+    assert [item.record.state for item in past] == [
+        states.QUEUED,
+        states.SUBMITTING,
+        states.RUNNING,
+        states.COMPLETED,
+    ]
+    assert [item.seq for item in past] == sorted(item.seq for item in past)
+    assert await _past(stream, first.record.id, past[1].seq) == past[2:]
+    assert await _past(stream, first.record.id, entry.seq) == []
+    assert await _past(stream, ids.job()) == []
+
+
+# ---- idempotency keys
+
+
+async def test_fifty_twins_make_one_claim(nats: Nats, stream: JobStream) -> None:
+    other = await connect(nats.settings, "other")
+    try:
+        streams = [stream, JobStream(other)]
+        wanted = [ids.job() for _ in range(50)]
+        claims = await asyncio.gather(
+            *(streams[index % 2].claim("acme", "key", job_id, "digest") for index, job_id in enumerate(wanted))
+        )
+    finally:
+        await other.close()
+    [mine] = [claim for claim in claims if claim.mine]
+    assert {claim.job_id for claim in claims} == {mine.job_id}
+    assert mine.job_id in wanted
+    again = await stream.claim("acme", "key", ids.job(), "another digest")
+    assert (again.job_id, again.request_digest, again.mine) == (mine.job_id, "digest", False)
+
+
+async def test_keys_are_a_tenants_own(stream: JobStream) -> None:
+    claims = [
+        await stream.claim(tenant, key, ids.job(), "digest")
+        for tenant, key in (("acme", "key"), ("other", "key"), ("acme", "key2"), ("acm", "ekey"), ("a", "\n .*>é"))
+    ]
+    assert all(claim.mine for claim in claims)
+
+
+async def test_a_claim_survives_a_crash(nats: Nats, stream: JobStream) -> None:
+    mine = await stream.claim("acme", "key", ids.job(), "digest")
+    nats.kill()
+    await until(lambda: not stream.connected)
+    nats.start()
+    await until(lambda: stream.connected)
+    again = await stream.claim("acme", "key", ids.job(), "digest")
+    assert (again.job_id, again.mine) == (mine.job_id, False)
+
+
+async def test_a_claim_whose_answer_got_lost_is_still_mine_when_it_is_repeated(
+    stream: JobStream, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job_id = ids.job()
+    Lossy(client, monkeypatch, 1)
+    with pytest.raises(GatewayError):
+        await stream.claim("acme", "key", job_id, "digest")
+    assert (await stream.claim("acme", "key", job_id, "digest")).mine
+
+
+# ---- the stream itself
+
+
+async def test_two_openers_at_once(nats: Nats) -> None:
+    clients = [await connect(nats.settings, f"opener-{index}") for index in range(4)]
+    try:
+        await asyncio.gather(*(JobStream.open(client, 1) for client in clients))
+        await asyncio.gather(*(JobStream.open(client, 1) for client in clients))
+        info = await clients[0].jetstream().stream_info(module.NAME)
+    finally:
+        await asyncio.gather(*(client.close() for client in clients))
+    config = info.config
+    assert (config.max_msgs_per_subject, config.allow_msg_ttl, config.allow_direct) == (1, True, False)
+    assert config.subjects == ["j.*.*.*", "k.*"]
+    assert config.storage == api.StorageType.FILE
+
+
+async def test_an_older_stream_is_upgraded(nats: Nats) -> None:
+    clients = [await connect(nats.settings, f"opener-{index}") for index in range(2)]
+    try:
+        js = clients[0].jetstream()
+        await js.add_stream(api.StreamConfig(name=module.NAME, subjects=["j.*.*.*"], max_msgs_per_subject=1))
+        await js.publish("j.old.local.queued", records.job(job_id="old").SerializeToString())
+        first, _ = await asyncio.gather(*(JobStream.open(client, 1) for client in clients))
+        assert (await first.claim("acme", "key", ids.job(), "digest")).mine
+        old = await first.last("old")
+        assert old is not None
+        moved = await first.advance(old, records.follow(old, states.SUBMITTING))
+        assert (await first.last("old")) == moved
+    finally:
+        await asyncio.gather(*(client.close() for client in clients))
+
+
+async def test_an_unreachable_server_is_told_at_once(nats: Nats, stream: JobStream) -> None:
+    entry = await stream.create(records.job())
+    nats.kill()
+    await until(lambda: not stream.connected)
+    # No time passes: with a limit of 0 whatever waits for the server is cut off.
+    for work in (stream.create(records.job()), stream.claim("acme", "key", ids.job(), "digest")):
+        with pytest.raises(GatewayError) as caught:
+            await asyncio.wait_for(work, 0.5)
+        assert caught.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
+        assert caught.value.retry_after
+    with pytest.raises(OutcomeUnknownError):
+        await asyncio.wait_for(stream.last(entry.record.id), 0.5)
+    # A step that must not get lost waits until the server is back.
+    step = asyncio.create_task(stream.advance(entry, records.follow(entry, states.SUBMITTING)))
+    nats.start()
+    moved = await asyncio.wait_for(step, PATIENCE)
+    assert await stream.last(entry.record.id) == moved
+
+
+# ---- the feed
+
+
+async def test_the_feed_has_all_in_order(stream: JobStream) -> None:
+    entries = [await stream.create(records.job(state=states.SUBMITTING)) for _ in range(20)]
+    async with Feed(stream, 0) as early, Feed(stream, entries[9].seq) as late:
+        await stream.claim("acme", "key", ids.job(), "digest")
+        entries += [await stream.advance(entry, records.follow(entry, states.FAILED)) for entry in entries]
+        await early.until(entries[-1].seq)
+        await late.until(entries[-1].seq)
+        assert early.entries == entries
+        assert late.entries == entries[10:]
+
+
+async def test_an_empty_feed_is_quiet(stream: JobStream) -> None:
+    async with Feed(stream, 0) as feed:
+        entry = await stream.create(records.job())
+        await feed.until(entry.seq)
+        assert feed.entries == [entry]
+
+
+async def test_a_number_never_runs_ahead_of_its_records(stream: JobStream) -> None:
+    """What a bare number says has been seen, has been handed out before."""
+    for _ in range(10):
+        entries = [await stream.create(records.job()) for _ in range(3)]
+        async with Feed(stream, entries[0].seq) as feed:
+            await feed.until(entries[-1].seq)
+            handed = 0
+            for item in feed.items:
+                if isinstance(item, int):
+                    assert item <= max(handed, entries[0].seq)
+                else:
+                    handed = item.seq
+            assert feed.entries == entries[1:]
+
+
+async def test_the_feed_survives_its_server(nats: Nats, stream: JobStream) -> None:
+    """kill -9 at any time: every record comes, in order, once."""
+    written: list[Entry] = []
+    stop = asyncio.Event()
+
+    async def write() -> None:
+        while not stop.is_set():
+            try:
+                written.append(await stream.create(records.job()))
+            except (GatewayError, OutcomeUnknownError):
+                await asyncio.sleep(0.02)
+
+    async with Feed(stream, 0) as feed:
+        writer = asyncio.create_task(write())
+        for _ in range(2):
+            goal = len(written) + 50
+            await until(partial(_at_least, written, goal))
+            nats.kill()
+            await until(lambda: not stream.connected)
+            nats.start()
+        goal = len(written) + 50
+        await until(partial(_at_least, written, goal))
+        stop.set()
+        await writer
+        await feed.until(written[-1].seq)
+        seqs = [entry.seq for entry in feed.entries]
+        assert seqs == sorted(set(seqs))
+        assert {entry.seq for entry in written} <= set(seqs)
+        # Nothing is there that the feed has not brought: also writes whose answers got lost.
+        assert len(seqs) == await stream.last_sequence()
+
+
+async def test_the_feed_starts_nothing_over(stream: JobStream, client: Client) -> None:
+    """nats-py begins an idle ordered consumer anew from the first record when the server's heartbeats stop."""
+    entries = [await stream.create(records.job()) for _ in range(5)]
+    async with Feed(stream, entries[-1].seq) as feed:
+        await until(lambda: any(found._jsi for found in client._subs.values()))
+        for found in list(client._subs.values()):
+            if found._jsi:
+                await found._jsi.reset_ordered_consumer(found._jsi._sseq + 1)
+        entries.append(await stream.create(records.job()))
+        await feed.until(entries[-1].seq)
+        assert feed.entries == entries[-1:]
+
+
+async def test_a_key_is_stored_as_a_digest(stream: JobStream, client: Client) -> None:
+    await stream.claim("acme", "a secret order number", ids.job(), "digest")
+    message = await client.jetstream().get_msg(module.NAME, 1)
+    assert "secret" not in f"{message.subject} {message.data!r}"
+    assert set(json.loads(message.data or b"")) == {"job_id", "request"}

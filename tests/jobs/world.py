@@ -1,0 +1,229 @@
+"""Two router replicas over one in-memory stream, in which every step waits until the test lets it go on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from services.jobs.hub import Hub
+from services.jobs.projection import Projection
+from services.jobs.queue import Queue
+from services.jobs.replicas import Replicas
+from services.jobs.runner import Runner
+from services.jobs.stream import OutcomeUnknownError, StaleError
+from tests.jobs.families import ScriptedFamilies
+from tests.jobs.memory import Log, MemoryStream
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
+
+    from services.common.store import MediaStore
+
+_TURNS = 60
+"""Turns of the loop after which everything waits at a gate."""
+
+
+class Known(Replicas):
+    """Knows who lives by what the test says."""
+
+    def __init__(self, name: str, life: int, lives: dict[str, str]) -> None:
+        self.name = name
+        self.life = str(life)
+        self._living = lives
+        lives[name] = self.life
+
+    def gone(self, owner: str) -> bool:
+        name, _, life = owner.partition("/")
+        return self._living.get(name) != life
+
+
+@dataclass(slots=True)
+class Gates:
+    """Steps that wait, oldest first.
+
+    `open`: nothing waits, except for what is in `held`. Answers get lost while `lossy`.
+    """
+
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    open: bool = False
+    held: set[str] = field(default_factory=set)
+    lossy: bool = False
+
+    async def __call__(self, what: str) -> None:
+        if self.lossy and what == "answer":
+            raise OutcomeUnknownError
+        if self.open and what not in self.held:
+            return
+        gate = asyncio.get_running_loop().create_future()
+        self.waiting.append(gate)
+        try:
+            await gate
+        finally:
+            if gate in self.waiting:
+                self.waiting.remove(gate)
+
+    def release(self, choice: int) -> None:
+        """Let one step go on."""
+        self.waiting = [gate for gate in self.waiting if not gate.done()]
+        if self.waiting:
+            self.waiting.pop(choice % len(self.waiting)).set_result(None)
+
+
+@dataclass(slots=True)
+class Life:
+    """A replica from its start to its crash."""
+
+    hub: Hub
+    runner: Runner
+    queue: Queue
+    stream: MemoryStream
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+    ready: bool = False
+
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        self.tasks.append(asyncio.create_task(work))
+
+
+@dataclass(slots=True)
+class World:
+    """The whole: `gates` lets steps go on, one at a time."""
+
+    store: MediaStore
+    families: ScriptedFamilies = field(default_factory=ScriptedFamilies)
+    route_limit: int = 1
+    log: Log = field(default_factory=Log)
+    gates: Gates = field(default_factory=Gates)
+    lives: list[Life | None] = field(default_factory=lambda: [None, None])
+    accepted: set[str] = field(default_factory=set)
+    _living: dict[str, str] = field(default_factory=dict)
+    _count: int = 0
+    _projections: list[Projection] = field(
+        default_factory=lambda: [Projection(Path(":memory:")), Projection(Path(":memory:"))]
+    )
+
+    def __post_init__(self) -> None:
+        scripted_start, scripted_poll = self.families.on_start, self.families.on_poll
+
+        async def start(request: provider.StartRequest) -> provider.TaskState:
+            await self.gates("start")
+            state = await scripted_start(request)
+            await self.gates("started")
+            return state
+
+        async def poll(request: provider.PollRequest) -> provider.TaskState | None:
+            await self.gates("poll")
+            return await scripted_poll(request)
+
+        self.families.on_start, self.families.on_poll = start, poll
+
+    def start(self, index: int) -> None:
+        """Start a replica, in place of its earlier life."""
+        self.crash(index)
+        self._count += 1
+        replicas = Known(f"r{index}", self._count, self._living)
+        stream = MemoryStream(self.log, self.gates)
+        hub = Hub(stream, self._projections[index])
+        queue = Queue(route_limit={}, default_route_limit=self.route_limit, tenant_limit=self.route_limit)
+        runner = Runner(
+            stream=stream,
+            hub=hub,
+            families=self.families,
+            replicas=replicas,
+            queue=queue,
+            store=self.store,
+            price=lambda _task, _done: None,
+            queue_limit=100,
+        )
+        life = Life(hub, runner, queue, stream)
+        self.lives[index] = life
+        life.spawn(self._run(life))
+
+    @staticmethod
+    async def _run(life: Life) -> None:
+        await life.hub.start()
+        life.runner.look()
+        life.ready = True
+        await life.runner.run()
+
+    def crash(self, index: int) -> None:
+        """`kill -9`: nothing that waits goes on."""
+        life, self.lives[index] = self.lives[index], None
+        if life is None:
+            return
+        self._living.pop(f"r{index}")
+        for task in [*life.tasks, *life.runner._tasks, *([life.hub._task] if life.hub._task else [])]:
+            task.cancel()
+
+    def submit(self, index: int, record: JobRecord) -> None:
+        """Submit on a replica that serves."""
+        life = self.lives[index]
+        if life and life.ready:
+            life.spawn(self._submit(life, record))
+
+    async def _submit(self, life: Life, record: JobRecord) -> None:
+        # A twin with the same id is no error: it finds its job there.
+        with contextlib.suppress(StaleError):
+            await life.runner.submit(record)
+        self.accepted.add(record.id)
+
+    def cancel(self, index: int, job_id: str) -> None:
+        """Cancel on a replica that serves."""
+        life = self.lives[index]
+        if life and life.ready:
+            life.spawn(self._cancel(life, job_id))
+
+    @staticmethod
+    async def _cancel(life: Life, job_id: str) -> None:
+        entry = await life.stream.last(job_id)
+        if entry:
+            await life.runner.cancel(entry)
+
+    def look(self, index: int) -> None:
+        """The moment at which a replica takes over what is orphaned."""
+        life = self.lives[index]
+        if life and life.ready:
+            life.runner.look()
+
+    async def settle(self) -> None:
+        """Until everything waits."""
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+
+    async def serve(self) -> None:
+        """Start both replicas, and hold up what they do from then on."""
+        self.gates.open = True
+        self.start(0)
+        self.start(1)
+        await self.settle()
+        self.gates.open = False
+
+    async def finish(self) -> None:
+        """Nothing is held up any more, and both replicas live: let all come to its end."""
+        for index, life in enumerate(self.lives):
+            if life is None:
+                self.start(index)
+        self.gates.open = True
+        self.gates.held.clear()
+        while self.gates.waiting:
+            self.gates.release(0)
+            await self.settle()
+        for _ in range(6):
+            await self.settle()
+            self.look(0)
+            self.look(1)
+        await self.settle()
+
+    async def close(self) -> None:
+        """End everything."""
+        self.gates.open = True
+        for index in (0, 1):
+            self.crash(index)
+        await asyncio.sleep(0)
+        for projection in self._projections:
+            projection.close()
