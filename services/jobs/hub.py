@@ -80,6 +80,7 @@ class Hub:
         self._progress = asyncio.Event()
         self._watchers: list[Callable[[Entry], None]] = []
         self._expired = float("-inf")
+        self._closing: set[bool] = set()  # whether streams, and patient waits, are to end
         self._ahead: dict[str, int] = {}  # newest own writes that the feed has not brought yet
         self.live: dict[str, Entry] = {}
         """Jobs that have not ended, and ended ones whose webhook is not yet delivered."""
@@ -149,7 +150,7 @@ class Hub:
     @contextlib.contextmanager
     def subscribe(self, job_id: str, *, patient: bool = False) -> Iterator[Subscription]:
         """Follow a job from now on."""
-        subscription = Subscription(patient=patient)
+        subscription = Subscription(patient=patient, closing=patient in self._closing)
         self._subscriptions.setdefault(job_id, set()).add(subscription)
         try:
             yield subscription
@@ -161,9 +162,10 @@ class Hub:
 
     def end_streams(self, *, patient: bool = False) -> None:
         """This replica stops: let streams end, and with `patient` also the calls that wait for a job's end."""
+        self._closing = {False, patient}
         for subscriptions in self._subscriptions.values():
             for subscription in subscriptions:
-                if patient or not subscription.patient:
+                if subscription.patient in self._closing:
                     subscription.closing = True
                     subscription.wake.set()
 
@@ -219,28 +221,30 @@ class Hub:
 
     async def _follow(self) -> None:
         async for item in self._stream.feed(self._reached):
-            if isinstance(item, int):
-                self._arrived(item)
-                continue
-            job_id = item.record.id
+            seq = item if isinstance(item, int) else item.seq
             try:
-                ahead = self._ahead.get(job_id, -1)
-                if ahead <= item.seq:
-                    self._ahead.pop(job_id, None)
-                if ahead < item.seq:
-                    self._apply(item)
-                self._projection.apply(item)
-            except Exception:  # noqa: BLE001  one bad record must not stop the feed
-                _log.exception("feed_entry_failed", seq=item.seq, job_id=job_id)
-            self._arrived(item.seq)
+                if not isinstance(item, int):
+                    self._take(item)
+                self._note(seq)
+            except Exception:  # noqa: BLE001  neither a bad record nor a full disk may stop the feed
+                _log.exception("feed_entry_failed", seq=seq)
+            self._reached = seq
+            self._progress.set()
 
-    def _arrived(self, seq: int) -> None:
+    def _take(self, entry: Entry) -> None:
+        job_id = entry.record.id
+        ahead = self._ahead.get(job_id, -1)
+        if ahead <= entry.seq:
+            self._ahead.pop(job_id, None)
+        if ahead < entry.seq:
+            self._apply(entry)
+        self._projection.apply(entry)
+
+    def _note(self, seq: int) -> None:
         if time.monotonic() - self._expired > _EXPIRE_SECONDS:
             self._expired = time.monotonic()
             self._projection.expire(time.time())
         self._projection.reach(seq)
-        self._reached = seq
-        self._progress.set()
 
 
 def public_type(entry: Entry) -> str:

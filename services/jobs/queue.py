@@ -78,7 +78,7 @@ class Queue:
 
         Tenants take turns: the one that was served goes to the end.
         """
-        for route, line in self._lines.items():
+        for route, line in list(self._lines.items()):
             for tenant in list(line.tenants):
                 if not self.free(route, tenant):
                     continue
@@ -90,6 +90,7 @@ class Queue:
                 else:
                     del line.tenants[tenant]
                 self.run(job_id, route, tenant)
+                self._lines[route] = self._lines.pop(route)  # routes take turns, too
                 return job_id
         return None
 

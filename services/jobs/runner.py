@@ -193,8 +193,8 @@ class Runner:
 
     async def _start(self, entry: Entry) -> None:
         record = entry.record
-        request = provider.StartRequest(job_id=record.id, task=record.task, credential=self._credential(record))
         try:
+            request = provider.StartRequest(job_id=record.id, task=record.task, credential=self._credential(record))
             async with asyncio.timeout(max(0.0, (record.deadline - outcome.now()) / 1000)):
                 state = await self._families.start(record.family, request)
         except TimeoutError:
@@ -215,13 +215,16 @@ class Runner:
             await self._stop_task(record, record.task_ref)
             await self._took(entry, failed(outcome.too_late(record), accepted=True))
             return
-        request = provider.PollRequest(
-            job_id=job_id, task_ref=record.task_ref, task=record.task, credential=self._credential(record)
-        )
         try:
+            request = provider.PollRequest(
+                job_id=job_id, task_ref=record.task_ref, task=record.task, credential=self._credential(record)
+            )
             state = await self._families.poll(record.family, request)
         except GatewayError as error:
             state = failed(error, accepted=True)
+        except Exception:  # noqa: BLE001  whatever happened, the job must end
+            _log.exception("job_poll_crashed", job_id=job_id)
+            state = failed(INTERNAL, accepted=True)
         if state is None:
             self._again(job_id, _AGAIN_SECONDS)
         else:
@@ -277,7 +280,7 @@ class Runner:
     async def _lost(self, record: JobRecord, state: provider.TaskState) -> None:
         """Somebody else has written: the caller cancelled, or another replica took over."""
         self._busy.discard(record.id)
-        newer = await self._stream.last(record.id)
+        newer = await self._stream.last_patiently(record.id)
         if newer and newer.record.state == states.CANCELLED and state.HasField("running"):
             await self._stop_task(record, state.running.task_ref)
 

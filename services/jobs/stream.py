@@ -44,7 +44,9 @@ _WRONG_SEQUENCE: Final = 10071
 _NOT_FOUND: Final = 10037
 _REQUEST_SECONDS: Final = 2.0
 _SUBMIT_TRIES: Final = 3
-_QUIET_SECONDS: Final = 5.0
+_QUIET_SECONDS: Final = 1.0
+_AGAIN_SECONDS: Final = 0.2
+_LONGEST_PAUSE: Final = 5.0
 _log = logs.get(__name__)
 
 
@@ -137,15 +139,15 @@ class JobStream:
 
         Raises StaleError when somebody else has changed the job.
         """
-        retried = False
+        tries = 0
         while True:
             try:
-                return await self._write(record, entry, known=retried)
+                return await self._write(record, entry, known=tries > 0)
             except OutcomeUnknownError:
-                if not retried:
+                if not tries:
                     _log.warning("job_write_unanswered", job_id=record.id)
-                retried = True
-                await asyncio.sleep(0.2)
+                tries += 1
+                await asyncio.sleep(min(_AGAIN_SECONDS * tries, _LONGEST_PAUSE))
 
     async def _write(self, record: JobRecord, before: Entry | None, *, known: bool) -> Entry:
         """One attempt. `known`: an earlier attempt with this nonce may have been stored."""
@@ -180,6 +182,13 @@ class JobStream:
         Raises OutcomeUnknownError when the engine does not answer.
         """
         return await self._read({"last_by_subj": f"j.{job_id}.>"})
+
+    async def last_patiently(self, job_id: str) -> Entry | None:
+        """As `last`, asked for as long as the engine is away."""
+        while True:
+            with suppress(OutcomeUnknownError):
+                return await self.last(job_id)
+            await asyncio.sleep(_AGAIN_SECONDS)
 
     async def history(self, job_id: str, after: int) -> AsyncIterator[Entry]:
         """The job's messages that are still kept and newer than a sequence, in order."""

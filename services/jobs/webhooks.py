@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import nats.errors
+from cryptography.fernet import InvalidToken
 from google.protobuf.json_format import MessageToDict
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.v1.job_pb2 import WebhookAttempt
@@ -118,6 +119,9 @@ class Webhooks:
         except (nats.errors.Error, OSError) as error:
             _log.warning("webhook_postponed", job_id=job_id, error=type(error).__name__)
             self._timers.set(time.time() + 1, job_id)
+        except InvalidToken:  # the root key is another one than when the tenant's secret was made
+            _log.error("webhook_secret_unreadable", job_id=job_id)
+            self._timers.set(time.time() + 60, job_id)
         except StaleError:
             # Another replica, or a redelivery: the newer record decides. It may have come while this was being sent.
             newer = self._hub.live.get(job_id)

@@ -113,8 +113,9 @@ async def start(
         store=store,
         families=families,
         outbound=outbound,
-        routes=set(routes),
+        routes=dict.fromkeys(routes),
         price=_price,
+        fallback=lambda _task: None,
         view=_view,
     )
     await engine.start()

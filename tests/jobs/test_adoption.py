@@ -9,7 +9,7 @@ import pytest
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.jobs import replicas, states
-from services.jobs.runner import MAX_STARTS
+from services.jobs.outcome import MAX_STARTS
 from tests.jobs import records
 from tests.jobs.families import ScriptedFamilies
 from tests.jobs.replica import Replica, serving

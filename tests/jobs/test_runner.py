@@ -34,7 +34,7 @@ async def test_done_at_once(replica: Replica, families: ScriptedFamilies) -> Non
         stored = await upload.finish()
     record = records.job()
     record.upload_keys.append(stored.key)
-    record.sealed_credential = b"sealed"
+    record.sealed_credential = replica.engine.seal.encrypt(b"the caller's own key")
     submitted = await replica.submit(record)
     assert submitted.record.state == states.SUBMITTING
     ended = (await replica.ended(record.id)).record

@@ -16,7 +16,7 @@ from services.common import ids
 from services.common.errors import GatewayError
 from services.common.store import MediaStore
 from services.jobs import states
-from services.jobs.runner import MAX_STARTS
+from services.jobs.outcome import MAX_STARTS
 from services.jobs.states import IllegalTransitionError
 from services.jobs.stream import StaleError
 from tests.jobs import records

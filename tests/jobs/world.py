@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryptography.fernet import Fernet
+
+from services.jobs.health import Health
 from services.jobs.hub import Hub
 from services.jobs.projection import Projection
 from services.jobs.queue import Queue
@@ -138,6 +141,9 @@ class World:
             queue=queue,
             store=self.store,
             price=lambda _task, _done: None,
+            fallback=lambda _task: None,
+            health=Health(),
+            seal=Fernet(Fernet.generate_key()),
             queue_limit=100,
         )
         life = Life(hub, runner, queue, stream)
