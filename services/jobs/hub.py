@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from services.jobs.projection import Projection
     from services.jobs.stream import Entry, JobStream
 
-MAX_BEHIND: Final = 256
+MAX_BEHIND: Final = 64
 """Events that a subscriber may leave unread before it is dropped."""
 
 _EXPIRE_SECONDS: Final = 3600.0

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from cryptography.fernet import Fernet
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.v1.job_pb2 import Cost
 
     from services.common.catalog import Route
@@ -44,6 +45,14 @@ _AGAIN_SECONDS: Final = 1.0
 _JITTER: Final = 0.1
 _MAX_RECORD_BYTES: Final = 1 << 20
 _log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unanswered:
+    """A new job's write whose answer did not come."""
+
+    nonce: str
+    keyed: bool
 
 
 class Runner:
@@ -78,14 +87,14 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers = Timers(lambda job_id: self._spawn(self._poll(job_id)))
         self._busy: set[str] = set()
-        self._abandoned: dict[str, str] = {}  # nonces of writes that the caller was told have failed, by job id
+        self._unanswered: dict[str, _Unanswered] = {}
         self._draining = False
         hub.watch(self._changed)
 
     # ---- callers' side
 
-    async def submit(self, record: JobRecord) -> Entry:
-        """Write a new job, and start it at once when its route is free.
+    async def submit(self, record: JobRecord, *, keyed: bool = False) -> Entry:
+        """Write a new job, and start it at once when its route is free. `keyed`: its caller may come again for it.
 
         Raises GatewayError: OVERLOADED when too many wait, SERVICE_UNAVAILABLE when the engine can't be reached;
         then nothing is left that could run. StaleError when the id is taken.
@@ -112,7 +121,7 @@ class Runner:
             record.state = states.QUEUED
         self._busy.add(record.id)
         try:
-            entry = await self._create(record)
+            entry = await self._create(record, keyed=keyed)
         except BaseException:
             self._busy.discard(record.id)
             self._give_back(record.id)
@@ -130,7 +139,7 @@ class Runner:
         """End a job by its caller's wish; one that has ended is given back as it is. Raises OutcomeUnknownError."""
         while not entry.ended:
             before = entry.record
-            record = _copy(entry)
+            record = entry.copy()
             outcome.cancelled(record)
             try:
                 entry = await self._stream.advance(entry, record)
@@ -180,15 +189,14 @@ class Runner:
 
     # ---- one job
 
-    async def _create(self, record: JobRecord) -> Entry:
+    async def _create(self, record: JobRecord, *, keyed: bool) -> Entry:
         try:
             return await self._stream.create(record)
         except OutcomeUnknownError:
             seen = self._hub.live.get(record.id)
             if seen and seen.record.nonce == record.nonce:
                 return seen  # the feed has brought it: it is written
-            # The caller is told to try again: should the write turn up after all, the job must not run.
-            self._abandoned[record.id] = record.nonce
+            self._unanswered[record.id] = _Unanswered(record.nonce, keyed)
             raise unavailable() from None
 
     async def _start(self, entry: Entry) -> None:
@@ -232,7 +240,7 @@ class Runner:
 
     async def _took(self, entry: Entry, state: provider.TaskState) -> None:
         """Write down what the family said."""
-        record = _copy(entry)
+        record = entry.copy()
         route = record.task.route
         try:
             if state.HasField("running"):
@@ -285,7 +293,7 @@ class Runner:
             await self._stop_task(record, state.running.task_ref)
 
     async def _adopt(self, entry: Entry) -> None:
-        record = _copy(entry)
+        record = entry.copy()
         before = record.owner
         record.owner = self._replicas.me
         self._busy.add(record.id)
@@ -318,7 +326,7 @@ class Runner:
         if entry is None or entry.record.state != states.QUEUED:
             self._queue.end(job_id)
             return
-        record = _copy(entry)
+        record = entry.copy()
         outcome.submitting(record)
         self._busy.add(job_id)
         try:
@@ -349,9 +357,9 @@ class Runner:
 
     def _changed(self, entry: Entry) -> None:
         record = entry.record
-        if self._abandoned.pop(record.id, None) == record.nonce:  # else a twin's, under the same id
-            if not entry.ended:
-                self._spawn(self._drop(entry))
+        unanswered = self._unanswered.pop(record.id, None)
+        if unanswered and unanswered.nonce == record.nonce and not entry.ended:  # else a twin's, under the same id
+            self._turned_up(entry, unanswered)
             return
         if entry.ended:
             self._queue.end(record.id)
@@ -367,6 +375,21 @@ class Runner:
         if twin is None or twin.record.state not in states.ACTIVE:
             self._queue.end(job_id)
             self._kick()
+
+    def _turned_up(self, entry: Entry, unanswered: _Unanswered) -> None:
+        """A write that the caller was told has failed is there after all. A caller with a key will come again for
+        the job, one without has made another: then this one must not run.
+        """
+        record = entry.record
+        if not unanswered.keyed:
+            self._spawn(self._drop(entry))
+        elif record.state == states.QUEUED:
+            self._queue.wait(record.id, record.task.route, record.tenant)
+            self._kick()
+        else:
+            self._queue.run(record.id, record.task.route, record.tenant)
+            self._busy.add(record.id)
+            self._spawn(self._start(entry))
 
     async def _drop(self, entry: Entry) -> None:
         await self.cancel(entry)
@@ -394,9 +417,3 @@ class Runner:
             await work
         except Exception:  # noqa: BLE001  the last place where a background step can be heard
             _log.exception("job_step_crashed")
-
-
-def _copy(entry: Entry) -> JobRecord:
-    record = JobRecord()
-    record.CopyFrom(entry.record)
-    return record

@@ -69,6 +69,19 @@ class Entry:
     def ended(self) -> bool:
         return self.record.state in states.TERMINAL
 
+    @property
+    def event_seq(self) -> int:
+        """The sequence that names this change to subscribers: what is written of a webhook changes no end."""
+        return self.record.ended_seq or self.seq
+
+    def copy(self) -> JobRecord:
+        """The record, to be changed and written next."""
+        record = JobRecord()
+        record.CopyFrom(self.record)
+        if self.ended:
+            record.ended_seq = self.event_seq
+        return record
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Final
 import nats.errors
 from cryptography.fernet import InvalidToken
 from google.protobuf.json_format import MessageToDict
-from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.v1.job_pb2 import WebhookAttempt
 from standardwebhooks import Webhook
 
@@ -31,6 +30,7 @@ from services.jobs.timers import Timers
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.v1.job_pb2 import Job
 
     View = Callable[[JobRecord], Job]
@@ -87,8 +87,7 @@ class Webhooks:
     async def redeliver(self, entry: Entry) -> Entry:
         """Make an ended job's webhook due now, on this replica. Raises OutcomeUnknownError."""
         while True:
-            record = JobRecord()
-            record.CopyFrom(entry.record)
+            record = entry.copy()
             record.owner = self._replicas.me
             record.webhook.next_at = _now()
             record.webhook.delivered = False
@@ -156,8 +155,20 @@ class Webhooks:
         return attempt
 
     async def _note(self, entry: Entry, attempt: WebhookAttempt) -> None:
-        record = JobRecord()
-        record.CopyFrom(entry.record)
+        """Write the attempt down, and when the next one is due; a redelivery asked for meanwhile stays due."""
+        try:
+            entry = await self._stream.advance(entry, self._after(entry, attempt))
+        except StaleError:
+            newer = await self._stream.last_patiently(entry.record.id)
+            if newer is None or not newer.ended:
+                return
+            record = newer.copy()
+            record.webhook.attempts.append(attempt)
+            entry = await self._stream.advance(newer, record)
+        self._hub.wrote(entry)
+
+    def _after(self, entry: Entry, attempt: WebhookAttempt) -> JobRecord:
+        record = entry.copy()
         webhook = record.webhook
         webhook.attempts.append(attempt)
         del webhook.attempts[:-_KEPT_ATTEMPTS]
@@ -176,7 +187,7 @@ class Webhooks:
             delivered=webhook.delivered,
             final=not webhook.next_at,
         )
-        self._hub.wrote(await self._stream.advance(entry, record))
+        return record
 
 
 def event_id(record: JobRecord) -> str:

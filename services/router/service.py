@@ -125,7 +125,7 @@ async def follow(
             raise invalid("after", "after must be an event id of this job's stream.")
         after = int(token)
     entry = await studio.job(request.job_id, call)
-    if after is not None and entry.ended and entry.seq <= after:
+    if after is not None and entry.ended and entry.event_seq <= after:
         return
     first = after is None
     try:
@@ -135,7 +135,7 @@ async def follow(
                 continue
             status = states.PUBLIC[change.record.state]
             yield pb.StreamJobResponse(
-                event_id=str(change.seq),
+                event_id=str(change.event_seq),
                 type=f"job.{status}" if first else public_type(change),
                 job=studio.answers.job(change.record, studio.engine.runner.position(change.record)),
             )

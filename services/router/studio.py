@@ -129,7 +129,7 @@ class Studio:
         if intake:
             record.upload_keys.extend(intake.keys)
         try:
-            entry = await self.engine.runner.submit(record)
+            entry = await self.engine.runner.submit(record, keyed=bool(key))
         except StaleError:  # a twin with the same key was faster
             joined = await self._present(record.id)
             if joined is None:
@@ -148,8 +148,8 @@ class Studio:
         The work goes on when the caller goes away. Raises GatewayError.
         """
         entry = await self.submit(made, call, intake)
-        seconds = self._patience(made, call)
-        if not entry.ended and seconds > 0:
+        seconds = 0 if entry.ended else self._patience(made, call)
+        if seconds > 0:
             try:
                 entry = await self.engine.hub.ended(entry.record.id, seconds) or await self._read(entry.record.id)
             except OutcomeUnknownError:

@@ -270,6 +270,6 @@ async def test_a_given_up_write_that_turns_up_does_not_run(store: MediaStore) ->
         assert not world.families.starts
         assert not life.hub.live
         assert not life.queue._running
-        assert not life.runner._abandoned
+        assert not life.runner._unanswered
     finally:
         await world.close()
