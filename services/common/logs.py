@@ -6,19 +6,54 @@ Events are snake_case names; context is bound once. Prompts, keys, pixels and si
 
 from __future__ import annotations
 
+import asyncio
+import atexit
 import hashlib
 import logging as stdlib_logging  # noqa: TID251  third-party libraries log there; it is silenced below a warning
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
+    from typing import TextIO
 
     from services.common.settings import Settings
 
+_MOMENT: Final = 0.02
+"""Seconds that a line waits for others."""
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class _Batches:
+    """Writes the lines of a moment together, since each write wakes the process that collects the output.
+
+    Outside an event loop lines go out at once, and at the process's end whatever is left.
+    """
+
+    def __init__(self, target: TextIO) -> None:
+        self._target = target
+        self._lines: list[str] = []
+        atexit.register(self._out)
+
+    def write(self, text: str) -> int:
+        self._lines.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._out()
+        else:
+            if len(self._lines) == 1:  # else one is on its way
+                loop.call_later(_MOMENT, self._out)
+
+    def _out(self) -> None:
+        lines, self._lines = self._lines, []
+        self._target.write("".join(lines))
+        self._target.flush()
 
 
 def configure(settings: Settings, process: str) -> None:
@@ -43,7 +78,7 @@ def configure(settings: Settings, process: str) -> None:
             *renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.log_level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", _Batches(sys.stdout))),
         cache_logger_on_first_use=True,
     )
     stdlib_logging.basicConfig(level=stdlib_logging.WARNING, handlers=[_Forward()], force=True)

@@ -25,7 +25,7 @@ from obstore.exceptions import BaseError
 
 from services.common import logs
 from services.common.settings import SettingError
-from services.common.store_backends import Bucket, Directory
+from services.common.store_backends import Bucket, Bytes, Directory
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -39,6 +39,8 @@ _KINDS: Final = ("results", "uploads")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _KEY: Final = re.compile(rf"results/{_DAY.pattern}/[0-9a-f]{{64}}|uploads/{_DAY.pattern}/[0-9a-f]{{32}}")
 _CHUNK: Final = 1024 * 1024
+_BATCH: Final = 2 * 1024 * 1024
+"""Bytes of an upload that are written at once: each write is a trip to a thread and back."""
 
 T = TypeVar("T")
 _log = logs.get(__name__)
@@ -175,6 +177,14 @@ class MediaStore:
         with _translated(missing=_checked(key)):
             return await self._backend.read_all(key)
 
+    async def apply(self, key: str, work: Callable[[memoryview], T]) -> T:
+        """What `work`, in a thread, makes of the whole object, which is not copied where it is a local file.
+
+        Raises NotFound, and what `work` raises.
+        """
+        with _translated(missing=_checked(key)):
+            return await self._backend.apply(key, work)
+
     async def size(self, key: str) -> int | None:
         """Length in bytes; None when there is no such object."""
         try:
@@ -234,9 +244,9 @@ class Upload:
         self._backend = backend
         self._key = key
         self._max_bytes = max_bytes
-        self._sink = backend.sink(key)
         self._hash = hashlib.sha256()
-        self._pending: list[bytes] = []
+        self._sink = backend.sink(key, self._hash)
+        self._pending: list[Bytes] = []
         self._pending_size = 0
         self._size = 0
         self._committing = False
@@ -251,36 +261,29 @@ class Upload:
         if not self._finished:
             await _quietly(self._discard(), self._key)
 
-    async def write(self, chunk: bytes) -> None:
+    async def write(self, chunk: Bytes) -> None:
         """Append. Raises TooLarge as soon as the sum passes the limit."""
         self._size += len(chunk)
         if self._size > self._max_bytes:
             raise TooLarge(f"more than {self._max_bytes} bytes")
         self._pending.append(chunk)
         self._pending_size += len(chunk)
-        if self._pending_size >= _CHUNK:
-            chunks = await self._hashed()
+        if self._pending_size >= _BATCH:
             with _translated():
-                await _settled(self._sink.write(chunks))
+                await _settled(self._sink.write(self._taken()))
 
     async def finish(self) -> Stored:
         """Make the object visible, flushed to disk before this returns."""
-        tail = await self._hashed()
         self._committing = True
         with _translated():
-            await _settled(self._sink.commit(tail))
+            await _settled(self._sink.commit(self._taken()))
         self._finished = True
         return Stored(self._key, self._hash.hexdigest(), self._size)
 
-    async def _hashed(self) -> list[bytes]:
-        """Take the pending chunks, counted into the digest."""
+    def _taken(self) -> list[Bytes]:
+        """The pending chunks, which are pending no longer."""
         chunks, self._pending, self._pending_size = self._pending, [], 0
-        await _settled(asyncio.to_thread(self._absorb, chunks))
         return chunks
-
-    def _absorb(self, chunks: list[bytes]) -> None:
-        for chunk in chunks:
-            self._hash.update(chunk)
 
     async def _discard(self) -> None:
         await self._sink.abort()

@@ -7,19 +7,21 @@ FileNotFoundError, everything else that fails OSError or obstore's BaseError.
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
 import secrets
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 
 import obstore
 from obstore.store import from_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from hashlib import _Hash
     from pathlib import Path
     from typing import BinaryIO
 
@@ -31,14 +33,15 @@ _THREADS: Final = 8
 _TEMPORARY: Final = ".tmp"
 
 T = TypeVar("T")
+Bytes: TypeAlias = bytes | memoryview
 
 
 class Sink(Protocol):
     """An object in the making; the calls come one after the other, and none is cancelled."""
 
-    async def write(self, chunks: list[bytes]) -> None: ...
+    async def write(self, chunks: list[Bytes]) -> None: ...
 
-    async def commit(self, tail: list[bytes]) -> None:
+    async def commit(self, tail: list[Bytes]) -> None:
         """Write the last chunks, and make the object visible and durable in place of one that is there."""
 
     async def abort(self) -> None:
@@ -48,12 +51,16 @@ class Sink(Protocol):
 class Backend(Protocol):
     """What differs between disk and bucket."""
 
-    def sink(self, key: str) -> Sink: ...
+    def sink(self, key: str, digest: _Hash | None = None) -> Sink:
+        """Begin an object; all that is written counts into `digest`."""
 
     async def read(self, key: str, start: int, length: int) -> bytes:
         """At most `length` bytes from `start`; fewer only at the object's end."""
 
     async def read_all(self, key: str) -> bytes: ...
+
+    async def apply(self, key: str, work: Callable[[memoryview], T]) -> T:
+        """What `work`, in a thread, makes of the object's bytes; it must not keep them."""
 
     async def size(self, key: str) -> int: ...
 
@@ -68,6 +75,12 @@ class Backend(Protocol):
 
     async def check(self) -> None:
         """Raise when the store can't be reached or not be written."""
+
+
+def _count(digest: _Hash | None, chunks: list[Bytes]) -> None:
+    if digest:
+        for chunk in chunks:
+            digest.update(chunk)
 
 
 def _flush_directory(path: Path) -> None:
@@ -116,8 +129,8 @@ class Directory:
             _flush_directory(self._root)
             self._flushed.add(folder)
 
-    def sink(self, key: str) -> FileSink:
-        return FileSink(self, key)
+    def sink(self, key: str, digest: _Hash | None = None) -> FileSink:
+        return FileSink(self, key, digest)
 
     async def read(self, key: str, start: int, length: int) -> bytes:
         def work() -> bytes:
@@ -128,6 +141,15 @@ class Directory:
 
     async def read_all(self, key: str) -> bytes:
         return await self.run(self.path(key).read_bytes)
+
+    async def apply(self, key: str, work: Callable[[memoryview], T]) -> T:
+        def mapped() -> T:
+            with self.path(key).open("rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                # Objects never change, so their pages are as good as a copy.
+                return work(memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ) if size else b""))
+
+        return await self.run(mapped)
 
     async def size(self, key: str) -> int:
         return await self.run(lambda: self.path(key).stat().st_size)
@@ -171,17 +193,20 @@ class Directory:
 class _File:
     """A file in the making, used by one thread at a time. Blocks."""
 
-    def __init__(self, directory: Directory, key: str) -> None:
+    def __init__(self, directory: Directory, key: str, digest: _Hash | None) -> None:
         self._directory = directory
+        self._digest = digest
         self._path = directory.path(key)
         # Two writers of the same result have a temporary file each; the day's sweep finds both.
         self._temporary = self._path.with_name(f"{self._path.name}.{secrets.token_hex(8)}{_TEMPORARY}")
         self._file: BinaryIO | None = None
 
-    def write(self, chunks: list[bytes]) -> None:
+    def write(self, chunks: list[Bytes]) -> None:
+        _count(self._digest, chunks)
         self._open().writelines(chunks)
 
-    def commit(self, tail: list[bytes]) -> None:
+    def commit(self, tail: list[Bytes]) -> None:
+        _count(self._digest, tail)
         with self._open() as file:
             file.writelines(tail)
             file.flush()
@@ -206,14 +231,14 @@ class _File:
 class FileSink:
     """`_File` in the store's threads."""
 
-    def __init__(self, directory: Directory, key: str) -> None:
+    def __init__(self, directory: Directory, key: str, digest: _Hash | None) -> None:
         self._run = directory.run
-        self._file = _File(directory, key)
+        self._file = _File(directory, key, digest)
 
-    async def write(self, chunks: list[bytes]) -> None:
+    async def write(self, chunks: list[Bytes]) -> None:
         await self._run(lambda: self._file.write(chunks))
 
-    async def commit(self, tail: list[bytes]) -> None:
+    async def commit(self, tail: list[Bytes]) -> None:
         await self._run(lambda: self._file.commit(tail))
 
     async def abort(self) -> None:
@@ -228,8 +253,9 @@ class Bucket:
         # No client options: they would replace those of the environment, such as AWS_ALLOW_HTTP.
         self._store = from_url(url, retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=30)})
 
-    def sink(self, key: str) -> BucketSink:
-        return BucketSink(obstore.open_writer_async(self._store, key, buffer_size=_PART, max_concurrency=2))
+    def sink(self, key: str, digest: _Hash | None = None) -> BucketSink:
+        writer = obstore.open_writer_async(self._store, key, buffer_size=_PART, max_concurrency=2)
+        return BucketSink(writer, digest)
 
     async def read(self, key: str, start: int, length: int) -> bytes:
         return bytes(await obstore.get_range_async(self._store, key, start=start, length=length))
@@ -237,6 +263,10 @@ class Bucket:
     async def read_all(self, key: str) -> bytes:
         answer = await obstore.get_async(self._store, key)
         return bytes(await answer.bytes_async())
+
+    async def apply(self, key: str, work: Callable[[memoryview], T]) -> T:
+        data = await self.read_all(key)
+        return await asyncio.to_thread(work, memoryview(data))
 
     async def size(self, key: str) -> int:
         return (await obstore.head_async(self._store, key))["size"]
@@ -268,14 +298,16 @@ class Bucket:
 class BucketSink:
     """obstore's writer: one request for what fits a part, a multipart upload for more."""
 
-    def __init__(self, writer: AsyncWritableFile) -> None:
+    def __init__(self, writer: AsyncWritableFile, digest: _Hash | None) -> None:
         self._writer = writer
+        self._digest = digest
 
-    async def write(self, chunks: list[bytes]) -> None:
+    async def write(self, chunks: list[Bytes]) -> None:
+        await asyncio.to_thread(_count, self._digest, chunks)
         for chunk in chunks:
             await self._writer.write(chunk)
 
-    async def commit(self, tail: list[bytes]) -> None:
+    async def commit(self, tail: list[Bytes]) -> None:
         await self.write(tail)
         await self._writer.close()
 

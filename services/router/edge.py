@@ -129,8 +129,9 @@ async def _receive(bodies: AsyncIterator[HttpBody], intake: Intake, call: Call) 
         received += len(first.data)
         yield first.data
         async for body in bodies:
-            received += len(body.data)
-            yield body.data
+            data = body.data  # each look at a field of bytes makes a copy
+            received += len(data)
+            yield data
 
     open_sinks: list[FileSink] = []
 

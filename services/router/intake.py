@@ -128,13 +128,7 @@ class Intake:
         """Close an upload, check what came, and remember it."""
         stored = await upload.finish()
         self._kept.append(stored.key)
-        data = await self._store.read(stored.key)
-        # Checksums of 25 MiB take a few milliseconds: too long for the event loop.
-        facts = (
-            images.inspect(data, param)
-            if len(data) < 1 << 20
-            else await asyncio.to_thread(images.inspect, data, param)
-        )
+        facts = await self._store.apply(stored.key, lambda data: images.inspect(data, param))
         ref = _ref(stored.key, stored.sha256, stored.size, facts)
         if role == MASK:
             if self._mask is not None:
@@ -153,7 +147,7 @@ class FileSink:
         self._param = param
         self._upload = store.upload(MAX_FILE_BYTES)
 
-    async def write(self, data: bytes) -> None:
+    async def write(self, data: bytes | memoryview) -> None:
         """Raises GatewayError FILE_TOO_LARGE as soon as the file passes 26,214,400 bytes."""
         try:
             await self._upload.write(data)

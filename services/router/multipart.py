@@ -31,17 +31,17 @@ class Part:
 class _Events:
     """What the push parser saw in one chunk, in order, for the coroutine to act on."""
 
-    found: list[tuple[str, bytes]] = field(default_factory=list)
+    found: list[tuple[str, memoryview]] = field(default_factory=list)
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
         def data(kind: str) -> Callable[[bytes, int, int], None]:
             def seen(chunk: bytes, start: int, end: int) -> None:
-                self.found.append((kind, chunk[start:end]))
+                self.found.append((kind, memoryview(chunk)[start:end]))  # a slice of bytes would be a copy
 
             return seen
 
         def mark(kind: str) -> Callable[[], None]:
-            return lambda: self.found.append((kind, b""))
+            return lambda: self.found.append((kind, memoryview(b"")))
 
         return {
             "on_part_begin": mark("begin"),
@@ -58,7 +58,7 @@ class _Events:
 class Sink(Protocol):
     """Where a file's bytes go: `write` for each piece, then `finish`."""
 
-    async def write(self, data: bytes) -> None: ...
+    async def write(self, data: memoryview) -> None: ...
 
     async def finish(self) -> None: ...
 
@@ -114,7 +114,7 @@ class _Reader:
         self.fields: list[tuple[str, str]] = []
         self.done = False
 
-    async def take(self, event: str, data: bytes) -> None:
+    async def take(self, event: str, data: memoryview) -> None:
         match event:
             case "data":
                 await self._data(data)
@@ -141,11 +141,11 @@ class _Reader:
             )
         self._disposition = b""
 
-    def _header(self, event: str, data: bytes) -> None:
+    def _header(self, event: str, data: memoryview) -> None:
         if event == "header_field":
-            self._header_field += data
+            self._header_field += bytes(data)
         else:
-            self._header_value += data
+            self._header_value += bytes(data)
 
     async def _headers(self) -> None:
         kind, options = parse_options_header(self._disposition)
@@ -160,7 +160,7 @@ class _Reader:
         self._text.clear()
         self._sink = await self._open_file(self._part)
 
-    async def _data(self, data: bytes) -> None:
+    async def _data(self, data: memoryview) -> None:
         if self._sink:
             await self._sink.write(data)
             return

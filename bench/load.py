@@ -1,0 +1,228 @@
+"""The load generator, a process of its own: `python -m bench.load`, told by one JSON line on its input what to do.
+
+Closed loop over kept-alive connections. After the warm-up all requests are waited for; then it prints `ready`,
+waits for a line, runs the window, waits for all requests again, and prints its figures as one JSON line. So
+whoever reads the subject's CPU before that line and after the figures has exactly the window's requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gc
+import hashlib
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final, cast
+
+import uvloop
+
+from bench.wire import Answer, WireError
+
+_BUFFER: Final = 1 << 20
+_LONGEST: Final = 30.0
+"""Seconds that all open requests get to end."""
+_TOLERANCE: Final = 64
+"""Bytes by which answers may differ in length: they hold times and signatures."""
+_KEPT: Final = 8
+"""Whole answers of a window that are checked, after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to send, and what to expect."""
+
+    port: int
+    request: str
+    """File that holds the request."""
+    connections: int
+    warm_up: float
+    """Seconds."""
+    seconds: float
+    length: int
+    """Of an answer's body, in bytes."""
+    answer: str
+    """`url` or `b64_json`."""
+    sha256: str
+    """Of the picture that every answer names or holds."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """What one window saw."""
+
+    requests: int = 0
+    failures: int = 0
+    reason: str = ""
+    """Of the first failure."""
+    seconds: float = 0.0
+    """From the first request to the last answer."""
+    p50: float = 0.0
+    """Milliseconds from a request's first byte out to its answer's last byte in."""
+    p99: float = 0.0
+    checked: int = 0
+    """Answers whose picture was compared."""
+    cpu: float = 0.0
+    """Seconds that this generator itself used."""
+
+
+@dataclass(slots=True)
+class _Window:
+    until: float
+    keep_every: int
+    latencies: list[float] = field(default_factory=list)
+    kept: list[bytes] = field(default_factory=list)
+    sent: int = 0
+    failures: list[str] = field(default_factory=list)
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+    open: int = 0
+
+
+class _Caller(asyncio.BufferedProtocol):
+    """One connection; sends its next request as soon as it has its answer."""
+
+    _shared = memoryview(bytearray(_BUFFER))  # read to its end before the next connection is served
+
+    def __init__(self, order: Order, request: bytes) -> None:
+        self._order = order
+        self._request = request
+        self._transport: asyncio.Transport | None = None
+        self._window: _Window | None = None
+        self._answer: Answer | None = None
+        self._began = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        if self._answer:
+            self._done(f"the connection was lost: {exc}")
+
+    def begin(self, window: _Window) -> None:
+        """Take part in a window until its time is over."""
+        self._window = window
+        window.open += 1
+        self._send()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._shared
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if not self._answer:
+            self._lose("bytes came that nobody asked for")
+            return
+        try:
+            whole = self._answer.feed(self._shared[:nbytes])
+        except (WireError, ValueError) as error:
+            self._lose(str(error))
+            return
+        if whole:
+            self._done("")
+
+    def _send(self) -> None:
+        window = self._window
+        if not window:
+            return
+        if not self._transport:
+            self._done("the connection is closed")
+            return
+        self._answer = Answer(keep=window.sent % window.keep_every == 0 and len(window.kept) < _KEPT)
+        window.sent += 1
+        self._began = time.perf_counter()
+        self._transport.write(self._request)
+
+    def _lose(self, reason: str) -> None:
+        if self._transport:
+            self._transport.abort()
+            self._transport = None
+        self._done(reason)
+
+    def _done(self, failure: str) -> None:
+        now = time.perf_counter()
+        window, answer = self._window, self._answer
+        self._answer = None
+        if not window:
+            return
+        if not failure and answer:
+            window.latencies.append(now - self._began)
+            if answer.status != 200:
+                failure = f"status {answer.status}"
+            elif abs(answer.length - self._order.length) > _TOLERANCE:
+                failure = f"an answer of {answer.length} bytes instead of {self._order.length}"
+            elif answer.body is not None:
+                window.kept.append(bytes(answer.body))
+        if failure:
+            window.failures.append(failure)
+        if now < window.until and self._transport:
+            self._send()
+            return
+        self._window = None
+        window.open -= 1
+        if not window.open:
+            window.idle.set()
+
+
+async def _run(callers: list[_Caller], seconds: float, keep_every: int) -> _Window:
+    window = _Window(until=time.perf_counter() + seconds, keep_every=keep_every)
+    for caller in callers:
+        caller.begin(window)
+    try:
+        async with asyncio.timeout(seconds + _LONGEST):
+            await window.idle.wait()
+    except TimeoutError:
+        window.failures.append(f"{window.open} requests had no answer after {_LONGEST:g} s")
+    return window
+
+
+def _wrong(body: bytes, order: Order) -> str:
+    """What is wrong with an answer; nothing when its picture is the expected one."""
+    try:
+        image = json.loads(body)["data"][0]
+        if order.answer == "url":
+            return "" if order.sha256 in image["url"] else "an answer links to another picture"
+        found = hashlib.sha256(base64.b64decode(image["b64_json"], validate=True)).hexdigest()
+    except (ValueError, LookupError, TypeError) as error:
+        return f"an answer can't be read: {error!r}"
+    return "" if found == order.sha256 else "an answer holds another picture"
+
+
+def _rank(ordered: list[float], share: float) -> float:
+    return 1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
+
+
+async def _main() -> None:
+    order = Order(**json.loads(sys.stdin.readline()))
+    request = await asyncio.to_thread(Path(order.request).read_bytes)
+    loop = asyncio.get_running_loop()
+    callers = [
+        (await loop.create_connection(lambda: _Caller(order, request), "127.0.0.1", order.port))[1]
+        for _ in range(order.connections)
+    ]
+    warm = await _run(callers, order.warm_up, keep_every=1 << 30)
+    gc.collect()
+    gc.disable()  # one window makes little garbage, and a pause would be counted as the subject's
+    print("ready", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    # Kept answers are spread over the window, by the pace of the warm-up.
+    pace = len(warm.latencies) / max(order.warm_up, 0.1)
+    began, cpu = time.perf_counter(), time.process_time()
+    window = await _run(callers, order.seconds, keep_every=max(1, int(pace * order.seconds / _KEPT)))
+    figures = Figures(
+        requests=len(window.latencies), seconds=time.perf_counter() - began, cpu=time.process_time() - cpu
+    )
+    failures = [*warm.failures, *window.failures]
+    failures += [reason for body in window.kept if (reason := _wrong(body, order))]
+    figures.failures = len(failures)
+    figures.reason = failures[0] if failures else ""
+    figures.checked = len(window.kept)
+    ordered = sorted(window.latencies)
+    figures.p50, figures.p99 = _rank(ordered, 0.50), _rank(ordered, 0.99)
+    print(json.dumps(asdict(figures)), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(_main())

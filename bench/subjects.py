@@ -1,0 +1,165 @@
+"""What is measured: this chain, chains of other checkouts, and Envoy as a plain proxy."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from jinja2 import Template
+
+from services.common import settings
+from services.stack.config import binary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from bench.cells import Cell
+
+HERE: Final = Path(__file__).resolve().parent
+ROOT: Final = HERE.parent
+_READY_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 60.0
+_READY: Final = "imagegateway is ready"
+# What bench starts ends with it, however it ends.
+_TETHERED: Final = (sys.executable, "-m", "services.stack.tether")
+
+
+class SubjectError(Exception):
+    """A subject does not start or does not answer; the message is for the terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Something that answers."""
+
+    name: str
+    pid: int
+    """Root of the processes that count."""
+    port: int
+    key: str
+    plain: bool
+    beside: tuple[int, ...] = ()
+    """Processes that it needs and that do not count."""
+
+    def request(self, cell: Cell) -> bytes:
+        return cell.request(f"/{cell.name}" if self.plain else cell.path, self.key)
+
+    def ask(self, cell: Cell) -> bytes:
+        """The body of one answer. Raises SubjectError unless it is a 200."""
+        path = f"/{cell.name}" if self.plain else cell.path
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}",
+            data=cell.body,
+            headers={"authorization": f"Bearer {self.key}", "content-type": cell.content_type},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  an address of ours
+                body: bytes = response.read()
+                return body
+        except urllib.error.HTTPError as error:
+            text = error.read().decode(errors="replace")
+            raise SubjectError(f"{self.name} refused {cell.name}: {error.code} {text[:500]}") from error
+        except OSError as error:
+            raise SubjectError(f"{self.name} does not answer {cell.name}: {error}") from error
+
+
+@contextmanager
+def chain(name: str, tree: Path, folder: Path, picture: Path) -> Iterator[Subject]:
+    """`imagegateway up` of the checkout in `tree`, on this Python; its model answers with `picture`."""
+    port, key = _free_port(), f"bench-{secrets.token_hex(16)}"
+    output = folder / "output"
+    environment = {
+        **_environment(),
+        "PYTHONPATH": f"{tree}:{tree / 'generated'}",
+        "IMAGEGATEWAY_DATA_DIR": str(folder / "data"),
+        "IMAGEGATEWAY_PORT": str(port),
+        "IMAGEGATEWAY_API_KEY": key,
+        "IMAGEGATEWAY_LOCAL_PICTURE": str(picture),
+        "IMAGEGATEWAY_LOG_FORMAT": "json",
+    }
+    command = [sys.executable, "-c", "import sys; from services.cli import main; sys.exit(main())", "up"]
+    with _running(command, output, tree, environment) as process:
+        _until(lambda: _READY in output.read_text(errors="replace"), process, output, name)
+        yield Subject(name, process.pid, port, key, plain=False)
+
+
+@contextmanager
+def plain(folder: Path, answers: Mapping[str, bytes]) -> Iterator[Subject]:
+    """Envoy, as many threads as the chain's, in front of a server that gives these answers by their names."""
+    stored = folder / "answers"
+    stored.mkdir()
+    for name, body in answers.items():
+        (stored / name).write_bytes(body)
+    upstream, port, output = folder / "upstream.sock", _free_port(), folder / "output"
+    serve = [sys.executable, "-m", "bench.upstream", str(upstream), str(stored)]
+    config = folder / "plain.yaml"
+    config.write_text(Template((HERE / "plain.yaml.j2").read_text()).render(port=port, upstream=upstream))
+    threads = str(min(os.cpu_count() or 1, 4))
+    envoy = [binary("envoy"), "-c", str(config), "--disable-hot-restart", "--log-level", "error"]
+    with (
+        _running(serve, folder / "upstream-output", ROOT, _environment()) as server,
+        _running([*envoy, "--concurrency", threads], output, ROOT, _environment()) as process,
+    ):
+        _until(upstream.exists, server, folder / "upstream-output", "upstream")
+        _until(lambda: _listens(port), process, output, "plain")
+        yield Subject("plain", process.pid, port, "none", plain=True, beside=(server.pid,))
+
+
+def _environment() -> dict[str, str]:
+    """This process's environment without the gateway's settings."""
+    return {name: text for name, text in settings.environment().items() if not name.startswith(settings.PREFIX)}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@contextmanager
+def _running(
+    command: list[str], output: Path, folder: Path, environment: Mapping[str, str]
+) -> Iterator[subprocess.Popen[bytes]]:
+    with output.open("wb") as file:
+        process = subprocess.Popen(
+            [*_TETHERED, *command],
+            cwd=folder,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _until(met: Callable[[], bool], process: subprocess.Popen[bytes], output: Path, name: str) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while not met():
+        if process.poll() is not None or time.monotonic() > deadline:
+            tail = output.read_text(errors="replace")[-3000:]
+            raise SubjectError(f"{name} does not start; the end of its output:\n{tail}")
+        time.sleep(0.05)

@@ -1,0 +1,103 @@
+"""What a tree of processes uses: CPU by role, memory at its peak."""
+
+from __future__ import annotations
+
+import re
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import psutil  # type: ignore[import-untyped]  # ships no types
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+_SERVICE: Final = re.compile(r"services\.(?!stack|cli)(\w+)")
+_PROGRAMS: Final = {"nats-server": "nats", "envoy": "envoy"}
+_PAUSE: Final = 0.25
+
+
+class UsageError(Exception):
+    """The tree changed while it was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """CPU seconds, user and system, of each living process."""
+
+    by_process: dict[tuple[int, str], float]
+    """The keys are process id and role."""
+
+    @classmethod
+    def of(cls, root: int) -> Usage:
+        """Of a process and all its descendants."""
+        found: dict[tuple[int, str], float] = {}
+        for process in _tree(root):
+            with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                times = process.cpu_times()
+                found[process.pid, _role(process)] = times.user + times.system
+        return cls(found)
+
+    def since(self, before: Usage) -> dict[str, float]:
+        """Seconds by role. Raises UsageError when a process ended in between: what it used is lost."""
+        if gone := before.by_process.keys() - self.by_process.keys():
+            raise UsageError(f"{', '.join(sorted(role for _, role in gone))} ended during the measurement")
+        used: dict[str, float] = {}
+        for process, seconds in self.by_process.items():
+            role = process[1]
+            used[role] = used.get(role, 0.0) + seconds - before.by_process.get(process, 0.0)
+        return used
+
+
+class Peak:
+    """Watches a tree's resident memory, page by page as each process sees it, while its context lasts."""
+
+    def __init__(self, root: int) -> None:
+        self.bytes = 0
+        self._root = root
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        processes = _tree(self._root)
+        while True:
+            resident = 0
+            for process in processes:
+                with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                    resident += process.memory_info().rss
+            self.bytes = max(self.bytes, resident)
+            if self._stop.wait(_PAUSE):
+                return
+
+
+def busy() -> float:
+    """CPU seconds of the whole machine so far, idle and waiting ones aside."""
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+
+def _tree(root: int) -> list[psutil.Process]:
+    process = psutil.Process(root)
+    return [process, *process.children(recursive=True)]
+
+
+def _role(process: psutil.Process) -> str:
+    command: list[str] = process.cmdline()
+    if command and (program := _PROGRAMS.get(command[0].rpartition("/")[2])):
+        return program
+    for part in command[1:3]:
+        if service := _SERVICE.fullmatch(part):
+            return service[1]
+    return "manager"
