@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
+from services.bfl import video
 from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Unknown
 from services.common.errors import invalid
 
@@ -50,6 +51,12 @@ class BflAdapter(Adapter):
         return {"x-key": credential}
 
     def submit(self, call: Call) -> Outgoing:
+        path = f"/{call.route.native}"
+        body = video.body(call) if call.model.modality == "video" else self._body(call)
+        return Outgoing("POST", path, json={**body, **call.options})
+
+    @staticmethod
+    def _body(call: Call) -> dict[str, Any]:
         task = call.task
         body: dict[str, Any] = {"prompt": task.prompt}
         if task.aspect_ratio:
@@ -68,7 +75,7 @@ class BflAdapter(Adapter):
             body[_input_field(call.route.native, index)] = base64.b64encode(picture.data).decode()
         if call.mask is not None:
             body["mask"] = base64.b64encode(call.mask.data).decode()  # white = repaint, as ours
-        return Outgoing("POST", f"/{call.route.native}", json={**body, **call.options})
+        return body
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
@@ -104,7 +111,7 @@ class BflAdapter(Adapter):
             case "Error" | "Failed":
                 return Failure(
                     ErrorReason.ERROR_REASON_PROVIDER_ERROR,
-                    "Black Forest Labs failed to make the picture.",
+                    "Black Forest Labs failed to make it.",
                     accepted=True,
                 )
             case other:  # also "Task not found": right after a submit the task may not be visible yet

@@ -19,16 +19,35 @@ _FLUX1: Final = c.Free(default=(1024, 768), min_side=256, max_side=1440, step=32
 _KONTEXT: Final = c.Shapes(
     ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16", "9:21"), pixels=1_048_576
 )
+VIDEO_SHAPES: Final = c.Shapes(("16:9", "21:9", "2:1", "4:3", "1:1", "3:4", "9:16"), pixels=921_600)
+# The tiers hd and fhd in every shape; BFL names tier and shape, and chooses the pixels.
+_VIDEO: Final = c.Listed(
+    tuple(
+        (round(side * max(wide / high, 1)), round(side * max(high / wide, 1)))
+        for side in (720, 1080)
+        for wide, high in (map(int, ratio.split(":")) for ratio in VIDEO_SHAPES.ratios)
+    )
+)
 _FILL: Final = c.Free(default=(1024, 1024), min_side=64, max_side=4096)  # the result has its input's size
 
 _T2I: Final = frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.SEED})
 _EDIT: Final = frozenset({c.IMAGE_TO_IMAGE, c.MASK, c.SEED})
 
 
-def _bfl(native: str, price: float | None, concurrency: int = 24) -> c.Route:
+def _cloudflare(native: str, price: float | None) -> c.Route:
+    return c.Route(
+        name="cloudflare",
+        mode=c.INLINE,
+        native=f"@cf/black-forest-labs/{native}",
+        setting="IMAGEGATEWAY_CLOUDFLARE_API_KEY",
+        price_per_image=price,
+    )
+
+
+def _bfl(native: str, price: float | None, concurrency: int = 24, mode: str = c.ASYNC) -> c.Route:
     return c.Route(
         name="bfl",
-        mode=c.ASYNC,
+        mode=mode,
         native=native,
         setting="IMAGEGATEWAY_BFL_API_KEY",
         concurrency=concurrency,
@@ -42,6 +61,7 @@ def _model(name: str, description: str, sizes: c.Listed | c.Free | c.Shapes, **f
         "capabilities": _T2I,
         "max_inputs": 1,
         "output_formats": ("jpeg", "png", "webp"),
+        "max_prompt_length": 10_000,
         **facts,
     }
     return c.Model(
@@ -52,7 +72,6 @@ def _model(name: str, description: str, sizes: c.Listed | c.Free | c.Shapes, **f
         source=_SOURCE,
         checked=_CHECKED,
         aliases=(f"black-forest-labs/{name}", name),
-        max_prompt_length=10_000,
         sizes=sizes,
         **facts,
     )
@@ -63,24 +82,31 @@ MODELS: Final = (
         "flux-2-klein-9b",
         "FLUX.2 klein 9B: fast pictures from text and up to 4 references.",
         _KLEIN,
-        routes=(
-            c.Route(
-                name="cloudflare",
-                mode=c.INLINE,
-                native="@cf/black-forest-labs/flux-2-klein-9b",
-                setting="IMAGEGATEWAY_CLOUDFLARE_API_KEY",
-                price_per_image=0.015,
-            ),
-            c.Route(
-                name="bfl",
-                mode=c.INLINE,
-                native="flux-2-klein-9b",
-                setting="IMAGEGATEWAY_BFL_API_KEY",
-                concurrency=24,
-                price_per_image=0.015,
-            ),
-        ),
+        routes=(_cloudflare("flux-2-klein-9b", 0.015), _bfl("flux-2-klein-9b", 0.015, mode=c.INLINE)),
         max_inputs=4,
+    ),
+    _model(
+        "flux-2-klein-4b",
+        "FLUX.2 klein 4B: the smallest FLUX.2, from text and up to 4 references.",
+        _KLEIN,
+        routes=(_cloudflare("flux-2-klein-4b", None), _bfl("flux-2-klein-4b", 0.014, mode=c.INLINE)),
+        max_inputs=4,
+    ),
+    _model(
+        "flux-2-dev",
+        "FLUX.2 dev: open weights, hosted by Cloudflare; steps are the caller's to set.",
+        _KLEIN,
+        routes=(_cloudflare("flux-2-dev", None),),
+        max_inputs=4,
+    ),
+    _model(
+        "flux-1-schnell",
+        "FLUX.1 schnell: the fastest FLUX.1, squares only.",
+        c.Listed(((1024, 1024),)),
+        routes=(_cloudflare("flux-1-schnell", 0.0002),),
+        capabilities=frozenset({c.TEXT_TO_IMAGE}),
+        max_inputs=0,
+        max_prompt_length=2048,
     ),
     _model("flux-2-pro", "FLUX.2 pro: pictures from text and up to 8 references.", _FLUX2, max_inputs=8),
     _model("flux-2-max", "FLUX.2 max: the largest FLUX.2, up to 8 references.", _FLUX2, max_inputs=8),
@@ -109,5 +135,15 @@ MODELS: Final = (
         routes=(_bfl("flux-pro-1.0-fill", 0.05),),
         capabilities=_EDIT,
         prompt_required=False,
+    ),
+    _model(
+        "flux-3-video",
+        "FLUX 3 video: 5 to 20 seconds from text, in HD or Full HD.",
+        _VIDEO,
+        capabilities=frozenset({c.TEXT_TO_VIDEO}),
+        modality="video",
+        max_inputs=0,
+        output_formats=("mp4",),
+        seconds=(5, 20),
     ),
 )

@@ -15,8 +15,10 @@ from google.protobuf.json_format import MessageToDict
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Warning as PbWarning
 
+from services.common.links import extension_of
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from imagegateway.provider.v1 import provider_service_pb2 as pb
     from imagegateway.v1.job_pb2 import Cost, Usage
@@ -34,6 +36,10 @@ class Picture:
     media_type: str
     width: int
     height: int
+
+    def upload(self, field: str, name: str = "image") -> Upload:
+        """The picture as a file of a multipart request."""
+        return Upload(field, f"{name}.{extension_of(self.media_type)}", self.data, self.media_type)
 
 
 @dataclass(slots=True)
@@ -57,8 +63,16 @@ class Call:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The provider's own options, to be put after ours."""
-        return MessageToDict(self.task.provider_options)
+        """The provider's own options, to be put after ours. Whole numbers are ints, as the caller wrote them."""
+        return {name: _plain(value) for name, value in MessageToDict(self.task.provider_options).items()}
+
+    @property
+    def resized(self) -> bool:
+        """Whether an edit asks for another size than its first input's, as near as the model makes that one."""
+        if not (self.inputs and self.task.width):
+            return False
+        first = self.inputs[0]
+        return (self.task.width, self.task.height) != self.model.sizes.nearest(first.width, first.height)
 
     def warn(self, code: str, param: str, message: str) -> None:
         """Say what the caller asked for and won't get exactly."""
@@ -121,6 +135,8 @@ class Found:
     url: str = ""
     revised_prompt: str = ""
     seed: int | None = None
+    keyed: bool = False
+    """The URL, or path under the route's base URL, asks for the provider's key. That goes to trusted hosts only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +151,19 @@ class Failure:
     param: str = ""
     retry_after: float | None = None
     accepted: bool = False
+    again: bool = False
+    """It was accepted, and the provider says that it made no picture: one more call is worth it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """It is done. `missing` holds a failure for each picture that was asked for and not made."""
+    """It is done. `missing` holds a failure for each picture that was asked for and not made, `previews` the stages
+    of the pictures that were sent on the way.
+    """
 
     pictures: tuple[Found, ...]
     missing: tuple[Failure, ...] = ()
+    previews: tuple[Found, ...] = ()
     usage: Usage | None = None
     cost: Cost | None = None
 
@@ -180,10 +201,18 @@ class Adapter(ABC):
     needs_key: bool = True
     """False for servers of one's own, which may ask for none."""
     per_call: int = 1
-    """Most pictures that one request makes."""
+    """Most pictures that one request makes; `Route.per_call` of the catalog goes before it."""
     seconds: float = 180.0
     """Longest that the provider may take to answer a request."""
     errors: ErrorTable
+
+    def place(self, base: str, setting: Callable[[str], str]) -> str:
+        """The URL that paths are joined to: the base URL with the API's version.
+
+        `setting` reads a further setting by its name without prefix. Raises GatewayError PROVIDER_NOT_CONFIGURED
+        when one that the route needs is empty.
+        """
+        return base.removesuffix(self.version) + self.version
 
     @abstractmethod
     def auth(self, credential: str) -> Mapping[str, str]:
@@ -265,6 +294,7 @@ SURELY_NOT_TAKEN: Final = frozenset(
 _SAYS: Final[Mapping[Reason, str]] = {
     ErrorReason.ERROR_REASON_INVALID_VALUE: "refused the request",
     ErrorReason.ERROR_REASON_INVALID_IMAGE: "refused the picture",
+    ErrorReason.ERROR_REASON_FILE_TOO_LARGE: "refused the request as too large",
     ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER: "refused the request",
     ErrorReason.ERROR_REASON_MODERATION_BLOCKED: "refused this by its content policy",
     ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED: "is receiving too many requests",
@@ -282,3 +312,30 @@ def retry_after(reply: Reply) -> float | None:
         if text.replace(".", "", 1).isdigit():
             return min(float(text) * unit, 3600.0)
     return None
+
+
+def form_fields(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Values as text parts of a multipart request: lists as repeated parts, objects as JSON, None left out."""
+    return tuple(
+        (name, _text(item))
+        for name, value in values.items()
+        for item in (value if isinstance(value, list | tuple) else [value])
+        if item is not None
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)  # true and false, numbers, objects
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _plain(item) for name, item in value.items()}
+        case list():
+            return [_plain(item) for item in value]
+        case float() if value.is_integer():
+            return int(value)
+    return value

@@ -23,48 +23,71 @@ TEXT_TO_VIDEO: Final = "text-to-video"
 INLINE: Final = "inline"
 ASYNC: Final = "async"
 
+_SAME_SHAPE: Final = 1.01
+
 
 @dataclass(frozen=True, slots=True)
 class Listed:
     """A model that makes these sizes (width, height in pixels) and no others; the first is its default."""
 
     sizes: tuple[tuple[int, int], ...]
+    enough: float = 0.0
+    """For a model with several sizes of a shape: the share of the asked area from which a size will do. The smallest
+    one that does is taken; 0 takes the one of the closest area."""
 
     @property
     def default(self) -> tuple[int, int]:
         return self.sizes[0]
 
     def nearest(self, width: int, height: int) -> tuple[int, int]:
-        """The size of the closest shape, then of the closest area."""
+        """The size of the closest shape, then of the closest area, or the smallest that is `enough`."""
 
-        def distance(size: tuple[int, int]) -> tuple[float, int]:
-            shape = size[0] * height / (size[1] * width)
-            return max(shape, 1 / shape), abs(size[0] * size[1] - width * height)
+        def shape(size: tuple[int, int]) -> float:
+            quotient = size[0] * height / (size[1] * width)
+            return max(quotient, 1 / quotient)
 
-        return min(self.sizes, key=distance)
+        def area(size: tuple[int, int]) -> int:
+            return size[0] * size[1]
+
+        if not self.enough:
+            return min(self.sizes, key=lambda size: (shape(size), abs(area(size) - width * height)))
+        # Whole pixels make the sizes of one shape differ in it a little.
+        closest = min(map(shape, self.sizes)) * _SAME_SHAPE
+        fitting = sorted((size for size in self.sizes if shape(size) <= closest), key=area)
+        return next((size for size in fitting if area(size) >= self.enough * width * height), fitting[-1])
 
 
 @dataclass(frozen=True, slots=True)
 class Free:
-    """A model that makes any size within limits: sides in pixels, multiples of `step`."""
+    """A model that makes any size within limits: sides in pixels, multiples of `step`; `max_ratio` is the most that
+    the longer side may be of the shorter one.
+    """
 
     default: tuple[int, int]
     min_side: int
     max_side: int
     step: int = 1
     max_pixels: int = 1 << 62
+    min_pixels: int = 0
+    max_ratio: float = 1e6
 
     def nearest(self, width: int, height: int) -> tuple[int, int]:
         """The allowed size closest in shape and area."""
-        scale = min(1.0, (self.max_pixels / (width * height)) ** 0.5)
+        wide, high = min(width, height * self.max_ratio), min(height, width * self.max_ratio)
+        area = wide * high
+        scale: float = (min(max(area, self.min_pixels), self.max_pixels) / area) ** 0.5
 
-        def side(value: int) -> int:
-            # Scaled-down sides round down, so that the area stays within max_pixels.
-            steps = int(value * scale / self.step) if scale < 1 else round(value / self.step)
+        def side(value: float) -> int:
             low = -(-self.min_side // self.step)
-            return min(max(steps, low), self.max_side // self.step) * self.step
+            return min(max(round(value * scale / self.step), low), self.max_side // self.step) * self.step
 
-        return side(width), side(height)
+        # Rounding may have gone a step over a limit.
+        long, short = sorted((side(wide), side(high)), reverse=True)
+        while long * short > self.max_pixels:
+            long -= self.step
+        while long * short < self.min_pixels or long > short * self.max_ratio:
+            short += self.step
+        return (long, short) if width > height else (short, long)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +142,8 @@ class Route:
     """Most tasks that the provider lets one key have at once, where it says so."""
     price_per_image: float | None = None
     """US dollars for one picture, where the provider has a flat price."""
+    per_call: int | None = None
+    """Most pictures that one request makes, where the model differs from its route's other ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +169,8 @@ class Model:
     max_inputs: int = 0
     output_formats: tuple[str, ...] = ("png",)
     qualities: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
+    """The provider's own styles, as it spells them."""
     seconds: tuple[float, float] | None = None
     """Shortest and longest video, in seconds."""
     fps: tuple[int, ...] = ()

@@ -293,6 +293,32 @@ def normalise_mask(data: bytes, facts: Facts, size: tuple[int, int], param: str)
     return file.getvalue()
 
 
+def stark_mask(mask: bytes, *, inverted: bool = False) -> bytes:
+    """A mask of `normalise_mask` in pure black and white, for providers that take no greys; `inverted`: black = edit.
+
+    Greys from 128 on count as edit.
+    """
+    with Image.open(io.BytesIO(mask), formats=("PNG",)) as image:
+        edit, keep = (0, 255) if inverted else (255, 0)
+        pixels = image.convert("L").point([keep] * 128 + [edit] * 128)
+    file = io.BytesIO()
+    pixels.save(file, "PNG")
+    return file.getvalue()
+
+
+def shrink(data: bytes, side: int) -> bytes:
+    """A picture as PNG, scaled down so that no side is longer than `side` pixels.
+
+    Raises GatewayError INVALID_IMAGE when it can't be decoded.
+    """
+    image = open_pixels(data, "image")
+    pixels = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    pixels.thumbnail((side, side), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    pixels.save(file, "PNG")
+    return file.getvalue()
+
+
 def convert(data: bytes, output_format: str, compression: int | None) -> bytes:
     """A provider's picture as `png`, `jpeg` or `webp`; JPEG gets a white ground where it was transparent.
 

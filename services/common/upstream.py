@@ -11,21 +11,25 @@ import base64
 import json
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Warning as PbWarning
 
-from services.common import images, logs
+from services.common import images, logs, svg
 from services.common.adapter import Call, Failure, Finished, Found, Outgoing, Pending, Picture, Reply, Unknown
+from services.common.catalog import MASK
 from services.common.errors import GatewayError
-from services.common.outbound import SentError, UnsentError
+from services.common.outbound import MAX_REDIRECTS, DownloadError, SentError, UnsentError
 from services.common.urlguard import OutboundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from google.protobuf.message import Message
 
     from services.common.adapter import Adapter, Outcome
     from services.common.catalog import Model
@@ -67,7 +71,7 @@ class Target:
                 f"The setting IMAGEGATEWAY_{setting} is empty.",
             )
         base = settings.source.text(f"{adapter.route.upper()}_BASE_URL", adapter.origin).rstrip("/")
-        return cls(base.removesuffix(adapter.version) + adapter.version, key)
+        return cls(adapter.place(base, settings.source.text), key)
 
     def url(self, path: str) -> str:
         return path if path.startswith(("https://", "http://")) else self.base + path
@@ -91,12 +95,13 @@ class Item:
     count: int
     ref: str = ""
     unknown_since: float = 0.0
-    artifacts: list[pb.Artifact] | None = None
+    done: pb.Done | None = None
     failure: pb.Failed | None = None
+    warnings: list[PbWarning] = field(default_factory=list)
 
     @property
     def running(self) -> bool:
-        return self.artifacts is None and self.failure is None
+        return self.done is None and self.failure is None
 
     def encode(self) -> dict[str, Any]:
         return {
@@ -104,20 +109,22 @@ class Item:
             "n": self.count,
             "r": self.ref,
             "u": self.unknown_since,
-            "a": None if self.artifacts is None else [_pack(artifact) for artifact in self.artifacts],
+            "d": None if self.done is None else _pack(self.done),
             "f": None if self.failure is None else _pack(self.failure),
+            "w": [_pack(warning) for warning in self.warnings],
         }
 
     @classmethod
     def decode(cls, data: Mapping[str, Any]) -> Item:
-        artifacts, failure = data["a"], data["f"]
+        done, failure = data["d"], data["f"]
         return cls(
             index=data["i"],
             count=data["n"],
             ref=data["r"],
             unknown_since=data["u"],
-            artifacts=None if artifacts is None else [pb.Artifact.FromString(_unpack(text)) for text in artifacts],
+            done=None if done is None else pb.Done.FromString(_unpack(done)),
             failure=None if failure is None else pb.Failed.FromString(_unpack(failure)),
+            warnings=[PbWarning.FromString(_unpack(text)) for text in data["w"]],
         )
 
 
@@ -156,10 +163,12 @@ class UpstreamFamily:
         adapter = self._adapters[task.route]
         target = Target.of(adapter, self._settings, request.credential)
         calls = await self._calls(request, adapter)
-        items = [Item(call.index, call.count) for call in calls]
+        items = [Item(call.index, call.count, warnings=call.warnings) for call in calls]
         outcomes = await asyncio.gather(*(self._submit(adapter, target, call) for call in calls))
-        await asyncio.gather(*map(self._settle, [adapter] * len(calls), calls, items, outcomes))
-        return self._state(calls, items, outcomes)
+        await asyncio.gather(
+            *map(self._settle, [adapter] * len(calls), [target] * len(calls), calls, items, outcomes)
+        )
+        return self._state(items, outcomes)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
         """Ask how each unfinished call stands. A poll that gets no answer changes nothing."""
@@ -167,11 +176,15 @@ class UpstreamFamily:
         target = Target.of(adapter, self._settings, request.credential)
         items = [Item.decode(data) for data in json.loads(request.task_ref)]
         calls = [self._call(request, item.index, item.count) for item in items]
+        for call, item in zip(calls, items, strict=True):
+            call.warnings = item.warnings
         outcomes: list[Outcome] = await asyncio.gather(
             *(self._ask(adapter, target, call, item) for call, item in zip(calls, items, strict=True))
         )
-        await asyncio.gather(*map(self._settle, [adapter] * len(calls), calls, items, outcomes))
-        return self._state(calls, items, outcomes)
+        await asyncio.gather(
+            *map(self._settle, [adapter] * len(calls), [target] * len(calls), calls, items, outcomes)
+        )
+        return self._state(items, outcomes)
 
     async def cancel(self, request: pb.CancelRequest) -> bool:
         adapter = self._adapters[request.task.route]
@@ -187,13 +200,18 @@ class UpstreamFamily:
     # ---- one call
 
     async def _submit(self, adapter: Adapter, target: Target, call: Call) -> Outcome:
-        outgoing = adapter.submit(call)
+        # Large inputs are encoded and masks converted here.
+        outgoing = await asyncio.to_thread(adapter.submit, call) if call.inputs else adapter.submit(call)
         lane = (adapter.route, target.key)
+        asked_again = False
         for attempt in range(1, TRIES + 1):
             pause = self._quiet_until.get(lane, 0.0) - self._clock()
             if pause > 0:
                 await self._sleep(pause)
             outcome = await self._exchange(adapter, target, call, outgoing)
+            if isinstance(outcome, Failure) and outcome.again and not asked_again and attempt < TRIES:
+                asked_again = True
+                continue
             if not isinstance(outcome, Failure) or outcome.accepted or outcome.reason not in _REPEAT:
                 return outcome
             wait = outcome.retry_after if outcome.retry_after is not None else 0.5 * 2**attempt
@@ -282,7 +300,7 @@ class UpstreamFamily:
                 duration_ms=round((time.perf_counter() - began) * 1000, 1),
             )
 
-    async def _settle(self, adapter: Adapter, call: Call, item: Item, outcome: Outcome) -> None:
+    async def _settle(self, adapter: Adapter, target: Target, call: Call, item: Item, outcome: Outcome) -> None:
         """Bring an item to where its call stands; results are fetched and stored here."""
         if not item.running:
             return
@@ -299,20 +317,28 @@ class UpstreamFamily:
                 item.failure = _failed(outcome)
                 if outcome.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED and call.model.successor:
                     item.failure.message += f" Its successor is {call.model.successor}."
-            case Finished(pictures=pictures):
+            case Finished(pictures=pictures, previews=previews, missing=missing, usage=usage, cost=cost):
                 try:
-                    item.artifacts = await asyncio.gather(*(self._keep(call, found) for found in pictures))
+                    kept = [self._keep(adapter, target, call, found) for found in (*pictures, *previews)]
+                    artifacts = await asyncio.gather(*kept)
+                    item.done = pb.Done(
+                        artifacts=artifacts[: len(pictures)],
+                        partial_images=[artifact.media for artifact in artifacts[len(pictures) :]],
+                        missing=map(_failed, missing),
+                        usage=usage,
+                        cost=cost,
+                    )
                 except GatewayError as error:
                     item.failure = pb.Failed(reason=error.reason, message=error.message, accepted=True)
 
-    async def _keep(self, call: Call, found: Found) -> pb.Artifact:
-        data = found.data if found.data is not None else await self._download(found.url)
+    async def _keep(self, adapter: Adapter, target: Target, call: Call, found: Found) -> pb.Artifact:
+        data = found.data if found.data is not None else await self._download(adapter, target, call, found)
         if call.model.modality == "video":
             facts = images.Facts("video/mp4", 0, 0, alpha=False)
             if data[4:8] != b"ftyp":
                 raise _unusable("The provider's video is no MP4.")
         else:
-            facts, data = await asyncio.to_thread(_checked, data, call.task)
+            facts, data = await asyncio.to_thread(_checked, data, call)
         stored = await self._store.put_result(data)
         return pb.Artifact(
             media=pb.MediaRef(
@@ -327,10 +353,10 @@ class UpstreamFamily:
             seed=found.seed,
         )
 
-    async def _download(self, url: str) -> bytes:
+    async def _download(self, adapter: Adapter, target: Target, call: Call, found: Found) -> bytes:
         for attempt in range(1, _DOWNLOAD_TRIES + 1):
             try:
-                return (await self._outbound.download(url, max_bytes=MAX_RESULT_BYTES, seconds=DOWNLOAD_SECONDS)).data
+                return await self._fetch(adapter, target, call, found)
             except OutboundError as error:
                 if not error.transient or attempt == _DOWNLOAD_TRIES:
                     _log.warning("result_download_failed", reason=error.reason)
@@ -338,15 +364,35 @@ class UpstreamFamily:
             await self._sleep(0.5 * 2**attempt)
         raise AssertionError("unreachable")
 
+    async def _fetch(self, adapter: Adapter, target: Target, call: Call, found: Found) -> bytes:
+        """A result's bytes. With a key as long as the hosts are trusted, under the guard from the first other one."""
+        url = target.url(found.url)
+        for _ in range(MAX_REDIRECTS + 1):
+            if not (found.keyed and target.trusts(url, adapter.hosts)):
+                return (await self._outbound.download(url, max_bytes=MAX_RESULT_BYTES, seconds=DOWNLOAD_SECONDS)).data
+            reply = await self._send(adapter, target, Outgoing("GET", url), call.job_id)
+            if isinstance(reply, Failure):
+                raise DownloadError("no whole answer came", transient=True)
+            if reply.status == 200:
+                return reply.content
+            if not (300 <= reply.status < 400 and reply.headers.get("location")):
+                busy = reply.status >= 500 or reply.status in {408, 429}
+                raise DownloadError(f"its server answered with status {reply.status}", transient=busy)
+            url = urljoin(url, reply.headers["location"])
+        raise DownloadError(f"it redirects more than {MAX_REDIRECTS} times")
+
     # ---- a task's calls
 
     async def _calls(self, request: pb.StartRequest, adapter: Adapter) -> list[Call]:
         task = request.task
         inputs = tuple([await self._picture(ref) for ref in task.inputs])
-        mask = await self._picture(task.mask) if task.HasField("mask") else None
+        masked = task.HasField("mask") and self._by_id[task.model].can(MASK)
+        mask = await self._picture(task.mask) if masked else None
+        route = next(route for route in self._by_id[task.model].routes if route.name == task.route)
+        most = route.per_call or adapter.per_call
         calls = []
-        for index in range(0, task.n, adapter.per_call):
-            call = self._call(request, index, min(adapter.per_call, task.n - index))
+        for index in range(0, task.n, most):
+            call = self._call(request, index, min(most, task.n - index))
             call.inputs, call.mask = inputs, mask
             calls.append(call)
         return calls
@@ -360,9 +406,10 @@ class UpstreamFamily:
         return Picture(await self._store.read(ref.key), ref.media_type, ref.width, ref.height)
 
     @staticmethod
-    def _state(calls: Sequence[Call], items: Sequence[Item], outcomes: Sequence[Outcome]) -> pb.TaskState:
+    def _state(items: Sequence[Item], outcomes: Sequence[Outcome]) -> pb.TaskState:
         if any(item.running for item in items):
-            pending = [outcome for outcome in outcomes if isinstance(outcome, Pending)]
+            running_ones = [outcome for item, outcome in zip(items, outcomes, strict=True) if item.running]
+            pending = [outcome for outcome in running_ones if isinstance(outcome, Pending)]
             waits = [outcome.after for outcome in pending]
             known = [outcome.progress for outcome in pending if outcome.progress is not None]
             running = pb.Running(task_ref=json.dumps([item.encode() for item in items]))
@@ -372,20 +419,21 @@ class UpstreamFamily:
             return pb.TaskState(running=running)
         done = pb.Done(missing=[item.failure for item in items if item.failure])
         for item in items:
-            done.artifacts.extend(item.artifacts or [])
+            done.warnings.extend(warning for warning in item.warnings if warning not in done.warnings)
+            if item.done:
+                done.artifacts.extend(item.done.artifacts)
+                done.partial_images.extend(item.done.partial_images)
+                done.missing.extend(item.done.missing)
+                if item.done.HasField("usage"):
+                    _add(done.usage, item.done.usage)
+                if item.done.HasField("cost"):
+                    done.cost.amount += item.done.cost.amount
+                    done.cost.currency = item.done.cost.currency
+                    done.cost.estimated = done.cost.estimated or item.done.cost.estimated
         if not done.artifacts:
             failure = next(item.failure for item in items if item.failure)
             failure.accepted = any(item.failure.accepted for item in items if item.failure)
             return pb.TaskState(failed=failure)
-        for call, outcome in zip(calls, outcomes, strict=True):
-            done.warnings.extend(warning for warning in call.warnings if warning not in done.warnings)
-            if isinstance(outcome, Finished):
-                done.missing.extend(map(_failed, outcome.missing))
-                if outcome.usage is not None:
-                    done.usage.MergeFrom(outcome.usage)
-                if outcome.cost is not None:
-                    done.cost.amount += outcome.cost.amount
-                    done.cost.currency = outcome.cost.currency
         return pb.TaskState(done=done)
 
 
@@ -394,17 +442,30 @@ _REPEAT: Final = frozenset(
 )
 
 
-def _checked(data: bytes, task: pb.ImageTask) -> tuple[images.Facts, bytes]:
+def _checked(data: bytes, call: Call) -> tuple[images.Facts, bytes]:
     """The picture's facts, and the picture, in another format where the caller asked for one."""
+    task = call.task
+    drawing = svg.inspect(data) if svg.FORMAT in call.model.output_formats else None
+    if drawing:
+        return drawing, data
     try:
         facts = images.inspect(data, "image")
     except GatewayError:
         raise _unusable("The provider's answer is no whole PNG, JPEG or WebP picture.") from None
     wanted = task.output_format
-    if not wanted or facts.media_type == f"image/{wanted}":
+    if wanted in {"", svg.FORMAT} or facts.media_type == f"image/{wanted}":
         return facts, data
     data = images.convert(data, wanted, task.output_compression if task.HasField("output_compression") else None)
     return images.inspect(data, "image"), data
+
+
+def _add(total: Message, part: Message) -> None:
+    """Add the counts of a message to those of another."""
+    for counted, value in part.ListFields():
+        if counted.message_type:
+            _add(getattr(total, counted.name), value)
+        else:
+            setattr(total, counted.name, getattr(total, counted.name) + value)
 
 
 def _failed(failure: Failure) -> pb.Failed:
@@ -422,7 +483,7 @@ def _unusable(message: str) -> GatewayError:
     return GatewayError(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, message)
 
 
-def _pack(message: pb.Artifact | pb.Failed) -> str:
+def _pack(message: pb.Done | pb.Failed | PbWarning) -> str:
     return base64.b64encode(message.SerializeToString()).decode()
 
 

@@ -30,11 +30,25 @@ FIELDS: Final = {
     "flux-2-max": _FLUX2,
     "flux-2-flex": _FLUX2 | {"prompt_upsampling", "guidance", "steps"},
     "flux-2-klein-9b": _KLEIN,
+    "flux-2-klein-4b": _KLEIN,
     "flux-kontext-pro": _KONTEXT,
     "flux-kontext-max": _KONTEXT,
     "flux-dev": {"image_prompt", "width", "height", "steps", "guidance", "prompt_upsampling"},
+    "flux-3-video": {
+        *("mode", "aspect_ratio", "duration", "resolution", "generate_audio", "keyframes", "start_video", "draft"),
+        *("draft_cache", "version"),
+    },
     "flux-pro-1.0-fill": {"image", "mask", "steps", "guidance", "prompt_upsampling"},
 }
+_VIDEO: Final = {
+    "mode": {"t2v", "i2v", "v2v", "draft_enhance"},
+    "aspect_ratio": {"21:9", "2:1", "16:9", "4:3", "1:1", "3:4", "9:16", "auto"},
+    "resolution": {"hd", "fhd"},
+    "duration": set(range(5, 21)),
+    "safety_tolerance": set(range(5)),
+}
+MOVIE: Final = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"
+"""The start of an MP4 file, which is all that is looked at."""
 _ENDED: Final = {"Ready", "Request Moderated", "Content Moderated", "Error"}
 
 
@@ -108,7 +122,10 @@ class Bfl(Emulator):
         return web.json_response(answer)
 
     async def _deliver(self, request: web.Request) -> web.Response:
-        body = self.tasks[request.match_info["id"]].body
+        task = self.tasks[request.match_info["id"]]
+        body = task.body
+        if task.model == "flux-3-video":
+            return web.Response(body=MOVIE, content_type="video/mp4")
         format_ = str(body.get("output_format", "jpeg"))
         data = picture(int(body.get("width", 64)), int(body.get("height", 64)), format_.upper())
         return web.Response(body=data, content_type=f"image/{format_}")
@@ -120,6 +137,9 @@ def _check(model: str, body: dict[str, Any]) -> dict[str, Any] | None:
             return {"loc": ["body", name], "msg": "Extra inputs are not permitted", "type": "extra_forbidden"}
     if "prompt" not in body and model != "flux-pro-1.0-fill":
         return {"loc": ["body", "prompt"], "msg": "Field required", "type": "missing"}
+    for name in body.keys() & _VIDEO.keys() if model == "flux-3-video" else ():
+        if body[name] not in _VIDEO[name] or "seed" in body:
+            return {"loc": ["body", name], "msg": "Input should be another one", "type": "enum"}
     for name in ("width", "height"):
         value = body.get(name, 1024)
         step, low, high = (32, 256, 1440) if model == "flux-dev" else (16, 64, 4096)

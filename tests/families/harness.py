@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from PIL import Image
 
 from services.common import images, settings
 from services.common.errors import GatewayError
@@ -91,3 +93,13 @@ class Bench:
 
     async def bytes_of(self, artifact: pb.Artifact) -> bytes:
         return await self.store.read(artifact.media.key)
+
+
+def left_half(width: int, height: int) -> bytes:
+    """A mask as the router makes them: the left half is to be edited, with a dark grey column at the seam."""
+    drawn = Image.new("L", (width, height), 0)
+    drawn.paste(255, (0, 0, width // 2, height))
+    drawn.paste(100, (width // 2, 0, width // 2 + 1, height))
+    out = io.BytesIO()
+    drawn.save(out, "PNG")
+    return out.getvalue()

@@ -12,7 +12,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from services.bfl.adapter import BflAdapter
 from services.bfl.catalog import MODELS
 from tests.emulators.base import picture
-from tests.emulators.bfl import Bfl
+from tests.emulators.bfl import MOVIE, Bfl
 from tests.families.harness import Bench
 
 if TYPE_CHECKING:
@@ -132,3 +132,27 @@ async def test_broken_connection_after_the_request_is_not_repeated(bench: Bench,
     state = await bench.run(task())
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE
     assert not state.failed.accepted
+
+
+async def test_video_has_shape_tier_and_whole_seconds(bfl: Bfl, bench: Bench) -> None:
+    state = await bench.run(task("bfl/flux-3-video", width=1080, height=1920, seconds=8, moderation="low"))
+    assert (bfl.sent[0].path, bfl.sent[0].json) == (
+        "/v1/flux-3-video",
+        {
+            "mode": "t2v",
+            "prompt": "a fox",
+            "aspect_ratio": "9:16",
+            "resolution": "fhd",
+            "duration": 8,
+            "safety_tolerance": 4,
+        },
+    )
+    (artifact,) = state.done.artifacts
+    assert await bench.bytes_of(artifact) == MOVIE
+    assert artifact.media.media_type == "video/mp4"
+
+
+async def test_video_of_parts_of_seconds_is_refused_before_the_call(bfl: Bfl, bench: Bench) -> None:
+    state = await bench.run(task("bfl/flux-3-video", width=1280, height=720, seconds=7.5))
+    assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_INVALID_VALUE, "seconds")
+    assert not bfl.sent

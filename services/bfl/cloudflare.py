@@ -1,0 +1,177 @@
+"""Cloudflare Workers AI: one inline POST for a picture. FLUX.2 takes multipart alone, FLUX.1 schnell takes JSON."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import re
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Cost
+
+from services.common import images
+from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Upload, form_fields
+from services.common.errors import GatewayError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from services.common.adapter import Call, Outcome, Picture, Reply
+
+_JSON: Final = frozenset({"@cf/black-forest-labs/flux-1-schnell"})
+"""Models that take JSON, without size and seed; all others take multipart, even for text alone."""
+_MAX_REFERENCE_SIDE: Final = 511
+"""References must be under 512x512."""
+_USD_PER_NEURON: Final = 0.011 / 1000
+
+# What the code 3030 means stands in its text only: a catch-all for whatever the model said.
+_TEXTS: Final = (
+    ("flagged", re.compile(r"has been flagged|nsfw", re.IGNORECASE)),
+    ("bad picture", re.compile(r"invalid input image|unable to decode image", re.IGNORECASE)),
+)
+_NOISE: Final = re.compile(r"^(?:AiError: )+|\s*\([0-9a-f-]{6,}\)$")
+"""Prefixes, and an id at the end that changes with every call."""
+_TAKEN: Final = frozenset({"3007", "3008", "3030", "flagged"})
+"""The model may have run, so the call may have been paid for."""
+_NOT_TAKEN: Final = frozenset({"7000"})
+
+
+class CloudflareAdapter(Adapter):
+    """Source: developers.cloudflare.com, Workers AI's model pages and error table, read 2026-11-22."""
+
+    route = "cloudflare"
+    origin = "https://api.cloudflare.com"
+    version = "/client/v4"
+    seconds = 120.0
+    errors = ErrorTable(
+        provider="Cloudflare",
+        by_status={
+            400: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+            403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            408: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+            504: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            521: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+            522: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            523: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+            524: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+        },
+        by_code={
+            "971": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            "3003": ErrorReason.ERROR_REASON_INVALID_VALUE,
+            "3006": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            "3007": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            "3008": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            "3023": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "3030": ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+            "3036": ErrorReason.ERROR_REASON_PROVIDER_BILLING,  # the free neurons of the day are used up
+            "3039": ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+            "3040": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            "3041": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "3042": ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            "4006": ErrorReason.ERROR_REASON_PROVIDER_BILLING,  # 3036 as the live service sends it
+            "5004": ErrorReason.ERROR_REASON_INVALID_VALUE,
+            "5005": ErrorReason.ERROR_REASON_INVALID_VALUE,
+            "5006": ErrorReason.ERROR_REASON_INVALID_VALUE,
+            "5007": ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            "5016": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "5018": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "5019": ErrorReason.ERROR_REASON_INVALID_VALUE,
+            "7000": ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+            "7003": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,  # the account id is wrong
+            "9109": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "10000": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "10429": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            "flagged": ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+            "bad picture": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+        },
+    )
+
+    def place(self, base: str, setting: Callable[[str], str]) -> str:
+        """A base URL that names an account is used as it is."""
+        if "/accounts/" in base:
+            return base
+        account = setting("CLOUDFLARE_ACCOUNT_ID")
+        if not account:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
+                "The setting IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID is empty.",
+            )
+        return f"{super().place(base, setting)}/accounts/{quote(account, safe='')}"
+
+    def auth(self, credential: str) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {credential}"}
+
+    def submit(self, call: Call) -> Outgoing:
+        native, task = call.route.native, call.task
+        path = f"/ai/run/{native}"
+        if native in _JSON:
+            return Outgoing("POST", path, json={"prompt": task.prompt, **call.options})
+        body: dict[str, Any] = {"prompt": task.prompt, "seed": call.seed}
+        if task.width:
+            body.update(width=task.width, height=task.height)
+        return Outgoing(
+            "POST", path, fields=form_fields({**body, **call.options}), files=_references(call), multipart=True
+        )
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        if reply.headers.get("content-type", "").startswith("image/"):
+            return _finished(call, reply, reply.content)
+        answer = reply.dict()
+        if answer.get("success") is False:
+            return self.read_error(call, reply)
+        encoded = (answer["result"] or {}).get("image")
+        if not encoded:
+            return Failure(
+                ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Cloudflare returned no picture.", accepted=True
+            )
+        return _finished(call, reply, base64.b64decode(encoded, validate=True))
+
+    def probe(self) -> Outgoing:
+        return Outgoing("GET", "/ai/models/search", query={"task": "Text-to-Image"})
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        errors = reply.dict().get("errors")
+        first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+        code, text = str(first.get("code", "")), str(first.get("message", ""))
+        if code == "3030":
+            code = next((name for name, pattern in _TEXTS if pattern.search(text)), code)
+        failure = self.errors.lookup(reply, code=code, detail=_NOISE.sub("", _NOISE.sub("", text)))
+        taken = code in _TAKEN or reply.status in {200, 408} or (failure.accepted and code not in _NOT_TAKEN)
+        return dataclasses.replace(failure, accepted=taken)
+
+
+def _references(call: Call) -> tuple[Upload, ...]:
+    if any(_too_large(picture) for picture in call.inputs):
+        call.warn(
+            "image_adjusted",
+            "image",
+            "Cloudflare takes pictures under 512x512 pixels; what was larger was scaled down.",
+        )
+    return tuple(_fitting(picture).upload(f"input_image_{index}") for index, picture in enumerate(call.inputs))
+
+
+def _too_large(picture: Picture) -> bool:
+    return max(picture.width, picture.height) > _MAX_REFERENCE_SIDE
+
+
+def _fitting(picture: Picture) -> Picture:
+    if not _too_large(picture):
+        return picture
+    small = images.shrink(picture.data, _MAX_REFERENCE_SIDE)
+    return dataclasses.replace(picture, data=small, media_type="image/png")
+
+
+def _finished(call: Call, reply: Reply, data: bytes) -> Finished:
+    neurons = reply.headers.get("cf-ai-neurons", "")
+    cost = None
+    if neurons.replace(".", "", 1).isdigit():
+        # By the list price: a part of each day's neurons is free.
+        cost = Cost(amount=round(float(neurons) * _USD_PER_NEURON, 6), currency="USD", estimated=True)
+    return Finished((Found(data=data, seed=call.seed),), cost=cost)

@@ -1,0 +1,1 @@
+"""ByteDance: Seedream and SeedEdit pictures and Seedance videos, by BytePlus ModelArk."""

@@ -1,0 +1,147 @@
+"""BytePlus ModelArk: pictures in the answer itself, videos by tasks. There is no `n`, no mask, no negative prompt."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from services.bytedance import errors, video
+from services.common import unmet
+from services.common.adapter import Adapter, Failure, Finished, Found, Outgoing, Pending, Unknown
+from services.common.errors import invalid, invalid_image
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.common.adapter import Call, Outcome, Picture, Reply
+
+_MAX_SEED: Final = (1 << 31) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """What differs between the native models, beside what the catalog says."""
+
+    auto: str = "2K"
+    """The size that leaves the pixels to the model; empty: none."""
+    adaptive: bool = False
+    """Takes no other size: results keep their input's shape."""
+    sequences: bool = False
+    """Makes several related pictures unless that is switched off."""
+    max_input_bytes: int = 10_000_000
+
+
+_NATIVE: Final[Mapping[str, Native]] = {
+    "seedream-5-0-260128": Native(sequences=True, max_input_bytes=30_000_000),
+    "dola-seedream-5-0-pro-260628": Native(max_input_bytes=30_000_000),
+    "seedream-4-5-251128": Native(sequences=True),
+    "seedream-4-0-250828": Native(sequences=True),
+    "seedream-3-0-t2i-250415": Native(auto=""),
+    "seededit-3-0-i2i-250628": Native(auto="adaptive", adaptive=True),
+}
+
+
+class BytedanceAdapter(Adapter):
+    """Source: ModelArk's image API (1541523), video tasks and error codes (1299023), read 2026-11-22."""
+
+    route = "bytedance"
+    origin = "https://ark.ap-southeast.bytepluses.com"
+    version = "/api/v3"
+    seconds = 300.0
+    errors = errors.TABLE
+
+    def auth(self, credential: str) -> Mapping[str, str]:
+        return {"authorization": f"Bearer {credential}"}
+
+    def submit(self, call: Call) -> Outgoing:
+        if call.model.modality == "video":
+            return Outgoing("POST", video.TASKS, json={**video.body(call), **call.options})
+        return Outgoing("POST", "/images/generations", json={**_body(call), **call.options})
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        if call.model.modality == "video":
+            return Pending(str(reply.dict()["id"]), after=video.PACE)
+        answer = reply.dict()
+        items = answer.get("data")
+        if not items:
+            return errors.failure(reply, errors.told(answer))
+        _warn(call)
+        # In a sequence, which a caller's own options can ask for, a refused picture is an error in its place.
+        missing = tuple(errors.failure(reply, item["error"]) for item in items if item.get("error"))
+        pictures = tuple(_found(call, item) for item in items if not item.get("error"))
+        return Finished(pictures, missing, usage=video.usage(answer, "output_tokens")) if pictures else missing[0]
+
+    def poll(self, call: Call, ref: str) -> Outgoing:
+        return Outgoing("GET", f"{video.TASKS}/{quote(ref, safe='')}")
+
+    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        return video.read(call, ref, reply)
+
+    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        if reply.status == 404:
+            # A task that is not visible yet looks like one that is gone.
+            return Unknown("not found")
+        outcome = super().read_poll_error(call, ref, reply)
+        return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
+
+    def cancel(self, call: Call, ref: str) -> Outgoing:
+        return Outgoing("DELETE", f"{video.TASKS}/{quote(ref, safe='')}")
+
+    def probe(self) -> Outgoing:
+        return Outgoing("GET", video.TASKS, query={"page_num": "1", "page_size": "1"})
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        return errors.failure(reply, errors.told(reply.dict()))
+
+
+def _body(call: Call) -> dict[str, Any]:
+    task, native = call.task, _NATIVE[call.route.native]
+    body: dict[str, Any] = {
+        "model": call.route.native,
+        "prompt": task.prompt,
+        "response_format": "url",
+        "watermark": False,  # a visible mark unless it is switched off
+    }
+    size = f"{task.width}x{task.height}" if task.width and not native.adaptive else native.auto
+    if size:
+        body["size"] = size
+    if native.sequences:
+        body["sequential_image_generation"] = "disabled"
+    images = [_data_url(picture, native.max_input_bytes) for picture in call.inputs]
+    if images:
+        body["image"] = images[0] if len(images) == 1 else images
+    if call.seed is not None:
+        if task.seed > _MAX_SEED:
+            raise invalid("seed", f"{call.model.id} takes seeds up to {_MAX_SEED}.")
+        body["seed"] = call.seed % (_MAX_SEED + 1)
+    if task.output_format and len(call.model.output_formats) > 1:
+        # WebP, and JPEG of a wanted quality, are made here, from what loses nothing.
+        plain = task.output_format == "jpeg" and not task.HasField("output_compression")
+        body["output_format"] = "jpeg" if plain else "png"
+    return body
+
+
+def _warn(call: Call) -> None:
+    unmet.fields(call, "moderation", "input_fidelity")
+    if _NATIVE[call.route.native].adaptive:
+        unmet.size(call)
+    task = call.task
+    made_here = {"webp", "jpeg"} if "png" in call.model.output_formats else {"webp"}
+    if task.HasField("output_compression") and task.output_format not in made_here:
+        message = f"{call.model.id} makes its own JPEG; output_compression was ignored."
+        call.warn("unsupported_parameter", "output_compression", message)
+
+
+def _data_url(picture: Picture, most: int) -> str:
+    if len(picture.data) > most:
+        raise invalid_image("image", f"ByteDance takes pictures of at most {most // 1_000_000} MB.")
+    return f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode()}"
+
+
+def _found(call: Call, item: Mapping[str, Any]) -> Found:
+    seed = None if call.seed is None else call.seed % (_MAX_SEED + 1)
+    if item.get("url"):
+        return Found(url=item["url"], seed=seed)
+    return Found(data=base64.b64decode(item["b64_json"]), seed=seed)

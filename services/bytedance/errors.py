@@ -1,0 +1,91 @@
+"""ModelArk's error codes, for pictures and videos alike.
+
+Source: ModelArk's page on error codes (1299023) and live answers of September 2026, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.adapter import ErrorTable, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.common.adapter import Reply
+
+_BUSY_SECONDS: Final = 5.0
+"""How long a refused call should wait when the answer does not say."""
+
+_REQUEST_ID: Final = re.compile(r"\s*Request id: \S*$", re.IGNORECASE)
+_MODERATED: Final = re.compile(r"SensitiveContent|RiskDetection")
+_MODERATION: Final = "moderation"
+# What was refused by the start of the code, and the field to blame.
+_REFUSED: Final = {
+    "InputText": ("prompt", "prompt"),
+    "InputImage": ("input picture", "image"),
+    "Output": ("result", ""),
+}
+
+TABLE: Final = ErrorTable(
+    provider="ByteDance",
+    by_status={
+        400: ErrorReason.ERROR_REASON_INVALID_VALUE,
+        401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+        403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+        413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
+        429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+    },
+    by_code={
+        _MODERATION: ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+        "MissingParameter": ErrorReason.ERROR_REASON_INVALID_VALUE,
+        "InvalidParameter": ErrorReason.ERROR_REASON_INVALID_VALUE,
+        "InvalidImageURL": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+        # The operator's endpoint, account or activation: nothing that a caller could mend.
+        "InvalidEndpoint": ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+        "InvalidEndpointOrModel.ModelIDAccessDisabled": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "ModelNotOpen": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "OperationDenied": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "AccountOverdueError": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+        "QuotaExceeded": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+        "SetLimitExceeded": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+        "ServerOverloaded": ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+    },
+)
+
+
+def failure(reply: Reply, error: Mapping[str, Any]) -> Failure:
+    """A `code` with its `message` and `param` as a failure. Codes have suffixes that seldom change what they mean."""
+    code = str(error.get("code") or "")
+    if _MODERATED.search(code):
+        what, param = next((told for start, told in _REFUSED.items() if code.startswith(start)), ("request", ""))
+        return replace(
+            TABLE.lookup(reply, code=_MODERATION),
+            message=f"ByteDance refused the {what} by its content policy.",
+            param=param,
+            accepted=what == "result" or reply.status == 200,
+        )
+    known = code if code in TABLE.by_code else code.partition(".")[0]
+    found = TABLE.lookup(
+        reply,
+        code=known,
+        detail=_REQUEST_ID.sub("", str(error.get("message") or "")),
+        param=str(error.get("param") or ""),
+    )
+    if reply.status == 429 and found.retry_after is None:
+        found = replace(found, retry_after=_BUSY_SECONDS)
+    return replace(found, accepted=True) if reply.status == 200 else found
+
+
+def told(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The error of an answer: wrapped as documented, or flat as the size check gives it."""
+    wrapped = answer.get("error")
+    if isinstance(wrapped, dict):
+        return wrapped
+    return answer if isinstance(answer.get("code"), str) else {}

@@ -1,0 +1,213 @@
+"""fal's queue: submit to an app, ask for its status, fetch its answer. A family's subclass knows the app's fields."""
+
+from __future__ import annotations
+
+import base64
+import json
+from abc import abstractmethod
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from services.common.adapter import Call, Outcome, Picture, Reply
+
+_FIRST_POLL: Final = 0.5
+_PACE: Final = 1.0
+_LOCKED: Final = ("lock", "balance")
+"""Words of a 403 that speaks of the account's credit."""
+
+# Where a reference stands: the queue is asked, the answer is fetched, the answer of a failed request is fetched.
+_STATUS: Final = "status"
+_RESULT: Final = "result"
+_FAILED: Final = "failed"
+
+_BLOCKED: Final = Failure(
+    ErrorReason.ERROR_REASON_MODERATION_BLOCKED, "fal refused the result by its content policy.", accepted=True
+)
+_LEFT_OUT: Final = Failure(
+    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "fal answered without a picture.", accepted=True
+)
+
+
+class FalAdapter(Adapter):
+    """Source: fal.ai/docs (queue, errors, platform headers) and fal's own clients, read 2026-11-22.
+
+    A reference is JSON: `at` (status, result or failed), `urls` of the submit's answer, and `error`, the type that a
+    failed request's status named.
+    """
+
+    route = "fal"
+    origin = "https://queue.fal.run"
+    hosts = ("queue.fal.run",)
+    seconds = 60.0
+    errors = ErrorTable(
+        provider="fal",
+        by_status={
+            400: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+            403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            422: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        },
+        by_code={
+            "account_locked": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+            "content_policy_violation": ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+            "no_media_generated": ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+            "downstream_service_error": ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+            "image_too_small": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            "image_too_large": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            "image_load_error": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            "file_too_large": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            "face_detection_error": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            "unsupported_image_format": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            "feature_not_supported": ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER,
+            "concurrent_requests_limit": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            "client_cancelled": ErrorReason.ERROR_REASON_CANCELLED,
+            "request_timeout": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            "startup_timeout": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            "generation_timeout": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+        },
+    )
+    params: Mapping[str, str] = {}
+    """The gateway's field for each of the apps' own, where the names differ: errors name ours."""
+
+    @abstractmethod
+    def app(self, call: Call) -> str:
+        """The app that serves this call, with its path: `owner/alias/path`."""
+
+    @abstractmethod
+    def arguments(self, call: Call) -> dict[str, Any]:
+        """The app's input, without the caller's own options. Raises GatewayError for what it can't be asked."""
+
+    def read_output(self, call: Call, output: Mapping[str, Any]) -> Outcome:
+        """What the app's output says: by default its `images` or its `image`, the flagged ones left out."""
+        files = output.get("images") or [output["image"]]
+        return finished(files, output.get("has_nsfw_concepts"), seed=output.get("seed"), count=call.count)
+
+    def auth(self, credential: str) -> Mapping[str, str]:
+        return {"authorization": f"Key {credential}"}
+
+    def submit(self, call: Call) -> Outgoing:
+        return Outgoing("POST", f"/{self.app(call)}", json={**self.arguments(call), **call.options})
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        answer = reply.dict()
+        # Only the answer knows these paths: they leave out a part of the app's own.
+        urls = {name: answer[f"{name}_url"] for name in ("status", "response", "cancel")}
+        return Pending(_ref(_STATUS, urls), after=_FIRST_POLL)
+
+    def poll(self, call: Call, ref: str) -> Outgoing:
+        standing = json.loads(ref)
+        return Outgoing("GET", standing["urls"]["status" if standing["at"] == _STATUS else "response"])
+
+    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        standing = json.loads(ref)
+        answer = reply.dict()
+        if standing["at"] == _RESULT:
+            return self.read_output(call, answer)
+        if standing["at"] == _FAILED:
+            return self._failure(reply, standing["error"])
+        match answer["status"]:
+            case "IN_QUEUE" | "IN_PROGRESS":
+                return Pending(ref, after=_PACE)
+            case "COMPLETED":
+                # There is no state for a failure; the answer of a failed request says what was wrong.
+                error = answer.get("error_type") or ""
+                at = _FAILED if error or answer.get("error") else _RESULT
+                return Pending(_ref(at, standing["urls"], str(error)), after=0.0)
+            case other:
+                return Unknown(str(other))
+
+    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        standing = json.loads(ref)
+        if standing["at"] == _FAILED:
+            return self._failure(reply, standing["error"])
+        if reply.status == 404:
+            # A request that is not visible yet looks like one that is gone.
+            return Unknown("NOT_FOUND")
+        if standing["at"] == _STATUS or not self._of_the_app(reply):
+            outcome = super().read_poll_error(call, ref, reply)
+            return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
+        return self._failure(reply)
+
+    def cancel(self, call: Call, ref: str) -> Outgoing | None:
+        return Outgoing("PUT", json.loads(ref)["urls"]["cancel"])
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        return self._failure(reply, accepted=False)
+
+    def _failure(self, reply: Reply, told: str = "", *, accepted: bool = True) -> Failure:
+        """`told`: the type that the status named, for answers that name none."""
+        code, words, where = _problem(reply)
+        failure = self.errors.lookup(reply, code=code or told, detail=words, param=self._param(where))
+        return replace(failure, accepted=accepted or failure.accepted)
+
+    def _param(self, where: list[str]) -> str:
+        return ".".join([self.params.get(where[0], where[0]), *where[1:]]) if where else ""
+
+    @staticmethod
+    def _of_the_app(reply: Reply) -> bool:
+        """Whether an error is the app's own: a 5xx without these is the ingress's, and passes as limits do."""
+        if reply.status in {408, 429}:
+            return False
+        return reply.status < 500 or "x-fal-request-id" in reply.headers or bool(_problem(reply)[0])
+
+
+def finished(
+    files: Sequence[Mapping[str, Any]], flagged: Sequence[bool] | None = None, *, seed: Any = None, count: int = 0
+) -> Outcome:
+    """File objects as an outcome, of `count` that were asked for. A flagged one comes back black: it is left out."""
+    flags = [*(flagged or ()), *[False] * len(files)]
+    kept = [file for file, flag in zip(files, flags, strict=False) if not flag]
+    if not kept:
+        return _BLOCKED if files else _LEFT_OUT
+    # The seed is of the whole request: it makes the first picture again and no other.
+    first = seed if isinstance(seed, int) and 0 <= seed < 1 << 32 and kept[0] is files[0] else None
+    pictures = (_found(file, first if index == 0 else None) for index, file in enumerate(kept))
+    missing = (_BLOCKED,) * (len(files) - len(kept)) + (_LEFT_OUT,) * (count - len(files))
+    return Finished(tuple(pictures), missing=missing)
+
+
+def data_url(picture: Picture) -> str:
+    """A picture for the apps' `*_url` fields."""
+    return f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode()}"
+
+
+def _found(file: Mapping[str, Any], seed: int | None) -> Found:
+    url = str(file["url"])
+    if not url.startswith("data:"):
+        return Found(url=url, seed=seed)
+    # `sync_mode`, which callers can set, brings the bytes themselves.
+    return Found(data=base64.b64decode(url.partition(",")[2]), seed=seed)
+
+
+def _ref(at: str, urls: Mapping[str, str], error: str = "") -> str:
+    return json.dumps({"at": at, "urls": urls, "error": error})
+
+
+def _problem(reply: Reply) -> tuple[str, str, list[str]]:
+    """The error's type, its words and the field it speaks of."""
+    answer = reply.dict()
+    detail = answer.get("detail")
+    kind = str(answer.get("error_type") or reply.headers.get("x-fal-error-type", ""))
+    if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+        first = detail[0]
+        return str(first.get("type", kind)), str(first.get("msg", "")), _field(first.get("loc", ()))
+    words = detail if isinstance(detail, str) else ""
+    if reply.status == 403 and any(word in words.lower() for word in _LOCKED):
+        kind = "account_locked"
+    return kind, words, []
+
+
+def _field(loc: Iterable[object]) -> list[str]:
+    parts = [str(part) for part in loc]
+    return parts[1:] if parts[:1] == ["body"] else parts

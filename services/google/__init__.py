@@ -1,0 +1,1 @@
+"""Google: the Gemini image models, Imagen, and video by Veo and Omni."""

@@ -1,0 +1,65 @@
+"""Imagen: up to four pictures a call by `:predict`. Google shut it down; other hosts of its shape may still answer.
+
+Source: google-genai 1.60.0, the last one with Imagen on the Gemini API, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, Final
+
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.adapter import Failure, Finished, Found, Outgoing
+from services.google.api import Api, merged
+from services.google.sizes import Tiered
+
+if TYPE_CHECKING:
+    from services.common.adapter import Call, Outcome, Reply
+
+_FORMATS: Final = frozenset({"png", "jpeg"})
+
+
+class Imagen(Api):
+    """`models/{model}:predict`."""
+
+    def submit(self, call: Call) -> Outgoing:
+        task, sizes = call.task, call.model.sizes
+        parameters: dict[str, Any] = {"sampleCount": call.count, "includeRaiReason": True}
+        if task.width and isinstance(sizes, Tiered):
+            shape, tier = sizes.labels[sizes.nearest(task.width, task.height)]
+            parameters["aspectRatio"] = shape
+            if len(sizes.tiers) > 1 and not task.aspect_ratio:
+                parameters["sampleImageSize"] = tier
+        if task.output_format in _FORMATS:
+            parameters["outputOptions"] = {"mimeType": f"image/{task.output_format}"}
+            if task.output_format == "jpeg" and task.HasField("output_compression"):
+                parameters["outputOptions"]["compressionQuality"] = task.output_compression
+        if task.moderation == "low":
+            parameters["safetySetting"] = "block_only_high"
+        body = {"instances": [{"prompt": task.prompt}], "parameters": parameters}
+        return Outgoing("POST", f"/models/{call.route.native}:predict", json=merged(body, call.options))
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        answer = reply.json
+        if not isinstance(answer, dict):
+            raise TypeError("the answer is no object")
+        # An answer in which everything was filtered may be empty.
+        predictions = answer.get("predictions", [])
+        pictures = tuple(
+            Found(
+                data=base64.b64decode(item["bytesBase64Encoded"], validate=True),
+                revised_prompt=str(item.get("prompt") or ""),
+            )
+            for item in predictions
+            if "bytesBase64Encoded" in item
+        )
+        filtered = Failure(
+            ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+            "Google refused the prompt or the result by its content policy.",
+            param="prompt",
+            accepted=True,
+        )
+        if not pictures:
+            return filtered
+        return Finished(pictures, missing=(filtered,) * (call.count - len(pictures)))

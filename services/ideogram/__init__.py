@@ -1,0 +1,1 @@
+"""Ideogram: pictures with lettering, edits with masks."""

@@ -1,0 +1,226 @@
+"""Ideogram: one request makes up to 8 pictures; two generations of its API stand side by side."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, Final
+
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Cost
+
+from services.common import images
+from services.common.adapter import (
+    Adapter,
+    ErrorTable,
+    Failure,
+    Finished,
+    Found,
+    Outgoing,
+    Pending,
+    Unknown,
+    form_fields,
+)
+from services.common.catalog import Shapes
+from services.common.errors import invalid, invalid_image, unsupported
+from services.ideogram.calls import ENDPOINTS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.common.adapter import Call, Outcome, Reply, Upload
+    from services.ideogram.calls import Endpoint
+
+_MAX_SEED: Final = (1 << 31) - 1
+_PACE: Final = 2.0
+_SHAPES: Final = Shapes(
+    ("1:3", "3:1", "1:2", "2:1", "9:16", "16:9", "10:16", "16:10", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "1:1"),
+    pixels=1024 * 1024,
+)
+# Our field for each of theirs, for the warning when a call has no such thing.
+_OURS: Final = {
+    "seed": "seed",
+    "negative_prompt": "negative_prompt",
+    "style_type": "style",
+    "rendering_speed": "quality",
+    "quality": "quality",
+}
+
+
+class IdeogramAdapter(Adapter):
+    """Source: Ideogram's OpenAPI document of API v1 and its reference of API v2, read 2026-11-22."""
+
+    route = "ideogram"
+    origin = "https://api.ideogram.ai"
+    per_call = 8
+    errors = ErrorTable(
+        provider="Ideogram",
+        by_status={
+            400: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+            403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            422: ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+            429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        },
+    )
+
+    def auth(self, credential: str) -> Mapping[str, str]:
+        return {"Api-Key": credential}
+
+    def submit(self, call: Call) -> Outgoing:
+        endpoint = _endpoint(call)
+        body = _body(call, endpoint)
+        files = _files(call, endpoint)
+        if endpoint.json and not files:
+            return Outgoing("POST", endpoint.path, json=body)
+        return Outgoing("POST", endpoint.path, fields=form_fields(body), files=files, multipart=True)
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        answer = reply.dict()
+        if "data" not in answer:  # an asynchronous call, by the caller's own option
+            return Pending(str(answer["generation_id"]), after=_PACE)
+        return _finished(call, answer)
+
+    def poll(self, call: Call, ref: str) -> Outgoing:
+        return Outgoing("GET", f"/v2/generations/{ref}")
+
+    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        answer = reply.dict()
+        match answer["status"]:
+            case "pending":
+                return Pending(ref, after=_PACE)
+            case "completed":
+                return _finished(call, answer)
+            case "failed":
+                return Failure(
+                    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Ideogram failed to make the picture.", accepted=True
+                )
+            case other:
+                return Unknown(str(other))
+
+    def probe(self) -> Outgoing:
+        # A quote: nothing runs and nothing is billed.
+        return Outgoing(
+            "POST", "/v2/image/generate/ideogram-4-5", json={"prompt": "a fox"}, query={"dry_run": "true"}
+        )
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        problem = reply.dict()
+        detail = next((problem[name] for name in ("detail", "error") if isinstance(problem.get(name), str)), "")
+        return self.errors.lookup(reply, detail=detail)
+
+
+def _endpoint(call: Call) -> Endpoint:
+    known = ENDPOINTS[call.route.native]
+    if call.mask is not None and "mask" in known:
+        return known["mask"]
+    if call.inputs:
+        return known["image"]
+    if call.task.background == "transparent" and "transparent" in known:
+        return known["transparent"]
+    return known["generate"]
+
+
+def _body(call: Call, endpoint: Endpoint) -> dict[str, Any]:
+    task = call.task
+    body: dict[str, Any] = {endpoint.prompt: task.prompt} if endpoint.prompt else {}
+    level = endpoint.levels.get(task.quality, "")
+    ratio = task.aspect_ratio if task.aspect_ratio in _SHAPES.ratios else ""
+    if "resolution" not in endpoint.takes and task.width:
+        ratio = ratio or _SHAPES.ratio(task.width, task.height)
+    wanted: dict[str, Any] = {
+        "seed": _seed(call),
+        "negative_prompt": task.negative_prompt,
+        "style_type": task.style.upper(),
+        "rendering_speed": level,
+        "quality": level,
+        "num_images": call.count if call.count > 1 else None,
+        "size": _size(call),
+    }
+    if ratio and "aspect_ratio" in endpoint.takes:
+        wanted["aspect_ratio"] = ratio.replace(":", "x")
+    elif task.width:
+        wanted["resolution"] = f"{task.width}x{task.height}"
+    body.update((name, value) for name, value in wanted.items() if name in endpoint.takes and value not in (None, ""))
+    asked = {_OURS[name] for name, value in wanted.items() if name in _OURS and value not in (None, "")}
+    asked.update({"quality"} if task.quality and not level else ())
+    for param in sorted(asked - {_OURS[name] for name in _OURS if name in body}):
+        call.warn("unsupported_parameter", param, f"Ideogram takes no {param} here; it was left out.")
+    if call.resized and not {"resolution", "size"} & endpoint.takes:
+        call.warn("size_adjusted", "size", "Ideogram keeps the input picture's size here.")
+    if task.background == "transparent" and call.inputs:
+        call.warn("unsupported_parameter", "background", "Ideogram makes transparent pictures from text only.")
+    return {**body, **call.options}
+
+
+def _seed(call: Call) -> int | None:
+    if call.seed is None:
+        return None
+    if call.task.seed > _MAX_SEED:
+        raise invalid("seed", f"Ideogram takes seeds from 0 to {_MAX_SEED}.")
+    return call.seed & _MAX_SEED
+
+
+def _size(call: Call) -> str:
+    """API v2's size: an edit that keeps its input's size asks for just that."""
+    if call.inputs and not call.resized:
+        return "source"
+    return f"{call.task.width}x{call.task.height}" if call.task.width else ""
+
+
+def _files(call: Call, endpoint: Endpoint) -> tuple[Upload, ...]:
+    for picture in call.inputs:
+        if len(picture.data) > endpoint.max_bytes:
+            raise invalid_image("image", f"Ideogram takes pictures of at most {endpoint.max_bytes // 1_000_000} MB.")
+    files = tuple(picture.upload(endpoint.image) for picture in call.inputs)
+    if len(files) > 1 and endpoint.image != "images":
+        raise unsupported("image", "Ideogram takes one picture here.")
+    if call.mask is not None:
+        mask = dataclasses.replace(call.mask, data=images.stark_mask(call.mask.data, inverted=True))
+        files = (*files, mask.upload("mask", "mask"))
+    return files
+
+
+def _finished(call: Call, answer: Mapping[str, Any]) -> Outcome:
+    made: list[Found] = []
+    missing: list[Failure] = []
+    for entry in answer["data"]:
+        if entry.get("is_image_safe") is False or not entry.get("url"):
+            missing.append(_UNSAFE)
+            continue
+        seed = entry.get("seed")
+        prompt = entry.get("prompt") or ""
+        made.append(
+            Found(
+                url=entry["url"],
+                revised_prompt=prompt if prompt != call.task.prompt else "",
+                seed=seed if isinstance(seed, int) and 0 <= seed < 1 << 32 else None,
+            )
+        )
+    if not made:
+        return missing[0] if missing else _NOTHING
+    missing += [_NOTHING] * (call.count - len(made) - len(missing))
+    return Finished(tuple(made), tuple(missing), cost=_cost(call, len(answer["data"])))
+
+
+def _cost(call: Call, pictures: int) -> Cost | None:
+    """Pictures that failed the safety check are billed, too."""
+    endpoint = _endpoint(call)
+    level = endpoint.levels.get(call.task.quality, endpoint.default)
+    for name in ("rendering_speed", "quality"):
+        level = str(call.options.get(name, level))
+    price = endpoint.usd.get(level)
+    return None if price is None else Cost(amount=round(price * pictures, 6), currency="USD", estimated=True)
+
+
+_UNSAFE: Final = Failure(
+    ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+    "Ideogram refused the result by its content policy.",
+    accepted=True,
+)
+_NOTHING: Final = Failure(
+    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Ideogram returned fewer pictures than asked for.", accepted=True
+)

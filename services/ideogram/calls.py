@@ -1,0 +1,114 @@
+"""What each of Ideogram's calls takes, as data: paths, and the names that our fields have there.
+
+Source: Ideogram's OpenAPI document of API v1 and its reference of API v2, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One POST of the API."""
+
+    path: str
+    takes: frozenset[str]
+    """Fields that it knows, of those that we can send."""
+    prompt: str = "prompt"
+    """What the prompt is called; empty: it takes none."""
+    image: str = "image"
+    levels: Mapping[str, str] = field(default_factory=dict)
+    """What each of our qualities is called."""
+    usd: Mapping[str, float] = field(default_factory=dict)
+    """US dollars for one picture of each level, where the price is known."""
+    default: str = ""
+    """Level of a call that names none."""
+    max_bytes: int = 10_000_000
+    """Largest picture. API v1's reference says 10 MB in one place and 25 MB in another: the smaller one holds."""
+    json: bool = False
+    """Whether a body without pictures is JSON; else every body is multipart."""
+
+
+_SPEEDS: Final = {
+    "low": "TURBO",
+    "medium": "DEFAULT",
+    "standard": "DEFAULT",
+    "high": "QUALITY",
+    "xhigh": "QUALITY",
+    "max": "QUALITY",
+    "hd": "QUALITY",
+}
+_LEVELS: Final = {
+    "low": "low",
+    "medium": "medium",
+    "standard": "medium",
+    "high": "high",
+    "xhigh": "high",
+    "max": "high",
+    "hd": "high",
+}
+QUALITIES: Final = tuple(_SPEEDS)
+
+_USD: Final = {"FLASH": 0.03, "TURBO": 0.03, "DEFAULT": 0.06, "QUALITY": 0.09}
+_USD_TRANSPARENT: Final = {"TURBO": 0.04, "DEFAULT": 0.07, "QUALITY": 0.10}
+_USD_4: Final = {"TURBO": 0.03, "DEFAULT": 0.06, "QUALITY": 0.10}
+_USD_4_5: Final = {"low": 0.03, "medium": 0.06, "high": 0.10}
+
+_V3: Final = frozenset({"seed", "num_images", "rendering_speed"})
+_SIZED: Final = frozenset({"resolution", "aspect_ratio", "negative_prompt", "style_type"})
+_V4: Final = frozenset({"num_images", "rendering_speed", "resolution"})
+_V2: Final = frozenset({"seed", "num_images", "quality", "size"})
+
+
+def _v3(action: str, takes: frozenset[str] = _V3, *, prompt: str = "prompt") -> Endpoint:
+    return Endpoint(f"/v1/ideogram-v3/{action}", takes, prompt=prompt, levels=_SPEEDS, usd=_USD, default="DEFAULT")
+
+
+def _v4(action: str) -> Endpoint:
+    path = f"/v1/ideogram-v4/{action}"
+    return Endpoint(path, _V4, prompt="text_prompt", levels=_SPEEDS, usd=_USD_4, default="DEFAULT")
+
+
+def _v2(native: str, usd: Mapping[str, float]) -> Mapping[str, Endpoint]:
+    plain = Endpoint(
+        f"/v2/image/generate/{native}",
+        _V2,
+        image="images",
+        levels=_LEVELS,
+        usd=usd,
+        default="high",
+        max_bytes=25_000_000,
+        json=True,
+    )
+    edit = replace(plain, default="medium")
+    return {"generate": plain, "image": edit, "mask": replace(edit, takes=_V2 - {"size"})}
+
+
+ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = {
+    "ideogram-v3": {
+        "generate": _v3("generate", _V3 | _SIZED),
+        "transparent": replace(
+            _v3("generate-transparent", _V3 | {"aspect_ratio", "negative_prompt"}), usd=_USD_TRANSPARENT
+        ),
+        "image": _v3("remix", _V3 | _SIZED),
+        "mask": _v3("inpaint", _V3 | {"style_type"}),
+    },
+    "ideogram-v3-remix": {"image": _v3("remix", _V3 | _SIZED)},
+    "ideogram-v3-edit": {
+        # Without a mask the instruction alone says what changes.
+        "image": Endpoint("/v1/edit", frozenset({"num_images"}), image="images"),
+        "mask": _v3("inpaint", _V3 | {"style_type"}),
+    },
+    "ideogram-v3-reframe": {"image": _v3("reframe", _V3 | {"resolution"}, prompt="")},
+    "ideogram-v3-replace-background": {"image": _v3("replace-background", _V3 | {"style_type"})},
+    "ideogram-v4": {"generate": _v4("generate"), "image": _v4("remix")},
+    "ideogram-4-5": _v2("ideogram-4-5", _USD_4_5),
+    "ideogram-4-6": _v2("ideogram-4-6", {}),
+    "remove-background": {"image": Endpoint("/v1/remove-background", frozenset(), prompt="")},
+}
+"""By native id, then by what the call brings: `image`, `mask` with an image, `transparent` ground, or only text."""

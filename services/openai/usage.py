@@ -1,0 +1,54 @@
+"""What OpenAI counted, and what that costs by its price list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from imagegateway.v1.job_pb2 import Cost, TokenDetails, Usage
+
+from services.openai.catalog import PRICES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_MILLION: Final = 1_000_000
+
+
+def counted(answers: Iterable[Any]) -> Usage | None:
+    """The sum of the `usage` objects of answers or events; None without any."""
+    total = Usage()
+    found = False
+    for answer in answers:
+        if not isinstance(answer, dict):
+            continue
+        found = True
+        for name in ("input_tokens", "output_tokens", "total_tokens"):
+            _add(total, name, answer)
+        for name in ("input_tokens_details", "output_tokens_details"):
+            details = answer.get(name)
+            if isinstance(details, dict):
+                for kind in ("text_tokens", "image_tokens"):
+                    _add(getattr(total, name), kind, details)
+    return total if found else None
+
+
+def cost(native: str, usage: Usage | None) -> Cost | None:
+    """Dollars for counted tokens; those of no stated kind count as text when they go in, as a picture when out."""
+    prices = PRICES.get(native)
+    if prices is None or usage is None:
+        return None
+    image_in = usage.input_tokens_details.image_tokens
+    text_out = usage.output_tokens_details.text_tokens
+    dollars = (
+        (usage.input_tokens - image_in) * prices.text_in
+        + image_in * prices.image_in
+        + (usage.output_tokens - text_out) * prices.image_out
+        + text_out * prices.text_out
+    )
+    return Cost(amount=round(dollars / _MILLION, 8), currency="USD", estimated=True)
+
+
+def _add(total: Usage | TokenDetails, name: str, answer: dict[str, Any]) -> None:
+    value = answer.get(name)
+    if isinstance(value, int) and value >= 0:
+        setattr(total, name, getattr(total, name) + value)

@@ -1,0 +1,1 @@
+"""Recraft: raster pictures and vector drawings."""

@@ -1,0 +1,1 @@
+"""Each vendor's own SDK against our emulator of it: `make test-emulators`."""

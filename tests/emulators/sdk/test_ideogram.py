@@ -1,0 +1,122 @@
+"""The one client there is, npm `ideogram-api` 1.1.0 by a third party, drives the emulator of API v1."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from services.common import settings
+from tests.emulators.base import picture
+from tests.emulators.ideogram import Ideogram
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+PACKAGE: Final = "ideogram-api@1.1.0"
+
+# The constructor insists on https; the field behind it does not.
+SCRIPT: Final = """
+import { IdeogramAPI } from 'ideogram-api';
+const [base, key, work] = process.argv.slice(2);
+const api = new IdeogramAPI(key, 'https://localhost', 'error');
+api.baseUrl = base;
+let answer;
+try {
+  answer = await api[work](JSON.parse(process.env.PARAMS));
+} catch (error) {
+  answer = { failed: error.message };
+}
+console.log(JSON.stringify(answer));
+"""
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Ideogram]:
+    async with Ideogram() as running:
+        assert isinstance(running, Ideogram)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for the package, with pictures to send."""
+    path = tmp_path_factory.mktemp("ideogram-api")
+    (path / "run.mjs").write_text(SCRIPT)
+    for name, colour in (("image", (9, 99, 199)), ("grey", (100, 100, 100)), ("black", (0, 0, 0))):
+        (path / f"{name}.png").write_bytes(picture(64, 64, colour=colour))
+    return path
+
+
+async def node(folder: Path, *command: str, params: dict[str, Any] | None = None) -> str:
+    environment = settings.environment()
+    path = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
+    program = shutil.which(command[0], path=path)
+    if program is None:
+        pytest.skip(f"no {command[0]}")
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *command[1:],
+        cwd=folder,
+        env={**environment, "PATH": path, "PARAMS": json.dumps(params or {})},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, errors = await asyncio.wait_for(process.communicate(), 300)
+    assert process.returncode == 0, errors.decode()
+    return output.decode()
+
+
+async def call(folder: Path, emulator: Ideogram, work: str, params: dict[str, Any], key: str = "") -> dict[str, Any]:
+    if not (folder / "node_modules").exists():
+        await node(folder, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE)
+    output = await node(folder, "node", "run.mjs", emulator.base, key or emulator.key, work, params=params)
+    answer: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return answer
+
+
+async def test_generates(folder: Path, emulator: Ideogram) -> None:
+    params = {
+        "prompt": "a fox",
+        "aspectRatio": "16x9",
+        "renderingSpeed": "QUALITY",
+        "numImages": 2,
+        "seed": 5,
+        "colorPalette": {"name": "EMBER"},
+        "styleCodes": ["0a0a0a0a", "0b0b0b0b"],
+    }
+    made = await call(folder, emulator, "generate", params)
+    assert [item["seed"] for item in made["data"]] == [5, 6]
+    assert [item["is_image_safe"] for item in made["data"]] == [True, True]
+    assert emulator.billed == 2
+
+
+async def test_edits_remixes_reframes_and_replaces(folder: Path, emulator: Ideogram) -> None:
+    image, grey, black = (str(folder / name) for name in ("image.png", "grey.png", "black.png"))
+    refused = await call(folder, emulator, "edit", {"prompt": "a fox", "image": image, "mask": grey})
+    assert refused["failed"].startswith("Invalid input")
+    for work, params in (
+        ("edit", {"prompt": "a fox", "mask": black}),
+        ("remix", {"prompt": "a fox", "imageWeight": 70}),
+        ("reframe", {"resolution": "1536x640"}),
+        ("replaceBackground", {"prompt": "a beach"}),
+    ):
+        made = await call(folder, emulator, work, {**params, "image": image})
+        assert made.get("data"), (work, made)
+    assert emulator.billed == 4
+
+
+async def test_errors_are_the_clients(folder: Path, emulator: Ideogram) -> None:
+    assert "Authentication failed" in (await call(folder, emulator, "generate", {"prompt": "a fox"}, "x"))["failed"]
+    refused = await call(folder, emulator, "generate", {"prompt": "a fox", "resolution": "7x7"})
+    assert refused["failed"].startswith("Invalid input")
+    emulator.failures = [(422, {"error": "Prompt failed the safety check"}, {})]
+    assert "Validation failed" in (await call(folder, emulator, "generate", {"prompt": "a fox"}))["failed"]
+    emulator.failures = [(429, {"error": "busy", "reject_reason": "inflight_limit"}, {})]
+    assert "Rate limit" in (await call(folder, emulator, "generate", {"prompt": "a fox"}))["failed"]
+    assert emulator.billed == 0

@@ -1,0 +1,66 @@
+"""A client of Stability's REST API (`litellm` 1.110.2; the vendor's own SDK knows gRPC only) drives the emulator."""
+
+from __future__ import annotations
+
+import base64
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from tests.emulators.base import picture
+from tests.emulators.stability import Stability
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+litellm: Any = pytest.importorskip("litellm")
+
+
+@pytest.fixture
+async def emulator() -> AsyncIterator[Stability]:
+    async with Stability() as running:
+        yield cast("Stability", running)
+
+
+async def test_generates(emulator: Stability) -> None:
+    made = await litellm.aimage_generation(
+        model="stability/stable-image-core",
+        prompt="a fox",
+        size="1792x1024",
+        api_base=emulator.base,
+        api_key=emulator.key,
+    )
+    assert base64.b64decode(made.data[0].b64_json) == picture(96, 64)
+    (sent,) = emulator.sent
+    assert (sent.path, sent.part("aspect_ratio").text) == ("/v2beta/stable-image/generate/core", "16:9")
+    assert emulator.billed == 1
+
+
+async def test_edits_with_a_mask(emulator: Stability) -> None:
+    made = await litellm.aimage_edit(
+        model="stability/inpaint",
+        image=BytesIO(picture()),
+        mask=BytesIO(picture()),
+        prompt="a fox",
+        api_base=emulator.base,
+        api_key=emulator.key,
+    )
+    assert base64.b64decode(made.data[0].b64_json) == picture(96, 64)
+    assert emulator.sent[0].part("mask").data == picture()
+
+
+@pytest.mark.parametrize("finish", ["CONTENT_FILTERED"])
+async def test_filtered_pictures_are_errors(emulator: Stability, finish: str) -> None:
+    emulator.finish = finish
+    with pytest.raises(Exception, match=r"(?i)filter"):
+        await litellm.aimage_generation(
+            model="stability/stable-image-core", prompt="a fox", api_base=emulator.base, api_key=emulator.key
+        )
+
+
+async def test_wrong_key(emulator: Stability) -> None:
+    with pytest.raises(litellm.AuthenticationError):
+        await litellm.aimage_generation(
+            model="stability/stable-image-core", prompt="a fox", api_base=emulator.base, api_key="another"
+        )

@@ -1,0 +1,143 @@
+"""SDXL on a server of one's own: what is sent and what becomes of every answer."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.stability.automatic1111 import Automatic1111Adapter
+from services.stability.catalog import MODELS
+from tests.emulators.automatic1111 import Automatic1111
+from tests.emulators.base import picture
+from tests.families.harness import Bench
+from tests.families.sdxl import area, corners, task
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+R = ErrorReason
+
+
+@pytest.fixture
+async def own() -> AsyncIterator[Automatic1111]:
+    async with Automatic1111() as emulator:
+        yield cast("Automatic1111", emulator)
+
+
+@pytest.fixture
+async def bench(own: Automatic1111, tmp_path: Path) -> AsyncIterator[Bench]:
+    values = {"IMAGEGATEWAY_AUTOMATIC1111_BASE_URL": own.base}
+    bench = Bench.open(MODELS, [Automatic1111Adapter()], tmp_path, values)
+    yield bench
+    await bench.family.close()
+
+
+async def test_own_server_makes_n_pictures_in_one_request(own: Automatic1111, bench: Bench) -> None:
+    own.grid = True
+    state = await bench.run(task("automatic1111", n=3, width=64, height=72, seed=5, negative_prompt="rain"))
+    (sent,) = own.sent
+    assert (sent.method, sent.path) == ("POST", "/sdapi/v1/txt2img")
+    assert sent.json == {
+        "prompt": "a fox",
+        "negative_prompt": "rain",
+        "steps": 30,
+        "batch_size": 1,
+        "n_iter": 3,
+        "width": 64,
+        "height": 72,
+        "seed": 5,
+        "override_settings": {"sd_model_checkpoint": "sd_xl_base_1.0.safetensors"},
+    }
+    assert "authorization" not in sent.headers
+    assert [artifact.seed for artifact in state.done.artifacts] == [5, 6, 7]
+    assert await bench.bytes_of(state.done.artifacts[0]) == picture(64, 72, colour=(5, 9, 9))
+    assert own.billed == 3
+
+
+async def test_own_server_gets_input_mask_format_and_quality(own: Automatic1111, bench: Bench) -> None:
+    source = picture()
+    asked = task(
+        "automatic1111",
+        inputs=[await bench.keep(source)],
+        mask=await area(bench),
+        output_format="jpeg",
+        quality="high",
+    )
+    asked.provider_options.update({"denoising_strength": 0.4, "sampler_name": "DDIM"})
+    state = await bench.run(asked)
+    (sent,) = own.sent
+    assert sent.path == "/sdapi/v1/img2img"
+    assert [base64.b64decode(text) for text in sent.json["init_images"]] == [source]
+    assert corners(sent.json["mask"]) == (255, 0)
+    assert (sent.json["steps"], sent.json["denoising_strength"]) == (50, 0.4)
+    assert sent.json["override_settings"]["samples_format"] == "jpg"
+    assert state.done.artifacts[0].media.media_type == "image/jpeg"
+
+
+async def test_own_server_loads_loras_by_tags_that_only_loras_make(own: Automatic1111, bench: Bench) -> None:
+    prompt = "a fox <lora:theirs:1> <lo<lora:x:1>ra:y:1>here<sd_cpp_extra_args>{}</sd_cpp_extra_args>, 1 < 2"
+    state = await bench.run(task("automatic1111", prompt=prompt, loras=[{"id": "fox", "scale": 0.8}, {"id": "b"}]))
+    assert own.prompts == ["a fox  here, 1 < 2 <lora:fox:0.8> <lora:b:1>"]
+    assert [(warning.code, warning.param) for warning in state.done.warnings] == [("parameter_adjusted", "prompt")]
+    for lora in ({"url": "https://example.com/x"}, {"id": "a:1><lora:b"}):
+        refused = await bench.run(task("automatic1111", loras=[lora]))
+        assert refused.failed.param.startswith("loras[0].")
+    assert len(own.sent) == 1
+
+
+@pytest.mark.parametrize(("credential", "works"), [("user:pass", True), ("token", False)])
+async def test_own_server_may_ask_for_a_password(
+    own: Automatic1111, bench: Bench, credential: str, works: bool
+) -> None:
+    own.key = "user:pass"
+    state = await bench.run(task("automatic1111"), credential=credential)
+    assert state.HasField("done") == works
+    scheme = "Basic dXNlcjpwYXNz" if works else "Bearer token"
+    assert own.sent[0].headers["authorization"] == scheme
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (400, {"detail": "Sampler not found"}, R.ERROR_REASON_INVALID_VALUE),
+        (401, {"detail": "Incorrect username or password"}, R.ERROR_REASON_PROVIDER_CREDENTIALS),
+        (404, {"detail": "Init image not found"}, R.ERROR_REASON_INVALID_IMAGE),
+        (404, {"detail": "Not Found"}, R.ERROR_REASON_PROVIDER_ERROR),
+        (422, {"detail": [{"loc": ["body", "steps"], "msg": "bad"}]}, R.ERROR_REASON_INVALID_VALUE),
+        (
+            500,
+            {"error": "OutOfMemoryError", "errors": "CUDA out of memory", "detail": ""},
+            R.ERROR_REASON_PROVIDER_ERROR,
+        ),
+        (500, b"Internal Server Error", R.ERROR_REASON_PROVIDER_ERROR),
+    ],
+)
+async def test_own_servers_errors(
+    own: Automatic1111, bench: Bench, status: int, body: Any, reason: R.ValueType
+) -> None:
+    own.failures = [(status, body, {})]
+    state = await bench.run(task("automatic1111"))
+    assert (state.failed.reason, state.failed.accepted, len(own.sent)) == (reason, False, 1)
+    assert "CUDA" not in state.failed.message
+
+
+async def test_own_server_that_loads_its_model_is_waited_for(own: Automatic1111, bench: Bench) -> None:
+    own.failures = [(503, {"detail": "loading"}, {})]
+    assert (await bench.run(task("automatic1111"))).HasField("done")
+    await own.stop()
+    state = await bench.run(task("automatic1111"))
+    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
+
+
+@pytest.mark.parametrize(("answer", "missing"), [({"images": [], "info": ""}, 0), ({"images": ["x"]}, 1)])
+async def test_own_servers_empty_and_damaged_answers_are_failures(
+    own: Automatic1111, bench: Bench, answer: Any, missing: int
+) -> None:
+    own.failures = [(200, answer, {})]
+    state = await bench.run(task("automatic1111"))
+    expected = R.ERROR_REASON_PROVIDER_BAD_RESPONSE if missing else R.ERROR_REASON_PROVIDER_ERROR
+    assert (state.failed.reason, state.failed.accepted) == (expected, True)
