@@ -8,6 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from services.bfl.adapter import BflAdapter
 from services.bfl.catalog import MODELS as BFL
+from services.bfl.cloudflare import CloudflareAdapter
+from services.bria.adapter import BriaAdapter
+from services.bria.catalog import MODELS as BRIA
+from services.bria.fal import BriaFalAdapter
+from services.bytedance.adapter import BytedanceAdapter
+from services.bytedance.catalog import MODELS as BYTEDANCE
 from services.common import logs, settings
 from services.common.outbound import Outbound
 from services.common.provider import serve
@@ -15,7 +21,20 @@ from services.common.server import run
 from services.common.store import MediaStore
 from services.common.upstream import UpstreamFamily
 from services.common.urlguard import Guard
+from services.google.adapter import GoogleAdapter
+from services.google.catalog import MODELS as GOOGLE
+from services.ideogram.adapter import IdeogramAdapter
+from services.ideogram.catalog import MODELS as IDEOGRAM
 from services.local.family import open_family as open_local
+from services.openai.adapter import OpenAIAdapter
+from services.openai.catalog import MODELS as OPENAI
+from services.recraft.adapter import RecraftAdapter
+from services.recraft.catalog import MODELS as RECRAFT
+from services.stability.adapter import StabilityAdapter
+from services.stability.automatic1111 import Automatic1111Adapter
+from services.stability.catalog import MODELS as STABILITY
+from services.stability.fal import SdxlFalAdapter
+from services.stability.replicate import ReplicateAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,7 +64,16 @@ class Upstream:
 
 
 UPSTREAMS: Final[Mapping[str, Upstream]] = {
-    "bfl": Upstream(BFL, (BflAdapter(),)),
+    "bfl": Upstream(BFL, (BflAdapter(), CloudflareAdapter())),
+    "bria": Upstream(BRIA, (BriaAdapter(), BriaFalAdapter())),
+    "bytedance": Upstream(BYTEDANCE, (BytedanceAdapter(),)),
+    "google": Upstream(GOOGLE, (GoogleAdapter(),)),
+    "ideogram": Upstream(IDEOGRAM, (IdeogramAdapter(),)),
+    "openai": Upstream(OPENAI, (OpenAIAdapter(),)),
+    "recraft": Upstream(RECRAFT, (RecraftAdapter(),)),
+    "stability": Upstream(
+        STABILITY, (StabilityAdapter(), ReplicateAdapter(), SdxlFalAdapter(), Automatic1111Adapter())
+    ),
 }
 """Families behind HTTP, by name. A new one is a folder, a line here, and its models in `services.router.catalog`."""
 

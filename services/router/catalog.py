@@ -12,9 +12,16 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
 from services.bfl.catalog import MODELS as BFL
+from services.bria.catalog import MODELS as BRIA
+from services.bytedance.catalog import MODELS as BYTEDANCE
 from services.common.catalog import Free, Listed, Model, Route
 from services.common.errors import GatewayError, invalid
+from services.google.catalog import MODELS as GOOGLE
+from services.ideogram.catalog import MODELS as IDEOGRAM
 from services.local.catalog import MODELS as LOCAL
+from services.openai.catalog import MODELS as OPENAI
+from services.recraft.catalog import MODELS as RECRAFT
+from services.stability.catalog import MODELS as STABILITY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -24,7 +31,7 @@ if TYPE_CHECKING:
 
     from services.common.settings import Source
 
-FAMILIES: Final = (LOCAL, BFL)
+FAMILIES: Final = (LOCAL, BFL, BRIA, BYTEDANCE, GOOGLE, IDEOGRAM, OPENAI, RECRAFT, STABILITY)
 
 
 @dataclass(frozen=True, slots=True)
