@@ -196,10 +196,11 @@ class LocalFamily:
 
 
 def _render(task: pb.ImageTask, seed: int, inputs: list[bytes], mask: bytes | None) -> tuple[bytes, list[bytes]]:
+    width, height = (task.width, task.height) if task.width else MODELS[0].sizes.default
     brief = sketch.Brief(
         prompt=task.prompt,
-        width=task.width,
-        height=task.height,
+        width=width,
+        height=height,
         seed=seed,
         negative_prompt=task.negative_prompt,
         style=task.style,

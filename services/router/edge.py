@@ -170,11 +170,11 @@ def _event(name: str, data: dict[str, object], head: str = "") -> HttpBody:
     return HttpBody(content_type=_SSE, data=text.encode())
 
 
-def _facts(made: Plan) -> dict[str, object]:
+def _facts(made: Plan, width: int, height: int) -> dict[str, object]:
     task = made.task
     return {
         "created_at": int(time.time()),
-        "size": f"{task.width}x{task.height}",
+        "size": f"{width}x{height}",
         "quality": task.quality or "auto",
         "background": task.background or "auto",
         "output_format": task.output_format or made.model.output_formats[0],
@@ -187,7 +187,7 @@ def _partial(made: Plan, preview: Preview) -> dict[str, object]:
         "type": f"{prefix}.partial_image",
         "b64_json": base64.b64encode(preview.data).decode(),
         "partial_image_index": preview.index,
-        **_facts(made),
+        **_facts(made, *made.size),
     }
 
 
@@ -195,7 +195,9 @@ def _completed(made: Plan, response: pb.ImagesResponse) -> list[dict[str, object
     prefix = "image_edit" if made.edit else "image_generation"
     events: list[dict[str, object]] = []
     for image in response.data:
-        event: dict[str, object] = {"type": f"{prefix}.completed", **_facts(made)}
+        event: dict[str, object] = {"type": f"{prefix}.completed", **_facts(made, image.width, image.height)}
+        if response.HasField("usage"):
+            event["usage"] = MessageToDict(response.usage, preserving_proto_field_name=True)
         if image.HasField("b64_json"):
             event["b64_json"] = base64.b64encode(image.b64_json).decode()
         else:

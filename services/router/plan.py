@@ -63,6 +63,11 @@ class Plan:
     edit: bool
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Width and height that are asked for; where the caller left them to the model, its usual ones."""
+        return (self.task.width, self.task.height) if self.task.width else self.model.sizes.default
+
+    @property
     def inline(self) -> bool:
         """Whether callers wait for the answer by default."""
         return self.route.mode == c.INLINE
@@ -90,10 +95,14 @@ def make(
 
     Raises GatewayError naming the first field that is wrong.
     """
-    model = catalog.resolve(request.model or default_model)
     edit = isinstance(request, pb.EditRequest)
-    _capable(model, catalog, edit=edit)
     warnings = Warnings(strict=preferences.strict)
+    if request.model:
+        model = catalog.resolve(request.model)
+    else:
+        model, instead = catalog.default(default_model, "edit" if edit else "picture")
+        warnings.found.extend([instead] if instead else [])
+    _capable(model, catalog, edit=edit)
     for name in unknown:
         warnings.add("unknown_parameter", name[:100], f"There is no field {name[:100]!r}; it was ignored.")
     task = provider.ImageTask(
@@ -102,7 +111,7 @@ def make(
         n=_count(request, model),
         user=_text(request.user, "user", _MAX_TEXT),
     )
-    _size(request, model, task, warnings, edit=edit)
+    _size(request, model, task, warnings)
     _look(request, model, task, warnings)
     _steering(request, model, task, warnings)
     _format(request, model, task, warnings)
@@ -166,7 +175,7 @@ def _count(request: Request, model: c.Model) -> int:
     return n
 
 
-def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings, *, edit: bool) -> None:
+def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
     asked: tuple[int, int] | None = None
     param = "size"
     if request.aspect_ratio:
@@ -187,9 +196,7 @@ def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
         if asked is not None:
             _shape(model, model.sizes, task, warnings, asked)
         return
-    if asked is None:
-        if not edit:  # an edit keeps its input's size
-            task.width, task.height = model.sizes.default
+    if asked is None:  # the model's own size; an edit's is its input's
         return
     task.width, task.height = model.sizes.nearest(*asked)
     if param == "size" and (task.width, task.height) != asked:

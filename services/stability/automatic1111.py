@@ -72,8 +72,8 @@ class Automatic1111Adapter(Adapter):
             "n_iter": call.count,
             "override_settings": settings,
         }
-        if task.width:
-            body["width"], body["height"] = task.width, task.height
+        # The server's own default, 512x512, is not the model's.
+        body["width"], body["height"] = (task.width, task.height) if task.width else call.model.sizes.default
         if call.seed is not None:
             body["seed"] = call.seed
         if call.inputs:
