@@ -40,7 +40,7 @@ FIELDS: Final = {
     },
     "flux-pro-1.0-fill": {"image", "mask", "steps", "guidance", "prompt_upsampling"},
 }
-_VIDEO: Final = {
+_VIDEO: Final[dict[str, set[Any]]] = {
     "mode": {"t2v", "i2v", "v2v", "draft_enhance"},
     "aspect_ratio": {"21:9", "2:1", "16:9", "4:3", "1:1", "3:4", "9:16", "auto"},
     "resolution": {"hd", "fhd"},

@@ -280,5 +280,5 @@ def _check_mask(mask: bytes, image: bytes) -> None:
     with Image.open(io.BytesIO(mask)) as marks, Image.open(io.BytesIO(image)) as under:
         if marks.size != under.size:
             raise _Invalid("mask and image must have the same size")
-        if marks.mode not in {"1", "L"} or set(marks.convert("L").tobytes()) - {0, 255}:
+        if set(marks.convert("L").tobytes()) - {0, 255}:
             raise _Invalid("mask must be black and white")

@@ -98,9 +98,9 @@ async def test_transparent_ground_is_a_call_of_its_own(ideogram: Ideogram, bench
 
 async def test_picture_without_mask_is_remixed(ideogram: Ideogram, bench: Bench) -> None:
     image = picture(96, 64, "JPEG")
-    options = {"image_weight": 70, "color_palette": {"name": "EMBER"}, "style_codes": ["0a0a0a0a", "0b0b0b0b"]}
+    codes = ["0a0a0a0a", "0b0b0b0b"]
     wanted = task(inputs=[await bench.keep(image)], width=1248, height=832)
-    wanted.provider_options.update(options)
+    wanted.provider_options.update({"image_weight": 70, "color_palette": {"name": "EMBER"}, "style_codes": codes})
     assert (await bench.run(wanted)).HasField("done")
     sent = ideogram.sent[0]
     assert sent.path == "/v1/ideogram-v3/remix"
@@ -108,7 +108,7 @@ async def test_picture_without_mask_is_remixed(ideogram: Ideogram, bench: Bench)
     assert (part.filename, part.content_type, part.data) == ("image.jpg", "image/jpeg", image)
     assert sent.part("image_weight").text == "70"
     assert sent.part("color_palette").text == '{"name": "EMBER"}'
-    assert [part.text for part in sent.parts if part.name == "style_codes"] == options["style_codes"]
+    assert [part.text for part in sent.parts if part.name == "style_codes"] == codes
 
 
 @pytest.mark.parametrize("model", ["ideogram/ideogram-v3", "ideogram/ideogram-v3/edit"])

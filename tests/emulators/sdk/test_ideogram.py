@@ -33,6 +33,7 @@ try {
   answer = { failed: error.message };
 }
 console.log(JSON.stringify(answer));
+process.exit(0);  // its log would keep the process
 """
 
 
@@ -67,7 +68,7 @@ async def node(folder: Path, *command: str, params: dict[str, Any] | None = None
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    output, errors = await asyncio.wait_for(process.communicate(), 300)
+    output, errors = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode == 0, errors.decode()
     return output.decode()
 
