@@ -10,10 +10,10 @@ import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from bench import pictures, samples, subjects
-from bench.cells import PICTURE_BYTES, cells
+from bench import jobs, pictures, samples, subjects
+from bench.cells import PICTURE_BYTES, SMALL_BYTES, cells, upstream_cells
 from bench.report import Report
 from bench.subjects import ROOT, SubjectError
 from bench.usage import UsageError
@@ -26,28 +26,44 @@ if TYPE_CHECKING:
     from bench.subjects import Subject
 
 
+GROUPS: Final = ("chain", "upstream", "jobs")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run; gives the exit status."""
-    known = cells()
+    known = (*cells(), *upstream_cells())
     options = _parser(known).parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    chosen = [cell for cell in known if cell.name in options.cells]
+    chosen = [
+        cell for cell in known if (cell.name in options.cells if options.cells else cell.group in options.only)
+    ]
+    failed = False
     try:
         with ExitStack() as stack:
-            found = _measure(stack, chosen, options)
+            # A short path: sockets lie in it.
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="igw-bench-", dir=options.data)))
+            images = {"large": pictures.noise(PICTURE_BYTES), "small": pictures.noise(SMALL_BYTES)}
+            (folder / "picture.png").write_bytes(images["large"])
+            if chosen:
+                with ExitStack() as inner:
+                    found = _measure(inner, chosen, options, folder, images)
+                failed = any(sample.figures.failures for sample in found)
+            if "jobs" in options.only and not options.cells:
+                print(f"\n{jobs.run(_made(folder / 'jobs'), folder / 'picture.png', quick=options.quick)}", flush=True)
     except (SubjectError, UsageError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    return int(any(sample.figures.failures for sample in found))
+    return int(failed)
 
 
 def _parser(known: Sequence[Cell]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     names = [cell.name for cell in known]
-    parser.add_argument("--quick", action="store_true", help="a rough run of about 40 s: 2 rounds of 2 s")
+    parser.add_argument("--quick", action="store_true", help="a rough run of under 2 minutes: 1 round of 2 s")
     parser.add_argument("--rounds", type=int, default=3, help="times that each cell is measured (default 3)")
-    parser.add_argument("--seconds", type=float, default=7.0, help="length of one measurement (default 7)")
-    parser.add_argument("--cells", nargs="+", choices=names, default=names, help="only these kinds of request")
+    parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement (default 4)")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="only these groups of measurements")
+    parser.add_argument("--cells", nargs="+", choices=names, default=[], help="only these kinds of request")
     parser.add_argument(
         "--against", type=Path, action="append", default=[], help="another checkout, measured in the same run"
     )
@@ -60,15 +76,18 @@ def _parser(known: Sequence[Cell]) -> argparse.ArgumentParser:
     return parser
 
 
-def _measure(stack: ExitStack, chosen: Sequence[Cell], options: argparse.Namespace) -> list[Sample]:
-    rounds, seconds = (2, 2.0) if options.quick else (options.rounds, options.seconds)
-    # A short path: sockets lie in it.
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="igw-bench-", dir=options.data)))
-    picture = pictures.noise(PICTURE_BYTES)
-    sha256 = hashlib.sha256(picture).hexdigest()
-    (folder / "picture.png").write_bytes(picture)
+def _measure(
+    stack: ExitStack, chosen: Sequence[Cell], options: argparse.Namespace, folder: Path, images: dict[str, bytes]
+) -> list[Sample]:
+    rounds, seconds = (1, 2.0) if options.quick else (options.rounds, options.seconds)
+    digests = {name: hashlib.sha256(image).hexdigest() for name, image in images.items()}
+    stub, upstream = stack.enter_context(subjects.provider(_made(folder / "provider"), images))
     chains = [
-        stack.enter_context(subjects.chain(name, tree.resolve(), _made(folder / name), folder / "picture.png"))
+        stack.enter_context(
+            subjects.chain(
+                name, tree.resolve(), _made(folder / name), folder / "picture.png", more=upstream, beside=(stub,)
+            )
+        )
         for name, tree in {"chain": ROOT, **{tree.resolve().name: tree for tree in options.against}}.items()
     ]
     answers = {cell.name: chains[0].ask(cell) for cell in chosen}
@@ -76,7 +95,7 @@ def _measure(stack: ExitStack, chosen: Sequence[Cell], options: argparse.Namespa
     everyone: list[Subject] = [plain, *chains]
     print(
         f"{os.cpu_count()} cores, {rounds} rounds of {seconds:g} s a line, in turn; "
-        f"median ± half the range. The picture has {len(picture)} bytes.",
+        f"median ± half the range. The picture has {len(images['large'])} bytes.",
         flush=True,
     )
     found: list[Sample] = []
@@ -84,6 +103,7 @@ def _measure(stack: ExitStack, chosen: Sequence[Cell], options: argparse.Namespa
         for cell in chosen:
             # Each is first as often as last, or nearly: the neighbours on the machine change slowly.
             for subject in everyone if number % 2 == 0 else reversed(everyone):
+                sha256 = digests[cell.picture]
                 order = samples.order_of(subject, cell, answers[cell.name], sha256, folder, seconds=seconds)
                 found.append(samples.take(subject, cell, order))
                 _progress(number + 1, found[-1])
@@ -98,7 +118,7 @@ def _made(folder: Path) -> Path:
 
 def _progress(number: int, sample: Sample) -> None:
     print(
-        f"  round {number}  {sample.cell:6} {sample.subject:12} "
+        f"  round {number}  {sample.cell:8} {sample.subject:12} "
         f"{sample.rate:7.1f} req/s  {sample.cost:6.2f} CPU-ms/req",
         file=sys.stderr,
         flush=True,

@@ -1,6 +1,6 @@
 """The load generator, a process of its own: `python -m bench.load`, told by one JSON line on its input what to do.
 
-Closed loop over kept-alive connections. After the warm-up all requests are waited for; then it prints `ready`,
+Kept-alive connections; a closed loop, or with a rate an open one, whose latencies count from when a request was due. After the warm-up all requests are waited for; then it prints `ready`,
 waits for a line, runs the window, waits for all requests again, and prints its figures as one JSON line. So
 whoever reads the subject's CPU before that line and after the figures has exactly the window's requests.
 """
@@ -14,6 +14,7 @@ import hashlib
 import json
 import sys
 import time
+from collections import deque
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final, cast
@@ -45,9 +46,14 @@ class Order:
     length: int
     """Of an answer's body, in bytes."""
     answer: str
-    """`url` or `b64_json`."""
+    """`url` or `b64_json`; `job`: it is a job."""
     sha256: str
     """Of the picture that every answer names or holds."""
+    status: int = 200
+    rate: float = 0.0
+    """Requests a second, whether or not earlier ones are answered; 0: a closed loop."""
+    count: int = 0
+    """The window ends early after so many requests; 0: it doesn't."""
 
 
 @dataclass(slots=True)
@@ -73,6 +79,12 @@ class Figures:
 class _Window:
     until: float
     keep_every: int
+    most: int = 1 << 60
+    rate: float = 0.0
+    due: deque[float] = field(default_factory=deque)
+    """When requests of an open loop were due that no connection has sent yet."""
+    free: list[_Caller] = field(default_factory=list)
+    """Connections of an open loop that wait for a request."""
     latencies: list[float] = field(default_factory=list)
     kept: list[bytes] = field(default_factory=list)
     sent: int = 0
@@ -102,11 +114,11 @@ class _Caller(asyncio.BufferedProtocol):
         if self._answer:
             self._done(f"the connection was lost: {exc}")
 
-    def begin(self, window: _Window) -> None:
-        """Take part in a window until its time is over."""
+    def begin(self, window: _Window, due: float | None = None) -> None:
+        """Take part in a window until its time is over; in an open loop, until nothing is due."""
         self._window = window
         window.open += 1
-        self._send()
+        self._send(due)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._shared
@@ -123,7 +135,7 @@ class _Caller(asyncio.BufferedProtocol):
         if whole:
             self._done("")
 
-    def _send(self) -> None:
+    def _send(self, due: float | None = None) -> None:
         window = self._window
         if not window:
             return
@@ -132,7 +144,7 @@ class _Caller(asyncio.BufferedProtocol):
             return
         self._answer = Answer(keep=window.sent % window.keep_every == 0 and len(window.kept) < _KEPT)
         window.sent += 1
-        self._began = time.perf_counter()
+        self._began = due or time.perf_counter()
         self._transport.write(self._request)
 
     def _lose(self, reason: str) -> None:
@@ -149,7 +161,7 @@ class _Caller(asyncio.BufferedProtocol):
             return
         if not failure and answer:
             window.latencies.append(now - self._began)
-            if answer.status != 200:
+            if answer.status != self._order.status:
                 failure = f"status {answer.status}"
             elif abs(answer.length - self._order.length) > _TOLERANCE:
                 failure = f"an answer of {answer.length} bytes instead of {self._order.length}"
@@ -157,19 +169,33 @@ class _Caller(asyncio.BufferedProtocol):
                 window.kept.append(bytes(answer.body))
         if failure:
             window.failures.append(failure)
-        if now < window.until and self._transport:
+        if window.rate and window.due and self._transport:
+            self._send(window.due.popleft())
+            return
+        if not window.rate and now < window.until and window.sent < window.most and self._transport:
             self._send()
             return
         self._window = None
+        if window.rate and self._transport:
+            window.free.append(self)
         window.open -= 1
         if not window.open:
             window.idle.set()
 
 
-async def _run(callers: list[_Caller], seconds: float, keep_every: int) -> _Window:
-    window = _Window(until=time.perf_counter() + seconds, keep_every=keep_every)
-    for caller in callers:
-        caller.begin(window)
+async def _run(callers: list[_Caller], seconds: float, keep_every: int, order: Order, count: int = 0) -> _Window:
+    until = time.perf_counter() + seconds
+    window = _Window(until=until, keep_every=keep_every, most=count or 1 << 60, rate=order.rate)
+    if order.rate:
+        window.free.extend(callers)
+        window.open = 1  # until all have been sent
+        await _arrive(window, int(seconds * order.rate))
+        window.open -= 1
+        if not window.open:
+            window.idle.set()
+    else:
+        for caller in callers:
+            caller.begin(window)
     try:
         async with asyncio.timeout(seconds + _LONGEST):
             await window.idle.wait()
@@ -178,9 +204,22 @@ async def _run(callers: list[_Caller], seconds: float, keep_every: int) -> _Wind
     return window
 
 
+async def _arrive(window: _Window, count: int) -> None:
+    began = time.perf_counter()
+    for number in range(count):
+        due = began + number / window.rate
+        await asyncio.sleep(due - time.perf_counter())
+        if window.free:
+            window.free.pop().begin(window, due)
+        else:
+            window.due.append(due)
+
+
 def _wrong(body: bytes, order: Order) -> str:
     """What is wrong with an answer; nothing when its picture is the expected one."""
     try:
+        if order.answer == "job":
+            return "" if json.loads(body)["id"].startswith("job_") else "an answer names no job"
         image = json.loads(body)["data"][0]
         if order.answer == "url":
             return "" if order.sha256 in image["url"] else "an answer links to another picture"
@@ -200,9 +239,9 @@ async def _main() -> None:
     loop = asyncio.get_running_loop()
     callers = [
         (await loop.create_connection(lambda: _Caller(order, request), "127.0.0.1", order.port))[1]
-        for _ in range(order.connections)
+        for _ in range(64 if order.rate else order.connections)
     ]
-    warm = await _run(callers, order.warm_up, keep_every=1 << 30)
+    warm = await _run(callers, order.warm_up, 1 << 30, order)
     gc.collect()
     gc.disable()  # one window makes little garbage, and a pause would be counted as the subject's
     print("ready", flush=True)
@@ -210,7 +249,7 @@ async def _main() -> None:
     # Kept answers are spread over the window, by the pace of the warm-up.
     pace = len(warm.latencies) / max(order.warm_up, 0.1)
     began, cpu = time.perf_counter(), time.process_time()
-    window = await _run(callers, order.seconds, keep_every=max(1, int(pace * order.seconds / _KEPT)))
+    window = await _run(callers, order.seconds, max(1, int(pace * order.seconds / _KEPT)), order, order.count)
     figures = Figures(
         requests=len(window.latencies), seconds=time.perf_counter() - began, cpu=time.process_time() - cpu
     )

@@ -47,15 +47,15 @@ class Report:
                 rows.append(
                     [
                         cell.title if first else "",
-                        str(cell.connections) if first else "",
+                        _callers(cell) if first else "",
                         subject,
-                        *(_spread(map(figure, samples)) for _, figure in _COLUMNS),
+                        *(spread(map(figure, samples)) for _, figure in _COLUMNS),
                         f"{max(sample.peak for sample in samples) / _MB:.0f}",
-                        _spread(sample.per_request(sample.figures.cpu) for sample in samples),
+                        spread(sample.per_request(sample.figures.cpu) for sample in samples),
                         f"{max(sample.others for sample in samples):.2f}",
                     ]
                 )
-        return _table(rows)
+        return table(rows)
 
     def _ratios(self) -> str:
         base = self._subjects[0]
@@ -65,8 +65,8 @@ class Report:
                 ratios = [
                     self._median(cell, subject, figure) / self._median(cell, base, figure) for _, figure in _COLUMNS
                 ]
-                rows.append([cell.title, subject, *(f"{_number(ratio)} x" for ratio in ratios)])
-        return _table(rows) if len(rows) > 1 else ""
+                rows.append([cell.title, subject, *(f"{number(ratio)} x" for ratio in ratios)])
+        return table(rows) if len(rows) > 1 else ""
 
     def _split(self) -> str:
         rows = [["CPU-ms/req", "subject", *_PROCESSES, "sum", "aim"]]
@@ -77,9 +77,9 @@ class Report:
                     for role in _PROCESSES
                 ]
                 cost = self._median(cell, subject, lambda sample: sample.cost)
-                aim = f"< {cell.aim:g}: {'met' if cost < cell.aim else 'not met'}"
-                rows.append([cell.title, subject, *map(_number, shares), _number(cost), aim])
-        return _table(rows) if len(rows) > 1 else ""
+                aim = f"< {cell.aim:g}: {'met' if cost < cell.aim else 'not met'}" if cell.aim else "none set"
+                rows.append([cell.title, subject, *map(_number, shares), number(cost), aim])
+        return table(rows) if len(rows) > 1 else ""
 
     def _notes(self) -> str:
         requests = sum(sample.figures.requests for sample in self._samples)
@@ -104,17 +104,21 @@ def _role(sample: Sample, role: str) -> float:
     return sum(seconds for name, seconds in sample.used.items() if name == role or name not in _PROCESSES)
 
 
-def _number(value: float) -> str:
+def _callers(cell: Cell) -> str:
+    return f"{cell.rate:g}/s" if cell.rate else str(cell.connections)
+
+
+def number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _spread(values: Iterable[float]) -> str:
+def spread(values: Iterable[float]) -> str:
     ordered = sorted(values)
-    middle = _number(statistics.median(ordered))
-    return f"{middle} ±{_number((ordered[-1] - ordered[0]) / 2)}" if len(ordered) > 1 else middle
+    middle = number(statistics.median(ordered))
+    return f"{middle} ±{number((ordered[-1] - ordered[0]) / 2)}" if len(ordered) > 1 else middle
 
 
-def _table(rows: list[list[str]]) -> str:
+def table(rows: list[list[str]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)) + " |" for row in rows

@@ -89,6 +89,8 @@ def order_of(subject: Subject, cell: Cell, answer: bytes, sha256: str, folder: P
         length=len(answer),
         answer=cell.answer,
         sha256=sha256,
+        status=cell.status,
+        rate=cell.rate,
     )
 
 

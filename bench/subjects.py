@@ -50,6 +50,8 @@ class Subject:
     plain: bool
     beside: tuple[int, ...] = ()
     """Processes that it needs and that do not count."""
+    run: Path = Path()
+    """Where a chain's sockets lie."""
 
     def request(self, cell: Cell) -> bytes:
         return cell.request(f"/{cell.name}" if self.plain else cell.path, self.key)
@@ -74,8 +76,13 @@ class Subject:
 
 
 @contextmanager
-def chain(name: str, tree: Path, folder: Path, picture: Path) -> Iterator[Subject]:
-    """`imagegateway up` of the checkout in `tree`, on this Python; its model answers with `picture`."""
+def chain(
+    name: str, tree: Path, folder: Path, picture: Path, more: Mapping[str, str] | None = None, beside: tuple[int, ...] = ()
+) -> Iterator[Subject]:
+    """`imagegateway up` of the checkout in `tree`, on this Python; its model answers with `picture`.
+
+    `more`: further settings, without their prefix; `beside`: processes that it needs and that do not count.
+    """
     port, key = _free_port(), f"bench-{secrets.token_hex(16)}"
     output = folder / "output"
     environment = {
@@ -86,11 +93,25 @@ def chain(name: str, tree: Path, folder: Path, picture: Path) -> Iterator[Subjec
         "IMAGEGATEWAY_API_KEY": key,
         "IMAGEGATEWAY_LOCAL_PICTURE": str(picture),
         "IMAGEGATEWAY_LOG_FORMAT": "json",
+        **{f"{settings.PREFIX}{name}": value for name, value in (more or {}).items()},
     }
     command = [sys.executable, "-c", "import sys; from services.cli import main; sys.exit(main())", "up"]
     with _running(command, output, tree, environment) as process:
         _until(lambda: _READY in output.read_text(errors="replace"), process, output, name)
-        yield Subject(name, process.pid, port, key, plain=False)
+        yield Subject(name, process.pid, port, key, plain=False, beside=beside, run=folder / "data" / "run")
+
+
+@contextmanager
+def provider(folder: Path, images: Mapping[str, bytes]) -> Iterator[tuple[int, dict[str, str]]]:
+    """A stub of OpenAI's Images API: its process id, and the settings that lead a chain to it."""
+    for name, image in images.items():
+        (folder / name).write_bytes(image)
+    port, output = _free_port(), folder / "output"
+    serve = [sys.executable, "-m", "bench.provider", str(port), str(folder)]
+    with _running(serve, output, ROOT, _environment()) as process:
+        _until(lambda: _listens(port), process, output, "the stub of a provider")
+        base = f"http://127.0.0.1:{port}"
+        yield process.pid, {"OPENAI_BASE_URL": base, "OPENAI_API_KEY": "bench", "ALLOW_HOSTS": f"127.0.0.1:{port}"}
 
 
 @contextmanager

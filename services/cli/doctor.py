@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.common.errors import GatewayError
 from services.common.outbound import Outbound, SentError, UnsentError
-from services.common.upstream import Target
+from services.common.targets import Target
 from services.common.urlguard import Guard
 from services.providers import UPSTREAMS
 

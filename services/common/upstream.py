@@ -7,29 +7,27 @@ host of a result or across a redirect.
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import random
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from imagegateway.v1.job_pb2 import Warning as PbWarning
 
-from services.common import images, logs, svg
-from services.common.adapter import Call, Failure, Finished, Found, Outgoing, Pending, Picture, Reply, Unknown
+from services.common import logs
+from services.common.adapter import Call, Failure, Finished, Outgoing, Pending, Picture, Reply, Unknown
 from services.common.catalog import MASK
 from services.common.errors import GatewayError
-from services.common.outbound import MAX_REDIRECTS, DownloadError, SentError, UnsentError
-from services.common.urlguard import OutboundError
+from services.common.items import Item, failed_of, state_of
+from services.common.outbound import SentError, UnsentError
+from services.common.results import Results
+from services.common.targets import Target
+from services.common.urlguard import UrlRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from google.protobuf.message import Message
+    from collections.abc import Callable, Sequence
 
     from services.common.adapter import Adapter, Outcome
     from services.common.catalog import Model
@@ -37,95 +35,14 @@ if TYPE_CHECKING:
     from services.common.settings import Settings
     from services.common.store import MediaStore
 
-MAX_RESULT_BYTES: Final = 512 * 1024 * 1024
 MAX_REPLY_BYTES: Final = 256 * 1024 * 1024
-DOWNLOAD_SECONDS: Final = 120.0
 TRIES: Final = 4
 """Calls that one start may make, as long as none of them can have been accepted."""
 MAX_PAUSE: Final = 20.0
 """Longest pause between such calls; a provider that asks for more has its failure passed on."""
 GRACE_SECONDS: Final = 30.0
 """How long an unknown state is waited out."""
-_DOWNLOAD_TRIES: Final = 4
 _log = logs.get(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a route's calls go, and with what."""
-
-    base: str
-    key: str
-
-    @classmethod
-    def of(cls, adapter: Adapter, settings: Settings, credential: str) -> Target:
-        """The route's settings; `credential`, the caller's own key, goes before the operator's.
-
-        Raises GatewayError PROVIDER_NOT_CONFIGURED without a key.
-        """
-        setting = f"{adapter.route.upper()}_API_KEY"
-        key = credential or settings.source.text(setting)
-        if not key and adapter.needs_key:
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
-                f"The setting IMAGEGATEWAY_{setting} is empty.",
-            )
-        base = settings.source.text(f"{adapter.route.upper()}_BASE_URL", adapter.origin).rstrip("/")
-        return cls(adapter.place(base, settings.source.text), key)
-
-    def url(self, path: str) -> str:
-        return path if path.startswith(("https://", "http://")) else self.base + path
-
-    def trusts(self, url: str, hosts: Sequence[str]) -> bool:
-        """Whether a URL is of the configured origin, or https on one of the adapter's hosts."""
-        here, base = urlsplit(url), urlsplit(self.base)
-        if (here.scheme, here.netloc) == (base.scheme, base.netloc):
-            return True
-        host = here.hostname or ""
-        return here.scheme == "https" and any(
-            host.endswith(known[1:]) if known.startswith("*.") else host == known for known in hosts
-        )
-
-
-@dataclass(slots=True)
-class Item:
-    """One call of a task: where it stands. A task reference is the list of its items, as JSON."""
-
-    index: int
-    count: int
-    ref: str = ""
-    unknown_since: float = 0.0
-    done: pb.Done | None = None
-    failure: pb.Failed | None = None
-    warnings: list[PbWarning] = field(default_factory=list)
-
-    @property
-    def running(self) -> bool:
-        return self.done is None and self.failure is None
-
-    def encode(self) -> dict[str, Any]:
-        return {
-            "i": self.index,
-            "n": self.count,
-            "r": self.ref,
-            "u": self.unknown_since,
-            "d": None if self.done is None else _pack(self.done),
-            "f": None if self.failure is None else _pack(self.failure),
-            "w": [_pack(warning) for warning in self.warnings],
-        }
-
-    @classmethod
-    def decode(cls, data: Mapping[str, Any]) -> Item:
-        done, failure = data["d"], data["f"]
-        return cls(
-            index=data["i"],
-            count=data["n"],
-            ref=data["r"],
-            unknown_since=data["u"],
-            done=None if done is None else pb.Done.FromString(_unpack(done)),
-            failure=None if failure is None else pb.Failed.FromString(_unpack(failure)),
-            warnings=[PbWarning.FromString(_unpack(text)) for text in data["w"]],
-        )
 
 
 class UpstreamFamily:
@@ -152,6 +69,7 @@ class UpstreamFamily:
         self._store = store
         self._clock = clock
         self._sleep = sleep
+        self._results = Results(outbound, store, self._send, sleep)
         self._quiet_until: dict[tuple[str, str], float] = {}
 
     async def close(self) -> None:
@@ -168,7 +86,7 @@ class UpstreamFamily:
         await asyncio.gather(
             *map(self._settle, [adapter] * len(calls), [target] * len(calls), calls, items, outcomes)
         )
-        return self._state(items, outcomes)
+        return state_of(items, outcomes)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
         """Ask how each unfinished call stands. A poll that gets no answer changes nothing."""
@@ -184,7 +102,7 @@ class UpstreamFamily:
         await asyncio.gather(
             *map(self._settle, [adapter] * len(calls), [target] * len(calls), calls, items, outcomes)
         )
-        return self._state(items, outcomes)
+        return state_of(items, outcomes)
 
     async def cancel(self, request: pb.CancelRequest) -> bool:
         adapter = self._adapters[request.task.route]
@@ -254,7 +172,13 @@ class UpstreamFamily:
     async def _send(self, adapter: Adapter, target: Target, outgoing: Outgoing, job_id: str) -> Reply | Failure:
         url = target.url(outgoing.path)
         headers = dict(outgoing.headers)
-        if target.key and target.trusts(url, adapter.hosts):
+        if not target.trusts(url, adapter.hosts):
+            # Named by an answer, not by the settings: it passes the guard, and never sees the key.
+            try:
+                await self._outbound.guard.check(url)
+            except UrlRefusedError:
+                return _bad_response("named an address that may not be called.")
+        elif target.key:
             headers.update(adapter.auth(target.key))
         began = time.perf_counter()
         status: int | None = None
@@ -312,74 +236,24 @@ class UpstreamFamily:
                 item.unknown_since = item.unknown_since or self._clock()
                 if not item.ref or self._clock() - item.unknown_since > GRACE_SECONDS:
                     unknown = _bad_response(f"is in a state that this gateway does not know: {state[:60]}.")
-                    item.failure = _failed(unknown)
+                    item.failure = failed_of(unknown)
             case Failure():
-                item.failure = _failed(outcome)
+                item.failure = failed_of(outcome)
                 if outcome.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED and call.model.successor:
                     item.failure.message += f" Its successor is {call.model.successor}."
             case Finished(pictures=pictures, previews=previews, missing=missing, usage=usage, cost=cost):
                 try:
-                    kept = [self._keep(adapter, target, call, found) for found in (*pictures, *previews)]
+                    kept = [self._results.keep(adapter, target, call, found) for found in (*pictures, *previews)]
                     artifacts = await asyncio.gather(*kept)
                     item.done = pb.Done(
                         artifacts=artifacts[: len(pictures)],
                         partial_images=[artifact.media for artifact in artifacts[len(pictures) :]],
-                        missing=map(_failed, missing),
+                        missing=map(failed_of, missing),
                         usage=usage,
                         cost=cost,
                     )
                 except GatewayError as error:
                     item.failure = pb.Failed(reason=error.reason, message=error.message, accepted=True)
-
-    async def _keep(self, adapter: Adapter, target: Target, call: Call, found: Found) -> pb.Artifact:
-        data = found.data if found.data is not None else await self._download(adapter, target, call, found)
-        if call.model.modality == "video":
-            facts = images.Facts("video/mp4", 0, 0, alpha=False)
-            if data[4:8] != b"ftyp":
-                raise _unusable("The provider's video is no MP4.")
-        else:
-            facts, data = await asyncio.to_thread(_checked, data, call)
-        stored = await self._store.put_result(data)
-        return pb.Artifact(
-            media=pb.MediaRef(
-                key=stored.key,
-                sha256=stored.sha256,
-                media_type=facts.media_type,
-                width=facts.width,
-                height=facts.height,
-                size=stored.size,
-            ),
-            revised_prompt=found.revised_prompt,
-            seed=found.seed,
-        )
-
-    async def _download(self, adapter: Adapter, target: Target, call: Call, found: Found) -> bytes:
-        for attempt in range(1, _DOWNLOAD_TRIES + 1):
-            try:
-                return await self._fetch(adapter, target, call, found)
-            except OutboundError as error:
-                if not error.transient or attempt == _DOWNLOAD_TRIES:
-                    _log.warning("result_download_failed", reason=error.reason)
-                    raise _unusable("The provider's picture can't be fetched.") from None
-            await self._sleep(0.5 * 2**attempt)
-        raise AssertionError("unreachable")
-
-    async def _fetch(self, adapter: Adapter, target: Target, call: Call, found: Found) -> bytes:
-        """A result's bytes. With a key as long as the hosts are trusted, under the guard from the first other one."""
-        url = target.url(found.url)
-        for _ in range(MAX_REDIRECTS + 1):
-            if not (found.keyed and target.trusts(url, adapter.hosts)):
-                return (await self._outbound.download(url, max_bytes=MAX_RESULT_BYTES, seconds=DOWNLOAD_SECONDS)).data
-            reply = await self._send(adapter, target, Outgoing("GET", url), call.job_id)
-            if isinstance(reply, Failure):
-                raise DownloadError("no whole answer came", transient=True)
-            if reply.status == 200:
-                return reply.content
-            if not (300 <= reply.status < 400 and reply.headers.get("location")):
-                busy = reply.status >= 500 or reply.status in {408, 429}
-                raise DownloadError(f"its server answered with status {reply.status}", transient=busy)
-            url = urljoin(url, reply.headers["location"])
-        raise DownloadError(f"it redirects more than {MAX_REDIRECTS} times")
 
     # ---- a task's calls
 
@@ -405,87 +279,11 @@ class UpstreamFamily:
     async def _picture(self, ref: pb.MediaRef) -> Picture:
         return Picture(await self._store.read(ref.key), ref.media_type, ref.width, ref.height)
 
-    @staticmethod
-    def _state(items: Sequence[Item], outcomes: Sequence[Outcome]) -> pb.TaskState:
-        if any(item.running for item in items):
-            running_ones = [outcome for item, outcome in zip(items, outcomes, strict=True) if item.running]
-            pending = [outcome for outcome in running_ones if isinstance(outcome, Pending)]
-            waits = [outcome.after for outcome in pending]
-            known = [outcome.progress for outcome in pending if outcome.progress is not None]
-            running = pb.Running(task_ref=json.dumps([item.encode() for item in items]))
-            running.poll_after.FromMilliseconds(round(min(waits, default=1.0) * 1000))
-            if known:
-                running.progress = sum(known) // len(known)
-            return pb.TaskState(running=running)
-        done = pb.Done(missing=[item.failure for item in items if item.failure])
-        for item in items:
-            done.warnings.extend(warning for warning in item.warnings if warning not in done.warnings)
-            if item.done:
-                done.artifacts.extend(item.done.artifacts)
-                done.partial_images.extend(item.done.partial_images)
-                done.missing.extend(item.done.missing)
-                if item.done.HasField("usage"):
-                    _add(done.usage, item.done.usage)
-                if item.done.HasField("cost"):
-                    done.cost.amount += item.done.cost.amount
-                    done.cost.currency = item.done.cost.currency
-                    done.cost.estimated = done.cost.estimated or item.done.cost.estimated
-        if not done.artifacts:
-            failure = next(item.failure for item in items if item.failure)
-            failure.accepted = any(item.failure.accepted for item in items if item.failure)
-            return pb.TaskState(failed=failure)
-        return pb.TaskState(done=done)
-
 
 _REPEAT: Final = frozenset(
     {ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE}
 )
 
 
-def _checked(data: bytes, call: Call) -> tuple[images.Facts, bytes]:
-    """The picture's facts, and the picture, in another format where the caller asked for one."""
-    task = call.task
-    drawing = svg.inspect(data) if svg.FORMAT in call.model.output_formats else None
-    if drawing:
-        return drawing, data
-    try:
-        facts = images.inspect(data, "image")
-    except GatewayError:
-        raise _unusable("The provider's answer is no whole PNG, JPEG or WebP picture.") from None
-    wanted = task.output_format
-    if wanted in {"", svg.FORMAT} or facts.media_type == f"image/{wanted}":
-        return facts, data
-    data = images.convert(data, wanted, task.output_compression if task.HasField("output_compression") else None)
-    return images.inspect(data, "image"), data
-
-
-def _add(total: Message, part: Message) -> None:
-    """Add the counts of a message to those of another."""
-    for counted, value in part.ListFields():
-        if counted.message_type:
-            _add(getattr(total, counted.name), value)
-        else:
-            setattr(total, counted.name, getattr(total, counted.name) + value)
-
-
-def _failed(failure: Failure) -> pb.Failed:
-    failed = pb.Failed(reason=failure.reason, message=failure.message, param=failure.param, accepted=failure.accepted)
-    if failure.retry_after is not None:
-        failed.retry_after.FromMilliseconds(round(failure.retry_after * 1000))
-    return failed
-
-
 def _bad_response(what: str) -> Failure:
     return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, f"The provider {what}", accepted=True)
-
-
-def _unusable(message: str) -> GatewayError:
-    return GatewayError(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, message)
-
-
-def _pack(message: pb.Done | pb.Failed | PbWarning) -> str:
-    return base64.b64encode(message.SerializeToString()).decode()
-
-
-def _unpack(text: str) -> bytes:
-    return base64.b64decode(text)

@@ -58,7 +58,7 @@ class Answers:
             model=record.task.model,
             provider=record.task.route,
             warnings=_warnings(record),
-            output_format=first.media_type.partition("/")[2],
+            output_format=first.media_type.partition("/")[2].partition("+")[0],
             size=f"{first.width}x{first.height}",
             quality=record.task.quality or None,
             background=record.task.background or None,

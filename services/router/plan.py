@@ -248,9 +248,9 @@ def _look(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
             task.quality = quality
         else:
             warnings.add("unsupported_parameter", "quality", f"{model.id} has no quality {quality!r}.")
-    style = _choice(request.style, "style", ("vivid", "natural"), "")
+    style = _choice(request.style, "style", ("vivid", "natural", *model.styles), "")
     if style:
-        if model.can(c.STYLE):
+        if model.can(c.STYLE) or style in model.styles:
             task.style = style
         else:
             warnings.add("unsupported_parameter", "style", f"{model.id} has no styles.")
@@ -282,7 +282,8 @@ def _steering(request: Request, model: c.Model, task: provider.ImageTask, warnin
 
 
 def _format(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
-    wanted = _choice(request.output_format, "output_format", _FORMATS, "")
+    vector = ("svg",) if "svg" in model.output_formats else ()
+    wanted = _choice(request.output_format, "output_format", (*_FORMATS, *vector), "")
     task.output_format = wanted
     if request.HasField("output_compression"):
         if not 0 <= request.output_compression <= 100:
@@ -336,7 +337,7 @@ def _retired(model: c.Model) -> PbWarning:
     successor = f" Its successor is {model.successor}." if model.successor else ""
     return PbWarning(
         code="model_retired",
-        message=f"{model.id} is retired by its provider since {model.retired_at}.{successor}",
+        message=f"{model.id}: {model.retired_at} is the end of its service by its provider.{successor}",
         param="model",
     )
 

@@ -1,0 +1,118 @@
+"""The calls that make up a task, and how the task stands by them. A task reference is its calls, as JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.v1.job_pb2 import Warning as PbWarning
+
+from services.common.adapter import Pending
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from google.protobuf.message import Message
+
+    from services.common.adapter import Failure, Outcome
+
+
+@dataclass(slots=True)
+class Item:
+    """One call of a task: where it stands."""
+
+    index: int
+    count: int
+    ref: str = ""
+    unknown_since: float = 0.0
+    done: pb.Done | None = None
+    failure: pb.Failed | None = None
+    warnings: list[PbWarning] = field(default_factory=list)
+
+    @property
+    def running(self) -> bool:
+        return self.done is None and self.failure is None
+
+    def encode(self) -> dict[str, Any]:
+        return {
+            "i": self.index,
+            "n": self.count,
+            "r": self.ref,
+            "u": self.unknown_since,
+            "d": None if self.done is None else _pack(self.done),
+            "f": None if self.failure is None else _pack(self.failure),
+            "w": [_pack(warning) for warning in self.warnings],
+        }
+
+    @classmethod
+    def decode(cls, data: Mapping[str, Any]) -> Item:
+        done, failure = data["d"], data["f"]
+        return cls(
+            index=data["i"],
+            count=data["n"],
+            ref=data["r"],
+            unknown_since=data["u"],
+            done=None if done is None else pb.Done.FromString(_unpack(done)),
+            failure=None if failure is None else pb.Failed.FromString(_unpack(failure)),
+            warnings=[PbWarning.FromString(_unpack(text)) for text in data["w"]],
+        )
+
+
+def state_of(items: Sequence[Item], outcomes: Sequence[Outcome]) -> pb.TaskState:
+    """How the whole task stands: running while any call does, done when any brought a picture."""
+    if any(item.running for item in items):
+        running_ones = [outcome for item, outcome in zip(items, outcomes, strict=True) if item.running]
+        pending = [outcome for outcome in running_ones if isinstance(outcome, Pending)]
+        waits = [outcome.after for outcome in pending]
+        known = [outcome.progress for outcome in pending if outcome.progress is not None]
+        running = pb.Running(task_ref=json.dumps([item.encode() for item in items]))
+        running.poll_after.FromMilliseconds(round(min(waits, default=1.0) * 1000))
+        if known:
+            running.progress = sum(known) // len(known)
+        return pb.TaskState(running=running)
+    done = pb.Done(missing=[item.failure for item in items if item.failure])
+    for item in items:
+        done.warnings.extend(warning for warning in item.warnings if warning not in done.warnings)
+        if item.done:
+            done.artifacts.extend(item.done.artifacts)
+            done.partial_images.extend(item.done.partial_images)
+            done.missing.extend(item.done.missing)
+            if item.done.HasField("usage"):
+                _add(done.usage, item.done.usage)
+            if item.done.HasField("cost"):
+                done.cost.amount += item.done.cost.amount
+                done.cost.currency = item.done.cost.currency
+                done.cost.estimated = done.cost.estimated or item.done.cost.estimated
+    if not done.artifacts:
+        failure = next(item.failure for item in items if item.failure)
+        failure.accepted = any(item.failure.accepted for item in items if item.failure)
+        return pb.TaskState(failed=failure)
+    return pb.TaskState(done=done)
+
+
+def failed_of(failure: Failure) -> pb.Failed:
+    """A failure as the router reads it."""
+    failed = pb.Failed(reason=failure.reason, message=failure.message, param=failure.param, accepted=failure.accepted)
+    if failure.retry_after is not None:
+        failed.retry_after.FromMilliseconds(round(failure.retry_after * 1000))
+    return failed
+
+
+def _add(total: Message, part: Message) -> None:
+    """Add the counts of a message to those of another."""
+    for counted, value in part.ListFields():
+        if counted.message_type:
+            _add(getattr(total, counted.name), value)
+        else:
+            setattr(total, counted.name, getattr(total, counted.name) + value)
+
+
+def _pack(message: pb.Done | pb.Failed | PbWarning) -> str:
+    return base64.b64encode(message.SerializeToString()).decode()
+
+
+def _unpack(text: str) -> bytes:
+    return base64.b64decode(text)

@@ -1,0 +1,1 @@
+"""The provider families through the whole stack, against every provider's emulator."""
