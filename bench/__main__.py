@@ -34,9 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = (*cells(), *upstream_cells())
     options = _parser(known).parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    chosen = [
-        cell for cell in known if (cell.name in options.cells if options.cells else cell.group in options.only)
-    ]
+    chosen = [cell for cell in known if (cell.name in options.cells if options.cells else cell.group in options.only)]
     failed = False
     try:
         with ExitStack() as stack:
@@ -49,7 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     found = _measure(inner, chosen, options, folder, images)
                 failed = any(sample.figures.failures for sample in found)
             if "jobs" in options.only and not options.cells:
-                print(f"\n{jobs.run(_made(folder / 'jobs'), folder / 'picture.png', quick=options.quick)}", flush=True)
+                print(
+                    f"\n{jobs.run(_made(folder / 'jobs'), folder / 'picture.png', quick=options.quick)}", flush=True
+                )
     except (SubjectError, UsageError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1

@@ -1,1 +1,175 @@
-def run(*a, **k): return ""
+"""What jobs cost: keeping them, waiting with them, and telling many that one has ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import time
+import urllib.request
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from bench import held, subjects
+from bench.parts import Parts, engine, parts, worker
+from bench.report import Figure, figures
+from bench.subjects import ROOT, environment
+from bench.usage import resident
+from services.common import ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from bench.subjects import Subject
+
+_MB: Final = 1_000_000
+_PACE: Final = 25.0
+_CLIENTS: Final = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How long and how many."""
+
+    seconds: float
+    rounds: int
+    jobs: int
+    """Of the latencies."""
+    held: int
+    subscribers: int
+
+
+FULL: Final = Scale(seconds=4.0, rounds=3, jobs=250, held=10_000, subscribers=10_000)
+QUICK: Final = Scale(seconds=2.0, rounds=1, jobs=75, held=1_000, subscribers=1_000)
+
+
+def run(folder: Path, picture: Path, *, quick: bool) -> str:
+    """Measure everything, and give the table."""
+    scale = QUICK if quick else FULL
+    found: list[Figure] = [_disk(folder)]
+    (folder / "parts").mkdir()
+    with parts(folder / "parts", picture) as running:
+        found += [*_submits(running, scale), *_latencies(running, scale), *_record(running, scale)]
+    found += held.measure(_made(folder / "held"), picture, scale)
+    found += _subscribers(_made(folder / "streams"), picture, scale)
+    return figures(found)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _disk(folder: Path) -> Figure:
+    """What the disk gives: each durable write waits for one flush."""
+    path, count, until = folder / "disk", 0, time.monotonic() + 0.5
+    with path.open("wb") as file:
+        while time.monotonic() < until:
+            file.write(bytes(1024))
+            file.flush()
+            os.fsync(file.fileno())
+            count += 1
+    path.unlink()
+    return Figure("disk: 1 kB written and flushed, one after the other", f"{2 * count}/s")
+
+
+def _submits(running: Parts, scale: Scale) -> Iterable[Figure]:
+    found = [engine(running, "submits", seconds=scale.seconds) for _ in range(scale.rounds)]
+    rates = [len(one["took"]) / one["seconds"] for one in found]
+    took = sorted(1000 * seconds for one in found for seconds in one["took"])
+    yield Figure("durable submits, engine alone, 32 at a time", f"{_spread(rates)} /s")
+    yield Figure("  each", _ranks(took))
+
+
+def _latencies(running: Parts, scale: Scale) -> Iterable[Figure]:
+    jobs = [ids.job() for _ in range(scale.jobs)]
+    with worker("bench.replica", {"jobs": jobs}, running.environment, "follow") as follower:
+        follower.ready()
+        worked = engine(running, "work", jobs=jobs, rate=_PACE)
+        seen = follower.result()["seen"]
+    late = [1000 * (seen[job_id] - worked["done"][job_id]) for job_id in jobs]
+    yield Figure(f"submit -> running, {_PACE:g} jobs/s", _ranks([1000 * seconds for seconds in worked["running"]]))
+    yield Figure("done -> subscriber on another replica", _ranks(late))
+
+
+def _record(running: Parts, scale: Scale) -> Iterable[Figure]:
+    """The inline path with and without its record."""
+    windows = engine(running, "inline", seconds=scale.seconds, rounds=scale.rounds, root=os.getpid())["windows"]
+    costs: dict[str, dict[str, list[float]]] = {"direct": {}, "recorded": {}}
+    for window in windows:
+        shares = {role: 1000 * seconds / window["calls"] for role, seconds in window["used"].items()}
+        counted = {role: shares.get(role, 0.0) for role in held.INSIDE}
+        counted["sum"] = sum(counted.values())
+        for role, share in counted.items():
+            costs[window["path"]].setdefault(role, []).append(share)
+    medians = {path: {role: statistics.median(of) for role, of in roles.items()} for path, roles in costs.items()}
+    direct, recorded = medians["direct"], medians["recorded"]
+    for path, title in (
+        ("direct", "inline call inside the router, no record"),
+        ("recorded", "the same, with its job"),
+    ):
+        split = ", ".join(f"{role} {medians[path][role]:.2f}" for role in held.INSIDE)
+        yield Figure(title, f"{_spread(costs[path]['sum'])} CPU-ms ({split})")
+    added = recorded["sum"] - direct["sum"]
+    yield Figure("  what the record adds", f"{added:.2f} CPU-ms, {recorded['sum'] / direct['sum']:.2f} x")
+
+
+def _subscribers(folder: Path, picture: Path, scale: Scale) -> Iterable[Figure]:
+    with ExitStack() as stack:
+        chain = stack.enter_context(subjects.chain("streams", ROOT, folder, picture))
+        before = resident(chain.pid)["router"]
+        job_id = submit(chain)
+        order = {"key": chain.key, "socket": str(chain.run / "router-0.sock"), "job_id": job_id}
+        began = time.monotonic()
+        clients = [
+            stack.enter_context(
+                worker("bench.subscribers", {**order, "count": scale.subscribers // _CLIENTS}, environment())
+            )
+            for _ in range(_CLIENTS)
+        ]
+        for client in clients:
+            client.ready()
+        opened, holding = time.monotonic() - began, resident(chain.pid)["router"]
+        time.sleep(1)
+        at = time.monotonic()
+        _post(chain, f"/v1/jobs/{job_id}/cancel", b"{}")
+        answered = time.monotonic()
+        results = [client.result() for client in clients]
+    seen = sorted(1000 * (moment - at) for result in results for moment in result["seen"])
+    lost = sum(result["failures"] for result in results)
+    count = scale.subscribers
+    yield Figure(f"{count} StreamJob subscribers, one router: opened in", f"{opened:.1f} s")
+    each = (holding - before) / count / 1000
+    yield Figure("  router's memory", f"{before / _MB:.0f} -> {holding / _MB:.0f} MB, {each:.1f} kB each")
+    yield Figure("  cancel answered", f"{1000 * (answered - at):.0f} ms")
+    told = f"first {seen[0]:.0f}, half {statistics.median(seen):.0f}, last {seen[-1]:.0f} ms" if seen else "nobody"
+    yield Figure("  cancel sent -> its event at the subscriber", f"{told}; {len(seen)} told, {lost} failed")
+
+
+def submit(chain: Subject, seconds: float = 3600) -> str:
+    """A job that waits at its provider for so long."""
+    body = {"model": "local/sketch", "prompt": "x", "provider_options": {"delay": seconds, "steps": 1}}
+    answer: dict[str, Any] = _post(chain, "/v1/images/generations", json.dumps(body).encode())
+    return str(answer["id"])
+
+
+def _post(chain: Subject, path: str, body: bytes) -> dict[str, Any]:
+    headers = {"authorization": f"Bearer {chain.key}", "content-type": "application/json", "prefer": "respond-async"}
+    request = urllib.request.Request(f"http://127.0.0.1:{chain.port}{path}", data=body, headers=headers)
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  an address of ours
+        found: dict[str, Any] = json.loads(response.read())
+        return found
+
+
+def _ranks(milliseconds: list[float]) -> str:
+    ordered = sorted(milliseconds)
+    return f"p50 {statistics.median(ordered):.1f}, p99 {ordered[int(0.99 * len(ordered))]:.1f} ms"
+
+
+def _spread(values: list[float]) -> str:
+    half = (max(values) - min(values)) / 2
+    digits = 0 if max(values) >= 100 else 2
+    middle = f"{statistics.median(values):.{digits}f}"
+    return f"{middle} ±{half:.{digits}f}" if len(values) > 1 else middle

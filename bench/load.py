@@ -1,8 +1,9 @@
 """The load generator, a process of its own: `python -m bench.load`, told by one JSON line on its input what to do.
 
-Kept-alive connections; a closed loop, or with a rate an open one, whose latencies count from when a request was due. After the warm-up all requests are waited for; then it prints `ready`,
-waits for a line, runs the window, waits for all requests again, and prints its figures as one JSON line. So
-whoever reads the subject's CPU before that line and after the figures has exactly the window's requests.
+Kept-alive connections, in a closed loop; with a rate in an open one, whose latencies count from when a request was
+due. After the warm-up all requests are waited for; then it prints `ready`, waits for a line, runs the window, waits
+for all requests again, and prints its figures as one JSON line. So whoever reads the subject's CPU before that line
+and after the figures has exactly the window's requests.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ async def _run(callers: list[_Caller], seconds: float, keep_every: int, order: O
         if not window.open:
             window.idle.set()
     else:
-        for caller in callers:
+        for caller in callers[: count or None]:
             caller.begin(window)
     try:
         async with asyncio.timeout(seconds + _LONGEST):
@@ -241,7 +242,7 @@ async def _main() -> None:
         (await loop.create_connection(lambda: _Caller(order, request), "127.0.0.1", order.port))[1]
         for _ in range(64 if order.rate else order.connections)
     ]
-    warm = await _run(callers, order.warm_up, 1 << 30, order)
+    warm = await _run(callers, order.warm_up, 1 << 30, order) if order.warm_up else _Window(0.0, 1)
     gc.collect()
     gc.disable()  # one window makes little garbage, and a pause would be counted as the subject's
     print("ready", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -19,6 +20,20 @@ _COLUMNS: Final[tuple[tuple[str, Callable[[Sample], float]], ...]] = (
     ("p50 ms", lambda sample: sample.figures.p50),
     ("p99 ms", lambda sample: sample.figures.p99),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One line of a plain table."""
+
+    what: str
+    value: str
+    aim: str = ""
+
+
+def figures(found: Sequence[Figure]) -> str:
+    """A plain table."""
+    return table([["jobs", "measured", "aim"], *([one.what, one.value, one.aim] for one in found)])
 
 
 class Report:
@@ -78,7 +93,7 @@ class Report:
                 ]
                 cost = self._median(cell, subject, lambda sample: sample.cost)
                 aim = f"< {cell.aim:g}: {'met' if cost < cell.aim else 'not met'}" if cell.aim else "none set"
-                rows.append([cell.title, subject, *map(_number, shares), number(cost), aim])
+                rows.append([cell.title, subject, *map(number, shares), number(cost), aim])
         return table(rows) if len(rows) > 1 else ""
 
     def _notes(self) -> str:

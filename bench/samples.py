@@ -58,13 +58,13 @@ def take(subject: Subject, cell: Cell, order: Order) -> Sample:
         text=True,
     )
     try:
-        _say(process, json.dumps(asdict(order)))
-        if _hear(process) != "ready":
+        say(process, json.dumps(asdict(order)))
+        if hear(process) != "ready":
             raise SubjectError("the load generator does not start")
         with usage.Peak(subject.pid) as peak:
             before, aside, whole = usage.Usage.of(subject.pid), _aside(subject), usage.busy()
-            _say(process, "go")
-            figures = Figures(**json.loads(_hear(process) or "{}"))
+            say(process, "go")
+            figures = Figures(**json.loads(hear(process) or "{}"))
             used = usage.Usage.of(subject.pid).since(before)
             beside, machine = _aside(subject) - aside, usage.busy() - whole
     finally:
@@ -76,21 +76,24 @@ def take(subject: Subject, cell: Cell, order: Order) -> Sample:
     return Sample(cell.name, subject.name, figures, used, peak.bytes, others)
 
 
-def order_of(subject: Subject, cell: Cell, answer: bytes, sha256: str, folder: Path, *, seconds: float) -> Order:
-    """The load generator's order; the request is written into `folder`."""
+def order_of(
+    subject: Subject, cell: Cell, answer: bytes, sha256: str, folder: Path, *, seconds: float, count: int = 0
+) -> Order:
+    """The load generator's order; the request is written into `folder`. `count`: exactly so many requests."""
     request = folder / f"{subject.name}-{cell.name}.request"
     request.write_bytes(subject.request(cell))
     return Order(
         port=subject.port,
         request=str(request),
         connections=cell.connections,
-        warm_up=max(0.5, seconds / 6),
+        warm_up=0 if count else max(0.5, seconds / 6),
         seconds=seconds,
         length=len(answer),
         answer=cell.answer,
         sha256=sha256,
         status=cell.status,
         rate=cell.rate,
+        count=count,
     )
 
 
@@ -98,11 +101,13 @@ def _aside(subject: Subject) -> float:
     return sum(sum(usage.Usage.of(pid).by_process.values()) for pid in subject.beside)
 
 
-def _say(process: subprocess.Popen[str], line: str) -> None:
+def say(process: subprocess.Popen[str], line: str) -> None:
+    """Write a line to a process of ours."""
     if process.stdin:
         process.stdin.write(f"{line}\n")
         process.stdin.flush()
 
 
-def _hear(process: subprocess.Popen[str]) -> str:
+def hear(process: subprocess.Popen[str]) -> str:
+    """The next line of a process of ours; empty when it has ended."""
     return process.stdout.readline().strip() if process.stdout else ""

@@ -57,12 +57,16 @@ class Subject:
         return cell.request(f"/{cell.name}" if self.plain else cell.path, self.key)
 
     def ask(self, cell: Cell) -> bytes:
-        """The body of one answer. Raises SubjectError unless it is a 200."""
+        """The body of one answer. Raises SubjectError for an error."""
         path = f"/{cell.name}" if self.plain else cell.path
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
             data=cell.body,
-            headers={"authorization": f"Bearer {self.key}", "content-type": cell.content_type},
+            headers={
+                "authorization": f"Bearer {self.key}",
+                "content-type": cell.content_type,
+                **dict(line.split(": ", 1) for line in cell.headers.splitlines()),
+            },
         )
         try:
             with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  an address of ours
@@ -77,16 +81,22 @@ class Subject:
 
 @contextmanager
 def chain(
-    name: str, tree: Path, folder: Path, picture: Path, more: Mapping[str, str] | None = None, beside: tuple[int, ...] = ()
+    name: str,
+    tree: Path,
+    folder: Path,
+    picture: Path,
+    *,
+    more: Mapping[str, str] | None = None,
+    beside: tuple[int, ...] = (),
 ) -> Iterator[Subject]:
     """`imagegateway up` of the checkout in `tree`, on this Python; its model answers with `picture`.
 
     `more`: further settings, without their prefix; `beside`: processes that it needs and that do not count.
     """
-    port, key = _free_port(), f"bench-{secrets.token_hex(16)}"
+    port, key = free_port(), f"bench-{secrets.token_hex(16)}"
     output = folder / "output"
-    environment = {
-        **_environment(),
+    variables = {
+        **environment(),
         "PYTHONPATH": f"{tree}:{tree / 'generated'}",
         "IMAGEGATEWAY_DATA_DIR": str(folder / "data"),
         "IMAGEGATEWAY_PORT": str(port),
@@ -96,8 +106,8 @@ def chain(
         **{f"{settings.PREFIX}{name}": value for name, value in (more or {}).items()},
     }
     command = [sys.executable, "-c", "import sys; from services.cli import main; sys.exit(main())", "up"]
-    with _running(command, output, tree, environment) as process:
-        _until(lambda: _READY in output.read_text(errors="replace"), process, output, name)
+    with running(command, output, tree, variables) as process:
+        until(lambda: _READY in output.read_text(errors="replace"), process, output, name)
         yield Subject(name, process.pid, port, key, plain=False, beside=beside, run=folder / "data" / "run")
 
 
@@ -106,10 +116,10 @@ def provider(folder: Path, images: Mapping[str, bytes]) -> Iterator[tuple[int, d
     """A stub of OpenAI's Images API: its process id, and the settings that lead a chain to it."""
     for name, image in images.items():
         (folder / name).write_bytes(image)
-    port, output = _free_port(), folder / "output"
+    port, output = free_port(), folder / "output"
     serve = [sys.executable, "-m", "bench.provider", str(port), str(folder)]
-    with _running(serve, output, ROOT, _environment()) as process:
-        _until(lambda: _listens(port), process, output, "the stub of a provider")
+    with running(serve, output, ROOT, environment()) as process:
+        until(lambda: listens(port), process, output, "the stub of a provider")
         base = f"http://127.0.0.1:{port}"
         yield process.pid, {"OPENAI_BASE_URL": base, "OPENAI_API_KEY": "bench", "ALLOW_HOSTS": f"127.0.0.1:{port}"}
 
@@ -121,42 +131,45 @@ def plain(folder: Path, answers: Mapping[str, bytes]) -> Iterator[Subject]:
     stored.mkdir()
     for name, body in answers.items():
         (stored / name).write_bytes(body)
-    upstream, port, output = folder / "upstream.sock", _free_port(), folder / "output"
+    upstream, port, output = folder / "upstream.sock", free_port(), folder / "output"
     serve = [sys.executable, "-m", "bench.upstream", str(upstream), str(stored)]
     config = folder / "plain.yaml"
     config.write_text(Template((HERE / "plain.yaml.j2").read_text()).render(port=port, upstream=upstream))
     threads = str(min(os.cpu_count() or 1, 4))
     envoy = [binary("envoy"), "-c", str(config), "--disable-hot-restart", "--log-level", "error"]
     with (
-        _running(serve, folder / "upstream-output", ROOT, _environment()) as server,
-        _running([*envoy, "--concurrency", threads], output, ROOT, _environment()) as process,
+        running(serve, folder / "upstream-output", ROOT, environment()) as server,
+        running([*envoy, "--concurrency", threads], output, ROOT, environment()) as process,
     ):
-        _until(upstream.exists, server, folder / "upstream-output", "upstream")
-        _until(lambda: _listens(port), process, output, "plain")
+        until(upstream.exists, server, folder / "upstream-output", "upstream")
+        until(lambda: listens(port), process, output, "plain")
         yield Subject("plain", process.pid, port, "none", plain=True, beside=(server.pid,))
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """This process's environment without the gateway's settings."""
     return {name: text for name, text in settings.environment().items() if not name.startswith(settings.PREFIX)}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody has at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def _listens(port: int) -> bool:
+def listens(port: int) -> bool:
+    """Whether somebody does."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
-def _running(
+def running(
     command: list[str], output: Path, folder: Path, environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that ends with this context, and with this process."""
     with output.open("wb") as file:
         process = subprocess.Popen(
             [*_TETHERED, *command],
@@ -177,7 +190,8 @@ def _running(
             process.wait()
 
 
-def _until(met: Callable[[], bool], process: subprocess.Popen[bytes], output: Path, name: str) -> None:
+def until(met: Callable[[], bool], process: subprocess.Popen[bytes], output: Path, name: str) -> None:
+    """Wait for a process to get ready. Raises SubjectError with its output when it does not."""
     deadline = time.monotonic() + _READY_SECONDS
     while not met():
         if process.poll() is not None or time.monotonic() > deadline:

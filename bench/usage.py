@@ -82,6 +82,16 @@ class Peak:
                 return
 
 
+def resident(root: int) -> dict[str, int]:
+    """Bytes of resident memory by role, of a process and all its descendants."""
+    found: dict[str, int] = {}
+    for process in _tree(root):
+        with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            role = _role(process)
+            found[role] = found.get(role, 0) + process.memory_info().rss
+    return found
+
+
 def busy() -> float:
     """CPU seconds of the whole machine so far, idle and waiting ones aside."""
     times = psutil.cpu_times()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor
-from imagegateway.v1 import image_service_pb2, rest_edge_pb2
+from imagegateway.v1 import image_service_pb2, rest_edge_pb2, webhook_service_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ class _Document:
         self._schemas: Json = {"Error": _ERROR}
 
     def build(self, public_url: str, version: str) -> Json:
-        for file in (image_service_pb2.DESCRIPTOR, rest_edge_pb2.DESCRIPTOR):
+        for file in (image_service_pb2.DESCRIPTOR, rest_edge_pb2.DESCRIPTOR, webhook_service_pb2.DESCRIPTOR):
             for service in file.services_by_name.values():
                 for method in service.methods:
                     for number, (verb, path) in enumerate(_bindings(method)):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.v1 import model_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
-from imagegateway.v1.job_pb2 import Warning as PbWarning
 
 from services.bfl.catalog import MODELS as BFL
 from services.bria.catalog import MODELS as BRIA
@@ -78,16 +77,14 @@ class Catalog:
             details={"model": name[:100], "near": ",".join(ids)},
         )
 
-    def default(self, wanted: str, request: str) -> tuple[Model, PbWarning | None]:
-        """The model for a request that names none: the one that is wanted, else the embedded one, with a warning.
-
-        A gateway without any provider key can then be tried all the same.
+    def default(self, wanted: str) -> Model:
+        """The model for a request that names none: the one that is wanted, or without its key the embedded one, so
+        that a gateway without any key can be tried. The answer says which it was.
         """
         model = self.resolve(wanted)
         if any(map(self.ready, model.routes)) or model.modality != "image":
-            return model, None
-        message = f"{self._unavailable(model)} {EMBEDDED} made this {request} instead."
-        return self.resolve(EMBEDDED), PbWarning(code="default_model", message=message, param="model")
+            return model
+        return self.resolve(EMBEDDED)
 
     def ready(self, route: Route) -> bool:
         """Whether the operator configured the route."""

@@ -97,11 +97,7 @@ def make(
     """
     edit = isinstance(request, pb.EditRequest)
     warnings = Warnings(strict=preferences.strict)
-    if request.model:
-        model = catalog.resolve(request.model)
-    else:
-        model, instead = catalog.default(default_model, "edit" if edit else "picture")
-        warnings.found.extend([instead] if instead else [])
+    model = catalog.resolve(request.model) if request.model else catalog.default(default_model)
     _capable(model, catalog, edit=edit)
     for name in unknown:
         warnings.add("unknown_parameter", name[:100], f"There is no field {name[:100]!r}; it was ignored.")

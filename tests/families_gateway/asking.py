@@ -15,14 +15,13 @@ from imagegateway.v1 import image_service_pb2 as pb
 from services.common import catalog as c
 from services.router.catalog import FAMILIES
 from tests.gateway import pictures, rest
-from tests.gateway.cases import reasons
+from tests.gateway.cases import Failure, reasons
 from tests.jobs_gateway import wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from services.common.catalog import Model
-    from tests.gateway.cases import Failure
     from tests.jobs_gateway.calls import Caller
 
 MODELS: Final[Mapping[str, Model]] = {model.id: model for family in FAMILIES for model in family}
@@ -83,16 +82,29 @@ def request(model_id: str, **more: Any) -> dict[str, Any]:
     return fields | more
 
 
-def path(model_id: str) -> str:
-    model = MODELS[model_id]
-    if model.modality == "video":
+def edit(model_id: str, **more: Any) -> dict[str, Any]:
+    """The same with a picture, and a mask where the model takes one."""
+    fields = request(model_id, **more)
+    if not edits(MODELS[model_id]):
+        fields["image_url"] = pictures.data_url(INPUT)
+        if MODELS[model_id].can(c.MASK):
+            fields["mask_url"] = pictures.data_url(MASK)
+    return fields
+
+
+def _editing(fields: Mapping[str, Any]) -> bool:
+    return "image_url" in fields or "images" in fields
+
+
+def path(fields: Mapping[str, Any]) -> str:
+    if MODELS[fields["model"]].modality == "video":
         return VIDEOS
-    return rest.EDITS if edits(model) else rest.GENERATIONS
+    return rest.EDITS if _editing(fields) else rest.GENERATIONS
 
 
 def over_rest(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> Said:
     """POST; a success's pictures are fetched from their links, or decoded."""
-    answer = caller.ask("POST", path(fields["model"]), fields, {**WAIT, **(headers or {})})
+    answer = caller.ask("POST", path(fields), fields, {**WAIT, **(headers or {})})
     told = {name.lower(): value for name, value in answer.headers.items()}
     if answer.status != 200:
         return Said({}, told, failure=_read_error(answer))
@@ -105,7 +117,7 @@ def over_grpc(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str]
     sent = tuple((name.lower(), value) for name, value in {**WAIT, **(headers or {})}.items())
     metadata = (*wire.metadata(caller), *sent)
     with wire.public(caller) as stub:
-        editing = edits(MODELS[fields["model"]])
+        editing = _editing(fields)
         method = stub.Edit if editing else stub.Generate
         message = ParseDict(fields, pb.EditRequest() if editing else pb.GenerateRequest())
         try:
@@ -131,8 +143,6 @@ def _metadata(call: grpc.Call) -> dict[str, str]:
 
 
 def _read_error(answer: rest.Answer) -> Failure:
-    from tests.gateway.cases import Failure
-
     rest.assert_no_internals(answer)
     error = answer.error
     meaning = reasons()[str(error["code"])]

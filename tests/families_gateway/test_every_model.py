@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
 from services.common import catalog as c
-from tests.families_gateway.asking import MODELS, assert_is_what_it_says, edits, over_both, over_rest, request
+from tests.families_gateway.asking import (
+    MODELS,
+    assert_is_what_it_says,
+    edit,
+    edits,
+    over_grpc,
+    over_rest,
+    request,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from tests.families_gateway.asking import Said
     from tests.families_gateway.providers import Providers
     from tests.jobs_gateway.calls import Caller
 
-IDS = sorted(MODELS)
-UPSTREAM = [model_id for model_id in IDS if MODELS[model_id].family != "local"]
-BOTH_FORMS = [
+IDS: Final = sorted(MODELS)
+UPSTREAM: Final = [model_id for model_id in IDS if MODELS[model_id].family != "local"]
+EDITORS: Final = [name for name in UPSTREAM if MODELS[name].can(c.IMAGE_TO_IMAGE) and not edits(MODELS[name])]
+"""Those that make pictures from words, and from pictures too."""
+BOTH_FORMS: Final = [
     "bfl/flux-2-klein-9b",
     "bria/fibo/generate",
     "bytedance/seedream-4.5",
@@ -28,63 +43,82 @@ BOTH_FORMS = [
     "stability-ai/sdxl",
     "stability-ai/stable-image-core",
 ]
+_AT_ONCE: Final = 12
 
 
-def check(said: Said, model_id: str, made: set[str], count: int = 1) -> None:
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What came of all calls, and what the providers count."""
+
+    of: Mapping[tuple[str, str], Said]
+    """By kind of call and model id."""
+    billed: Mapping[str, int]
+
+
+@pytest.fixture(scope="module")
+def answers(caller: Caller, all_providers: Providers) -> Answers:
+    """All calls, made side by side, as most of their time is spent between polls."""
+    all_providers.forget()
+    calls = {
+        **{("rest", name): (over_rest, request(name)) for name in UPSTREAM},
+        **{("grpc", name): (over_grpc, request(name)) for name in UPSTREAM},
+        **{("edit", name): (over_rest, edit(name)) for name in EDITORS},
+        **{("url", name): (over_rest, request(name, response_format="url")) for name in BOTH_FORMS},
+        **{("b64_json", name): (over_rest, request(name, response_format="b64_json")) for name in BOTH_FORMS},
+    }
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        running = {name: pool.submit(ask, caller, fields) for name, (ask, fields) in calls.items()}
+    return Answers({name: future.result() for name, future in running.items()}, all_providers.billed())
+
+
+def check(said: Said, model_id: str, made: set[str]) -> None:
     """A success, and all that it says of itself."""
     model = MODELS[model_id]
     assert said.failure is None, said.failure
     route = model.routes[0].name
     assert (said.document["model"], said.document["provider"]) == (model_id, route)
     assert said.headers["x-imagegateway-provider"] == route
-    assert len(said.pictures) == count
-    for picture in said.pictures:
-        assert_is_what_it_says(picture, made)
-    warned = {warning["code"] for warning in said.document.get("warnings", [])}
-    assert ("model_retired" in warned) == (model.retired_at is not None)
+    (picture,) = said.pictures
+    assert_is_what_it_says(picture, made)
+    warned = [warning for warning in said.document.get("warnings", []) if warning["code"] == "model_retired"]
+    if model.retired_at:
+        assert model.successor in warned[0]["message"]
+    else:
+        assert not warned
 
 
 def test_the_list_has_exactly_these_models_all_available(caller: Caller) -> None:
     listed = caller.ask("GET", "/v1/models").json()["data"]
     assert [model["id"] for model in listed] == IDS
     assert not [model["id"] for model in listed if not model["available"]]
-    assert {model["id"]: model.get("successor") for model in listed if model.get("retired_at")} == {
+    assert {model["id"]: model["successor"] for model in listed if model.get("retired_at")} == {
         model.id: model.successor for model in MODELS.values() if model.retired_at
     }
 
 
 @pytest.mark.parametrize("model_id", UPSTREAM)
-def test_model_answers_over_both_protocols(caller: Caller, providers: Providers, model_id: str) -> None:
-    rest, native = over_both(caller, request(model_id))
-    check(rest, model_id, providers.made)
-    check(native, model_id, providers.made)
-    assert providers.billed() == {MODELS[model_id].routes[0].name: 2}
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_model_answers(answers: Answers, all_providers: Providers, protocol: str, model_id: str) -> None:
+    check(answers.of[protocol, model_id], model_id, all_providers.made)
 
 
-@pytest.mark.parametrize("model_id", [name for name in UPSTREAM if MODELS[name].can(c.IMAGE_TO_IMAGE)])
-def test_model_edits(caller: Caller, providers: Providers, model_id: str) -> None:
-    """The ids that also make pictures from words alone; the other ones' only use is tested above."""
-    if edits(MODELS[model_id]):
-        pytest.skip("edits only")
-    from tests.families_gateway.asking import INPUT, MASK
-    from tests.gateway import pictures, rest
-
-    fields = request(model_id, image_url=pictures.data_url(INPUT))
-    if MODELS[model_id].can(c.MASK):
-        fields["mask_url"] = pictures.data_url(MASK)
-    answer = caller.ask("POST", rest.EDITS, fields, {"prefer": "wait=60"})
-    assert answer.status == 200, answer.body
-    route = MODELS[model_id].routes[0].name
-    assert answer.json()["provider"] == answer.headers["x-imagegateway-provider"] == route
-    assert providers.billed() == {route: 1}
+@pytest.mark.parametrize("model_id", EDITORS)
+def test_model_edits(answers: Answers, all_providers: Providers, model_id: str) -> None:
+    check(answers.of["edit", model_id], model_id, all_providers.made)
 
 
 @pytest.mark.parametrize("model_id", BOTH_FORMS)
-def test_both_forms_carry_the_same_bytes(caller: Caller, providers: Providers, model_id: str) -> None:
-    bare = over_rest(caller, request(model_id, response_format="b64_json"))
-    linked = over_rest(caller, request(model_id, response_format="url"))
-    for said, form in ((bare, "b64_json"), (linked, "url")):
-        check(said, model_id, providers.made)
+def test_both_forms_carry_what_the_provider_made(
+    answers: Answers, all_providers: Providers, model_id: str
+) -> None:
+    for form in ("url", "b64_json"):
+        said = answers.of[form, model_id]
+        check(said, model_id, all_providers.made)
         assert form in said.document["data"][0]
-    assert bare.pictures[0].media_type == linked.pictures[0].media_type
-    assert providers.billed() == {MODELS[model_id].routes[0].name: 2}
+
+
+def test_what_was_billed_is_what_was_delivered(answers: Answers) -> None:
+    delivered = Counter(
+        MODELS[model_id].routes[0].name for (_, model_id), said in answers.of.items() for _ in said.pictures
+    )
+    assert answers.billed == delivered

@@ -1,0 +1,105 @@
+"""Pieces of the chain without the rest: nats-server as the stack runs it, the families' servers, engines."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from bench.samples import hear, say
+from bench.subjects import ROOT, SubjectError, environment, listens, running, until
+from services.common import settings
+from services.stack.config import Stack, binary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_PLENTY: Final = "100000"
+RAISED: Final = {
+    "LOCAL_CONCURRENCY": _PLENTY,
+    "TENANT_CONCURRENCY": _PLENTY,
+    "QUEUE_LIMIT": _PLENTY,
+}
+"""Settings under which no job waits for its turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs: its settings as environment, and the process of NATS."""
+
+    environment: Mapping[str, str]
+    nats: int
+
+
+@contextmanager
+def parts(folder: Path, picture: Path) -> Iterator[Parts]:
+    """A nats-server and the families' servers, in a data directory of their own."""
+    own = {
+        "DATA_DIR": str(folder / "data"),
+        "LOCAL_PICTURE": str(picture),
+        "LOG_LEVEL": "error",
+        **RAISED,
+    }
+    named = {f"{settings.PREFIX}{name}": value for name, value in own.items()}
+    stack = Stack.prepare(settings.load(settings.Source(named)))
+    stack.write()
+    everything = {**environment(), **named, "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
+    nats = [binary("nats-server"), "-c", str(stack.run_dir / "nats.conf")]
+    providers = [sys.executable, "-m", "services.providers"]
+    with (
+        running(nats, folder / "nats-output", ROOT, everything) as server,
+        running(providers, folder / "providers-output", ROOT, everything) as families,
+    ):
+        until(lambda: listens(stack.nats_port), server, folder / "nats-output", "nats-server")
+        until((stack.run_dir / "local.sock").exists, families, folder / "providers-output", "the families' servers")
+        yield Parts(everything, server.pid)
+
+
+@contextmanager
+def worker(module: str, order: Mapping[str, Any], where: Mapping[str, str], *more: str) -> Iterator[Worker]:
+    """A process of the bench that has its order."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *more],
+        cwd=ROOT,
+        env=dict(where),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        say(process, json.dumps(order))
+        yield Worker(module, process)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A process that answers in lines."""
+
+    module: str
+    process: subprocess.Popen[str]
+
+    def ready(self) -> None:
+        """Wait until it says so. Raises SubjectError when it doesn't."""
+        if (line := hear(self.process)) != "ready":
+            raise SubjectError(f"{self.module} is not ready: {line[:200]}")
+
+    def result(self) -> dict[str, Any]:
+        """What it found. Raises SubjectError when it has ended without."""
+        line = hear(self.process)
+        if not line:
+            raise SubjectError(f"{self.module} ended without a result")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+
+def engine(running_parts: Parts, mode: str, **order: Any) -> dict[str, Any]:
+    """Run one mode of `bench.replica` to its end."""
+    with worker("bench.replica", order, running_parts.environment, mode) as process:
+        return process.result()

@@ -1,0 +1,235 @@
+"""A router replica's engine in a process of its own: `python -m bench.replica MODE`.
+
+One JSON line on its input tells it what to do. Its settings come from the environment, as a router's do. What it finds is one JSON line on its output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+import uvloop
+from google.protobuf.duration_pb2 import Duration
+from imagegateway.job.v1.job_record_pb2 import JobRecord
+from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.v1 import image_service_pb2 as pb
+
+from bench import usage
+from services.common import ids, settings
+from services.common.keys import Key
+from services.common.links import PURPOSE, Links
+from services.common.nats import connect
+from services.common.outbound import Outbound
+from services.common.secrets import RootSecret
+from services.common.store import MediaStore
+from services.common.urlguard import Guard
+from services.jobs import outcome, states
+from services.jobs.engine import Engine
+from services.jobs.families import Families
+from services.router import caller
+from services.router.answer import Answers
+from services.router.catalog import Catalog
+from services.router.studio import Studio
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from services.router.caller import Call
+
+_AT_ONCE: Final = 32
+_CALLERS: Final = 16
+_POLL_SECONDS: Final = 0.1
+_PATIENCE: Final = 30.0
+
+
+class _Scripted(Families):
+    """A provider in this process: `works` are answered as running, then as done; the others never."""
+
+    def __init__(self, *, works: bool) -> None:
+        self._works = works
+        self.done: dict[str, float] = {}
+        """When each job's end was told to the engine, by the machine's monotonic clock."""
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def start(self, family: str, request: provider.StartRequest) -> provider.TaskState:
+        if not self._works:
+            await asyncio.get_running_loop().create_future()
+        pause = Duration()
+        pause.FromMilliseconds(round(1000 * _POLL_SECONDS))
+        return provider.TaskState(running=provider.Running(task_ref="bench", poll_after=pause))
+
+    async def poll(self, family: str, request: provider.PollRequest) -> provider.TaskState | None:
+        media = provider.MediaRef(key="results/bench", sha256="0" * 64, media_type="image/png", width=1, height=1)
+        self.done[request.job_id] = time.monotonic()
+        return provider.TaskState(done=provider.Done(artifacts=[provider.Artifact(media=media)]))
+
+
+@asynccontextmanager
+async def _studio(number: int, families: Families | None) -> AsyncIterator[Studio]:
+    """A router's inside, with the families' own servers unless others are given."""
+    current = settings.current()
+    client = await connect(current, f"router-{number}")
+    outbound = Outbound(Guard(current.allow_hosts))
+    root = RootSecret.load(current)
+    store = MediaStore.open(current.media_url)
+    answers = Answers(store, Links(root.derive(PURPOSE), current.public_url), time.time)
+    catalog = Catalog.load(current.source)
+    families = families or Families(current, {model.family for model in catalog.models.values()})
+    engine = await Engine.open(
+        settings=current,
+        client=client,
+        replica=number,
+        root=root,
+        store=store,
+        families=families,
+        outbound=outbound,
+        routes=catalog.concurrency,
+        price=catalog.price,
+        fallback=catalog.fallback,
+        view=answers.job,
+    )
+    await engine.start()
+    try:
+        yield Studio(current, catalog, store, outbound, engine, answers)
+    finally:
+        await engine.stop(0)
+        await asyncio.gather(families.close(), outbound.aclose(), client.close())
+
+
+def _record(job_id: str) -> JobRecord:
+    now = time.time_ns() // 1_000_000
+    return JobRecord(
+        id=job_id,
+        tenant="bench",
+        type="image.generation",
+        modality="image",
+        family="local",
+        task=provider.ImageTask(model="local/sketch", route="local", prompt="a lighthouse at dusk", n=1),
+        created_at=now,
+        deadline=now + 3_600_000,
+    )
+
+
+async def _many(at_once: int, seconds: float, work: Callable[[], Awaitable[object]]) -> list[float]:
+    """Do it over and over, so many at a time; the seconds that each took."""
+    took: list[float] = []
+    until = time.monotonic() + seconds
+
+    async def one() -> None:
+        while (began := time.monotonic()) < until:
+            await work()
+            took.append(time.monotonic() - began)
+
+    await asyncio.gather(*(one() for _ in range(at_once)))
+    return took
+
+
+async def submits(order: dict[str, Any]) -> dict[str, Any]:
+    """Durable submissions a second: each is one record, on disk before it counts. No provider ever answers."""
+    async with _studio(0, _Scripted(works=False)) as studio:
+        began = time.monotonic()
+        took = await _many(
+            _AT_ONCE, order["seconds"], lambda: studio.engine.runner.submit(_record(ids.job()), keyed=False)
+        )
+        return {"took": took, "seconds": time.monotonic() - began}
+
+
+async def work(order: dict[str, Any]) -> dict[str, Any]:
+    """Jobs at a steady pace: seconds from each submission to the record that says it runs, and when each was done."""
+    families = _Scripted(works=True)
+    async with _studio(0, families) as studio:
+        engine = studio.engine
+        began: dict[str, float] = {}
+        running: dict[str, float] = {}
+
+        def seen(entry: Any) -> None:
+            if entry.record.state == states.RUNNING:
+                running.setdefault(entry.record.id, time.monotonic())
+
+        engine.hub.watch(seen)
+        waits = []
+        start = time.monotonic()
+        for number, job_id in enumerate(order["jobs"]):
+            await asyncio.sleep(start + number / order["rate"] - time.monotonic())
+            began[job_id] = time.monotonic()
+            await engine.runner.submit(_record(job_id))
+            waits.append(asyncio.create_task(engine.hub.ended(job_id, _PATIENCE)))
+        await asyncio.gather(*waits)
+        return {"running": [running[job_id] - began[job_id] for job_id in order["jobs"]], "done": families.done}
+
+
+async def follow(order: dict[str, Any]) -> dict[str, Any]:
+    """Subscribe to jobs that another replica works on; when each one's end came here."""
+    async with _studio(1, _Scripted(works=False)) as studio:
+        seen: dict[str, float] = {}
+
+        async def one(job_id: str) -> None:
+            with studio.engine.hub.subscribe(job_id) as subscription:
+                while (entry := await subscription.next(_PATIENCE)) is not None:
+                    if entry.ended:
+                        seen[job_id] = time.monotonic()
+                        return
+
+        following = [asyncio.create_task(one(job_id)) for job_id in order["jobs"]]
+        await asyncio.sleep(0.1)
+        print("ready", flush=True)
+        await asyncio.gather(*following)
+        return {"seen": seen}
+
+
+async def inline(order: dict[str, Any]) -> dict[str, Any]:
+    """The same inline call with and without the job's record, in turn: CPU by role of each window, and its calls."""
+    async with _studio(0, None) as studio:
+        families = studio.engine.runner._families
+        request = pb.GenerateRequest(model="local/sketch", prompt="a lighthouse at dusk", size="1024x1024")
+
+        def begin() -> Call:
+            call = caller.begin("Generate", {})
+            call.key = Key(id="bench", tenant="bench", name="bench", created_at=0)
+            return call
+
+        async def recorded() -> None:
+            call = begin()
+            await studio.run(studio.plan_generate(request, call), call)
+
+        async def direct() -> None:
+            call = begin()
+            made = studio.plan_generate(request, call)
+            record = studio._record(made, call)
+            outcome.submitting(record)
+            state = await families.start("local", provider.StartRequest(job_id=record.id, task=record.task))
+            outcome.completed(record, state.done, studio.catalog.price(record.task, state.done))
+            await studio.answers.images(record, b64_json=False)
+
+        windows: list[dict[str, Any]] = []
+        for _, path in ((direct, direct), (recorded, recorded)):
+            await _many(_CALLERS, 0.5, path)
+        for number in range(order["rounds"]):
+            paths = (("direct", direct), ("recorded", recorded))
+            for name, path in paths if number % 2 == 0 else reversed(paths):
+                before = usage.Usage.of(order["root"])
+                took = await _many(_CALLERS, order["seconds"], path)
+                used = usage.Usage.of(order["root"]).since(before)
+                windows.append({"path": name, "calls": len(took), "used": used})
+        return {"windows": windows}
+
+
+async def _main(mode: str) -> None:
+    order = json.loads(sys.stdin.readline())
+    modes = {"submits": submits, "work": work, "follow": follow, "inline": inline}
+    print(json.dumps(await modes[mode](order)), flush=True)
+
+
+if __name__ == "__main__":
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(40),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+    uvloop.run(_main(sys.argv[1]))
