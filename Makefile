@@ -7,7 +7,7 @@ PROTOS := $(shell find proto -name '*.proto' | sort)
 STAGED := build/googleapis
 DESCRIPTORS := generated/imagegateway.binpb
 
-.PHONY: help setup setup-dev run test bench generate check format lint types validate clean
+.PHONY: help setup setup-dev run test test-emulators bench generate check format lint types validate clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,12 @@ run: setup  ## Start the whole stack and make a first picture
 
 test: setup-dev  ## Run every test against the real Envoy, NATS and S3
 	$(BIN)/pytest
+
+test-emulators: setup-dev  ## Let the vendors' own SDKs prove the emulators
+	@$(PYTHON) -m venv build/sdks
+	build/sdks/bin/pip install --quiet --disable-pip-version-check -r tests/emulators/sdk/requirements.txt
+	LITELLM_LOCAL_MODEL_COST_MAP=True PYTHONPATH=. PATH=$(CURDIR)/$(BIN):$$PATH build/sdks/bin/python -m pytest \
+		--noconftest --override-ini addopts= --override-ini filterwarnings=default tests/emulators/sdk
 
 bench: setup-dev  ## Measure the chain; prints ratios of one run
 	$(BIN)/python -m bench

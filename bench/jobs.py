@@ -52,7 +52,8 @@ def run(folder: Path, picture: Path, *, quick: bool) -> str:
     (folder / "parts").mkdir()
     with parts(folder / "parts", picture) as running:
         found += [*_submits(running, scale), *_latencies(running, scale), *_record(running, scale)]
-    found += held.measure(_made(folder / "held"), picture, scale)
+    found += held.in_line(_made(folder / "line"), picture, scale)
+    found += held.at_provider(_made(folder / "held"), picture, scale)
     found += _subscribers(_made(folder / "streams"), picture, scale)
     return figures(found)
 

@@ -1,6 +1,7 @@
 """A router replica's engine in a process of its own: `python -m bench.replica MODE`.
 
-One JSON line on its input tells it what to do. Its settings come from the environment, as a router's do. What it finds is one JSON line on its output.
+One JSON line on its input tells it what to do. Its settings come from the environment, as a router's do. What it
+finds is one JSON line on its output.
 """
 
 from __future__ import annotations

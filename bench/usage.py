@@ -107,6 +107,8 @@ def _role(process: psutil.Process) -> str:
     command: list[str] = process.cmdline()
     if command and (program := _PROGRAMS.get(command[0].rpartition("/")[2])):
         return program
+    if "bench.replica" in command:
+        return "router"
     for part in command[1:3]:
         if service := _SERVICE.fullmatch(part):
             return service[1]
