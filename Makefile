@@ -38,7 +38,7 @@ test-emulators: setup-dev  ## Let the vendors' own SDKs prove the emulators
 	@$(PYTHON) -m venv build/sdks
 	build/sdks/bin/pip install --quiet --disable-pip-version-check -r tests/emulators/sdk/requirements.txt
 	LITELLM_LOCAL_MODEL_COST_MAP=True PYTHONPATH=. PATH=$(CURDIR)/$(BIN):$$PATH build/sdks/bin/python -m pytest \
-		--noconftest --override-ini addopts= --override-ini filterwarnings=default tests/emulators/sdk
+		--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default tests/emulators/sdk
 
 bench: setup-dev  ## Measure the chain; prints ratios of one run
 	$(BIN)/python -m bench
