@@ -59,9 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser(known: Sequence[Cell]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     names = [cell.name for cell in known]
-    parser.add_argument("--quick", action="store_true", help="a rough run of under 2 minutes: 1 round of 2 s")
+    parser.add_argument("--quick", action="store_true", help="a rough run of under 2 minutes: 1 round of 1.5 s")
     parser.add_argument("--rounds", type=int, default=3, help="times that each cell is measured (default 3)")
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement (default 4)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="length of one measurement (default 3)")
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=GROUPS, help="only these groups of measurements")
     parser.add_argument("--cells", nargs="+", choices=names, default=[], help="only these kinds of request")
     parser.add_argument(
@@ -79,7 +79,7 @@ def _parser(known: Sequence[Cell]) -> argparse.ArgumentParser:
 def _measure(
     stack: ExitStack, chosen: Sequence[Cell], options: argparse.Namespace, folder: Path, images: dict[str, bytes]
 ) -> list[Sample]:
-    rounds, seconds = (1, 2.0) if options.quick else (options.rounds, options.seconds)
+    rounds, seconds = (1, 1.5) if options.quick else (options.rounds, options.seconds)
     digests = {name: hashlib.sha256(image).hexdigest() for name, image in images.items()}
     stub, upstream = stack.enter_context(subjects.provider(_made(folder / "provider"), images))
     chains = [

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 INSIDE: Final = ("router", "providers", "nats")
 _FEW: Final = 10
 _DELAY: Final = 3600.0
-_PATIENCE: Final = 40.0
+_PATIENCE: Final = 30.0
 """Seconds for all submissions; what is not accepted by then is left out, and the table says so."""
 _MB: Final = 1_000_000
 _MAX_MB: Final = 300

@@ -255,7 +255,8 @@ class Runner:
                 outcome.completed(record, state.done, self._price(record.task, state.done))
             else:
                 failure = state.failed if state.HasField("failed") else outcome.nothing()
-                self._health.failed(route, failure.reason)
+                if not record.sealed_credential:  # a caller's own key says nothing of the route
+                    self._health.failed(route, failure.reason)
                 if self._fell_back(record, failure) or outcome.may_repeat(record, failure):
                     outcome.submitting(record)
                     entry = await self._stream.advance(entry, record)

@@ -147,14 +147,22 @@ async def _fail(call: Call, context: Context, error: BaseException, began: float
 def trailers(call: Call, failure: GatewayError) -> dict[str, str]:
     """The metadata of an error. Over REST they become headers, which Envoy's hook turns into status and body."""
     metadata = dict(call.headers)
-    if failure.retry_after is not None:
-        metadata["retry-after"] = str(max(1, math.ceil(failure.retry_after)))
+    wait = _wait(failure)
+    if wait is not None:
+        metadata["retry-after"] = str(math.ceil(wait))
     if call.rest:
         metadata["x-http-status"] = str(failure.meaning.http)
         metadata["x-oai-error"] = json.dumps(failure.body(), separators=(",", ":"))
         if not failure.meaning.retry and failure.meaning.http >= 500:
             metadata["x-should-retry"] = "false"
     return metadata
+
+
+def _wait(failure: GatewayError) -> float | None:
+    """Seconds until another call makes sense: at least 1, and always told with 429 and 503."""
+    if failure.retry_after is None:
+        return 1.0 if failure.meaning.http in {429, 503} else None
+    return max(1.0, failure.retry_after)
 
 
 def _details(failure: GatewayError) -> bytes:
@@ -164,9 +172,10 @@ def _details(failure: GatewayError) -> bytes:
     if failure.param:
         violation = error_details_pb2.BadRequest.FieldViolation(field=failure.param, description=failure.message)
         details.append(error_details_pb2.BadRequest(field_violations=[violation]))
-    if failure.retry_after is not None:
+    wait = _wait(failure)
+    if wait is not None:
         delay = Duration()
-        delay.FromMilliseconds(math.ceil(failure.retry_after * 1000))
+        delay.FromMilliseconds(math.ceil(wait * 1000))
         details.append(error_details_pb2.RetryInfo(retry_delay=delay))
     status = Status(code=failure.meaning.grpc.value[0], message=failure.message)
     for detail in details:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -28,13 +28,16 @@ from services.stack.first_picture import FirstPicture, make
 from services.stack.tether import tie
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import IO
+    from collections.abc import Iterator, Mapping
+    from typing import IO, Any
 
     from services.common.settings import Settings
 
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 90.0
+CRASHES: Final = 4
+CRASH_SECONDS: Final = 60
+"""A process that ends by itself so often in so many seconds can't be kept running."""
 _SESSION_KEY: Final = "until this stack stops"
 
 
@@ -48,6 +51,8 @@ class Supervisor:
 
     process: subprocess.Popen[bytes]
     rpc: xmlrpc.client.ServerProxy
+    ends: dict[str, list[int]] = field(default_factory=dict)
+    """When each process ended by itself, Unix seconds."""
 
     @classmethod
     def spawn(cls, stack: Stack, log_format: str) -> Supervisor:
@@ -67,14 +72,24 @@ class Supervisor:
         return cls(process, xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport))
 
     def failed(self) -> list[str]:
-        """Names of the processes that supervisord has given up on."""
+        """Names of the processes that can't be kept running: they end by themselves, again and again.
+
+        Those that somebody kills come back for as long as it pleases him.
+        """
         try:
             rows = self.rpc.supervisor.getAllProcessInfo()
         except (OSError, http.client.HTTPException, xmlrpc.client.Error):
             self.rpc("close")()  # a connection that failed half-way takes no further request
             return []
         assert isinstance(rows, list)  # noqa: S101  what the XML-RPC method is documented to give
-        return [str(row["name"]) for row in rows if row["statename"] == "FATAL"]
+        return [str(row["name"]) for row in rows if isinstance(row, dict) and self._hopeless(row)]
+
+    def _hopeless(self, row: Mapping[str, Any]) -> bool:
+        ends = self.ends.setdefault(row["name"], [])
+        # supervisord gives a killed process the exit status -1.
+        if row["stop"] and row["exitstatus"] >= 0 and (not ends or ends[-1] != row["stop"]):
+            ends.append(row["stop"])
+        return row["statename"] == "FATAL" or (len(ends) >= CRASHES and ends[-1] - ends[-CRASHES] < CRASH_SECONDS)
 
     def stop(self) -> None:
         """Stop the stack in order; kill it when it does not."""

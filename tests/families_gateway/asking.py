@@ -117,20 +117,20 @@ def over_grpc(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str]
     sent = tuple((name.lower(), value) for name, value in {**WAIT, **(headers or {})}.items())
     metadata = (*wire.metadata(caller), *sent)
     with wire.public(caller) as stub:
-        editing = _editing(fields)
-        method = stub.Edit if editing else stub.Generate
-        message = ParseDict(fields, pb.EditRequest() if editing else pb.GenerateRequest())
         try:
-            response, call = method.with_call(message, metadata=metadata, timeout=120)
+            if _editing(fields):
+                edited = ParseDict(fields, pb.EditRequest())
+                response, call = stub.Edit.with_call(edited, metadata=metadata, timeout=120)
+            else:
+                generated = ParseDict(fields, pb.GenerateRequest())
+                response, call = stub.Generate.with_call(generated, metadata=metadata, timeout=120)
         except grpc.RpcError as error:
             return Said({}, _metadata(cast("grpc.Call", error)), failure=wire.failure(error))
     document = MessageToDict(response, preserving_proto_field_name=True)
     return Said(document, _metadata(call), tuple(_picture(caller, item) for item in document["data"]))
 
 
-def over_both(
-    caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None
-) -> tuple[Said, Said]:
+def over_both(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> tuple[Said, Said]:
     """REST and gRPC at the same time."""
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(over_rest, caller, fields, headers)

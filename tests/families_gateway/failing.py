@@ -60,7 +60,9 @@ class Refusals:
         return {f"x-byok-{route}": emulator.key} if self.byok else {}
 
 
-def _refusals(model: str, *, byok: bool = False, moderated: Mapping[str, Any] | None = None, **answers: Any) -> Refusals:
+def _refusals(
+    model: str, *, byok: bool = False, moderated: Mapping[str, Any] | None = None, **answers: Any
+) -> Refusals:
     return Refusals(
         model,
         {code: (status, body, {}) for code, (status, body) in answers.items()},
@@ -104,7 +106,10 @@ ROUTES: Final[Mapping[str, Refusals]] = {
     ),
     "cloudflare": _refusals(
         "bfl/flux-2-dev",
-        moderation_blocked=(400, _cloudflare(3030, "AiError: AiError: Your output has been flagged. Choose another.")),
+        moderation_blocked=(
+            400,
+            _cloudflare(3030, "AiError: AiError: Your output has been flagged. Choose another."),
+        ),
         provider_credentials=(401, _cloudflare(10000, "Authentication error")),
         provider_billing=(429, _cloudflare(3036, "AiError: Account limited")),
         model_retired=(404, _cloudflare(3042, "AiError: Model not found")),

@@ -12,8 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.emulators import ark, automatic1111, bfl, bria, cloudflare, fal, google, ideogram, openai, recraft
-from tests.emulators import replicate, stability  # isort: skip
+from tests.emulators import (
+    ark,
+    automatic1111,
+    bfl,
+    bria,
+    cloudflare,
+    fal,
+    google,
+    ideogram,
+    openai,
+    recraft,
+    replicate,
+    stability,
+)
 from tests.families.test_bria_fal import APPS as BRIA_APPS
 
 if TYPE_CHECKING:

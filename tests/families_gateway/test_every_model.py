@@ -12,6 +12,8 @@ import pytest
 from services.common import catalog as c
 from tests.families_gateway.asking import (
     MODELS,
+    VIDEOS,
+    WAIT,
     assert_is_what_it_says,
     edit,
     edits,
@@ -19,6 +21,7 @@ from tests.families_gateway.asking import (
     over_rest,
     request,
 )
+from tests.gateway import rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,6 +99,21 @@ def test_the_list_has_exactly_these_models_all_available(caller: Caller) -> None
     }
 
 
+def test_requests_without_a_model_go_to_the_defaults(caller: Caller, providers: Providers) -> None:
+    asked = (
+        (rest.GENERATIONS, "bfl/flux-2-klein-9b", "cloudflare"),
+        (rest.EDITS, "bria/fibo-edit/edit", "bria"),
+        (VIDEOS, "google/veo-3.1-fast", "google"),
+    )
+    for path, model_id, route in asked:
+        fields = edit(model_id) if path == rest.EDITS else request(model_id)
+        del fields["model"]
+        answer = caller.ask("POST", path, fields, WAIT)
+        assert answer.status == 200, answer.body
+        assert (answer.json()["model"], answer.json()["provider"]) == (model_id, route)
+    assert providers.billed() == {"cloudflare": 1, "bria": 1, "google": 1}
+
+
 @pytest.mark.parametrize("model_id", UPSTREAM)
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
 def test_model_answers(answers: Answers, all_providers: Providers, protocol: str, model_id: str) -> None:
@@ -108,9 +126,7 @@ def test_model_edits(answers: Answers, all_providers: Providers, model_id: str) 
 
 
 @pytest.mark.parametrize("model_id", BOTH_FORMS)
-def test_both_forms_carry_what_the_provider_made(
-    answers: Answers, all_providers: Providers, model_id: str
-) -> None:
+def test_both_forms_carry_what_the_provider_made(answers: Answers, all_providers: Providers, model_id: str) -> None:
     for form in ("url", "b64_json"):
         said = answers.of[form, model_id]
         check(said, model_id, all_providers.made)
