@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 MAX_BEHIND: Final = 64
 """Events that a subscriber may leave unread before it is dropped."""
 
+_AT_ONCE: Final = 100
+"""Subscribers of one job that learn of a change in one turn of the loop."""
 _EXPIRE_SECONDS: Final = 3600.0
 _log = logs.get(__name__)
 
@@ -136,10 +138,16 @@ class Hub:
         if known and known.seq >= entry.seq:
             return
         self._keep(entry)
-        for subscription in self._subscriptions.get(record.id, ()):
-            subscription.push(entry)
+        self._tell(list(self._subscriptions.get(record.id, ())), entry)
         for watcher in self._watchers:
             watcher(entry)
+
+    def _tell(self, subscriptions: list[Subscription], entry: Entry) -> None:
+        """Some now, the others in later turns of the loop: thousands at once would keep everybody else waiting."""
+        for subscription in subscriptions[:_AT_ONCE]:
+            subscription.push(entry)
+        if rest := subscriptions[_AT_ONCE:]:
+            asyncio.get_running_loop().call_soon(self._tell, rest, entry)
 
     def _keep(self, entry: Entry) -> None:
         if entry.ended and not entry.record.webhook.next_at:

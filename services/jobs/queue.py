@@ -25,7 +25,8 @@ class Queue:
     default_route_limit: int
     tenant_limit: int
     _lines: dict[str, _Line] = field(default_factory=dict)
-    _running: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _running: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+    _places: dict[str, int] = field(default_factory=dict)
     _by_route: Counter[str] = field(default_factory=Counter)
     _by_tenant: Counter[str] = field(default_factory=Counter)
 
@@ -33,32 +34,37 @@ class Queue:
     def waiting(self) -> int:
         return sum(line.size for line in self._lines.values())
 
-    def free(self, route: str, tenant: str) -> bool:
-        """Whether one more job may run."""
+    def free(self, route: str, tenant: str, places: int = 1) -> bool:
+        """Whether one more job may run, that takes up so many of the route's places; one that takes more than
+        there are runs alone.
+        """
         limit = self.route_limit.get(route, self.default_route_limit)
-        return self._by_route[route] < limit and self._by_tenant[tenant] < self.tenant_limit
+        taken = self._by_route[route]
+        fits = taken + places <= limit or not taken
+        return fits and self._by_tenant[tenant] < self.tenant_limit
 
     def idle(self, route: str) -> bool:
         """Whether nobody waits for the route."""
         line = self._lines.get(route)
         return line is None or not line.size
 
-    def run(self, job_id: str, route: str, tenant: str) -> None:
+    def run(self, job_id: str, route: str, tenant: str, places: int = 1) -> None:
         """Count a job as running. Harmless to repeat."""
         if job_id not in self._running:
-            self._running[job_id] = (route, tenant)
-            self._by_route[route] += 1
+            self._running[job_id] = (route, tenant, places)
+            self._by_route[route] += places
             self._by_tenant[tenant] += 1
 
     def end(self, job_id: str) -> None:
         """Count it no more. Harmless for one that does not run."""
         found = self._running.pop(job_id, None)
         if found:
-            self._by_route[found[0]] -= 1
+            self._by_route[found[0]] -= found[2]
             self._by_tenant[found[1]] -= 1
 
-    def wait(self, job_id: str, route: str, tenant: str) -> None:
+    def wait(self, job_id: str, route: str, tenant: str, places: int = 1) -> None:
         """Put a job at the end of its tenant's line."""
+        self._places[job_id] = places
         line = self._lines.setdefault(route, _Line())
         line.tenants.setdefault(tenant, deque()).append(job_id)
         line.size += 1
@@ -69,6 +75,7 @@ class Queue:
         if line is None or job_id not in line.tenants.get(tenant, ()):
             return
         line.tenants[tenant].remove(job_id)
+        self._places.pop(job_id, None)
         line.size -= 1
         if not line.tenants[tenant]:
             del line.tenants[tenant]
@@ -80,16 +87,18 @@ class Queue:
         """
         for route, line in list(self._lines.items()):
             for tenant in list(line.tenants):
-                if not self.free(route, tenant):
-                    continue
                 waiting = line.tenants[tenant]
+                places = self._places[waiting[0]]
+                if not self.free(route, tenant, places):
+                    continue
                 job_id = waiting.popleft()
+                del self._places[job_id]
                 line.size -= 1
                 if waiting:
                     line.tenants.move_to_end(tenant)
                 else:
                     del line.tenants[tenant]
-                self.run(job_id, route, tenant)
+                self.run(job_id, route, tenant, places)
                 self._lines[route] = self._lines.pop(route)  # routes take turns, too
                 return job_id
         return None

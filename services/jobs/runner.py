@@ -100,7 +100,7 @@ class Runner:
         then nothing is left that could run. StaleError when the id is taken.
         """
         route = record.task.route
-        at_once = self._queue.idle(route) and self._queue.free(route, record.tenant)
+        at_once = self._queue.idle(route) and self._queue.free(route, record.tenant, record.places or 1)
         if not at_once and self._queue.waiting >= self._queue_limit:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_OVERLOADED,
@@ -116,7 +116,7 @@ class Runner:
         if at_once:
             outcome.submitting(record)
             # Counted before the write is answered, so that concurrent calls see the place taken.
-            self._queue.run(record.id, route, record.tenant)
+            self._queue.run(record.id, route, record.tenant, record.places or 1)
         else:
             record.state = states.QUEUED
         self._busy.add(record.id)
@@ -131,7 +131,7 @@ class Runner:
             self._spawn(self._start(entry))
         else:
             self._busy.discard(record.id)
-            self._queue.wait(record.id, route, record.tenant)
+            self._queue.wait(record.id, route, record.tenant, record.places or 1)
             self._kick()
         return entry
 
@@ -316,7 +316,7 @@ class Runner:
         self._busy.discard(record.id)
         self._hub.wrote(entry)
         if record.state == states.QUEUED:
-            self._queue.wait(record.id, record.task.route, record.tenant)
+            self._queue.wait(record.id, record.task.route, record.tenant, record.places or 1)
             self._kick()
         elif record.state == states.RUNNING:
             self._again(record.id, 0)
@@ -368,7 +368,7 @@ class Runner:
             self._kick()
         elif record.state in states.ACTIVE:
             self._queue.leave(record.id, record.task.route, record.tenant)
-            self._queue.run(record.id, record.task.route, record.tenant)
+            self._queue.run(record.id, record.task.route, record.tenant, record.places or 1)
 
     def _give_back(self, job_id: str) -> None:
         """Free the place of a job that was not written; a twin's job may have it by now, under the same id."""
@@ -385,10 +385,10 @@ class Runner:
         if not unanswered.keyed:
             self._spawn(self._drop(entry))
         elif record.state == states.QUEUED:
-            self._queue.wait(record.id, record.task.route, record.tenant)
+            self._queue.wait(record.id, record.task.route, record.tenant, record.places or 1)
             self._kick()
         else:
-            self._queue.run(record.id, record.task.route, record.tenant)
+            self._queue.run(record.id, record.task.route, record.tenant, record.places or 1)
             self._busy.add(record.id)
             self._spawn(self._start(entry))
 

@@ -251,6 +251,8 @@ class Studio:
             warnings=made.warnings,
             metadata=made.metadata,
             repeatable=made.route.repeatable,
+            # Where the provider counts its tasks, each picture may be one.
+            places=made.task.n if made.route.concurrency else 1,
         )
         credential = call.byok.get(made.route.name)
         if credential:

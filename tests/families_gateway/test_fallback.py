@@ -147,7 +147,6 @@ def test_route_that_nobody_listens_on_and_models_without_a_key(two: Providers) -
         check_unconfigured(caller)
 
 
-@pytest.mark.xfail(strict=True, reason="false is proto3's default: transcoded JSON leaves the field out")
 def test_unavailable_model_has_the_field_that_says_so(two_caller: Caller) -> None:
     model = two_caller.ask("GET", "/v1/models/openai/gpt-image-1").json()
     assert model["available"] is False

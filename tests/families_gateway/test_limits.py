@@ -6,8 +6,6 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from tests.families_gateway.asking import over_rest, request
 from tests.families_gateway.providers import submissions
 from tests.families_gateway.test_failures import changed
@@ -31,7 +29,6 @@ def test_more_calls_than_are_taken_at_once_wait_for_their_turn(caller: Caller, p
     assert len(submissions(providers["ideogram"])) == providers["ideogram"].billed == 25, "none was refused"
 
 
-@pytest.mark.xfail(strict=True, reason="the queue counts jobs: one of ten pictures is ten tasks at its provider")
 def test_jobs_of_several_tasks_count_by_their_tasks(caller: Caller, providers: Providers) -> None:
     with changed(providers["bfl"], script=("Pending", "Ready")):
         said = at_once(caller, 3, request("bfl/flux-2-pro", n=10, size="64x64"))

@@ -11,10 +11,10 @@ import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 11):
-    from typing import TypeAlias as _TypeAlias, Never as _Never
+if sys.version_info >= (3, 10):
+    from typing import TypeAlias as _TypeAlias
 else:
-    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
+    from typing_extensions import TypeAlias as _TypeAlias
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -90,21 +90,25 @@ class Model(_message.Message):
         capabilities: _abc.Iterable[_builtins.str] | None = ...,
         limits: Global___ModelLimits | None = ...,
         routes: _abc.Iterable[Global___ModelRoute] | None = ...,
-        available: _builtins.bool = ...,
+        available: _builtins.bool | None = ...,
         unavailable_reason: _builtins.str | None = ...,
         retired_at: _builtins.str | None = ...,
         successor: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_retired_at", b"_retired_at", "_successor", b"_successor", "_unavailable_reason", b"_unavailable_reason", "limits", b"limits", "retired_at", b"retired_at", "successor", b"successor", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_retired_at", b"_retired_at", "_successor", b"_successor", "_unavailable_reason", b"_unavailable_reason", "available", b"available", "limits", b"limits", "retired_at", b"retired_at", "successor", b"successor", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retired_at", b"_retired_at", "_successor", b"_successor", "_unavailable_reason", b"_unavailable_reason", "aliases", b"aliases", "available", b"available", "capabilities", b"capabilities", "created", b"created", "description", b"description", "id", b"id", "limits", b"limits", "modality", b"modality", "object", b"object", "owned_by", b"owned_by", "retired_at", b"retired_at", "routes", b"routes", "successor", b"successor", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_retired_at", b"_retired_at", "_successor", b"_successor", "_unavailable_reason", b"_unavailable_reason", "aliases", b"aliases", "available", b"available", "capabilities", b"capabilities", "created", b"created", "description", b"description", "id", b"id", "limits", b"limits", "modality", b"modality", "object", b"object", "owned_by", b"owned_by", "retired_at", b"retired_at", "routes", b"routes", "successor", b"successor", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__available: _TypeAlias = _typing.Literal["available"]  # noqa: Y015
+    _WhichOneofArgType__available: _TypeAlias = _typing.Literal["_available", b"_available"]  # noqa: Y015
     _WhichOneofReturnType__retired_at: _TypeAlias = _typing.Literal["retired_at"]  # noqa: Y015
     _WhichOneofArgType__retired_at: _TypeAlias = _typing.Literal["_retired_at", b"_retired_at"]  # noqa: Y015
     _WhichOneofReturnType__successor: _TypeAlias = _typing.Literal["successor"]  # noqa: Y015
     _WhichOneofArgType__successor: _TypeAlias = _typing.Literal["_successor", b"_successor"]  # noqa: Y015
     _WhichOneofReturnType__unavailable_reason: _TypeAlias = _typing.Literal["unavailable_reason"]  # noqa: Y015
     _WhichOneofArgType__unavailable_reason: _TypeAlias = _typing.Literal["_unavailable_reason", b"_unavailable_reason"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__available) -> _WhichOneofReturnType__available | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retired_at) -> _WhichOneofReturnType__retired_at | None: ...
     @_typing.overload
@@ -205,12 +209,14 @@ class ModelRoute(_message.Message):
         *,
         name: _builtins.str = ...,
         mode: _builtins.str = ...,
-        available: _builtins.bool = ...,
+        available: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "mode", b"mode", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available", "mode", b"mode", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__available: _TypeAlias = _typing.Literal["available"]  # noqa: Y015
+    _WhichOneofArgType__available: _TypeAlias = _typing.Literal["_available", b"_available"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__available) -> _WhichOneofReturnType__available | None: ...
 
 Global___ModelRoute: _TypeAlias = ModelRoute  # noqa: Y015

@@ -116,6 +116,7 @@ class JobRecord(_message.Message):
     STARTS_FIELD_NUMBER: _builtins.int
     REPEATABLE_FIELD_NUMBER: _builtins.int
     ENDED_SEQ_FIELD_NUMBER: _builtins.int
+    PLACES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`job_` and 26 characters."""
     tenant: _builtins.str
@@ -155,6 +156,10 @@ class JobRecord(_message.Message):
     ended_seq: _builtins.int
     """Sequence of the message that first held its end, in later ones: the id of
     the last event.
+    """
+    places: _builtins.int
+    """How many of its provider's places it takes up while it is there; 0 counts
+    as 1.
     """
     @_builtins.property
     def task(self) -> _provider_service_pb2.ImageTask:
@@ -223,10 +228,11 @@ class JobRecord(_message.Message):
         starts: _builtins.int = ...,
         repeatable: _builtins.bool = ...,
         ended_seq: _builtins.int = ...,
+        places: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "cost", b"cost", "done", b"done", "failed", b"failed", "progress", b"progress", "task", b"task", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "ended_seq", b"ended_seq", "failed", b"failed", "family", b"family", "id", b"id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "progress", b"progress", "repeatable", b"repeatable", "sealed_credential", b"sealed_credential", "started_at", b"started_at", "starts", b"starts", "state", b"state", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "ended_seq", b"ended_seq", "failed", b"failed", "family", b"family", "id", b"id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "places", b"places", "progress", b"progress", "repeatable", b"repeatable", "sealed_credential", b"sealed_credential", "started_at", b"started_at", "starts", b"starts", "state", b"state", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
