@@ -23,6 +23,8 @@ class Target:
 
     base: str
     key: str
+    byok: bool = False
+    """The key is the caller's own."""
 
     @classmethod
     def of(cls, adapter: Adapter, settings: Settings, credential: str) -> Target:
@@ -38,7 +40,7 @@ class Target:
                 f"The setting IMAGEGATEWAY_{setting} is empty.",
             )
         base = settings.source.text(f"{adapter.route.upper()}_BASE_URL", adapter.origin).rstrip("/")
-        return cls(adapter.place(base, settings.source.text), key)
+        return cls(adapter.place(base, settings.source.text), key, byok=bool(credential))
 
     def url(self, path: str) -> str:
         return path if path.startswith(("https://", "http://")) else self.base + path

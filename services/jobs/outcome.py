@@ -23,6 +23,7 @@ FALL_BACK: Final = frozenset(
         ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
         ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+        ErrorReason.ERROR_REASON_MODEL_RETIRED,
         ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
     }
 )

@@ -20,10 +20,11 @@ from services.common.errors import INTERNAL, GatewayError
 from services.common.provider import failed
 from services.jobs import outcome, states
 from services.jobs.stream import Entry, OutcomeUnknownError, StaleError, unavailable
+from services.jobs.tasks import Background
 from services.jobs.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from cryptography.fernet import Fernet
     from imagegateway.job.v1.job_record_pb2 import JobRecord
@@ -84,8 +85,8 @@ class Runner:
         self._health = health
         self._seal = seal
         self._queue_limit = queue_limit
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._timers = Timers(lambda job_id: self._spawn(self._poll(job_id)))
+        self._tasks = Background()
+        self._timers = Timers(lambda job_id: self._tasks.spawn(self._poll(job_id)))
         self._busy: set[str] = set()
         self._unanswered: dict[str, _Unanswered] = {}
         self._draining = False
@@ -128,7 +129,7 @@ class Runner:
             raise
         self._hub.wrote(entry)
         if at_once:
-            self._spawn(self._start(entry))
+            self._tasks.spawn(self._start(entry))
         else:
             self._busy.discard(record.id)
             self._queue.wait(record.id, route, record.tenant, record.places or 1)
@@ -151,8 +152,8 @@ class Runner:
                 continue
             self._hub.wrote(entry)
             if record.task_ref:
-                self._spawn(self._stop_task(before, record.task_ref))
-            self._spawn(self._clean(record))
+                self._tasks.spawn(self._stop_task(before, record.task_ref))
+            self._tasks.spawn(self._clean(record))
         return entry
 
     def position(self, record: JobRecord) -> int | None:
@@ -176,16 +177,15 @@ class Runner:
                 continue
             if record.owner != self._replicas.me:
                 if self._replicas.gone(record.owner):
-                    self._spawn(self._adopt(entry))
+                    self._tasks.spawn(self._adopt(entry))
             elif record.state == states.QUEUED and record.deadline < now:
                 self._queue.leave(record.id, record.task.route, record.tenant)
-                self._spawn(self._expire(entry))
+                self._tasks.spawn(self._took(entry, failed(outcome.too_late(record), accepted=False)))
 
     async def drain(self, seconds: float) -> None:
         """Start nothing more; wait for the calls that are under way. What is left, others take over."""
         self._draining = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=seconds)
+        await self._tasks.drain(seconds)
 
     # ---- one job
 
@@ -261,7 +261,7 @@ class Runner:
                     outcome.submitting(record)
                     entry = await self._stream.advance(entry, record)
                     self._hub.wrote(entry)
-                    self._spawn(self._start(entry))
+                    self._tasks.spawn(self._start(entry))
                     return
                 outcome.failed(record, failure)
             entry = await self._stream.advance(entry, record)
@@ -340,9 +340,6 @@ class Runner:
         self._hub.wrote(entry)
         await self._start(entry)
 
-    async def _expire(self, entry: Entry) -> None:
-        await self._took(entry, failed(outcome.too_late(entry.record), accepted=False))
-
     async def _stop_task(self, record: JobRecord, task_ref: str) -> None:
         request = provider.CancelRequest(
             job_id=record.id, task_ref=task_ref, task=record.task, credential=self._credential(record)
@@ -383,38 +380,23 @@ class Runner:
         """
         record = entry.record
         if not unanswered.keyed:
-            self._spawn(self._drop(entry))
+            self._tasks.spawn(self.cancel(entry))
         elif record.state == states.QUEUED:
             self._queue.wait(record.id, record.task.route, record.tenant, record.places or 1)
             self._kick()
         else:
             self._queue.run(record.id, record.task.route, record.tenant, record.places or 1)
             self._busy.add(record.id)
-            self._spawn(self._start(entry))
-
-    async def _drop(self, entry: Entry) -> None:
-        await self.cancel(entry)
+            self._tasks.spawn(self._start(entry))
 
     def _kick(self) -> None:
         while not self._draining:
             job_id = self._queue.take()
             if job_id is None:
                 return
-            self._spawn(self._turn(job_id))
+            self._tasks.spawn(self._turn(job_id))
 
     def _again(self, job_id: str, seconds: float) -> None:
         # Jobs that were started together are not polled together for ever.
         jitter = random.uniform(1, 1 + _JITTER)  # noqa: S311  only spreads load
         self._timers.set(time.time() + seconds * jitter, job_id)
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(self._guarded(work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    @staticmethod
-    async def _guarded(work: Coroutine[None, None, None]) -> None:
-        try:
-            await work
-        except Exception:  # noqa: BLE001  the last place where a background step can be heard
-            _log.exception("job_step_crashed")

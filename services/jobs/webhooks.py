@@ -25,6 +25,7 @@ from services.common import logs
 from services.common.urlguard import OutboundError
 from services.jobs import states
 from services.jobs.stream import StaleError
+from services.jobs.tasks import Background
 from services.jobs.timers import Timers
 
 if TYPE_CHECKING:
@@ -69,20 +70,15 @@ class Webhooks:
         self._outbound = outbound
         self._view = view
         self._pauses = pauses
-        self._timers = Timers(self._begin)
+        self._timers = Timers(lambda job_id: self._tasks.spawn(self._send(job_id)))
         self._sending: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Background()
         self._places = asyncio.Semaphore(_AT_ONCE)
         hub.watch(self._learn)
 
     async def run(self) -> None:
         """Send what is due, for ever."""
         await self._timers.run()
-
-    def _begin(self, job_id: str) -> None:
-        task = asyncio.create_task(self._send(job_id))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def redeliver(self, entry: Entry) -> Entry:
         """Make an ended job's webhook due now, on this replica. Raises OutcomeUnknownError."""

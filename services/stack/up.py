@@ -5,19 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-import xmlrpc.client
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
-
-from supervisor.xmlrpc import SupervisorTransport
 
 from services.common import logs
 from services.common import settings as settings_module
@@ -28,11 +25,13 @@ from services.stack.first_picture import FirstPicture, make
 from services.stack.tether import tie
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from typing import IO, Any
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import IO
 
     from services.common.settings import Settings
 
+_ENDED: Final = re.compile(r" exited: (\S+) \(exit status ")
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 90.0
 CRASHES: Final = 4
@@ -47,15 +46,19 @@ class StackError(Exception):
 
 @dataclass(slots=True)
 class Supervisor:
-    """supervisord as a child, and its view of the stack's processes."""
+    """supervisord as a child, and what it says of the stack's processes."""
 
     process: subprocess.Popen[bytes]
-    rpc: xmlrpc.client.ServerProxy
-    ends: dict[str, list[int]] = field(default_factory=dict)
-    """When each process ended by itself, Unix seconds."""
+    log: Path
+    read: int = 0
+    """Bytes of the log that have been read."""
+    ends: dict[str, list[float]] = field(default_factory=dict)
+    """When each process was seen to have ended by itself, monotonic seconds."""
 
     @classmethod
     def spawn(cls, stack: Stack, log_format: str) -> Supervisor:
+        log = stack.run_dir / "supervisord.log"
+        log.unlink(missing_ok=True)
         process = subprocess.Popen(
             [sys.executable, "-m", "supervisor.supervisord", "-c", str(stack.run_dir / "supervisord.conf")],
             # A session of its own: Ctrl-C reaches only us, and we stop the stack in order.
@@ -68,28 +71,27 @@ class Supervisor:
                 "PYTHONUNBUFFERED": "1",
             },
         )
-        transport = SupervisorTransport(None, None, f"unix://{stack.run_dir}/supervisor.sock")
-        return cls(process, xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport))
+        return cls(process, log)
 
     def failed(self) -> list[str]:
         """Names of the processes that can't be kept running: they end by themselves, again and again.
 
-        Those that somebody kills come back for as long as it pleases him.
+        Those that somebody kills come back for as long as it pleases him. Only supervisord's log tells the two
+        apart: its answers say nothing of how the life before ended.
         """
-        try:
-            rows = self.rpc.supervisor.getAllProcessInfo()
-        except (OSError, http.client.HTTPException, xmlrpc.client.Error):
-            self.rpc("close")()  # a connection that failed half-way takes no further request
-            return []
-        assert isinstance(rows, list)  # noqa: S101  what the XML-RPC method is documented to give
-        return [str(row["name"]) for row in rows if isinstance(row, dict) and self._hopeless(row)]
-
-    def _hopeless(self, row: Mapping[str, Any]) -> bool:
-        ends = self.ends.setdefault(row["name"], [])
-        # supervisord gives a killed process the exit status -1.
-        if row["stop"] and row["exitstatus"] >= 0 and (not ends or ends[-1] != row["stop"]):
-            ends.append(row["stop"])
-        return row["statename"] == "FATAL" or (len(ends) >= CRASHES and ends[-1] - ends[-CRASHES] < CRASH_SECONDS)
+        with contextlib.suppress(FileNotFoundError), self.log.open() as file:
+            if file.seek(0, os.SEEK_END) >= self.read:  # else it is a new file: the old one was full
+                file.seek(self.read)
+            else:
+                file.seek(0)
+            for name in _ENDED.findall(file.read()):
+                self.ends.setdefault(name, []).append(time.monotonic())
+            self.read = file.tell()
+        return [
+            name
+            for name, ends in self.ends.items()
+            if len(ends) >= CRASHES and ends[-1] - ends[-CRASHES] < CRASH_SECONDS
+        ]
 
     def stop(self) -> None:
         """Stop the stack in order; kill it when it does not."""

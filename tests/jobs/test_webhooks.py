@@ -160,7 +160,7 @@ async def test_the_schedule(nats: Nats, receiver: Receiver, monkeypatch: pytest.
         time[0] += 1000  # the job ends by the true clock
         gaps = []
         for attempt in range(1, 9):
-            replica.engine.webhooks._begin(job_id)  # as the timer does
+            replica.engine.webhooks._timers._fire(job_id)
             entry = await replica.reached(job_id, partial(_attempted, attempt))
             webhook = entry.record.webhook
             assert webhook.attempts[-1].status_code == 500
@@ -170,7 +170,7 @@ async def test_the_schedule(nats: Nats, receiver: Receiver, monkeypatch: pytest.
                 gaps.append((webhook.next_at - time[0]) / 1000)
                 # One millisecond early, nothing is sent.
                 time[0] = webhook.next_at - 1
-                replica.engine.webhooks._begin(job_id)  # as the timer does
+                replica.engine.webhooks._timers._fire(job_id)
                 await asyncio.sleep(0)
                 assert len(receiver.deliveries) == attempt
                 time[0] += 1
