@@ -179,6 +179,11 @@ class Settings:
     """Jobs of any one tenant at providers at once. IMAGEGATEWAY_TENANT_CONCURRENCY, default 1000."""
 
     @property
+    def local_host(self) -> str:
+        """The host by which this machine reaches Envoy: `host`, unless that stands for every address."""
+        return "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104  compared, not bound
+
+    @property
     def run_dir(self) -> Path:
         """Sockets, rendered configuration and addresses of the running stack."""
         return self.data_dir / "run"

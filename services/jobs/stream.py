@@ -12,7 +12,6 @@ import base64
 import hashlib
 import json
 import secrets
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -26,6 +25,7 @@ from nats.js.errors import NotFoundError
 from services.common import logs
 from services.common.errors import GatewayError
 from services.jobs import states
+from services.jobs.outcome import now
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -167,7 +167,7 @@ class JobStream:
         states.check(before.record.state if before else JobRecord.STATE_UNSPECIFIED, record.state)
         if not known:
             record.nonce = secrets.token_hex(8)
-            record.updated_at = time.time_ns() // 1_000_000
+            record.updated_at = now()
         ended = record.state in states.TERMINAL
         headers = {
             "Nats-Expected-Last-Subject-Sequence": str(before.seq if before else 0),

@@ -38,7 +38,6 @@ async def make(settings: Settings, secret: str) -> FirstPicture:
 
 
 async def _ask(settings: Settings, secret: str) -> bytes:
-    host = "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104  compared, not bound
     body = {
         "model": "local/sketch",
         "prompt": "a gateway of light over a calm sea at dawn",
@@ -46,7 +45,7 @@ async def _ask(settings: Settings, secret: str) -> bytes:
         "size": "1024x1024",
         "response_format": "b64_json",
     }
-    url = f"http://{host}:{settings.port}/v1/images/generations"
+    url = f"http://{settings.local_host}:{settings.port}/v1/images/generations"
     headers = {"authorization": f"Bearer {secret}"}
     try:
         async with (

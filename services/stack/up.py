@@ -181,7 +181,7 @@ async def _first_picture(
 
 def _ready(settings: Settings) -> bool:
     try:
-        with socket.create_connection((_connect_host(settings), settings.port), timeout=2) as connection:
+        with socket.create_connection((settings.local_host, settings.port), timeout=2) as connection:
             connection.sendall(b"GET /readyz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
             return connection.recv(64).startswith(b"HTTP/1.1 200")
     except OSError:
@@ -222,7 +222,7 @@ def _welcome(settings: Settings, secret: str, picture: FirstPicture, *, seconds:
         about = "made now and shown only this once: keep it"
     else:
         about = "lives until this stack stops; `imagegateway keys create` makes lasting ones"
-    url = f"http://{_connect_host(settings)}:{settings.port}"
+    url = f"http://{settings.local_host}:{settings.port}"
     print(
         f"""
 imagegateway is ready after {seconds:.1f} s at {url} ({datetime.now(UTC):%Y-%m-%d %H:%M} UTC)
@@ -290,7 +290,3 @@ def _log_format(settings: Settings) -> str:
     if settings.log_format != "auto":
         return settings.log_format
     return "pretty" if sys.stdout.isatty() else "json"
-
-
-def _connect_host(settings: Settings) -> str:
-    return "127.0.0.1" if settings.host in {"0.0.0.0", "::"} else settings.host  # noqa: S104  compared, not bound
