@@ -38,7 +38,7 @@ from services.router.catalog import Catalog
 from services.router.studio import Studio
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from services.router.caller import Call
 
@@ -59,12 +59,12 @@ class _Scripted(Families):
     async def close(self) -> None:
         """Nothing is open."""
 
-    async def start(self, family: str, request: provider.StartRequest) -> provider.TaskState:
+    async def start(self, family: str, request: provider.StartRequest) -> AsyncGenerator[provider.TaskState, None]:
         if not self._works:
             await asyncio.get_running_loop().create_future()
         pause = Duration()
         pause.FromMilliseconds(round(1000 * _POLL_SECONDS))
-        return provider.TaskState(running=provider.Running(task_ref="bench", poll_after=pause))
+        yield provider.TaskState(running=provider.Running(task_ref="bench", poll_after=pause))
 
     async def poll(self, family: str, request: provider.PollRequest) -> provider.TaskState | None:
         media = provider.MediaRef(key="results/bench", sha256="0" * 64, media_type="image/png", width=1, height=1)
@@ -205,7 +205,7 @@ async def inline(order: dict[str, Any]) -> dict[str, Any]:
             made = studio.plan_generate(request, call)
             record = studio._record(made, call)
             outcome.submitting(record)
-            state = await families.start("local", provider.StartRequest(job_id=record.id, task=record.task))
+            state = await anext(families.start("local", provider.StartRequest(job_id=record.id, task=record.task)))
             outcome.completed(record, state.done, studio.catalog.price(record.task, state.done))
             await studio.answers.images(record, b64_json=False)
 

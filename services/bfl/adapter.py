@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any, Final
 
+import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
@@ -72,9 +72,9 @@ class BflAdapter(Adapter):
         for index, picture in enumerate(call.inputs):
             if len(picture.data) > _MAX_INPUT_BYTES:
                 raise invalid("image", "Black Forest Labs takes pictures of at most 20 MB.")
-            body[_input_field(call.route.native, index)] = base64.b64encode(picture.data).decode()
+            body[_input_field(call.route.native, index)] = pybase64.b64encode_as_string(picture.data)
         if call.mask is not None:
-            body["mask"] = base64.b64encode(call.mask.data).decode()  # white = repaint, as ours
+            body["mask"] = pybase64.b64encode_as_string(call.mask.data)  # white = repaint, as ours
         return body
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
@@ -131,7 +131,7 @@ class CloudflareAdapter(Adapter):
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Cloudflare returned no picture.", accepted=True
             )
-        return _finished(call, reply, base64.b64decode(encoded, validate=True))
+        return _finished(call, reply, pybase64.b64decode(encoded, validate=True))
 
     def probe(self) -> Outgoing:
         return Outgoing("GET", "/ai/models/search", query={"task": "Text-to-Image"})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.bria import operations
@@ -114,11 +114,10 @@ class BriaAdapter(Adapter):
 
 
 def _encoded(picture: Picture) -> str:
-    return base64.b64encode(picture.data).decode()
+    return pybase64.b64encode_as_string(picture.data)
 
 
 def _finished(call: Call, result: dict[str, Any]) -> Finished:
-    operations.warn(call)
     seed = str(result.get("seed", call.seed))  # a number, or one as text
     return Finished(
         (

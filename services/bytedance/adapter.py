@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
+
+import pybase64
 
 from services.bytedance import errors, video
 from services.common import unmet
@@ -58,6 +59,7 @@ class BytedanceAdapter(Adapter):
     def submit(self, call: Call) -> Outgoing:
         if call.model.modality == "video":
             return Outgoing("POST", video.TASKS, json={**video.body(call), **call.options})
+        _warn(call)
         return Outgoing("POST", "/images/generations", json={**_body(call), **call.options})
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
@@ -67,7 +69,6 @@ class BytedanceAdapter(Adapter):
         items = answer.get("data")
         if not items:
             return errors.failure(reply, errors.told(answer))
-        _warn(call)
         # In a sequence, which a caller's own options can ask for, a refused picture is an error in its place.
         missing = tuple(errors.failure(reply, item["error"]) for item in items if item.get("error"))
         pictures = tuple(_found(call, item) for item in items if not item.get("error"))
@@ -137,11 +138,11 @@ def _warn(call: Call) -> None:
 def _data_url(picture: Picture, most: int) -> str:
     if len(picture.data) > most:
         raise invalid_image("image", f"ByteDance takes pictures of at most {most // 1_000_000} MB.")
-    return f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode()}"
+    return f"data:{picture.media_type};base64,{pybase64.b64encode_as_string(picture.data)}"
 
 
 def _found(call: Call, item: Mapping[str, Any]) -> Found:
     seed = None if call.seed is None else call.seed % (_MAX_SEED + 1)
     if item.get("url"):
         return Found(url=item["url"], seed=seed)
-    return Found(data=base64.b64decode(item["b64_json"]), seed=seed)
+    return Found(data=pybase64.b64decode(item["b64_json"]), seed=seed)

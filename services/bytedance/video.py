@@ -27,6 +27,7 @@ _RESOLUTIONS: Final = ((480, "480p"), (720, "720p"), (1080, "1080p"))
 def body(call: Call) -> dict[str, Any]:
     """The task's request. Raises GatewayError for a broken number of seconds: they are what is billed."""
     task = call.task
+    unmet.fields(call, "moderation")
     request: dict[str, Any] = {
         "model": call.route.native,
         "content": [{"type": "text", "text": task.prompt}],
@@ -53,7 +54,6 @@ def read(call: Call, ref: str, reply: Reply) -> Outcome:
         case "queued" | "running":
             return Pending(ref, after=PACE)
         case "succeeded":
-            unmet.fields(call, "moderation")
             seed = answer.get("seed")
             return Finished(
                 (

@@ -40,18 +40,19 @@ async def _ask(adapter: Adapter, settings: Settings, outbound: Outbound) -> tupl
     if probe is None:
         return True, "configured; the provider has nothing that can be asked without cost"
     try:
-        answer = await outbound.call(
+        async with outbound.call(
             probe.method,
             target.url(probe.path),
             headers={**probe.headers, **(adapter.auth(target.key) if target.key else {})},
             query=probe.query,
             max_bytes=_MAX_BYTES,
             seconds=_SECONDS,
-        )
+        ) as answer:
+            status = answer.status
     except (UnsentError, SentError, TimeoutError):
         return False, f"can't be reached at {target.base}: check {setting}_BASE_URL and the network"
-    if answer.status in {401, 403}:
-        return False, f"refuses the key (status {answer.status}): check {setting}_API_KEY"
-    if not 200 <= answer.status < 300:
-        return False, f"answers with status {answer.status} at {target.base}"
+    if status in {401, 403}:
+        return False, f"refuses the key (status {status}): check {setting}_API_KEY"
+    if not 200 <= status < 300:
+        return False, f"answers with status {status} at {target.base}"
     return True, "works"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import orjson
 from google.protobuf.json_format import MessageToDict
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Warning as PbWarning
@@ -118,8 +119,8 @@ class Reply:
     def json(self) -> Any:
         """The body as JSON; None when it is none."""
         try:
-            return json.loads(self.content)
-        except (ValueError, RecursionError):
+            return orjson.loads(self.content)
+        except ValueError:
             return None
 
     def dict(self) -> dict[str, Any]:
@@ -157,13 +158,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """It is done. `missing` holds a failure for each picture that was asked for and not made, `previews` the stages
-    of the pictures that were sent on the way.
-    """
+    """It is done. `missing` holds a failure for each picture that was asked for and not made."""
 
     pictures: tuple[Found, ...]
     missing: tuple[Failure, ...] = ()
-    previews: tuple[Found, ...] = ()
     usage: Usage | None = None
     cost: Cost | None = None
 
@@ -185,6 +183,31 @@ class Unknown:
 
 
 Outcome = Finished | Pending | Failure | Unknown
+
+UNREADABLE: Final = (LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RecursionError)
+"""What reading an answer raises when it is not what the provider documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A picture on its way: stage `index` of it, from 0."""
+
+    found: Found
+    index: int
+
+
+class Reading(ABC):
+    """What an answer of server-sent events says so far: a state for each answer, and as pure as the adapter."""
+
+    @abstractmethod
+    def event(self, data: bytes) -> Stage | None:
+        """Take in the data of the next event; gives the preview that it brings. Raises one of UNREADABLE."""
+
+    @abstractmethod
+    def outcome(self, broken: Failure | None) -> Outcome:
+        """What it came to at its end. `broken` says why that came early, or what could not be read: it is the failure
+        of the pictures that are not there.
+        """
 
 
 class Adapter(ABC):
@@ -220,11 +243,20 @@ class Adapter(ABC):
 
     @abstractmethod
     def submit(self, call: Call) -> Outgoing:
-        """The request for a call. Raises GatewayError for what the provider can't be asked."""
+        """The request for a call. Raises GatewayError for what the provider can't be asked.
+
+        Warns here of all that the caller asked for and won't get exactly: strict handling refuses by it.
+        """
 
     @abstractmethod
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         """What a 2xx answer to `submit` says."""
+
+    def reading(self, call: Call, head: Reply) -> Reading | None:
+        """How to read a 2xx answer to `submit` that comes as events; None for one that `read_submit` reads whole.
+        `head` has no content yet.
+        """
+        return None
 
     def poll(self, call: Call, ref: str) -> Outgoing:
         """The request that asks how a task stands."""
@@ -280,6 +312,11 @@ class ErrorTable:
         )
 
 
+def bad_response(what: str) -> Failure:
+    """An answer that is not what the provider documents: its fault, and it may have been paid for."""
+    return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, f"The provider {what}", accepted=True)
+
+
 CALLERS_FAULT: Final = frozenset(
     {
         ErrorReason.ERROR_REASON_INVALID_VALUE,
@@ -314,6 +351,10 @@ def retry_after(reply: Reply) -> float | None:
     return None
 
 
+_EXACT: Final = 2**53
+"""Doubles hold every whole number up to it."""
+
+
 def form_fields(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Values as text parts of a multipart request: lists as repeated parts, objects as JSON, None left out."""
     return tuple(
@@ -336,6 +377,6 @@ def _plain(value: Any) -> Any:
             return {name: _plain(item) for name, item in value.items()}
         case list():
             return [_plain(item) for item in value]
-        case float() if value.is_integer():
+        case float() if value.is_integer() and abs(value) <= _EXACT:
             return int(value)
     return value

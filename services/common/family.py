@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from imagegateway.provider.v1 import provider_service_pb2 as pb
 
     from services.common.catalog import Model
+
+    Tell = Callable[[pb.Running], Awaitable[None]]
 
 
 class Family(Protocol):
@@ -27,8 +31,10 @@ class Family(Protocol):
         """Its part of the catalog."""
         ...
 
-    async def start(self, request: pb.StartRequest) -> pb.TaskState:
-        """Begin a task; paid for from here on."""
+    async def start(self, request: pb.StartRequest, tell: Tell | None = None) -> pb.TaskState:
+        """Begin a task; paid for from here on. `tell` is given all previews so far whenever another one has come
+        before the answer.
+        """
         ...
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:

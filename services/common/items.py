@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from services.common.adapter import Failure, Outcome
+    from services.common.errors import GatewayError
 
 
 @dataclass(slots=True)
@@ -78,7 +79,6 @@ def state_of(items: Sequence[Item], outcomes: Sequence[Outcome]) -> pb.TaskState
         done.warnings.extend(warning for warning in item.warnings if warning not in done.warnings)
         if item.done:
             done.artifacts.extend(item.done.artifacts)
-            done.partial_images.extend(item.done.partial_images)
             done.missing.extend(item.done.missing)
             if item.done.HasField("usage"):
                 _add(done.usage, item.done.usage)
@@ -94,8 +94,13 @@ def state_of(items: Sequence[Item], outcomes: Sequence[Outcome]) -> pb.TaskState
 
 
 def failed_of(failure: Failure) -> pb.Failed:
-    """A failure as the router reads it."""
-    failed = pb.Failed(reason=failure.reason, message=failure.message, param=failure.param, accepted=failure.accepted)
+    """An adapter's failure as the router reads it."""
+    return failed_as(failure, accepted=failure.accepted)
+
+
+def failed_as(failure: Failure | GatewayError, *, accepted: bool) -> pb.Failed:
+    """Any failure as the router reads it."""
+    failed = pb.Failed(reason=failure.reason, message=failure.message, param=failure.param or "", accepted=accepted)
     if failure.retry_after is not None:
         failed.retry_after.FromMilliseconds(round(failure.retry_after * 1000))
     return failed

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import zlib
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -17,6 +17,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 import httpx  # noqa: TID251  this module is the door: every other one comes through it
+import orjson
 from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
@@ -25,7 +26,7 @@ from services.common.urlguard import Guard, OutboundError, UrlRefusedError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
     from types import TracebackType
 
 MAX_REDIRECTS: Final = 5
@@ -56,12 +57,27 @@ class SentError(OutboundError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer, whatever its status. Header names are in lower case."""
+class Incoming:
+    """An answer whose head has come, whatever its status. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
-    content: bytes
+    _response: httpx.Response
+    _max_bytes: int
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """The body as it comes. Raises SentError when it breaks off or is over the size limit, TimeoutError."""
+        size = 0
+        with _told_apart():
+            async for chunk in self._response.aiter_bytes():
+                size += len(chunk)
+                if size > self._max_bytes:
+                    raise SentError("its answer is too large")
+                yield chunk
+
+    async def read(self) -> bytes:
+        """The whole body. Raises as `chunks`."""
+        return b"".join([chunk async for chunk in self.chunks()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,6 +260,7 @@ class Outbound:
         except (httpx.HTTPError, OSError) as error:
             raise DownloadError("the connection to its server failed", transient=True) from error
 
+    @asynccontextmanager
     async def call(
         self,
         method: str,
@@ -257,38 +274,33 @@ class Outbound:
         multipart: bool = False,
         max_bytes: int,
         seconds: float,
-    ) -> Answer:
-        """Call an origin that the settings name, within `seconds` in all. Redirects are answers, not followed.
+    ) -> AsyncIterator[Incoming]:
+        """Call an origin that the settings name; the body is read, within the block, in `seconds` from the call.
+        Redirects are answers, not followed.
 
-        Raises UnsentError, SentError, and TimeoutError when the answer does not come in time.
+        Raises UnsentError, SentError, and TimeoutError when the block does not end in time.
         """
         form = multipart or bool(files)
         parts = [(name, (None, value)) for name, value in fields] if form else None
-        try:
-            async with asyncio.timeout(seconds):
+        body = {} if json is None else {"content-type": "application/json"}
+        async with asyncio.timeout(seconds):
+            with _told_apart():
                 request = self._trusted.build_request(
                     method,
                     url,
-                    headers=dict(headers),
+                    headers={**body, **headers},
                     params=dict(query) if query else None,
-                    json=json,
+                    content=None if json is None else orjson.dumps(json),
                     data=dict(fields) if fields and not form else None,
                     files=[*(parts or ()), *files] or None,
                     # Inline providers say nothing for minutes; only the whole time is bounded.
                     timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
                 )
                 response = await self._trusted.send(request, stream=True)
-                try:
-                    content = await _limited(response, max_bytes)
-                finally:
-                    await response.aclose()
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL) as error:
-            raise UnsentError("the connection to its server failed", transient=True) from error
-        except httpx.TimeoutException as error:
-            raise TimeoutError from error
-        except (httpx.HTTPError, OSError) as error:
-            raise SentError("the connection to its server broke", transient=True) from error
-        return Answer(response.status_code, response.headers, content)
+            try:
+                yield Incoming(response.status_code, response.headers, response, max_bytes)
+            finally:
+                await response.aclose()
 
     async def post(self, url: str, *, content: bytes, headers: dict[str, str], seconds: float) -> int:
         """POST to a URL from outside, within `seconds` in all; gives the status. Redirects are not followed, the
@@ -336,16 +348,17 @@ class Outbound:
         raise DownloadError(f"it redirects more than {MAX_REDIRECTS} times")
 
 
-async def _limited(response: httpx.Response, max_bytes: int) -> bytes:
-    """The body of a trusted origin's answer; one over the limit counts as a broken connection."""
-    parts: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        size += len(chunk)
-        if size > max_bytes:
-            raise SentError("its answer is too large")
-        parts.append(chunk)
-    return b"".join(parts)
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Raise, for what goes wrong in a call, an error that says whether the server can know of it."""
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL) as error:
+        raise UnsentError("the connection to its server failed", transient=True) from error
+    except httpx.TimeoutException as error:
+        raise TimeoutError from error
+    except (httpx.HTTPError, OSError) as error:
+        raise SentError("the connection to its server broke", transient=True) from error
 
 
 def _client(transport: _Transport, read: float | None) -> httpx.AsyncClient:

@@ -6,12 +6,12 @@ import time
 from typing import TYPE_CHECKING
 
 import grpc
-from google.protobuf.duration_pb2 import Duration
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.provider.v1 import provider_service_pb2_grpc as pb_grpc
 
 from services.common import logs
 from services.common.errors import GatewayError, code_of
+from services.common.items import failed_as
 from services.common.server import Server
 
 if TYPE_CHECKING:
@@ -26,17 +26,7 @@ _log = logs.get(__name__)
 
 def failed(error: GatewayError, *, accepted: bool) -> pb.TaskState:
     """A failure as the state of a task."""
-    return pb.TaskState(
-        failed=pb.Failed(
-            reason=error.reason,
-            message=error.message,
-            param=error.param or "",
-            retry_after=None
-            if error.retry_after is None
-            else Duration(seconds=int(error.retry_after), nanos=int(error.retry_after % 1 * 1e9)),
-            accepted=accepted,
-        )
-    )
+    return pb.TaskState(failed=failed_as(error, accepted=accepted))
 
 
 class ProviderServicer(pb_grpc.ProviderServiceServicer):
@@ -50,6 +40,17 @@ class ProviderServicer(pb_grpc.ProviderServiceServicer):
     ) -> pb.StartResponse:
         state = await self._answer("start", request.job_id, request.task, self._family.start(request), context)
         return pb.StartResponse(state=state)
+
+    async def Watch(  # type: ignore[override]  # grpc.aio takes a coroutine that writes as well as a generator
+        self, request: pb.WatchRequest, context: grpc.aio.ServicerContext[pb.WatchRequest, pb.WatchResponse]
+    ) -> None:
+        async def tell(running: pb.Running) -> None:
+            await context.write(pb.WatchResponse(state=pb.TaskState(running=running)))
+
+        start = request.start
+        work = self._family.start(start, tell)
+        state = await self._answer("start", start.job_id, start.task, work, context)
+        await context.write(pb.WatchResponse(state=state))
 
     async def Poll(
         self, request: pb.PollRequest, context: grpc.aio.ServicerContext[pb.PollRequest, pb.PollResponse]
@@ -72,7 +73,7 @@ class ProviderServicer(pb_grpc.ProviderServiceServicer):
         job_id: str,
         task: pb.ImageTask,
         work: Awaitable[pb.TaskState],
-        context: grpc.aio.ServicerContext,  # type: ignore[type-arg]  # the same for all three methods
+        context: grpc.aio.ServicerContext,  # type: ignore[type-arg]  # the same for all methods
     ) -> pb.TaskState:
         began = time.perf_counter()
         try:

@@ -61,7 +61,8 @@ class Results:
                 size=stored.size,
             ),
             revised_prompt=found.revised_prompt,
-            seed=found.seed,
+            # A seed that can't be told is no reason to lose what was paid for.
+            seed=found.seed if found.seed is not None and 0 <= found.seed < 1 << 32 else None,
         )
 
     async def _download(self, adapter: Adapter, target: Target, call: Call, found: Found) -> bytes:

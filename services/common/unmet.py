@@ -1,6 +1,5 @@
-"""Warnings of adapters for what a caller asked for and the model has not.
-
-Adapters give them with the answer, not with the request: a poll's call is a new one.
+"""Warnings of adapters for what a caller asked for and the model has not: given as the request is made, so that
+strict handling can refuse by them.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -17,21 +18,34 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import logs
-from services.common.adapter import Call, Failure, Finished, Outgoing, Pending, Picture, Reply, Unknown
+from services.common.adapter import (
+    UNREADABLE,
+    Call,
+    Failure,
+    Finished,
+    Outgoing,
+    Pending,
+    Picture,
+    Reply,
+    Unknown,
+    bad_response,
+)
 from services.common.catalog import MASK
-from services.common.errors import GatewayError
-from services.common.items import Item, failed_of, state_of
+from services.common.errors import GatewayError, unsupported
+from services.common.items import Item, failed_as, failed_of, state_of
+from services.common.live import Listener, Previews, whole
 from services.common.outbound import SentError, UnsentError
 from services.common.results import Results
 from services.common.targets import Target
 from services.common.urlguard import UrlRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from services.common.adapter import Adapter, Outcome
     from services.common.catalog import Model
-    from services.common.outbound import Outbound
+    from services.common.family import Tell
+    from services.common.outbound import Incoming, Outbound
     from services.common.settings import Settings
     from services.common.store import MediaStore
 
@@ -75,18 +89,34 @@ class UpstreamFamily:
     async def close(self) -> None:
         await self._outbound.aclose()
 
-    async def start(self, request: pb.StartRequest) -> pb.TaskState:
-        """Make all calls of a task side by side; what can't have been accepted is tried again."""
+    async def start(self, request: pb.StartRequest, tell: Tell | None = None) -> pb.TaskState:
+        """Make all calls of a task side by side; what can't have been accepted is tried again.
+
+        Raises GatewayError before the first call for what can't be asked and, where the task is strict, for what
+        an adapter warns of.
+        """
         task = request.task
         adapter = self._adapters[task.route]
         target = Target.of(adapter, self._settings, request.credential)
         calls = await self._calls(request, adapter)
+        translated = await asyncio.gather(*(_translated(adapter, call) for call in calls))
+        for warning in (warning for call in calls for warning in call.warnings if task.strict):
+            raise unsupported(warning.param, warning.message)
         items = [Item(call.index, call.count, warnings=call.warnings) for call in calls]
-        outcomes = await asyncio.gather(*(self._submit(adapter, target, call) for call in calls))
+        previews = Previews(tell)
+        outcomes = await asyncio.gather(
+            *(
+                self._submit(adapter, target, call, outgoing, previews)
+                for call, outgoing in zip(calls, translated, strict=True)
+            )
+        )
         await asyncio.gather(
             *map(self._settle, [adapter] * len(calls), [target] * len(calls), calls, items, outcomes)
         )
-        return state_of(items, outcomes)
+        state = state_of(items, outcomes)
+        if state.HasField("done"):
+            state.done.partial_images.extend(previews.shown)
+        return state
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
         """Ask how each unfinished call stands. A poll that gets no answer changes nothing."""
@@ -117,16 +147,16 @@ class UpstreamFamily:
 
     # ---- one call
 
-    async def _submit(self, adapter: Adapter, target: Target, call: Call) -> Outcome:
-        # Large inputs are encoded and masks converted here.
-        outgoing = await asyncio.to_thread(adapter.submit, call) if call.inputs else adapter.submit(call)
+    async def _submit(
+        self, adapter: Adapter, target: Target, call: Call, outgoing: Outgoing, previews: Previews
+    ) -> Outcome:
         lane = (adapter.route, target.key)
         asked_again = False
         for attempt in range(1, TRIES + 1):
             pause = self._quiet_until.get(lane, 0.0) - self._clock()
             if pause > 0:
                 await self._sleep(pause)
-            outcome = await self._exchange(adapter, target, call, outgoing)
+            outcome = await self._exchange(adapter, target, call, outgoing, previews)
             if isinstance(outcome, Failure) and outcome.again and not asked_again and attempt < TRIES:
                 asked_again = True
                 continue
@@ -141,13 +171,19 @@ class UpstreamFamily:
             await self._sleep(wait * random.uniform(1, 1.1))  # noqa: S311  only spreads load
         raise AssertionError("unreachable")
 
-    async def _exchange(self, adapter: Adapter, target: Target, call: Call, outgoing: Outgoing) -> Outcome:
-        reply = await self._send(adapter, target, outgoing, call.job_id)
+    async def _exchange(
+        self, adapter: Adapter, target: Target, call: Call, outgoing: Outgoing, previews: Previews
+    ) -> Outcome:
+        listener = Listener(adapter, call, partial(self._results.keep, adapter, target), previews)
+        reply = await self._send(adapter, target, outgoing, call.job_id, listener.read)
+        broken = reply if isinstance(reply, Failure) else None
+        if listener.reading:
+            return _read(adapter, partial(listener.outcome, listener.reading, broken))
         if isinstance(reply, Failure):
             return reply
         if 200 <= reply.status < 300:
-            return self._read(adapter, reply, lambda: adapter.read_submit(call, reply))
-        return self._read(adapter, reply, lambda: adapter.read_error(call, reply))
+            return _read(adapter, partial(adapter.read_submit, call, reply))
+        return _read(adapter, partial(adapter.read_error, call, reply))
 
     async def _ask(self, adapter: Adapter, target: Target, call: Call, item: Item) -> Outcome:
         if not item.running:
@@ -157,19 +193,17 @@ class UpstreamFamily:
             # Asking costs nothing and says nothing of the task: ask again later; the job's deadline bounds it.
             return Pending(item.ref, after=5.0)
         if 200 <= reply.status < 300:
-            return self._read(adapter, reply, lambda: adapter.read_poll(call, item.ref, reply))
-        return self._read(adapter, reply, lambda: adapter.read_poll_error(call, item.ref, reply))
+            return _read(adapter, partial(adapter.read_poll, call, item.ref, reply))
+        return _read(adapter, partial(adapter.read_poll_error, call, item.ref, reply))
 
-    @staticmethod
-    def _read(adapter: Adapter, reply: Reply, read: Callable[[], Outcome]) -> Outcome:
-        """An answer that the adapter can't read is the provider's fault, and may have been paid for."""
-        try:
-            return read()
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            _log.warning("upstream_unreadable", route=adapter.route, status=reply.status, error=repr(error)[:200])
-            return _bad_response("gave an answer that can't be read.")
-
-    async def _send(self, adapter: Adapter, target: Target, outgoing: Outgoing, job_id: str) -> Reply | Failure:
+    async def _send(
+        self,
+        adapter: Adapter,
+        target: Target,
+        outgoing: Outgoing,
+        job_id: str,
+        read: Callable[[Incoming], Awaitable[Reply]] = whole,
+    ) -> Reply | Failure:
         url = target.url(outgoing.path)
         headers = dict(outgoing.headers)
         if not target.trusts(url, adapter.hosts):
@@ -177,13 +211,13 @@ class UpstreamFamily:
             try:
                 await self._outbound.guard.check(url)
             except UrlRefusedError:
-                return _bad_response("named an address that may not be called.")
+                return bad_response("named an address that may not be called.")
         elif target.key:
             headers.update(adapter.auth(target.key))
         began = time.perf_counter()
         status: int | None = None
         try:
-            answer = await self._outbound.call(
+            async with self._outbound.call(
                 outgoing.method,
                 url,
                 headers=headers,
@@ -194,9 +228,9 @@ class UpstreamFamily:
                 multipart=outgoing.multipart,
                 max_bytes=MAX_REPLY_BYTES,
                 seconds=adapter.seconds,
-            )
-            status = answer.status
-            return Reply(answer.status, answer.headers, answer.content)
+            ) as incoming:
+                status = incoming.status
+                return await read(incoming)
         except UnsentError:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2
@@ -235,7 +269,7 @@ class UpstreamFamily:
                 _log.warning("upstream_state_unknown", route=adapter.route, state=state[:100], job_id=call.job_id)
                 item.unknown_since = item.unknown_since or self._clock()
                 if not item.ref or self._clock() - item.unknown_since > GRACE_SECONDS:
-                    unknown = _bad_response(f"is in a state that this gateway does not know: {state[:60]}.")
+                    unknown = bad_response(f"is in a state that this gateway does not know: {state[:60]}.")
                     item.failure = failed_of(unknown)
             case Failure():
                 item.failure = failed_of(outcome)
@@ -244,19 +278,13 @@ class UpstreamFamily:
                     item.failure.param = f"X-BYOK-{adapter.route}"
                 if outcome.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED and call.model.successor:
                     item.failure.message += f" Its successor is {call.model.successor}."
-            case Finished(pictures=pictures, previews=previews, missing=missing, usage=usage, cost=cost):
+            case Finished(pictures=pictures, missing=missing, usage=usage, cost=cost):
                 try:
-                    kept = [self._results.keep(adapter, target, call, found) for found in (*pictures, *previews)]
+                    kept = [self._results.keep(adapter, target, call, found) for found in pictures]
                     artifacts = await asyncio.gather(*kept)
-                    item.done = pb.Done(
-                        artifacts=artifacts[: len(pictures)],
-                        partial_images=[artifact.media for artifact in artifacts[len(pictures) :]],
-                        missing=map(failed_of, missing),
-                        usage=usage,
-                        cost=cost,
-                    )
+                    item.done = pb.Done(artifacts=artifacts, missing=map(failed_of, missing), usage=usage, cost=cost)
                 except GatewayError as error:
-                    item.failure = pb.Failed(reason=error.reason, message=error.message, accepted=True)
+                    item.failure = failed_as(error, accepted=True)
 
     # ---- a task's calls
 
@@ -288,5 +316,15 @@ _REPEAT: Final = frozenset(
 )
 
 
-def _bad_response(what: str) -> Failure:
-    return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, f"The provider {what}", accepted=True)
+async def _translated(adapter: Adapter, call: Call) -> Outgoing:
+    # Large inputs are encoded and masks converted here.
+    return await asyncio.to_thread(adapter.submit, call) if call.inputs else adapter.submit(call)
+
+
+def _read(adapter: Adapter, read: Callable[[], Outcome]) -> Outcome:
+    """An answer that the adapter can't read is the provider's fault, and may have been paid for."""
+    try:
+        return read()
+    except UNREADABLE as error:
+        _log.warning("upstream_unreadable", route=adapter.route, error=repr(error)[:200])
+        return bad_response("gave an answer that can't be read.")

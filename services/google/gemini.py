@@ -5,9 +5,9 @@ Source: ai.google.dev/gemini-api/docs/image-generation and google-genai 3.4.0, r
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any, Final
 
+import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost, Usage
 
@@ -51,7 +51,7 @@ class Gemini(Api):
     def submit(self, call: Call) -> Outgoing:
         task = call.task
         parts: list[dict[str, Any]] = [
-            {"inlineData": {"mimeType": picture.media_type, "data": base64.b64encode(picture.data).decode()}}
+            {"inlineData": {"mimeType": picture.media_type, "data": pybase64.b64encode_as_string(picture.data)}}
             for picture in call.inputs
         ]
         config: dict[str, Any] = {"responseModalities": ["IMAGE"]}
@@ -80,7 +80,7 @@ class Gemini(Api):
         pictures = [part["inlineData"] for part in parts if "inlineData" in part and not part.get("thought")]
         if pictures:
             seed = None if call.seed is None else call.seed % _MAX_SEED
-            found = Found(data=base64.b64decode(pictures[-1]["data"], validate=True), seed=seed)
+            found = Found(data=pybase64.b64decode(pictures[-1]["data"], validate=True), seed=seed)
             return Finished((found,), usage=_usage(answer), cost=_cost(call))
         why = str(candidate.get("finishReason"))
         if why in _BLOCKED:

@@ -5,9 +5,9 @@ Source: google-genai 1.60.0, the last one with Imagen on the Gemini API, read 20
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any, Final
 
+import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.adapter import Failure, Finished, Found, Outgoing
@@ -48,7 +48,7 @@ class Imagen(Api):
         predictions = answer.get("predictions", [])
         pictures = tuple(
             Found(
-                data=base64.b64decode(item["bytesBase64Encoded"], validate=True),
+                data=pybase64.b64decode(item["bytesBase64Encoded"], validate=True),
                 revised_prompt=str(item.get("prompt") or ""),
             )
             for item in predictions

@@ -5,10 +5,10 @@ Source: ai.google.dev/gemini-api/docs/interactions and google-genai 3.4.0, read 
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Usage
 
@@ -91,7 +91,7 @@ def _completed(answer: Mapping[str, Any]) -> Outcome:
     if not videos:
         return _failed(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google's model answered without a video.")
     if videos[-1].get("data"):
-        data = base64.b64decode(videos[-1]["data"], validate=True)
+        data = pybase64.b64decode(videos[-1]["data"], validate=True)
         return Finished((Found(data=data),), usage=_usage(answer.get("usage")))
     file = _FILE.search(videos[-1]["uri"])
     if file is None:

@@ -15,7 +15,7 @@ from services.common.errors import INTERNAL, GatewayError
 from services.common.server import CHANNEL_OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import AsyncGenerator, Iterable
 
     from services.common.settings import Settings
 
@@ -37,8 +37,11 @@ class Families:
     async def close(self) -> None:
         await asyncio.gather(*(channel.close() for channel in self._channels.values()))
 
-    async def start(self, family: str, request: pb.StartRequest) -> pb.TaskState:
-        """Begin a task. Raises GatewayError: PROVIDER_UNAVAILABLE when the family's server surely didn't get it,
+    async def start(self, family: str, request: pb.StartRequest) -> AsyncGenerator[pb.TaskState, None]:
+        """Begin a task: how it began comes last, before it a running state without a task reference for each
+        preview, where the task wants any.
+
+        Raises GatewayError: PROVIDER_UNAVAILABLE when the family's server surely didn't get it,
         PROVIDER_OUTCOME_UNKNOWN when it may have.
         """
         try:
@@ -51,10 +54,17 @@ class Families:
                 retry_after=_CONNECT_SECONDS,
             ) from None
         try:
-            response = await self._stubs[family].Start(request)
+            if not request.task.partial_images:
+                yield (await self._stubs[family].Start(request)).state
+                return
+            call = self._stubs[family].Watch(pb.WatchRequest(start=request))
+            try:
+                async for response in call:
+                    yield response.state
+            finally:
+                call.cancel()
         except grpc.aio.AioRpcError as error:
             raise _unanswered(family, error) from error
-        return response.state
 
     async def poll(self, family: str, request: pb.PollRequest) -> pb.TaskState | None:
         """How a task stands; None when the family's server is away for now. Raises GatewayError."""

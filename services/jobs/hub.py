@@ -257,6 +257,6 @@ class Hub:
 
 def public_type(entry: Entry) -> str:
     """Name of the event that a change is."""
-    if entry.record.state == states.RUNNING:
+    if entry.record.state == states.RUNNING or entry.record.partial_images:
         return "job.progress"
     return f"job.{states.PUBLIC[entry.record.state]}"

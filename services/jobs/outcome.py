@@ -49,9 +49,19 @@ def running(record: JobRecord, state: provider.Running) -> bool:
     record.task_ref = state.task_ref
     if state.HasField("progress"):
         record.progress = state.progress
+    previewed(record, state)
+    return new
+
+
+def on_its_way(state: provider.TaskState) -> bool:
+    """Whether the provider's call goes on: it has sent a preview, and not yet said how the task stands."""
+    return state.HasField("running") and not state.running.task_ref
+
+
+def previewed(record: JobRecord, state: provider.Running) -> None:
+    """A preview has come while the provider is being called; whether it accepts is still open."""
     del record.partial_images[:]
     record.partial_images.extend(state.partial_images)
-    return new
 
 
 def completed(record: JobRecord, done: provider.Done, cost: Cost | None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +25,7 @@ from services.jobs.tasks import Background
 from services.jobs.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from cryptography.fernet import Fernet
     from imagegateway.job.v1.job_record_pb2 import JobRecord
@@ -203,8 +204,12 @@ class Runner:
         record = entry.record
         try:
             request = provider.StartRequest(job_id=record.id, task=record.task, credential=self._credential(record))
-            async with asyncio.timeout(max(0.0, (record.deadline - outcome.now()) / 1000)):
-                state = await self._families.start(record.family, request)
+            async with aclosing(self._families.start(record.family, request)) as told:
+                while outcome.on_its_way(state := await _next(told, record.deadline)):
+                    entry = await self._previewed(entry, state.running)
+        except StaleError:
+            await self._lost(record, provider.TaskState())
+            return
         except TimeoutError:
             state = failed(outcome.too_late(record), accepted=True)
         except GatewayError as error:
@@ -213,6 +218,14 @@ class Runner:
             _log.exception("job_start_crashed", job_id=record.id)
             state = failed(INTERNAL, accepted=True)
         await self._took(entry, state)
+
+    async def _previewed(self, entry: Entry, running: provider.Running) -> Entry:
+        """Let those who watch see a preview. What the call comes to stays open: a successor can't know it."""
+        record = entry.copy()
+        outcome.previewed(record, running)
+        entry = await self._stream.advance(entry, record)
+        self._hub.wrote(entry)
+        return entry
 
     async def _poll(self, job_id: str) -> None:
         entry = self._hub.live.get(job_id)
@@ -400,3 +413,9 @@ class Runner:
         # Jobs that were started together are not polled together for ever.
         jitter = random.uniform(1, 1 + _JITTER)  # noqa: S311  only spreads load
         self._timers.set(time.time() + seconds * jitter, job_id)
+
+
+async def _next(told: AsyncGenerator[provider.TaskState, None], deadline: int) -> provider.TaskState:
+    """The next state of a call. Raises TimeoutError at a time in Unix milliseconds, GatewayError."""
+    async with asyncio.timeout(max(0.0, (deadline - outcome.now()) / 1000)):
+        return await anext(told)

@@ -26,6 +26,7 @@ from services.local.catalog import MODELS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from services.common.family import Tell
     from services.common.settings import Settings
     from services.common.store import MediaStore
 
@@ -116,9 +117,10 @@ class LocalFamily:
         self._stored: pb.MediaRef | None = None
         self._clock = clock
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
-        self._previews: dict[str, list[pb.MediaRef]] = {}
+        self._previews: dict[str, list[pb.Preview]] = {}
 
-    async def start(self, request: pb.StartRequest) -> pb.TaskState:
+    async def start(self, request: pb.StartRequest, tell: Tell | None = None) -> pb.TaskState:
+        """`tell` is never called: the previews of a task that takes its time come by polls."""
         task = request.task
         ticket = Ticket(
             began=self._clock(),
@@ -141,7 +143,7 @@ class LocalFamily:
         if ready := int(fraction * (wanted + 1)):
             if request.task_ref not in self._previews:
                 _, previews = await self._draw(request.task, ticket.seed)
-                self._previews[request.task_ref] = [await self._keep(preview) for preview in previews]
+                self._previews[request.task_ref] = await self._staged(previews)
             running.partial_images.extend(self._previews[request.task_ref][:ready])
         return pb.TaskState(running=running)
 
@@ -176,7 +178,7 @@ class LocalFamily:
             picture, previews = await self._draw(task, seed)
             done.artifacts.append(pb.Artifact(media=await self._keep(picture), seed=seed))
             if index == 0:
-                done.partial_images.extend([await self._keep(preview) for preview in previews])
+                done.partial_images.extend(await self._staged(previews))
         return pb.TaskState(done=done)
 
     async def _draw(self, task: pb.ImageTask, seed: int) -> tuple[bytes, list[bytes]]:
@@ -185,6 +187,9 @@ class LocalFamily:
         mask = await self._store.read(task.mask.key) if task.HasField("mask") else None
         async with self._slots:
             return await asyncio.to_thread(_render, task, seed, inputs, mask)
+
+    async def _staged(self, previews: list[bytes]) -> list[pb.Preview]:
+        return [pb.Preview(media=await self._keep(data), index=index) for index, data in enumerate(previews)]
 
     async def _keep(self, data: bytes) -> pb.MediaRef:
         facts = images.inspect(data, "image")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -10,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import unmet
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Upload, form_fields
-from services.openai import streams, usage
+from services.common.adapter import Adapter, ErrorTable, Failure, Outgoing, Upload, form_fields
+from services.openai import answers, streams
 from services.openai.catalog import DALLE, INPUT_FIDELITY
 from services.openai.masks import transparent_where_white
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from services.common.adapter import Call, Outcome, Reply
+    from services.common.adapter import Call, Outcome, Reading, Reply
 
 _COMPRESSED: Final = frozenset({"jpeg", "webp"})
 _GPT_QUALITY: Final = {"standard": "medium", "hd": "high"}
@@ -71,24 +70,13 @@ class OpenAIAdapter(Adapter):
         return Outgoing("POST", "/images/edits", fields=form_fields(fields), files=_files(call))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        if streams.is_stream(reply):
-            return self._read_stream(call, reply)
         answer = reply.dict()
-        pictures = tuple(_found(item) for item in answer["data"])
-        return _finished(call, pictures, (), [answer.get("usage")], None)
+        return answers.finished(call, tuple(map(answers.found, answer["data"])), [answer.get("usage")])
 
-    def _read_stream(self, call: Call, reply: Reply) -> Outcome:
-        events = streams.events(reply)
-        completed = [event for event in events if str(event.get("type")).endswith(".completed")]
-        previews = tuple(_found(event) for event in events if str(event.get("type")).endswith(".partial_image"))
-        errors = [event["error"] for event in events if isinstance(event.get("error"), dict)]
-        return _finished(
-            call,
-            tuple(_found(event) for event in completed),
-            previews,
-            [event.get("usage") for event in completed],
-            replace(self._failure(call, reply, errors[0]), accepted=True) if errors else None,
-        )
+    def reading(self, call: Call, head: Reply) -> Reading | None:
+        if not streams.is_stream(head):
+            return None
+        return streams.ImageStream(call, lambda error: replace(self._failure(call, head, error), accepted=True))
 
     def probe(self) -> Outgoing:
         return Outgoing("GET", "/models")
@@ -157,34 +145,6 @@ def _files(call: Call) -> tuple[Upload, ...]:
     if call.mask is not None:
         files.append(Upload("mask", "mask.png", transparent_where_white(call.mask.data), "image/png"))
     return tuple(files)
-
-
-def _found(item: Mapping[str, Any]) -> Found:
-    revised = str(item.get("revised_prompt") or "")
-    if item.get("b64_json"):
-        return Found(data=base64.b64decode(item["b64_json"], validate=True), revised_prompt=revised)
-    return Found(url=item["url"], revised_prompt=revised)
-
-
-def _finished(
-    call: Call, pictures: tuple[Found, ...], previews: tuple[Found, ...], counts: list[Any], error: Failure | None
-) -> Outcome:
-    """Fewer pictures than were asked for are missing ones: OpenAI may leave out what it blocked."""
-    short = error or Failure(
-        ErrorReason.ERROR_REASON_PROVIDER_ERROR,
-        f"OpenAI made {len(pictures)} of {call.count} pictures.",
-        accepted=True,
-    )
-    if not pictures:
-        return short
-    used = usage.counted(counts)
-    return Finished(
-        pictures,
-        missing=(short,) * (call.count - len(pictures)),
-        previews=previews,
-        usage=used,
-        cost=usage.cost(call.route.native, used),
-    )
 
 
 def _moderated(error: Mapping[str, Any]) -> Failure:

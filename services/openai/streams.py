@@ -1,34 +1,57 @@
-"""OpenAI's image event streams, read whole.
+"""OpenAI's image event streams.
 
 Source: OpenAI's OpenAPI document 2.3.0 and the streaming code of its Python SDK 3.54.0, read 2026-11-22.
 """
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, Final
 
+import orjson
+
+from services.common.adapter import Reading, Stage
+from services.openai import answers
+
 if TYPE_CHECKING:
-    from services.common.adapter import Reply
+    from collections.abc import Callable, Mapping
+
+    from services.common.adapter import Call, Failure, Found, Outcome, Reply
+
+    Blame = Callable[[Mapping[str, Any]], Failure]
 
 _MEDIA_TYPE: Final = "text/event-stream"
-_END: Final = "[DONE]"
+_END: Final = b"[DONE]"
 
 
-def is_stream(reply: Reply) -> bool:
+def is_stream(head: Reply) -> bool:
     """Whether an answer is a stream of events."""
-    return str(reply.headers.get("content-type", "")).startswith(_MEDIA_TYPE)
+    return str(head.headers.get("content-type", "")).startswith(_MEDIA_TYPE)
 
 
-def events(reply: Reply) -> list[dict[str, Any]]:
-    """The JSON objects of a stream's events, in order. Raises ValueError for one that is none."""
-    found: list[dict[str, Any]] = []
-    for block in reply.content.decode().replace("\r\n", "\n").split("\n\n"):
-        lines = [line.removeprefix("data:") for line in block.split("\n") if line.startswith("data:")]
-        text = "\n".join(lines).strip()
-        if text and text != _END:
-            event = json.loads(text)
-            if not isinstance(event, dict):
-                raise ValueError("an event is no object")
-            found.append(event)
-    return found
+class ImageStream(Reading):
+    """The events of one call: `partial_image` for each preview, `completed` for each picture, or an error."""
+
+    def __init__(self, call: Call, blame: Blame) -> None:
+        """`blame` makes a failure of an error object."""
+        self._call = call
+        self._blame = blame
+        self._pictures: list[Found] = []
+        self._counts: list[Any] = []
+        self._failure: Failure | None = None
+
+    def event(self, data: bytes) -> Stage | None:
+        if data == _END:
+            return None
+        event = orjson.loads(data)
+        kind = str(event.get("type"))
+        if isinstance(event.get("error"), dict):
+            self._failure = self._failure or self._blame(event["error"])
+        elif kind.endswith(".partial_image"):
+            return Stage(answers.found(event), int(event.get("partial_image_index", 0)))
+        elif kind.endswith(".completed"):
+            self._pictures.append(answers.found(event))
+            self._counts.append(event.get("usage"))
+        return None
+
+    def outcome(self, broken: Failure | None) -> Outcome:
+        return answers.finished(self._call, tuple(self._pictures), self._counts, self._failure or broken)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
@@ -151,7 +151,7 @@ def _picture(call: Call) -> Picture:
 def _found(call: Call, entry: Mapping[str, Any]) -> Found:
     encoded = entry.get("b64_json")
     return Found(
-        data=base64.b64decode(encoded, validate=True) if encoded else None,
+        data=pybase64.b64decode(encoded, validate=True) if encoded else None,
         url="" if encoded else entry["url"],
         revised_prompt=entry.get("revised_prompt") or "",
         seed=call.seed if call.count == 1 else None,  # of several pictures, Recraft does not tell

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import time
 from typing import TYPE_CHECKING
 
+import orjson
+import pybase64
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToDict, MessageToJson
 from imagegateway.v1 import image_service_pb2 as pb
@@ -166,8 +166,7 @@ def _job_event(event: pb.StreamJobResponse) -> HttpBody:
 
 
 def _event(name: str, data: dict[str, object], head: str = "") -> HttpBody:
-    text = f"{head}event: {name}\ndata: {json.dumps(data, separators=(',', ':'))}\n\n"
-    return HttpBody(content_type=_SSE, data=text.encode())
+    return HttpBody(content_type=_SSE, data=f"{head}event: {name}\ndata: ".encode() + orjson.dumps(data) + b"\n\n")
 
 
 def _facts(made: Plan, width: int, height: int) -> dict[str, object]:
@@ -185,7 +184,7 @@ def _partial(made: Plan, preview: Preview) -> dict[str, object]:
     prefix = "image_edit" if made.edit else "image_generation"
     return {
         "type": f"{prefix}.partial_image",
-        "b64_json": base64.b64encode(preview.data).decode(),
+        "b64_json": pybase64.b64encode_as_string(preview.data),
         "partial_image_index": preview.index,
         **_facts(made, *made.size),
     }
@@ -199,7 +198,7 @@ def _completed(made: Plan, response: pb.ImagesResponse) -> list[dict[str, object
         if response.HasField("usage"):
             event["usage"] = MessageToDict(response.usage, preserving_proto_field_name=True)
         if image.HasField("b64_json"):
-            event["b64_json"] = base64.b64encode(image.b64_json).decode()
+            event["b64_json"] = pybase64.b64encode_as_string(image.b64_json)
         else:
             event["url"] = image.url
         events.append(event)

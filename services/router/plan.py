@@ -106,6 +106,7 @@ def make(
         prompt=_prompt(request, model),
         n=_count(request, model),
         user=_text(request.user, "user", _MAX_TEXT),
+        strict=preferences.strict,
     )
     _size(request, model, task, warnings)
     _look(request, model, task, warnings)

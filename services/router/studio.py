@@ -172,12 +172,11 @@ class Studio:
                 if change is None:
                     continue
                 entry = change
-                for ref in entry.record.partial_images[shown:]:
-                    yield Preview(await self.store.read(ref.key), shown)
+                for preview in entry.record.partial_images[shown:]:
+                    yield Preview(await self.store.read(preview.media.key), preview.index)
                     shown += 1
-        for ref in entry.record.done.partial_images[shown:]:
-            yield Preview(await self.store.read(ref.key), shown)
-            shown += 1
+        for preview in entry.record.done.partial_images[shown:]:
+            yield Preview(await self.store.read(preview.media.key), preview.index)
         yield await self._answer(entry, made, call)
 
     async def job(self, job_id: str, call: Call) -> Entry:
@@ -291,6 +290,7 @@ def _digest(record: JobRecord, made: Plan) -> str:
     task.CopyFrom(record.task)
     for ref in (*task.inputs, task.mask):
         ref.ClearField("key")
+    task.ClearField("strict")  # a preference, as how long the caller waits
     parts = (
         task.SerializeToString(deterministic=True),
         repr(sorted(record.metadata.items())).encode(),

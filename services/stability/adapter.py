@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.adapter import (
@@ -176,7 +176,7 @@ def _picture(reply: Reply) -> Outcome:
     else:
         answer = reply.dict()
         reason, seed = answer["finish_reason"], str(answer.get("seed", ""))
-        found = Found(data=base64.b64decode(_encoded(answer)))
+        found = Found(data=pybase64.b64decode(_encoded(answer)))
     match reason:
         case "SUCCESS":
             return Finished((replace(found, seed=int(seed) if seed.isdecimal() else None),))

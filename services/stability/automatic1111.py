@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing
@@ -55,7 +55,7 @@ class Automatic1111Adapter(Adapter):
 
     def auth(self, credential: str) -> Mapping[str, str]:
         if ":" in credential:
-            return {"authorization": f"Basic {base64.b64encode(credential.encode()).decode()}"}
+            return {"authorization": f"Basic {pybase64.b64encode_as_string(credential.encode())}"}
         return {"authorization": f"Bearer {credential}"}
 
     def submit(self, call: Call) -> Outgoing:
@@ -77,9 +77,9 @@ class Automatic1111Adapter(Adapter):
         if call.seed is not None:
             body["seed"] = call.seed
         if call.inputs:
-            body["init_images"] = [base64.b64encode(call.inputs[0].data).decode()]
+            body["init_images"] = [pybase64.b64encode_as_string(call.inputs[0].data)]
         if call.mask is not None:
-            body["mask"] = base64.b64encode(call.mask.data).decode()  # white = repaint, as ours
+            body["mask"] = pybase64.b64encode_as_string(call.mask.data)  # white = repaint, as ours
         action = "img2img" if call.inputs else "txt2img"
         return Outgoing("POST", f"/sdapi/v1/{action}", json={**body, **call.options})
 
@@ -96,7 +96,7 @@ class Automatic1111Adapter(Adapter):
         seeds = [*info.get("all_seeds", ()), *[None] * len(images)]
         return Finished(
             tuple(
-                Found(data=base64.b64decode(text.rpartition(",")[2]), seed=_seed(seed))
+                Found(data=pybase64.b64decode(text.rpartition(",")[2]), seed=_seed(seed))
                 for text, seed in zip(images, seeds, strict=False)
             ),
             missing=(_MISSING,) * (call.count - len(images)),

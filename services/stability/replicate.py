@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Unknown
@@ -174,4 +174,4 @@ def _lora(call: Call) -> dict[str, Any]:
 
 
 def _data_url(picture: Picture) -> str:
-    return f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode()}"
+    return f"data:{picture.media_type};base64,{pybase64.b64encode_as_string(picture.data)}"

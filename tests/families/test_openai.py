@@ -198,7 +198,7 @@ async def test_partial_images_are_asked_for_and_kept(openai: OpenAI, bench: Benc
         assert openai.sent[0].part("partial_images").text == "2"
     else:
         assert (openai.sent[0].json["stream"], openai.sent[0].json["partial_images"]) == (True, 2)
-    previews = [await bench.store.read(ref.key) for ref in state.done.partial_images]
+    previews = [await bench.store.read(preview.media.key) for preview in state.done.partial_images]
     assert previews == 2 * [picture(64, 64, colour=(index, 0, 0)) for index in range(2)]
     assert (len(state.done.artifacts), openai.billed) == (2, 2)
     assert state.done.usage.output_tokens == 8320

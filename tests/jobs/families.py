@@ -10,13 +10,18 @@ from services.jobs.families import Families
 from tests.jobs import records
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
 
 async def _done(_request: object) -> provider.TaskState:
     return records.done()
+
+
+async def _nothing(_request: object) -> AsyncIterator[provider.TaskState]:
+    return
+    yield  # makes it a generator
 
 
 class Call:
@@ -41,15 +46,18 @@ class ScriptedFamilies(Families):
         self.starts: Counter[str] = Counter()
         self.polls: Counter[str] = Counter()
         self.cancels: list[tuple[str, str]] = []
+        self.on_the_way: Callable[[provider.StartRequest], AsyncIterator[provider.TaskState]] = _nothing
         self.on_start: Callable[[provider.StartRequest], Awaitable[provider.TaskState]] = _done
         self.on_poll: Callable[[provider.PollRequest], Awaitable[provider.TaskState | None]] = _done
 
     async def close(self) -> None:
         """Nothing is open."""
 
-    async def start(self, family: str, request: provider.StartRequest) -> provider.TaskState:
+    async def start(self, family: str, request: provider.StartRequest) -> AsyncGenerator[provider.TaskState, None]:
         self.starts[request.job_id] += 1
-        return await self.on_start(request)
+        async for state in self.on_the_way(request):
+            yield state
+        yield await self.on_start(request)
 
     async def poll(self, family: str, request: provider.PollRequest) -> provider.TaskState | None:
         self.polls[request.job_id] += 1

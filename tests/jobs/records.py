@@ -85,7 +85,7 @@ def running(
             task_ref=task_ref,
             progress=progress,
             poll_after=Duration(seconds=int(after), nanos=int(after % 1 * 1e9)),
-            partial_images=[ref("b")] * previews,
+            partial_images=[provider.Preview(media=ref("b"))] * previews,
         )
     )
 

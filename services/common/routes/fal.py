@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Unknown
@@ -179,7 +179,7 @@ def finished(
 
 def data_url(picture: Picture) -> str:
     """A picture for the apps' `*_url` fields."""
-    return f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode()}"
+    return f"data:{picture.media_type};base64,{pybase64.b64encode_as_string(picture.data)}"
 
 
 def _found(file: Mapping[str, Any], seed: int | None) -> Found:
@@ -187,7 +187,7 @@ def _found(file: Mapping[str, Any], seed: int | None) -> Found:
     if not url.startswith("data:"):
         return Found(url=url, seed=seed)
     # `sync_mode`, which callers can set, brings the bytes themselves.
-    return Found(data=base64.b64decode(url.partition(",")[2]), seed=seed)
+    return Found(data=pybase64.b64decode(url.partition(",")[2]), seed=seed)
 
 
 def _ref(at: str, urls: Mapping[str, str], error: str = "") -> str:

@@ -166,7 +166,7 @@ class JobRecord(_message.Message):
         """What is to be made."""
 
     @_builtins.property
-    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[_provider_service_pb2.MediaRef]:
+    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[_provider_service_pb2.Preview]:
         """Previews so far."""
 
     @_builtins.property
@@ -216,7 +216,7 @@ class JobRecord(_message.Message):
         nonce: _builtins.str = ...,
         task_ref: _builtins.str = ...,
         progress: _builtins.int | None = ...,
-        partial_images: _abc.Iterable[_provider_service_pb2.MediaRef] | None = ...,
+        partial_images: _abc.Iterable[_provider_service_pb2.Preview] | None = ...,
         done: _provider_service_pb2.Done | None = ...,
         failed: _provider_service_pb2.Failed | None = ...,
         warnings: _abc.Iterable[_job_pb2.Warning] | None = ...,

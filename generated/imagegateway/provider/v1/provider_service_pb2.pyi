@@ -53,6 +53,7 @@ class ImageTask(_message.Message):
     INPUT_FIDELITY_FIELD_NUMBER: _builtins.int
     PARTIAL_IMAGES_FIELD_NUMBER: _builtins.int
     PROVIDER_OPTIONS_FIELD_NUMBER: _builtins.int
+    STRICT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model id of the catalog."""
     route: _builtins.str
@@ -93,6 +94,10 @@ class ImageTask(_message.Message):
     """Input fidelity, or empty."""
     partial_images: _builtins.int
     """Previews wanted on the way, 0 to 3."""
+    strict: _builtins.bool
+    """True to refuse, before the provider is called, what would only be warned
+    about.
+    """
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___MediaRef]:
         """Pictures to edit, in order."""
@@ -136,10 +141,11 @@ class ImageTask(_message.Message):
         input_fidelity: _builtins.str = ...,
         partial_images: _builtins.int = ...,
         provider_options: _struct_pb2.Struct | None = ...,
+        strict: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "fps", b"fps", "mask", b"mask", "output_compression", b"output_compression", "provider_options", b"provider_options", "seconds", b"seconds", "seed", b"seed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "aspect_ratio", b"aspect_ratio", "background", b"background", "fps", b"fps", "height", b"height", "input_fidelity", b"input_fidelity", "inputs", b"inputs", "loras", b"loras", "mask", b"mask", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "route", b"route", "seconds", b"seconds", "seed", b"seed", "style", b"style", "user", b"user", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "aspect_ratio", b"aspect_ratio", "background", b"background", "fps", b"fps", "height", b"height", "input_fidelity", b"input_fidelity", "inputs", b"inputs", "loras", b"loras", "mask", b"mask", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "route", b"route", "seconds", b"seconds", "seed", b"seed", "strict", b"strict", "style", b"style", "user", b"user", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fps: _TypeAlias = _typing.Literal["fps"]  # noqa: Y015
     _WhichOneofArgType__fps: _TypeAlias = _typing.Literal["_fps", b"_fps"]  # noqa: Y015
@@ -263,6 +269,54 @@ class StartResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StartResponse: _TypeAlias = StartResponse  # noqa: Y015
+
+@_typing.final
+class WatchRequest(_message.Message):
+    """Begins a task, with previews on the way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def start(self) -> Global___StartRequest:
+        """The task."""
+
+    def __init__(
+        self,
+        *,
+        start: Global___StartRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["start", b"start"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
+
+@_typing.final
+class WatchResponse(_message.Message):
+    """How the task stands on its way, and at last how it began."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def state(self) -> Global___TaskState:
+        """Running, done or failed."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___TaskState | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
 
 @_typing.final
 class PollRequest(_message.Message):
@@ -431,7 +485,9 @@ class Running(_message.Message):
     PROGRESS_FIELD_NUMBER: _builtins.int
     PARTIAL_IMAGES_FIELD_NUMBER: _builtins.int
     task_ref: _builtins.str
-    """Opaque to the router; complete: another process can poll with it."""
+    """Opaque to the router; complete: another process can poll with it. Empty on
+    the way of a Watch: nobody can poll yet.
+    """
     progress: _builtins.int
     """Percent done, where known."""
     @_builtins.property
@@ -439,7 +495,7 @@ class Running(_message.Message):
         """When to ask again."""
 
     @_builtins.property
-    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___MediaRef]:
+    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preview]:
         """All previews so far."""
 
     def __init__(
@@ -448,7 +504,7 @@ class Running(_message.Message):
         task_ref: _builtins.str = ...,
         poll_after: _duration_pb2.Duration | None = ...,
         progress: _builtins.int | None = ...,
-        partial_images: _abc.Iterable[Global___MediaRef] | None = ...,
+        partial_images: _abc.Iterable[Global___Preview] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_progress", b"_progress", "poll_after", b"poll_after", "progress", b"progress"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -493,7 +549,7 @@ class Done(_message.Message):
         """What the provider charged, where it says."""
 
     @_builtins.property
-    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___MediaRef]:
+    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preview]:
         """Previews in the order in which they were drawn."""
 
     def __init__(
@@ -504,7 +560,7 @@ class Done(_message.Message):
         warnings: _abc.Iterable[_job_pb2.Warning] | None = ...,
         usage: _job_pb2.Usage | None = ...,
         cost: _job_pb2.Cost | None = ...,
-        partial_images: _abc.Iterable[Global___MediaRef] | None = ...,
+        partial_images: _abc.Iterable[Global___Preview] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_usage", b"_usage", "cost", b"cost", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -520,6 +576,34 @@ class Done(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__usage) -> _WhichOneofReturnType__usage | None: ...
 
 Global___Done: _TypeAlias = Done  # noqa: Y015
+
+@_typing.final
+class Preview(_message.Message):
+    """A picture on its way."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_FIELD_NUMBER: _builtins.int
+    INDEX_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Which stage of its picture it is, from 0."""
+    @_builtins.property
+    def media(self) -> Global___MediaRef:
+        """Where its bytes are."""
+
+    def __init__(
+        self,
+        *,
+        media: Global___MediaRef | None = ...,
+        index: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["media", b"media"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "media", b"media"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Preview: _TypeAlias = Preview  # noqa: Y015
 
 @_typing.final
 class Artifact(_message.Message):

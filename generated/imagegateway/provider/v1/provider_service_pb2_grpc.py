@@ -43,6 +43,11 @@ class ProviderServiceStub:
                 request_serializer=imagegateway_dot_provider_dot_v1_dot_provider__service__pb2.StartRequest.SerializeToString,
                 response_deserializer=imagegateway_dot_provider_dot_v1_dot_provider__service__pb2.StartResponse.FromString,
                 _registered_method=True)
+        self.Watch = channel.unary_stream(
+                '/imagegateway.provider.v1.ProviderService/Watch',
+                request_serializer=imagegateway_dot_provider_dot_v1_dot_provider__service__pb2.WatchRequest.SerializeToString,
+                response_deserializer=imagegateway_dot_provider_dot_v1_dot_provider__service__pb2.WatchResponse.FromString,
+                _registered_method=True)
         self.Poll = channel.unary_unary(
                 '/imagegateway.provider.v1.ProviderService/Poll',
                 request_serializer=imagegateway_dot_provider_dot_v1_dot_provider__service__pb2.PollRequest.SerializeToString,
@@ -70,6 +75,16 @@ class ProviderServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Watch(self, request, context):
+        """Begins a task as Start does, and tells of its previews on the way. The last
+        message is what Start would have answered; those before it are running
+        states with all previews so far and no task reference, so the outcome of a
+        stream that ends without its last message is unknown.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Poll(self, request, context):
         """Asks how a task stands. Safe to repeat.
         """
@@ -91,6 +106,11 @@ def add_ProviderServiceServicer_to_server(servicer, server):
                     servicer.Start,
                     request_deserializer=imagegateway_dot_provider_dot_v1_dot_provider__service__pb2.StartRequest.FromString,
                     response_serializer=imagegateway_dot_provider_dot_v1_dot_provider__service__pb2.StartResponse.SerializeToString,
+            ),
+            'Watch': grpc.unary_stream_rpc_method_handler(
+                    servicer.Watch,
+                    request_deserializer=imagegateway_dot_provider_dot_v1_dot_provider__service__pb2.WatchRequest.FromString,
+                    response_serializer=imagegateway_dot_provider_dot_v1_dot_provider__service__pb2.WatchResponse.SerializeToString,
             ),
             'Poll': grpc.unary_unary_rpc_method_handler(
                     servicer.Poll,
@@ -134,6 +154,33 @@ class ProviderService:
             '/imagegateway.provider.v1.ProviderService/Start',
             imagegateway_dot_provider_dot_v1_dot_provider__service__pb2.StartRequest.SerializeToString,
             imagegateway_dot_provider_dot_v1_dot_provider__service__pb2.StartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Watch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/imagegateway.provider.v1.ProviderService/Watch',
+            imagegateway_dot_provider_dot_v1_dot_provider__service__pb2.WatchRequest.SerializeToString,
+            imagegateway_dot_provider_dot_v1_dot_provider__service__pb2.WatchResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,12 @@ class ProviderServiceStub:
     """Begins a task. A retry after an unknown outcome may pay twice, so callers
     never repeat it blindly.
     """
+    Watch: _grpc.UnaryStreamMultiCallable[_provider_service_pb2.WatchRequest, _provider_service_pb2.WatchResponse]
+    """Begins a task as Start does, and tells of its previews on the way. The last
+    message is what Start would have answered; those before it are running
+    states with all previews so far and no task reference, so the outcome of a
+    stream that ends without its last message is unknown.
+    """
     Poll: _grpc.UnaryUnaryMultiCallable[_provider_service_pb2.PollRequest, _provider_service_pb2.PollResponse]
     """Asks how a task stands. Safe to repeat."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_provider_service_pb2.CancelRequest, _provider_service_pb2.CancelResponse]
@@ -58,6 +64,12 @@ class ProviderServiceAsyncStub(ProviderServiceStub):
     Start: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.StartRequest, _provider_service_pb2.StartResponse]  # type: ignore[assignment]
     """Begins a task. A retry after an unknown outcome may pay twice, so callers
     never repeat it blindly.
+    """
+    Watch: _aio.UnaryStreamMultiCallable[_provider_service_pb2.WatchRequest, _provider_service_pb2.WatchResponse]  # type: ignore[assignment]
+    """Begins a task as Start does, and tells of its previews on the way. The last
+    message is what Start would have answered; those before it are running
+    states with all previews so far and no task reference, so the outcome of a
+    stream that ends without its last message is unknown.
     """
     Poll: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.PollRequest, _provider_service_pb2.PollResponse]  # type: ignore[assignment]
     """Asks how a task stands. Safe to repeat."""
@@ -79,6 +91,18 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_provider_service_pb2.StartResponse, _abc.Awaitable[_provider_service_pb2.StartResponse]]:
         """Begins a task. A retry after an unknown outcome may pay twice, so callers
         never repeat it blindly.
+        """
+
+    @_abc_1.abstractmethod
+    def Watch(
+        self,
+        request: _provider_service_pb2.WatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_provider_service_pb2.WatchResponse], _abc.AsyncIterator[_provider_service_pb2.WatchResponse]]:
+        """Begins a task as Start does, and tells of its previews on the way. The last
+        message is what Start would have answered; those before it are running
+        states with all previews so far and no task reference, so the outcome of a
+        stream that ends without its last message is unknown.
         """
 
     @_abc_1.abstractmethod

@@ -1,0 +1,45 @@
+"""The pictures of OpenAI's answers, whole ones and events alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pybase64
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.adapter import Failure, Finished, Found
+from services.openai import usage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.common.adapter import Call, Outcome
+
+
+def found(item: Mapping[str, Any]) -> Found:
+    """The picture of an item or event. Raises KeyError without one, ValueError for one that is no base64."""
+    revised = str(item.get("revised_prompt") or "")
+    if item.get("b64_json"):
+        return Found(data=pybase64.b64decode(item["b64_json"], validate=True), revised_prompt=revised)
+    return Found(url=item["url"], revised_prompt=revised)
+
+
+def finished(call: Call, pictures: tuple[Found, ...], counts: list[Any], error: Failure | None = None) -> Outcome:
+    """Fewer pictures than were asked for are missing ones: OpenAI may leave out what it blocked.
+
+    `counts` are the answers' `usage` objects; `error` says why pictures are missing, where that is known.
+    """
+    short = error or Failure(
+        ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+        f"OpenAI made {len(pictures)} of {call.count} pictures.",
+        accepted=True,
+    )
+    if not pictures:
+        return short
+    used = usage.counted(counts)
+    return Finished(
+        pictures,
+        missing=(short,) * (call.count - len(pictures)),
+        usage=used,
+        cost=usage.cost(call.route.native, used),
+    )
