@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -15,7 +16,8 @@ from PIL import Image
 from tests.emulators.base import SENT, Emulator, Sent, picture
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    import threading
+    from collections.abc import Iterator, Mapping
 
 _DALLE: Final = {"model", "prompt", "n", "size", "quality", "response_format", "user"}
 _GPT: Final = {
@@ -39,6 +41,8 @@ _MORE_QUALITIES: Final = ("low", "medium", "high", "xhigh", "max", "auto")
 _FILE_TYPES: Final = ("image/png", "image/webp", "image/jpeg")
 _INTEGERS: Final = ("n", "output_compression", "partial_images")
 _MAX_MASK: Final = 4 * 1024 * 1024
+HELD_SECONDS: Final = 60.0
+"""Longest that a stream waits to be let go on."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +92,18 @@ class _RefusedError(Exception):
 @dataclass
 class OpenAI(Emulator):
     """`blocked`: the stage at which everything is refused. `withheld`: pictures of each answer that are left out.
-    `gone`: retired models. `broken`: an error that a stream ends with, in place of its last picture.
+    `gone`: retired models. `broken`: an error that a stream ends with, in place of its last picture. `hold`: what a
+    stream waits for after its first event. `cut`: after how many events a stream's connection breaks; `mangled`: the
+    number of the event that arrives damaged.
     """
 
     blocked: str = ""
     withheld: int = 0
     gone: set[str] = field(default_factory=set)
     broken: dict[str, Any] | None = None
+    hold: threading.Event | None = None
+    cut: int | None = None
+    mangled: int | None = None
 
     def routes(self, app: web.Application) -> None:
         app.router.add_get("/v1/models", self._models)
@@ -196,22 +205,32 @@ class OpenAI(Emulator):
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream; charset=utf-8"})
         await response.prepare(request)
+        for number, (kind, event) in enumerate(self._events(fields, prefix, made)):
+            data = json.dumps({"type": kind, "created_at": 1_760_000_000, **event, **resolved} if kind else event)
+            data = data[:-40] if number == self.mangled else data
+            await response.write((f"event: {kind}\n" if kind else "").encode() + f"data: {data}\n\n".encode())
+            if number + 1 == self.cut:
+                assert request.transport
+                request.transport.close()
+                return response
+            if self.hold and not number:
+                assert await asyncio.to_thread(self.hold.wait, HELD_SECONDS), "the test never let it go on"
+        await response.write_eof()
+        return response
 
-        async def send(kind: str, event: dict[str, Any]) -> None:
-            event = {"type": kind, "created_at": 1_760_000_000, **event, **resolved}
-            await response.write(f"event: {kind}\ndata: {json.dumps(event)}\n\n".encode())
-
+    def _events(
+        self, fields: Mapping[str, Any], prefix: str, made: list[bytes]
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Events as they are made: the type, empty for an error, and the data."""
         for number, data in enumerate(made):
             for index in range(fields.get("partial_images", 0)):
                 preview = base64.b64encode(picture(64, 64, colour=(index, 0, 0))).decode()
-                await send(f"{prefix}.partial_image", {"b64_json": preview, "partial_image_index": index})
+                yield f"{prefix}.partial_image", {"b64_json": preview, "partial_image_index": index}
             if self.broken and number == len(made) - 1:
-                await response.write(f"data: {json.dumps({'error': self.broken})}\n\n".encode())
-                break
+                yield "", {"error": self.broken}
+                return
             self.billed += 1
-            await send(f"{prefix}.completed", {"b64_json": base64.b64encode(data).decode(), "usage": _usage(1)})
-        await response.write_eof()
-        return response
+            yield f"{prefix}.completed", {"b64_json": base64.b64encode(data).decode(), "usage": _usage(1)}
 
     async def _file(self, request: web.Request) -> web.Response:
         assert request.query["sig"] == "secret"

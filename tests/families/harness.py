@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from services.common.adapter import Adapter
     from services.common.catalog import Model
+    from services.common.family import Tell
 
 
 @dataclass
@@ -74,10 +75,13 @@ class Bench:
             size=stored.size,
         )
 
-    async def run(self, task: pb.ImageTask, *, credential: str = "", polls: int = 200) -> pb.TaskState:
+    async def run(
+        self, task: pb.ImageTask, *, credential: str = "", polls: int = 200, tell: Tell | None = None
+    ) -> pb.TaskState:
         """The terminal state of a task. Fails when it has not ended after so many polls."""
         try:
-            state = await self.family.start(pb.StartRequest(job_id="job_test", task=task, credential=credential))
+            request = pb.StartRequest(job_id="job_test", task=task, credential=credential)
+            state = await self.family.start(request, tell)
             for _ in range(polls):
                 if not state.HasField("running"):
                     return state

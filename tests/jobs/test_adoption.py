@@ -68,6 +68,22 @@ async def test_a_call_under_way_at_a_crash_is_not_repeated(
         assert (await heir.ended(after.record.id)).record.state == states.COMPLETED
 
 
+async def test_a_call_that_sent_previews_before_a_crash_is_not_repeated(
+    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+) -> None:
+    async def on_the_way(_request: object) -> AsyncIterator[provider.TaskState]:
+        yield records.running("", previews=1)
+
+    families.on_start, families.on_the_way = Unanswered(), on_the_way
+    submitted = await dying.submit(records.job())
+    await dying.reached(submitted.record.id, lambda entry: bool(entry.record.partial_images))
+    await dying.crash()
+    async with serving(one_at_a_time, families) as heir:
+        ended = (await heir.ended(submitted.record.id)).record
+        assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
+        assert (families.starts[ended.id], list(ended.partial_images)) == (1, [])
+
+
 async def test_a_repeatable_call_is_made_again(
     one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
 ) -> None:
