@@ -43,6 +43,8 @@ class Results:
 
     async def keep(self, adapter: Adapter, target: Target, call: Call, found: Found) -> pb.Artifact:
         """Fetch and store one result. Raises GatewayError PROVIDER_BAD_RESPONSE for what can't be used."""
+        if found.data is None and not (isinstance(found.url, str) and found.url):
+            raise _unusable("The provider's answer names no picture.")  # adapters pass on what they are told
         data = found.data if found.data is not None else await self._download(adapter, target, call, found)
         if call.model.modality == "video":
             facts = images.Facts("video/mp4", 0, 0, alpha=False)
@@ -60,9 +62,9 @@ class Results:
                 height=facts.height,
                 size=stored.size,
             ),
-            revised_prompt=found.revised_prompt,
-            # A seed that can't be told is no reason to lose what was paid for.
-            seed=found.seed if found.seed is not None and 0 <= found.seed < 1 << 32 else None,
+            # What can't be passed on is no reason to lose a picture that is paid for.
+            revised_prompt=found.revised_prompt if isinstance(found.revised_prompt, str) else "",
+            seed=found.seed if type(found.seed) is int and 0 <= found.seed < 1 << 32 else None,
         )
 
     async def _download(self, adapter: Adapter, target: Target, call: Call, found: Found) -> bytes:

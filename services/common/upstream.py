@@ -178,12 +178,12 @@ class UpstreamFamily:
         reply = await self._send(adapter, target, outgoing, call.job_id, listener.read)
         broken = reply if isinstance(reply, Failure) else None
         if listener.reading:
-            return _read(adapter, partial(listener.outcome, listener.reading, broken))
+            return _read(adapter, partial(listener.outcome, listener.reading, broken), _UNREADABLE)
         if isinstance(reply, Failure):
             return reply
         if 200 <= reply.status < 300:
-            return _read(adapter, partial(adapter.read_submit, call, reply))
-        return _read(adapter, partial(adapter.read_error, call, reply))
+            return _read(adapter, partial(adapter.read_submit, call, reply), _UNREADABLE)
+        return _read(adapter, partial(adapter.read_error, call, reply), _UNREADABLE)
 
     async def _ask(self, adapter: Adapter, target: Target, call: Call, item: Item) -> Outcome:
         if not item.running:
@@ -193,8 +193,8 @@ class UpstreamFamily:
             # Asking costs nothing and says nothing of the task: ask again later; the job's deadline bounds it.
             return Pending(item.ref, after=5.0)
         if 200 <= reply.status < 300:
-            return _read(adapter, partial(adapter.read_poll, call, item.ref, reply))
-        return _read(adapter, partial(adapter.read_poll_error, call, item.ref, reply))
+            return _read(adapter, partial(adapter.read_poll, call, item.ref, reply), _UNREADABLE_POLL)
+        return _read(adapter, partial(adapter.read_poll_error, call, item.ref, reply), _UNREADABLE_POLL)
 
     async def _send(
         self,
@@ -278,13 +278,24 @@ class UpstreamFamily:
                     item.failure.param = f"X-BYOK-{adapter.route}"
                 if outcome.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED and call.model.successor:
                     item.failure.message += f" Its successor is {call.model.successor}."
-            case Finished(pictures=pictures, missing=missing, usage=usage, cost=cost):
-                try:
-                    kept = [self._results.keep(adapter, target, call, found) for found in pictures]
-                    artifacts = await asyncio.gather(*kept)
-                    item.done = pb.Done(artifacts=artifacts, missing=map(failed_of, missing), usage=usage, cost=cost)
-                except GatewayError as error:
-                    item.failure = failed_as(error, accepted=True)
+            case Finished():
+                await self._keep(adapter, target, call, item, outcome)
+
+    async def _keep(self, adapter: Adapter, target: Target, call: Call, item: Item, made: Finished) -> None:
+        """Fetch and store what was made. One that can't be had is missing, the others are paid for and stay."""
+        kept = await asyncio.gather(
+            *(self._results.keep(adapter, target, call, found) for found in made.pictures), return_exceptions=True
+        )
+        artifacts = [artifact for artifact in kept if isinstance(artifact, pb.Artifact)]
+        lost = [failed_as(error, accepted=True) for error in kept if isinstance(error, GatewayError)]
+        for error in kept:
+            if isinstance(error, BaseException) and not isinstance(error, GatewayError):
+                raise error
+        if not artifacts:
+            item.failure = lost[0]
+            return
+        missing = [*lost, *map(failed_of, made.missing)]
+        item.done = pb.Done(artifacts=artifacts, missing=missing, usage=made.usage, cost=made.cost)
 
     # ---- a task's calls
 
@@ -321,10 +332,15 @@ async def _translated(adapter: Adapter, call: Call) -> Outgoing:
     return await asyncio.to_thread(adapter.submit, call) if call.inputs else adapter.submit(call)
 
 
-def _read(adapter: Adapter, read: Callable[[], Outcome]) -> Outcome:
-    """An answer that the adapter can't read is the provider's fault, and may have been paid for."""
+def _read(adapter: Adapter, read: Callable[[], Outcome], unreadable: Outcome) -> Outcome:
     try:
         return read()
     except UNREADABLE as error:
         _log.warning("upstream_unreadable", route=adapter.route, error=repr(error)[:200])
-        return bad_response("gave an answer that can't be read.")
+        return unreadable
+
+
+_UNREADABLE: Final = bad_response("gave an answer that can't be read.")
+"""It is the provider's fault, and may have been paid for."""
+_UNREADABLE_POLL: Final = Unknown("an answer that can't be read")
+"""Somebody in between may have spoken; the task is paid for, and the next answer may be good."""

@@ -49,8 +49,8 @@ class Veo(Api):
 
     def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
         operation = reply.dict()
-        if not operation.get("done"):
-            return Pending(ref, after=_PACE)
+        if not operation.get("done"):  # it is left out until it is true
+            return Pending(operation["name"], after=_PACE)
         if operation.get("error"):
             return failures.of_operation(reply, operation["error"])
         answer = operation["response"]["generateVideoResponse"]

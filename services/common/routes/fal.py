@@ -103,6 +103,8 @@ class FalAdapter(Adapter):
         answer = reply.dict()
         # Only the answer knows these paths: they leave out a part of the app's own.
         urls = {name: answer[f"{name}_url"] for name in ("status", "response", "cancel")}
+        if not all(isinstance(url, str) for url in urls.values()):
+            raise TypeError("a URL is no text")
         return Pending(_ref(_STATUS, urls), after=_FIRST_POLL)
 
     def poll(self, call: Call, ref: str) -> Outgoing:

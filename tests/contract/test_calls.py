@@ -1,0 +1,209 @@
+"""How providers are called: what may cost is sent once, keys are shown to nobody else, callers' own words pass."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+import pytest
+from imagegateway.provider.v1 import provider_service_pb2 as pb
+
+from tests.contract.routes import Answer
+from tests.contract.world import Scripted, World, adapter_of, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator, Mapping
+
+    from tests.emulators.base import Sent
+
+
+@pytest.fixture
+async def elsewhere() -> AsyncIterator[Scripted]:
+    """Another origin."""
+    async with Scripted() as server:
+        assert isinstance(server, Scripted)
+        yield server
+
+
+def submissions(world: World) -> list[Sent]:
+    return [sent for sent in world.provider.calls if sent.method == "POST"]
+
+
+# ---- what may cost is sent once
+
+
+async def test_provider_that_never_answers_is_given_up_and_not_asked_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adapter_of(world.row), "seconds", 0.05)
+    world.provider.silent = True
+    assert verdict(await world.submit(Answer(b""))) == ("provider_timeout", True)
+    assert len(world.provider.sent) <= 1
+
+
+@pytest.mark.parametrize("breaks", ["before", "middle"])
+async def test_connection_that_breaks_leaves_the_outcome_open(world: World, breaks: str) -> None:
+    world.provider.breaks = breaks
+    answer = world.row.accepted or Answer({"a": 1})
+    assert verdict(await world.submit(answer)) == ("provider_outcome_unknown", True)
+    assert len(world.provider.sent) == 1
+
+
+async def test_provider_that_is_not_there_is_tried_again_as_nothing_was_sent(world: World) -> None:
+    await world.provider.stop()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", int(world.provider.base.rpartition(":")[2])))  # nothing listens there
+        assert verdict(await world.submit(Answer(b""))) == ("provider_unavailable", False)
+    assert len(world.bench.slept) == 3
+
+
+@pytest.mark.parametrize("trouble", ["silent", "before", "middle"])
+async def test_poll_that_breaks_changes_nothing(world: World, trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not world.row.accepted:
+        return
+    world.provider.script = [world.row.accepted, world.row.working[0]]
+    task = world.task()
+    state = await world.bench.family.start(pb.StartRequest(job_id="job_test", task=task))
+    monkeypatch.setattr(adapter_of(world.row), "seconds", 0.05)
+    world.provider.silent, world.provider.breaks = trouble == "silent", trouble if trouble != "silent" else ""
+    request = pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=task)
+    again = await world.bench.family.poll(request)
+    assert json.loads(again.running.task_ref) == json.loads(state.running.task_ref)
+    assert len(submissions(world)) == 1
+
+
+async def test_several_pictures_are_each_paid_once(world: World) -> None:
+    """As many calls as the route needs; the pictures that a good answer lacks are missing, and not asked for again."""
+    if world.row.accepted:
+        return  # one script can't answer several tasks
+    world.provider.script = list(world.row.ends["done"].answers)
+    state = await world.bench.run(world.task(n=2))
+    route = next(
+        route for model in world.bench.family.models for route in model.routes if route.name == world.row.route
+    )
+    each = route.per_call or adapter_of(world.row).per_call
+    assert len(submissions(world)) == (1 if each > 1 else 2)
+    assert len(state.done.artifacts) + len(state.done.missing) == 2
+
+
+# ---- keys
+
+
+async def test_key_goes_with_calls_and_not_with_downloads(world: World, elsewhere: Scripted) -> None:
+    world.provider.results = elsewhere.base
+    state = await world.run(*world.row.ends["done"].answers)
+    assert state.HasField("done")
+    key = world.provider.key
+    assert all(key in str(sent.headers) for sent in world.provider.calls)
+    assert not any(key in f"{sent.path} {sent.query}" for sent in world.provider.sent)
+    assert not any(key in f"{sent.headers} {sent.query}" for sent in elsewhere.sent)
+
+
+async def test_callers_own_key_takes_the_operators_place(world: World) -> None:
+    world.provider.script = world.row.script(*world.row.ends["done"].answers)
+    state = await world.bench.run(world.task(), credential="key-of-the-caller")
+    assert state.HasField("done")
+    assert all("key-of-the-caller" in str(sent.headers) for sent in world.provider.calls)
+    assert not any(world.provider.key in str(sent.headers) for sent in world.provider.sent)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_redirect_is_no_way_to_the_key(world: World, elsewhere: Scripted, status: int) -> None:
+    away = Answer(b"", status, {"location": f"{elsewhere.base}/v1/steal"})
+    elsewhere.script = [Answer({"ok": True})]
+    assert (await world.submit(away)).HasField("failed")
+    if world.row.accepted:
+        await world.run(away, *world.row.ends["done"].answers)
+    assert elsewhere.sent == []
+
+
+async def test_address_that_an_answer_names_never_sees_the_key(world: World, elsewhere: Scripted) -> None:
+    """A provider's answer can name where to poll and to cancel: elsewhere, that is asked without the key."""
+    accepted = world.row.accepted
+    if accepted is None or "<base>" not in json.dumps(accepted.body):
+        return
+    moved = Answer(json.loads(json.dumps(accepted.body).replace("<base>", elsewhere.base)), accepted.status)
+    elsewhere.script = list(world.row.ends["done"].answers)
+    world.provider.script = [moved]
+    task = world.task()
+    await world.bench.run(task, polls=3, patient=True)
+    assert not any(world.provider.key in f"{sent.headers} {sent.query}" for sent in elsewhere.sent)
+
+
+# ---- what callers say
+
+
+async def test_callers_own_options_go_after_ours(world: World) -> None:
+    world.provider.script = world.row.script(*world.row.ends["done"].answers)
+    await world.bench.run(world.task(provider_options=world.row.options))
+    (sent,) = submissions(world)[:1]
+    said = set(_flat(_body(sent)))
+    under = f"{world.row.under}." if world.row.under else ""
+    assert {(under + name, str(value)) for name, value in _flat(world.row.options)} <= said
+    names = [name for name, _ in _flat(_body(sent))]
+    assert len(names) == len(set(names)), "no field stands there twice"
+
+
+def _body(sent: Sent) -> Mapping[str, Any]:
+    if sent.parts:
+        return {f"{part.name}": part.text for part in sent.parts if part.filename is None}
+    if sent.headers["content-type"] == "application/json":
+        body: dict[str, Any] = sent.json
+        return body
+    return dict(parse_qsl(sent.body.decode()))
+
+
+def _flat(body: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every value with its path."""
+    if isinstance(body, dict):
+        for name, value in body.items():
+            yield from _flat(value, f"{path}.{name}" if path else str(name))
+    elif isinstance(body, list):
+        for index, value in enumerate(body):
+            yield from _flat(value, f"{path}.{index}")
+    else:
+        yield path, str(body)
+
+
+_WISHES: Mapping[str, Any] = {
+    "negative_prompt": "rain",
+    "quality": "low",
+    "style": "vivid",
+    "background": "opaque",
+    "moderation": "low",
+    "output_format": "jpeg",
+    "output_compression": 60,
+    "seed": 5,
+    "width": 1024,
+    "height": 1024,
+    "user": "u-1",
+}
+
+
+async def test_warnings_come_with_the_request_so_that_strict_handling_can_refuse(world: World) -> None:
+    """What is warned about in the end is what the translation warned about: nothing is found out too late."""
+    world.provider.script = world.row.script(*world.row.ends["done"].answers)
+    warned = (await world.bench.run(world.task(**_WISHES))).done.warnings
+    before = len(world.provider.sent)
+    world.provider.script = world.row.script(*world.row.ends["done"].answers)
+    state = await world.bench.run(world.task(**_WISHES, strict=True))
+    if warned:
+        assert verdict(state) == ("unsupported_parameter", False)
+        assert (state.failed.param, state.failed.message) == (warned[0].param, warned[0].message)
+        assert len(world.provider.sent) == before
+    else:
+        assert state.HasField("done")
+
+
+async def test_strict_handling_sends_none_of_several_calls(world: World) -> None:
+    world.provider.script = world.row.script(*world.row.ends["done"].answers)
+    warned = (await world.bench.run(world.task(**_WISHES))).done.warnings
+    world.provider.sent.clear()
+    state = await world.bench.run(world.task(n=4, **_WISHES, strict=True), polls=0, patient=True)
+    assert (
+        bool(warned)
+        == (not world.provider.sent)
+        == (verdict(state)[0] == "unsupported_parameter" if warned else False)
+    )
