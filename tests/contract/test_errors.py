@@ -32,7 +32,7 @@ _HOSTILE: Final = (
     b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
     b'{"status": "\\ud800", "id": "\\ud800", "data": "\\ud800"}',
 )
-_VALUES: Final = (None, True, 10**30, "x", [], {"x": "x"})
+_VALUES: Final[tuple[Any, ...]] = (None, True, 10**30, "x", [], {"x": "x"})
 """What is put in the place of every part of a good answer."""
 
 
