@@ -183,7 +183,7 @@ class UpstreamFamily:
             return reply
         if 200 <= reply.status < 300:
             return _read(adapter, partial(adapter.read_submit, call, reply), _UNREADABLE)
-        return _read(adapter, partial(adapter.read_error, call, reply), _UNREADABLE)
+        return _read(adapter, partial(adapter.read_error, call, reply), adapter.errors.lookup(reply))
 
     async def _ask(self, adapter: Adapter, target: Target, call: Call, item: Item) -> Outcome:
         if not item.running:

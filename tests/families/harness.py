@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,8 @@ class Bench:
             models,
             adapters,
             settings=current,
-            outbound=Outbound(Guard(current.allow_hosts)),
+            # No certificates: loading them takes longer than a test, and emulators speak plain HTTP.
+            outbound=Outbound(Guard(current.allow_hosts), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
             store=store,
             clock=lambda: bench.now,
             sleep=sleep,
