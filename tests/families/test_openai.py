@@ -316,6 +316,18 @@ async def test_fewer_pictures_than_asked_are_counted(openai: OpenAI, bench: Benc
     assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
 
 
+async def test_picture_that_cannot_be_used_does_not_lose_the_others(openai: OpenAI, bench: Bench) -> None:
+    data = [{"b64_json": base64.b64encode(found).decode()} for found in (picture(), b"no picture")]
+    openai.failures = [(200, {"data": data}, {}), (200, {"data": data[1:]}, {})]
+    done = (await bench.run(task(n=2))).done
+    assert [await bench.bytes_of(found) for found in done.artifacts] == [picture()]
+    assert [(missing.reason, missing.accepted) for missing in done.missing] == [
+        (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    ]
+    failed = (await bench.run(task())).failed
+    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+
+
 @pytest.mark.parametrize(("stage", "words", "param"), [("input", "prompt", "prompt"), ("output", "result", "")])
 async def test_moderation_says_what_was_blocked(
     openai: OpenAI, bench: Bench, stage: str, words: str, param: str

@@ -142,3 +142,17 @@ def test_connection_that_breaks_after_a_preview_is_not_made_again(caller: Caller
     assert events[-1]["error"]["code"] == job["error"]["code"] == "provider_outcome_unknown"
     assert (len(emulator.sent), emulator.billed) == (1, 0)
     assert base64.b64decode(events[0]["b64_json"])[:4] == b"\x89PNG"
+
+
+def test_job_that_is_cancelled_after_a_preview_stays_cancelled(caller: Caller, emulator: openai.OpenAI) -> None:
+    assert emulator.hold
+    with streaming(caller, request(_MODEL, stream=True, partial_images=2), rest.GENERATIONS) as response:
+        job_id = str(response.headers["x-job-id"])
+        assert event(response)["type"] == "image_generation.partial_image"
+        assert caller.cancel(job_id)["status"] == "cancelled"
+        assert event(response)["error"]["code"] == "cancelled"
+        emulator.hold.set()
+        assert response.read() == b""
+    assert caller.job(job_id)["status"] == "cancelled"
+    crashes = [line for line in caller.stack.log_lines() if job_id in line and "crashed" in line]
+    assert crashes == []
