@@ -7,21 +7,17 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import zlib
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin
 
-import aiohttp
-import httpx  # noqa: TID251  this module is the door: every other one comes through it
+import httpx  # noqa: TID251  this module and its transport are the door
 import orjson
-from aiohttp.abc import AbstractResolver, ResolveResult
-from httpx_aiohttp import AiohttpTransport
-from yarl import URL
 
+from services.common.transport import GuardedResolver, Transport
 from services.common.urlguard import Guard, OutboundError, UrlRefusedError
 
 if TYPE_CHECKING:
@@ -92,128 +88,6 @@ class Download:
     """Where it came from in the end, after redirects."""
 
 
-class _GuardedResolver(AbstractResolver):
-    """Hands aiohttp the addresses that the guard has just checked, and no others."""
-
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
-
-    async def resolve(
-        self,
-        host: str,
-        port: int = 0,
-        family: socket.AddressFamily = socket.AF_UNSPEC,
-    ) -> list[ResolveResult]:
-        return [
-            ResolveResult(
-                hostname=host,
-                host=address,
-                port=port,
-                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
-                proto=0,
-                flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-            )
-            for address in await self._guard.addresses(host, port)
-        ]
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
-class _ExactSession:
-    """The part of ClientSession that the transport calls, sending each URL as it is written.
-
-    aiohttp would unquote some of it (`%2F` in a query), which breaks signatures over the raw query.
-    """
-
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
-
-    def request(self, method: str, url: str, **options: Any) -> object:
-        return self._session.request(method, URL(url, encoded=True), **options)
-
-
-_TRUE_ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ...]] = (
-    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
-    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
-    (aiohttp.ClientConnectorError, httpx.ConnectError),
-    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
-    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
-    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
-    (aiohttp.ClientError, httpx.ReadError),
-)
-"""httpx's error for each of aiohttp's; the first that fits counts."""
-
-
-@contextmanager
-def _true_errors() -> Iterator[None]:
-    """Raise connect errors for connections that were not made, and for nothing else.
-
-    The transport calls a server that hangs up after it got the request a ConnectTimeout, and callers send
-    again what was never sent.
-    """
-    try:
-        yield
-    except (httpx.TransportError, aiohttp.ClientError) as error:
-        cause = error.__cause__ if isinstance(error, httpx.TransportError) else error
-        for kind, true in _TRUE_ERRORS:
-            if isinstance(cause, kind):
-                # aiohttp's own text may hold the whole URL, signature and all.
-                raise true(type(cause).__name__) from cause
-        raise
-
-
-class _Stream(httpx.AsyncByteStream):
-    """A body whose errors are httpx's."""
-
-    def __init__(self, stream: httpx.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _true_errors():
-            async for chunk in self._stream:
-                yield chunk
-
-    async def aclose(self) -> None:
-        with _true_errors():
-            await self._stream.aclose()
-
-
-class _Transport(AiohttpTransport):
-    """One session, made at the first request because aiohttp wants a running loop."""
-
-    def __init__(self, tls: ssl.SSLContext, resolver: AbstractResolver | None, limit: int) -> None:
-        super().__init__(verify=tls, trust_env=False)
-        self._resolver = resolver
-        self._limit = limit
-        self._session: aiohttp.ClientSession | None = None
-
-    def get_client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    ssl=self.ssl_context,
-                    resolver=self._resolver,
-                    # A cached name would skip the guard's resolver.
-                    use_dns_cache=self._resolver is None,
-                    limit=self._limit,
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-            )
-        return cast("aiohttp.ClientSession", _ExactSession(self._session))
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        with _true_errors():
-            response = await super().handle_async_request(request)
-        response.stream = _Stream(cast("httpx.AsyncByteStream", response.stream))
-        return response
-
-    async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-
-
 class Outbound:
     """The process's HTTP clients; close it with `aclose` or use it as a context manager.
 
@@ -225,8 +99,8 @@ class Outbound:
     def __init__(self, guard: Guard, tls: ssl.SSLContext | None = None) -> None:
         self.guard = guard
         tls = tls or httpx.create_ssl_context()
-        self._guarded = _client(_Transport(tls, _GuardedResolver(guard), _DOWNLOADS), read=None)
-        self._trusted = _client(_Transport(tls, None, 0), read=60)
+        self._guarded = _client(Transport(tls, GuardedResolver(guard), _DOWNLOADS), read=None)
+        self._trusted = _client(Transport(tls, None, 0), read=60)
 
     @property
     def trusted(self) -> httpx.AsyncClient:
@@ -361,7 +235,7 @@ def _told_apart() -> Iterator[None]:
         raise SentError("the connection to its server broke", transient=True) from error
 
 
-def _client(transport: _Transport, read: float | None) -> httpx.AsyncClient:
+def _client(transport: Transport, read: float | None) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         transport=transport,
         trust_env=False,
