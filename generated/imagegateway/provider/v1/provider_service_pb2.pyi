@@ -179,7 +179,9 @@ class MediaRef(_message.Message):
     key: _builtins.str
     """Object key in the store."""
     sha256: _builtins.str
-    """SHA-256 of the bytes, 64 hex digits."""
+    """SHA-256 of the bytes, 64 hex digits; of inputs only where a key makes the
+    call idempotent, else empty.
+    """
     media_type: _builtins.str
     """Media type read from the bytes."""
     width: _builtins.int
