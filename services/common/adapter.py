@@ -71,8 +71,8 @@ class Call:
         """Whether an edit asks for another size than its first input's, as near as the model makes that one."""
         if not (self.inputs and self.task.width):
             return False
-        first = self.inputs[0]
-        return (self.task.width, self.task.height) != self.model.sizes.nearest(first.width, first.height)
+        first, sizes = self.inputs[0], self.model.sizes_of(edit=True)
+        return (self.task.width, self.task.height) != sizes.nearest(first.width, first.height)
 
     def warn(self, code: str, param: str, message: str) -> None:
         """Say what the caller asked for and won't get exactly."""

@@ -20,9 +20,9 @@ from services.common.adapter import (
     Unknown,
     form_fields,
 )
-from services.common.catalog import Shapes
+from services.common.catalog import nearest_ratio
 from services.common.errors import invalid, invalid_image, unsupported
-from services.ideogram.calls import ENDPOINTS
+from services.ideogram.calls import ENDPOINTS, RATIOS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
 _MAX_SEED: Final = (1 << 31) - 1
 _PACE: Final = 2.0
-_SHAPES: Final = Shapes(
-    ("1:3", "3:1", "1:2", "2:1", "9:16", "16:9", "10:16", "16:10", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "1:1"),
-    pixels=1024 * 1024,
-)
 # Our field for each of theirs, for the warning when a call has no such thing.
 _OURS: Final = {
     "seed": "seed",
@@ -128,9 +124,9 @@ def _body(call: Call, endpoint: Endpoint) -> dict[str, Any]:
     task = call.task
     body: dict[str, Any] = {endpoint.prompt: task.prompt} if endpoint.prompt else {}
     level = endpoint.levels.get(task.quality, "")
-    ratio = task.aspect_ratio if task.aspect_ratio in _SHAPES.ratios else ""
+    ratio = task.aspect_ratio if task.aspect_ratio in RATIOS else ""
     if "resolution" not in endpoint.takes and task.width:
-        ratio = ratio or _SHAPES.ratio(task.width, task.height)
+        ratio = ratio or nearest_ratio(RATIOS, task.width, task.height)
     wanted: dict[str, Any] = {
         "seed": _seed(call),
         "negative_prompt": task.negative_prompt,

@@ -53,6 +53,11 @@ _LEVELS: Final = {
     "hd": "high",
 }
 QUALITIES: Final = tuple(_SPEEDS)
+RATIOS: Final = (
+    *("1:1", "1:2", "2:1", "1:3", "3:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4"),
+    *("9:16", "16:9", "10:16", "16:10"),
+)
+"""Shapes of 3.0, where a letter stands between the numbers."""
 
 _USD: Final = {"FLASH": 0.03, "TURBO": 0.03, "DEFAULT": 0.06, "QUALITY": 0.09}
 _USD_TRANSPARENT: Final = {"TURBO": 0.04, "DEFAULT": 0.07, "QUALITY": 0.10}

@@ -13,6 +13,7 @@ from imagegateway.v1.job_pb2 import Cost
 from services.common import images
 from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, form_fields
 from services.common.errors import invalid_image, unsupported
+from services.recraft.catalog import RATIOS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,9 +26,6 @@ _MAX_PIXELS: Final = 16 * 1024 * 1024
 _STRENGTH: Final = 0.5
 """How far an edit may leave its input, 0 to 1, where the caller's options don't say."""
 _USD_PER_CREDIT: Final = 0.001
-_RATIOS: Final = frozenset(
-    {"1:1", "2:1", "1:2", "3:2", "2:3", "4:3", "3:4", "5:4", "4:5", "6:10", "14:10", "10:14", "16:9", "9:16"}
-)
 _VECTOR: Final = "_vector"
 _TOOLS: Final = frozenset({"removeBackground", "vectorize", "crispUpscale", "creativeUpscale"})
 """Native ids that are paths and no models: they take a picture and nothing else."""
@@ -134,7 +132,7 @@ def _body(call: Call) -> dict[str, Any]:
 
 
 def _size(call: Call) -> dict[str, str]:
-    if call.task.aspect_ratio in _RATIOS:
+    if call.task.aspect_ratio in RATIOS:
         return {"size": call.task.aspect_ratio}
     return {"size": f"{call.task.width}x{call.task.height}"} if call.task.width else {}
 

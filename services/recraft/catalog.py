@@ -15,8 +15,14 @@ _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
 
 
+RATIOS: Final = (
+    *("1:1", "2:1", "1:2", "3:2", "2:3", "4:3", "3:4", "5:4", "4:5", "6:10", "14:10", "10:14", "16:9", "9:16"),
+)
+
+
 def _sizes(square: int, wide: tuple[tuple[int, int], ...], *more: tuple[int, int]) -> c.Listed:
-    return c.Listed(((square, square), *wide, *((height, width) for width, height in wide), *more))
+    tall = ((height, width) for width, height in wide)
+    return c.Listed(((square, square), *wide, *tall, *more), ratios=RATIOS)
 
 
 _SIZES_3: Final = _sizes(

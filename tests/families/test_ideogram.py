@@ -148,7 +148,7 @@ async def test_second_api_takes_json_without_pictures_and_source_size_with(
     assert [artifact.media.width for artifact in state.done.artifacts] == [2048, 2048]
     ideogram.sent.clear()
     ref = await bench.keep(picture(640, 480))
-    fitted = next(known for known in MODELS if known.id == model).sizes.nearest(640, 480)
+    fitted = next(known for known in MODELS if known.id == model).sizes_of(edit=True).nearest(640, 480)
     edit = task(model, inputs=[ref], width=fitted[0], height=fitted[1])
     assert (await bench.run(edit)).HasField("done")
     assert texts(ideogram) == {"prompt": "a fox", "size": "source"}
