@@ -295,10 +295,11 @@ def _format(request: Request, model: c.Model, task: provider.ImageTask, warnings
     if request.HasField("output_compression"):
         if not 0 <= request.output_compression <= 100:
             raise invalid("output_compression", "output_compression must be from 0 to 100.")
-        if (wanted or model.output_formats[0]) == "png":
-            warnings.add("unsupported_parameter", "output_compression", "output_compression is for jpeg and webp.")
+        comes = wanted or model.output_formats[0]
+        if comes in {"jpeg", "webp"}:
+            task.output_format, task.output_compression = comes, request.output_compression
         else:
-            task.output_compression = request.output_compression
+            warnings.add("unsupported_parameter", "output_compression", "output_compression is for jpeg and webp.")
     if task.background == "transparent" and wanted == "jpeg":
         raise invalid("background", "A transparent background needs output_format png or webp.")
 

@@ -1,4 +1,4 @@
-"""Sizes and shapes: what a request asks for, what the model is asked for, and what the caller is told of it."""
+"""Sizes, shapes and formats: what is asked for, what the model is asked for, and what the caller is told of it."""
 
 from __future__ import annotations
 
@@ -101,3 +101,34 @@ def test_edits_have_sizes_of_their_own_where_the_model_says_so(
     assert (planned.task.width, planned.task.height) == made
     assert bool(warned(planned)) == adjusted
     assert max(made) <= 6 * min(made)
+
+
+@pytest.mark.parametrize(
+    ("model", "wanted", "sent"),
+    [
+        ("recraft/recraft-v3", "", ("webp", 40)),  # its own format
+        ("recraft/recraft-v3", "jpeg", ("jpeg", 40)),
+        ("recraft/recraft-v3", "png", ("png", 0)),
+        ("recraft/recraft-v3-svg", "", ("", 0)),
+        ("bria/fibo/generate", "", ("", 0)),
+    ],
+)
+def test_compression_is_of_the_format_that_comes_or_warned_of(model: str, wanted: str, sent: tuple[str, int]) -> None:
+    planned = generate(model, output_format=wanted, output_compression=40)
+    assert (planned.task.output_format, planned.task.output_compression) == sent
+    assert [warning.param for warning in planned.warnings] == ([] if sent[1] else ["output_compression"])
+
+
+@pytest.mark.parametrize("model", ["recraft/recraft-v3", "recraft/recraft-v4"])
+def test_edit_by_a_model_that_keeps_its_inputs_size_is_not_told_of_the_sizes_for_text(model: str) -> None:
+    planned = plan.make(pb.EditRequest(model=model, prompt="a fox"), CATALOG, "", Preferences())
+    plan.fit_to_input(planned, 640, 481)
+    assert (planned.task.width, planned.task.height) == (640, 481)
+
+
+@pytest.mark.parametrize(
+    "model", ["recraft/remove-background", "ideogram/remove-background", "bria/remove-background"]
+)
+def test_transparent_ground_is_what_background_removal_gives(model: str) -> None:
+    request = pb.EditRequest(model=model, background="transparent")
+    assert plan.make(request, CATALOG, "", Preferences(strict=True)).task.background == "transparent"
