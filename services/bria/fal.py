@@ -40,7 +40,7 @@ class BriaFalAdapter(FalAdapter):
         operations.warn(call)
         # The answer does not repeat it.
         known = {"seed": call.options.get("seed", _seed(call))} if call.route.native in _SEEDED else {}
-        return super().read_output(call, {**known, **output})
+        return super().read_output(call, {**known, **{name: value for name, value in output.items() if value}})
 
 
 def _seed(call: Call) -> int:

@@ -81,7 +81,7 @@ class IdeogramAdapter(Adapter):
         answer = reply.dict()
         if answer.get("data"):
             return _finished(call, answer)
-        if "generation_id" in answer:  # an asynchronous call, by the caller's own option
+        if answer.get("generation_id"):  # an asynchronous call, by the caller's own option
             return self._standing(call, str(answer["generation_id"]), {"status": "pending", **answer})
         return _NOTHING
 
