@@ -40,7 +40,9 @@ class BriaFalAdapter(FalAdapter):
         operations.warn(call)
         # The answer does not repeat it.
         known = {"seed": call.options.get("seed", _seed(call))} if call.route.native in _SEEDED else {}
-        return super().read_output(call, {**known, **{name: value for name, value in output.items() if value}})
+        return super().read_output(
+            call, {**known, **{name: value for name, value in output.items() if value is not None}}
+        )
 
 
 def _seed(call: Call) -> int:

@@ -28,7 +28,7 @@ from services.common.errors import invalid, invalid_image, unsupported
 from services.ideogram.calls import ENDPOINTS, RATIOS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from services.common.adapter import Call, Outcome, Reply, Upload
     from services.ideogram.calls import Endpoint
@@ -65,6 +65,10 @@ class IdeogramAdapter(Adapter):
             503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         },
     )
+
+    def place(self, base: str, setting: Callable[[str], str]) -> str:
+        # Two versions stand side by side, so each path names its own.
+        return base.removesuffix("/v1").removesuffix("/v2")
 
     def auth(self, credential: str) -> Mapping[str, str]:
         return {"Api-Key": credential}

@@ -75,6 +75,18 @@ async def test_key_goes_to_the_api_and_not_to_the_result_host(ideogram: Ideogram
     assert keys == {"/v1/ideogram-v3/generate": ideogram.key, "/result/0.png": None}
 
 
+@pytest.mark.parametrize("version", ["/v1", "/v2", "/v1/"])
+async def test_version_in_the_base_url_is_not_doubled(ideogram: Ideogram, tmp_path: Path, version: str) -> None:
+    values = {
+        "IMAGEGATEWAY_IDEOGRAM_BASE_URL": ideogram.base + version,
+        "IMAGEGATEWAY_IDEOGRAM_API_KEY": ideogram.key,
+    }
+    bench = Bench.open(MODELS, [IdeogramAdapter()], tmp_path, values)
+    for model in ("ideogram/ideogram-v3", "ideogram/ideogram-v4.5"):
+        assert (await bench.run(task(model))).HasField("done")
+    await bench.family.close()
+
+
 async def test_ten_pictures_are_two_requests(ideogram: Ideogram, bench: Bench) -> None:
     state = await bench.run(task(n=10, seed=9))
     sent = [{part.name: part.text for part in one.parts} for one in ideogram.sent if one.method == "POST"]
