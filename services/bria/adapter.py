@@ -102,10 +102,12 @@ class BriaAdapter(Adapter):
 
     def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
         outcome = super().read_poll_error(call, ref, reply)
-        if isinstance(outcome, Failure) and reply.status not in {401, 403}:
+        if not isinstance(outcome, Failure):
+            return outcome
+        if reply.status not in {401, 403}:
             # Failed tasks are answers with 200. One that is not visible yet looks like one that has expired.
             return Unknown(text_of(reply.dict().get("status")) or f"HTTP {reply.status}")
-        return outcome
+        return replace(outcome, accepted=True)
 
     def read_error(self, call: Call, reply: Reply) -> Failure:
         answer = reply.dict()
@@ -159,7 +161,6 @@ def _encoded(picture: Picture) -> str:
 
 
 def _finished(call: Call, result: dict[str, Any]) -> Finished:
-    operations.warn(call)
     seed = seed_of(result.get("seed"))
     return Finished(
         (

@@ -91,13 +91,15 @@ PROMPT_FIELDS: Final = frozenset(operation.prompt for operation in OPERATIONS.va
 
 
 def arguments(call: Call, encode: Callable[[Picture], str]) -> dict[str, Any]:
-    """A call's operation with its fields. `encode` says how the route takes a picture.
+    """A call's operation with its fields; warns of what the operation has not. `encode` says how the route takes a
+    picture.
 
     Raises GatewayError for a missing mask and for pictures over Bria's limit.
     """
     task, operation = call.task, OPERATIONS[call.route.native]
     if operation.mask_required and call.mask is None:
         raise missing("mask", f"{call.model.id} needs a mask: transparent or white where it is to work.")
+    _warn(call, operation)
     body: dict[str, Any] = {}
     if operation.prompt and task.prompt:
         body[operation.prompt] = task.prompt
@@ -124,9 +126,7 @@ def arguments(call: Call, encode: Callable[[Picture], str]) -> dict[str, Any]:
     return body
 
 
-def warn(call: Call) -> None:
-    """Name what the caller asked for and the operation has not."""
-    operation = OPERATIONS[call.route.native]
+def _warn(call: Call, operation: Operation) -> None:
     unmet.fields(call, "moderation", "input_fidelity")
     if not operation.prompt:
         unmet.fields(call, "prompt")

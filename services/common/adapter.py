@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -236,11 +236,12 @@ class Adapter(ABC):
 
     def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
         """What an answer outside 2xx to `poll` says. By default 408, 429 and 5xx say nothing of the task, as asking
-        costs nothing; a provider that answers so for a task that failed says it here. The task itself was accepted.
+        costs nothing; a provider that answers so for a task that failed says it here.
         """
+        failure = self.read_error(call, reply)
         if reply.status >= 500 or reply.status in {408, 429}:
-            return Pending(ref, after=max(5.0, retry_after(reply) or 0.0))
-        return replace(self.read_error(call, reply), accepted=True)
+            return Pending(ref, after=max(failure.retry_after or 0.0, 5.0))
+        return failure
 
     def cancel(self, call: Call, ref: str) -> Outgoing | None:
         """The request that stops a task; None where the provider has none."""
@@ -315,14 +316,10 @@ def retry_after(reply: Reply) -> float | None:
 
 
 def seed_of(value: Any) -> int | None:
-    """A seed of an answer, a number or one as text; None for anything else."""
-    text = str(value)
-    return int(text) if text.isascii() and text.isdigit() and int(text) < 1 << 32 else None
-
-
-def text_of(value: Any) -> str:
-    """A text of an answer; empty for anything else."""
-    return value if isinstance(value, str) else ""
+    """A seed as providers tell it, a number or its digits; None for what is none of 32 bits."""
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    return value if isinstance(value, int) and 0 <= value < 1 << 32 else None
 
 
 def form_fields(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -350,3 +347,8 @@ def _plain(value: Any) -> Any:
         case float() if value.is_integer():
             return int(value)
     return value
+
+
+def text_of(value: Any) -> str:
+    """A text of an answer; empty for anything else."""
+    return value if isinstance(value, str) else ""

@@ -245,27 +245,27 @@ class UpstreamFamily:
                 if outcome.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED and call.model.successor:
                     item.failure.message += f" Its successor is {call.model.successor}."
             case Finished(pictures=pictures, previews=previews, missing=missing, usage=usage, cost=cost):
-                everything = (*pictures, *previews)
-                kept = await asyncio.gather(*(self._keep(adapter, target, call, found) for found in everything))
-                kept, shown = kept[: len(pictures)], kept[len(pictures) :]
-                artifacts = [artifact for artifact in kept if isinstance(artifact, pb.Artifact)]
-                lost = [failure for failure in kept if isinstance(failure, Failure)]
-                if lost and not artifacts:
-                    item.failure = failed_of(lost[0])
+                kept = [self._keep(adapter, target, call, found) for found in (*pictures, *previews)]
+                results = await asyncio.gather(*kept)
+                made, stages = results[: len(pictures)], results[len(pictures) :]
+                lost = [result for result in made if isinstance(result, pb.Failed)]
+                if lost and len(lost) == len(made):
+                    item.failure = lost[0]
                     return
                 item.done = pb.Done(
-                    artifacts=artifacts,
-                    partial_images=[preview.media for preview in shown if isinstance(preview, pb.Artifact)],
-                    missing=map(failed_of, (*missing, *lost)),
+                    artifacts=[result for result in made if isinstance(result, pb.Artifact)],
+                    partial_images=[result.media for result in stages if isinstance(result, pb.Artifact)],
+                    missing=[*lost, *map(failed_of, missing)],
                     usage=usage,
                     cost=cost,
                 )
 
-    async def _keep(self, adapter: Adapter, target: Target, call: Call, found: Found) -> pb.Artifact | Failure:
+    async def _keep(self, adapter: Adapter, target: Target, call: Call, found: Found) -> pb.Artifact | pb.Failed:
+        """One result in the store, or why it can't be used."""
         try:
             return await self._results.keep(adapter, target, call, found)
         except GatewayError as error:
-            return Failure(error.reason, error.message, accepted=True)
+            return pb.Failed(reason=error.reason, message=error.message, accepted=True)
 
     # ---- a task's calls
 

@@ -97,10 +97,12 @@ class IdeogramAdapter(Adapter):
 
     def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
         outcome = super().read_poll_error(call, ref, reply)
-        if isinstance(outcome, Failure) and reply.status not in {401, 402, 403}:
+        if not isinstance(outcome, Failure):
+            return outcome
+        if reply.status not in {401, 402, 403}:
             # A generation that is not visible yet looks like one that is gone.
             return Unknown(f"HTTP {reply.status}")
-        return outcome
+        return replace(outcome, accepted=True)
 
     @staticmethod
     def _standing(call: Call, ref: str, answer: Mapping[str, Any]) -> Outcome:
@@ -182,8 +184,10 @@ def _body(call: Call, endpoint: Endpoint) -> dict[str, Any]:
 
 
 def _warn(call: Call, endpoint: Endpoint, ratio: str) -> None:
-    """Name what the caller asked for and this call has not."""
+    """Name what the caller asked for and this call has not. Raises GatewayError for what changes the meaning."""
     task = call.task
+    if task.background == "transparent" and not (endpoint.transparent or "transparent_background" in endpoint.takes):
+        raise unsupported("background", f"{call.model.id} makes no transparent picture of these inputs.")
     unmet.fields(call, "moderation", "input_fidelity")
     if not endpoint.prompt:
         unmet.fields(call, "prompt")
@@ -192,8 +196,6 @@ def _warn(call: Call, endpoint: Endpoint, ratio: str) -> None:
     only_shape = "aspect_ratio" in endpoint.takes and "resolution" not in endpoint.takes
     if only_shape and ratio and not same_shape((task.width, task.height), sides(ratio)):
         call.warn("size_adjusted", "size", f"Ideogram takes only a shape here; the nearest is {ratio}.")
-    if task.background == "transparent" and not (endpoint.transparent or "transparent_background" in endpoint.takes):
-        call.warn("unsupported_parameter", "background", "Ideogram makes no transparent picture here.")
 
 
 def _seed(call: Call) -> int | None:

@@ -371,26 +371,28 @@ async def test_generation_is_asked_for_again_when_ideogram_says(ideogram: Ideogr
     assert bench.now - began == 2 + 17 + 5
 
 
-@pytest.mark.parametrize(
-    ("model", "masked", "sent", "warned"),
-    [
-        ("ideogram/ideogram-v3/edit", False, "true", []),
-        ("ideogram/ideogram-v3/edit", True, None, ["background"]),
-        ("ideogram/ideogram-v3", False, None, ["background"]),
-        ("ideogram/remove-background", False, None, []),
-    ],
-)
+@pytest.mark.parametrize(("model", "prompt", "sent"), [("v3/edit", "a fox", "true"), ("remove-background", "", None)])
 async def test_transparent_ground_of_an_edit_is_asked_for_where_there_is_one(
-    ideogram: Ideogram, bench: Bench, *, model: str, masked: bool, sent: str | None, warned: list[str]
+    ideogram: Ideogram, bench: Bench, *, model: str, prompt: str, sent: str | None
 ) -> None:
-    prompt = "" if model.endswith("background") else "a fox"
-    wanted = task(model, inputs=[await bench.keep(picture(64, 64))], background="transparent", prompt=prompt)
+    known = next(known for known in MODELS if f"ideogram/{model}" in {known.id, *known.aliases})
+    inputs = [await bench.keep(picture(64, 64))]
+    state = await bench.run(task(known.id, inputs=inputs, background="transparent", prompt=prompt))
+    assert texts(ideogram).get("transparent_background") == sent
+    assert not state.done.warnings
+    assert c.TRANSPARENT in known.capabilities
+
+
+@pytest.mark.parametrize(("model", "masked"), [("ideogram/ideogram-v3", False), ("ideogram/ideogram-v3/edit", True)])
+async def test_transparent_ground_that_an_edit_has_not_is_refused(
+    ideogram: Ideogram, bench: Bench, model: str, masked: bool
+) -> None:
+    wanted = task(model, inputs=[await bench.keep(picture(64, 64))], background="transparent")
     if masked:
         wanted.mask.CopyFrom(await bench.keep(left_half(64, 64)))
-    state = await bench.run(wanted)
-    assert texts(ideogram).get("transparent_background") == sent
-    assert [warning.param for warning in state.done.warnings] == warned
-    assert c.TRANSPARENT in next(known for known in MODELS if known.id == model).capabilities
+    failed = (await bench.run(wanted)).failed
+    assert (failed.reason, failed.param) == (ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER, "background")
+    assert not ideogram.sent
 
 
 async def test_what_a_call_has_not_is_warned_of(ideogram: Ideogram, bench: Bench) -> None:
