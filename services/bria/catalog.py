@@ -23,6 +23,7 @@ _GENERATED: Final = c.Listed(
 )
 _SAME: Final = c.Free(default=(1024, 1024), min_side=1, max_side=16_384)  # results have their input's size
 
+_QUALITIES: Final = ("low", "medium", "standard", "high", "xhigh", "max", "hd")
 _STEERED: Final = frozenset({c.SEED, c.NEGATIVE_PROMPT})
 _EDIT: Final = frozenset({c.IMAGE_TO_IMAGE})
 
@@ -70,7 +71,7 @@ MODELS: Final = (
         capabilities=_EDIT | _STEERED | {c.MASK},
         aliases=("bria/fibo-edit", "fibo-edit", "fibo-edit/edit"),
         output_formats=("png", "jpeg"),
-        qualities=("low", "medium", "high"),
+        qualities=_QUALITIES,
     ),
     _model(
         "fibo/generate",
@@ -81,7 +82,7 @@ MODELS: Final = (
         sizes=_GENERATED,
         aliases=("bria/fibo", "fibo", "fibo/generate"),
         output_formats=("png", "jpeg"),
-        qualities=("low", "medium", "high"),
+        qualities=_QUALITIES,
     ),
     _model(
         "fibo/generate-lite",

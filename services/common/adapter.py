@@ -71,8 +71,8 @@ class Call:
         """Whether an edit asks for another size than its first input's, as near as the model makes that one."""
         if not (self.inputs and self.task.width):
             return False
-        first = self.inputs[0]
-        return (self.task.width, self.task.height) != self.model.sizes.nearest(first.width, first.height)
+        first, sizes = self.inputs[0], self.model.sizes_of(edit=True)
+        return (self.task.width, self.task.height) != sizes.nearest(first.width, first.height)
 
     def warn(self, code: str, param: str, message: str) -> None:
         """Say what the caller asked for and won't get exactly."""
@@ -238,9 +238,10 @@ class Adapter(ABC):
         """What an answer outside 2xx to `poll` says. By default 408, 429 and 5xx say nothing of the task, as asking
         costs nothing; a provider that answers so for a task that failed says it here.
         """
+        failure = self.read_error(call, reply)
         if reply.status >= 500 or reply.status in {408, 429}:
-            return Pending(ref, after=5.0)
-        return self.read_error(call, reply)
+            return Pending(ref, after=max(failure.retry_after or 0.0, 5.0))
+        return failure
 
     def cancel(self, call: Call, ref: str) -> Outgoing | None:
         """The request that stops a task; None where the provider has none."""
@@ -314,6 +315,13 @@ def retry_after(reply: Reply) -> float | None:
     return None
 
 
+def seed_of(value: Any) -> int | None:
+    """A seed as providers tell it, a number or its digits; None for what is none of 32 bits."""
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    return value if isinstance(value, int) and 0 <= value < 1 << 32 else None
+
+
 def form_fields(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """Values as text parts of a multipart request: lists as repeated parts, objects as JSON, None left out."""
     return tuple(
@@ -339,3 +347,8 @@ def _plain(value: Any) -> Any:
         case float() if value.is_integer():
             return int(value)
     return value
+
+
+def text_of(value: Any) -> str:
+    """A text of an answer; empty for anything else."""
+    return value if isinstance(value, str) else ""

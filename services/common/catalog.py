@@ -24,6 +24,18 @@ INLINE: Final = "inline"
 ASYNC: Final = "async"
 
 _SAME_SHAPE: Final = 1.01
+"""Whole pixels make the sizes of one shape differ in it a little."""
+
+
+def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes (width, height) have the same shape, but for what whole pixels allow."""
+    return _distance(size, other) <= _SAME_SHAPE
+
+
+def _distance(size: tuple[int, int], other: tuple[int, int]) -> float:
+    """How far two sizes differ in shape: 1 for the same."""
+    quotient = size[0] * other[1] / (size[1] * other[0])
+    return max(quotient, 1 / quotient)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +46,10 @@ class Listed:
     enough: float = 0.0
     """For a model with several sizes of a shape: the share of the asked area from which a size will do. The smallest
     one that does is taken; 0 takes the one of the closest area."""
+    ratios: tuple[str, ...] = ()
+    """Shapes, `<w>:<h>`, that the model knows by name, whatever pixels it makes of them."""
+    by_ratio: bool = False
+    """A size that is not listed is asked for as the nearest of `ratios` instead of the nearest size."""
 
     @property
     def default(self) -> tuple[int, int]:
@@ -43,15 +59,13 @@ class Listed:
         """The size of the closest shape, then of the closest area, or the smallest that is `enough`."""
 
         def shape(size: tuple[int, int]) -> float:
-            quotient = size[0] * height / (size[1] * width)
-            return max(quotient, 1 / quotient)
+            return _distance(size, (width, height))
 
         def area(size: tuple[int, int]) -> int:
             return size[0] * size[1]
 
         if not self.enough:
             return min(self.sizes, key=lambda size: (shape(size), abs(area(size) - width * height)))
-        # Whole pixels make the sizes of one shape differ in it a little.
         closest = min(map(shape, self.sizes)) * _SAME_SHAPE
         fitting = sorted((size for size in self.sizes if shape(size) <= closest), key=area)
         return next((size for size in fitting if area(size) >= self.enough * width * height), fitting[-1])
@@ -100,26 +114,27 @@ class Shapes:
 
     @property
     def default(self) -> tuple[int, int]:
-        return self.nearest(*_sides(self.default_ratio))
+        return self.nearest(*sides(self.default_ratio))
 
     def nearest(self, width: int, height: int) -> tuple[int, int]:
         """About the size that the model makes when it is asked for the nearest shape."""
-        left, right = _sides(self.ratio(width, height))
+        left, right = sides(self.ratio(width, height))
         unit = (self.pixels / (left * right)) ** 0.5
         return round(left * unit), round(right * unit)
 
     def ratio(self, width: int, height: int) -> str:
         """The nearest shape that the model knows."""
 
-        def distance(ratio: str) -> float:
-            left, right = _sides(ratio)
-            shape = left * height / (right * width)
-            return max(shape, 1 / shape)
-
-        return min(self.ratios, key=distance)
+        return nearest_ratio(self.ratios, width, height)
 
 
-def _sides(ratio: str) -> tuple[int, int]:
+def nearest_ratio(ratios: tuple[str, ...], width: int, height: int) -> str:
+    """The closest of some shapes, `<w>:<h>`, to a size."""
+    return min(ratios, key=lambda ratio: _distance(sides(ratio), (width, height)))
+
+
+def sides(ratio: str) -> tuple[int, int]:
+    """Both numbers of a shape, `<w>:<h>`."""
     width, _, height = ratio.partition(":")
     return int(width), int(height)
 
@@ -178,6 +193,12 @@ class Model:
     retired_at: date | None = None
     successor: str = ""
     defaults: Mapping[str, str] = field(default_factory=dict)
+    edit_sizes: Listed | Free | Shapes | None = None
+    """Sizes of edits, where they are others than those of pictures from text."""
+
+    def sizes_of(self, *, edit: bool) -> Listed | Free | Shapes:
+        """The sizes that count for an edit, or for a picture from text."""
+        return self.edit_sizes or self.sizes if edit else self.sizes
 
     def after(self, route: str) -> tuple[Route, ...]:
         """The routes that come after one, in the order in which they are tried."""

@@ -29,6 +29,7 @@ Request = pb.GenerateRequest | pb.EditRequest
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})")
 _RATIO: Final = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")
 _FORMATS: Final = ("png", "jpeg", "webp")
+_COMPRESSED: Final = ("jpeg", "webp")
 _QUALITIES: Final = ("auto", "low", "medium", "high", "standard", "hd")
 _MAX_METADATA: Final = 16
 _MAX_METADATA_KEY: Final = 64
@@ -65,7 +66,9 @@ class Plan:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height that are asked for; where the caller left them to the model, its usual ones."""
-        return (self.task.width, self.task.height) if self.task.width else self.model.sizes.default
+        if self.task.width:
+            return self.task.width, self.task.height
+        return self.model.sizes_of(edit=self.edit).default
 
     @property
     def inline(self) -> bool:
@@ -172,6 +175,7 @@ def _count(request: Request, model: c.Model) -> int:
 
 
 def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
+    sizes = model.sizes_of(edit=isinstance(request, pb.EditRequest))
     asked: tuple[int, int] | None = None
     param = "size"
     if request.aspect_ratio:
@@ -182,24 +186,30 @@ def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
         if not match:
             raise invalid("aspect_ratio", "aspect_ratio must look like 16:9.")
         task.aspect_ratio = request.aspect_ratio
-        asked = _shaped(model, int(match[1]) / int(match[2]))
+        asked = _shaped(sizes, request.aspect_ratio)
     elif request.size and request.size != "auto":
         match = _SIZE.fullmatch(request.size)
         if not match:
             raise invalid("size", "size must look like 1024x1024, or be auto.")
         asked = int(match[1]), int(match[2])
-    if isinstance(model.sizes, c.Shapes):
-        if asked is not None:
-            _shape(model, model.sizes, task, warnings, asked)
-        return
     if asked is None:  # the model's own size; an edit's is its input's
         return
-    task.width, task.height = model.sizes.nearest(*asked)
-    if param == "size" and (task.width, task.height) != asked:
+    if isinstance(sizes, c.Shapes):
+        _shape(model, sizes, task, warnings, asked)
+        return
+    made = sizes.nearest(*asked)
+    exact = made == asked
+    if param == "aspect_ratio":
+        named = sizes.ratios if isinstance(sizes, c.Listed) else ()
+        exact = task.aspect_ratio in named or c.same_shape(made, asked)
+    elif not exact and isinstance(sizes, c.Listed) and sizes.by_ratio:
+        task.aspect_ratio = c.nearest_ratio(sizes.ratios, *asked)
+        made = sizes.nearest(*_shaped(sizes, task.aspect_ratio))
+    task.width, task.height = made
+    if not exact:
+        wanted = request.aspect_ratio or f"{asked[0]}x{asked[1]}"
         warnings.add(
-            "size_adjusted",
-            "size",
-            f"{model.id} can't make {asked[0]}x{asked[1]}; the nearest it makes is {task.width}x{task.height}.",
+            "size_adjusted", param, f"{model.id} can't make {wanted}; the nearest it makes is {made[0]}x{made[1]}."
         )
 
 
@@ -222,17 +232,19 @@ def _shape(
         )
 
 
-def _shaped(model: c.Model, ratio: float) -> tuple[int, int]:
-    """The default's area in another shape, `ratio` = width / height."""
-    area = model.sizes.default[0] * model.sizes.default[1]
-    width = (area * ratio) ** 0.5
-    return max(1, round(width)), max(1, round(width / ratio))
+def _shaped(sizes: c.Listed | c.Free | c.Shapes, ratio: str) -> tuple[int, int]:
+    """The default's area in another shape, `<w>:<h>`."""
+    area = sizes.default[0] * sizes.default[1]
+    wide, high = c.sides(ratio)
+    width = (area * wide / high) ** 0.5
+    return max(1, round(width)), max(1, round(width * high / wide))
 
 
 def fit_to_input(plan: Plan, width: int, height: int) -> None:
     """Give an edit without a size its input's, as near as the model makes it."""
-    if not plan.task.width and not isinstance(plan.model.sizes, c.Shapes):
-        plan.task.width, plan.task.height = plan.model.sizes.nearest(width, height)
+    sizes = plan.model.sizes_of(edit=True)
+    if not plan.task.width and not isinstance(sizes, c.Shapes):
+        plan.task.width, plan.task.height = sizes.nearest(width, height)
 
 
 def _look(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
@@ -284,10 +296,12 @@ def _format(request: Request, model: c.Model, task: provider.ImageTask, warnings
     if request.HasField("output_compression"):
         if not 0 <= request.output_compression <= 100:
             raise invalid("output_compression", "output_compression must be from 0 to 100.")
-        if (wanted or model.output_formats[0]) == "png":
+        made = wanted or model.output_formats[0]
+        if made not in _COMPRESSED:
             warnings.add("unsupported_parameter", "output_compression", "output_compression is for jpeg and webp.")
         else:
-            task.output_compression = request.output_compression
+            # Said aloud, so that whoever compresses knows what to make.
+            task.output_format, task.output_compression = made, request.output_compression
     if task.background == "transparent" and wanted == "jpeg":
         raise invalid("background", "A transparent background needs output_format png or webp.")
 

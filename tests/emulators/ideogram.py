@@ -188,8 +188,12 @@ class Ideogram(Emulator):
         _check(CALLS[sent.path], fields)
         if "mask" in fields:
             _check_mask(fields["mask"][0], fields.get("image", fields.get("images", [b""]))[0])
+            if sent.path.startswith("/v2/") and Image.open(io.BytesIO(fields["mask"][0])).getextrema() != (0, 255):
+                raise _Invalid("mask must hold both colours")
             if "size" in fields:
                 raise _Invalid("'size' must be absent with a mask")
+        if sent.path.startswith("/v2/") and "size" in fields:
+            _check_size(str(fields["size"][0]), edit="images" in fields, free=sent.path.endswith("4-6"))
         return fields
 
     def _entry(self, fields: dict[str, list[Any]], index: int) -> dict[str, Any]:
@@ -274,6 +278,21 @@ def _check(call: Call, fields: dict[str, list[Any]]) -> None:
                 raise _Invalid(f"'{name}' must be a file")
     if len(fields.get("images", ())) > 10:
         raise _Invalid("'images' is too long")
+
+
+def _check_size(size: str, *, edit: bool, free: bool) -> None:
+    if size == "auto" or (edit and size == "source"):
+        return
+    width, height = map(int, size.split("x"))
+    if not (edit or free):
+        holds = size in _SIZES
+    elif free:
+        holds = width % 32 == height % 32 == 0 and 256 <= min(width, height) <= max(width, height) <= 4096
+    else:
+        holds = width % 32 == height % 32 == 0 and min(width, height) >= 256 and width * height <= 2048 * 2048
+        holds = holds and max(width, height) <= 6 * min(width, height)
+    if not holds:
+        raise _Invalid(f"'{size}' is not a size of this model")
 
 
 def _check_mask(mask: bytes, image: bytes) -> None:

@@ -141,7 +141,7 @@ ROUTES: Final[Mapping[str, Refusals]] = {
         provider_credentials=(401, {"detail": "No authorization token provided", "status": 401}),
         provider_billing=(402, {"detail": "secret words", "status": 402}),
         model_retired=(404, {"detail": "Not Found", "status": 404}),
-        provider_error=(500, {"detail": "secret words", "status": 500}),
+        provider_error=(502, {"detail": "secret words", "status": 502}),
     ),
     "openai": _refusals(
         "openai/dall-e-3",
