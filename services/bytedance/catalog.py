@@ -63,7 +63,7 @@ def _ark(native: str, mode: str = c.INLINE, price: float | None = None) -> c.Rou
         name="bytedance",
         mode=mode,
         native=native,
-        setting="IMAGEGATEWAY_BYTEDANCE_API_KEY",
+        settings=("IMAGEGATEWAY_BYTEDANCE_API_KEY",),
         price_per_image=price,
     )
 

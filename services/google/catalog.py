@@ -109,7 +109,7 @@ def _model(name: str, native: str, mode: str, price: float | None, per_call: int
         name="google",
         mode=mode,
         native=native,
-        setting="IMAGEGATEWAY_GOOGLE_API_KEY",
+        settings=("IMAGEGATEWAY_GOOGLE_API_KEY",),
         price_per_image=price,
         per_call=per_call,
     )
