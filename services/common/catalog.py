@@ -24,6 +24,8 @@ INLINE: Final = "inline"
 ASYNC: Final = "async"
 
 _SAME_SHAPE: Final = 1.01
+_NAMED_SHAPE: Final = 1.04
+"""How far a size may be from the shape that it stands for: 1344x768 passes for 16:9."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,10 @@ class Listed:
         closest = min(map(shape, self.sizes)) * _SAME_SHAPE
         fitting = sorted((size for size in self.sizes if shape(size) <= closest), key=area)
         return next((size for size in fitting if area(size) >= self.enough * width * height), fitting[-1])
+
+    def has_shape(self, size: tuple[int, int], ratio: float) -> bool:
+        """Whether one of its sizes passes for a shape, `ratio` = width / height."""
+        return _passes(size[0] / size[1], ratio)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,10 @@ class Free:
             short += self.step
         return (long, short) if width > height else (short, long)
 
+    def has_shape(self, size: tuple[int, int], ratio: float) -> bool:
+        """As Listed.has_shape."""
+        return _passes(size[0] / size[1], ratio)
+
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
@@ -117,6 +127,10 @@ class Shapes:
             return max(shape, 1 / shape)
 
         return min(self.ratios, key=distance)
+
+
+def _passes(made: float, ratio: float) -> bool:
+    return max(made / ratio, ratio / made) < _NAMED_SHAPE
 
 
 def _sides(ratio: str) -> tuple[int, int]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _FACTORS: Final = {"512": 0.5, "1K": 1.0, "2K": 2.0, "4K": 4.0}
+_ROUNDING: Final = 0.01
 _LONGEST: Final = {"512": 768, "1K": 1600, "2K": 3200, "4K": 1 << 31}
 """Longest side that is asked of a tier."""
 
@@ -45,3 +46,8 @@ class Tiered(Listed):
             return max(shape, 1 / shape)
 
         return min((size for size in self.sizes if self.labels[size][1] == wanted), key=distance)
+
+    def has_shape(self, size: tuple[int, int], ratio: float) -> bool:
+        """By the shape's name: its pixels can be far from it, such as 896x1280 for 3:4."""
+        left, _, right = self.labels[size][0].partition(":")
+        return abs(int(left) / int(right) / ratio - 1) < _ROUNDING

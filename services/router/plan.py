@@ -6,6 +6,7 @@ What changes the meaning is refused; what is a mere setting becomes a warning, o
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -173,6 +174,7 @@ def _count(request: Request, model: c.Model) -> int:
 
 def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
     asked: tuple[int, int] | None = None
+    ratio = 0.0
     param = "size"
     if request.aspect_ratio:
         param = "aspect_ratio"
@@ -182,7 +184,8 @@ def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
         if not match:
             raise invalid("aspect_ratio", "aspect_ratio must look like 16:9.")
         task.aspect_ratio = request.aspect_ratio
-        asked = _shaped(model, int(match[1]) / int(match[2]))
+        ratio = int(match[1]) / int(match[2])
+        asked = _shaped(model, ratio)
     elif request.size and request.size != "auto":
         match = _SIZE.fullmatch(request.size)
         if not match:
@@ -200,6 +203,12 @@ def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
             "size_adjusted",
             "size",
             f"{model.id} can't make {asked[0]}x{asked[1]}; the nearest it makes is {task.width}x{task.height}.",
+        )
+    if ratio and not model.sizes.has_shape((task.width, task.height), ratio):
+        warnings.add(
+            "size_adjusted",
+            "aspect_ratio",
+            f"{model.id} can't make {task.aspect_ratio}; the nearest it makes is {task.width}x{task.height}.",
         )
 
 
@@ -317,6 +326,8 @@ def _video(request: Request, model: c.Model, task: provider.ImageTask) -> None:
                 raise unsupported(name, f"{name} is for text-to-video models; {model.id} makes pictures.")
         return
     if request.HasField("seconds"):
+        if not 0 < request.seconds < math.inf:
+            raise invalid("seconds", "seconds must be more than 0.")
         if model.seconds and not model.seconds[0] <= request.seconds <= model.seconds[1]:
             raise invalid(
                 "seconds", f"seconds must be from {model.seconds[0]:g} to {model.seconds[1]:g} for {model.id}."
