@@ -29,7 +29,7 @@ from services.common.urlguard import UrlRefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.common.adapter import Adapter, Outcome
+    from services.common.adapter import Adapter, Found, Outcome
     from services.common.catalog import Model
     from services.common.outbound import Outbound
     from services.common.settings import Settings
@@ -247,18 +247,28 @@ class UpstreamFamily:
                 if outcome.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED and call.model.successor:
                     item.failure.message += f" Its successor is {call.model.successor}."
             case Finished(pictures=pictures, previews=previews, missing=missing, usage=usage, cost=cost):
-                try:
-                    kept = [self._results.keep(adapter, target, call, found) for found in (*pictures, *previews)]
-                    artifacts = await asyncio.gather(*kept)
-                    item.done = pb.Done(
-                        artifacts=artifacts[: len(pictures)],
-                        partial_images=[artifact.media for artifact in artifacts[len(pictures) :]],
-                        missing=map(failed_of, missing),
-                        usage=usage,
-                        cost=cost,
-                    )
-                except GatewayError as error:
-                    item.failure = pb.Failed(reason=error.reason, message=error.message, accepted=True)
+                kept = await asyncio.gather(
+                    *(self._kept(adapter, target, call, found) for found in (*pictures, *previews))
+                )
+                artifacts = [one for one in kept[: len(pictures)] if isinstance(one, pb.Artifact)]
+                lost = [one for one in kept[: len(pictures)] if isinstance(one, pb.Failed)]
+                if not artifacts:
+                    item.failure = lost[0]
+                    return
+                item.done = pb.Done(
+                    artifacts=artifacts,
+                    partial_images=[one.media for one in kept[len(pictures) :] if isinstance(one, pb.Artifact)],
+                    missing=[*map(failed_of, missing), *lost],
+                    usage=usage,
+                    cost=cost,
+                )
+
+    async def _kept(self, adapter: Adapter, target: Target, call: Call, found: Found) -> pb.Artifact | pb.Failed:
+        """One result, stored; or why it can't be used, which costs the others nothing."""
+        try:
+            return await self._results.keep(adapter, target, call, found)
+        except GatewayError as error:
+            return pb.Failed(reason=error.reason, message=error.message, accepted=True)
 
     # ---- a task's calls
 

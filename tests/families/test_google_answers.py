@@ -168,6 +168,16 @@ async def test_tokens_are_the_price_where_a_tier_has_none(bench: Bench) -> None:
     assert done.cost.amount == pytest.approx((7 * 1.5 + 1220 * 30) / 1e6, abs=1e-6)
 
 
+@pytest.mark.parametrize("native", ["gemini-2.5-flash-image", "gemini-3.1-flash-image", "gemini-3-pro-image"])
+async def test_ending_models_name_their_successor_once_they_are_gone(
+    google: Google, bench: Bench, native: str
+) -> None:
+    google.gone = {native}
+    failed = (await bench.run(task(f"google/{native}"))).failed
+    assert failed.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED
+    assert failed.message.endswith("Its successor is google/gemini-nano-banana-2.1.")
+
+
 @pytest.mark.parametrize("version", ["", "/v1", "/v1beta", "/v1beta/"])
 async def test_base_url_may_name_either_version(google: Google, tmp_path: Path, version: str) -> None:
     values = {"IMAGEGATEWAY_GOOGLE_BASE_URL": google.base + version, "IMAGEGATEWAY_GOOGLE_API_KEY": google.key}
@@ -396,3 +406,24 @@ async def test_interactions_with_nothing_or_failed_files_end(google: Google, ben
     ):
         failed = (await answered(google, bench, made, {"state": "PROCESSING"}, ended, model=OMNI)).failed
         assert (failed.reason, failed.accepted) == (FAILED, True)
+
+
+async def test_result_that_can_not_be_used_costs_the_others_nothing(google: Google, bench: Bench) -> None:
+    pictures = {"predictions": [{"bytesBase64Encoded": b64(data)} for data in (PNG, b"<html>", JPEG)]}
+    done = (await answered(google, bench, pictures, model=IMAGEN, n=3)).done
+    assert [await bench.bytes_of(artifact) for artifact in done.artifacts] == [PNG, JPEG]
+    assert [(missing.reason, missing.accepted) for missing in done.missing] == [(UNREADABLE, True)]
+    google.files["a"] = ["ACTIVE"]
+    samples = [{"video": {"uri": f"{google.base}/v1beta/files/{name}:download?alt=media"}} for name in ("gone", "a")]
+    body = operation(generateVideoResponse={"generatedSamples": samples})
+    done = (await answered(google, bench, {"name": NAME}, body, model=VEO, n=2)).done
+    assert [await bench.bytes_of(artifact) for artifact in done.artifacts] == [VIDEO]
+    assert [missing.reason for missing in done.missing] == [UNREADABLE]
+
+
+@pytest.mark.parametrize("uri", ["", None, 7, ["x"]])
+async def test_result_without_an_address_is_never_fetched(google: Google, bench: Bench, uri: Any) -> None:
+    steps = [{"type": "model_output", "content": [{"type": "video", "uri": uri}]}]
+    body = {"id": "v1_7", "status": "completed", "steps": steps}
+    failed = (await answered(google, bench, body, model=OMNI)).failed
+    assert (failed.reason, failed.accepted, len(google.sent)) == (UNREADABLE, True, 1)

@@ -48,3 +48,17 @@ def test_unavailable_model_names_what_is_missing_on_each_route() -> None:
 def test_half_configured_route_is_passed_over() -> None:
     catalog = catalog_with(TOKEN, BFL)
     assert catalog.route(catalog.models[KLEIN]).name == "bfl"
+
+
+@pytest.mark.parametrize(
+    ("name", "model_id"),
+    [
+        ("gemini-3-pro-image-preview", "google/gemini-3-pro-image"),
+        ("imagen-4.0-generate-001", "google/imagen-4"),
+        ("veo-3.1-fast-generate-001", "google/veo-3.1-fast"),
+        ("seedream-5-0-lite-260128", "bytedance/seedream-5"),
+        ("bytedance/seedream-4.5/edit", "bytedance/seedream-4.5-edit"),
+    ],
+)
+def test_native_and_former_ids_are_aliases(name: str, model_id: str) -> None:
+    assert catalog_with().resolve(name).id == model_id
