@@ -39,7 +39,7 @@ def _cloudflare(native: str, price: float | None) -> c.Route:
         name="cloudflare",
         mode=c.INLINE,
         native=f"@cf/black-forest-labs/{native}",
-        setting="IMAGEGATEWAY_CLOUDFLARE_API_KEY",
+        settings=("IMAGEGATEWAY_CLOUDFLARE_API_KEY", "IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID"),
         price_per_image=price,
     )
 
@@ -49,7 +49,7 @@ def _bfl(native: str, price: float | None, concurrency: int = 24, mode: str = c.
         name="bfl",
         mode=mode,
         native=native,
-        setting="IMAGEGATEWAY_BFL_API_KEY",
+        settings=("IMAGEGATEWAY_BFL_API_KEY",),
         concurrency=concurrency,
         price_per_image=price,
     )

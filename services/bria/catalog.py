@@ -33,13 +33,15 @@ def _bria(operation: str, price: float | None = None) -> c.Route:
         name="bria",
         mode=c.INLINE,
         native=f"/image/{operation}",
-        setting="IMAGEGATEWAY_BRIA_API_KEY",
+        settings=("IMAGEGATEWAY_BRIA_API_KEY",),
         price_per_image=price,
     )
 
 
 def _fal(app: str, price: float | None = None) -> c.Route:
-    return c.Route(name="fal", mode=c.INLINE, native=app, setting="IMAGEGATEWAY_FAL_API_KEY", price_per_image=price)
+    return c.Route(
+        name="fal", mode=c.INLINE, native=app, settings=("IMAGEGATEWAY_FAL_API_KEY",), price_per_image=price
+    )
 
 
 def _model(name: str, description: str, *routes: c.Route, **facts: Any) -> c.Model:

@@ -129,7 +129,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One picture or video of an answer: its bytes, or the URL to fetch them from at once."""
+    """One picture or video of an answer: its bytes, or the URL to fetch them from at once.
+
+    Raises TypeError for neither: answers are not trusted with their types.
+    """
 
     data: bytes | None = None
     url: str = ""
@@ -137,6 +140,10 @@ class Found:
     seed: int | None = None
     keyed: bool = False
     """The URL, or path under the route's base URL, asks for the provider's key. That goes to trusted hosts only."""
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.data, bytes) or (isinstance(self.url, str) and self.url)):
+            raise TypeError("the result has neither bytes nor an address")
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,8 +149,8 @@ class Route:
     """`inline` or `async`: whether callers wait for the answer by default."""
     native: str
     """What the provider calls the model."""
-    setting: str = ""
-    """The setting without which the route can't serve, such as IMAGEGATEWAY_BFL_API_KEY; empty: none."""
+    settings: tuple[str, ...] = ()
+    """The settings without any of which the route can't serve, such as IMAGEGATEWAY_BFL_API_KEY."""
     repeatable: bool = False
     """Starting the same job twice costs nothing: an embedded model, or a provider that takes our job id."""
     concurrency: int | None = None

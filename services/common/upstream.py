@@ -89,7 +89,9 @@ class UpstreamFamily:
         return state_of(items, outcomes)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
-        """Ask how each unfinished call stands. A poll that gets no answer changes nothing."""
+        """Ask how each unfinished call stands. A poll that gets no answer changes nothing; one whose answer can't be
+        read is repeated within the grace of unknown states.
+        """
         adapter = self._adapters[request.task.route]
         target = Target.of(adapter, self._settings, request.credential)
         items = [Item.decode(data) for data in json.loads(request.task_ref)]
@@ -146,8 +148,8 @@ class UpstreamFamily:
         if isinstance(reply, Failure):
             return reply
         if 200 <= reply.status < 300:
-            return self._read(adapter, reply, lambda: adapter.read_submit(call, reply))
-        return self._read(adapter, reply, lambda: adapter.read_error(call, reply))
+            return self._read(adapter, reply, lambda: adapter.read_submit(call, reply), _UNREADABLE)
+        return self._read(adapter, reply, lambda: adapter.read_error(call, reply), _UNREADABLE)
 
     async def _ask(self, adapter: Adapter, target: Target, call: Call, item: Item) -> Outcome:
         if not item.running:
@@ -157,17 +159,17 @@ class UpstreamFamily:
             # Asking costs nothing and says nothing of the task: ask again later; the job's deadline bounds it.
             return Pending(item.ref, after=5.0)
         if 200 <= reply.status < 300:
-            return self._read(adapter, reply, lambda: adapter.read_poll(call, item.ref, reply))
-        return self._read(adapter, reply, lambda: adapter.read_poll_error(call, item.ref, reply))
+            return self._read(adapter, reply, lambda: adapter.read_poll(call, item.ref, reply), _GARBLED)
+        return self._read(adapter, reply, lambda: adapter.read_poll_error(call, item.ref, reply), _GARBLED)
 
     @staticmethod
-    def _read(adapter: Adapter, reply: Reply, read: Callable[[], Outcome]) -> Outcome:
-        """An answer that the adapter can't read is the provider's fault, and may have been paid for."""
+    def _read(adapter: Adapter, reply: Reply, read: Callable[[], Outcome], unreadable: Outcome) -> Outcome:
+        """What an answer says; `unreadable` for one that the adapter can't read, which is the provider's fault."""
         try:
             return read()
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             _log.warning("upstream_unreadable", route=adapter.route, status=reply.status, error=repr(error)[:200])
-            return _bad_response("gave an answer that can't be read.")
+            return unreadable
 
     async def _send(self, adapter: Adapter, target: Target, outgoing: Outgoing, job_id: str) -> Reply | Failure:
         url = target.url(outgoing.path)
@@ -299,3 +301,9 @@ _REPEAT: Final = frozenset(
 
 def _bad_response(what: str) -> Failure:
     return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, f"The provider {what}", accepted=True)
+
+
+_UNREADABLE: Final = _bad_response("gave an answer that can't be read.")
+"""To a call that may have been paid for."""
+_GARBLED: Final = Unknown("unreadable")
+"""To a poll: the task is paid for, and asking again costs nothing."""

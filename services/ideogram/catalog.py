@@ -56,7 +56,7 @@ def _model(name: str, native: str, description: str, sizes: c.Listed | c.Free, *
                 name="ideogram",
                 mode=c.INLINE,
                 native=native,
-                setting="IMAGEGATEWAY_IDEOGRAM_API_KEY",
+                settings=("IMAGEGATEWAY_IDEOGRAM_API_KEY",),
                 concurrency=10,
                 price_per_image=price,
             ),

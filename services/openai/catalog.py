@@ -87,7 +87,7 @@ def _model(name: str, description: str, *, per_call: int | None = None, **facts:
         **facts,
     }
     route = c.Route(
-        name="openai", mode=c.INLINE, native=name, setting="IMAGEGATEWAY_OPENAI_API_KEY", per_call=per_call
+        name="openai", mode=c.INLINE, native=name, settings=("IMAGEGATEWAY_OPENAI_API_KEY",), per_call=per_call
     )
     return c.Model(
         id=f"openai/{name}",

@@ -60,7 +60,7 @@ def _model(name: str, native: str, price: float | None, **facts: Any) -> c.Model
                 name="recraft",
                 mode=c.INLINE,
                 native=native,
-                setting="IMAGEGATEWAY_RECRAFT_API_KEY",
+                settings=("IMAGEGATEWAY_RECRAFT_API_KEY",),
                 price_per_image=price,
             ),
         ),

@@ -58,7 +58,7 @@ class Catalog:
                     raise ValueError(f"the catalog has {name} twice")
                 aliases[name.lower()] = model.id
             models[model.id] = model
-            settings.update(route.setting for route in model.routes if route.setting)
+            settings.update(name for route in model.routes for name in route.settings)
         configured = {name for name in settings if source.text(name.removeprefix("IMAGEGATEWAY_"))}
         return cls(models=models, aliases=aliases, configured=frozenset(configured))
 
@@ -88,7 +88,11 @@ class Catalog:
 
     def ready(self, route: Route) -> bool:
         """Whether the operator configured the route."""
-        return not route.setting or route.setting in self.configured
+        return not self.missing(route)
+
+    def missing(self, route: Route) -> tuple[str, ...]:
+        """The settings that the route asks for and that have no value."""
+        return tuple(name for name in route.settings if name not in self.configured)
 
     def route(self, model: Model, byok: Collection[str] = (), avoid: Callable[[str], bool] = bool) -> Route:
         """The route that the caller brings a key for, else the first configured one that need not be avoided.
@@ -160,7 +164,13 @@ class Catalog:
             capabilities=sorted(model.capabilities),
             limits=_limits(model),
             routes=[
-                pb.ModelRoute(name=route.name, mode=route.mode, available=self.ready(route)) for route in model.routes
+                pb.ModelRoute(
+                    name=route.name,
+                    mode=route.mode,
+                    available=self.ready(route),
+                    missing_settings=self.missing(route),
+                )
+                for route in model.routes
             ],
             available=available,
             unavailable_reason=None if available else self._unavailable(model),
@@ -168,10 +178,9 @@ class Catalog:
             successor=model.successor or None,
         )
 
-    @staticmethod
-    def _unavailable(model: Model) -> str:
-        settings = " or ".join(dict.fromkeys(route.setting for route in model.routes))
-        return f"{model.id} needs the setting {settings}."
+    def _unavailable(self, model: Model) -> str:
+        ways = dict.fromkeys(" and ".join(self.missing(route)) for route in model.routes)
+        return f"{model.id} needs {', or '.join(ways)}."
 
 
 def _limits(model: Model) -> pb.ModelLimits:

@@ -6,6 +6,7 @@ What changes the meaning is refused; what is a mere setting becomes a warning, o
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -331,6 +332,8 @@ def _video(request: Request, model: c.Model, task: provider.ImageTask) -> None:
                 raise unsupported(name, f"{name} is for text-to-video models; {model.id} makes pictures.")
         return
     if request.HasField("seconds"):
+        if not 0 < request.seconds < math.inf:
+            raise invalid("seconds", "seconds must be more than 0.")
         if model.seconds and not model.seconds[0] <= request.seconds <= model.seconds[1]:
             raise invalid(
                 "seconds", f"seconds must be from {model.seconds[0]:g} to {model.seconds[1]:g} for {model.id}."

@@ -10,7 +10,7 @@ from services.common import catalog as c
 _SOURCE: Final = "https://platform.stability.ai/docs/api-reference"
 _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
-_SETTING: Final = "IMAGEGATEWAY_STABILITY_API_KEY"
+_SETTINGS: Final = ("IMAGEGATEWAY_STABILITY_API_KEY",)
 
 _RATIOS: Final = ("16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21")
 _ONE_MP: Final = c.Shapes(_RATIOS, pixels=1_048_576)
@@ -56,7 +56,7 @@ def _model(
         created=_ADDED,
         source=_SOURCE,
         checked=_CHECKED,
-        routes=(c.Route("stability", mode, native, _SETTING, price_per_image=price),),
+        routes=(c.Route("stability", mode, native, _SETTINGS, price_per_image=price),),
         aliases=(f"stability/{name}", *aliases),
         max_prompt_length=10_000,
         styles=_STYLES if native.partition(":")[0] in _STYLED else (),
@@ -107,15 +107,15 @@ _SDXL_MODEL: Final = c.Model(
             "replicate",
             c.ASYNC,
             "stability-ai/sdxl:7762fd07cf82c948538e41f63f77d685e02b063e37e496e96eefd46c929f9bdc",
-            "IMAGEGATEWAY_REPLICATE_API_KEY",
+            ("IMAGEGATEWAY_REPLICATE_API_KEY",),
         ),
-        c.Route("fal", c.ASYNC, "fal-ai/fast-sdxl", "IMAGEGATEWAY_FAL_API_KEY"),
+        c.Route("fal", c.ASYNC, "fal-ai/fast-sdxl", ("IMAGEGATEWAY_FAL_API_KEY",)),
         # One GPU makes one picture at a time; without a setting nobody has said that there is a server.
         c.Route(
             "automatic1111",
             c.INLINE,
             "sd_xl_base_1.0.safetensors",
-            "IMAGEGATEWAY_AUTOMATIC1111_BASE_URL",
+            ("IMAGEGATEWAY_AUTOMATIC1111_BASE_URL",),
             concurrency=1,
         ),
     ),
