@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ from services.common.urlguard import UrlRefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.common.adapter import Adapter, Outcome
+    from services.common.adapter import Adapter, Found, Outcome
     from services.common.catalog import Model
     from services.common.outbound import Outbound
     from services.common.settings import Settings
@@ -145,29 +146,37 @@ class UpstreamFamily:
         reply = await self._send(adapter, target, outgoing, call.job_id)
         if isinstance(reply, Failure):
             return reply
+        # An answer that can't be read is the provider's fault, and may have been paid for.
+        unread = _bad_response("gave an answer that can't be read.")
         if 200 <= reply.status < 300:
-            return self._read(adapter, reply, lambda: adapter.read_submit(call, reply))
-        return self._read(adapter, reply, lambda: adapter.read_error(call, reply))
+            return self._read(adapter, reply, lambda: adapter.read_submit(call, reply), unread)
+        return self._read(adapter, reply, lambda: adapter.read_error(call, reply), unread)
 
     async def _ask(self, adapter: Adapter, target: Target, call: Call, item: Item) -> Outcome:
         if not item.running:
             return Pending(item.ref)
         reply = await self._send(adapter, target, adapter.poll(call, item.ref), call.job_id)
+        # One answer that can't be read says as little of the task as a state that nobody knows.
+        unread = Unknown("an answer that can't be read")
         if isinstance(reply, Failure):
+            if reply.reason == ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE:
+                return reply
             # Asking costs nothing and says nothing of the task: ask again later; the job's deadline bounds it.
             return Pending(item.ref, after=5.0)
         if 200 <= reply.status < 300:
-            return self._read(adapter, reply, lambda: adapter.read_poll(call, item.ref, reply))
-        return self._read(adapter, reply, lambda: adapter.read_poll_error(call, item.ref, reply))
+            return self._read(adapter, reply, lambda: adapter.read_poll(call, item.ref, reply), unread)
+        outcome = self._read(adapter, reply, lambda: adapter.read_poll_error(call, item.ref, reply), unread)
+        # What refuses a poll has not refused the task, which had been taken.
+        return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
 
     @staticmethod
-    def _read(adapter: Adapter, reply: Reply, read: Callable[[], Outcome]) -> Outcome:
-        """An answer that the adapter can't read is the provider's fault, and may have been paid for."""
+    def _read(adapter: Adapter, reply: Reply, read: Callable[[], Outcome], unread: Outcome) -> Outcome:
+        """What an answer says; `unread` when the adapter can't make it out."""
         try:
             return read()
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             _log.warning("upstream_unreadable", route=adapter.route, status=reply.status, error=repr(error)[:200])
-            return _bad_response("gave an answer that can't be read.")
+            return unread
 
     async def _send(self, adapter: Adapter, target: Target, outgoing: Outgoing, job_id: str) -> Reply | Failure:
         url = target.url(outgoing.path)
@@ -176,7 +185,9 @@ class UpstreamFamily:
             # Named by an answer, not by the settings: it passes the guard, and never sees the key.
             try:
                 await self._outbound.guard.check(url)
-            except UrlRefusedError:
+            except UrlRefusedError as error:
+                if error.transient:
+                    return _unreachable()
                 return _bad_response("named an address that may not be called.")
         elif target.key:
             headers.update(adapter.auth(target.key))
@@ -198,9 +209,7 @@ class UpstreamFamily:
             status = answer.status
             return Reply(answer.status, answer.headers, answer.content)
         except UnsentError:
-            return Failure(
-                ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2
-            )
+            return _unreachable()
         except TimeoutError:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
@@ -245,18 +254,27 @@ class UpstreamFamily:
                 if outcome.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED and call.model.successor:
                     item.failure.message += f" Its successor is {call.model.successor}."
             case Finished(pictures=pictures, previews=previews, missing=missing, usage=usage, cost=cost):
-                try:
-                    kept = [self._results.keep(adapter, target, call, found) for found in (*pictures, *previews)]
-                    artifacts = await asyncio.gather(*kept)
-                    item.done = pb.Done(
-                        artifacts=artifacts[: len(pictures)],
-                        partial_images=[artifact.media for artifact in artifacts[len(pictures) :]],
-                        missing=map(failed_of, missing),
-                        usage=usage,
-                        cost=cost,
-                    )
-                except GatewayError as error:
-                    item.failure = pb.Failed(reason=error.reason, message=error.message, accepted=True)
+                kept = [self._keep(adapter, target, call, found) for found in (*pictures, *previews)]
+                results = await asyncio.gather(*kept)
+                made, stages = results[: len(pictures)], results[len(pictures) :]
+                lost = [result for result in made if isinstance(result, pb.Failed)]
+                if lost and len(lost) == len(made):
+                    item.failure = lost[0]
+                    return
+                item.done = pb.Done(
+                    artifacts=[result for result in made if isinstance(result, pb.Artifact)],
+                    partial_images=[result.media for result in stages if isinstance(result, pb.Artifact)],
+                    missing=[*lost, *map(failed_of, missing)],
+                    usage=usage,
+                    cost=cost,
+                )
+
+    async def _keep(self, adapter: Adapter, target: Target, call: Call, found: Found) -> pb.Artifact | pb.Failed:
+        """One result in the store, or why it can't be used."""
+        try:
+            return await self._results.keep(adapter, target, call, found)
+        except GatewayError as error:
+            return pb.Failed(reason=error.reason, message=error.message, accepted=True)
 
     # ---- a task's calls
 
@@ -286,6 +304,10 @@ class UpstreamFamily:
 _REPEAT: Final = frozenset(
     {ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE}
 )
+
+
+def _unreachable() -> Failure:
+    return Failure(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2)
 
 
 def _bad_response(what: str) -> Failure:

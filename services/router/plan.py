@@ -29,6 +29,7 @@ Request = pb.GenerateRequest | pb.EditRequest
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})")
 _RATIO: Final = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")
 _FORMATS: Final = ("png", "jpeg", "webp")
+_COMPRESSED: Final = ("jpeg", "webp")
 _QUALITIES: Final = ("auto", "low", "medium", "high", "standard", "hd")
 _MAX_METADATA: Final = 16
 _MAX_METADATA_KEY: Final = 64
@@ -284,10 +285,12 @@ def _format(request: Request, model: c.Model, task: provider.ImageTask, warnings
     if request.HasField("output_compression"):
         if not 0 <= request.output_compression <= 100:
             raise invalid("output_compression", "output_compression must be from 0 to 100.")
-        if (wanted or model.output_formats[0]) == "png":
+        made = wanted or model.output_formats[0]
+        if made not in _COMPRESSED:
             warnings.add("unsupported_parameter", "output_compression", "output_compression is for jpeg and webp.")
         else:
-            task.output_compression = request.output_compression
+            # Said aloud, so that whoever compresses knows what to make.
+            task.output_format, task.output_compression = made, request.output_compression
     if task.background == "transparent" and wanted == "jpeg":
         raise invalid("background", "A transparent background needs output_format png or webp.")
 
