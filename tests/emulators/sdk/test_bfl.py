@@ -21,13 +21,15 @@ import { createBlackForestLabs } from '@ai-sdk/black-forest-labs';
 const [base, key, model] = process.argv.slice(2);
 const { files, mask, ...params } = JSON.parse(process.env.PARAMS);
 const bytes = (data) => ({ type: 'file', mediaType: 'image/png', data });
-const bfl = createBlackForestLabs({ apiKey: key, baseURL: `${base}/v1`, pollIntervalMillis: 5, pollTimeoutMillis: 50 });
+const polls = { pollIntervalMillis: 5, pollTimeoutMillis: 50 };
+const bfl = createBlackForestLabs({ apiKey: key, baseURL: `${base}/v1`, ...polls });
 let answer;
 try {
   const made = await bfl.image(model).doGenerate({
     n: 1, providerOptions: {}, ...params, files: files?.map(bytes), mask: mask && bytes(mask),
   });
-  answer = { image: Buffer.from(made.images[0]).toString('base64'), ...made.providerMetadata.blackForestLabs.images[0] };
+  const [told] = made.providerMetadata.blackForestLabs.images;
+  answer = { image: Buffer.from(made.images[0]).toString('base64'), ...told };
 } catch (error) {
   answer = { failed: error.message, status: error.statusCode };
 }
