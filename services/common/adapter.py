@@ -247,7 +247,8 @@ class Adapter(ABC):
         """
         failure = self.read_error(call, reply)
         if reply.status >= 500 or reply.status in {408, 429}:
-            return Pending(ref, after=max(failure.retry_after or 0.0, 5.0))
+            # Results are there for minutes only, so no wish is granted in full.
+            return Pending(ref, after=min(max(failure.retry_after or 0.0, 5.0), 60.0))
         return failure
 
     def cancel(self, call: Call, ref: str) -> Outgoing | None:
@@ -267,7 +268,8 @@ class Adapter(ABC):
 class ErrorTable:
     """A provider's statuses as reasons: `by_code` by the provider's own error code first, then `by_status`.
 
-    Statuses that neither names: 4xx are PROVIDER_ERROR and took nothing, 5xx PROVIDER_ERROR and may have.
+    Statuses that neither names: 4xx are PROVIDER_ERROR and took nothing, 5xx PROVIDER_ERROR and may have. A timeout
+    may have been taken whatever its status.
     """
 
     provider: str
@@ -284,7 +286,8 @@ class ErrorTable:
             message=f"{message}: {detail[:300]}" if blames_caller and detail else f"{message}.",
             param=param if blames_caller else "",
             retry_after=retry_after(reply),
-            accepted=reply.status >= 500 and reason not in SURELY_NOT_TAKEN,
+            accepted=(reply.status >= 500 and reason not in SURELY_NOT_TAKEN)
+            or reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
         )
 
 
@@ -308,6 +311,7 @@ _SAYS: Final[Mapping[Reason, str]] = {
     ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED: "is receiving too many requests",
     ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS: "refused this gateway's key",
     ErrorReason.ERROR_REASON_PROVIDER_BILLING: "refused for lack of credit",
+    ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT: "took too long",
     ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE: "can't be reached",
     ErrorReason.ERROR_REASON_MODEL_RETIRED: "no longer serves this model",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -86,14 +87,17 @@ class Free:
     max_ratio: float = 1e6
 
     def nearest(self, width: int, height: int) -> tuple[int, int]:
-        """The allowed size closest in shape and area."""
+        """The allowed size closest in shape, then in area; what lies midway between two steps is rounded down."""
         wide, high = min(width, height * self.max_ratio), min(height, width * self.max_ratio)
         area = wide * high
         scale: float = (min(max(area, self.min_pixels), self.max_pixels) / area) ** 0.5
+        # Both sides shrink or grow together, as one alone would change the shape.
+        scale = min(scale, self.max_side / max(wide, high))
+        scale = max(scale, self.min_side / min(wide, high))
 
         def side(value: float) -> int:
             low = -(-self.min_side // self.step)
-            return min(max(round(value * scale / self.step), low), self.max_side // self.step) * self.step
+            return min(max(ceil(value * scale / self.step - 0.5), low), self.max_side // self.step) * self.step
 
         # Rounding may have gone a step over a limit.
         long, short = sorted((side(wide), side(high)), reverse=True)

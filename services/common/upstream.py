@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -156,11 +157,15 @@ class UpstreamFamily:
             return Pending(item.ref)
         reply = await self._send(adapter, target, adapter.poll(call, item.ref), call.job_id)
         if isinstance(reply, Failure):
+            if reply.reason == ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE:
+                return reply
             # Asking costs nothing and says nothing of the task: ask again later; the job's deadline bounds it.
             return Pending(item.ref, after=5.0)
         if 200 <= reply.status < 300:
             return self._read(adapter, reply, lambda: adapter.read_poll(call, item.ref, reply), _GARBLED)
-        return self._read(adapter, reply, lambda: adapter.read_poll_error(call, item.ref, reply), _GARBLED)
+        outcome = self._read(adapter, reply, lambda: adapter.read_poll_error(call, item.ref, reply), _GARBLED)
+        # What refuses a poll has not refused the task, which had been taken.
+        return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
 
     @staticmethod
     def _read(adapter: Adapter, reply: Reply, read: Callable[[], Outcome], unreadable: Outcome) -> Outcome:
@@ -178,7 +183,9 @@ class UpstreamFamily:
             # Named by an answer, not by the settings: it passes the guard, and never sees the key.
             try:
                 await self._outbound.guard.check(url)
-            except UrlRefusedError:
+            except UrlRefusedError as error:
+                if error.transient:
+                    return _unreachable()
                 return _bad_response("named an address that may not be called.")
         elif target.key:
             headers.update(adapter.auth(target.key))
@@ -200,9 +207,7 @@ class UpstreamFamily:
             status = answer.status
             return Reply(answer.status, answer.headers, answer.content)
         except UnsentError:
-            return Failure(
-                ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2
-            )
+            return _unreachable()
         except TimeoutError:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
@@ -297,6 +302,10 @@ class UpstreamFamily:
 _REPEAT: Final = frozenset(
     {ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE}
 )
+
+
+def _unreachable() -> Failure:
+    return Failure(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2)
 
 
 def _bad_response(what: str) -> Failure:

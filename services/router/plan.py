@@ -265,8 +265,9 @@ def _look(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
             warnings.add("unsupported_parameter", "style", f"{model.id} has no styles.")
     background = _choice(request.background, "background", ("auto", "transparent", "opaque"), "auto")
     if background == "transparent" and not model.can(c.TRANSPARENT):
-        warnings.add("unsupported_parameter", "background", f"{model.id} draws opaque backgrounds only.")
-    elif background != "auto":
+        # An opaque picture is not what was asked for, and would be paid for.
+        raise unsupported("background", f"{model.id} draws opaque backgrounds only.")
+    if background != "auto":
         task.background = background
     task.moderation = _choice(request.moderation, "moderation", ("auto", "low"), "")
     if isinstance(request, pb.EditRequest):
