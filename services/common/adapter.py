@@ -5,6 +5,7 @@ An adapter does not sleep, call, retry, log or store: `services.common.upstream`
 
 from __future__ import annotations
 
+import base64
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -138,6 +139,13 @@ class Found:
     keyed: bool = False
     """The URL, or path under the route's base URL, asks for the provider's key. That goes to trusted hosts only."""
 
+    @classmethod
+    def at(cls, url: str, seed: int | None = None) -> Found:
+        """A result behind a URL; a `data:` URL brings the bytes itself."""
+        if not url.startswith("data:"):
+            return cls(url=url, seed=seed)
+        return cls(data=base64.b64decode(url.partition(",")[2]), seed=seed)
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -152,7 +160,8 @@ class Failure:
     retry_after: float | None = None
     accepted: bool = False
     again: bool = False
-    """It was accepted, and the provider says that it made no picture: one more call is worth it."""
+    """The provider says that it made no picture, and another call may: one more where this one was accepted, as many
+    as for a provider that can't be reached where it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +188,12 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A state that the adapter does not know: logged by name, given a short grace, then failed by name."""
+    """A state that the adapter does not know: logged by name, given a short grace, then failed by name. `after`:
+    seconds until it is asked again.
+    """
 
     state: str
+    after: float = 1.0
 
 
 Outcome = Finished | Pending | Failure | Unknown
@@ -238,9 +250,10 @@ class Adapter(ABC):
         """What an answer outside 2xx to `poll` says. By default 408, 429 and 5xx say nothing of the task, as asking
         costs nothing; a provider that answers so for a task that failed says it here.
         """
+        failure = self.read_error(call, reply)
         if reply.status >= 500 or reply.status in {408, 429}:
-            return Pending(ref, after=5.0)
-        return self.read_error(call, reply)
+            return Pending(ref, after=max(failure.retry_after or 0.0, 5.0))
+        return failure
 
     def cancel(self, call: Call, ref: str) -> Outgoing | None:
         """The request that stops a task; None where the provider has none."""
@@ -312,6 +325,13 @@ def retry_after(reply: Reply) -> float | None:
         if text.replace(".", "", 1).isdigit():
             return min(float(text) * unit, 3600.0)
     return None
+
+
+def seed_of(value: Any) -> int | None:
+    """A seed as providers tell it, a number or its digits; None for what is none of 32 bits."""
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    return value if isinstance(value, int) and 0 <= value < 1 << 32 else None
 
 
 def form_fields(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

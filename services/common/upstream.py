@@ -127,10 +127,12 @@ class UpstreamFamily:
             if pause > 0:
                 await self._sleep(pause)
             outcome = await self._exchange(adapter, target, call, outgoing)
-            if isinstance(outcome, Failure) and outcome.again and not asked_again and attempt < TRIES:
+            if not isinstance(outcome, Failure):
+                return outcome
+            if outcome.accepted and outcome.again and not asked_again and attempt < TRIES:
                 asked_again = True
                 continue
-            if not isinstance(outcome, Failure) or outcome.accepted or outcome.reason not in _REPEAT:
+            if outcome.accepted or not (outcome.again or outcome.reason in _REPEAT):
                 return outcome
             wait = outcome.retry_after if outcome.retry_after is not None else 0.5 * 2**attempt
             if outcome.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and wait <= MAX_PAUSE:
@@ -154,6 +156,8 @@ class UpstreamFamily:
             return Pending(item.ref)
         reply = await self._send(adapter, target, adapter.poll(call, item.ref), call.job_id)
         if isinstance(reply, Failure):
+            if reply.reason == ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE:
+                return reply  # where to ask may not be called, and never will
             # Asking costs nothing and says nothing of the task: ask again later; the job's deadline bounds it.
             return Pending(item.ref, after=5.0)
         if 200 <= reply.status < 300:

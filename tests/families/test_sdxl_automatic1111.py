@@ -65,7 +65,7 @@ async def test_own_server_gets_input_mask_format_and_quality(own: Automatic1111,
         inputs=[await bench.keep(source)],
         mask=await area(bench),
         output_format="jpeg",
-        quality="high",
+        quality="xhigh",
     )
     asked.provider_options.update({"denoising_strength": 0.4, "sampler_name": "DDIM"})
     state = await bench.run(asked)
@@ -87,6 +87,24 @@ async def test_own_server_loads_loras_by_tags_that_only_loras_make(own: Automati
         refused = await bench.run(task("automatic1111", loras=[lora]))
         assert refused.failed.param.startswith("loras[0].")
     assert len(own.sent) == 1
+
+
+async def test_own_server_gets_no_tags_by_options_either(own: Automatic1111, bench: Bench) -> None:
+    asked = task("automatic1111")
+    scripts: dict[str, Any] = {"ADetailer": {"args": [True, {"ad_prompt": "a <lora:x:1>b"}]}}
+    asked.provider_options.update({"prompt": "a cat<lora:x:1>", "alwayson_scripts": scripts, "cfg_scale": 6})
+    state = await bench.run(asked)
+    body = own.sent[0].json
+    assert (body["prompt"], body["cfg_scale"]) == ("a cat", 6)
+    assert body["alwayson_scripts"]["ADetailer"]["args"] == [True, {"ad_prompt": "a b"}]
+    assert [warning.param for warning in state.done.warnings] == ["provider_options"]
+
+
+async def test_stated_quality_is_the_gateways_to_make(own: Automatic1111, bench: Bench) -> None:
+    state = await bench.run(task("automatic1111", output_format="jpeg", output_compression=20, moderation="low"))
+    assert own.sent[0].json["override_settings"]["samples_format"] == "png"
+    assert state.done.artifacts[0].media.media_type == "image/jpeg"
+    assert [warning.param for warning in state.done.warnings] == ["moderation"]
 
 
 @pytest.mark.parametrize(("credential", "works"), [("user:pass", True), ("token", False)])
@@ -125,12 +143,52 @@ async def test_own_servers_errors(
     assert "CUDA" not in state.failed.message
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "param"),
+    [
+        (404, {"error": "HTTPException", "detail": "Init image not found", "body": "", "errors": "x"}, "image"),
+        (422, {"detail": [{"loc": ["body", "width"], "msg": "bad"}]}, "size"),
+        (422, {"detail": [{"loc": None, "msg": "bad"}]}, ""),
+        (422, {"detail": [{"loc": ["body", "sampler_name"], "msg": "bad"}]}, "sampler_name"),
+        (422, {"detail": "Script not found"}, ""),
+        (422, {"error": "ValidationError", "detail": "", "errors": [{"x": "y"}]}, ""),
+    ],
+)
+async def test_own_servers_errors_name_our_fields(
+    own: Automatic1111, bench: Bench, status: int, body: Any, param: str
+) -> None:
+    own.failures = [(status, body, {})]
+    state = await bench.run(task("automatic1111"))
+    assert (state.failed.param, state.failed.accepted, len(own.sent)) == (param, False, 1)
+
+
 async def test_own_server_that_loads_its_model_is_waited_for(own: Automatic1111, bench: Bench) -> None:
     own.failures = [(503, {"detail": "loading"}, {})]
     assert (await bench.run(task("automatic1111"))).HasField("done")
     await own.stop()
     state = await bench.run(task("automatic1111"))
     assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
+
+
+@pytest.mark.parametrize(
+    ("info", "seed"),
+    [
+        ('{"all_seeds": ["7"], "index_of_first_image": null}', 7),
+        ({"all_seeds": [7], "index_of_first_image": "0"}, 7),
+        ('{"all_seeds": null, "seed": 7}', 7),
+        ('{"seed": -1}', None),
+        ("", None),
+        (None, None),
+        ("no JSON", None),
+        ("[1]", None),
+    ],
+)
+async def test_own_servers_info_in_any_shape(own: Automatic1111, bench: Bench, info: Any, seed: int | None) -> None:
+    encoded = base64.b64encode(picture()).decode()
+    own.failures = [(200, {"images": [f"data:image/png;base64,{encoded}"], "parameters": {}, "info": info}, {})]
+    (artifact,) = (await bench.run(task("automatic1111"))).done.artifacts
+    assert await bench.bytes_of(artifact) == picture()
+    assert (artifact.seed if artifact.HasField("seed") else None) == seed
 
 
 @pytest.mark.parametrize(("answer", "missing"), [({"images": [], "info": ""}, 0), ({"images": ["x"]}, 1)])
