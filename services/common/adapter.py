@@ -314,6 +314,8 @@ _SAYS: Final[Mapping[Reason, str]] = {
     ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS: "refused this gateway's key",
     ErrorReason.ERROR_REASON_PROVIDER_BILLING: "refused for lack of credit",
     ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE: "can't be reached",
+    ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT: "did not finish in time",
+    ErrorReason.ERROR_REASON_CANCELLED: "cancelled this",
     ErrorReason.ERROR_REASON_MODEL_RETIRED: "no longer serves this model",
 }
 

@@ -180,8 +180,8 @@ class UpstreamFamily:
             # Named by an answer, not by the settings: it passes the guard, and never sees the key.
             try:
                 await self._outbound.guard.check(url)
-            except UrlRefusedError:
-                return _bad_response("named an address that may not be called.")
+            except UrlRefusedError as error:
+                return _AWAY if error.transient else _bad_response("named an address that may not be called.")
         elif target.key:
             headers.update(adapter.auth(target.key))
         began = time.perf_counter()
@@ -202,9 +202,7 @@ class UpstreamFamily:
             status = answer.status
             return Reply(answer.status, answer.headers, answer.content)
         except UnsentError:
-            return Failure(
-                ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2
-            )
+            return _AWAY
         except TimeoutError:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
@@ -287,6 +285,7 @@ class UpstreamFamily:
         return Picture(await self._store.read(ref.key), ref.media_type, ref.width, ref.height)
 
 
+_AWAY: Final = Failure(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2)
 _REPEAT: Final = frozenset(
     {ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE}
 )

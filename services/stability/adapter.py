@@ -161,7 +161,7 @@ class StabilityAdapter(Adapter):
         return _picture(reply)
 
     def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        if reply.status == 404:
+        if reply.status in {404, 410}:
             return Unknown("not_found", after=_PACE)
         match super().read_poll_error(call, ref, reply):
             case Pending() as pending:
@@ -177,7 +177,8 @@ class StabilityAdapter(Adapter):
     def read_error(self, call: Call, reply: Reply) -> Failure:
         answer = reply.dict()
         problems = answer.get("errors")
-        words = "; ".join(map(str, problems)) if isinstance(problems, list) else ""
+        found = problems if isinstance(problems, list) else []
+        words = "; ".join(problem for problem in found if isinstance(problem, str))
         name = str(answer.get("name") or "")
         if reply.status == 403 and words and not name:
             name = "content_moderation"  # the only 403 that speaks in `errors`

@@ -56,6 +56,7 @@ class Automatic1111Adapter(Adapter):
             401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             404: ErrorReason.ERROR_REASON_PROVIDER_ERROR,  # started without --api
+            413: ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
             503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,

@@ -73,6 +73,8 @@ class ReplicateAdapter(Adapter):
             402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
             403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            410: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            413: ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
             503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
@@ -113,7 +115,7 @@ class ReplicateAdapter(Adapter):
         return self._read(call, reply, after=_PACE)
 
     def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        if reply.status == 404:
+        if reply.status in {404, 410}:
             return Unknown("not_found")
         outcome = super().read_poll_error(call, ref, reply)
         return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome

@@ -104,6 +104,7 @@ def _detail(kind: str, *loc: str) -> dict[str, Any]:
         ((500, {"detail": "x"}), "runner_server_error", R.ERROR_REASON_PROVIDER_ERROR),
         ((500, _detail("internal_error") | {"detail": [{"loc": None, "msg": 7}]}), "", R.ERROR_REASON_PROVIDER_ERROR),
         ((404, {"status": "NOT_FOUND"}), "runner_disconnected", R.ERROR_REASON_PROVIDER_ERROR),
+        ((410, {}), "runner_disconnected", R.ERROR_REASON_PROVIDER_ERROR),
         ((200, {"images": []}), "", R.ERROR_REASON_PROVIDER_BAD_RESPONSE),
         ((200, {"images": [None]}), "", R.ERROR_REASON_PROVIDER_BAD_RESPONSE),
         ((200, {"images": [{"url": None}]}), "", R.ERROR_REASON_PROVIDER_BAD_RESPONSE),
@@ -164,6 +165,7 @@ async def test_fals_unknown_states_and_lost_requests_end_by_name(
     assert ("DREAMING" if len(script) > 1 else "NOT_FOUND") in state.failed.message
 
 
+_PATH = "loras[0].path"
 _LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
 
 
@@ -180,7 +182,10 @@ _LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal
         ((404, {"detail": "Application not found"}), R.ERROR_REASON_MODEL_RETIRED, ""),
         ((422, _detail("missing", "image_url")), R.ERROR_REASON_INVALID_VALUE, "image"),
         ((422, {"detail": [{"loc": "prompt", "msg": "m"}]}), R.ERROR_REASON_INVALID_VALUE, ""),
-        ((504, b"<html>"), R.ERROR_REASON_PROVIDER_ERROR, ""),
+        ((410, {"detail": "gone"}), R.ERROR_REASON_MODEL_RETIRED, ""),
+        ((413, b"<html>"), R.ERROR_REASON_FILE_TOO_LARGE, ""),
+        ((422, {"detail": [{"loc": ["body", "loras", 0, "path"], "msg": "m"}]}), R.ERROR_REASON_INVALID_VALUE, _PATH),
+        ((504, b"<html>"), R.ERROR_REASON_PROVIDER_TIMEOUT, ""),
     ],
 )
 async def test_fals_errors(fal: Fal, bench: Bench, answer: tuple[int, Any], reason: R.ValueType, param: str) -> None:

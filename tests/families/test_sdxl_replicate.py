@@ -205,6 +205,8 @@ _FIELD = {"type": "invalid", "field": "input.width", "description": "Must be a m
             "loras",
         ),
         ((422, {"title": None, "detail": ["x"], "invalid_fields": ["x"]}), R.ERROR_REASON_INVALID_VALUE, ""),
+        ((410, b"gone"), R.ERROR_REASON_MODEL_RETIRED, ""),
+        ((413, b"<html>"), R.ERROR_REASON_FILE_TOO_LARGE, ""),
         ((504, b"<html>"), R.ERROR_REASON_PROVIDER_ERROR, ""),
     ],
 )

@@ -296,6 +296,7 @@ async def test_filtered_and_unknown_ends_deliver_nothing(
         ((404, _body("not_found", "gone")), R.ERROR_REASON_MODEL_RETIRED, ""),
         ((413, _body("payload_too_large", "body")), R.ERROR_REASON_FILE_TOO_LARGE, ""),
         ((422, _body("invalid_language", "English only")), R.ERROR_REASON_INVALID_VALUE, ""),
+        ((400, {"name": "bad_request", "errors": [{"at": "sk-secret"}]}), R.ERROR_REASON_INVALID_VALUE, ""),
         ((410, b"gone"), R.ERROR_REASON_MODEL_RETIRED, ""),
     ],
 )

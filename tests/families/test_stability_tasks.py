@@ -49,6 +49,7 @@ def _body(name: str, words: str) -> dict[str, Any]:
     ("answer", "pause"),
     [
         ((404, _body("not_found", "id"), {}), 10),
+        ((410, b"", {}), 10),
         ((500, _body("internal_error", "x"), {}), 10),
         ((502, b"<html>", {}), 10),
         ((429, _body("rate_limit_exceeded", "slow"), {}), 60),

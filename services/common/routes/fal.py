@@ -66,9 +66,12 @@ class FalAdapter(Adapter):
             402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
             403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            410: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            413: ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
             503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+            504: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
         },
         by_code={
             "account_locked": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
@@ -148,7 +151,7 @@ class FalAdapter(Adapter):
             failure = self._failure(reply, standing["error"])
             # What is gone is the answer, not the app.
             return _FAILED_SO if failure.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED else failure
-        if reply.status == 404:
+        if reply.status in {404, 410}:
             # A request that is not visible yet looks like one that is gone.
             return Unknown("NOT_FOUND")
         if standing["at"] == _STATUS or not self._of_the_app(reply):
@@ -173,7 +176,8 @@ class FalAdapter(Adapter):
         return replace(failure, accepted=accepted or failure.accepted)
 
     def _param(self, where: list[str]) -> str:
-        return ".".join([self.params.get(where[0], where[0]), *where[1:]]) if where else ""
+        first, rest = where[:1], where[1:]
+        return "".join([self.params.get(name, name) for name in first] + [_step(part) for part in rest])
 
     @staticmethod
     def _of_the_app(reply: Reply) -> bool:
@@ -228,6 +232,10 @@ def _problem(reply: Reply) -> tuple[str, str, list[str]]:
     if reply.status == 403 and _LOCKED.search(words):
         kind = "account_locked"
     return kind, words, []
+
+
+def _step(part: str) -> str:
+    return f"[{part}]" if part.isdecimal() else f".{part}"
 
 
 def _field(loc: object) -> list[str]:
