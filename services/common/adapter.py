@@ -259,6 +259,10 @@ class Adapter(ABC):
         """The request that stops a task; None where the provider has none."""
         return None
 
+    def interrupt(self, call: Call) -> Outgoing | None:
+        """The request that stops what `submit` asked for and was not answered yet; None where there is none."""
+        return None
+
     def probe(self) -> Outgoing | None:
         """A request that costs nothing and tells whether the key is good; None where the provider has none."""
         return None

@@ -107,6 +107,9 @@ class UpstreamFamily:
     async def cancel(self, request: pb.CancelRequest) -> bool:
         adapter = self._adapters[request.task.route]
         target = Target.of(adapter, self._settings, request.credential)
+        if not request.task_ref:
+            halt = adapter.interrupt(self._call(request, 0, request.task.n))
+            return halt is not None and isinstance(await self._send(adapter, target, halt, request.job_id), Reply)
         told = False
         for item in (Item.decode(data) for data in json.loads(request.task_ref)):
             outgoing = adapter.cancel(self._call(request, item.index, item.count), item.ref) if item.running else None

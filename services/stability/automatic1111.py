@@ -115,6 +115,9 @@ class Automatic1111Adapter(Adapter):
             missing=(_MISSING,) * (call.count - len(images)),
         )
 
+    def interrupt(self, call: Call) -> Outgoing:
+        return Outgoing("POST", "/sdapi/v1/interrupt")
+
     def probe(self) -> Outgoing:
         return Outgoing("GET", "/sdapi/v1/progress", query={"skip_current_image": "true"})
 

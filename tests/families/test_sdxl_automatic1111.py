@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.stability.automatic1111 import Automatic1111Adapter
@@ -105,6 +107,18 @@ async def test_stated_quality_is_the_gateways_to_make(own: Automatic1111, bench:
     assert own.sent[0].json["override_settings"]["samples_format"] == "png"
     assert state.done.artifacts[0].media.media_type == "image/jpeg"
     assert [warning.param for warning in state.done.warnings] == ["moderation"]
+
+
+async def test_own_server_is_interrupted_while_it_works(own: Automatic1111, bench: Bench) -> None:
+    own.seconds, own.key = 60.0, "user:pass"
+    asked = task("automatic1111")
+    start = pb.StartRequest(job_id="job_test", task=asked, credential="user:pass")
+    working = asyncio.create_task(bench.family.start(start))
+    await asyncio.wait_for(own.begun.wait(), 10)
+    stop = pb.CancelRequest(job_id="job_test", task=asked, credential="user:pass")
+    assert await bench.family.cancel(stop)
+    assert (await asyncio.wait_for(working, 10)).HasField("done")
+    assert [(sent.method, sent.path) for sent in own.sent[1:]] == [("POST", "/sdapi/v1/interrupt")]
 
 
 @pytest.mark.parametrize(("credential", "works"), [("user:pass", True), ("token", False)])

@@ -265,6 +265,11 @@ async def test_fals_limit_is_waited_out(fal: Fal, bench: Bench) -> None:
     assert fal.billed == 1
 
 
+async def test_fal_is_told_nothing_before_it_has_answered(fal: Fal, bench: Bench) -> None:
+    assert not await bench.family.cancel(pb.CancelRequest(job_id="job_test", task=task("fal")))
+    assert not fal.sent
+
+
 async def test_fal_is_told_to_cancel(fal: Fal, bench: Bench) -> None:
     asked = task("fal")
     state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
