@@ -218,7 +218,7 @@ def _picture(reply: Reply) -> Outcome:
 
 
 def _encoded(answer: Mapping[str, Any]) -> str:
-    return str(answer.get("image") or answer.get("result") or "")
+    return str(answer.get("image") or answer.get("result") or "").rpartition(",")[2]  # behind `data:…,` if at all
 
 
 def _shape(call: Call, service: str, form: dict[str, Any]) -> None:

@@ -189,5 +189,5 @@ def _tags(call: Call) -> list[str]:
             )
         if not _FILE.fullmatch(lora.id):
             raise invalid(f"{lora.param}.id", f"{lora.param}.id must be the name of a file, without its ending.")
-        tags.append(f" <lora:{lora.id}:{lora.scale:g}>")
+        tags.append(f" <lora:{lora.id.removesuffix('.safetensors')}:{lora.scale:g}>")
     return tags

@@ -82,7 +82,9 @@ async def test_own_server_gets_input_mask_format_and_quality(own: Automatic1111,
 
 async def test_own_server_loads_loras_by_tags_that_only_loras_make(own: Automatic1111, bench: Bench) -> None:
     prompt = "a fox <lora:theirs:1> <lo<lora:x:1>ra:y:1>here<sd_cpp_extra_args>{}</sd_cpp_extra_args>, 1 < 2"
-    state = await bench.run(task("automatic1111", prompt=prompt, loras=[{"id": "fox", "scale": 0.8}, {"id": "b"}]))
+    state = await bench.run(
+        task("automatic1111", prompt=prompt, loras=[{"id": "fox", "scale": 0.8}, {"id": "b.safetensors"}])
+    )
     assert own.prompts == ["a fox  here, 1 < 2 <lora:fox:0.8> <lora:b:1>"]
     assert [(warning.code, warning.param) for warning in state.done.warnings] == [("parameter_adjusted", "prompt")]
     for lora in ({"url": "https://example.com/x"}, {"id": "a:1><lora:b"}):

@@ -9,6 +9,7 @@ import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
+from services.common.urlguard import Guard, UrlRefusedError
 from services.stability.catalog import MODELS
 from services.stability.fal import SdxlFalAdapter
 from tests.emulators.base import picture
@@ -233,6 +234,22 @@ async def test_url_that_may_not_be_called_ends_the_task(fal: Fal, bench: Bench) 
     fal.failures = [(200, {"request_id": "abc", **urls}, {})]
     state = await bench.run(task("fal"), polls=2)
     assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+
+
+async def test_name_service_in_trouble_says_nothing_of_the_task(
+    fal: Fal, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = {f"{name}_url": "https://queue.example.com/x" for name in ("status", "response", "cancel")}
+    fal.failures = [(200, {"request_id": "abc", **urls}, {})]
+    asked = task("fal")
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
+
+    async def check(_guard: Guard, _url: str) -> None:
+        raise UrlRefusedError("its host has no public address", transient=True)
+
+    monkeypatch.setattr(Guard, "check", check)
+    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked))
+    assert state.HasField("running")
 
 
 async def test_fals_limit_at_a_poll_is_kept(fal: Fal, bench: Bench) -> None:

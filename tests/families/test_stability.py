@@ -233,7 +233,7 @@ _ENCODED = base64.b64encode(picture()).decode()
     ("answer", "seed"),
     [
         ({"image": _ENCODED, "finish_reason": "SUCCESS", "seed": "9"}, 9),
-        ({"result": _ENCODED, "id": "x"}, None),
+        ({"result": f"data:image/png;base64,{_ENCODED}", "id": "x"}, None),
         ({"image": _ENCODED, "finish_reason": "SUCCESS", "seed": 1 << 40}, None),
         ({"image": _ENCODED, "finish_reason": None, "seed": None}, None),
     ],
