@@ -5,6 +5,7 @@ An adapter does not sleep, call, retry, log or store: `services.common.upstream`
 
 from __future__ import annotations
 
+import base64
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -145,6 +146,13 @@ class Found:
         if not (isinstance(self.data, bytes) or (isinstance(self.url, str) and self.url)):
             raise TypeError("the result has neither bytes nor an address")
 
+    @classmethod
+    def at(cls, url: str, seed: int | None = None) -> Found:
+        """A result behind a URL; a `data:` URL brings the bytes itself."""
+        if not url.startswith("data:"):
+            return cls(url=url, seed=seed)
+        return cls(data=base64.b64decode(url.partition(",")[2]), seed=seed)
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -159,7 +167,8 @@ class Failure:
     retry_after: float | None = None
     accepted: bool = False
     again: bool = False
-    """It was accepted, and the provider says that it made no picture: one more call is worth it."""
+    """The provider says that it made no picture, and another call may: one more where this one was accepted, as many
+    as for a provider that can't be reached where it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,9 +195,12 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A state that the adapter does not know: logged by name, given a short grace, then failed by name."""
+    """A state that the adapter does not know: logged by name, given a short grace, then failed by name. `after`:
+    seconds until it is asked again.
+    """
 
     state: str
+    after: float = 1.0
 
 
 Outcome = Finished | Pending | Failure | Unknown
@@ -255,6 +267,10 @@ class Adapter(ABC):
         """The request that stops a task; None where the provider has none."""
         return None
 
+    def interrupt(self, call: Call) -> Outgoing | None:
+        """The request that stops what `submit` asked for and was not answered yet; None where there is none."""
+        return None
+
     def probe(self) -> Outgoing | None:
         """A request that costs nothing and tells whether the key is good; None where the provider has none."""
         return None
@@ -311,8 +327,9 @@ _SAYS: Final[Mapping[Reason, str]] = {
     ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED: "is receiving too many requests",
     ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS: "refused this gateway's key",
     ErrorReason.ERROR_REASON_PROVIDER_BILLING: "refused for lack of credit",
-    ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT: "took too long",
     ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE: "can't be reached",
+    ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT: "did not finish in time",
+    ErrorReason.ERROR_REASON_CANCELLED: "cancelled this",
     ErrorReason.ERROR_REASON_MODEL_RETIRED: "no longer serves this model",
 }
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.job_pb2 import Warning as PbWarning
 
-from services.common.adapter import Pending
+from services.common.adapter import Pending, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -65,8 +65,8 @@ def state_of(items: Sequence[Item], outcomes: Sequence[Outcome]) -> pb.TaskState
     """How the whole task stands: running while any call does, done when any brought a picture."""
     if any(item.running for item in items):
         running_ones = [outcome for item, outcome in zip(items, outcomes, strict=True) if item.running]
+        waits = [outcome.after for outcome in running_ones if isinstance(outcome, Pending | Unknown)]
         pending = [outcome for outcome in running_ones if isinstance(outcome, Pending)]
-        waits = [outcome.after for outcome in pending]
         known = [outcome.progress for outcome in pending if outcome.progress is not None]
         running = pb.Running(task_ref=json.dumps([item.encode() for item in items]))
         running.poll_after.FromMilliseconds(round(min(waits, default=1.0) * 1000))

@@ -110,6 +110,9 @@ class UpstreamFamily:
     async def cancel(self, request: pb.CancelRequest) -> bool:
         adapter = self._adapters[request.task.route]
         target = Target.of(adapter, self._settings, request.credential)
+        if not request.task_ref:
+            halt = adapter.interrupt(self._call(request, 0, request.task.n))
+            return halt is not None and isinstance(await self._send(adapter, target, halt, request.job_id), Reply)
         told = False
         for item in (Item.decode(data) for data in json.loads(request.task_ref)):
             outgoing = adapter.cancel(self._call(request, item.index, item.count), item.ref) if item.running else None
@@ -130,10 +133,12 @@ class UpstreamFamily:
             if pause > 0:
                 await self._sleep(pause)
             outcome = await self._exchange(adapter, target, call, outgoing)
-            if isinstance(outcome, Failure) and outcome.again and not asked_again and attempt < TRIES:
+            if not isinstance(outcome, Failure):
+                return outcome
+            if outcome.accepted and outcome.again and not asked_again and attempt < TRIES:
                 asked_again = True
                 continue
-            if not isinstance(outcome, Failure) or outcome.accepted or outcome.reason not in _REPEAT:
+            if outcome.accepted or not (outcome.again or outcome.reason in _REPEAT):
                 return outcome
             wait = outcome.retry_after if outcome.retry_after is not None else 0.5 * 2**attempt
             if outcome.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and wait <= MAX_PAUSE:
@@ -158,7 +163,7 @@ class UpstreamFamily:
         reply = await self._send(adapter, target, adapter.poll(call, item.ref), call.job_id)
         if isinstance(reply, Failure):
             if reply.reason == ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE:
-                return reply
+                return reply  # where to ask may not be called, and never will
             # Asking costs nothing and says nothing of the task: ask again later; the job's deadline bounds it.
             return Pending(item.ref, after=5.0)
         if 200 <= reply.status < 300:
@@ -184,9 +189,7 @@ class UpstreamFamily:
             try:
                 await self._outbound.guard.check(url)
             except UrlRefusedError as error:
-                if error.transient:
-                    return _unreachable()
-                return _bad_response("named an address that may not be called.")
+                return _AWAY if error.transient else _bad_response("named an address that may not be called.")
         elif target.key:
             headers.update(adapter.auth(target.key))
         began = time.perf_counter()
@@ -207,7 +210,7 @@ class UpstreamFamily:
             status = answer.status
             return Reply(answer.status, answer.headers, answer.content)
         except UnsentError:
-            return _unreachable()
+            return _AWAY
         except TimeoutError:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
@@ -299,13 +302,10 @@ class UpstreamFamily:
         return Picture(await self._store.read(ref.key), ref.media_type, ref.width, ref.height)
 
 
+_AWAY: Final = Failure(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2)
 _REPEAT: Final = frozenset(
     {ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE}
 )
-
-
-def _unreachable() -> Failure:
-    return Failure(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2)
 
 
 def _bad_response(what: str) -> Failure:

@@ -151,8 +151,8 @@ class Runner:
                 entry = newer
                 continue
             self._hub.wrote(entry)
-            if record.task_ref:
-                self._tasks.spawn(self._stop_task(before, record.task_ref))
+            if before.state in {states.SUBMITTING, states.RUNNING}:
+                self._tasks.spawn(self._stop_task(before, before.task_ref))
             self._tasks.spawn(self._clean(record))
         return entry
 
@@ -206,6 +206,7 @@ class Runner:
             async with asyncio.timeout(max(0.0, (record.deadline - outcome.now()) / 1000)):
                 state = await self._families.start(record.family, request)
         except TimeoutError:
+            self._tasks.spawn(self._stop_task(record, ""))
             state = failed(outcome.too_late(record), accepted=True)
         except GatewayError as error:
             state = failed(error, accepted=error.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN)

@@ -18,6 +18,7 @@ from imagegateway.v1.job_pb2 import Warning as PbWarning
 
 from services.common import catalog as c
 from services.common.errors import GatewayError, invalid, missing, unsupported
+from services.common.urlguard import Guard, UrlRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -31,10 +32,12 @@ _SIZE: Final = re.compile(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})")
 _RATIO: Final = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")
 _FORMATS: Final = ("png", "jpeg", "webp")
 _COMPRESSED: Final = ("jpeg", "webp")
-_QUALITIES: Final = ("auto", "low", "medium", "high", "standard", "hd")
+_QUALITIES: Final = ("auto", "low", "medium", "high", "xhigh", "max", "standard", "hd")
 _MAX_METADATA: Final = 16
 _MAX_METADATA_KEY: Final = 64
 _MAX_TEXT: Final = 512
+_LORA_HOSTS: Final = Guard(())
+"""The provider fetches LoRAs: no host of the operator's own is meant."""
 
 
 @dataclass(slots=True)
@@ -323,6 +326,11 @@ def _loras(request: Request, model: c.Model, task: provider.ImageTask, byok: Col
                 "LoRAs run on the caller's own provider account: send its key as X-BYOK-<route>.",
                 param="loras",
             )
+        try:
+            if lora.url:
+                _LORA_HOSTS.parse(lora.url)
+        except UrlRefusedError as error:
+            raise invalid(f"{param}.url", f"{param}.url can't be used: {error.reason}.") from None
         task.loras.append(lora)
 
 

@@ -124,7 +124,7 @@ _SDXL_MODEL: Final = c.Model(
     max_prompt_length=2000,
     max_inputs=1,
     output_formats=_ALL_FORMATS,
-    qualities=("low", "medium", "high"),
+    qualities=("low", "medium", "high", "xhigh", "max"),
 )
 
 MODELS: Final = (
@@ -208,7 +208,14 @@ MODELS: Final = (
     ),
     _service("sketch", "Makes a picture of a sketch.", "control/sketch", 0.05, _STEERED),
     _service("structure", "Keeps a picture's structure and changes the rest.", "control/structure", 0.05, _STEERED),
-    _service("style", "Makes a picture in the style of another.", "control/style", 0.05, _STEERED),
+    _service(
+        "style",
+        "Makes a picture in the style of another.",
+        "control/style",
+        0.05,
+        _STEERED,
+        sizes=_ONE_MP,
+    ),
     _service(
         "style-transfer",
         "Gives the first picture the style of the second.",

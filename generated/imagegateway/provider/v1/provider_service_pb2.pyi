@@ -339,7 +339,7 @@ class CancelRequest(_message.Message):
     job_id: _builtins.str
     """As in StartRequest."""
     task_ref: _builtins.str
-    """The reference of the last Running state."""
+    """The reference of the last Running state; empty while Start is not answered."""
     credential: _builtins.str
     """As in StartRequest."""
     @_builtins.property
