@@ -82,11 +82,18 @@ class UpstreamFamily:
         target = Target.of(adapter, self._settings, request.credential)
         calls = await self._calls(request, adapter)
         items = [Item(call.index, call.count, warnings=call.warnings) for call in calls]
-        outcomes = await asyncio.gather(*(self._submit(adapter, target, call) for call in calls))
+        tries = 1 if request.hand_back else TRIES
+        outcomes = await asyncio.gather(*(self._submit(adapter, target, call, tries) for call in calls))
+        untaken = [index for index, outcome in enumerate(outcomes) if _untaken(outcome)]
+        if request.hand_back and len(untaken) < len(calls):
+            # Some of them were taken: no other route may have the task, and the rest is worth the usual patience.
+            late = await asyncio.gather(*(self._submit(adapter, target, calls[index], TRIES) for index in untaken))
+            for index, outcome in zip(untaken, late, strict=True):
+                outcomes[index] = outcome
         await asyncio.gather(
             *map(self._settle, [adapter] * len(calls), [target] * len(calls), calls, items, outcomes)
         )
-        return state_of(items, outcomes)
+        return state_of(items, outcomes, self._clock())
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
         """Ask how each unfinished call stands. A poll that gets no answer changes nothing."""
@@ -102,7 +109,7 @@ class UpstreamFamily:
         await asyncio.gather(
             *map(self._settle, [adapter] * len(calls), [target] * len(calls), calls, items, outcomes)
         )
-        return state_of(items, outcomes)
+        return state_of(items, outcomes, self._clock())
 
     async def cancel(self, request: pb.CancelRequest) -> bool:
         adapter = self._adapters[request.task.route]
@@ -117,26 +124,33 @@ class UpstreamFamily:
 
     # ---- one call
 
-    async def _submit(self, adapter: Adapter, target: Target, call: Call) -> Outcome:
+    async def _submit(self, adapter: Adapter, target: Target, call: Call, tries: int) -> Outcome:
+        """Make a call; with one try only it neither waits nor asks again."""
         # Large inputs are encoded and masks converted here.
         outgoing = await asyncio.to_thread(adapter.submit, call) if call.inputs else adapter.submit(call)
         lane = (adapter.route, target.key)
         asked_again = False
         for attempt in range(1, TRIES + 1):
             pause = self._quiet_until.get(lane, 0.0) - self._clock()
+            if pause > 0 and tries == 1:
+                return Failure(
+                    ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+                    "The provider is receiving too many requests.",
+                    retry_after=pause,
+                )
             if pause > 0:
                 await self._sleep(pause)
             outcome = await self._exchange(adapter, target, call, outgoing)
             if isinstance(outcome, Failure) and outcome.again and not asked_again and attempt < TRIES:
                 asked_again = True
                 continue
-            if not isinstance(outcome, Failure) or outcome.accepted or outcome.reason not in _REPEAT:
+            if not isinstance(outcome, Failure) or not _untaken(outcome):
                 return outcome
             wait = outcome.retry_after if outcome.retry_after is not None else 0.5 * 2**attempt
             if outcome.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and wait <= MAX_PAUSE:
                 # Everyone who uses this key waits, not only the call that met the limit.
                 self._quiet_until[lane] = max(self._quiet_until.get(lane, 0.0), self._clock() + wait)
-            if attempt == TRIES or wait > MAX_PAUSE:
+            if attempt >= tries or wait > MAX_PAUSE:
                 return outcome
             await self._sleep(wait * random.uniform(1, 1.1))  # noqa: S311  only spreads load
         raise AssertionError("unreachable")
@@ -229,8 +243,9 @@ class UpstreamFamily:
         if not item.running:
             return
         match outcome:
-            case Pending(ref=ref):
+            case Pending(ref=ref, progress=progress):
                 item.ref, item.unknown_since = ref, 0.0
+                item.note(progress, self._clock())
             case Unknown(state=state):
                 _log.warning("upstream_state_unknown", route=adapter.route, state=state[:100], job_id=call.job_id)
                 item.unknown_since = item.unknown_since or self._clock()
@@ -286,6 +301,11 @@ class UpstreamFamily:
 _REPEAT: Final = frozenset(
     {ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE}
 )
+
+
+def _untaken(outcome: Outcome) -> bool:
+    """Whether the same call may be made again, as the provider surely took nothing and may yet take it."""
+    return isinstance(outcome, Failure) and not outcome.accepted and outcome.reason in _REPEAT
 
 
 def _bad_response(what: str) -> Failure:

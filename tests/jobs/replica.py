@@ -16,6 +16,7 @@ from services.common.store import MediaStore
 from services.common.urlguard import Guard
 from services.jobs import states, tasks
 from services.jobs.engine import Engine
+from services.jobs.queue import Limits
 from tests.jobs.server import PATIENCE, until
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Replica:
     async def held_nothing(self) -> None:
         """Wait until no job is held, waits or takes up a place."""
         await self.engine.hub.catch_up()
-        queue = self.engine.runner._queue
+        queue = self.engine.runner._turns._queue
         await until(lambda: not self.engine.hub.live and not queue.waiting and not queue._running)
 
     async def stop(self, grace: float = PATIENCE) -> None:
@@ -113,9 +114,13 @@ async def start(
         store=store,
         families=families,
         outbound=outbound,
-        routes=dict.fromkeys(routes),
+        limits=Limits(
+            routes={route: settings.route_concurrency(route, None) for route in routes},
+            default=settings.default_concurrency,
+            tenant=settings.tenant_concurrency,
+        ),
         price=_price,
-        fallback=lambda _task: None,
+        fallback=lambda _task, _avoid: None,
         view=_view,
     )
     await engine.start()

@@ -34,6 +34,7 @@ RANK = {
     JobRecord.STATE_UNSPECIFIED: 0,
     states.QUEUED: 1,
     states.SUBMITTING: 2,
+    states.REROUTED: 2,
     states.RUNNING: 3,
     states.COMPLETED: 4,
     states.FAILED: 4,
@@ -47,6 +48,11 @@ ALLOWED = {
     ("queued", "failed"),
     ("queued", "cancelled"),
     ("submitting", "submitting"),
+    ("submitting", "rerouted"),
+    ("rerouted", "rerouted"),
+    ("rerouted", "submitting"),
+    ("rerouted", "failed"),
+    ("rerouted", "cancelled"),
     ("submitting", "running"),
     ("submitting", "completed"),
     ("submitting", "failed"),
@@ -75,7 +81,8 @@ def test_the_table_is_whole() -> None:
     assert {state for state in ALL if not states.NEXT[state] - {state}} == states.TERMINAL
     assert set(states.PUBLIC) == set(ALL) - {JobRecord.STATE_UNSPECIFIED}
     assert set(states.PUBLIC.values()) == {"queued", "running", "completed", "failed", "cancelled"}
-    assert states.ACTIVE | states.TERMINAL | {states.QUEUED} == set(states.PUBLIC)
+    assert set(states.PUBLIC) == states.ACTIVE | states.TERMINAL | states.WAITING
+    assert len(states.ACTIVE) + len(states.TERMINAL) + len(states.WAITING) == len(states.PUBLIC)
 
 
 @settings(deadline=None)
@@ -193,8 +200,8 @@ async def _interleave(store: MediaStore, steps: list[tuple[str, int]], *, repeat
             assert life is not None
             assert life.ready
             assert not life.hub.live, "an ended job is still held"
-            assert life.queue.waiting == 0
-            assert not life.queue._running, "an ended job still takes up a place"
+            assert life.runner._turns.waiting == 0
+            assert not life.runner._turns._queue._running, "an ended job still takes up a place"
     finally:
         await world.close()
 
@@ -269,7 +276,7 @@ async def test_a_given_up_write_that_turns_up_does_not_run(store: MediaStore) ->
         ]
         assert not world.families.starts
         assert not life.hub.live
-        assert not life.queue._running
+        assert not life.runner._turns._queue._running
         assert not life.runner._unanswered
     finally:
         await world.close()
