@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,7 +13,7 @@ from aiohttp import web
 from tests.emulators.base import SENT, Emulator, picture
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 _COMMON: Final = {"webhook_url", "webhook_secret", "seed", "safety_tolerance", "output_format", "prompt"}
 _FLUX2: Final = {"width", "height", *(f"input_image{suffix}" for suffix in ("", *(f"_{n}" for n in range(2, 9))))}
@@ -56,6 +57,7 @@ _ENDED: Final = {"Ready", "Request Moderated", "Content Moderated", "Error"}
 class Task:
     """One task, and the states that its polls will show."""
 
+    key: str
     model: str
     body: dict[str, Any]
     states: list[str]
@@ -67,10 +69,17 @@ class Task:
 
 @dataclass
 class Bfl(Emulator):
-    """`script`: the states of each new task, the last one for ever. `limit`: unfinished tasks a key may have."""
+    """`script`: the states of each new task, the last one for ever. `limit`: unfinished tasks a key may have, and
+    `limits`: those of a model among them. `peaks`: the most there ever were, by key, and by key and model. `others`:
+    keys that are good beside `key`.
+    """
 
     script: Sequence[str] = ("Pending", "Pending", "Ready")
     limit: int = 24
+    limits: Mapping[str, int] = field(default_factory=lambda: {"flux-kontext-max": 6})
+    peaks: Counter[tuple[str, str]] = field(default_factory=Counter)
+    others: tuple[str, ...] = ()
+    progress: float | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
     _ids: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -80,7 +89,8 @@ class Bfl(Emulator):
         app.router.add_get("/delivery/{id}", self._deliver)
 
     async def _submit(self, request: web.Request) -> web.Response:
-        if request.headers.get("x-key") != self.key:
+        key = request.headers.get("x-key", "")
+        if key not in {self.key, *self.others}:
             return web.json_response({"detail": "Not authenticated - Invalid Authentication"}, status=403)
         model = request.match_info["model"]
         if model not in FIELDS:
@@ -89,10 +99,13 @@ class Bfl(Emulator):
         problem = _check(model, body)
         if problem:
             return web.json_response({"detail": [problem]}, status=422)
-        if sum(not task.ended for task in self.tasks.values()) >= self.limit:
+        active = [task.model for task in self.tasks.values() if task.key == key and not task.ended]
+        if len(active) >= self.limit or active.count(model) >= self.limits.get(model, self.limit):
             return web.json_response({"detail": "Too many active tasks"}, status=429)
         task_id = f"task-{next(self._ids)}"
-        self.tasks[task_id] = Task(model, body, list(self.script))
+        self.tasks[task_id] = task = Task(key, model, body, list(self.script))
+        for which, count in (("", len(active)), (model, active.count(model))):
+            self.peaks[key, which] = max(self.peaks[key, which], count + (not task.ended))
         polling_url = f"{self.base}/v1/get_result?id={task_id}"
         return web.json_response(
             {"id": task_id, "polling_url": polling_url, "cost": 4.5, "input_mp": 0.0, "output_mp": 1.05}
@@ -106,7 +119,8 @@ class Bfl(Emulator):
         status = task.states[0]
         if len(task.states) > 1:
             task.states.pop(0)
-        answer: dict[str, Any] = {"id": task_id, "status": status, "result": None, "progress": None, "details": None}
+        answer: dict[str, Any] = {"id": task_id, "status": status, "result": None, "details": None}
+        answer["progress"] = self.progress
         if status == "Ready":
             self.billed += 1
             answer["result"] = {

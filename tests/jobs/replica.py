@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from services.common.settings import Settings
+    from services.jobs.routing import Fallback
     from services.jobs.stream import Entry, JobStream
     from tests.jobs.families import ScriptedFamilies
 
@@ -99,8 +100,16 @@ class Replica:
         await self._outbound.aclose()
 
 
+def nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool]) -> None:
+    """There is one route only."""
+
+
 async def start(
-    settings: Settings, families: ScriptedFamilies, number: int = 0, routes: tuple[str, ...] = ("local",)
+    settings: Settings,
+    families: ScriptedFamilies,
+    number: int = 0,
+    routes: tuple[str, ...] = ("local",),
+    fallback: Fallback = nowhere,
 ) -> Replica:
     """Start a replica; one that had the number before is taken for dead."""
     client = await connect(settings, f"router-{number}")
@@ -120,7 +129,7 @@ async def start(
             tenant=settings.tenant_concurrency,
         ),
         price=_price,
-        fallback=lambda _task, _avoid: None,
+        fallback=fallback,
         view=_view,
     )
     await engine.start()
@@ -128,9 +137,15 @@ async def start(
 
 
 @asynccontextmanager
-async def serving(settings: Settings, families: ScriptedFamilies, number: int = 0) -> AsyncIterator[Replica]:
+async def serving(
+    settings: Settings,
+    families: ScriptedFamilies,
+    number: int = 0,
+    routes: tuple[str, ...] = ("local",),
+    fallback: Fallback = nowhere,
+) -> AsyncIterator[Replica]:
     """A replica that is stopped in the end, unless it has crashed."""
-    replica = await start(settings, families, number)
+    replica = await start(settings, families, number, routes, fallback)
     try:
         yield replica
     finally:

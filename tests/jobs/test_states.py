@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import ids
+from services.common.catalog import Route
 from services.common.errors import GatewayError
 from services.common.store import MediaStore
 from services.jobs import states
@@ -25,6 +27,7 @@ from tests.jobs.memory import Log, MemoryStream
 from tests.jobs.world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -153,7 +156,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> MediaStore:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(STEPS, st.booleans(), st.sampled_from(["done", "running", "failed"]))
+@given(STEPS, st.booleans(), st.sampled_from(["done", "running", "failed", "turned away"]))
 def test_any_interleaving_ends_each_job_once(
     store: MediaStore, steps: list[tuple[str, int]], repeatable: bool, answer: str
 ) -> None:
@@ -163,15 +166,21 @@ def test_any_interleaving_ends_each_job_once(
 async def _interleave(store: MediaStore, steps: list[tuple[str, int]], *, repeatable: bool, answer: str) -> None:
     families = ScriptedFamilies()
 
-    async def start(_request: provider.StartRequest) -> provider.TaskState:
-        return {"done": records.done, "running": records.running, "failed": records.refused}[answer]()
+    by_route: Counter[tuple[str, str]] = Counter()
+
+    async def start(request: provider.StartRequest) -> provider.TaskState:
+        by_route[request.job_id, request.task.route] += 1
+        if answer == "turned away" and request.task.route == "local":
+            return records.refused(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, accepted=False)
+        answers = {"done": records.done, "running": records.running, "failed": records.refused}
+        return answers.get(answer, records.running)()
 
     async def poll(request: provider.PollRequest) -> provider.TaskState:
         polls = families.polls[request.job_id]
         return records.done() if polls > 2 else records.running(progress=30 * polls)
 
     families.on_start, families.on_poll = start, poll
-    world = World(store, families)
+    world = World(store, families, fallback=_second_route)
     tried: list[JobRecord] = []
     try:
         await world.serve()
@@ -195,7 +204,9 @@ async def _interleave(store: MediaStore, steps: list[tuple[str, int]], *, repeat
                     world.look(choice)
         await world.finish()
         for record in tried:
-            _assert_ended_once(world, record.id, repeatable=repeatable)
+            _assert_ended_once(world, record.id)
+            for route in ("local", "second"):
+                assert by_route[record.id, route] <= (MAX_STARTS if repeatable and route == "local" else 1)
         for life in world.lives:
             assert life is not None
             assert life.ready
@@ -212,7 +223,13 @@ def _copied(record: JobRecord) -> JobRecord:
     return copied
 
 
-def _assert_ended_once(world: World, job_id: str, *, repeatable: bool) -> None:
+def _second_route(task: provider.ImageTask, avoid: Callable[[str], bool]) -> Route | None:
+    """A route that is tried after the first one."""
+    second = Route("second", "async", "")
+    return second if task.route == "local" and not avoid("second") else None
+
+
+def _assert_ended_once(world: World, job_id: str) -> None:
     past = world.log.records(job_id)
     if not past:
         assert job_id not in world.accepted, "an accepted job is lost"
@@ -220,7 +237,6 @@ def _assert_ended_once(world: World, job_id: str, *, repeatable: bool) -> None:
         return
     assert_lawful(world.log, job_id)
     assert past[-1].ended, "a job is stuck"
-    assert world.families.starts[job_id] <= (MAX_STARTS if repeatable else 1)
     assert world.families.starts[job_id] <= past[-1].record.starts
 
 
