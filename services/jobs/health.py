@@ -46,7 +46,8 @@ class Health:
     def failed(self, route: str, failure: provider.Failed) -> None:
         """Count a failure that is the provider's; refusals and the caller's mistakes say nothing of the route."""
         if failure.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED:
-            self._quiet[route] = self.clock() + failure.retry_after.ToTimedelta().total_seconds()
+            until = self.clock() + failure.retry_after.ToTimedelta().total_seconds()
+            self._quiet[route] = max(self._quiet.get(route, 0.0), until)
         if failure.reason not in _COUNTED:
             return
         self._failures[route] = self._failures.get(route, 0) + 1

@@ -106,9 +106,7 @@ async def test_polls_become_fewer_while_nothing_moves(bfl: Bfl, bench: Bench) ->
         bench.now += pauses[-1]
         elapsed += pauses[-1]
         reference = state.running.task_ref
-        state = await bench.family.poll(
-            pb.PollRequest(job_id=request.job_id, task=request.task, task_ref=reference)
-        )
+        state = await bench.family.poll(pb.PollRequest(job_id=request.job_id, task=request.task, task_ref=reference))
         assert state.running.task_ref == reference, "nothing new: nothing is written"
     assert pauses == sorted(pauses)
     assert pauses[0] == 0.5

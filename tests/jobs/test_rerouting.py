@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.catalog import Route
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
 
     from services.common.settings import Settings
     from tests.jobs.replica import Replica
