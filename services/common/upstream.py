@@ -76,23 +76,27 @@ class UpstreamFamily:
         await self._outbound.aclose()
 
     async def start(self, request: pb.StartRequest) -> pb.TaskState:
-        """Make all calls of a task side by side; what can't have been accepted is tried again."""
-        task = request.task
-        adapter = self._adapters[task.route]
+        """Make a task's calls side by side; what can't have been accepted is tried again.
+
+        A task of more calls than the provider takes at once stays here until the last of them is made.
+        """
+        adapter = self._adapters[request.task.route]
         target = Target.of(adapter, self._settings, request.credential)
         calls = await self._calls(request, adapter)
-        items = [Item(call.index, call.count, warnings=call.warnings) for call in calls]
-        tries = 1 if request.hand_back else TRIES
-        outcomes = await asyncio.gather(*(self._submit(adapter, target, call, tries) for call in calls))
-        untaken = [index for index, outcome in enumerate(outcomes) if _untaken(outcome)]
-        if request.hand_back and len(untaken) < len(calls):
-            # Some of them were taken: no other route may have the task, and the rest is worth the usual patience.
-            late = await asyncio.gather(*(self._submit(adapter, target, calls[index], TRIES) for index in untaken))
-            for index, outcome in zip(untaken, late, strict=True):
-                outcomes[index] = outcome
-        await asyncio.gather(
-            *map(self._settle, [adapter] * len(calls), [target] * len(calls), calls, items, outcomes)
-        )
+        at_once = self._at_once(calls[0])
+        items: list[Item] = []
+        outcomes: list[Outcome] = []
+        for first in range(0, len(calls), at_once):
+            await self._outlast(adapter, target, calls[:first], items)
+            wave = calls[first : first + at_once]
+            hand_back = request.hand_back and not first
+            made = await self._begin(adapter, target, wave, hand_back=hand_back)
+            begun = [Item(call.index, call.count, warnings=call.warnings) for call in wave]
+            await self._settle_all(adapter, target, wave, begun, made)
+            items += begun
+            outcomes += made
+            if hand_back and all(map(_untaken, made)):
+                break
         return state_of(items, outcomes, self._clock())
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
@@ -103,13 +107,7 @@ class UpstreamFamily:
         calls = [self._call(request, item.index, item.count) for item in items]
         for call, item in zip(calls, items, strict=True):
             call.warnings = item.warnings
-        outcomes: list[Outcome] = await asyncio.gather(
-            *(self._ask(adapter, target, call, item) for call, item in zip(calls, items, strict=True))
-        )
-        await asyncio.gather(
-            *map(self._settle, [adapter] * len(calls), [target] * len(calls), calls, items, outcomes)
-        )
-        return state_of(items, outcomes, self._clock())
+        return await self._look(adapter, target, calls, items)
 
     async def cancel(self, request: pb.CancelRequest) -> bool:
         adapter = self._adapters[request.task.route]
@@ -121,6 +119,50 @@ class UpstreamFamily:
                 reply = await self._send(adapter, target, outgoing, request.job_id)
                 told = told or isinstance(reply, Reply)
         return told
+
+    # ---- a task's calls
+
+    async def _begin(self, adapter: Adapter, target: Target, calls: list[Call], *, hand_back: bool) -> list[Outcome]:
+        """Make calls side by side. With `hand_back` each is made once, unless others of them were taken: then no
+        other route may have the task, and the rest is worth the usual patience.
+        """
+        tries = 1 if hand_back else TRIES
+        outcomes = await asyncio.gather(*(self._submit(adapter, target, call, tries) for call in calls))
+        again = [index for index, outcome in enumerate(outcomes) if _untaken(outcome)]
+        if hand_back and len(again) < len(calls):
+            late = await asyncio.gather(*(self._submit(adapter, target, calls[index], TRIES) for index in again))
+            for index, outcome in zip(again, late, strict=True):
+                outcomes[index] = outcome
+        return outcomes
+
+    async def _look(self, adapter: Adapter, target: Target, calls: list[Call], items: list[Item]) -> pb.TaskState:
+        """Ask for every call that has not ended."""
+        outcomes: list[Outcome] = await asyncio.gather(
+            *(self._ask(adapter, target, call, item) for call, item in zip(calls, items, strict=True))
+        )
+        await self._settle_all(adapter, target, calls, items, outcomes)
+        return state_of(items, outcomes, self._clock())
+
+    async def _outlast(self, adapter: Adapter, target: Target, calls: list[Call], items: list[Item]) -> None:
+        """Wait until all calls so far have ended: the provider takes no more beside them."""
+        while any(item.running for item in items):
+            state = await self._look(adapter, target, calls, items)
+            if state.HasField("running"):
+                await self._sleep(state.running.poll_after.ToTimedelta().total_seconds())
+
+    async def _settle_all(
+        self, adapter: Adapter, target: Target, calls: list[Call], items: list[Item], outcomes: list[Outcome]
+    ) -> None:
+        steps = zip(calls, items, outcomes, strict=True)
+        await asyncio.gather(*(self._settle(adapter, target, call, item, outcome) for call, item, outcome in steps))
+
+    def _at_once(self, call: Call) -> int:
+        """How many such calls the provider takes side by side: alone on its route a task waits for nobody else."""
+        route = call.route
+        if route.concurrency is None:
+            return call.task.n
+        most = min(route.concurrency, self._settings.route_concurrency(route.name, route.concurrency))
+        return max(1, most // route.places(call.count))
 
     # ---- one call
 
@@ -273,7 +315,7 @@ class UpstreamFamily:
                 except GatewayError as error:
                     item.failure = pb.Failed(reason=error.reason, message=error.message, accepted=True)
 
-    # ---- a task's calls
+    # ---- what calls are made of
 
     async def _calls(self, request: pb.StartRequest, adapter: Adapter) -> list[Call]:
         task = request.task

@@ -84,6 +84,15 @@ def test_full_model_does_not_hold_up_the_others_of_its_route(caller: Caller, bfl
     assert len(submissions(bfl)) == bfl.billed == 11, "none was refused"
 
 
+def test_job_of_more_tasks_than_its_model_has_places_makes_them_in_turn(caller: Caller, bfl: Bfl) -> None:
+    bfl.script = ("Pending", "Ready")
+    for said in over_both(caller, request("bfl/flux-kontext-max", n=8)):
+        assert said.failure is None, said.failure
+        assert len(said.pictures) == 8
+    assert bfl.peaks[bfl.key, "flux-kontext-max"] == 6
+    assert len(submissions(bfl)) == bfl.billed == 16, "none was refused"
+
+
 def test_callers_own_key_has_places_of_its_own(caller: Caller, bfl: Bfl) -> None:
     key = new_key("bfl")
     own = {"x-byok-bfl": key}

@@ -1,4 +1,4 @@
-"""How patient the driver is: with another route at hand, and without one; and the pace of its polls."""
+"""The driver's patience, with another route at hand and without one; how much it asks for at once, and how often."""
 
 from __future__ import annotations
 
@@ -94,6 +94,23 @@ async def test_limit_that_was_handed_back_slows_the_next_calls_down(bfl: Bfl, be
     patient = await bench.family.start(start(hand_back=False))
     assert patient.HasField("running")
     assert sum(bench.slept) == pytest.approx(5)
+
+
+async def test_task_of_more_calls_than_are_taken_at_once_makes_them_in_turn(bfl: Bfl, bench: Bench) -> None:
+    bfl.script = ["Pending", "Pending", "Ready"]
+    state = await bench.run(pb.ImageTask(model="bfl/flux-kontext-max", route="bfl", prompt="a fox", n=10))
+    assert len(state.done.artifacts) == bfl.billed == 10
+    assert not state.done.missing
+    assert bfl.peaks[bfl.key, "flux-kontext-max"] == 6
+    assert len([sent for sent in bfl.sent if sent.method == "POST"]) == 10, "none was refused"
+
+
+async def test_no_call_follows_those_that_are_handed_back(bfl: Bfl, bench: Bench) -> None:
+    bfl.failures[:] = [BUSY] * 6
+    task = pb.ImageTask(model="bfl/flux-kontext-max", route="bfl", prompt="a fox", n=10)
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task, hand_back=True))
+    assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
+    assert len(bfl.sent) == 6
 
 
 async def test_polls_become_fewer_while_nothing_moves(bfl: Bfl, bench: Bench) -> None:
