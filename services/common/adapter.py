@@ -186,7 +186,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The provider works on it; `ref` is all that polling needs. `after`: seconds until asking makes sense."""
+    """The provider works on it; `ref` is all that polling needs.
+
+    `after`: seconds until asking makes sense; the driver asks less often the longer nothing moves.
+    """
 
     ref: str
     after: float = 1.0

@@ -158,11 +158,20 @@ class Route:
     repeatable: bool = False
     """Starting the same job twice costs nothing: an embedded model, or a provider that takes our job id."""
     concurrency: int | None = None
-    """Most tasks that the provider lets one key have at once, where it says so."""
+    """Most places that the provider gives one key at once for this model, where it says so."""
+    pictures_per_place: int = 1
+    """Pictures of one call that share a place: more than one where the provider counts requests, and a request makes
+    several pictures."""
+    shared: bool = False
+    """The places are the server's, whoever's key a call carries: a server of the operator's own."""
     price_per_image: float | None = None
     """US dollars for one picture, where the provider has a flat price."""
     per_call: int | None = None
     """Most pictures that one request makes, where the model differs from its route's other ones."""
+
+    def places(self, n: int) -> int:
+        """How many places a call for `n` pictures takes up; one where the provider says nothing of places."""
+        return 1 if self.concurrency is None else -(-n // self.pictures_per_place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +189,7 @@ class Model:
     routes: tuple[Route, ...]
     sizes: Listed | Free | Shapes
     capabilities: frozenset[str]
+    """What every one of its routes can do, so that any of them may serve."""
     modality: str = "image"
     aliases: tuple[str, ...] = ()
     max_prompt_length: int = 4000

@@ -77,17 +77,28 @@ class UpstreamFamily:
         await self._outbound.aclose()
 
     async def start(self, request: pb.StartRequest) -> pb.TaskState:
-        """Make all calls of a task side by side; what can't have been accepted is tried again."""
-        task = request.task
-        adapter = self._adapters[task.route]
+        """Make a task's calls side by side; what can't have been accepted is tried again.
+
+        A task of more calls than the provider takes at once stays here until the last of them is made.
+        """
+        adapter = self._adapters[request.task.route]
         target = Target.of(adapter, self._settings, request.credential)
         calls = await self._calls(request, adapter)
-        items = [Item(call.index, call.count, warnings=call.warnings) for call in calls]
-        outcomes = await asyncio.gather(*(self._submit(adapter, target, call) for call in calls))
-        await asyncio.gather(
-            *map(self._settle, [adapter] * len(calls), [target] * len(calls), calls, items, outcomes)
-        )
-        return state_of(items, outcomes)
+        at_once = self._at_once(calls[0])
+        items: list[Item] = []
+        outcomes: list[Outcome] = []
+        for first in range(0, len(calls), at_once):
+            await self._outlast(adapter, target, calls[:first], items)
+            wave = calls[first : first + at_once]
+            hand_back = request.hand_back and not first
+            made = await self._begin(adapter, target, wave, hand_back=hand_back)
+            begun = [Item(call.index, call.count, warnings=call.warnings) for call in wave]
+            await self._settle_all(adapter, target, wave, begun, made)
+            items += begun
+            outcomes += made
+            if hand_back and all(map(_untaken, made)):
+                break
+        return state_of(items, outcomes, self._clock())
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
         """Ask how each unfinished call stands. A poll that gets no answer changes nothing; one whose answer can't be
@@ -99,13 +110,7 @@ class UpstreamFamily:
         calls = [self._call(request, item.index, item.count) for item in items]
         for call, item in zip(calls, items, strict=True):
             call.warnings = item.warnings
-        outcomes: list[Outcome] = await asyncio.gather(
-            *(self._ask(adapter, target, call, item) for call, item in zip(calls, items, strict=True))
-        )
-        await asyncio.gather(
-            *map(self._settle, [adapter] * len(calls), [target] * len(calls), calls, items, outcomes)
-        )
-        return state_of(items, outcomes)
+        return await self._look(adapter, target, calls, items)
 
     async def cancel(self, request: pb.CancelRequest) -> bool:
         adapter = self._adapters[request.task.route]
@@ -121,15 +126,66 @@ class UpstreamFamily:
                 told = told or isinstance(reply, Reply)
         return told
 
+    # ---- a task's calls
+
+    async def _begin(self, adapter: Adapter, target: Target, calls: list[Call], *, hand_back: bool) -> list[Outcome]:
+        """Make calls side by side. With `hand_back` each is made once, unless others of them were taken: then no
+        other route may have the task, and the rest is worth the usual patience.
+        """
+        tries = 1 if hand_back else TRIES
+        outcomes = await asyncio.gather(*(self._submit(adapter, target, call, tries) for call in calls))
+        again = [index for index, outcome in enumerate(outcomes) if _untaken(outcome)]
+        if hand_back and len(again) < len(calls):
+            late = await asyncio.gather(*(self._submit(adapter, target, calls[index], TRIES) for index in again))
+            for index, outcome in zip(again, late, strict=True):
+                outcomes[index] = outcome
+        return outcomes
+
+    async def _look(self, adapter: Adapter, target: Target, calls: list[Call], items: list[Item]) -> pb.TaskState:
+        """Ask for every call that has not ended."""
+        outcomes: list[Outcome] = await asyncio.gather(
+            *(self._ask(adapter, target, call, item) for call, item in zip(calls, items, strict=True))
+        )
+        await self._settle_all(adapter, target, calls, items, outcomes)
+        return state_of(items, outcomes, self._clock())
+
+    async def _outlast(self, adapter: Adapter, target: Target, calls: list[Call], items: list[Item]) -> None:
+        """Wait until all calls so far have ended: the provider takes no more beside them."""
+        while any(item.running for item in items):
+            state = await self._look(adapter, target, calls, items)
+            if state.HasField("running"):
+                await self._sleep(state.running.poll_after.ToTimedelta().total_seconds())
+
+    async def _settle_all(
+        self, adapter: Adapter, target: Target, calls: list[Call], items: list[Item], outcomes: list[Outcome]
+    ) -> None:
+        steps = zip(calls, items, outcomes, strict=True)
+        await asyncio.gather(*(self._settle(adapter, target, call, item, outcome) for call, item, outcome in steps))
+
+    def _at_once(self, call: Call) -> int:
+        """How many such calls the provider takes side by side: alone on its route a task waits for nobody else."""
+        route = call.route
+        if route.concurrency is None:
+            return call.task.n
+        most = min(route.concurrency, self._settings.route_concurrency(route.name, route.concurrency))
+        return max(1, most // route.places(call.count))
+
     # ---- one call
 
-    async def _submit(self, adapter: Adapter, target: Target, call: Call) -> Outcome:
+    async def _submit(self, adapter: Adapter, target: Target, call: Call, tries: int) -> Outcome:
+        """Make a call; with one try only it neither waits nor asks again."""
         # Large inputs are encoded and masks converted here.
         outgoing = await asyncio.to_thread(adapter.submit, call) if call.inputs else adapter.submit(call)
         lane = (adapter.route, target.key)
         asked_again = False
         for attempt in range(1, TRIES + 1):
             pause = self._quiet_until.get(lane, 0.0) - self._clock()
+            if pause > 0 and tries == 1:
+                return Failure(
+                    ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+                    "The provider is receiving too many requests.",
+                    retry_after=pause,
+                )
             if pause > 0:
                 await self._sleep(pause)
             outcome = await self._exchange(adapter, target, call, outgoing)
@@ -138,13 +194,13 @@ class UpstreamFamily:
             if outcome.accepted and outcome.again and not asked_again and attempt < TRIES:
                 asked_again = True
                 continue
-            if outcome.accepted or not (outcome.again or outcome.reason in _REPEAT):
+            if not _untaken(outcome):
                 return outcome
             wait = outcome.retry_after if outcome.retry_after is not None else 0.5 * 2**attempt
             if outcome.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and wait <= MAX_PAUSE:
                 # Everyone who uses this key waits, not only the call that met the limit.
                 self._quiet_until[lane] = max(self._quiet_until.get(lane, 0.0), self._clock() + wait)
-            if attempt == TRIES or wait > MAX_PAUSE:
+            if attempt >= tries or wait > MAX_PAUSE:
                 return outcome
             await self._sleep(wait * random.uniform(1, 1.1))  # noqa: S311  only spreads load
         raise AssertionError("unreachable")
@@ -239,8 +295,9 @@ class UpstreamFamily:
         if not item.running:
             return
         match outcome:
-            case Pending(ref=ref):
+            case Pending(ref=ref, progress=progress):
                 item.ref, item.unknown_since = ref, 0.0
+                item.note(progress, self._clock())
             case Unknown(state=state):
                 _log.warning("upstream_state_unknown", route=adapter.route, state=state[:100], job_id=call.job_id)
                 item.unknown_since = item.unknown_since or self._clock()
@@ -277,7 +334,7 @@ class UpstreamFamily:
         except GatewayError as error:
             return pb.Failed(reason=error.reason, message=error.message, accepted=True)
 
-    # ---- a task's calls
+    # ---- what calls are made of
 
     async def _calls(self, request: pb.StartRequest, adapter: Adapter) -> list[Call]:
         task = request.task
@@ -306,6 +363,13 @@ _AWAY: Final = Failure(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provi
 _REPEAT: Final = frozenset(
     {ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE}
 )
+
+
+def _untaken(outcome: Outcome) -> bool:
+    """Whether the same call may be made again, as the provider surely took nothing and may yet take it."""
+    if not isinstance(outcome, Failure) or outcome.accepted:
+        return False
+    return outcome.again or outcome.reason in _REPEAT
 
 
 def _bad_response(what: str) -> Failure:

@@ -61,7 +61,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         store=store,
         families=families,
         outbound=outbound,
-        routes=catalog.concurrency,
+        limits=catalog.limits(current),
         price=catalog.price,
         fallback=catalog.fallback,
         view=answers.job,

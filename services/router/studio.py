@@ -254,12 +254,13 @@ class Studio:
             warnings=made.warnings,
             metadata=made.metadata,
             repeatable=made.route.repeatable,
-            # Where the provider counts its tasks, each picture may be one.
-            places=made.task.n if made.route.concurrency else 1,
+            places=made.route.places(made.task.n),
         )
         credential = call.byok.get(made.route.name)
         if credential:
             record.sealed_credential = self.engine.seal.encrypt(credential.encode())
+            if not made.route.shared:
+                record.account = self.engine.account(made.route.name, credential)
         if made.webhook_url:
             record.webhook.url = made.webhook_url
         return record

@@ -110,13 +110,15 @@ _SDXL_MODEL: Final = c.Model(
             ("IMAGEGATEWAY_REPLICATE_API_KEY",),
         ),
         c.Route("fal", c.ASYNC, "fal-ai/fast-sdxl", ("IMAGEGATEWAY_FAL_API_KEY",)),
-        # One GPU makes one picture at a time; without a setting nobody has said that there is a server.
+        # One GPU serves one request at a time; without a setting nobody has said that there is a server.
         c.Route(
             "automatic1111",
             c.INLINE,
             "sd_xl_base_1.0.safetensors",
             ("IMAGEGATEWAY_AUTOMATIC1111_BASE_URL",),
             concurrency=1,
+            pictures_per_place=10,
+            shared=True,
         ),
     ),
     sizes=_SDXL,

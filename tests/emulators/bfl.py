@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,6 +62,7 @@ _ENDED: Final = {"Ready", "Request Moderated", "Content Moderated", "Error"}
 class Task:
     """One task, and the states that its polls will show."""
 
+    key: str
     model: str
     body: dict[str, Any]
     states: list[str]
@@ -73,10 +75,11 @@ class Task:
 
 @dataclass
 class Bfl(Emulator):
-    """`script`: the states of each new task, the last one for ever. `limit`: unfinished tasks a key may have.
-    `polls`: answers to the next polls, in order, as `failures` are for all requests. `cost`: credits of a task.
-    `sibling`: the origin of the host that polls are sent to, its own when empty. `ignored`: unknown fields, which are
-    let pass as the real service does.
+    """`script`: the states of each new task, the last one for ever. `limit`: unfinished tasks a key may have, and
+    `limits`: those of a model among them. `peaks`: the most there ever were, by key, and by key and model. `others`:
+    keys that are good beside `key`. `polls`: answers to the next polls, in order, as `failures` are for all requests.
+    `cost`: credits of a task. `sibling`: the origin of the host that polls are sent to, else its own. `ignored`:
+    unknown fields, which are let pass as the real service does.
     """
 
     script: Sequence[str] = ("Pending", "Pending", "Ready")
@@ -85,6 +88,10 @@ class Bfl(Emulator):
     cost: Any = 4.5
     sibling: str = ""
     ignored: list[str] = field(default_factory=list)
+    limits: Mapping[str, int] = field(default_factory=lambda: {"flux-kontext-max": 6})
+    peaks: Counter[tuple[str, str]] = field(default_factory=Counter)
+    others: tuple[str, ...] = ()
+    progress: float | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
     _ids: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -95,7 +102,8 @@ class Bfl(Emulator):
         app.router.add_get("/delivery/{id}", self._deliver)
 
     async def _submit(self, request: web.Request) -> web.Response:
-        if request.headers.get("x-key") != self.key:
+        key = request.headers.get("x-key", "")
+        if key not in {self.key, *self.others}:
             return web.json_response({"detail": "Not authenticated - Invalid Authentication"}, status=403)
         model = request.match_info["model"]
         if model not in FIELDS:
@@ -105,10 +113,13 @@ class Bfl(Emulator):
         problem = next(_problems(model, body), None)
         if problem:
             return web.json_response({"detail": [problem]}, status=422)
-        if sum(not task.ended for task in self.tasks.values()) >= self.limit:
+        active = [task.model for task in self.tasks.values() if task.key == key and not task.ended]
+        if len(active) >= self.limit or active.count(model) >= self.limits.get(model, self.limit):
             return web.json_response({"detail": "Too many active tasks"}, status=429)
         task_id = f"task-{next(self._ids)}"
-        self.tasks[task_id] = Task(model, body, list(self.script))
+        self.tasks[task_id] = task = Task(key, model, body, list(self.script))
+        for which, count in (("", len(active)), (model, active.count(model))):
+            self.peaks[key, which] = max(self.peaks[key, which], count + (not task.ended))
         counted = {"cost": self.cost, "input_mp": None, "output_mp": 1.05}
         if body.get("webhook_url"):
             return web.json_response(
@@ -135,7 +146,8 @@ class Bfl(Emulator):
         state = task.states[0]
         if len(task.states) > 1:
             task.states.pop(0)
-        shown: dict[str, Any] = {"id": task_id, "status": state, "result": None, "progress": None, "details": None}
+        shown: dict[str, Any] = {"id": task_id, "status": state, "result": None, "details": None}
+        shown["progress"] = self.progress
         if state.casefold() == "ready":
             self.billed += not task.billed
             task.billed = True

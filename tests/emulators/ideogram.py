@@ -136,7 +136,8 @@ class _Invalid(Exception):  # noqa: N818
 @dataclass
 class Ideogram(Emulator):
     """`unsafe`: numbers of the pictures, counted over all calls, that fail the safety check. `limit`: pictures in
-    flight; `seconds`: how long each call takes. `script`: states of asynchronous generations, the last one for ever.
+    flight, `peak` the most there ever were; `seconds`: how long each call takes. `script`: states of asynchronous
+    generations, the last one for ever.
     """
 
     unsafe: frozenset[int] = frozenset()
@@ -144,6 +145,7 @@ class Ideogram(Emulator):
     seconds: float = 0.0
     script: Sequence[str] = ("pending", "completed")
     in_flight: int = 0
+    peak: int = 0
     pictures: dict[str, bytes] = field(default_factory=dict)
     generations: dict[str, tuple[list[str], list[dict[str, Any]]]] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
@@ -167,6 +169,7 @@ class Ideogram(Emulator):
             answer = {"error": "Too many in flight", "reject_reason": "inflight_limit"}
             return web.json_response({**answer, "max_inflight_requests": self.limit}, status=429)
         self.in_flight += count
+        self.peak = max(self.peak, self.in_flight)
         await asyncio.sleep(self.seconds)
         self.in_flight -= count
         self.billed += count
