@@ -40,11 +40,12 @@ class Operation:
     output_type: bool = False
 
 
+_MOST: Final = dict.fromkeys(("high", "xhigh", "max", "hd"), 50)
 _GENERATE: Final = Operation(
-    prompt="prompt", image="images", listed=True, steps={"low": 35, "high": 50}, shaped=True, output_type=True
+    prompt="prompt", image="images", listed=True, steps={"low": 35, **_MOST}, shaped=True, output_type=True
 )
 _EDIT: Final = Operation(
-    prompt="instruction", image="images", listed=True, mask="mask", steps={"low": 20, "high": 50}, output_type=True
+    prompt="instruction", image="images", listed=True, mask="mask", steps={"low": 20, **_MOST}, output_type=True
 )
 
 _BRIA: Final[Mapping[str, Operation]] = {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote_to_bytes
 
+import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.errors import GatewayError
@@ -50,7 +50,7 @@ def _decode(url: str, param: str, max_bytes: int) -> bytes:
         encoded = unquote_to_bytes(text) if "%" in text else text.encode("ascii")
         if len(encoded) // 4 * 3 - encoded[-2:].count(b"=") > max_bytes:
             raise _too_large(param, max_bytes)
-        return base64.b64decode(encoded, validate=True)
+        return pybase64.b64decode(encoded, validate=True)
     except ValueError:
         raise _invalid_url(param, f"{param} is a data URL that holds malformed base64.") from None
 

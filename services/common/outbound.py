@@ -148,18 +148,22 @@ class Outbound:
         multipart: bool = False,
         max_bytes: int,
         seconds: float,
+        guarded: bool = False,
     ) -> AsyncIterator[Incoming]:
-        """Call an origin that the settings name; the body is read, within the block, in `seconds` from the call.
-        Redirects are answers, not followed.
+        """Call an origin that the settings name, or with `guarded` one that an answer does; the body is read, within
+        the block, in `seconds` from the call. Redirects are answers, not followed.
 
-        Raises UnsentError, SentError, and TimeoutError when the block does not end in time.
+        Raises UnsentError, SentError, TimeoutError when the block does not end in time, and with `guarded`
+        UrlRefusedError.
         """
+        client = self._guarded if guarded else self._trusted
+        url = self.guard.parse(url).url if guarded else url
         form = multipart or bool(files)
         parts = [(name, (None, value)) for name, value in fields] if form else None
         body = {} if json is None else {"content-type": "application/json"}
         async with asyncio.timeout(seconds):
-            with _told_apart():
-                request = self._trusted.build_request(
+            with _told_apart(guarded=guarded):
+                request = client.build_request(
                     method,
                     url,
                     headers={**body, **headers},
@@ -170,7 +174,7 @@ class Outbound:
                     # Inline providers say nothing for minutes; only the whole time is bounded.
                     timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
                 )
-                response = await self._trusted.send(request, stream=True)
+                response = await client.send(request, stream=True)
             try:
                 yield Incoming(response.status_code, response.headers, response, max_bytes)
             finally:
@@ -223,11 +227,14 @@ class Outbound:
 
 
 @contextmanager
-def _told_apart() -> Iterator[None]:
+def _told_apart(*, guarded: bool = False) -> Iterator[None]:
     """Raise, for what goes wrong in a call, an error that says whether the server can know of it."""
     try:
         yield
-    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.InvalidURL) as error:
+    except httpx.InvalidURL as error:
+        # httpx is stricter than the guard about xn-- names.
+        raise (UrlRefusedError if guarded else UnsentError)("its host is malformed") from error
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
         raise UnsentError("the connection to its server failed", transient=True) from error
     except httpx.TimeoutException as error:
         raise TimeoutError from error

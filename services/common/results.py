@@ -43,8 +43,6 @@ class Results:
 
     async def keep(self, adapter: Adapter, target: Target, call: Call, found: Found) -> pb.Artifact:
         """Fetch and store one result. Raises GatewayError PROVIDER_BAD_RESPONSE for what can't be used."""
-        if found.data is None and not (isinstance(found.url, str) and found.url):
-            raise _unusable("The provider's answer names no picture.")  # adapters pass on what they are told
         data = found.data if found.data is not None else await self._download(adapter, target, call, found)
         if call.model.modality == "video":
             facts = images.Facts("video/mp4", 0, 0, alpha=False)

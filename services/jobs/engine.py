@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from services.jobs.health import Health
 from services.jobs.hub import Hub
 from services.jobs.projection import Projection
-from services.jobs.queue import Queue
 from services.jobs.replicas import Replicas
 from services.jobs.runner import Runner
-from services.jobs.secrets import PURPOSE, WebhookSecrets, fernet
+from services.jobs.secrets import PURPOSE, WebhookSecrets, fernet, fingerprint
 from services.jobs.stream import JobStream
 from services.jobs.webhooks import Webhooks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from cryptography.fernet import Fernet
     from nats.aio.client import Client
@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from services.common.settings import Settings
     from services.common.store import MediaStore
     from services.jobs.families import Families
-    from services.jobs.runner import Fallback, Price
+    from services.jobs.queue import Limits
+    from services.jobs.routing import Fallback
+    from services.jobs.runner import Price
     from services.jobs.webhooks import View
 
 
 CREDENTIALS: Final = "provider credentials"
+ACCOUNTS: Final = "provider accounts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class Engine:
     health: Health
     seal: Fernet
     """Encrypts callers' provider keys inside job records."""
+    account: Callable[[str, str], str]
+    """Tells the keys of a route apart, given the route and a key: JobRecord.account."""
     _background: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
@@ -61,7 +66,7 @@ class Engine:
         store: MediaStore,
         families: Families,
         outbound: Outbound,
-        routes: Mapping[str, int | None],
+        limits: Limits,
         price: Price,
         fallback: Fallback,
         view: View,
@@ -71,11 +76,6 @@ class Engine:
         projection = Projection(settings.data_dir / f"jobs-{replica}.sqlite")
         hub = Hub(stream, projection)
         replicas = await Replicas.open(client, settings, replica)
-        queue = Queue(
-            route_limit={route: settings.route_concurrency(route, limit) for route, limit in routes.items()},
-            default_route_limit=settings.default_concurrency,
-            tenant_limit=settings.tenant_concurrency,
-        )
         health = Health()
         seal = fernet(root.derive(CREDENTIALS))
         runner = Runner(
@@ -83,7 +83,7 @@ class Engine:
             hub=hub,
             families=families,
             replicas=replicas,
-            queue=queue,
+            limits=limits,
             store=store,
             price=price,
             fallback=fallback,
@@ -101,7 +101,8 @@ class Engine:
             view=view,
             pauses=settings.webhook_pauses,
         )
-        return cls(stream, projection, hub, replicas, runner, secrets, webhooks, health, seal)
+        account = partial(fingerprint, root.derive(ACCOUNTS))
+        return cls(stream, projection, hub, replicas, runner, secrets, webhooks, health, seal, account)
 
     async def start(self) -> None:
         """Catch up with the stream, take up what an earlier life left, and go to work."""

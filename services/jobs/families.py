@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -83,6 +84,12 @@ class Families:
         except grpc.aio.AioRpcError as error:
             _log.warning("cancel_unanswered", family=family, job_id=request.job_id, status=error.code().name)
             return False
+
+
+async def next_state(told: AsyncGenerator[pb.TaskState, None], deadline: int) -> pb.TaskState:
+    """The next state that `Families.start` tells; raises as it, and TimeoutError at a time in Unix milliseconds."""
+    async with asyncio.timeout(max(0.0, deadline / 1000 - time.time())):
+        return await anext(told)
 
 
 def _unanswered(family: str, error: grpc.aio.AioRpcError) -> GatewayError:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import unmet
-from services.common.adapter import Adapter, ErrorTable, Failure, Outgoing, Upload, form_fields
+from services.common.adapter import Adapter, ErrorTable, Failure, Outgoing, Upload
+from services.common.values import form_fields
 from services.openai import answers, streams
 from services.openai.catalog import DALLE, INPUT_FIDELITY
 from services.openai.masks import transparent_where_white
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
 
 _COMPRESSED: Final = frozenset({"jpeg", "webp"})
 _GPT_QUALITY: Final = {"standard": "medium", "hd": "high"}
-_AGAIN: Final = re.compile(r"try again in ([0-9]+(?:\.[0-9]+)?)(ms|s)\b")
+_AGAIN: Final = re.compile(r"try again in ((?:[0-9]+(?:\.[0-9]+)?(?:ms|h|m|s))+)")
+_PART: Final = re.compile(r"([0-9.]+)(ms|h|m|s)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_VIOLATION: Final = re.compile(r"safety_violations=\[([a-z_/, -]*)\]")
+# How a retired model is refused differs from host to host.
+_GONE: Final = re.compile(
+    r"\bmodel\b.*\b(?:deprecated|retired|discontinued|shut down|no longer|not exist)", re.IGNORECASE
+)
 
 
 class OpenAIAdapter(Adapter):
@@ -39,6 +47,7 @@ class OpenAIAdapter(Adapter):
             401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            408: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
             410: ErrorReason.ERROR_REASON_MODEL_RETIRED,
             413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
@@ -71,7 +80,8 @@ class OpenAIAdapter(Adapter):
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
-        return answers.finished(call, tuple(map(answers.found, answer["data"])), [answer.get("usage")])
+        pictures = tuple(answers.found(item) for item in answer["data"] if answers.has_picture(item))
+        return answers.finished(call, pictures, [answer.get("usage")])
 
     def reading(self, call: Call, head: Reply) -> Reading | None:
         if not streams.is_stream(head):
@@ -86,16 +96,20 @@ class OpenAIAdapter(Adapter):
         return self._failure(call, reply, error if isinstance(error, dict) else {})
 
     def _failure(self, call: Call, reply: Reply, error: Mapping[str, Any]) -> Failure:
-        code, message = str(error.get("code") or error.get("type") or ""), str(error.get("message") or "")
-        param = str(error.get("param") or "")
-        if param == "model" and call.model.retired_at:
-            code = "model_not_found"  # how a retired model is refused differs, and no caller chose this field's value
+        code, param = str(error.get("code") or error.get("type") or ""), str(error.get("param") or "")
+        message = error.get("message")
+        message = message if isinstance(message, str) else ""
+        if call.model.retired_at and (param == "model" or (reply.status == 400 and _GONE.search(message))):
+            code = "model_not_found"  # no caller chose this field's value
+        if code not in self.errors.by_code and _VIOLATION.search(message):
+            code = "moderation_blocked"
         failure = self.errors.lookup(reply, code=code, detail=message, param=param)
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return _moderated(error)
+            return _moderated(error, error.get("moderation_details") or reply.dict().get("moderation_details"))
         again = _AGAIN.search(message)
         if failure.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and failure.retry_after is None and again:
-            return replace(failure, retry_after=float(again[1]) * (0.001 if again[2] == "ms" else 1))
+            wait = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(again[1]))
+            return replace(failure, retry_after=min(wait, 3600.0))
         return failure
 
 
@@ -114,7 +128,7 @@ def _dalle_fields(call: Call) -> dict[str, Any]:
     for name in ("quality", "style"):
         if getattr(call.task, name):
             fields[name] = getattr(call.task, name)
-    unmet.fields(call, "moderation")
+    unmet.fields(call, "moderation", "input_fidelity")
     return fields
 
 
@@ -147,13 +161,15 @@ def _files(call: Call) -> tuple[Upload, ...]:
     return tuple(files)
 
 
-def _moderated(error: Mapping[str, Any]) -> Failure:
+def _moderated(error: Mapping[str, Any], details: Any) -> Failure:
     """Blocked before anything was made, unless the details say that it was the result."""
-    details = error.get("moderation_details")
     details = details if isinstance(details, dict) else {}
     output = details.get("moderation_stage") == "output"
     categories = details.get("categories")
-    named = [str(name)[:40] for name in categories[:10]] if isinstance(categories, list) else []
+    if not isinstance(categories, list):
+        listed = _VIOLATION.search(str(error.get("message")))
+        categories = [name.strip() for name in listed[1].split(",") if name.strip()] if listed else []
+    named = [str(name)[:40] for name in categories[:10]]
     why = f" ({', '.join(named)})" if named else ""
     return Failure(
         ErrorReason.ERROR_REASON_MODERATION_BLOCKED,

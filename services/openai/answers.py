@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from services.common.adapter import Call, Outcome
 
 
+def has_picture(item: Any) -> bool:
+    """Whether an entry of an answer holds one: an entry without is a missing picture, not the loss of all others."""
+    return isinstance(item, dict) and bool(item.get("b64_json") or item.get("url"))
+
+
 def found(item: Mapping[str, Any]) -> Found:
     """The picture of an item or event. Raises KeyError without one, ValueError for one that is no base64."""
     revised = str(item.get("revised_prompt") or "")

@@ -18,6 +18,7 @@ from services.common.catalog import Free, Listed, Model, Route
 from services.common.errors import GatewayError, invalid
 from services.google.catalog import MODELS as GOOGLE
 from services.ideogram.catalog import MODELS as IDEOGRAM
+from services.jobs.queue import Limits
 from services.local.catalog import MODELS as LOCAL
 from services.openai.catalog import MODELS as OPENAI
 from services.recraft.catalog import MODELS as RECRAFT
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from services.common.settings import Source
+    from services.common.settings import Settings, Source
 
 FAMILIES: Final = (LOCAL, BFL, BRIA, BYTEDANCE, GOOGLE, IDEOGRAM, OPENAI, RECRAFT, STABILITY)
 
@@ -58,7 +59,7 @@ class Catalog:
                     raise ValueError(f"the catalog has {name} twice")
                 aliases[name.lower()] = model.id
             models[model.id] = model
-            settings.update(route.setting for route in model.routes if route.setting)
+            settings.update(name for route in model.routes for name in route.settings)
         configured = {name for name in settings if source.text(name.removeprefix("IMAGEGATEWAY_"))}
         return cls(models=models, aliases=aliases, configured=frozenset(configured))
 
@@ -88,7 +89,11 @@ class Catalog:
 
     def ready(self, route: Route) -> bool:
         """Whether the operator configured the route."""
-        return not route.setting or route.setting in self.configured
+        return not self.missing(route)
+
+    def missing(self, route: Route) -> tuple[str, ...]:
+        """The settings that the route asks for and that have no value."""
+        return tuple(name for name in route.settings if name not in self.configured)
 
     def route(self, model: Model, byok: Collection[str] = (), avoid: Callable[[str], bool] = bool) -> Route:
         """The route that the caller brings a key for, else the first configured one that need not be avoided.
@@ -109,19 +114,30 @@ class Catalog:
             )
         return next((route for route in configured if not avoid(route.name)), configured[0])
 
-    def fallback(self, task: provider.ImageTask) -> Route | None:
-        """The configured route of the same model that is tried after a task's present one."""
-        return next(filter(self.ready, self.models[task.model].after(task.route)), None)
+    def fallback(self, task: provider.ImageTask, avoid: Callable[[str], bool]) -> Route | None:
+        """The configured route of the same model that is tried after a task's present one, but none to be avoided."""
+        after = self.models[task.model].after(task.route)
+        return next((route for route in after if self.ready(route) and not avoid(route.name)), None)
 
-    @property
-    def concurrency(self) -> dict[str, int | None]:
-        """Every route, with the most tasks that its provider allows at once, where the catalog says so."""
-        limits: dict[str, int | None] = {}
+    def limits(self, settings: Settings) -> Limits:
+        """How much may be at the providers at once: the most that a route's models are given, a model's own number
+        where that is smaller; a route's setting goes before what the provider says.
+        """
+        known: dict[str, int | None] = {}
         for route in (route for model in self.models.values() for route in model.routes):
-            known = limits.setdefault(route.name, None)
-            if route.concurrency is not None:
-                limits[route.name] = max(known or 0, route.concurrency)
-        return limits
+            known[route.name] = max(known.get(route.name) or 0, route.concurrency or 0) or None
+        routes = {name: settings.route_concurrency(name, most) for name, most in known.items()}
+        return Limits(
+            routes=routes,
+            default=settings.default_concurrency,
+            tenant=settings.tenant_concurrency,
+            models={
+                (route.name, model.id): route.concurrency
+                for model in self.models.values()
+                for route in model.routes
+                if route.concurrency and route.concurrency < (known[route.name] or 0)
+            },
+        )
 
     def price(self, task: provider.ImageTask, done: provider.Done) -> Cost | None:
         """What the provider says it charged, else the catalog's flat price times the pictures; None when unknown."""
@@ -160,7 +176,13 @@ class Catalog:
             capabilities=sorted(model.capabilities),
             limits=_limits(model),
             routes=[
-                pb.ModelRoute(name=route.name, mode=route.mode, available=self.ready(route)) for route in model.routes
+                pb.ModelRoute(
+                    name=route.name,
+                    mode=route.mode,
+                    available=self.ready(route),
+                    missing_settings=self.missing(route),
+                )
+                for route in model.routes
             ],
             available=available,
             unavailable_reason=None if available else self._unavailable(model),
@@ -168,10 +190,9 @@ class Catalog:
             successor=model.successor or None,
         )
 
-    @staticmethod
-    def _unavailable(model: Model) -> str:
-        settings = " or ".join(dict.fromkeys(route.setting for route in model.routes))
-        return f"{model.id} needs the setting {settings}."
+    def _unavailable(self, model: Model) -> str:
+        ways = dict.fromkeys(" and ".join(self.missing(route)) for route in model.routes)
+        return f"{model.id} needs {', or '.join(ways)}."
 
 
 def _limits(model: Model) -> pb.ModelLimits:

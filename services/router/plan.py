@@ -6,6 +6,7 @@ What changes the meaning is refused; what is a mere setting becomes a warning, o
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,7 @@ from imagegateway.v1.job_pb2 import Warning as PbWarning
 
 from services.common import catalog as c
 from services.common.errors import GatewayError, invalid, missing, unsupported
+from services.common.urlguard import Guard, UrlRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -29,10 +31,13 @@ Request = pb.GenerateRequest | pb.EditRequest
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})")
 _RATIO: Final = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")
 _FORMATS: Final = ("png", "jpeg", "webp")
-_QUALITIES: Final = ("auto", "low", "medium", "high", "standard", "hd")
+_COMPRESSED: Final = ("jpeg", "webp")
+_QUALITIES: Final = ("auto", "low", "medium", "high", "xhigh", "max", "standard", "hd")
 _MAX_METADATA: Final = 16
 _MAX_METADATA_KEY: Final = 64
 _MAX_TEXT: Final = 512
+_LORA_HOSTS: Final = Guard(())
+"""The provider fetches LoRAs: no host of the operator's own is meant."""
 
 
 @dataclass(slots=True)
@@ -65,7 +70,9 @@ class Plan:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height that are asked for; where the caller left them to the model, its usual ones."""
-        return (self.task.width, self.task.height) if self.task.width else self.model.sizes.default
+        if self.task.width:
+            return self.task.width, self.task.height
+        return self.model.sizes_of(edit=self.edit).default
 
     @property
     def inline(self) -> bool:
@@ -173,6 +180,7 @@ def _count(request: Request, model: c.Model) -> int:
 
 
 def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
+    sizes = model.sizes_of(edit=isinstance(request, pb.EditRequest))
     asked: tuple[int, int] | None = None
     param = "size"
     if request.aspect_ratio:
@@ -183,24 +191,30 @@ def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
         if not match:
             raise invalid("aspect_ratio", "aspect_ratio must look like 16:9.")
         task.aspect_ratio = request.aspect_ratio
-        asked = _shaped(model, int(match[1]) / int(match[2]))
+        asked = _shaped(sizes, request.aspect_ratio)
     elif request.size and request.size != "auto":
         match = _SIZE.fullmatch(request.size)
         if not match:
             raise invalid("size", "size must look like 1024x1024, or be auto.")
         asked = int(match[1]), int(match[2])
-    if isinstance(model.sizes, c.Shapes):
-        if asked is not None:
-            _shape(model, model.sizes, task, warnings, asked)
-        return
     if asked is None:  # the model's own size; an edit's is its input's
         return
-    task.width, task.height = model.sizes.nearest(*asked)
-    if param == "size" and (task.width, task.height) != asked:
+    if isinstance(sizes, c.Shapes):
+        _shape(model, sizes, task, warnings, asked)
+        return
+    made = sizes.nearest(*asked)
+    exact = made == asked
+    if param == "aspect_ratio":
+        named = sizes.ratios if isinstance(sizes, c.Listed) else ()
+        exact = task.aspect_ratio in named or c.same_shape(made, asked)
+    elif not exact and isinstance(sizes, c.Listed) and sizes.by_ratio:
+        task.aspect_ratio = c.nearest_ratio(sizes.ratios, *asked)
+        made = sizes.nearest(*_shaped(sizes, task.aspect_ratio))
+    task.width, task.height = made
+    if not exact:
+        wanted = request.aspect_ratio or f"{asked[0]}x{asked[1]}"
         warnings.add(
-            "size_adjusted",
-            "size",
-            f"{model.id} can't make {asked[0]}x{asked[1]}; the nearest it makes is {task.width}x{task.height}.",
+            "size_adjusted", param, f"{model.id} can't make {wanted}; the nearest it makes is {made[0]}x{made[1]}."
         )
 
 
@@ -223,17 +237,19 @@ def _shape(
         )
 
 
-def _shaped(model: c.Model, ratio: float) -> tuple[int, int]:
-    """The default's area in another shape, `ratio` = width / height."""
-    area = model.sizes.default[0] * model.sizes.default[1]
-    width = (area * ratio) ** 0.5
-    return max(1, round(width)), max(1, round(width / ratio))
+def _shaped(sizes: c.Listed | c.Free | c.Shapes, ratio: str) -> tuple[int, int]:
+    """The default's area in another shape, `<w>:<h>`."""
+    area = sizes.default[0] * sizes.default[1]
+    wide, high = c.sides(ratio)
+    width = (area * wide / high) ** 0.5
+    return max(1, round(width)), max(1, round(width * high / wide))
 
 
 def fit_to_input(plan: Plan, width: int, height: int) -> None:
     """Give an edit without a size its input's, as near as the model makes it."""
-    if not plan.task.width and not isinstance(plan.model.sizes, c.Shapes):
-        plan.task.width, plan.task.height = plan.model.sizes.nearest(width, height)
+    sizes = plan.model.sizes_of(edit=True)
+    if not plan.task.width and not isinstance(sizes, c.Shapes):
+        plan.task.width, plan.task.height = sizes.nearest(width, height)
 
 
 def _look(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
@@ -253,8 +269,9 @@ def _look(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
             warnings.add("unsupported_parameter", "style", f"{model.id} has no styles.")
     background = _choice(request.background, "background", ("auto", "transparent", "opaque"), "auto")
     if background == "transparent" and not model.can(c.TRANSPARENT):
-        warnings.add("unsupported_parameter", "background", f"{model.id} draws opaque backgrounds only.")
-    elif background != "auto":
+        # An opaque picture is not what was asked for, and would be paid for.
+        raise unsupported("background", f"{model.id} draws opaque backgrounds only.")
+    if background != "auto":
         task.background = background
     task.moderation = _choice(request.moderation, "moderation", ("auto", "low"), "")
     if isinstance(request, pb.EditRequest):
@@ -285,10 +302,12 @@ def _format(request: Request, model: c.Model, task: provider.ImageTask, warnings
     if request.HasField("output_compression"):
         if not 0 <= request.output_compression <= 100:
             raise invalid("output_compression", "output_compression must be from 0 to 100.")
-        if (wanted or model.output_formats[0]) == "png":
+        made = wanted or model.output_formats[0]
+        if made not in _COMPRESSED:
             warnings.add("unsupported_parameter", "output_compression", "output_compression is for jpeg and webp.")
         else:
-            task.output_compression = request.output_compression
+            # Said aloud, so that whoever compresses knows what to make.
+            task.output_format, task.output_compression = made, request.output_compression
     if task.background == "transparent" and wanted == "jpeg":
         raise invalid("background", "A transparent background needs output_format png or webp.")
 
@@ -308,6 +327,11 @@ def _loras(request: Request, model: c.Model, task: provider.ImageTask, byok: Col
                 "LoRAs run on the caller's own provider account: send its key as X-BYOK-<route>.",
                 param="loras",
             )
+        try:
+            if lora.url:
+                _LORA_HOSTS.parse(lora.url)
+        except UrlRefusedError as error:
+            raise invalid(f"{param}.url", f"{param}.url can't be used: {error.reason}.") from None
         task.loras.append(lora)
 
 
@@ -318,6 +342,8 @@ def _video(request: Request, model: c.Model, task: provider.ImageTask) -> None:
                 raise unsupported(name, f"{name} is for text-to-video models; {model.id} makes pictures.")
         return
     if request.HasField("seconds"):
+        if not 0 < request.seconds < math.inf:
+            raise invalid("seconds", "seconds must be more than 0.")
         if model.seconds and not model.seconds[0] <= request.seconds <= model.seconds[1]:
             raise invalid(
                 "seconds", f"seconds must be from {model.seconds[0]:g} to {model.seconds[1]:g} for {model.id}."

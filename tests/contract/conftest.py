@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.contract.routes import ROWS, Row
+from tests.contract.routes import ROWS
 from tests.contract.world import World, opened
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from tests.contract.rows import Row
 
 
 @pytest.fixture(params=ROWS, ids=lambda row: str(row.name))

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 
-from tests.contract.routes import Answer
+from tests.contract.rows import Answer
 from tests.contract.world import Scripted, World, adapter_of, verdict
 
 if TYPE_CHECKING:

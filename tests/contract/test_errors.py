@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from services.common.adapter import SURELY_NOT_TAKEN
+from services.common.adapter import SURELY_NOT_TAKEN, Reply
 from services.common.errors import code_of
-from tests.contract.routes import Answer
+from tests.contract.rows import Answer
 from tests.contract.world import World, adapter_of, verdict
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ async def test_every_status_of_the_table_has_its_reason(world: World) -> None:
     table = adapter_of(world.row).errors
     for status, reason in table.by_status.items():
         state = await world.submit(Answer(b"", status))
-        accepted = status >= 500 and reason not in SURELY_NOT_TAKEN and not world.row.free
+        accepted = status >= 500 and reason not in SURELY_NOT_TAKEN and not world.row.free(status, None)
         if status == 408:
             accepted = state.failed.accepted  # who waited for whom is the adapter's to know
         if (status, world.row.route) == (422, "ideogram"):
@@ -70,7 +70,7 @@ async def test_hostile_answer_to_a_submit_is_the_providers_fault_and_may_have_co
         assert "html" not in state.failed.message
     code, accepted = verdict(await world.submit(Answer(body, 502)))
     assert code == "provider_error"
-    assert accepted or world.row.free
+    assert accepted or world.row.free(502, Reply(502, {}, body).json)
 
 
 @pytest.mark.parametrize("body", _HOSTILE, ids=range(len(_HOSTILE)))

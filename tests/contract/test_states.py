@@ -7,7 +7,8 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 
 from services.common.upstream import GRACE_SECONDS
 from services.providers import UPSTREAMS
-from tests.contract.routes import ROWS, Answer, Row
+from tests.contract.routes import ROWS
+from tests.contract.rows import Answer, Row
 from tests.contract.world import World, verdict
 
 

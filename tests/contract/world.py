@@ -12,7 +12,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 
 from services.common.errors import code_of
 from services.providers import UPSTREAMS
-from tests.contract.routes import MP4, PNG, Answer, Row
+from tests.contract.rows import MP4, PNG, Answer, Row
 from tests.emulators.base import Emulator, Sent
 from tests.families.harness import Bench
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -192,106 +190,6 @@ async def test_dalle_2_takes_one_picture_and_a_mask(openai: OpenAI, bench: Bench
     assert openai.sent[0].part("response_format").text == "b64_json"
 
 
-@pytest.mark.parametrize("edit", [False, True])
-async def test_partial_images_are_asked_for_and_kept(openai: OpenAI, bench: Bench, edit: bool) -> None:
-    inputs = [await bench.keep(picture())] if edit else []
-    state = await bench.run(task(inputs=inputs, partial_images=2, n=2))
-    if edit:
-        assert openai.sent[0].part("stream").text == "true"
-        assert openai.sent[0].part("partial_images").text == "2"
-    else:
-        assert (openai.sent[0].json["stream"], openai.sent[0].json["partial_images"]) == (True, 2)
-    previews = [await bench.store.read(preview.media.key) for preview in state.done.partial_images]
-    assert previews == 2 * [picture(64, 64, colour=(index, 0, 0)) for index in range(2)]
-    assert (len(state.done.artifacts), openai.billed) == (2, 2)
-    assert state.done.usage.output_tokens == 8320
-
-
-async def test_error_in_a_stream_leaves_what_was_made(openai: OpenAI, bench: Bench) -> None:
-    openai.broken = error("moderation_blocked")["error"] | {"moderation_details": {"moderation_stage": "output"}}
-    done = (await bench.run(task(partial_images=1, n=2))).done
-    assert (len(done.artifacts), openai.billed) == (1, 1)
-    assert [missing.reason for missing in done.missing] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED]
-    failed = (await bench.run(task(partial_images=1))).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
-
-
-@pytest.mark.parametrize("edit", [False, True])
-async def test_preview_is_told_of_before_the_rest_is_sent(openai: OpenAI, bench: Bench, edit: bool) -> None:
-    openai.hold = threading.Event()
-    seen: list[list[int]] = []
-
-    async def tell(running: pb.Running) -> None:
-        assert not running.task_ref
-        assert openai.billed == 0 or len(seen) > 0
-        seen.append([preview.index for preview in running.partial_images])
-        first = await bench.store.read(running.partial_images[0].media.key)
-        assert first == picture(64, 64, colour=(0, 0, 0))
-        openai.hold.set()  # type: ignore[union-attr]  # nothing more comes before
-
-    inputs = [await bench.keep(picture())] if edit else []
-    state = await bench.run(task(inputs=inputs, partial_images=3), tell=tell)
-    assert seen == [[0], [0, 1], [0, 1, 2]]
-    assert [preview.index for preview in state.done.partial_images] == [0, 1, 2]
-    assert (len(state.done.artifacts), openai.billed, len(openai.sent)) == (1, 1, 1)
-
-
-async def test_previews_keep_the_number_that_they_have_in_their_own_picture(openai: OpenAI, bench: Bench) -> None:
-    state = await bench.run(task(partial_images=2, n=2))
-    assert [preview.index for preview in state.done.partial_images] == [0, 1, 0, 1]
-
-
-@pytest.mark.parametrize("cut", [1, 2])
-async def test_connection_that_breaks_after_previews_leaves_the_outcome_open(
-    openai: OpenAI, bench: Bench, cut: int
-) -> None:
-    openai.cut = cut
-    failed = (await bench.run(task(partial_images=2))).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN, True)
-    assert (len(openai.sent), openai.billed) == (1, 0)
-
-
-async def test_connection_that_breaks_after_a_picture_loses_only_the_others(openai: OpenAI, bench: Bench) -> None:
-    openai.cut = 2
-    done = (await bench.run(task(partial_images=1, n=2))).done
-    assert (len(done.artifacts), openai.billed, len(openai.sent)) == (1, 1, 1)
-    assert [missing.reason for missing in done.missing] == [ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN]
-    assert not (await bench.run(task(partial_images=1))).done.missing
-
-
-async def test_stream_that_takes_too_long_is_not_asked_again(
-    openai: OpenAI, bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(OpenAIAdapter, "seconds", 0.3)
-    openai.hold = threading.Event()
-    failed = (await bench.run(task(partial_images=1))).failed
-    openai.hold.set()
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, True)
-    assert len(openai.sent) == 1
-
-
-@pytest.mark.parametrize("mangled", [0, 1])
-async def test_damaged_event_does_not_lose_the_others(openai: OpenAI, bench: Bench, mangled: int) -> None:
-    """The first one is a preview, the second a picture."""
-    openai.mangled = mangled
-    done = (await bench.run(task(partial_images=1, n=2))).done
-    assert (len(done.artifacts), len(done.missing)) == (2 - mangled, mangled)
-    assert {missing.reason for missing in done.missing} <= {ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE}
-    assert len(done.partial_images) == 1 + mangled
-
-
-async def test_preview_that_is_no_picture_does_not_lose_the_picture(openai: OpenAI, bench: Bench) -> None:
-    whole = base64.b64encode(picture()).decode()
-    events = [
-        {"type": "image_generation.partial_image", "b64_json": "aGVsbG8=", "partial_image_index": 0},
-        {"type": "image_generation.completed", "b64_json": whole},
-    ]
-    body = b"".join(b"data: " + json.dumps(event).encode() + b"\n\n" for event in events)
-    openai.failures = [(200, body, {"content-type": "text/event-stream"})]
-    done = (await bench.run(task(partial_images=1))).done
-    assert (len(done.artifacts), len(done.partial_images)) == (1, 0)
-
-
 async def test_strict_refuses_what_would_be_warned_about_before_anything_is_sent(
     openai: OpenAI, bench: Bench
 ) -> None:
@@ -299,12 +197,6 @@ async def test_strict_refuses_what_would_be_warned_about_before_anything_is_sent
     failed = (await bench.run(task(inputs=inputs, input_fidelity="high", n=3, strict=True))).failed
     assert (failed.reason, failed.param) == (ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER, "input_fidelity")
     assert (failed.accepted, openai.sent) == (False, [])
-
-
-async def test_stream_that_breaks_off_is_a_failure_that_may_have_cost(openai: OpenAI, bench: Bench) -> None:
-    openai.failures = [(200, b"event: x\ndata: {\n\n", {"content-type": "text/event-stream"})]
-    state = await bench.run(task(partial_images=1))
-    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
 async def test_fewer_pictures_than_asked_are_counted(openai: OpenAI, bench: Bench) -> None:
@@ -316,16 +208,27 @@ async def test_fewer_pictures_than_asked_are_counted(openai: OpenAI, bench: Benc
     assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
 
 
-async def test_picture_that_cannot_be_used_does_not_lose_the_others(openai: OpenAI, bench: Bench) -> None:
-    data = [{"b64_json": base64.b64encode(found).decode()} for found in (picture(), b"no picture")]
-    openai.failures = [(200, {"data": data}, {}), (200, {"data": data[1:]}, {})]
-    done = (await bench.run(task(n=2))).done
-    assert [await bench.bytes_of(found) for found in done.artifacts] == [picture()]
-    assert [(missing.reason, missing.accepted) for missing in done.missing] == [
-        (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
-    ]
+@pytest.mark.parametrize("broken", [{}, None, {"b64_json": ""}, {"b64_json": "aGVsbG8="}])
+async def test_one_bad_picture_does_not_lose_the_good_ones(openai: OpenAI, bench: Bench, broken: Any) -> None:
+    good = {"b64_json": base64.b64encode(picture()).decode()}
+    openai.failures = [(200, {"created": 1, "data": [good, broken, good]}, {})]
+    done = (await bench.run(task(n=3))).done
+    assert [await bench.bytes_of(found) for found in done.artifacts] == [picture(), picture()]
+    assert len(done.missing) == 1
+
+
+async def test_only_picture_that_cannot_be_used_fails_as_paid_for(openai: OpenAI, bench: Bench) -> None:
+    openai.failures = [(200, {"data": [{"b64_json": base64.b64encode(b"no picture").decode()}]}, {})]
     failed = (await bench.run(task())).failed
     assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+
+
+async def test_counts_that_can_not_be_do_not_lose_pictures(openai: OpenAI, bench: Bench) -> None:
+    usage = {"input_tokens": 1 << 40, "output_tokens": "5", "total_tokens": None, "input_tokens_details": None}
+    data = [{"b64_json": base64.b64encode(picture()).decode()}]
+    openai.failures = [(200, {"created": 1, "data": data, "usage": usage}, {})]
+    done = (await bench.run(task())).done
+    assert (len(done.artifacts), done.usage.input_tokens) == (1, 0)
 
 
 @pytest.mark.parametrize(("stage", "words", "param"), [("input", "prompt", "prompt"), ("output", "result", "")])
@@ -338,6 +241,19 @@ async def test_moderation_says_what_was_blocked(
     assert words in failed.message
     assert "sexual" in failed.message
     assert (failed.param, failed.accepted, len(openai.sent)) == (param, stage == "output", 1)
+
+
+async def test_moderation_is_known_without_its_code_and_with_its_details_outside_the_error(
+    openai: OpenAI, bench: Bench
+) -> None:
+    words = "Your request was rejected by the safety system. safety_violations=[violence, self-harm]."
+    refusal = error(None, words, type_="image_generation_user_error")
+    outside = {**refusal, "moderation_details": {"moderation_stage": "output"}}
+    openai.failures = [(400, refusal, {}), (400, outside, {})]
+    first, second = [(await bench.run(task())).failed for _ in range(2)]
+    assert [failed.reason for failed in (first, second)] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED] * 2
+    assert "(violence, self-harm)" in first.message
+    assert [(failed.param, failed.accepted) for failed in (first, second)] == [("prompt", False), ("", True)]
 
 
 async def test_moderation_of_dalle_is_known_by_its_own_word(openai: OpenAI, bench: Bench) -> None:
@@ -359,10 +275,15 @@ async def test_moderation_of_dalle_is_known_by_its_own_word(openai: OpenAI, benc
         (403, error(None), ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS),
         (403, error("unsupported_country_region_territory"), ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS),
         (404, error("model_not_found"), ErrorReason.ERROR_REASON_MODEL_RETIRED),
+        (400, {"error": "no"}, ErrorReason.ERROR_REASON_INVALID_VALUE),
+        (400, {"error": {"message": {"a": 1}, "code": 7}}, ErrorReason.ERROR_REASON_INVALID_VALUE),
+        (408, b"", ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT),
+        (410, b"gone", ErrorReason.ERROR_REASON_MODEL_RETIRED),
         (413, b"too large", ErrorReason.ERROR_REASON_INVALID_IMAGE),
         (429, error("insufficient_quota", type_="insufficient_quota"), ErrorReason.ERROR_REASON_PROVIDER_BILLING),
         (429, error(None, type_="insufficient_quota"), ErrorReason.ERROR_REASON_PROVIDER_BILLING),
         (500, error(None, type_="server_error"), ErrorReason.ERROR_REASON_PROVIDER_ERROR),
+        (502, b"<html>10.0.0.1</html>", ErrorReason.ERROR_REASON_PROVIDER_ERROR),
         (504, b"", ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT),
         (200, {"created": 1}, ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
         (200, {"data": [{"b64_json": "%%%"}]}, ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
@@ -374,7 +295,8 @@ async def test_errors_are_final_after_one_call(
     openai.failures = [(status, body, {})]
     failed = (await bench.run(task())).failed
     assert (failed.reason, len(openai.sent), openai.billed) == (reason, 1, 0)
-    assert failed.accepted == (status in {200, 500, 504})
+    assert failed.accepted == (status in {200, 408, 500, 502, 504})
+    assert "10.0.0.1" not in failed.message
 
 
 async def test_callers_fault_is_told_in_openais_words_and_the_operators_is_not(openai: OpenAI, bench: Bench) -> None:
@@ -392,9 +314,14 @@ async def test_retired_model_names_its_successor(openai: OpenAI, bench: Bench) -
     failed = (await bench.run(task("openai/dall-e-3"))).failed
     assert failed.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED
     assert "openai/gpt-image-2" in failed.message
-    openai.failures = [(400, error("invalid_value", "The model is deprecated.", "model"), {})]
-    failed = (await bench.run(task("openai/dall-e-3"))).failed
-    assert failed.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED
+    openai.failures = [
+        (400, error("invalid_value", "Not one of the models.", "model"), {}),
+        (400, error(None, "The model `dall-e-3` has been deprecated, learn more."), {}),
+        (400, error(None, "The model dall-e-3 does not exist."), {}),
+    ]
+    for _ in range(3):
+        failed = (await bench.run(task("openai/dall-e-3"))).failed
+        assert failed.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED
 
 
 @pytest.mark.parametrize(
@@ -408,6 +335,7 @@ async def test_retired_model_names_its_successor(openai: OpenAI, bench: Bench) -
             0.467,
         ),
         ({}, "Please try again in 12s.", 12),
+        ({}, "Please try again in 0m2.5s.", 2.5),
     ],
 )
 async def test_rate_limit_is_waited_out_as_told(
@@ -417,6 +345,12 @@ async def test_rate_limit_is_waited_out_as_told(
     assert (await bench.run(task())).HasField("done")
     assert least <= bench.slept[0] < least * 1.2
     assert openai.billed == 1
+
+
+async def test_wait_of_minutes_is_passed_on(openai: OpenAI, bench: Bench) -> None:
+    openai.failures = [(429, error("rate_limit_exceeded", "Please try again in 1m2s.", type_="requests"), {})]
+    failed = (await bench.run(task())).failed
+    assert (failed.retry_after.seconds, len(openai.sent), bench.slept) == (62, 1, [])
 
 
 async def test_overload_is_tried_again(openai: OpenAI, bench: Bench) -> None:

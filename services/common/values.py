@@ -1,0 +1,37 @@
+"""Values as providers tell and take them: answers are not trusted with their types, forms know texts only."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def seed_of(value: Any) -> int | None:
+    """A seed as providers tell it, a number or its digits; None for what is none of 32 bits."""
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    return value if isinstance(value, int) and 0 <= value < 1 << 32 else None
+
+
+def text_of(value: Any) -> str:
+    """A text of an answer; empty for anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def form_fields(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Values as text parts of a multipart request: lists as repeated parts, objects as JSON, None left out."""
+    return tuple(
+        (name, _text(item))
+        for name, value in values.items()
+        for item in (value if isinstance(value, list | tuple) else [value])
+        if item is not None
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)  # true and false, numbers, objects
