@@ -231,7 +231,7 @@ def _told_apart(*, guarded: bool = False) -> Iterator[None]:
     """Raise, for what goes wrong in a call, an error that says whether the server can know of it."""
     try:
         yield
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeError) as error:
         # httpx is stricter than the guard about xn-- names.
         raise (UrlRefusedError if guarded else UnsentError)("its host is malformed") from error
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:

@@ -236,6 +236,30 @@ async def test_url_that_may_not_be_called_ends_the_task(fal: Fal, bench: Bench) 
     assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
+async def test_foreign_host_of_an_answer_is_called_where_the_guard_found_it(
+    fal: Fal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No resolver but the guard's knows this name: a call that asked again would not arrive."""
+    asked: list[str] = []
+
+    async def addresses(_guard: Guard, host: str, _port: int) -> list[str]:
+        asked.append(host)
+        return ["127.0.0.1"]
+
+    monkeypatch.setattr(Guard, "addresses", addresses)
+    values = {"IMAGEGATEWAY_FAL_BASE_URL": fal.base, "IMAGEGATEWAY_FAL_API_KEY": fal.key}
+    bench = Bench.open(MODELS, [SdxlFalAdapter()], tmp_path, {**values, "IMAGEGATEWAY_ALLOW_HOSTS": "queue.internal"})
+    foreign = fal.base.replace("127.0.0.1", "queue.internal") + "/x"
+    urls = {f"{name}_url": foreign for name in ("status", "response", "cancel")}
+    fal.failures = [(200, {"request_id": "abc", **urls}, {})]
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task("fal")))
+    await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=task("fal")))
+    await bench.family.close()
+    assert asked == ["queue.internal"]
+    poll = fal.sent[-1]
+    assert (poll.path, "authorization" in poll.headers) == ("/x", False)
+
+
 async def test_name_service_in_trouble_says_nothing_of_the_task(
     fal: Fal, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

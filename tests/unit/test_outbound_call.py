@@ -1,17 +1,18 @@
-"""Calls of origins that the settings name: the body as it comes, its limits, and what is known when it breaks off."""
+"""Calls of origins: the body as it comes, its limits, what is known when it breaks off, and which may be called."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from aiohttp import web
 
 from services.common.outbound import Outbound, SentError, UnsentError
-from services.common.urlguard import Guard
+from services.common.urlguard import Guard, UrlRefusedError
+from tests.unit.test_urlguard import PUBLIC, Names
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -135,3 +136,36 @@ async def test_readers_own_error_is_not_taken_for_the_servers(outbound: Outbound
         with pytest.raises(OSError, match="disk"):
             async with outbound.call("POST", url, headers={}, max_bytes=9, seconds=30):
                 raise OSError("disk")
+
+
+async def test_guarded_call_goes_to_the_address_that_was_checked() -> None:
+    async with serving(chunked(b"checked")) as url:
+        host = url.removeprefix("http://127.0.0.1").rstrip("/")
+        names = Names(["127.0.0.1"])
+        async with Outbound(Guard([f"queue.internal{host}"], names)) as opened:
+            assert await read(opened, f"http://queue.internal{host}/", guarded=True) == b"checked"
+        assert names.asked == [("queue.internal", int(host[1:]))]
+
+
+async def test_guarded_call_does_not_follow_a_name_that_moved_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[object] = []
+
+    async def refuse(addr_infos: list[tuple[object, ...]], **_options: object) -> NoReturn:
+        tried.extend(info[4] for info in addr_infos)
+        raise OSError("no network in this test")
+
+    monkeypatch.setattr("aiohttp.connector.aiohappyeyeballs.start_connection", refuse)
+    async with Outbound(Guard([], Names([PUBLIC], ["127.0.0.1"]))) as opened:
+        with pytest.raises(UnsentError):
+            await read(opened, "https://queue.example/", guarded=True)
+        assert tried == [(PUBLIC, 443)]
+        with pytest.raises(UrlRefusedError):
+            await read(opened, "https://queue.example/", guarded=True)
+        assert tried == [(PUBLIC, 443)]
+
+
+@pytest.mark.parametrize("url", ["http://queue.example/", "https://127.0.0.1/", "https://xn--a.example/"])
+async def test_guarded_call_refuses_what_can_never_be_called(url: str) -> None:
+    async with Outbound(Guard([], Names([PUBLIC]))) as opened:
+        with pytest.raises(UrlRefusedError):
+            await read(opened, url, guarded=True)
