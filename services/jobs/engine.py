@@ -6,13 +6,14 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from services.common.secrets import fernet
 from services.jobs.health import Health
 from services.jobs.hub import Hub
 from services.jobs.projection import Projection
 from services.jobs.queue import Queue
 from services.jobs.replicas import Replicas
 from services.jobs.runner import Runner
-from services.jobs.secrets import PURPOSE, WebhookSecrets, fernet
+from services.jobs.secrets import PURPOSE, WebhookSecrets
 from services.jobs.stream import JobStream
 from services.jobs.webhooks import Webhooks
 

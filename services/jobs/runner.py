@@ -24,7 +24,7 @@ from services.jobs.tasks import Background
 from services.jobs.timers import Timers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from cryptography.fernet import Fernet
     from imagegateway.job.v1.job_record_pb2 import JobRecord
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from services.jobs.stream import JobStream
 
     Price = Callable[[provider.ImageTask, provider.Done], Cost | None]
-    Fallback = Callable[[provider.ImageTask], Route | None]
+    Fallback = Callable[[provider.ImageTask, Collection[str]], Route | None]
 
 _AGAIN_SECONDS: Final = 1.0
 _JITTER: Final = 0.1
@@ -255,7 +255,7 @@ class Runner:
                 outcome.completed(record, state.done, self._price(record.task, state.done))
             else:
                 failure = state.failed if state.HasField("failed") else outcome.nothing()
-                if not record.sealed_credential:  # a caller's own key says nothing of the route
+                if not outcome.own_key(record):  # a caller's own key says nothing of the route
                     self._health.failed(route, failure.reason)
                 if self._fell_back(record, failure) or outcome.may_repeat(record, failure):
                     outcome.submitting(record)
@@ -274,7 +274,8 @@ class Runner:
 
     def _fell_back(self, record: JobRecord, failure: provider.Failed) -> bool:
         """Turn to the next route of the same model, where that is allowed and there is one."""
-        route = self._fallback(record.task) if outcome.may_fall_back(record, failure) else None
+        may = outcome.may_fall_back(record, failure)
+        route = self._fallback(record.task, record.sealed_keys) if may else None
         if route is None:
             return False
         _log.info("route_left", job_id=record.id, route=record.task.route, next=route.name)
@@ -284,7 +285,8 @@ class Runner:
 
     def _credential(self, record: JobRecord) -> str:
         """The caller's own provider key; empty: the operator's is used."""
-        return self._seal.decrypt(record.sealed_credential).decode() if record.sealed_credential else ""
+        sealed = outcome.own_key(record)
+        return self._seal.decrypt(sealed).decode() if sealed else ""
 
     async def _lost(self, record: JobRecord, state: provider.TaskState) -> None:
         """Somebody else has written: the caller cancelled, or another replica took over."""

@@ -10,10 +10,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cryptography.fernet import Fernet
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 from services.common.nats import bucket
+from services.common.secrets import fernet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -94,11 +94,6 @@ class WebhookSecrets:
         except KeyWrongLastSequenceError:
             return False
         return True
-
-
-def fernet(key: bytes) -> Fernet:
-    """Authenticated encryption with 32 bytes of the gateway's own."""
-    return Fernet(base64.urlsafe_b64encode(key))
 
 
 def _key(tenant: str) -> str:

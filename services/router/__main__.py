@@ -7,20 +7,26 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from imagegateway.v1 import image_service_pb2_grpc, rest_edge_pb2_grpc, webhook_service_pb2_grpc
+from imagegateway.v1 import (
+    image_service_pb2_grpc,
+    provider_key_service_pb2_grpc,
+    rest_edge_pb2_grpc,
+    webhook_service_pb2_grpc,
+)
 
 from services.common import logs, settings
 from services.common.keys import KeyRing, KeyStore
 from services.common.links import PURPOSE, Links
 from services.common.nats import connect
 from services.common.outbound import Outbound
+from services.common.provider_keys import ProviderKeys
 from services.common.secrets import RootSecret
 from services.common.server import Server, run
 from services.common.store import MediaStore
 from services.common.urlguard import Guard
 from services.jobs.engine import Engine
 from services.jobs.families import Families
-from services.router import edge, files, service, webhooks
+from services.router import edge, files, provider_keys, service, webhooks
 from services.router.answer import Answers
 from services.router.catalog import Catalog
 from services.router.interceptor import Outermost
@@ -45,6 +51,8 @@ async def main(stop: asyncio.Event, replica: int) -> None:
     ring = KeyRing(keys.kv)
     await ring.start()
     root = RootSecret.load(current)
+    stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
+    await stored_keys.start()
     links = Links(root.derive(PURPOSE), current.public_url)
     store = MediaStore.open(current.media_url)
     answers = Answers(store, links, time.time)
@@ -65,13 +73,16 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         view=answers.job,
     )
     await engine.start()
-    studio = Studio(current, catalog, store, outbound, engine, answers)
+    studio = Studio(current, catalog, store, outbound, engine, answers, stored_keys)
     server = Server(
         current.socket(f"router-{replica}"),
-        [service.NAME, webhooks.NAME, *edge.NAMES],
+        [service.NAME, provider_keys.NAME, webhooks.NAME, *edge.NAMES],
         interceptors=[Outermost(ring)],
     )
     image_service_pb2_grpc.add_ImageServiceServicer_to_server(service.ImageService(studio), server.grpc)
+    provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(
+        provider_keys.ProviderKeyService(studio), server.grpc
+    )
     webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks.WebhookService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestUploadServiceServicer_to_server(edge.RestUploadService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestEventServiceServicer_to_server(edge.RestEventService(studio), server.grpc)
@@ -86,6 +97,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
     await server.stop(GRACE)
     await engine.stop(GRACE)
     await ring.close()
+    await stored_keys.close()
     await asyncio.gather(families.close(), outbound.aclose(), client.close())
 
 

@@ -77,21 +77,39 @@ class Catalog:
             details={"model": name[:100], "near": ",".join(ids)},
         )
 
-    def default(self, wanted: str) -> Model:
+    def default(self, wanted: str, stored: Collection[str] = ()) -> Model:
         """The model for a request that names none: the one that is wanted, or without its key the embedded one, so
         that a gateway without any key can be tried. The answer says which it was.
         """
         model = self.resolve(wanted)
-        if any(map(self.ready, model.routes)) or model.modality != "image":
+        if any(self.ready(route, stored) for route in model.routes) or model.modality != "image":
             return model
         return self.resolve(EMBEDDED)
 
-    def ready(self, route: Route) -> bool:
-        """Whether the operator configured the route."""
-        return not route.setting or route.setting in self.configured
+    def ready(self, route: Route, stored: Collection[str] = ()) -> bool:
+        """Whether the operator configured the route, or all that it lacks is a key and the tenant stored one:
+        `stored` names the routes of which it did.
+        """
+        if not route.setting or route.setting in self.configured:
+            return True
+        return route.name in stored and route.setting == f"IMAGEGATEWAY_{route.name.upper()}_API_KEY"
 
-    def route(self, model: Model, byok: Collection[str] = (), avoid: Callable[[str], bool] = bool) -> Route:
-        """The route that the caller brings a key for, else the first configured one that need not be avoided.
+    @property
+    def keyed(self) -> list[str]:
+        """Names of the routes that a provider's key can be stored for, in order."""
+        return sorted({route.name for model in self.models.values() for route in model.routes if route.setting})
+
+    def route(
+        self,
+        model: Model,
+        byok: Collection[str] = (),
+        avoid: Callable[[str], bool] = bool,
+        stored: Collection[str] = (),
+        *,
+        own: bool = False,
+    ) -> Route:
+        """The route that the caller brings a key for, else the first ready one that need not be avoided; with `own`,
+        of those only that the tenant stored a key for.
 
         Raises GatewayError: PROVIDER_NOT_CONFIGURED naming the settings, INVALID_VALUE for a key of another route.
         """
@@ -102,16 +120,18 @@ class Catalog:
             names = ", ".join(route.name for route in model.routes)
             header = f"X-BYOK-{min(byok)}"
             raise invalid(header, f"{model.id} is not reached by this provider; its routes are {names}.")
-        configured = [route for route in model.routes if self.ready(route)]
-        if not configured:
+        ready = self._ready(model.routes, stored, own=own)
+        if not ready:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED, self._unavailable(model), param="model"
             )
-        return next((route for route in configured if not avoid(route.name)), configured[0])
+        return next((route for route in ready if not avoid(route.name)), ready[0])
 
-    def fallback(self, task: provider.ImageTask) -> Route | None:
-        """The configured route of the same model that is tried after a task's present one."""
-        return next(filter(self.ready, self.models[task.model].after(task.route)), None)
+    def fallback(self, task: provider.ImageTask, stored: Collection[str] = ()) -> Route | None:
+        """The ready route of the same model that is tried after a task's present one; LoRAs stay on routes that the
+        tenant stored a key for.
+        """
+        return next(iter(self._ready(self.models[task.model].after(task.route), stored, own=bool(task.loras))), None)
 
     @property
     def concurrency(self) -> dict[str, int | None]:
@@ -137,18 +157,20 @@ class Catalog:
         """Ids of the models that can do something, in order."""
         return sorted(model.id for model in self.models.values() if model.can(capability))
 
-    def list(self, modality: str = "", provider: str = "") -> list[pb.Model]:
-        """The public catalog, in the order of ids. Raises nothing: unknown filters match nothing."""
+    def list(self, modality: str = "", provider: str = "", stored: Collection[str] = ()) -> list[pb.Model]:
+        """The public catalog, in the order of ids, for a tenant that stored keys of these routes. Raises nothing:
+        unknown filters match nothing.
+        """
         return [
-            self.describe(model)
+            self.describe(model, stored)
             for _, model in sorted(self.models.items())
             if (not modality or model.modality == modality)
             and (not provider or provider in {model.family, *(route.name for route in model.routes)})
         ]
 
-    def describe(self, model: Model) -> pb.Model:
-        """One model as callers see it."""
-        available = any(self.ready(route) for route in model.routes)
+    def describe(self, model: Model, stored: Collection[str] = ()) -> pb.Model:
+        """One model as callers see it who stored keys of these routes."""
+        available = any(self.ready(route, stored) for route in model.routes)
         return pb.Model(
             id=model.id,
             object="model",
@@ -160,13 +182,17 @@ class Catalog:
             capabilities=sorted(model.capabilities),
             limits=_limits(model),
             routes=[
-                pb.ModelRoute(name=route.name, mode=route.mode, available=self.ready(route)) for route in model.routes
+                pb.ModelRoute(name=route.name, mode=route.mode, available=self.ready(route, stored))
+                for route in model.routes
             ],
             available=available,
             unavailable_reason=None if available else self._unavailable(model),
             retired_at=model.retired_at.isoformat() if model.retired_at else None,
             successor=model.successor or None,
         )
+
+    def _ready(self, routes: Iterable[Route], stored: Collection[str], *, own: bool) -> tuple[Route, ...]:
+        return tuple(route for route in routes if self.ready(route, stored) and (route.name in stored or not own))
 
     @staticmethod
     def _unavailable(model: Model) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -19,7 +20,7 @@ from services.common import catalog as c
 from services.common.errors import GatewayError, invalid, missing, unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from services.router.caller import Preferences
     from services.router.catalog import Catalog
@@ -33,6 +34,7 @@ _QUALITIES: Final = ("auto", "low", "medium", "high", "standard", "hd")
 _MAX_METADATA: Final = 16
 _MAX_METADATA_KEY: Final = 64
 _MAX_TEXT: Final = 512
+_NOTHING_STORED: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -61,6 +63,9 @@ class Plan:
     metadata: dict[str, str]
     webhook_url: str
     edit: bool
+    stored: Mapping[str, bytes]
+    """The tenant's stored keys by route, encrypted, as they were when the route was chosen; empty where the caller
+    brings a key along, which names the only route."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -87,17 +92,19 @@ def make(
     *,
     has_mask: bool = False,
     byok: Collection[str] = (),
+    stored: Mapping[str, bytes] = _NOTHING_STORED,
     avoid: Callable[[str], bool] = bool,
     unknown: Sequence[str] = (),
 ) -> Plan:
     """Check a request. Inputs and mask are checked apart (`services.router.intake`); `unknown` names what a
-    form sent and no field takes; `byok` the routes that the caller brings keys for; `avoid` those set aside.
+    form sent and no field takes; `byok` the routes that the caller brings keys for; `stored` the tenant's own keys
+    as in `Plan`; `avoid` the routes set aside.
 
     Raises GatewayError naming the first field that is wrong.
     """
     edit = isinstance(request, pb.EditRequest)
     warnings = Warnings(strict=preferences.strict)
-    model = catalog.resolve(request.model) if request.model else catalog.default(default_model)
+    model = catalog.resolve(request.model) if request.model else catalog.default(default_model, stored)
     _capable(model, catalog, edit=edit)
     for name in unknown:
         warnings.add("unknown_parameter", name[:100], f"There is no field {name[:100]!r}; it was ignored.")
@@ -111,7 +118,7 @@ def make(
     _look(request, model, task, warnings)
     _steering(request, model, task, warnings)
     _format(request, model, task, warnings)
-    _loras(request, model, task, byok)
+    _loras(request, model, task, own=bool(byok) or any(route.name in stored for route in model.routes))
     _video(request, model, task)
     if model.retired_at:
         warnings.found.append(_retired(model))
@@ -120,7 +127,7 @@ def make(
         warnings.add("mask_ignored", "mask", f"{model.id} has no masks: the whole picture may change.")
     if request.HasField("provider_options"):
         task.provider_options.CopyFrom(request.provider_options)
-    route = catalog.route(model, byok, avoid)
+    route = catalog.route(model, byok, avoid, stored, own=bool(task.loras))
     task.route = route.name
     return Plan(
         model=model,
@@ -139,6 +146,7 @@ def make(
         metadata=_metadata(request),
         webhook_url=request.webhook_url,
         edit=edit,
+        stored=_NOTHING_STORED if byok else stored,
     )
 
 
@@ -292,7 +300,7 @@ def _format(request: Request, model: c.Model, task: provider.ImageTask, warnings
         raise invalid("background", "A transparent background needs output_format png or webp.")
 
 
-def _loras(request: Request, model: c.Model, task: provider.ImageTask, byok: Collection[str]) -> None:
+def _loras(request: Request, model: c.Model, task: provider.ImageTask, *, own: bool) -> None:
     for index, lora in enumerate(request.loras):
         param = f"loras[{index}]"
         if not model.can(c.LORA):
@@ -301,10 +309,11 @@ def _loras(request: Request, model: c.Model, task: provider.ImageTask, byok: Col
             raise invalid(param, "A LoRA needs either url or id.")
         if lora.HasField("scale") and not -4 <= lora.scale <= 4:
             raise invalid(f"{param}.scale", "scale must be from -4 to 4.")
-        if not byok:
+        if not own:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_BYOK_REQUIRED,
-                "LoRAs run on the caller's own provider account: send its key as X-BYOK-<route>.",
+                "LoRAs run on the caller's own provider account: send its key as X-BYOK-<route>, or store it with "
+                "PUT /v1/provider-keys/<route>.",
                 param="loras",
             )
         task.loras.append(lora)

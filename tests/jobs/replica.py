@@ -115,7 +115,7 @@ async def start(
         outbound=outbound,
         routes=dict.fromkeys(routes),
         price=_price,
-        fallback=lambda _task: None,
+        fallback=lambda _task, _stored: None,
         view=_view,
     )
     await engine.start()

@@ -141,7 +141,7 @@ class World:
             queue=queue,
             store=self.store,
             price=lambda _task, _done: None,
-            fallback=lambda _task: None,
+            fallback=lambda _task, _stored: None,
             health=Health(),
             seal=Fernet(Fernet.generate_key()),
             queue_limit=100,

@@ -26,7 +26,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as imagegateway_dot_pr
 from imagegateway.v1 import job_pb2 as imagegateway_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$imagegateway/job/v1/job_record.proto\x12\x13imagegateway.job.v1\x1a/imagegateway/provider/v1/provider_service.proto\x1a\x19imagegateway/v1/job.proto\"\xb2\x08\n\tJobRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x10\n\x08modality\x18\x04 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x05 \x01(\t\x12\x31\n\x04task\x18\x06 \x01(\x0b\x32#.imagegateway.provider.v1.ImageTask\x12\x33\n\x05state\x18\x07 \x01(\x0e\x32$.imagegateway.job.v1.JobRecord.State\x12\x12\n\ncreated_at\x18\x08 \x01(\x03\x12\x12\n\nstarted_at\x18\t \x01(\x03\x12\x14\n\x0c\x63ompleted_at\x18\n \x01(\x03\x12\x12\n\nupdated_at\x18\x0b \x01(\x03\x12\x10\n\x08\x64\x65\x61\x64line\x18\x0c \x01(\x03\x12\r\n\x05owner\x18\r \x01(\t\x12\r\n\x05nonce\x18\x0e \x01(\t\x12\x10\n\x08task_ref\x18\x0f \x01(\t\x12\x15\n\x08progress\x18\x10 \x01(\rH\x00\x88\x01\x01\x12:\n\x0epartial_images\x18\x11 \x03(\x0b\x32\".imagegateway.provider.v1.MediaRef\x12,\n\x04\x64one\x18\x12 \x01(\x0b\x32\x1e.imagegateway.provider.v1.Done\x12\x30\n\x06\x66\x61iled\x18\x13 \x01(\x0b\x32 .imagegateway.provider.v1.Failed\x12*\n\x08warnings\x18\x14 \x03(\x0b\x32\x18.imagegateway.v1.Warning\x12>\n\x08metadata\x18\x15 \x03(\x0b\x32,.imagegateway.job.v1.JobRecord.MetadataEntry\x12\x13\n\x0bupload_keys\x18\x16 \x03(\t\x12\x32\n\x07webhook\x18\x17 \x01(\x0b\x32\x1c.imagegateway.job.v1.WebhookH\x01\x88\x01\x01\x12\x19\n\x11sealed_credential\x18\x18 \x01(\x0c\x12(\n\x04\x63ost\x18\x19 \x01(\x0b\x32\x15.imagegateway.v1.CostH\x02\x88\x01\x01\x12\x0e\n\x06starts\x18\x1a \x01(\r\x12\x12\n\nrepeatable\x18\x1b \x01(\x08\x12\x11\n\tended_seq\x18\x1c \x01(\x03\x12\x0e\n\x06places\x18\x1d \x01(\r\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x95\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x14\n\x10STATE_SUBMITTING\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x13\n\x0fSTATE_COMPLETED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\x42\x0b\n\t_progressB\n\n\x08_webhookB\x07\n\x05_cost\"m\n\x07Webhook\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x31\n\x08\x61ttempts\x18\x02 \x03(\x0b\x32\x1f.imagegateway.v1.WebhookAttempt\x12\x0f\n\x07next_at\x18\x03 \x01(\x03\x12\x11\n\tdelivered\x18\x04 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$imagegateway/job/v1/job_record.proto\x12\x13imagegateway.job.v1\x1a/imagegateway/provider/v1/provider_service.proto\x1a\x19imagegateway/v1/job.proto\"\xaa\t\n\tJobRecord\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x0c\n\x04type\x18\x03 \x01(\t\x12\x10\n\x08modality\x18\x04 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x05 \x01(\t\x12\x31\n\x04task\x18\x06 \x01(\x0b\x32#.imagegateway.provider.v1.ImageTask\x12\x33\n\x05state\x18\x07 \x01(\x0e\x32$.imagegateway.job.v1.JobRecord.State\x12\x12\n\ncreated_at\x18\x08 \x01(\x03\x12\x12\n\nstarted_at\x18\t \x01(\x03\x12\x14\n\x0c\x63ompleted_at\x18\n \x01(\x03\x12\x12\n\nupdated_at\x18\x0b \x01(\x03\x12\x10\n\x08\x64\x65\x61\x64line\x18\x0c \x01(\x03\x12\r\n\x05owner\x18\r \x01(\t\x12\r\n\x05nonce\x18\x0e \x01(\t\x12\x10\n\x08task_ref\x18\x0f \x01(\t\x12\x15\n\x08progress\x18\x10 \x01(\rH\x00\x88\x01\x01\x12:\n\x0epartial_images\x18\x11 \x03(\x0b\x32\".imagegateway.provider.v1.MediaRef\x12,\n\x04\x64one\x18\x12 \x01(\x0b\x32\x1e.imagegateway.provider.v1.Done\x12\x30\n\x06\x66\x61iled\x18\x13 \x01(\x0b\x32 .imagegateway.provider.v1.Failed\x12*\n\x08warnings\x18\x14 \x03(\x0b\x32\x18.imagegateway.v1.Warning\x12>\n\x08metadata\x18\x15 \x03(\x0b\x32,.imagegateway.job.v1.JobRecord.MetadataEntry\x12\x13\n\x0bupload_keys\x18\x16 \x03(\t\x12\x32\n\x07webhook\x18\x17 \x01(\x0b\x32\x1c.imagegateway.job.v1.WebhookH\x01\x88\x01\x01\x12\x19\n\x11sealed_credential\x18\x18 \x01(\x0c\x12(\n\x04\x63ost\x18\x19 \x01(\x0b\x32\x15.imagegateway.v1.CostH\x02\x88\x01\x01\x12\x0e\n\x06starts\x18\x1a \x01(\r\x12\x12\n\nrepeatable\x18\x1b \x01(\x08\x12\x11\n\tended_seq\x18\x1c \x01(\x03\x12\x0e\n\x06places\x18\x1d \x01(\r\x12\x43\n\x0bsealed_keys\x18\x1e \x03(\x0b\x32..imagegateway.job.v1.JobRecord.SealedKeysEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x31\n\x0fSealedKeysEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\"\x95\x01\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n\x0cSTATE_QUEUED\x10\x01\x12\x14\n\x10STATE_SUBMITTING\x10\x02\x12\x11\n\rSTATE_RUNNING\x10\x03\x12\x13\n\x0fSTATE_COMPLETED\x10\x04\x12\x10\n\x0cSTATE_FAILED\x10\x05\x12\x13\n\x0fSTATE_CANCELLED\x10\x06\x42\x0b\n\t_progressB\n\n\x08_webhookB\x07\n\x05_cost\"m\n\x07Webhook\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x31\n\x08\x61ttempts\x18\x02 \x03(\x0b\x32\x1f.imagegateway.v1.WebhookAttempt\x12\x0f\n\x07next_at\x18\x03 \x01(\x03\x12\x11\n\tdelivered\x18\x04 \x01(\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,12 +35,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOBRECORD_METADATAENTRY']._loaded_options = None
   _globals['_JOBRECORD_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_JOBRECORD_SEALEDKEYSENTRY']._loaded_options = None
+  _globals['_JOBRECORD_SEALEDKEYSENTRY']._serialized_options = b'8\001'
   _globals['_JOBRECORD']._serialized_start=138
-  _globals['_JOBRECORD']._serialized_end=1212
-  _globals['_JOBRECORD_METADATAENTRY']._serialized_start=979
-  _globals['_JOBRECORD_METADATAENTRY']._serialized_end=1026
-  _globals['_JOBRECORD_STATE']._serialized_start=1029
-  _globals['_JOBRECORD_STATE']._serialized_end=1178
-  _globals['_WEBHOOK']._serialized_start=1214
-  _globals['_WEBHOOK']._serialized_end=1323
+  _globals['_JOBRECORD']._serialized_end=1332
+  _globals['_JOBRECORD_METADATAENTRY']._serialized_start=1048
+  _globals['_JOBRECORD_METADATAENTRY']._serialized_end=1095
+  _globals['_JOBRECORD_SEALEDKEYSENTRY']._serialized_start=1097
+  _globals['_JOBRECORD_SEALEDKEYSENTRY']._serialized_end=1146
+  _globals['_JOBRECORD_STATE']._serialized_start=1149
+  _globals['_JOBRECORD_STATE']._serialized_end=1298
+  _globals['_WEBHOOK']._serialized_start=1334
+  _globals['_WEBHOOK']._serialized_end=1443
 # @@protoc_insertion_point(module_scope)
