@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from google.protobuf.json_format import ParseDict
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1 import image_service_pb2 as pb
+from imagegateway.v1.image_service_pb2 import Lora
 
 from services.common import catalog as c
 from services.common.errors import GatewayError
@@ -39,7 +39,7 @@ MODEL = c.Model(
 FIRST = {"IMAGEGATEWAY_FIRST_API_KEY": "k"}
 SECOND = {"IMAGEGATEWAY_SECOND_API_KEY": "k"}
 SERVER = {"IMAGEGATEWAY_SERVER_BASE_URL": "http://127.0.0.1"}
-LORA = {"loras": [{"url": "https://example.com/fox.safetensors"}]}
+LORA = "https://example.com/fox.safetensors"
 
 
 def make(
@@ -47,11 +47,11 @@ def make(
     stored: Collection[str],
     byok: Collection[str] = (),
     aside: Collection[str] = (),
-    **fields: Any,
+    lora: str = "",
 ) -> plan.Plan:
     """What is planned for a request with the operator's settings and the tenant's stored keys."""
     return plan.make(
-        ParseDict({"prompt": "a kite", "model": MODEL.id, **fields}, pb.GenerateRequest()),
+        pb.GenerateRequest(prompt="a kite", model=MODEL.id, loras=[Lora(url=lora)] if lora else []),
         Catalog.load(Source(configured), ((MODEL,), LOCAL)),
         MODEL.id,
         Preferences(),
@@ -108,14 +108,14 @@ def test_route_that_lacks_more_than_a_key_is_not_ready(stored: Collection[str]) 
 def test_loras_run_on_a_route_that_the_tenant_stored_a_key_for(
     configured: dict[str, str], stored: Collection[str], route: str
 ) -> None:
-    assert make(configured, stored, **LORA).route.name == route
+    assert make(configured, stored, lora=LORA).route.name == route
 
 
 def test_loras_never_run_on_the_operators_account() -> None:
-    assert make(FIRST, {"second"}, aside={"second"}, **LORA).route.name == "second"
+    assert make(FIRST, {"second"}, aside={"second"}, lora=LORA).route.name == "second"
     for stored, code in ((set[str](), "byok_required"), ({"server"}, "provider_not_configured")):
         with pytest.raises(GatewayError) as raised:
-            make(FIRST, stored, **LORA)
+            make(FIRST, stored, lora=LORA)
         assert raised.value.code == code
 
 
@@ -136,7 +136,7 @@ def test_next_route_is_one_that_is_ready(
     catalog = Catalog.load(Source(configured), ((MODEL,), LOCAL))
     task = provider.ImageTask(model=MODEL.id, route=after)
     if lora:
-        task.loras.add(url="https://example.com/fox.safetensors")
+        task.loras.add(url=LORA)
     found = catalog.fallback(task, stored)
     assert (found.name if found else None) == route
 
