@@ -1,4 +1,8 @@
-"""This process's view of a small bucket: all of it in memory, two seconds old at most."""
+"""This process's view of a small bucket: all of it in memory, two seconds old at most.
+
+Read message by message from the stream behind the bucket, each only once. A watcher would leave a consumer behind for
+each look, of which a server allows so many, and may say that it has given all before it has given anything.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +11,16 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 import nats.errors
+from nats.js.errors import NotFoundError
 
 from services.common import logs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from nats.js.kv import KeyValue
+    from nats.js import JetStreamContext
 
 RESYNC_SECONDS: Final = 2.0
-_SNAPSHOT_SECONDS: Final = 10.0
 _log = logs.get(__name__)
 
 
@@ -26,11 +30,12 @@ class Follower:
     While NATS can't be reached the last view serves on.
     """
 
-    def __init__(self, kv: KeyValue, bucket: str, took: Callable[[Mapping[str, bytes]], None]) -> None:
-        self._kv = kv
+    def __init__(self, js: JetStreamContext, bucket: str, took: Callable[[Mapping[str, bytes]], None]) -> None:
+        self._js = js
         self._bucket = bucket
         self._took = took
-        self._seen = -1
+        self._values: dict[str, bytes] = {}
+        self._seen = 0
         self._looking = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._closing = False
@@ -65,36 +70,38 @@ class Follower:
     async def _look(self) -> None:
         # One look at a time: an earlier one that ends later would bring an older view back.
         async with self._looking:
-            status = await self._kv.status()
-            last = status.stream_info.state.last_seq
+            last = (await self._js.stream_info(f"KV_{self._bucket}")).state.last_seq
             if last == self._seen:
                 return
-            values, newest = await _read(self._kv)
+            # Less than was seen: it is another stream, restored or made anew.
+            values, seen = (dict(self._values), self._seen) if last > self._seen else ({}, 0)
+            self._seen = await _read(self._js, self._bucket, values, seen)
+            self._values = values
             self._took(values)
             _log.info("bucket_loaded", bucket=self._bucket, count=len(values))
-            # In a cluster, what is read may lag behind the leader that was asked: then the next look reads again.
-            if newest >= last:
-                self._seen = last
 
 
-async def snapshot(kv: KeyValue) -> dict[str, bytes]:
+async def snapshot(js: JetStreamContext, bucket: str) -> dict[str, bytes]:
     """All values of a bucket by key. Raises nats.errors.Error or OSError."""
-    return (await _read(kv))[0]
+    values: dict[str, bytes] = {}
+    await _read(js, bucket, values, 0)
+    return values
 
 
-async def _read(kv: KeyValue) -> tuple[dict[str, bytes], int]:
-    """All values, and the newest revision among them and what was deleted."""
-    found: dict[str, bytes] = {}
-    newest = 0
-    async with asyncio.timeout(_SNAPSHOT_SECONDS):
-        watcher = await kv.watchall()
+async def _read(js: JetStreamContext, bucket: str, values: dict[str, bytes], seen: int) -> int:
+    """Bring values up to date by what came after the sequence `seen`; gives the sequence that is seen then.
+
+    Read to the very end: a key that is replaced meanwhile leaves its place for a later one.
+    """
+    prefix = f"$KV.{bucket}."
+    while True:
         try:
-            async for entry in watcher:
-                if entry is None:  # all of the present is read
-                    break
-                newest = max(newest, entry.revision or 0)
-                if entry.operation is None:
-                    found[entry.key] = entry.value or b""
-        finally:
-            await watcher.stop()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
-    return found, newest
+            message = await js.get_msg(f"KV_{bucket}", seq=seen + 1, subject=f"{prefix}>", next=True)
+        except NotFoundError:
+            return seen
+        key = (message.subject or "").removeprefix(prefix)
+        if message.headers and "KV-Operation" in message.headers:  # deleted or purged
+            values.pop(key, None)
+        else:
+            values[key] = message.data or b""
+        seen = message.seq or 0

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nats.aio.client import Client
+    from nats.js import JetStreamContext
     from nats.js.kv import KeyValue
 
 BUCKET: Final = "api_keys"
@@ -46,17 +47,15 @@ def fingerprint(secret: str) -> str:
 class KeyStore:
     """Makes, lists and revokes keys. One per process that administers keys."""
 
-    def __init__(self, kv: KeyValue) -> None:
+    def __init__(self, js: JetStreamContext, kv: KeyValue) -> None:
+        self._js = js
         self._kv = kv
 
     @classmethod
     async def open(cls, client: Client, replicas: int) -> KeyStore:
         """Raises nats.errors.Error when JetStream can't be reached."""
-        return cls(await bucket(client.jetstream(), BUCKET, replicas))
-
-    @property
-    def kv(self) -> KeyValue:
-        return self._kv
+        js = client.jetstream()
+        return cls(js, await bucket(js, BUCKET, replicas))
 
     async def create(self, tenant: str, name: str = "", prefer: str = "") -> tuple[str, Key]:
         """Make a key; the secret is in the answer and nowhere else."""
@@ -73,12 +72,12 @@ class KeyStore:
 
     async def list(self) -> list[Key]:
         """All keys, oldest first."""
-        keys = (_read(digest, value) for digest, value in (await snapshot(self._kv)).items())
+        keys = (_read(digest, value) for digest, value in (await snapshot(self._js, BUCKET)).items())
         return sorted(keys, key=lambda key: (key.created_at, key.id))
 
     async def revoke(self, key_id: str) -> Key | None:
         """Forget a key by its id; None when there is none of that id."""
-        for digest, value in (await snapshot(self._kv)).items():
+        for digest, value in (await snapshot(self._js, BUCKET)).items():
             key = _read(digest, value)
             if key.id == key_id:
                 await self._kv.delete(digest)
@@ -109,8 +108,8 @@ class KeyRing:
     While NATS can't be reached the last view serves on.
     """
 
-    def __init__(self, kv: KeyValue) -> None:
-        self._follower = Follower(kv, BUCKET, self._took)
+    def __init__(self, js: JetStreamContext) -> None:
+        self._follower = Follower(js, BUCKET, self._took)
         self._keys: dict[str, Key] = {}
         self._looked = float("-inf")
         self._looking = asyncio.Lock()

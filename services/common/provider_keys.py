@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
 
     from nats.aio.client import Client
+    from nats.js import JetStreamContext
     from nats.js.kv import KeyValue
 
     from services.common.secrets import RootSecret
@@ -64,17 +65,20 @@ def check(key: str) -> None:
 class ProviderKeys:
     """Stores, lists and deletes keys. One per process."""
 
-    def __init__(self, kv: KeyValue, root: RootSecret, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, js: JetStreamContext, kv: KeyValue, root: RootSecret, clock: Callable[[], float] = time.time
+    ) -> None:
         self._kv = kv
         self._box = fernet(root.derive(PURPOSE))
         self._clock = clock
-        self._follower = Follower(kv, BUCKET, self._took)
+        self._follower = Follower(js, BUCKET, self._took)
         self._sealed: dict[str, Mapping[str, bytes]] = {}
 
     @classmethod
     async def open(cls, client: Client, replicas: int, root: RootSecret) -> ProviderKeys:
         """Raises nats.errors.Error when JetStream can't be reached."""
-        return cls(await bucket(client.jetstream(), BUCKET, replicas), root)
+        js = client.jetstream()
+        return cls(js, await bucket(js, BUCKET, replicas), root)
 
     # ---- administration: reads and writes the bucket
 

@@ -48,7 +48,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
     keys = await KeyStore.open(client, current.nats_replicas)
     if current.api_key:
         await keys.adopt(current.api_key.reveal(), tenant="default", name="IMAGEGATEWAY_API_KEY")
-    ring = KeyRing(keys.kv)
+    ring = KeyRing(client.jetstream())
     await ring.start()
     root = RootSecret.load(current)
     stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)

@@ -9,7 +9,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import following
 from services.common.errors import GatewayError
-from services.common.nats import connect
+from services.common.nats import bucket, connect
 from services.common.provider_keys import BUCKET, ProviderKey, ProviderKeys
 from services.common.secrets import RootSecret
 from tests.jobs.server import until
@@ -44,8 +44,8 @@ async def test_a_key_is_encrypted_at_rest(nats: Nats, client: Client) -> None:
 
 async def test_keys_are_apart_by_tenant_and_route_and_replaced(client: Client) -> None:
     time = [1_000_000.0]
-    kv = await client.jetstream().create_key_value(bucket="several", history=1)
-    keys = ProviderKeys(kv, ROOT, clock=lambda: time[0])
+    js = client.jetstream()
+    keys = ProviderKeys(js, await bucket(js, BUCKET, 1), ROOT, clock=lambda: time[0])
     routes = ["bfl", "fal", "openai"]
     assert await keys.set("acme", "openai", "acme's first key of openai") == ProviderKey("openai", 1_000_000, "enai")
     time[0] = 2_000_000.5
@@ -157,3 +157,29 @@ async def test_keys_survive_a_crash_of_the_server(nats: Nats, client: Client) ->
         assert revealed(keys, "acme") == {"fal": KEY}
     finally:
         await again.close()
+
+
+async def test_looks_leave_nothing_behind_and_each_is_whole(client: Client) -> None:
+    """Many looks in a row: none may cost the server anything that stays, or miss what was there before it."""
+    js = client.jetstream()
+    keys = await ProviderKeys.open(client, 1, ROOT)
+    for index in range(200):
+        await keys.set(f"tenant {index % 3}", "fal", f"key {index}")
+        await keys.refresh()
+        assert revealed(keys, f"tenant {index % 3}") == {"fal": f"key {index}"}
+        assert len(await following.snapshot(js, BUCKET)) == min(index + 1, 3)
+    assert (await js.stream_info(f"KV_{BUCKET}")).state.consumer_count == 0
+
+
+async def test_a_bucket_made_anew_is_read_anew(client: Client) -> None:
+    js = client.jetstream()
+    keys = await ProviderKeys.open(client, 1, ROOT)
+    for key in ("replaced", "also replaced", KEY):
+        await keys.set("acme", "fal", key)
+    await keys.refresh()
+    await js.delete_key_value(BUCKET)
+    again = await ProviderKeys.open(client, 1, ROOT)
+    await again.set("other", "bfl", KEY)
+    await keys.refresh()
+    assert keys.of("acme") == {}
+    assert revealed(keys, "other") == {"bfl": KEY}
