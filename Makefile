@@ -40,8 +40,8 @@ test-emulators: setup-dev  ## Let the vendors' own SDKs prove the emulators
 	LITELLM_LOCAL_MODEL_COST_MAP=True PYTHONPATH=. PATH=$(CURDIR)/$(BIN):$$PATH build/sdks/bin/python -m pytest \
 		--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default tests/emulators/sdk
 
-bench: setup-dev  ## Measure the chain; prints ratios of one run
-	$(BIN)/python -m bench
+bench: setup-dev  ## Measure the chain beside other gateways; prints ratios of one run
+	$(BIN)/python -m bench --peers build/peers
 
 $(STAGED)/.staged: $(VENV)/.dev
 	@rm -rf $(STAGED) && mkdir -p $(STAGED)/google

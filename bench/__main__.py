@@ -1,4 +1,4 @@
-"""Measure the chain beside Envoy as a plain proxy, interleaved in one run, and print tables."""
+"""Measure the chain beside Envoy as a plain proxy and other gateways, interleaved in one run, and print tables."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench import jobs, pictures, samples, subjects
+from bench import jobs, peers, pictures, samples, subjects
 from bench.cells import PICTURE_BYTES, SMALL_BYTES, cells, upstream_cells
 from bench.report import Report
 from bench.subjects import ROOT, SubjectError
@@ -68,6 +68,9 @@ def _parser(known: Sequence[Cell]) -> argparse.ArgumentParser:
         "--against", type=Path, action="append", default=[], help="another checkout, measured in the same run"
     )
     parser.add_argument(
+        "--peers", type=Path, default=None, help="folder for other gateways, which are installed there at first"
+    )
+    parser.add_argument(
         "--data",
         type=Path,
         default=None,
@@ -82,17 +85,25 @@ def _measure(
     rounds, seconds = (1, 1.5) if options.quick else (options.rounds, options.seconds)
     digests = {name: hashlib.sha256(image).hexdigest() for name, image in images.items()}
     stub, upstream = stack.enter_context(subjects.provider(_made(folder / "provider"), images))
+    more = {
+        "OPENAI_BASE_URL": upstream,
+        "OPENAI_API_KEY": "bench",
+        "ALLOW_HOSTS": upstream.removeprefix("http://"),
+    }
     chains = [
         stack.enter_context(
             subjects.chain(
-                name, tree.resolve(), _made(folder / name), folder / "picture.png", more=upstream, beside=(stub,)
+                name, tree.resolve(), _made(folder / name), folder / "picture.png", more=more, beside=(stub,)
             )
         )
         for name, tree in {"chain": ROOT, **{tree.resolve().name: tree for tree in options.against}}.items()
     ]
     answers = {cell.name: chains[0].ask(cell) for cell in chosen}
     plain = stack.enter_context(subjects.plain(_made(folder / "plain"), answers))
-    everyone: list[Subject] = [plain, *chains]
+    others = (
+        _peers(stack, options.peers, folder, upstream) if any(cell.group == "upstream" for cell in chosen) else []
+    )
+    everyone: list[Subject] = [plain, *chains, *others]
     print(
         f"{os.cpu_count()} cores, {rounds} rounds of {seconds:g} s a line, in turn; "
         f"median ± half the range. The picture has {len(images['large'])} bytes.",
@@ -103,11 +114,27 @@ def _measure(
         for cell in chosen:
             # Each is first as often as last, or nearly: the neighbours on the machine change slowly.
             for subject in everyone if number % 2 == 0 else reversed(everyone):
-                sha256 = digests[cell.picture]
-                order = samples.order_of(subject, cell, answers[cell.name], sha256, folder, seconds=seconds)
+                if subject.peer and cell.group != "upstream":
+                    continue
+                answer = subject.ask(cell) if subject.peer else answers[cell.name]
+                order = samples.order_of(subject, cell, answer, digests[cell.picture], folder, seconds=seconds)
                 found.append(samples.take(subject, cell, order))
                 _progress(number + 1, found[-1])
-    print(f"\n{Report(chosen, [subject.name for subject in everyone], found)}", flush=True)
+    names = [subject.name for subject in everyone if not subject.peer]
+    print(f"\n{Report(chosen, names, found, [subject.name for subject in others])}", flush=True)
+    return found
+
+
+def _peers(stack: ExitStack, home: Path | None, folder: Path, upstream: str) -> list[Subject]:
+    """The other gateways, as many as can be installed and started."""
+    found: list[Subject] = []
+    if home is None:
+        return found
+    for name, start in peers.PEERS.items():
+        try:
+            found.append(stack.enter_context(start((home / name).resolve(), _made(folder / name), upstream)))
+        except (SubjectError, OSError) as error:
+            print(f"bench: {name} is left out: {error}", file=sys.stderr)
     return found
 
 

@@ -43,10 +43,10 @@ class Cell:
     """Further header lines, each with its end."""
     status: int = 200
 
-    def request(self, path: str, key: str) -> bytes:
-        """The whole HTTP/1.1 request, with `path` in place of the chain's own."""
+    def request(self, path: str, key: str, headers: str = "") -> bytes:
+        """The whole HTTP/1.1 request, with `path` in place of the chain's own; `headers`: further lines."""
         head = (
-            f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n{self.headers}"
+            f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n{self.headers}{headers}"
             f"content-type: {self.content_type}\r\ncontent-length: {len(self.body)}\r\n\r\n"
         )
         return head.encode() + self.body

@@ -92,7 +92,7 @@ async def _studio(number: int, families: Families | None) -> AsyncIterator[Studi
         store=store,
         families=families,
         outbound=outbound,
-        routes=catalog.concurrency,
+        limits=catalog.limits(current),
         price=catalog.price,
         fallback=catalog.fallback,
         view=answers.job,

@@ -39,10 +39,14 @@ def figures(found: Sequence[Figure]) -> str:
 class Report:
     """Everything that was measured."""
 
-    def __init__(self, cells: Sequence[Cell], subjects: Sequence[str], samples: Sequence[Sample]) -> None:
+    def __init__(
+        self, cells: Sequence[Cell], subjects: Sequence[str], samples: Sequence[Sample], peers: Sequence[str] = ()
+    ) -> None:
+        """`subjects`: the plain proxy, then chains; `peers`: other gateways."""
         self._cells = cells
         self._subjects = subjects
         self._samples = samples
+        self._peers = peers
 
     def __str__(self) -> str:
         return "\n\n".join(part for part in (self._main(), self._ratios(), self._split(), self._notes()) if part)
@@ -56,8 +60,10 @@ class Report:
     def _main(self) -> str:
         rows = [["request", "callers", "subject", *(name for name, _ in _COLUMNS), "peak MB", "generator", "others"]]
         for cell in self._cells:
-            for subject in self._subjects:
+            for subject in (*self._subjects, *self._peers):
                 samples = self._of(cell, subject)
+                if not samples:
+                    continue
                 first = subject == self._subjects[0]
                 rows.append(
                     [
@@ -73,14 +79,15 @@ class Report:
         return table(rows)
 
     def _ratios(self) -> str:
-        base = self._subjects[0]
-        rows = [["request", f"to {base}", *(name for name, _ in _COLUMNS)]]
+        plain, *chains = self._subjects
+        rows = [["request", "of", "to", *(name for name, _ in _COLUMNS)]]
         for cell in self._cells:
-            for subject in self._subjects[1:]:
+            pairs = [(chain, base) for base in (plain, *self._peers) for chain in chains if self._of(cell, base)]
+            for chain, base in pairs:
                 ratios = [
-                    self._median(cell, subject, figure) / self._median(cell, base, figure) for _, figure in _COLUMNS
+                    self._median(cell, chain, figure) / self._median(cell, base, figure) for _, figure in _COLUMNS
                 ]
-                rows.append([cell.title, subject, *(f"{number(ratio)} x" for ratio in ratios)])
+                rows.append([cell.title, chain, base, *(f"{number(ratio)} x" for ratio in ratios)])
         return table(rows) if len(rows) > 1 else ""
 
     def _split(self) -> str:

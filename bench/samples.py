@@ -89,7 +89,7 @@ def order_of(
         warm_up=0 if count else max(0.5, seconds / 6),
         seconds=seconds,
         length=len(answer),
-        answer=cell.answer,
+        answer="b64_json" if subject.peer else cell.answer,
         sha256=sha256,
         status=cell.status,
         rate=cell.rate,

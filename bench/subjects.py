@@ -1,4 +1,4 @@
-"""What is measured: this chain, chains of other checkouts, and Envoy as a plain proxy."""
+"""What is measured: this chain, chains of other checkouts, Envoy as a plain proxy; `bench.peers` adds its own."""
 
 from __future__ import annotations
 
@@ -52,9 +52,13 @@ class Subject:
     """Processes that it needs and that do not count."""
     run: Path = Path()
     """Where a chain's sockets lie."""
+    headers: str = ""
+    """Further header lines that it asks for, each with its end."""
+    peer: bool = False
+    """Another gateway: it answers with the provider's own JSON."""
 
     def request(self, cell: Cell) -> bytes:
-        return cell.request(f"/{cell.name}" if self.plain else cell.path, self.key)
+        return cell.request(f"/{cell.name}" if self.plain else cell.path, self.key, self.headers)
 
     def ask(self, cell: Cell) -> bytes:
         """The body of one answer. Raises SubjectError for an error."""
@@ -65,7 +69,7 @@ class Subject:
             headers={
                 "authorization": f"Bearer {self.key}",
                 "content-type": cell.content_type,
-                **dict(line.split(": ", 1) for line in cell.headers.splitlines()),
+                **dict(line.split(": ", 1) for line in (cell.headers + self.headers).splitlines()),
             },
         )
         try:
@@ -112,16 +116,15 @@ def chain(
 
 
 @contextmanager
-def provider(folder: Path, images: Mapping[str, bytes]) -> Iterator[tuple[int, dict[str, str]]]:
-    """A stub of OpenAI's Images API: its process id, and the settings that lead a chain to it."""
+def provider(folder: Path, images: Mapping[str, bytes]) -> Iterator[tuple[int, str]]:
+    """A stub of OpenAI's Images API: its process id, and its base URL."""
     for name, image in images.items():
         (folder / name).write_bytes(image)
     port, output = free_port(), folder / "output"
     serve = [sys.executable, "-m", "bench.provider", str(port), str(folder)]
     with running(serve, output, ROOT, environment()) as process:
         until(lambda: listens(port), process, output, "the stub of a provider")
-        base = f"http://127.0.0.1:{port}"
-        yield process.pid, {"OPENAI_BASE_URL": base, "OPENAI_API_KEY": "bench", "ALLOW_HOSTS": f"127.0.0.1:{port}"}
+        yield process.pid, f"http://127.0.0.1:{port}"
 
 
 @contextmanager
@@ -190,9 +193,15 @@ def running(
             process.wait()
 
 
-def until(met: Callable[[], bool], process: subprocess.Popen[bytes], output: Path, name: str) -> None:
+def until(
+    met: Callable[[], bool],
+    process: subprocess.Popen[bytes],
+    output: Path,
+    name: str,
+    seconds: float = _READY_SECONDS,
+) -> None:
     """Wait for a process to get ready. Raises SubjectError with its output when it does not."""
-    deadline = time.monotonic() + _READY_SECONDS
+    deadline = time.monotonic() + seconds
     while not met():
         if process.poll() is not None or time.monotonic() > deadline:
             tail = output.read_text(errors="replace")[-3000:]

@@ -8,9 +8,9 @@ local TYPES = {
   [429] = "rate_limit_error", [502] = "provider_error", [504] = "timeout_error",
 }
 
-local function is_grpc(headers)
+local function has_type(headers, prefix)
   local content_type = headers:get("content-type")
-  return content_type ~= nil and content_type:sub(1, 16) == "application/grpc"
+  return content_type ~= nil and content_type:sub(1, #prefix):lower() == prefix
 end
 
 function envoy_on_request(handle)
@@ -22,8 +22,10 @@ function envoy_on_request(handle)
   end
   local facts = handle:streamInfo():dynamicMetadata()
   -- Only what is so is noted: each fact costs some microseconds, and what is not there reads as nil.
-  if is_grpc(headers) then facts:set("gateway", "native", true) end
-  if headers:get(":path"):sub(1, 4) == "/v1/" then facts:set("gateway", "api", true) end
+  if has_type(headers, "application/grpc") then facts:set("gateway", "native", true) end
+  -- The router itself speaks HTTP to forms.
+  local form = has_type(headers, "multipart/form-data")
+  if headers:get(":path"):sub(1, 4) == "/v1/" and not form then facts:set("gateway", "api", true) end
   local origin = headers:get("origin")
   if origin then facts:set("gateway", "origin", origin) end
 end

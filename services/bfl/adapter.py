@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
 from services.bfl import video
+from services.bfl.catalog import INPUT_FIELDS, KEEPS_SIZE
+from services.common import unmet
 from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Unknown
+from services.common.catalog import Shapes
 from services.common.errors import invalid
 
 if TYPE_CHECKING:
@@ -21,9 +27,19 @@ _FIRST_POLL: Final = 0.5
 _PACE: Final = 1.5
 _USD_PER_CREDIT: Final = 0.01
 _MAX_INPUT_BYTES: Final = 20_000_000
+_JSON: Final = {"accept": "application/json"}
+_LOST: Final = "Task not found"
 
-# Which field the first input picture goes to; those not named take `input_image`, `input_image_2` and on.
-_SINGLE_INPUT: Final = {"flux-dev": "image_prompt", "flux-pro-1.0-fill": "image"}
+_OURS: Final = {
+    "aspect_ratio": "size",
+    "duration": "seconds",
+    "height": "size",
+    "image_prompt": "image",
+    "resolution": "size",
+    "safety_tolerance": "moderation",
+    "width": "size",
+}
+"""Our fields by those of BFL that they become, where the names differ."""
 
 
 class BflAdapter(Adapter):
@@ -42,8 +58,11 @@ class BflAdapter(Adapter):
             402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
             403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            408: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+            504: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
         },
     )
 
@@ -53,22 +72,20 @@ class BflAdapter(Adapter):
     def submit(self, call: Call) -> Outgoing:
         path = f"/{call.route.native}"
         body = video.body(call) if call.model.modality == "video" else self._body(call)
-        return Outgoing("POST", path, json={**body, **call.options})
+        return Outgoing("POST", path, json={**body, **call.options}, headers=_JSON)
 
     @staticmethod
     def _body(call: Call) -> dict[str, Any]:
         task = call.task
-        body: dict[str, Any] = {"prompt": task.prompt}
-        if task.aspect_ratio:
-            body["aspect_ratio"] = task.aspect_ratio
-        elif task.width and call.mask is None:
-            body["width"], body["height"] = task.width, task.height
+        body: dict[str, Any] = {"prompt": task.prompt, **_size(call)}
         if call.seed is not None:
             body["seed"] = call.seed
         if task.output_format:
-            body["output_format"] = task.output_format
+            # A quality is for the gateway to give, and it starts from what lost nothing.
+            body["output_format"] = "png" if task.HasField("output_compression") else task.output_format
         if task.moderation == "low":
             body["safety_tolerance"] = 5
+        unmet.fields(call, "input_fidelity")
         for index, picture in enumerate(call.inputs):
             if len(picture.data) > _MAX_INPUT_BYTES:
                 raise invalid("image", "Black Forest Labs takes pictures of at most 20 MB.")
@@ -79,60 +96,122 @@ class BflAdapter(Adapter):
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
+        url = answer.get("polling_url")
+        if not (isinstance(url, str) and url.startswith(("https://", "http://"))):
+            # A caller's own webhook_url leaves it out.
+            url = f"/get_result?id={quote(str(answer['id']), safe='')}"
         # The cost is told here only, so it travels in the reference.
-        cost = answer.get("cost")
-        return Pending(f"{cost if isinstance(cost, int | float) else ''} {answer['polling_url']}", after=_FIRST_POLL)
+        return Pending(f"{_credits(answer.get('cost'))} {url}", after=_FIRST_POLL)
 
     def poll(self, call: Call, ref: str) -> Outgoing:
-        return Outgoing("GET", ref.partition(" ")[2])
+        return Outgoing("GET", ref.partition(" ")[2], headers=_JSON)
 
     def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
         answer = reply.dict()
-        match answer["status"]:
-            case "Pending" | "Reasoning" | "Generating":
+        state = str(answer["status"])
+        match state.strip().casefold():
+            case "pending" | "reasoning" | "generating":
                 progress = answer.get("progress")
                 share = round(progress * 100) if isinstance(progress, int | float) and 0 <= progress <= 1 else None
                 return Pending(ref, after=_PACE, progress=share)
-            case "Ready":
+            case "ready":
                 result = answer["result"]
                 seed = result.get("seed")
-                return Finished(
-                    (Found(url=result["sample"], seed=seed if isinstance(seed, int) and seed >= 0 else None),),
-                    cost=_cost(ref),
-                )
-            case "Request Moderated" | "Content Moderated" as status:
-                what = "prompt or an input picture" if status.startswith("Request") else "result"
-                return Failure(
-                    ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
-                    f"Black Forest Labs refused the {what} by its content policy.",
-                    param="prompt" if status.startswith("Request") else "",
-                    accepted=True,
-                )
-            case "Error" | "Failed":
+                known = isinstance(seed, int) and 0 <= seed < 1 << 32
+                return Finished((Found(url=str(result["sample"]), seed=seed if known else None),), cost=_cost(ref))
+            case "request moderated":
+                return _moderated(answer, "prompt or an input picture", "prompt")
+            case "content moderated":
+                return _moderated(answer, "result", "")
+            case "error" | "failed":
                 return Failure(
                     ErrorReason.ERROR_REASON_PROVIDER_ERROR,
                     "Black Forest Labs failed to make it.",
                     accepted=True,
                 )
-            case other:  # also "Task not found": right after a submit the task may not be visible yet
-                return Unknown(str(other))
+        return Unknown(state)  # also "Task not found": right after a submit the task may not be visible yet
+
+    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        """A task that is not found, or not yet, may come with 404; nothing else in 4xx is the caller's doing."""
+        if reply.status < 500 and isinstance(reply.dict().get("status"), str):
+            return self.read_poll(call, ref, reply)
+        if reply.status == 404:
+            return Unknown(_LOST)
+        outcome = super().read_poll_error(call, ref, reply)
+        if isinstance(outcome, Failure) and outcome.reason == ErrorReason.ERROR_REASON_INVALID_VALUE:
+            return Failure(
+                ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+                "Black Forest Labs does not say how the task stands.",
+                accepted=True,
+            )
+        return outcome
 
     def probe(self) -> Outgoing:
-        return Outgoing("GET", "/credits")
+        return Outgoing("GET", "/credits", headers=_JSON)
 
     def read_error(self, call: Call, reply: Reply) -> Failure:
-        detail = reply.dict().get("detail")
-        if isinstance(detail, list) and detail:
-            first = detail[0] if isinstance(detail[0], dict) else {}
-            where = [str(part) for part in first.get("loc", [])[1:]]
-            return self.errors.lookup(reply, detail=str(first.get("msg", "")), param=".".join(where))
-        return self.errors.lookup(reply, detail=detail if isinstance(detail, str) else "")
+        answer = reply.dict()
+        detail = answer.get("detail")
+        where = ""
+        if isinstance(detail, list):
+            first = detail[0] if detail and isinstance(detail[0], dict) else {}
+            path = first.get("loc")
+            where = ".".join(map(str, path[1:])) if isinstance(path, list) else ""
+            detail = first.get("msg")
+        text = detail or answer.get("message")
+        failure = self.errors.lookup(
+            reply, detail=text if isinstance(text, str) else "", param=_param(call, where) if where else ""
+        )
+        wait = answer.get("retry_after")
+        if failure.retry_after is None and isinstance(wait, int | float) and wait >= 0:
+            return replace(failure, retry_after=min(float(wait), 3600.0))
+        return failure
+
+
+def _size(call: Call) -> dict[str, Any]:
+    task = call.task
+    if call.route.native in KEEPS_SIZE:
+        unmet.size(call)
+        return {}
+    if isinstance(call.model.sizes, Shapes):
+        return {"aspect_ratio": task.aspect_ratio} if task.aspect_ratio else {}
+    return {"width": task.width, "height": task.height} if task.width else {}
 
 
 def _input_field(native: str, index: int) -> str:
-    if native in _SINGLE_INPUT:
-        return _SINGLE_INPUT[native]
+    if native in INPUT_FIELDS:
+        return INPUT_FIELDS[native]
     return "input_image" if index == 0 else f"input_image_{index + 1}"
+
+
+def _param(call: Call, where: str) -> str:
+    """The caller's field for one of BFL's."""
+    name = where.partition(".")[0]
+    if name in call.options:
+        return f"provider_options.{where}"
+    return "image" if name.startswith("input_image") else _OURS.get(name, name)
+
+
+def _moderated(answer: Mapping[str, Any], what: str, param: str) -> Failure:
+    details = answer.get("details")
+    reasons = details.get("Moderation Reasons") if isinstance(details, dict) else None
+    named = [str(reason)[:40] for reason in reasons[:10]] if isinstance(reasons, list) else []
+    why = f" ({', '.join(named)})" if named else ""
+    return Failure(
+        ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+        f"Black Forest Labs refused the {what} by its content policy{why}.",
+        param=param,
+        accepted=True,
+    )
+
+
+def _credits(cost: Any) -> str:
+    """A cost as a plain decimal number; empty when the answer has none."""
+    try:
+        value = float(cost)
+    except (TypeError, ValueError):
+        return ""
+    return str(value) if isfinite(value) and value >= 0 else ""
 
 
 def _cost(ref: str) -> Cost | None:

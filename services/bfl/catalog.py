@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from services.common import catalog as c
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SOURCE: Final = "https://docs.bfl.ai/"
 _CHECKED: Final = date(2026, 11, 22)
@@ -28,7 +31,16 @@ _VIDEO: Final = c.Listed(
         for wide, high in (map(int, ratio.split(":")) for ratio in VIDEO_SHAPES.ratios)
     )
 )
-_FILL: Final = c.Free(default=(1024, 1024), min_side=64, max_side=4096)  # the result has its input's size
+_AS_INPUT: Final = c.Free(default=(1024, 1024), min_side=1, max_side=16_384)  # the result has its input's size
+
+KEEPS_SIZE: Final = frozenset({"flux-pro-1.0-fill"})
+"""Native ids at BFL that take no size: the result has its input's."""
+
+INPUT_FIELDS: Final[Mapping[str, str]] = {"flux-dev": "image_prompt", "flux-pro-1.0-fill": "image"}
+"""BFL's field for the only input, by native id; those not named take `input_image`, `input_image_2` and on."""
+
+JSON: Final = frozenset({"@cf/black-forest-labs/flux-1-schnell"})
+"""Native ids at Cloudflare that take JSON, without size and seed; all others take multipart, even for text alone."""
 
 _T2I: Final = frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.SEED})
 _EDIT: Final = frozenset({c.IMAGE_TO_IMAGE, c.MASK, c.SEED})
@@ -39,7 +51,7 @@ def _cloudflare(native: str, price: float | None) -> c.Route:
         name="cloudflare",
         mode=c.INLINE,
         native=f"@cf/black-forest-labs/{native}",
-        setting="IMAGEGATEWAY_CLOUDFLARE_API_KEY",
+        settings=("IMAGEGATEWAY_CLOUDFLARE_API_KEY", "IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID"),
         price_per_image=price,
     )
 
@@ -49,7 +61,7 @@ def _bfl(native: str, price: float | None, concurrency: int = 24, mode: str = c.
         name="bfl",
         mode=mode,
         native=native,
-        setting="IMAGEGATEWAY_BFL_API_KEY",
+        settings=("IMAGEGATEWAY_BFL_API_KEY",),
         concurrency=concurrency,
         price_per_image=price,
     )
@@ -131,7 +143,7 @@ MODELS: Final = (
     _model(
         "flux-pro-1.0-fill",
         "FLUX.1 Fill: repaints what the mask marks.",
-        _FILL,
+        _AS_INPUT,
         routes=(_bfl("flux-pro-1.0-fill", 0.05),),
         capabilities=_EDIT,
         prompt_required=False,

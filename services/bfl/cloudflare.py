@@ -11,7 +11,8 @@ from urllib.parse import quote
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
-from services.common import images
+from services.bfl.catalog import JSON
+from services.common import images, unmet
 from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Upload, form_fields
 from services.common.errors import GatewayError
 
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from services.common.adapter import Call, Outcome, Picture, Reply
 
-_JSON: Final = frozenset({"@cf/black-forest-labs/flux-1-schnell"})
-"""Models that take JSON, without size and seed; all others take multipart, even for text alone."""
 _MAX_REFERENCE_SIDE: Final = 511
 """References must be under 512x512."""
 _USD_PER_NEURON: Final = 0.011 / 1000
@@ -34,8 +33,9 @@ _TEXTS: Final = (
 _NOISE: Final = re.compile(r"^(?:AiError: )+|\s*\([0-9a-f-]{6,}\)$")
 """Prefixes, and an id at the end that changes with every call."""
 _TAKEN: Final = frozenset({"3007", "3008", "3030", "flagged"})
-"""The model may have run, so the call may have been paid for."""
-_NOT_TAKEN: Final = frozenset({"7000"})
+"""The model may have run, so the call may have been paid for. Other codes that are known came before it did."""
+_AGAIN: Final = frozenset({"3007", "3008"})
+"""Timed out or aborted: Cloudflare says itself that there is no picture."""
 
 
 class CloudflareAdapter(Adapter):
@@ -71,7 +71,7 @@ class CloudflareAdapter(Adapter):
             "3023": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             "3030": ErrorReason.ERROR_REASON_PROVIDER_ERROR,
             "3036": ErrorReason.ERROR_REASON_PROVIDER_BILLING,  # the free neurons of the day are used up
-            "3039": ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+            "3039": ErrorReason.ERROR_REASON_INVALID_VALUE,  # a fine-tune lacks a file
             "3040": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
             "3041": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             "3042": ErrorReason.ERROR_REASON_MODEL_RETIRED,
@@ -111,17 +111,21 @@ class CloudflareAdapter(Adapter):
     def submit(self, call: Call) -> Outgoing:
         native, task = call.route.native, call.task
         path = f"/ai/run/{native}"
-        if native in _JSON:
+        unmet.fields(call, "moderation", "input_fidelity")
+        if task.HasField("output_compression") and task.output_format == "jpeg":
+            message = f"{call.model.id} makes its own JPEG; output_compression was ignored."
+            call.warn("unsupported_parameter", "output_compression", message)
+        if native in JSON:
             return Outgoing("POST", path, json={"prompt": task.prompt, **call.options})
-        body: dict[str, Any] = {"prompt": task.prompt, "seed": call.seed}
-        if task.width:
-            body.update(width=task.width, height=task.height)
+        # Without a size Cloudflare makes another shape than the model's other route.
+        width, height = (task.width, task.height) if task.width else call.model.sizes.default
+        body: dict[str, Any] = {"prompt": task.prompt, "seed": call.seed, "width": width, "height": height}
         return Outgoing(
             "POST", path, fields=form_fields({**body, **call.options}), files=_references(call), multipart=True
         )
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        if reply.headers.get("content-type", "").startswith("image/"):
+        if reply.headers.get("content-type", "").lower().startswith("image/"):
             return _finished(call, reply, reply.content)
         answer = reply.dict()
         if answer.get("success") is False:
@@ -129,7 +133,10 @@ class CloudflareAdapter(Adapter):
         encoded = (answer["result"] or {}).get("image")
         if not encoded:
             return Failure(
-                ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Cloudflare returned no picture.", accepted=True
+                ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
+                "Cloudflare returned no picture.",
+                accepted=True,
+                again=True,
             )
         return _finished(call, reply, base64.b64decode(encoded, validate=True))
 
@@ -140,11 +147,12 @@ class CloudflareAdapter(Adapter):
         errors = reply.dict().get("errors")
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
         code, text = str(first.get("code", "")), str(first.get("message", ""))
-        if code == "3030":
+        if code == "3030" or code not in self.errors.by_code:
             code = next((name for name, pattern in _TEXTS if pattern.search(text)), code)
         failure = self.errors.lookup(reply, code=code, detail=_NOISE.sub("", _NOISE.sub("", text)))
-        taken = code in _TAKEN or reply.status in {200, 408} or (failure.accepted and code not in _NOT_TAKEN)
-        return dataclasses.replace(failure, accepted=taken)
+        known = code in self.errors.by_code
+        taken = code in _TAKEN if known else failure.accepted or reply.status in {200, 408}
+        return dataclasses.replace(failure, accepted=taken, again=code in _AGAIN)
 
 
 def _references(call: Call) -> tuple[Upload, ...]:

@@ -11,7 +11,19 @@ from urllib.parse import quote
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.bria import operations
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Reply, Unknown
+from services.common.adapter import (
+    Adapter,
+    ErrorTable,
+    Failure,
+    Finished,
+    Found,
+    Outgoing,
+    Pending,
+    Reply,
+    Unknown,
+    seed_of,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,9 +34,11 @@ if TYPE_CHECKING:
 _FIRST_POLL: Final = 2.0
 _PACE: Final = 3.0
 
-# Moderation has no code of its own: it is a 422 whose words tell.
+# Moderation has no code of its own: it is a 422 whose words tell. A task's failure may name no status at all.
+_REFUSED: Final = frozenset({200, 400, 422})
 _MODERATED: Final = re.compile(r"moderat|content[ _-]?policy|nsfw|unsafe|inappropriate", re.IGNORECASE)
 _MODERATION: Final = "moderation"
+_RESULT: Final = "result"
 
 
 class BriaAdapter(Adapter):
@@ -45,6 +59,7 @@ class BriaAdapter(Adapter):
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
             460: ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         },
         by_code={
             _MODERATION: ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
@@ -60,10 +75,14 @@ class BriaAdapter(Adapter):
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
+        if notice := text_of(answer.get("warning")):  # of other people's rights, where the caller asked for it
+            call.warn("provider_warning", "provider_options", f"Bria: {notice[:300]}")
         if "result" in answer:  # the caller's own options can ask for a whole answer
             return _finished(call, answer["result"])
         if answer.get("error"):
-            return self._failed(answer["error"])
+            return self._failed(call, answer["error"])
+        if not answer.get("request_id"):
+            raise ValueError("no request_id")
         return Pending(str(answer["request_id"]), after=_FIRST_POLL)
 
     def poll(self, call: Call, ref: str) -> Outgoing:
@@ -71,46 +90,70 @@ class BriaAdapter(Adapter):
 
     def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
         answer = reply.dict()
-        match answer["status"]:
+        match str(answer["status"]).upper():
             case "IN_PROGRESS":
                 return Pending(ref, after=_PACE)
             case "COMPLETED":
                 return _finished(call, answer["result"])
             case "ERROR" | "FAILED" | "UNKNOWN":  # UNKNOWN is Bria's word for a fault of its own
-                return self._failed(answer.get("error"))
+                return self._failed(call, answer.get("error"))
             case other:
-                return Unknown(str(other))
+                return Unknown(other)
 
     def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        if reply.status == 404:
-            # A task that is not visible yet looks like one that has expired.
-            return Unknown(str(reply.dict().get("status", "NOT_FOUND")))
         outcome = super().read_poll_error(call, ref, reply)
-        return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
+        if not isinstance(outcome, Failure):
+            return outcome
+        if reply.status not in {401, 403}:
+            # Failed tasks are answers with 200. One that is not visible yet looks like one that has expired.
+            return Unknown(text_of(reply.dict().get("status")) or f"HTTP {reply.status}")
+        return replace(outcome, accepted=True)
 
     def read_error(self, call: Call, reply: Reply) -> Failure:
-        return self._failure(reply, reply.dict().get("error"))
+        answer = reply.dict()
+        return self._failure(call, reply, answer.get("error") or answer)
 
-    def _failed(self, error: Any) -> Failure:
+    def _failed(self, call: Call, error: Any) -> Failure:
         """The error of a task, which stands in an answer with status 200."""
         code = str(error.get("code")) if isinstance(error, dict) else ""
         # Bria writes an HTTP status here, or a word.
         status = int(code) if code.isdigit() else 200
-        return replace(self._failure(Reply(status, {}, b""), error), accepted=True)
+        return replace(self._failure(call, Reply(status, {}, b""), error), accepted=True)
 
-    def _failure(self, reply: Reply, error: Any) -> Failure:
-        told = error if isinstance(error, dict) else {}
-        words = ": ".join(str(told[name]) for name in ("message", "details") if told.get(name))
-        if not _MODERATED.search(f"{told.get('code', '')} {words}"):
-            return self.errors.lookup(reply, code=str(told.get("code", "")), detail=words)
-        of_result = "output" in words.lower()
-        what = "result" if of_result else "prompt or the picture"
+    def _failure(self, call: Call, reply: Reply, error: Any) -> Failure:
+        code = str(error.get("code", "")) if isinstance(error, dict) else ""
+        words = _words(error)
+        if reply.status not in _REFUSED or not _MODERATED.search(f"{code} {words}"):
+            return self.errors.lookup(reply, code=code, detail=words)
+        what, param = _refused(words.lower(), call)
         return replace(
             self.errors.lookup(reply, code=_MODERATION),
             message=f"Bria refused the {what} by its content policy.",
-            param="" if of_result else "prompt",
-            accepted=of_result,
+            param=param,
+            accepted=what == _RESULT,
         )
+
+
+def _words(error: Any) -> str:
+    """What an error says: `message` and `details`, or a text, or a list of fields with what is wrong with each."""
+    match error:
+        case str():
+            return error
+        case list():
+            return "; ".join(filter(None, map(_words, error)))
+        case dict():
+            told = (error.get(name) for name in ("message", "msg", "details", "detail"))
+            return ": ".join(filter(None, map(_words, told)))
+    return ""
+
+
+def _refused(words: str, call: Call) -> tuple[str, str]:
+    """What moderation refused, and the field that it came in. `words` in lower case."""
+    if "output" in words:
+        return _RESULT, ""
+    if "visual" in words or not call.task.prompt:
+        return "picture", "image"
+    return "prompt" if "prompt" in words or not call.task.inputs else "prompt or the picture", "prompt"
 
 
 def _encoded(picture: Picture) -> str:
@@ -118,14 +161,13 @@ def _encoded(picture: Picture) -> str:
 
 
 def _finished(call: Call, result: dict[str, Any]) -> Finished:
-    operations.warn(call)
-    seed = str(result.get("seed", call.seed))  # a number, or one as text
+    seed = seed_of(result.get("seed"))
     return Finished(
         (
             Found(
                 url=result["image_url"],
-                seed=int(seed) if seed.isdigit() and int(seed) < 1 << 32 else None,
-                revised_prompt=str(result.get("refined_prompt") or ""),
+                seed=call.seed if seed is None else seed,
+                revised_prompt=text_of(result.get("refined_prompt")),
             ),
         )
     )

@@ -23,6 +23,7 @@ _GENERATED: Final = c.Listed(
 )
 _SAME: Final = c.Free(default=(1024, 1024), min_side=1, max_side=16_384)  # results have their input's size
 
+_QUALITIES: Final = ("low", "medium", "standard", "high", "xhigh", "max", "hd")
 _STEERED: Final = frozenset({c.SEED, c.NEGATIVE_PROMPT})
 _EDIT: Final = frozenset({c.IMAGE_TO_IMAGE})
 
@@ -32,13 +33,15 @@ def _bria(operation: str, price: float | None = None) -> c.Route:
         name="bria",
         mode=c.INLINE,
         native=f"/image/{operation}",
-        setting="IMAGEGATEWAY_BRIA_API_KEY",
+        settings=("IMAGEGATEWAY_BRIA_API_KEY",),
         price_per_image=price,
     )
 
 
 def _fal(app: str, price: float | None = None) -> c.Route:
-    return c.Route(name="fal", mode=c.INLINE, native=app, setting="IMAGEGATEWAY_FAL_API_KEY", price_per_image=price)
+    return c.Route(
+        name="fal", mode=c.INLINE, native=app, settings=("IMAGEGATEWAY_FAL_API_KEY",), price_per_image=price
+    )
 
 
 def _model(name: str, description: str, *routes: c.Route, **facts: Any) -> c.Model:
@@ -70,7 +73,7 @@ MODELS: Final = (
         capabilities=_EDIT | _STEERED | {c.MASK},
         aliases=("bria/fibo-edit", "fibo-edit", "fibo-edit/edit"),
         output_formats=("png", "jpeg"),
-        qualities=("low", "medium", "high"),
+        qualities=_QUALITIES,
     ),
     _model(
         "fibo/generate",
@@ -81,7 +84,7 @@ MODELS: Final = (
         sizes=_GENERATED,
         aliases=("bria/fibo", "fibo", "fibo/generate"),
         output_formats=("png", "jpeg"),
-        qualities=("low", "medium", "high"),
+        qualities=_QUALITIES,
     ),
     _model(
         "fibo/generate-lite",

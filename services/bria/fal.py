@@ -37,10 +37,11 @@ class BriaFalAdapter(FalAdapter):
         return body
 
     def read_output(self, call: Call, output: Mapping[str, Any]) -> Outcome:
-        operations.warn(call)
         # The answer does not repeat it.
         known = {"seed": call.options.get("seed", _seed(call))} if call.route.native in _SEEDED else {}
-        return super().read_output(call, {**known, **output})
+        return super().read_output(
+            call, {**known, **{name: value for name, value in output.items() if value is not None}}
+        )
 
 
 def _seed(call: Call) -> int:

@@ -40,11 +40,12 @@ class Operation:
     output_type: bool = False
 
 
+_MOST: Final = dict.fromkeys(("high", "xhigh", "max", "hd"), 50)
 _GENERATE: Final = Operation(
-    prompt="prompt", image="images", listed=True, steps={"low": 35, "high": 50}, shaped=True, output_type=True
+    prompt="prompt", image="images", listed=True, steps={"low": 35, **_MOST}, shaped=True, output_type=True
 )
 _EDIT: Final = Operation(
-    prompt="instruction", image="images", listed=True, mask="mask", steps={"low": 20, "high": 50}, output_type=True
+    prompt="instruction", image="images", listed=True, mask="mask", steps={"low": 20, **_MOST}, output_type=True
 )
 
 _BRIA: Final[Mapping[str, Operation]] = {
@@ -90,13 +91,15 @@ PROMPT_FIELDS: Final = frozenset(operation.prompt for operation in OPERATIONS.va
 
 
 def arguments(call: Call, encode: Callable[[Picture], str]) -> dict[str, Any]:
-    """A call's operation with its fields. `encode` says how the route takes a picture.
+    """A call's operation with its fields; warns of what the operation has not. `encode` says how the route takes a
+    picture.
 
     Raises GatewayError for a missing mask and for pictures over Bria's limit.
     """
     task, operation = call.task, OPERATIONS[call.route.native]
     if operation.mask_required and call.mask is None:
         raise missing("mask", f"{call.model.id} needs a mask: transparent or white where it is to work.")
+    _warn(call, operation)
     body: dict[str, Any] = {}
     if operation.prompt and task.prompt:
         body[operation.prompt] = task.prompt
@@ -123,9 +126,7 @@ def arguments(call: Call, encode: Callable[[Picture], str]) -> dict[str, Any]:
     return body
 
 
-def warn(call: Call) -> None:
-    """Name what the caller asked for and the operation has not."""
-    operation = OPERATIONS[call.route.native]
+def _warn(call: Call, operation: Operation) -> None:
     unmet.fields(call, "moderation", "input_fidelity")
     if not operation.prompt:
         unmet.fields(call, "prompt")

@@ -7,13 +7,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Cost
+
 from services.bytedance import errors, video
+from services.bytedance.catalog import PRO_AREA, PRO_PRICES, QUALITY_SIZES
 from services.common import unmet
 from services.common.adapter import Adapter, Failure, Finished, Found, Outgoing, Pending, Unknown
 from services.common.errors import invalid, invalid_image
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from services.common.adapter import Call, Outcome, Picture, Reply
 
@@ -62,16 +66,24 @@ class BytedanceAdapter(Adapter):
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         if call.model.modality == "video":
-            return Pending(str(reply.dict()["id"]), after=video.PACE)
+            task_id = reply.dict()["id"]
+            if not (task_id and isinstance(task_id, str)):
+                raise TypeError("the task has no id")
+            return Pending(task_id, after=video.PACE)
         answer = reply.dict()
+        if not answer:
+            raise TypeError("the answer is no object")
         items = answer.get("data")
-        if not items:
-            return errors.failure(reply, errors.told(answer))
+        if not (items and isinstance(items, list)):
+            return errors.failure(reply, errors.told(reply))
         _warn(call)
         # In a sequence, which a caller's own options can ask for, a refused picture is an error in its place.
-        missing = tuple(errors.failure(reply, item["error"]) for item in items if item.get("error"))
-        pictures = tuple(_found(call, item) for item in items if not item.get("error"))
-        return Finished(pictures, missing, usage=video.usage(answer, "output_tokens")) if pictures else missing[0]
+        made = [item for item in items if isinstance(item, dict) and (item.get("url") or item.get("b64_json"))]
+        missing = tuple(_lost(reply, item) for item in items if item not in made)
+        if not made:
+            return missing[0]
+        pictures = tuple(_found(call, item) for item in made)
+        return Finished(pictures, missing, usage=video.usage(answer, "output_tokens"), cost=_cost(call, made))
 
     def poll(self, call: Call, ref: str) -> Outgoing:
         return Outgoing("GET", f"{video.TASKS}/{quote(ref, safe='')}")
@@ -93,7 +105,7 @@ class BytedanceAdapter(Adapter):
         return Outgoing("GET", video.TASKS, query={"page_num": "1", "page_size": "1"})
 
     def read_error(self, call: Call, reply: Reply) -> Failure:
-        return errors.failure(reply, errors.told(reply.dict()))
+        return errors.failure(reply, errors.told(reply))
 
 
 def _body(call: Call) -> dict[str, Any]:
@@ -105,6 +117,10 @@ def _body(call: Call) -> dict[str, Any]:
         "watermark": False,  # a visible mark unless it is switched off
     }
     size = f"{task.width}x{task.height}" if task.width and not native.adaptive else native.auto
+    if task.quality and not task.width:
+        size = QUALITY_SIZES[task.quality]
+        if task.quality == "low":
+            body["optimize_prompt_options"] = {"mode": "fast"}
     if size:
         body["size"] = size
     if native.sequences:
@@ -128,6 +144,8 @@ def _warn(call: Call) -> None:
     if _NATIVE[call.route.native].adaptive:
         unmet.size(call)
     task = call.task
+    if task.quality and task.width:
+        call.warn("unsupported_parameter", "quality", f"{call.model.id} takes quality with size auto only.")
     made_here = {"webp", "jpeg"} if "png" in call.model.output_formats else {"webp"}
     if task.HasField("output_compression") and task.output_format not in made_here:
         message = f"{call.model.id} makes its own JPEG; output_compression was ignored."
@@ -144,4 +162,29 @@ def _found(call: Call, item: Mapping[str, Any]) -> Found:
     seed = None if call.seed is None else call.seed % (_MAX_SEED + 1)
     if item.get("url"):
         return Found(url=item["url"], seed=seed)
-    return Found(data=base64.b64decode(item["b64_json"]), seed=seed)
+    return Found(data=base64.b64decode(item["b64_json"], validate=True), seed=seed)
+
+
+def _lost(reply: Reply, item: Any) -> Failure:
+    """A picture that was asked for and is not there."""
+    error = item.get("error") if isinstance(item, dict) else None
+    if not error:
+        words = "ByteDance answered without a picture."
+        return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, words, accepted=True)
+    return errors.failure(reply, error if isinstance(error, dict) else {})
+
+
+def _cost(call: Call, made: Sequence[Mapping[str, Any]]) -> Cost | None:
+    """Of models whose price is not flat: by each picture's area, and by the references."""
+    if call.route.native not in PRO_PRICES:
+        return None
+    small, large, reference = PRO_PRICES[call.route.native]
+    default = (call.task.width, call.task.height) if call.task.width else call.model.sizes.default
+    amount = sum(small if _area(item.get("size"), default) <= PRO_AREA else large for item in made)
+    amount += reference * max(0, len(call.inputs) - 1) * len(made)
+    return Cost(amount=round(amount, 6), currency="USD", estimated=True)
+
+
+def _area(size: Any, default: tuple[int, int]) -> int:
+    width, _, height = str(size).partition("x")
+    return int(width) * int(height) if width.isdecimal() and height.isdecimal() else default[0] * default[1]

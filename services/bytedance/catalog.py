@@ -54,8 +54,18 @@ _VIDEO: Final = c.Listed(
     enough=1.0,
 )
 
+QUALITY_SIZES: Final = {"low": "1K", "medium": "2K", "high": "4K", "xhigh": "4K", "max": "4K"}
+"""What a quality makes of a size that is left to the model; each model takes those whose size it makes."""
+
+PRO_AREA: Final = 2_360_000
+PRO_PRICES: Final = {"dola-seedream-5-0-pro-260628": (0.045, 0.09, 0.003)}
+"""US dollars for a picture of up to PRO_AREA pixels, for a larger one, and for each reference after the first."""
+
 _T2I: Final = frozenset({c.TEXT_TO_IMAGE})
 _I2I: Final = frozenset({c.IMAGE_TO_IMAGE})
+
+
+_LARGE_QUALITIES: Final = ("medium", "high", "xhigh", "max")
 
 
 def _ark(native: str, mode: str = c.INLINE, price: float | None = None) -> c.Route:
@@ -63,7 +73,7 @@ def _ark(native: str, mode: str = c.INLINE, price: float | None = None) -> c.Rou
         name="bytedance",
         mode=mode,
         native=native,
-        setting="IMAGEGATEWAY_BYTEDANCE_API_KEY",
+        settings=("IMAGEGATEWAY_BYTEDANCE_API_KEY",),
         price_per_image=price,
     )
 
@@ -144,6 +154,7 @@ MODELS: Final = (
         "seedream-5-0-lite-260128",
         max_inputs=14,
         output_formats=("jpeg", "png"),
+        qualities=_LARGE_QUALITIES,
         price=0.035,
     ),
     *_seedream(
@@ -157,6 +168,7 @@ MODELS: Final = (
         "seedream-5-0-pro-260628",
         max_inputs=10,
         output_formats=("jpeg", "png"),
+        qualities=("low", "medium"),
     ),
     *_seedream(
         "seedream-4.5",
@@ -166,6 +178,7 @@ MODELS: Final = (
         "bytedance/seedream-4-5",
         "seedream-4-5-251128",
         max_inputs=14,
+        qualities=_LARGE_QUALITIES,
         price=0.04,
     ),
     *_seedream(
@@ -177,6 +190,7 @@ MODELS: Final = (
         "seedream-4.0",
         "seedream-4-0-250828",
         max_inputs=10,
+        qualities=tuple(QUALITY_SIZES),
         price=0.03,
     ),
     _image(

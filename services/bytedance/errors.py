@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _BUSY_SECONDS: Final = 5.0
 """How long a refused call should wait when the answer does not say."""
 
-_REQUEST_ID: Final = re.compile(r"\s*Request id: \S*$", re.IGNORECASE)
+_REQUEST_ID: Final = re.compile(r"\s*Request id: \S*", re.IGNORECASE)
 _MODERATED: Final = re.compile(r"SensitiveContent|RiskDetection")
 _MODERATION: Final = "moderation"
 # What was refused by the start of the code, and the field to blame.
@@ -30,6 +30,10 @@ _REFUSED: Final = {
     "InputImage": ("input picture", "image"),
     "Output": ("result", ""),
 }
+
+# The gateway's field for each of ModelArk's that has another name.
+_PARAMS: Final = {"ratio": "size", "resolution": "size", "duration": "seconds", "content": "prompt"}
+_PATH: Final = re.compile(r"[.\[]")
 
 TABLE: Final = ErrorTable(
     provider="ByteDance",
@@ -41,6 +45,8 @@ TABLE: Final = ErrorTable(
         404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
         413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
         429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        504: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
     },
     by_code={
         _MODERATION: ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
@@ -49,12 +55,24 @@ TABLE: Final = ErrorTable(
         "InvalidImageURL": ErrorReason.ERROR_REASON_INVALID_IMAGE,
         # The operator's endpoint, account or activation: nothing that a caller could mend.
         "InvalidEndpoint": ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+        "AuthenticationError": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "InvalidAccountStatus": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "AccessDenied": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "InvalidEndpointOrModel": ErrorReason.ERROR_REASON_MODEL_RETIRED,
+        "UnsupportedModel": ErrorReason.ERROR_REASON_MODEL_RETIRED,
         "InvalidEndpointOrModel.ModelIDAccessDisabled": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
         "ModelNotOpen": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
         "OperationDenied": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
         "AccountOverdueError": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
         "QuotaExceeded": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
         "SetLimitExceeded": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+        "ModelAccountIpmRateLimitExceeded": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "ModelAccountRpmRateLimitExceeded": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "APIAccountRpmRateLimitExceeded": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "RateLimitExceeded": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "AccountRateLimitExceeded": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "RequestBurstTooFast": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "InflightBatchsizeExceeded": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
         "ServerOverloaded": ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
     },
 )
@@ -62,6 +80,7 @@ TABLE: Final = ErrorTable(
 
 def failure(reply: Reply, error: Mapping[str, Any]) -> Failure:
     """A `code` with its `message` and `param` as a failure. Codes have suffixes that seldom change what they mean."""
+    inside = reply.status < 300
     code = str(error.get("code") or "")
     if _MODERATED.search(code):
         what, param = next((told for start, told in _REFUSED.items() if code.startswith(start)), ("request", ""))
@@ -69,23 +88,31 @@ def failure(reply: Reply, error: Mapping[str, Any]) -> Failure:
             TABLE.lookup(reply, code=_MODERATION),
             message=f"ByteDance refused the {what} by its content policy.",
             param=param,
-            accepted=what == "result" or reply.status == 200,
+            accepted=what == "result" or inside,
         )
     known = code if code in TABLE.by_code else code.partition(".")[0]
     found = TABLE.lookup(
         reply,
         code=known,
         detail=_REQUEST_ID.sub("", str(error.get("message") or "")),
-        param=str(error.get("param") or ""),
+        param=_param(error),
     )
     if reply.status == 429 and found.retry_after is None:
         found = replace(found, retry_after=_BUSY_SECONDS)
-    return replace(found, accepted=True) if reply.status == 200 else found
+    return replace(found, accepted=True) if inside else found
 
 
-def told(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The error of an answer: wrapped as documented, or flat as the size check gives it."""
+def told(reply: Reply) -> Mapping[str, Any]:
+    """The error of an answer: wrapped as documented, flat as the size check gives it, or its code in a header."""
+    answer = reply.dict()
     wrapped = answer.get("error")
     if isinstance(wrapped, dict):
         return wrapped
-    return answer if isinstance(answer.get("code"), str) else {}
+    if isinstance(answer.get("code"), str):
+        return answer
+    return {"code": reply.headers.get("x-error-code", "")}
+
+
+def _param(error: Mapping[str, Any]) -> str:
+    field = _PATH.split(str(error.get("param") or ""))[0]
+    return _PARAMS.get(field, field)

@@ -49,7 +49,7 @@ def body(call: Call) -> dict[str, Any]:
 def read(call: Call, ref: str, reply: Reply) -> Outcome:
     """How the task stands. A failed one is an answer with status 200."""
     answer = reply.dict()
-    match answer["status"]:
+    match str(answer.get("status") or "").lower():
         case "queued" | "running":
             return Pending(ref, after=PACE)
         case "succeeded":
@@ -65,7 +65,7 @@ def read(call: Call, ref: str, reply: Reply) -> Outcome:
                 usage=usage(answer, "completion_tokens"),
             )
         case "failed":
-            return errors.failure(reply, errors.told(answer))
+            return errors.failure(reply, errors.told(reply))
         case "cancelled":
             return Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "ByteDance cancelled the task.", accepted=True)
         case "expired":
@@ -73,7 +73,7 @@ def read(call: Call, ref: str, reply: Reply) -> Outcome:
                 ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, "ByteDance did not make it in time.", accepted=True
             )
         case other:
-            return Unknown(str(other))
+            return Unknown(other)
 
 
 def usage(answer: dict[str, Any], output: str) -> Usage | None:
@@ -81,8 +81,9 @@ def usage(answer: dict[str, Any], output: str) -> Usage | None:
     told = answer.get("usage")
     if not isinstance(told, dict):
         return None
-    made, total = told.get(output), told.get("total_tokens")
-    return Usage(
-        output_tokens=made if isinstance(made, int) else None,
-        total_tokens=total if isinstance(total, int) else None,
-    )
+    return Usage(output_tokens=_count(told.get(output)), total_tokens=_count(told.get("total_tokens")))
+
+
+def _count(value: Any) -> int | None:
+    """A number of tokens, also one in a string."""
+    return int(value) if str(value).isdecimal() and len(str(value)) < 10 else None

@@ -5,6 +5,7 @@ An adapter does not sleep, call, retry, log or store: `services.common.upstream`
 
 from __future__ import annotations
 
+import base64
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
@@ -71,8 +72,8 @@ class Call:
         """Whether an edit asks for another size than its first input's, as near as the model makes that one."""
         if not (self.inputs and self.task.width):
             return False
-        first = self.inputs[0]
-        return (self.task.width, self.task.height) != self.model.sizes.nearest(first.width, first.height)
+        first, sizes = self.inputs[0], self.model.sizes_of(edit=True)
+        return (self.task.width, self.task.height) != sizes.nearest(first.width, first.height)
 
     def warn(self, code: str, param: str, message: str) -> None:
         """Say what the caller asked for and won't get exactly."""
@@ -129,7 +130,10 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One picture or video of an answer: its bytes, or the URL to fetch them from at once."""
+    """One picture or video of an answer: its bytes, or the URL to fetch them from at once.
+
+    Raises TypeError for neither: answers are not trusted with their types.
+    """
 
     data: bytes | None = None
     url: str = ""
@@ -137,6 +141,17 @@ class Found:
     seed: int | None = None
     keyed: bool = False
     """The URL, or path under the route's base URL, asks for the provider's key. That goes to trusted hosts only."""
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.data, bytes) or (isinstance(self.url, str) and self.url)):
+            raise TypeError("the result has neither bytes nor an address")
+
+    @classmethod
+    def at(cls, url: str, seed: int | None = None) -> Found:
+        """A result behind a URL; a `data:` URL brings the bytes itself."""
+        if not url.startswith("data:"):
+            return cls(url=url, seed=seed)
+        return cls(data=base64.b64decode(url.partition(",")[2]), seed=seed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +167,8 @@ class Failure:
     retry_after: float | None = None
     accepted: bool = False
     again: bool = False
-    """It was accepted, and the provider says that it made no picture: one more call is worth it."""
+    """The provider says that it made no picture, and another call may: one more where this one was accepted, as many
+    as for a provider that can't be reached where it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +186,10 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The provider works on it; `ref` is all that polling needs. `after`: seconds until asking makes sense."""
+    """The provider works on it; `ref` is all that polling needs.
+
+    `after`: seconds until asking makes sense; the driver asks less often the longer nothing moves.
+    """
 
     ref: str
     after: float = 1.0
@@ -179,9 +198,12 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A state that the adapter does not know: logged by name, given a short grace, then failed by name."""
+    """A state that the adapter does not know: logged by name, given a short grace, then failed by name. `after`:
+    seconds until it is asked again.
+    """
 
     state: str
+    after: float = 1.0
 
 
 Outcome = Finished | Pending | Failure | Unknown
@@ -238,12 +260,18 @@ class Adapter(ABC):
         """What an answer outside 2xx to `poll` says. By default 408, 429 and 5xx say nothing of the task, as asking
         costs nothing; a provider that answers so for a task that failed says it here.
         """
+        failure = self.read_error(call, reply)
         if reply.status >= 500 or reply.status in {408, 429}:
-            return Pending(ref, after=5.0)
-        return self.read_error(call, reply)
+            # Results are there for minutes only, so no wish is granted in full.
+            return Pending(ref, after=min(max(failure.retry_after or 0.0, 5.0), 60.0))
+        return failure
 
     def cancel(self, call: Call, ref: str) -> Outgoing | None:
         """The request that stops a task; None where the provider has none."""
+        return None
+
+    def interrupt(self, call: Call) -> Outgoing | None:
+        """The request that stops what `submit` asked for and was not answered yet; None where there is none."""
         return None
 
     def probe(self) -> Outgoing | None:
@@ -259,7 +287,8 @@ class Adapter(ABC):
 class ErrorTable:
     """A provider's statuses as reasons: `by_code` by the provider's own error code first, then `by_status`.
 
-    Statuses that neither names: 4xx are PROVIDER_ERROR and took nothing, 5xx PROVIDER_ERROR and may have.
+    Statuses that neither names: 4xx are PROVIDER_ERROR and took nothing, 5xx PROVIDER_ERROR and may have. A timeout
+    may have been taken whatever its status.
     """
 
     provider: str
@@ -276,7 +305,8 @@ class ErrorTable:
             message=f"{message}: {detail[:300]}" if blames_caller and detail else f"{message}.",
             param=param if blames_caller else "",
             retry_after=retry_after(reply),
-            accepted=reply.status >= 500 and reason not in SURELY_NOT_TAKEN,
+            accepted=(reply.status >= 500 and reason not in SURELY_NOT_TAKEN)
+            or reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
         )
 
 
@@ -301,6 +331,8 @@ _SAYS: Final[Mapping[Reason, str]] = {
     ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS: "refused this gateway's key",
     ErrorReason.ERROR_REASON_PROVIDER_BILLING: "refused for lack of credit",
     ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE: "can't be reached",
+    ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT: "did not finish in time",
+    ErrorReason.ERROR_REASON_CANCELLED: "cancelled this",
     ErrorReason.ERROR_REASON_MODEL_RETIRED: "no longer serves this model",
 }
 
@@ -312,6 +344,13 @@ def retry_after(reply: Reply) -> float | None:
         if text.replace(".", "", 1).isdigit():
             return min(float(text) * unit, 3600.0)
     return None
+
+
+def seed_of(value: Any) -> int | None:
+    """A seed as providers tell it, a number or its digits; None for what is none of 32 bits."""
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    return value if isinstance(value, int) and 0 <= value < 1 << 32 else None
 
 
 def form_fields(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -339,3 +378,8 @@ def _plain(value: Any) -> Any:
         case float() if value.is_integer():
             return int(value)
     return value
+
+
+def text_of(value: Any) -> str:
+    """A text of an answer; empty for anything else."""
+    return value if isinstance(value, str) else ""

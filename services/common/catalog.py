@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -24,6 +25,18 @@ INLINE: Final = "inline"
 ASYNC: Final = "async"
 
 _SAME_SHAPE: Final = 1.01
+"""Whole pixels make the sizes of one shape differ in it a little."""
+
+
+def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes (width, height) have the same shape, but for what whole pixels allow."""
+    return _distance(size, other) <= _SAME_SHAPE
+
+
+def _distance(size: tuple[int, int], other: tuple[int, int]) -> float:
+    """How far two sizes differ in shape: 1 for the same."""
+    quotient = size[0] * other[1] / (size[1] * other[0])
+    return max(quotient, 1 / quotient)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +47,10 @@ class Listed:
     enough: float = 0.0
     """For a model with several sizes of a shape: the share of the asked area from which a size will do. The smallest
     one that does is taken; 0 takes the one of the closest area."""
+    ratios: tuple[str, ...] = ()
+    """Shapes, `<w>:<h>`, that the model knows by name, whatever pixels it makes of them."""
+    by_ratio: bool = False
+    """A size that is not listed is asked for as the nearest of `ratios` instead of the nearest size."""
 
     @property
     def default(self) -> tuple[int, int]:
@@ -43,15 +60,13 @@ class Listed:
         """The size of the closest shape, then of the closest area, or the smallest that is `enough`."""
 
         def shape(size: tuple[int, int]) -> float:
-            quotient = size[0] * height / (size[1] * width)
-            return max(quotient, 1 / quotient)
+            return _distance(size, (width, height))
 
         def area(size: tuple[int, int]) -> int:
             return size[0] * size[1]
 
         if not self.enough:
             return min(self.sizes, key=lambda size: (shape(size), abs(area(size) - width * height)))
-        # Whole pixels make the sizes of one shape differ in it a little.
         closest = min(map(shape, self.sizes)) * _SAME_SHAPE
         fitting = sorted((size for size in self.sizes if shape(size) <= closest), key=area)
         return next((size for size in fitting if area(size) >= self.enough * width * height), fitting[-1])
@@ -72,14 +87,17 @@ class Free:
     max_ratio: float = 1e6
 
     def nearest(self, width: int, height: int) -> tuple[int, int]:
-        """The allowed size closest in shape and area."""
+        """The allowed size closest in shape, then in area; what lies midway between two steps is rounded down."""
         wide, high = min(width, height * self.max_ratio), min(height, width * self.max_ratio)
         area = wide * high
         scale: float = (min(max(area, self.min_pixels), self.max_pixels) / area) ** 0.5
+        # Both sides shrink or grow together, as one alone would change the shape.
+        scale = min(scale, self.max_side / max(wide, high))
+        scale = max(scale, self.min_side / min(wide, high))
 
         def side(value: float) -> int:
             low = -(-self.min_side // self.step)
-            return min(max(round(value * scale / self.step), low), self.max_side // self.step) * self.step
+            return min(max(ceil(value * scale / self.step - 0.5), low), self.max_side // self.step) * self.step
 
         # Rounding may have gone a step over a limit.
         long, short = sorted((side(wide), side(high)), reverse=True)
@@ -100,26 +118,27 @@ class Shapes:
 
     @property
     def default(self) -> tuple[int, int]:
-        return self.nearest(*_sides(self.default_ratio))
+        return self.nearest(*sides(self.default_ratio))
 
     def nearest(self, width: int, height: int) -> tuple[int, int]:
         """About the size that the model makes when it is asked for the nearest shape."""
-        left, right = _sides(self.ratio(width, height))
+        left, right = sides(self.ratio(width, height))
         unit = (self.pixels / (left * right)) ** 0.5
         return round(left * unit), round(right * unit)
 
     def ratio(self, width: int, height: int) -> str:
         """The nearest shape that the model knows."""
 
-        def distance(ratio: str) -> float:
-            left, right = _sides(ratio)
-            shape = left * height / (right * width)
-            return max(shape, 1 / shape)
-
-        return min(self.ratios, key=distance)
+        return nearest_ratio(self.ratios, width, height)
 
 
-def _sides(ratio: str) -> tuple[int, int]:
+def nearest_ratio(ratios: tuple[str, ...], width: int, height: int) -> str:
+    """The closest of some shapes, `<w>:<h>`, to a size."""
+    return min(ratios, key=lambda ratio: _distance(sides(ratio), (width, height)))
+
+
+def sides(ratio: str) -> tuple[int, int]:
+    """Both numbers of a shape, `<w>:<h>`."""
     width, _, height = ratio.partition(":")
     return int(width), int(height)
 
@@ -134,16 +153,25 @@ class Route:
     """`inline` or `async`: whether callers wait for the answer by default."""
     native: str
     """What the provider calls the model."""
-    setting: str = ""
-    """The setting without which the route can't serve, such as IMAGEGATEWAY_BFL_API_KEY; empty: none."""
+    settings: tuple[str, ...] = ()
+    """The settings without any of which the route can't serve, such as IMAGEGATEWAY_BFL_API_KEY."""
     repeatable: bool = False
     """Starting the same job twice costs nothing: an embedded model, or a provider that takes our job id."""
     concurrency: int | None = None
-    """Most tasks that the provider lets one key have at once, where it says so."""
+    """Most places that the provider gives one key at once for this model, where it says so."""
+    pictures_per_place: int = 1
+    """Pictures of one call that share a place: more than one where the provider counts requests, and a request makes
+    several pictures."""
+    shared: bool = False
+    """The places are the server's, whoever's key a call carries: a server of the operator's own."""
     price_per_image: float | None = None
     """US dollars for one picture, where the provider has a flat price."""
     per_call: int | None = None
     """Most pictures that one request makes, where the model differs from its route's other ones."""
+
+    def places(self, n: int) -> int:
+        """How many places a call for `n` pictures takes up; one where the provider says nothing of places."""
+        return 1 if self.concurrency is None else -(-n // self.pictures_per_place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +189,7 @@ class Model:
     routes: tuple[Route, ...]
     sizes: Listed | Free | Shapes
     capabilities: frozenset[str]
+    """What every one of its routes can do, so that any of them may serve."""
     modality: str = "image"
     aliases: tuple[str, ...] = ()
     max_prompt_length: int = 4000
@@ -178,6 +207,12 @@ class Model:
     retired_at: date | None = None
     successor: str = ""
     defaults: Mapping[str, str] = field(default_factory=dict)
+    edit_sizes: Listed | Free | Shapes | None = None
+    """Sizes of edits, where they are others than those of pictures from text."""
+
+    def sizes_of(self, *, edit: bool) -> Listed | Free | Shapes:
+        """The sizes that count for an edit, or for a picture from text."""
+        return self.edit_sizes or self.sizes if edit else self.sizes
 
     def after(self, route: str) -> tuple[Route, ...]:
         """The routes that come after one, in the order in which they are tried."""

@@ -36,7 +36,7 @@ class Family(Protocol):
         ...
 
     async def cancel(self, request: pb.CancelRequest) -> bool:
-        """Stop a task; False where the upstream has no cancel call."""
+        """Stop a task, or without a reference the start that is still under way; False where the upstream can't."""
         ...
 
     async def close(self) -> None:

@@ -306,6 +306,12 @@ def stark_mask(mask: bytes, *, inverted: bool = False) -> bytes:
     return file.getvalue()
 
 
+def is_plain(mask: bytes) -> bool:
+    """Whether a mask of `stark_mask` is of one colour: all to be edited, or nothing."""
+    with Image.open(io.BytesIO(mask), formats=("PNG",)) as image:
+        return len(image.getcolors(2) or ()) == 1
+
+
 def shrink(data: bytes, side: int) -> bytes:
     """A picture as PNG, scaled down so that no side is longer than `side` pixels.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.job_pb2 import Warning as PbWarning
 
-from services.common.adapter import Pending
+from services.common.adapter import Pending, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,14 +20,22 @@ if TYPE_CHECKING:
     from services.common.adapter import Failure, Outcome
 
 
+SLOWEST_POLL: Final = 10.0
+"""Seconds between polls of a task that shows no progress, unless the adapter wants more."""
+_SHARE: Final = 0.25
+"""Until then: the part of its age that may go by unseen."""
+
+
 @dataclass(slots=True)
 class Item:
-    """One call of a task: where it stands."""
+    """One call of a task: where it stands. `since`: Unix seconds of its last progress."""
 
     index: int
     count: int
     ref: str = ""
     unknown_since: float = 0.0
+    progress: int | None = None
+    since: float = 0.0
     done: pb.Done | None = None
     failure: pb.Failed | None = None
     warnings: list[PbWarning] = field(default_factory=list)
@@ -36,12 +44,25 @@ class Item:
     def running(self) -> bool:
         return self.done is None and self.failure is None
 
+    def note(self, progress: int | None, now: float) -> None:
+        """Take in what a poll said of it; None: nothing."""
+        if progress not in {None, self.progress} or not self.since:
+            self.progress, self.since = progress, round(now, 1)
+
+    def pause(self, wanted: float, now: float) -> float:
+        """Seconds until it is asked again: what the adapter wants, and more the longer nothing has moved. Its times
+        travel in the task reference, so a crash or another process changes nothing.
+        """
+        return max(wanted, min(SLOWEST_POLL, _SHARE * (now - self.since)))
+
     def encode(self) -> dict[str, Any]:
         return {
             "i": self.index,
             "n": self.count,
             "r": self.ref,
             "u": self.unknown_since,
+            "p": self.progress,
+            "s": self.since,
             "d": None if self.done is None else _pack(self.done),
             "f": None if self.failure is None else _pack(self.failure),
             "w": [_pack(warning) for warning in self.warnings],
@@ -55,19 +76,24 @@ class Item:
             count=data["n"],
             ref=data["r"],
             unknown_since=data["u"],
+            progress=data["p"],
+            since=data["s"],
             done=None if done is None else pb.Done.FromString(_unpack(done)),
             failure=None if failure is None else pb.Failed.FromString(_unpack(failure)),
             warnings=[PbWarning.FromString(_unpack(text)) for text in data["w"]],
         )
 
 
-def state_of(items: Sequence[Item], outcomes: Sequence[Outcome]) -> pb.TaskState:
-    """How the whole task stands: running while any call does, done when any brought a picture."""
+def state_of(items: Sequence[Item], outcomes: Sequence[Outcome], now: float) -> pb.TaskState:
+    """How a task stands at Unix seconds `now`: running while any call does, done when any brought a picture."""
     if any(item.running for item in items):
-        running_ones = [outcome for item, outcome in zip(items, outcomes, strict=True) if item.running]
-        pending = [outcome for outcome in running_ones if isinstance(outcome, Pending)]
-        waits = [outcome.after for outcome in pending]
-        known = [outcome.progress for outcome in pending if outcome.progress is not None]
+        waits: list[float] = []
+        known: list[int] = []
+        for item, outcome in zip(items, outcomes, strict=True):
+            if item.running and isinstance(outcome, Pending | Unknown):
+                waits.append(item.pause(outcome.after, now))
+            if item.running and isinstance(outcome, Pending) and outcome.progress is not None:
+                known.append(outcome.progress)
         running = pb.Running(task_ref=json.dumps([item.encode() for item in items]))
         running.poll_after.FromMilliseconds(round(min(waits, default=1.0) * 1000))
         if known:

@@ -65,6 +65,9 @@ class Results:
         )
 
     async def _download(self, adapter: Adapter, target: Target, call: Call, found: Found) -> bytes:
+        # It stood in an answer, so it may be anything.
+        if not isinstance(found.url, str) or not found.url:
+            raise _unusable("The provider's answer names no picture.")
         for attempt in range(1, _DOWNLOAD_TRIES + 1):
             try:
                 return await self._fetch(adapter, target, call, found)

@@ -189,7 +189,7 @@ class Settings:
         return self.data_dir / "run"
 
     def route_concurrency(self, route: str, allowed: int | None) -> int:
-        """Jobs of a route at its provider at once. IMAGEGATEWAY_<ROUTE>_CONCURRENCY, default `allowed`."""
+        """Places of a route at its provider, for each key. IMAGEGATEWAY_<ROUTE>_CONCURRENCY, default `allowed`."""
         return self.source.integer(f"{route.upper()}_CONCURRENCY", allowed or self.default_concurrency, 1, 100_000)
 
     def socket(self, name: str) -> Path:

@@ -67,10 +67,10 @@ class Stored:
     """An object that is in the store, until its day."""
 
     key: str
-    sha256: str
-    """64 hex digits, of the bytes as they are."""
     size: int
     """Bytes."""
+    sha256: str = ""
+    """Of a result's bytes, 64 hex digits; uploads are not hashed: see `MediaStore.digest`."""
 
 
 def deletion_time(key: str) -> int:
@@ -165,7 +165,7 @@ class MediaStore:
         except BaseException:
             await _quietly(sink.abort(), key)
             raise
-        return Stored(key, sha256, len(data))
+        return Stored(key, len(data), sha256)
 
     def upload(self, max_bytes: int) -> Upload:
         """Begin an input that arrives in pieces; at most `max_bytes` long."""
@@ -184,6 +184,10 @@ class MediaStore:
         """
         with _translated(missing=_checked(key)):
             return await self._backend.apply(key, work)
+
+    async def digest(self, key: str) -> str:
+        """SHA-256 of the object, 64 hex digits. Raises NotFound."""
+        return await self.apply(key, lambda data: hashlib.sha256(data).hexdigest())
 
     async def size(self, key: str) -> int | None:
         """Length in bytes; None when there is no such object."""
@@ -244,8 +248,7 @@ class Upload:
         self._backend = backend
         self._key = key
         self._max_bytes = max_bytes
-        self._hash = hashlib.sha256()
-        self._sink = backend.sink(key, self._hash)
+        self._sink = backend.sink(key)
         self._pending: list[Bytes] = []
         self._pending_size = 0
         self._size = 0
@@ -278,7 +281,7 @@ class Upload:
         with _translated():
             await _settled(self._sink.commit(self._taken()))
         self._finished = True
-        return Stored(self._key, self._hash.hexdigest(), self._size)
+        return Stored(self._key, self._size)
 
     def _taken(self) -> list[Bytes]:
         """The pending chunks, which are pending no longer."""

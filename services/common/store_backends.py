@@ -21,7 +21,6 @@ from obstore.store import from_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from hashlib import _Hash
     from pathlib import Path
     from typing import BinaryIO
 
@@ -51,8 +50,8 @@ class Sink(Protocol):
 class Backend(Protocol):
     """What differs between disk and bucket."""
 
-    def sink(self, key: str, digest: _Hash | None = None) -> Sink:
-        """Begin an object; all that is written counts into `digest`."""
+    def sink(self, key: str) -> Sink:
+        """Begin an object."""
 
     async def read(self, key: str, start: int, length: int) -> bytes:
         """At most `length` bytes from `start`; fewer only at the object's end."""
@@ -75,12 +74,6 @@ class Backend(Protocol):
 
     async def check(self) -> None:
         """Raise when the store can't be reached or not be written."""
-
-
-def _count(digest: _Hash | None, chunks: list[Bytes]) -> None:
-    if digest:
-        for chunk in chunks:
-            digest.update(chunk)
 
 
 def _flush_directory(path: Path) -> None:
@@ -129,8 +122,8 @@ class Directory:
             _flush_directory(self._root)
             self._flushed.add(folder)
 
-    def sink(self, key: str, digest: _Hash | None = None) -> FileSink:
-        return FileSink(self, key, digest)
+    def sink(self, key: str) -> FileSink:
+        return FileSink(self, key)
 
     async def read(self, key: str, start: int, length: int) -> bytes:
         def work() -> bytes:
@@ -193,20 +186,17 @@ class Directory:
 class _File:
     """A file in the making, used by one thread at a time. Blocks."""
 
-    def __init__(self, directory: Directory, key: str, digest: _Hash | None) -> None:
+    def __init__(self, directory: Directory, key: str) -> None:
         self._directory = directory
-        self._digest = digest
         self._path = directory.path(key)
         # Two writers of the same result have a temporary file each; the day's sweep finds both.
         self._temporary = self._path.with_name(f"{self._path.name}.{secrets.token_hex(8)}{_TEMPORARY}")
         self._file: BinaryIO | None = None
 
     def write(self, chunks: list[Bytes]) -> None:
-        _count(self._digest, chunks)
         self._open().writelines(chunks)
 
     def commit(self, tail: list[Bytes]) -> None:
-        _count(self._digest, tail)
         with self._open() as file:
             file.writelines(tail)
             file.flush()
@@ -231,9 +221,9 @@ class _File:
 class FileSink:
     """`_File` in the store's threads."""
 
-    def __init__(self, directory: Directory, key: str, digest: _Hash | None) -> None:
+    def __init__(self, directory: Directory, key: str) -> None:
         self._run = directory.run
-        self._file = _File(directory, key, digest)
+        self._file = _File(directory, key)
 
     async def write(self, chunks: list[Bytes]) -> None:
         await self._run(lambda: self._file.write(chunks))
@@ -253,9 +243,9 @@ class Bucket:
         # No client options: they would replace those of the environment, such as AWS_ALLOW_HTTP.
         self._store = from_url(url, retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=30)})
 
-    def sink(self, key: str, digest: _Hash | None = None) -> BucketSink:
+    def sink(self, key: str) -> BucketSink:
         writer = obstore.open_writer_async(self._store, key, buffer_size=_PART, max_concurrency=2)
-        return BucketSink(writer, digest)
+        return BucketSink(writer)
 
     async def read(self, key: str, start: int, length: int) -> bytes:
         return bytes(await obstore.get_range_async(self._store, key, start=start, length=length))
@@ -298,12 +288,10 @@ class Bucket:
 class BucketSink:
     """obstore's writer: one request for what fits a part, a multipart upload for more."""
 
-    def __init__(self, writer: AsyncWritableFile, digest: _Hash | None) -> None:
+    def __init__(self, writer: AsyncWritableFile) -> None:
         self._writer = writer
-        self._digest = digest
 
     async def write(self, chunks: list[Bytes]) -> None:
-        await asyncio.to_thread(_count, self._digest, chunks)
         for chunk in chunks:
             await self._writer.write(chunk)
 

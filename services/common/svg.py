@@ -17,6 +17,8 @@ MEDIA_TYPE: Final = "image/svg+xml"
 
 _ROOT: Final = "http://www.w3.org/2000/svg svg"
 _LENGTH: Final = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+)(px|pt|pc|in|cm|mm)?\s*")
+_UNSIZED: Final = (300, 150)
+"""What CSS gives a replaced element that states no size."""
 _PIXELS: Final = {None: 1.0, "px": 1.0, "pt": 96 / 72, "pc": 16.0, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4}
 """CSS pixels of each unit."""
 
@@ -28,8 +30,8 @@ class _RefusedError(Exception):
 def inspect(data: bytes) -> Facts | None:
     """The facts of a well-formed document whose root is SVG's; None for anything else.
 
-    Its size is that of `width` and `height`, else of the `viewBox`, in CSS pixels, at least 1; documents with
-    neither are refused, and those that declare entities, which can grow without end.
+    Its size is that of `width` and `height`, else of the `viewBox`, in CSS pixels, at least 1; a document with
+    neither is drawn by CSS at 300x150. Documents that declare entities are refused: those can grow without end.
     """
     if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"<":
         return None
@@ -51,17 +53,16 @@ def inspect(data: bytes) -> Facts | None:
         parser.Parse(data, True)
     except (_RefusedError, expat.ExpatError, ValueError):
         return None
-    size = _size(root[0])
-    return Facts(MEDIA_TYPE, *size, alpha=True) if size else None
+    return Facts(MEDIA_TYPE, *_size(root[0]), alpha=True)
 
 
-def _size(root: Mapping[str, str]) -> tuple[int, int] | None:
+def _size(root: Mapping[str, str]) -> tuple[int, int]:
     view = [_length(part) for part in root.get("viewBox", "").replace(",", " ").split()[2:]]
     sides = [_length(root.get(name, "")) for name in ("width", "height")]
     for width, height in (sides, view if len(view) == 2 else (None, None)):
         if width and height:
             return max(1, round(width)), max(1, round(height))
-    return None
+    return _UNSIZED
 
 
 def _length(text: str) -> float | None:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import random
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -29,7 +30,7 @@ from services.common.urlguard import UrlRefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.common.adapter import Adapter, Outcome
+    from services.common.adapter import Adapter, Found, Outcome
     from services.common.catalog import Model
     from services.common.outbound import Outbound
     from services.common.settings import Settings
@@ -76,37 +77,47 @@ class UpstreamFamily:
         await self._outbound.aclose()
 
     async def start(self, request: pb.StartRequest) -> pb.TaskState:
-        """Make all calls of a task side by side; what can't have been accepted is tried again."""
-        task = request.task
-        adapter = self._adapters[task.route]
+        """Make a task's calls side by side; what can't have been accepted is tried again.
+
+        A task of more calls than the provider takes at once stays here until the last of them is made.
+        """
+        adapter = self._adapters[request.task.route]
         target = Target.of(adapter, self._settings, request.credential)
         calls = await self._calls(request, adapter)
-        items = [Item(call.index, call.count, warnings=call.warnings) for call in calls]
-        outcomes = await asyncio.gather(*(self._submit(adapter, target, call) for call in calls))
-        await asyncio.gather(
-            *map(self._settle, [adapter] * len(calls), [target] * len(calls), calls, items, outcomes)
-        )
-        return state_of(items, outcomes)
+        at_once = self._at_once(calls[0])
+        items: list[Item] = []
+        outcomes: list[Outcome] = []
+        for first in range(0, len(calls), at_once):
+            await self._outlast(adapter, target, calls[:first], items)
+            wave = calls[first : first + at_once]
+            hand_back = request.hand_back and not first
+            made = await self._begin(adapter, target, wave, hand_back=hand_back)
+            begun = [Item(call.index, call.count, warnings=call.warnings) for call in wave]
+            await self._settle_all(adapter, target, wave, begun, made)
+            items += begun
+            outcomes += made
+            if hand_back and all(map(_untaken, made)):
+                break
+        return state_of(items, outcomes, self._clock())
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
-        """Ask how each unfinished call stands. A poll that gets no answer changes nothing."""
+        """Ask how each unfinished call stands. A poll that gets no answer changes nothing; one whose answer can't be
+        read is repeated within the grace of unknown states.
+        """
         adapter = self._adapters[request.task.route]
         target = Target.of(adapter, self._settings, request.credential)
         items = [Item.decode(data) for data in json.loads(request.task_ref)]
         calls = [self._call(request, item.index, item.count) for item in items]
         for call, item in zip(calls, items, strict=True):
             call.warnings = item.warnings
-        outcomes: list[Outcome] = await asyncio.gather(
-            *(self._ask(adapter, target, call, item) for call, item in zip(calls, items, strict=True))
-        )
-        await asyncio.gather(
-            *map(self._settle, [adapter] * len(calls), [target] * len(calls), calls, items, outcomes)
-        )
-        return state_of(items, outcomes)
+        return await self._look(adapter, target, calls, items)
 
     async def cancel(self, request: pb.CancelRequest) -> bool:
         adapter = self._adapters[request.task.route]
         target = Target.of(adapter, self._settings, request.credential)
+        if not request.task_ref:
+            halt = adapter.interrupt(self._call(request, 0, request.task.n))
+            return halt is not None and isinstance(await self._send(adapter, target, halt, request.job_id), Reply)
         told = False
         for item in (Item.decode(data) for data in json.loads(request.task_ref)):
             outgoing = adapter.cancel(self._call(request, item.index, item.count), item.ref) if item.running else None
@@ -115,28 +126,81 @@ class UpstreamFamily:
                 told = told or isinstance(reply, Reply)
         return told
 
+    # ---- a task's calls
+
+    async def _begin(self, adapter: Adapter, target: Target, calls: list[Call], *, hand_back: bool) -> list[Outcome]:
+        """Make calls side by side. With `hand_back` each is made once, unless others of them were taken: then no
+        other route may have the task, and the rest is worth the usual patience.
+        """
+        tries = 1 if hand_back else TRIES
+        outcomes = await asyncio.gather(*(self._submit(adapter, target, call, tries) for call in calls))
+        again = [index for index, outcome in enumerate(outcomes) if _untaken(outcome)]
+        if hand_back and len(again) < len(calls):
+            late = await asyncio.gather(*(self._submit(adapter, target, calls[index], TRIES) for index in again))
+            for index, outcome in zip(again, late, strict=True):
+                outcomes[index] = outcome
+        return outcomes
+
+    async def _look(self, adapter: Adapter, target: Target, calls: list[Call], items: list[Item]) -> pb.TaskState:
+        """Ask for every call that has not ended."""
+        outcomes: list[Outcome] = await asyncio.gather(
+            *(self._ask(adapter, target, call, item) for call, item in zip(calls, items, strict=True))
+        )
+        await self._settle_all(adapter, target, calls, items, outcomes)
+        return state_of(items, outcomes, self._clock())
+
+    async def _outlast(self, adapter: Adapter, target: Target, calls: list[Call], items: list[Item]) -> None:
+        """Wait until all calls so far have ended: the provider takes no more beside them."""
+        while any(item.running for item in items):
+            state = await self._look(adapter, target, calls, items)
+            if state.HasField("running"):
+                await self._sleep(state.running.poll_after.ToTimedelta().total_seconds())
+
+    async def _settle_all(
+        self, adapter: Adapter, target: Target, calls: list[Call], items: list[Item], outcomes: list[Outcome]
+    ) -> None:
+        steps = zip(calls, items, outcomes, strict=True)
+        await asyncio.gather(*(self._settle(adapter, target, call, item, outcome) for call, item, outcome in steps))
+
+    def _at_once(self, call: Call) -> int:
+        """How many such calls the provider takes side by side: alone on its route a task waits for nobody else."""
+        route = call.route
+        if route.concurrency is None:
+            return call.task.n
+        most = min(route.concurrency, self._settings.route_concurrency(route.name, route.concurrency))
+        return max(1, most // route.places(call.count))
+
     # ---- one call
 
-    async def _submit(self, adapter: Adapter, target: Target, call: Call) -> Outcome:
+    async def _submit(self, adapter: Adapter, target: Target, call: Call, tries: int) -> Outcome:
+        """Make a call; with one try only it neither waits nor asks again."""
         # Large inputs are encoded and masks converted here.
         outgoing = await asyncio.to_thread(adapter.submit, call) if call.inputs else adapter.submit(call)
         lane = (adapter.route, target.key)
         asked_again = False
         for attempt in range(1, TRIES + 1):
             pause = self._quiet_until.get(lane, 0.0) - self._clock()
+            if pause > 0 and tries == 1:
+                return Failure(
+                    ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+                    "The provider is receiving too many requests.",
+                    retry_after=pause,
+                )
             if pause > 0:
                 await self._sleep(pause)
             outcome = await self._exchange(adapter, target, call, outgoing)
-            if isinstance(outcome, Failure) and outcome.again and not asked_again and attempt < TRIES:
+            if not isinstance(outcome, Failure):
+                return outcome
+            if outcome.accepted and outcome.again and not asked_again and attempt < TRIES:
                 asked_again = True
                 continue
-            if not isinstance(outcome, Failure) or outcome.accepted or outcome.reason not in _REPEAT:
+            if not _untaken(outcome):
                 return outcome
             wait = outcome.retry_after if outcome.retry_after is not None else 0.5 * 2**attempt
             if outcome.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and wait <= MAX_PAUSE:
                 # Everyone who uses this key waits, not only the call that met the limit.
                 self._quiet_until[lane] = max(self._quiet_until.get(lane, 0.0), self._clock() + wait)
-            if attempt == TRIES or wait > MAX_PAUSE:
+            if attempt >= tries or wait > MAX_PAUSE:
                 return outcome
             await self._sleep(wait * random.uniform(1, 1.1))  # noqa: S311  only spreads load
         raise AssertionError("unreachable")
@@ -146,28 +210,32 @@ class UpstreamFamily:
         if isinstance(reply, Failure):
             return reply
         if 200 <= reply.status < 300:
-            return self._read(adapter, reply, lambda: adapter.read_submit(call, reply))
-        return self._read(adapter, reply, lambda: adapter.read_error(call, reply))
+            return self._read(adapter, reply, lambda: adapter.read_submit(call, reply), _UNREADABLE)
+        return self._read(adapter, reply, lambda: adapter.read_error(call, reply), _UNREADABLE)
 
     async def _ask(self, adapter: Adapter, target: Target, call: Call, item: Item) -> Outcome:
         if not item.running:
             return Pending(item.ref)
         reply = await self._send(adapter, target, adapter.poll(call, item.ref), call.job_id)
         if isinstance(reply, Failure):
+            if reply.reason == ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE:
+                return reply  # where to ask may not be called, and never will
             # Asking costs nothing and says nothing of the task: ask again later; the job's deadline bounds it.
             return Pending(item.ref, after=5.0)
         if 200 <= reply.status < 300:
-            return self._read(adapter, reply, lambda: adapter.read_poll(call, item.ref, reply))
-        return self._read(adapter, reply, lambda: adapter.read_poll_error(call, item.ref, reply))
+            return self._read(adapter, reply, lambda: adapter.read_poll(call, item.ref, reply), _GARBLED)
+        outcome = self._read(adapter, reply, lambda: adapter.read_poll_error(call, item.ref, reply), _GARBLED)
+        # What refuses a poll has not refused the task, which had been taken.
+        return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
 
     @staticmethod
-    def _read(adapter: Adapter, reply: Reply, read: Callable[[], Outcome]) -> Outcome:
-        """An answer that the adapter can't read is the provider's fault, and may have been paid for."""
+    def _read(adapter: Adapter, reply: Reply, read: Callable[[], Outcome], unreadable: Outcome) -> Outcome:
+        """What an answer says; `unreadable` for one that the adapter can't read, which is the provider's fault."""
         try:
             return read()
         except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
             _log.warning("upstream_unreadable", route=adapter.route, status=reply.status, error=repr(error)[:200])
-            return _bad_response("gave an answer that can't be read.")
+            return unreadable
 
     async def _send(self, adapter: Adapter, target: Target, outgoing: Outgoing, job_id: str) -> Reply | Failure:
         url = target.url(outgoing.path)
@@ -176,8 +244,8 @@ class UpstreamFamily:
             # Named by an answer, not by the settings: it passes the guard, and never sees the key.
             try:
                 await self._outbound.guard.check(url)
-            except UrlRefusedError:
-                return _bad_response("named an address that may not be called.")
+            except UrlRefusedError as error:
+                return _AWAY if error.transient else _bad_response("named an address that may not be called.")
         elif target.key:
             headers.update(adapter.auth(target.key))
         began = time.perf_counter()
@@ -198,9 +266,7 @@ class UpstreamFamily:
             status = answer.status
             return Reply(answer.status, answer.headers, answer.content)
         except UnsentError:
-            return Failure(
-                ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2
-            )
+            return _AWAY
         except TimeoutError:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
@@ -229,8 +295,9 @@ class UpstreamFamily:
         if not item.running:
             return
         match outcome:
-            case Pending(ref=ref):
+            case Pending(ref=ref, progress=progress):
                 item.ref, item.unknown_since = ref, 0.0
+                item.note(progress, self._clock())
             case Unknown(state=state):
                 _log.warning("upstream_state_unknown", route=adapter.route, state=state[:100], job_id=call.job_id)
                 item.unknown_since = item.unknown_since or self._clock()
@@ -242,20 +309,29 @@ class UpstreamFamily:
                 if outcome.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED and call.model.successor:
                     item.failure.message += f" Its successor is {call.model.successor}."
             case Finished(pictures=pictures, previews=previews, missing=missing, usage=usage, cost=cost):
-                try:
-                    kept = [self._results.keep(adapter, target, call, found) for found in (*pictures, *previews)]
-                    artifacts = await asyncio.gather(*kept)
-                    item.done = pb.Done(
-                        artifacts=artifacts[: len(pictures)],
-                        partial_images=[artifact.media for artifact in artifacts[len(pictures) :]],
-                        missing=map(failed_of, missing),
-                        usage=usage,
-                        cost=cost,
-                    )
-                except GatewayError as error:
-                    item.failure = pb.Failed(reason=error.reason, message=error.message, accepted=True)
+                kept = [self._keep(adapter, target, call, found) for found in (*pictures, *previews)]
+                results = await asyncio.gather(*kept)
+                made, stages = results[: len(pictures)], results[len(pictures) :]
+                lost = [result for result in made if isinstance(result, pb.Failed)]
+                if lost and len(lost) == len(made):
+                    item.failure = lost[0]
+                    return
+                item.done = pb.Done(
+                    artifacts=[result for result in made if isinstance(result, pb.Artifact)],
+                    partial_images=[result.media for result in stages if isinstance(result, pb.Artifact)],
+                    missing=[*lost, *map(failed_of, missing)],
+                    usage=usage,
+                    cost=cost,
+                )
 
-    # ---- a task's calls
+    async def _keep(self, adapter: Adapter, target: Target, call: Call, found: Found) -> pb.Artifact | pb.Failed:
+        """One result in the store, or why it can't be used."""
+        try:
+            return await self._results.keep(adapter, target, call, found)
+        except GatewayError as error:
+            return pb.Failed(reason=error.reason, message=error.message, accepted=True)
+
+    # ---- what calls are made of
 
     async def _calls(self, request: pb.StartRequest, adapter: Adapter) -> list[Call]:
         task = request.task
@@ -280,10 +356,24 @@ class UpstreamFamily:
         return Picture(await self._store.read(ref.key), ref.media_type, ref.width, ref.height)
 
 
+_AWAY: Final = Failure(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2)
 _REPEAT: Final = frozenset(
     {ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE}
 )
 
 
+def _untaken(outcome: Outcome) -> bool:
+    """Whether the same call may be made again, as the provider surely took nothing and may yet take it."""
+    if not isinstance(outcome, Failure) or outcome.accepted:
+        return False
+    return outcome.again or outcome.reason in _REPEAT
+
+
 def _bad_response(what: str) -> Failure:
     return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, f"The provider {what}", accepted=True)
+
+
+_UNREADABLE: Final = _bad_response("gave an answer that can't be read.")
+"""To a call that may have been paid for."""
+_GARBLED: Final = Unknown("unreadable")
+"""To a poll: the task is paid for, and asking again costs nothing."""

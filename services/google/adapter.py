@@ -14,7 +14,7 @@ from services.google.omni import Omni
 from services.google.veo import Veo
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from services.common.adapter import Call, Outcome, Reply
     from services.google.api import Api
@@ -39,17 +39,21 @@ class GoogleAdapter(Adapter):
     def auth(self, credential: str) -> Mapping[str, str]:
         return {"x-goog-api-key": credential}
 
+    def place(self, base: str, setting: Callable[[str], str]) -> str:
+        """A base URL may name the other version, too: both serve the same."""
+        return base if base.endswith("/v1") else super().place(base, setting)
+
     def submit(self, call: Call) -> Outgoing:
         return _api(call).submit(call)
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        return _api(call).read_submit(call, reply)
+        return failures.of_answer(reply) or _api(call).read_submit(call, reply)
 
     def poll(self, call: Call, ref: str) -> Outgoing:
         return _api(call).poll(ref)
 
     def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        return _api(call).read_poll(call, ref, reply)
+        return failures.of_answer(reply) or _api(call).read_poll(call, ref, reply)
 
     def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
         if reply.status == 404:  # of the task, not of the model

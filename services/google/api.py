@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from services.common.adapter import Call, Outcome, Outgoing, Reply
 
 
@@ -33,12 +31,3 @@ class Api(ABC):
     def cancel(self, ref: str) -> Outgoing | None:
         """As Adapter.cancel."""
         return None
-
-
-def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Our body with the caller's own options in it; objects are merged, as Google nests nearly everything."""
-    body = dict(ours)
-    for name, value in theirs.items():
-        known = body.get(name)
-        body[name] = merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
-    return body

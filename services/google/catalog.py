@@ -13,6 +13,8 @@ from services.google.sizes import Tiered
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from imagegateway.v1.job_pb2 import Usage
+
 _SOURCE: Final = "https://ai.google.dev/gemini-api/docs/models"
 _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
@@ -90,11 +92,18 @@ APIS: Final[Mapping[str, str]] = {
 """Which of Google's APIs serves a native id."""
 
 TIER_PRICES: Final[Mapping[str, Mapping[str, float]]] = {
-    "gemini-nano-banana-2.1": {"1K": 0.0336},
+    "gemini-nano-banana-2.1": {"1K": 0.0336},  # other tiers by their tokens
     "gemini-3.1-flash-image": {"512": 0.045, "1K": 0.067, "2K": 0.101, "4K": 0.151},
     "gemini-3-pro-image": {"1K": 0.134, "2K": 0.134, "4K": 0.24},
 }
 """US dollars for one picture of a tier, where they differ."""
+
+_TOKEN_PRICES: Final[Mapping[str, tuple[float, float]]] = {
+    "gemini-nano-banana-2.1": (1.5, 30.0),
+    "gemini-omni-1.1-flash": (0.0, 17.5),
+    "gemini-omni-1.2-flash": (0.0, 17.5),
+}
+"""US dollars for a million tokens of input and of output, where they are known."""
 
 SECOND_PRICES: Final[Mapping[str, Mapping[str, float]]] = {
     "veo-3.1-generate-preview": {"720p": 0.40, "1080p": 0.40, "4k": 0.60},
@@ -104,12 +113,20 @@ SECOND_PRICES: Final[Mapping[str, Mapping[str, float]]] = {
 """US dollars for one second of video, by resolution."""
 
 
+def token_cost(native: str, usage: Usage) -> float | None:
+    """US dollars for the tokens of an answer; None where they have no price."""
+    if native not in _TOKEN_PRICES:
+        return None
+    read, made = _TOKEN_PRICES[native]
+    return round((usage.input_tokens * read + usage.output_tokens * made) / 1e6, 6)
+
+
 def _model(name: str, native: str, mode: str, price: float | None, per_call: int, **facts: Any) -> c.Model:
     route = c.Route(
         name="google",
         mode=mode,
         native=native,
-        setting="IMAGEGATEWAY_GOOGLE_API_KEY",
+        settings=("IMAGEGATEWAY_GOOGLE_API_KEY",),
         price_per_image=price,
         per_call=per_call,
     )
@@ -125,7 +142,9 @@ def _model(name: str, native: str, mode: str, price: float | None, per_call: int
     )
 
 
-def _gemini(name: str, description: str, sizes: Tiered, price: float | None = None, inputs: int = 14) -> c.Model:
+def _gemini(
+    name: str, description: str, sizes: Tiered, price: float | None = None, inputs: int = 14, **facts: Any
+) -> c.Model:
     return _model(
         name,
         name,
@@ -138,6 +157,7 @@ def _gemini(name: str, description: str, sizes: Tiered, price: float | None = No
         max_prompt_length=32_000,
         max_inputs=inputs,
         output_formats=("png", "jpeg", "webp"),
+        **facts,
     )
 
 
@@ -191,6 +211,7 @@ def _omni(name: str) -> c.Model:
     )
 
 
+# When some of the current ones end is not settled: their pages contradict each other, so that no date is given.
 MODELS: Final = (
     _gemini(
         "gemini-nano-banana-2.1",
@@ -201,6 +222,8 @@ MODELS: Final = (
         "gemini-3.1-flash-image",
         "Gemini 3.1 Flash Image: pictures from text and up to 14 pictures.",
         Tiered.of(_LONG_SHAPES, ("512", "1K", "2K", "4K")),
+        successor=_IMAGE_SUCCESSOR,
+        aliases=("gemini-3.1-flash-image", "gemini-3.1-flash-image-preview"),
     ),
     _gemini(
         "gemini-3.1-flash-lite-image",
@@ -212,6 +235,8 @@ MODELS: Final = (
         "gemini-3-pro-image",
         "Gemini 3 Pro Image: pictures from text and up to 14 pictures, up to 4K.",
         Tiered.of(_SHAPES, ("1K", "2K", "4K")),
+        successor=_IMAGE_SUCCESSOR,
+        aliases=("gemini-3-pro-image", "gemini-3-pro-image-preview"),
     ),
     _gemini(
         "gemini-2.5-flash-image",
@@ -219,6 +244,8 @@ MODELS: Final = (
         Tiered.of(_SHAPES25),
         price=0.039,
         inputs=3,
+        successor=_IMAGE_SUCCESSOR,
+        aliases=("gemini-2.5-flash-image", "gemini-2.5-flash-image-preview"),
     ),
     _imagen("imagen-4", "imagen-4.0-generate-001", ("1K", "2K"), 0.04),
     _imagen("imagen-4-fast", "imagen-4.0-fast-generate-001", ("1K",), 0.02),

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost, Usage
 
+from services.common import unmet
 from services.common.adapter import Failure, Finished, Found, Outgoing, Unknown
-from services.google.api import Api, merged
-from services.google.catalog import TIER_PRICES
+from services.google import failures, wire
+from services.google.api import Api
+from services.google.catalog import TIER_PRICES, token_cost
 from services.google.sizes import Tiered
 
 if TYPE_CHECKING:
@@ -29,19 +31,10 @@ _HARMS: Final = (
     "HARM_CATEGORY_SEXUALLY_EXPLICIT",
     "HARM_CATEGORY_DANGEROUS_CONTENT",
 )
-_BLOCKED: Final = frozenset(
-    {
-        "IMAGE_SAFETY",
-        "IMAGE_PROHIBITED_CONTENT",
-        "SAFETY",
-        "PROHIBITED_CONTENT",
-        "BLOCKLIST",
-        "SPII",
-        "IMAGE_RECITATION",
-        "RECITATION",
-    }
+_NO_PICTURE: Final = frozenset(
+    {"NO_IMAGE", "IMAGE_OTHER", "OTHER", "MAX_TOKENS", "STOP", "FINISH_REASON_UNSPECIFIED", ""}
 )
-_NO_PICTURE: Final = frozenset({"NO_IMAGE", "IMAGE_OTHER", "OTHER", "MAX_TOKENS", "STOP"})
+_JPEG: Final = b"\xff\xd8"
 _MAX_SEED: Final = 1 << 31
 
 
@@ -66,24 +59,24 @@ class Gemini(Api):
         }
         if task.moderation == "low":
             body["safetySettings"] = [{"category": harm, "threshold": "BLOCK_ONLY_HIGH"} for harm in _HARMS]
-        return Outgoing("POST", f"/models/{call.route.native}:generateContent", json=merged(body, call.options))
+        return Outgoing("POST", f"/models/{call.route.native}:generateContent", json=wire.merged(body, call.options))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        answer = reply.dict()
-        candidates = answer.get("candidates")
-        if not candidates:
-            if "blockReason" in answer.get("promptFeedback", {}):
-                return _blocked("prompt or an input picture", "prompt")
-            raise KeyError("candidates")
-        candidate = candidates[0]
-        parts = candidate.get("content", {}).get("parts", [])
-        pictures = [part["inlineData"] for part in parts if "inlineData" in part and not part.get("thought")]
+        answer = wire.answer(reply)
+        candidates = wire.objects(answer.get("candidates"))
+        pictures = tuple(data for data in map(_picture, candidates) if data)
         if pictures:
+            _warn(call, pictures)
             seed = None if call.seed is None else call.seed % _MAX_SEED
-            found = Found(data=base64.b64decode(pictures[-1]["data"], validate=True), seed=seed)
-            return Finished((found,), usage=_usage(answer), cost=_cost(call))
-        why = str(candidate.get("finishReason"))
-        if why in _BLOCKED:
+            usage = _usage(answer)
+            found = tuple(Found(data=data, seed=seed) for data in pictures)
+            return Finished(found, usage=usage, cost=_cost(call, usage))
+        if wire.at(answer, "promptFeedback", "blockReason"):
+            return _blocked("prompt or an input picture", "prompt")
+        if not candidates:
+            raise KeyError("candidates")
+        why = str(candidates[0].get("finishReason") or "").upper()
+        if why in failures.BLOCKED:
             return _blocked("result", "")
         if why in _NO_PICTURE or why.startswith("MALFORMED_"):
             return Failure(
@@ -93,6 +86,21 @@ class Gemini(Api):
                 again=True,
             )
         return Unknown(why)
+
+
+def _picture(candidate: Mapping[str, Any]) -> bytes | None:
+    """The last picture of a candidate that is no thought."""
+    parts = wire.objects(wire.at(candidate, "content", "parts"))
+    blobs = [part["inlineData"] for part in parts if part.get("inlineData") and not part.get("thought")]
+    return wire.decoded(blobs[-1]["data"]) if blobs else None
+
+
+def _warn(call: Call, pictures: tuple[bytes, ...]) -> None:
+    unmet.fields(call, "input_fidelity")
+    task = call.task
+    if task.HasField("output_compression") and task.output_format == "jpeg" and pictures[0].startswith(_JPEG):
+        message = f"{call.model.id} made its own JPEG; output_compression was ignored."
+        call.warn("unsupported_parameter", "output_compression", message)
 
 
 def _image_config(call: Call) -> dict[str, str]:
@@ -106,10 +114,14 @@ def _image_config(call: Call) -> dict[str, str]:
     return {"aspectRatio": shape, "imageSize": tier}
 
 
-def _cost(call: Call) -> Cost | None:
-    tier = _image_config(call).get("imageSize", "1K")
-    price = TIER_PRICES.get(call.route.native, {}).get(tier)
-    return None if price is None else Cost(amount=price, currency="USD", estimated=True)
+def _cost(call: Call, usage: Usage | None) -> Cost | None:
+    """By the tier, which the caller's own options may have changed; by the tokens where tiers have no price."""
+    asked = wire.merged({"generationConfig": {"imageConfig": _image_config(call)}}, wire.camel(call.options))
+    tier = wire.at(asked, "generationConfig", "imageConfig", "imageSize") or "1K"
+    amount = TIER_PRICES.get(call.route.native, {}).get(str(tier))
+    if amount is None and usage is not None:
+        amount = token_cost(call.route.native, usage)
+    return None if amount is None else Cost(amount=amount, currency="USD", estimated=True)
 
 
 def _blocked(what: str, param: str) -> Failure:
@@ -125,21 +137,20 @@ def _usage(answer: Mapping[str, Any]) -> Usage | None:
     counted = answer.get("usageMetadata")
     if not isinstance(counted, dict):
         return None
-    thoughts, made = counted.get("thoughtsTokenCount", 0), counted.get("candidatesTokenCount", 0)
     usage = Usage(
-        input_tokens=counted.get("promptTokenCount", 0),
-        output_tokens=made + thoughts,
-        total_tokens=counted.get("totalTokenCount", 0),
+        input_tokens=wire.count(counted.get("promptTokenCount")),
+        output_tokens=wire.count(counted.get("candidatesTokenCount")) + wire.count(counted.get("thoughtsTokenCount")),
+        total_tokens=wire.count(counted.get("totalTokenCount")),
     )
-    _split(usage.input_tokens_details, counted.get("promptTokensDetails", []))
-    _split(usage.output_tokens_details, counted.get("candidatesTokensDetails", []))
+    _split(usage.input_tokens_details, counted.get("promptTokensDetails"))
+    _split(usage.output_tokens_details, counted.get("candidatesTokensDetails"))
     return usage
 
 
-def _split(details: TokenDetails, kinds: list[Mapping[str, Any]]) -> None:
-    for kind in kinds:
-        match kind["modality"]:
+def _split(details: TokenDetails, kinds: Any) -> None:
+    for kind in wire.objects(kinds):
+        match kind.get("modality"):
             case "TEXT":
-                details.text_tokens += kind["tokenCount"]
+                details.text_tokens += wire.count(kind.get("tokenCount"))
             case "IMAGE":
-                details.image_tokens += kind["tokenCount"]
+                details.image_tokens += wire.count(kind.get("tokenCount"))

@@ -5,13 +5,13 @@ Source: google-genai 1.60.0, the last one with Imagen on the Gemini API, read 20
 
 from __future__ import annotations
 
-import base64
 from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.adapter import Failure, Finished, Found, Outgoing
-from services.google.api import Api, merged
+from services.google import wire
+from services.google.api import Api
 from services.google.sizes import Tiered
 
 if TYPE_CHECKING:
@@ -38,21 +38,16 @@ class Imagen(Api):
         if task.moderation == "low":
             parameters["safetySetting"] = "block_only_high"
         body = {"instances": [{"prompt": task.prompt}], "parameters": parameters}
-        return Outgoing("POST", f"/models/{call.route.native}:predict", json=merged(body, call.options))
+        return Outgoing("POST", f"/models/{call.route.native}:predict", json=wire.merged(body, call.options))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        answer = reply.json
-        if not isinstance(answer, dict):
+        if not isinstance(reply.json, dict):
             raise TypeError("the answer is no object")
         # An answer in which everything was filtered may be empty.
-        predictions = answer.get("predictions", [])
         pictures = tuple(
-            Found(
-                data=base64.b64decode(item["bytesBase64Encoded"], validate=True),
-                revised_prompt=str(item.get("prompt") or ""),
-            )
-            for item in predictions
-            if "bytesBase64Encoded" in item
+            Found(data=wire.decoded(item["bytesBase64Encoded"]), revised_prompt=str(item.get("prompt") or ""))
+            for item in wire.objects(wire.answer(reply).get("predictions"))
+            if item.get("bytesBase64Encoded")
         )
         filtered = Failure(
             ErrorReason.ERROR_REASON_MODERATION_BLOCKED,

@@ -5,18 +5,17 @@ Source: ai.google.dev/gemini-api/docs/interactions and google-genai 3.4.0, read 
 
 from __future__ import annotations
 
-import base64
-import re
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from imagegateway.v1.job_pb2 import Usage
+from imagegateway.v1.job_pb2 import Cost, Usage
 
 from services.common import unmet
 from services.common.adapter import Failure, Finished, Found, Outgoing, Pending, Unknown
-from services.google import failures
-from services.google.api import Api, merged
-from services.google.catalog import RESOLUTIONS
+from services.google import failures, wire
+from services.google.api import Api
+from services.google.catalog import RESOLUTIONS, token_cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,11 +32,12 @@ _ENDS: Final = {
     "requires_continuation": (ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google's model stopped before the end."),
     "budget_exceeded": (ErrorReason.ERROR_REASON_PROVIDER_BILLING, "Google refused for lack of credit."),
 }
-_FILE: Final = re.compile(r"\bfiles/([A-Za-z0-9_-]+)")
 
 
 class Omni(Api):
-    """`interactions`; a reference is the path to poll: of the interaction, then of its file."""
+    """`interactions`; a reference is the path to poll: of the interaction, then of its file, after which the tokens
+    stand that the interaction told, `files/x#7,46336,46343`.
+    """
 
     def submit(self, call: Call) -> Outgoing:
         task = call.task
@@ -50,74 +50,92 @@ class Omni(Api):
         if task.HasField("seconds"):
             video["duration"] = f"{task.seconds:g}s"
         body = {"model": call.route.native, "input": task.prompt, "response_format": video, "background": True}
-        return Outgoing("POST", "/interactions", json=merged(body, call.options))
+        return Outgoing("POST", "/interactions", json=wire.merged(body, call.options))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        return self._read_interaction(reply)
+        id_ = wire.answer(reply).get("id")
+        return _read_interaction(call, f"interactions/{quote(str(id_), safe='')}" if id_ else "", reply)
 
     def poll(self, ref: str) -> Outgoing:
-        return Outgoing("GET", f"/{ref}")
+        return Outgoing("GET", f"/{ref.partition('#')[0]}")
 
     def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        return _read_file(ref, reply) if ref.startswith("files/") else self._read_interaction(reply)
+        return _read_file(call, ref, reply) if ref.startswith("files/") else _read_interaction(call, ref, reply)
 
     def cancel(self, ref: str) -> Outgoing | None:
         return None if ref.startswith("files/") else Outgoing("POST", f"/{ref}/cancel", json={})
 
-    @staticmethod
-    def _read_interaction(reply: Reply) -> Outcome:
-        answer = reply.dict()
-        match answer["status"]:
-            case "queued" | "in_progress":
-                return Pending(f"interactions/{answer['id']}", after=_PACE)
-            case "completed":
-                return _completed(answer)
-            case "failed" | "incomplete" if answer.get("errors"):
-                return failures.of_operation(reply, answer["errors"][0])
-            case status if status in _ENDS:
-                return _failed(*_ENDS[status])
-            case other:
-                return Unknown(str(other))
+
+def _read_interaction(call: Call, ref: str, reply: Reply) -> Outcome:
+    answer = wire.answer(reply)
+    status = str(answer.get("status") or "").lower()
+    errors = wire.objects(answer.get("errors"))
+    match status:
+        case "queued" | "in_progress" if ref:
+            return Pending(ref, after=_PACE)
+        case "completed":
+            return _completed(call, answer)
+        case "failed" | "incomplete" if errors:
+            return failures.inside(reply, errors[0])
+        case _ if status in _ENDS:
+            return _failed(*_ENDS[status])
+    return Unknown(status)
 
 
-def _completed(answer: Mapping[str, Any]) -> Outcome:
+def _completed(call: Call, answer: Mapping[str, Any]) -> Outcome:
     videos = [
         item
-        for step in answer.get("steps") or []
+        for step in wire.objects(answer.get("steps"))
         if step.get("type") == "model_output"
-        for item in step.get("content") or []
+        for item in wire.objects(step.get("content"))
         if item.get("type") == "video"
     ]
     if not videos:
         return _failed(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google's model answered without a video.")
+    usage = _usage(answer.get("usage"))
     if videos[-1].get("data"):
-        data = base64.b64decode(videos[-1]["data"], validate=True)
-        return Finished((Found(data=data),), usage=_usage(answer.get("usage")))
-    file = _FILE.search(videos[-1]["uri"])
-    if file is None:
-        return Finished((Found(url=videos[-1]["uri"], keyed=True),), usage=_usage(answer.get("usage")))
-    return Pending(file[0], after=0.5)
+        return _finished(call, Found(data=wire.decoded(videos[-1]["data"])), usage)
+    file = wire.file_of(videos[-1]["uri"])
+    if not file:
+        return _finished(call, wire.found(videos[-1]["uri"]), usage)
+    tokens = f"#{usage.input_tokens},{usage.output_tokens},{usage.total_tokens}" if usage else ""
+    return Pending(file + tokens, after=0.5)
 
 
-def _read_file(ref: str, reply: Reply) -> Outcome:
-    match reply.dict()["state"]:
+def _read_file(call: Call, ref: str, reply: Reply) -> Outcome:
+    answer = wire.answer(reply)
+    file, _, tokens = ref.partition("#")
+    match str(wire.at(answer, "file", "state") or answer.get("state") or "").upper():
         case "PROCESSING" | "STATE_UNSPECIFIED":
             return Pending(ref, after=_PACE)
         case "ACTIVE":
-            return Finished((Found(url=f"/{ref}:download?alt=media", keyed=True),))
+            return _finished(call, wire.found(file), _told(tokens))
         case "FAILED":
             return _failed(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google failed to make the video.")
         case other:
-            return Unknown(str(other))
+            return Unknown(other)
+
+
+def _finished(call: Call, video: Found, usage: Usage | None) -> Finished:
+    amount = token_cost(call.route.native, usage) if usage else None
+    cost = None if amount is None else Cost(amount=amount, currency="USD", estimated=True)
+    return Finished((video,), usage=usage, cost=cost)
+
+
+def _told(tokens: str) -> Usage | None:
+    if not tokens:
+        return None
+    read, made, both = map(int, tokens.split(","))
+    return Usage(input_tokens=read, output_tokens=made, total_tokens=both)
 
 
 def _usage(counted: Any) -> Usage | None:
     if not isinstance(counted, dict):
         return None
     return Usage(
-        input_tokens=counted.get("total_input_tokens", 0),
-        output_tokens=counted.get("total_output_tokens", 0),
-        total_tokens=counted.get("total_tokens", 0),
+        input_tokens=wire.count(counted.get("totalInputTokens")),
+        output_tokens=wire.count(counted.get("totalOutputTokens")),
+        total_tokens=wire.count(counted.get("totalTokens")),
     )
 
 

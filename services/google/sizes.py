@@ -30,7 +30,7 @@ class Tiered(Listed):
             for tier in sorted(tiers, key="1K".__ne__)
             for shape, (width, height) in shapes.items()
         }
-        return cls(tuple(labels), labels=labels, tiers=tiers)
+        return cls(tuple(labels), ratios=tuple(shapes), labels=labels, tiers=tiers)
 
     def nearest(self, width: int, height: int) -> tuple[int, int]:
         """The closest shape, in the tier that the longer side asks for."""

@@ -14,11 +14,13 @@ from imagegateway.v1.job_pb2 import Cost
 from services.common import unmet
 from services.common.adapter import Failure, Finished, Found, Outgoing, Pending
 from services.common.errors import invalid
-from services.google import failures
-from services.google.api import Api, merged
+from services.google import wire
+from services.google.api import Api
 from services.google.catalog import RESOLUTIONS, SECOND_PRICES, VEO_SECONDS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from services.common.adapter import Call, Outcome, Reply
 
 _PACE: Final = 5.0
@@ -28,37 +30,54 @@ class Veo(Api):
     """`models/{model}:predictLongRunning`, then the operation by its name."""
 
     def submit(self, call: Call) -> Outgoing:
-        task = call.task
         unmet.fields(call, "moderation", "background")
-        parameters: dict[str, Any] = {"sampleCount": call.count}
-        if task.width:
-            parameters["aspectRatio"] = "16:9" if task.width > task.height else "9:16"
-            parameters["resolution"] = _resolution(call)
-        if task.HasField("seconds"):
-            parameters["durationSeconds"] = _seconds(call)
-        if task.negative_prompt:
-            parameters["negativePrompt"] = task.negative_prompt
-        body = {"instances": [{"prompt": task.prompt}], "parameters": parameters}
-        return Outgoing("POST", f"/models/{call.route.native}:predictLongRunning", json=merged(body, call.options))
+        body = {"instances": [{"prompt": call.task.prompt}], "parameters": _parameters(call)}
+        path = f"/models/{call.route.native}:predictLongRunning"
+        return Outgoing("POST", path, json=wire.merged(body, call.options))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        return Pending(reply.dict()["name"], after=_PACE)
+        name = wire.answer(reply)["name"]
+        if not (name and isinstance(name, str)):
+            raise TypeError("the operation has no name")
+        return self.read_poll(call, name.strip("/"), reply)
 
     def poll(self, ref: str) -> Outgoing:
         return Outgoing("GET", f"/{ref}")
 
     def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        operation = reply.dict()
+        operation = wire.answer(reply)
+        if not operation:
+            raise TypeError("the answer is no object")
         if not operation.get("done"):
             return Pending(ref, after=_PACE)
-        if operation.get("error"):
-            return failures.of_operation(reply, operation["error"])
-        answer = operation["response"]["generateVideoResponse"]
-        videos = tuple(Found(url=sample["video"]["uri"], keyed=True) for sample in answer.get("generatedSamples", []))
+        response = operation["response"]
+        answer = response.get("generateVideoResponse") or response
+        samples = wire.objects(answer.get("generatedSamples")) + wire.objects(answer.get("videos"))
+        videos = tuple(filter(None, (_found(sample.get("video") or sample) for sample in samples)))
         missing = _missing(answer)
         if not videos:
             return missing
         return Finished(videos, missing=(missing,) * (call.count - len(videos)), cost=_cost(call, len(videos)))
+
+
+def _found(video: Mapping[str, Any]) -> Found | None:
+    data = video.get("encodedVideo") or video.get("bytesBase64Encoded")
+    if data:
+        return Found(data=wire.decoded(data))
+    return wire.found(video["uri"]) if video.get("uri") else None
+
+
+def _parameters(call: Call) -> dict[str, Any]:
+    task = call.task
+    parameters: dict[str, Any] = {"sampleCount": call.count}
+    if task.width:
+        parameters["aspectRatio"] = "16:9" if task.width > task.height else "9:16"
+        parameters["resolution"] = _resolution(call)
+    if task.HasField("seconds"):
+        parameters["durationSeconds"] = _seconds(call)
+    if task.negative_prompt:
+        parameters["negativePrompt"] = task.negative_prompt
+    return parameters
 
 
 def _seconds(call: Call) -> int:
@@ -74,8 +93,8 @@ def _resolution(call: Call) -> str:
     return RESOLUTIONS[min(width, height)]
 
 
-def _missing(answer: dict[str, Any]) -> Failure:
-    if answer.get("raiMediaFilteredCount") or answer.get("raiMediaFilteredReasons"):
+def _missing(answer: Mapping[str, Any]) -> Failure:
+    if wire.count(answer.get("raiMediaFilteredCount")) or answer.get("raiMediaFilteredReasons"):
         return Failure(
             ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
             "Google refused the prompt or the result by its content policy.",
@@ -86,9 +105,11 @@ def _missing(answer: dict[str, Any]) -> Failure:
 
 
 def _cost(call: Call, videos: int) -> Cost | None:
-    resolution = _resolution(call) if call.task.width else "720p"
-    price = SECOND_PRICES.get(call.route.native, {}).get(resolution)
+    """By what was asked for, which the caller's own options may have changed."""
+    asked = wire.merged({"parameters": _parameters(call)}, wire.camel(call.options))
+    resolution = wire.at(asked, "parameters", "resolution") or "720p"
+    price = SECOND_PRICES.get(call.route.native, {}).get(str(resolution))
     if price is None:
         return None
-    seconds = _seconds(call) if call.task.HasField("seconds") else VEO_SECONDS[-1]
+    seconds = wire.count(wire.at(asked, "parameters", "durationSeconds")) or VEO_SECONDS[-1]
     return Cost(amount=round(price * seconds * videos, 6), currency="USD", estimated=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
-from services.common import images
+from services.common import images, unmet
 from services.common.adapter import (
     Adapter,
     ErrorTable,
@@ -19,23 +20,21 @@ from services.common.adapter import (
     Pending,
     Unknown,
     form_fields,
+    seed_of,
+    text_of,
 )
-from services.common.catalog import Shapes
+from services.common.catalog import nearest_ratio, same_shape, sides
 from services.common.errors import invalid, invalid_image, unsupported
-from services.ideogram.calls import ENDPOINTS
+from services.ideogram.calls import ENDPOINTS, RATIOS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from services.common.adapter import Call, Outcome, Reply, Upload
     from services.ideogram.calls import Endpoint
 
 _MAX_SEED: Final = (1 << 31) - 1
 _PACE: Final = 2.0
-_SHAPES: Final = Shapes(
-    ("1:3", "3:1", "1:2", "2:1", "9:16", "16:9", "10:16", "16:10", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "1:1"),
-    pixels=1024 * 1024,
-)
 # Our field for each of theirs, for the warning when a call has no such thing.
 _OURS: Final = {
     "seed": "seed",
@@ -67,6 +66,10 @@ class IdeogramAdapter(Adapter):
         },
     )
 
+    def place(self, base: str, setting: Callable[[str], str]) -> str:
+        # Two versions stand side by side, so each path names its own.
+        return base.removesuffix("/v1").removesuffix("/v2")
+
     def auth(self, credential: str) -> Mapping[str, str]:
         return {"Api-Key": credential}
 
@@ -80,16 +83,30 @@ class IdeogramAdapter(Adapter):
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
-        if "data" not in answer:  # an asynchronous call, by the caller's own option
-            return Pending(str(answer["generation_id"]), after=_PACE)
-        return _finished(call, answer)
+        if answer.get("data"):
+            return _finished(call, answer)
+        if answer.get("generation_id"):  # an asynchronous call, by the caller's own option
+            return self._standing(call, str(answer["generation_id"]), {"status": "pending", **answer})
+        return _NOTHING
 
     def poll(self, call: Call, ref: str) -> Outgoing:
-        return Outgoing("GET", f"/v2/generations/{ref}")
+        return Outgoing("GET", f"/v2/generations/{quote(ref, safe='')}")
 
     def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        answer = reply.dict()
-        match answer["status"]:
+        return self._standing(call, ref, reply.dict())
+
+    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        outcome = super().read_poll_error(call, ref, reply)
+        if not isinstance(outcome, Failure):
+            return outcome
+        if reply.status not in {401, 402, 403}:
+            # A generation that is not visible yet looks like one that is gone.
+            return Unknown(f"HTTP {reply.status}")
+        return replace(outcome, accepted=True)
+
+    @staticmethod
+    def _standing(call: Call, ref: str, answer: Mapping[str, Any]) -> Outcome:
+        match str(answer["status"]).lower():
             case "pending":
                 return Pending(ref, after=_PACE)
             case "completed":
@@ -99,7 +116,7 @@ class IdeogramAdapter(Adapter):
                     ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Ideogram failed to make the picture.", accepted=True
                 )
             case other:
-                return Unknown(str(other))
+                return Unknown(other)
 
     def probe(self) -> Outgoing:
         # A quote: nothing runs and nothing is billed.
@@ -108,9 +125,21 @@ class IdeogramAdapter(Adapter):
         )
 
     def read_error(self, call: Call, reply: Reply) -> Failure:
-        problem = reply.dict()
-        detail = next((problem[name] for name in ("detail", "error") if isinstance(problem.get(name), str)), "")
-        return self.errors.lookup(reply, detail=detail)
+        words = _words(reply.dict())
+        failure = self.errors.lookup(reply, detail=words)
+        if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+            message = "Ideogram refused the prompt or the picture by its content policy"
+            message += f": {words[:300]}" if words else "."
+            return replace(failure, message=message, param="prompt" if call.task.prompt else "image")
+        # Its own fault makes no picture and may be asked again; a server in between may have let the call through.
+        return replace(failure, again=reply.status == 500)
+
+
+def _words(problem: Mapping[str, Any]) -> str:
+    """What an error says, in any of the forms that Ideogram's two APIs and what stands before them use."""
+    error = problem.get("error")
+    told = (problem.get("detail"), error, error.get("message") if isinstance(error, dict) else None)
+    return next((words for words in (*told, problem.get("message")) if isinstance(words, str)), "")
 
 
 def _endpoint(call: Call) -> Endpoint:
@@ -128,9 +157,9 @@ def _body(call: Call, endpoint: Endpoint) -> dict[str, Any]:
     task = call.task
     body: dict[str, Any] = {endpoint.prompt: task.prompt} if endpoint.prompt else {}
     level = endpoint.levels.get(task.quality, "")
-    ratio = task.aspect_ratio if task.aspect_ratio in _SHAPES.ratios else ""
+    ratio = task.aspect_ratio if task.aspect_ratio in RATIOS else ""
     if "resolution" not in endpoint.takes and task.width:
-        ratio = ratio or _SHAPES.ratio(task.width, task.height)
+        ratio = ratio or nearest_ratio(RATIOS, task.width, task.height)
     wanted: dict[str, Any] = {
         "seed": _seed(call),
         "negative_prompt": task.negative_prompt,
@@ -139,6 +168,7 @@ def _body(call: Call, endpoint: Endpoint) -> dict[str, Any]:
         "quality": level,
         "num_images": call.count if call.count > 1 else None,
         "size": _size(call),
+        "transparent_background": True if task.background == "transparent" else None,
     }
     if ratio and "aspect_ratio" in endpoint.takes:
         wanted["aspect_ratio"] = ratio.replace(":", "x")
@@ -149,11 +179,23 @@ def _body(call: Call, endpoint: Endpoint) -> dict[str, Any]:
     asked.update({"quality"} if task.quality and not level else ())
     for param in sorted(asked - {_OURS[name] for name in _OURS if name in body}):
         call.warn("unsupported_parameter", param, f"Ideogram takes no {param} here; it was left out.")
+    _warn(call, endpoint, ratio)
+    return {**body, **call.options}
+
+
+def _warn(call: Call, endpoint: Endpoint, ratio: str) -> None:
+    """Name what the caller asked for and this call has not. Raises GatewayError for what changes the meaning."""
+    task = call.task
+    if task.background == "transparent" and not (endpoint.transparent or "transparent_background" in endpoint.takes):
+        raise unsupported("background", f"{call.model.id} makes no transparent picture of these inputs.")
+    unmet.fields(call, "moderation", "input_fidelity")
+    if not endpoint.prompt:
+        unmet.fields(call, "prompt")
     if call.resized and not {"resolution", "size"} & endpoint.takes:
         call.warn("size_adjusted", "size", "Ideogram keeps the input picture's size here.")
-    if task.background == "transparent" and call.inputs:
-        call.warn("unsupported_parameter", "background", "Ideogram makes transparent pictures from text only.")
-    return {**body, **call.options}
+    only_shape = "aspect_ratio" in endpoint.takes and "resolution" not in endpoint.takes
+    if only_shape and ratio and not same_shape((task.width, task.height), sides(ratio)):
+        call.warn("size_adjusted", "size", f"Ideogram takes only a shape here; the nearest is {ratio}.")
 
 
 def _seed(call: Call) -> int | None:
@@ -175,11 +217,18 @@ def _files(call: Call, endpoint: Endpoint) -> tuple[Upload, ...]:
     for picture in call.inputs:
         if len(picture.data) > endpoint.max_bytes:
             raise invalid_image("image", f"Ideogram takes pictures of at most {endpoint.max_bytes // 1_000_000} MB.")
+    if sum(len(picture.data) for picture in call.inputs) > endpoint.max_total:
+        megabytes = endpoint.max_total // 1_000_000
+        raise invalid_image("image", f"Ideogram takes pictures of at most {megabytes} MB together.")
     files = tuple(picture.upload(endpoint.image) for picture in call.inputs)
     if len(files) > 1 and endpoint.image != "images":
         raise unsupported("image", "Ideogram takes one picture here.")
     if call.mask is not None:
-        mask = dataclasses.replace(call.mask, data=images.stark_mask(call.mask.data, inverted=True))
+        mask = replace(call.mask, data=images.stark_mask(call.mask.data, inverted=True))
+        if endpoint.two_coloured and images.is_plain(mask.data):
+            raise invalid_image(
+                "mask", "Ideogram takes masks here that mark a part: not all of the picture, nor none."
+            )
         files = (*files, mask.upload("mask", "mask"))
     return files
 
@@ -188,16 +237,20 @@ def _finished(call: Call, answer: Mapping[str, Any]) -> Outcome:
     made: list[Found] = []
     missing: list[Failure] = []
     for entry in answer["data"]:
-        if entry.get("is_image_safe") is False or not entry.get("url"):
+        told = entry if isinstance(entry, dict) else {"is_image_safe": True}
+        url, safe = told.get("url"), told.get("is_image_safe")
+        if safe is False or (safe is None and not url):
             missing.append(_UNSAFE)
             continue
-        seed = entry.get("seed")
-        prompt = entry.get("prompt") or ""
+        if not isinstance(url, str) or not url:
+            missing.append(_NOTHING)
+            continue
+        prompt = text_of(told.get("prompt"))
         made.append(
             Found(
-                url=entry["url"],
+                url=url,
                 revised_prompt=prompt if prompt != call.task.prompt else "",
-                seed=seed if isinstance(seed, int) and 0 <= seed < 1 << 32 else None,
+                seed=seed_of(told.get("seed")),
             )
         )
     if not made:

@@ -30,6 +30,12 @@ class Endpoint:
     """Level of a call that names none."""
     max_bytes: int = 10_000_000
     """Largest picture. API v1's reference says 10 MB in one place and 25 MB in another: the smaller one holds."""
+    max_total: int = 50_000_000
+    """Largest sum of a request's pictures, as API v2 states it."""
+    transparent: bool = False
+    """Every result is on a transparent ground."""
+    two_coloured: bool = False
+    """Its mask must hold both colours."""
     json: bool = False
     """Whether a body without pictures is JSON; else every body is multipart."""
 
@@ -53,6 +59,11 @@ _LEVELS: Final = {
     "hd": "high",
 }
 QUALITIES: Final = tuple(_SPEEDS)
+RATIOS: Final = (
+    *("1:1", "1:2", "2:1", "1:3", "3:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4"),
+    *("9:16", "16:9", "10:16", "16:10"),
+)
+"""Shapes of 3.0, where a letter stands between the numbers."""
 
 _USD: Final = {"FLASH": 0.03, "TURBO": 0.03, "DEFAULT": 0.06, "QUALITY": 0.09}
 _USD_TRANSPARENT: Final = {"TURBO": 0.04, "DEFAULT": 0.07, "QUALITY": 0.10}
@@ -86,14 +97,16 @@ def _v2(native: str, usd: Mapping[str, float]) -> Mapping[str, Endpoint]:
         json=True,
     )
     edit = replace(plain, default="medium")
-    return {"generate": plain, "image": edit, "mask": replace(edit, takes=_V2 - {"size"})}
+    return {"generate": plain, "image": edit, "mask": replace(edit, takes=_V2 - {"size"}, two_coloured=True)}
 
 
 ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = {
     "ideogram-v3": {
         "generate": _v3("generate", _V3 | _SIZED),
         "transparent": replace(
-            _v3("generate-transparent", _V3 | {"aspect_ratio", "negative_prompt"}), usd=_USD_TRANSPARENT
+            _v3("generate-transparent", _V3 | {"aspect_ratio", "negative_prompt"}),
+            usd=_USD_TRANSPARENT,
+            transparent=True,
         ),
         "image": _v3("remix", _V3 | _SIZED),
         "mask": _v3("inpaint", _V3 | {"style_type"}),
@@ -101,7 +114,7 @@ ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = {
     "ideogram-v3-remix": {"image": _v3("remix", _V3 | _SIZED)},
     "ideogram-v3-edit": {
         # Without a mask the instruction alone says what changes.
-        "image": Endpoint("/v1/edit", frozenset({"num_images"}), image="images"),
+        "image": Endpoint("/v1/edit", frozenset({"num_images", "transparent_background"}), image="images"),
         "mask": _v3("inpaint", _V3 | {"style_type"}),
     },
     "ideogram-v3-reframe": {"image": _v3("reframe", _V3 | {"resolution"}, prompt="")},
@@ -109,6 +122,6 @@ ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = {
     "ideogram-v4": {"generate": _v4("generate"), "image": _v4("remix")},
     "ideogram-4-5": _v2("ideogram-4-5", _USD_4_5),
     "ideogram-4-6": _v2("ideogram-4-6", {}),
-    "remove-background": {"image": Endpoint("/v1/remove-background", frozenset(), prompt="")},
+    "remove-background": {"image": Endpoint("/v1/remove-background", frozenset(), prompt="", transparent=True)},
 }
 """By native id, then by what the call brings: `image`, `mask` with an image, `transparent` ground, or only text."""

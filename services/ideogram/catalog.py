@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import Any, Final
 
 from services.common import catalog as c
-from services.ideogram.calls import QUALITIES
+from services.ideogram.calls import QUALITIES, RATIOS
 
 _SOURCE: Final = "https://developer.ideogram.ai/"
 _CHECKED: Final = date(2026, 11, 22)
@@ -20,6 +21,8 @@ _TALL: Final = (
     *((960, 1024), (960, 1088)),
 )
 _SIZES_3: Final = c.Listed(((1024, 1024), *_TALL, *((high, wide) for wide, high in _TALL)))
+# All but reframing take a shape instead; what is not listed goes as one.
+_SIZES_3_OR_RATIO: Final = replace(_SIZES_3, ratios=RATIOS, by_ratio=True)
 _TALL_4: Final = (
     *((1664, 2496), (1792, 2240), (1728, 2304), (1440, 2560), (1600, 2560), (1440, 2880)),
     *((1296, 3168), (1152, 2944), (1248, 3328), (1280, 3072)),
@@ -27,6 +30,9 @@ _TALL_4: Final = (
 _SIZES_4: Final = c.Listed(((2048, 2048), *_TALL_4, *((high, wide) for wide, high in _TALL_4)))
 # Presets of both classes; of the smaller one only the square is documented.
 _SIZES_4_5: Final = c.Listed(((1024, 1024), *_SIZES_4.sizes))
+_EDITS_4_5: Final = c.Free(
+    default=(1024, 1024), min_side=256, max_side=4992, step=32, max_pixels=2048 * 2048, max_ratio=6
+)
 _SIZES_4_6: Final = c.Free(default=(1024, 1024), min_side=256, max_side=4096, step=32)
 _AS_INPUT: Final = c.Free(default=(1024, 1024), min_side=64, max_side=8192)  # the result has its input's size
 
@@ -50,7 +56,7 @@ def _model(name: str, native: str, description: str, sizes: c.Listed | c.Free, *
                 name="ideogram",
                 mode=c.INLINE,
                 native=native,
-                setting="IMAGEGATEWAY_IDEOGRAM_API_KEY",
+                settings=("IMAGEGATEWAY_IDEOGRAM_API_KEY",),
                 concurrency=10,
                 price_per_image=price,
             ),
@@ -68,7 +74,7 @@ MODELS: Final = (
         "ideogram-v3",
         "ideogram-v3",
         "Ideogram 3.0: pictures with lettering; remixes a picture, repaints what a mask marks.",
-        _SIZES_3,
+        _SIZES_3_OR_RATIO,
         capabilities=_TEXT | {c.MASK, c.NEGATIVE_PROMPT, c.TRANSPARENT},
         styles=_STYLES,
         price=0.06,
@@ -79,7 +85,7 @@ MODELS: Final = (
         "ideogram-v3-edit",
         "Ideogram 3.0 edit: repaints what a mask marks, or follows an instruction without one.",
         _AS_INPUT,
-        capabilities=_EDIT | {c.MASK},
+        capabilities=_EDIT | {c.MASK, c.TRANSPARENT},
         styles=_STYLES,
         max_inputs=10,
         price=0.06,
@@ -89,7 +95,7 @@ MODELS: Final = (
         "ideogram-v3/remix",
         "ideogram-v3-remix",
         "Ideogram 3.0 remix: a picture made anew after a prompt.",
-        _SIZES_3,
+        _SIZES_3_OR_RATIO,
         capabilities=_EDIT | {c.NEGATIVE_PROMPT},
         styles=_STYLES,
         price=0.06,
@@ -128,6 +134,7 @@ MODELS: Final = (
         "Ideogram 4.5: pictures from text and up to 5 references; honours a mask.",
         _SIZES_4_5,
         capabilities=_TEXT | {c.MASK},
+        edit_sizes=_EDITS_4_5,
         max_inputs=5,
         price=0.10,
         also=("ideogram/v4.5", "ideogram-4-5", "ideogram-4.5"),
@@ -146,7 +153,7 @@ MODELS: Final = (
         "remove-background",
         "Ideogram: the subject on a transparent ground.",
         _AS_INPUT,
-        capabilities=frozenset({c.IMAGE_TO_IMAGE}),
+        capabilities=frozenset({c.IMAGE_TO_IMAGE, c.TRANSPARENT}),
         prompt_required=False,
         max_n=1,
         qualities=(),

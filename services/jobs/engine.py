@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from services.common.secrets import fernet
+from services.jobs.credentials import Credentials
 from services.jobs.health import Health
 from services.jobs.hub import Hub
 from services.jobs.projection import Projection
-from services.jobs.queue import Queue
 from services.jobs.replicas import Replicas
 from services.jobs.runner import Runner
 from services.jobs.secrets import PURPOSE, WebhookSecrets
@@ -18,9 +17,6 @@ from services.jobs.stream import JobStream
 from services.jobs.webhooks import Webhooks
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from cryptography.fernet import Fernet
     from nats.aio.client import Client
 
     from services.common.outbound import Outbound
@@ -28,11 +24,10 @@ if TYPE_CHECKING:
     from services.common.settings import Settings
     from services.common.store import MediaStore
     from services.jobs.families import Families
-    from services.jobs.runner import Fallback, Price
+    from services.jobs.queue import Limits
+    from services.jobs.routing import Fallback
+    from services.jobs.runner import Price
     from services.jobs.webhooks import View
-
-
-CREDENTIALS: Final = "provider credentials"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +42,7 @@ class Engine:
     secrets: WebhookSecrets
     webhooks: Webhooks
     health: Health
-    seal: Fernet
-    """Encrypts callers' provider keys inside job records."""
+    credentials: Credentials
     _background: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
@@ -62,7 +56,7 @@ class Engine:
         store: MediaStore,
         families: Families,
         outbound: Outbound,
-        routes: Mapping[str, int | None],
+        limits: Limits,
         price: Price,
         fallback: Fallback,
         view: View,
@@ -72,24 +66,19 @@ class Engine:
         projection = Projection(settings.data_dir / f"jobs-{replica}.sqlite")
         hub = Hub(stream, projection)
         replicas = await Replicas.open(client, settings, replica)
-        queue = Queue(
-            route_limit={route: settings.route_concurrency(route, limit) for route, limit in routes.items()},
-            default_route_limit=settings.default_concurrency,
-            tenant_limit=settings.tenant_concurrency,
-        )
         health = Health()
-        seal = fernet(root.derive(CREDENTIALS))
+        credentials = Credentials(root)
         runner = Runner(
             stream=stream,
             hub=hub,
             families=families,
             replicas=replicas,
-            queue=queue,
+            limits=limits,
             store=store,
             price=price,
             fallback=fallback,
             health=health,
-            seal=seal,
+            credentials=credentials,
             queue_limit=settings.queue_limit,
         )
         secrets = await WebhookSecrets.open(client, settings.nats_replicas, root.derive(PURPOSE))
@@ -102,7 +91,7 @@ class Engine:
             view=view,
             pauses=settings.webhook_pauses,
         )
-        return cls(stream, projection, hub, replicas, runner, secrets, webhooks, health, seal)
+        return cls(stream, projection, hub, replicas, runner, secrets, webhooks, health, credentials)
 
     async def start(self) -> None:
         """Catch up with the stream, take up what an earlier life left, and go to work."""

@@ -37,6 +37,11 @@ def submitting(record: JobRecord) -> None:
     record.started_at = record.started_at or now()
 
 
+def rerouted(record: JobRecord) -> None:
+    """It has left its route, and waits for its turn on the next one."""
+    record.state = states.REROUTED
+
+
 def running(record: JobRecord, state: provider.Running) -> bool:
     """The provider works on it; tells whether there is anything new to write down."""
     new = (
@@ -84,6 +89,7 @@ def end(record: JobRecord) -> None:
     record.completed_at = now()
     record.sealed_credential = b""
     record.sealed_keys.clear()
+    record.account = ""
     del record.partial_images[:]
     if record.webhook.url:
         record.webhook.next_at = record.completed_at

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
     from services.jobs.stream import Entry
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA: Final = """
 create table jobs (
     id text primary key, tenant text not null, model text not null, state integer not null,
     seq integer not null, created_at integer not null, updated_at integer not null, webhook_at integer not null
 ) without rowid;
 create index newest on jobs (tenant, created_at desc, id desc);
-create index unended on jobs (state) where state <= 3;
+create index unended on jobs (state) where state not in (4, 5, 6);
 create index webhooks on jobs (webhook_at) where webhook_at > 0;
 create table position (seq integer not null);
 insert into position values (0);
@@ -101,7 +101,9 @@ class Projection:
 
     def unended(self) -> list[str]:
         """Ids of jobs that have not ended, and of ended ones whose webhook is due some time."""
-        rows = self._db.execute("select id from jobs where state <= 3 union select id from jobs where webhook_at > 0")
+        rows = self._db.execute(
+            "select id from jobs where state not in (4, 5, 6) union select id from jobs where webhook_at > 0"
+        )
         return [row[0] for row in rows]
 
     def page(self, tenant: str, status: str, model: str, size: int, token: str) -> Page:
@@ -132,7 +134,7 @@ class Projection:
         """Drop jobs whose records the stream no longer has. `now` in Unix seconds."""
         oldest = int((now - RECORD_SECONDS) * 1000)
         self._begin()
-        return self._db.execute("delete from jobs where state > 3 and updated_at < ?", (oldest,)).rowcount
+        return self._db.execute("delete from jobs where state in (4, 5, 6) and updated_at < ?", (oldest,)).rowcount
 
     def commit(self) -> None:
         if self._open:

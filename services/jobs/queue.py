@@ -1,121 +1,217 @@
-"""Whose turn it is: jobs that wait, by route, fair between tenants, within the limits of route and tenant."""
+"""Whose turn it is: jobs that wait, by lane, fair between tenants, within what providers and tenants may have."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter, OrderedDict, deque
 from dataclasses import dataclass, field
+from itertools import count
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 
-@dataclass(slots=True)
-class _Line:
-    """A route's waiting jobs: a queue for each tenant, tenants in the order of their turns."""
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Whose places a job takes up at its provider."""
 
-    tenants: OrderedDict[str, deque[str]] = field(default_factory=OrderedDict)
-    size: int = 0
+    route: str
+    account: str = ""
+    """Which key: empty for the operator's, else a fingerprint of a caller's own."""
+    model: str = ""
+    """The model where it has a limit of its own within the route's; else empty."""
+
+    @property
+    def whole(self) -> Lane:
+        """All that goes by the route with this key."""
+        return Lane(self.route, self.account) if self.model else self
+
+    @property
+    def counts(self) -> tuple[Lane, ...]:
+        """What a job of this lane is counted in."""
+        return (self, self.whole) if self.model else (self,)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many places there are, for each key."""
+
+    routes: Mapping[str, int]
+    default: int
+    """For routes that are not among `routes`."""
+    tenant: int
+    """Jobs that one tenant may have at the providers at once."""
+    models: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """Route and model, where the model has fewer places than its route."""
+
+    def lane(self, route: str, account: str, model: str) -> Lane:
+        return Lane(route, account, model if (route, model) in self.models else "")
+
+    def of(self, lane: Lane) -> int:
+        return self.models[lane.route, lane.model] if lane.model else self.routes.get(lane.route, self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a job needs to run: so many places of a lane, as one job of its tenant."""
+
+    job_id: str
+    lane: Lane
+    tenant: str
+    places: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    claim: Claim
+    number: int
+    """Order of arrival."""
+
+
+_NUMBER: Final = attrgetter("number")
+_Line: TypeAlias = OrderedDict[str, dict[str, deque[_Waiting]]]
+"""All that wait for a route with one key: tenants in the order of their turns, a tenant's jobs by `Lane.model`."""
 
 
 @dataclass(slots=True)
 class Queue:
-    """Waiting and running jobs as counts and lines; knows nothing of records.
+    """Waiting and running jobs as counts and lines; knows nothing of records."""
 
-    `route_limit` and `tenant_limit`: how many jobs of a route, and of a tenant, may be at the providers at once.
-    """
-
-    route_limit: dict[str, int]
-    default_route_limit: int
-    tenant_limit: int
-    _lines: dict[str, _Line] = field(default_factory=dict)
-    _running: dict[str, tuple[str, str, int]] = field(default_factory=dict)
-    _places: dict[str, int] = field(default_factory=dict)
-    _by_route: Counter[str] = field(default_factory=Counter)
+    limits: Limits
+    _lines: dict[Lane, _Line] = field(default_factory=dict)
+    _waiting: dict[str, _Waiting] = field(default_factory=dict)
+    _running: dict[str, Claim] = field(default_factory=dict)
+    _taken: Counter[Lane] = field(default_factory=Counter)
     _by_tenant: Counter[str] = field(default_factory=Counter)
+    _numbers: Iterator[int] = field(default_factory=count)
 
     @property
     def waiting(self) -> int:
-        return sum(line.size for line in self._lines.values())
+        return len(self._waiting)
 
-    def free(self, route: str, tenant: str, places: int = 1) -> bool:
-        """Whether one more job may run, that takes up so many of the route's places; one that takes more than
-        there are runs alone.
+    def free(self, claim: Claim) -> bool:
+        """Whether a job that comes now may run at once: there are places for it, and nobody waits for them."""
+        first, awaited = self._first(self._lines.get(claim.lane.whole, OrderedDict()))
+        return (
+            first is None
+            and awaited.isdisjoint(claim.lane.counts)
+            and not self._short(claim)
+            and self._by_tenant[claim.tenant] < self.limits.tenant
+        )
+
+    def run(self, claim: Claim) -> bool:
+        """Count a job as running, by this claim and no other; tells whether others may have a turn by that. Harmless
+        to repeat.
         """
-        limit = self.route_limit.get(route, self.default_route_limit)
-        taken = self._by_route[route]
-        fits = taken + places <= limit or not taken
-        return fits and self._by_tenant[tenant] < self.tenant_limit
+        left = self.leave(claim.job_id)
+        if self._running.get(claim.job_id) == claim:
+            return left
+        ended = self.end(claim.job_id)
+        self._running[claim.job_id] = claim
+        for lane in claim.lane.counts:
+            self._taken[lane] += claim.places
+        self._by_tenant[claim.tenant] += 1
+        return left or ended
 
-    def idle(self, route: str) -> bool:
-        """Whether nobody waits for the route."""
-        line = self._lines.get(route)
-        return line is None or not line.size
+    def end(self, job_id: str) -> bool:
+        """Count it no more; tells whether it was counted. Harmless for one that does not run."""
+        claim = self._running.pop(job_id, None)
+        if claim is None:
+            return False
+        for lane in claim.lane.counts:
+            self._taken[lane] -= claim.places
+            if not self._taken[lane]:
+                del self._taken[lane]  # callers' keys come and go
+        self._by_tenant[claim.tenant] -= 1
+        if not self._by_tenant[claim.tenant]:
+            del self._by_tenant[claim.tenant]
+        return True
 
-    def run(self, job_id: str, route: str, tenant: str, places: int = 1) -> None:
-        """Count a job as running. Harmless to repeat."""
-        if job_id not in self._running:
-            self._running[job_id] = (route, tenant, places)
-            self._by_route[route] += places
-            self._by_tenant[tenant] += 1
-
-    def end(self, job_id: str) -> None:
-        """Count it no more. Harmless for one that does not run."""
-        found = self._running.pop(job_id, None)
-        if found:
-            self._by_route[found[0]] -= found[2]
-            self._by_tenant[found[1]] -= 1
-
-    def wait(self, job_id: str, route: str, tenant: str, places: int = 1) -> None:
-        """Put a job at the end of its tenant's line."""
-        self._places[job_id] = places
-        line = self._lines.setdefault(route, _Line())
-        line.tenants.setdefault(tenant, deque()).append(job_id)
-        line.size += 1
-
-    def leave(self, job_id: str, route: str, tenant: str) -> None:
-        """Take a job out of its line, if it stands there."""
-        line = self._lines.get(route)
-        if line is None or job_id not in line.tenants.get(tenant, ()):
+    def wait(self, claim: Claim) -> None:
+        """Put a job at the end of its tenant's line. Harmless to repeat."""
+        if claim.job_id in self._waiting:
             return
-        line.tenants[tenant].remove(job_id)
-        self._places.pop(job_id, None)
-        line.size -= 1
-        if not line.tenants[tenant]:
-            del line.tenants[tenant]
+        entry = self._waiting[claim.job_id] = _Waiting(claim, next(self._numbers))
+        jobs = self._lines.setdefault(claim.lane.whole, OrderedDict()).setdefault(claim.tenant, {})
+        jobs.setdefault(claim.lane.model, deque()).append(entry)
+
+    def leave(self, job_id: str) -> bool:
+        """Take a job out of its line; tells whether it stood there."""
+        entry = self._waiting.pop(job_id, None)
+        if entry is None:
+            return False
+        lane, tenant = entry.claim.lane, entry.claim.tenant
+        line = self._lines[lane.whole]
+        jobs = line[tenant][lane.model]
+        del jobs[bisect_left(jobs, entry.number, key=_NUMBER)]
+        if not jobs:
+            del line[tenant][lane.model]
+        if not line[tenant]:
+            del line[tenant]
+        if not line:
+            del self._lines[lane.whole]
+        return True
 
     def take(self) -> str | None:
         """The next job that may run, counted as running; None when none may.
 
         Tenants take turns: the one that was served goes to the end.
         """
-        for route, line in list(self._lines.items()):
-            for tenant in list(line.tenants):
-                waiting = line.tenants[tenant]
-                places = self._places[waiting[0]]
-                if not self.free(route, tenant, places):
-                    continue
-                job_id = waiting.popleft()
-                del self._places[job_id]
-                line.size -= 1
-                if waiting:
-                    line.tenants.move_to_end(tenant)
-                else:
-                    del line.tenants[tenant]
-                self.run(job_id, route, tenant, places)
-                self._lines[route] = self._lines.pop(route)  # routes take turns, too
-                return job_id
+        for lane, line in list(self._lines.items()):
+            claim, _ = self._first(line)
+            if claim is None:
+                continue
+            self.run(claim)
+            if claim.tenant in line:
+                line.move_to_end(claim.tenant)
+            if line:
+                self._lines[lane] = self._lines.pop(lane)  # lanes take turns, too
+            return claim.job_id
         return None
 
-    def position(self, job_id: str, route: str, tenant: str) -> int | None:
+    def position(self, job_id: str) -> int | None:
         """How many jobs are ahead of a waiting one, if tenants keep taking turns; None when it does not wait."""
-        line = self._lines.get(route)
-        if line is None or tenant not in line.tenants:
+        entry = self._waiting.get(job_id)
+        if entry is None:
             return None
-        try:
-            rank = line.tenants[tenant].index(job_id)
-        except ValueError:
-            return None
+        line = self._lines[entry.claim.lane.whole]
+        rank = sum(bisect_left(jobs, entry.number, key=_NUMBER) for jobs in line[entry.claim.tenant].values())
         ahead, before = rank, True
-        for other, jobs in line.tenants.items():
-            if other == tenant:
+        for tenant, models in line.items():
+            if tenant == entry.claim.tenant:
                 before = False
             else:
-                ahead += min(len(jobs), rank + before)
+                ahead += min(sum(map(len, models.values())), rank + before)
         return ahead
+
+    def _first(self, line: _Line) -> tuple[Claim | None, set[Lane]]:
+        """The first in turn that may run, and what those before it wait for.
+
+        Who waits for places gets the next ones: a job that takes up many is not passed by for ever by small ones. A
+        model without places holds up no other model, and a tenant at its limit nobody else.
+        """
+        awaited: set[Lane] = set()
+        for tenant, models in line.items():
+            if self._by_tenant[tenant] >= self.limits.tenant:
+                continue
+            for entry in sorted((jobs[0] for jobs in models.values()), key=_NUMBER):
+                claim = entry.claim
+                if not awaited.isdisjoint(claim.lane.counts):
+                    continue
+                short = self._short(claim)
+                if not short:
+                    return claim, awaited
+                awaited.update(short)
+                if claim.lane.whole in awaited:
+                    return None, awaited
+        return None, awaited
+
+    def _short(self, claim: Claim) -> list[Lane]:
+        """Where there are too few places for a job; one that takes more than there are runs alone."""
+        return [
+            lane
+            for lane in claim.lane.counts
+            if (taken := self._taken[lane]) and taken + claim.places > self.limits.of(lane)
+        ]

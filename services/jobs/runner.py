@@ -19,31 +19,35 @@ from services.common import logs
 from services.common.errors import INTERNAL, GatewayError
 from services.common.provider import failed
 from services.jobs import outcome, states
+from services.jobs.routing import Routing
 from services.jobs.stream import Entry, OutcomeUnknownError, StaleError, unavailable
 from services.jobs.tasks import Background
 from services.jobs.timers import Timers
+from services.jobs.turns import Turns
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
-    from cryptography.fernet import Fernet
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.v1.job_pb2 import Cost
 
-    from services.common.catalog import Route
     from services.common.store import MediaStore
+    from services.jobs.credentials import Credentials
     from services.jobs.families import Families
     from services.jobs.health import Health
     from services.jobs.hub import Hub
-    from services.jobs.queue import Queue
+    from services.jobs.queue import Limits
     from services.jobs.replicas import Replicas
+    from services.jobs.routing import Fallback
     from services.jobs.stream import JobStream
 
     Price = Callable[[provider.ImageTask, provider.Done], Cost | None]
-    Fallback = Callable[[provider.ImageTask, Collection[str]], Route | None]
 
 _AGAIN_SECONDS: Final = 1.0
 _JITTER: Final = 0.1
+_ADOPTED_AT_ONCE: Final = 50
+_ADOPTION_SECONDS: Final = 0.25
+"""After a takeover so many tasks are polled at first, and as many more every so often."""
 _MAX_RECORD_BYTES: Final = 1 << 20
 _log = logs.get(__name__)
 
@@ -66,26 +70,25 @@ class Runner:
         hub: Hub,
         families: Families,
         replicas: Replicas,
-        queue: Queue,
+        limits: Limits,
         store: MediaStore,
         price: Price,
         fallback: Fallback,
         health: Health,
-        seal: Fernet,
+        credentials: Credentials,
         queue_limit: int,
     ) -> None:
         self._stream = stream
         self._hub = hub
         self._families = families
         self._replicas = replicas
-        self._queue = queue
         self._store = store
         self._price = price
-        self._fallback = fallback
-        self._health = health
-        self._seal = seal
+        self._credentials = credentials
         self._queue_limit = queue_limit
         self._tasks = Background()
+        self._turns = Turns(limits, replicas.me, lambda job_id: self._tasks.spawn(self._turn(job_id)))
+        self._routing = Routing(fallback, health, self._turns, credentials)
         self._timers = Timers(lambda job_id: self._tasks.spawn(self._poll(job_id)))
         self._busy: set[str] = set()
         self._unanswered: dict[str, _Unanswered] = {}
@@ -100,24 +103,22 @@ class Runner:
         Raises GatewayError: OVERLOADED when too many wait, SERVICE_UNAVAILABLE when the engine can't be reached;
         then nothing is left that could run. StaleError when the id is taken.
         """
-        route = record.task.route
-        at_once = self._queue.idle(route) and self._queue.free(route, record.tenant, record.places or 1)
-        if not at_once and self._queue.waiting >= self._queue_limit:
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_OVERLOADED,
-                f"{self._queue.waiting} jobs are waiting already; try again later.",
-                retry_after=5,
-            )
         if record.ByteSize() > _MAX_RECORD_BYTES:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE,
                 f"The request's fields are over {_MAX_RECORD_BYTES} bytes.",
             )
+        # Counted before the write is answered, so that concurrent calls see the place taken.
+        at_once = self._turns.enter(record)
+        if not at_once and self._turns.waiting >= self._queue_limit:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_OVERLOADED,
+                f"{self._turns.waiting} jobs are waiting already; try again later.",
+                retry_after=5,
+            )
         record.owner = self._replicas.me
         if at_once:
             outcome.submitting(record)
-            # Counted before the write is answered, so that concurrent calls see the place taken.
-            self._queue.run(record.id, route, record.tenant, record.places or 1)
         else:
             record.state = states.QUEUED
         self._busy.add(record.id)
@@ -125,15 +126,10 @@ class Runner:
             entry = await self._create(record, keyed=keyed)
         except BaseException:
             self._busy.discard(record.id)
-            self._give_back(record.id)
+            if at_once:
+                self._give_back(record.id)
             raise
-        self._hub.wrote(entry)
-        if at_once:
-            self._tasks.spawn(self._start(entry))
-        else:
-            self._busy.discard(record.id)
-            self._queue.wait(record.id, route, record.tenant, record.places or 1)
-            self._kick()
+        self._begin(entry)
         return entry
 
     async def cancel(self, entry: Entry) -> Entry:
@@ -151,14 +147,14 @@ class Runner:
                 entry = newer
                 continue
             self._hub.wrote(entry)
-            if record.task_ref:
-                self._tasks.spawn(self._stop_task(before, record.task_ref))
+            if before.state in {states.SUBMITTING, states.RUNNING}:
+                self._tasks.spawn(self._stop_task(before, before.task_ref))
             self._tasks.spawn(self._clean(record))
         return entry
 
     def position(self, record: JobRecord) -> int | None:
         """How many jobs are ahead of a queued one of this replica's."""
-        return self._queue.position(record.id, record.task.route, record.tenant)
+        return self._turns.position(record)
 
     # ---- life
 
@@ -170,21 +166,23 @@ class Runner:
         """Take over the jobs of replicas that are gone, and end those whose time is over."""
         if self._draining:
             return
-        now = outcome.now()
+        now, adopted = outcome.now(), 0
         for entry in list(self._hub.live.values()):
             record = entry.record
             if record.id in self._busy:
                 continue
             if record.owner != self._replicas.me:
                 if self._replicas.gone(record.owner):
-                    self._tasks.spawn(self._adopt(entry))
-            elif record.state == states.QUEUED and record.deadline < now:
-                self._queue.leave(record.id, record.task.route, record.tenant)
+                    self._tasks.spawn(self._adopt(entry, adopted // _ADOPTED_AT_ONCE * _ADOPTION_SECONDS))
+                    adopted += record.state == states.RUNNING
+            elif record.state in states.WAITING and record.deadline < now:
+                self._turns.leave(record.id)
                 self._tasks.spawn(self._took(entry, failed(outcome.too_late(record), accepted=False)))
 
     async def drain(self, seconds: float) -> None:
         """Start nothing more; wait for the calls that are under way. What is left, others take over."""
         self._draining = True
+        self._turns.stop()
         await self._tasks.drain(seconds)
 
     # ---- one job
@@ -202,10 +200,16 @@ class Runner:
     async def _start(self, entry: Entry) -> None:
         record = entry.record
         try:
-            request = provider.StartRequest(job_id=record.id, task=record.task, credential=self._credential(record))
+            request = provider.StartRequest(
+                job_id=record.id,
+                task=record.task,
+                credential=self._credentials.of(record),
+                hand_back=self._routing.next(record) is not None,
+            )
             async with asyncio.timeout(max(0.0, (record.deadline - outcome.now()) / 1000)):
                 state = await self._families.start(record.family, request)
         except TimeoutError:
+            self._tasks.spawn(self._stop_task(record, ""))
             state = failed(outcome.too_late(record), accepted=True)
         except GatewayError as error:
             state = failed(error, accepted=error.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN)
@@ -225,7 +229,7 @@ class Runner:
             return
         try:
             request = provider.PollRequest(
-                job_id=job_id, task_ref=record.task_ref, task=record.task, credential=self._credential(record)
+                job_id=job_id, task_ref=record.task_ref, task=record.task, credential=self._credentials.of(record)
             )
             state = await self._families.poll(record.family, request)
         except GatewayError as error:
@@ -241,27 +245,22 @@ class Runner:
     async def _took(self, entry: Entry, state: provider.TaskState) -> None:
         """Write down what the family said."""
         record = entry.copy()
-        route = record.task.route
         try:
             if state.HasField("running"):
-                self._health.worked(route)
                 if outcome.running(record, state.running):
+                    self._routing.worked(record)
                     self._hub.wrote(await self._stream.advance(entry, record))
                 self._busy.discard(record.id)
                 self._again(record.id, state.running.poll_after.ToTimedelta().total_seconds())
                 return
             if state.HasField("done") and state.done.artifacts:
-                self._health.worked(route)
+                self._routing.worked(record)
                 outcome.completed(record, state.done, self._price(record.task, state.done))
             else:
                 failure = state.failed if state.HasField("failed") else outcome.nothing()
-                if not outcome.own_key(record):  # a caller's own key says nothing of the route
-                    self._health.failed(route, failure.reason)
-                if self._fell_back(record, failure) or outcome.may_repeat(record, failure):
-                    outcome.submitting(record)
-                    entry = await self._stream.advance(entry, record)
-                    self._hub.wrote(entry)
-                    self._tasks.spawn(self._start(entry))
+                self._routing.failed(record, failure)
+                if self._routing.begin_anew(record, failure):
+                    self._begin(await self._stream.advance(entry, record))
                     return
                 outcome.failed(record, failure)
             entry = await self._stream.advance(entry, record)
@@ -272,30 +271,25 @@ class Runner:
         self._hub.wrote(entry)
         await self._clean(record)
 
-    def _fell_back(self, record: JobRecord, failure: provider.Failed) -> bool:
-        """Turn to the next route of the same model, where that is allowed and there is one."""
-        may = outcome.may_fall_back(record, failure)
-        route = self._fallback(record.task, record.sealed_keys) if may else None
-        if route is None:
-            return False
-        _log.info("route_left", job_id=record.id, route=record.task.route, next=route.name)
-        record.task.route = route.name
-        record.repeatable = route.repeatable
-        return True
-
-    def _credential(self, record: JobRecord) -> str:
-        """The caller's own provider key; empty: the operator's is used."""
-        sealed = outcome.own_key(record)
-        return self._seal.decrypt(sealed).decode() if sealed else ""
+    def _begin(self, entry: Entry) -> None:
+        """Go on with a job whose next start is written: call its provider, or wait for a place there."""
+        self._hub.wrote(entry)
+        if entry.record.state == states.SUBMITTING:
+            self._tasks.spawn(self._start(entry))
+        else:
+            self._busy.discard(entry.record.id)
+            self._turns.wait(entry.record)
 
     async def _lost(self, record: JobRecord, state: provider.TaskState) -> None:
         """Somebody else has written: the caller cancelled, or another replica took over."""
         self._busy.discard(record.id)
+        self._give_back(record.id)
         newer = await self._stream.last_patiently(record.id)
         if newer and newer.record.state == states.CANCELLED and state.HasField("running"):
             await self._stop_task(record, state.running.task_ref)
 
-    async def _adopt(self, entry: Entry) -> None:
+    async def _adopt(self, entry: Entry, pause: float) -> None:
+        """Take a job over from a replica that is gone; `pause`: seconds until a running one is asked for."""
         record = entry.copy()
         before = record.owner
         record.owner = self._replicas.me
@@ -317,17 +311,16 @@ class Runner:
         _log.info("job_adopted", job_id=record.id, owner=before, state=states.token(record.state))
         self._busy.discard(record.id)
         self._hub.wrote(entry)
-        if record.state == states.QUEUED:
-            self._queue.wait(record.id, record.task.route, record.tenant, record.places or 1)
-            self._kick()
+        if record.state in states.WAITING:
+            self._turns.wait(record)
         elif record.state == states.RUNNING:
-            self._again(record.id, 0)
+            self._again(record.id, pause)
 
     async def _turn(self, job_id: str) -> None:
         """A queued job's turn has come; its place is counted already."""
         entry = self._hub.live.get(job_id)
-        if entry is None or entry.record.state != states.QUEUED:
-            self._queue.end(job_id)
+        if entry is None or entry.record.state not in states.WAITING or entry.record.owner != self._replicas.me:
+            self._give_back(job_id)
             return
         record = entry.copy()
         outcome.submitting(record)
@@ -336,15 +329,14 @@ class Runner:
             entry = await self._stream.advance(entry, record)
         except StaleError:
             self._busy.discard(job_id)
-            self._queue.end(job_id)
-            self._kick()
+            self._give_back(job_id)
             return
         self._hub.wrote(entry)
         await self._start(entry)
 
     async def _stop_task(self, record: JobRecord, task_ref: str) -> None:
         request = provider.CancelRequest(
-            job_id=record.id, task_ref=task_ref, task=record.task, credential=self._credential(record)
+            job_id=record.id, task_ref=task_ref, task=record.task, credential=self._credentials.of(record)
         )
         await self._families.cancel(record.family, request)
 
@@ -361,20 +353,15 @@ class Runner:
         if unanswered and unanswered.nonce == record.nonce and not entry.ended:  # else a twin's, under the same id
             self._turned_up(entry, unanswered)
             return
-        if entry.ended:
-            self._queue.end(record.id)
-            self._queue.leave(record.id, record.task.route, record.tenant)
-            self._kick()
-        elif record.state in states.ACTIVE:
-            self._queue.leave(record.id, record.task.route, record.tenant)
-            self._queue.run(record.id, record.task.route, record.tenant, record.places or 1)
+        self._turns.follow(record)
 
     def _give_back(self, job_id: str) -> None:
-        """Free the place of a job that was not written; a twin's job may have it by now, under the same id."""
-        twin = self._hub.live.get(job_id)
-        if twin is None or twin.record.state not in states.ACTIVE:
-            self._queue.end(job_id)
-            self._kick()
+        """Free the place that a job was to have and for which nothing is written; its newest record may hold one."""
+        known = self._hub.live.get(job_id)
+        if known is None:
+            self._turns.leave(job_id)
+        else:
+            self._turns.follow(known.record)
 
     def _turned_up(self, entry: Entry, unanswered: _Unanswered) -> None:
         """A write that the caller was told has failed is there after all. A caller with a key will come again for
@@ -384,19 +371,11 @@ class Runner:
         if not unanswered.keyed:
             self._tasks.spawn(self.cancel(entry))
         elif record.state == states.QUEUED:
-            self._queue.wait(record.id, record.task.route, record.tenant, record.places or 1)
-            self._kick()
+            self._turns.wait(record)
         else:
-            self._queue.run(record.id, record.task.route, record.tenant, record.places or 1)
+            self._turns.follow(record)
             self._busy.add(record.id)
             self._tasks.spawn(self._start(entry))
-
-    def _kick(self) -> None:
-        while not self._draining:
-            job_id = self._queue.take()
-            if job_id is None:
-                return
-            self._tasks.spawn(self._turn(job_id))
 
     def _again(self, job_id: str, seconds: float) -> None:
         # Jobs that were started together are not polled together for ever.

@@ -16,15 +16,19 @@ RUNNING: Final = JobRecord.STATE_RUNNING
 COMPLETED: Final = JobRecord.STATE_COMPLETED
 FAILED: Final = JobRecord.STATE_FAILED
 CANCELLED: Final = JobRecord.STATE_CANCELLED
+REROUTED: Final = JobRecord.STATE_REROUTED
 
 TERMINAL: Final = frozenset({COMPLETED, FAILED, CANCELLED})
 ACTIVE: Final = frozenset({SUBMITTING, RUNNING})
 """States that take up a place at the provider."""
+WAITING: Final = frozenset({QUEUED, REROUTED})
+"""States that wait for one."""
 
 NEXT: Final[Mapping[JobRecord.State.ValueType, frozenset[JobRecord.State.ValueType]]] = {
     JobRecord.STATE_UNSPECIFIED: frozenset({QUEUED, SUBMITTING}),  # a new job; it may start at once
     QUEUED: frozenset({QUEUED, SUBMITTING, FAILED, CANCELLED}),  # itself: another replica takes it over
-    SUBMITTING: frozenset({SUBMITTING, RUNNING, COMPLETED, FAILED, CANCELLED}),  # itself: one more attempt
+    SUBMITTING: frozenset({SUBMITTING, REROUTED, RUNNING, COMPLETED, FAILED, CANCELLED}),  # itself: one more attempt
+    REROUTED: frozenset({REROUTED, SUBMITTING, FAILED, CANCELLED}),  # as QUEUED
     RUNNING: frozenset({RUNNING, COMPLETED, FAILED, CANCELLED}),  # itself: progress, another replica
     # An ended job changes no more; what is written on is the bookkeeping of its webhook.
     COMPLETED: frozenset({COMPLETED}),
@@ -35,6 +39,7 @@ NEXT: Final[Mapping[JobRecord.State.ValueType, frozenset[JobRecord.State.ValueTy
 PUBLIC: Final[Mapping[JobRecord.State.ValueType, str]] = {
     QUEUED: "queued",
     SUBMITTING: "running",
+    REROUTED: "running",  # for callers a job never goes back
     RUNNING: "running",
     COMPLETED: "completed",
     FAILED: "failed",

@@ -40,6 +40,12 @@ _SCALARS: Final[dict[int, Json]] = {
     FieldDescriptor.TYPE_INT64: {"type": "integer", "format": "int64"},
     FieldDescriptor.TYPE_UINT32: {"type": "integer", "format": "int64", "minimum": 0, "maximum": 4_294_967_295},
 }
+_RAW_ANSWERS: Final[dict[str, Json]] = {
+    "RestEventService": {"text/event-stream": {"schema": {"type": "string"}}},
+    "RestFileService": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    "RestBase64Service": {},  # the typed method of the same path describes it
+}
+"""Answers of methods that give raw bodies, by their service."""
 _FILE: Final[Json] = {"type": "string", "contentMediaType": "application/octet-stream"}
 _ERROR: Final[Json] = {
     "type": "object",
@@ -81,6 +87,7 @@ class _Document:
                 for method in service.methods:
                     for number, (verb, path) in enumerate(_bindings(method)):
                         self._add(method, verb, path, number)
+        self._paths["/v1/images/edits"]["post"]["requestBody"]["content"]["multipart/form-data"] = self._form()
         self._paths |= _plain_paths()
         return {
             "openapi": "3.1.0",
@@ -107,7 +114,8 @@ class _Document:
         in_path = _in_path(path)
         if verb in {"post", "put", "patch"} and (not in_path or len(method.input_type.fields) > len(in_path)):
             content = operation.setdefault("requestBody", {"required": True, "content": {}})["content"]
-            content.update(self._request(method, in_path))
+            body = self._object(method.input_type, without=in_path) if in_path else self._message(method.input_type)
+            content["application/json"] = {"schema": body}
         answers = self._answer(method)
         operation["responses"]["200"]["content"].update(answers)
         if _takes_headers(method.input_type) and "application/json" in answers:
@@ -129,11 +137,8 @@ class _Document:
             parameters += [{"name": name, "in": "header", "schema": schema} for name, schema in _HEADERS.items()]
         return parameters
 
-    def _request(self, method: MethodDescriptor, in_path: list[str]) -> Json:
-        if in_path:
-            return {"application/json": {"schema": self._object(method.input_type, without=in_path)}}
-        if method.input_type.full_name != _HTTP_BODY:
-            return {"application/json": {"schema": self._message(method.input_type)}}
+    def _form(self) -> Json:
+        """An edit as a form: its fields as text, its pictures as files."""
         edit = image_service_pb2.EditRequest.DESCRIPTOR
         form = {
             name: self._field(field)
@@ -141,12 +146,11 @@ class _Document:
             if not name.startswith(("image", "mask"))
         }
         form |= {"image": {"type": "array", "items": _FILE, "minItems": 1, "maxItems": 16}, "mask": _FILE}
-        schema = {"type": "object", "required": ["image"], "properties": form}
-        return {"multipart/form-data": {"schema": schema}}
+        return {"schema": {"type": "object", "required": ["image"], "properties": form}}
 
     def _answer(self, method: MethodDescriptor) -> Json:
         if method.output_type.full_name == _HTTP_BODY:
-            return {"text/event-stream": {"schema": {"type": "string"}}}
+            return _RAW_ANSWERS[method.containing_service.name]
         return {"application/json": {"schema": self._message(method.output_type)}}
 
     def _message(self, message: Descriptor) -> Json:

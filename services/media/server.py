@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import socket
 import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from services.common.http import listening
 from services.media import openapi
 from services.media.answers import add_headers, outermost
 from services.media.downloads import PATH, Downloads
@@ -20,7 +19,7 @@ from services.media.pages import home
 from services.media.sweeper import sweep_forever
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
     from pathlib import Path
 
     from services.common.links import Links
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from services.common.store import MediaStore
 
 _GRACE: Final = 10.0
-_BACKLOG: Final = 1024
 
 
 def application(
@@ -60,7 +58,7 @@ async def serve(app: web.Application, path: Path, store: MediaStore, stop: async
 
     Raises what the sweeper raises when it breaks, so that the process is started anew.
     """
-    async with listening(app, path):
+    async with listening(app, path, _GRACE):
         sweeper = asyncio.create_task(sweep_forever(store))
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait({sweeper, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -68,32 +66,3 @@ async def serve(app: web.Application, path: Path, store: MediaStore, stop: async
         stopped.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await sweeper
-
-
-@contextlib.asynccontextmanager
-async def listening(app: web.Application, path: Path) -> AsyncIterator[None]:
-    """Answer on a UNIX socket of mode 0600 while the context lasts; leaving it gives downloads 10 s to end."""
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE)
-    await runner.setup()
-    try:
-        await web.SockSite(runner, _bound(path), backlog=_BACKLOG).start()
-        yield
-    finally:
-        await runner.cleanup()
-        await asyncio.to_thread(path.unlink, missing_ok=True)
-
-
-def _bound(path: Path) -> socket.socket:
-    """A socket that only its owner can reach, in place of one that a killed process left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)  # a mode that is set after bind comes too late
-    try:
-        listener.bind(str(path))
-    except OSError:
-        listener.close()
-        raise
-    finally:
-        os.umask(before)
-    return listener

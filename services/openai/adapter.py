@@ -22,7 +22,14 @@ if TYPE_CHECKING:
 
 _COMPRESSED: Final = frozenset({"jpeg", "webp"})
 _GPT_QUALITY: Final = {"standard": "medium", "hd": "high"}
-_AGAIN: Final = re.compile(r"try again in ([0-9]+(?:\.[0-9]+)?)(ms|s)\b")
+_AGAIN: Final = re.compile(r"try again in ((?:[0-9]+(?:\.[0-9]+)?(?:ms|h|m|s))+)")
+_PART: Final = re.compile(r"([0-9.]+)(ms|h|m|s)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_VIOLATION: Final = re.compile(r"safety_violations=\[([a-z_/, -]*)\]")
+# How a retired model is refused differs from host to host.
+_GONE: Final = re.compile(
+    r"\bmodel\b.*\b(?:deprecated|retired|discontinued|shut down|no longer|not exist)", re.IGNORECASE
+)
 
 
 class OpenAIAdapter(Adapter):
@@ -40,6 +47,7 @@ class OpenAIAdapter(Adapter):
             401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            408: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
             410: ErrorReason.ERROR_REASON_MODEL_RETIRED,
             413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
@@ -74,7 +82,7 @@ class OpenAIAdapter(Adapter):
         if streams.is_stream(reply):
             return self._read_stream(call, reply)
         answer = reply.dict()
-        pictures = tuple(_found(item) for item in answer["data"])
+        pictures = tuple(_found(item) for item in answer["data"] if _has_picture(item))
         return _finished(call, pictures, (), [answer.get("usage")], None)
 
     def _read_stream(self, call: Call, reply: Reply) -> Outcome:
@@ -98,16 +106,20 @@ class OpenAIAdapter(Adapter):
         return self._failure(call, reply, error if isinstance(error, dict) else {})
 
     def _failure(self, call: Call, reply: Reply, error: Mapping[str, Any]) -> Failure:
-        code, message = str(error.get("code") or error.get("type") or ""), str(error.get("message") or "")
-        param = str(error.get("param") or "")
-        if param == "model" and call.model.retired_at:
-            code = "model_not_found"  # how a retired model is refused differs, and no caller chose this field's value
+        code, param = str(error.get("code") or error.get("type") or ""), str(error.get("param") or "")
+        message = error.get("message")
+        message = message if isinstance(message, str) else ""
+        if call.model.retired_at and (param == "model" or (reply.status == 400 and _GONE.search(message))):
+            code = "model_not_found"  # no caller chose this field's value
+        if code not in self.errors.by_code and _VIOLATION.search(message):
+            code = "moderation_blocked"
         failure = self.errors.lookup(reply, code=code, detail=message, param=param)
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return _moderated(error)
+            return _moderated(error, error.get("moderation_details") or reply.dict().get("moderation_details"))
         again = _AGAIN.search(message)
         if failure.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and failure.retry_after is None and again:
-            return replace(failure, retry_after=float(again[1]) * (0.001 if again[2] == "ms" else 1))
+            wait = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(again[1]))
+            return replace(failure, retry_after=min(wait, 3600.0))
         return failure
 
 
@@ -126,7 +138,7 @@ def _dalle_fields(call: Call) -> dict[str, Any]:
     for name in ("quality", "style"):
         if getattr(call.task, name):
             fields[name] = getattr(call.task, name)
-    unmet.fields(call, "moderation")
+    unmet.fields(call, "moderation", "input_fidelity")
     return fields
 
 
@@ -159,6 +171,11 @@ def _files(call: Call) -> tuple[Upload, ...]:
     return tuple(files)
 
 
+def _has_picture(item: Any) -> bool:
+    """An entry without one is a missing picture, not the loss of all others."""
+    return isinstance(item, dict) and bool(item.get("b64_json") or item.get("url"))
+
+
 def _found(item: Mapping[str, Any]) -> Found:
     revised = str(item.get("revised_prompt") or "")
     if item.get("b64_json"):
@@ -187,13 +204,15 @@ def _finished(
     )
 
 
-def _moderated(error: Mapping[str, Any]) -> Failure:
+def _moderated(error: Mapping[str, Any], details: Any) -> Failure:
     """Blocked before anything was made, unless the details say that it was the result."""
-    details = error.get("moderation_details")
     details = details if isinstance(details, dict) else {}
     output = details.get("moderation_stage") == "output"
     categories = details.get("categories")
-    named = [str(name)[:40] for name in categories[:10]] if isinstance(categories, list) else []
+    if not isinstance(categories, list):
+        listed = _VIOLATION.search(str(error.get("message")))
+        categories = [name.strip() for name in listed[1].split(",") if name.strip()] if listed else []
+    named = [str(name)[:40] for name in categories[:10]]
     why = f" ({', '.join(named)})" if named else ""
     return Failure(
         ErrorReason.ERROR_REASON_MODERATION_BLOCKED,

@@ -43,6 +43,7 @@ INPUT_FIDELITY: Final[Mapping[str, tuple[str, ...]]] = {
     "gpt-image-1": ("low", "high"),
     "gpt-image-1-mini": ("low",),
     "gpt-image-1.5": ("low", "high"),
+    "gpt-image-1.5-2025-12-16": ("low", "high"),
     "chatgpt-image-latest": ("low", "high"),
 }
 """What `input_fidelity` may be; native ids that are not here don't take it."""
@@ -66,8 +67,12 @@ PRICES: Final[Mapping[str, Prices]] = {
     "gpt-image-2.6-sunburst": _PRICES2,
     "gpt-image-2.5-flare": _PRICES2,
     "gpt-image-2.5-sunburst": _PRICES2,
+    "gpt-image-2.5-flare-2026-09-08": _PRICES2,
+    "gpt-image-2.5-sunburst-2026-09-08": _PRICES2,
     "gpt-image-2": _PRICES2,
+    "gpt-image-2-2026-04-21": _PRICES2,
     "gpt-image-1.5": _PRICES15,
+    "gpt-image-1.5-2025-12-16": _PRICES15,
     "chatgpt-image-latest": _PRICES15,
     "gpt-image-1-mini": Prices(2, 2.5, 8),
     "gpt-image-1": Prices(5, 10, 40),
@@ -87,7 +92,7 @@ def _model(name: str, description: str, *, per_call: int | None = None, **facts:
         **facts,
     }
     route = c.Route(
-        name="openai", mode=c.INLINE, native=name, setting="IMAGEGATEWAY_OPENAI_API_KEY", per_call=per_call
+        name="openai", mode=c.INLINE, native=name, settings=("IMAGEGATEWAY_OPENAI_API_KEY",), per_call=per_call
     )
     return c.Model(
         id=f"openai/{name}",
@@ -106,10 +111,20 @@ MODELS: Final = (
     _model("gpt-image-2.6-sunburst", "GPT Image 2.6 sunburst.", qualities=_MORE_QUALITIES),
     _model("gpt-image-2.5-flare", "GPT Image 2.5 flare.", qualities=_MORE_QUALITIES),
     _model("gpt-image-2.5-sunburst", "GPT Image 2.5 sunburst.", qualities=_MORE_QUALITIES),
+    _model("gpt-image-2.5-flare-2026-09-08", "GPT Image 2.5 flare, kept as it was.", qualities=_MORE_QUALITIES),
+    _model("gpt-image-2.5-sunburst-2026-09-08", "GPT Image 2.5 sunburst, kept as it was.", qualities=_MORE_QUALITIES),
     _model("gpt-image-2", "GPT Image 2: pictures and edits of any size up to 4K."),
+    _model("gpt-image-2-2026-04-21", "GPT Image 2, kept as it was."),
     _model(
         "gpt-image-1.5",
         "GPT Image 1.5.",
+        sizes=_THREE,
+        retired_at=date(2026, 12, 1),
+        successor=_SUCCESSOR,
+    ),
+    _model(
+        "gpt-image-1.5-2025-12-16",
+        "GPT Image 1.5, kept as it was.",
         sizes=_THREE,
         retired_at=date(2026, 12, 1),
         successor=_SUCCESSOR,

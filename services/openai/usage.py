@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MILLION: Final = 1_000_000
+_MOST: Final = 100_000_000
+"""Tokens that no answer has: what is beyond is a mistake, and ten of them still fit."""
 
 
 def counted(answers: Iterable[Any]) -> Usage | None:
@@ -50,5 +52,5 @@ def cost(native: str, usage: Usage | None) -> Cost | None:
 
 def _add(total: Usage | TokenDetails, name: str, answer: dict[str, Any]) -> None:
     value = answer.get(name)
-    if isinstance(value, int) and value >= 0:
+    if isinstance(value, int) and 0 <= value <= _MOST:
         setattr(total, name, getattr(total, name) + value)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
-from services.common import images
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, form_fields
+from services.common import images, unmet
+from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, form_fields, text_of
 from services.common.errors import invalid_image, unsupported
+from services.recraft.catalog import RATIOS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,17 +26,14 @@ _MAX_PIXELS: Final = 16 * 1024 * 1024
 _STRENGTH: Final = 0.5
 """How far an edit may leave its input, 0 to 1, where the caller's options don't say."""
 _USD_PER_CREDIT: Final = 0.001
-_RATIOS: Final = frozenset(
-    {"1:1", "2:1", "1:2", "3:2", "2:3", "4:3", "3:4", "5:4", "4:5", "6:10", "14:10", "10:14", "16:9", "9:16"}
-)
 _VECTOR: Final = "_vector"
 _TOOLS: Final = frozenset({"removeBackground", "vectorize", "crispUpscale", "creativeUpscale"})
 """Native ids that are paths and no models: they take a picture and nothing else."""
 
 # Refusals that share the status 400 with plain mistakes. Texts as reported, none of them documented.
 _TEXTS: Final = (
-    ("refused content", re.compile(r"nsfw|moderat|content polic|safety", re.IGNORECASE)),
-    ("no units", re.compile(r"not enough (credits|units)|insufficient|balance", re.IGNORECASE)),
+    ("refused content", re.compile(r"nsfw|moderat|content[ _-]polic|safety", re.IGNORECASE)),
+    ("no units", re.compile(r"not[ _]enough[ _](credits|units)|insufficient|balance", re.IGNORECASE)),
 )
 
 
@@ -70,9 +68,10 @@ class RecraftAdapter(Adapter):
 
     def submit(self, call: Call) -> Outgoing:
         native = call.route.native
-        if call.resized:
-            call.warn("size_adjusted", "size", "Recraft keeps the input picture's size.")
+        unmet.fields(call, "moderation", "input_fidelity")
+        unmet.size(call)
         if native in _TOOLS:
+            unmet.fields(call, "prompt")
             fields = form_fields(call.options)
             return Outgoing("POST", f"/images/{native}", fields=fields, files=(_picture(call).upload("image"),))
         body = _body(call)
@@ -82,33 +81,29 @@ class RecraftAdapter(Adapter):
         if call.mask is None:
             fields = form_fields({**body, "strength": _STRENGTH, **call.options})
             return Outgoing("POST", "/images/imageToImage", fields=fields, files=(image,))
-        mask = dataclasses.replace(call.mask, data=images.stark_mask(call.mask.data)).upload("mask", "mask")
+        mask = replace(call.mask, data=images.stark_mask(call.mask.data)).upload("mask", "mask")
         return Outgoing("POST", "/images/inpaint", fields=form_fields({**body, **call.options}), files=(image, mask))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
         entries = answer["data"] if "data" in answer else [answer["image"]]
-        pictures = tuple(_found(call, entry) for entry in entries)
+        pictures = tuple(found for found in (_found(call, entry) for entry in entries) if found)
         if not pictures:
             return _NOTHING
-        credits_used = answer.get("credits")
-        return Finished(
-            pictures,
-            (_NOTHING,) * (call.count - len(pictures)),
-            cost=Cost(amount=round(credits_used * _USD_PER_CREDIT, 6), currency="USD", estimated=False)
-            if isinstance(credits_used, int | float)
-            else None,
-        )
+        return Finished(pictures, (_NOTHING,) * (call.count - len(pictures)), cost=_cost(answer.get("credits")))
 
     def probe(self) -> Outgoing:
         return Outgoing("GET", "/users/me")
 
     def read_error(self, call: Call, reply: Reply) -> Failure:
-        text = _words(reply)
+        told, words = _told(reply)
         code = ""
-        if reply.status == 400:
-            code = next((code for code, pattern in _TEXTS if pattern.search(text)), "")
-        return self.errors.lookup(reply, code=code, detail=text)
+        if reply.status in {400, 422}:
+            code = next((code for code, pattern in _TEXTS if pattern.search(f"{told} {words}")), "")
+        failure = self.errors.lookup(reply, code=code, detail=words)
+        if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+            return replace(failure, param="prompt" if call.task.prompt else "image")
+        return failure
 
 
 def _body(call: Call) -> dict[str, Any]:
@@ -118,8 +113,9 @@ def _body(call: Call) -> dict[str, Any]:
         raise unsupported("output_format", f"{call.model.id} draws SVG and has no {task.output_format}.")
     if task.output_format == "svg" and not vector:
         native, vector = native + _VECTOR, True
-    # Recraft makes no JPEG: it is made here, from the format without loss.
-    image_format = "png" if task.output_format == "jpeg" else task.output_format
+    # Recraft makes no JPEG, and WebP of its own quality only: what is wanted is made here, from what loses nothing.
+    here = task.output_format == "jpeg" or task.HasField("output_compression")
+    image_format = "png" if here else task.output_format
     wanted = {
         "prompt": task.prompt,
         "model": native,
@@ -134,7 +130,7 @@ def _body(call: Call) -> dict[str, Any]:
 
 
 def _size(call: Call) -> dict[str, str]:
-    if call.task.aspect_ratio in _RATIOS:
+    if call.task.aspect_ratio in RATIOS:
         return {"size": call.task.aspect_ratio}
     return {"size": f"{call.task.width}x{call.task.height}"} if call.task.width else {}
 
@@ -148,23 +144,40 @@ def _picture(call: Call) -> Picture:
     return picture
 
 
-def _found(call: Call, entry: Mapping[str, Any]) -> Found:
-    encoded = entry.get("b64_json")
-    return Found(
-        data=base64.b64decode(encoded, validate=True) if encoded else None,
-        url="" if encoded else entry["url"],
-        revised_prompt=entry.get("revised_prompt") or "",
-        seed=call.seed if call.count == 1 else None,  # of several pictures, Recraft does not tell
-    )
+def _found(call: Call, entry: Any) -> Found | None:
+    """A picture of an answer; None for an entry that holds none."""
+    told = entry if isinstance(entry, dict) else {}
+    seed = call.seed if call.count == 1 else None  # of several pictures, Recraft does not tell
+    revised_prompt = text_of(told.get("revised_prompt"))
+    try:
+        data = base64.b64decode("".join(text_of(told.get("b64_json")).split()), validate=True)
+    except ValueError:
+        return None
+    url = text_of(told.get("url"))
+    if data:
+        return Found(data=data, revised_prompt=revised_prompt, seed=seed)
+    return Found(url=url, revised_prompt=revised_prompt, seed=seed) if url else None
 
 
-def _words(reply: Reply) -> str:
-    """What an error says: plain text mostly, JSON in newer cases; nothing for pages of a server in between."""
+def _cost(credits_used: Any) -> Cost | None:
+    try:
+        amount = round(float(credits_used) * _USD_PER_CREDIT, 6)
+    except (TypeError, ValueError):
+        return None
+    return Cost(amount=amount, currency="USD", estimated=False)
+
+
+def _told(reply: Reply) -> tuple[str, str]:
+    """An error's code and what it says: plain text mostly, JSON in newer cases; nothing for pages of a server in
+    between.
+    """
     if reply.json is None:
         text = reply.content[:300].decode(errors="replace").strip()
-        return "" if text.startswith("<") else text
+        return "", "" if text.startswith("<") else text
     answer = reply.dict()
-    return next((answer[name] for name in ("message", "error", "detail") if isinstance(answer.get(name), str)), "")
+    problem = answer["error"] if isinstance(answer.get("error"), dict) else answer
+    words = next((text for name in ("message", "error", "detail") if (text := text_of(problem.get(name)))), "")
+    return text_of(problem.get("code")), words
 
 
 _NOTHING: Final = Failure(

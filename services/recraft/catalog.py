@@ -15,8 +15,14 @@ _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
 
 
+RATIOS: Final = (
+    *("1:1", "2:1", "1:2", "3:2", "2:3", "4:3", "3:4", "5:4", "4:5", "6:10", "14:10", "10:14", "16:9", "9:16"),
+)
+
+
 def _sizes(square: int, wide: tuple[tuple[int, int], ...], *more: tuple[int, int]) -> c.Listed:
-    return c.Listed(((square, square), *wide, *((height, width) for width, height in wide), *more))
+    tall = ((height, width) for width, height in wide)
+    return c.Listed(((square, square), *wide, *tall, *more), ratios=RATIOS)
 
 
 _SIZES_3: Final = _sizes(
@@ -28,7 +34,7 @@ _SIZES_4: Final = _sizes(
 _SIZES_PRO: Final = _sizes(
     2048, ((3072, 1536), (2560, 1664), (2432, 1792), (2304, 1792), (2560, 1792), (2688, 1536)), (1664, 2688)
 )
-_AS_INPUT: Final = c.Free(default=(1024, 1024), min_side=32, max_side=16_384)  # the result has its input's size
+_AS_INPUT: Final = c.Free(default=(1024, 1024), min_side=1, max_side=16_384)  # the result has its input's size
 _STYLES: Final = (*("any", "realistic_image", "digital_illustration", "vector_illustration", "logo_raster", "icon"),)
 
 _TEXT: Final = frozenset({c.TEXT_TO_IMAGE, c.SEED})
@@ -41,7 +47,8 @@ _SVG: Final = ("svg",)
 
 
 def _model(name: str, native: str, price: float | None, **facts: Any) -> c.Model:
-    facts.setdefault("max_inputs", 1 if c.IMAGE_TO_IMAGE in facts["capabilities"] else 0)
+    if c.IMAGE_TO_IMAGE in facts["capabilities"]:
+        facts |= {"max_inputs": 1, "edit_sizes": _AS_INPUT}
     return c.Model(
         id=f"recraft/{name}",
         family="recraft",
@@ -53,7 +60,7 @@ def _model(name: str, native: str, price: float | None, **facts: Any) -> c.Model
                 name="recraft",
                 mode=c.INLINE,
                 native=native,
-                setting="IMAGEGATEWAY_RECRAFT_API_KEY",
+                settings=("IMAGEGATEWAY_RECRAFT_API_KEY",),
                 price_per_image=price,
             ),
         ),
@@ -89,13 +96,15 @@ def _aliases(name: str, native: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, native, f"recraft/{native}", f"recraft-ai/{name}")))
 
 
-def _tool(name: str, native: str, price: float, description: str, formats: tuple[str, ...]) -> c.Model:
+def _tool(
+    name: str, native: str, price: float, description: str, formats: tuple[str, ...], *capabilities: str
+) -> c.Model:
     return _model(
         name,
         native,
         price,
         description=description,
-        capabilities=frozenset({c.IMAGE_TO_IMAGE}),
+        capabilities=frozenset({c.IMAGE_TO_IMAGE, *capabilities}),
         sizes=_AS_INPUT,
         prompt_required=False,
         max_n=1,
@@ -141,6 +150,7 @@ MODELS: Final = (
         0.01,
         "Recraft: the subject on a transparent ground.",
         ("png", "webp"),
+        c.TRANSPARENT,
     ),
     _tool("vectorize", "vectorize", 0.01, "Recraft: a picture redrawn as SVG.", _SVG),
     _tool("crisp-upscale", "crispUpscale", 0.004, "Recraft: larger and sharper, nothing added.", _RASTER),

@@ -15,6 +15,7 @@ from imagegateway.v1 import (
 )
 
 from services.common import logs, settings
+from services.common.http import listening
 from services.common.keys import KeyRing, KeyStore
 from services.common.links import PURPOSE, Links
 from services.common.nats import connect
@@ -31,6 +32,7 @@ from services.router.answer import Answers
 from services.router.catalog import Catalog
 from services.router.interceptor import Outermost
 from services.router.studio import Studio
+from services.router.uploads import Uploads
 
 if TYPE_CHECKING:
     from services.jobs.stream import JobStream
@@ -67,7 +69,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         store=store,
         families=families,
         outbound=outbound,
-        routes=catalog.concurrency,
+        limits=catalog.limits(current),
         price=catalog.price,
         fallback=catalog.fallback,
         view=answers.job,
@@ -79,22 +81,25 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         [service.NAME, provider_keys.NAME, webhooks.NAME, *edge.NAMES],
         interceptors=[Outermost(ring)],
     )
-    image_service_pb2_grpc.add_ImageServiceServicer_to_server(service.ImageService(studio), server.grpc)
+    images = service.ImageService(studio)
+    image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, server.grpc)
     provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(
         provider_keys.ProviderKeyService(studio), server.grpc
     )
     webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks.WebhookService(studio), server.grpc)
-    rest_edge_pb2_grpc.add_RestUploadServiceServicer_to_server(edge.RestUploadService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestEventServiceServicer_to_server(edge.RestEventService(studio), server.grpc)
+    rest_edge_pb2_grpc.add_RestBase64ServiceServicer_to_server(edge.RestBase64Service(images), server.grpc)
     rest_edge_pb2_grpc.add_RestFileServiceServicer_to_server(files.RestFileService(studio, links), server.grpc)
-    await server.start()
-    readiness = asyncio.create_task(_follow_engine(server, engine.stream))
-    await stop.wait()
-    readiness.cancel()
-    engine.hub.end_streams()
-    # Calls that wait for a picture get some time; what takes longer is answered with its job.
-    asyncio.get_running_loop().call_later(PATIENCE, lambda: engine.hub.end_streams(patient=True))
-    await server.stop(GRACE)
+    uploads = Uploads(studio, ring).application()
+    async with listening(uploads, current.socket(f"uploads-{replica}"), GRACE, cancel=True):
+        await server.start()
+        readiness = asyncio.create_task(_follow_engine(server, engine.stream))
+        await stop.wait()
+        readiness.cancel()
+        engine.hub.end_streams()
+        # Calls that wait for a picture get some time; what takes longer is answered with its job.
+        asyncio.get_running_loop().call_later(PATIENCE, lambda: engine.hub.end_streams(patient=True))
+        await server.stop(GRACE)
     await engine.stop(GRACE)
     await ring.close()
     await stored_keys.close()

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
 _BYOK: Final = "x-byok-"
+STATUS: Final = "x-http-status"
+"""The header by which an answer says its status over REST; without it, 200. Envoy's hook takes it out."""
 _MAX_WAIT: Final = 600
 
 
@@ -100,8 +102,8 @@ def current() -> Call:
     return _current.get()
 
 
-def begin(method: str, metadata: Mapping[str, str]) -> Call:
-    """Open a call; its request id is the caller's when that is well-formed."""
+def begin(method: str, metadata: Mapping[str, str], *, rest: bool = False) -> Call:
+    """Open a call; its request id is the caller's when that is well-formed. `rest`: it came without gRPC."""
     request_id = metadata.get("x-request-id", "")
     if not _REQUEST_ID.match(request_id):
         request_id = f"req_{secrets.token_hex(12)}"
@@ -109,7 +111,7 @@ def begin(method: str, metadata: Mapping[str, str]) -> Call:
         request_id=request_id,
         method=method,
         metadata=metadata,
-        rest="x-envoy-original-path" in metadata,
+        rest=rest or "x-envoy-original-path" in metadata,
         headers={"x-request-id": request_id},
     )
     _current.set(call)

@@ -18,18 +18,19 @@ from services.common.catalog import Free, Listed, Model, Route
 from services.common.errors import GatewayError, invalid
 from services.google.catalog import MODELS as GOOGLE
 from services.ideogram.catalog import MODELS as IDEOGRAM
+from services.jobs.queue import Limits
 from services.local.catalog import MODELS as LOCAL
 from services.openai.catalog import MODELS as OPENAI
 from services.recraft.catalog import MODELS as RECRAFT
 from services.stability.catalog import MODELS as STABILITY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from datetime import date
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from services.common.settings import Source
+    from services.common.settings import Settings, Source
 
 FAMILIES: Final = (LOCAL, BFL, BRIA, BYTEDANCE, GOOGLE, IDEOGRAM, OPENAI, RECRAFT, STABILITY)
 
@@ -58,7 +59,7 @@ class Catalog:
                     raise ValueError(f"the catalog has {name} twice")
                 aliases[name.lower()] = model.id
             models[model.id] = model
-            settings.update(route.setting for route in model.routes if route.setting)
+            settings.update(name for route in model.routes for name in route.settings)
         configured = {name for name in settings if source.text(name.removeprefix("IMAGEGATEWAY_"))}
         return cls(models=models, aliases=aliases, configured=frozenset(configured))
 
@@ -87,17 +88,20 @@ class Catalog:
         return self.resolve(EMBEDDED)
 
     def ready(self, route: Route, stored: Collection[str] = ()) -> bool:
-        """Whether the operator configured the route, or all that it lacks is a key and the tenant stored one:
-        `stored` names the routes of which it did.
+        """Whether the route can serve a tenant that stored keys of these routes."""
+        return not self.missing(route, stored)
+
+    def missing(self, route: Route, stored: Collection[str] = ()) -> tuple[str, ...]:
+        """The settings that the route asks for and that have no value; `stored` names the routes that the tenant has
+        stored a key for, which stands in for the operator's key and for nothing else.
         """
-        if not route.setting or route.setting in self.configured:
-            return True
-        return route.name in stored and route.setting == f"IMAGEGATEWAY_{route.name.upper()}_API_KEY"
+        own = f"IMAGEGATEWAY_{route.name.upper()}_API_KEY" if route.name in stored else None
+        return tuple(name for name in route.settings if name not in self.configured and name != own)
 
     @property
     def keyed(self) -> list[str]:
         """Names of the routes that a provider's key can be stored for, in order."""
-        return sorted({route.name for model in self.models.values() for route in model.routes if route.setting})
+        return sorted({route.name for model in self.models.values() for route in model.routes if route.settings})
 
     def route(
         self,
@@ -123,25 +127,40 @@ class Catalog:
         ready = self._ready(model.routes, stored, own=own)
         if not ready:
             raise GatewayError(
-                ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED, self._unavailable(model), param="model"
+                ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
+                self._unavailable(model, stored, own=own),
+                param="model",
             )
         return next((route for route in ready if not avoid(route.name)), ready[0])
 
-    def fallback(self, task: provider.ImageTask, stored: Collection[str] = ()) -> Route | None:
-        """The ready route of the same model that is tried after a task's present one; LoRAs stay on routes that the
-        tenant stored a key for.
+    def fallback(
+        self, task: provider.ImageTask, avoid: Callable[[str], bool], stored: Collection[str] = ()
+    ) -> Route | None:
+        """The ready route of the same model that is tried after a task's present one, but none to be avoided; LoRAs
+        stay on routes that the tenant stored a key for.
         """
-        return next(iter(self._ready(self.models[task.model].after(task.route), stored, own=bool(task.loras))), None)
+        after = self._ready(self.models[task.model].after(task.route), stored, own=bool(task.loras))
+        return next((route for route in after if not avoid(route.name)), None)
 
-    @property
-    def concurrency(self) -> dict[str, int | None]:
-        """Every route, with the most tasks that its provider allows at once, where the catalog says so."""
-        limits: dict[str, int | None] = {}
+    def limits(self, settings: Settings) -> Limits:
+        """How much may be at the providers at once: the most that a route's models are given, a model's own number
+        where that is smaller; a route's setting goes before what the provider says.
+        """
+        known: dict[str, int | None] = {}
         for route in (route for model in self.models.values() for route in model.routes):
-            known = limits.setdefault(route.name, None)
-            if route.concurrency is not None:
-                limits[route.name] = max(known or 0, route.concurrency)
-        return limits
+            known[route.name] = max(known.get(route.name) or 0, route.concurrency or 0) or None
+        routes = {name: settings.route_concurrency(name, most) for name, most in known.items()}
+        return Limits(
+            routes=routes,
+            default=settings.default_concurrency,
+            tenant=settings.tenant_concurrency,
+            models={
+                (route.name, model.id): route.concurrency
+                for model in self.models.values()
+                for route in model.routes
+                if route.concurrency and route.concurrency < (known[route.name] or 0)
+            },
+        )
 
     def price(self, task: provider.ImageTask, done: provider.Done) -> Cost | None:
         """What the provider says it charged, else the catalog's flat price times the pictures; None when unknown."""
@@ -182,22 +201,32 @@ class Catalog:
             capabilities=sorted(model.capabilities),
             limits=_limits(model),
             routes=[
-                pb.ModelRoute(name=route.name, mode=route.mode, available=self.ready(route, stored))
+                pb.ModelRoute(
+                    name=route.name,
+                    mode=route.mode,
+                    available=self.ready(route, stored),
+                    missing_settings=self.missing(route, stored),
+                )
                 for route in model.routes
             ],
             available=available,
-            unavailable_reason=None if available else self._unavailable(model),
+            unavailable_reason=None if available else self._unavailable(model, stored),
             retired_at=model.retired_at.isoformat() if model.retired_at else None,
             successor=model.successor or None,
         )
 
     def _ready(self, routes: Iterable[Route], stored: Collection[str], *, own: bool) -> tuple[Route, ...]:
-        return tuple(route for route in routes if self.ready(route, stored) and (route.name in stored or not own))
+        return tuple(route for route in _open(routes, stored, own=own) if self.ready(route, stored))
 
-    @staticmethod
-    def _unavailable(model: Model) -> str:
-        settings = " or ".join(dict.fromkeys(route.setting for route in model.routes))
-        return f"{model.id} needs the setting {settings}."
+    def _unavailable(self, model: Model, stored: Collection[str], *, own: bool = False) -> str:
+        """Why none of the model's routes is ready."""
+        ways = (" and ".join(self.missing(route, stored)) for route in _open(model.routes, stored, own=own))
+        return f"{model.id} needs {', or '.join(dict.fromkeys(ways))}."
+
+
+def _open(routes: Iterable[Route], stored: Collection[str], *, own: bool) -> Iterator[Route]:
+    """The routes that a call may take; with `own`, only those that the tenant stored a key for."""
+    return (route for route in routes if route.name in stored or not own)
 
 
 def _limits(model: Model) -> pb.ModelLimits:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from imagegateway.v1 import image_service_pb2 as pb
 
     from services.common.outbound import Outbound
-    from services.common.store import MediaStore, Upload
+    from services.common.store import MediaStore, Stored, Upload
     from services.router.plan import Plan
 
 MAX_IMAGES: Final = 16
@@ -122,14 +122,14 @@ class Intake:
             await upload.write(data)
             stored = await upload.finish()
         self._kept.append(stored.key)
-        return _ref(stored.key, stored.sha256, stored.size, facts)
+        return _ref(stored, facts)
 
     async def accept(self, role: str, param: str, upload: Upload) -> None:
         """Close an upload, check what came, and remember it."""
         stored = await upload.finish()
         self._kept.append(stored.key)
         facts = await self._store.apply(stored.key, lambda data: images.inspect(data, param))
-        ref = _ref(stored.key, stored.sha256, stored.size, facts)
+        ref = _ref(stored, facts)
         if role == MASK:
             if self._mask is not None:
                 raise invalid(param, "Send one mask.")
@@ -183,12 +183,11 @@ def _url(value: Value, param: str) -> str:
     return url
 
 
-def _ref(key: str, sha256: str, size: int, facts: images.Facts) -> provider.MediaRef:
+def _ref(stored: Stored, facts: images.Facts) -> provider.MediaRef:
     return provider.MediaRef(
-        key=key,
-        sha256=sha256,
+        key=stored.key,
         media_type=facts.media_type,
         width=facts.width,
         height=facts.height,
-        size=size,
+        size=stored.size,
     )

@@ -68,7 +68,7 @@ class Outermost(grpc.aio.ServerInterceptor):
                 await _fail(call, context, error, began, sent=False)
                 raise
             await context.send_initial_metadata(tuple(call.headers.items()))
-            _finished(call, began)
+            finished(call, began)
             return response
 
         return answer
@@ -90,7 +90,7 @@ class Outermost(grpc.aio.ServerInterceptor):
             except BaseException as error:
                 await _fail(call, context, error, began, sent=sent)
                 raise
-            _finished(call, began)
+            finished(call, began)
 
         return answer
 
@@ -127,7 +127,7 @@ def _begin(name: str, context: Context) -> Call:
 async def _fail(call: Call, context: Context, error: BaseException, began: float, *, sent: bool) -> None:
     """End the call with the error's status. Returns only for what must be raised on: cancellation, and the like."""
     if isinstance(error, asyncio.CancelledError | GeneratorExit):
-        _finished(call, began, status=499)
+        finished(call, began, status=499)
         return
     if not isinstance(error, Exception):
         return
@@ -136,7 +136,7 @@ async def _fail(call: Call, context: Context, error: BaseException, began: float
     else:
         _log.error("request_crashed", request_id=call.request_id, operation=call.method, exc_info=error)
         failure = INTERNAL
-    _finished(call, began, failure=failure)
+    finished(call, began, failure=failure)
     # A stream that has begun can only end with the status; the edge put the error into the body already.
     trailing: list[tuple[str, str | bytes]] = [] if sent else list(trailers(call, failure).items())
     if not call.rest:
@@ -146,16 +146,22 @@ async def _fail(call: Call, context: Context, error: BaseException, began: float
 
 def trailers(call: Call, failure: GatewayError) -> dict[str, str]:
     """The metadata of an error. Over REST they become headers, which Envoy's hook turns into status and body."""
-    metadata = dict(call.headers)
+    metadata = error_headers(call, failure)
+    if call.rest:
+        metadata[caller.STATUS] = str(failure.meaning.http)
+        metadata["x-oai-error"] = json.dumps(failure.body(), separators=(",", ":"))
+    return metadata
+
+
+def error_headers(call: Call, failure: GatewayError) -> dict[str, str]:
+    """The headers of an error's answer: when, and whether, to try again."""
+    headers = dict(call.headers)
     wait = _wait(failure)
     if wait is not None:
-        metadata["retry-after"] = str(math.ceil(wait))
-    if call.rest:
-        metadata["x-http-status"] = str(failure.meaning.http)
-        metadata["x-oai-error"] = json.dumps(failure.body(), separators=(",", ":"))
-        if not failure.meaning.retry and failure.meaning.http >= 500:
-            metadata["x-should-retry"] = "false"
-    return metadata
+        headers["retry-after"] = str(math.ceil(wait))
+    if call.rest and not failure.meaning.retry and failure.meaning.http >= 500:
+        headers["x-should-retry"] = "false"
+    return headers
 
 
 def _wait(failure: GatewayError) -> float | None:
@@ -186,7 +192,8 @@ def _details(failure: GatewayError) -> bytes:
     return serialized
 
 
-def _finished(call: Call, began: float, failure: GatewayError | None = None, status: int | None = None) -> None:
+def finished(call: Call, began: float, failure: GatewayError | None = None, status: int | None = None) -> None:
+    """Log the call's one line."""
     level = failure.meaning.level if failure else "info"
     if failure:
         status = failure.meaning.http
@@ -195,7 +202,7 @@ def _finished(call: Call, began: float, failure: GatewayError | None = None, sta
         request_id=call.request_id,
         operation=call.method,
         protocol="rest" if call.rest else "grpc",
-        status=status or int(call.headers.get("x-http-status", "200")),
+        status=status or int(call.headers.get(caller.STATUS, "200")),
         **({"reason": failure.code, "param": failure.param} if failure else {}),
         duration_ms=round((time.perf_counter() - began) * 1000, 1),
         **call.log,

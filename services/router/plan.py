@@ -6,7 +6,7 @@ What changes the meaning is refused; what is a mere setting becomes a warning, o
 
 from __future__ import annotations
 
-import re
+import math
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -18,6 +18,8 @@ from imagegateway.v1.job_pb2 import Warning as PbWarning
 
 from services.common import catalog as c
 from services.common.errors import GatewayError, invalid, missing, unsupported
+from services.common.urlguard import Guard, UrlRefusedError
+from services.router import sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -27,14 +29,15 @@ if TYPE_CHECKING:
 
 Request = pb.GenerateRequest | pb.EditRequest
 
-_SIZE: Final = re.compile(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})")
-_RATIO: Final = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")
 _FORMATS: Final = ("png", "jpeg", "webp")
-_QUALITIES: Final = ("auto", "low", "medium", "high", "standard", "hd")
+_COMPRESSED: Final = ("jpeg", "webp")
+_QUALITIES: Final = ("auto", "low", "medium", "high", "xhigh", "max", "standard", "hd")
 _MAX_METADATA: Final = 16
 _MAX_METADATA_KEY: Final = 64
 _MAX_TEXT: Final = 512
 _NOTHING_STORED: Final[Mapping[str, bytes]] = MappingProxyType({})
+_LORA_HOSTS: Final = Guard(())
+"""The provider fetches LoRAs: no host of the operator's own is meant."""
 
 
 @dataclass(slots=True)
@@ -70,7 +73,9 @@ class Plan:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height that are asked for; where the caller left them to the model, its usual ones."""
-        return (self.task.width, self.task.height) if self.task.width else self.model.sizes.default
+        if self.task.width:
+            return self.task.width, self.task.height
+        return self.model.sizes_of(edit=self.edit).default
 
     @property
     def inline(self) -> bool:
@@ -114,7 +119,7 @@ def make(
         n=_count(request, model),
         user=_text(request.user, "user", _MAX_TEXT),
     )
-    _size(request, model, task, warnings)
+    sizes.choose(request, model, task, warnings)
     _look(request, model, task, warnings)
     _steering(request, model, task, warnings)
     _format(request, model, task, warnings)
@@ -179,70 +184,6 @@ def _count(request: Request, model: c.Model) -> int:
     return n
 
 
-def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
-    asked: tuple[int, int] | None = None
-    param = "size"
-    if request.aspect_ratio:
-        param = "aspect_ratio"
-        if request.size and request.size != "auto":
-            raise invalid("aspect_ratio", "Send size or aspect_ratio, not both.")
-        match = _RATIO.fullmatch(request.aspect_ratio)
-        if not match:
-            raise invalid("aspect_ratio", "aspect_ratio must look like 16:9.")
-        task.aspect_ratio = request.aspect_ratio
-        asked = _shaped(model, int(match[1]) / int(match[2]))
-    elif request.size and request.size != "auto":
-        match = _SIZE.fullmatch(request.size)
-        if not match:
-            raise invalid("size", "size must look like 1024x1024, or be auto.")
-        asked = int(match[1]), int(match[2])
-    if isinstance(model.sizes, c.Shapes):
-        if asked is not None:
-            _shape(model, model.sizes, task, warnings, asked)
-        return
-    if asked is None:  # the model's own size; an edit's is its input's
-        return
-    task.width, task.height = model.sizes.nearest(*asked)
-    if param == "size" and (task.width, task.height) != asked:
-        warnings.add(
-            "size_adjusted",
-            "size",
-            f"{model.id} can't make {asked[0]}x{asked[1]}; the nearest it makes is {task.width}x{task.height}.",
-        )
-
-
-def _shape(
-    model: c.Model,
-    shapes: c.Shapes,
-    task: provider.ImageTask,
-    warnings: Warnings,
-    asked: tuple[int, int],
-) -> None:
-    """For models that take a shape and choose the pixels: the nearest one to what was asked."""
-    wanted = task.aspect_ratio
-    task.aspect_ratio = shapes.ratio(*asked)
-    made = shapes.nearest(*asked)
-    if made != asked and task.aspect_ratio != wanted:
-        warnings.add(
-            "size_adjusted",
-            "aspect_ratio" if wanted else "size",
-            f"{model.id} chooses the pixels itself: it makes {task.aspect_ratio}, about {made[0]}x{made[1]}.",
-        )
-
-
-def _shaped(model: c.Model, ratio: float) -> tuple[int, int]:
-    """The default's area in another shape, `ratio` = width / height."""
-    area = model.sizes.default[0] * model.sizes.default[1]
-    width = (area * ratio) ** 0.5
-    return max(1, round(width)), max(1, round(width / ratio))
-
-
-def fit_to_input(plan: Plan, width: int, height: int) -> None:
-    """Give an edit without a size its input's, as near as the model makes it."""
-    if not plan.task.width and not isinstance(plan.model.sizes, c.Shapes):
-        plan.task.width, plan.task.height = plan.model.sizes.nearest(width, height)
-
-
 def _look(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
     quality = request.quality
     if quality and quality != "auto":
@@ -260,8 +201,9 @@ def _look(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
             warnings.add("unsupported_parameter", "style", f"{model.id} has no styles.")
     background = _choice(request.background, "background", ("auto", "transparent", "opaque"), "auto")
     if background == "transparent" and not model.can(c.TRANSPARENT):
-        warnings.add("unsupported_parameter", "background", f"{model.id} draws opaque backgrounds only.")
-    elif background != "auto":
+        # An opaque picture is not what was asked for, and would be paid for.
+        raise unsupported("background", f"{model.id} draws opaque backgrounds only.")
+    if background != "auto":
         task.background = background
     task.moderation = _choice(request.moderation, "moderation", ("auto", "low"), "")
     if isinstance(request, pb.EditRequest):
@@ -292,10 +234,12 @@ def _format(request: Request, model: c.Model, task: provider.ImageTask, warnings
     if request.HasField("output_compression"):
         if not 0 <= request.output_compression <= 100:
             raise invalid("output_compression", "output_compression must be from 0 to 100.")
-        if (wanted or model.output_formats[0]) == "png":
+        made = wanted or model.output_formats[0]
+        if made not in _COMPRESSED:
             warnings.add("unsupported_parameter", "output_compression", "output_compression is for jpeg and webp.")
         else:
-            task.output_compression = request.output_compression
+            # Said aloud, so that whoever compresses knows what to make.
+            task.output_format, task.output_compression = made, request.output_compression
     if task.background == "transparent" and wanted == "jpeg":
         raise invalid("background", "A transparent background needs output_format png or webp.")
 
@@ -316,6 +260,11 @@ def _loras(request: Request, model: c.Model, task: provider.ImageTask, *, own: b
                 "PUT /v1/provider-keys/<route>.",
                 param="loras",
             )
+        try:
+            if lora.url:
+                _LORA_HOSTS.parse(lora.url)
+        except UrlRefusedError as error:
+            raise invalid(f"{param}.url", f"{param}.url can't be used: {error.reason}.") from None
         task.loras.append(lora)
 
 
@@ -326,6 +275,8 @@ def _video(request: Request, model: c.Model, task: provider.ImageTask) -> None:
                 raise unsupported(name, f"{name} is for text-to-video models; {model.id} makes pictures.")
         return
     if request.HasField("seconds"):
+        if not 0 < request.seconds < math.inf:
+            raise invalid("seconds", "seconds must be more than 0.")
         if model.seconds and not model.seconds[0] <= request.seconds <= model.seconds[1]:
             raise invalid(
                 "seconds", f"seconds must be from {model.seconds[0]:g} to {model.seconds[1]:g} for {model.id}."

@@ -65,7 +65,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         if not entry.ended:
             call.headers["retry-after"] = str(POLL_SECONDS)
         if known and etag(entry) in {tag.strip().removeprefix("W/") for tag in known.split(",")}:
-            call.headers["x-http-status"] = "304"
+            call.headers[caller.STATUS] = "304"
         return self._studio.answers.job(entry.record, self._studio.engine.runner.position(entry.record))
 
     async def StreamJob(self, request: pb.StreamJobRequest, context: Context) -> AsyncIterator[pb.StreamJobResponse]:

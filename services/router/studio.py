@@ -17,7 +17,8 @@ from services.common.errors import GatewayError, invalid
 from services.common.urlguard import UrlRefusedError
 from services.jobs import states
 from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
-from services.router import answer, plan
+from services.router import answer, plan, sizes
+from services.router.caller import STATUS
 from services.router.intake import Intake
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Studio:
         await intake.take_request(request)
         await intake.settle(made)
         first = made.task.inputs[0]
-        plan.fit_to_input(made, first.width, first.height)
+        sizes.fit_to_input(made, first.width, first.height)
         _note(call, made)
         return made
 
@@ -159,7 +160,7 @@ class Studio:
             except OutcomeUnknownError:
                 raise unavailable() from None
         if not entry.ended:
-            call.headers["x-http-status"] = "202"
+            call.headers[STATUS] = "202"
             call.headers["location"] = f"/v1/jobs/{entry.record.id}"
             call.headers["retry-after"] = str(POLL_SECONDS)
             return self.answers.accepted(entry.record, self.engine.runner.position(entry.record))
@@ -227,6 +228,8 @@ class Studio:
 
     async def _join(self, record: JobRecord, made: Plan, tenant: str, key: str) -> Entry | None:
         """The job that a key already stands for; None when the key is new, and now `record`'s."""
+        for ref in (*record.task.inputs, *([record.task.mask] if record.task.HasField("mask") else [])):
+            ref.sha256 = await self.store.digest(ref.key)
         digest = _digest(record, made)
         claim = await self.engine.stream.claim(tenant, key, record.id, digest)
         if claim.request_digest != digest:
@@ -255,17 +258,17 @@ class Studio:
             warnings=made.warnings,
             metadata=made.metadata,
             repeatable=made.route.repeatable,
-            # Where the provider counts its tasks, each picture may be one.
-            places=made.task.n if made.route.concurrency else 1,
+            places=made.route.places(made.task.n),
         )
         credential = call.byok.get(made.route.name)
         if credential:
-            record.sealed_credential = self.engine.seal.encrypt(credential.encode())
+            record.sealed_credential = self.engine.credentials.seal(credential)
         # A copy for each route that may come to serve it: what is deleted or replaced later changes nothing.
         for route in made.model.routes:
             if route.name in made.stored:
                 key = self.provider_keys.reveal(call.tenant, route.name, made.stored[route.name])
-                record.sealed_keys[route.name] = self.engine.seal.encrypt(key.encode())
+                record.sealed_keys[route.name] = self.engine.credentials.seal(key)
+        record.account = self.engine.credentials.account(record, made.route)
         if made.webhook_url:
             record.webhook.url = made.webhook_url
         return record

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
+from services.common import unmet
 from services.common.adapter import (
     Adapter,
     ErrorTable,
@@ -20,8 +21,9 @@ from services.common.adapter import (
     Pending,
     Unknown,
     form_fields,
+    seed_of,
 )
-from services.common.errors import invalid
+from services.common.errors import invalid, missing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,10 +58,20 @@ _FROM_PICTURE: Final[Mapping[str, Mapping[str, Any]]] = {
     "generate/ultra": {"strength": _STRENGTH},
     "generate/sd3": {"strength": _STRENGTH, "mode": "image-to-image"},
 }
-# Services that follow the input's shape and refuse to be told another.
+_PAIRED: Final = frozenset({"control/style-transfer"})
+"""Services that need all their pictures."""
+_SHAPED: Final = frozenset({"generate/ultra", "generate/core", "generate/sd3", "control/style"})
+"""Services that take a shape."""
 _FOLLOW_INPUT: Final = frozenset({"generate/sd3"})
+"""Those of them that follow their input, and refuse to be told another shape."""
 _SEEDLESS: Final = frozenset({"edit/remove-background", "upscale/fast"})
 _NAMED: Final = re.compile(r"([a-z_]+): ")
+# The gateway's field for each of Stability's, where the names differ.
+_PARAMS: Final[Mapping[str, str]] = {
+    "style_preset": "style",
+    "background_prompt": "prompt",
+    **{name: "image" for names in _INPUTS.values() for name in names},
+}
 
 
 class StabilityAdapter(Adapter):
@@ -102,6 +114,7 @@ class StabilityAdapter(Adapter):
             call.warn("unsupported_parameter", "prompt", f"{call.model.id} works without a prompt; it was ignored.")
         if variant:
             form["model"] = variant
+        unmet.fields(call, "moderation", "input_fidelity")
         if task.negative_prompt:
             form["negative_prompt"] = task.negative_prompt
         if task.style:
@@ -114,6 +127,8 @@ class StabilityAdapter(Adapter):
         if task.output_format:
             form["output_format"] = _format(call)
         names = _INPUTS.get(service, ("image",))
+        if service in _PAIRED and len(call.inputs) < len(names):
+            raise missing("image", f"{call.model.id} needs {len(names)} pictures.")
         files = [picture.upload(name, name) for name, picture in zip(names, call.inputs, strict=False)]
         if call.mask is not None:
             files.append(call.mask.upload("mask", "mask"))  # white = change, as ours
@@ -132,7 +147,7 @@ class StabilityAdapter(Adapter):
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
-        if "id" in answer and not _encoded(answer):
+        if answer.get("id") and not _encoded(answer):
             return Pending(str(answer["id"]), after=_PACE)
         return _picture(reply)
 
@@ -141,15 +156,20 @@ class StabilityAdapter(Adapter):
 
     def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
         if reply.status == 202:
-            state = reply.dict()["status"]
-            return Pending(ref, after=_PACE) if state == "in-progress" else Unknown(str(state))
+            state = reply.dict().get("status", "in-progress")
+            return Pending(ref, after=_PACE) if state == "in-progress" else Unknown(str(state), after=_PACE)
         return _picture(reply)
 
     def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        if reply.status == 404:
-            return Unknown("not_found")
-        outcome = super().read_poll_error(call, ref, reply)
-        return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
+        if reply.status in {404, 410}:
+            return Unknown("not_found", after=_PACE)
+        match super().read_poll_error(call, ref, reply):
+            case Pending() as pending:
+                return replace(pending, after=max(pending.after, _PACE))
+            case Failure() as failure:
+                return replace(failure, accepted=True)
+            case other:
+                return other
 
     def probe(self) -> Outgoing:
         return Outgoing("GET", "/v1/user/balance")
@@ -157,29 +177,31 @@ class StabilityAdapter(Adapter):
     def read_error(self, call: Call, reply: Reply) -> Failure:
         answer = reply.dict()
         problems = answer.get("errors")
-        words = "; ".join(map(str, problems)) if isinstance(problems, list) else ""
+        found = problems if isinstance(problems, list) else []
+        words = "; ".join(problem for problem in found if isinstance(problem, str))
+        name = str(answer.get("name") or "")
+        if reply.status == 403 and words and not name:
+            name = "content_moderation"  # the only 403 that speaks in `errors`
         named = _NAMED.match(words)
-        failure = self.errors.lookup(
-            reply, code=str(answer.get("name", "")), detail=words, param=named[1] if named else ""
-        )
+        param = named[1] if named else ""
+        failure = self.errors.lookup(reply, code=name, detail=words, param=_PARAMS.get(param, param))
         if reply.status == 429 and failure.retry_after is None:
             failure = replace(failure, retry_after=_BLOCK_SECONDS)
-        # An error of Stability's own says that nothing was made; failed requests are not charged.
-        return replace(failure, accepted=failure.accepted and not answer.get("name"))
+        if reply.status >= 500 and name:
+            # An error of Stability's own says that nothing was made; failed requests are not charged.
+            failure = replace(failure, accepted=False, again=True)
+        return failure
 
 
 def _picture(reply: Reply) -> Outcome:
-    """A finished picture: the body itself, or base64 within JSON."""
-    if reply.headers.get("content-type", "").startswith("image/"):
-        reason, seed = reply.headers.get("finish-reason", "SUCCESS"), reply.headers.get("seed", "")
-        found = Found(data=reply.content)
-    else:
-        answer = reply.dict()
-        reason, seed = answer["finish_reason"], str(answer.get("seed", ""))
-        found = Found(data=base64.b64decode(_encoded(answer)))
+    """A finished picture: the body itself with how it ended and its seed as headers, or all of it as JSON."""
+    answer = reply.dict()
+    reason = answer.get("finish_reason") or reply.headers.get("finish-reason", "SUCCESS")
+    seed = seed_of(answer.get("seed") or reply.headers.get("seed"))
+    data = reply.content if reply.json is None else base64.b64decode(_encoded(answer))
     match reason:
         case "SUCCESS":
-            return Finished((replace(found, seed=int(seed) if seed.isdecimal() else None),))
+            return Finished((Found(data=data, seed=seed),))
         case "CONTENT_FILTERED":
             # The picture comes blurred, with status 200.
             return Failure(
@@ -196,13 +218,13 @@ def _picture(reply: Reply) -> Outcome:
 
 
 def _encoded(answer: Mapping[str, Any]) -> str:
-    return str(answer.get("image") or answer.get("result") or "")
+    return str(answer.get("image") or answer.get("result") or "").rpartition(",")[2]  # behind `data:…,` if at all
 
 
 def _shape(call: Call, service: str, form: dict[str, Any]) -> None:
     """The shape, for services that take one; whoever asked another for a size of its own is told."""
     task = call.task
-    if service.startswith("generate/"):
+    if service in _SHAPED:
         if not task.aspect_ratio:
             return
         if call.inputs and service in _FOLLOW_INPUT:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing
+from services.common import unmet
+from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, seed_of
 from services.common.errors import invalid, unsupported
 from services.stability import loras
 
@@ -19,12 +20,21 @@ if TYPE_CHECKING:
 
     from services.common.adapter import Call, Outcome, Reply
 
-_STEPS: Final = {"low": 20, "medium": 30, "high": 50}
+_STEPS: Final = {"low": 20, "medium": 30, **dict.fromkeys(("high", "xhigh", "max"), 50)}
 _FORMATS: Final = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 # What the prompt itself can load: LoRAs and their kin, and another server's extra arguments.
 _TAG: Final = re.compile(r"<\w+:[^>]*>|<(sd_cpp_extra_args)>.*?(?:</\1>|$)", re.DOTALL)
 _FILE: Final = re.compile(r"[^<>:\x00-\x1f]{1,200}")
 _NO_INIT: Final = "Init image not found"
+# The gateway's field for each of the server's own, where the names differ.
+_PARAMS: Final = {
+    "width": "size",
+    "height": "size",
+    "steps": "quality",
+    "batch_size": "n",
+    "n_iter": "n",
+    "init_images": "image",
+}
 
 
 class Automatic1111Adapter(Adapter):
@@ -46,6 +56,7 @@ class Automatic1111Adapter(Adapter):
             401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             404: ErrorReason.ERROR_REASON_PROVIDER_ERROR,  # started without --api
+            413: ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
             503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
@@ -60,9 +71,11 @@ class Automatic1111Adapter(Adapter):
 
     def submit(self, call: Call) -> Outgoing:
         task = call.task
+        unmet.fields(call, "moderation", "input_fidelity")
         settings: dict[str, Any] = {"sd_model_checkpoint": call.route.native}
-        if task.output_format and not task.HasField("output_compression"):
-            settings["samples_format"] = _FORMATS[task.output_format]
+        if task.output_format:
+            compressed = task.HasField("output_compression")
+            settings["samples_format"] = "png" if compressed else _FORMATS[task.output_format]
         body: dict[str, Any] = {
             "prompt": "".join((_plain(call, "prompt", task.prompt), *_tags(call))),
             "negative_prompt": _plain(call, "negative_prompt", task.negative_prompt),
@@ -81,26 +94,29 @@ class Automatic1111Adapter(Adapter):
         if call.mask is not None:
             body["mask"] = base64.b64encode(call.mask.data).decode()  # white = repaint, as ours
         action = "img2img" if call.inputs else "txt2img"
-        return Outgoing("POST", f"/sdapi/v1/{action}", json={**body, **call.options})
+        return Outgoing("POST", f"/sdapi/v1/{action}", json={**body, **_options(call)})
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
-        info = json.loads(answer.get("info") or "{}")
+        info = _info(answer)
         # A sheet of all pictures may come before them, control maps after them.
-        first = info.get("index_of_first_image", 0)
+        first = int(info.get("index_of_first_image") or 0)
         images = answer["images"][first : first + call.count]
         if not images:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_ERROR, "The AUTOMATIC1111 server made no picture.", accepted=True
             )
-        seeds = [*info.get("all_seeds", ()), *[None] * len(images)]
+        seeds = [*(info.get("all_seeds") or [info.get("seed")]), *[None] * len(images)]
         return Finished(
             tuple(
-                Found(data=base64.b64decode(text.rpartition(",")[2]), seed=_seed(seed))
+                Found(data=base64.b64decode(text.rpartition(",")[2]), seed=seed_of(seed))
                 for text, seed in zip(images, seeds, strict=False)
             ),
             missing=(_MISSING,) * (call.count - len(images)),
         )
+
+    def interrupt(self, call: Call) -> Outgoing:
+        return Outgoing("POST", "/sdapi/v1/interrupt")
 
     def probe(self) -> Outgoing:
         return Outgoing("GET", "/sdapi/v1/progress", query={"skip_current_image": "true"})
@@ -109,11 +125,13 @@ class Automatic1111Adapter(Adapter):
         answer = reply.dict()
         detail = answer.get("detail")
         if isinstance(detail, list) and detail and isinstance(detail[0], dict):
-            where = [str(part) for part in detail[0].get("loc", ())][1:]
-            failure = self.errors.lookup(reply, detail=str(detail[0].get("msg", "")), param=".".join(where))
+            loc = detail[0].get("loc")
+            where = [str(part) for part in loc[1:]] if isinstance(loc, list) else []
+            param = ".".join([*(_PARAMS.get(name, name) for name in where[:1]), *where[1:]])
+            failure = self.errors.lookup(reply, detail=str(detail[0].get("msg", "")), param=param)
         else:
             words = str(detail or answer.get("errors") or "")
-            failure = self.errors.lookup(reply, code=words, detail=words)
+            failure = self.errors.lookup(reply, code=words, detail=words, param="image" if words == _NO_INIT else "")
         # An answer means that the server has let go of it, and nobody is paid for what it did.
         return replace(failure, accepted=False)
 
@@ -123,14 +141,43 @@ _MISSING: Final = Failure(
 )
 
 
+def _info(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the server tells of its work: JSON as text, which some servers leave empty."""
+    info = answer.get("info")
+    if isinstance(info, str):
+        try:
+            info = json.loads(info)
+        except ValueError:
+            return {}
+    return info if isinstance(info, dict) else {}
+
+
 def _plain(call: Call, param: str, text: str) -> str:
     """A text without tags that load what the caller was not given."""
-    plain = text
-    while (stripped := _TAG.sub("", plain)) != plain:  # what is left may close up to a tag again
-        plain = stripped
+    plain = _untagged(text)
     if plain != text:
         call.warn("parameter_adjusted", param, f"Tags in angle brackets were taken out of {param}; use loras.")
-    return plain
+    return str(plain)
+
+
+def _options(call: Call) -> Mapping[str, Any]:
+    """The caller's own options, where prompts hide as well."""
+    options = {name: _untagged(value) for name, value in call.options.items()}
+    if options != call.options:
+        call.warn("parameter_adjusted", "provider_options", "Tags in angle brackets were taken out; use loras.")
+    return options
+
+
+def _untagged(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _untagged(item) for name, item in value.items()}
+        case list():
+            return [_untagged(item) for item in value]
+        case str():
+            while (stripped := _TAG.sub("", value)) != value:  # what is left may close up to a tag again
+                value = stripped
+    return value
 
 
 def _tags(call: Call) -> list[str]:
@@ -142,9 +189,5 @@ def _tags(call: Call) -> list[str]:
             )
         if not _FILE.fullmatch(lora.id):
             raise invalid(f"{lora.param}.id", f"{lora.param}.id must be the name of a file, without its ending.")
-        tags.append(f" <lora:{lora.id}:{lora.scale:g}>")
+        tags.append(f" <lora:{lora.id.removesuffix('.safetensors')}:{lora.scale:g}>")
     return tags
-
-
-def _seed(seed: Any) -> int | None:
-    return seed if isinstance(seed, int) and 0 <= seed < 1 << 32 else None

@@ -10,7 +10,7 @@ from services.common import catalog as c
 _SOURCE: Final = "https://platform.stability.ai/docs/api-reference"
 _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
-_SETTING: Final = "IMAGEGATEWAY_STABILITY_API_KEY"
+_SETTINGS: Final = ("IMAGEGATEWAY_STABILITY_API_KEY",)
 
 _RATIOS: Final = ("16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21")
 _ONE_MP: Final = c.Shapes(_RATIOS, pixels=1_048_576)
@@ -56,7 +56,7 @@ def _model(
         created=_ADDED,
         source=_SOURCE,
         checked=_CHECKED,
-        routes=(c.Route("stability", mode, native, _SETTING, price_per_image=price),),
+        routes=(c.Route("stability", mode, native, _SETTINGS, price_per_image=price),),
         aliases=(f"stability/{name}", *aliases),
         max_prompt_length=10_000,
         styles=_STYLES if native.partition(":")[0] in _STYLED else (),
@@ -107,16 +107,18 @@ _SDXL_MODEL: Final = c.Model(
             "replicate",
             c.ASYNC,
             "stability-ai/sdxl:7762fd07cf82c948538e41f63f77d685e02b063e37e496e96eefd46c929f9bdc",
-            "IMAGEGATEWAY_REPLICATE_API_KEY",
+            ("IMAGEGATEWAY_REPLICATE_API_KEY",),
         ),
-        c.Route("fal", c.ASYNC, "fal-ai/fast-sdxl", "IMAGEGATEWAY_FAL_API_KEY"),
-        # One GPU makes one picture at a time; without a setting nobody has said that there is a server.
+        c.Route("fal", c.ASYNC, "fal-ai/fast-sdxl", ("IMAGEGATEWAY_FAL_API_KEY",)),
+        # One GPU serves one request at a time; without a setting nobody has said that there is a server.
         c.Route(
             "automatic1111",
             c.INLINE,
             "sd_xl_base_1.0.safetensors",
-            "IMAGEGATEWAY_AUTOMATIC1111_BASE_URL",
+            ("IMAGEGATEWAY_AUTOMATIC1111_BASE_URL",),
             concurrency=1,
+            pictures_per_place=10,
+            shared=True,
         ),
     ),
     sizes=_SDXL,
@@ -124,7 +126,7 @@ _SDXL_MODEL: Final = c.Model(
     max_prompt_length=2000,
     max_inputs=1,
     output_formats=_ALL_FORMATS,
-    qualities=("low", "medium", "high"),
+    qualities=("low", "medium", "high", "xhigh", "max"),
 )
 
 MODELS: Final = (
@@ -208,7 +210,14 @@ MODELS: Final = (
     ),
     _service("sketch", "Makes a picture of a sketch.", "control/sketch", 0.05, _STEERED),
     _service("structure", "Keeps a picture's structure and changes the rest.", "control/structure", 0.05, _STEERED),
-    _service("style", "Makes a picture in the style of another.", "control/style", 0.05, _STEERED),
+    _service(
+        "style",
+        "Makes a picture in the style of another.",
+        "control/style",
+        0.05,
+        _STEERED,
+        sizes=_ONE_MP,
+    ),
     _service(
         "style-transfer",
         "Gives the first picture the style of the second.",

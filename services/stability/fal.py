@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from services.common import unmet
 from services.common.routes.fal import FalAdapter, data_url
 from services.stability import loras
 
 if TYPE_CHECKING:
     from services.common.adapter import Call
 
-_STEPS: Final = {"low": 15, "high": 50}
+_STEPS: Final = {"low": 15, **dict.fromkeys(("high", "xhigh", "max"), 50)}
 """Steps of the qualities that are not the app's own default."""
 _FORMATS: Final = ("png", "jpeg")
 
@@ -28,6 +29,8 @@ class SdxlFalAdapter(FalAdapter):
 
     def arguments(self, call: Call) -> dict[str, Any]:
         task = call.task
+        unmet.fields(call, "moderation", "input_fidelity")
+        loras.refuse_option(call, "loras")
         compressed = task.HasField("output_compression")
         body: dict[str, Any] = {
             "prompt": task.prompt,

@@ -1,17 +1,14 @@
-"""LoRAs as every route of SDXL reads them: a place or a name, and a strength."""
+"""LoRAs as every route of SDXL reads them: a place or a name, and a strength. The router has checked the place."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from services.common.errors import invalid
-from services.common.urlguard import Guard, UrlRefusedError
+from services.common.errors import unsupported
 
 if TYPE_CHECKING:
     from services.common.adapter import Call
-
-_GUARD: Final = Guard(())  # the provider fetches them: no host of the operator's own is meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +22,14 @@ class Weights:
 
 
 def of(call: Call) -> list[Weights]:
-    """The LoRAs of a call, with strength 1 where none was given. Raises GatewayError for a URL of no public host."""
-    found = []
-    for index, lora in enumerate(call.task.loras):
-        param = f"loras[{index}]"
-        try:
-            if lora.url:
-                _GUARD.parse(lora.url)
-        except UrlRefusedError as error:
-            raise invalid(f"{param}.url", f"{param}.url can't be used: {error.reason}.") from None
-        found.append(Weights(lora.url, lora.id, lora.scale if lora.HasField("scale") else 1.0, param))
-    return found
+    """The LoRAs of a call, with strength 1 where none was given."""
+    return [
+        Weights(lora.url, lora.id, lora.scale if lora.HasField("scale") else 1.0, f"loras[{index}]")
+        for index, lora in enumerate(call.task.loras)
+    ]
+
+
+def refuse_option(call: Call, name: str) -> None:
+    """Refuse weights that come by the provider's own option: no caller's key was asked for, no URL was checked."""
+    if name in call.options:
+        raise unsupported(f"provider_options.{name}", "LoRAs are sent in loras, with a key of the caller's own.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
+from services.common import unmet
 from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Unknown
 from services.common.errors import invalid, unsupported
 from services.stability import loras
@@ -22,13 +23,25 @@ _FIRST_POLL: Final = 1.0
 _PACE: Final = 1.5
 _RESETS: Final = re.compile(r"resets in ~?(\d+)\s*s")
 _MODERATED: Final = ("nsfw", "flagged as sensitive", "e005")
+_REFINED: Final = {"refine": "expert_ensemble_refiner"}
 _QUALITIES: Final[Mapping[str, Mapping[str, Any]]] = {
     "low": {"num_inference_steps": 25},
-    "high": {"refine": "expert_ensemble_refiner"},
+    **dict.fromkeys(("high", "xhigh", "max"), _REFINED),
 }
 _BAD_VERSION: Final = "invalid version or not permitted"
+_UNCLEAR: Final = 504
+"""The one 5xx that leaves open whether a prediction was made: all others come without its id."""
+# The field that a validation speaks of, in its own place or only in words: "- input: prompt is required".
+_LINE: Final = re.compile(r"- (input[\w.]*): (.*)")
+_REQUIRED: Final = re.compile(r"(\w+) is required")
 # The gateway's field for each of the model's own, where the names differ.
-_PARAMS: Final = {"num_outputs": "n", "width": "size", "height": "size", "replicate_weights": "loras"}
+_PARAMS: Final = {
+    "num_outputs": "n",
+    "width": "size",
+    "height": "size",
+    "replicate_weights": "loras",
+    "lora_scale": "loras",
+}
 _BLOCKED: Final = Failure(
     ErrorReason.ERROR_REASON_MODERATION_BLOCKED, "Replicate refused the result by its content policy.", accepted=True
 )
@@ -60,6 +73,8 @@ class ReplicateAdapter(Adapter):
             402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
             403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            410: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            413: ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
             503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
@@ -72,6 +87,8 @@ class ReplicateAdapter(Adapter):
 
     def submit(self, call: Call) -> Outgoing:
         task = call.task
+        unmet.fields(call, "moderation", "input_fidelity")
+        loras.refuse_option(call, "replicate_weights")
         made: dict[str, Any] = {"prompt": task.prompt, "num_outputs": call.count}
         if task.negative_prompt:
             made["negative_prompt"] = task.negative_prompt
@@ -98,7 +115,7 @@ class ReplicateAdapter(Adapter):
         return self._read(call, reply, after=_PACE)
 
     def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        if reply.status == 404:
+        if reply.status in {404, 410}:
             return Unknown("not_found")
         outcome = super().read_poll_error(call, ref, reply)
         return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
@@ -132,32 +149,43 @@ class ReplicateAdapter(Adapter):
         answer = reply.dict()
         detail = answer.get("detail")
         detail = detail if isinstance(detail, str) else ""
-        problems = answer.get("invalid_fields")
-        first = problems[0] if isinstance(problems, list) and problems and isinstance(problems[0], dict) else {}
-        field = str(first.get("field", "")).removeprefix("input.")
+        field, words = _problem(answer, detail)
         failure = self.errors.lookup(
-            reply,
-            code=str(answer.get("title", "")).lower(),
-            detail=str(first.get("description", "")) or detail,
-            param=_PARAMS.get(field, field),
+            reply, code=str(answer.get("title", "")).lower(), detail=words, param=_PARAMS.get(field, field)
         )
         resets = _RESETS.search(detail)
         if reply.status == 429 and failure.retry_after is None and resets:
             failure = replace(failure, retry_after=float(resets[1]))
+        if reply.status >= 500 and reply.status != _UNCLEAR and not answer.get("id"):
+            failure = replace(failure, accepted=False, again=True)
         return failure
+
+
+def _problem(answer: Mapping[str, Any], detail: str) -> tuple[str, str]:
+    """The input's field that an error speaks of, where it names one, and the words."""
+    problems = answer.get("invalid_fields")
+    line = _LINE.search(detail)
+    if isinstance(problems, list) and problems and isinstance(problems[0], dict):
+        field, words = str(problems[0].get("field", "")), str(problems[0].get("description", ""))
+    else:
+        field, words = line.groups() if line else ("", detail)
+    if field == "input":
+        required = _REQUIRED.match(words)
+        return (required[1] if required else ""), words
+    return field.removeprefix("input."), words or detail
 
 
 def _output(call: Call, output: Any) -> Outcome:
     """The pictures, in the order of their seeds; flagged ones were left out by the model."""
-    urls = [output] if isinstance(output, str) else list(output or ())
-    if not urls:
+    urls = [url for url in ([output] if isinstance(output, str) else output or ()) if isinstance(url, str)]
+    if isinstance(output, dict) or not urls:
         return Failure(
             ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Replicate no longer has the picture.", accepted=True
         )
     missing = (_BLOCKED,) * (call.count - len(urls))
     # One seed makes the whole prediction; with pictures left out, nobody knows which is the first.
     seed = None if missing else call.seed
-    pictures = (Found(url=str(url), seed=seed if index == 0 else None) for index, url in enumerate(urls))
+    pictures = (Found.at(url, seed if index == 0 else None) for index, url in enumerate(urls))
     return Finished(tuple(pictures), missing=missing)
 
 

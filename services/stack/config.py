@@ -62,7 +62,7 @@ class Stack:
 
         Raises SettingError when the data directory's path is too long for sockets.
         """
-        longest = str(settings.socket(f"router-{settings.routers - 1}"))
+        longest = str(settings.socket(f"uploads-{settings.routers - 1}"))
         if len(longest.encode()) > _MAX_SOCKET_PATH:
             raise SettingError(
                 f"IMAGEGATEWAY_DATA_DIR is too long: {longest} has over {_MAX_SOCKET_PATH} bytes, "
@@ -108,6 +108,7 @@ class Stack:
             lua=ROOT / "envoy" / "hooks.lua",
             descriptors=ROOT / "generated" / "imagegateway.binpb",
             routers=[settings.socket(f"router-{index}") for index in range(settings.routers)],
+            uploads=[settings.socket(f"uploads-{index}") for index in range(settings.routers)],
             media=settings.socket("media"),
             max_json_bytes=MAX_JSON_BYTES,
             max_form_bytes=MAX_FORM_BYTES,

@@ -61,7 +61,8 @@ def test_model_is_whole(model: c.Model) -> None:
         assert route.native
         setting = f"IMAGEGATEWAY_{route.name.upper()}_"
         # A server of one's own may want no key: then its address tells that it is there.
-        assert route.setting in {"", setting + "API_KEY", setting + "BASE_URL"}
+        assert all(name.startswith(setting) for name in route.settings)
+        assert not route.settings or {setting + "API_KEY", setting + "BASE_URL"} & set(route.settings)
 
 
 @pytest.mark.parametrize(("name", "adapter"), ADAPTERS, ids=lambda value: getattr(value, "route", value))

@@ -246,9 +246,8 @@ def _size(body: Mapping[str, Any], limits: Limits) -> tuple[int, int]:
         if size != "adaptive" and "size" in body:
             raise _RefusedError(400, "InvalidParameter", "size must be adaptive.", "size")
         return 1024, 1024
-    if size in _PRESETS:
-        return _PRESETS[size], _PRESETS[size]
-    match = re.fullmatch(r"(\d+)x(\d+)", size)
+    side = _PRESETS.get(size, 0)
+    match = re.fullmatch(r"(\d+)x(\d+)", f"{side}x{side}" if side else size)
     if not match:
         raise _RefusedError(400, "InvalidParameter", "size is not valid.", "size")
     width, height = int(match[1]), int(match[2])

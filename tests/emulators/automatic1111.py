@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,10 +47,16 @@ class Automatic1111(Emulator):
     key: str = ""
     grid: bool = False
     prompts: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    """How long a request takes, unless it is interrupted."""
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    """Whether any request has been taken up."""
+    _interrupted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def routes(self, app: web.Application) -> None:
         app.router.add_post("/sdapi/v1/txt2img", self._make)
         app.router.add_post("/sdapi/v1/img2img", self._make)
+        app.router.add_post("/sdapi/v1/interrupt", self._interrupt)
         app.router.add_get("/sdapi/v1/progress", self._progress)
         app.router.add_get("/sdapi/v1/samplers", self._samplers)
         app.router.add_get("/sdapi/v1/scripts", self._scripts)
@@ -78,6 +86,10 @@ class Automatic1111(Emulator):
         for text in (*body.get("init_images", ()), *([body["mask"]] if body.get("mask") else ())):
             base64.b64decode(text.rpartition(",")[2], validate=True)
         self.prompts.append(body.get("prompt", ""))
+        self._interrupted.clear()
+        self.begun.set()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._interrupted.wait(), self.seconds)
         return web.json_response(self._pictures(body, settings))
 
     def _pictures(self, body: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,6 +111,13 @@ class Automatic1111(Emulator):
         }
         encoded: Sequence[str] = [base64.b64encode(image).decode() for image in images]
         return {"images": encoded, "parameters": dict(body), "info": json.dumps(info)}
+
+    async def _interrupt(self, request: web.Request) -> web.Response:
+        """What is being made comes back as far as it is, with status 200."""
+        if refusal := self._refusal(request):
+            return refusal
+        self._interrupted.set()
+        return web.json_response({})
 
     async def _progress(self, request: web.Request) -> web.Response:
         state = {"job": "", "job_count": 0, "sampling_step": 0}

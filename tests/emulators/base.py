@@ -38,6 +38,8 @@ class Sent:
     headers: Mapping[str, str]
     body: bytes
     parts: tuple[Part, ...] = ()
+    target: str = ""
+    """The path with its query, as it was written."""
 
     @property
     def json(self) -> Any:
@@ -104,7 +106,9 @@ class Emulator:
                 parts.append(Part(part.name or "", part.filename, part.headers.get("content-type", ""), data))
         else:
             body = await request.read()
-        request[SENT] = Sent(request.method, request.path, request.query, request.headers, body, tuple(parts))
+        request[SENT] = Sent(
+            request.method, request.path, request.query, request.headers, body, tuple(parts), request.raw_path
+        )
         self.sent.append(request[SENT])
         if self.failures:
             status, answer, headers = self.failures.pop(0)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import io
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
+from PIL import Image
 
 from tests.emulators.base import SENT, Emulator, picture
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _COMMON: Final = {"webhook_url", "webhook_secret", "seed", "safety_tolerance", "output_format", "prompt"}
 _FLUX2: Final = {"width", "height", *(f"input_image{suffix}" for suffix in ("", *(f"_{n}" for n in range(2, 9))))}
@@ -49,6 +52,9 @@ _VIDEO: Final[dict[str, set[Any]]] = {
 }
 MOVIE: Final = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"
 """The start of an MP4 file, which is all that is looked at."""
+_RATIOS: Final = (9 / 21, 21 / 9)
+_SAFETY: Final = {"flux-2": 5, "flux-3": 4}
+"""Highest safety_tolerance by the model's generation; older ones go to 6."""
 _ENDED: Final = {"Ready", "Request Moderated", "Content Moderated", "Error"}
 
 
@@ -56,9 +62,11 @@ _ENDED: Final = {"Ready", "Request Moderated", "Content Moderated", "Error"}
 class Task:
     """One task, and the states that its polls will show."""
 
+    key: str
     model: str
     body: dict[str, Any]
     states: list[str]
+    billed: bool = False
 
     @property
     def ended(self) -> bool:
@@ -67,49 +75,83 @@ class Task:
 
 @dataclass
 class Bfl(Emulator):
-    """`script`: the states of each new task, the last one for ever. `limit`: unfinished tasks a key may have."""
+    """`script`: the states of each new task, the last one for ever. `limit`: unfinished tasks a key may have, and
+    `limits`: those of a model among them. `peaks`: the most there ever were, by key, and by key and model. `others`:
+    keys that are good beside `key`. `polls`: answers to the next polls, in order, as `failures` are for all requests.
+    `cost`: credits of a task. `sibling`: the origin of the host that polls are sent to, else its own. `ignored`:
+    unknown fields, which are let pass as the real service does.
+    """
 
     script: Sequence[str] = ("Pending", "Pending", "Ready")
     limit: int = 24
+    polls: list[tuple[int, Any, Mapping[str, str]]] = field(default_factory=list)
+    cost: Any = 4.5
+    sibling: str = ""
+    ignored: list[str] = field(default_factory=list)
+    limits: Mapping[str, int] = field(default_factory=lambda: {"flux-kontext-max": 6})
+    peaks: Counter[tuple[str, str]] = field(default_factory=Counter)
+    others: tuple[str, ...] = ()
+    progress: float | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
     _ids: itertools.count[int] = field(default_factory=itertools.count)
 
     def routes(self, app: web.Application) -> None:
         app.router.add_post("/v1/{model}", self._submit)
         app.router.add_get("/v1/get_result", self._result)
+        app.router.add_get("/v1/credits", self._credits)
         app.router.add_get("/delivery/{id}", self._deliver)
 
     async def _submit(self, request: web.Request) -> web.Response:
-        if request.headers.get("x-key") != self.key:
+        key = request.headers.get("x-key", "")
+        if key not in {self.key, *self.others}:
             return web.json_response({"detail": "Not authenticated - Invalid Authentication"}, status=403)
         model = request.match_info["model"]
         if model not in FIELDS:
             return web.json_response({"detail": "Not Found"}, status=404)
         body = request[SENT].json
-        problem = _check(model, body)
+        self.ignored += [name for name in body if name not in _COMMON | FIELDS[model]]
+        problem = next(_problems(model, body), None)
         if problem:
             return web.json_response({"detail": [problem]}, status=422)
-        if sum(not task.ended for task in self.tasks.values()) >= self.limit:
+        active = [task.model for task in self.tasks.values() if task.key == key and not task.ended]
+        if len(active) >= self.limit or active.count(model) >= self.limits.get(model, self.limit):
             return web.json_response({"detail": "Too many active tasks"}, status=429)
         task_id = f"task-{next(self._ids)}"
-        self.tasks[task_id] = Task(model, body, list(self.script))
-        polling_url = f"{self.base}/v1/get_result?id={task_id}"
-        return web.json_response(
-            {"id": task_id, "polling_url": polling_url, "cost": 4.5, "input_mp": 0.0, "output_mp": 1.05}
-        )
+        self.tasks[task_id] = task = Task(key, model, body, list(self.script))
+        for which, count in (("", len(active)), (model, active.count(model))):
+            self.peaks[key, which] = max(self.peaks[key, which], count + (not task.ended))
+        counted = {"cost": self.cost, "input_mp": None, "output_mp": 1.05}
+        if body.get("webhook_url"):
+            return web.json_response(
+                {"id": task_id, "status": "Pending", "webhook_url": body["webhook_url"], **counted}
+            )
+        polling_url = f"{self.sibling or self.base}/v1/get_result?id={task_id}"
+        return web.json_response({"id": task_id, "polling_url": polling_url, **counted})
+
+    async def _credits(self, request: web.Request) -> web.Response:
+        if request.headers.get("x-key") != self.key:
+            return web.json_response({"detail": "Not authenticated - Invalid Authentication"}, status=403)
+        return web.json_response({"credits": 1000.0})
 
     async def _result(self, request: web.Request) -> web.Response:
+        if self.polls:
+            status, answer, headers = self.polls.pop(0)
+            if isinstance(answer, bytes):
+                return web.Response(status=status, body=answer, headers=headers)
+            return web.json_response(answer, status=status, headers=headers)
         task_id = request.query["id"]
         task = self.tasks.get(task_id)
         if task is None:
             return web.json_response({"id": task_id, "status": "Task not found", "result": None})
-        status = task.states[0]
+        state = task.states[0]
         if len(task.states) > 1:
             task.states.pop(0)
-        answer: dict[str, Any] = {"id": task_id, "status": status, "result": None, "progress": None, "details": None}
-        if status == "Ready":
-            self.billed += 1
-            answer["result"] = {
+        shown: dict[str, Any] = {"id": task_id, "status": state, "result": None, "details": None}
+        shown["progress"] = self.progress
+        if state.casefold() == "ready":
+            self.billed += not task.billed
+            task.billed = True
+            shown["result"] = {
                 "sample": f"{self.base}/delivery/{task_id}?sig=secret",
                 "prompt": task.body.get("prompt", ""),
                 "seed": task.body.get("seed", 77),
@@ -117,36 +159,43 @@ class Bfl(Emulator):
                 "end_time": 2.0,
                 "duration": 1.0,
             }
-        elif "Moderated" in status:
-            answer["details"] = {"Moderation Reasons": ["Derivative Works Filter"]}
-        return web.json_response(answer)
+        elif "moderated" in state.casefold():
+            shown["details"] = {"Moderation Reasons": ["Derivative Works Filter"]}
+        return web.json_response(shown)
 
     async def _deliver(self, request: web.Request) -> web.Response:
         task = self.tasks[request.match_info["id"]]
         body = task.body
         if task.model == "flux-3-video":
             return web.Response(body=MOVIE, content_type="video/mp4")
-        format_ = str(body.get("output_format", "jpeg"))
+        format_ = str(body.get("output_format", "png" if "kontext" in task.model else "jpeg"))
         data = picture(int(body.get("width", 64)), int(body.get("height", 64)), format_.upper())
         return web.Response(body=data, content_type=f"image/{format_}")
 
 
-def _check(model: str, body: dict[str, Any]) -> dict[str, Any] | None:
-    for name in body:
-        if name not in _COMMON | FIELDS[model]:
-            return {"loc": ["body", name], "msg": "Extra inputs are not permitted", "type": "extra_forbidden"}
+def _problems(model: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What is wrong with a request, as the service's `detail` puts it."""
     if "prompt" not in body and model != "flux-pro-1.0-fill":
-        return {"loc": ["body", "prompt"], "msg": "Field required", "type": "missing"}
+        yield {"loc": ["body", "prompt"], "msg": "Field required", "type": "missing"}
     for name in body.keys() & _VIDEO.keys() if model == "flux-3-video" else ():
         if body[name] not in _VIDEO[name] or "seed" in body:
-            return {"loc": ["body", name], "msg": "Input should be another one", "type": "enum"}
-    for name in ("width", "height"):
+            yield {"loc": ["body", name], "msg": "Input should be another one", "type": "enum"}
+    if not 0 <= body.get("safety_tolerance", 2) <= _SAFETY.get(model[:6], 6):
+        yield {"loc": ["body", "safety_tolerance"], "msg": "Input should be smaller", "type": "less_than_equal"}
+    if model in {"flux-kontext-pro", "flux-kontext-max"} and body.get("aspect_ratio"):
+        wide, high = map(int, body["aspect_ratio"].split(":"))
+        if not _RATIOS[0] <= wide / high <= _RATIOS[1]:
+            yield {"loc": ["body", "aspect_ratio"], "msg": "Invalid aspect ratio", "type": "value_error"}
+    for name in FIELDS[model] & {"width", "height"}:
         value = body.get(name, 1024)
-        step, low, high = (32, 256, 1440) if model == "flux-dev" else (16, 64, 4096)
+        step, low, high = (32, 256, 1440) if model == "flux-dev" else (16, 64, 65_536)
         if not isinstance(value, int) or value % step or not low <= value <= high:
-            return {"loc": ["body", name], "msg": "Input should be a valid size", "type": "value_error"}
+            yield {"loc": ["body", name], "msg": "Input should be a valid size", "type": "value_error"}
     if body.get("output_format", "jpeg") not in {"jpeg", "png", "webp"}:
-        return {"loc": ["body", "output_format"], "msg": "Input should be 'jpeg', 'png' or 'webp'", "type": "enum"}
-    for name in (name for name in body if "image" in name or name == "mask"):
-        base64.b64decode(body[name], validate=True)
-    return None
+        yield {"loc": ["body", "output_format"], "msg": "Input should be 'jpeg', 'png' or 'webp'", "type": "enum"}
+    if model == "flux-pro-1.0-fill" and "image" not in body:
+        yield {"loc": ["body", "image"], "msg": "Field required", "type": "missing"}
+    sent = {name: base64.b64decode(body[name], validate=True) for name in body if "image" in name or name == "mask"}
+    sizes = {name: Image.open(io.BytesIO(data)).size for name, data in sent.items()}
+    if "mask" in sizes and sizes["mask"] != sizes["image"]:
+        yield {"loc": ["body", "mask"], "msg": "Mask and image must have the same size", "type": "value_error"}

@@ -60,6 +60,8 @@ PROBLEMS: Final[dict[str, tuple[int, int | None, str]]] = {
     "no-route": (500, 7000, "No route for that URI"),
     "rate-971": (429, 971, "Please wait"),
     "rate-10429": (429, 10429, "Rate limited"),
+    "flagged-elsewhere": (400, 3999, FLAGGED),
+    "rate-html": (429, None, ""),
     "edge-502": (502, None, ""),
     "edge-503": (503, None, ""),
     "edge-520": (520, None, ""),
@@ -102,7 +104,8 @@ class Cloudflare(Emulator):
         if fields["prompt"] == "empty":
             return web.json_response(_envelope({}))
         self.billed += 1
-        width, height = (int(fields.get(name, 1024)) // 16 * 16 for name in ("width", "height"))
+        usual = {"width": 1024, "height": 768 if model in MULTIPART else 1024}
+        width, height = (int(fields.get(name, size)) // 16 * 16 for name, size in usual.items())
         data = picture(width, height, "JPEG")
         if model in _RAW:
             return web.Response(body=data, content_type="image/jpeg")

@@ -65,11 +65,22 @@ LONG_RUNNING: Final[Schema] = {
 INTERACTION: Final[Schema] = {
     "model": {},
     "input": {},
-    "response_format": {"type": {}, "aspect_ratio": {}, "duration": {}, "resolution": {}, "delivery": {}},
+    "response_format": {
+        "type": {},
+        "aspect_ratio": {},
+        "duration": {},
+        "resolution": {},
+        "delivery": {},
+        "gcs_uri": {},
+        "image_size": {},
+        "mime_type": {},
+    },
     "background": {},
     "store": {},
     "stream": {},
     "generation_config": {},
+    "previous_interaction_id": {},
+    "webhook_config": {},
 }
 
 

@@ -136,7 +136,8 @@ class _Invalid(Exception):  # noqa: N818
 @dataclass
 class Ideogram(Emulator):
     """`unsafe`: numbers of the pictures, counted over all calls, that fail the safety check. `limit`: pictures in
-    flight; `seconds`: how long each call takes. `script`: states of asynchronous generations, the last one for ever.
+    flight, `peak` the most there ever were; `seconds`: how long each call takes. `script`: states of asynchronous
+    generations, the last one for ever.
     """
 
     unsafe: frozenset[int] = frozenset()
@@ -144,6 +145,7 @@ class Ideogram(Emulator):
     seconds: float = 0.0
     script: Sequence[str] = ("pending", "completed")
     in_flight: int = 0
+    peak: int = 0
     pictures: dict[str, bytes] = field(default_factory=dict)
     generations: dict[str, tuple[list[str], list[dict[str, Any]]]] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
@@ -167,6 +169,7 @@ class Ideogram(Emulator):
             answer = {"error": "Too many in flight", "reject_reason": "inflight_limit"}
             return web.json_response({**answer, "max_inflight_requests": self.limit}, status=429)
         self.in_flight += count
+        self.peak = max(self.peak, self.in_flight)
         await asyncio.sleep(self.seconds)
         self.in_flight -= count
         self.billed += count
@@ -188,8 +191,12 @@ class Ideogram(Emulator):
         _check(CALLS[sent.path], fields)
         if "mask" in fields:
             _check_mask(fields["mask"][0], fields.get("image", fields.get("images", [b""]))[0])
+            if sent.path.startswith("/v2/") and Image.open(io.BytesIO(fields["mask"][0])).getextrema() != (0, 255):
+                raise _Invalid("mask must hold both colours")
             if "size" in fields:
                 raise _Invalid("'size' must be absent with a mask")
+        if sent.path.startswith("/v2/") and "size" in fields:
+            _check_size(str(fields["size"][0]), edit="images" in fields, free=sent.path.endswith("4-6"))
         return fields
 
     def _entry(self, fields: dict[str, list[Any]], index: int) -> dict[str, Any]:
@@ -274,6 +281,21 @@ def _check(call: Call, fields: dict[str, list[Any]]) -> None:
                 raise _Invalid(f"'{name}' must be a file")
     if len(fields.get("images", ())) > 10:
         raise _Invalid("'images' is too long")
+
+
+def _check_size(size: str, *, edit: bool, free: bool) -> None:
+    if size == "auto" or (edit and size == "source"):
+        return
+    width, height = map(int, size.split("x"))
+    if not (edit or free):
+        holds = size in _SIZES
+    elif free:
+        holds = width % 32 == height % 32 == 0 and 256 <= min(width, height) <= max(width, height) <= 4096
+    else:
+        holds = width % 32 == height % 32 == 0 and min(width, height) >= 256 and width * height <= 2048 * 2048
+        holds = holds and max(width, height) <= 6 * min(width, height)
+    if not holds:
+        raise _Invalid(f"'{size}' is not a size of this model")
 
 
 def _check_mask(mask: bytes, image: bytes) -> None:

@@ -109,9 +109,7 @@ class Replicate(Emulator):
         task_id = request.match_info["id"]
         prediction = self.predictions.get(task_id)
         if prediction is None:
-            return web.json_response(
-                {"detail": "The requested resource could not be found.", "status": 404}, status=404
-            )
+            return _lost()
         if len(prediction.states) > 1:
             prediction.states.pop(0)
         return web.json_response(self._show(task_id))
@@ -120,7 +118,9 @@ class Replicate(Emulator):
         if refusal := self._refusal(request):
             return refusal
         task_id = request.match_info["id"]
-        prediction = self.predictions[task_id]
+        prediction = self.predictions.get(task_id)
+        if prediction is None:
+            return _lost()
         if prediction.states[0] not in _ENDED:
             prediction.states = ["canceled"]
         return web.json_response(self._show(task_id))
@@ -176,6 +176,10 @@ class Replicate(Emulator):
             "source": "api",
             "urls": {"get": root, "cancel": f"{root}/cancel", "web": "https://replicate.com/p/x"},
         }
+
+
+def _lost() -> web.Response:
+    return web.json_response({"detail": "The requested resource could not be found.", "status": 404}, status=404)
 
 
 def _answer(status: int, title: str, detail: str, **more: Any) -> web.Response:

@@ -25,7 +25,7 @@ _PRESETS: Final = {
     "tile-texture",
 }  # fmt: skip
 _UNIT: Final = (0.0, 1.0)
-RANGES: Final[Mapping[str, Any]] = {
+_RANGES: Final[Mapping[str, Any]] = {
     "aspect_ratio": _RATIOS,
     "seed": (0, 4294967294),
     "style_preset": _PRESETS,
@@ -33,7 +33,7 @@ RANGES: Final[Mapping[str, Any]] = {
     "model": {"sd3.5-large", "sd3.5-large-turbo", "sd3.5-medium"},
     "mode": {"text-to-image", "image-to-image"},
     "cfg_scale": (1, 10),
-    "grow_mask": (0, 100),
+    "grow_mask": (0, 20),
     "creativity": _UNIT,
     "control_strength": _UNIT,
     "fidelity": _UNIT,
@@ -42,6 +42,11 @@ RANGES: Final[Mapping[str, Any]] = {
     "up": (0, 2000),
     "down": (0, 2000),
     "light_source_strength": _UNIT,
+}
+_OWN_RANGES: Final[Mapping[tuple[str, str], Any]] = {
+    ("edit/inpaint", "grow_mask"): (0, 100),
+    ("upscale/conservative", "creativity"): (0.2, 0.5),
+    ("upscale/creative", "creativity"): (0.1, 0.5),
 }
 _STYLED: Final = {"seed", "output_format", "style_preset"}
 _STEERED: Final = {"prompt", "negative_prompt", *_STYLED}
@@ -75,11 +80,11 @@ SERVICES: Final[Mapping[str, tuple[set[str], set[str], set[str]]]] = {
     "control/style": ({"image", "prompt"}, {"aspect_ratio", "fidelity", *_STEERED}, _ALL),
     "control/style-transfer": (
         {"init_image", "style_image"},
-        {"style_strength", "composition_fidelity", "change_strength", *_STEERED},
+        {"style_strength", "composition_fidelity", "change_strength", *_STEERED} - {"style_preset"},
         _ALL,
     ),
     "upscale/fast": ({"image"}, {"output_format"}, _ALL),
-    "upscale/conservative": ({"image", "prompt"}, {"creativity", *_STEERED}, _ALL),
+    "upscale/conservative": ({"image", "prompt"}, {"creativity", *_STEERED} - {"style_preset"}, _ALL),
     "upscale/creative": ({"image", "prompt"}, {"creativity", *_STEERED}, _ALL),
 }  # fmt: skip
 _TASKS: Final = {"edit/replace-background-and-relight", "upscale/creative"}
@@ -169,7 +174,7 @@ def _check(service: str, sent: Sent) -> tuple[int, str, str] | None:
     if wrong:
         return 400, "bad_request", wrong[0]
     for name, text in _texts(sent).items():
-        allowed = formats if name == "output_format" else RANGES.get(name)
+        allowed = formats if name == "output_format" else _OWN_RANGES.get((service, name), _RANGES.get(name))
         if isinstance(allowed, tuple) and not allowed[0] <= float(text) <= allowed[1]:
             return 400, "bad_request", f"{name}: must be between {allowed[0]} and {allowed[1]}"
         if isinstance(allowed, set) and text not in allowed:
@@ -192,7 +197,8 @@ def _check_pictures(service: str, sent: Sent, names: set[str]) -> tuple[int, str
     for part in sent.parts:
         if part.name in _FILES:
             width, height = Image.open(BytesIO(part.data)).size
-            if min(width, height) < 64 or not 4096 <= width * height <= 9_437_184:
+            most = 1_048_576 if service == "upscale/creative" else 9_437_184
+            if min(width, height) < 64 or not 4096 <= width * height <= most:
                 return 400, "bad_request", f"{part.name}: has a size that is not taken"
     return None
 

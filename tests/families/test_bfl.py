@@ -25,6 +25,7 @@ async def bfl() -> AsyncIterator[Bfl]:
     async with Bfl() as emulator:
         assert isinstance(emulator, Bfl)
         yield emulator
+        assert not emulator.ignored  # the service lets pass what it does not know: the caller never gets it
 
 
 @pytest.fixture
@@ -55,6 +56,73 @@ async def test_key_goes_to_the_api_and_not_to_the_result_host(bfl: Bfl, bench: B
     keys = {sent.path.partition("/task")[0]: sent.headers.get("x-key") for sent in bfl.sent}
     assert keys["/v1/flux-2-pro"] == keys["/v1/get_result"] == bfl.key
     assert keys["/delivery"] is None
+    assert bfl.sent[0].headers["accept"] == bfl.sent[1].headers["accept"] == "application/json"
+
+
+async def test_poll_goes_to_the_host_that_the_answer_names_without_the_key_where_it_is_a_stranger(
+    bfl: Bfl, bench: Bench
+) -> None:
+    async with Bfl(tasks=bfl.tasks) as other:
+        bfl.sibling = other.base
+        assert (await bench.run(task())).HasField("done")
+    assert [sent.method for sent in bfl.sent] == ["POST"]
+    assert other.sent[0].path == "/v1/get_result"
+    assert not [sent for sent in other.sent if "x-key" in sent.headers]
+
+
+async def test_poll_at_an_internal_address_is_refused_at_once(bfl: Bfl, bench: Bench) -> None:
+    bfl.sibling = "http://169.254.169.254"
+    state = await bench.run(task(), polls=2)
+    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert "169.254" not in state.failed.message
+
+
+async def test_task_with_a_webhook_of_the_callers_is_polled_by_its_id(bfl: Bfl, bench: Bench) -> None:
+    wanted = task()
+    wanted.provider_options.update({"webhook_url": "https://example.com/hook"})
+    assert (await bench.run(wanted)).HasField("done")
+    assert (bfl.sent[1].path, bfl.sent[1].query["id"]) == ("/v1/get_result", "task-0")
+
+
+@pytest.mark.parametrize(
+    ("cost", "amount"), [(None, None), ("4.5", 0.045), (0, 0.0), (123456.5, 1234.565), (-1, None), ("free", None)]
+)
+async def test_cost_is_what_the_submit_said(bfl: Bfl, bench: Bench, cost: Any, amount: float | None) -> None:
+    bfl.cost = cost
+    done = (await bench.run(task())).done
+    assert (done.cost.amount if done.HasField("cost") else None) == amount
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "sent"),
+    [
+        ("bfl/flux-2-pro", {"aspect_ratio": "16:9", "width": 1360, "height": 768}, {"width": 1360, "height": 768}),
+        ("bfl/flux-kontext-max", {"aspect_ratio": "3:2"}, {"aspect_ratio": "3:2"}),
+        ("bfl/flux-kontext-max", {}, {}),
+        ("bfl/flux-dev", {"width": 1440, "height": 960}, {"width": 1440, "height": 960}),
+    ],
+)
+async def test_size_is_pixels_or_shape_as_the_model_takes_it(
+    bfl: Bfl, bench: Bench, model: str, fields: dict[str, Any], sent: dict[str, Any]
+) -> None:
+    assert (await bench.run(task(model, **fields))).HasField("done")
+    assert bfl.sent[0].json == {"prompt": "a fox", **sent}
+
+
+@pytest.mark.parametrize(
+    ("model", "tolerance"), [("bfl/flux-2-klein-4b", 5), ("bfl/flux-kontext-pro", 5), ("bfl/flux-3-video", 4)]
+)
+async def test_low_moderation_is_a_tolerance_that_the_model_takes(
+    bfl: Bfl, bench: Bench, model: str, tolerance: int
+) -> None:
+    assert (await bench.run(task(model, moderation="low"))).HasField("done")
+    assert bfl.sent[0].json["safety_tolerance"] == tolerance
+
+
+async def test_quality_of_a_format_is_given_here_from_what_lost_nothing(bfl: Bfl, bench: Bench) -> None:
+    done = (await bench.run(task(output_format="jpeg", output_compression=5, width=256, height=256))).done
+    small = done.artifacts[0].media
+    assert (bfl.sent[0].json["output_format"], small.media_type) == ("png", "image/jpeg")
 
 
 async def test_n_pictures_are_n_tasks_with_seeds_that_follow(bfl: Bfl, bench: Bench) -> None:
@@ -74,8 +142,29 @@ async def test_references_and_mask_go_to_the_models_own_fields(bfl: Bfl, bench: 
     assert sent["aspect_ratio"] == "16:9"
     await bench.run(task("bfl/flux-pro-1.0-fill", inputs=inputs[:1], mask=inputs[1], width=32, height=32))
     sent = next(sent for sent in bfl.sent if sent.path.endswith("fill")).json
-    assert base64.b64decode(sent["mask"]) == second
-    assert "width" not in sent
+    assert sent == {"prompt": "a fox", "image": sent["image"], "mask": sent["mask"]}
+    assert [base64.b64decode(sent[name]) for name in ("image", "mask")] == [first, second]
+    await bench.run(task("bfl/flux-dev", inputs=inputs[:1], width=256, height=256))
+    sent = next(sent for sent in bfl.sent if sent.path.endswith("flux-dev")).json
+    assert base64.b64decode(sent["image_prompt"]) == first
+
+
+async def test_fill_without_a_mask_has_no_size_either_and_says_so(bfl: Bfl, bench: Bench) -> None:
+    inputs = [await bench.keep(picture(64, 48))]
+    same = (await bench.run(task("bfl/flux-pro-1.0-fill", prompt="", inputs=inputs, width=64, height=48))).done
+    other = (await bench.run(task("bfl/flux-pro-1.0-fill", inputs=inputs, width=512, height=512))).done
+    assert [[warning.code for warning in done.warnings] for done in (same, other)] == [[], ["size_adjusted"]]
+    assert {"width", "height"}.isdisjoint(bfl.sent[0].json)
+
+
+async def test_eight_references_go_to_fields_of_their_own(bfl: Bfl, bench: Bench) -> None:
+    pictures = [picture(32, 32, colour=(index, 0, 0)) for index in range(8)]
+    inputs = [await bench.keep(data) for data in pictures]
+    state = await bench.run(task(inputs=inputs, input_fidelity="high", width=512, height=512))
+    sent = bfl.sent[0].json
+    names = ["input_image", *(f"input_image_{number}" for number in range(2, 9))]
+    assert [base64.b64decode(sent[name]) for name in names] == pictures
+    assert [warning.param for warning in state.done.warnings] == ["input_fidelity"]
 
 
 @pytest.mark.parametrize(
@@ -83,7 +172,9 @@ async def test_references_and_mask_go_to_the_models_own_fields(bfl: Bfl, bench: 
     [
         ("Request Moderated", ErrorReason.ERROR_REASON_MODERATION_BLOCKED),
         ("Content Moderated", ErrorReason.ERROR_REASON_MODERATION_BLOCKED),
+        ("REQUEST MODERATED", ErrorReason.ERROR_REASON_MODERATION_BLOCKED),
         ("Error", ErrorReason.ERROR_REASON_PROVIDER_ERROR),
+        ("Failed", ErrorReason.ERROR_REASON_PROVIDER_ERROR),
         ("Task not found", ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
         ("Daydreaming", ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
     ],
@@ -93,8 +184,79 @@ async def test_terminal_and_unknown_states_end_by_name(
 ) -> None:
     bfl.script = ("Pending", last)
     state = await bench.run(task())
-    assert state.failed.reason == reason
+    assert (state.failed.reason, state.failed.accepted) == (reason, True)
     assert (len([sent for sent in bfl.sent if sent.method == "POST"]), bfl.billed) == (1, 0)
+
+
+async def test_moderation_says_what_was_blocked_and_by_which_filter(bfl: Bfl, bench: Bench) -> None:
+    for state, words, param in (("Request Moderated", "prompt", "prompt"), ("Content Moderated", "result", "")):
+        bfl.script = (state,)
+        failed = (await bench.run(task())).failed
+        assert words in failed.message
+        assert "Derivative Works Filter" in failed.message
+        assert failed.param == param
+
+
+async def test_states_of_flux_3_and_other_spellings_are_known(bfl: Bfl, bench: Bench) -> None:
+    bfl.script = ("Reasoning", "Generating", "PENDING", "ready")
+    assert (await bench.run(task("bfl/flux-3-video"))).HasField("done")
+    assert bfl.billed == 1
+
+
+LOST = {"id": "task-0", "status": "Task not found", "result": None}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        (404, LOST, {}),
+        (404, {"detail": "Task not found"}, {}),
+        (404, b"<html>", {}),
+        (408, b"", {}),
+        (429, {"detail": "slow"}, {"Retry-After": "20"}),
+        (500, b"oops", {}),
+        (502, b"<html>10.0.0.1</html>", {}),
+        (503, {"status": "Error"}, {}),
+        (200, b"<html>", {}),
+        (200, b'{"id": "task-0", "sta', {}),
+        (200, {"id": "task-0"}, {}),
+        (200, {"id": "task-0", "status": "Ready", "result": None}, {}),
+    ],
+)
+async def test_poll_that_says_nothing_of_the_task_is_asked_again(bfl: Bfl, bench: Bench, answer: Any) -> None:
+    bfl.polls = [answer]
+    began = bench.now
+    assert (await bench.run(task())).HasField("done")
+    assert bfl.billed == 1
+    if "Retry-After" in answer[2]:
+        assert bench.now - began >= 20
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (400, {"detail": "secret"}, ErrorReason.ERROR_REASON_PROVIDER_ERROR),
+        (403, {"detail": "secret"}, ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS),
+        (422, {"detail": [{"loc": ["query", "id"], "msg": "secret"}]}, ErrorReason.ERROR_REASON_PROVIDER_ERROR),
+        (422, {"status": "Content Moderated"}, ErrorReason.ERROR_REASON_MODERATION_BLOCKED),
+        (404, LOST, ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
+        (302, b"", ErrorReason.ERROR_REASON_PROVIDER_ERROR),
+    ],
+)
+async def test_poll_that_is_refused_fails_a_task_that_was_taken(
+    bfl: Bfl, bench: Bench, status: int, body: Any, reason: ErrorReason.ValueType
+) -> None:
+    bfl.polls = [(status, body, {"location": "/elsewhere"})] * 100
+    failed = (await bench.run(task())).failed
+    assert (failed.reason, failed.accepted) == (reason, True)
+    assert "secret" not in failed.message
+
+
+async def test_seed_beyond_32_bits_is_left_out(bfl: Bfl, bench: Bench) -> None:
+    result = {"sample": f"{bfl.base}/delivery/task-0", "seed": 1 << 40}
+    bfl.polls = [(200, {"id": "task-0", "status": "Ready", "result": result}, {})]
+    (artifact,) = (await bench.run(task())).done.artifacts
+    assert not artifact.HasField("seed")
 
 
 async def test_task_not_yet_visible_is_waited_for(bfl: Bfl, bench: Bench) -> None:
@@ -109,7 +271,13 @@ async def test_task_not_yet_visible_is_waited_for(bfl: Bfl, bench: Bench) -> Non
         (402, {"detail": "no credits"}, ErrorReason.ERROR_REASON_PROVIDER_BILLING),
         (403, {"detail": "Not authenticated"}, ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS),
         (404, {"detail": "Not Found"}, ErrorReason.ERROR_REASON_MODEL_RETIRED),
+        (401, {"detail": "Not authenticated"}, ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS),
         (422, {"detail": [{"loc": ["body", "width"], "msg": "bad"}]}, ErrorReason.ERROR_REASON_INVALID_VALUE),
+        (422, {"detail": [{"loc": None, "msg": 7}]}, ErrorReason.ERROR_REASON_INVALID_VALUE),
+        (504, b"<html>", ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT),
+        (502, b"<html>", ErrorReason.ERROR_REASON_PROVIDER_ERROR),
+        (200, b"<html>", ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
+        (200, {"cost": 1}, ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
         (500, b"oops", ErrorReason.ERROR_REASON_PROVIDER_ERROR),
     ],
 )
@@ -119,6 +287,37 @@ async def test_errors_are_final_after_one_call(
     bfl.failures = [(status, body, {})]
     state = await bench.run(task())
     assert (state.failed.reason, len(bfl.sent)) == (reason, 1)
+    assert state.failed.accepted == (status == 200 or status >= 500)
+
+
+@pytest.mark.parametrize(
+    ("loc", "param"),
+    [
+        (["body", "width"], "size"),
+        (["body", "input_image_2"], "image"),
+        (["body", "safety_tolerance"], "moderation"),
+        (["body", "prompt"], "prompt"),
+        (["body", "steps", 0], "provider_options.steps.0"),
+    ],
+)
+async def test_refusal_names_the_callers_own_field(bfl: Bfl, bench: Bench, loc: list[Any], param: str) -> None:
+    bfl.failures = [(422, {"detail": [{"loc": loc, "msg": "Input should be less", "type": "x", "ctx": {}}]}, {})]
+    wanted = task("bfl/flux-2-flex")
+    wanted.provider_options.update({"steps": 99})
+    failed = (await bench.run(wanted)).failed
+    assert (failed.param, failed.message) == (param, "Black Forest Labs refused the request: Input should be less")
+
+
+async def test_overload_is_tried_again(bfl: Bfl, bench: Bench) -> None:
+    bfl.failures = [(503, b"<html>", {})]
+    assert (await bench.run(task())).HasField("done")
+    assert bfl.billed == 1
+
+
+async def test_wait_may_stand_in_the_body(bfl: Bfl, bench: Bench) -> None:
+    bfl.failures = [(429, {"error": "rate_limited", "message": "slow", "retry_after": 9}, {})]
+    assert (await bench.run(task())).HasField("done")
+    assert 9 <= bench.slept[0] < 10
 
 
 async def test_rate_limit_is_waited_out_as_told(bfl: Bfl, bench: Bench) -> None:

@@ -242,8 +242,14 @@ async def test_moderation_says_of_what(bria: Bria, bench: Bench) -> None:
     assert (await edit(bench)).failed.message == "Bria refused the result by its content policy."
     bria.failures = [(422, {"error": {"code": 422, "message": "Prompt moderation", "details": "x"}}, {})]
     failed = (await edit(bench)).failed
-    assert failed.message == "Bria refused the prompt or the picture by its content policy."
+    assert failed.message == "Bria refused the prompt by its content policy."
     assert (failed.param, failed.accepted) == ("prompt", False)
+    bria.failures = [(422, {"error": {"code": 422, "details": "visual_input_content_moderation"}}, {})]
+    failed = (await edit(bench)).failed
+    assert (failed.message, failed.param) == ("Bria refused the picture by its content policy.", "image")
+    bria.failures = [(422, {"error": {"code": 422, "message": "Content moderation"}}, {})]
+    failed = (await edit(bench)).failed
+    assert failed.message == "Bria refused the prompt or the picture by its content policy."
 
 
 async def test_task_not_yet_visible_is_waited_for(bria: Bria, bench: Bench) -> None:
@@ -290,6 +296,137 @@ async def test_status_that_fails_is_asked_again_and_a_refused_key_is_not(bria: B
     failed = (await edit(bench)).failed
     assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, True)
     assert len(bria.sent) == 4
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (429, ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED),
+        (403, ErrorReason.ERROR_REASON_PROVIDER_BILLING),
+        (500, ErrorReason.ERROR_REASON_PROVIDER_ERROR),
+    ],
+)
+async def test_words_of_moderation_count_only_where_the_request_is_refused(
+    bria: Bria, bench: Bench, status: int, reason: Any
+) -> None:
+    body = {"error": {"code": status, "message": "moderate your rate; moderation is part of no plan"}}
+    bria.failures = [(status, body, {"Retry-After": "60"})]
+    failed = (await edit(bench)).failed
+    assert (failed.reason, len(bria.sent)) == (reason, 1)
+    assert "moderat" not in failed.message
+    bria.script = ({"code": 500, "message": "moderation is down"},)
+    assert (await edit(bench)).failed.reason == ErrorReason.ERROR_REASON_PROVIDER_ERROR
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            {"error": {"code": 422, "message": "the words", "details": [{"loc": ["body", "seed"], "msg": "bad"}]}},
+            True,
+        ),
+        ({"error": "the words"}, True),
+        ({"detail": "the words"}, True),
+        ({"detail": [{"loc": ["body", "seed"], "msg": "the words", "input": "secret"}]}, True),
+        ({"message": "the words"}, True),
+        ([], False),
+        (b"<html>secret</html>", False),
+    ],
+)
+async def test_errors_of_every_form_are_read(bria: Bria, bench: Bench, body: Any, words: bool) -> None:
+    bria.failures = [(422, body, {})]
+    failed = (await edit(bench)).failed
+    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_INVALID_VALUE, False)
+    assert ("the words" in failed.message) == words
+    assert "secret" not in failed.message
+
+
+async def test_unavailable_provider_is_asked_again_and_may_be_left_for_another_route(
+    bria: Bria, bench: Bench
+) -> None:
+    bria.failures = [(503, b"<html>down</html>", {})]
+    assert (await edit(bench)).HasField("done")
+    bria.failures = [(503, b"", {})] * 4
+    failed = (await edit(bench)).failed
+    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
+    assert bria.billed == 1
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        None,
+        {},
+        [],
+        {"image_url": None},
+        {"image_url": ""},
+        {"image_url": 7},
+        {"image_url": "https://127.0.0.2/x.png"},
+    ],
+)
+@pytest.mark.parametrize("sync", [False, True])
+async def test_answers_without_a_picture_end_the_task(bria: Bria, bench: Bench, result: Any, sync: bool) -> None:
+    done: Any = (200, {"request_id": "r", "status": "COMPLETED", "result": result}, {})
+    accepted: Any = (202, {"request_id": "r", "status_url": "x"}, {})
+    bria.failures = [done] if sync else [accepted, done]
+    state = await edit(bench)
+    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert len(submits(bria)) == 1
+
+
+@pytest.mark.parametrize("body", [{}, [], b"<html>hello</html>", {"request_id": None}, {"status": "IN_PROGRESS"}])
+async def test_submits_that_answer_without_a_reference_end_the_task(bria: Bria, bench: Bench, body: Any) -> None:
+    bria.failures = [(202, body, {})]
+    state = await edit(bench)
+    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert len(bria.sent) == 1
+
+
+async def test_words_in_another_case_missing_seeds_and_warnings_are_read(bria: Bria, bench: Bench) -> None:
+    result = {"image_url": f"{bria.base}/results/request-0", "seed": None, "refined_prompt": {"a": 1}, "new": 1}
+    assert (await edit(bench)).HasField("done")
+    bria.failures = [
+        (202, {"request_id": "r", "status_url": "x", "warning": "may hold a brand"}, {}),
+        (200, {"status": "in_progress"}, {}),
+        (200, {"status": "Completed", "result": result}, {}),
+    ]
+    state = await edit(bench, seed=9, provider_options={"ip_signal": True})
+    (artifact,) = state.done.artifacts
+    assert (artifact.seed, artifact.revised_prompt) == (9, "")
+    assert [(warning.code, warning.message) for warning in state.done.warnings] == [
+        ("provider_warning", "Bria: may hold a brand")
+    ]
+
+
+@pytest.mark.parametrize("status", [400, 404, 422])
+async def test_status_that_cannot_be_asked_for_never_blames_the_caller(bria: Bria, bench: Bench, status: int) -> None:
+    accepted: Any = (202, {"request_id": "request-0", "status_url": "x"}, {})
+    bria.failures = [accepted, *[(status, {"error": {"message": "prompt moderation: secret"}}, {})] * 40]
+    failed = (await edit(bench)).failed
+    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert "secret" not in failed.message
+    assert len(submits(bria)) == 1
+
+
+async def test_status_is_asked_again_when_bria_says(bria: Bria, bench: Bench) -> None:
+    accepted: Any = (202, {"request_id": "request-0", "status_url": "x"}, {})
+    bria.failures = [accepted, (429, {}, {"Retry-After": "17"}), (200, {"status": "FAILED", "error": None}, {})]
+    began = bench.now
+    assert (await edit(bench)).failed.reason == ErrorReason.ERROR_REASON_PROVIDER_ERROR
+    assert bench.now - began == 2 + 17
+
+
+@pytest.mark.parametrize("model", ["bria/fibo-edit/edit", "bria/fibo/generate"])
+@pytest.mark.parametrize(
+    ("quality", "steps"),
+    [("medium", None), ("standard", None), ("high", 50), ("hd", 50), ("xhigh", 50), ("max", 50)],
+)
+async def test_every_quality_has_its_steps(
+    bria: Bria, bench: Bench, *, model: str, quality: str, steps: int | None
+) -> None:
+    assert quality in next(known for known in MODELS if known.id == model).qualities
+    await edit(bench, model, quality=quality)
+    assert submits(bria)[0].get("steps_num") == steps
 
 
 async def test_picture_over_12_mb_is_refused_here(bria: Bria, bench: Bench) -> None:

@@ -166,3 +166,9 @@ async def test_failed_requests_end_by_their_type_and_name_our_field(
     assert (state.failed.reason, state.failed.accepted, fal.billed) == (reason, True, 0)
     assert state.failed.param in {"prompt", ""}
     assert "secret" not in state.failed.message
+
+
+async def test_seed_that_the_answer_leaves_empty_is_the_one_that_was_sent(fal: BriaOnFal, bench: Bench) -> None:
+    image = {"url": f"{fal.base}/files/a-80x60.png"}
+    fal.result = (200, {"image": image, "images": [], "seed": None}, {})
+    assert (await edit(bench, seed=5)).done.artifacts[0].seed == 5

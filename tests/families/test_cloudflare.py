@@ -78,7 +78,27 @@ async def test_text_alone_is_multipart_and_the_picture_kept_byte_for_byte(
 async def test_other_format_is_made_here(cloudflare: Cloudflare, bench: Bench) -> None:
     state = await bench.run(task(output_format="png"))
     assert state.done.artifacts[0].media.media_type == "image/png"
-    assert {part.name for part in cloudflare.sent[0].parts} == {"prompt"}
+    assert "output_format" not in {part.name for part in cloudflare.sent[0].parts}
+
+
+async def test_no_size_is_the_models_usual_one_and_not_cloudflares(cloudflare: Cloudflare, bench: Bench) -> None:
+    (artifact,) = (await bench.run(task())).done.artifacts
+    assert (artifact.media.width, artifact.media.height) == (1024, 1024)
+
+
+@pytest.mark.parametrize(("wanted", "warned"), [("jpeg", True), ("webp", False)])
+async def test_quality_is_given_where_the_format_is_made_here_and_else_warned_of(
+    bench: Bench, wanted: str, *, warned: bool
+) -> None:
+    done = (await bench.run(task(output_format=wanted, output_compression=30))).done
+    assert [warning.param for warning in done.warnings] == ["output_compression"] * warned
+    assert done.artifacts[0].media.media_type == f"image/{wanted}"
+
+
+async def test_what_cloudflare_has_no_field_for_is_warned_of(bench: Bench) -> None:
+    inputs = [await bench.keep(picture(64, 64))]
+    done = (await bench.run(task(inputs=inputs, moderation="low", input_fidelity="high"))).done
+    assert [warning.param for warning in done.warnings] == ["moderation", "input_fidelity"]
 
 
 async def test_n_pictures_are_n_calls_with_seeds_that_follow(cloudflare: Cloudflare, bench: Bench) -> None:
@@ -151,12 +171,11 @@ async def test_account_that_is_not_set_is_named(cloudflare: Cloudflare, tmp_path
         ("bad-task", ErrorReason.ERROR_REASON_INVALID_VALUE, False),
         ("bad-method", ErrorReason.ERROR_REASON_INVALID_VALUE, False),
         ("too-large", ErrorReason.ERROR_REASON_INVALID_IMAGE, False),
-        ("timed-out", ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, True),
-        ("aborted", ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, True),
         ("used-up", ErrorReason.ERROR_REASON_PROVIDER_BILLING, False),
         ("used-up-live", ErrorReason.ERROR_REASON_PROVIDER_BILLING, False),
-        ("finetune", ErrorReason.ERROR_REASON_PROVIDER_ERROR, False),
+        ("finetune", ErrorReason.ERROR_REASON_INVALID_VALUE, False),
         ("flagged", ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True),
+        ("flagged-elsewhere", ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True),
         ("nsfw", ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True),
         ("bad-image", ErrorReason.ERROR_REASON_INVALID_IMAGE, False),
         ("model-trouble", ErrorReason.ERROR_REASON_PROVIDER_ERROR, True),
@@ -165,7 +184,6 @@ async def test_account_that_is_not_set_is_named(cloudflare: Cloudflare, tmp_path
         ("edge-520", ErrorReason.ERROR_REASON_PROVIDER_ERROR, True),
         ("edge-522", ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, True),
         ("edge-524", ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, True),
-        ("empty", ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True),
     ],
 )
 async def test_errors_go_by_code_and_are_final(
@@ -184,6 +202,7 @@ async def test_errors_go_by_code_and_are_final(
         ("no-capacity", ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED),
         ("rate-971", ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED),
         ("rate-10429", ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED),
+        ("rate-html", ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED),
         ("edge-503", ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE),
     ],
 )
@@ -193,6 +212,49 @@ async def test_what_took_nothing_is_tried_again_and_then_fails(
     state = await bench.run(task(prompt=prompt))
     assert (state.failed.reason, state.failed.accepted) == (reason, False)
     assert (len(cloudflare.sent), cloudflare.billed) == (4, 0)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [
+        ("timed-out", ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT),
+        ("aborted", ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT),
+        ("empty", ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
+    ],
+)
+async def test_what_cloudflare_says_made_no_picture_is_asked_once_more(
+    cloudflare: Cloudflare, bench: Bench, prompt: str, reason: ErrorReason.ValueType
+) -> None:
+    state = await bench.run(task(prompt=prompt))
+    assert (state.failed.reason, state.failed.accepted) == (reason, True)
+    assert (len(cloudflare.sent), cloudflare.billed) == (2, 0)
+
+
+@pytest.mark.parametrize(("code", "accepted"), [(3036, False), (3030, True), (3999, True)])
+async def test_refusal_with_status_200_goes_by_its_code(
+    cloudflare: Cloudflare, bench: Bench, code: int, *, accepted: bool
+) -> None:
+    body = {"success": False, "errors": [{"code": code, "message": "AiError: no"}], "result": None}
+    cloudflare.failures = [(200, body, {})]
+    state = await bench.run(task())
+    assert (state.failed.accepted, len(cloudflare.sent)) == (accepted, 1)
+
+
+@pytest.mark.parametrize(
+    "answer", [b"<html>10.0.0.1</html>", b'{"res', {"result": {"image": "%"}}, {"result": {"image": "aGVsbG8="}}]
+)
+async def test_answer_that_is_no_picture_is_not_repeated(cloudflare: Cloudflare, bench: Bench, answer: Any) -> None:
+    cloudflare.failures = [(200, answer, {})]
+    state = await bench.run(task())
+    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert len(cloudflare.sent) == 1
+
+
+async def test_pictures_that_came_are_kept_when_one_is_refused(cloudflare: Cloudflare, bench: Bench) -> None:
+    cloudflare.failures = [(400, {"success": False, "errors": [{"code": 3030, "message": "NSFW"}]}, {})]
+    done = (await bench.run(task(n=3, seed=4))).done
+    assert [missing.reason for missing in done.missing] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED]
+    assert (len(done.artifacts), cloudflare.billed) == (2, 2)
 
 
 async def test_stranger_is_refused_by_account_and_token(cloudflare: Cloudflare, tmp_path: Path) -> None:

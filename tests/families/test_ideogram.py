@@ -10,6 +10,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
+from services.common import catalog as c
 from services.common import images
 from services.ideogram.adapter import IdeogramAdapter
 from services.ideogram.catalog import MODELS
@@ -72,6 +73,18 @@ async def test_key_goes_to_the_api_and_not_to_the_result_host(ideogram: Ideogram
     await bench.run(task())
     keys = {sent.path: sent.headers.get("Api-Key") for sent in ideogram.sent}
     assert keys == {"/v1/ideogram-v3/generate": ideogram.key, "/result/0.png": None}
+
+
+@pytest.mark.parametrize("version", ["/v1", "/v2", "/v1/"])
+async def test_version_in_the_base_url_is_not_doubled(ideogram: Ideogram, tmp_path: Path, version: str) -> None:
+    values = {
+        "IMAGEGATEWAY_IDEOGRAM_BASE_URL": ideogram.base + version,
+        "IMAGEGATEWAY_IDEOGRAM_API_KEY": ideogram.key,
+    }
+    bench = Bench.open(MODELS, [IdeogramAdapter()], tmp_path, values)
+    for model in ("ideogram/ideogram-v3", "ideogram/ideogram-v4.5"):
+        assert (await bench.run(task(model))).HasField("done")
+    await bench.family.close()
 
 
 async def test_ten_pictures_are_two_requests(ideogram: Ideogram, bench: Bench) -> None:
@@ -148,7 +161,7 @@ async def test_second_api_takes_json_without_pictures_and_source_size_with(
     assert [artifact.media.width for artifact in state.done.artifacts] == [2048, 2048]
     ideogram.sent.clear()
     ref = await bench.keep(picture(640, 480))
-    fitted = next(known for known in MODELS if known.id == model).sizes.nearest(640, 480)
+    fitted = next(known for known in MODELS if known.id == model).sizes_of(edit=True).nearest(640, 480)
     edit = task(model, inputs=[ref], width=fitted[0], height=fitted[1])
     assert (await bench.run(edit)).HasField("done")
     assert texts(ideogram) == {"prompt": "a fox", "size": "source"}
@@ -157,6 +170,13 @@ async def test_second_api_takes_json_without_pictures_and_source_size_with(
     assert (await bench.run(edit)).HasField("done")
     assert texts(ideogram) == {"prompt": "a fox"}
     assert ideogram.sent[0].part("mask").content_type == "image/png"
+
+
+async def test_edit_of_another_size_says_which(ideogram: Ideogram, bench: Bench) -> None:
+    inputs = [await bench.keep(picture(640, 480))] * 2
+    state = await bench.run(task("ideogram/ideogram-v4.5", inputs=inputs, width=1536, height=1024))
+    assert state.HasField("done"), state
+    assert texts(ideogram) == {"prompt": "a fox", "size": "1536x1024"}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +249,7 @@ async def test_all_unsafe_is_a_moderation_error_behind_status_200(ideogram: Ideo
         (413, b"", ErrorReason.ERROR_REASON_INVALID_IMAGE),
         (415, {"detail": "no"}, ErrorReason.ERROR_REASON_PROVIDER_ERROR),
         (422, {"error": "Prompt failed the safety check"}, ErrorReason.ERROR_REASON_MODERATION_BLOCKED),
-        (500, b"oops", ErrorReason.ERROR_REASON_PROVIDER_ERROR),
+        (502, b"<html>oops</html>", ErrorReason.ERROR_REASON_PROVIDER_ERROR),
     ],
 )
 async def test_errors_are_final_after_one_call(
@@ -260,6 +280,169 @@ async def test_what_ideogram_cannot_take_is_refused_before_the_call(ideogram: Id
     state = await bench.run(task(seed=1 << 31))
     assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_INVALID_VALUE, "seed")
     assert not ideogram.sent
+
+
+async def test_result_that_cannot_be_fetched_leaves_the_others(ideogram: Ideogram, bench: Bench) -> None:
+    ideogram.pictures = {"a.png": picture(), "b.png": b"<html>sorry</html>", "c.png": picture(32, 32)}
+    urls = [f"{ideogram.base}/result/{name}?exp=1" for name in ideogram.pictures]
+    ideogram.failures = [(200, {"data": [{"url": url, "is_image_safe": True} for url in urls]}, {})]
+    state = await bench.run(task(n=3))
+    assert [artifact.media.width for artifact in state.done.artifacts] == [64, 32]
+    (missing,) = state.done.missing
+    assert (missing.reason, missing.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+
+
+BAD = ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE
+BLOCKED = ErrorReason.ERROR_REASON_MODERATION_BLOCKED
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ({"data": [{"url": "", "is_image_safe": False}]}, BLOCKED),
+        ({"data": [{"url": None}]}, BLOCKED),
+        ({"data": [{"url": None, "is_image_safe": True}]}, BAD),
+        ({"data": [{"url": 42, "is_image_safe": True}]}, BAD),
+        ({"data": ["a picture"]}, BAD),
+        ({"data": []}, BAD),
+        ({"data": None}, BAD),
+        ({"created": "2026-11-22T10:00:00Z"}, BAD),
+        ([], BAD),
+        (b"<html>bad gateway</html>", BAD),
+        (b'{"data": [{"url": "htt', BAD),
+    ],
+)
+async def test_answers_without_a_picture_end_the_task(
+    ideogram: Ideogram, bench: Bench, body: Any, reason: ErrorReason.ValueType
+) -> None:
+    ideogram.failures = [(200, body, {})]
+    state = await bench.run(task())
+    assert (state.failed.reason, state.failed.accepted, len(ideogram.sent)) == (reason, True, 1)
+
+
+async def test_numbers_as_text_and_structured_prompts_are_read(ideogram: Ideogram, bench: Bench) -> None:
+    ideogram.pictures = {"a.png": picture()}
+    entry = {"url": f"{ideogram.base}/result/a.png", "seed": "77", "prompt": {"scene": "a fox"}, "new": 1}
+    ideogram.failures = [(200, {"data": [entry]}, {})]
+    (artifact,) = (await bench.run(task())).done.artifacts
+    assert (artifact.seed, artifact.revised_prompt) == (77, "")
+
+
+async def asynchronous(bench: Bench) -> pb.TaskState:
+    wanted = task("ideogram/ideogram-v4.5", width=1024, height=1024)
+    wanted.provider_options.update({"async": True})
+    return await bench.run(wanted)
+
+
+async def test_generation_in_capitals_and_with_an_empty_list_is_polled(ideogram: Ideogram, bench: Bench) -> None:
+    ideogram.pictures = {"a.png": picture()}
+    ideogram.failures = [
+        (200, {"generation_id": "a/../b?c", "status": "PENDING", "data": []}, {}),
+        (200, {"status": "Pending"}, {}),
+        (200, {"status": "COMPLETED", "data": [{"url": f"{ideogram.base}/result/a.png"}]}, {}),
+    ]
+    assert (await asynchronous(bench)).HasField("done")
+    assert ideogram.sent[1].target == "/v2/generations/a%2F..%2Fb%3Fc"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"), [(401, ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS), (404, BAD), (400, BAD)]
+)
+async def test_generation_that_cannot_be_asked_for_has_been_accepted_all_the_same(
+    ideogram: Ideogram, bench: Bench, status: int, reason: ErrorReason.ValueType
+) -> None:
+    ideogram.failures = [(200, {"generation_id": "g"}, {}), *[(status, {"detail": "secret"}, {})] * 40]
+    state = await asynchronous(bench)
+    assert (state.failed.reason, state.failed.accepted) == (reason, True)
+    assert [sent.method for sent in ideogram.sent].count("POST") == 1
+    assert "secret" not in state.failed.message
+
+
+async def test_generation_is_asked_for_again_when_ideogram_says(ideogram: Ideogram, bench: Bench) -> None:
+    ideogram.failures = [
+        (200, {"generation_id": "g"}, {}),
+        (429, b"", {"Retry-After": "17"}),
+        (503, b"", {}),
+        (200, {"status": "failed"}, {}),
+    ]
+    began = bench.now
+    state = await asynchronous(bench)
+    assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_ERROR
+    assert bench.now - began == 2 + 17 + 5
+
+
+@pytest.mark.parametrize(("model", "prompt", "sent"), [("v3/edit", "a fox", "true"), ("remove-background", "", None)])
+async def test_transparent_ground_of_an_edit_is_asked_for_where_there_is_one(
+    ideogram: Ideogram, bench: Bench, *, model: str, prompt: str, sent: str | None
+) -> None:
+    known = next(known for known in MODELS if f"ideogram/{model}" in {known.id, *known.aliases})
+    inputs = [await bench.keep(picture(64, 64))]
+    state = await bench.run(task(known.id, inputs=inputs, background="transparent", prompt=prompt))
+    assert texts(ideogram).get("transparent_background") == sent
+    assert not state.done.warnings
+    assert c.TRANSPARENT in known.capabilities
+
+
+@pytest.mark.parametrize(("model", "masked"), [("ideogram/ideogram-v3", False), ("ideogram/ideogram-v3/edit", True)])
+async def test_transparent_ground_that_an_edit_has_not_is_refused(
+    ideogram: Ideogram, bench: Bench, model: str, masked: bool
+) -> None:
+    wanted = task(model, inputs=[await bench.keep(picture(64, 64))], background="transparent")
+    if masked:
+        wanted.mask.CopyFrom(await bench.keep(left_half(64, 64)))
+    failed = (await bench.run(wanted)).failed
+    assert (failed.reason, failed.param) == (ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER, "background")
+    assert not ideogram.sent
+
+
+async def test_what_a_call_has_not_is_warned_of(ideogram: Ideogram, bench: Bench) -> None:
+    inputs = [await bench.keep(picture(64, 64))]
+    wanted = task("ideogram/ideogram-v3/reframe", inputs=inputs, width=1024, height=1024, moderation="low")
+    wanted.input_fidelity = "high"
+    state = await bench.run(wanted)
+    assert sorted(warning.param for warning in state.done.warnings) == ["input_fidelity", "moderation", "prompt"]
+    clear = await bench.run(task(background="transparent", width=1216, height=832))
+    assert texts(ideogram, -2)["aspect_ratio"] == "3x2"
+    assert [(warning.code, warning.param) for warning in clear.done.warnings] == [("size_adjusted", "size")]
+
+
+@pytest.mark.parametrize("shade", [0, 255])
+async def test_mask_of_one_colour_is_refused_where_ideogram_wants_two(
+    ideogram: Ideogram, bench: Bench, shade: int
+) -> None:
+    inputs, mask = [await bench.keep(picture(64, 64))], await bench.keep(picture(64, 64, colour=(shade,) * 3))
+    state = await bench.run(task("ideogram/ideogram-v4.5", inputs=inputs, mask=mask))
+    assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_INVALID_IMAGE, "mask")
+    assert not ideogram.sent
+
+
+async def test_pictures_over_the_limit_of_one_or_of_all_are_refused(ideogram: Ideogram, bench: Bench) -> None:
+    eleven = await bench.keep(picture() + bytes(11_000_000))
+    for wanted in (task(inputs=[eleven]), task("ideogram/ideogram-v4.5", inputs=[eleven] * 5)):
+        state = await bench.run(wanted)
+        assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_INVALID_IMAGE, "image")
+    assert not ideogram.sent
+
+
+@pytest.mark.parametrize(
+    "body", [{"detail": "words"}, {"error": "words"}, {"error": {"message": "words"}}, {"message": "words"}]
+)
+async def test_refusals_say_why_and_name_the_field(ideogram: Ideogram, bench: Bench, body: Any) -> None:
+    ideogram.failures = [(400, body, {}), (422, body, {})]
+    assert (await bench.run(task())).failed.message == "Ideogram refused the request: words"
+    failed = (await bench.run(task())).failed
+    assert failed.message == "Ideogram refused the prompt or the picture by its content policy: words"
+    assert (failed.param, failed.accepted) == ("prompt", False)
+
+
+async def test_fault_of_ideograms_is_asked_again_once(ideogram: Ideogram, bench: Bench) -> None:
+    ideogram.failures = [(500, b"oops", {})]
+    assert (len((await bench.run(task())).done.artifacts), ideogram.billed) == (1, 1)
+    ideogram.sent.clear()
+    ideogram.failures = [(500, b"oops", {}), (500, b"oops", {})]
+    failed = (await bench.run(task())).failed
+    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
+    assert (failed.message, len(ideogram.sent)) == ("Ideogram failed.", 2)
 
 
 def test_stark_mask_has_both_polarities() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -228,6 +229,23 @@ async def test_fewer_pictures_than_asked_are_counted(openai: OpenAI, bench: Benc
     assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
 
 
+@pytest.mark.parametrize("broken", [{}, None, {"b64_json": ""}, {"b64_json": "aGVsbG8="}])
+async def test_one_bad_picture_does_not_lose_the_good_ones(openai: OpenAI, bench: Bench, broken: Any) -> None:
+    good = {"b64_json": base64.b64encode(picture()).decode()}
+    openai.failures = [(200, {"created": 1, "data": [good, broken, good]}, {})]
+    done = (await bench.run(task(n=3))).done
+    assert [await bench.bytes_of(found) for found in done.artifacts] == [picture(), picture()]
+    assert len(done.missing) == 1
+
+
+async def test_counts_that_can_not_be_do_not_lose_pictures(openai: OpenAI, bench: Bench) -> None:
+    usage = {"input_tokens": 1 << 40, "output_tokens": "5", "total_tokens": None, "input_tokens_details": None}
+    data = [{"b64_json": base64.b64encode(picture()).decode()}]
+    openai.failures = [(200, {"created": 1, "data": data, "usage": usage}, {})]
+    done = (await bench.run(task())).done
+    assert (len(done.artifacts), done.usage.input_tokens) == (1, 0)
+
+
 @pytest.mark.parametrize(("stage", "words", "param"), [("input", "prompt", "prompt"), ("output", "result", "")])
 async def test_moderation_says_what_was_blocked(
     openai: OpenAI, bench: Bench, stage: str, words: str, param: str
@@ -238,6 +256,19 @@ async def test_moderation_says_what_was_blocked(
     assert words in failed.message
     assert "sexual" in failed.message
     assert (failed.param, failed.accepted, len(openai.sent)) == (param, stage == "output", 1)
+
+
+async def test_moderation_is_known_without_its_code_and_with_its_details_outside_the_error(
+    openai: OpenAI, bench: Bench
+) -> None:
+    words = "Your request was rejected by the safety system. safety_violations=[violence, self-harm]."
+    refusal = error(None, words, type_="image_generation_user_error")
+    outside = {**refusal, "moderation_details": {"moderation_stage": "output"}}
+    openai.failures = [(400, refusal, {}), (400, outside, {})]
+    first, second = [(await bench.run(task())).failed for _ in range(2)]
+    assert [failed.reason for failed in (first, second)] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED] * 2
+    assert "(violence, self-harm)" in first.message
+    assert [(failed.param, failed.accepted) for failed in (first, second)] == [("prompt", False), ("", True)]
 
 
 async def test_moderation_of_dalle_is_known_by_its_own_word(openai: OpenAI, bench: Bench) -> None:
@@ -259,10 +290,15 @@ async def test_moderation_of_dalle_is_known_by_its_own_word(openai: OpenAI, benc
         (403, error(None), ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS),
         (403, error("unsupported_country_region_territory"), ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS),
         (404, error("model_not_found"), ErrorReason.ERROR_REASON_MODEL_RETIRED),
+        (400, {"error": "no"}, ErrorReason.ERROR_REASON_INVALID_VALUE),
+        (400, {"error": {"message": {"a": 1}, "code": 7}}, ErrorReason.ERROR_REASON_INVALID_VALUE),
+        (408, b"", ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT),
+        (410, b"gone", ErrorReason.ERROR_REASON_MODEL_RETIRED),
         (413, b"too large", ErrorReason.ERROR_REASON_INVALID_IMAGE),
         (429, error("insufficient_quota", type_="insufficient_quota"), ErrorReason.ERROR_REASON_PROVIDER_BILLING),
         (429, error(None, type_="insufficient_quota"), ErrorReason.ERROR_REASON_PROVIDER_BILLING),
         (500, error(None, type_="server_error"), ErrorReason.ERROR_REASON_PROVIDER_ERROR),
+        (502, b"<html>10.0.0.1</html>", ErrorReason.ERROR_REASON_PROVIDER_ERROR),
         (504, b"", ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT),
         (200, {"created": 1}, ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
         (200, {"data": [{"b64_json": "%%%"}]}, ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
@@ -274,7 +310,8 @@ async def test_errors_are_final_after_one_call(
     openai.failures = [(status, body, {})]
     failed = (await bench.run(task())).failed
     assert (failed.reason, len(openai.sent), openai.billed) == (reason, 1, 0)
-    assert failed.accepted == (status in {200, 500, 504})
+    assert failed.accepted == (status in {200, 408, 500, 502, 504})
+    assert "10.0.0.1" not in failed.message
 
 
 async def test_callers_fault_is_told_in_openais_words_and_the_operators_is_not(openai: OpenAI, bench: Bench) -> None:
@@ -292,9 +329,14 @@ async def test_retired_model_names_its_successor(openai: OpenAI, bench: Bench) -
     failed = (await bench.run(task("openai/dall-e-3"))).failed
     assert failed.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED
     assert "openai/gpt-image-2" in failed.message
-    openai.failures = [(400, error("invalid_value", "The model is deprecated.", "model"), {})]
-    failed = (await bench.run(task("openai/dall-e-3"))).failed
-    assert failed.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED
+    openai.failures = [
+        (400, error("invalid_value", "Not one of the models.", "model"), {}),
+        (400, error(None, "The model `dall-e-3` has been deprecated, learn more."), {}),
+        (400, error(None, "The model dall-e-3 does not exist."), {}),
+    ]
+    for _ in range(3):
+        failed = (await bench.run(task("openai/dall-e-3"))).failed
+        assert failed.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED
 
 
 @pytest.mark.parametrize(
@@ -308,6 +350,7 @@ async def test_retired_model_names_its_successor(openai: OpenAI, bench: Bench) -
             0.467,
         ),
         ({}, "Please try again in 12s.", 12),
+        ({}, "Please try again in 0m2.5s.", 2.5),
     ],
 )
 async def test_rate_limit_is_waited_out_as_told(
@@ -317,6 +360,12 @@ async def test_rate_limit_is_waited_out_as_told(
     assert (await bench.run(task())).HasField("done")
     assert least <= bench.slept[0] < least * 1.2
     assert openai.billed == 1
+
+
+async def test_wait_of_minutes_is_passed_on(openai: OpenAI, bench: Bench) -> None:
+    openai.failures = [(429, error("rate_limit_exceeded", "Please try again in 1m2s.", type_="requests"), {})]
+    failed = (await bench.run(task())).failed
+    assert (failed.retry_after.seconds, len(openai.sent), bench.slept) == (62, 1, [])
 
 
 async def test_overload_is_tried_again(openai: OpenAI, bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from typing import TYPE_CHECKING, Any
 
@@ -235,6 +236,98 @@ async def test_busy_provider_is_asked_again(recraft: Recraft, bench: Bench, stat
     assert 3 <= bench.slept[0] < 4
 
 
+BAD = ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"data": []},
+        {"data": None},
+        {"data": [{"image_id": "i"}]},
+        {"data": [{"image_id": "i", "url": None}]},
+        {"data": [{"b64_json": "not base64!"}]},
+        {"data": ["a picture"]},
+        {"image": None},
+        {"created": 1},
+        [],
+        b"<html>bad gateway</html>",
+    ],
+)
+async def test_answers_without_a_picture_end_the_task(recraft: Recraft, bench: Bench, body: Any) -> None:
+    recraft.failures = [(200, body, {})]
+    state = await bench.run(task())
+    assert (state.failed.reason, state.failed.accepted, len(recraft.sent)) == (BAD, True, 1)
+
+
+async def test_one_lost_picture_leaves_the_others_and_their_true_cost(recraft: Recraft, bench: Bench) -> None:
+    wrapped = base64.encodebytes(picture(32, 32)).decode()
+    recraft.results = {"a": (picture(), "image/png"), "b": (b"<html>sorry</html>", "image/png")}
+    urls = [{"url": f"{recraft.base}/result/{name}", "features": {"nsfw_score": 0}} for name in recraft.results]
+    entries = [*urls, {"b64_json": wrapped, "revised_prompt": None}, {"image_id": "i"}]
+    recraft.failures = [(200, {"credits": "160", "data": entries}, {})]
+    state = await bench.run(task(n=4))
+    assert [artifact.media.width for artifact in state.done.artifacts] == [64, 32]
+    assert [missing.reason for missing in state.done.missing] == [BAD, BAD]
+    assert state.done.cost.amount == 0.16
+
+
+async def test_compression_of_the_callers_is_made_here_from_what_loses_nothing(
+    recraft: Recraft, bench: Bench
+) -> None:
+    state = await bench.run(task(output_format="webp", output_compression=10))
+    assert recraft.sent[0].json["image_format"] == "png"
+    assert state.done.artifacts[0].media.media_type == "image/webp"
+    await bench.run(task(output_format="webp"))
+    assert recraft.sent[2].json["image_format"] == "webp"
+
+
+async def test_edit_of_the_inputs_own_size_or_shape_is_not_warned_of(recraft: Recraft, bench: Bench) -> None:
+    inputs = [await bench.keep(picture(64, 32))]
+    for fields in ({"width": 64, "height": 32}, {"width": 1448, "height": 724, "aspect_ratio": "2:1"}):
+        assert not (await bench.run(task(inputs=inputs, **fields))).done.warnings
+    for param, fields in (
+        ("size", {"width": 1024, "height": 1024}),
+        ("aspect_ratio", {"width": 1024, "height": 1024, "aspect_ratio": "1:1"}),
+    ):
+        state = await bench.run(task(inputs=inputs, **fields))
+        assert [(warning.code, warning.param) for warning in state.done.warnings] == [("size_adjusted", param)]
+
+
+async def test_what_a_call_has_not_is_warned_of(recraft: Recraft, bench: Bench) -> None:
+    inputs = [await bench.keep(picture(64, 64))]
+    state = await bench.run(task("recraft/vectorize", inputs=inputs, moderation="low", input_fidelity="high"))
+    assert [warning.param for warning in state.done.warnings] == ["moderation", "input_fidelity", "prompt"]
+
+
+BLOCKED = ErrorReason.ERROR_REASON_MODERATION_BLOCKED
+BILLING = ErrorReason.ERROR_REASON_PROVIDER_BILLING
+INVALID = ErrorReason.ERROR_REASON_INVALID_VALUE
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason", "message"),
+    [
+        (400, {"code": "nsfw_content", "message": "rejected"}, BLOCKED, "by its content policy: rejected"),
+        (422, b"Content moderation: refused", BLOCKED, "by its content policy: Content moderation: refused"),
+        (400, {"code": "not_enough_credits", "message": "top up"}, BILLING, "Recraft refused for lack of credit."),
+        (400, {"error": {"code": 7, "message": "bad size"}}, INVALID, "Recraft refused the request: bad size"),
+        (400, {"error": "bad size"}, INVALID, "Recraft refused the request: bad size"),
+        (400, b"<html>nothing</html>", INVALID, "Recraft refused the request."),
+        (502, b"<html>nginx nsfw</html>", ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Recraft failed."),
+        (500, {"message": "moderation is down"}, ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Recraft failed."),
+    ],
+)
+async def test_errors_of_every_form_are_told_by_their_words(
+    recraft: Recraft, bench: Bench, *, status: int, body: Any, reason: ErrorReason.ValueType, message: str
+) -> None:
+    recraft.failures = [(status, body, {})]
+    failed = (await bench.run(task())).failed
+    assert failed.reason == reason
+    assert failed.message.endswith(message)
+    assert failed.param == ("prompt" if reason == BLOCKED else "")
+
+
 async def test_large_picture_is_refused_before_the_call(recraft: Recraft, bench: Bench) -> None:
     image = picture(4097, 8)
     state = await bench.run(task(inputs=[await bench.keep(image)]))
@@ -249,7 +342,8 @@ async def test_large_picture_is_refused_before_the_call(recraft: Recraft, bench:
         ('\ufeff<?xml version="1.0"?><!-- a --><svg xmlns="http://www.w3.org/2000/svg" viewBox="0,0 9 5"/>', (9, 5)),
         ('<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="100%" viewBox="0 0 64 32"/>', (64, 32)),
         ('<s:svg xmlns:s="http://www.w3.org/2000/svg" width="1in" height="72pt"/>', (96, 96)),
-        ('<svg xmlns="http://www.w3.org/2000/svg"/>', None),
+        ('<svg xmlns="http://www.w3.org/2000/svg"/>', (300, 150)),
+        ('<svg xmlns="http://www.w3.org/2000/svg" width="100%" height="100%"/>', (300, 150)),
         ('<svg width="9" height="9"/>', None),
         ('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">', None),
         ('<html xmlns="http://www.w3.org/1999/xhtml"><svg width="9" height="9"/></html>', None),

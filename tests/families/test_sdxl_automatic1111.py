@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.stability.automatic1111 import Automatic1111Adapter
@@ -65,7 +67,7 @@ async def test_own_server_gets_input_mask_format_and_quality(own: Automatic1111,
         inputs=[await bench.keep(source)],
         mask=await area(bench),
         output_format="jpeg",
-        quality="high",
+        quality="xhigh",
     )
     asked.provider_options.update({"denoising_strength": 0.4, "sampler_name": "DDIM"})
     state = await bench.run(asked)
@@ -80,13 +82,45 @@ async def test_own_server_gets_input_mask_format_and_quality(own: Automatic1111,
 
 async def test_own_server_loads_loras_by_tags_that_only_loras_make(own: Automatic1111, bench: Bench) -> None:
     prompt = "a fox <lora:theirs:1> <lo<lora:x:1>ra:y:1>here<sd_cpp_extra_args>{}</sd_cpp_extra_args>, 1 < 2"
-    state = await bench.run(task("automatic1111", prompt=prompt, loras=[{"id": "fox", "scale": 0.8}, {"id": "b"}]))
+    state = await bench.run(
+        task("automatic1111", prompt=prompt, loras=[{"id": "fox", "scale": 0.8}, {"id": "b.safetensors"}])
+    )
     assert own.prompts == ["a fox  here, 1 < 2 <lora:fox:0.8> <lora:b:1>"]
     assert [(warning.code, warning.param) for warning in state.done.warnings] == [("parameter_adjusted", "prompt")]
     for lora in ({"url": "https://example.com/x"}, {"id": "a:1><lora:b"}):
         refused = await bench.run(task("automatic1111", loras=[lora]))
         assert refused.failed.param.startswith("loras[0].")
     assert len(own.sent) == 1
+
+
+async def test_own_server_gets_no_tags_by_options_either(own: Automatic1111, bench: Bench) -> None:
+    asked = task("automatic1111")
+    scripts: dict[str, Any] = {"ADetailer": {"args": [True, {"ad_prompt": "a <lora:x:1>b"}]}}
+    asked.provider_options.update({"prompt": "a cat<lora:x:1>", "alwayson_scripts": scripts, "cfg_scale": 6})
+    state = await bench.run(asked)
+    body = own.sent[0].json
+    assert (body["prompt"], body["cfg_scale"]) == ("a cat", 6)
+    assert body["alwayson_scripts"]["ADetailer"]["args"] == [True, {"ad_prompt": "a b"}]
+    assert [warning.param for warning in state.done.warnings] == ["provider_options"]
+
+
+async def test_stated_quality_is_the_gateways_to_make(own: Automatic1111, bench: Bench) -> None:
+    state = await bench.run(task("automatic1111", output_format="jpeg", output_compression=20, moderation="low"))
+    assert own.sent[0].json["override_settings"]["samples_format"] == "png"
+    assert state.done.artifacts[0].media.media_type == "image/jpeg"
+    assert [warning.param for warning in state.done.warnings] == ["moderation"]
+
+
+async def test_own_server_is_interrupted_while_it_works(own: Automatic1111, bench: Bench) -> None:
+    own.seconds, own.key = 60.0, "user:pass"
+    asked = task("automatic1111")
+    start = pb.StartRequest(job_id="job_test", task=asked, credential="user:pass")
+    working = asyncio.create_task(bench.family.start(start))
+    await asyncio.wait_for(own.begun.wait(), 10)
+    stop = pb.CancelRequest(job_id="job_test", task=asked, credential="user:pass")
+    assert await bench.family.cancel(stop)
+    assert (await asyncio.wait_for(working, 10)).HasField("done")
+    assert [(sent.method, sent.path) for sent in own.sent[1:]] == [("POST", "/sdapi/v1/interrupt")]
 
 
 @pytest.mark.parametrize(("credential", "works"), [("user:pass", True), ("token", False)])
@@ -125,12 +159,52 @@ async def test_own_servers_errors(
     assert "CUDA" not in state.failed.message
 
 
+@pytest.mark.parametrize(
+    ("status", "body", "param"),
+    [
+        (404, {"error": "HTTPException", "detail": "Init image not found", "body": "", "errors": "x"}, "image"),
+        (422, {"detail": [{"loc": ["body", "width"], "msg": "bad"}]}, "size"),
+        (422, {"detail": [{"loc": None, "msg": "bad"}]}, ""),
+        (422, {"detail": [{"loc": ["body", "sampler_name"], "msg": "bad"}]}, "sampler_name"),
+        (422, {"detail": "Script not found"}, ""),
+        (422, {"error": "ValidationError", "detail": "", "errors": [{"x": "y"}]}, ""),
+    ],
+)
+async def test_own_servers_errors_name_our_fields(
+    own: Automatic1111, bench: Bench, status: int, body: Any, param: str
+) -> None:
+    own.failures = [(status, body, {})]
+    state = await bench.run(task("automatic1111"))
+    assert (state.failed.param, state.failed.accepted, len(own.sent)) == (param, False, 1)
+
+
 async def test_own_server_that_loads_its_model_is_waited_for(own: Automatic1111, bench: Bench) -> None:
     own.failures = [(503, {"detail": "loading"}, {})]
     assert (await bench.run(task("automatic1111"))).HasField("done")
     await own.stop()
     state = await bench.run(task("automatic1111"))
     assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
+
+
+@pytest.mark.parametrize(
+    ("info", "seed"),
+    [
+        ('{"all_seeds": ["7"], "index_of_first_image": null}', 7),
+        ({"all_seeds": [7], "index_of_first_image": "0"}, 7),
+        ('{"all_seeds": null, "seed": 7}', 7),
+        ('{"seed": -1}', None),
+        ("", None),
+        (None, None),
+        ("no JSON", None),
+        ("[1]", None),
+    ],
+)
+async def test_own_servers_info_in_any_shape(own: Automatic1111, bench: Bench, info: Any, seed: int | None) -> None:
+    encoded = base64.b64encode(picture()).decode()
+    own.failures = [(200, {"images": [f"data:image/png;base64,{encoded}"], "parameters": {}, "info": info}, {})]
+    (artifact,) = (await bench.run(task("automatic1111"))).done.artifacts
+    assert await bench.bytes_of(artifact) == picture()
+    assert (artifact.seed if artifact.HasField("seed") else None) == seed
 
 
 @pytest.mark.parametrize(("answer", "missing"), [({"images": [], "info": ""}, 0), ({"images": ["x"]}, 1)])

@@ -9,10 +9,11 @@ import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
+from services.common.urlguard import Guard, UrlRefusedError
 from services.stability.catalog import MODELS
 from services.stability.fal import SdxlFalAdapter
 from tests.emulators.base import picture
-from tests.emulators.fal import Fal
+from tests.emulators.fal import Fal, Request
 from tests.families.harness import Bench
 from tests.families.sdxl import LORA, area, corners, task
 
@@ -102,6 +103,15 @@ def _detail(kind: str, *loc: str) -> dict[str, Any]:
         ((422, _detail("feature_not_supported")), "", R.ERROR_REASON_UNSUPPORTED_PARAMETER),
         ((500, _detail("internal_server_error")), "", R.ERROR_REASON_PROVIDER_ERROR),
         ((500, {"detail": "x"}), "runner_server_error", R.ERROR_REASON_PROVIDER_ERROR),
+        ((500, _detail("internal_error") | {"detail": [{"loc": None, "msg": 7}]}), "", R.ERROR_REASON_PROVIDER_ERROR),
+        ((404, {"status": "NOT_FOUND"}), "runner_disconnected", R.ERROR_REASON_PROVIDER_ERROR),
+        ((410, {}), "runner_disconnected", R.ERROR_REASON_PROVIDER_ERROR),
+        ((200, {"images": []}), "", R.ERROR_REASON_PROVIDER_BAD_RESPONSE),
+        ((200, {"images": [None]}), "", R.ERROR_REASON_PROVIDER_BAD_RESPONSE),
+        ((200, {"images": [{"url": None}]}), "", R.ERROR_REASON_PROVIDER_BAD_RESPONSE),
+        ((200, {"images": [{"url": "data:image/png;base64,!"}]}), "", R.ERROR_REASON_PROVIDER_BAD_RESPONSE),
+        ((200, {"images": [{"url": "http://127.0.0.2/x"}]}), "", R.ERROR_REASON_PROVIDER_BAD_RESPONSE),
+        ((200, []), "", R.ERROR_REASON_PROVIDER_BAD_RESPONSE),
         ((503, {"detail": "x"}), "runner_scheduling_failure", R.ERROR_REASON_PROVIDER_UNAVAILABLE),
         ((504, {"detail": "x"}), "generation_timeout", R.ERROR_REASON_PROVIDER_TIMEOUT),
         ((200, {}), "content_policy_violation", R.ERROR_REASON_MODERATION_BLOCKED),
@@ -156,6 +166,7 @@ async def test_fals_unknown_states_and_lost_requests_end_by_name(
     assert ("DREAMING" if len(script) > 1 else "NOT_FOUND") in state.failed.message
 
 
+_PATH = "loras[0].path"
 _LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal.ai/dashboard/billing."
 
 
@@ -167,18 +178,101 @@ _LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal
         ((402, {"detail": "pay"}), R.ERROR_REASON_PROVIDER_BILLING, ""),
         ((403, {"detail": _LOCKED}), R.ERROR_REASON_PROVIDER_BILLING, ""),
         ((403, {"detail": "Admin lock"}), R.ERROR_REASON_PROVIDER_BILLING, ""),
+        ((403, {"detail": "Access blocked"}), R.ERROR_REASON_PROVIDER_CREDENTIALS, ""),
         ((403, {"detail": "no access"}), R.ERROR_REASON_PROVIDER_CREDENTIALS, ""),
         ((404, {"detail": "Application not found"}), R.ERROR_REASON_MODEL_RETIRED, ""),
         ((422, _detail("missing", "image_url")), R.ERROR_REASON_INVALID_VALUE, "image"),
-        ((500, {"detail": "x", "error_type": "internal_error"}), R.ERROR_REASON_PROVIDER_ERROR, ""),
+        ((422, {"detail": [{"loc": "prompt", "msg": "m"}]}), R.ERROR_REASON_INVALID_VALUE, ""),
+        ((410, {"detail": "gone"}), R.ERROR_REASON_MODEL_RETIRED, ""),
+        ((413, b"<html>"), R.ERROR_REASON_FILE_TOO_LARGE, ""),
+        ((422, {"detail": [{"loc": ["body", "loras", 0, "path"], "msg": "m"}]}), R.ERROR_REASON_INVALID_VALUE, _PATH),
+        ((504, b"<html>"), R.ERROR_REASON_PROVIDER_TIMEOUT, ""),
     ],
 )
 async def test_fals_errors(fal: Fal, bench: Bench, answer: tuple[int, Any], reason: R.ValueType, param: str) -> None:
     fal.failures = [(*answer, {})]
     state = await bench.run(task("fal"))
     assert (state.failed.reason, state.failed.param, len(fal.sent)) == (reason, param, 1)
-    assert state.failed.accepted == (answer[0] == 500)
+    assert state.failed.accepted == (answer[0] == 504)
     assert "balance" not in state.failed.message
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ((500, {"detail": "x", "error_type": "internal_error"}, {}), R.ERROR_REASON_PROVIDER_ERROR),
+        ((502, {"detail": "x"}, {"x-fal-error-type": "runner_incomplete_response"}), R.ERROR_REASON_PROVIDER_ERROR),
+        ((503, {"detail": "x", "error_type": "runner_disconnected"}, {}), R.ERROR_REASON_PROVIDER_UNAVAILABLE),
+        ((504, {"detail": "x", "error_type": "request_timeout"}, {}), R.ERROR_REASON_PROVIDER_TIMEOUT),
+        ((500, b"<html>", {"x-fal-request-id": "r"}), R.ERROR_REASON_PROVIDER_ERROR),
+    ],
+)
+async def test_fals_own_trouble_took_nothing_and_is_asked_again(
+    fal: Fal, bench: Bench, answer: tuple[int, Any, dict[str, str]], reason: R.ValueType
+) -> None:
+    fal.failures = [answer]
+    assert (await bench.run(task("fal"))).HasField("done")
+    assert fal.billed == 1
+    fal.failures = [answer] * 4
+    state = await bench.run(task("fal"))
+    assert (state.failed.reason, state.failed.accepted) == (reason, False)
+    assert len([sent for sent in fal.sent if sent.method == "POST"]) == 6
+
+
+async def test_fals_urls_are_made_up_where_its_answer_has_none(fal: Fal, bench: Bench) -> None:
+    fal.requests["abc"] = Request("fal-ai/fast-sdxl", {"prompt": "a fox"}, ["COMPLETED"])
+    fal.failures = [(200, {"request_id": "abc"}, {})]
+    assert (await bench.run(task("fal"))).HasField("done")
+    assert [sent.path for sent in fal.sent[1:3]] == [
+        "/fal-ai/fast-sdxl/requests/abc/status",
+        "/fal-ai/fast-sdxl/requests/abc",
+    ]
+
+
+async def test_url_that_may_not_be_called_ends_the_task(fal: Fal, bench: Bench) -> None:
+    urls = {f"{name}_url": "https://127.0.0.2/x" for name in ("status", "response", "cancel")}
+    fal.failures = [(200, {"request_id": "abc", **urls}, {})]
+    state = await bench.run(task("fal"), polls=2)
+    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+
+
+async def test_name_service_in_trouble_says_nothing_of_the_task(
+    fal: Fal, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = {f"{name}_url": "https://queue.example.com/x" for name in ("status", "response", "cancel")}
+    fal.failures = [(200, {"request_id": "abc", **urls}, {})]
+    asked = task("fal")
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
+
+    async def check(_guard: Guard, _url: str) -> None:
+        raise UrlRefusedError("its host has no public address", transient=True)
+
+    monkeypatch.setattr(Guard, "check", check)
+    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked))
+    assert state.HasField("running")
+
+
+async def test_fals_limit_at_a_poll_is_kept(fal: Fal, bench: Bench) -> None:
+    asked = task("fal")
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
+    fal.failures = [(429, {"detail": "busy"}, {"retry-after": "17"})]
+    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked))
+    assert state.running.poll_after.seconds == 17
+
+
+async def test_fals_seed_may_be_text_and_flags_may_be_absent(fal: Fal, bench: Bench) -> None:
+    url = "data:image/png;base64," + base64.b64encode(picture()).decode()
+    fal.result = (200, {"images": [{"url": url, "width": "64"}], "seed": "3", "has_nsfw_concepts": None}, {})
+    state = await bench.run(task("fal", moderation="low"))
+    assert state.done.artifacts[0].seed == 3
+    assert [warning.param for warning in state.done.warnings] == ["moderation"]
+
+
+async def test_fal_is_sent_no_weights_but_by_loras(fal: Fal, bench: Bench) -> None:
+    asked = task("fal")
+    asked.provider_options.update({"loras": [{"path": "https://10.0.0.1/x"}]})
+    state = await bench.run(asked)
+    assert (state.failed.param, fal.sent) == ("provider_options.loras", [])
 
 
 async def test_fals_limit_is_waited_out(fal: Fal, bench: Bench) -> None:
@@ -186,6 +280,11 @@ async def test_fals_limit_is_waited_out(fal: Fal, bench: Bench) -> None:
     fal.failures = [(429, busy, {"X-Fal-Needs-Retry": "1"})]
     assert (await bench.run(task("fal"))).HasField("done")
     assert fal.billed == 1
+
+
+async def test_fal_is_told_nothing_before_it_has_answered(fal: Fal, bench: Bench) -> None:
+    assert not await bench.family.cancel(pb.CancelRequest(job_id="job_test", task=task("fal")))
+    assert not fal.sent
 
 
 async def test_fal_is_told_to_cancel(fal: Fal, bench: Bench) -> None:

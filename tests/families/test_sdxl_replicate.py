@@ -41,7 +41,7 @@ async def test_replicate_makes_a_prediction_and_its_key_stays_with_the_api(
     replicate: Replicate, bench: Bench
 ) -> None:
     state = await bench.run(
-        task("replicate", n=2, width=512, height=768, seed=5, negative_prompt="rain", quality="high")
+        task("replicate", n=2, width=512, height=768, seed=5, negative_prompt="rain", quality="max")
     )
     submit = replicate.sent[0]
     assert (submit.method, submit.path) == ("POST", "/v1/predictions")
@@ -82,7 +82,6 @@ async def test_replicate_gets_inputs_mask_and_one_lora(replicate: Replicate, ben
     [
         ([LORA, LORA], "loras"),
         ([{"id": "x", "scale": 2}], "loras[0].scale"),
-        ([{"url": "http://x/"}], "loras[0].url"),
     ],
 )
 async def test_loras_that_replicate_cannot_load_are_refused(
@@ -132,6 +131,49 @@ async def test_replicates_lost_output_is_no_success(replicate: Replicate, bench:
     assert (await bench.run(task("replicate"))).failed.reason == R.ERROR_REASON_PROVIDER_BAD_RESPONSE
 
 
+@pytest.mark.parametrize(
+    ("output", "made", "missing"),
+    [
+        ("data:image/png;base64," + base64.b64encode(picture()).decode(), 1, 1),
+        (["data:image/png;base64," + base64.b64encode(picture()).decode(), None], 1, 1),
+        ([], 0, 0),
+        ({"x": "y"}, 0, 0),
+        (["data:image/png;base64,!"], 0, 0),
+        (["https://127.0.0.2/x.png"], 0, 0),
+    ],
+)
+async def test_replicates_output_in_any_shape(
+    replicate: Replicate, bench: Bench, output: Any, made: int, missing: int
+) -> None:
+    replicate.failures = [(201, {"id": "x", "status": "succeeded", "output": output}, {})]
+    state = await bench.run(task("replicate", n=2))
+    assert (len(state.done.artifacts), len(state.done.missing)) == (made, missing)
+    if not made:
+        assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+
+
+async def test_replicates_limit_at_a_poll_is_waited_out(replicate: Replicate, bench: Bench) -> None:
+    asked = task("replicate")
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
+    replicate.failures = [(429, {"detail": "Request was throttled. Your rate limit resets in ~30s."}, {})]
+    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked))
+    assert state.running.poll_after.seconds == 30
+
+
+async def test_replicate_is_sent_no_weights_but_by_loras(replicate: Replicate, bench: Bench) -> None:
+    asked = task("replicate", moderation="low")
+    asked.provider_options.update({"replicate_weights": "https://10.0.0.1/x.tar"})
+    state = await bench.run(asked)
+    assert (state.failed.reason, state.failed.param, replicate.sent) == (
+        R.ERROR_REASON_UNSUPPORTED_PARAMETER,
+        "provider_options.replicate_weights",
+        [],
+    )
+    state = await bench.run(task("replicate", moderation="low"))
+    assert [warning.param for warning in state.done.warnings] == ["moderation"]
+
+
+_NAMED = {"field": "input", "description": "prompt is required"}
 _FIELD = {"type": "invalid", "field": "input.width", "description": "Must be a multiple of 8"}
 
 
@@ -149,7 +191,23 @@ _FIELD = {"type": "invalid", "field": "input.width", "description": "Must be a m
             R.ERROR_REASON_INVALID_VALUE,
             "size",
         ),
-        ((500, b"<html>"), R.ERROR_REASON_PROVIDER_ERROR, ""),
+        (
+            (
+                422,
+                {"title": "Input validation failed", "invalid_fields": [_NAMED]},
+            ),
+            R.ERROR_REASON_INVALID_VALUE,
+            "prompt",
+        ),
+        (
+            (422, {"title": "Input validation failed", "detail": "- input.lora_scale: Must be less\n- input: x"}),
+            R.ERROR_REASON_INVALID_VALUE,
+            "loras",
+        ),
+        ((422, {"title": None, "detail": ["x"], "invalid_fields": ["x"]}), R.ERROR_REASON_INVALID_VALUE, ""),
+        ((410, b"gone"), R.ERROR_REASON_MODEL_RETIRED, ""),
+        ((413, b"<html>"), R.ERROR_REASON_FILE_TOO_LARGE, ""),
+        ((504, b"<html>"), R.ERROR_REASON_PROVIDER_ERROR, ""),
     ],
 )
 async def test_replicates_errors(
@@ -158,7 +216,27 @@ async def test_replicates_errors(
     replicate.failures = [(*answer, {})]
     state = await bench.run(task("replicate"))
     assert (state.failed.reason, state.failed.param, len(replicate.sent)) == (reason, param, 1)
-    assert state.failed.accepted == (answer[0] == 500)
+    assert state.failed.accepted == (answer[0] == 504)
+
+
+@pytest.mark.parametrize("answer", [(500, {"detail": "x"}, {}), (502, b"<html>", {}), (503, b"", {})])
+async def test_platform_in_trouble_that_gave_no_id_is_asked_again(
+    replicate: Replicate, bench: Bench, answer: tuple[int, Any, dict[str, str]]
+) -> None:
+    replicate.failures = [answer]
+    assert (await bench.run(task("replicate"))).HasField("done")
+    assert replicate.billed == 1
+    replicate.failures = [answer] * 4
+    state = await bench.run(task("replicate"))
+    assert not state.failed.accepted
+    assert len([sent for sent in replicate.sent if sent.path == "/v1/predictions"]) == 6
+
+
+async def test_platform_in_trouble_that_gave_an_id_is_not(replicate: Replicate, bench: Bench) -> None:
+    replicate.failures = [(500, {"id": "x", "status": "starting"}, {})]
+    state = await bench.run(task("replicate"))
+    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_ERROR, True)
+    assert len(replicate.sent) == 1
 
 
 async def test_replicates_throttle_tells_its_time_in_words(replicate: Replicate, bench: Bench) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,21 @@ async def test_shape_that_a_picture_decides_is_warned_of(stability: Stability, b
     assert all("aspect_ratio" not in form(sent) for sent in stability.sent)
 
 
+async def test_style_takes_a_shape_and_style_transfer_two_pictures(stability: Stability, bench: Bench) -> None:
+    inputs = [await bench.keep(picture(80, 64))]
+    state = await bench.run(task("style", inputs=inputs, aspect_ratio="16:9"))
+    assert form(stability.sent[0])["aspect_ratio"] == "16:9"
+    assert not state.done.warnings
+    refused = await bench.run(task("style-transfer", inputs=inputs))
+    assert (refused.failed.reason, refused.failed.param) == (R.ERROR_REASON_MISSING_PARAMETER, "image")
+    assert len(stability.sent) == 1
+
+
+async def test_fields_that_nothing_takes_are_warned_of_once(stability: Stability, bench: Bench) -> None:
+    state = await bench.run(task(n=2, moderation="low", input_fidelity="high"))
+    assert sorted(warning.param for warning in state.done.warnings) == ["input_fidelity", "moderation"]
+
+
 async def test_mask_keeps_its_polarity_and_a_service_without_prompt_gets_none(
     stability: Stability, bench: Bench
 ) -> None:
@@ -206,6 +222,45 @@ async def test_answer_as_json_is_read_too(stability: Stability, bench: Bench) ->
     assert state.done.artifacts[0].seed == 9
 
 
+def _body(name: str, words: str) -> dict[str, Any]:
+    return {"id": "x", "name": name, "errors": [words]}
+
+
+_ENCODED = base64.b64encode(picture()).decode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "seed"),
+    [
+        ({"image": _ENCODED, "finish_reason": "SUCCESS", "seed": "9"}, 9),
+        ({"result": f"data:image/png;base64,{_ENCODED}", "id": "x"}, None),
+        ({"image": _ENCODED, "finish_reason": "SUCCESS", "seed": 1 << 40}, None),
+        ({"image": _ENCODED, "finish_reason": None, "seed": None}, None),
+    ],
+)
+async def test_answers_with_less_or_other_than_usual_are_read(
+    stability: Stability, bench: Bench, answer: Any, seed: int | None
+) -> None:
+    content = json.dumps(answer).encode()
+    stability.failures = [(200, content, {"content-type": "application/json; type=image/png"})]
+    (artifact,) = (await bench.run(task())).done.artifacts
+    assert await bench.bytes_of(artifact) == picture()
+    assert (artifact.seed if artifact.HasField("seed") else None) == seed
+
+
+async def test_seed_beyond_ours_is_not_told(stability: Stability, bench: Bench) -> None:
+    stability.failures = [(200, picture(), {"content-type": "image/png", "Seed": str(1 << 40)})]
+    assert not (await bench.run(task())).done.artifacts[0].HasField("seed")
+
+
+@pytest.mark.parametrize("answer", [b"", b"<html>", {}, [], {"image": "", "finish_reason": "SUCCESS"}, {"id": None}])
+async def test_answers_without_a_picture_are_no_success(stability: Stability, bench: Bench, answer: Any) -> None:
+    stability.failures = [(200, answer, {})]
+    state = await bench.run(task())
+    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert len(stability.sent) == 1
+
+
 @pytest.mark.parametrize("model", ["stable-image-core", "upscale-creative"])
 @pytest.mark.parametrize(
     ("finish", "reason"),
@@ -225,49 +280,24 @@ async def test_filtered_and_unknown_ends_deliver_nothing(
     assert len([sent for sent in stability.sent if sent.method == "POST"]) == 1
 
 
-async def test_tasks_are_asked_for_every_ten_seconds(stability: Stability, bench: Bench) -> None:
-    began = bench.now
-    state = await bench.run(task("upscale-creative", inputs=[await bench.keep(picture())], n=2))
-    assert (len(state.done.artifacts), stability.billed) == (2, 2)
-    asked = [sent for sent in stability.sent if sent.method == "GET"]
-    assert {sent.path.rpartition("/")[0] for sent in asked} == {"/v2beta/results"}
-    assert {sent.headers["authorization"] for sent in asked} == {"Bearer sk-test"}
-    assert (len(asked), bench.now - began) == (6, 30)
-
-
-async def test_task_that_is_gone_ends_by_name_after_its_grace(stability: Stability, bench: Bench) -> None:
-    stability.script = ("in-progress",) * 9
-    asked = task("upscale-creative", inputs=[await bench.keep(picture())])
-    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
-    stability.tasks.clear()
-    for _ in range(60):
-        if not state.HasField("running"):
-            break
-        bench.now += state.running.poll_after.ToTimedelta().total_seconds()
-        state = await bench.family.poll(
-            pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked)
-        )
-    assert state.failed.reason == R.ERROR_REASON_PROVIDER_BAD_RESPONSE
-    assert "not_found" in state.failed.message
-    assert state.failed.accepted
-
-
-def _body(name: str, words: str) -> dict[str, Any]:
-    return {"id": "x", "name": name, "errors": [words]}
-
-
 @pytest.mark.parametrize(
     ("answer", "reason", "param"),
     [
         ((400, _body("bad_request", "prompt: too long")), R.ERROR_REASON_INVALID_VALUE, "prompt"),
         ((401, _body("unauthorized", "authorization: sk-secret")), R.ERROR_REASON_PROVIDER_CREDENTIALS, ""),
         ((402, _body("payment_required", "no credits")), R.ERROR_REASON_PROVIDER_BILLING, ""),
+        ((400, _body("bad_request", "style_preset: unknown")), R.ERROR_REASON_INVALID_VALUE, "style"),
+        ((400, _body("bad_request", "style_image: required")), R.ERROR_REASON_INVALID_VALUE, "image"),
         ((403, _body("content_moderation", "flagged")), R.ERROR_REASON_MODERATION_BLOCKED, ""),
+        ((403, {"errors": ["flagged"]}), R.ERROR_REASON_MODERATION_BLOCKED, ""),
+        ((403, b"<html>sk-secret"), R.ERROR_REASON_PROVIDER_CREDENTIALS, ""),
+        ((401, {"id": "x", "name": "unauthorized", "message": "sk-secret"}), R.ERROR_REASON_PROVIDER_CREDENTIALS, ""),
         ((403, _body("permission_denied", "no")), R.ERROR_REASON_PROVIDER_CREDENTIALS, ""),
         ((404, _body("not_found", "gone")), R.ERROR_REASON_MODEL_RETIRED, ""),
         ((413, _body("payload_too_large", "body")), R.ERROR_REASON_FILE_TOO_LARGE, ""),
         ((422, _body("invalid_language", "English only")), R.ERROR_REASON_INVALID_VALUE, ""),
-        ((500, _body("internal_error", "at host 10.0.0.1")), R.ERROR_REASON_PROVIDER_ERROR, ""),
+        ((400, {"name": "bad_request", "errors": [{"at": "sk-secret"}]}), R.ERROR_REASON_INVALID_VALUE, ""),
+        ((410, b"gone"), R.ERROR_REASON_MODEL_RETIRED, ""),
     ],
 )
 async def test_errors_are_final_after_one_call_and_took_nothing(
@@ -278,6 +308,21 @@ async def test_errors_are_final_after_one_call_and_took_nothing(
     assert (state.failed.reason, state.failed.param, len(stability.sent)) == (reason, param, 1)
     assert not state.failed.accepted
     assert "secret" not in state.failed.message
+
+
+@pytest.mark.parametrize("name", ["internal_error", "server_error"])
+async def test_vendor_fault_cost_nothing_and_is_asked_for_again(
+    stability: Stability, bench: Bench, name: str
+) -> None:
+    fault: tuple[int, Any, dict[str, str]] = (500, _body(name, "at host 10.0.0.1"), {})
+    stability.failures = [fault]
+    assert (await bench.run(task())).HasField("done")
+    assert (len(stability.sent), stability.billed) == (2, 1)
+    assert 1 <= bench.slept[0] < 1.2
+    stability.failures = [fault] * 4
+    state = await bench.run(task())
+    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_ERROR, False)
+    assert (len(stability.sent), stability.billed) == (6, 1)
     assert "10.0.0.1" not in state.failed.message
 
 

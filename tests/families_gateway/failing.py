@@ -123,7 +123,7 @@ ROUTES: Final[Mapping[str, Refusals]] = {
         provider_credentials=(401, _PLAIN),
         provider_billing=(402, _PLAIN),
         model_retired=(404, {"detail": "Application not found"}),
-        provider_error=(500, _PLAIN),
+        provider_error=(400, _detail("downstream_service_error")),
     ),
     "google": _refusals(
         "google/imagen-3",
@@ -141,7 +141,7 @@ ROUTES: Final[Mapping[str, Refusals]] = {
         provider_credentials=(401, {"detail": "No authorization token provided", "status": 401}),
         provider_billing=(402, {"detail": "secret words", "status": 402}),
         model_retired=(404, {"detail": "Not Found", "status": 404}),
-        provider_error=(500, {"detail": "secret words", "status": 500}),
+        provider_error=(502, {"detail": "secret words", "status": 502}),
     ),
     "openai": _refusals(
         "openai/dall-e-3",
@@ -167,7 +167,7 @@ ROUTES: Final[Mapping[str, Refusals]] = {
         provider_credentials=(401, {"title": "Unauthenticated", "detail": "secret words", "status": 401}),
         provider_billing=(402, {"title": "Insufficient credit", "detail": "secret words", "status": 402}),
         model_retired=(422, {"title": "Invalid version or not permitted", "detail": "secret words", "status": 422}),
-        provider_error=(500, {"detail": "secret words"}),
+        provider_error=(504, {"detail": "secret words"}),
     ),
     "stability": _refusals(
         "stability-ai/stable-image-core",
@@ -176,6 +176,6 @@ ROUTES: Final[Mapping[str, Refusals]] = {
         provider_credentials=(401, _stability("unauthorized")),
         provider_billing=(402, _stability("payment_required")),
         model_retired=(404, _stability("not_found")),
-        provider_error=(500, _stability("internal_error")),
+        provider_error=(500, b"secret words"),
     ),
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.emulators.bfl import Bfl
 from tests.families_gateway.asking import over_both, over_rest, request
 from tests.families_gateway.failing import ROUTES
 from tests.families_gateway.providers import every, serving, submissions
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 KLEIN: Final = "bfl/flux-2-klein-9b"
 _AWAY: Final = (503, b"<html>no healthy upstream</html>", {"retry-after": "0"})
 _TRIES: Final = 4
-"""Calls to a route that takes nothing, before it is given up."""
+"""Calls to a route that takes nothing, before it is given up where there is no other."""
+_LIMITED: Final = (429, {"success": False, "errors": [], "messages": [], "result": None}, {"retry-after": "3"})
 
 
 @pytest.fixture(scope="module")
@@ -58,13 +61,54 @@ def test_first_route_serves_while_it_is_well(two_caller: Caller, two: Providers)
 
 
 def test_route_that_took_nothing_is_left_for_the_next(two_caller: Caller, two: Providers) -> None:
-    two["cloudflare"].failures[:] = [_AWAY] * (2 * _TRIES)
+    two["cloudflare"].failures[:] = [_AWAY] * 2
     for said in over_both(two_caller, request(KLEIN)):
         assert_served_by(said, "bfl")
     assert two.billed() == {"bfl": 2}
     assert len(submissions(two["bfl"])) == 2
-    assert len(submissions(two["cloudflare"])) == 2 * _TRIES
+    assert len(submissions(two["cloudflare"])) == 2, "asked once by each call"
     assert_served_by(over_rest(two_caller, request(KLEIN)), "cloudflare")  # and is asked again
+
+
+def test_route_that_asks_for_a_pause_gets_it_and_callers_do_not_wait(two_caller: Caller, two: Providers) -> None:
+    two["cloudflare"].failures[:] = [_LIMITED]
+    began = time.monotonic()
+    for said in (*over_both(two_caller, request(KLEIN)), over_rest(two_caller, request(KLEIN))):
+        assert said.failure is None, said.failure
+    assert time.monotonic() - began < 3
+    two["cloudflare"].sent.clear()
+    while time.monotonic() - began < 3:
+        assert_served_by(over_rest(two_caller, request(KLEIN)), "bfl")
+    assert "cloudflare" not in two.calls(), "it is left alone"
+    assert_served_by(over_rest(two_caller, request(KLEIN)), "cloudflare")
+
+
+def test_job_that_falls_back_waits_for_the_next_routes_places(two_caller: Caller, two: Providers) -> None:
+    """Its place there is another's until one is free, and a kill of the router in between changes nothing."""
+    bfl = two["bfl"]
+    assert isinstance(bfl, Bfl)
+    with changed(bfl, script=("Pending",)):
+        full = [two_caller.submit(**request("bfl/flux-2-pro", size="64x64", n=n)) for n in (10, 10, 4)]
+        eventually(lambda: len(bfl.tasks) >= 24, 20, "its places are taken")
+        two["cloudflare"].failures[:] = [_AWAY] * 2
+        waiting = [two_caller.submit(**request(KLEIN)) for _ in range(2)]
+        eventually(lambda: len(submissions(two["cloudflare"])) == 2, 20, "the first route is asked")
+        eventually(lambda: two_caller.job(waiting[1])["provider"] == "bfl", 20, "it is left")
+        assert [two_caller.job(job_id)["status"] for job_id in waiting] == ["running"] * 2
+        eventually(lambda: {sent.path for sent in bfl.sent} >= {"/v1/get_result"}, 20, "the others are polled")
+        time.sleep(0.5)
+        killed = kill(two_caller.stack, "router-0")
+        wait_back(two_caller.stack, "router-0", killed)
+        assert len(submissions(bfl)) == 24, "nothing goes over the limit"
+        bfl.script = ("Ready",)
+        for task in bfl.tasks.values():
+            task.states[:] = ["Ready"]
+        ended = [two_caller.end(job_id) for job_id in (*full, *waiting)]
+    assert [job["status"] for job in ended] == ["completed"] * 5
+    assert {job["provider"] for job in ended} == {"bfl"}
+    assert two.billed() == {"bfl": 26}
+    assert len(submissions(bfl)) == 26, "none was refused, none was begun twice"
+    assert len(submissions(two["cloudflare"])) == 2, "what took nothing is not asked again"
 
 
 @pytest.mark.parametrize("code", ["moderation_blocked", "provider_credentials", "provider_billing"])
@@ -124,7 +168,7 @@ def test_job_at_its_provider_survives_a_kill_of_the_router(two_caller: Caller, t
 def test_route_that_keeps_failing_is_set_aside(two_caller: Caller, two: Providers) -> None:
     """The last test of this stack: the route stays aside for a minute."""
     assert_served_by(over_rest(two_caller, request(KLEIN)), "cloudflare")
-    two["cloudflare"].failures[:] = [_AWAY] * (3 * _TRIES)
+    two["cloudflare"].failures[:] = [_AWAY] * 3
     for _ in range(3):
         assert_served_by(over_rest(two_caller, request(KLEIN)), "bfl")
     two.forget()
@@ -142,8 +186,14 @@ def test_route_that_nobody_listens_on_and_models_without_a_key(two: Providers) -
     values = {**two.settings(), "cloudflare_base_url": f"http://127.0.0.1:{free_port()}"}
     with running(**values) as stack:
         caller = Caller(stack, stack.key)
-        assert_served_by(over_rest(caller, request(KLEIN)), "bfl")
-        assert two.billed() == {"bfl": 1}
+        began = time.monotonic()
+        job_id = caller.submit(**request(KLEIN))
+        eventually(lambda: bool(submissions(two["bfl"])), 1, "the first refusal is enough")
+        assert time.monotonic() - began < 1
+        assert caller.end(job_id)["provider"] == "bfl"
+        for said in over_both(caller, request(KLEIN)):
+            assert_served_by(said, "bfl")
+        assert two.billed() == {"bfl": 3}
         check_unconfigured(caller)
 
 

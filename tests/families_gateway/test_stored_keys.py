@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from tests.emulators.bfl import Bfl
 from tests.families_gateway.asking import over_both, over_grpc, over_rest, path, request
 from tests.families_gateway.failing import ROUTES
 from tests.families_gateway.providers import every, serving, submissions
@@ -27,6 +28,7 @@ _AWAY: Final = (503, b"<html>no healthy upstream</html>", {"retry-after": "0"})
 _BUSY: Final = (429, {"detail": "too many"}, {"retry-after": "600"})
 """Longer than is waited for, so that the next route serves at once."""
 _TRIES: Final = 4
+"""Calls to a route that takes nothing, before it is given up where there is no other."""
 
 
 @pytest.fixture(scope="module")
@@ -115,7 +117,7 @@ def test_stored_key_does_not_change_the_order_of_routes_nor_names_one(providers:
     """The operator's first route serves; the tenant's own account takes over when that took nothing."""
     store(tenant, "bfl", providers["bfl"].key)
     assert_served_by(over_rest(tenant, request(KLEIN)), "cloudflare")
-    providers["cloudflare"].failures[:] = [_AWAY] * _TRIES
+    providers["cloudflare"].failures[:] = [_AWAY]
     assert_served_by(over_rest(tenant, request(KLEIN)), "bfl")
     assert len(submissions(providers["bfl"])) == 1
     assert providers.billed() == {"cloudflare": 1, "bfl": 1}
@@ -162,6 +164,34 @@ def test_provider_that_refuses_a_stored_key_is_told_as_that(providers: Providers
     forget(tenant, "cloudflare")
     assert_served_by(over_rest(tenant, request(KLEIN)), "cloudflare")  # it is not set aside
     assert not holding(tenant, wrong)
+
+
+def test_stored_key_has_places_of_its_own_which_are_those_of_the_same_key_in_a_header(
+    caller: Caller, all_providers: Providers
+) -> None:
+    all_providers.forget()
+    bfl, key = all_providers["bfl"], new_key("bfl")
+    assert isinstance(bfl, Bfl)
+    bfl.tasks.clear()
+    bfl.peaks.clear()
+    tenant = new_caller(caller.stack, f"tenant-{secrets.token_hex(6)}")
+    store(tenant, "bfl", key)
+    fields = request("bfl/flux-2-pro", size="64x64")
+    with changed(bfl, script=("Pending",), others=(key,)):
+        jobs = [caller.submit(**fields, n=n) for n in (10, 10, 4)]
+        eventually(lambda: len(bfl.tasks) == 24, 20, "the operator's places are taken")
+        own = [tenant.submit(**fields, n=n) for n in (10, 10, 4)]
+        eventually(lambda: len(bfl.tasks) == 48, 20, "those of the stored key are taken, too")
+        own += [tenant.submit(**fields), tenant.submit(headers={"x-byok-bfl": key}, **fields)]
+        assert [tenant.job(job_id)["status"] for job_id in own] == [*["running"] * 3, "queued", "queued"]
+        bfl.script = ("Ready",)
+        for task in bfl.tasks.values():
+            task.states[:] = ["Ready"]
+        assert [caller.end(job_id)["status"] for job_id in jobs] == ["completed"] * 3
+        assert [tenant.end(job_id)["status"] for job_id in own] == ["completed"] * 5
+    assert bfl.peaks[bfl.key, ""] == bfl.peaks[key, ""] == 24
+    assert len(submissions(bfl)) == bfl.billed == 50, "none was refused"
+    assert not holding(tenant, key)
 
 
 # ---- LoRAs

@@ -11,6 +11,7 @@ import pytest
 from yarl import URL
 
 from services.common import logs
+from services.common.http import listening
 from services.common.links import Links
 from services.common.settings import Settings, Source, load
 from services.common.store import MediaStore
@@ -79,7 +80,7 @@ async def gateway(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     links = Links(b"k" * 32, PUBLIC, clock)
     path = settings.socket("media")
     async with (
-        server.listening(server.application(settings, store, links, clock), path),
+        listening(server.application(settings, store, links, clock), path, grace=10),
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as client,
     ):
         yield Gateway(settings, store, links, clock, client)

@@ -16,9 +16,10 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
+from services.common import http
 from services.common import logs as structured
 from services.common.store import MediaStore, StoreUnavailable
-from services.media import server, sweeper
+from services.media import sweeper
 from tests.integration.media_gateway import PUBLIC, Clock, error_of, gateway, settings
 
 if TYPE_CHECKING:
@@ -235,7 +236,7 @@ async def test_the_socket_is_the_owners_alone_and_replaces_a_stale_one(gateway: 
     assert stat.S_IMODE(gateway.settings.socket("media").lstat().st_mode) == 0o600
     stale = tmp_path / "new" / "stale.sock"
     for _ in range(2):  # closing a socket leaves its file, as a killed process does
-        server._bound(stale).close()
+        http._bound(stale).close()
         assert stat.S_IMODE(stale.lstat().st_mode) == 0o600
 
 

@@ -33,6 +33,8 @@ def job(
     deadline_seconds: float = 3600,
     webhook_url: str = "",
     owner: str = "",
+    places: int = 1,
+    account: str = "",
 ) -> JobRecord:
     """A new job."""
     record = JobRecord(
@@ -47,6 +49,8 @@ def job(
         deadline=now() + round(deadline_seconds * 1000),
         repeatable=repeatable,
         owner=owner,
+        places=places,
+        account=account,
     )
     if webhook_url:
         record.webhook.url = webhook_url

@@ -16,16 +16,18 @@ from services.common.store import MediaStore
 from services.common.urlguard import Guard
 from services.jobs import states, tasks
 from services.jobs.engine import Engine
+from services.jobs.queue import Limits
 from tests.jobs.server import PATIENCE, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from nats.aio.client import Client
 
     from services.common.settings import Settings
+    from services.jobs.routing import Fallback
     from services.jobs.stream import Entry, JobStream
     from tests.jobs.families import ScriptedFamilies
 
@@ -74,7 +76,7 @@ class Replica:
     async def held_nothing(self) -> None:
         """Wait until no job is held, waits or takes up a place."""
         await self.engine.hub.catch_up()
-        queue = self.engine.runner._queue
+        queue = self.engine.runner._turns._queue
         await until(lambda: not self.engine.hub.live and not queue.waiting and not queue._running)
 
     async def stop(self, grace: float = PATIENCE) -> None:
@@ -98,8 +100,16 @@ class Replica:
         await self._outbound.aclose()
 
 
+def nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool], _stored: Collection[str]) -> None:
+    """There is one route only."""
+
+
 async def start(
-    settings: Settings, families: ScriptedFamilies, number: int = 0, routes: tuple[str, ...] = ("local",)
+    settings: Settings,
+    families: ScriptedFamilies,
+    number: int = 0,
+    routes: tuple[str, ...] = ("local",),
+    fallback: Fallback = nowhere,
 ) -> Replica:
     """Start a replica; one that had the number before is taken for dead."""
     client = await connect(settings, f"router-{number}")
@@ -113,9 +123,13 @@ async def start(
         store=store,
         families=families,
         outbound=outbound,
-        routes=dict.fromkeys(routes),
+        limits=Limits(
+            routes={route: settings.route_concurrency(route, None) for route in routes},
+            default=settings.default_concurrency,
+            tenant=settings.tenant_concurrency,
+        ),
         price=_price,
-        fallback=lambda _task, _stored: None,
+        fallback=fallback,
         view=_view,
     )
     await engine.start()
@@ -123,9 +137,15 @@ async def start(
 
 
 @asynccontextmanager
-async def serving(settings: Settings, families: ScriptedFamilies, number: int = 0) -> AsyncIterator[Replica]:
+async def serving(
+    settings: Settings,
+    families: ScriptedFamilies,
+    number: int = 0,
+    routes: tuple[str, ...] = ("local",),
+    fallback: Fallback = nowhere,
+) -> AsyncIterator[Replica]:
     """A replica that is stopped in the end, unless it has crashed."""
-    replica = await start(settings, families, number)
+    replica = await start(settings, families, number, routes, fallback)
     try:
         yield replica
     finally:

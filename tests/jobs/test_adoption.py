@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.jobs import replicas, states
+from services.jobs import replicas, runner, states
 from services.jobs.outcome import MAX_STARTS
 from tests.jobs import records
 from tests.jobs.families import ScriptedFamilies
@@ -119,6 +120,35 @@ async def test_a_running_task_is_polled_by_the_heir(
         assert ended.state == states.COMPLETED
         assert refs == ["the task"]
         assert families.starts[ended.id] == 1
+
+
+async def test_many_running_tasks_are_not_polled_all_at_once(
+    nats: Nats, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_ADOPTED_AT_ONCE", 3)
+    monkeypatch.setattr(runner, "_ADOPTION_SECONDS", 3600.0)
+    settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address())
+
+    async def start(_request: object) -> provider.TaskState:
+        return records.running(after=3600)
+
+    families.on_start = start
+    async with serving(settings, families) as dying:
+        jobs = [(await dying.submit(records.job())).record.id for _ in range(10)]
+        for job_id in jobs:
+            await dying.reached(job_id, lambda entry: entry.record.state == states.RUNNING)
+        await dying.crash()
+    async with serving(settings, families) as heir:
+        for job_id in jobs:
+            await heir.reached(job_id, lambda entry: entry.record.owner == heir.engine.replicas.me or entry.ended)
+        async with asyncio.timeout(10):
+            while families.polls.total() < 3:  # noqa: ASYNC110  no event tells
+                await asyncio.sleep(0.01)
+        await heir.engine.hub.catch_up()
+        assert families.polls.total() == 3
+        heir.engine.runner._timers._heap.sort()
+        due = [round((at - time.time()) / 3600) for at, _ in heir.engine.runner._timers._heap]
+        assert due == [1, 1, 1, 2, 2, 2, 3], "all of them, in their turn"
 
 
 async def test_what_waited_is_run_by_the_heir(

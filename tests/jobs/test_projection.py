@@ -106,12 +106,12 @@ def test_filters(listed: Projection) -> None:
     for seq, state in enumerate(sorted(states.PUBLIC), 1):
         put(listed, seq, f"j{seq}", state=state, created=seq, model=f"local/{seq % 2}")
     assert pages(listed, status="queued") == ["j1"]
-    assert pages(listed, status="running") == ["j3", "j2"]
+    assert pages(listed, status="running") == ["j7", "j3", "j2"]
     assert pages(listed, status="completed") == ["j4"]
     assert pages(listed, status="failed") == ["j5"]
     assert pages(listed, status="cancelled") == ["j6"]
-    assert pages(listed, model="local/1") == ["j5", "j3", "j1"]
-    assert pages(listed, status="running", model="local/1") == ["j3"]
+    assert pages(listed, model="local/1") == ["j7", "j5", "j3", "j1"]
+    assert pages(listed, status="running", model="local/1") == ["j7", "j3"]
     assert pages(listed, model="' or 1 --") == []
 
 
@@ -159,9 +159,9 @@ def test_what_is_not_over(listed: Projection) -> None:
     for seq, state in enumerate(sorted(states.PUBLIC), 1):
         put(listed, seq, f"j{seq}", state=state)
     put(listed, 10, "due", state=states.FAILED, next_at=12345)
-    assert sorted(listed.unended()) == ["due", "j1", "j2", "j3"]
+    assert sorted(listed.unended()) == ["due", "j1", "j2", "j3", "j7"]
     put(listed, 11, "due", state=states.FAILED)
-    assert sorted(listed.unended()) == ["j1", "j2", "j3"]
+    assert sorted(listed.unended()) == ["j1", "j2", "j3", "j7"]
 
 
 def test_expiry(listed: Projection) -> None:

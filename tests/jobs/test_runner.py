@@ -34,7 +34,7 @@ async def test_done_at_once(replica: Replica, families: ScriptedFamilies) -> Non
         stored = await upload.finish()
     record = records.job()
     record.upload_keys.append(stored.key)
-    record.sealed_credential = replica.engine.seal.encrypt(b"the caller's own key")
+    record.sealed_credential = replica.engine.credentials.seal("the caller's own key")
     submitted = await replica.submit(record)
     assert submitted.record.state == states.SUBMITTING
     ended = (await replica.ended(record.id)).record
@@ -65,8 +65,8 @@ async def test_a_stored_key_serves_its_route_to_the_end_and_is_erased(
 
     families.on_start, families.on_poll = start, poll
     record = records.job()
-    for route, key in (("local", b"the key of local"), ("elsewhere", b"the key of elsewhere")):
-        record.sealed_keys[route] = replica.engine.seal.encrypt(key)
+    for route, key in (("local", "the key of local"), ("elsewhere", "the key of elsewhere")):
+        record.sealed_keys[route] = replica.engine.credentials.seal(key)
     await replica.submit(record)
     ended = (await replica.ended(record.id)).record
     assert given == ["the key of local"] * 3
@@ -83,7 +83,7 @@ async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
     families.on_start = start
     for _ in range(health.FAILURES):
         record = records.job()
-        key = replica.engine.seal.encrypt(b"a key")
+        key = replica.engine.credentials.seal("a key")
         if sealed == "header":
             record.sealed_credential = key
         elif sealed:

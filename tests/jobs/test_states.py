@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,7 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import ids
+from services.common.catalog import Route
 from services.common.errors import GatewayError
 from services.common.store import MediaStore
 from services.jobs import states
@@ -25,6 +27,7 @@ from tests.jobs.memory import Log, MemoryStream
 from tests.jobs.world import World
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -34,6 +37,7 @@ RANK = {
     JobRecord.STATE_UNSPECIFIED: 0,
     states.QUEUED: 1,
     states.SUBMITTING: 2,
+    states.REROUTED: 2,
     states.RUNNING: 3,
     states.COMPLETED: 4,
     states.FAILED: 4,
@@ -47,6 +51,11 @@ ALLOWED = {
     ("queued", "failed"),
     ("queued", "cancelled"),
     ("submitting", "submitting"),
+    ("submitting", "rerouted"),
+    ("rerouted", "rerouted"),
+    ("rerouted", "submitting"),
+    ("rerouted", "failed"),
+    ("rerouted", "cancelled"),
     ("submitting", "running"),
     ("submitting", "completed"),
     ("submitting", "failed"),
@@ -75,7 +84,8 @@ def test_the_table_is_whole() -> None:
     assert {state for state in ALL if not states.NEXT[state] - {state}} == states.TERMINAL
     assert set(states.PUBLIC) == set(ALL) - {JobRecord.STATE_UNSPECIFIED}
     assert set(states.PUBLIC.values()) == {"queued", "running", "completed", "failed", "cancelled"}
-    assert states.ACTIVE | states.TERMINAL | {states.QUEUED} == set(states.PUBLIC)
+    assert set(states.PUBLIC) == states.ACTIVE | states.TERMINAL | states.WAITING
+    assert len(states.ACTIVE) + len(states.TERMINAL) + len(states.WAITING) == len(states.PUBLIC)
 
 
 @settings(deadline=None)
@@ -146,7 +156,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> MediaStore:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(STEPS, st.booleans(), st.sampled_from(["done", "running", "failed"]))
+@given(STEPS, st.booleans(), st.sampled_from(["done", "running", "failed", "turned away"]))
 def test_any_interleaving_ends_each_job_once(
     store: MediaStore, steps: list[tuple[str, int]], repeatable: bool, answer: str
 ) -> None:
@@ -156,15 +166,21 @@ def test_any_interleaving_ends_each_job_once(
 async def _interleave(store: MediaStore, steps: list[tuple[str, int]], *, repeatable: bool, answer: str) -> None:
     families = ScriptedFamilies()
 
-    async def start(_request: provider.StartRequest) -> provider.TaskState:
-        return {"done": records.done, "running": records.running, "failed": records.refused}[answer]()
+    by_route: Counter[tuple[str, str]] = Counter()
+
+    async def start(request: provider.StartRequest) -> provider.TaskState:
+        by_route[request.job_id, request.task.route] += 1
+        if answer == "turned away" and request.task.route == "local":
+            return records.refused(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, accepted=False)
+        answers = {"done": records.done, "running": records.running, "failed": records.refused}
+        return answers.get(answer, records.running)()
 
     async def poll(request: provider.PollRequest) -> provider.TaskState:
         polls = families.polls[request.job_id]
         return records.done() if polls > 2 else records.running(progress=30 * polls)
 
     families.on_start, families.on_poll = start, poll
-    world = World(store, families)
+    world = World(store, families, fallback=_second_route)
     tried: list[JobRecord] = []
     try:
         await world.serve()
@@ -188,13 +204,15 @@ async def _interleave(store: MediaStore, steps: list[tuple[str, int]], *, repeat
                     world.look(choice)
         await world.finish()
         for record in tried:
-            _assert_ended_once(world, record.id, repeatable=repeatable)
+            _assert_ended_once(world, record.id)
+            for route in ("local", "second"):
+                assert by_route[record.id, route] <= (MAX_STARTS if repeatable and route == "local" else 1)
         for life in world.lives:
             assert life is not None
             assert life.ready
             assert not life.hub.live, "an ended job is still held"
-            assert life.queue.waiting == 0
-            assert not life.queue._running, "an ended job still takes up a place"
+            assert life.runner._turns.waiting == 0
+            assert not life.runner._turns._queue._running, "an ended job still takes up a place"
     finally:
         await world.close()
 
@@ -205,7 +223,13 @@ def _copied(record: JobRecord) -> JobRecord:
     return copied
 
 
-def _assert_ended_once(world: World, job_id: str, *, repeatable: bool) -> None:
+def _second_route(task: provider.ImageTask, avoid: Callable[[str], bool], _stored: Collection[str]) -> Route | None:
+    """A route that is tried after the first one."""
+    second = Route("second", "async", "")
+    return second if task.route == "local" and not avoid("second") else None
+
+
+def _assert_ended_once(world: World, job_id: str) -> None:
     past = world.log.records(job_id)
     if not past:
         assert job_id not in world.accepted, "an accepted job is lost"
@@ -213,7 +237,6 @@ def _assert_ended_once(world: World, job_id: str, *, repeatable: bool) -> None:
         return
     assert_lawful(world.log, job_id)
     assert past[-1].ended, "a job is stuck"
-    assert world.families.starts[job_id] <= (MAX_STARTS if repeatable else 1)
     assert world.families.starts[job_id] <= past[-1].record.starts
 
 
@@ -269,7 +292,7 @@ async def test_a_given_up_write_that_turns_up_does_not_run(store: MediaStore) ->
         ]
         assert not world.families.starts
         assert not life.hub.live
-        assert not life.queue._running
+        assert not life.runner._turns._queue._running
         assert not life.runner._unanswered
     finally:
         await world.close()

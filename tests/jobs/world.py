@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography.fernet import Fernet
-
+from services.common.secrets import RootSecret
+from services.jobs.credentials import Credentials
 from services.jobs.health import Health
 from services.jobs.hub import Hub
 from services.jobs.projection import Projection
-from services.jobs.queue import Queue
+from services.jobs.queue import Limits
 from services.jobs.replicas import Replicas
 from services.jobs.runner import Runner
 from services.jobs.stream import OutcomeUnknownError, StaleError
@@ -21,15 +21,20 @@ from tests.jobs.families import ScriptedFamilies
 from tests.jobs.memory import Log, MemoryStream
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Collection, Coroutine
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
     from services.common.store import MediaStore
+    from services.jobs.routing import Fallback
 
 _TURNS = 60
 """Turns of the loop after which everything waits at a gate."""
+
+
+def _nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool], _stored: Collection[str]) -> None:
+    """There is one route only."""
 
 
 class Known(Replicas):
@@ -84,7 +89,6 @@ class Life:
 
     hub: Hub
     runner: Runner
-    queue: Queue
     stream: MemoryStream
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     ready: bool = False
@@ -100,6 +104,7 @@ class World:
     store: MediaStore
     families: ScriptedFamilies = field(default_factory=ScriptedFamilies)
     route_limit: int = 1
+    fallback: Fallback = _nowhere
     log: Log = field(default_factory=Log)
     gates: Gates = field(default_factory=Gates)
     lives: list[Life | None] = field(default_factory=lambda: [None, None])
@@ -132,21 +137,20 @@ class World:
         replicas = Known(f"r{index}", self._count, self._living)
         stream = MemoryStream(self.log, self.gates)
         hub = Hub(stream, self._projections[index])
-        queue = Queue(route_limit={}, default_route_limit=self.route_limit, tenant_limit=self.route_limit)
         runner = Runner(
             stream=stream,
             hub=hub,
             families=self.families,
             replicas=replicas,
-            queue=queue,
+            limits=Limits(routes={}, default=self.route_limit, tenant=self.route_limit),
             store=self.store,
             price=lambda _task, _done: None,
-            fallback=lambda _task, _stored: None,
+            fallback=self.fallback,
             health=Health(),
-            seal=Fernet(Fernet.generate_key()),
+            credentials=Credentials(RootSecret("root secret of the tests")),
             queue_limit=100,
         )
-        life = Life(hub, runner, queue, stream)
+        life = Life(hub, runner, stream)
         self.lives[index] = life
         life.spawn(self._run(life))
 

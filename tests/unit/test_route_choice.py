@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -29,15 +30,16 @@ MODEL = c.Model(
     source="https://example.com",
     checked=date(2026, 1, 1),
     routes=(
-        c.Route("first", c.INLINE, "painter", "IMAGEGATEWAY_FIRST_API_KEY"),
-        c.Route("second", c.ASYNC, "painter", "IMAGEGATEWAY_SECOND_API_KEY"),
-        c.Route("server", c.ASYNC, "painter", "IMAGEGATEWAY_SERVER_BASE_URL"),
+        c.Route("first", c.INLINE, "painter", ("IMAGEGATEWAY_FIRST_API_KEY",)),
+        c.Route("second", c.ASYNC, "painter", ("IMAGEGATEWAY_SECOND_API_KEY",)),
+        c.Route("server", c.ASYNC, "painter", ("IMAGEGATEWAY_SERVER_BASE_URL",)),
     ),
     sizes=c.Listed(((64, 64),)),
     capabilities=frozenset({c.TEXT_TO_IMAGE, c.LORA}),
 )
 FIRST = {"IMAGEGATEWAY_FIRST_API_KEY": "k"}
 SECOND = {"IMAGEGATEWAY_SECOND_API_KEY": "k"}
+ACCOUNT = {"IMAGEGATEWAY_ACCOUNT_ID": "a"}
 SERVER = {"IMAGEGATEWAY_SERVER_BASE_URL": "http://127.0.0.1"}
 LORA = "https://example.com/fox.safetensors"
 
@@ -137,7 +139,7 @@ def test_next_route_is_one_that_is_ready(
     task = provider.ImageTask(model=MODEL.id, route=after)
     if lora:
         task.loras.add(url=LORA)
-    found = catalog.fallback(task, stored)
+    found = catalog.fallback(task, lambda _route: False, stored)
     assert (found.name if found else None) == route
 
 
@@ -150,6 +152,36 @@ def test_model_is_described_as_the_tenant_finds_it() -> None:
     assert not nothing.describe(MODEL, {"first"}).HasField("unavailable_reason")
     assert nothing.default(MODEL.id).id == "local/sketch"
     assert nothing.default(MODEL.id, {"first"}) is MODEL
+
+
+def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:
+    key, account = "IMAGEGATEWAY_FIRST_API_KEY", "IMAGEGATEWAY_ACCOUNT_ID"
+    first, second, _ = MODEL.routes
+    model = replace(MODEL, routes=(replace(first, settings=(key, account)), second))
+    nothing, half = (Catalog.load(Source(values), ((model,), LOCAL)) for values in ({}, ACCOUNT))
+    route = model.routes[0]
+    assert (nothing.missing(route), nothing.missing(route, {"second"})) == ((key, account), (key, account))
+    assert (nothing.missing(route, {"first"}), half.missing(route, {"first"})) == ((account,), ())
+    assert not nothing.ready(route, {"first"})
+    assert half.ready(route, {"first"})
+    described = nothing.describe(model, {"first"})
+    assert [list(shown.missing_settings) for shown in described.routes] == [
+        [account],
+        ["IMAGEGATEWAY_SECOND_API_KEY"],
+    ]
+    assert described.unavailable_reason == f"{model.id} needs {account}, or IMAGEGATEWAY_SECOND_API_KEY."
+    with pytest.raises(GatewayError) as raised:
+        nothing.route(model, stored={"first"}, own=True)
+    assert raised.value.message == f"{model.id} needs {account}."
+    assert half.route(model, stored={"first"}) is route
+
+
+def test_next_route_is_not_one_that_is_set_aside() -> None:
+    catalog = Catalog.load(Source(FIRST | SERVER), ((MODEL,), LOCAL))
+    task = provider.ImageTask(model=MODEL.id, route="first")
+    found = catalog.fallback(task, {"second"}.__contains__, {"second"})
+    assert found is MODEL.routes[2]
+    assert catalog.fallback(task, {"second", "server"}.__contains__, {"second"}) is None
 
 
 def test_embedded_route_takes_no_key() -> None:

@@ -24,16 +24,31 @@ WINDOW = Free(
     ("asked", "made"),
     [
         ((1024, 1024), (1024, 1024)),
-        ((1920, 1080), (1920, 1088)),
+        ((1920, 1080), (1920, 1072)),
         ((512, 512), (816, 816)),
         ((4096, 4096), (2880, 2880)),
         ((3840, 2160), (3840, 2160)),
         ((3000, 500), (1504, 512)),
-        ((100, 5000), (480, 1408)),
+        ((100, 5000), (480, 1440)),
     ],
 )
 def test_nearest_size_within_a_window_of_pixels(asked: tuple[int, int], made: tuple[int, int]) -> None:
     assert WINDOW.nearest(*asked) == made
+
+
+@pytest.mark.parametrize(
+    ("asked", "made"),
+    [
+        ((1536, 1024), (1440, 960)),
+        ((4096, 2048), (1440, 704)),
+        ((128, 192), (256, 384)),
+        ((100, 5000), (256, 1440)),
+        ((1000, 800), (992, 800)),
+    ],
+)
+def test_sides_that_are_too_long_or_too_short_keep_the_shape(asked: tuple[int, int], made: tuple[int, int]) -> None:
+    sides = Free(default=(1024, 768), min_side=256, max_side=1440, step=32)
+    assert sides.nearest(*asked) == made
 
 
 @given(SIDES, SIDES)

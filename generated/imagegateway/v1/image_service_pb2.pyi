@@ -92,7 +92,7 @@ class GenerateRequest(_message.Message):
     style: _builtins.str
     """`vivid` or `natural`; models without styles warn."""
     background: _builtins.str
-    """`transparent`, `opaque` or `auto`; models without alpha warn."""
+    """`transparent`, `opaque` or `auto`; models without alpha refuse `transparent`."""
     moderation: _builtins.str
     """The provider's own moderation level: `auto` or `low`."""
     output_format: _builtins.str

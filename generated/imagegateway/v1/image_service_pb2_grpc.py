@@ -110,7 +110,7 @@ class ImageServiceServicer:
 
     def Edit(self, request, context):
         """Changes pictures by a prompt, inside a mask where one is given. Answers as
-        Generate does. Multipart uploads over REST are RestUploadService.EditMultipart.
+        Generate does. Multipart forms over REST mean the same, and come in plain HTTP.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

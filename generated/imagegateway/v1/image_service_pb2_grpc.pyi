@@ -52,7 +52,7 @@ class ImageServiceStub:
     """
     Edit: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _image_service_pb2.ImagesResponse]
     """Changes pictures by a prompt, inside a mask where one is given. Answers as
-    Generate does. Multipart uploads over REST are RestUploadService.EditMultipart.
+    Generate does. Multipart forms over REST mean the same, and come in plain HTTP.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GetJobRequest, _job_pb2.Job]
     """Reads a job of the caller's tenant. Another tenant's id is NOT_FOUND, as
@@ -95,7 +95,7 @@ class ImageServiceAsyncStub(ImageServiceStub):
     """
     Edit: _aio.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _image_service_pb2.ImagesResponse]  # type: ignore[assignment]
     """Changes pictures by a prompt, inside a mask where one is given. Answers as
-    Generate does. Multipart uploads over REST are RestUploadService.EditMultipart.
+    Generate does. Multipart forms over REST mean the same, and come in plain HTTP.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GetJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Reads a job of the caller's tenant. Another tenant's id is NOT_FOUND, as
@@ -147,7 +147,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.ImagesResponse, _abc.Awaitable[_image_service_pb2.ImagesResponse]]:
         """Changes pictures by a prompt, inside a mask where one is given. Answers as
-        Generate does. Multipart uploads over REST are RestUploadService.EditMultipart.
+        Generate does. Multipart forms over REST mean the same, and come in plain HTTP.
         """
 
     @_abc_1.abstractmethod

@@ -198,22 +198,30 @@ class ModelRoute(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     AVAILABLE_FIELD_NUMBER: _builtins.int
+    MISSING_SETTINGS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Route name, as in `X-BYOK-<route>`."""
     mode: _builtins.str
     """`inline` or `async`: how an answer comes by default."""
     available: _builtins.bool
-    """True when the route is configured."""
+    """True when it can serve the caller: it is configured, be it with a key that
+    the caller's tenant has stored.
+    """
+    @_builtins.property
+    def missing_settings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The settings that are still to be filled before it is."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         mode: _builtins.str = ...,
         available: _builtins.bool | None = ...,
+        missing_settings: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available", "mode", b"mode", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available", "missing_settings", b"missing_settings", "mode", b"mode", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__available: _TypeAlias = _typing.Literal["available"]  # noqa: Y015
     _WhichOneofArgType__available: _TypeAlias = _typing.Literal["_available", b"_available"]  # noqa: Y015

@@ -28,7 +28,7 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from imagegateway.v1 import image_service_pb2 as imagegateway_dot_v1_dot_image__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fimagegateway/v1/rest_edge.proto\x12\x0fimagegateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a#imagegateway/v1/image_service.proto\"C\n\x13\x44ownloadFileRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Y\n\x0fSignFileRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nexpires_in\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\"3\n\x10SignFileResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x12\n\nexpires_at\x18\x02 \x01(\r2q\n\x11RestUploadService\x12\\\n\rEditMultipart\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images/edits:\x01*(\x01\x30\x01\x32\xd2\x02\n\x10RestEventService\x12m\n\x0eGenerateStream\x12 .imagegateway.v1.GenerateRequest\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/images/generations:\x01*0\x01\x12_\n\nEditStream\x12\x1c.imagegateway.v1.EditRequest\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images/edits:\x01*0\x01\x12n\n\x0fStreamJobEvents\x12!.imagegateway.v1.StreamJobRequest\x1a\x14.google.api.HttpBody\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/jobs/{job_id}/events0\x01\x32\x90\x02\n\x0fRestFileService\x12x\n\x0c\x44ownloadFile\x12$.imagegateway.v1.DownloadFileRequest\x1a\x14.google.api.HttpBody\"*\x82\xd3\xe4\x93\x02$\x12\"/v1/files/jobs/{job_id}/{filename}0\x01\x12\x82\x01\n\x08SignFile\x12 .imagegateway.v1.SignFileRequest\x1a!.imagegateway.v1.SignFileResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v1/files/jobs/{job_id}/{filename}/signedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fimagegateway/v1/rest_edge.proto\x12\x0fimagegateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a#imagegateway/v1/image_service.proto\"C\n\x13\x44ownloadFileRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Y\n\x0fSignFileRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nexpires_in\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\"3\n\x10SignFileResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x12\n\nexpires_at\x18\x02 \x01(\r2\xd2\x02\n\x10RestEventService\x12m\n\x0eGenerateStream\x12 .imagegateway.v1.GenerateRequest\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/images/generations:\x01*0\x01\x12_\n\nEditStream\x12\x1c.imagegateway.v1.EditRequest\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images/edits:\x01*0\x01\x12n\n\x0fStreamJobEvents\x12!.imagegateway.v1.StreamJobRequest\x1a\x14.google.api.HttpBody\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/jobs/{job_id}/events0\x01\x32\xdf\x01\n\x11RestBase64Service\x12k\n\x0eGenerateBase64\x12 .imagegateway.v1.GenerateRequest\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/images/generations:\x01*\x12]\n\nEditBase64\x12\x1c.imagegateway.v1.EditRequest\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images/edits:\x01*2\x90\x02\n\x0fRestFileService\x12x\n\x0c\x44ownloadFile\x12$.imagegateway.v1.DownloadFileRequest\x1a\x14.google.api.HttpBody\"*\x82\xd3\xe4\x93\x02$\x12\"/v1/files/jobs/{job_id}/{filename}0\x01\x12\x82\x01\n\x08SignFile\x12 .imagegateway.v1.SignFileRequest\x1a!.imagegateway.v1.SignFileResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v1/files/jobs/{job_id}/{filename}/signedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,14 +45,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNFILEREQUEST'].fields_by_name['filename']._serialized_options = b'\342A\001\002'
   _globals['_SIGNFILEREQUEST'].fields_by_name['expires_in']._loaded_options = None
   _globals['_SIGNFILEREQUEST'].fields_by_name['expires_in']._serialized_options = b'\342A\001\001'
-  _globals['_RESTUPLOADSERVICE'].methods_by_name['EditMultipart']._loaded_options = None
-  _globals['_RESTUPLOADSERVICE'].methods_by_name['EditMultipart']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/images/edits:\001*'
   _globals['_RESTEVENTSERVICE'].methods_by_name['GenerateStream']._loaded_options = None
   _globals['_RESTEVENTSERVICE'].methods_by_name['GenerateStream']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/images/generations:\001*'
   _globals['_RESTEVENTSERVICE'].methods_by_name['EditStream']._loaded_options = None
   _globals['_RESTEVENTSERVICE'].methods_by_name['EditStream']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/images/edits:\001*'
   _globals['_RESTEVENTSERVICE'].methods_by_name['StreamJobEvents']._loaded_options = None
   _globals['_RESTEVENTSERVICE'].methods_by_name['StreamJobEvents']._serialized_options = b'\202\323\344\223\002\032\022\030/v1/jobs/{job_id}/events'
+  _globals['_RESTBASE64SERVICE'].methods_by_name['GenerateBase64']._loaded_options = None
+  _globals['_RESTBASE64SERVICE'].methods_by_name['GenerateBase64']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/images/generations:\001*'
+  _globals['_RESTBASE64SERVICE'].methods_by_name['EditBase64']._loaded_options = None
+  _globals['_RESTBASE64SERVICE'].methods_by_name['EditBase64']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/images/edits:\001*'
   _globals['_RESTFILESERVICE'].methods_by_name['DownloadFile']._loaded_options = None
   _globals['_RESTFILESERVICE'].methods_by_name['DownloadFile']._serialized_options = b'\202\323\344\223\002$\022\"/v1/files/jobs/{job_id}/{filename}'
   _globals['_RESTFILESERVICE'].methods_by_name['SignFile']._loaded_options = None
@@ -63,10 +65,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNFILEREQUEST']._serialized_end=337
   _globals['_SIGNFILERESPONSE']._serialized_start=339
   _globals['_SIGNFILERESPONSE']._serialized_end=390
-  _globals['_RESTUPLOADSERVICE']._serialized_start=392
-  _globals['_RESTUPLOADSERVICE']._serialized_end=505
-  _globals['_RESTEVENTSERVICE']._serialized_start=508
-  _globals['_RESTEVENTSERVICE']._serialized_end=846
-  _globals['_RESTFILESERVICE']._serialized_start=849
-  _globals['_RESTFILESERVICE']._serialized_end=1121
+  _globals['_RESTEVENTSERVICE']._serialized_start=393
+  _globals['_RESTEVENTSERVICE']._serialized_end=731
+  _globals['_RESTBASE64SERVICE']._serialized_start=734
+  _globals['_RESTBASE64SERVICE']._serialized_end=957
+  _globals['_RESTFILESERVICE']._serialized_start=960
+  _globals['_RESTFILESERVICE']._serialized_end=1232
 # @@protoc_insertion_point(module_scope)

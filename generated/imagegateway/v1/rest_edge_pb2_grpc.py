@@ -27,86 +27,6 @@ if _version_not_supported:
     )
 
 
-class RestUploadServiceStub:
-    """What only REST needs: uploads as raw bodies. Envoy picks this service by
-    content type on a public path of ImageService; it means what Edit means.
-    """
-
-    def __init__(self, channel):
-        """Constructor.
-
-        Args:
-            channel: A grpc.Channel.
-        """
-        self.EditMultipart = channel.stream_stream(
-                '/imagegateway.v1.RestUploadService/EditMultipart',
-                request_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
-                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-                _registered_method=True)
-
-
-class RestUploadServiceServicer:
-    """What only REST needs: uploads as raw bodies. Envoy picks this service by
-    content type on a public path of ImageService; it means what Edit means.
-    """
-
-    def EditMultipart(self, request_iterator, context):
-        """Takes a multipart/form-data edit as it streams in. Answers one JSON body
-        (ImagesResponse), or OpenAI's image events when the form says `stream=true`.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-
-def add_RestUploadServiceServicer_to_server(servicer, server):
-    rpc_method_handlers = {
-            'EditMultipart': grpc.stream_stream_rpc_method_handler(
-                    servicer.EditMultipart,
-                    request_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
-            ),
-    }
-    generic_handler = grpc.method_handlers_generic_handler(
-            'imagegateway.v1.RestUploadService', rpc_method_handlers)
-    server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('imagegateway.v1.RestUploadService', rpc_method_handlers)
-
-
- # This class is part of an EXPERIMENTAL API.
-class RestUploadService:
-    """What only REST needs: uploads as raw bodies. Envoy picks this service by
-    content type on a public path of ImageService; it means what Edit means.
-    """
-
-    @staticmethod
-    def EditMultipart(request_iterator,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.stream_stream(
-            request_iterator,
-            target,
-            '/imagegateway.v1.RestUploadService/EditMultipart',
-            google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
-            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-
 class RestEventServiceStub:
     """What only REST needs: server-sent events as raw bodies. Envoy picks these
     methods by `"stream": true` on the public paths of ImageService, and by the
@@ -268,6 +188,135 @@ class RestEventService:
             target,
             '/imagegateway.v1.RestEventService/StreamJobEvents',
             imagegateway_dot_v1_dot_image__service__pb2.StreamJobRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class RestBase64ServiceStub:
+    """What only REST needs: answers with pictures as base64 text. Envoy picks these
+    methods by `"response_format": "b64_json"`; they mean what Generate and Edit
+    mean. Envoy could print the typed answer, and does so for every other one,
+    but its base64 costs several times the CPU.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GenerateBase64 = channel.unary_unary(
+                '/imagegateway.v1.RestBase64Service/GenerateBase64',
+                request_serializer=imagegateway_dot_v1_dot_image__service__pb2.GenerateRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+        self.EditBase64 = channel.unary_unary(
+                '/imagegateway.v1.RestBase64Service/EditBase64',
+                request_serializer=imagegateway_dot_v1_dot_image__service__pb2.EditRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+
+
+class RestBase64ServiceServicer:
+    """What only REST needs: answers with pictures as base64 text. Envoy picks these
+    methods by `"response_format": "b64_json"`; they mean what Generate and Edit
+    mean. Envoy could print the typed answer, and does so for every other one,
+    but its base64 costs several times the CPU.
+    """
+
+    def GenerateBase64(self, request, context):
+        """Generate. Answers ImagesResponse as JSON.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EditBase64(self, request, context):
+        """Edit. Answers ImagesResponse as JSON.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_RestBase64ServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GenerateBase64': grpc.unary_unary_rpc_method_handler(
+                    servicer.GenerateBase64,
+                    request_deserializer=imagegateway_dot_v1_dot_image__service__pb2.GenerateRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'EditBase64': grpc.unary_unary_rpc_method_handler(
+                    servicer.EditBase64,
+                    request_deserializer=imagegateway_dot_v1_dot_image__service__pb2.EditRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'imagegateway.v1.RestBase64Service', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('imagegateway.v1.RestBase64Service', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class RestBase64Service:
+    """What only REST needs: answers with pictures as base64 text. Envoy picks these
+    methods by `"response_format": "b64_json"`; they mean what Generate and Edit
+    mean. Envoy could print the typed answer, and does so for every other one,
+    but its base64 costs several times the CPU.
+    """
+
+    @staticmethod
+    def GenerateBase64(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagegateway.v1.RestBase64Service/GenerateBase64',
+            imagegateway_dot_v1_dot_image__service__pb2.GenerateRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EditBase64(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagegateway.v1.RestBase64Service/EditBase64',
+            imagegateway_dot_v1_dot_image__service__pb2.EditRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

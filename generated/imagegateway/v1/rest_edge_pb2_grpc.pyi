@@ -28,49 +28,6 @@ class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ig
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
-class RestUploadServiceStub:
-    """What only REST needs: uploads as raw bodies. Envoy picks this service by
-    content type on a public path of ImageService; it means what Edit means.
-    """
-
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> RestUploadServiceAsyncStub: ...
-    EditMultipart: _grpc.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """Takes a multipart/form-data edit as it streams in. Answers one JSON body
-    (ImagesResponse), or OpenAI's image events when the form says `stream=true`.
-    """
-
-@_typing.type_check_only
-class RestUploadServiceAsyncStub(RestUploadServiceStub):
-    """What only REST needs: uploads as raw bodies. Envoy picks this service by
-    content type on a public path of ImageService; it means what Edit means.
-    """
-
-    def __init__(self, channel: _aio.Channel) -> None: ...
-    EditMultipart: _aio.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Takes a multipart/form-data edit as it streams in. Answers one JSON body
-    (ImagesResponse), or OpenAI's image events when the form says `stream=true`.
-    """
-
-class RestUploadServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What only REST needs: uploads as raw bodies. Envoy picks this service by
-    content type on a public path of ImageService; it means what Edit means.
-    """
-
-    @_abc_1.abstractmethod
-    def EditMultipart(
-        self,
-        request_iterator: _MaybeAsyncIterator[_httpbody_pb2.HttpBody],
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Takes a multipart/form-data edit as it streams in. Answers one JSON body
-        (ImagesResponse), or OpenAI's image events when the form says `stream=true`.
-        """
-
-def add_RestUploadServiceServicer_to_server(servicer: RestUploadServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
-
 class RestEventServiceStub:
     """What only REST needs: server-sent events as raw bodies. Envoy picks these
     methods by `"stream": true` on the public paths of ImageService, and by the
@@ -137,6 +94,61 @@ class RestEventServiceServicer(metaclass=_abc_1.ABCMeta):
         """StreamJob as server-sent events with ids, event names and heartbeats."""
 
 def add_RestEventServiceServicer_to_server(servicer: RestEventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class RestBase64ServiceStub:
+    """What only REST needs: answers with pictures as base64 text. Envoy picks these
+    methods by `"response_format": "b64_json"`; they mean what Generate and Edit
+    mean. Envoy could print the typed answer, and does so for every other one,
+    but its base64 costs several times the CPU.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> RestBase64ServiceAsyncStub: ...
+    GenerateBase64: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GenerateRequest, _httpbody_pb2.HttpBody]
+    """Generate. Answers ImagesResponse as JSON."""
+    EditBase64: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _httpbody_pb2.HttpBody]
+    """Edit. Answers ImagesResponse as JSON."""
+
+@_typing.type_check_only
+class RestBase64ServiceAsyncStub(RestBase64ServiceStub):
+    """What only REST needs: answers with pictures as base64 text. Envoy picks these
+    methods by `"response_format": "b64_json"`; they mean what Generate and Edit
+    mean. Envoy could print the typed answer, and does so for every other one,
+    but its base64 costs several times the CPU.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GenerateBase64: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GenerateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Generate. Answers ImagesResponse as JSON."""
+    EditBase64: _aio.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Edit. Answers ImagesResponse as JSON."""
+
+class RestBase64ServiceServicer(metaclass=_abc_1.ABCMeta):
+    """What only REST needs: answers with pictures as base64 text. Envoy picks these
+    methods by `"response_format": "b64_json"`; they mean what Generate and Edit
+    mean. Envoy could print the typed answer, and does so for every other one,
+    but its base64 costs several times the CPU.
+    """
+
+    @_abc_1.abstractmethod
+    def GenerateBase64(
+        self,
+        request: _image_service_pb2.GenerateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Generate. Answers ImagesResponse as JSON."""
+
+    @_abc_1.abstractmethod
+    def EditBase64(
+        self,
+        request: _image_service_pb2.EditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
+        """Edit. Answers ImagesResponse as JSON."""
+
+def add_RestBase64ServiceServicer_to_server(servicer: RestBase64ServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class RestFileServiceStub:
     """What only REST needs: the files of a job by their names, with the job's key."""

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from abc import abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Unknown
+from services.common.adapter import (
+    Adapter,
+    ErrorTable,
+    Failure,
+    Finished,
+    Found,
+    Outgoing,
+    Pending,
+    Unknown,
+    seed_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from services.common.adapter import Call, Outcome, Picture, Reply
 
 _FIRST_POLL: Final = 0.5
 _PACE: Final = 1.0
-_LOCKED: Final = ("lock", "balance")
+_LOCKED: Final = re.compile(r"\b(lock|locked|balance)\b", re.IGNORECASE)
 """Words of a 403 that speaks of the account's credit."""
 
 # Where a reference stands: the queue is asked, the answer is fetched, the answer of a failed request is fetched.
@@ -30,6 +41,7 @@ _FAILED: Final = "failed"
 _BLOCKED: Final = Failure(
     ErrorReason.ERROR_REASON_MODERATION_BLOCKED, "fal refused the result by its content policy.", accepted=True
 )
+_FAILED_SO: Final = Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "fal failed.", accepted=True)
 _LEFT_OUT: Final = Failure(
     ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "fal answered without a picture.", accepted=True
 )
@@ -54,9 +66,12 @@ class FalAdapter(Adapter):
             402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
             403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            410: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            413: ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
             503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+            504: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
         },
         by_code={
             "account_locked": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
@@ -101,8 +116,11 @@ class FalAdapter(Adapter):
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
-        # Only the answer knows these paths: they leave out a part of the app's own.
-        urls = {name: answer[f"{name}_url"] for name in ("status", "response", "cancel")}
+        urls = {name: str(answer.get(f"{name}_url") or "") for name in ("status", "response", "cancel")}
+        if not all(urls.values()):
+            # The app's own path is no part of the queue's.
+            root = f"/{'/'.join(self.app(call).split('/')[:2])}/requests/{answer['request_id']}"
+            urls = {"status": f"{root}/status", "response": root, "cancel": f"{root}/cancel"}
         return Pending(_ref(_STATUS, urls), after=_FIRST_POLL)
 
     def poll(self, call: Call, ref: str) -> Outgoing:
@@ -130,8 +148,10 @@ class FalAdapter(Adapter):
     def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
         standing = json.loads(ref)
         if standing["at"] == _FAILED:
-            return self._failure(reply, standing["error"])
-        if reply.status == 404:
+            failure = self._failure(reply, standing["error"])
+            # What is gone is the answer, not the app.
+            return _FAILED_SO if failure.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED else failure
+        if reply.status in {404, 410}:
             # A request that is not visible yet looks like one that is gone.
             return Unknown("NOT_FOUND")
         if standing["at"] == _STATUS or not self._of_the_app(reply):
@@ -143,7 +163,11 @@ class FalAdapter(Adapter):
         return Outgoing("PUT", json.loads(ref)["urls"]["cancel"])
 
     def read_error(self, call: Call, reply: Reply) -> Failure:
-        return self._failure(reply, accepted=False)
+        failure = self._failure(reply, accepted=False)
+        if reply.status >= 500 and self._of_the_app(reply):
+            # fal's own 5xx is not billed; of the ingress's nobody knows what is behind it.
+            failure = replace(failure, accepted=False, again=True)
+        return failure
 
     def _failure(self, reply: Reply, told: str = "", *, accepted: bool = True) -> Failure:
         """`told`: the type that the status named, for answers that name none."""
@@ -152,14 +176,16 @@ class FalAdapter(Adapter):
         return replace(failure, accepted=accepted or failure.accepted)
 
     def _param(self, where: list[str]) -> str:
-        return ".".join([self.params.get(where[0], where[0]), *where[1:]]) if where else ""
+        first, rest = where[:1], where[1:]
+        return "".join([self.params.get(name, name) for name in first] + [_step(part) for part in rest])
 
     @staticmethod
     def _of_the_app(reply: Reply) -> bool:
-        """Whether an error is the app's own: a 5xx without these is the ingress's, and passes as limits do."""
+        """Whether an error is fal's or the app's: a 5xx without these is the ingress's, and passes as limits do."""
         if reply.status in {408, 429}:
             return False
-        return reply.status < 500 or "x-fal-request-id" in reply.headers or bool(_problem(reply)[0])
+        told = "detail" in reply.dict() or bool(_problem(reply)[0])
+        return reply.status < 500 or "x-fal-request-id" in reply.headers or told
 
 
 def finished(
@@ -171,8 +197,8 @@ def finished(
     if not kept:
         return _BLOCKED if files else _LEFT_OUT
     # The seed is of the whole request: it makes the first picture again and no other.
-    first = seed if isinstance(seed, int) and 0 <= seed < 1 << 32 and kept[0] is files[0] else None
-    pictures = (_found(file, first if index == 0 else None) for index, file in enumerate(kept))
+    first = seed_of(seed) if kept[0] is files[0] else None
+    pictures = (Found.at(_url(file), first if index == 0 else None) for index, file in enumerate(kept))
     missing = (_BLOCKED,) * (len(files) - len(kept)) + (_LEFT_OUT,) * (count - len(files))
     return Finished(tuple(pictures), missing=missing)
 
@@ -182,12 +208,12 @@ def data_url(picture: Picture) -> str:
     return f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode()}"
 
 
-def _found(file: Mapping[str, Any], seed: int | None) -> Found:
-    url = str(file["url"])
-    if not url.startswith("data:"):
-        return Found(url=url, seed=seed)
-    # `sync_mode`, which callers can set, brings the bytes themselves.
-    return Found(data=base64.b64decode(url.partition(",")[2]), seed=seed)
+def _url(file: Mapping[str, Any]) -> str:
+    """Where a file is; with `sync_mode`, which callers can set, it is in the URL itself."""
+    url = file["url"]
+    if not isinstance(url, str):
+        raise TypeError("a file without a URL")
+    return url
 
 
 def _ref(at: str, urls: Mapping[str, str], error: str = "") -> str:
@@ -201,13 +227,17 @@ def _problem(reply: Reply) -> tuple[str, str, list[str]]:
     kind = str(answer.get("error_type") or reply.headers.get("x-fal-error-type", ""))
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         first = detail[0]
-        return str(first.get("type", kind)), str(first.get("msg", "")), _field(first.get("loc", ()))
+        return str(first.get("type") or kind), str(first.get("msg", "")), _field(first.get("loc"))
     words = detail if isinstance(detail, str) else ""
-    if reply.status == 403 and any(word in words.lower() for word in _LOCKED):
+    if reply.status == 403 and _LOCKED.search(words):
         kind = "account_locked"
     return kind, words, []
 
 
-def _field(loc: Iterable[object]) -> list[str]:
-    parts = [str(part) for part in loc]
+def _step(part: str) -> str:
+    return f"[{part}]" if part.isdecimal() else f".{part}"
+
+
+def _field(loc: object) -> list[str]:
+    parts = [str(part) for part in loc] if isinstance(loc, list) else []
     return parts[1:] if parts[:1] == ["body"] else parts

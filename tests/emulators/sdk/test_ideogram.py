@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import shutil
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from services.common import settings
 from tests.emulators.base import picture
 from tests.emulators.ideogram import Ideogram
+from tests.emulators.sdk import node
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
 PACKAGE: Final = "ideogram-api@1.1.0"
 
@@ -54,31 +50,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-async def node(folder: Path, *command: str, params: dict[str, Any] | None = None) -> str:
-    environment = settings.environment()
-    path = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
-    program = shutil.which(command[0], path=path)
-    if program is None:
-        pytest.skip(f"no {command[0]}")
-    process = await asyncio.create_subprocess_exec(
-        program,
-        *command[1:],
-        cwd=folder,
-        env={**environment, "PATH": path, "PARAMS": json.dumps(params or {})},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, errors = await asyncio.wait_for(process.communicate(), 120)
-    assert process.returncode == 0, errors.decode()
-    return output.decode()
-
-
 async def call(folder: Path, emulator: Ideogram, work: str, params: dict[str, Any], key: str = "") -> dict[str, Any]:
-    if not (folder / "node_modules").exists():
-        await node(folder, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE)
-    output = await node(folder, "node", "run.mjs", emulator.base, key or emulator.key, work, params=params)
-    answer: dict[str, Any] = json.loads(output.splitlines()[-1])
-    return answer
+    return await node.call(folder, PACKAGE, emulator.base, key or emulator.key, work, params=params)
 
 
 async def test_generates(folder: Path, emulator: Ideogram) -> None:

@@ -49,6 +49,10 @@ class JobRecord(_message.Message):
         """Ended without media."""
         STATE_CANCELLED: JobRecord._State.ValueType  # 6
         """Ended by the caller's wish."""
+        STATE_REROUTED: JobRecord._State.ValueType  # 7
+        """The route surely took nothing, and the job waits for its turn on the next
+        one. Callers see it as running, as it was before.
+        """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
         """Where a job stands. `services.jobs.states` says which may follow which."""
@@ -67,6 +71,10 @@ class JobRecord(_message.Message):
     """Ended without media."""
     STATE_CANCELLED: JobRecord.State.ValueType  # 6
     """Ended by the caller's wish."""
+    STATE_REROUTED: JobRecord.State.ValueType  # 7
+    """The route surely took nothing, and the job waits for its turn on the next
+    one. Callers see it as running, as it was before.
+    """
 
     @_typing.final
     class MetadataEntry(_message.Message):
@@ -137,6 +145,7 @@ class JobRecord(_message.Message):
     REPEATABLE_FIELD_NUMBER: _builtins.int
     ENDED_SEQ_FIELD_NUMBER: _builtins.int
     PLACES_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
     SEALED_KEYS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`job_` and 26 characters."""
@@ -181,6 +190,11 @@ class JobRecord(_message.Message):
     places: _builtins.int
     """How many of its provider's places it takes up while it is there; 0 counts
     as 1.
+    """
+    account: _builtins.str
+    """Whose places these are: a keyed fingerprint of the caller's own key for the
+    present route, whether it came with the call or was stored; erased with it;
+    empty: the operator's.
     """
     @_builtins.property
     def task(self) -> _provider_service_pb2.ImageTask:
@@ -257,11 +271,12 @@ class JobRecord(_message.Message):
         repeatable: _builtins.bool = ...,
         ended_seq: _builtins.int = ...,
         places: _builtins.int = ...,
+        account: _builtins.str = ...,
         sealed_keys: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "cost", b"cost", "done", b"done", "failed", b"failed", "progress", b"progress", "task", b"task", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "ended_seq", b"ended_seq", "failed", b"failed", "family", b"family", "id", b"id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "places", b"places", "progress", b"progress", "repeatable", b"repeatable", "sealed_credential", b"sealed_credential", "sealed_keys", b"sealed_keys", "started_at", b"started_at", "starts", b"starts", "state", b"state", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "account", b"account", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "ended_seq", b"ended_seq", "failed", b"failed", "family", b"family", "id", b"id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "places", b"places", "progress", b"progress", "repeatable", b"repeatable", "sealed_credential", b"sealed_credential", "sealed_keys", b"sealed_keys", "started_at", b"started_at", "starts", b"starts", "state", b"state", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015

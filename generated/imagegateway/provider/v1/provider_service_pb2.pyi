@@ -179,7 +179,9 @@ class MediaRef(_message.Message):
     key: _builtins.str
     """Object key in the store."""
     sha256: _builtins.str
-    """SHA-256 of the bytes, 64 hex digits."""
+    """SHA-256 of the bytes, 64 hex digits; of inputs only where a key makes the
+    call idempotent, else empty.
+    """
     media_type: _builtins.str
     """Media type read from the bytes."""
     width: _builtins.int
@@ -215,12 +217,17 @@ class StartRequest(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
+    HAND_BACK_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Names the work in logs and, where the upstream takes one, as its
     idempotency key.
     """
     credential: _builtins.str
     """The caller's own provider key (BYOK); empty: the operator's."""
+    hand_back: _builtins.bool
+    """Another route can serve: where the upstream surely took nothing of the
+    task, say so at once instead of waiting and trying again.
+    """
     @_builtins.property
     def task(self) -> Global___ImageTask:
         """What to make."""
@@ -231,10 +238,11 @@ class StartRequest(_message.Message):
         job_id: _builtins.str = ...,
         task: Global___ImageTask | None = ...,
         credential: _builtins.str = ...,
+        hand_back: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "job_id", b"job_id", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "hand_back", b"hand_back", "job_id", b"job_id", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -337,7 +345,7 @@ class CancelRequest(_message.Message):
     job_id: _builtins.str
     """As in StartRequest."""
     task_ref: _builtins.str
-    """The reference of the last Running state."""
+    """The reference of the last Running state; empty while Start is not answered."""
     credential: _builtins.str
     """As in StartRequest."""
     @_builtins.property

@@ -1,0 +1,109 @@
+"""Other gateways in front of the same stub of a provider: Portkey's, and LiteLLM's proxy with its production advice.
+
+Each is installed by its package's name into a folder of its own, and listens on 127.0.0.1 only.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import subprocess
+import sys
+import venv
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from bench.cells import UPSTREAM_MODEL
+from bench.subjects import Subject, SubjectError, environment, free_port, listens, running, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    Start = Callable[[Path, Path, str], AbstractContextManager[Subject]]
+
+_BIN: Final = Path(sys.executable).parent
+_PORTKEY: Final = {
+    "private": True,
+    "dependencies": {"@portkey-ai/gateway": "1.15.2"},
+    # With a newer one the answers of edits are lost (Portkey-AI/gateway, issue 1389).
+    "overrides": {"@hono/node-server": "1.11.0"},
+}
+_LITELLM: Final = "litellm[proxy,proxy-runtime]==1.106.2"
+_LOOPBACK: Final = """
+const server = require("net").Server.prototype, listen = server.listen;
+server.listen = function (where, ...more) {
+  const options = typeof where === "number" ? { port: where } : where;
+  return listen.call(this, { ...options, host: "127.0.0.1" }, more.find((one) => typeof one === "function"));
+};
+"""
+"""Portkey has no option for the address that it listens on."""
+_PATIENCE: Final = 180.0
+"""Seconds that a peer gets to start: LiteLLM's imports alone may take half a minute."""
+
+
+@contextmanager
+def portkey(home: Path, folder: Path, upstream: str) -> Iterator[Subject]:
+    """Portkey's gateway on Node; `home`: where it is installed, `upstream`: base URL of the provider."""
+    entry = home / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
+    if not entry.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "package.json").write_text(json.dumps(_PORTKEY))
+        _install([str(_BIN / "npm"), "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts"], home)
+    loopback = folder / "loopback.cjs"
+    loopback.write_text(_LOOPBACK)
+    port = free_port()
+    command = [str(_BIN / "node"), "--require", str(loopback), str(entry), f"--port={port}", "--headless"]
+    headers = f"x-portkey-provider: openai\r\nx-portkey-custom-host: {upstream}/v1\r\n"
+    with _listening(command, folder, port, {**_path(), "NODE_ENV": "production"}) as pid:
+        yield Subject("portkey", pid, port, "bench", plain=False, headers=headers, peer=True)
+
+
+@contextmanager
+def litellm(home: Path, folder: Path, upstream: str) -> Iterator[Subject]:
+    """LiteLLM's proxy, one worker, without a database; as for `portkey`."""
+    entry = home / "bin" / "litellm"
+    if not entry.exists():
+        venv.create(home, with_pip=True)
+        _install([str(home / "bin" / "pip"), "install", "--quiet", "--disable-pip-version-check", _LITELLM], home)
+    port, key = free_port(), f"sk-{secrets.token_hex(16)}"
+    config = folder / "config.yaml"
+    model = {"model": "openai/dall-e-3", "api_base": f"{upstream}/v1", "api_key": "bench"}
+    config.write_text(
+        json.dumps(  # which YAML reads too
+            {
+                "model_list": [{"model_name": UPSTREAM_MODEL, "litellm_params": model}],
+                "litellm_settings": {"request_timeout": 600, "set_verbose": False, "json_logs": True},
+                "general_settings": {"master_key": key},
+            }
+        )
+    )
+    command = [str(entry), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)]
+    advice = {"LITELLM_MODE": "PRODUCTION", "LITELLM_LOG": "ERROR", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    with _listening([*command, "--telemetry", "False"], folder, port, {**environment(), **advice}) as pid:
+        yield Subject("litellm", pid, port, key, plain=False, peer=True)
+
+
+PEERS: Final[Mapping[str, Start]] = {"portkey": portkey, "litellm": litellm}
+"""By name: how each is started, and installed at first. Raise SubjectError where that fails."""
+
+
+def _install(command: list[str], home: Path) -> None:
+    done = subprocess.run(command, cwd=home, env=_path(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SubjectError(f"{home.name} can't be installed: {(done.stderr or done.stdout).strip()[-500:]}")
+
+
+def _path() -> dict[str, str]:
+    """The environment, with our Node before any other."""
+    values = environment()
+    return {**values, "PATH": f"{_BIN}:{values.get('PATH', '')}"}
+
+
+@contextmanager
+def _listening(command: list[str], folder: Path, port: int, variables: Mapping[str, str]) -> Iterator[int]:
+    output = folder / "output"
+    with running(command, output, folder, variables) as process:
+        until(lambda: listens(port), process, output, folder.name, _PATIENCE)
+        yield process.pid

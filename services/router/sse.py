@@ -1,0 +1,97 @@
+"""Server-sent events: OpenAI's image events, and the frame of any event."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+import orjson
+import pybase64
+from google.protobuf.json_format import MessageToDict
+
+from services.common import logs
+from services.common.errors import INTERNAL, GatewayError
+from services.router.studio import Preview
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from imagegateway.v1 import image_service_pb2 as pb
+
+    from services.router.caller import Call
+    from services.router.intake import Intake
+    from services.router.plan import Plan
+    from services.router.studio import Studio
+
+CONTENT_TYPE: Final = "text/event-stream"
+HEARTBEAT_SECONDS: Final = 15.0
+COMMENT: Final = b": keep-alive\n\n"
+_log = logs.get(__name__)
+
+
+def event(name: str, data: dict[str, object], head: str = "") -> bytes:
+    """One event; `head`: further lines, each with its end, such as its id."""
+    return b"%sevent: %s\ndata: %s\n\n" % (head.encode(), name.encode(), orjson.dumps(data))
+
+
+async def image_events(studio: Studio, made: Plan, call: Call, intake: Intake | None = None) -> AsyncIterator[bytes]:
+    """OpenAI's image events. Once one is out the status is 200 for good: a later failure is an event too.
+
+    Raises GatewayError before the first event only.
+    """
+    prefix = "image_edit" if made.edit else "image_generation"
+    begun = False
+    try:
+        async for step in studio.watch(made, call, intake):
+            if isinstance(step, Preview):
+                yield event(f"{prefix}.partial_image", _partial(made, step))
+                begun = True
+            else:
+                for completed in _completed(made, step):
+                    yield event(f"{prefix}.completed", completed)
+                    begun = True
+    except GatewayError as error:
+        if not begun:
+            raise
+        yield event("error", {"type": "error", **error.body()})
+    except Exception as error:
+        if not begun:
+            raise
+        _log.error("request_crashed", request_id=call.request_id, operation=call.method, exc_info=error)
+        yield event("error", {"type": "error", **INTERNAL.body()})
+
+
+def _facts(made: Plan, width: int, height: int) -> dict[str, object]:
+    task = made.task
+    return {
+        "created_at": int(time.time()),
+        "size": f"{width}x{height}",
+        "quality": task.quality or "auto",
+        "background": task.background or "auto",
+        "output_format": task.output_format or made.model.output_formats[0],
+    }
+
+
+def _partial(made: Plan, preview: Preview) -> dict[str, object]:
+    prefix = "image_edit" if made.edit else "image_generation"
+    return {
+        "type": f"{prefix}.partial_image",
+        "b64_json": pybase64.b64encode_as_string(preview.data),
+        "partial_image_index": preview.index,
+        **_facts(made, *made.size),
+    }
+
+
+def _completed(made: Plan, response: pb.ImagesResponse) -> list[dict[str, object]]:
+    prefix = "image_edit" if made.edit else "image_generation"
+    events: list[dict[str, object]] = []
+    for image in response.data:
+        completed: dict[str, object] = {"type": f"{prefix}.completed", **_facts(made, image.width, image.height)}
+        if response.HasField("usage"):
+            completed["usage"] = MessageToDict(response.usage, preserving_proto_field_name=True)
+        if image.HasField("b64_json"):
+            completed["b64_json"] = pybase64.b64encode_as_string(image.b64_json)
+        else:
+            completed["url"] = image.url
+        events.append(completed)
+    return events

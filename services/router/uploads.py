@@ -1,0 +1,126 @@
+"""Edits as multipart forms, over plain HTTP: Envoy hands these bodies through as they come.
+
+Through gRPC, a form of some megabytes costs several times the CPU; see decision 8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from services.common import logs
+from services.common.errors import INTERNAL, GatewayError, invalid
+from services.router import caller, form, interceptor, multipart, sse
+from services.router.intake import IMAGE, MASK
+from services.router.rendering import to_json
+
+if TYPE_CHECKING:
+    from imagegateway.v1 import image_service_pb2 as pb
+
+    from services.common.keys import KeyRing
+    from services.router.caller import Call
+    from services.router.intake import FileSink, Intake
+    from services.router.plan import Plan
+    from services.router.studio import Studio
+
+PATH: Final = "/v1/images/edits"
+_OPERATION: Final = "EditMultipart"
+_log = logs.get(__name__)
+
+
+class Uploads:
+    """What Edit means, for forms: answers one JSON body (ImagesResponse), or OpenAI's image events when the form says
+    `stream=true`.
+    """
+
+    def __init__(self, studio: Studio, ring: KeyRing) -> None:
+        self._studio = studio
+        self._ring = ring
+
+    def application(self) -> web.Application:
+        """The server's only route."""
+        app = web.Application()
+        app.router.add_post(PATH, self.serve)
+        return app
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Around one call: its identity, its errors as answers, its line in the log."""
+        began = time.perf_counter()
+        call = caller.begin(_OPERATION, {name.lower(): value for name, value in request.headers.items()}, rest=True)
+        try:
+            await caller.authenticate(call, self._ring)
+            response = await self._edit(request, call)
+        except (asyncio.CancelledError, ConnectionError):
+            interceptor.finished(call, began, status=499)
+            raise
+        except GatewayError as error:
+            interceptor.finished(call, began, failure=error)
+            return _failed(call, error)
+        except Exception as error:  # noqa: BLE001  the caller gets an answer whatever happened
+            _log.error("request_crashed", request_id=call.request_id, operation=_OPERATION, exc_info=error)
+            interceptor.finished(call, began, failure=INTERNAL)
+            return _failed(call, INTERNAL)
+        interceptor.finished(call, began)
+        return response
+
+    async def _edit(self, request: web.Request, call: Call) -> web.StreamResponse:
+        async with self._studio.intake() as intake:
+            edit, unknown = await _receive(request, intake, call)
+            call.key_in_body = edit.request_id
+            made = await self._studio.plan_edit(edit, call, intake, unknown)
+            if made.stream:
+                return await self._stream(request, made, call, intake)
+            response = await self._studio.run(made, call, intake)
+            return _answer(call, to_json(response))
+
+    async def _stream(self, request: web.Request, made: Plan, call: Call, intake: Intake) -> web.StreamResponse:
+        response: web.StreamResponse | None = None
+        async for event in sse.image_events(self._studio, made, call, intake):
+            if response is None:
+                response = web.StreamResponse(headers=call.headers)
+                response.content_type = sse.CONTENT_TYPE
+                await response.prepare(request)
+            await response.write(event)
+        if response is None:
+            raise INTERNAL
+        await response.write_eof()
+        return response
+
+
+async def _receive(request: web.Request, intake: Intake, call: Call) -> tuple[pb.EditRequest, list[str]]:
+    """The form, and the names of fields that have no place in it."""
+    open_sinks: list[FileSink] = []
+
+    async def open_file(part: multipart.Part) -> FileSink | None:
+        role = part.name.partition("[")[0]
+        if role in {IMAGE, MASK}:
+            sink = intake.open_file(role)
+            open_sinks.append(sink)
+            return sink
+        if part.filename is None:
+            return None
+        raise invalid(part.name[:100], f"There is no file field {part.name[:100]!r}: send image or mask.")
+
+    try:
+        fields = await multipart.parse(request.content.iter_any(), request.headers.get("content-type", ""), open_file)
+    except BaseException:
+        for sink in open_sinks:
+            await sink.abort()
+        raise
+    finally:
+        call.log["request_bytes"] = request.content.total_bytes
+    return form.read(fields)
+
+
+def _answer(call: Call, body: bytes) -> web.Response:
+    headers = dict(call.headers)
+    status = int(headers.pop(caller.STATUS, "200"))
+    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
+
+
+def _failed(call: Call, error: GatewayError) -> web.Response:
+    headers = interceptor.error_headers(call, error)
+    return web.json_response(error.body(), status=error.meaning.http, headers=headers)

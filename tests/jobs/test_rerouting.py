@@ -1,0 +1,275 @@
+"""A job whose route takes nothing goes by the next one, and takes up that one's places only when it is its turn."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.catalog import Route
+from services.jobs import states
+from tests.jobs import records
+from tests.jobs.families import Call, ScriptedFamilies
+from tests.jobs.replica import serving
+from tests.jobs.server import PATIENCE, settings_for
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Collection
+
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
+
+    from services.common.settings import Settings
+    from tests.jobs.replica import Replica
+    from tests.jobs.server import Nats
+
+ROUTES = ("first", "second")
+UNAVAILABLE = ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE
+
+
+def fallback(task: provider.ImageTask, avoid: Callable[[str], bool], _stored: Collection[str]) -> Route | None:
+    second = Route("second", "async", "", concurrency=2)
+    return second if task.route == "first" and not avoid("second") else None
+
+
+class TwoRoutes(ScriptedFamilies):
+    """The first route takes nothing; the second one's calls are answered when the test says what."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first: list[provider.StartRequest] = []
+        self.second: list[provider.StartRequest] = []
+        self.calls: list[Call] = []
+        self.reason = UNAVAILABLE
+        self.on_start = self._begin
+
+    async def _begin(self, request: provider.StartRequest) -> provider.TaskState:
+        if request.task.route == "first":
+            self.first.append(request)
+            return records.refused(self.reason, accepted=False)
+        self.second.append(request)
+        self.calls.append(Call())
+        return await self.calls[-1](request)
+
+
+@pytest.fixture
+def two() -> TwoRoutes:
+    return TwoRoutes()
+
+
+@pytest.fixture
+def limited(nats: Nats) -> Settings:
+    """Two jobs at a time by each route."""
+    limits = {"FIRST_CONCURRENCY": "2", "SECOND_CONCURRENCY": "2"}
+    return settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address(), **limits)
+
+
+@pytest.fixture
+async def up(limited: Settings, two: TwoRoutes) -> AsyncIterator[Replica]:
+    async with serving(limited, two, 0, ROUTES, fallback) as replica:
+        yield replica
+
+
+async def waits_again(replica: Replica, record: JobRecord) -> None:
+    entry = await replica.reached(record.id, lambda entry: entry.record.state == states.REROUTED)
+    assert entry.record.task.route == "second"
+
+
+async def begun(two: TwoRoutes, count: int) -> None:
+    """Wait until the second route has been called so often."""
+    async with asyncio.timeout(PATIENCE):
+        while len(two.calls) < count:  # noqa: ASYNC110  no event tells
+            await asyncio.sleep(0.01)
+
+
+async def test_next_route_is_called_at_once_where_it_has_places(up: Replica, two: TwoRoutes) -> None:
+    record = records.job(route="first")
+    record.task.n = 2
+    await up.submit(record)
+    await begun(two, 1)
+    two.calls[0].answer(records.done())
+    ended = (await up.ended(record.id)).record
+    assert (ended.state, ended.task.route, ended.starts, ended.places) == (states.COMPLETED, "second", 2, 2)
+    assert [request.hand_back for request in (*two.first, *two.second)] == [True, False]
+    await up.held_nothing()
+
+
+async def test_where_it_is_full_the_job_waits_for_its_turn_there(up: Replica, two: TwoRoutes) -> None:
+    there = [records.job(route="second") for _ in range(2)]
+    for record in there:
+        await up.submit(record)
+    turned = [records.job(route="first") for _ in range(4)]
+    for record in turned:
+        submitted = await up.submit(record)
+        await waits_again(up, record)
+        assert states.PUBLIC[states.REROUTED] == "running", "for its caller it does not go back"
+        assert up.engine.runner.position(submitted.record) is None
+    # None of them holds a place of the first route; none is called over the second one's limit.
+    assert len(two.first) == 4
+    await begun(two, 2)
+    assert len(two.second) == 2
+    for done in range(6):
+        await begun(two, min(done + 2, 6))
+        assert len(two.second) <= done + 2
+        two.calls[done].answer(records.done())
+    for record in (*there, *turned):
+        assert (await up.ended(record.id)).record.state == states.COMPLETED
+    assert [request.job_id for request in two.second] == [record.id for record in (*there, *turned)]
+    assert not any(request.hand_back for request in two.second)
+    await up.held_nothing()
+
+
+async def test_one_that_waits_survives_a_crash(limited: Settings, up: Replica, two: TwoRoutes) -> None:
+    there = [records.job(route="second") for _ in range(2)]
+    for record in there:
+        await up.submit(record)
+    turned = records.job(route="first")
+    await up.submit(turned)
+    await waits_again(up, turned)
+    await up.crash()
+    heirs = TwoRoutes()
+    async with serving(limited, heirs, 0, ROUTES, fallback) as heir:
+        await begun(heirs, 1)
+        heirs.calls[0].answer(records.done())
+        assert (await heir.ended(turned.id)).record.state == states.COMPLETED
+        assert not heirs.first, "what took nothing is not asked again"
+        assert [request.job_id for request in heirs.second] == [turned.id]
+        for record in there:  # the crash came while they were called
+            ended = (await heir.ended(record.id)).record
+            assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
+        await heir.held_nothing()
+
+
+async def test_one_that_waits_can_be_cancelled(up: Replica, two: TwoRoutes) -> None:
+    there = [records.job(route="second") for _ in range(2)]
+    for record in there:
+        await up.submit(record)
+    turned = records.job(route="first")
+    await up.submit(turned)
+    await waits_again(up, turned)
+    await up.engine.runner.cancel(await up.reached(turned.id, lambda _entry: True))
+    for index in range(2):
+        await begun(two, index + 1)
+        two.calls[index].answer(records.done())
+        await up.ended(there[index].id)
+    await up.held_nothing()
+    assert len(two.second) == 2
+
+
+async def test_one_that_waits_too_long_fails_and_its_route_is_not_to_blame(up: Replica, two: TwoRoutes) -> None:
+    for _ in range(2):
+        await up.submit(records.job(route="second"))
+    turned = [records.job(route="first", deadline_seconds=0.5) for _ in range(3)]
+    for record in turned:
+        await up.submit(record)
+        await waits_again(up, record)
+    await asyncio.sleep(0.5)
+    up.engine.runner.look()
+    for record in turned:
+        ended = (await up.ended(record.id)).record
+        assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT
+        assert not ended.failed.accepted
+    assert not up.engine.health.set_aside("second")
+
+
+async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: TwoRoutes) -> None:
+    busy = records.refused(ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, accepted=False)
+    busy.failed.retry_after.FromSeconds(30)
+
+    async def start(_request: object) -> provider.TaskState:
+        return busy
+
+    two.on_start = start
+    record = records.job(route="first")
+    await up.submit(record)
+    ended = (await up.ended(record.id)).record
+    assert ended.task.route == "second"
+    assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
+    assert all(map(up.engine.health.set_aside, ROUTES))
+    # With nowhere to go, a start keeps its patience.
+    seen: list[bool] = []
+
+    async def patient(request: provider.StartRequest) -> provider.TaskState:
+        seen.append(request.hand_back)
+        return records.done()
+
+    two.on_start = patient
+    record = records.job(route="first")
+    await up.submit(record)
+    assert (await up.ended(record.id)).record.state == states.COMPLETED
+    assert seen == [False]
+
+
+async def test_a_callers_own_key_stays_on_its_route(up: Replica, two: TwoRoutes) -> None:
+    for _ in range(4):
+        record = records.job(route="first", account="k")
+        record.sealed_credential = up.engine.credentials.seal("the caller's own key")
+        await up.submit(record)
+        ended = (await up.ended(record.id)).record
+        assert ended.failed.reason == UNAVAILABLE
+        assert not ended.account, "nothing of the key is left"
+    assert not any(request.hand_back for request in two.first)
+    assert not two.second
+    assert not up.engine.health.set_aside("first"), "it says nothing of the operator's"
+
+
+async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: Replica, two: TwoRoutes) -> None:
+    for _ in range(2):  # the operator's places by the second route are taken
+        await up.submit(records.job(route="second"))
+    credentials, first, second = up.engine.credentials, "a key of first", "a key of second"
+    both = [stored(up, first=first, second=second) for _ in range(3)]
+    one = [stored(up, first=first) for _ in range(2)]
+    for record in (*both, *one):
+        assert record.account == credentials.fingerprint("first", first)
+        await up.submit(record)
+    # Two of them find the places of their own key, the third waits for those, the others for the operator's.
+    for record in (both[2], *one):
+        await waits_again(up, record)
+    await begun(two, 4)
+    assert {request.job_id for request in two.second[2:]} == {record.id for record in both[:2]}
+    assert [request.credential for request in two.first] == [first] * 5
+    assert [request.credential for request in two.second] == ["", "", second, second]
+    live = up.engine.hub.live
+    assert {live[record.id].record.account for record in both} == {credentials.fingerprint("second", second)}
+    assert {live[record.id].record.account for record in one} == {""}
+    two.calls[2].answer(records.done())
+    await begun(two, 5)
+    assert two.second[4].job_id == both[2].id
+    two.calls[0].answer(records.done())
+    await begun(two, 6)
+    assert (two.second[5].job_id, two.second[5].credential) == (one[0].id, "")
+    for index in (1, 3, 4, 5):
+        two.calls[index].answer(records.done())
+    await begun(two, 7)
+    two.calls[6].answer(records.done())
+    for record in (*both, *one):
+        ended = (await up.ended(record.id)).record
+        assert (ended.state, ended.task.route) == (states.COMPLETED, "second")
+        assert not ended.account
+        assert not ended.sealed_keys
+    assert not up.engine.health.set_aside("first"), "they say nothing of the operator's"
+    await up.held_nothing()
+
+
+def stored(up: Replica, **keys: str) -> JobRecord:
+    """A job of a tenant that has stored keys, as the router hands it in."""
+    record = records.job(route="first")
+    for route, key in keys.items():
+        record.sealed_keys[route] = up.engine.credentials.seal(key)
+    record.account = up.engine.credentials.account(record, Route("first", "async", "", concurrency=2))
+    return record
+
+
+async def test_each_key_waits_for_its_own_places_only(up: Replica, two: TwoRoutes) -> None:
+    accounts = ("", "", "", "k", "k", "k", "l")
+    jobs = [records.job(route="second", account=account) for account in accounts]
+    told = [(await up.submit(record)).record.state for record in jobs]
+    free, line = states.SUBMITTING, states.QUEUED
+    assert told == [free, free, line, free, free, line, free]
+    await begun(two, 5)
+    two.calls[2].answer(records.done())
+    await begun(two, 6)
+    assert two.second[5].job_id == jobs[5].id
+    assert up.engine.runner.position(jobs[2]) == 0
