@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PROTOS := $(shell find proto -name '*.proto' | sort)
 STAGED := build/googleapis
 DESCRIPTORS := generated/imagegateway.binpb
+SDKS := build/sdks/bin/python -m pytest \
+	--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default
 
 .PHONY: help setup setup-dev run test test-emulators bench generate check format lint types validate clean
 
@@ -37,8 +39,11 @@ test: setup-dev  ## Run every test against the real Envoy, NATS and S3
 test-emulators: setup-dev  ## Let the vendors' own SDKs prove the emulators
 	@$(PYTHON) -m venv build/sdks
 	build/sdks/bin/pip install --quiet --disable-pip-version-check -r tests/emulators/sdk/requirements.txt
-	LITELLM_LOCAL_MODEL_COST_MAP=True PYTHONPATH=. PATH=$(CURDIR)/$(BIN):$$PATH build/sdks/bin/python -m pytest \
-		--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default tests/emulators/sdk
+	LITELLM_LOCAL_MODEL_COST_MAP=True PYTHONPATH=. PATH=$(CURDIR)/$(BIN):$$PATH $(SDKS) -m 'not genai1 and not genai2' tests/emulators/sdk
+	build/sdks/bin/pip install --quiet --disable-pip-version-check --target build/sdks-genai2 --upgrade google-genai==2.34.0
+	PYTHONPATH=build/sdks-genai2:. $(SDKS) -m genai2 tests/emulators/sdk/test_google.py
+	build/sdks/bin/pip install --quiet --disable-pip-version-check --target build/sdks-genai1 --upgrade google-genai==1.60.0
+	PYTHONPATH=build/sdks-genai1:. $(SDKS) -m genai1 tests/emulators/sdk/test_google.py
 
 bench: setup-dev  ## Measure the chain beside other gateways; prints ratios of one run
 	$(BIN)/python -m bench --peers build/peers

@@ -26,6 +26,7 @@ from services.common.keys import Key
 from services.common.links import PURPOSE, Links
 from services.common.nats import connect
 from services.common.outbound import Outbound
+from services.common.provider_keys import ProviderKeys
 from services.common.secrets import RootSecret
 from services.common.store import MediaStore
 from services.common.urlguard import Guard
@@ -96,9 +97,10 @@ async def _studio(number: int, families: Families | None) -> AsyncIterator[Studi
         fallback=catalog.fallback,
         view=answers.job,
     )
+    stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
     await engine.start()
     try:
-        yield Studio(current, catalog, store, outbound, engine, answers)
+        yield Studio(current, catalog, store, outbound, engine, answers, stored_keys)
     finally:
         await engine.stop(0)
         await asyncio.gather(families.close(), outbound.aclose(), client.close())

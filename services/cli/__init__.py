@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nats.errors
-
+from services.cli import provider_keys
+from services.cli.connection import connected
 from services.cli.doctor import examine
 from services.common import settings
 from services.common.errors import GatewayError
 from services.common.keys import KeyStore
-from services.common.nats import connect
 from services.common.settings import SettingError
 from services.router.caller import Preferences
 from services.stack.config import Stack, binary
@@ -26,6 +25,10 @@ from services.stack.up import StackError, up
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
+
+    from nats.aio.client import Client
+
+    from services.common.settings import Settings
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke = keys.add_parser("revoke", help="end a key, within seconds on every replica")
     revoke.add_argument("id", help="the key's id, as `keys list` shows it")
     revoke.set_defaults(run=lambda options: _with_keys(lambda store: _revoke(store, options.id)))
+    provider_keys.add(commands)
     return parser
 
 
@@ -73,18 +77,10 @@ def _validate(_: argparse.Namespace) -> int:
 
 
 def _with_keys(action: Callable[[KeyStore], Awaitable[int]]) -> int:
-    async def body() -> int:
-        current = settings.current()
-        client = await connect(current, "cli", patient=False)
-        try:
-            return await action(await KeyStore.open(client, current.nats_replicas))
-        finally:
-            await client.close()
+    async def body(current: Settings, client: Client) -> int:
+        return await action(await KeyStore.open(client, current.nats_replicas))
 
-    try:
-        return asyncio.run(body())
-    except (nats.errors.Error, OSError, TimeoutError):
-        raise StackError("NATS can't be reached: is the gateway running? (`imagegateway up`)") from None
+    return connected(body)
 
 
 async def _create(store: KeyStore, options: argparse.Namespace) -> int:

@@ -11,23 +11,21 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Final
 
-import nats.errors
 from nats.js.errors import KeyNotFoundError
 
-from services.common import logs
+from services.common.following import Follower, snapshot
 from services.common.nats import bucket
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nats.aio.client import Client
+    from nats.js import JetStreamContext
     from nats.js.kv import KeyValue
 
 BUCKET: Final = "api_keys"
 _PREFIX: Final = "igw_"
-_RESYNC_SECONDS: Final = 2.0
 _UNKNOWN_SECONDS: Final = 0.5
-_log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +47,15 @@ def fingerprint(secret: str) -> str:
 class KeyStore:
     """Makes, lists and revokes keys. One per process that administers keys."""
 
-    def __init__(self, kv: KeyValue) -> None:
+    def __init__(self, js: JetStreamContext, kv: KeyValue) -> None:
+        self._js = js
         self._kv = kv
 
     @classmethod
     async def open(cls, client: Client, replicas: int) -> KeyStore:
         """Raises nats.errors.Error when JetStream can't be reached."""
-        return cls(await bucket(client.jetstream(), BUCKET, replicas))
-
-    @property
-    def kv(self) -> KeyValue:
-        return self._kv
+        js = client.jetstream()
+        return cls(js, await bucket(js, BUCKET, replicas))
 
     async def create(self, tenant: str, name: str = "", prefer: str = "") -> tuple[str, Key]:
         """Make a key; the secret is in the answer and nowhere else."""
@@ -76,11 +72,13 @@ class KeyStore:
 
     async def list(self) -> list[Key]:
         """All keys, oldest first."""
-        return sorted((await snapshot(self._kv)).values(), key=lambda key: (key.created_at, key.id))
+        keys = (_read(digest, value) for digest, value in (await snapshot(self._js, BUCKET)).items())
+        return sorted(keys, key=lambda key: (key.created_at, key.id))
 
     async def revoke(self, key_id: str) -> Key | None:
         """Forget a key by its id; None when there is none of that id."""
-        for digest, key in (await snapshot(self._kv)).items():
+        for digest, value in (await snapshot(self._js, BUCKET)).items():
+            key = _read(digest, value)
             if key.id == key_id:
                 await self._kv.delete(digest)
                 return key
@@ -91,20 +89,6 @@ class KeyStore:
         key = Key(id=digest[:12], tenant=tenant, name=name, created_at=int(time.time()), prefer=prefer)
         await self._kv.put(digest, json.dumps(asdict(key)).encode())
         return key
-
-
-async def snapshot(kv: KeyValue) -> dict[str, Key]:
-    """All keys by fingerprint."""
-    found: dict[str, Key] = {}
-    watcher = await kv.watchall(ignore_deletes=True)
-    try:
-        async for entry in watcher:
-            if entry is None:  # all of the present is read
-                break
-            found[entry.key] = _read(entry.key, entry.value or b"{}")
-    finally:
-        await watcher.stop()  # type: ignore[no-untyped-call]  # nats-py leaves it untyped
-    return found
 
 
 def _read(digest: str, value: bytes) -> Key:
@@ -124,13 +108,11 @@ class KeyRing:
     While NATS can't be reached the last view serves on.
     """
 
-    def __init__(self, kv: KeyValue) -> None:
-        self._kv = kv
+    def __init__(self, js: JetStreamContext) -> None:
+        self._follower = Follower(js, BUCKET, self._took)
         self._keys: dict[str, Key] = {}
-        self._seen = -1
         self._looked = float("-inf")
         self._looking = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
 
     async def find(self, secret: str) -> Key | None:
         """The key of a secret; None when it is unknown or revoked.
@@ -145,38 +127,15 @@ class KeyRing:
                 if self._looked < asked:  # no look has begun since: an earlier one may have missed the key
                     await asyncio.sleep(self._looked + _UNKNOWN_SECONDS - time.monotonic())
                     self._looked = time.monotonic()
-                    await self._try_sync()
+                    await self._follower.refresh()
         return self._keys.get(digest)
 
     async def start(self) -> None:
-        """Read all keys, then follow changes."""
-        await self._sync()
-        self._task = asyncio.create_task(self._follow())
+        """Read all keys, then follow changes. Raises nats.errors.Error or OSError."""
+        await self._follower.start()
 
     async def close(self) -> None:
-        if self._task:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._follower.close()
 
-    async def _follow(self) -> None:
-        # The bucket's last sequence is one cheap question every two seconds; unlike a subscription it can't
-        # go silent across a restart of the server.
-        while True:
-            await asyncio.sleep(_RESYNC_SECONDS)
-            await self._try_sync()
-
-    async def _try_sync(self) -> None:
-        try:
-            await self._sync()
-        except (nats.errors.Error, OSError) as error:
-            _log.warning("keys_not_refreshed", error=type(error).__name__)
-
-    async def _sync(self) -> None:
-        status = await self._kv.status()
-        last = status.stream_info.state.last_seq
-        if last == self._seen:
-            return
-        self._keys = await snapshot(self._kv)
-        self._seen = last
-        _log.info("keys_loaded", count=len(self._keys))
+    def _took(self, values: Mapping[str, bytes]) -> None:
+        self._keys = {digest: _read(digest, value) for digest, value in values.items()}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -28,8 +30,9 @@ class RootSecret:
         self._secret = secret.encode()
 
     @classmethod
-    def load(cls, settings: Settings) -> RootSecret:
-        """Take the setting, else read `secret-key` in the data directory, else make it (mode 0600, flushed).
+    def load(cls, settings: Settings, *, make: bool = True) -> RootSecret:
+        """Take the setting, else read `secret-key` in the data directory, else make it (mode 0600, flushed) unless
+        told not to.
 
         Processes that start together agree on one. Raises SettingError for a secret of fewer than 16
         characters and for a file that can't be read or written.
@@ -38,7 +41,7 @@ class RootSecret:
             return cls(_long_enough(settings.secret_key.reveal(), "IMAGEGATEWAY_SECRET_KEY"))
         path = settings.data_dir / _FILE
         try:
-            if not path.exists():
+            if make and not path.exists():
                 _make(path)
             secret = path.read_text().strip()
         except OSError as error:
@@ -48,6 +51,11 @@ class RootSecret:
     def derive(self, purpose: str) -> bytes:
         """A key of 32 bytes for one purpose; what one of them is used for tells nothing about another."""
         return HKDF(algorithm=SHA256(), length=32, salt=b"imagegateway", info=purpose.encode()).derive(self._secret)
+
+
+def fernet(key: bytes) -> Fernet:
+    """Authenticated encryption with 32 bytes of the gateway's own."""
+    return Fernet(base64.urlsafe_b64encode(key))
 
 
 def _long_enough(secret: str, where: str) -> str:

@@ -23,8 +23,6 @@ class Target:
 
     base: str
     key: str
-    byok: bool = False
-    """The key is the caller's own."""
 
     @classmethod
     def of(cls, adapter: Adapter, settings: Settings, credential: str) -> Target:
@@ -40,7 +38,7 @@ class Target:
                 f"The setting IMAGEGATEWAY_{setting} is empty.",
             )
         base = settings.source.text(f"{adapter.route.upper()}_BASE_URL", adapter.origin).rstrip("/")
-        return cls(adapter.place(base, settings.source.text), key, byok=bool(credential))
+        return cls(adapter.place(base, settings.source.text), key)
 
     def url(self, path: str) -> str:
         return path if path.startswith(("https://", "http://")) else self.base + path

@@ -265,9 +265,6 @@ class UpstreamFamily:
                     item.failure = failed_of(unknown)
             case Failure():
                 item.failure = failed_of(outcome)
-                if outcome.reason == ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS and target.byok:
-                    item.failure.message = f"The provider refused the caller's own key (X-BYOK-{adapter.route})."
-                    item.failure.param = f"X-BYOK-{adapter.route}"
                 if outcome.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED and call.model.successor:
                     item.failure.message += f" Its successor is {call.model.successor}."
             case Finished(pictures=pictures, missing=missing, usage=usage, cost=cost):

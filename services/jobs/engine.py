@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from services.jobs.credentials import Credentials
 from services.jobs.health import Health
 from services.jobs.hub import Hub
 from services.jobs.projection import Projection
 from services.jobs.replicas import Replicas
 from services.jobs.runner import Runner
-from services.jobs.secrets import PURPOSE, WebhookSecrets, fernet, fingerprint
+from services.jobs.secrets import PURPOSE, WebhookSecrets
 from services.jobs.stream import JobStream
 from services.jobs.webhooks import Webhooks
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cryptography.fernet import Fernet
     from nats.aio.client import Client
 
     from services.common.outbound import Outbound
@@ -31,10 +28,6 @@ if TYPE_CHECKING:
     from services.jobs.routing import Fallback
     from services.jobs.runner import Price
     from services.jobs.webhooks import View
-
-
-CREDENTIALS: Final = "provider credentials"
-ACCOUNTS: Final = "provider accounts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +42,7 @@ class Engine:
     secrets: WebhookSecrets
     webhooks: Webhooks
     health: Health
-    seal: Fernet
-    """Encrypts callers' provider keys inside job records."""
-    account: Callable[[str, str], str]
-    """Tells the keys of a route apart, given the route and a key: JobRecord.account."""
+    credentials: Credentials
     _background: list[asyncio.Task[None]] = field(default_factory=list)
 
     @classmethod
@@ -77,7 +67,7 @@ class Engine:
         hub = Hub(stream, projection)
         replicas = await Replicas.open(client, settings, replica)
         health = Health()
-        seal = fernet(root.derive(CREDENTIALS))
+        credentials = Credentials(root)
         runner = Runner(
             stream=stream,
             hub=hub,
@@ -88,7 +78,7 @@ class Engine:
             price=price,
             fallback=fallback,
             health=health,
-            seal=seal,
+            credentials=credentials,
             queue_limit=settings.queue_limit,
         )
         secrets = await WebhookSecrets.open(client, settings.nats_replicas, root.derive(PURPOSE))
@@ -101,8 +91,7 @@ class Engine:
             view=view,
             pauses=settings.webhook_pauses,
         )
-        account = partial(fingerprint, root.derive(ACCOUNTS))
-        return cls(stream, projection, hub, replicas, runner, secrets, webhooks, health, seal, account)
+        return cls(stream, projection, hub, replicas, runner, secrets, webhooks, health, credentials)
 
     async def start(self) -> None:
         """Catch up with the stream, take up what an earlier life left, and go to work."""

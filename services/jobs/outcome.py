@@ -73,6 +73,8 @@ def completed(record: JobRecord, done: provider.Done, cost: Cost | None) -> None
     """It ended with media."""
     record.state = states.COMPLETED
     record.done.CopyFrom(done)
+    for missing in record.done.missing:
+        _blame_key(record, missing)
     if cost is not None:
         record.cost.CopyFrom(cost)
     end(record)
@@ -82,6 +84,7 @@ def failed(record: JobRecord, failure: provider.Failed) -> None:
     """It ended without."""
     record.state = states.FAILED
     record.failed.CopyFrom(failure)
+    _blame_key(record, record.failed)
     end(record)
 
 
@@ -95,6 +98,7 @@ def end(record: JobRecord) -> None:
     """What every end brings: its time, nothing secret left, and the webhook due at once."""
     record.completed_at = now()
     record.sealed_credential = b""
+    record.sealed_keys.clear()
     record.account = ""
     del record.partial_images[:]
     if record.webhook.url:
@@ -119,6 +123,27 @@ def may_fall_back(record: JobRecord, failure: provider.Failed) -> bool:
         and record.state == states.SUBMITTING
         and not record.sealed_credential
     )
+
+
+def own_key(record: JobRecord) -> bytes:
+    """The caller's own key for the present route, encrypted: the one that came with the call, else a stored one.
+    Empty: there is none, and the operator's is used.
+    """
+    return record.sealed_credential or record.sealed_keys.get(record.task.route, b"")
+
+
+def _blame_key(record: JobRecord, failure: provider.Failed) -> None:
+    """Say whose key the provider refused: the family knows only that it was given one."""
+    route = record.task.route
+    if failure.reason != ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS:
+        return
+    if record.sealed_credential:
+        failure.message = f"The provider refused the caller's own key (X-BYOK-{route})."
+        failure.param = f"X-BYOK-{route}"
+    elif route in record.sealed_keys:
+        failure.message = (
+            f"The provider refused the tenant's stored key: replace it with PUT /v1/provider-keys/{route}."
+        )
 
 
 def nothing() -> provider.Failed:

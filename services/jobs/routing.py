@@ -8,31 +8,37 @@ from services.common import logs
 from services.jobs import outcome, states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
     from services.common.catalog import Route
+    from services.jobs.credentials import Credentials
     from services.jobs.health import Health
     from services.jobs.turns import Turns
 
-    Fallback = Callable[[provider.ImageTask, Callable[[str], bool]], Route | None]
+    Fallback = Callable[[provider.ImageTask, Callable[[str], bool], Collection[str]], Route | None]
 
 _log = logs.get(__name__)
 
 
 class Routing:
-    """`fallback` gives the route after a task's present one, leaving out those that its second argument tells to."""
+    """`fallback` gives the route after a task's present one, leaving out those that its second argument tells to; the
+    third names the routes that the tenant stored keys for.
+    """
 
-    def __init__(self, fallback: Fallback, health: Health, turns: Turns) -> None:
+    def __init__(self, fallback: Fallback, health: Health, turns: Turns, credentials: Credentials) -> None:
         self._fallback = fallback
         self._health = health
         self._turns = turns
+        self._credentials = credentials
 
     def next(self, record: JobRecord) -> Route | None:
-        """The route that may serve if the present one takes nothing; a caller's own key is for one route only."""
-        return None if record.sealed_credential else self._fallback(record.task, self._health.set_aside)
+        """The route that may serve if the present one takes nothing; a key that comes along is for one only."""
+        if record.sealed_credential:
+            return None
+        return self._fallback(record.task, self._health.set_aside, record.sealed_keys)
 
     def begin_anew(self, record: JobRecord, failure: provider.Failed) -> bool:
         """Make of a failed start one more, where that costs nothing: by the next route, at once if a place of its is
@@ -48,6 +54,7 @@ class Routing:
         record.task.route = route.name
         record.repeatable = route.repeatable
         record.places = route.places(record.task.n)
+        record.account = self._credentials.account(record, route)
         if self._turns.enter(record):
             outcome.submitting(record)
         else:
@@ -56,10 +63,10 @@ class Routing:
 
     def worked(self, record: JobRecord) -> None:
         """A call was taken, or has brought something."""
-        if not record.sealed_credential:
+        if not outcome.own_key(record):
             self._health.worked(record.task.route)
 
     def failed(self, record: JobRecord, failure: provider.Failed) -> None:
         """A caller's own key, and a job that was not begun, say nothing of the route."""
-        if not record.sealed_credential and record.state not in states.WAITING:
+        if not outcome.own_key(record) and record.state not in states.WAITING:
             self._health.failed(record.task.route, failure)

@@ -29,11 +29,11 @@ from services.jobs.turns import Turns
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cryptography.fernet import Fernet
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.v1.job_pb2 import Cost
 
     from services.common.store import MediaStore
+    from services.jobs.credentials import Credentials
     from services.jobs.families import Families
     from services.jobs.health import Health
     from services.jobs.hub import Hub
@@ -76,7 +76,7 @@ class Runner:
         price: Price,
         fallback: Fallback,
         health: Health,
-        seal: Fernet,
+        credentials: Credentials,
         queue_limit: int,
     ) -> None:
         self._stream = stream
@@ -85,11 +85,11 @@ class Runner:
         self._replicas = replicas
         self._store = store
         self._price = price
-        self._seal = seal
+        self._credentials = credentials
         self._queue_limit = queue_limit
         self._tasks = Background()
         self._turns = Turns(limits, replicas.me, lambda job_id: self._tasks.spawn(self._turn(job_id)))
-        self._routing = Routing(fallback, health, self._turns)
+        self._routing = Routing(fallback, health, self._turns, credentials)
         self._timers = Timers(lambda job_id: self._tasks.spawn(self._poll(job_id)))
         self._busy: set[str] = set()
         self._unanswered: dict[str, _Unanswered] = {}
@@ -204,7 +204,7 @@ class Runner:
             request = provider.StartRequest(
                 job_id=record.id,
                 task=record.task,
-                credential=self._credential(record),
+                credential=self._credentials.of(record),
                 hand_back=self._routing.next(record) is not None,
             )
             async with aclosing(self._families.start(record.family, request)) as told:
@@ -242,7 +242,7 @@ class Runner:
             return
         try:
             request = provider.PollRequest(
-                job_id=job_id, task_ref=record.task_ref, task=record.task, credential=self._credential(record)
+                job_id=job_id, task_ref=record.task_ref, task=record.task, credential=self._credentials.of(record)
             )
             state = await self._families.poll(record.family, request)
         except GatewayError as error:
@@ -292,10 +292,6 @@ class Runner:
         else:
             self._busy.discard(entry.record.id)
             self._turns.wait(entry.record)
-
-    def _credential(self, record: JobRecord) -> str:
-        """The caller's own provider key; empty: the operator's is used."""
-        return self._seal.decrypt(record.sealed_credential).decode() if record.sealed_credential else ""
 
     async def _lost(self, record: JobRecord, state: provider.TaskState) -> None:
         """Somebody else has written: the caller cancelled, or another replica took over."""
@@ -353,7 +349,7 @@ class Runner:
 
     async def _stop_task(self, record: JobRecord, task_ref: str) -> None:
         request = provider.CancelRequest(
-            job_id=record.id, task_ref=task_ref, task=record.task, credential=self._credential(record)
+            job_id=record.id, task_ref=task_ref, task=record.task, credential=self._credentials.of(record)
         )
         await self._families.cancel(record.family, request)
 

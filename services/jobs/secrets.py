@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
 import json
 import secrets
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from cryptography.fernet import Fernet
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 from services.common.nats import bucket
+from services.common.secrets import fernet
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,18 +94,6 @@ class WebhookSecrets:
         except KeyWrongLastSequenceError:
             return False
         return True
-
-
-def fernet(key: bytes) -> Fernet:
-    """Authenticated encryption with 32 bytes of the gateway's own."""
-    return Fernet(base64.urlsafe_b64encode(key))
-
-
-def fingerprint(key: bytes, route: str, credential: str) -> str:
-    """32 hex digits that tell a route's keys apart, the same on every replica; without `key`, 32 bytes of the
-    gateway's own, nobody can find out by trying which key it is.
-    """
-    return hmac.new(key, f"{route}\0{credential}".encode(), hashlib.sha256).hexdigest()[:32]
 
 
 def _key(tenant: str) -> str:

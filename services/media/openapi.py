@@ -7,16 +7,22 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor
-from imagegateway.v1 import image_service_pb2, rest_edge_pb2, webhook_service_pb2
+from imagegateway.v1 import image_service_pb2, provider_key_service_pb2, rest_edge_pb2, webhook_service_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from google.api.http_pb2 import HttpRule
     from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
 Json: TypeAlias = dict[str, Any]
 
+_FILES: Final = (
+    image_service_pb2.DESCRIPTOR,
+    rest_edge_pb2.DESCRIPTOR,
+    provider_key_service_pb2.DESCRIPTOR,
+    webhook_service_pb2.DESCRIPTOR,
+)
 _METHODS: Final = ("get", "put", "post", "delete", "patch")
 _HTTP_BODY: Final = "google.api.HttpBody"
 _WELL_KNOWN: Final[dict[str, Json]] = {
@@ -76,7 +82,7 @@ class _Document:
         self._schemas: Json = {"Error": _ERROR}
 
     def build(self, public_url: str, version: str) -> Json:
-        for file in (image_service_pb2.DESCRIPTOR, rest_edge_pb2.DESCRIPTOR, webhook_service_pb2.DESCRIPTOR):
+        for file in _FILES:
             for service in file.services_by_name.values():
                 for method in service.methods:
                     for number, (verb, path) in enumerate(_bindings(method)):
@@ -105,16 +111,18 @@ class _Document:
                 "responses": {"200": {"description": "Success", "content": {}}, "default": _failure()},
             }
         operation = known[verb]
-        if verb in {"post", "put", "patch"} and "{" not in path:
+        in_path = _in_path(path)
+        if verb in {"post", "put", "patch"} and (not in_path or len(method.input_type.fields) > len(in_path)):
             content = operation.setdefault("requestBody", {"required": True, "content": {}})["content"]
-            content["application/json"] = {"schema": self._message(method.input_type)}
+            body = self._object(method.input_type, without=in_path) if in_path else self._message(method.input_type)
+            content["application/json"] = {"schema": body}
         answers = self._answer(method)
         operation["responses"]["200"]["content"].update(answers)
         if _takes_headers(method.input_type) and "application/json" in answers:
             operation["responses"]["202"] = {"description": "The job, which goes on", "content": answers}
 
     def _parameters(self, method: MethodDescriptor, verb: str, path: str) -> list[Json]:
-        in_path = re.findall(r"{(\w+)}", path)
+        in_path = _in_path(path)
         fields = method.input_type.fields_by_name
         parameters: list[Json] = [
             {"name": name, "in": "path", "required": True, "schema": self._field(fields[name])} for name in in_path
@@ -149,13 +157,18 @@ class _Document:
         if message.full_name in _WELL_KNOWN:
             return _WELL_KNOWN[message.full_name]
         if message.name not in self._schemas:
-            schema: Json = {"type": "object"}
+            schema: Json = {}
             self._schemas[message.name] = schema  # before the fields: a message may hold itself
-            schema["properties"] = {field.name: self._field(field) for field in message.fields}
-            required = [field.name for field in message.fields if _is_required(field)]
-            if required:
-                schema["required"] = required
+            schema.update(self._object(message))
         return {"$ref": f"#/components/schemas/{message.name}"}
+
+    def _object(self, message: Descriptor, without: Sequence[str] = ()) -> Json:
+        fields = [field for field in message.fields if field.name not in without]
+        schema: Json = {"type": "object", "properties": {field.name: self._field(field) for field in fields}}
+        required = [field.name for field in fields if _is(field_behavior_pb2.FieldBehavior.REQUIRED, field)]
+        if required:
+            schema["required"] = required
+        return schema
 
     def _field(self, field: FieldDescriptor) -> Json:
         message = field.message_type
@@ -170,6 +183,8 @@ class _Document:
             return {"type": "string", "enum": [value.name for value in field.enum_type.values]}
         if field.message_type is not None:
             return self._message(field.message_type)
+        if _is(field_behavior_pb2.FieldBehavior.INPUT_ONLY, field):
+            return _SCALARS[field.type] | {"writeOnly": True}
         return _SCALARS[field.type]
 
 
@@ -183,9 +198,13 @@ def _bindings(method: MethodDescriptor) -> Iterator[tuple[str, str]]:
                 yield verb, re.sub(r"{(\w+)=[^}]*}", r"{\1}", path)
 
 
-def _is_required(field: FieldDescriptor) -> bool:
-    behaviors = field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
-    return field_behavior_pb2.FieldBehavior.REQUIRED in behaviors
+def _in_path(path: str) -> list[str]:
+    """The fields that a path holds."""
+    return re.findall(r"{(\w+)}", path)
+
+
+def _is(behavior: field_behavior_pb2.FieldBehavior.ValueType, field: FieldDescriptor) -> bool:
+    return behavior in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
 
 
 def _takes_headers(message: Descriptor) -> bool:

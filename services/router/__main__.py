@@ -7,7 +7,12 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from imagegateway.v1 import image_service_pb2_grpc, rest_edge_pb2_grpc, webhook_service_pb2_grpc
+from imagegateway.v1 import (
+    image_service_pb2_grpc,
+    provider_key_service_pb2_grpc,
+    rest_edge_pb2_grpc,
+    webhook_service_pb2_grpc,
+)
 
 from services.common import logs, settings
 from services.common.http import listening
@@ -15,13 +20,14 @@ from services.common.keys import KeyRing, KeyStore
 from services.common.links import PURPOSE, Links
 from services.common.nats import connect
 from services.common.outbound import Outbound
+from services.common.provider_keys import ProviderKeys
 from services.common.secrets import RootSecret
 from services.common.server import Server, run
 from services.common.store import MediaStore
 from services.common.urlguard import Guard
 from services.jobs.engine import Engine
 from services.jobs.families import Families
-from services.router import edge, files, service, webhooks
+from services.router import edge, files, provider_keys, service, webhooks
 from services.router.answer import Answers
 from services.router.catalog import Catalog
 from services.router.interceptor import Outermost
@@ -44,9 +50,11 @@ async def main(stop: asyncio.Event, replica: int) -> None:
     keys = await KeyStore.open(client, current.nats_replicas)
     if current.api_key:
         await keys.adopt(current.api_key.reveal(), tenant="default", name="IMAGEGATEWAY_API_KEY")
-    ring = KeyRing(keys.kv)
+    ring = KeyRing(client.jetstream())
     await ring.start()
     root = RootSecret.load(current)
+    stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
+    await stored_keys.start()
     links = Links(root.derive(PURPOSE), current.public_url)
     store = MediaStore.open(current.media_url)
     answers = Answers(store, links, time.time)
@@ -67,14 +75,17 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         view=answers.job,
     )
     await engine.start()
-    studio = Studio(current, catalog, store, outbound, engine, answers)
+    studio = Studio(current, catalog, store, outbound, engine, answers, stored_keys)
     server = Server(
         current.socket(f"router-{replica}"),
-        [service.NAME, webhooks.NAME, *edge.NAMES],
+        [service.NAME, provider_keys.NAME, webhooks.NAME, *edge.NAMES],
         interceptors=[Outermost(ring)],
     )
     images = service.ImageService(studio)
     image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, server.grpc)
+    provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(
+        provider_keys.ProviderKeyService(studio), server.grpc
+    )
     webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks.WebhookService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestEventServiceServicer_to_server(edge.RestEventService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestBase64ServiceServicer_to_server(edge.RestBase64Service(images), server.grpc)
@@ -91,6 +102,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await server.stop(GRACE)
     await engine.stop(GRACE)
     await ring.close()
+    await stored_keys.close()
     await asyncio.gather(families.close(), outbound.aclose(), client.close())
 
 

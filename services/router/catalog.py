@@ -25,7 +25,7 @@ from services.recraft.catalog import MODELS as RECRAFT
 from services.stability.catalog import MODELS as STABILITY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from datetime import date
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -78,25 +78,42 @@ class Catalog:
             details={"model": name[:100], "near": ",".join(ids)},
         )
 
-    def default(self, wanted: str) -> Model:
+    def default(self, wanted: str, stored: Collection[str] = ()) -> Model:
         """The model for a request that names none: the one that is wanted, or without its key the embedded one, so
         that a gateway without any key can be tried. The answer says which it was.
         """
         model = self.resolve(wanted)
-        if any(map(self.ready, model.routes)) or model.modality != "image":
+        if any(self.ready(route, stored) for route in model.routes) or model.modality != "image":
             return model
         return self.resolve(EMBEDDED)
 
-    def ready(self, route: Route) -> bool:
-        """Whether the operator configured the route."""
-        return not self.missing(route)
+    def ready(self, route: Route, stored: Collection[str] = ()) -> bool:
+        """Whether the route can serve a tenant that stored keys of these routes."""
+        return not self.missing(route, stored)
 
-    def missing(self, route: Route) -> tuple[str, ...]:
-        """The settings that the route asks for and that have no value."""
-        return tuple(name for name in route.settings if name not in self.configured)
+    def missing(self, route: Route, stored: Collection[str] = ()) -> tuple[str, ...]:
+        """The settings that the route asks for and that have no value; `stored` names the routes that the tenant has
+        stored a key for, which stands in for the operator's key and for nothing else.
+        """
+        own = f"IMAGEGATEWAY_{route.name.upper()}_API_KEY" if route.name in stored else None
+        return tuple(name for name in route.settings if name not in self.configured and name != own)
 
-    def route(self, model: Model, byok: Collection[str] = (), avoid: Callable[[str], bool] = bool) -> Route:
-        """The route that the caller brings a key for, else the first configured one that need not be avoided.
+    @property
+    def keyed(self) -> list[str]:
+        """Names of the routes that a provider's key can be stored for, in order."""
+        return sorted({route.name for model in self.models.values() for route in model.routes if route.settings})
+
+    def route(
+        self,
+        model: Model,
+        byok: Collection[str] = (),
+        avoid: Callable[[str], bool] = bool,
+        stored: Collection[str] = (),
+        *,
+        own: bool = False,
+    ) -> Route:
+        """The route that the caller brings a key for, else the first ready one that need not be avoided; with `own`,
+        of those only that the tenant stored a key for.
 
         Raises GatewayError: PROVIDER_NOT_CONFIGURED naming the settings, INVALID_VALUE for a key of another route.
         """
@@ -107,17 +124,23 @@ class Catalog:
             names = ", ".join(route.name for route in model.routes)
             header = f"X-BYOK-{min(byok)}"
             raise invalid(header, f"{model.id} is not reached by this provider; its routes are {names}.")
-        configured = [route for route in model.routes if self.ready(route)]
-        if not configured:
+        ready = self._ready(model.routes, stored, own=own)
+        if not ready:
             raise GatewayError(
-                ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED, self._unavailable(model), param="model"
+                ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
+                self._unavailable(model, stored, own=own),
+                param="model",
             )
-        return next((route for route in configured if not avoid(route.name)), configured[0])
+        return next((route for route in ready if not avoid(route.name)), ready[0])
 
-    def fallback(self, task: provider.ImageTask, avoid: Callable[[str], bool]) -> Route | None:
-        """The configured route of the same model that is tried after a task's present one, but none to be avoided."""
-        after = self.models[task.model].after(task.route)
-        return next((route for route in after if self.ready(route) and not avoid(route.name)), None)
+    def fallback(
+        self, task: provider.ImageTask, avoid: Callable[[str], bool], stored: Collection[str] = ()
+    ) -> Route | None:
+        """The ready route of the same model that is tried after a task's present one, but none to be avoided; LoRAs
+        stay on routes that the tenant stored a key for.
+        """
+        after = self._ready(self.models[task.model].after(task.route), stored, own=bool(task.loras))
+        return next((route for route in after if not avoid(route.name)), None)
 
     def limits(self, settings: Settings) -> Limits:
         """How much may be at the providers at once: the most that a route's models are given, a model's own number
@@ -153,18 +176,20 @@ class Catalog:
         """Ids of the models that can do something, in order."""
         return sorted(model.id for model in self.models.values() if model.can(capability))
 
-    def list(self, modality: str = "", provider: str = "") -> list[pb.Model]:
-        """The public catalog, in the order of ids. Raises nothing: unknown filters match nothing."""
+    def list(self, modality: str = "", provider: str = "", stored: Collection[str] = ()) -> list[pb.Model]:
+        """The public catalog, in the order of ids, for a tenant that stored keys of these routes. Raises nothing:
+        unknown filters match nothing.
+        """
         return [
-            self.describe(model)
+            self.describe(model, stored)
             for _, model in sorted(self.models.items())
             if (not modality or model.modality == modality)
             and (not provider or provider in {model.family, *(route.name for route in model.routes)})
         ]
 
-    def describe(self, model: Model) -> pb.Model:
-        """One model as callers see it."""
-        available = any(self.ready(route) for route in model.routes)
+    def describe(self, model: Model, stored: Collection[str] = ()) -> pb.Model:
+        """One model as callers see it who stored keys of these routes."""
+        available = any(self.ready(route, stored) for route in model.routes)
         return pb.Model(
             id=model.id,
             object="model",
@@ -179,20 +204,29 @@ class Catalog:
                 pb.ModelRoute(
                     name=route.name,
                     mode=route.mode,
-                    available=self.ready(route),
-                    missing_settings=self.missing(route),
+                    available=self.ready(route, stored),
+                    missing_settings=self.missing(route, stored),
                 )
                 for route in model.routes
             ],
             available=available,
-            unavailable_reason=None if available else self._unavailable(model),
+            unavailable_reason=None if available else self._unavailable(model, stored),
             retired_at=model.retired_at.isoformat() if model.retired_at else None,
             successor=model.successor or None,
         )
 
-    def _unavailable(self, model: Model) -> str:
-        ways = dict.fromkeys(" and ".join(self.missing(route)) for route in model.routes)
-        return f"{model.id} needs {', or '.join(ways)}."
+    def _ready(self, routes: Iterable[Route], stored: Collection[str], *, own: bool) -> tuple[Route, ...]:
+        return tuple(route for route in _open(routes, stored, own=own) if self.ready(route, stored))
+
+    def _unavailable(self, model: Model, stored: Collection[str], *, own: bool = False) -> str:
+        """Why none of the model's routes is ready."""
+        ways = (" and ".join(self.missing(route, stored)) for route in _open(model.routes, stored, own=own))
+        return f"{model.id} needs {', or '.join(dict.fromkeys(ways))}."
+
+
+def _open(routes: Iterable[Route], stored: Collection[str], *, own: bool) -> Iterator[Route]:
+    """The routes that a call may take; with `own`, only those that the tenant stored a key for."""
+    return (route for route in routes if route.name in stored or not own)
 
 
 def _limits(model: Model) -> pb.ModelLimits:

@@ -7,8 +7,8 @@ What changes the meaning is refused; what is a mere setting becomes a warning, o
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -19,23 +19,23 @@ from imagegateway.v1.job_pb2 import Warning as PbWarning
 from services.common import catalog as c
 from services.common.errors import GatewayError, invalid, missing, unsupported
 from services.common.urlguard import Guard, UrlRefusedError
+from services.router import sizes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from services.router.caller import Preferences
     from services.router.catalog import Catalog
 
 Request = pb.GenerateRequest | pb.EditRequest
 
-_SIZE: Final = re.compile(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})")
-_RATIO: Final = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")
 _FORMATS: Final = ("png", "jpeg", "webp")
 _COMPRESSED: Final = ("jpeg", "webp")
 _QUALITIES: Final = ("auto", "low", "medium", "high", "xhigh", "max", "standard", "hd")
 _MAX_METADATA: Final = 16
 _MAX_METADATA_KEY: Final = 64
 _MAX_TEXT: Final = 512
+_NOTHING_STORED: Final[Mapping[str, bytes]] = MappingProxyType({})
 _LORA_HOSTS: Final = Guard(())
 """The provider fetches LoRAs: no host of the operator's own is meant."""
 
@@ -66,6 +66,9 @@ class Plan:
     metadata: dict[str, str]
     webhook_url: str
     edit: bool
+    stored: Mapping[str, bytes]
+    """The tenant's stored keys by route, encrypted, as they were when the route was chosen; empty where the caller
+    brings a key along, which names the only route."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -94,17 +97,19 @@ def make(
     *,
     has_mask: bool = False,
     byok: Collection[str] = (),
+    stored: Mapping[str, bytes] = _NOTHING_STORED,
     avoid: Callable[[str], bool] = bool,
     unknown: Sequence[str] = (),
 ) -> Plan:
     """Check a request. Inputs and mask are checked apart (`services.router.intake`); `unknown` names what a
-    form sent and no field takes; `byok` the routes that the caller brings keys for; `avoid` those set aside.
+    form sent and no field takes; `byok` the routes that the caller brings keys for; `stored` the tenant's own keys
+    as in `Plan`; `avoid` the routes set aside.
 
     Raises GatewayError naming the first field that is wrong.
     """
     edit = isinstance(request, pb.EditRequest)
     warnings = Warnings(strict=preferences.strict)
-    model = catalog.resolve(request.model) if request.model else catalog.default(default_model)
+    model = catalog.resolve(request.model) if request.model else catalog.default(default_model, stored)
     _capable(model, catalog, edit=edit)
     for name in unknown:
         warnings.add("unknown_parameter", name[:100], f"There is no field {name[:100]!r}; it was ignored.")
@@ -115,11 +120,11 @@ def make(
         user=_text(request.user, "user", _MAX_TEXT),
         strict=preferences.strict,
     )
-    _size(request, model, task, warnings)
+    sizes.choose(request, model, task, warnings)
     _look(request, model, task, warnings)
     _steering(request, model, task, warnings)
     _format(request, model, task, warnings)
-    _loras(request, model, task, byok)
+    _loras(request, model, task, own=bool(byok) or any(route.name in stored for route in model.routes))
     _video(request, model, task)
     if model.retired_at:
         warnings.found.append(_retired(model))
@@ -128,7 +133,7 @@ def make(
         warnings.add("mask_ignored", "mask", f"{model.id} has no masks: the whole picture may change.")
     if request.HasField("provider_options"):
         task.provider_options.CopyFrom(request.provider_options)
-    route = catalog.route(model, byok, avoid)
+    route = catalog.route(model, byok, avoid, stored, own=bool(task.loras))
     task.route = route.name
     return Plan(
         model=model,
@@ -147,6 +152,7 @@ def make(
         metadata=_metadata(request),
         webhook_url=request.webhook_url,
         edit=edit,
+        stored=_NOTHING_STORED if byok else stored,
     )
 
 
@@ -177,79 +183,6 @@ def _count(request: Request, model: c.Model) -> int:
     if not 1 <= n <= model.max_n:
         raise invalid("n", f"n must be from 1 to {model.max_n} for {model.id}, not {n}.")
     return n
-
-
-def _size(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
-    sizes = model.sizes_of(edit=isinstance(request, pb.EditRequest))
-    asked: tuple[int, int] | None = None
-    param = "size"
-    if request.aspect_ratio:
-        param = "aspect_ratio"
-        if request.size and request.size != "auto":
-            raise invalid("aspect_ratio", "Send size or aspect_ratio, not both.")
-        match = _RATIO.fullmatch(request.aspect_ratio)
-        if not match:
-            raise invalid("aspect_ratio", "aspect_ratio must look like 16:9.")
-        task.aspect_ratio = request.aspect_ratio
-        asked = _shaped(sizes, request.aspect_ratio)
-    elif request.size and request.size != "auto":
-        match = _SIZE.fullmatch(request.size)
-        if not match:
-            raise invalid("size", "size must look like 1024x1024, or be auto.")
-        asked = int(match[1]), int(match[2])
-    if asked is None:  # the model's own size; an edit's is its input's
-        return
-    if isinstance(sizes, c.Shapes):
-        _shape(model, sizes, task, warnings, asked)
-        return
-    made = sizes.nearest(*asked)
-    exact = made == asked
-    if param == "aspect_ratio":
-        named = sizes.ratios if isinstance(sizes, c.Listed) else ()
-        exact = task.aspect_ratio in named or c.same_shape(made, asked)
-    elif not exact and isinstance(sizes, c.Listed) and sizes.by_ratio:
-        task.aspect_ratio = c.nearest_ratio(sizes.ratios, *asked)
-        made = sizes.nearest(*_shaped(sizes, task.aspect_ratio))
-    task.width, task.height = made
-    if not exact:
-        wanted = request.aspect_ratio or f"{asked[0]}x{asked[1]}"
-        warnings.add(
-            "size_adjusted", param, f"{model.id} can't make {wanted}; the nearest it makes is {made[0]}x{made[1]}."
-        )
-
-
-def _shape(
-    model: c.Model,
-    shapes: c.Shapes,
-    task: provider.ImageTask,
-    warnings: Warnings,
-    asked: tuple[int, int],
-) -> None:
-    """For models that take a shape and choose the pixels: the nearest one to what was asked."""
-    wanted = task.aspect_ratio
-    task.aspect_ratio = shapes.ratio(*asked)
-    made = shapes.nearest(*asked)
-    if made != asked and task.aspect_ratio != wanted:
-        warnings.add(
-            "size_adjusted",
-            "aspect_ratio" if wanted else "size",
-            f"{model.id} chooses the pixels itself: it makes {task.aspect_ratio}, about {made[0]}x{made[1]}.",
-        )
-
-
-def _shaped(sizes: c.Listed | c.Free | c.Shapes, ratio: str) -> tuple[int, int]:
-    """The default's area in another shape, `<w>:<h>`."""
-    area = sizes.default[0] * sizes.default[1]
-    wide, high = c.sides(ratio)
-    width = (area * wide / high) ** 0.5
-    return max(1, round(width)), max(1, round(width * high / wide))
-
-
-def fit_to_input(plan: Plan, width: int, height: int) -> None:
-    """Give an edit without a size its input's, as near as the model makes it."""
-    sizes = plan.model.sizes_of(edit=True)
-    if not plan.task.width and not isinstance(sizes, c.Shapes):
-        plan.task.width, plan.task.height = sizes.nearest(width, height)
 
 
 def _look(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
@@ -312,7 +245,7 @@ def _format(request: Request, model: c.Model, task: provider.ImageTask, warnings
         raise invalid("background", "A transparent background needs output_format png or webp.")
 
 
-def _loras(request: Request, model: c.Model, task: provider.ImageTask, byok: Collection[str]) -> None:
+def _loras(request: Request, model: c.Model, task: provider.ImageTask, *, own: bool) -> None:
     for index, lora in enumerate(request.loras):
         param = f"loras[{index}]"
         if not model.can(c.LORA):
@@ -321,10 +254,11 @@ def _loras(request: Request, model: c.Model, task: provider.ImageTask, byok: Col
             raise invalid(param, "A LoRA needs either url or id.")
         if lora.HasField("scale") and not -4 <= lora.scale <= 4:
             raise invalid(f"{param}.scale", "scale must be from -4 to 4.")
-        if not byok:
+        if not own:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_BYOK_REQUIRED,
-                "LoRAs run on the caller's own provider account: send its key as X-BYOK-<route>.",
+                "LoRAs run on the caller's own provider account: send its key as X-BYOK-<route>, or store it with "
+                "PUT /v1/provider-keys/<route>.",
                 param="loras",
             )
         try:

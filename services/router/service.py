@@ -93,12 +93,14 @@ class ImageService(pb_grpc.ImageServiceServicer):
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         if request.modality not in {"", "image", "video"}:
             raise invalid("modality", "modality must be image or video.")
-        models = self._studio.catalog.list(request.modality, request.provider)
+        stored = self._studio.provider_keys.of(caller.current().tenant)
+        models = self._studio.catalog.list(request.modality, request.provider, stored)
         return pb.ListModelsResponse(object="list", data=models)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> model_pb2.Model:
         catalog = self._studio.catalog
-        return catalog.describe(catalog.resolve(request.model_id))
+        stored = self._studio.provider_keys.of(caller.current().tenant)
+        return catalog.describe(catalog.resolve(request.model_id), stored)
 
     async def _changed(self, entry: Entry, known: str, call: Call) -> Entry:
         """A long poll: the job once it is another than the caller knows, else once it has ended."""

@@ -17,7 +17,7 @@ from services.common.errors import GatewayError, invalid
 from services.common.urlguard import UrlRefusedError
 from services.jobs import states
 from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
-from services.router import answer, plan
+from services.router import answer, plan, sizes
 from services.router.caller import STATUS
 from services.router.intake import Intake
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imagegateway.v1 import image_service_pb2 as pb
 
     from services.common.outbound import Outbound
+    from services.common.provider_keys import ProviderKeys
     from services.common.settings import Settings
     from services.common.store import MediaStore
     from services.jobs.engine import Engine
@@ -67,6 +68,7 @@ class Studio:
     outbound: Outbound
     engine: Engine
     answers: Answers
+    provider_keys: ProviderKeys
 
     def plan_generate(self, request: pb.GenerateRequest, call: Call) -> Plan:
         """Check a request for pictures from a prompt. Raises GatewayError naming the field."""
@@ -77,6 +79,7 @@ class Studio:
             self.settings.default_video_model if video else self.settings.default_generate_model,
             call.preferences,
             byok=call.byok,
+            stored=self.provider_keys.of(call.tenant),
             avoid=self.engine.health.set_aside,
         )
         _note(call, made)
@@ -105,12 +108,13 @@ class Studio:
             has_mask=has_mask or request.HasField("mask_content"),
             unknown=unknown,
             byok=call.byok,
+            stored=self.provider_keys.of(call.tenant),
             avoid=self.engine.health.set_aside,
         )
         await intake.take_request(request)
         await intake.settle(made)
         first = made.task.inputs[0]
-        plan.fit_to_input(made, first.width, first.height)
+        sizes.fit_to_input(made, first.width, first.height)
         _note(call, made)
         return made
 
@@ -257,9 +261,13 @@ class Studio:
         )
         credential = call.byok.get(made.route.name)
         if credential:
-            record.sealed_credential = self.engine.seal.encrypt(credential.encode())
-            if not made.route.shared:
-                record.account = self.engine.account(made.route.name, credential)
+            record.sealed_credential = self.engine.credentials.seal(credential)
+        # A copy for each route that may come to serve it: what is deleted or replaced later changes nothing.
+        for route in made.model.routes:
+            if route.name in made.stored:
+                key = self.provider_keys.reveal(call.tenant, route.name, made.stored[route.name])
+                record.sealed_keys[route.name] = self.engine.credentials.seal(key)
+        record.account = self.engine.credentials.account(record, made.route)
         if made.webhook_url:
             record.webhook.url = made.webhook_url
         return record
@@ -292,6 +300,7 @@ def _digest(record: JobRecord, made: Plan) -> str:
     """What makes two requests the same: all that was asked for; of input pictures, their content."""
     task = record.task.__class__()
     task.CopyFrom(record.task)
+    task.ClearField("route")  # which one is the gateway's choice: keys and health may have changed since
     for ref in (*task.inputs, task.mask):
         ref.ClearField("key")
     task.ClearField("strict")  # a preference, as how long the caller waits

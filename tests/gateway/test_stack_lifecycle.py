@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -14,11 +15,12 @@ import psutil  # type: ignore[import-untyped]  # ships no types
 import pytest
 
 from tests.gateway import rest
-from tests.gateway.rest import SMALL, ask
+from tests.gateway.pictures import FORM, file_part, form, picture
+from tests.gateway.rest import EDITS, SMALL, ask
 from tests.stack import assert_gone, cli, eventually, free_port, is_gone, running, short_folder, start
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.stack import Stack
 
@@ -54,8 +56,8 @@ def is_back(stack: Stack, name: str, killed: psutil.Process) -> bool:
     return process is not None and process.pid != killed.pid
 
 
-def slow(stack: Stack, request_id: str, seconds: float) -> rest.Answer:
-    body = {**SMALL, "provider_options": {"delay": seconds}}
+def slow(stack: Stack, request_id: str, seconds: float, **fields: str) -> rest.Answer:
+    body = {**SMALL, "provider_options": {"delay": seconds}, **fields}
     return ask(stack, "POST", rest.GENERATIONS, body, {"x-request-id": request_id})
 
 
@@ -150,10 +152,24 @@ def test_slow_picture_comes_though_its_provider_server_was_killed(victim: Stack)
         assert answer.result().status == 200
 
 
-def test_router_killed_in_a_call_is_an_error_that_no_sdk_repeats(victim: Stack) -> None:
+def as_form(stack: Stack, request_id: str, seconds: float) -> rest.Answer:
+    """As `slow`, but an edit, sent as a form."""
+    body = form(file_part("image", picture()), prompt="at night", provider_options=json.dumps({"delay": seconds}))
+    return ask(stack, "POST", EDITS, body, {**FORM, "x-request-id": request_id})
+
+
+def as_base64(stack: Stack, request_id: str, seconds: float) -> rest.Answer:
+    """As `slow`, but answered with the picture itself."""
+    return slow(stack, request_id, seconds, response_format="b64_json")
+
+
+@pytest.mark.parametrize("send", [slow, as_form, as_base64])
+def test_router_killed_in_a_call_is_an_error_that_no_sdk_repeats(
+    victim: Stack, send: Callable[[Stack, str, float], rest.Answer]
+) -> None:
     before = begun(victim)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(slow, victim, f"lost-{secrets.token_hex(8)}", 60.0)
+        answer = pool.submit(send, victim, f"lost-{secrets.token_hex(8)}", 60.0)
         eventually(lambda: begun(victim) > before, 10, "the task has begun")
         killed = kill(victim, "router")
         lost = answer.result()

@@ -295,11 +295,13 @@ def test_client_that_goes_away_in_an_upload_leaves_nothing(stack: Stack, sent: i
         if sent > MIB:
             eventually(lambda: bool(uploads(stack)), 10, "the upload has reached the store")
 
-    def lines() -> list[dict[str, Any]]:  # Envoy logs one of its own
+    def lines() -> list[dict[str, Any]]:
         return [event for event in stack.of_request(request_id) if event["event"] == "request_finished"]
 
-    eventually(lambda: bool(lines()), 10, "the request's line is logged")
-    assert [line["status"] for line in lines()] == [499]
+    if sent > MIB:
+        eventually(lambda: bool(lines()), 10, "the request's line is logged")
+    eventually(lambda: bool(stack.of_request(request_id)), 10, "somebody has logged it: Envoy, if it was that quick")
+    assert {line["status"] for line in lines()} <= {499}
 
 
 def test_link_of_an_edit_holds_the_pictures_own_digest(stack: Stack) -> None:

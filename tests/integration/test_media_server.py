@@ -165,6 +165,9 @@ async def test_openapi_describes_the_rest_api(gateway: Gateway) -> None:
         ("get", "/v1/jobs/{job_id}/events"),
         ("get", "/v1/jobs"),
         ("post", "/v1/jobs/{job_id}/redeliver"),
+        ("get", "/v1/provider-keys"),
+        ("put", "/v1/provider-keys/{route}"),
+        ("delete", "/v1/provider-keys/{route}"),
         ("get", "/v1/webhook-secret"),
         ("post", "/v1/webhook-secret/rotate"),
         ("get", "/v1/files/jobs/{job_id}/{filename}"),
@@ -185,6 +188,15 @@ async def test_openapi_describes_the_rest_api(gateway: Gateway) -> None:
         "page_size",
         "page_token",
     ]
+    put = paths["/v1/provider-keys/{route}"]["put"]
+    assert [(each["name"], each["in"]) for each in put["parameters"]] == [("route", "path")]
+    assert put["requestBody"]["content"]["application/json"]["schema"] == {
+        "type": "object",
+        "properties": {"key": {"type": "string", "writeOnly": True}},
+        "required": ["key"],
+    }
+    for path in ("/v1/jobs/{job_id}/cancel", "/v1/jobs/{job_id}/redeliver"):
+        assert "requestBody" not in paths[path]["post"], "the path says all"
     generate = schemas["GenerateRequest"]
     assert generate["required"] == ["prompt"]
     assert generate["properties"]["provider_options"] == {"type": "object"}

@@ -20,7 +20,7 @@ from services.jobs.queue import Limits
 from tests.jobs.server import PATIENCE, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -100,7 +100,7 @@ class Replica:
         await self._outbound.aclose()
 
 
-def nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool]) -> None:
+def nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool], _stored: Collection[str]) -> None:
     """There is one route only."""
 
 

@@ -16,7 +16,7 @@ from tests.jobs.replica import serving
 from tests.jobs.server import PATIENCE, settings_for
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Collection
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -29,7 +29,7 @@ ROUTES = ("first", "second")
 UNAVAILABLE = ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE
 
 
-def fallback(task: provider.ImageTask, avoid: Callable[[str], bool]) -> Route | None:
+def fallback(task: provider.ImageTask, avoid: Callable[[str], bool], _stored: Collection[str]) -> Route | None:
     second = Route("second", "async", "", concurrency=2)
     return second if task.route == "first" and not avoid("second") else None
 
@@ -205,7 +205,7 @@ async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: Two
 async def test_a_callers_own_key_stays_on_its_route(up: Replica, two: TwoRoutes) -> None:
     for _ in range(4):
         record = records.job(route="first", account="k")
-        record.sealed_credential = up.engine.seal.encrypt(b"the caller's own key")
+        record.sealed_credential = up.engine.credentials.seal("the caller's own key")
         await up.submit(record)
         ended = (await up.ended(record.id)).record
         assert ended.failed.reason == UNAVAILABLE
@@ -213,6 +213,53 @@ async def test_a_callers_own_key_stays_on_its_route(up: Replica, two: TwoRoutes)
     assert not any(request.hand_back for request in two.first)
     assert not two.second
     assert not up.engine.health.set_aside("first"), "it says nothing of the operator's"
+
+
+async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: Replica, two: TwoRoutes) -> None:
+    for _ in range(2):  # the operator's places by the second route are taken
+        await up.submit(records.job(route="second"))
+    credentials, first, second = up.engine.credentials, "a key of first", "a key of second"
+    both = [stored(up, first=first, second=second) for _ in range(3)]
+    one = [stored(up, first=first) for _ in range(2)]
+    for record in (*both, *one):
+        assert record.account == credentials.fingerprint("first", first)
+        await up.submit(record)
+    # Two of them find the places of their own key, the third waits for those, the others for the operator's.
+    for record in (both[2], *one):
+        await waits_again(up, record)
+    await begun(two, 4)
+    assert {request.job_id for request in two.second[2:]} == {record.id for record in both[:2]}
+    assert [request.credential for request in two.first] == [first] * 5
+    assert [request.credential for request in two.second] == ["", "", second, second]
+    live = up.engine.hub.live
+    assert {live[record.id].record.account for record in both} == {credentials.fingerprint("second", second)}
+    assert {live[record.id].record.account for record in one} == {""}
+    two.calls[2].answer(records.done())
+    await begun(two, 5)
+    assert two.second[4].job_id == both[2].id
+    two.calls[0].answer(records.done())
+    await begun(two, 6)
+    assert (two.second[5].job_id, two.second[5].credential) == (one[0].id, "")
+    for index in (1, 3, 4, 5):
+        two.calls[index].answer(records.done())
+    await begun(two, 7)
+    two.calls[6].answer(records.done())
+    for record in (*both, *one):
+        ended = (await up.ended(record.id)).record
+        assert (ended.state, ended.task.route) == (states.COMPLETED, "second")
+        assert not ended.account
+        assert not ended.sealed_keys
+    assert not up.engine.health.set_aside("first"), "they say nothing of the operator's"
+    await up.held_nothing()
+
+
+def stored(up: Replica, **keys: str) -> JobRecord:
+    """A job of a tenant that has stored keys, as the router hands it in."""
+    record = records.job(route="first")
+    for route, key in keys.items():
+        record.sealed_keys[route] = up.engine.credentials.seal(key)
+    record.account = up.engine.credentials.account(record, Route("first", "async", "", concurrency=2))
+    return record
 
 
 async def test_each_key_waits_for_its_own_places_only(up: Replica, two: TwoRoutes) -> None:
@@ -226,10 +273,3 @@ async def test_each_key_waits_for_its_own_places_only(up: Replica, two: TwoRoute
     await begun(two, 6)
     assert two.second[5].job_id == jobs[5].id
     assert up.engine.runner.position(jobs[2]) == 0
-
-
-def test_a_fingerprint_tells_keys_apart_and_is_the_same_on_every_replica(up: Replica) -> None:
-    account = up.engine.account
-    assert account("bfl", "a") == account("bfl", "a")
-    assert len({account("bfl", "a"), account("bfl", "b"), account("fal", "a")}) == 3
-    assert "a" * 40 not in account("bfl", "a" * 40)

@@ -11,8 +11,8 @@ from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.errors import GatewayError, code_of
+from services.jobs import health, states, stream
 from services.jobs import runner as module
-from services.jobs import states, stream
 from services.jobs.hub import public_type
 from services.jobs.stream import StaleError
 from tests.jobs import records
@@ -37,7 +37,7 @@ async def test_done_at_once(replica: Replica, families: ScriptedFamilies) -> Non
         stored = await upload.finish()
     record = records.job()
     record.upload_keys.append(stored.key)
-    record.sealed_credential = replica.engine.seal.encrypt(b"the caller's own key")
+    record.sealed_credential = replica.engine.credentials.seal("the caller's own key")
     submitted = await replica.submit(record)
     assert submitted.record.state == states.SUBMITTING
     ended = (await replica.ended(record.id)).record
@@ -51,6 +51,57 @@ async def test_done_at_once(replica: Replica, families: ScriptedFamilies) -> Non
     async with asyncio.timeout(PATIENCE):
         while await replica.store.size(stored.key) is not None:  # noqa: ASYNC110  no event tells
             await asyncio.sleep(0.01)
+
+
+async def test_a_stored_key_serves_its_route_to_the_end_and_is_erased(
+    replica: Replica, families: ScriptedFamilies
+) -> None:
+    given: list[str] = []
+
+    async def start(request: provider.StartRequest) -> provider.TaskState:
+        given.append(request.credential)
+        return records.running()
+
+    async def poll(request: provider.PollRequest) -> provider.TaskState:
+        given.append(request.credential)
+        return records.done() if len(given) == 3 else records.running(progress=50)
+
+    families.on_start, families.on_poll = start, poll
+    record = records.job()
+    for route, key in (("local", "the key of local"), ("elsewhere", "the key of elsewhere")):
+        record.sealed_keys[route] = replica.engine.credentials.seal(key)
+    await replica.submit(record)
+    ended = (await replica.ended(record.id)).record
+    assert given == ["the key of local"] * 3
+    assert not ended.sealed_keys
+
+
+@pytest.mark.parametrize("sealed", ["", "header", "stored", "of another route"])
+async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
+    replica: Replica, families: ScriptedFamilies, sealed: str
+) -> None:
+    async def start(_request: object) -> provider.TaskState:
+        return records.refused(ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, accepted=False)
+
+    families.on_start = start
+    for _ in range(health.FAILURES):
+        record = records.job()
+        key = replica.engine.credentials.seal("a key")
+        if sealed == "header":
+            record.sealed_credential = key
+        elif sealed:
+            record.sealed_keys["local" if sealed == "stored" else "elsewhere"] = key
+        await replica.submit(record)
+        failed = (await replica.ended(record.id)).record.failed
+    told = {
+        "header": ("The provider refused the caller's own key (X-BYOK-local).", "X-BYOK-local"),
+        "stored": (
+            "The provider refused the tenant's stored key: replace it with PUT /v1/provider-keys/local.",
+            "",
+        ),
+    }
+    assert (failed.message, failed.param) == told.get(sealed, ("The provider failed.", ""))
+    assert replica.engine.health.set_aside("local") is (sealed not in told)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from tests.jobs.memory import Log, MemoryStream
 from tests.jobs.world import World
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -223,7 +223,7 @@ def _copied(record: JobRecord) -> JobRecord:
     return copied
 
 
-def _second_route(task: provider.ImageTask, avoid: Callable[[str], bool]) -> Route | None:
+def _second_route(task: provider.ImageTask, avoid: Callable[[str], bool], _stored: Collection[str]) -> Route | None:
     """A route that is tried after the first one."""
     second = Route("second", "async", "")
     return second if task.route == "local" and not avoid("second") else None

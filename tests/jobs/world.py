@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography.fernet import Fernet
-
+from services.common.secrets import RootSecret
+from services.jobs.credentials import Credentials
 from services.jobs.health import Health
 from services.jobs.hub import Hub
 from services.jobs.projection import Projection
@@ -21,7 +21,7 @@ from tests.jobs.families import ScriptedFamilies
 from tests.jobs.memory import Log, MemoryStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -33,7 +33,7 @@ _TURNS = 60
 """Turns of the loop after which everything waits at a gate."""
 
 
-def _nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool]) -> None:
+def _nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool], _stored: Collection[str]) -> None:
     """There is one route only."""
 
 
@@ -147,7 +147,7 @@ class World:
             price=lambda _task, _done: None,
             fallback=self.fallback,
             health=Health(),
-            seal=Fernet(Fernet.generate_key()),
+            credentials=Credentials(RootSecret("root secret of the tests")),
             queue_limit=100,
         )
         life = Life(hub, runner, stream)

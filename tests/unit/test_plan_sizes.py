@@ -10,7 +10,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.errors import GatewayError
 from services.common.settings import Source
-from services.router import plan
+from services.router import plan, sizes
 from services.router.caller import Preferences
 from services.router.catalog import Catalog
 
@@ -122,7 +122,7 @@ def test_compression_is_of_the_format_that_comes_or_warned_of(model: str, wanted
 @pytest.mark.parametrize("model", ["recraft/recraft-v3", "recraft/recraft-v4"])
 def test_edit_by_a_model_that_keeps_its_inputs_size_is_not_told_of_the_sizes_for_text(model: str) -> None:
     planned = plan.make(pb.EditRequest(model=model, prompt="a fox"), CATALOG, "", Preferences())
-    plan.fit_to_input(planned, 640, 481)
+    sizes.fit_to_input(planned, 640, 481)
     assert (planned.task.width, planned.task.height) == (640, 481)
 
 

@@ -204,7 +204,9 @@ class ModelRoute(_message.Message):
     mode: _builtins.str
     """`inline` or `async`: how an answer comes by default."""
     available: _builtins.bool
-    """True when the route is configured."""
+    """True when it can serve the caller: it is configured, be it with a key that
+    the caller's tenant has stored.
+    """
     @_builtins.property
     def missing_settings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The settings that are still to be filled before it is."""

@@ -17,11 +17,7 @@ genai: Any = pytest.importorskip("google.genai")
 types: Any = pytest.importorskip("google.genai.types")
 errors: Any = pytest.importorskip("google.genai.errors")
 
-MAJOR = int(genai.__version__.split(".")[0])
 pytestmark = pytest.mark.filterwarnings("ignore")
-with_veo = pytest.mark.skipif(MAJOR >= 3, reason="google-genai 3 has no Veo on the Gemini API")
-with_imagen = pytest.mark.skipif(MAJOR >= 2, reason="google-genai 2 has no Imagen on the Gemini API")
-with_interactions = pytest.mark.skipif(MAJOR < 3, reason="interactions as they are now came with google-genai 3")
 
 
 @pytest.fixture
@@ -100,7 +96,6 @@ async def test_unknown_models_and_bad_keys(emulator: Google, client: Any) -> Non
     assert refused.value.details["error"]["details"][0]["reason"] == "API_KEY_INVALID"
 
 
-@with_interactions
 async def test_interactions(emulator: Google, client: Any) -> None:
     begun = await client.interactions.create(
         model="gemini-omni-1.2-flash",
@@ -121,7 +116,7 @@ async def test_interactions(emulator: Google, client: Any) -> None:
     assert emulator.cancelled == [begun.id]
 
 
-@with_veo
+@pytest.mark.genai2
 async def test_veo(emulator: Google, client: Any) -> None:
     emulator.filtered = 1
     operation = await client.models.generate_videos(
@@ -140,7 +135,7 @@ async def test_veo(emulator: Google, client: Any) -> None:
     assert emulator.billed == 1
 
 
-@with_veo
+@pytest.mark.genai2
 async def test_veo_that_fails(emulator: Google, client: Any) -> None:
     emulator.polls, emulator.failed = 0, {"code": 3, "message": "no"}
     operation = await client.models.generate_videos(model="veo-3.1-fast-generate-preview", prompt="a fox")
@@ -148,7 +143,7 @@ async def test_veo_that_fails(emulator: Google, client: Any) -> None:
     assert (operation.done, operation.error) == (True, emulator.failed)
 
 
-@with_imagen
+@pytest.mark.genai1
 async def test_imagen(emulator: Google, client: Any) -> None:
     emulator.filtered = 1
     made = await client.models.generate_images(

@@ -96,6 +96,26 @@ class JobRecord(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class SealedKeysEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.bytes
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.bytes = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ID_FIELD_NUMBER: _builtins.int
     TENANT_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
@@ -126,6 +146,7 @@ class JobRecord(_message.Message):
     ENDED_SEQ_FIELD_NUMBER: _builtins.int
     PLACES_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
+    SEALED_KEYS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`job_` and 26 characters."""
     tenant: _builtins.str
@@ -171,8 +192,9 @@ class JobRecord(_message.Message):
     as 1.
     """
     account: _builtins.str
-    """Whose places these are: a keyed fingerprint of the caller's own provider
-    key, erased with it; empty: the operator's.
+    """Whose places these are: a keyed fingerprint of the caller's own key for the
+    present route, whether it came with the call or was stored; erased with it;
+    empty: the operator's.
     """
     @_builtins.property
     def task(self) -> _provider_service_pb2.ImageTask:
@@ -210,6 +232,13 @@ class JobRecord(_message.Message):
     def cost(self) -> _job_pb2.Cost:
         """What the call cost, when completed."""
 
+    @_builtins.property
+    def sealed_keys(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
+        """Copies of the provider keys that the tenant had stored when the job was
+        accepted, for the routes of its model, each encrypted; erased when it ends.
+        The job's route and those that it may fall back to use them.
+        """
+
     def __init__(
         self,
         *,
@@ -243,10 +272,11 @@ class JobRecord(_message.Message):
         ended_seq: _builtins.int = ...,
         places: _builtins.int = ...,
         account: _builtins.str = ...,
+        sealed_keys: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "cost", b"cost", "done", b"done", "failed", b"failed", "progress", b"progress", "task", b"task", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "account", b"account", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "ended_seq", b"ended_seq", "failed", b"failed", "family", b"family", "id", b"id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "places", b"places", "progress", b"progress", "repeatable", b"repeatable", "sealed_credential", b"sealed_credential", "started_at", b"started_at", "starts", b"starts", "state", b"state", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "account", b"account", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "ended_seq", b"ended_seq", "failed", b"failed", "family", b"family", "id", b"id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "places", b"places", "progress", b"progress", "repeatable", b"repeatable", "sealed_credential", b"sealed_credential", "sealed_keys", b"sealed_keys", "started_at", b"started_at", "starts", b"starts", "state", b"state", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015

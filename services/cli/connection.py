@@ -1,0 +1,36 @@
+"""How commands reach the gateway's NATS."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import nats.errors
+
+from services.common import settings
+from services.common.nats import connect
+from services.stack.up import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from nats.aio.client import Client
+
+    from services.common.settings import Settings
+
+
+def connected(action: Callable[[Settings, Client], Awaitable[int]]) -> int:
+    """Run an action with a connection. Raises StackError when NATS can't be reached."""
+
+    async def body() -> int:
+        current = settings.current()
+        client = await connect(current, "cli", patient=False)
+        try:
+            return await action(current, client)
+        finally:
+            await client.close()
+
+    try:
+        return asyncio.run(body())
+    except (nats.errors.Error, OSError, TimeoutError):
+        raise StackError("NATS can't be reached: is the gateway running? (`imagegateway up`)") from None

@@ -1,0 +1,55 @@
+"""Callers' own provider keys inside job records: encrypted, and told apart by fingerprints."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import TYPE_CHECKING, Final
+
+from cryptography.fernet import InvalidToken
+
+from services.common.secrets import fernet
+from services.jobs import outcome
+
+if TYPE_CHECKING:
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
+
+    from services.common.catalog import Route
+    from services.common.secrets import RootSecret
+
+_KEYS: Final = "provider credentials"
+_ACCOUNTS: Final = "provider accounts"
+
+
+class Credentials:
+    """The same on every replica: what one of them has sealed, each can open and tell apart."""
+
+    def __init__(self, root: RootSecret) -> None:
+        self._box = fernet(root.derive(_KEYS))
+        self._accounts = root.derive(_ACCOUNTS)
+
+    def seal(self, key: str) -> bytes:
+        """A key as a record may hold it: JobRecord.sealed_credential, JobRecord.sealed_keys."""
+        return self._box.encrypt(key.encode())
+
+    def of(self, record: JobRecord) -> str:
+        """The caller's own key for a job's present route; empty: the operator's is used.
+
+        Raises cryptography's InvalidToken for one that was sealed under another root secret.
+        """
+        sealed = outcome.own_key(record)
+        return self._box.decrypt(sealed).decode() if sealed else ""
+
+    def account(self, record: JobRecord, route: Route) -> str:
+        """Whose places a job takes up on `route`, its present one: JobRecord.account."""
+        try:
+            key = "" if route.shared else self.of(record)
+        except InvalidToken:
+            return ""  # its start will fail, and takes up no place for long
+        return self.fingerprint(route.name, key) if key else ""
+
+    def fingerprint(self, route: str, key: str) -> str:
+        """32 hex digits that tell a route's keys apart; without a key of the gateway's own, nobody can find out by
+        trying which one it is.
+        """
+        return hmac.new(self._accounts, f"{route}\0{key}".encode(), hashlib.sha256).hexdigest()[:32]

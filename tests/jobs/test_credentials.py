@@ -1,0 +1,68 @@
+"""Callers' own keys in records: whose places a job takes up, and what a record tells of the key."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography.fernet import InvalidToken
+
+from services.common.catalog import Route
+from services.common.secrets import RootSecret
+from services.jobs.credentials import Credentials
+from tests.jobs import records
+
+KEY = "a key of the caller's own"
+ROUTE = Route("bfl", "async", "")
+
+
+def same() -> Credentials:
+    """What each replica has."""
+    return Credentials(RootSecret("root secret of the tests"))
+
+
+def test_fingerprint_tells_keys_apart_and_is_the_same_on_every_replica() -> None:
+    account, elsewhere = same().fingerprint, same().fingerprint
+    assert account("bfl", "a") == elsewhere("bfl", "a")
+    assert len({account("bfl", "a"), account("bfl", "b"), account("fal", "a")}) == 3
+    assert account("bfl", "a") != Credentials(RootSecret("another root secret")).fingerprint("bfl", "a")
+    assert "a" * 40 not in account("bfl", "a" * 40)
+
+
+def test_same_key_is_one_account_whether_it_comes_along_or_is_stored() -> None:
+    credentials = same()
+    brought, stored = records.job(route="bfl"), records.job(route="bfl")
+    brought.sealed_credential = credentials.seal(KEY)
+    stored.sealed_keys["bfl"] = credentials.seal(KEY)
+    assert credentials.of(brought) == same().of(stored) == KEY
+    assert credentials.account(brought, ROUTE) == same().account(stored, ROUTE) == credentials.fingerprint("bfl", KEY)
+
+
+def test_key_that_comes_along_goes_before_the_stored_one() -> None:
+    credentials, record = same(), records.job(route="bfl")
+    record.sealed_keys["bfl"] = credentials.seal("stored")
+    record.sealed_credential = credentials.seal(KEY)
+    assert credentials.of(record) == KEY
+    assert credentials.account(record, ROUTE) == credentials.fingerprint("bfl", KEY)
+
+
+def test_account_is_that_of_the_present_routes_key_alone() -> None:
+    credentials, record = same(), records.job(route="bfl")
+    record.sealed_keys["cloudflare"] = credentials.seal(KEY)
+    assert credentials.of(record) == credentials.account(record, ROUTE) == ""
+    record.task.route = "cloudflare"
+    route = Route("cloudflare", "inline", "")
+    assert credentials.account(record, route) == credentials.fingerprint("cloudflare", KEY)
+
+
+def test_shared_places_are_the_servers_whoevers_key_it_is() -> None:
+    credentials, record = same(), records.job(route="automatic1111")
+    record.sealed_keys["automatic1111"] = credentials.seal(KEY)
+    assert credentials.account(record, Route("automatic1111", "async", "", shared=True)) == ""
+    assert credentials.of(record) == KEY
+
+
+def test_key_under_another_root_secret_counts_for_nobody_and_can_not_be_used() -> None:
+    record = records.job(route="bfl")
+    record.sealed_keys["bfl"] = Credentials(RootSecret("another root secret")).seal(KEY)
+    assert same().account(record, ROUTE) == ""
+    with pytest.raises(InvalidToken):
+        same().of(record)

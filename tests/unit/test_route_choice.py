@@ -1,0 +1,188 @@
+"""Which route serves a call: keys that come with it, keys that the tenant stored, and the operator's settings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING
+
+import pytest
+from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.v1 import image_service_pb2 as pb
+from imagegateway.v1.image_service_pb2 import Lora
+
+from services.common import catalog as c
+from services.common.errors import GatewayError
+from services.common.settings import Source
+from services.local.catalog import MODELS as LOCAL
+from services.router import plan
+from services.router.caller import Preferences
+from services.router.catalog import Catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+MODEL = c.Model(
+    id="house/painter",
+    family="house",
+    description="A model with three routes.",
+    created=date(2026, 1, 1),
+    source="https://example.com",
+    checked=date(2026, 1, 1),
+    routes=(
+        c.Route("first", c.INLINE, "painter", ("IMAGEGATEWAY_FIRST_API_KEY",)),
+        c.Route("second", c.ASYNC, "painter", ("IMAGEGATEWAY_SECOND_API_KEY",)),
+        c.Route("server", c.ASYNC, "painter", ("IMAGEGATEWAY_SERVER_BASE_URL",)),
+    ),
+    sizes=c.Listed(((64, 64),)),
+    capabilities=frozenset({c.TEXT_TO_IMAGE, c.LORA}),
+)
+FIRST = {"IMAGEGATEWAY_FIRST_API_KEY": "k"}
+SECOND = {"IMAGEGATEWAY_SECOND_API_KEY": "k"}
+ACCOUNT = {"IMAGEGATEWAY_ACCOUNT_ID": "a"}
+SERVER = {"IMAGEGATEWAY_SERVER_BASE_URL": "http://127.0.0.1"}
+LORA = "https://example.com/fox.safetensors"
+
+
+def make(
+    configured: dict[str, str],
+    stored: Collection[str],
+    byok: Collection[str] = (),
+    aside: Collection[str] = (),
+    lora: str = "",
+) -> plan.Plan:
+    """What is planned for a request with the operator's settings and the tenant's stored keys."""
+    return plan.make(
+        pb.GenerateRequest(prompt="a kite", model=MODEL.id, loras=[Lora(url=lora)] if lora else []),
+        Catalog.load(Source(configured), ((MODEL,), LOCAL)),
+        MODEL.id,
+        Preferences(),
+        byok=byok,
+        stored=dict.fromkeys(stored, b"sealed"),
+        avoid=lambda route: route in aside,
+    )
+
+
+@pytest.mark.parametrize(
+    ("configured", "stored", "byok", "route"),
+    [
+        ({}, {"first"}, (), "first"),
+        ({}, {"second"}, (), "second"),
+        (FIRST, {"second"}, (), "first"),
+        (SECOND, {"first"}, (), "first"),
+        (FIRST | SECOND, {"first"}, ("second",), "second"),
+        (SERVER, {"server"}, (), "server"),
+        (SERVER, {"second"}, (), "second"),
+        ({}, {"server", "second"}, (), "second"),
+    ],
+)
+def test_first_ready_route_serves(
+    configured: dict[str, str], stored: Collection[str], byok: Collection[str], route: str
+) -> None:
+    assert make(configured, stored, byok).route.name == route
+
+
+def test_route_that_is_set_aside_is_passed_over() -> None:
+    assert make(FIRST, {"second"}, aside={"first"}).route.name == "second"
+    assert make({}, {"first"}, aside={"first"}).route.name == "first"
+
+
+def test_key_that_comes_along_leaves_no_stored_one_to_fall_back_to() -> None:
+    assert make(FIRST, {"second"}, ("first",)).stored == {}
+    assert set(make(FIRST, {"second"}).stored) == {"second"}
+
+
+@pytest.mark.parametrize("stored", [set(), {"server"}, {"elsewhere"}])
+def test_route_that_lacks_more_than_a_key_is_not_ready(stored: Collection[str]) -> None:
+    with pytest.raises(GatewayError) as raised:
+        make({}, stored)
+    assert raised.value.code == "provider_not_configured"
+
+
+@pytest.mark.parametrize(
+    ("configured", "stored", "route"),
+    [
+        (FIRST, {"second"}, "second"),
+        (FIRST | SECOND, {"first", "second"}, "first"),
+        (FIRST | SERVER, {"server"}, "server"),
+    ],
+)
+def test_loras_run_on_a_route_that_the_tenant_stored_a_key_for(
+    configured: dict[str, str], stored: Collection[str], route: str
+) -> None:
+    assert make(configured, stored, lora=LORA).route.name == route
+
+
+def test_loras_never_run_on_the_operators_account() -> None:
+    assert make(FIRST, {"second"}, aside={"second"}, lora=LORA).route.name == "second"
+    for stored, code in ((set[str](), "byok_required"), ({"server"}, "provider_not_configured")):
+        with pytest.raises(GatewayError) as raised:
+            make(FIRST, stored, lora=LORA)
+        assert raised.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("configured", "stored", "lora", "after", "route"),
+    [
+        (FIRST, {"second"}, False, "first", "second"),
+        (FIRST | SECOND, {"first"}, False, "first", "second"),
+        (FIRST | SECOND, {"first"}, True, "first", None),
+        (FIRST | SECOND | SERVER, {"first", "server"}, True, "first", "server"),
+        ({}, {"first"}, False, "first", None),
+        ({}, {"first", "server"}, False, "first", None),
+    ],
+)
+def test_next_route_is_one_that_is_ready(
+    configured: dict[str, str], stored: Collection[str], lora: bool, after: str, route: str | None
+) -> None:
+    catalog = Catalog.load(Source(configured), ((MODEL,), LOCAL))
+    task = provider.ImageTask(model=MODEL.id, route=after)
+    if lora:
+        task.loras.add(url=LORA)
+    found = catalog.fallback(task, lambda _route: False, stored)
+    assert (found.name if found else None) == route
+
+
+def test_model_is_described_as_the_tenant_finds_it() -> None:
+    catalog = Catalog.load(Source(SECOND), ((MODEL,), LOCAL))
+    described = catalog.describe(MODEL, {"first", "server"})
+    assert [route.available for route in described.routes] == [True, True, False]
+    nothing = Catalog.load(Source({}), ((MODEL,), LOCAL))
+    assert nothing.describe(MODEL).unavailable_reason
+    assert not nothing.describe(MODEL, {"first"}).HasField("unavailable_reason")
+    assert nothing.default(MODEL.id).id == "local/sketch"
+    assert nothing.default(MODEL.id, {"first"}) is MODEL
+
+
+def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:
+    key, account = "IMAGEGATEWAY_FIRST_API_KEY", "IMAGEGATEWAY_ACCOUNT_ID"
+    first, second, _ = MODEL.routes
+    model = replace(MODEL, routes=(replace(first, settings=(key, account)), second))
+    nothing, half = (Catalog.load(Source(values), ((model,), LOCAL)) for values in ({}, ACCOUNT))
+    route = model.routes[0]
+    assert (nothing.missing(route), nothing.missing(route, {"second"})) == ((key, account), (key, account))
+    assert (nothing.missing(route, {"first"}), half.missing(route, {"first"})) == ((account,), ())
+    assert not nothing.ready(route, {"first"})
+    assert half.ready(route, {"first"})
+    described = nothing.describe(model, {"first"})
+    assert [list(shown.missing_settings) for shown in described.routes] == [
+        [account],
+        ["IMAGEGATEWAY_SECOND_API_KEY"],
+    ]
+    assert described.unavailable_reason == f"{model.id} needs {account}, or IMAGEGATEWAY_SECOND_API_KEY."
+    with pytest.raises(GatewayError) as raised:
+        nothing.route(model, stored={"first"}, own=True)
+    assert raised.value.message == f"{model.id} needs {account}."
+    assert half.route(model, stored={"first"}) is route
+
+
+def test_next_route_is_not_one_that_is_set_aside() -> None:
+    catalog = Catalog.load(Source(FIRST | SERVER), ((MODEL,), LOCAL))
+    task = provider.ImageTask(model=MODEL.id, route="first")
+    found = catalog.fallback(task, {"second"}.__contains__, {"second"})
+    assert found is MODEL.routes[2]
+    assert catalog.fallback(task, {"second", "server"}.__contains__, {"second"}) is None
+
+
+def test_embedded_route_takes_no_key() -> None:
+    assert Catalog.load(Source({}), ((MODEL,), LOCAL)).keyed == ["first", "second", "server"]
