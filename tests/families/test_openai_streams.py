@@ -149,3 +149,11 @@ async def test_stream_that_breaks_off_is_a_failure_that_may_have_cost(openai: Op
     openai.failures = [(200, b"event: x\ndata: {\n\n", {"content-type": "text/event-stream"})]
     state = await bench.run(task(partial_images=1))
     assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+
+
+async def test_streamed_call_that_took_nothing_is_handed_back(openai: OpenAI, bench: Bench) -> None:
+    openai.failures = [(429, {"error": {"message": "no", "type": "requests", "code": "rate_limit_exceeded"}}, {})]
+    asked = task(partial_images=1)
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked, hand_back=True))
+    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, False)
+    assert len(openai.sent) == 1

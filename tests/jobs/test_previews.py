@@ -1,0 +1,94 @@
+"""Previews that come while the provider is being called, and what a call that ends between them leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.errors import GatewayError, code_of
+from services.jobs import states
+from services.jobs.hub import public_type
+from tests.jobs import records
+from tests.jobs.server import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
+
+    from tests.jobs.families import ScriptedFamilies
+    from tests.jobs.replica import Replica
+
+
+async def test_previews_come_while_the_provider_is_called(replica: Replica, families: ScriptedFamilies) -> None:
+    """Each is written at once, and the job stays in the state that a successor doesn't start again."""
+    go = asyncio.Semaphore(0)
+
+    async def on_the_way(_request: object) -> AsyncIterator[provider.TaskState]:
+        for count in (1, 2):
+            await go.acquire()
+            yield records.running("", previews=count)
+        await go.acquire()
+
+    families.on_the_way = on_the_way
+    record = records.job()
+    await replica.submit(record)
+    changes = replica.engine.hub.changes(record.id, None)
+    seen = [await anext(changes)]
+    for _ in range(3):
+        go.release()
+        seen.append(await anext(changes))
+    told = [(item.record.state, len(item.record.partial_images), public_type(item)) for item in seen if item]
+    assert told == [
+        (states.SUBMITTING, 0, "job.running"),
+        (states.SUBMITTING, 1, "job.progress"),
+        (states.SUBMITTING, 2, "job.progress"),
+        (states.COMPLETED, 0, "job.completed"),
+    ]
+    assert (families.starts[record.id], families.polls[record.id]) == (1, 0)
+    await replica.held_nothing()
+
+
+async def test_a_stream_that_breaks_after_a_preview_is_not_begun_again(
+    replica: Replica, families: ScriptedFamilies
+) -> None:
+    async def on_the_way(_request: object) -> AsyncIterator[provider.TaskState]:
+        yield records.running("", previews=1)
+        raise GatewayError(ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN, "?")
+
+    families.on_the_way = on_the_way
+    record = records.job()
+    await replica.submit(record)
+    ended = (await replica.ended(record.id)).record
+    assert (ended.state, code_of(ended.failed.reason)) == (states.FAILED, "provider_outcome_unknown")
+    assert families.starts[record.id] == 1
+    await replica.held_nothing()
+
+
+async def test_a_job_that_is_cancelled_between_previews_stays_cancelled(
+    replica: Replica, families: ScriptedFamilies
+) -> None:
+    go, over = asyncio.Event(), asyncio.Event()
+
+    async def on_the_way(_request: object) -> AsyncIterator[provider.TaskState]:
+        try:
+            yield records.running("", previews=1)
+            await go.wait()
+            yield records.running("", previews=2)
+        finally:
+            over.set()
+
+    families.on_the_way = on_the_way
+    record = records.job()
+    await replica.submit(record)
+    entry = await replica.reached(record.id, lambda entry: bool(entry.record.partial_images))
+    assert (await replica.engine.runner.cancel(entry)).record.state == states.CANCELLED
+    go.set()
+    async with asyncio.timeout(PATIENCE):
+        await over.wait()
+    ended = await replica.stream.last(record.id)
+    assert ended is not None
+    assert ended.record.state == states.CANCELLED
+    await replica.held_nothing()
