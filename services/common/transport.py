@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Iterator
 
+    from httpx_aiohttp.transport import AiohttpResponseStream
+
     from services.common.urlguard import Guard
+
+_CHUNK_BYTES: Final = 1 << 20
+"""Most of a body that is handed on at once, and that waits for its reader: by default 16 and 64 KiB, which makes some
+hundred steps of a picture.
+"""
 
 
 class GuardedResolver(AbstractResolver):
@@ -129,6 +136,7 @@ class Transport(AiohttpTransport):
                     limit=self._limit,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=_CHUNK_BYTES,
                 trust_env=False,
             )
         return cast("aiohttp.ClientSession", _ExactSession(self._session))
@@ -136,7 +144,9 @@ class Transport(AiohttpTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         with _true_errors():
             response = await super().handle_async_request(request)
-        response.stream = _Stream(cast("httpx.AsyncByteStream", response.stream))
+        stream = cast("AiohttpResponseStream", response.stream)
+        stream.CHUNK_SIZE = _CHUNK_BYTES
+        response.stream = _Stream(stream)
         return response
 
     async def aclose(self) -> None:
