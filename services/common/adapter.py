@@ -17,6 +17,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Warning as PbWarning
 
 from services.common.links import extension_of
+from services.common.values import wait_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -335,7 +336,7 @@ class ErrorTable:
             reason=reason,
             message=f"{message}: {detail[:300]}" if blames_caller and detail else f"{message}.",
             param=param if blames_caller else "",
-            retry_after=retry_after(reply),
+            retry_after=wait_of(reply.headers),
             accepted=(reply.status >= 500 and reason not in SURELY_NOT_TAKEN)
             or reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
         )
@@ -371,15 +372,6 @@ _SAYS: Final[Mapping[Reason, str]] = {
     ErrorReason.ERROR_REASON_CANCELLED: "cancelled this",
     ErrorReason.ERROR_REASON_MODEL_RETIRED: "no longer serves this model",
 }
-
-
-def retry_after(reply: Reply) -> float | None:
-    """Seconds of `Retry-After` or `retry-after-ms`, at most 1 h; None without, or for a date."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        text = reply.headers.get(name, "")
-        if text.replace(".", "", 1).isdigit():
-            return min(float(text) * unit, 3600.0)
-    return None
 
 
 _EXACT: Final = 2**53

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
+_LONGEST_WAIT: Final = 3600.0
 
 
 def seed_of(value: Any) -> int | None:
@@ -19,6 +24,20 @@ def seed_of(value: Any) -> int | None:
 def text_of(value: Any) -> str:
     """A text of an answer; empty for anything else."""
     return value if isinstance(value, str) else ""
+
+
+def wait_of(headers: Mapping[str, str]) -> float | None:
+    """Seconds, at most 1 h, that `retry-after-ms` or `Retry-After` names; a date there counts from the answer's own
+    `Date`. None without.
+    """
+    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        if _SECONDS.fullmatch(headers.get(name, "")):
+            return min(float(headers[name]) * unit, _LONGEST_WAIT)
+    try:
+        until = parsedate_to_datetime(headers["retry-after"]) - parsedate_to_datetime(headers["date"])
+    except (KeyError, ValueError, TypeError):
+        return None
+    return min(max(until.total_seconds(), 0.0), _LONGEST_WAIT)
 
 
 def form_fields(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -1,0 +1,46 @@
+"""Values of answers: what can be made of them, whatever they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.common.values import seed_of, text_of, wait_of
+
+NOON = "Wed, 25 Nov 2026 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.25"}, 0.25),
+        ({"retry-after": "86400"}, 3600.0),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
+        ({"retry-after": "Wed, 25 Nov 2026 12:00:30 GMT", "date": NOON}, 30.0),
+        ({"retry-after": "Wed, 25 Nov 2026 11:59:00 GMT", "date": NOON}, 0.0),
+        ({"retry-after": "Fri, 27 Nov 2026 12:00:00 GMT", "date": NOON}, 3600.0),
+        ({"retry-after": "Wed, 25 Nov 2026 12:00:30 GMT"}, None),
+        ({"retry-after": "Wed, 25 Nov 2026 12:00:30", "date": NOON}, None),
+        ({"retry-after": "²", "date": NOON}, None),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "1e9"}, None),
+        ({"retry-after": "inf"}, None),
+    ],
+)
+def test_wait_is_read_in_seconds(headers: dict[str, str], seconds: float | None) -> None:
+    assert wait_of(headers) == seconds
+
+
+@pytest.mark.parametrize(
+    ("value", "seed"),
+    [(7, 7), ("7", 7), (0, 0), ((1 << 32) - 1, (1 << 32) - 1), (1 << 32, None), (-1, None), ("x", None), (1.5, None)],
+)
+def test_seed_is_a_number_of_32_bits_or_none(value: object, seed: int | None) -> None:
+    assert seed_of(value) == seed
+
+
+@pytest.mark.parametrize(("value", "text"), [("a", "a"), (None, ""), (1, ""), ({}, "")])
+def test_text_is_text_or_nothing(value: object, text: str) -> None:
+    assert text_of(value) == text
