@@ -59,6 +59,13 @@ class BriaAdapter(Adapter):
     def auth(self, credential: str) -> Mapping[str, str]:
         return {"api_token": credential}
 
+    def probe(self) -> Outgoing:
+        # There is no such request, which is told to good keys only.
+        return Outgoing("GET", "/status/00000000000000000000000000000000")
+
+    def passes(self, reply: Reply) -> bool:
+        return reply.status == 404 and reply.dict().get("status") == "NOT_FOUND"
+
     def submit(self, call: Call) -> Outgoing:
         return Outgoing("POST", call.route.native, json={**operations.arguments(call, _encoded), **call.options})
 

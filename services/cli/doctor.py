@@ -83,7 +83,7 @@ async def _ask(adapter: Adapter, call: Call, settings: Settings, outbound: Outbo
 
 def _verdict(adapter: Adapter, call: Call, target: Target, reply: Reply) -> tuple[bool, str]:
     """As `_ask`, from the probe's answer."""
-    if 200 <= reply.status < 300:
+    if adapter.passes(reply):
         return True, "works"
     match adapter.read_error(call, reply).reason:
         case ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS:

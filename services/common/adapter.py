@@ -310,6 +310,10 @@ class Adapter(ABC):
         """A request that costs nothing and tells whether the key is good; None where the provider has none."""
         return None
 
+    def passes(self, reply: Reply) -> bool:
+        """Whether the answer to `probe` says that the key is good."""
+        return 200 <= reply.status < 300
+
     def read_error(self, call: Call, reply: Reply) -> Failure:
         """What an answer outside 2xx says."""
         return self.errors.lookup(reply)

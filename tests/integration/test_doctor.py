@@ -10,7 +10,9 @@ from services.cli.doctor import examine
 from services.common import settings
 from services.providers import UPSTREAMS
 from tests.emulators.ark import Ark
+from tests.emulators.bria import Bria
 from tests.emulators.cloudflare import Cloudflare
+from tests.emulators.fal import Fal
 from tests.emulators.google import Google
 from tests.emulators.ideogram import Ideogram
 
@@ -36,6 +38,9 @@ async def lines(capsys: pytest.CaptureFixture[str], *families: str, **values: st
         (Ark, "bytedance", "bytedance", {}),
         (Ideogram, "ideogram", "ideogram", {}),
         (Cloudflare, "bfl", "cloudflare", ACCOUNT),
+        (Bria, "bria", "bria", {}),
+        (Fal, "bria", "fal", {}),
+        (Fal, "stability", "fal", {}),
     ],
 )
 async def test_bad_key_is_told_as_such_whatever_status_it_comes_with(

@@ -102,6 +102,13 @@ class FalAdapter(Adapter):
     def auth(self, credential: str) -> Mapping[str, str]:
         return {"authorization": f"Key {credential}"}
 
+    def probe(self) -> Outgoing:
+        # There is no such request, which is told to good keys only.
+        return Outgoing("GET", "/fal-ai/fast-sdxl/requests/00000000-0000-0000-0000-000000000000/status")
+
+    def passes(self, reply: Reply) -> bool:
+        return reply.status == 404 and reply.dict().get("status") == "NOT_FOUND"
+
     def submit(self, call: Call) -> Outgoing:
         return Outgoing("POST", f"/{self.app(call)}", json={**self.arguments(call), **call.options})
 
