@@ -174,7 +174,7 @@ class Settings:
     queue_limit: int
     """Jobs that may wait on a replica before new ones are refused. IMAGEGATEWAY_QUEUE_LIMIT, default 20000."""
     default_concurrency: int
-    """Jobs of any one route at its provider at once. IMAGEGATEWAY_CONCURRENCY, default 64."""
+    """Jobs at once of any one route whose provider names no limit. IMAGEGATEWAY_CONCURRENCY, default 1000."""
     tenant_concurrency: int
     """Jobs of any one tenant at providers at once. IMAGEGATEWAY_TENANT_CONCURRENCY, default 1000."""
 
@@ -249,7 +249,7 @@ def load(source: Source | None = None) -> Settings:
         job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
         webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
-        default_concurrency=source.integer("CONCURRENCY", 64, 1, 100_000),
+        default_concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
     )
 

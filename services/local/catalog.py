@@ -14,7 +14,17 @@ MODELS: Final = (
         source="",
         checked=date(2026, 11, 25),
         routes=(
-            c.Route(name="local", mode=c.INLINE, native="sketch", repeatable=True, price_per_image=0.0, shared=True),
+            c.Route(
+                name="local",
+                mode=c.INLINE,
+                native="sketch",
+                repeatable=True,
+                price_per_image=0.0,
+                # It draws on this machine's cores.
+                concurrency=64,
+                pictures_per_place=10,
+                shared=True,
+            ),
         ),
         sizes=c.Free(default=(1024, 1024), min_side=64, max_side=2048),
         capabilities=frozenset(

@@ -47,8 +47,9 @@ def test_what_providers_allow_at_once() -> None:
     assert limits.of(limits.lane("bfl", "", "bfl/flux-kontext-max")) == 6
     assert limits.of(limits.lane("bfl", "key", "bfl/flux-2-pro")) == 24
     assert limits.lane("bfl", "key", "bfl/flux-2-pro") == Lane("bfl", "key")
-    assert limits.routes["fal"] == limits.default == 64
-    assert set(limits.routes) > {"openai", "google", "local"}
+    assert limits.routes["fal"] == limits.default == 1000
+    assert limits.routes["local"] == 64
+    assert set(limits.routes) > {"openai", "google"}
 
 
 def test_a_setting_goes_before_a_routes_limit_and_leaves_the_models() -> None:
