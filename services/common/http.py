@@ -25,6 +25,7 @@ async def listening(app: web.Application, path: Path, grace: float, *, cancel: b
 
     Bodies arrive as they were sent, encodings and all. `cancel`: end a handler when its caller goes away.
     """
+    app.on_response_prepare.append(_without_server)
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -41,6 +42,11 @@ async def listening(app: web.Application, path: Path, grace: float, *, cancel: b
     finally:
         await runner.cleanup()
         await asyncio.to_thread(path.unlink, missing_ok=True)
+
+
+async def _without_server(_request: web.Request, response: web.StreamResponse) -> None:
+    """aiohttp would name itself and Python, with their versions."""
+    response.headers.popall("Server", None)
 
 
 def _bound(path: Path) -> socket.socket:

@@ -50,7 +50,6 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
     """What every answer carries, also one that streams."""
     response.headers["X-Request-Id"] = request[REQUEST_ID]
     response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.popall("Server", None)
 
 
 @web.middleware

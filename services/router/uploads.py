@@ -9,6 +9,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Final
 
+import orjson
 from aiohttp import web
 
 from services.common import logs
@@ -123,4 +124,5 @@ def _answer(call: Call, body: bytes) -> web.Response:
 
 def _failed(call: Call, error: GatewayError) -> web.Response:
     headers = interceptor.error_headers(call, error)
-    return web.json_response(error.body(), status=error.meaning.http, headers=headers)
+    body = orjson.dumps(error.body())
+    return web.Response(body=body, status=error.meaning.http, headers=headers, content_type="application/json")

@@ -81,6 +81,16 @@ def test_form_fields_mean_what_they_mean_in_json(stack: Stack) -> None:
     assert "warnings" not in answer
 
 
+def test_answers_to_forms_have_the_headers_of_all_others(stack: Stack) -> None:
+    by_form = edit(stack, file_part("image", picture(96)))
+    url = pictures.data_url(picture(96))
+    by_json = ask(stack, "POST", EDITS, {"prompt": "at night", "image_url": url})
+    assert set(by_form.headers) == set(by_json.headers)
+    refused = [edit(stack), ask(stack, "POST", EDITS, {"prompt": "at night"})]
+    assert len({answer.headers["content-type"] for answer in refused}) == 1
+    assert not any("server" in answer.headers for answer in (by_form, *refused))
+
+
 def test_form_field_unknown_is_a_warning_and_an_error_in_strict_mode(stack: Stack) -> None:
     body = form(file_part("image", picture()), prompt="at night", colour="red")
     (warning,) = ask(stack, "POST", EDITS, body, FORM).json()["warnings"]
