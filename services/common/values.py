@@ -28,7 +28,7 @@ def text_of(value: Any) -> str:
 
 def wait_of(headers: Mapping[str, str]) -> float | None:
     """Seconds, at most 1 h, that `retry-after-ms` or `Retry-After` names; a date there counts from the answer's own
-    `Date`. None without.
+    `Date`. None without, and for a date that has passed.
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         if _SECONDS.fullmatch(headers.get(name, "")):
@@ -37,7 +37,7 @@ def wait_of(headers: Mapping[str, str]) -> float | None:
         until = parsedate_to_datetime(headers["retry-after"]) - parsedate_to_datetime(headers["date"])
     except (KeyError, ValueError, TypeError):
         return None
-    return min(max(until.total_seconds(), 0.0), _LONGEST_WAIT)
+    return min(until.total_seconds(), _LONGEST_WAIT) if until.total_seconds() > 0 else None
 
 
 def form_fields(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -274,7 +274,7 @@ async def test_error_bodies_in_other_forms(
         ([{"retryDelay": "soon"}], {"Retry-After": "6"}, 6),
         ({"retryDelay": "3s"}, {}, 3),
         (None, {"retry-after": "7"}, 7),
-        (None, {"Retry-After": "Wed, 25 Nov 2026 20:00:00 GMT"}, 1),
+        (None, {"Retry-After": "Wed, 25 Nov 2020 20:00:00 GMT"}, 1),
     ],
 )
 async def test_rate_limits_say_how_long_in_several_ways(

@@ -19,7 +19,7 @@ NOON = "Wed, 25 Nov 2026 12:00:00 GMT"
         ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
         ({"retry-after-ms": "soon", "retry-after": "9"}, 9.0),
         ({"retry-after": "Wed, 25 Nov 2026 12:00:30 GMT", "date": NOON}, 30.0),
-        ({"retry-after": "Wed, 25 Nov 2026 11:59:00 GMT", "date": NOON}, 0.0),
+        ({"retry-after": "Wed, 25 Nov 2026 11:59:00 GMT", "date": NOON}, None),
         ({"retry-after": "Fri, 27 Nov 2026 12:00:00 GMT", "date": NOON}, 3600.0),
         ({"retry-after": "Wed, 25 Nov 2026 12:00:30 GMT"}, None),
         ({"retry-after": "Wed, 25 Nov 2026 12:00:30", "date": NOON}, None),
