@@ -14,7 +14,9 @@ from services.common import images, logs, svg
 from services.common.adapter import Failure, Outgoing
 from services.common.errors import GatewayError
 from services.common.outbound import MAX_REDIRECTS, DownloadError
+from services.common.references import reference
 from services.common.urlguard import OutboundError
+from services.common.values import seed_of, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -52,17 +54,10 @@ class Results:
             facts, data = await asyncio.to_thread(_checked, data, call)
         stored = await self.store.put_result(data)
         return pb.Artifact(
-            media=pb.MediaRef(
-                key=stored.key,
-                sha256=stored.sha256,
-                media_type=facts.media_type,
-                width=facts.width,
-                height=facts.height,
-                size=stored.size,
-            ),
+            media=reference(stored, facts),
             # What can't be passed on is no reason to lose a picture that is paid for.
-            revised_prompt=found.revised_prompt if isinstance(found.revised_prompt, str) else "",
-            seed=found.seed if type(found.seed) is int and 0 <= found.seed < 1 << 32 else None,
+            revised_prompt=text_of(found.revised_prompt),
+            seed=seed_of(found.seed),
         )
 
     async def _download(self, adapter: Adapter, target: Target, call: Call, found: Found) -> bytes:

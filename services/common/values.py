@@ -18,7 +18,7 @@ def seed_of(value: Any) -> int | None:
     """A seed as providers tell it, a number or its digits; None for what is none of 32 bits."""
     if isinstance(value, str) and value.isdecimal():
         value = int(value)
-    return value if isinstance(value, int) and 0 <= value < 1 << 32 else None
+    return value if type(value) is int and 0 <= value < 1 << 32 else None
 
 
 def text_of(value: Any) -> str:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from services.common import images
 from services.common.errors import REASONS, GatewayError, invalid
+from services.common.references import reference
 from services.common.settings import SettingError
 from services.local import sketch
 from services.local.catalog import MODELS
@@ -194,14 +195,7 @@ class LocalFamily:
     async def _keep(self, data: bytes) -> pb.MediaRef:
         facts = images.inspect(data, "image")
         stored = await self._store.put_result(data)
-        return pb.MediaRef(
-            key=stored.key,
-            sha256=stored.sha256,
-            media_type=facts.media_type,
-            width=facts.width,
-            height=facts.height,
-            size=stored.size,
-        )
+        return reference(stored, facts)
 
 
 def _render(task: pb.ImageTask, seed: int, inputs: list[bytes], mask: bytes | None) -> tuple[bytes, list[bytes]]:

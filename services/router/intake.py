@@ -6,12 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf.json_format import MessageToDict
-from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import images, inputs
 from services.common.errors import GatewayError, invalid, invalid_image, missing
 from services.common.images import MAX_FILE_BYTES
+from services.common.references import reference
 from services.common.store import TooLarge
 
 if TYPE_CHECKING:
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from google.protobuf.struct_pb2 import Value
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.v1 import image_service_pb2 as pb
 
     from services.common.outbound import Outbound
-    from services.common.store import MediaStore, Stored, Upload
+    from services.common.store import MediaStore, Upload
     from services.router.plan import Plan
 
 MAX_IMAGES: Final = 16
@@ -122,14 +123,14 @@ class Intake:
             await upload.write(data)
             stored = await upload.finish()
         self._kept.append(stored.key)
-        return _ref(stored, facts)
+        return reference(stored, facts)
 
     async def accept(self, role: str, param: str, upload: Upload) -> None:
         """Close an upload, check what came, and remember it."""
         stored = await upload.finish()
         self._kept.append(stored.key)
         facts = await self._store.apply(stored.key, lambda data: images.inspect(data, param))
-        ref = _ref(stored, facts)
+        ref = reference(stored, facts)
         if role == MASK:
             if self._mask is not None:
                 raise invalid(param, "Send one mask.")
@@ -181,13 +182,3 @@ def _url(value: Value, param: str) -> str:
     if not isinstance(url, str) or not url:
         raise invalid_image(param, f'{param} must be a URL, or an object {{"image_url": "<URL>"}}.')
     return url
-
-
-def _ref(stored: Stored, facts: images.Facts) -> provider.MediaRef:
-    return provider.MediaRef(
-        key=stored.key,
-        media_type=facts.media_type,
-        width=facts.width,
-        height=facts.height,
-        size=stored.size,
-    )

@@ -14,6 +14,7 @@ from services.common import images, settings
 from services.common.errors import GatewayError
 from services.common.outbound import Outbound
 from services.common.provider import failed
+from services.common.references import reference
 from services.common.store import MediaStore
 from services.common.upstream import UpstreamFamily
 from services.common.urlguard import Guard
@@ -68,14 +69,7 @@ class Bench:
         """Store an input, as the router does."""
         facts = images.inspect(data, "image")
         stored = await self.store.put_result(data)
-        return pb.MediaRef(
-            key=stored.key,
-            sha256=stored.sha256,
-            media_type=facts.media_type,
-            width=facts.width,
-            height=facts.height,
-            size=stored.size,
-        )
+        return reference(stored, facts)
 
     async def run(
         self,

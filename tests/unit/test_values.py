@@ -35,7 +35,17 @@ def test_wait_is_read_in_seconds(headers: dict[str, str], seconds: float | None)
 
 @pytest.mark.parametrize(
     ("value", "seed"),
-    [(7, 7), ("7", 7), (0, 0), ((1 << 32) - 1, (1 << 32) - 1), (1 << 32, None), (-1, None), ("x", None), (1.5, None)],
+    [
+        (7, 7),
+        ("7", 7),
+        (0, 0),
+        ((1 << 32) - 1, (1 << 32) - 1),
+        (1 << 32, None),
+        (True, None),
+        (-1, None),
+        ("x", None),
+        (1.5, None),
+    ],
 )
 def test_seed_is_a_number_of_32_bits_or_none(value: object, seed: int | None) -> None:
     assert seed_of(value) == seed

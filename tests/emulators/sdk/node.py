@@ -9,21 +9,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from services.common import settings
 
 
 async def node(folder: Path, *command: str, params: dict[str, Any] | None = None) -> str:
-    """What a command of Node's prints, run in a folder with `params` as JSON in the environment's PARAMS.
-
-    Skips the test where there is no Node.
-    """
+    """What a command of Node's prints, run in a folder with `params` as JSON in the environment's PARAMS."""
     environment = settings.environment()
     path = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
     program = shutil.which(command[0], path=path)
-    if program is None:
-        pytest.skip(f"no {command[0]}")
+    assert program, f"no {command[0]}"
     process = await asyncio.create_subprocess_exec(
         program,
         *command[1:],

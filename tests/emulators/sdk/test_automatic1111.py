@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
@@ -17,7 +18,7 @@ from tests.emulators.base import picture
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-webuiapi: Any = pytest.importorskip("webuiapi")
+webuiapi: Any = importlib.import_module("webuiapi")
 
 
 @pytest.fixture

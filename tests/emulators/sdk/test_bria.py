@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -14,7 +15,7 @@ from tests.emulators.bria import Bria
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-bria_client: Any = pytest.importorskip("bria_client")
+bria_client: Any = importlib.import_module("bria_client")
 
 IMAGE = base64.b64encode(picture()).decode()
 MASK = base64.b64encode(picture(colour=(255, 255, 255))).decode()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import http.client
+import importlib
 import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -19,7 +20,7 @@ from tests.emulators.cloudflare import Cloudflare
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-cloudflare: Any = pytest.importorskip("cloudflare")
+cloudflare: Any = importlib.import_module("cloudflare")
 SCHNELL = "@cf/black-forest-labs/flux-1-schnell"
 
 

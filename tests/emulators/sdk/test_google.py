@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,9 @@ from tests.emulators.google import VIDEO, Google, size_of
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-genai: Any = pytest.importorskip("google.genai")
-types: Any = pytest.importorskip("google.genai.types")
-errors: Any = pytest.importorskip("google.genai.errors")
+genai: Any = importlib.import_module("google.genai")
+types: Any = importlib.import_module("google.genai.types")
+errors: Any = importlib.import_module("google.genai.errors")
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from tests.emulators.openai import OpenAI as Emulator
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-openai: Any = pytest.importorskip("openai")
+openai: Any = importlib.import_module("openai")
 
 
 @pytest.fixture

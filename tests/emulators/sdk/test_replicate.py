@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 from typing import TYPE_CHECKING, Any, cast
 from urllib.request import urlopen
 
@@ -14,7 +15,7 @@ from tests.emulators.replicate import VERSION, Replicate
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-replicate: Any = pytest.importorskip("replicate")
+replicate: Any = importlib.import_module("replicate")
 _MODEL = f"stability-ai/sdxl:{VERSION}"
 
 

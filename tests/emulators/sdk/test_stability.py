@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import importlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +15,7 @@ from tests.emulators.stability import Stability
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-litellm: Any = pytest.importorskip("litellm")
+litellm: Any = importlib.import_module("litellm")
 
 
 @pytest.fixture
