@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from services.jobs.families import Families
     from services.jobs.queue import Limits
     from services.jobs.routing import Fallback
-    from services.jobs.runner import Price
     from services.jobs.webhooks import View
+    from services.jobs.worker import Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ class Engine:
     async def start(self) -> None:
         """Catch up with the stream, take up what an earlier life left, and go to work."""
         await self.hub.start()
-        await self.replicas.start(self.runner.look)
-        self.runner.look()
+        await self.replicas.start(self.runner.reconcile)
+        self.runner.reconcile()
         self._background.extend(asyncio.create_task(work) for work in (self.runner.run(), self.webhooks.run()))
 
     async def stop(self, grace: float) -> None:

@@ -88,7 +88,7 @@ class Projection:
                 entry.seq,
                 record.created_at,
                 record.updated_at,
-                record.webhook.next_at if entry.ended else 0,
+                (record.webhook.next_at or int(record.call_open)) if entry.ended else 0,
             ),
         )
 
@@ -100,7 +100,7 @@ class Projection:
             self.commit()
 
     def unended(self) -> list[str]:
-        """Ids of jobs that have not ended, and of ended ones whose webhook is due some time."""
+        """Ids of jobs that have not ended, and of ended ones whose webhook is due or whose provider call goes on."""
         rows = self._db.execute(
             "select id from jobs where state not in (4, 5, 6) union select id from jobs where webhook_at > 0"
         )
