@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -82,11 +83,16 @@ class Outermost(grpc.aio.ServerInterceptor):
             try:
                 await caller.authenticate(call, self._ring)
                 request = received if handler.request_streaming else _parsed(handler, received)
-                async for message in method(request, context):
-                    if not sent:
-                        await context.send_initial_metadata(tuple(call.headers.items()))
-                        sent = True
-                    yield message
+                async with aclosing(method(request, context)) as messages:
+                    async for message in messages:
+                        if not sent:
+                            await context.send_initial_metadata(tuple(call.headers.items()))
+                            sent = True
+                        if call.head:
+                            message.ClearField("data")
+                        yield message
+                        if call.head:
+                            break
             except BaseException as error:
                 await _fail(call, context, error, began, sent=sent)
                 raise
