@@ -75,21 +75,24 @@ function envoy_on_request(handle)
   end
 end
 
--- Envoy's message about a query parameter of the wrong type, in its own jargon.
+-- The transcoder's refusals, in its own jargon: a field of the query of the wrong type, or a body that is no JSON.
 local WORDS = {
   INT32 = "a whole number", INT64 = "a whole number", UINT32 = "a whole number", UINT64 = "a whole number",
   DOUBLE = "a number", BOOL = "true or false",
 }
 local function translate_refusal(handle)
   local body = handle:body(true)
-  if body == nil or body:length() == 0 or body:length() > 16384 then return end
-  local text = body:getBytes(0, body:length())
-  local field, kind = text:match('"message":"([%a_][%w_%.]*): invalid value .* for type TYPE_(%w+)')
-  if field == nil then return end
-  text = string.format(
-    '{"error":{"code":"invalid_value","message":"%s must be %s.","param":"%s","type":"invalid_request_error"}}',
-    field, WORDS[kind] or "of its documented type", field)
+  if body == nil or body:length() > 16384 then return end
+  local field, kind = body:getBytes(0, body:length()):match("^([%a_][%w_%.]*): invalid value .* for type TYPE_(%w+)")
+  local text = '{"error":{"message":"The request body is not valid JSON.","type":"invalid_request_error",' ..
+    '"param":null,"code":"invalid_json"}}'
+  if field then
+    text = string.format(
+      '{"error":{"message":"%s must be %s.","type":"invalid_request_error","param":"%s","code":"invalid_value"}}',
+      field, WORDS[kind] or "of its documented type", field)
+  end
   body:setBytes(text)
+  handle:headers():replace("content-type", JSON)
   handle:headers():replace("content-length", tostring(#text))
 end
 
@@ -167,7 +170,7 @@ function envoy_on_response(handle)
     if body then body:setBytes(failure) end
   elseif code == 200 and api and headers:get("content-length") == tostring(#EMPTY_LIST) then
     fill_list(handle)
-  elseif code == 400 and not from_upstream then
+  elseif code == 400 and not from_upstream and not has_type(headers, JSON) then
     translate_refusal(handle)
   end
 end

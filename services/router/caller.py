@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common import ids
+from services.common import ids, provider_keys
 from services.common.errors import GatewayError, invalid
 
 if TYPE_CHECKING:
@@ -121,6 +121,12 @@ def current() -> Call:
     return _current.get()
 
 
+def decode(value: str | bytes) -> str:
+    """Return a header's value as text, each byte one character, whichever server read it."""
+    data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    return data.decode("latin-1")
+
+
 def begin(method: str, metadata: Mapping[str, str], *, rest: bool = False) -> Call:
     """Open a call; its request id is the caller's when that is well-formed. `rest`: it came without gRPC."""
     request_id = ids.request_id(metadata.get("x-request-id", ""))
@@ -136,7 +142,9 @@ def begin(method: str, metadata: Mapping[str, str], *, rest: bool = False) -> Ca
 
 
 async def authenticate(call: Call, ring: KeyRing) -> None:
-    """Find the caller's key. Raises GatewayError INVALID_API_KEY, or for a malformed Prefer."""
+    """Find the caller's key and read the call's headers. Raises GatewayError INVALID_API_KEY, or for a malformed
+    Prefer, Idempotency-Key or X-BYOK header.
+    """
     scheme, _, secret = call.metadata.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise GatewayError(
@@ -152,3 +160,7 @@ async def authenticate(call: Call, ring: KeyRing) -> None:
     header = call.metadata.get("prefer", "")
     call.stated = Preferences.parse(header)
     call.preferences = call.stated if header else Preferences.parse(key.prefer)
+    if not call.idempotency_key.isascii():
+        raise invalid("Idempotency-Key", "An idempotency key has ASCII characters only.")
+    for route, provider_key in call.byok.items():
+        provider_keys.check(provider_key, f"X-BYOK-{route}")

@@ -51,7 +51,8 @@ class Uploads:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Around one call: its identity, its errors as answers, its line in the log."""
         began = time.perf_counter()
-        call = caller.begin(_OPERATION, {name.lower(): value for name, value in request.headers.items()}, rest=True)
+        headers = {name.lower(): caller.decode(value) for name, value in request.headers.items()}
+        call = caller.begin(_OPERATION, headers, rest=True)
         try:
             await caller.authenticate(call, self._ring)
             response = await self._edit(request, call)
@@ -107,8 +108,8 @@ async def _receive(request: web.Request, intake: Intake, call: Call) -> tuple[pb
         raise invalid(part.name[:100], f"There is no file field {part.name[:100]!r}: send image or mask.")
 
     try:
-        pieces = unpacked(request.content.iter_any(), request.headers.get("content-encoding", ""), MAX_FORM_BYTES)
-        fields = await multipart.parse(pieces, request.headers.get("content-type", ""), open_file)
+        pieces = unpacked(request.content.iter_any(), call.metadata.get("content-encoding", ""), MAX_FORM_BYTES)
+        fields = await multipart.parse(pieces, call.metadata["content-type"], open_file)
     except BaseException:
         for sink in open_sinks:
             await sink.abort()

@@ -33,7 +33,7 @@ _MIB: Final = 1024 * 1024
 MAX_RESPONSE_BYTES: Final = 512 * _MIB
 
 _LOCAL_REPLIES: Final = (
-    (400, "invalid_request_error", "invalid_request", "%LOCAL_REPLY_BODY%"),
+    (400, "invalid_request_error", "invalid_request", "The request is not well-formed HTTP."),
     (403, "permission_error", "forbidden", "The gateway does not serve this request."),
     (404, "invalid_request_error", "unknown_url", "There is no such URL."),
     (405, "invalid_request_error", "method_not_allowed", "This URL does not take that method: see the header Allow."),
