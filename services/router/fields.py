@@ -49,11 +49,13 @@ def _fill(message: Message, values: dict[str, Any], prefix: str, unknown: list[s
     for name in list(values):
         value = values.pop(name)
         field: Any = descriptor.fields_by_name.get(name) or descriptor.fields_by_camelcase_name.get(name)
+        if value is None:
+            continue
         if field is None:
             unknown.append(prefix + name)
         elif field.name in filled:
             raise invalid(prefix + field.name, f"{prefix}{field.name} is sent twice.")
-        elif value is not None:
+        else:
             filled.add(field.name)
             _set(message, field, value, prefix + field.name, unknown)
 
