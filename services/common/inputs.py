@@ -66,6 +66,8 @@ def _forgiving_base64(encoded: bytes) -> bytes:
     digits = encoded.translate(_PLAIN_ALPHABET, _WHITE_SPACE)
     if len(digits) % 4 == 0:
         digits = digits.removesuffix(b"=").removesuffix(b"=")
+    if digits.endswith(b"="):
+        raise ValueError("padding that does not belong there")
     return pybase64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
 
 
