@@ -154,6 +154,16 @@ def _eight_bit_sample(sample: int, depth: int) -> int:
     return sample >> 8 if depth == 16 else (sample & top) * 255 // top
 
 
+def check_size(facts: Facts, size: tuple[int, int], param: str) -> None:
+    """Raise GatewayError INVALID_IMAGE naming `param` where an image is not of `size` (width, height), as shown."""
+    if (facts.width, facts.height) != size:
+        raise invalid_image(
+            param,
+            f"{param} is {facts.width}x{facts.height} pixels, but the image is {size[0]}x{size[1]}; "
+            "they must be equal.",
+        )
+
+
 def normalise_mask(data: bytes, facts: Facts, size: tuple[int, int], param: str) -> bytes:
     """A mask as 8-bit greyscale PNG of `size` (width, height) where white = edit, with greys kept.
 
@@ -161,12 +171,7 @@ def normalise_mask(data: bytes, facts: Facts, size: tuple[int, int], param: str)
     luminance (white = edit). `facts` are the mask's own. Raises GatewayError INVALID_IMAGE naming `param`
     when it can't be decoded or is not of `size`.
     """
-    if (facts.width, facts.height) != size:
-        raise invalid_image(
-            param,
-            f"{param} is {facts.width}x{facts.height} pixels, but the image is {size[0]}x{size[1]}; "
-            "they must be equal.",
-        )
+    check_size(facts, size, param)
     image = open_pixels(data, param)
     if facts.alpha:
         mask = ImageChops.invert(image.convert("RGBA").getchannel("A"))
