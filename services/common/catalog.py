@@ -223,6 +223,9 @@ class Model:
     modality: str = "image"
     aliases: tuple[str, ...] = ()
     max_prompt_length: int = 4000
+    base64_aliases: frozenset[str] = frozenset()
+    """Aliases, in lower case, under which answers carry bytes unless the caller asks for URLs: the clients that use
+    these names read nothing else."""
     prompt_required: bool = True
     max_n: int = 10
     max_inputs: int = 0
