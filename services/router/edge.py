@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 NAMES = tuple(service.full_name for service in rest_edge_pb2.DESCRIPTOR.services_by_name.values())
 _JSON: Final = "application/json"
-_INPUTS: Final = frozenset({"image", "images", "image_url", "mask", "mask_url"})
+_INPUTS: Final = frozenset({"image", "images", "image_url", "mask", "mask_url", "markup", "markup_url"})
 """Fields of edits. A generation without its input images would be another image, and paid for."""
 
 

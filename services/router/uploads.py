@@ -6,6 +6,7 @@ Through gRPC, a form of some megabytes costs several times the CPU; see decision
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,7 @@ from services.common import logs
 from services.common.errors import INTERNAL, GatewayError, invalid
 from services.router import caller, form, interceptor, multipart, sse
 from services.router.body import MAX_FORM_BYTES, unpacked
-from services.router.intake import IMAGE, MASK
+from services.router.intake import IMAGE, MARKUP, MASK
 from services.router.rendering import images_to_json
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 PATH: Final = "/v1/images/edits"
 _OPERATION: Final = "EditMultipart"
+_FILE: Final = re.compile(rf"({IMAGE}|{MASK}|{MARKUP})(?:\[[0-9]*\])?")
+"""File fields: `image` and, for several, `image[]` or `image[0]`, as SDKs write them."""
 _log = logs.get(__name__)
 
 
@@ -98,14 +101,13 @@ async def _receive(request: web.Request, intake: Intake, call: Call) -> tuple[pb
     open_sinks: list[FileSink] = []
 
     async def open_file(part: multipart.Part) -> FileSink | None:
-        role = part.name.partition("[")[0]
-        if role in {IMAGE, MASK}:
-            sink = intake.open_file(role)
+        if file := _FILE.fullmatch(part.name):
+            sink = intake.open_file(file[1])
             open_sinks.append(sink)
             return sink
         if part.filename is None:
             return None
-        raise invalid(part.name[:100], f"There is no file field {part.name[:100]!r}: send image or mask.")
+        raise invalid(part.name[:100], f"There is no file field {part.name[:100]!r}: send image, mask or markup.")
 
     try:
         pieces = unpacked(request.content.iter_any(), call.metadata.get("content-encoding", ""), MAX_FORM_BYTES)
