@@ -59,7 +59,7 @@ class Answers:
             provider=record.task.route,
             warnings=_warnings(record),
             output_format=first.media_type.partition("/")[2].partition("+")[0],
-            size=f"{first.width}x{first.height}",
+            size=f"{first.width}x{first.height}" if first.width else None,
             quality=record.task.quality or None,
             background=record.task.background or None,
         )
@@ -130,8 +130,8 @@ class Answers:
         media = artifact.media
         return job_pb2.Image(
             url=self._links.sign(media.key, f"{index}.{links.extension_of(media.media_type)}"),
-            width=media.width,
-            height=media.height,
+            width=media.width or None,
+            height=media.height or None,
             media_type=media.media_type,
             revised_prompt=artifact.revised_prompt or None,
             seed=artifact.seed if artifact.HasField("seed") else None,

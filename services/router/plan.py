@@ -17,6 +17,8 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Warning as PbWarning
 
 from services.common import catalog as c
+from services.common import reserved
+from services.common.adapter import options_of
 from services.common.errors import GatewayError, invalid, missing, unsupported
 from services.common.urlguard import Guard, UrlRefusedError
 from services.router import sizes
@@ -135,6 +137,9 @@ def make(
         task.provider_options.CopyFrom(request.provider_options)
     route = catalog.route(model, byok, avoid, stored, own=bool(task.loras))
     task.route = route.name
+    # Also those of the routes that a fallback may take: a caller hears of it now or never.
+    for other in (route, *(() if byok else model.after(route.name))):
+        reserved.refuse(options_of(task), other.reserved)
     return Plan(
         model=model,
         route=route,
@@ -199,7 +204,8 @@ def _look(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
         if model.can(c.STYLE) or style in model.styles:
             task.style = style
         else:
-            warnings.add("unsupported_parameter", "style", f"{model.id} has no styles.")
+            known = f"; its styles are {', '.join(model.styles)}" if model.styles else ""
+            warnings.add("unsupported_parameter", "style", f"{model.id} has no style {style!r}{known}.")
     background = _choice(request.background, "background", ("auto", "transparent", "opaque"), "auto")
     if background == "transparent" and not model.can(c.TRANSPARENT):
         # An opaque picture is not what was asked for, and would be paid for.

@@ -10,8 +10,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 import services
 from services.common import catalog as c
-from services.common.adapter import Adapter, Failure, Reply
+from services.common.adapter import Adapter, Reply
 from services.common.errors import REASONS
+from services.common.failures import Failure
 from services.common.settings import Source
 from services.providers import FAMILIES, UPSTREAMS
 from services.router.catalog import FAMILIES as CATALOGS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 
-from services.common.upstream import GRACE_SECONDS
+from services.common.call_driver import GRACE_SECONDS
 from services.providers import UPSTREAMS
 from tests.contract.routes import ROWS
 from tests.contract.rows import Answer, Row
