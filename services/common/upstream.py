@@ -199,11 +199,12 @@ class UpstreamFamily:
         task, model = request.task, self._by_id[request.task.model]
         inputs = tuple([await self._picture(ref) for ref in task.inputs])
         mask = await self._picture(task.mask) if task.HasField("mask") and model.can(MASK) else None
+        markup = await self._picture(task.markup) if task.HasField("markup") else None
         most = self._route(task).per_call or adapter.per_call
         calls = []
         for index in range(0, task.n, most):
             call = self._call(request, index, min(most, task.n - index))
-            call.inputs, call.mask = inputs, mask
+            call.inputs, call.mask, call.markup = inputs, mask, markup
             calls.append(call)
         return calls
 
