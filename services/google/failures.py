@@ -52,8 +52,10 @@ ERRORS: Final = ErrorTable(
         "no quota": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
         "policy": ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
     },
-    # "If your request fails with a 400 or 500 error, you won't be charged"; 503 is an overloaded model's.
-    uncharged=Uncharged(frozenset({500, 503}), "https://ai.google.dev/gemini-api/docs/billing", date(2026, 11, 28)),
+    # An overloaded model refuses before any work. Of 500 the page does not say whether it is charged.
+    uncharged=Uncharged(
+        frozenset({503}), "https://ai.google.dev/gemini-api/docs/troubleshooting", date(2026, 11, 22)
+    ),
 )
 BLOCKED: Final = frozenset(
     {

@@ -287,6 +287,7 @@ NO_QUOTA = error(429, "RESOURCE_EXHAUSTED", "no", [detail("QuotaFailure", violat
         (403, NO_BILLING, ErrorReason.ERROR_REASON_PROVIDER_BILLING),
         (404, error(404, "NOT_FOUND", "no longer available"), ErrorReason.ERROR_REASON_MODEL_RETIRED),
         (429, NO_QUOTA, ErrorReason.ERROR_REASON_PROVIDER_BILLING),
+        (500, error(500, "INTERNAL", "no"), ErrorReason.ERROR_REASON_PROVIDER_ERROR),
         (501, error(501, "UNIMPLEMENTED", "no"), ErrorReason.ERROR_REASON_PROVIDER_ERROR),
         (504, error(504, "DEADLINE_EXCEEDED", "no"), ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT),
     ],
@@ -307,10 +308,10 @@ async def test_what_took_nothing_is_tried_again(google: Google, bench: Bench, st
     assert (len(google.sent), google.billed) == (2, 1)
 
 
-async def test_server_error_is_repeated_once_as_google_charges_for_none(google: Google, bench: Bench) -> None:
-    google.failures = [(500, error(500, "INTERNAL", "no"), {})] * 4
+async def test_overloaded_model_is_asked_once_more(google: Google, bench: Bench) -> None:
+    google.failures = [(503, error(503, "UNAVAILABLE", "no"), {})] * 4
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, False)
+    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
     assert (len(google.sent), google.billed) == (2, 0)
 
 
