@@ -177,6 +177,9 @@ class Settings:
     """Jobs that may wait on a replica before new ones are refused. IMAGEGATEWAY_QUEUE_LIMIT, default 20000."""
     default_concurrency: int
     """Jobs at once of any one route whose provider names no limit. IMAGEGATEWAY_CONCURRENCY, default 1000."""
+    retry_seconds: float
+    """Longest that one call may wait and repeat what its provider did not take. IMAGEGATEWAY_RETRY_SECONDS, default
+    60."""
     tenant_concurrency: int
     """Jobs of any one tenant at providers at once. IMAGEGATEWAY_TENANT_CONCURRENCY, default 1000."""
 
@@ -253,6 +256,7 @@ def load(source: Source | None = None) -> Settings:
         webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
         default_concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
+        retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
     )
 
