@@ -65,6 +65,10 @@ class OutcomeUnknownError(Exception):
     """The server did not answer: the write may be there or not."""
 
 
+class NoRoomError(OutcomeUnknownError):
+    """The server does not take the write now, for lack of room or of a leader: nothing is written."""
+
+
 class RefusedError(Exception):
     """The server refuses the write, and will refuse each repetition."""
 
@@ -183,15 +187,19 @@ class JobStream:
             )
         if not self.connected:
             raise unavailable()
-        for attempt in range(_SUBMIT_TRIES):
+        unknown = False
+        for _ in range(_SUBMIT_TRIES):
             try:
-                return await self._write(record, None, known=attempt > 0)
+                return await self._write(record, None, known=unknown)
             except RefusedError:
                 raise unavailable() from None
+            except NoRoomError:
+                continue
             except OutcomeUnknownError:
-                if attempt + 1 == _SUBMIT_TRIES:
-                    raise
-        raise AssertionError("unreachable")
+                unknown = True
+        if unknown:
+            raise OutcomeUnknownError
+        raise unavailable()
 
     async def advance(self, entry: Entry, record: JobRecord) -> Entry:
         """Write a job's next state, and go on trying for as long as the engine is away or has no room.
@@ -234,7 +242,7 @@ class JobStream:
         if error.get("err_code") != _WRONG_SEQUENCE:
             _log.error("job_write_refused", job_id=record.id, error=error.get("description"))
             if error.get("code", 0) >= _NOT_NOW:
-                raise OutcomeUnknownError
+                raise NoRoomError
             raise RefusedError(error.get("description"))
         if known:
             # The refusal may be about our own earlier attempt.
