@@ -115,10 +115,11 @@ class Submissions:
         if self._turns.enter(record):
             outcome.submitting(record)
             return
-        if self._turns.waiting >= self._queue_limit:
+        if not self._turns.room(record.tenant, self._queue_limit):
             raise GatewayError(
                 ErrorReason.ERROR_REASON_OVERLOADED,
-                f"{self._turns.waiting} jobs are waiting already; try again later.",
+                f"{self._turns.waiting_of(record.tenant)} of your jobs are waiting already, which is your share of "
+                "the queue; try again later.",
                 retry_after=5,
             )
         record.state = states.QUEUED

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from services.common.errors import GatewayError
 from services.common.secrets import RootSecret
+from services.common.supervision import Supervisor
 from services.jobs.credentials import Credentials
 from services.jobs.health import Health
 from services.jobs.hub import Hub
@@ -19,6 +20,7 @@ from services.jobs.replicas import Replicas
 from services.jobs.runner import Runner
 from services.jobs.stream import OutcomeUnknownError, StaleError
 from tests.jobs.families import ScriptedFamilies
+from tests.jobs.index import inline_index
 from tests.jobs.memory import Log, MemoryStream
 
 if TYPE_CHECKING:
@@ -97,6 +99,7 @@ class Life:
     hub: Hub
     runner: Runner
     stream: MemoryStream
+    supervisor: Supervisor = field(default_factory=Supervisor)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     ready: bool = False
 
@@ -146,7 +149,7 @@ class World:
         self._count += 1
         replicas = Known(f"r{index}", self._count, self._living)
         stream = MemoryStream(self.log, self.gates)
-        hub = Hub(stream, self._projections[index])
+        hub = Hub(stream, inline_index(self._projections[index]))
         runner = Runner(
             stream=stream,
             hub=hub,
@@ -166,7 +169,7 @@ class World:
 
     async def _run(self, index: int, life: Life) -> None:
         try:
-            await life.hub.start()
+            await life.hub.start(life.supervisor)
         except OutcomeUnknownError:
             self.start(index)  # as the process manager does
             return
@@ -180,7 +183,7 @@ class World:
         if life is None:
             return
         self._living.pop(f"r{index}")
-        for task in [*life.tasks, *life.runner._tasks, *([life.hub._task] if life.hub._task else [])]:
+        for task in [*life.tasks, *life.runner._tasks, *life.supervisor._tasks]:
             task.cancel()
 
     def submit(self, index: int, record: JobRecord, *, keyed: bool = False) -> None:
@@ -260,7 +263,7 @@ class World:
             assert life is not None
             assert life.ready
             assert not life.hub.live, "an ended job is still held"
-            assert life.runner._turns.waiting == 0
+            assert life.runner._turns._queue.waiting == 0
             assert not life.runner._turns.holders(), "an ended job still takes up a slot"
             assert not life.runner._worker._steps, "a step has not ended"
 
