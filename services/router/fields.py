@@ -35,8 +35,9 @@ _RANGES: Final = {
 def build(message_type: type[M], values: dict[str, Any]) -> tuple[M, list[str]]:
     """Return a message, and the names of values that it has no field for. Empties `values`, which may be large.
 
-    A field may have its name in the proto or that in camel case. None counts as not sent, and so does an empty text or
-    list of a field that does not exist. Numbers and booleans may come as text. Raises GatewayError INVALID_VALUE naming the field whose value is of another type.
+    A field may have its name in the proto or that in camel case. None counts as not sent, as does an empty text or
+    list where there is no such field. Numbers and booleans may come as text. Raises GatewayError INVALID_VALUE naming
+    the field whose value is of another type.
     """
     message = message_type()
     unknown: list[str] = []
