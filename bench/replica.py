@@ -29,6 +29,7 @@ from services.common.outbound import Outbound
 from services.common.provider_keys import ProviderKeys
 from services.common.secrets import RootSecret
 from services.common.store import MediaStore
+from services.common.supervision import Supervisor
 from services.common.urlguard import Guard
 from services.jobs import outcome, states
 from services.jobs.engine import Engine
@@ -74,8 +75,8 @@ class _Scripted(Families):
 
 
 @asynccontextmanager
-async def _studio(number: int, families: Families | None) -> AsyncIterator[Studio]:
-    """A router's inside, with the families' own servers unless others are given."""
+async def _studio(number: int, families: Families) -> AsyncIterator[Studio]:
+    """A router's inside."""
     current = settings.current()
     client = await connect(current, f"router-{number}")
     outbound = Outbound(Guard(current.allow_hosts))
@@ -83,7 +84,6 @@ async def _studio(number: int, families: Families | None) -> AsyncIterator[Studi
     store = MediaStore.open(current.media_url)
     answers = Answers(store, Links(root.derive(PURPOSE), current.public_url), time.time)
     catalog = Catalog.load(current.source)
-    families = families or Families(current, {model.family for model in catalog.models.values()})
     engine = await Engine.open(
         settings=current,
         client=client,
@@ -96,13 +96,14 @@ async def _studio(number: int, families: Families | None) -> AsyncIterator[Studi
         price=catalog.price,
         fallback=catalog.fallback,
         view=answers.job,
+        supervisor=Supervisor(),
     )
     stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
     await engine.start()
     try:
         yield Studio(current, catalog, store, outbound, engine, answers, stored_keys)
     finally:
-        await engine.stop(0)
+        await engine.close()
         await asyncio.gather(families.close(), outbound.aclose(), client.close())
 
 
@@ -189,8 +190,8 @@ async def follow(order: dict[str, Any]) -> dict[str, Any]:
 
 async def inline(order: dict[str, Any]) -> dict[str, Any]:
     """The same inline call with and without the job's record, in turn: CPU by role of each window, and its calls."""
-    async with _studio(0, None) as studio:
-        families = studio.engine.runner._families
+    families = Families(settings.current(), ["local"])
+    async with _studio(0, families) as studio:
         request = pb.GenerateRequest(model="local/sketch", prompt="a lighthouse at dusk", size="1024x1024")
 
         def begin() -> Call:

@@ -31,10 +31,13 @@ class Turns:
         self._begin = begin
         self._stopped = False
 
-    @property
-    def waiting(self) -> int:
-        """How many jobs of this replica wait."""
-        return self._queue.waiting
+    def room(self, tenant: str, limit: int) -> bool:
+        """Whether one more job of a tenant may wait on this replica; `limit`: how many may in all."""
+        return self._queue.waiting_of(tenant) < self._queue.share(tenant, limit)
+
+    def waiting_of(self, tenant: str) -> int:
+        """How many jobs of a tenant wait on this replica."""
+        return self._queue.waiting_of(tenant)
 
     def stop(self) -> None:
         """Nobody's turn comes any more."""
@@ -60,8 +63,10 @@ class Turns:
             self._next()
 
     def follow(self, record: JobRecord) -> None:
-        """Count a job as its record has it, whoever wrote that."""
-        if record.state in states.ACTIVE:
+        """Count a job as its record has it, whoever wrote that. An ended job keeps its slots while its provider call
+        goes on.
+        """
+        if record.state in states.ACTIVE or record.call_open:
             freed = self._queue.run(self._claim(record))
         elif record.state in states.WAITING and record.owner == self._me:
             freed = self._queue.end(record.id)
@@ -70,6 +75,14 @@ class Turns:
             return
         if freed:
             self._next()
+
+    def waits(self, job_id: str) -> bool:
+        """Return whether a job of this replica's is in the queue."""
+        return self._queue.waits(job_id)
+
+    def holders(self) -> list[str]:
+        """Return the ids of all jobs that hold slots."""
+        return self._queue.holders()
 
     def position(self, record: JobRecord) -> int | None:
         """How many jobs are ahead of one of this replica's that has not been begun."""
