@@ -103,24 +103,10 @@ class RestProviderKeyService(pb_grpc.RestProviderKeyServiceServicer):
 
 
 class RestEventService(pb_grpc.RestEventServiceServicer):
-    """Generate, Edit and StreamJob, as server-sent events."""
+    """StreamJob as server-sent events."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-
-    async def GenerateStream(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[HttpBody]:
-        call = caller.current()
-        call.key_in_body = request.request_id
-        async for event in sse.image_events(self._studio, self._studio.plan_generate(request, call), call):
-            yield _events(event)
-
-    async def EditStream(self, request: pb.EditRequest, context: Context) -> AsyncIterator[HttpBody]:
-        call = caller.current()
-        call.key_in_body = request.request_id
-        async with self._studio.intake() as intake:
-            made = await self._studio.plan_edit(request, call, intake)
-            async for event in sse.image_events(self._studio, made, call, intake):
-                yield _events(event)
 
     async def StreamJobEvents(self, request: pb.StreamJobRequest, context: Context) -> AsyncIterator[HttpBody]:
         call = caller.current()
@@ -140,27 +126,26 @@ class RestEventService(pb_grpc.RestEventServiceServicer):
 
 
 async def _json(pieces: AsyncIterable[HttpBody], call: Call) -> dict[str, Any]:
-    """The fields of a JSON body. Raises GatewayError as `body.read` and `json_body.parse` do, and
+    """Return the fields of a JSON body. Raises GatewayError as `body.read` and `json_body.parse` do, and
     UNSUPPORTED_MEDIA_TYPE.
     """
-    size = 0
+    call.log["request_bytes"] = 0
 
     async def data() -> AsyncIterator[bytes]:
-        nonlocal size
+        size = 0
+        kind = ""
         async for piece in pieces:
-            if size == 0 and piece.content_type.partition(";")[0].strip().lower() != _JSON:
+            kind = kind or piece.content_type.partition(";")[0].strip().lower()
+            if kind != _JSON:
                 raise GatewayError(
                     ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE,
                     "The content type must be application/json, or multipart/form-data for edits.",
                 )
             size += len(piece.data)
+            call.log["request_bytes"] = size
             yield piece.data
 
-    try:
-        whole = await body.read(data(), call.metadata.get("content-encoding", ""))
-    finally:
-        call.log["request_bytes"] = size
-    return json_body.parse(whole)
+    return json_body.parse(await body.read(data(), call.metadata.get("content-encoding", "")))
 
 
 def _refuse_inputs(unknown: Sequence[str]) -> None:

@@ -35,8 +35,9 @@ _RANGES: Final = {
 def build(message_type: type[M], values: dict[str, Any]) -> tuple[M, list[str]]:
     """Return a message, and the names of values that it has no field for. Empties `values`, which may be large.
 
-    A field may have its name in the proto or that in camel case. None counts as not sent. Numbers and booleans may
-    come as text. Raises GatewayError INVALID_VALUE naming the field whose value is of another type.
+    A field may have its name in the proto or that in camel case. None counts as not sent, as does an empty text or
+    list where there is no such field. Numbers and booleans may come as text. Raises GatewayError INVALID_VALUE naming
+    the field whose value is of another type.
     """
     message = message_type()
     unknown: list[str] = []
@@ -53,7 +54,8 @@ def _fill(message: Message, values: dict[str, Any], prefix: str, unknown: list[s
         if value is None:
             continue
         if field is None:
-            unknown.append(prefix + name)
+            if value not in ("", []):
+                unknown.append(prefix + name)
         elif field.name in filled:
             raise invalid(prefix + field.name, f"{prefix}{field.name} is sent twice.")
         else:
