@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from services.common.links import Links
     from services.common.store import MediaStore
-    from services.jobs.stream import Entry
 
 RETENTION_SECONDS: Final = 7 * 86_400
 """How long media live after a job's end."""
@@ -142,11 +141,6 @@ class Answers:
 
     def _expired(self, record: JobRecord) -> bool:
         return self._clock() > record.completed_at / 1000 + RETENTION_SECONDS
-
-
-def etag(entry: Entry) -> str:
-    """Names the state of a job's record."""
-    return f'"{entry.seq}"'
 
 
 def failure(record: JobRecord) -> GatewayError:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "text/event-stream"
 HEARTBEAT_SECONDS: Final = 15.0
+HEADERS: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+"""An event is of use at once: no cache keeps it, and no proxy collects them (nginx reads the second)."""
 COMMENT: Final = b": keep-alive\n\n"
 _log = logs.get(__name__)
 

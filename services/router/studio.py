@@ -13,9 +13,10 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import ids
-from services.common.errors import GatewayError, invalid
+from services.common.errors import GatewayError, invalid, unsupported
 from services.common.urlguard import UrlRefusedError
 from services.jobs import states
+from services.jobs.projection import Query
 from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
 from services.router import answer, plan, sizes
 from services.router.caller import STATUS
@@ -71,18 +72,25 @@ class Studio:
     answers: Answers
     provider_keys: ProviderKeys
 
-    def plan_generate(self, request: pb.GenerateRequest, call: Call) -> Plan:
-        """Check a request for pictures from a prompt. Raises GatewayError naming the field."""
-        video = call.metadata.get("x-envoy-original-path", "").startswith("/v1/videos/")
+    def plan_generate(
+        self, request: pb.GenerateRequest, call: Call, unknown: Sequence[str] = (), *, video: bool = False
+    ) -> Plan:
+        """Check a request for images from a prompt; `unknown` as in `plan.make`. `video`: only videos are made.
+
+        Raises GatewayError naming the field.
+        """
         made = plan.make(
             request,
             self.catalog,
             self.settings.default_video_model if video else self.settings.default_generate_model,
             call.preferences,
+            unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
             avoid=self.engine.health.set_aside,
         )
+        if video and made.model.modality != "video":
+            raise unsupported("model", f"{made.model.id} makes no videos; send it to /v1/images/generations.")
         _note(call, made)
         return made
 
@@ -197,7 +205,7 @@ class Studio:
         """A page of a tenant's jobs, newest first, each read from the engine. Raises GatewayError."""
         try:
             await self.engine.hub.catch_up()
-            found = self.engine.projection.page(tenant, status, model, size, token)
+            found = await self.engine.index.page(Query(tenant, status, model, size, token))
             entries = await asyncio.gather(*(self.engine.stream.last(job_id) for job_id in found.ids))
         except OutcomeUnknownError:
             raise unavailable() from None
@@ -289,7 +297,8 @@ class Studio:
         if preferences.wait is not None:
             call.headers["preference-applied"] = f"wait={preferences.wait}"
             return preferences.wait
-        return self.settings.inline_wait if made.inline else 0
+        held = made.inline or (self.settings.sdk_hold and call.needs_images)
+        return self.settings.inline_wait if held else 0
 
 
 def job_not_found(job_id: str) -> GatewayError:
