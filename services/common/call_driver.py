@@ -188,7 +188,13 @@ def _finish(item: Item, outcome: Finished, kept: Sequence[pb.Artifact | pb.Faile
         item.failure = lost[0]
         return
     missing = [*lost, *map(failed_of, outcome.missing)]
-    item.done = pb.Done(artifacts=artifacts, missing=missing, usage=outcome.usage, cost=outcome.cost)
+    item.done = pb.Done(
+        artifacts=artifacts,
+        missing=missing,
+        usage=outcome.usage,
+        cost=outcome.cost,
+        svg_usage=outcome.svg_usage,
+    )
 
 
 _UNREADABLE: Final = bad_response("gave an answer that can't be read.")
