@@ -12,16 +12,19 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
 from services.common import reserved
 from services.common.adapter import Call, Picture, options_of
 from services.common.call_driver import CallDriver
 from services.common.catalog import MASK
-from services.common.errors import unsupported
+from services.common.errors import GatewayError, unsupported
 from services.common.items import Item, state_of
 from services.common.live import Previews
 from services.common.results import Results
 from services.common.route_pauses import RoutePauses
 from services.common.sending import Sender
+from services.common.store import StoreUnavailable
 from services.common.store_retry import retry_until_available
 from services.common.submission import OpenStarts, Submitter, not_taken, submit_all
 from services.common.targets import Target
@@ -217,7 +220,12 @@ class UpstreamFamily:
 
     async def _picture(self, ref: pb.MediaRef) -> Picture:
         read = partial(self._store.read, ref.key)
-        data = await retry_until_available(read, seconds=INPUT_SECONDS, sleep=self._sleep)
+        try:
+            data = await retry_until_available(read, seconds=INPUT_SECONDS, sleep=self._sleep)
+        except StoreUnavailable:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The media store is away.", retry_after=INPUT_SECONDS
+            ) from None
         return Picture(data, ref.media_type, ref.width, ref.height)
 
 
