@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -25,7 +25,7 @@ from services.common.results import Results
 from services.common.route_pauses import RoutePauses
 from services.common.sending import Sender
 from services.common.store import StoreUnavailable
-from services.common.store_retry import retry_until_available
+from services.common.store_retry import INPUT_SECONDS, POLL_SECONDS, RESULT_SECONDS, retry_until_available
 from services.common.submission import OpenStarts, Submitter, not_taken, submit_all
 from services.common.targets import Target
 
@@ -43,13 +43,6 @@ if TYPE_CHECKING:
     from services.common.submission import OpenStart
 
     Request = pb.StartRequest | pb.PollRequest | pb.CancelRequest
-
-INPUT_SECONDS: Final = 60.0
-"""How long a start waits for a media store that is away before anything is paid."""
-RESULT_SECONDS: Final = 900.0
-"""How long a start waits for the store when it is paid: its results are nowhere else."""
-POLL_SECONDS: Final = 10.0
-"""How long a poll waits for the store: the next one fetches the results again."""
 
 
 class UpstreamFamily:
