@@ -191,6 +191,12 @@ async def test_server_error_that_may_be_charged_is_not_repeated(openai: OpenAI, 
     assert len(openai.sent) == 1
 
 
+async def test_server_error_after_the_work_is_paid_once(openai: OpenAI, inline: Bench) -> None:
+    openai.spoiled[:] = [(500, {"error": {"message": "oops", "type": "server_error"}}, {})] * 4
+    assert (await inline.run(image())).failed.accepted
+    assert (len(openai.sent), openai.billed) == (1, 1)
+
+
 @pytest.mark.parametrize(("told", "most"), [("20", 60), ("19", 60), (None, 60), ("0", 60)])
 async def test_limit_that_stays_is_told_within_the_retry_time(
     openai: OpenAI, inline: Bench, told: str | None, most: float

@@ -43,9 +43,8 @@ async def test_task_outlives_a_store_that_is_away(
 
     monkeypatch.setattr(store, "put_result", put_result)
     family = LocalFamily(store, clock=lambda: clock.now, sleep=clock.sleep)
-    task = pb.ImageTask(
-        model="local/sketch", route="local", prompt="a fox", n=1, width=64, height=64, provider_options=options
-    )
+    task = pb.ImageTask(model="local/sketch", route="local", prompt="a fox", n=1, width=64, height=64)
+    task.provider_options.update(options)
     state = await family.start(pb.StartRequest(job_id="job_test", task=task))
     while state.HasField("running"):
         await clock.sleep(state.running.poll_after.ToTimedelta().total_seconds())
