@@ -20,6 +20,7 @@ from PIL import Image
 
 from services.common import images
 from services.common.errors import REASONS, GatewayError, invalid
+from services.common.failures import Refused, moderated
 from services.common.references import reference
 from services.common.settings import SettingError
 from services.common.store import StoreUnavailable
@@ -262,7 +263,10 @@ def _failure(code: str) -> GatewayError:
         wait = 1.0 if REASONS[reason].http in {429, 503} else None
     except (ValueError, KeyError):
         return invalid("provider_options.fail", "fail must be the code of an error reason.")
-    return GatewayError(reason, f"local/sketch was asked to fail with {code}.", retry_after=wait)
+    message = f"local/sketch was asked to fail with {code}."
+    if reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+        message = moderated("local/sketch", Refused.PROMPT, accepted=False).message
+    return GatewayError(reason, message, retry_after=wait)
 
 
 def open_family(settings: Settings, store: MediaStore) -> LocalFamily:

@@ -59,8 +59,8 @@ SENT: Final = web.RequestKey("sent", Sent)
 class Emulator:
     """Base of the emulators: `routes` adds the API; `sent` keeps requests; `billed` counts pictures made.
 
-    `failures` are answers given instead of the next ones, in order: (status, body, headers). `spoiled` are the same for
-    POSTs whose work has been done, and billed.
+    `failures` are answers given instead of the next ones, in order: (status, body, headers). `spoiled` are such
+    answers to POSTs whose work has been done, and billed.
     """
 
     key: str = "test-key"
