@@ -86,12 +86,12 @@ class UpstreamFamily:
         """
         reserved.refuse(options_of(request.task), self._route(request.task).reserved)
         driver = self._driver(request)
-        calls = await self._calls(request, driver.adapter)
-        translated = await asyncio.gather(*(_translated(driver.adapter, call) for call in calls))
-        for warning in (warning for call in calls for warning in call.warnings if request.task.strict):
-            raise unsupported(warning.param, warning.message)
-        work = list(zip(calls, translated, strict=True))
         with self._starts.open(request.job_id, request.task.route) as start:
+            calls = await self._calls(request, driver.adapter)
+            translated = await asyncio.gather(*(_translated(driver.adapter, call) for call in calls))
+            for warning in (warning for call in calls for warning in call.warnings if request.task.strict):
+                raise unsupported(warning.param, warning.message)
+            work = list(zip(calls, translated, strict=True))
             return await self._begin(driver, work, start, Previews(tell), hand_back=request.hand_back)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:

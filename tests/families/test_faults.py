@@ -237,6 +237,45 @@ async def test_pause_of_others_is_waited_for_no_longer_than_the_retry_time(opena
     assert inline.now - began <= 3 * 60
 
 
+# ---- cancel
+
+
+async def test_start_that_is_cancelled_while_it_reads_its_inputs_sends_nothing(
+    openai: OpenAI, inline: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, read = await inline.keep(picture()), inline.store.read
+    task = image(inputs=[source])
+
+    async def cancelled_meanwhile(key: str) -> bytes:
+        assert await inline.family.cancel(pb.CancelRequest(job_id="job_test", task=task))
+        return await read(key)
+
+    monkeypatch.setattr(inline.store, "read", cancelled_meanwhile)
+    failed = (await inline.run(task)).failed
+    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_CANCELLED, False)
+    assert openai.sent == []
+
+
+async def test_cancelled_start_makes_no_further_calls_and_stops_those_that_are_taken(
+    bfl: Bfl, polled: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model takes 6 of 10 calls at once; the cancel comes while those are polled."""
+    bfl.script = ["Pending"]
+    task = flux(model="bfl/flux-kontext-max", n=10)
+    asked = 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal asked
+        polled.now += seconds
+        asked += 1
+        await polled.family.cancel(pb.CancelRequest(job_id="job_test", task=task))
+
+    monkeypatch.setattr(polled.family, "_sleep", sleep)
+    state = await polled.family.start(pb.StartRequest(job_id="job_test", task=task))
+    assert state.HasField("running"), "those six can't be stopped at BFL"
+    assert (asked, len(bfl.tasks)) == (1, 6)
+
+
 # ---- keys in memory
 
 
