@@ -64,9 +64,16 @@ class CallDriver:
             return _CRASHED
 
     async def ask(self, call: Call, item: Item) -> Outcome:
-        """Ask how a call stands."""
+        """Ask how a call stands. A fault of ours is waited out as an answer that can't be read."""
         if not item.running:
             return Pending(item.ref)
+        try:
+            return await self._ask(call, item)
+        except Exception:  # noqa: BLE001  the task is paid for, and so are the others
+            _log.exception("poll_crashed", route=self.adapter.route, job_id=call.job_id)
+            return _GARBLED
+
+    async def _ask(self, call: Call, item: Item) -> Outcome:
         reply = await self._send(self.adapter.poll(call, item.ref), call)
         if isinstance(reply, Failure):
             if reply.reason == ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE:

@@ -181,6 +181,21 @@ async def test_fault_of_ours_in_one_call_does_not_lose_the_others(
     assert [missing.reason for missing in done.missing] == [ErrorReason.ERROR_REASON_INTERNAL]
 
 
+async def test_fault_of_ours_in_one_poll_does_not_lose_the_task(
+    bfl: Bfl, polled: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll, polls = BflAdapter.poll, [0]
+
+    def crash_first(self: BflAdapter, *arguments: Any) -> Any:
+        polls[0] += 1
+        if polls[0] == 1:
+            raise AssertionError("a bug")
+        return poll(self, *arguments)
+
+    monkeypatch.setattr(BflAdapter, "poll", crash_first)
+    assert len((await polled.run(flux(n=2))).done.artifacts) == bfl.billed == 2
+
+
 # ---- repeats
 
 
