@@ -113,6 +113,8 @@ class Outgoing:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     multipart: bool = False
+    seconds: float | None = None
+    """Longest that the whole answer may take; None: as long as the adapter's usual one."""
 
 
 @dataclass(frozen=True)
