@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from tests.clients.suites import Gateway
 
 _BODY: Final = json.dumps({"model": "local/sketch", "prompt": "a red kite over hills", "size": "64x64"})
-_VERSIONS: Final = ("--http1.0", "--http1.1", "--http2-prior-knowledge")
+_VERSIONS: Final = ("--http1.0", "--http1.1", "--http2", "--http2-prior-knowledge")
+"""`--http2` offers an upgrade in clear text, as Java's own client does."""
 
 
 def curl(gateway: Gateway, path: str, *arguments: str) -> tuple[int, str]:

@@ -6,15 +6,17 @@ import asyncio
 import base64
 import importlib
 import os
+import uuid
 from pathlib import Path
 from typing import Any, Final
 
+import openai
 import pytest
 
 litellm: Any = importlib.import_module("litellm")  # not installed where mypy runs
 
 _FILES: Final = Path(os.environ["GATEWAY_FILES"])
-_CALL: Final = {
+_CALL: Final[dict[str, Any]] = {
     "api_base": os.environ["GATEWAY_URL"] + "/v1",
     "api_key": os.environ["GATEWAY_KEY"],
     "num_retries": 0,
@@ -44,6 +46,13 @@ _EDITORS: Final = (
 
 def call(model: str, **fields: Any) -> dict[str, Any]:
     return {**_CALL, "model": f"openai/{model}", "prompt": _PROMPT, **fields}
+
+
+def jobs() -> list[dict[str, Any]]:
+    """Return the newest jobs of the key."""
+    with openai.OpenAI(base_url=_CALL["api_base"], api_key=_CALL["api_key"]) as client:
+        listed: list[dict[str, Any]] = client.get("/jobs", cast_to=dict[str, Any])["data"]
+        return listed
 
 
 def assert_one_image(answer: Any) -> None:
@@ -114,6 +123,15 @@ def test_fields_of_the_gateway_pass_through_extra_body() -> None:
 def test_error_of_a_reason_raises_litellms_class(reason: str, expected: str) -> None:
     with pytest.raises(getattr(litellm, expected)):
         litellm.image_generation(**call("local/sketch", extra_body={"provider_options": {"fail": reason}}))
+
+
+@pytest.mark.parametrize(("reason", "calls"), [("provider_error", 1), ("provider_timeout", 1), ("overloaded", 2)])
+def test_error_is_repeated_only_where_nothing_is_paid_twice(reason: str, calls: int) -> None:
+    mark = uuid.uuid4().hex
+    fields = {"provider_options": {"fail": reason}, "metadata": {"mark": mark}}
+    with pytest.raises(openai.APIError):
+        litellm.image_generation(**call("local/sketch", max_retries=1, extra_body=fields))
+    assert len([job for job in jobs() if job.get("metadata", {}).get("mark") == mark]) == calls
 
 
 def test_moderation_raises_content_policy_violation_error() -> None:
