@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from tests.families_gateway.providers import Providers
 
+collect_ignore = ["litellm_suite", "openai_suite"]
+"""These run in the clients' own Python."""
+
 _SLOW: Final = ("Pending", "Pending", "Ready")
 """States of a task at bfl: slow models need several polls, as at the real provider."""
 
