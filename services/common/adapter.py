@@ -56,6 +56,7 @@ class Call:
     count: int
     inputs: tuple[Picture, ...] = ()
     mask: Picture | None = None
+    markup: Picture | None = None
     warnings: list[PbWarning] = field(default_factory=list)
 
     @property

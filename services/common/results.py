@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 MAX_RESULT_BYTES: Final = 512 * 1024 * 1024
 DOWNLOAD_SECONDS: Final = 120.0
 _DOWNLOAD_TRIES: Final = 4
+_NATIVE_ONLY: Final = frozenset({"", "gif", svg.FORMAT})
+"""Wanted formats that only the provider can make: whatever it made is kept."""
 _log = logs.get(__name__)
 
 
@@ -96,11 +98,11 @@ def _checked(data: bytes, call: Call) -> tuple[images.Facts, bytes]:
     if drawing:
         return drawing, data
     try:
-        facts = images.inspect(data, "image")
+        facts = images.inspect(data, "image", images.RESULT_TYPES)
     except GatewayError:
-        raise _unusable("The provider's answer is no whole PNG, JPEG or WebP picture.") from None
+        raise _unusable("The provider's answer is no whole PNG, JPEG, WebP or GIF image.") from None
     wanted = task.output_format
-    if wanted in {"", svg.FORMAT} or facts.media_type == f"image/{wanted}":
+    if wanted in _NATIVE_ONLY or facts.media_type == f"image/{wanted}":
         return facts, data
     data = images.convert(data, wanted, task.output_compression if task.HasField("output_compression") else None)
     return images.inspect(data, "image"), data

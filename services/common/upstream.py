@@ -292,12 +292,13 @@ class UpstreamFamily:
         inputs = tuple([await self._picture(ref) for ref in task.inputs])
         masked = task.HasField("mask") and self._by_id[task.model].can(MASK)
         mask = await self._picture(task.mask) if masked else None
+        markup = await self._picture(task.markup) if task.HasField("markup") else None
         route = next(route for route in self._by_id[task.model].routes if route.name == task.route)
         most = route.per_call or adapter.per_call
         calls = []
         for index in range(0, task.n, most):
             call = self._call(request, index, min(most, task.n - index))
-            call.inputs, call.mask = inputs, mask
+            call.inputs, call.mask, call.markup = inputs, mask, markup
             calls.append(call)
         return calls
 

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from google.protobuf.json_format import MessageToDict
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import unmet
@@ -33,7 +34,7 @@ _GONE: Final = re.compile(
 
 
 class OpenAIAdapter(Adapter):
-    """Source: OpenAI's OpenAPI document 2.3.0 and its Python SDK 3.54.0, read 2026-11-22."""
+    """Source: OpenAI's OpenAPI document 2.3.0 and its Python SDK 3.57.0, read 2026-11-28."""
 
     route = "openai"
     origin = "https://api.openai.com"
@@ -76,7 +77,7 @@ class OpenAIAdapter(Adapter):
         fields = {**_fields(call), **call.options}
         if not call.inputs:
             return Outgoing("POST", "/images/generations", json=fields)
-        return Outgoing("POST", "/images/edits", fields=form_fields(fields), files=_files(call))
+        return Outgoing("POST", "/images/edits", fields=form_fields(_bracketed(fields)), files=_files(call))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
@@ -118,14 +119,12 @@ def _fields(call: Call) -> dict[str, Any]:
     fields: dict[str, Any] = {"model": native, "prompt": task.prompt, "n": call.count}
     if task.width:
         fields["size"] = f"{task.width}x{task.height}"
-    if task.user:
-        fields["user"] = task.user
     return {**fields, **(_dalle_fields(call) if native in DALLE else _gpt_fields(call))}
 
 
 def _dalle_fields(call: Call) -> dict[str, Any]:
     fields = {"response_format": "b64_json"}
-    for name in ("quality", "style"):
+    for name in ("quality", "style", "user"):
         if getattr(call.task, name):
             fields[name] = getattr(call.task, name)
     unmet.fields(call, "moderation", "input_fidelity")
@@ -137,9 +136,13 @@ def _gpt_fields(call: Call) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if task.quality:
         fields["quality"] = _GPT_QUALITY.get(task.quality, task.quality)
-    for name in ("background", "output_format", "moderation"):
+    for name in ("background", "output_format", "moderation", "complexity", "frame_count", "frame_duration_ms"):
         if getattr(task, name):
             fields[name] = getattr(task, name)
+    if task.user:
+        fields["safety_identifier" if task.safety_identifier else "user"] = task.user
+    if task.HasField("svg"):
+        fields["svg"] = MessageToDict(task.svg)
     if task.HasField("output_compression") and task.output_format in _COMPRESSED:
         fields["output_compression"] = task.output_compression
     if task.input_fidelity and call.inputs:
@@ -153,11 +156,22 @@ def _gpt_fields(call: Call) -> dict[str, Any]:
     return fields
 
 
+def _bracketed(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the fields of a form, objects taken apart as OpenAI reads them: `svg[model]`."""
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        path = f"{prefix}[{name}]" if prefix else name
+        found |= _bracketed(value, path) if isinstance(value, dict) else {path: value}
+    return found
+
+
 def _files(call: Call) -> tuple[Upload, ...]:
     name = "image" if len(call.inputs) == 1 else "image[]"
     files = [picture.upload(name, f"image-{index}") for index, picture in enumerate(call.inputs)]
     if call.mask is not None:
         files.append(Upload("mask", "mask.png", transparent_where_white(call.mask.data), "image/png"))
+    if call.markup is not None:
+        files.append(call.markup.upload("markup", "markup"))
     return tuple(files)
 
 

@@ -13,17 +13,18 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import ids
-from services.common.errors import GatewayError, invalid
+from services.common.errors import GatewayError, invalid, unsupported
 from services.common.urlguard import UrlRefusedError
 from services.jobs import states
 from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
 from services.router import answer, plan, sizes
 from services.router.caller import STATUS
-from services.router.intake import Intake
+from services.router.intake import MARKUP, MASK, Intake
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.v1 import image_service_pb2 as pb
 
     from services.common.outbound import Outbound
@@ -70,18 +71,25 @@ class Studio:
     answers: Answers
     provider_keys: ProviderKeys
 
-    def plan_generate(self, request: pb.GenerateRequest, call: Call) -> Plan:
-        """Check a request for pictures from a prompt. Raises GatewayError naming the field."""
-        video = call.metadata.get("x-envoy-original-path", "").startswith("/v1/videos/")
+    def plan_generate(
+        self, request: pb.GenerateRequest, call: Call, unknown: Sequence[str] = (), *, video: bool = False
+    ) -> Plan:
+        """Check a request for images from a prompt; `unknown` as in `plan.make`. `video`: only videos are made.
+
+        Raises GatewayError naming the field.
+        """
         made = plan.make(
             request,
             self.catalog,
             self.settings.default_video_model if video else self.settings.default_generate_model,
             call.preferences,
+            unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
             avoid=self.engine.health.set_aside,
         )
+        if video and made.model.modality != "video":
+            raise unsupported("model", f"{made.model.id} makes no videos; send it to /v1/images/generations.")
         _note(call, made)
         return made
 
@@ -99,13 +107,13 @@ class Studio:
         self, request: pb.EditRequest, call: Call, intake: Intake, unknown: Sequence[str] = ()
     ) -> Plan:
         """Check an edit and take in what its fields name; `unknown` as in `plan.make`. Raises GatewayError."""
-        has_mask = intake.has_mask or bool(request.mask_url) or request.HasField("mask")
         made = plan.make(
             request,
             self.catalog,
             self.settings.default_edit_model,
             call.preferences,
-            has_mask=has_mask or request.HasField("mask_content"),
+            has_mask=intake.brings(request, MASK),
+            has_markup=intake.brings(request, MARKUP),
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
@@ -227,7 +235,7 @@ class Studio:
 
     async def _join(self, record: JobRecord, made: Plan, tenant: str, key: str) -> Entry | None:
         """The job that a key already stands for; None when the key is new, and now `record`'s."""
-        for ref in (*record.task.inputs, *([record.task.mask] if record.task.HasField("mask") else [])):
+        for ref in _inputs(record.task):
             ref.sha256 = await self.store.digest(ref.key)
         digest = _digest(record, made)
         claim = await self.engine.stream.claim(tenant, key, record.id, digest)
@@ -288,7 +296,8 @@ class Studio:
         if preferences.wait is not None:
             call.headers["preference-applied"] = f"wait={preferences.wait}"
             return preferences.wait
-        return self.settings.inline_wait if made.inline else 0
+        held = made.inline or (self.settings.sdk_hold and call.needs_images)
+        return self.settings.inline_wait if held else 0
 
 
 def job_not_found(job_id: str) -> GatewayError:
@@ -296,12 +305,18 @@ def job_not_found(job_id: str) -> GatewayError:
     return GatewayError(ErrorReason.ERROR_REASON_JOB_NOT_FOUND, f"There is no job {job_id[:60]!r}.", param="job_id")
 
 
+def _inputs(task: provider.ImageTask) -> list[provider.MediaRef]:
+    """Return the references of all images that a task works from."""
+    guides = [task.mask] * task.HasField("mask") + [task.markup] * task.HasField("markup")
+    return [*task.inputs, *guides]
+
+
 def _digest(record: JobRecord, made: Plan) -> str:
     """What makes two requests the same: all that was asked for; of input pictures, their content."""
     task = record.task.__class__()
     task.CopyFrom(record.task)
     task.ClearField("route")  # which one is the gateway's choice: keys and health may have changed since
-    for ref in (*task.inputs, task.mask):
+    for ref in _inputs(task):
         ref.ClearField("key")
     task.ClearField("strict")  # a preference, as how long the caller waits
     parts = (
