@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.jobs_gateway.calls import Caller
 
 _IDS: Final = sorted(name for name, model in MODELS.items() if model.modality == "image")
+_STREAMED: Final = [name for name in _IDS if set(MODELS[name].output_formats) & {"png", "webp", "jpeg"}]
+"""Events have no other formats: a stream of a vector model is refused."""
 _OPTIONAL: Final = {"background", "output_format", "quality", "size", "usage"}
 """Fields that events leave out where the model does not say: OpenAI's types require them of OpenAI's own models."""
 _AT_ONCE: Final = 12
@@ -64,7 +66,7 @@ def test_answer_of_a_model_satisfies_the_sdks_types(
         assert ("url" in item) != ("b64_json" in item)
 
 
-@pytest.mark.parametrize("model_id", _IDS)
+@pytest.mark.parametrize("model_id", _STREAMED)
 def test_event_of_a_model_satisfies_the_sdks_types(
     answers: Mapping[str, tuple[Answer, Answer]], model_id: str
 ) -> None:
