@@ -29,6 +29,7 @@ from services.common.outbound import Outbound
 from services.common.provider_keys import ProviderKeys
 from services.common.secrets import RootSecret
 from services.common.store import MediaStore
+from services.common.supervision import Supervisor
 from services.common.urlguard import Guard
 from services.jobs import outcome, states
 from services.jobs.engine import Engine
@@ -96,13 +97,14 @@ async def _studio(number: int, families: Families | None) -> AsyncIterator[Studi
         price=catalog.price,
         fallback=catalog.fallback,
         view=answers.job,
+        supervisor=Supervisor(),
     )
     stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
     await engine.start()
     try:
         yield Studio(current, catalog, store, outbound, engine, answers, stored_keys)
     finally:
-        await engine.stop(0)
+        await engine.close()
         await asyncio.gather(families.close(), outbound.aclose(), client.close())
 
 

@@ -21,7 +21,7 @@ from services.common.settings import SettingError
 from services.router.caller import Preferences
 from services.stack.config import Stack, binary
 from services.stack.first_picture import SelfCheckError
-from services.stack.up import StackError, up
+from services.stack.up import First, StackError, up
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -46,7 +46,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="imagegateway", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     start = commands.add_parser("up", help="start the whole stack on this machine")
-    start.set_defaults(run=lambda _: up(settings.current()))
+    start.add_argument("--first-image", action="store_true", help="make an image even with IMAGEGATEWAY_NATS_URL")
+    start.add_argument(
+        "--first-key", action="store_true", help="make and print a key even with IMAGEGATEWAY_NATS_URL"
+    )
+    start.set_defaults(run=_up)
     check = commands.add_parser("validate", help="let Envoy read the configuration that `up` would write")
     check.set_defaults(run=_validate)
     doctor = commands.add_parser("doctor", help="check each configured provider route, without cost")
@@ -66,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
     revoke.set_defaults(run=lambda options: _with_keys(lambda store: _revoke(store, options.id)))
     provider_keys.add(commands)
     return parser
+
+
+def _up(options: argparse.Namespace) -> int:
+    current = settings.current()
+    return up(current, First.of(current, image=options.first_image, key=options.first_key))
 
 
 def _validate(_: argparse.Namespace) -> int:

@@ -198,6 +198,8 @@ class Route:
     """US dollars for one picture, where the provider has a flat price."""
     per_call: int | None = None
     """Most pictures that one request makes, where the model differs from its route's other ones."""
+    reserved: frozenset[tuple[str, ...]] = frozenset()
+    """What `provider_options` may not name, beside `services.common.reserved.COMMON`."""
 
     def places(self, n: int) -> int:
         """How many places a call for `n` pictures takes up; one where the provider says nothing of places."""

@@ -7,51 +7,106 @@ each look, of which a server allows so many, and may say that it has given all b
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import nats.errors
 from nats.js.errors import NotFoundError
 
 from services.common import logs
+from services.common.stored import Decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from nats.js import JetStreamContext
 
+    from services.common.supervision import Supervisor
+
 RESYNC_SECONDS: Final = 2.0
+_T = TypeVar("_T")
 _log = logs.get(__name__)
 
 
-class Follower:
-    """Follows a bucket: `took` gets all its values by key, at first and after each change.
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A key's new value; None: it was deleted."""
 
-    While NATS can't be reached the last view serves on.
-    """
+    key: str
+    value: bytes | None
 
-    def __init__(self, js: JetStreamContext, bucket: str, took: Callable[[Mapping[str, bytes]], None]) -> None:
+
+class Mirror:
+    """A copy of a bucket, brought up to date by `update`. Values that the bucket's TTL ends stay in the copy."""
+
+    def __init__(self, js: JetStreamContext, bucket: str) -> None:
         self._js = js
         self._bucket = bucket
-        self._took = took
-        self._values: dict[str, bytes] = {}
         self._seen = 0
-        self._looking = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
-        self._closing = False
+        self.values: dict[str, bytes] = {}
+        """All values by key."""
 
-    async def start(self) -> None:
+    async def update(self) -> list[Change]:
+        """Read what is new, and return it in order. Raises nats.errors.Error or OSError."""
+        last = (await self._js.stream_info(f"KV_{self._bucket}")).state.last_seq
+        if last == self._seen:
+            return []
+        changes: list[Change] = []
+        seen = self._seen
+        if last < seen:  # it is another stream, restored or made anew
+            changes, seen = [Change(key, None) for key in self.values], 0
+        seen = await self._read(seen, changes)
+        for change in changes:
+            if change.value is None:
+                self.values.pop(change.key, None)
+            else:
+                self.values[change.key] = change.value
+        self._seen = seen
+        return changes
+
+    async def _read(self, seen: int, changes: list[Change]) -> int:
+        """Append what came after a sequence; return the sequence that is seen then.
+
+        Read to the very end: a key that is replaced meanwhile leaves its place for a later one.
+        """
+        prefix = f"$KV.{self._bucket}."
+        while True:
+            try:
+                message = await self._js.get_msg(f"KV_{self._bucket}", seq=seen + 1, subject=f"{prefix}>", next=True)
+            except NotFoundError:
+                return seen
+            deleted = bool(message.headers and "KV-Operation" in message.headers)  # deleted or purged
+            key = (message.subject or "").removeprefix(prefix)
+            changes.append(Change(key, None if deleted else message.data or b""))
+            seen = message.seq or 0
+
+
+class Follower(Generic[_T]):
+    """Follows a bucket: `took` gets all its values by key, at first and after each change.
+
+    `read` makes a value of a key and its bytes; where it raises ValueError, the key is left out, and logged. While
+    NATS can't be reached the last view serves on.
+    """
+
+    def __init__(
+        self,
+        js: JetStreamContext,
+        bucket: str,
+        read: Callable[[str, bytes], _T],
+        took: Callable[[Mapping[str, _T]], None],
+    ) -> None:
+        self._bucket = bucket
+        self._mirror = Mirror(js, bucket)
+        self._decoder = Decoder(bucket)
+        self._read = read
+        self._took = took
+        self._values: dict[str, _T] = {}
+        self._looking = asyncio.Lock()
+
+    async def start(self, supervisor: Supervisor) -> None:
         """Read all, then follow changes. Raises nats.errors.Error or OSError."""
         await self._look()
-        self._task = asyncio.create_task(self._follow())
-
-    async def close(self) -> None:
-        if self._task:
-            # In Python 3.11, `wait_for` (and so nats-py) swallows a cancellation that comes together with its result.
-            self._closing = True
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        supervisor.spawn(f"bucket {self._bucket}", self._follow())
 
     async def refresh(self) -> None:
         """Look at once whether anything has changed."""
@@ -63,45 +118,29 @@ class Follower:
     async def _follow(self) -> None:
         # The bucket's last sequence is one cheap question every two seconds; unlike a subscription it can't
         # go silent across a restart of the server.
-        while not self._closing:
+        while True:
             await asyncio.sleep(RESYNC_SECONDS)
             await self.refresh()
 
     async def _look(self) -> None:
         # One look at a time: an earlier one that ends later would bring an older view back.
         async with self._looking:
-            last = (await self._js.stream_info(f"KV_{self._bucket}")).state.last_seq
-            if last == self._seen:
+            changes = await self._mirror.update()
+            if not changes:
                 return
-            # Less than was seen: it is another stream, restored or made anew.
-            values, seen = (dict(self._values), self._seen) if last > self._seen else ({}, 0)
-            self._seen = await _read(self._js, self._bucket, values, seen)
-            self._values = values
-            self._took(values)
-            _log.info("bucket_loaded", bucket=self._bucket, count=len(values))
+            for change in changes:
+                self._values.pop(change.key, None)
+                if change.value is None:
+                    continue
+                value = self._decoder.decode(change.key, change.value, self._read)
+                if value is not None:
+                    self._values[change.key] = value
+            self._took(dict(self._values))
+            _log.info("bucket_loaded", bucket=self._bucket, count=len(self._values))
 
 
 async def snapshot(js: JetStreamContext, bucket: str) -> dict[str, bytes]:
     """All values of a bucket by key. Raises nats.errors.Error or OSError."""
-    values: dict[str, bytes] = {}
-    await _read(js, bucket, values, 0)
-    return values
-
-
-async def _read(js: JetStreamContext, bucket: str, values: dict[str, bytes], seen: int) -> int:
-    """Bring values up to date by what came after the sequence `seen`; gives the sequence that is seen then.
-
-    Read to the very end: a key that is replaced meanwhile leaves its place for a later one.
-    """
-    prefix = f"$KV.{bucket}."
-    while True:
-        try:
-            message = await js.get_msg(f"KV_{bucket}", seq=seen + 1, subject=f"{prefix}>", next=True)
-        except NotFoundError:
-            return seen
-        key = (message.subject or "").removeprefix(prefix)
-        if message.headers and "KV-Operation" in message.headers:  # deleted or purged
-            values.pop(key, None)
-        else:
-            values[key] = message.data or b""
-        seen = message.seq or 0
+    mirror = Mirror(js, bucket)
+    await mirror.update()
+    return mirror.values

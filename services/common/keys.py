@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
+import re
 import secrets
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from nats.js.errors import KeyNotFoundError
+from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
 
+from services.common import logs
 from services.common.following import Follower, snapshot
 from services.common.nats import bucket
+from services.common.stored import Decoder, StoredObject
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from nats.aio.client import Client
     from nats.js import JetStreamContext
     from nats.js.kv import KeyValue
 
+    from services.common.supervision import Supervisor
+
 BUCKET: Final = "api_keys"
+API_KEY_NAME: Final = "IMAGEGATEWAY_API_KEY"
+"""Name of the key that a gateway adopts from its settings."""
 _PREFIX: Final = "igw_"
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _UNKNOWN_SECONDS: Final = 0.5
+_WRONG_SEQUENCE: Final = frozenset({10071, 10164})
+_log = logs.get(__name__)
+
+
+class RevokedKeyError(Exception):
+    """A key was revoked: it can't be adopted again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +49,14 @@ class Key:
     tenant: str
     name: str
     created_at: int
+    """Unix seconds."""
     prefer: str = ""
+    revoked_at: int = 0
+    """Unix seconds; 0: it is valid. A revoked key stays on record, so that no later start adopts it again."""
+    adopted_by: tuple[str, ...] = ()
+    """Gateways whose setting holds this key; empty for a key that was made by a command."""
+    session_of: str = ""
+    """The gateway whose run this key was made for, and ends with; empty for a lasting key."""
 
 
 def fingerprint(secret: str) -> str:
@@ -57,48 +77,121 @@ class KeyStore:
         js = client.jetstream()
         return cls(js, await bucket(js, BUCKET, replicas))
 
-    async def create(self, tenant: str, name: str = "", prefer: str = "") -> tuple[str, Key]:
+    async def create(self, tenant: str, name: str = "", prefer: str = "", *, session_of: str = "") -> tuple[str, Key]:
         """Make a key; the secret is in the answer and nowhere else."""
         secret = _PREFIX + secrets.token_urlsafe(32)
-        return secret, await self._put(secret, tenant, name, prefer)
-
-    async def adopt(self, secret: str, tenant: str, name: str) -> Key:
-        """Accept a secret that the operator chose. Harmless to repeat."""
         digest = fingerprint(secret)
-        with contextlib.suppress(KeyNotFoundError):
-            entry = await self._kv.get(digest)
-            return _read(digest, entry.value or b"{}")
-        return await self._put(secret, tenant, name, "")
+        key = replace(_new(digest, tenant, name), prefer=prefer, session_of=session_of)
+        await self._kv.put(digest, _encode(key))
+        return secret, key
+
+    async def adopt(self, secret: str, gateway: str) -> Key:
+        """Accept the secret that a gateway's operator chose, in place of the one that it adopted before.
+
+        A key that another gateway has adopted as well stays valid for that one. Harmless to repeat. Raises
+        RevokedKeyError for a key that was revoked.
+        """
+        chosen = fingerprint(secret)
+
+        def accept(key: Key | None) -> Key | None:
+            if key is None:
+                return replace(_new(chosen, "default", API_KEY_NAME), adopted_by=(gateway,))
+            if key.revoked_at or not key.adopted_by or gateway in key.adopted_by:
+                return key  # revoked, made by a command, or adopted already
+            return replace(key, adopted_by=(*key.adopted_by, gateway))
+
+        def release(key: Key | None) -> Key | None:
+            if key is None or gateway not in key.adopted_by:
+                return key
+            left = tuple(other for other in key.adopted_by if other != gateway)
+            return replace(key, adopted_by=left) if left else None
+
+        adopted = await self._change(chosen, accept)
+        if adopted is None or adopted.revoked_at:
+            raise RevokedKeyError
+        for digest, key in (await self._all()).items():
+            if digest != chosen and gateway in key.adopted_by and not key.revoked_at:
+                await self._change(digest, release)
+                _log.info("adopted_key_replaced", key_id=key.id, by=adopted.id)
+        return adopted
 
     async def list(self) -> list[Key]:
-        """All keys, oldest first."""
-        keys = (_read(digest, value) for digest, value in (await snapshot(self._js, BUCKET)).items())
+        """All valid keys, oldest first."""
+        keys = (key for key in (await self._all()).values() if not key.revoked_at)
         return sorted(keys, key=lambda key: (key.created_at, key.id))
 
     async def revoke(self, key_id: str) -> Key | None:
-        """Forget a key by its id; None when there is none of that id."""
-        for digest, value in (await snapshot(self._js, BUCKET)).items():
-            key = _read(digest, value)
-            if key.id == key_id:
-                await self._kv.delete(digest)
-                return key
+        """End a key by its id; None when there is no valid one of that id."""
+        for digest, found in (await self._all()).items():
+            if found.id == key_id and not found.revoked_at:
+                return await self._change(digest, lambda key: key and replace(key, revoked_at=int(time.time())))
         return None
 
-    async def _put(self, secret: str, tenant: str, name: str, prefer: str) -> Key:
-        digest = fingerprint(secret)
-        key = Key(id=digest[:12], tenant=tenant, name=name, created_at=int(time.time()), prefer=prefer)
-        await self._kv.put(digest, json.dumps(asdict(key)).encode())
-        return key
+    async def end_sessions(self, gateway: str) -> None:
+        """Delete the keys that were made for runs of a gateway."""
+        for digest, key in (await self._all()).items():
+            if key.session_of == gateway:
+                await self._kv.delete(digest)
+
+    async def _all(self) -> dict[str, Key]:
+        decoder, found = Decoder(BUCKET), {}
+        for digest, value in (await snapshot(self._js, BUCKET)).items():
+            key = decoder.decode(digest, value, _read)
+            if key is not None:
+                found[digest] = key
+        return found
+
+    async def _change(self, digest: str, change: Callable[[Key | None], Key | None]) -> Key | None:
+        """Replace a key by what `change` makes of it, whoever else writes; None deletes it. A value that can't be
+        read counts as none.
+        """
+        while True:
+            try:
+                entry = await self._kv.get(digest)
+            except KeyNotFoundError as error:
+                value, revision = None, (error.entry.revision or 0) if error.entry else 0
+            else:
+                value, revision = entry.value or b"", entry.revision or 0
+            before = None if value is None else Decoder(BUCKET).decode(digest, value, _read)
+            after = change(before)
+            if after == before:
+                return after
+            try:
+                if after is None:
+                    await self._kv.delete(digest, last=revision)
+                else:
+                    await self._kv.update(digest, _encode(after), last=revision)
+            except KeyWrongLastSequenceError:
+                continue
+            except BadRequestError as error:  # a deletion's refusal has no class of its own
+                if error.err_code not in _WRONG_SEQUENCE:
+                    raise
+                continue
+            return after
+
+
+def _new(digest: str, tenant: str, name: str) -> Key:
+    return Key(id=digest[:12], tenant=tenant, name=name, created_at=int(time.time()))
+
+
+def _encode(key: Key) -> bytes:
+    return json.dumps(asdict(key)).encode()
 
 
 def _read(digest: str, value: bytes) -> Key:
-    data: Mapping[str, str] = json.loads(value)
+    """Raises ValueError for what is no key."""
+    if not _DIGEST.fullmatch(digest):
+        raise ValueError("no fingerprint")
+    data = StoredObject(value)
     return Key(
         id=digest[:12],
-        tenant=data["tenant"],
-        name=data.get("name", ""),
-        created_at=int(data.get("created_at", 0)),
-        prefer=data.get("prefer", ""),
+        tenant=data.text("tenant"),
+        name=data.text("name", ""),
+        created_at=data.integer("created_at", 0),
+        prefer=data.text("prefer", ""),
+        revoked_at=data.integer("revoked_at", 0),
+        adopted_by=data.texts("adopted_by"),
+        session_of=data.text("session_of", ""),
     )
 
 
@@ -109,7 +202,7 @@ class KeyRing:
     """
 
     def __init__(self, js: JetStreamContext) -> None:
-        self._follower = Follower(js, BUCKET, self._took)
+        self._follower = Follower(js, BUCKET, _read, self._took)
         self._keys: dict[str, Key] = {}
         self._looked = float("-inf")
         self._looking = asyncio.Lock()
@@ -128,14 +221,12 @@ class KeyRing:
                     await asyncio.sleep(self._looked + _UNKNOWN_SECONDS - time.monotonic())
                     self._looked = time.monotonic()
                     await self._follower.refresh()
-        return self._keys.get(digest)
+        key = self._keys.get(digest)
+        return None if key is None or key.revoked_at else key
 
-    async def start(self) -> None:
+    async def start(self, supervisor: Supervisor) -> None:
         """Read all keys, then follow changes. Raises nats.errors.Error or OSError."""
-        await self._follower.start()
+        await self._follower.start(supervisor)
 
-    async def close(self) -> None:
-        await self._follower.close()
-
-    def _took(self, values: Mapping[str, bytes]) -> None:
-        self._keys = {digest: _read(digest, value) for digest, value in values.items()}
+    def _took(self, values: Mapping[str, Key]) -> None:
+        self._keys = dict(values)

@@ -24,6 +24,7 @@ from services.common.errors import GatewayError, invalid, missing
 from services.common.following import Follower
 from services.common.nats import bucket
 from services.common.secrets import fernet
+from services.common.stored import StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -33,12 +34,14 @@ if TYPE_CHECKING:
     from nats.js.kv import KeyValue
 
     from services.common.secrets import RootSecret
+    from services.common.supervision import Supervisor
 
 BUCKET: Final = "provider_keys"
 PURPOSE: Final = "stored provider keys"
 MAX_LENGTH: Final = 4096
 _PRINTABLE: Final = re.compile(r"[!-~]([ -~]*[!-~])?")
 _SHOWABLE_LENGTH: Final = 20
+_NAME: Final = re.compile(r"([0-9a-f]{64})\.([a-z0-9_-]+)")
 _log = logs.get(__name__)
 
 
@@ -71,7 +74,7 @@ class ProviderKeys:
         self._kv = kv
         self._box = fernet(root.derive(PURPOSE))
         self._clock = clock
-        self._follower = Follower(js, BUCKET, self._took)
+        self._follower = Follower(js, BUCKET, _read, self._took)
         self._sealed: dict[str, Mapping[str, bytes]] = {}
 
     @classmethod
@@ -109,16 +112,13 @@ class ProviderKeys:
 
     # ---- use: answers from memory
 
-    async def start(self) -> None:
+    async def start(self, supervisor: Supervisor) -> None:
         """Read what is stored, then follow changes. Raises nats.errors.Error or OSError."""
-        await self._follower.start()
+        await self._follower.start(supervisor)
 
     async def refresh(self) -> None:
         """Take up at once what has just been written."""
         await self._follower.refresh()
-
-    async def close(self) -> None:
-        await self._follower.close()
 
     def of(self, tenant: str) -> Mapping[str, bytes]:
         """A tenant's keys by route, still encrypted, as of this moment: it never changes."""
@@ -134,18 +134,17 @@ class ProviderKeys:
                 f"PUT /v1/provider-keys/{route}, or delete it.",
                 details={"route": route},
             )
-        return str(value["key"])
+        return value.key
 
-    def _took(self, values: Mapping[str, bytes]) -> None:
+    def _took(self, values: Mapping[str, _Sealed]) -> None:
         tenants: dict[str, dict[str, bytes]] = {}
-        for name, sealed in values.items():
-            digest, _, route = name.partition(".")
-            tenants.setdefault(digest, {})[route] = sealed
+        for entry in values.values():
+            tenants.setdefault(entry.tenant_digest, {})[entry.route] = entry.key
         self._sealed = {digest: MappingProxyType(keys) for digest, keys in tenants.items()}
 
     async def _get(self, tenant: str, route: str) -> bytes | None:
         try:
-            return (await self._kv.get(_name(tenant, route))).value
+            return (await self._kv.get(_name(tenant, route))).value or b""
         except KeyNotFoundError:
             return None
 
@@ -153,21 +152,48 @@ class ProviderKeys:
         value = self._open(tenant, route, sealed)
         if value is None:
             return ProviderKey(route)
-        return ProviderKey(route, int(value["created_at"]), _last_four(str(value["key"])))
+        return ProviderKey(route, value.created_at, _last_four(value.key))
 
-    def _open(self, tenant: str, route: str, sealed: bytes) -> dict[str, str | int] | None:
+    def _open(self, tenant: str, route: str, sealed: bytes) -> _Opened | None:
         try:
-            value: dict[str, str | int] = json.loads(self._box.decrypt(sealed))
-        except InvalidToken:
+            value = StoredObject(self._box.decrypt(sealed))
+            opened = _Opened(value.text("key"), value.integer("created_at"))
+            owner = (value.text("tenant"), value.text("route"))
+        except (InvalidToken, ValueError):
             _log.error("provider_key_unreadable", tenant=tenant, route=route)
             return None
-        if (value["tenant"], value["route"]) != (tenant, route):
+        if owner != (tenant, route):
             _log.error("provider_key_misplaced", tenant=tenant, route=route)
             return None
-        return value
+        return opened
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """An entry of the bucket: an encrypted key, and whose it is."""
+
+    tenant_digest: str
+    route: str
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A decrypted key; `created_at` in Unix seconds."""
+
+    key: str
+    created_at: int
 
 
 _NONE: Final[Mapping[str, bytes]] = MappingProxyType({})
+
+
+def _read(name: str, value: bytes) -> _Sealed:
+    """Raises ValueError for a name that no tenant's route has."""
+    found = _NAME.fullmatch(name)
+    if not found:
+        raise ValueError("no tenant and route")
+    return _Sealed(found[1], found[2], value)
 
 
 def _last_four(key: str) -> str:

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import base64
-import os
 import secrets
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from services.common.identity import write_once
 from services.common.settings import SettingError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from services.common.settings import Settings
 
 _FILE: Final = "secret-key"
@@ -42,7 +39,7 @@ class RootSecret:
         path = settings.data_dir / _FILE
         try:
             if make and not path.exists():
-                _make(path)
+                write_once(path, secrets.token_urlsafe(32))
             secret = path.read_text().strip()
         except OSError as error:
             raise SettingError(f"IMAGEGATEWAY_SECRET_KEY is not set, and {path}: {error.strerror}") from error
@@ -62,24 +59,3 @@ def _long_enough(secret: str, where: str) -> str:
     if len(secret) < _SHORTEST:
         raise SettingError(f"{where} must have at least {_SHORTEST} characters")
     return secret
-
-
-def _make(path: Path) -> None:
-    """Write a random secret, whole and flushed or not at all; the first of several processes wins."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(secrets.token_urlsafe(32))
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            path.hardlink_to(temporary)  # unlike a rename, fails when another process was first
-    finally:
-        temporary.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import grpc
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
-from services.common import logs
+from services.common import logs, reflection
 from services.common.settings import SettingError
+from services.common.supervision import BackgroundTaskError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -63,8 +63,7 @@ class Server:
         self.grpc = grpc.aio.server(interceptors=interceptors, options=OPTIONS)
         self.health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.grpc)
-        names = (*services, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(names, self.grpc)
+        reflection.enable(self.grpc, (*services, health.SERVICE_NAME))
 
     async def start(self) -> None:
         """Listen. Raises OSError when the socket can't be made."""
@@ -103,5 +102,8 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]], process: str) -> None:
         uvloop.run(body())
     except SettingError as error:
         log.error("setting_refused", error=str(error))
+        sys.exit(1)
+    except BackgroundTaskError as error:
+        log.error("process_failed", name=process, reason=str(error))
         sys.exit(1)
     log.info("process_stopped", name=process)

@@ -1,6 +1,7 @@
 """The gateway's settings: environment first, then the settings file, then the default.
 
-This is the only module that reads the environment. A wrong value stops the process with the setting's name.
+This is the only module that reads the environment, and the one place that knows all settings' names. A wrong value or
+an unknown name stops the process with the setting's name.
 """
 
 from __future__ import annotations
@@ -8,15 +9,40 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from services.common.hosts import is_wildcard, origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX: Final = "IMAGEGATEWAY_"
+ROUTES: Final = (
+    "automatic1111",
+    "bfl",
+    "bria",
+    "bytedance",
+    "cloudflare",
+    "fal",
+    "google",
+    "ideogram",
+    "local",
+    "openai",
+    "recraft",
+    "replicate",
+    "stability",
+)
+"""Providers' routes: each has settings of its own."""
+_OF_ROUTES: Final = ("API_KEY", "BASE_URL", "CONCURRENCY")
+_FURTHER: Final = frozenset({"SETTINGS", "URL", "KEY", "CONCURRENCY", "CLOUDFLARE_ACCOUNT_ID", "LOCAL_PICTURE"})
+"""Settings that are no field of `Settings`: read elsewhere, or (URL, KEY) by clients of the gateway."""
+_SHORTEST_KEY: Final = 20
+_KEY: Final = re.compile(r"[!-~]+")
 _TRUE: Final = {"1", "true", "yes", "on"}
 _FALSE: Final = {"", "0", "false", "no", "off"}
 
@@ -69,6 +95,11 @@ class Source:
             if not isinstance(value, str | int | float | bool):
                 raise SettingError(f"IMAGEGATEWAY_SETTINGS: {key} must be a string, a number or a boolean")
         return cls(os.environ, file)
+
+    def names(self) -> list[tuple[str, str]]:
+        """Every setting that is given: its name without prefix, and as it is written there."""
+        environment = [(name.removeprefix(PREFIX), name) for name in self._environ if name.startswith(PREFIX)]
+        return environment + [(name.upper(), name) for name in self._file]
 
     def text(self, name: str, default: str = "") -> str:
         value = self._environ.get(PREFIX + name)
@@ -174,16 +205,28 @@ class Settings:
     webhook_pauses: tuple[float, ...]
     """Seconds after each failed webhook attempt. IMAGEGATEWAY_WEBHOOK_PAUSES; default: 8 attempts over a day."""
     queue_limit: int
-    """Jobs that may wait on a replica before new ones are refused. IMAGEGATEWAY_QUEUE_LIMIT, default 20000."""
+    """Jobs that may wait on a replica before new ones are refused; then each tenant may have its share of these.
+    IMAGEGATEWAY_QUEUE_LIMIT, default 20000.
+    """
     default_concurrency: int
     """Jobs at once of any one route whose provider names no limit. IMAGEGATEWAY_CONCURRENCY, default 1000."""
+    retry_seconds: float
+    """Longest that one call may wait and repeat what its provider did not take. IMAGEGATEWAY_RETRY_SECONDS, default
+    60."""
     tenant_concurrency: int
     """Jobs of any one tenant at providers at once. IMAGEGATEWAY_TENANT_CONCURRENCY, default 1000."""
 
     @property
     def local_host(self) -> str:
         """The host by which this machine reaches Envoy: `host`, unless that stands for every address."""
-        return "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104  compared, not bound
+        if not is_wildcard(self.host):
+            return self.host
+        return "::1" if ":" in self.host else "127.0.0.1"
+
+    @property
+    def local_url(self) -> str:
+        """The origin by which this machine reaches Envoy."""
+        return origin(self.local_host, self.port)
 
     @property
     def run_dir(self) -> Path:
@@ -215,14 +258,16 @@ class Settings:
 
 
 def load(source: Source | None = None) -> Settings:
-    """Read and check all settings. Raises SettingError naming the one that is wrong."""
-    source = source or Source.load()
+    """Read and check all settings: of a source, or of this process, which then may hold no unknown names.
+
+    Raises SettingError naming the one that is wrong.
+    """
+    if source is None:
+        source = Source.load()
+        _check_names(source)
     data_dir = Path(source.text("DATA_DIR", ".data")).absolute()
     host = source.text("HOST", "127.0.0.1")
     port = source.integer("PORT", 8080, 1, 65535)
-    public_url = source.text("PUBLIC_URL", f"http://{host}:{port}").rstrip("/")
-    if not public_url.startswith(("http://", "https://")):
-        raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must start with http:// or https://, not {public_url!r}")
     allow_hosts = frozenset(entry for entry in source.text("ALLOW_HOSTS").lower().replace(",", " ").split() if entry)
     for entry in allow_hosts:
         if not _HOST_ENTRY.match(entry):
@@ -232,13 +277,13 @@ def load(source: Source | None = None) -> Settings:
         data_dir=data_dir,
         host=host,
         port=port,
-        public_url=public_url,
+        public_url=_public_url(source, host, port),
         media_url=source.text("MEDIA_URL") or (data_dir / "media").as_uri(),
         nats_url=source.text("NATS_URL"),
         nats_credentials=source.text("NATS_CREDENTIALS"),
         nats_ca=source.text("NATS_CA"),
         nats_replicas=source.integer("NATS_REPLICAS", 1, 1, 5),
-        api_key=source.secret("API_KEY"),
+        api_key=_api_key(source),
         secret_key=source.secret("SECRET_KEY"),
         allow_hosts=allow_hosts,
         routers=source.integer("ROUTERS", 1, 1, 32),
@@ -253,8 +298,58 @@ def load(source: Source | None = None) -> Settings:
         webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
         default_concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
+        retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
     )
+
+
+def known_names() -> frozenset[str]:
+    """Names of all settings, without prefix."""
+    of_routes = (f"{route.upper()}_{suffix}" for route in ROUTES for suffix in _OF_ROUTES)
+    return frozenset({*(field.name.upper() for field in fields(Settings)), *of_routes, *_FURTHER} - _NO_SETTINGS)
+
+
+_NO_SETTINGS: Final = frozenset({"SOURCE", "DEFAULT_CONCURRENCY"})
+"""Fields of `Settings` that have no setting of their name."""
+
+
+def _check_names(source: Source) -> None:
+    known = known_names()
+    for name, written in source.names():
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f": did you mean {PREFIX}{near[0]}?" if near else "; docs/settings.md lists them"
+            raise SettingError(f"there is no setting {written}{hint}")
+
+
+def _public_url(source: Source, host: str, port: int) -> str:
+    url = source.text("PUBLIC_URL").rstrip("/")
+    if not url:
+        if is_wildcard(host):
+            raise SettingError(
+                f"IMAGEGATEWAY_PUBLIC_URL is needed: IMAGEGATEWAY_HOST is {host}, which is no address for links. "
+                "Set it to the URL by which callers reach the gateway, such as https://images.example.com"
+            )
+        return origin(host, port)
+    if not url.startswith(("http://", "https://")):
+        raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must start with http:// or https://, not {url!r}")
+    try:
+        named = urlsplit(url).hostname or ""
+    except ValueError:
+        named = ""
+    if not named or is_wildcard(named):
+        raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must name a host that callers can reach, not {url!r}")
+    return url
+
+
+def _api_key(source: Source) -> Secret:
+    key = source.secret("API_KEY")
+    if key and (len(key.reveal()) < _SHORTEST_KEY or not _KEY.fullmatch(key.reveal())):
+        raise SettingError(
+            f"IMAGEGATEWAY_API_KEY must have at least {_SHORTEST_KEY} characters, all of them printable ASCII and no "
+            "space: `openssl rand -hex 32` makes one"
+        )
+    return key
 
 
 def environment() -> dict[str, str]:

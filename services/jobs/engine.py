@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from services.jobs.credentials import Credentials
 from services.jobs.health import Health
 from services.jobs.hub import Hub
-from services.jobs.projection import Projection
+from services.jobs.projection import JobIndex
 from services.jobs.replicas import Replicas
 from services.jobs.runner import Runner
 from services.jobs.secrets import PURPOSE, WebhookSecrets
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from services.common.secrets import RootSecret
     from services.common.settings import Settings
     from services.common.store import MediaStore
+    from services.common.supervision import Supervisor
     from services.jobs.families import Families
     from services.jobs.queue import Limits
     from services.jobs.routing import Fallback
@@ -35,7 +36,7 @@ class Engine:
     """What the public services use of it, and its life."""
 
     stream: JobStream
-    projection: Projection
+    index: JobIndex
     hub: Hub
     replicas: Replicas
     runner: Runner
@@ -43,7 +44,7 @@ class Engine:
     webhooks: Webhooks
     health: Health
     credentials: Credentials
-    _background: list[asyncio.Task[None]] = field(default_factory=list)
+    _supervisor: Supervisor
 
     @classmethod
     async def open(
@@ -60,11 +61,15 @@ class Engine:
         price: Price,
         fallback: Fallback,
         view: View,
+        supervisor: Supervisor,
     ) -> Engine:
-        """Make or bring up to date what the engine keeps in NATS. Raises nats.errors.Error."""
+        """Make or bring up to date what the engine keeps in NATS. Raises nats.errors.Error.
+
+        `supervisor` runs the background tasks of this process; `close` ends them.
+        """
         stream = await JobStream.open(client, settings.nats_replicas)
-        projection = Projection(settings.data_dir / f"jobs-{replica}.sqlite")
-        hub = Hub(stream, projection)
+        index = await JobIndex.open(settings.data_dir / f"jobs-{replica}.sqlite", time.time)
+        hub = Hub(stream, index)
         replicas = await Replicas.open(client, settings, replica)
         health = Health()
         credentials = Credentials(root)
@@ -91,19 +96,20 @@ class Engine:
             view=view,
             pauses=settings.webhook_pauses,
         )
-        return cls(stream, projection, hub, replicas, runner, secrets, webhooks, health, credentials)
+        return cls(stream, index, hub, replicas, runner, secrets, webhooks, health, credentials, supervisor)
 
     async def start(self) -> None:
         """Catch up with the stream, take up what an earlier life left, and go to work."""
-        await self.hub.start()
-        await self.replicas.start(self.runner.look)
+        supervisor = self._supervisor
+        self.index.start(supervisor)
+        await self.hub.start(supervisor)
+        await self.replicas.start(supervisor, self.runner.look)
         self.runner.look()
-        self._background.extend(asyncio.create_task(work) for work in (self.runner.run(), self.webhooks.run()))
+        supervisor.spawn("job polls", self.runner.run())
+        supervisor.spawn("webhooks", self.webhooks.run())
 
-    async def stop(self, grace: float) -> None:
-        """Start nothing more, give calls under way `grace` seconds, and leave the rest to other replicas."""
-        await self.runner.drain(grace)
-        for task in self._background:
-            task.cancel()
+    async def close(self) -> None:
+        """End the background tasks, and leave the work to other replicas."""
+        await self._supervisor.close()
         await self.replicas.close()
-        await self.hub.close()
+        await self.index.close()

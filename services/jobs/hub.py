@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from services.common import logs
-from services.jobs import states, tasks
+from services.jobs import states
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from services.jobs.projection import Projection
+    from services.common.supervision import Supervisor
+    from services.jobs.projection import JobIndex
     from services.jobs.stream import Entry, JobStream
 
 MAX_BEHIND: Final = 64
@@ -23,7 +23,6 @@ MAX_BEHIND: Final = 64
 
 _AT_ONCE: Final = 100
 """Subscribers of one job that learn of a change in one turn of the loop."""
-_EXPIRE_SECONDS: Final = 3600.0
 _log = logs.get(__name__)
 
 
@@ -73,15 +72,13 @@ class Subscription:
 class Hub:
     """What is known of jobs that have not ended, and who waits for what."""
 
-    def __init__(self, stream: JobStream, projection: Projection) -> None:
+    def __init__(self, stream: JobStream, index: JobIndex) -> None:
         self._stream = stream
-        self._projection = projection
-        self._task: asyncio.Task[None] | None = None
+        self._index = index
         self._subscriptions: dict[str, set[Subscription]] = {}
-        self._reached = projection.position
+        self._reached = index.position
         self._progress = asyncio.Event()
         self._watchers: list[Callable[[Entry], None]] = []
-        self._expired = float("-inf")
         self._closing: set[bool] = set()  # whether streams, and patient waits, are to end
         self._ahead: dict[str, int] = {}  # newest own writes that the feed has not brought yet
         self.live: dict[str, Entry] = {}
@@ -91,29 +88,24 @@ class Hub:
         """Call `watcher` with every change that this replica learns of."""
         self._watchers.append(watcher)
 
-    async def start(self) -> None:
+    async def start(self, supervisor: Supervisor) -> None:
         """Catch up with the stream, then follow it.
 
         Raises RuntimeError when the stream has lost what this replica has seen of it: better not to serve than to
         serve quietly from a damaged or older store.
         """
         last = await self._stream.last_sequence()
-        if last < self._projection.position:
+        if last < self._reached:
             raise RuntimeError(
-                f"the job stream ends at {last}, but {self._projection.position} was seen before: it has lost "
+                f"the job stream ends at {last}, but {self._reached} was seen before: it has lost "
                 "records. Restore it, or delete the jobs-*.sqlite files in the data directory to accept the loss."
             )
-        for job_id in self._projection.unended():
+        for job_id in await self._index.unended():
             entry = await self._stream.last(job_id)
             if entry:
                 self._apply(entry)
-        self._task = asyncio.create_task(self._follow())
+        supervisor.spawn("job feed", self._follow())
         await self.catch_up()
-
-    async def close(self) -> None:
-        if self._task:
-            await tasks.end(self._task)
-        self._projection.close()
 
     async def catch_up(self) -> None:
         """Wait until all that has been written by now has been seen. Raises OutcomeUnknownError."""
@@ -229,13 +221,13 @@ class Hub:
 
     async def _follow(self) -> None:
         async for item in self._stream.feed(self._reached):
-            seq = item if isinstance(item, int) else item.seq
-            try:
-                if not isinstance(item, int):
-                    self._take(item)
-                self._note(seq)
-            except Exception:  # noqa: BLE001  neither a bad record nor a full disk may stop the feed
-                _log.exception("feed_entry_failed", seq=seq)
+            entry, seq = (None, item) if isinstance(item, int) else (item, item.seq)
+            if entry is not None:
+                try:
+                    self._take(entry)
+                except Exception:  # noqa: BLE001  no watcher may stop the feed
+                    _log.exception("feed_entry_failed", seq=seq)
+            self._index.note(seq, entry)
             self._reached = seq
             self._progress.set()
 
@@ -246,13 +238,6 @@ class Hub:
             self._ahead.pop(job_id, None)
         if ahead < entry.seq:
             self._apply(entry)
-        self._projection.apply(entry)
-
-    def _note(self, seq: int) -> None:
-        if time.monotonic() - self._expired > _EXPIRE_SECONDS:
-            self._expired = time.monotonic()
-            self._projection.expire(time.time())
-        self._projection.reach(seq)
 
 
 def public_type(entry: Entry) -> str:

@@ -1,41 +1,58 @@
-"""A list of all jobs in a file of this replica's own, fed by the stream. Losing it costs a replay, not data."""
+"""A list of all jobs in a file of this replica's own, fed by the stream. Losing it costs a replay, not data.
+
+`Projection` is the file, `JobIndex` is the way to it: SQL runs in one thread, never on the event loop.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import sqlite3
-import time
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
+from services.common import logs
 from services.common.errors import invalid
 from services.jobs import states
-from services.jobs.stream import RECORD_SECONDS
+from services.jobs.stream import RECORD_SECONDS, unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
+    from services.common.supervision import Supervisor
     from services.jobs.stream import Entry
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 _SCHEMA: Final = """
 create table jobs (
-    id text primary key, tenant text not null, model text not null, state integer not null,
+    id text primary key, tenant text not null, model text not null, status text not null, ended integer not null,
     seq integer not null, created_at integer not null, updated_at integer not null, webhook_at integer not null
 ) without rowid;
 create index newest on jobs (tenant, created_at desc, id desc);
-create index unended on jobs (state) where state not in (4, 5, 6);
-create index webhooks on jobs (webhook_at) where webhook_at > 0;
+create index by_status on jobs (tenant, status, created_at desc, id desc);
+create index by_model on jobs (tenant, model, created_at desc, id desc);
+create index by_model_and_status on jobs (tenant, model, status, created_at desc, id desc);
+create index unended on jobs (id) where ended = 0;
+create index webhooks on jobs (id) where webhook_at > 0;
+create index oldest on jobs (updated_at) where ended = 1;
 create table position (seq integer not null);
 insert into position values (0);
 """
-_COMMIT_SECONDS: Final = 0.5
+_COMMIT_SECONDS: Final = 0.2
+_EXPIRE_SECONDS: Final = 3600.0
+_EXPIRE_ROWS: Final = 1000
 _UPSERT: Final = """
-insert into jobs values (?, ?, ?, ?, ?, ?, ?, ?)
-on conflict (id) do update set state = excluded.state, seq = excluded.seq, updated_at = excluded.updated_at,
-    webhook_at = excluded.webhook_at
+insert into jobs values (?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (id) do update set status = excluded.status, ended = excluded.ended, seq = excluded.seq,
+    updated_at = excluded.updated_at, webhook_at = excluded.webhook_at
 where excluded.seq > jobs.seq
 """
+_T = TypeVar("_T")
+Row: TypeAlias = tuple[str, str, str, str, bool, int, int, int, int]
+"""A job as the file has it, in the columns' order."""
+_log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +63,61 @@ class Page:
     next_token: str
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which page of a tenant's jobs; empty texts: no such filter, and the first page."""
+
+    tenant: str
+    status: str = ""
+    model: str = ""
+    size: int = 20
+    token: str = ""
+
+    def sql(self) -> tuple[str, list[str]]:
+        """Return the statement and its values. Raises GatewayError for a bad status or token."""
+        where, values = ["tenant = ?"], [self.tenant]
+        if self.status:
+            known = tuple(dict.fromkeys(states.PUBLIC.values()))
+            if self.status not in known:
+                raise invalid("status", f"status must be one of {', '.join(known)}.")
+            where.append("status = ?")
+            values.append(self.status)
+        if self.model:
+            where.append("model = ?")
+            values.append(self.model)
+        if self.token:
+            where.append("(created_at, id) < (?, ?)")
+            values += _read_token(self.token)
+        statement = (
+            f"select id, created_at from jobs where {' and '.join(where)} "  # noqa: S608  conditions are ours
+            f"order by created_at desc, id desc limit {self.size + 1:d}"
+        )
+        return statement, values
+
+
+def row_of(entry: Entry) -> Row:
+    """Return what the file keeps of a job."""
+    record = entry.record
+    return (
+        record.id,
+        record.tenant,
+        record.task.model,
+        states.PUBLIC[record.state],
+        entry.ended,
+        entry.seq,
+        record.created_at,
+        record.updated_at,
+        record.webhook.next_at if entry.ended else 0,
+    )
+
+
 class Projection:
-    """The file. Not flushed: a lost tail is read again from the stream."""
+    """The file. Not flushed: a lost tail is read again from the stream. Every method may take a while."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None)
+        # One thread at a time uses it, but not always the one that opened it.
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = off")
         version = self._db.execute("pragma user_version").fetchone()[0]
@@ -60,96 +126,144 @@ class Projection:
                 self._db.execute(f"drop table if exists {table}")
             self._db.executescript(_SCHEMA)
             self._db.execute(f"pragma user_version = {_VERSION}")
-        self._open = False
-        self._committed = time.monotonic()
 
     @property
     def position(self) -> int:
         """The sequence up to which the stream has been read."""
         return int(self._db.execute("select seq from position").fetchone()[0])
 
-    def reset(self) -> None:
-        """Forget everything: the stream is another one."""
-        self.commit()
-        self._db.execute("delete from jobs")
-        self._db.execute("update position set seq = 0")
-
-    def apply(self, entry: Entry) -> None:
-        """Take in a record. Older than what is known: no effect."""
-        record = entry.record
-        self._begin()
-        self._db.execute(
-            _UPSERT,
-            (
-                record.id,
-                record.tenant,
-                record.task.model,
-                record.state,
-                entry.seq,
-                record.created_at,
-                record.updated_at,
-                record.webhook.next_at if entry.ended else 0,
-            ),
-        )
-
-    def reach(self, seq: int) -> None:
-        """All up to this sequence has been taken in."""
-        self._begin()
-        self._db.execute("update position set seq = ?", (seq,))
-        if time.monotonic() - self._committed > _COMMIT_SECONDS:
-            self.commit()
+    def write(self, rows: Collection[Row], position: int) -> None:
+        """Take in rows, and note the sequence that they reach up to: all of it or nothing. A row older than what is
+        known has no effect.
+        """
+        self._db.execute("begin")
+        try:
+            self._db.executemany(_UPSERT, rows)
+            self._db.execute("update position set seq = ?", (position,))
+            self._db.execute("commit")
+        except BaseException:
+            self._db.execute("rollback")
+            raise
 
     def unended(self) -> list[str]:
         """Ids of jobs that have not ended, and of ended ones whose webhook is due some time."""
-        rows = self._db.execute(
-            "select id from jobs where state not in (4, 5, 6) union select id from jobs where webhook_at > 0"
-        )
+        rows = self._db.execute("select id from jobs where ended = 0 union select id from jobs where webhook_at > 0")
         return [row[0] for row in rows]
 
-    def page(self, tenant: str, status: str, model: str, size: int, token: str) -> Page:
+    def page(self, query: Query) -> Page:
         """A page of a tenant's jobs. Raises GatewayError for a bad status or token."""
-        where, values = ["tenant = ?"], [tenant]
-        if status:
-            wanted = [str(int(state)) for state, public in states.PUBLIC.items() if public == status]
-            if not wanted:
-                raise invalid("status", f"status must be one of {', '.join(dict.fromkeys(states.PUBLIC.values()))}.")
-            where.append(f"state in ({', '.join(wanted)})")
-        if model:
-            where.append("model = ?")
-            values.append(model)
-        if token:
-            created, job_id = _read_token(token)
-            where.append("(created_at, id) < (?, ?)")
-            values += [created, job_id]
-        query = (
-            f"select id, created_at from jobs where {' and '.join(where)} "  # noqa: S608  conditions are ours
-            "order by created_at desc, id desc limit ?"
-        )
-        rows = self._db.execute(query, (*values, size + 1)).fetchall()
-        more = len(rows) > size
-        rows = rows[:size]
+        statement, values = query.sql()
+        rows = self._db.execute(statement, values).fetchall()
+        more = len(rows) > query.size
+        rows = rows[: query.size]
         return Page([row[0] for row in rows], _token(rows[-1][1], rows[-1][0]) if more else "")
 
     def expire(self, now: float) -> int:
-        """Drop jobs whose records the stream no longer has. `now` in Unix seconds."""
+        """Drop some jobs whose records the stream no longer has, and return how many. `now` in Unix seconds."""
         oldest = int((now - RECORD_SECONDS) * 1000)
-        self._begin()
-        return self._db.execute("delete from jobs where state in (4, 5, 6) and updated_at < ?", (oldest,)).rowcount
-
-    def commit(self) -> None:
-        if self._open:
-            self._db.execute("commit")
-            self._open = False
-        self._committed = time.monotonic()
+        return self._db.execute(
+            "delete from jobs where id in (select id from jobs where ended = 1 and updated_at < ? limit ?)",
+            (oldest, _EXPIRE_ROWS),
+        ).rowcount
 
     def close(self) -> None:
-        self.commit()
         self._db.close()
 
-    def _begin(self) -> None:
-        if not self._open:
-            self._db.execute("begin")
-            self._open = True
+
+class JobIndex:
+    """The projection, reached without blocking: one thread runs its SQL, and changes go there in batches."""
+
+    def __init__(self, projection: Projection, clock: Callable[[], float], executor: Executor) -> None:
+        """`clock` gives Unix seconds. `executor` runs one call at a time."""
+        self._projection = projection
+        self._clock = clock
+        self._executor = executor
+        self._rows: dict[str, Row] = {}
+        self._changed = asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self.position = projection.position
+        """The sequence up to which this replica has seen the stream."""
+
+    @classmethod
+    async def open(cls, path: Path, clock: Callable[[], float]) -> JobIndex:
+        """Open the file, or make it. Raises OSError and sqlite3.Error."""
+        executor = ThreadPoolExecutor(1, thread_name_prefix="projection")
+        loop = asyncio.get_running_loop()
+        projection = await loop.run_in_executor(executor, Projection, path)
+        return cls(projection, clock, executor)
+
+    def start(self, supervisor: Supervisor) -> None:
+        """Write down what is noted, and drop what is too old."""
+        supervisor.spawn("job list: writes", self._write_forever())
+        supervisor.spawn("job list: expiry", self._expire_forever())
+
+    def note(self, seq: int, entry: Entry | None) -> None:
+        """Take in a change, if there is one; all up to this sequence has been taken in."""
+        if entry is not None:
+            self._rows[entry.record.id] = row_of(entry)
+        self.position = seq
+        self._changed.set()
+
+    async def unended(self) -> list[str]:
+        """Ids of jobs that have not ended, and of ended ones whose webhook is due some time."""
+        return await self._call(self._projection.unended)
+
+    async def page(self, query: Query) -> Page:
+        """A page of a tenant's jobs, as of this moment.
+
+        Raises GatewayError for a bad status or token, and SERVICE_UNAVAILABLE when the file can't be written or read.
+        """
+        try:
+            await self._flush()
+            return await self._call(lambda: self._projection.page(query))
+        except sqlite3.Error:
+            _log.exception("job_list_not_read")
+            raise unavailable() from None
+
+    async def close(self) -> None:
+        """Write down what is noted, and close the file."""
+        try:
+            await self._flush()
+        except sqlite3.Error:
+            _log.warning("job_list_not_written", exc_info=True)
+        await self._call(self._projection.close)
+        self._executor.shutdown(wait=False)
+
+    async def _call(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    async def _flush(self) -> None:
+        async with self._flushing:
+            if not self._changed.is_set():
+                return
+            self._changed.clear()
+            rows, position, self._rows = self._rows, self.position, {}
+            try:
+                await self._call(lambda: self._projection.write(rows.values(), position))
+            except BaseException:
+                # The position that is on file stays behind what was not written. Newer rows win.
+                self._rows = rows | self._rows
+                self._changed.set()
+                raise
+
+    async def _write_forever(self) -> None:
+        while True:
+            await self._changed.wait()
+            try:
+                await self._flush()
+            except sqlite3.Error:
+                _log.exception("job_list_not_written")
+            await asyncio.sleep(_COMMIT_SECONDS)
+
+    async def _expire_forever(self) -> None:
+        while True:
+            try:
+                dropped = await self._call(lambda: self._projection.expire(self._clock()))
+            except sqlite3.Error:
+                _log.exception("job_list_not_expired")
+                dropped = 0
+            # A few at a time: lists wait for the same thread.
+            await asyncio.sleep(_COMMIT_SECONDS if dropped == _EXPIRE_ROWS else _EXPIRE_SECONDS)
 
 
 def _token(created: int, job_id: str) -> str:

@@ -85,11 +85,26 @@ class Queue:
     _running: dict[str, Claim] = field(default_factory=dict)
     _taken: Counter[Lane] = field(default_factory=Counter)
     _by_tenant: Counter[str] = field(default_factory=Counter)
+    _waiting_by_tenant: Counter[str] = field(default_factory=Counter)
     _numbers: Iterator[int] = field(default_factory=count)
 
     @property
     def waiting(self) -> int:
         return len(self._waiting)
+
+    def waiting_of(self, tenant: str) -> int:
+        """How many jobs of a tenant wait."""
+        return self._waiting_by_tenant[tenant]
+
+    def share(self, tenant: str, limit: int) -> int:
+        """How many jobs a tenant may have waiting: `limit`, and once so many wait in all, its part of them.
+
+        A tenant that has none waiting always finds room, however many jobs the others have.
+        """
+        if self.waiting < limit:
+            return limit
+        tenants = self._waiting_by_tenant.keys() | {tenant}
+        return max(min(limit, 1), limit // len(tenants))
 
     def free(self, claim: Claim) -> bool:
         """Whether a job that comes now may run at once: there are places for it, and nobody waits for them."""
@@ -134,6 +149,7 @@ class Queue:
         if claim.job_id in self._waiting:
             return
         entry = self._waiting[claim.job_id] = _Waiting(claim, next(self._numbers))
+        self._waiting_by_tenant[claim.tenant] += 1
         jobs = self._lines.setdefault(claim.lane.whole, OrderedDict()).setdefault(claim.tenant, {})
         jobs.setdefault(claim.lane.model, deque()).append(entry)
 
@@ -143,6 +159,9 @@ class Queue:
         if entry is None:
             return False
         lane, tenant = entry.claim.lane, entry.claim.tenant
+        self._waiting_by_tenant[tenant] -= 1
+        if not self._waiting_by_tenant[tenant]:
+            del self._waiting_by_tenant[tenant]
         line = self._lines[lane.whole]
         jobs = line[tenant][lane.model]
         del jobs[bisect_left(jobs, entry.number, key=_NUMBER)]

@@ -111,10 +111,11 @@ class Runner:
             )
         # Counted before the write is answered, so that concurrent calls see the place taken.
         at_once = self._turns.enter(record)
-        if not at_once and self._turns.waiting >= self._queue_limit:
+        if not at_once and not self._turns.room(record.tenant, self._queue_limit):
             raise GatewayError(
                 ErrorReason.ERROR_REASON_OVERLOADED,
-                f"{self._turns.waiting} jobs are waiting already; try again later.",
+                f"{self._turns.waiting_of(record.tenant)} of your jobs are waiting already, which is your share of "
+                "the queue; try again later.",
                 retry_after=5,
             )
         record.owner = self._replicas.me

@@ -7,13 +7,16 @@ import hashlib
 import json
 import secrets
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from cryptography.fernet import InvalidToken
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 from services.common.nats import bucket
 from services.common.secrets import fernet
+from services.common.stored import StoredObject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
 BUCKET: Final = "webhook_secrets"
 PURPOSE: Final = "webhook secrets"
 OVERLAP_SECONDS: Final = 86_400
+
+
+class UnreadableSecretError(Exception):
+    """A stored secret can't be read: it is damaged, or the root secret is another one than when it was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,31 +61,50 @@ class WebhookSecrets:
         return cls(await bucket(client.jetstream(), BUCKET, replicas), key)
 
     async def get(self, tenant: str) -> WebhookSecret:
-        """The tenant's secret, made at first. Raises nats.errors.Error."""
+        """The tenant's secret, made at first. Raises UnreadableSecretError and nats.errors.Error."""
         while True:
-            found = await self._read(tenant)
-            if found:
-                return found[0]
-            await self._write(tenant, WebhookSecret(_new(), int(self._clock())), revision=0)
-
-    async def rotate(self, tenant: str) -> WebhookSecret:
-        """Replace the tenant's secret; of concurrent rotations each takes effect. Raises nats.errors.Error."""
-        while True:
-            found = await self._read(tenant)
-            now = int(self._clock())
-            if found is None:
-                fresh, revision = WebhookSecret(_new(), now), 0
-            else:
-                fresh, revision = WebhookSecret(_new(), now, found[0].secret, now + OVERLAP_SECONDS), found[1]
+            stored, revision = await self._read(tenant)
+            if stored is not None:
+                return self._open(stored)
+            fresh = WebhookSecret(_new(), int(self._clock()))
             if await self._write(tenant, fresh, revision):
                 return fresh
 
-    async def _read(self, tenant: str) -> tuple[WebhookSecret, int] | None:
+    async def rotate(self, tenant: str) -> WebhookSecret:
+        """Replace the tenant's secret, also one that can't be read; of concurrent rotations each takes effect. Raises
+        nats.errors.Error.
+        """
+        while True:
+            stored, revision = await self._read(tenant)
+            now = int(self._clock())
+            fresh = WebhookSecret(_new(), now)
+            if stored is not None:
+                with suppress(UnreadableSecretError):
+                    fresh = replace(
+                        fresh, previous=self._open(stored).secret, previous_expires_at=now + OVERLAP_SECONDS
+                    )
+            if await self._write(tenant, fresh, revision):
+                return fresh
+
+    async def _read(self, tenant: str) -> tuple[bytes | None, int]:
+        """What is stored, still encrypted, and its revision; of a deleted entry the revision alone."""
         try:
             entry = await self._kv.get(_key(tenant))
-        except KeyNotFoundError:
-            return None
-        return WebhookSecret(**json.loads(self._box.decrypt(entry.value or b""))), entry.revision or 0
+        except KeyNotFoundError as error:
+            return None, (error.entry.revision or 0) if error.entry else 0
+        return entry.value or b"", entry.revision or 0
+
+    def _open(self, stored: bytes) -> WebhookSecret:
+        try:
+            value = StoredObject(self._box.decrypt(stored))
+            return WebhookSecret(
+                secret=value.text("secret"),
+                created_at=value.integer("created_at"),
+                previous=value.text("previous"),
+                previous_expires_at=value.integer("previous_expires_at"),
+            )
+        except (InvalidToken, ValueError):
+            raise UnreadableSecretError from None
 
     async def _write(self, tenant: str, secret: WebhookSecret, revision: int) -> bool:
         value = json.dumps(

@@ -24,7 +24,10 @@ from nats.js.errors import NotFoundError
 
 from services.common import logs
 from services.common.errors import GatewayError
-from services.jobs import states
+from services.common.settings import SettingError
+from services.common.stored import Decoder
+from services.jobs import record_size, states
+from services.jobs.messages import Message, read_claim, read_record, subject_of
 from services.jobs.outcome import now
 
 if TYPE_CHECKING:
@@ -42,6 +45,10 @@ CLAIM_SECONDS: Final = 86_400
 
 _WRONG_SEQUENCE: Final = 10071
 _NOT_FOUND: Final = 10037
+_NOT_NOW: Final = 500
+"""Refusals from this code on are about the server's state (no leader, no room), lower ones about the message."""
+_NEVER: Final = 2**62
+"""A sequence that no stream reaches."""
 _REQUEST_SECONDS: Final = 2.0
 _SUBMIT_TRIES: Final = 3
 _QUIET_SECONDS: Final = 1.0
@@ -56,6 +63,18 @@ class StaleError(Exception):
 
 class OutcomeUnknownError(Exception):
     """The server did not answer: the write may be there or not."""
+
+
+class NoRoomError(OutcomeUnknownError):
+    """The server does not take the write now, for lack of room or of a leader: nothing is written."""
+
+
+class RefusedError(Exception):
+    """The server refuses the write, and will refuse each repetition."""
+
+
+class RecordTooLargeError(RefusedError):
+    """The record has more bytes than a message of this server may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +127,7 @@ class JobStream:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._js = client.jetstream()
+        self._decoder = Decoder(NAME)
 
     @classmethod
     async def open(cls, client: Client, replicas: int) -> JobStream:
@@ -127,31 +147,69 @@ class JobStream:
             await stream._js.update_stream(config)
         except NotFoundError:
             await stream._js.add_stream(config)
+        await stream._check_permissions()
         return stream
+
+    async def _check_permissions(self) -> None:
+        """Raises SettingError when this process may not write jobs: such a write is answered by nothing at all."""
+        # An expectation that nothing meets: the server refuses the message, and so has received it.
+        headers = {"Nats-Expected-Last-Sequence": str(_NEVER)}
+        for subject in ("j.permission.none.none", "k.permission"):
+            for _ in range(_SUBMIT_TRIES):
+                with suppress(OutcomeUnknownError):
+                    await self._ask(subject, b"", headers)
+                    break
+            else:
+                raise SettingError(
+                    f"NATS does not answer a message on {subject}: let the gateway's user "
+                    "(IMAGEGATEWAY_NATS_CREDENTIALS) publish on j.> and k.>"
+                )
 
     @property
     def connected(self) -> bool:
         return self._client.is_connected
 
+    @property
+    def max_record_bytes(self) -> int:
+        """Largest record that the server takes."""
+        return self._client.max_payload - record_size.HEADERS_BYTES
+
     async def create(self, record: JobRecord) -> Entry:
-        """Write a new job. Raises GatewayError when the engine can't be reached, OutcomeUnknownError when it went
-        away during the write, StaleError when the id is taken.
+        """Write a new job. Raises GatewayError when it is too large, and when the engine refuses it or can't be
+        reached; OutcomeUnknownError when the engine went away during the write, StaleError when the id is taken.
         """
+        limit = self.max_record_bytes - record_size.GROWTH_BYTES
+        if record.ByteSize() > limit:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE,
+                f"The request's fields take {record.ByteSize()} bytes, and this gateway keeps at most {limit}: "
+                "shorten them. The operator can raise max_payload of the NATS server.",
+            )
         if not self.connected:
             raise unavailable()
-        for attempt in range(_SUBMIT_TRIES):
+        unknown = False
+        for _ in range(_SUBMIT_TRIES):
             try:
-                return await self._write(record, None, known=attempt > 0)
+                return await self._write(record, None, known=unknown)
+            except RefusedError:
+                raise unavailable() from None
+            except NoRoomError:
+                continue
             except OutcomeUnknownError:
-                if attempt + 1 == _SUBMIT_TRIES:
-                    raise
-        raise AssertionError("unreachable")
+                unknown = True
+        if unknown:
+            raise OutcomeUnknownError
+        raise unavailable()
 
     async def advance(self, entry: Entry, record: JobRecord) -> Entry:
-        """Write a job's next state, and go on trying for as long as the engine is away.
+        """Write a job's next state, and go on trying for as long as the engine is away or has no room.
 
-        Raises StaleError when somebody else has changed the job.
+        The record of a job that ends is shortened where it is too large. Raises StaleError when somebody else has
+        changed the job, RefusedError when the server will never take the write.
         """
+        if record.state in states.TERMINAL and record.ByteSize() > self.max_record_bytes:
+            _log.error("job_record_trimmed", job_id=record.id, bytes=record.ByteSize(), limit=self.max_record_bytes)
+            record_size.trim(record, self.max_record_bytes)
         tries = 0
         while True:
             try:
@@ -163,7 +221,7 @@ class JobStream:
                 await asyncio.sleep(min(_AGAIN_SECONDS * tries, _LONGEST_PAUSE))
 
     async def _write(self, record: JobRecord, before: Entry | None, *, known: bool) -> Entry:
-        """One attempt. `known`: an earlier attempt with this nonce may have been stored."""
+        """Make one attempt. `known`: an earlier attempt with this nonce may have been stored."""
         states.check(before.record.state if before else JobRecord.STATE_UNSPECIFIED, record.state)
         if not known:
             record.nonce = secrets.token_hex(8)
@@ -174,14 +232,18 @@ class JobStream:
             "Nats-Expected-Last-Subject-Sequence-Subject": f"j.{record.id}.>",
             "Nats-TTL": f"{RECORD_SECONDS if ended else STEP_SECONDS}s",
         }
-        subject = f"j.{record.id}.{record.family}.{states.token(record.state)}"
-        answer = await self._ask(subject, record.SerializeToString(), headers)
+        data = record.SerializeToString()
+        if len(data) > self.max_record_bytes:
+            raise RecordTooLargeError(f"{len(data)} bytes, and the server takes {self.max_record_bytes}")
+        answer = await self._ask(subject_of(record), data, headers)
         error = answer.get("error")
         if error is None:
             return Entry(int(answer["seq"]), record)
         if error.get("err_code") != _WRONG_SEQUENCE:
             _log.error("job_write_refused", job_id=record.id, error=error.get("description"))
-            raise OutcomeUnknownError
+            if error.get("code", 0) >= _NOT_NOW:
+                raise NoRoomError
+            raise RefusedError(error.get("description"))
         if known:
             # The refusal may be about our own earlier attempt.
             found = await self.last(record.id)
@@ -190,7 +252,7 @@ class JobStream:
         raise StaleError
 
     async def last(self, job_id: str) -> Entry | None:
-        """The job as it is, by a read of the leader; None when there is none.
+        """The job as it is, by a read of the leader; None when there is none, or none that can be read.
 
         Raises OutcomeUnknownError when the engine does not answer.
         """
@@ -205,9 +267,11 @@ class JobStream:
 
     async def history(self, job_id: str, after: int) -> AsyncIterator[Entry]:
         """The job's messages that are still kept and newer than a sequence, in order."""
-        while entry := await self._read({"seq": after + 1, "next_by_subj": f"j.{job_id}.>"}):
-            yield entry
-            after = entry.seq
+        while message := await self._message({"seq": after + 1, "next_by_subj": f"j.{job_id}.>"}):
+            after = message.seq
+            entry = self._entry(message)
+            if entry:
+                yield entry
 
     async def claim(self, tenant: str, key: str, job_id: str, request_digest: str) -> Claim:
         """Bind an idempotency key to a job id and a request, or find what it is bound to.
@@ -222,12 +286,17 @@ class JobStream:
             if "error" not in answer:
                 return Claim(job_id, request_digest, mine=True)
             message = await self._message({"last_by_subj": subject})
+            if message is None:
+                raise unavailable()
+            held = self._decoder.decode(subject, message.data, read_claim)
+            if held is None:  # nobody can honour it any more
+                headers["Nats-Expected-Last-Subject-Sequence"] = str(message.seq)
+                if "error" in await self._ask(subject, value, headers):
+                    raise unavailable()
+                return Claim(job_id, request_digest, mine=True)
         except OutcomeUnknownError:
             raise unavailable() from None
-        if message is None:
-            raise unavailable()
-        held = json.loads(message["data"])
-        return Claim(held["job_id"], held["request"], mine=held["job_id"] == job_id)
+        return Claim(*held, mine=held[0] == job_id)
 
     async def last_sequence(self) -> int:
         """The stream's newest sequence, whether or not its message is still kept. Raises OutcomeUnknownError."""
@@ -240,7 +309,7 @@ class JobStream:
     async def newest(self) -> int:
         """Sequence of the newest record that is still kept; 0 when there is none. Raises OutcomeUnknownError."""
         message = await self._message({"last_by_subj": "j.>"})
-        return message["seq"] if message else 0
+        return message.seq if message else 0
 
     async def feed(self, after: int) -> AsyncIterator[Entry | int]:
         """Every record newer than a sequence, in order, without gaps, for ever; a bare number says that all up to
@@ -278,16 +347,21 @@ class JobStream:
                 seq = message.metadata.sequence.stream
                 if seq > after:  # else the client has begun the consumer anew, from the first record
                     after = seq
-                    yield Entry(after, JobRecord.FromString(message.data))
+                    yield self._entry(Message(message.subject, seq, message.data)) or seq
         finally:
             with suppress(nats.errors.Error):
                 await subscription.unsubscribe()
 
     async def _read(self, query: dict[str, Any]) -> Entry | None:
         message = await self._message(query)
-        return None if message is None else Entry(message["seq"], JobRecord.FromString(message["data"]))
+        return None if message is None else self._entry(message)
 
-    async def _message(self, query: dict[str, Any]) -> dict[str, Any] | None:
+    def _entry(self, message: Message) -> Entry | None:
+        """The job in a message; None, and a log line, for one that can't be read."""
+        record = self._decoder.decode(message.subject, message.data, read_record)
+        return None if record is None else Entry(message.seq, record)
+
+    async def _message(self, query: dict[str, Any]) -> Message | None:
         answer = await self._ask(f"$JS.API.STREAM.MSG.GET.{NAME}", json.dumps(query).encode(), None)
         error = answer.get("error")
         if error is not None:
@@ -295,7 +369,7 @@ class JobStream:
                 return None
             raise OutcomeUnknownError
         message = answer["message"]
-        return {"seq": message["seq"], "data": base64.b64decode(message.get("data", ""))}
+        return Message(message["subject"], message["seq"], base64.b64decode(message.get("data", "")))
 
     async def _ask(self, subject: str, data: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
         if not self.connected:

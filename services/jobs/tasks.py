@@ -1,16 +1,15 @@
-"""Background tasks: how they are kept, and how they end."""
+"""Steps that run beside their caller."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from services.common import logs
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
 
-_AGAIN_SECONDS: Final = 0.1
 _log = logs.get(__name__)
 
 
@@ -40,19 +39,3 @@ async def _guarded(work: Coroutine[Any, Any, object]) -> None:
         await work
     except Exception:  # noqa: BLE001  the last place where a background step can be heard
         _log.exception("background_step_crashed")
-
-
-async def end(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks, and wait until they are over.
-
-    Once is not enough: in Python 3.11, `wait_for` (and so nats-py) swallows a cancellation that arrives together
-    with its result, and the task goes on.
-    """
-    left = {task for task in tasks if not task.done()}
-    while left:
-        for task in left:
-            task.cancel()
-        _, left = await asyncio.wait(left, timeout=_AGAIN_SECONDS)
-    for task in tasks:
-        if not task.cancelled():
-            task.exception()  # else asyncio complains that nobody looked

@@ -31,10 +31,13 @@ class Turns:
         self._begin = begin
         self._stopped = False
 
-    @property
-    def waiting(self) -> int:
-        """How many jobs of this replica wait."""
-        return self._queue.waiting
+    def room(self, tenant: str, limit: int) -> bool:
+        """Whether one more job of a tenant may wait on this replica; `limit`: how many may in all."""
+        return self._queue.waiting_of(tenant) < self._queue.share(tenant, limit)
+
+    def waiting_of(self, tenant: str) -> int:
+        """How many jobs of a tenant wait on this replica."""
+        return self._queue.waiting_of(tenant)
 
     def stop(self) -> None:
         """Nobody's turn comes any more."""

@@ -6,7 +6,6 @@ job sends; when it is gone, the one that takes the job over does.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import json
@@ -16,7 +15,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import nats.errors
-from cryptography.fernet import InvalidToken
 from google.protobuf.json_format import MessageToDict
 from imagegateway.v1.job_pb2 import WebhookAttempt
 from standardwebhooks import Webhook
@@ -24,7 +22,9 @@ from standardwebhooks import Webhook
 from services.common import logs
 from services.common.urlguard import OutboundError
 from services.jobs import states
-from services.jobs.stream import StaleError
+from services.jobs.secrets import UnreadableSecretError
+from services.jobs.slots import TenantSlots
+from services.jobs.stream import OutcomeUnknownError, StaleError
 from services.jobs.tasks import Background
 from services.jobs.timers import Timers
 
@@ -46,6 +46,8 @@ ATTEMPT_SECONDS: Final = 10.0
 _JITTER: Final = 0.1
 _KEPT_ATTEMPTS: Final = 50
 _AT_ONCE: Final = 50
+_AT_ONCE_EACH: Final = 5
+"""Deliveries of one tenant at once: a receiver that hangs takes up no more."""
 _log = logs.get(__name__)
 
 
@@ -73,7 +75,7 @@ class Webhooks:
         self._timers = Timers(lambda job_id: self._tasks.spawn(self._send(job_id)))
         self._sending: set[str] = set()
         self._tasks = Background()
-        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._slots = TenantSlots(_AT_ONCE, _AT_ONCE_EACH)
         hub.watch(self._learn)
 
     async def run(self) -> None:
@@ -90,7 +92,10 @@ class Webhooks:
             try:
                 entry = await self._stream.advance(entry, record)
             except StaleError:
-                entry = await self._stream.last(record.id) or entry
+                newer = await self._stream.last(record.id)
+                if newer is None:
+                    raise OutcomeUnknownError from None
+                entry = newer
                 continue
             self._hub.wrote(entry)
             return entry
@@ -108,13 +113,13 @@ class Webhooks:
             return
         self._sending.add(job_id)
         try:
-            async with self._places:
+            async with self._slots.hold(job_id, entry.record.tenant):
                 attempt = await self._attempt(entry.record)
             await self._note(entry, attempt)
         except (nats.errors.Error, OSError) as error:
             _log.warning("webhook_postponed", job_id=job_id, error=type(error).__name__)
             self._timers.set(time.time() + 1, job_id)
-        except InvalidToken:  # the root key is another one than when the tenant's secret was made
+        except UnreadableSecretError:
             _log.error("webhook_secret_unreadable", job_id=job_id)
             self._timers.set(time.time() + 60, job_id)
         except StaleError:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
@@ -11,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from services.common.http import listening
+from services.common.supervision import Supervisor
 from services.media import openapi
 from services.media.answers import add_headers, outermost
 from services.media.downloads import PATH, Downloads
@@ -19,6 +18,7 @@ from services.media.pages import home
 from services.media.sweeper import sweep_forever
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from pathlib import Path
 
@@ -56,13 +56,12 @@ def _routers(settings: Settings) -> list[str]:
 async def serve(app: web.Application, path: Path, store: MediaStore, stop: asyncio.Event) -> None:
     """Serve on a UNIX socket, sweeping the store meanwhile, until `stop`; downloads get 10 s to end.
 
-    Raises what the sweeper raises when it breaks, so that the process is started anew.
+    Raises BackgroundTaskError when the sweeper breaks, so that the process is started anew.
     """
+    supervisor = Supervisor()
     async with listening(app, path, _GRACE):
-        sweeper = asyncio.create_task(sweep_forever(store))
-        stopped = asyncio.create_task(stop.wait())
-        await asyncio.wait({sweeper, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        sweeper.cancel()
-        stopped.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await sweeper
+        supervisor.spawn("media sweeper", sweep_forever(store))
+        try:
+            await supervisor.run(stop.wait())
+        finally:
+            await supervisor.close()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.json_format import MessageToDict
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import unmet
-from services.common.adapter import Adapter, ErrorTable, Failure, Outgoing, Upload
+from services.common.adapter import Adapter, Outgoing, Upload
+from services.common.failures import ErrorTable, Failure, Refused, Uncharged, moderated, refused_part
 from services.common.values import form_fields
 from services.openai import answers, streams
 from services.openai.catalog import DALLE, INPUT_FIDELITY
@@ -68,13 +70,17 @@ class OpenAIAdapter(Adapter):
             "unknown_parameter": ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER,
             "unsupported_file_mimetype": ErrorReason.ERROR_REASON_INVALID_IMAGE,
         },
+        # Overloaded: refused before any work. Of 500 the page does not say whether it is charged.
+        uncharged=Uncharged(
+            frozenset({503}), "https://developers.openai.com/api/docs/guides/error-codes", date(2026, 11, 22)
+        ),
     )
 
     def auth(self, credential: str) -> Mapping[str, str]:
         return {"authorization": f"Bearer {credential}"}
 
     def submit(self, call: Call) -> Outgoing:
-        fields = {**_fields(call), **call.options}
+        fields = call.with_options(_fields(call))
         if not call.inputs:
             return Outgoing("POST", "/images/generations", json=fields)
         return Outgoing("POST", "/images/edits", fields=form_fields(_bracketed(fields)), files=_files(call))
@@ -106,7 +112,8 @@ class OpenAIAdapter(Adapter):
             code = "moderation_blocked"
         failure = self.errors.lookup(reply, code=code, detail=message, param=param)
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return _moderated(error, error.get("moderation_details") or reply.dict().get("moderation_details"))
+            details = error.get("moderation_details") or reply.dict().get("moderation_details")
+            return _moderated(call, error, details)
         again = _AGAIN.search(message)
         if failure.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and failure.retry_after is None and again:
             wait = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(again[1]))
@@ -175,7 +182,7 @@ def _files(call: Call) -> tuple[Upload, ...]:
     return tuple(files)
 
 
-def _moderated(error: Mapping[str, Any], details: Any) -> Failure:
+def _moderated(call: Call, error: Mapping[str, Any], details: Any) -> Failure:
     """Blocked before anything was made, unless the details say that it was the result."""
     details = details if isinstance(details, dict) else {}
     output = details.get("moderation_stage") == "output"
@@ -183,11 +190,5 @@ def _moderated(error: Mapping[str, Any], details: Any) -> Failure:
     if not isinstance(categories, list):
         listed = _VIOLATION.search(str(error.get("message")))
         categories = [name.strip() for name in listed[1].split(",") if name.strip()] if listed else []
-    named = [str(name)[:40] for name in categories[:10]]
-    why = f" ({', '.join(named)})" if named else ""
-    return Failure(
-        ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
-        f"OpenAI refused the {'result' if output else 'prompt or an input picture'} by its content policy{why}.",
-        param="" if output else "prompt",
-        accepted=output,
-    )
+    refused = Refused.RESULT if output else refused_part(call)
+    return moderated("OpenAI", refused, accepted=output, categories=categories)

@@ -9,6 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from services.common import catalog as c
+from services.common import reserved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,6 +57,10 @@ INPUT_FIDELITY: Final[Mapping[str, tuple[str, ...]]] = {
 """What `input_fidelity` may be; native ids that are not here don't take it."""
 
 
+_RESERVED: Final = reserved.paths("tools", "input", "previous_response_id", "store")
+"""OpenAI's own names are the gateway's; these belong to its other API, and name inputs and targets there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prices:
     """US dollars for a million tokens, not cached."""
@@ -100,7 +105,12 @@ def _model(name: str, description: str, *, per_call: int | None = None, **facts:
         **facts,
     }
     route = c.Route(
-        name="openai", mode=c.INLINE, native=name, settings=("IMAGEGATEWAY_OPENAI_API_KEY",), per_call=per_call
+        name="openai",
+        mode=c.INLINE,
+        native=name,
+        settings=("IMAGEGATEWAY_OPENAI_API_KEY",),
+        per_call=per_call,
+        reserved=_RESERVED,
     )
     return c.Model(
         id=f"openai/{name}",

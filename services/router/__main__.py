@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from imagegateway.v1 import (
@@ -16,7 +17,8 @@ from imagegateway.v1 import (
 
 from services.common import logs, settings
 from services.common.http import listening
-from services.common.keys import KeyRing, KeyStore
+from services.common.identity import GATEWAY, load_identity
+from services.common.keys import API_KEY_NAME, KeyRing, KeyStore, RevokedKeyError
 from services.common.links import PURPOSE, Links
 from services.common.nats import connect
 from services.common.outbound import Outbound
@@ -24,6 +26,7 @@ from services.common.provider_keys import ProviderKeys
 from services.common.secrets import RootSecret
 from services.common.server import Server, run
 from services.common.store import MediaStore
+from services.common.supervision import BackgroundTaskError, Supervisor
 from services.common.urlguard import Guard
 from services.jobs.engine import Engine
 from services.jobs.families import Families
@@ -35,47 +38,89 @@ from services.router.studio import Studio
 from services.router.uploads import Uploads
 
 if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from services.common.settings import Settings
     from services.jobs.stream import JobStream
 
 GRACE = 30.0
 """Seconds that running calls get to end."""
 PATIENCE = 10.0
 """Seconds that inline calls are waited for when the router stops; then they are answered with their jobs."""
+CRASH_GRACE = 2.0
+"""The same when a background task has ended: what the calls wait for may never come."""
 
 
 async def main(stop: asyncio.Event, replica: int) -> None:
-    """Connect, take up what an earlier life left, serve; on `stop` let running calls end and hand the rest over."""
+    """Connect, take up what an earlier life left, serve; on `stop` let running calls end and hand the rest over.
+
+    Raises BackgroundTaskError when the process can't go on.
+    """
     current = settings.current()
-    client = await connect(current, f"router-{replica}")
+    async with AsyncExitStack() as held:
+        client = await connect(current, f"router-{replica}")
+        held.push_async_callback(client.close)
+        supervisor = Supervisor()
+        held.push_async_callback(supervisor.close)
+        await _adopt_key(current, client)
+        ring = KeyRing(client.jetstream())
+        await ring.start(supervisor)
+        root = RootSecret.load(current)
+        stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
+        await stored_keys.start(supervisor)
+        links = Links(root.derive(PURPOSE), current.public_url)
+        store = MediaStore.open(current.media_url)
+        answers = Answers(store, links, time.time)
+        catalog = Catalog.load(current.source)
+        outbound = Outbound(Guard(current.allow_hosts))
+        held.push_async_callback(outbound.aclose)
+        families = Families(current, {model.family for model in catalog.models.values()})
+        held.push_async_callback(families.close)
+        engine = await Engine.open(
+            settings=current,
+            client=client,
+            replica=replica,
+            root=root,
+            store=store,
+            families=families,
+            outbound=outbound,
+            limits=catalog.limits(current),
+            price=catalog.price,
+            fallback=catalog.fallback,
+            view=answers.job,
+            supervisor=supervisor,
+        )
+        held.push_async_callback(engine.close)
+        await supervisor.run(engine.start())
+        studio = Studio(current, catalog, store, outbound, engine, answers, stored_keys)
+        server = _server(current, replica, ring, studio, links)
+        uploads = Uploads(studio, ring).application()
+        async with listening(uploads, current.socket(f"uploads-{replica}"), GRACE, cancel=True):
+            await server.start()
+            supervisor.spawn("readiness", _follow_engine(server, engine.stream))
+            try:
+                await supervisor.run(stop.wait())
+            except BackgroundTaskError:
+                await _end_calls(server, engine, patience=0, grace=CRASH_GRACE)
+                raise
+            await _end_calls(server, engine, patience=PATIENCE, grace=GRACE)
+        await engine.runner.drain(GRACE)
+
+
+async def _adopt_key(current: Settings, client: Client) -> None:
+    """Accept IMAGEGATEWAY_API_KEY, unless it was revoked: then it stays so."""
+    if not current.api_key:
+        return
     keys = await KeyStore.open(client, current.nats_replicas)
-    if current.api_key:
-        await keys.adopt(current.api_key.reveal(), tenant="default", name="IMAGEGATEWAY_API_KEY")
-    ring = KeyRing(client.jetstream())
-    await ring.start()
-    root = RootSecret.load(current)
-    stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
-    await stored_keys.start()
-    links = Links(root.derive(PURPOSE), current.public_url)
-    store = MediaStore.open(current.media_url)
-    answers = Answers(store, links, time.time)
-    catalog = Catalog.load(current.source)
-    outbound = Outbound(Guard(current.allow_hosts))
-    families = Families(current, {model.family for model in catalog.models.values()})
-    engine = await Engine.open(
-        settings=current,
-        client=client,
-        replica=replica,
-        root=root,
-        store=store,
-        families=families,
-        outbound=outbound,
-        limits=catalog.limits(current),
-        price=catalog.price,
-        fallback=catalog.fallback,
-        view=answers.job,
-    )
-    await engine.start()
-    studio = Studio(current, catalog, store, outbound, engine, answers, stored_keys)
+    gateway = await asyncio.to_thread(load_identity, current.data_dir / GATEWAY)
+    try:
+        await keys.adopt(current.api_key.reveal(), gateway)
+    except RevokedKeyError:
+        logs.get(__name__).error("api_key_revoked", setting=API_KEY_NAME)
+
+
+def _server(current: Settings, replica: int, ring: KeyRing, studio: Studio, links: Links) -> Server:
+    """The gRPC server with all public services."""
     server = Server(
         current.socket(f"router-{replica}"),
         [service.NAME, provider_keys.NAME, webhooks.NAME, *edge.NAMES],
@@ -91,20 +136,16 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         edge.RestProviderKeyService(tenant_keys), server.grpc
     )
     rest_edge_pb2_grpc.add_RestFileServiceServicer_to_server(files.RestFileService(studio, links), server.grpc)
-    uploads = Uploads(studio, ring).application()
-    async with listening(uploads, current.socket(f"uploads-{replica}"), GRACE, cancel=True):
-        await server.start()
-        readiness = asyncio.create_task(_follow_engine(server, engine.stream))
-        await stop.wait()
-        readiness.cancel()
-        engine.hub.end_streams()
-        # Calls that wait for a picture get some time; what takes longer is answered with its job.
-        asyncio.get_running_loop().call_later(PATIENCE, lambda: engine.hub.end_streams(patient=True))
-        await server.stop(GRACE)
-    await engine.stop(GRACE)
-    await ring.close()
-    await stored_keys.close()
-    await asyncio.gather(families.close(), outbound.aclose(), client.close())
+    return server
+
+
+async def _end_calls(server: Server, engine: Engine, *, patience: float, grace: float) -> None:
+    """Take no new calls. Let streams end, and after `patience` seconds also the calls that wait for images: those are
+    answered with their jobs.
+    """
+    engine.hub.end_streams()
+    asyncio.get_running_loop().call_later(patience, lambda: engine.hub.end_streams(patient=True))
+    await server.stop(grace)
 
 
 async def _follow_engine(server: Server, stream: JobStream) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import binascii
-import math
 import re
+import sys
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import pybase64
@@ -22,8 +22,9 @@ M = TypeVar("M", bound=Message)
 
 _MAX_DEPTH: Final = 32
 """Levels of objects and lists in one field."""
-_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}(\.0+)?")
-_BOOLEANS: Final = {"true": True, "false": False}
+_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}(\.0{1,18})?")
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,17})?|\.[0-9]{1,17})(?:[eE][+-]?[0-9]{1,2})?")
+_BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
 _RANGES: Final = {
     FieldDescriptor.CPPTYPE_INT32: (-(1 << 31), (1 << 31) - 1),
     FieldDescriptor.CPPTYPE_INT64: (-(1 << 63), (1 << 63) - 1),
@@ -49,13 +50,18 @@ def _fill(message: Message, values: dict[str, Any], prefix: str, unknown: list[s
     for name in list(values):
         value = values.pop(name)
         field: Any = descriptor.fields_by_name.get(name) or descriptor.fields_by_camelcase_name.get(name)
+        if value is None:
+            continue
         if field is None:
             unknown.append(prefix + name)
         elif field.name in filled:
             raise invalid(prefix + field.name, f"{prefix}{field.name} is sent twice.")
-        elif value is not None:
+        else:
             filled.add(field.name)
-            _set(message, field, value, prefix + field.name, unknown)
+            try:
+                _set(message, field, value, prefix + field.name, unknown)
+            except UnicodeEncodeError:  # half of a surrogate pair, which JSON can write and UTF-8 can't
+                raise _wrong(prefix + field.name, "Unicode text") from None
 
 
 def _set(message: Message, field: FieldDescriptor, value: Any, path: str, unknown: list[str]) -> None:
@@ -123,20 +129,18 @@ def _scalar(field: FieldDescriptor, value: object, path: str) -> object:
 
 
 def _boolean(value: object, path: str) -> bool:
-    found = _BOOLEANS.get(value) if isinstance(value, str) else value
+    found = _BOOLEANS.get(value.strip().lower()) if isinstance(value, str) else value
     if not isinstance(found, bool):
         raise _wrong(path, "true or false")
     return found
 
 
 def _number(value: object, path: str) -> float:
-    try:
-        number = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
-    except (ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
-        raise _wrong(path, "a number")
-    return number
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
+        return float(value)
+    raise _wrong(path, "a number")
 
 
 def _whole(field: FieldDescriptor, value: object, path: str) -> int:

@@ -7,11 +7,10 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.json_format import ParseDict, ParseError
 from imagegateway.v1 import image_service_pb2 as pb
 
 from services.common.errors import invalid
+from services.router import fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,15 +20,11 @@ _NESTED: Final = re.compile(r"^([a-z_]+)((?:\[[^\[\]]*\])+)$")
 _INDEX: Final = re.compile(r"[0-9]{1,4}")
 _MAX_DEPTH: Final = 32
 _LITERAL: Final = re.compile(r"true|false|-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
-_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,18}(\.0+)?")
-_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,17})?|\.[0-9]{1,17})(?:[eE][+-]?[0-9]{1,2})?")
-_TRUE: Final = {"true": True, "1": True, "false": False, "0": False}
-_INTEGERS: Final = {FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64}
 _URLS: Final = frozenset({"images", "mask", "markup"})
 """Fields that a form may also send as bare URLs."""
 
 
-def read(fields: Iterable[tuple[str, str]]) -> tuple[pb.EditRequest, list[str]]:
+def read(parts: Iterable[tuple[str, str]]) -> tuple[pb.EditRequest, list[str]]:
     """Return the request, and the names of fields that it has no place for.
 
     Lists and objects are sent as JSON (`metadata={"a":"b"}`) or in brackets, as SDKs do (`metadata[a]=b`). A field
@@ -39,7 +34,7 @@ def read(fields: Iterable[tuple[str, str]]) -> tuple[pb.EditRequest, list[str]]:
     values: dict[str, Any] = {}
     unknown: list[str] = []
     seen: set[str] = set()
-    for name, text in fields:
+    for name, text in parts:
         nested = _NESTED.match(name)
         base = nested[1] if nested else name
         descriptor = _FIELDS.get(base)
@@ -58,11 +53,9 @@ def read(fields: Iterable[tuple[str, str]]) -> tuple[pb.EditRequest, list[str]]:
         elif descriptor.is_repeated or descriptor.message_type is not None:
             values[base] = _json(base, text)
         else:
-            values[base] = _scalar(descriptor, text)
-    request = pb.EditRequest()
-    for name, value in values.items():
-        _assign(request, name, value)
-    return request, unknown
+            values[base] = text
+    request, inside = fields.build(pb.EditRequest, values)
+    return request, [*unknown, *inside]
 
 
 def _check_once(name: str, base: str, seen: set[str]) -> None:
@@ -73,37 +66,6 @@ def _check_once(name: str, base: str, seen: set[str]) -> None:
     if name in seen and name != "images" and "[]" not in name:
         raise invalid(name[:100], f"{name[:100]} is sent twice: send it once.")
     seen.update((name, base if name == base else f"{base}["))
-
-
-def _assign(request: pb.EditRequest, name: str, value: Any) -> None:
-    """Set one field from its JSON value; null counts as not sent."""
-    if value is None:
-        return
-    try:
-        ParseDict({name: value}, request)
-    except (ParseError, OverflowError):
-        raise invalid(name, f"{name} is not of the documented shape.") from None
-
-
-def _scalar(descriptor: FieldDescriptor, text: str) -> object:
-    name = descriptor.name
-    if descriptor.cpp_type in _INTEGERS:
-        text = text.strip()
-        if not _INTEGER.fullmatch(text):
-            raise invalid(name, f"{name} must be a whole number, not {text[:40]!r}.")
-        number = int(text.partition(".")[0])
-        if descriptor.cpp_type == FieldDescriptor.CPPTYPE_INT32 and abs(number) >= 1 << 31:
-            raise invalid(name, f"{name} is out of range.")
-        return number
-    if descriptor.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
-        if not _NUMBER.fullmatch(text.strip()):
-            raise invalid(name, f"{name} must be a number, not {text[:40]!r}.")
-        return float(text)
-    if descriptor.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
-        if text.strip().lower() not in _TRUE:
-            raise invalid(name, f"{name} must be true or false, not {text[:40]!r}.")
-        return _TRUE[text.strip().lower()]
-    return text
 
 
 def _json(name: str, text: str) -> Any:

@@ -17,6 +17,8 @@ from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import catalog as c
+from services.common import reserved
+from services.common.adapter import options_of
 from services.common.errors import GatewayError, invalid, missing, unsupported
 from services.common.urlguard import Guard, UrlRefusedError
 from services.router import checks, output, sizes
@@ -125,6 +127,9 @@ def make(
     _options(request, task)
     route = catalog.route(model, byok, avoid, stored, own=bool(task.loras))
     task.route = route.name
+    # Also those of the routes that a fallback may take: a caller hears of it now or never.
+    for other in (route, *(() if byok else model.after(route.name))):
+        reserved.refuse(options_of(task), other.reserved)
     return Plan(
         model=model,
         route=route,

@@ -16,6 +16,7 @@ from services.common import ids
 from services.common.errors import GatewayError, invalid, unsupported
 from services.common.urlguard import UrlRefusedError
 from services.jobs import states
+from services.jobs.projection import Query
 from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
 from services.router import answer, plan, sizes
 from services.router.caller import STATUS
@@ -204,7 +205,7 @@ class Studio:
         """A page of a tenant's jobs, newest first, each read from the engine. Raises GatewayError."""
         try:
             await self.engine.hub.catch_up()
-            found = self.engine.projection.page(tenant, status, model, size, token)
+            found = await self.engine.index.page(Query(tenant, status, model, size, token))
             entries = await asyncio.gather(*(self.engine.stream.last(job_id) for job_id in found.ids))
         except OutcomeUnknownError:
             raise unavailable() from None

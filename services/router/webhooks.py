@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import nats.errors
 from imagegateway.v1 import webhook_service_pb2 as pb
 from imagegateway.v1 import webhook_service_pb2_grpc as pb_grpc
+from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.errors import unsupported
+from services.common.errors import GatewayError, unsupported
+from services.jobs.secrets import UnreadableSecretError
 from services.jobs.stream import unavailable
 from services.router import caller
 from services.router.service import answering
@@ -53,6 +55,11 @@ async def _shown(work: Awaitable[WebhookSecret]) -> pb.WebhookSecret:
         secret = await work
     except (nats.errors.Error, OSError):
         raise unavailable() from None
+    except UnreadableSecretError:
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_INTERNAL,
+            "The webhook secret can't be read any more: make a new one with POST /v1/webhook-secret/rotate.",
+        ) from None
     return pb.WebhookSecret(
         secret=secret.secret,
         created_at=secret.created_at,

@@ -45,7 +45,7 @@ async def _ask(settings: Settings, secret: str) -> bytes:
         "size": "1024x1024",
         "response_format": "b64_json",
     }
-    url = f"http://{settings.local_host}:{settings.port}/v1/images/generations"
+    url = f"{settings.local_url}/v1/images/generations"
     headers = {"authorization": f"Bearer {secret}"}
     try:
         async with (

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final
 
 from services.common import logs
 from services.common import settings as settings_module
-from services.common.keys import KeyStore
+from services.common.identity import GATEWAY, load_identity
+from services.common.keys import API_KEY_NAME, KeyStore, RevokedKeyError
 from services.common.nats import connect
 from services.stack.config import Stack
 from services.stack.first_picture import FirstPicture, make
@@ -104,7 +105,31 @@ class Supervisor:
                 self.process.wait()
 
 
-def up(settings: Settings) -> int:
+@dataclass(frozen=True, slots=True)
+class First:
+    """What a start makes for a newcomer."""
+
+    image: bool
+    key: bool
+
+    @classmethod
+    def of(cls, settings: Settings, *, image: bool, key: bool) -> First:
+        """Both for a gateway on its own; on a NATS server that others may share, what the flags ask for."""
+        alone = not settings.nats_url
+        return cls(image or alone, key or alone)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownKey:
+    """The key of the examples that the start prints."""
+
+    secret: str
+    shown: str
+    """How the examples write it: the secret, or where it comes from."""
+    about: str
+
+
+def up(settings: Settings, first: First) -> int:
     """Run the stack until SIGINT or SIGTERM; gives the exit status. Raises StackError."""
     logs.configure(settings, "up")
     # The children open our output anew: where it is a file, neither may overwrite the other.
@@ -117,29 +142,34 @@ def up(settings: Settings) -> int:
         stop = _stop_on_signal()
         supervisor = Supervisor.spawn(stack, _log_format(settings))
         try:
-            return asyncio.run(_serve(settings, supervisor, stop))
+            return asyncio.run(_serve(settings, first, supervisor, stop))
         finally:
             supervisor.stop()
 
 
-async def _serve(settings: Settings, supervisor: Supervisor, stop: list[int]) -> int:
+async def _serve(settings: Settings, first: First, supervisor: Supervisor, stop: list[int]) -> int:
     began = time.monotonic()
     if not await _until_ready(settings, supervisor, stop, began):
         return 0
+    gateway = load_identity(settings.data_dir / GATEWAY)
     client = await connect(settings, "up")
     try:
         store = await KeyStore.open(client, settings.nats_replicas)
-        secret, first, session_id = await _key(settings, store)
-        picture = await _first_picture(settings, supervisor, stop, secret)
-        if picture is None:
-            return 0
-        _welcome(settings, secret, picture, seconds=time.monotonic() - began, first=first)
+        await store.end_sessions(gateway)  # of a life that could not do so itself
+        key = await _key(settings, first, store, gateway)
+        picture: FirstPicture | None = None
+        if first.image:
+            picture = await _first_picture(settings, supervisor, stop, await _secret(key, store, gateway))
+            if picture is None:
+                return 0
+            if key is None:
+                await store.end_sessions(gateway)
+        _welcome(settings, key, picture, seconds=time.monotonic() - began)
         while not stop:
             await asyncio.sleep(0.5)
             _check(supervisor)
-        if session_id:
-            with contextlib.suppress(Exception):
-                await store.revoke(session_id)
+        with contextlib.suppress(Exception):
+            await store.end_sessions(gateway)
     finally:
         # It raises when the server is gone, even CancelledError; what ended the stack must be told instead.
         with contextlib.suppress(Exception, asyncio.CancelledError):
@@ -197,51 +227,63 @@ def _check(supervisor: Supervisor) -> None:
         raise StackError(f"{', '.join(failed)} can't be kept running; the log above says why")
 
 
-async def _key(settings: Settings, store: KeyStore) -> tuple[str, bool, str]:
-    """A key for the self-check and the printed example: the setting's, the first one, or one for this run.
+async def _key(settings: Settings, first: First, store: KeyStore, gateway: str) -> ShownKey | None:
+    """The key of the examples: the setting's, the first one, or one for this run; None where none is wanted.
 
     Only hashes are stored, so a later start can't show the first key again; it makes one that ends with it.
     """
     if settings.api_key:
-        await store.adopt(settings.api_key.reveal(), tenant="default", name="IMAGEGATEWAY_API_KEY")
-        return settings.api_key.reveal(), False, ""
-    keys = await store.list()
-    for stale in (key for key in keys if key.name == _SESSION_KEY):
-        await store.revoke(stale.id)
-    if all(key.name == _SESSION_KEY for key in keys):
-        secret, _ = await store.create(tenant="default", name="made at the first start")
-        return secret, True, ""
-    secret, key = await store.create(tenant="default", name=_SESSION_KEY)
-    return secret, False, key.id
+        secret = settings.api_key.reveal()
+        try:
+            await store.adopt(secret, gateway)
+        except RevokedKeyError:
+            print(
+                f"\nimagegateway: {API_KEY_NAME} holds a key that was revoked: it is NOT accepted. Set another one.",
+                file=sys.stderr,
+                flush=True,
+            )
+            return None
+        # Whoever set it knows it; the terminal and its logs need not.
+        return ShownKey(secret, f"${API_KEY_NAME}", "the one that was set")
+    if not first.key:
+        return None
+    if all(key.session_of for key in await store.list()):
+        secret, _ = await store.create("default", "made at the first start")
+        return ShownKey(secret, secret, "made now and shown only this once: keep it")
+    secret, _ = await store.create("default", _SESSION_KEY, session_of=gateway)
+    return ShownKey(secret, secret, "lives until this stack stops; `imagegateway keys create` makes lasting ones")
 
 
-def _welcome(settings: Settings, secret: str, picture: FirstPicture, *, seconds: float, first: bool) -> None:
-    if settings.api_key:
-        about = "from IMAGEGATEWAY_API_KEY"
-    elif first:
-        about = "made now and shown only this once: keep it"
+async def _secret(key: ShownKey | None, store: KeyStore, gateway: str) -> str:
+    """A key for the self-check, also where none is to be shown."""
+    if key:
+        return key.secret
+    secret, _ = await store.create("default", _SESSION_KEY, session_of=gateway)
+    return secret
+
+
+def _welcome(settings: Settings, key: ShownKey | None, picture: FirstPicture | None, *, seconds: float) -> None:
+    url = settings.local_url
+    lines = [f"imagegateway is ready after {seconds:.1f} s at {url} ({datetime.now(UTC):%Y-%m-%d %H:%M} UTC)", ""]
+    if picture:
+        lines.append(f"  first picture  {picture.path}")
+    lines.append(f"  web page       {url}/")
+    if key:
+        lines += [f"  key            {key.shown}", f"                 ({key.about})"]
     else:
-        about = "lives until this stack stops; `imagegateway keys create` makes lasting ones"
-    url = f"http://{settings.local_host}:{settings.port}"
-    print(
-        f"""
-imagegateway is ready after {seconds:.1f} s at {url} ({datetime.now(UTC):%Y-%m-%d %H:%M} UTC)
-
-  first picture  {picture.path}
-  web page       {url}/
-  key            {secret}
-                 ({about})
-
-Try it:
-
-  curl -s {url}/v1/images/generations -H 'Authorization: Bearer {secret}' \\
-    -H 'Content-Type: application/json' \\
-    -d '{{"model": "local/sketch", "prompt": "a lighthouse at dusk", "size": "1024x1024"}}'
-
-Ctrl-C stops everything.
-""",
-        flush=True,
-    )
+        lines.append("  keys           `imagegateway keys create --tenant NAME` makes one")
+    shown = key.shown if key else "KEY"
+    lines += [
+        "",
+        "Try it:",
+        "",
+        f'  curl -s {url}/v1/images/generations -H "Authorization: Bearer {shown}" \\',
+        "    -H 'Content-Type: application/json' \\",
+        """    -d '{"model": "local/sketch", "prompt": "a lighthouse at dusk", "size": "1024x1024"}'""",
+        "",
+        "Ctrl-C stops everything.",
+    ]
+    print("\n" + "\n".join(lines) + "\n", flush=True)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from services.jobs import tasks
+from services.common.supervision import cancel
 from services.jobs.stream import Entry
 from tests.jobs.server import PATIENCE
 
@@ -38,7 +38,7 @@ class Feed:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._task
-        await tasks.end(self._task)
+        await cancel(self._task)
 
     async def until(self, seq: int) -> None:
         """Wait until the record with this sequence has come."""

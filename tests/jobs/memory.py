@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 
+from services.common.stored import Decoder
+from services.jobs.messages import Message
 from services.jobs.stream import Entry, JobStream, OutcomeUnknownError
 
 if TYPE_CHECKING:
@@ -46,15 +48,16 @@ class Log:
         return {"stream": "JOBS", "seq": seq}
 
     def _read(self, query: dict[str, Any]) -> dict[str, Any]:
+        pattern = query.get("last_by_subj") or query["next_by_subj"]
+        found = [(seq, name, data) for name, (seq, data) in self.kept.items() if _fits(name, pattern)]
         if "last_by_subj" in query:
-            found = [(seq, data) for name, (seq, data) in self.kept.items() if _fits(name, query["last_by_subj"])]
             hit = max(found, default=None)
         else:
-            found = [(seq, data) for name, (seq, data) in self.kept.items() if _fits(name, query["next_by_subj"])]
-            hit = min(((seq, data) for seq, data in found if seq >= query["seq"]), default=None)
+            hit = min((message for message in found if message[0] >= query["seq"]), default=None)
         if hit is None:
             return {"error": {"code": 404, "err_code": 10037, "description": "no message found"}}
-        return {"message": {"seq": hit[0], "data": base64.b64encode(hit[1]).decode()}}
+        seq, name, data = hit
+        return {"message": {"subject": name, "seq": seq, "data": base64.b64encode(data).decode()}}
 
     def records(self, job_id: str) -> list[Entry]:
         """All that was ever written of a job."""
@@ -77,10 +80,15 @@ class MemoryStream(JobStream):
     def __init__(self, log: Log, gate: Callable[[str], Awaitable[None]] = _at_once) -> None:
         self.log = log
         self._gate = gate
+        self._decoder = Decoder("JOBS")
 
     @property
     def connected(self) -> bool:
         return not self.log.down
+
+    @property
+    def max_record_bytes(self) -> int:
+        return 1 << 20
 
     async def last_sequence(self) -> int:
         return len(self.log.written)
@@ -96,7 +104,7 @@ class MemoryStream(JobStream):
             if subject.startswith("j."):
                 await self._gate("feed")
                 if self.log.kept[subject][0] == seq:
-                    yield Entry(seq, JobRecord.FromString(data))
+                    yield self._entry(Message(subject, seq, data)) or seq
 
     async def _ask(self, subject: str, data: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
         if not self.connected:

@@ -13,8 +13,9 @@ from services.common.nats import connect
 from services.common.outbound import Outbound
 from services.common.secrets import RootSecret
 from services.common.store import MediaStore
+from services.common.supervision import Supervisor, cancel
 from services.common.urlguard import Guard
-from services.jobs import states, tasks
+from services.jobs import states
 from services.jobs.engine import Engine
 from services.jobs.queue import Limits
 from tests.jobs.server import PATIENCE, until
@@ -53,6 +54,7 @@ class Replica:
     families: ScriptedFamilies
     store: MediaStore
     _outbound: Outbound
+    _supervisor: Supervisor
     _over: bool = field(default=False)
 
     @property
@@ -83,7 +85,8 @@ class Replica:
         """SIGTERM."""
         if not self._over:
             self._over = True
-            await self.engine.stop(grace)
+            await self.engine.runner.drain(grace)
+            await self.engine.close()
             await self.client.close()
             await self._outbound.aclose()
 
@@ -93,9 +96,9 @@ class Replica:
             return
         self._over = True
         engine = self.engine
-        kept = [task for task in (engine.hub._task, engine.replicas._task) if task]
-        await tasks.end(*engine._background, *engine.runner._tasks, *engine.webhooks._tasks, *kept)
-        engine.projection.close()
+        await self._supervisor.close()
+        await cancel(*engine.runner._tasks, *engine.webhooks._tasks)
+        await engine.index.close()
         await self.client.close()
         await self._outbound.aclose()
 
@@ -115,6 +118,7 @@ async def start(
     client = await connect(settings, f"router-{number}")
     store = MediaStore.open(settings.media_url)
     outbound = Outbound(Guard(settings.allow_hosts))
+    supervisor = Supervisor()
     engine = await Engine.open(
         settings=settings,
         client=client,
@@ -131,9 +135,10 @@ async def start(
         price=_price,
         fallback=fallback,
         view=_view,
+        supervisor=supervisor,
     )
     await engine.start()
-    return Replica(engine, client, families, store, outbound)
+    return Replica(engine, client, families, store, outbound, supervisor)
 
 
 @asynccontextmanager

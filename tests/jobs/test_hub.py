@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
 from services.common import ids
+from services.common.supervision import Supervisor
 from services.jobs import states
 from services.jobs.hub import MAX_BEHIND, ClosingError, Hub, TooSlowError, public_type
-from services.jobs.projection import Projection
 from services.jobs.stream import Entry
 from tests.jobs import records
+from tests.jobs.index import inline_index
 from tests.jobs.memory import Log, MemoryStream
 from tests.jobs.server import PATIENCE
 
@@ -42,7 +42,7 @@ class Setting:
         self.feed = Held()
         self.stream = MemoryStream(self.log, self.feed)
         self.other = MemoryStream(self.log)
-        self.hub = Hub(self.stream, Projection(Path(":memory:")))
+        self.hub = Hub(self.stream, inline_index())
         self.seen: list[Entry] = []
         self.hub.watch(self.seen.append)
 
@@ -67,12 +67,12 @@ class Setting:
 
 @asynccontextmanager
 async def setting() -> AsyncIterator[Setting]:
-    made = Setting()
-    await made.hub.start()
+    made, supervisor = Setting(), Supervisor()
+    await made.hub.start(supervisor)
     try:
         yield made
     finally:
-        await made.hub.close()
+        await supervisor.close()
 
 
 async def collect(hub: Hub, job_id: str, after: int | None = None) -> list[Entry | None]:

@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
 from services.common.nats import connect
+from services.common.supervision import Supervisor
 from services.jobs import states
 from services.jobs import stream as stream_module
 from services.jobs.hub import Hub
-from services.jobs.projection import Projection
+from services.jobs.projection import JobIndex
 from services.jobs.stream import Entry, JobStream
 from tests.jobs import records
+from tests.jobs.index import inline_index
 from tests.jobs.server import PATIENCE, single, until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.jobs.server import Nats
+
+
+@dataclass(slots=True)
+class Life:
+    """A hub from its start to its stop, over a file or over nothing that lasts."""
+
+    hub: Hub
+    index: JobIndex
+    supervisor: Supervisor = field(default_factory=Supervisor)
+
+    @classmethod
+    async def open(cls, stream: JobStream, path: Path | None = None) -> Life:
+        index = await JobIndex.open(path, time.time) if path else inline_index()
+        return cls(Hub(stream, index), index)
+
+    async def start(self) -> None:
+        await self.hub.start(self.supervisor)
+
+    async def close(self) -> None:
+        await self.supervisor.close()
+        await self.index.close()
 
 
 async def collect(hub: Hub, job_id: str) -> list[Entry | None]:
@@ -27,62 +53,68 @@ async def collect(hub: Hub, job_id: str) -> list[Entry | None]:
 
 async def test_starting_again_from_the_projection(nats: Nats, stream: JobStream) -> None:
     path = nats.settings.data_dir / "jobs-0.sqlite"
-    hub = Hub(stream, Projection(path))
-    await hub.start()
+    life = await Life.open(stream, path)
+    hub = life.hub
+    await life.start()
     ended = await stream.create(records.job(state=states.SUBMITTING))
     ended = await stream.advance(ended, records.follow(ended, states.COMPLETED))
     left = await stream.create(records.job())
     await hub.catch_up()
     assert hub.live == {left.record.id: left}
-    await hub.close()
+    await life.close()
     # Things go on while it is away.
     moved = await stream.advance(left, records.follow(left, states.SUBMITTING))
     new = await stream.create(records.job())
     gone = await stream.create(records.job())
     gone = await stream.advance(gone, records.follow(gone, states.CANCELLED))
-    hub = Hub(stream, Projection(path))
-    await hub.start()
+    life = await Life.open(stream, path)
+    hub = life.hub
+    await life.start()
     assert hub.live == {moved.record.id: moved, new.record.id: new}
-    await hub.close()
+    await life.close()
     # Without its file it finds the same.
-    hub = Hub(stream, Projection(nats.settings.data_dir / "another.sqlite"))
-    await hub.start()
+    life = await Life.open(stream, nats.settings.data_dir / "another.sqlite")
+    hub = life.hub
+    await life.start()
     assert hub.live == {moved.record.id: moved, new.record.id: new}
-    await hub.close()
+    await life.close()
 
 
 async def test_starting_on_an_empty_stream(stream: JobStream) -> None:
-    hub = Hub(stream, Projection(Path(":memory:")))
-    await hub.start()
+    life = await Life.open(stream)
+    hub = life.hub
+    await life.start()
     await hub.catch_up()
     assert not hub.live
-    await hub.close()
+    await life.close()
 
 
 async def test_a_stream_that_lost_records_is_refused(nats: Nats, stream: JobStream, tmp_path: Path) -> None:
     path = tmp_path / "jobs-0.sqlite"
-    hub = Hub(stream, Projection(path))
-    await hub.start()
+    life = await Life.open(stream, path)
+    hub = life.hub
+    await life.start()
     for _ in range(5):
         await stream.create(records.job())
     await hub.catch_up()
-    await hub.close()
+    await life.close()
     with single(tmp_path / "older") as other:
         client = await connect(other.settings, "test")
         older = await JobStream.open(client, 1)
         for count in range(5):
-            hub = Hub(older, Projection(path))
+            life = await Life.open(older, path)
             with pytest.raises(RuntimeError, match=rf"ends at {count}, but 5 was seen"):
-                await hub.start()
-            await hub.close()
+                await life.start()
+            await life.close()
             await older.create(records.job())
         await client.close()
 
 
 async def test_a_hub_survives_its_server(nats: Nats, stream: JobStream, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_module, "_QUIET_SECONDS", 0.3)
-    hub = Hub(stream, Projection(Path(":memory:")))
-    await hub.start()
+    life = await Life.open(stream)
+    hub = life.hub
+    await life.start()
     first = await stream.create(records.job(state=states.SUBMITTING))
     follower = asyncio.create_task(collect(hub, first.record.id))
     await hub.catch_up()
@@ -92,4 +124,4 @@ async def test_a_hub_survives_its_server(nats: Nats, stream: JobStream, monkeypa
     running = await stream.advance(first, records.follow(first, states.RUNNING))
     ended = await stream.advance(running, records.follow(running, states.COMPLETED))
     assert await asyncio.wait_for(follower, PATIENCE) == [first, running, ended]
-    await hub.close()
+    await life.close()

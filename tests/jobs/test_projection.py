@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import sqlite3
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,13 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common.errors import GatewayError
+from services.jobs import projection as projection_module
 from services.jobs import states
-from services.jobs.projection import Projection
+from services.jobs.projection import JobIndex, Projection, Query, row_of
 from services.jobs.stream import RECORD_SECONDS, Entry
 from tests.jobs import records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 
 @pytest.fixture
@@ -44,7 +48,7 @@ def put(
     record.updated_at = created
     record.task.model = model
     record.webhook.next_at = next_at
-    projection.apply(Entry(seq, record))
+    projection.write([row_of(Entry(seq, record))], seq)
 
 
 def pages(
@@ -54,7 +58,7 @@ def pages(
     found: list[str] = []
     token = ""
     while True:
-        page = projection.page(tenant, status, model, size, token)
+        page = projection.page(Query(tenant, status, model, size, token))
         assert len(page.ids) <= size
         assert page.ids or not token
         found += page.ids
@@ -69,18 +73,18 @@ def test_newest_first_page_by_page(listed: Projection) -> None:
         put(listed, seq, job_id, created=created)
     assert pages(listed) == ["d", "c", "b", "a", "e"]
     assert pages(listed, size=1) == pages(listed, size=5) == pages(listed)
-    assert listed.page("acme", "", "", 5, "").next_token == ""
+    assert listed.page(Query("acme", "", "", 5, "")).next_token == ""
     assert pages(listed, tenant="nobody") == []
 
 
 def test_new_jobs_do_not_shift_pages(listed: Projection) -> None:
     for seq in range(1, 5):
         put(listed, seq, f"j{seq}", created=seq)
-    first = listed.page("acme", "", "", 2, "")
+    first = listed.page(Query("acme", "", "", 2, ""))
     assert first.ids == ["j4", "j3"]
     put(listed, 5, "j5", created=5)
     put(listed, 6, "j3", created=3, state=states.CANCELLED)
-    assert listed.page("acme", "", "", 2, first.next_token).ids == ["j2", "j1"]
+    assert listed.page(Query("acme", "", "", 2, first.next_token)).ids == ["j2", "j1"]
 
 
 @settings(deadline=None)
@@ -118,7 +122,7 @@ def test_filters(listed: Projection) -> None:
 @pytest.mark.parametrize("status", ["Queued", "submitting", "done", "' or 1 --"])
 def test_an_unknown_status(listed: Projection, status: str) -> None:
     with pytest.raises(GatewayError) as caught:
-        listed.page("acme", status, "", 2, "")
+        listed.page(Query("acme", status, "", 2, ""))
     assert (caught.value.code, caught.value.param) == ("invalid_value", "status")
     assert "queued, running, completed, failed, cancelled" in caught.value.message
 
@@ -130,22 +134,22 @@ TOKENS = ["x", "!", "é", "a" * 5000, "====", *(base64.urlsafe_b64encode(text).d
 @pytest.mark.parametrize("token", TOKENS, ids=range(len(TOKENS)))
 def test_a_bad_token(listed: Projection, token: str) -> None:
     with pytest.raises(GatewayError) as caught:
-        listed.page("acme", "", "", 2, token)
+        listed.page(Query("acme", "", "", 2, token))
     assert (caught.value.code, caught.value.param) == ("invalid_value", "page_token")
 
 
 def test_a_token_opens_no_other_tenants_list(listed: Projection) -> None:
     for seq in range(1, 5):
         put(listed, seq, f"j{seq}", created=seq, tenant="acme" if seq % 2 else "other")
-    token = listed.page("acme", "", "", 1, "").next_token
-    assert listed.page("other", "", "", 5, token).ids == ["j2"]
+    token = listed.page(Query("acme", "", "", 1, "")).next_token
+    assert listed.page(Query("other", "", "", 5, token)).ids == ["j2"]
 
 
 @pytest.mark.parametrize("created", [10**25, -(10**25), 2**63])
 def test_a_made_up_token_harms_nothing(listed: Projection, created: int) -> None:
     put(listed, 1, "j1")
     token = base64.urlsafe_b64encode(f"{created}:zzz".encode()).decode().rstrip("=")
-    assert listed.page("acme", "", "", 5, token).ids in ([], ["j1"])
+    assert listed.page(Query("acme", "", "", 5, token)).ids in ([], ["j1"])
 
 
 def test_older_news_change_nothing(listed: Projection) -> None:
@@ -180,33 +184,13 @@ def test_the_position_survives(tmp_path: Path) -> None:
     projection = Projection(path)
     assert projection.position == 0
     put(projection, 1, "j1")
-    projection.reach(41)
+    projection.write([], 41)
     assert projection.position == 41
     projection.close()
     projection = Projection(path)
     assert projection.position == 41
     assert pages(projection) == ["j1"]
-    projection.reset()
-    assert projection.position == 0
-    assert pages(projection) == []
     projection.close()
-
-
-def test_position_and_jobs_are_never_torn_apart(tmp_path: Path) -> None:
-    """A crash may lose the tail, but never a job below the position."""
-    path = tmp_path / "jobs.sqlite"
-    crashed = Projection(path)
-    put(crashed, 1, "j1")
-    crashed.reach(1)
-    crashed.commit()
-    put(crashed, 2, "j2")
-    crashed.reach(2)
-    # Nothing is committed of the second: what another process finds is what a crash leaves.
-    found = Projection(path)
-    assert found.position == 1
-    assert pages(found) == ["j1"]
-    found.close()
-    crashed.close()
 
 
 def test_another_schema_is_built_anew(tmp_path: Path) -> None:
@@ -223,3 +207,95 @@ def test_another_schema_is_built_anew(tmp_path: Path) -> None:
     put(projection, 1, "j1")
     assert pages(projection) == ["j1"]
     projection.close()
+
+
+PLANS = [
+    Query("acme"),
+    Query("acme", token=base64.urlsafe_b64encode(b"5:j5").decode()),
+    Query("acme", status="failed"),
+    Query("acme", status="running", token=base64.urlsafe_b64encode(b"5:j5").decode()),
+    Query("acme", model="local/sketch"),
+    Query("acme", model="local/sketch", status="queued"),
+]
+
+
+def plan(projection: Projection, statement: str, values: Sequence[object] = ()) -> list[str]:
+    """How SQLite would answer."""
+    return [row[3] for row in projection._db.execute(f"explain query plan {statement}", values)]
+
+
+@pytest.mark.parametrize("query", PLANS, ids=range(len(PLANS)))
+def test_list_reads_no_row_that_it_does_not_show(listed: Projection, query: Query) -> None:
+    (step,) = plan(listed, *query.sql())
+    assert step.startswith("SEARCH jobs USING COVERING INDEX")  # no scan, and no sort
+    for name in ("status", "model"):
+        assert bool(getattr(query, name)) == (f"{name}=?" in step)
+
+
+def test_expiry_and_start_read_only_what_they_need(listed: Projection) -> None:
+    (select, *_) = plan(
+        listed,
+        "delete from jobs where id in (select id from jobs where ended = 1 and updated_at < ? limit ?)",
+        (5, 5),
+    )[-1:]
+    assert "INDEX oldest (updated_at<?)" in select
+    for statement in ("select id from jobs where ended = 0", "select id from jobs where webhook_at > 0"):
+        (step,) = plan(listed, statement)
+        assert "USING INDEX" in step
+
+
+def test_expiry_goes_in_small_steps(listed: Projection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projection_module, "_EXPIRE_ROWS", 2)
+    for seq in range(1, 6):
+        put(listed, seq, f"j{seq}", state=states.COMPLETED, created=seq)
+    assert [listed.expire(RECORD_SECONDS + 1) for _ in range(4)] == [2, 2, 1, 0]
+
+
+# ---- the way to it
+
+
+async def test_the_loop_turns_while_the_file_is_busy(tmp_path: Path) -> None:
+    index = await JobIndex.open(tmp_path / "jobs.sqlite", time.time)
+    began, go_on = threading.Event(), threading.Event()
+
+    def busy() -> None:
+        began.set()
+        assert go_on.wait(30)
+
+    held = asyncio.ensure_future(index._call(busy))
+    await asyncio.to_thread(began.wait)
+    page = asyncio.create_task(index.page(Query("acme")))
+    index.note(1, Entry(1, records.job(job_id="j1")))
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not page.done()
+    go_on.set()
+    await held
+    await page
+    assert (await index.page(Query("acme"))).ids == ["j1"]
+    await index.close()
+
+
+async def test_what_could_not_be_written_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk costs no job: the position on file stays behind what is missing."""
+    index = await JobIndex.open(tmp_path / "jobs.sqlite", time.time)
+    write = Projection.write
+
+    def full(*_arguments: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Projection, "write", full)
+    job = records.job(job_id="j1")
+    index.note(1, Entry(1, job))
+    with pytest.raises(GatewayError) as caught:
+        await index.page(Query("acme"))
+    assert caught.value.code == "service_unavailable"
+    assert await index._call(lambda: index._projection.position) == 0
+    job.state = states.COMPLETED
+    index.note(2, Entry(2, job))
+    monkeypatch.setattr(Projection, "write", write)
+    assert (await index.page(Query("acme", status="completed"))).ids == ["j1"]
+    await index.close()
+    found = Projection(tmp_path / "jobs.sqlite")
+    assert found.position == 2
+    found.close()

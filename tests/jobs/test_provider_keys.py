@@ -12,6 +12,7 @@ from services.common.errors import GatewayError
 from services.common.nats import bucket, connect
 from services.common.provider_keys import BUCKET, ProviderKey, ProviderKeys
 from services.common.secrets import RootSecret
+from services.common.supervision import Supervisor
 from tests.jobs.server import until
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ async def test_another_process_follows(nats: Nats, client: Client, monkeypatch: 
     await writer.set("acme", "fal", "before it was there")
     connection = await connect(nats.settings, "follower")
     reader = await ProviderKeys.open(connection, 1, ROOT)
-    await reader.start()
+    supervisor = Supervisor()
+    await reader.start(supervisor)
     try:
         assert revealed(reader, "acme") == {"fal": "before it was there"}
         taken = reader.of("acme")
@@ -90,13 +92,14 @@ async def test_another_process_follows(nats: Nats, client: Client, monkeypatch: 
         await writer.set("acme", "openai", KEY)
         await until(lambda: set(reader.of("acme")) == {"bfl", "openai"})
     finally:
-        await reader.close()
+        await supervisor.close()
         await connection.close()
 
 
 async def test_what_was_just_written_is_there_after_a_refresh(client: Client) -> None:
     keys = await ProviderKeys.open(client, 1, ROOT)
-    await keys.start()
+    supervisor = Supervisor()
+    await keys.start(supervisor)
     try:
         for index in range(5):
             await keys.set("acme", "fal", f"key {index}")
@@ -106,7 +109,7 @@ async def test_what_was_just_written_is_there_after_a_refresh(client: Client) ->
         await keys.refresh()
         assert keys.of("acme") == {}
     finally:
-        await keys.close()
+        await supervisor.close()
 
 
 async def test_a_value_in_anothers_place_can_not_be_used(client: Client) -> None:

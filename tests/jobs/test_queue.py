@@ -339,3 +339,44 @@ def test_nobody_is_served_twice_while_another_waits(owners: list[int], limit: in
         served[owner] += 1
         left[owner] -= 1
     assert served == Counter(owners)
+
+
+# ---- how many may wait
+
+
+def filled(limit: int, wishes: list[str]) -> tuple[Queue, list[str]]:
+    """A queue that takes what it has room for, and the tenants of those jobs."""
+    line, accepted = queue(), []
+    for index, tenant in enumerate(wishes):
+        if line.waiting_of(tenant) < line.share(tenant, limit):
+            line.wait(claim(f"{index}", tenant=tenant))
+            accepted.append(tenant)
+    return line, accepted
+
+
+def test_lone_tenant_may_fill_the_queue() -> None:
+    assert len(filled(10, ["a"] * 20)[1]) == 10
+
+
+def test_tenant_that_fills_the_queue_shuts_nobody_out() -> None:
+    line, accepted = filled(10, ["a"] * 20 + ["b"] * 20 + ["c"] * 20 + ["a"] * 5)
+    assert Counter(accepted) == {"a": 10, "b": 5, "c": 3}
+    for job in range(8):
+        line.leave(f"{job}")
+    assert line.waiting == 10
+    assert line.waiting_of("a") < line.share("a", 10)  # it has its share again
+
+
+def test_no_queue_means_none_for_anybody() -> None:
+    assert filled(0, ["a", "b"])[1] == []
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from("abcde"), max_size=80), st.integers(1, 20))
+def test_every_tenant_finds_room_and_the_whole_stays_bounded(wishes: list[str], limit: int) -> None:
+    line, accepted = filled(limit, wishes)
+    assert set(accepted) == set(wishes)
+    assert line.waiting <= sum(max(1, limit // number) for number in range(1, 6))
+    for job in range(len(wishes)):
+        line.leave(f"{job}")
+    assert not line._waiting_by_tenant

@@ -232,10 +232,11 @@ async def test_jobs_wait_for_their_turn(replica: Replica, families: ScriptedFami
         await replica.submit(record)
     runner = replica.engine.runner
     assert [runner.position(record) for record in jobs] == [None, 0, 2, 1]
-    refused = records.job()
+    refused = records.job(tenant="a")
     with pytest.raises(GatewayError) as caught:
         await replica.submit(refused)
     assert caught.value.reason == ErrorReason.ERROR_REASON_OVERLOADED
+    assert "2 of your jobs" in caught.value.message
     assert caught.value.retry_after
     assert await replica.stream.last(refused.id) is None
     order = []

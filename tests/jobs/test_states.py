@@ -211,7 +211,7 @@ async def _interleave(store: MediaStore, steps: list[tuple[str, int]], *, repeat
             assert life is not None
             assert life.ready
             assert not life.hub.live, "an ended job is still held"
-            assert life.runner._turns.waiting == 0
+            assert life.runner._turns._queue.waiting == 0
             assert not life.runner._turns._queue._running, "an ended job still takes up a place"
     finally:
         await world.close()

@@ -237,6 +237,25 @@ async def test_a_receiver_that_does_not_answer(
     assert second.status_code == 200
 
 
+async def test_receiver_of_one_tenant_that_hangs_delays_no_other_tenants_webhook(nats: Nats) -> None:
+    async with Receiver() as hanging, Receiver() as good:
+        hanging.hold = asyncio.Event()
+        settings = settings_for(
+            nats.settings.data_dir,
+            NATS_URL=nats.settings.nats_address(),
+            ALLOW_HOSTS=f"{hanging.host},{good.host}",
+        )
+        async with serving(settings, ScriptedFamilies()) as up:
+            for _ in range(60):
+                submitted = await up.submit(records.job(tenant="noisy", webhook_url=hanging.url))
+                await up.ended(submitted.record.id)
+            await until(lambda: len(hanging.deliveries) == webhooks._AT_ONCE_EACH)
+            submitted = await up.submit(records.job(tenant="quiet", webhook_url=good.url))
+            await up.ended(submitted.record.id)
+            await until(lambda: good.deliveries)
+            assert len(hanging.deliveries) == webhooks._AT_ONCE_EACH
+
+
 # ---- redelivery and takeover
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from services.common.secrets import RootSecret
+from services.common.supervision import Supervisor
 from services.jobs.credentials import Credentials
 from services.jobs.health import Health
 from services.jobs.hub import Hub
@@ -18,6 +19,7 @@ from services.jobs.replicas import Replicas
 from services.jobs.runner import Runner
 from services.jobs.stream import OutcomeUnknownError, StaleError
 from tests.jobs.families import ScriptedFamilies
+from tests.jobs.index import inline_index
 from tests.jobs.memory import Log, MemoryStream
 
 if TYPE_CHECKING:
@@ -90,6 +92,7 @@ class Life:
     hub: Hub
     runner: Runner
     stream: MemoryStream
+    supervisor: Supervisor = field(default_factory=Supervisor)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     ready: bool = False
 
@@ -136,7 +139,7 @@ class World:
         self._count += 1
         replicas = Known(f"r{index}", self._count, self._living)
         stream = MemoryStream(self.log, self.gates)
-        hub = Hub(stream, self._projections[index])
+        hub = Hub(stream, inline_index(self._projections[index]))
         runner = Runner(
             stream=stream,
             hub=hub,
@@ -156,7 +159,7 @@ class World:
 
     @staticmethod
     async def _run(life: Life) -> None:
-        await life.hub.start()
+        await life.hub.start(life.supervisor)
         life.runner.look()
         life.ready = True
         await life.runner.run()
@@ -167,7 +170,7 @@ class World:
         if life is None:
             return
         self._living.pop(f"r{index}")
-        for task in [*life.tasks, *life.runner._tasks, *([life.hub._task] if life.hub._task else [])]:
+        for task in [*life.tasks, *life.runner._tasks, *life.supervisor._tasks]:
             task.cancel()
 
     def submit(self, index: int, record: JobRecord) -> None:

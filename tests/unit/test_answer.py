@@ -43,9 +43,8 @@ USAGE = job_pb2.Usage(
 
 
 def record(media_type: str, width: int, height: int, **task: Any) -> JobRecord:
-    media = provider.MediaRef(
-        key=f"results/2026-11-28/{'ab' * 32}", media_type=media_type, width=width, height=height
-    )
+    key = f"results/2026-11-28/{'ab' * 32}"
+    media = provider.MediaRef(key=key, media_type=media_type, width=width, height=height)
     return JobRecord(
         id="job_1",
         state=states.COMPLETED,

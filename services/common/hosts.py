@@ -1,0 +1,26 @@
+"""Hosts as settings name them."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+
+def is_wildcard(host: str) -> bool:
+    """Whether a host stands for every address of a machine, in any notation that sockets take."""
+    host = host.strip("[]")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        try:
+            return host == "*" or not any(socket.inet_aton(host))  # "0", "0.0", "0x0"
+        except (OSError, UnicodeEncodeError):
+            return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped.is_unspecified
+    return address.is_unspecified
+
+
+def origin(host: str, port: int) -> str:
+    """Return the start of a plain HTTP URL."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

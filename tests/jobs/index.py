@@ -1,0 +1,33 @@
+"""The job list without a thread of its own, so that tests decide what happens next."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Executor, Future
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+from services.jobs.projection import JobIndex, Projection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class InlineExecutor(Executor):
+    """Runs each call at once, in the caller's thread."""
+
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
+        done: Future[_T] = Future()
+        try:
+            done.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001  the caller gets it
+            done.set_exception(error)
+        return done
+
+
+def inline_index(projection: Projection | None = None) -> JobIndex:
+    """An index over a projection, by default a new one in memory."""
+    return JobIndex(projection or Projection(Path(":memory:")), time.time, InlineExecutor())

@@ -1,0 +1,193 @@
+"""What nobody of us wrote, in the stream and in the buckets: skipped, logged by key, and harmful to nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from services.common import keys as keys_module
+from services.common import logs, provider_keys, stored
+from services.common.errors import GatewayError
+from services.common.keys import KeyRing, KeyStore, fingerprint
+from services.common.nats import bucket
+from services.common.provider_keys import ProviderKeys
+from services.common.secrets import RootSecret, fernet
+from services.common.supervision import Supervisor
+from services.jobs import replicas, secrets, states
+from services.jobs.projection import Query
+from services.jobs.secrets import UnreadableSecretError, WebhookSecrets
+from tests.jobs import records
+from tests.jobs.families import ScriptedFamilies
+from tests.jobs.replica import ROOT, serving
+from tests.jobs.server import settings_for, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from nats.aio.client import Client
+
+    from services.common.settings import Settings
+    from services.jobs.stream import JobStream
+    from tests.jobs.server import Nats
+
+OF_ANOTHER_JOB = records.job(job_id="job_another").SerializeToString()
+GARBAGE = [b"", b"\xff\xfe\x00", b"null", b"[]", b'"text"', b"{}", b"[" * 100_000, b"\x0a\xff\xff\xff\xff\x0f"]
+FIELDS: list[dict[str, Any]] = [
+    {"tenant": None},
+    {"tenant": ["acme"]},
+    {"tenant": "acme", "created_at": "today"},
+    {"tenant": "acme", "created_at": 10**30},
+    {"tenant": "acme", "created_at": True},
+    {"tenant": "acme", "name": {}},
+    {"tenant": "acme", "adopted_by": "everybody"},
+    {"tenant": "acme", "revoked_at": -1},
+]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A logger that has logged keeps the set-up of that time, which may be another test's.
+    monkeypatch.setattr(stored, "_log", logs.get("services.common.stored"))
+
+
+@pytest.fixture
+def settings(nats: Nats) -> Settings:
+    return settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address())
+
+
+@pytest.fixture
+async def supervisor() -> AsyncIterator[Supervisor]:
+    """Fails the test when a task under it has ended."""
+    made = Supervisor()
+    yield made
+    assert made._failure is None
+    await made.close()
+
+
+async def poison(client: Client) -> list[str]:
+    """Write garbage on subjects of jobs; returns these."""
+    js = client.jetstream()
+    subjects = []
+    for number, data in enumerate([*GARBAGE, OF_ANOTHER_JOB]):
+        subjects.append(f"j.job_bad{number}.local.queued")
+        await js.publish(subjects[-1], data)
+    unknown = records.job(job_id="job_unknown")
+    unknown.state = 99  # type: ignore[assignment]  # of a version to come
+    subjects.append("j.job_unknown.local.99")
+    await js.publish(subjects[-1], unknown.SerializeToString())
+    return subjects
+
+
+async def test_garbage_on_the_job_subjects_is_skipped_and_logged(settings: Settings, client: Client) -> None:
+    with capture_logs() as lines:
+        async with serving(settings, ScriptedFamilies()) as up:
+            subjects = await poison(client)
+            good = await up.submit(records.job())
+            assert (await up.ended(good.record.id)).record.state == states.COMPLETED
+            await up.engine.hub.catch_up()
+            assert (await up.engine.index.page(Query("acme"))).ids == [good.record.id]
+            assert not up.engine.hub.live
+            up.engine.runner.look()
+        # The next life finds the same in the stream.
+        async with serving(settings, ScriptedFamilies()) as up:
+            good = await up.submit(records.job())
+            assert (await up.ended(good.record.id)).record.state == states.COMPLETED
+            assert await up.stream.last("job_bad0") is None
+            assert [entry async for entry in up.stream.history("job_bad1", 0)] == []
+    skipped = [line for line in lines if line["event"] == "stored_value_skipped"]
+    assert {line["key"] for line in skipped} >= set(subjects)
+    assert max(line["skipped"] for line in skipped) >= len(subjects)
+    assert not [line for line in lines if line["event"] == "background_task_ended"]
+
+
+@pytest.mark.parametrize("value", [*GARBAGE, b'{"job_id": 1, "request": "r"}', b'{"job_id": "j"}'])
+async def test_garbage_behind_an_idempotency_key_counts_as_none(
+    stream: JobStream, client: Client, value: bytes
+) -> None:
+    await stream.claim("acme", "key", "job_first", "request")
+    subject = (await client.jetstream().get_msg("JOBS", subject="k.*", seq=1, next=True)).subject
+    assert subject
+    await client.jetstream().publish(subject, value)
+    claim = await stream.claim("acme", "key", "job_second", "request")
+    assert (claim.job_id, claim.mine) == ("job_second", True)
+    claim = await stream.claim("acme", "key", "job_third", "request")
+    assert (claim.job_id, claim.mine) == ("job_second", False)
+
+
+async def test_garbage_among_the_keys_does_not_end_revocation(client: Client, supervisor: Supervisor) -> None:
+    store, ring = await KeyStore.open(client, 1), KeyRing(client.jetstream())
+    secret, key = await store.create("acme")
+    kv = await client.jetstream().key_value(keys_module.BUCKET)
+    await kv.put("garbage", b"x")
+    for number, value in enumerate([*GARBAGE, *(json.dumps(fields).encode() for fields in FIELDS)]):
+        await kv.put(fingerprint(f"bad {number}"), value)
+    await ring.start(supervisor)
+    assert await ring.find(secret) == key
+    assert await store.list() == [key]
+    await kv.put("more-garbage", b"null")
+    assert await store.revoke(key.id)
+    await ring._follower.refresh()
+    assert await ring.find(secret) is None
+    assert await ring.find("bad 0") is None
+    # A key that is damaged serves no more.
+    damaged, _ = await store.create("acme")
+    assert await ring.find(damaged)
+    await kv.put(fingerprint(damaged), b"{")
+    await ring._follower.refresh()
+    assert await ring.find(damaged) is None
+
+
+async def test_garbage_among_provider_keys_harms_its_own_entry_only(client: Client, supervisor: Supervisor) -> None:
+    root = RootSecret(ROOT)
+    stored_keys = await ProviderKeys.open(client, 1, root)
+    box = fernet(root.derive(provider_keys.PURPOSE))
+    kv = await client.jetstream().key_value(provider_keys.BUCKET)
+    await stored_keys.set("acme", "fal", "the key")
+    for name in ("garbage", "a.b.c", "x" * 64 + ".fal"):
+        await kv.put(name, b"\xff")
+    await stored_keys.start(supervisor)
+    for value in (*GARBAGE, *(box.encrypt(data) for data in GARBAGE), box.encrypt(b'{"tenant": "acme", "route": 1}')):
+        await kv.put(provider_keys._name("acme", "bfl"), value)
+        await stored_keys.refresh()
+        of_tenant = stored_keys.of("acme")
+        with pytest.raises(GatewayError):
+            stored_keys.reveal("acme", "bfl", of_tenant["bfl"])
+        assert stored_keys.reveal("acme", "fal", of_tenant["fal"]) == "the key"
+        bad, good = await stored_keys.list("acme", ["bfl", "fal"])
+        assert (bad.created_at, bool(good.created_at)) == (0, True)
+
+
+async def test_garbage_among_webhook_secrets_is_told_and_replaced_by_a_rotation(client: Client) -> None:
+    key = RootSecret(ROOT).derive(secrets.PURPOSE)
+    opened = await WebhookSecrets.open(client, 1, key)
+    kv = await client.jetstream().key_value(secrets.BUCKET)
+    for value in (*GARBAGE, *(fernet(key).encrypt(data) for data in GARBAGE)):
+        await kv.put(secrets._key("acme"), value)
+        with pytest.raises(UnreadableSecretError):
+            await opened.get("acme")
+        assert not (await opened.rotate("acme")).previous
+        await opened.get("acme")
+
+
+async def test_garbage_among_the_routers_ends_nobody(
+    settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas, "_BEAT_SECONDS", 0.02)
+    kv = await bucket(client.jetstream(), replicas.BUCKET, 1, ttl=replicas.LEASE_SECONDS)
+    async with serving(settings, ScriptedFamilies()) as up, serving(settings, ScriptedFamilies(), 1) as other:
+        for number, value in enumerate(GARBAGE):
+            await kv.put(f"bad{number}", value)
+        beats = up.engine.replicas._revision
+        await until(lambda: up.engine.replicas._revision > beats + 20)
+        assert not up.engine.replicas.gone(other.engine.replicas.me)
+        assert up._supervisor._failure is None
+        # Its own entry, overwritten by nobody that lives, is taken back.
+        await kv.put(up.engine.replicas.name, b"\xff\xff")
+        beats = up.engine.replicas._revision
+        await until(lambda: up.engine.replicas._revision > beats + 20)
+        assert up._supervisor._failure is None
+        await asyncio.sleep(0)

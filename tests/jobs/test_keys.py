@@ -1,0 +1,111 @@
+"""API keys in their bucket: revoked ones stay so, adopted ones belong to their gateways, sessions end alone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from services.common.keys import KeyRing, KeyStore, RevokedKeyError, fingerprint
+from services.common.nats import connect
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+
+    from tests.jobs.server import Nats
+
+FIRST, SECOND = "first-" + "x" * 20, "second-" + "x" * 20
+
+
+@pytest.fixture
+async def store(client: Client) -> KeyStore:
+    return await KeyStore.open(client, 1)
+
+
+class Accepted:
+    """Asks a new key ring each time: what a router would know that starts now."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def __call__(self, *secrets: str) -> list[bool]:
+        ring = KeyRing(self._client.jetstream())
+        await ring._follower.refresh()
+        known = {digest for digest, key in ring._keys.items() if not key.revoked_at}
+        return [fingerprint(secret) in known for secret in secrets]
+
+
+@pytest.fixture
+def accepted(client: Client) -> Accepted:
+    return Accepted(client)
+
+
+async def test_revoked_key_is_not_adopted_again(store: KeyStore, accepted: Accepted) -> None:
+    key = await store.adopt(FIRST, "gateway")
+    assert await accepted(FIRST) == [True]
+    assert await store.revoke(key.id)
+    assert await accepted(FIRST) == [False]
+    for gateway in ("gateway", "another"):
+        with pytest.raises(RevokedKeyError):
+            await store.adopt(FIRST, gateway)
+    assert await accepted(FIRST) == [False]
+    assert await store.list() == []
+    assert await store.revoke(key.id) is None
+
+
+async def test_revoked_key_of_a_command_is_not_adopted_either(store: KeyStore, accepted: Accepted) -> None:
+    secret, key = await store.create("acme")
+    await store.revoke(key.id)
+    with pytest.raises(RevokedKeyError):
+        await store.adopt(secret, "gateway")
+    assert await accepted(secret) == [False]
+
+
+async def test_another_adopted_key_replaces_the_one_before(store: KeyStore, accepted: Accepted) -> None:
+    made, _ = await store.create("acme")
+    await store.adopt(FIRST, "gateway")
+    await store.adopt(FIRST, "gateway")
+    await store.adopt(SECOND, "gateway")
+    assert await accepted(FIRST, SECOND, made) == [False, True, True]
+    await store.adopt(FIRST, "gateway")  # replaced, not revoked: it may come back
+    assert await accepted(FIRST, SECOND) == [True, False]
+
+
+async def test_key_that_two_gateways_adopted_lives_until_both_have_another(
+    store: KeyStore, accepted: Accepted
+) -> None:
+    await store.adopt(FIRST, "one")
+    await store.adopt(FIRST, "two")
+    await store.adopt(SECOND, "one")
+    assert await accepted(FIRST, SECOND) == [True, True]
+    await store.adopt(SECOND, "two")
+    assert await accepted(FIRST, SECOND) == [False, True]
+
+
+async def test_setting_that_names_a_key_of_a_command_never_ends_it(store: KeyStore, accepted: Accepted) -> None:
+    secret, key = await store.create("acme", prefer="wait=5")
+    assert await store.adopt(secret, "gateway") == key
+    await store.adopt(SECOND, "gateway")
+    assert await accepted(secret) == [True]
+
+
+async def test_routers_that_start_together_adopt_one_key(nats: Nats, accepted: Accepted) -> None:
+    clients = [await connect(nats.settings, f"router-{index}") for index in range(4)]
+    stores = [await KeyStore.open(client, 1) for client in clients]
+    await stores[0].adopt(FIRST, "a")
+    await asyncio.gather(*(each.adopt(SECOND, "ab"[index % 2]) for index, each in enumerate(stores)))
+    (key,) = await stores[0].list()
+    assert set(key.adopted_by) == {"a", "b"}
+    assert await accepted(FIRST, SECOND) == [False, True]
+    await asyncio.gather(*(client.close() for client in clients))
+
+
+async def test_session_keys_end_with_their_own_gateway_alone(store: KeyStore, accepted: Accepted) -> None:
+    lasting, _ = await store.create("default")
+    one, _ = await store.create("default", session_of="one")
+    two, _ = await store.create("default", session_of="two")
+    await store.end_sessions("three")
+    assert await accepted(lasting, one, two) == [True, True, True]
+    await store.end_sessions("two")
+    assert await accepted(lasting, one, two) == [True, True, False]

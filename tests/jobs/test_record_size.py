@@ -1,0 +1,172 @@
+"""Records that a server does not take: refused at the door, shortened at the end, and never retried for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.protobuf.json_format import ParseDict
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import WebhookAttempt
+
+from services.common.errors import GatewayError
+from services.common.nats import connect
+from services.common.settings import SettingError
+from services.jobs import record_size, states
+from services.jobs.stream import JobStream, RecordTooLargeError, RefusedError
+from tests.jobs import records
+from tests.jobs.memory import Log, MemoryStream
+from tests.jobs.server import Process, settings_for
+from tests.stack import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
+
+CONFIG = """
+listen: "127.0.0.1:{port}"
+authorization {{ users: [
+  {{ user: gateway, password: p }},
+  {{ user: reader, password: p, permissions: {{ publish: ["$JS.>", "_INBOX.>"], subscribe: ">" }} }},
+] }}
+jetstream {{ store_dir: "{store}" }}
+"""
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Iterator[str]:
+    """A server as others run it, with the default limit of 1 MiB for a message; gives its address."""
+    port = free_port()
+    config = tmp_path / "nats.conf"
+    config.write_text(CONFIG.format(port=port, store=tmp_path / "store"))
+    server = Process(config, port)
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.kill()
+
+
+@pytest.fixture
+async def small(plain: str, tmp_path: Path) -> AsyncIterator[JobStream]:
+    client = await connect(settings_for(tmp_path, NATS_URL=f"nats://gateway:p@{plain}"), "test")
+    yield await JobStream.open(client, 1)
+    await client.close()
+
+
+def with_options(size: int) -> JobRecord:
+    record = records.job(state=states.SUBMITTING)
+    ParseDict({"padding": "x" * size}, record.task.provider_options)
+    return record
+
+
+async def test_record_that_leaves_no_room_is_refused_at_once(small: JobStream) -> None:
+    record = with_options(1 << 20)
+    with pytest.raises(GatewayError) as caught:
+        await small.create(record)
+    assert caught.value.reason == ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE
+    assert "max_payload" in caught.value.message
+    assert await small.last(record.id) is None
+
+
+async def test_record_near_the_limit_lives_through_all_its_states(small: JobStream) -> None:
+    entry = await small.create(with_options(small.max_record_bytes - record_size.GROWTH_BYTES - 2000))
+    running = records.follow(entry, states.RUNNING)
+    running.task_ref = "r" * 1000
+    entry = await small.advance(entry, running)
+    entry = await small.advance(entry, records.follow(entry, states.COMPLETED))
+    assert len(entry.record.task.provider_options.fields["padding"].string_value) > 800_000
+
+
+async def test_result_that_outgrows_the_server_is_shortened_and_kept(small: JobStream) -> None:
+    entry = await small.create(with_options(500_000))
+    ended = records.follow(entry, states.COMPLETED)
+    ended.done.CopyFrom(records.done().done)
+    ended.done.artifacts[0].revised_prompt = "p" * 600_000
+    media = ended.done.artifacts[0].media.key
+    entry = await asyncio.wait_for(small.advance(entry, ended), 10)
+    found = await small.last(entry.record.id)
+    assert found
+    assert found.record.state == states.COMPLETED
+    assert found.record.done.artifacts[0].media.key == media
+    assert found.record.task.prompt == "a lighthouse"
+
+
+async def test_state_that_outgrows_the_server_is_refused_and_not_repeated(small: JobStream) -> None:
+    entry = await small.create(with_options(10))
+    running = records.follow(entry, states.RUNNING)
+    running.task_ref = "r" * (1 << 20)
+    with pytest.raises(RecordTooLargeError):
+        await asyncio.wait_for(small.advance(entry, running), 10)
+
+
+async def test_missing_permission_stops_the_start_and_is_named(
+    small: JobStream, plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.jobs.stream._REQUEST_SECONDS", 0.1)
+    client = await connect(settings_for(tmp_path, NATS_URL=f"nats://reader:p@{plain}"), "test")
+    with pytest.raises(SettingError, match=r"j\.> and k\.>"):
+        await JobStream.open(client, 1)
+    await client.close()
+
+
+class Refusing(MemoryStream):
+    """A server that answers writes with errors, one after the other, before it takes one."""
+
+    def __init__(self, *errors: dict[str, Any]) -> None:
+        super().__init__(Log())
+        self._errors = list(errors)
+
+    async def _ask(self, subject: str, data: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
+        if subject.startswith("j.") and self._errors:
+            return {"error": self._errors.pop(0)}
+        return await super()._ask(subject, data, headers)
+
+
+FULL = {"code": 503, "err_code": 10077, "description": "maximum bytes exceeded"}
+BAD = {"code": 400, "err_code": 10054, "description": "message size exceeds maximum allowed"}
+
+
+async def test_refusal_of_the_message_itself_is_final() -> None:
+    entry = await Refusing().create(records.job(state=states.SUBMITTING))
+    with pytest.raises(RefusedError, match="message size"):
+        await Refusing(BAD).advance(entry, records.follow(entry, states.RUNNING))
+    with pytest.raises(GatewayError) as caught:
+        await Refusing(BAD).create(records.job())
+    assert caught.value.code == "service_unavailable"
+
+
+async def test_full_stream_is_waited_for_with_a_result_and_told_to_a_new_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.jobs.stream._AGAIN_SECONDS", 0.0)
+    stream = Refusing()
+    entry = await stream.create(records.job(state=states.SUBMITTING))
+    stream._errors = [FULL] * 7
+    ended = await stream.advance(entry, records.follow(entry, states.COMPLETED))
+    assert ended.record.state == states.COMPLETED
+    with pytest.raises(GatewayError) as caught:
+        await Refusing(*[FULL] * 3).create(records.job())
+    assert (caught.value.code, bool(caught.value.retry_after)) == ("service_unavailable", True)
+
+
+@pytest.mark.parametrize("limit", [2_000_000, 400_000, 60_000, 5_000, 3_000, 1_500])
+def test_ended_record_gives_up_the_least_important_parts_first(limit: int) -> None:
+    record = with_options(500_000)
+    record.state = states.COMPLETED
+    record.done.CopyFrom(records.done().done)
+    record.done.artifacts[0].revised_prompt = "p" * 100_000
+    record.task.prompt = "q" * 20_000
+    record.webhook.url = "https://example.com/hook"
+    record.webhook.attempts.extend(WebhookAttempt(at=1, error="e" * 4000) for _ in range(2))
+    record.metadata["key"] = "v" * 600
+    record_size.trim(record, limit)
+    assert record.ByteSize() <= limit
+    assert record.webhook.url
+    assert record.task.model == "local/sketch"
+    if limit >= 3_000:
+        assert record.state == states.COMPLETED
+        assert record.done.artifacts[0].media.key
+    else:
+        assert record.state == states.FAILED
+        assert record.failed.accepted
+    assert (len(record.task.prompt) > 500) == (limit > 20_000)

@@ -1,0 +1,260 @@
+"""Who a replica is, who lives, and who is believed gone."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from services.common.identity import load_identity, renew_identity
+from services.common.nats import bucket, connect
+from services.common.supervision import Supervisor
+from services.jobs import replicas as replicas_module
+from services.jobs import states
+from services.jobs.replicas import BUCKET, LEASE_SECONDS, Replicas
+from tests.jobs import records
+from tests.jobs.families import ScriptedFamilies
+from tests.jobs.replica import serving
+from tests.jobs.server import settings_for, until
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from nats.aio.client import Client
+
+    from tests.jobs.server import Nats
+
+BEAT = 0.02
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replicas_module, "_BEAT_SECONDS", BEAT)
+
+
+class Clock:
+    """Monotonic seconds that the test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@asynccontextmanager
+async def member(nats: Nats, path: Path, clock: Clock | None = None) -> AsyncIterator[Replicas]:
+    """A replica that has claimed its name, on a connection of its own that closes as in a crash."""
+    client = await connect(nats.settings, "replica")
+    try:
+        kv = await bucket(client.jetstream(), BUCKET, 1, ttl=LEASE_SECONDS)
+        made = Replicas(client, kv, path, clock or Clock())
+        await made._claim()
+        yield made
+    finally:
+        await client.close()
+
+
+def folder(tmp_path: Path, name: str) -> Path:
+    made = tmp_path / name
+    made.mkdir()
+    return made / "replica-0"
+
+
+# ---- identity
+
+
+def test_identity_is_random_and_kept(tmp_path: Path) -> None:
+    first, second = load_identity(tmp_path / "a"), load_identity(tmp_path / "b")
+    assert first != second
+    assert load_identity(tmp_path / "a") == first
+    renewed = renew_identity(tmp_path / "a")
+    assert renewed not in {first, second}
+    assert load_identity(tmp_path / "a") == renewed
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "b"}
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 16, b"../../etc/passwd", b"a.b.c.d.e.f.g.h."])
+def test_identity_that_can_not_be_one_is_replaced(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "id"
+    path.write_bytes(content)
+    found = load_identity(path)
+    assert len(found) == 16
+    assert load_identity(path) == found
+
+
+async def test_two_hosts_with_the_same_data_directory_path_are_two(nats: Nats, tmp_path: Path) -> None:
+    """Their host names and paths are no part of it: each has a directory of its own behind them."""
+    one, other = folder(tmp_path, "one"), folder(tmp_path, "other")
+    async with member(nats, one) as first, member(nats, other) as second:
+        assert first.name != second.name
+
+
+async def test_copied_data_directory_takes_another_name_while_the_first_lives(nats: Nats, tmp_path: Path) -> None:
+    one, copy = folder(tmp_path, "one"), folder(tmp_path, "copy")
+    async with member(nats, one) as first:
+        shutil.copy(one, copy)
+        async with member(nats, copy) as second:
+            assert second.name != first.name
+            await first._renew()
+            await first._look()
+            assert not first.gone(second.me)
+            await second._look()
+            assert not second.gone(first.me)
+            name = second.name
+        # The new name is the copy's for good.
+        async with member(nats, copy) as again:
+            assert again.name == name
+
+
+async def test_copied_data_directory_does_not_take_the_other_hosts_jobs(nats: Nats, tmp_path: Path) -> None:
+    async def start(_request: object) -> object:
+        return records.running(after=3600)
+
+    families = ScriptedFamilies()
+    families.on_start = start  # type: ignore[assignment]
+    url = nats.settings.nats_address()
+    one, copy = tmp_path / "one", tmp_path / "copy"
+    async with serving(settings_for(one, NATS_URL=url), families) as first:
+        shutil.copytree(one, copy, ignore=shutil.ignore_patterns("*.sqlite*"))
+        running = await first.submit(records.job())
+        await first.reached(running.record.id, lambda entry: entry.record.state == states.RUNNING)
+        async with serving(settings_for(copy, NATS_URL=url), families) as second:
+            second.engine.runner.look()
+            await second.engine.runner.drain(5)
+            entry = await second.stream.last(running.record.id)
+            assert entry
+            assert entry.record.owner == first.engine.replicas.me
+
+
+async def test_restart_keeps_the_name_and_knows_its_former_life_gone(nats: Nats, tmp_path: Path) -> None:
+    path = folder(tmp_path, "one")
+    async with member(nats, path) as first:
+        former = first.me
+    async with member(nats, path) as again:  # at once: no lease is waited for
+        assert again.name == first.name
+        assert again.gone(former)
+        assert not again.gone(again.me)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_holder_that_can_not_be_asked_is_known_by_its_renewals(
+    nats: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replicas_module, "_ASK_SECONDS", 0.05)
+
+    async def never(*_arguments: object) -> None:
+        """A holder whose host is gone, or too busy to answer."""
+
+    monkeypatch.setattr(replicas_module, "_answer", never)
+    one, copy = folder(tmp_path, "one"), folder(tmp_path, "copy")
+    async with member(nats, one) as first:
+        shutil.copy(one, copy)
+        supervisor = Supervisor()
+        await first.start(supervisor, lambda: None)
+        async with member(nats, copy) as second:
+            assert second.name != first.name
+        await supervisor.close()
+        async with member(nats, one) as heir:
+            assert heir.name == first.name
+
+
+@pytest.mark.usefixtures("quick")
+async def test_replica_whose_name_was_claimed_while_it_was_cut_off_ends(nats: Nats, tmp_path: Path) -> None:
+    path = folder(tmp_path, "one")
+    async with member(nats, path) as first:
+        supervisor = Supervisor()
+        await first._kv.put(first.name, b"anotherlife")
+        await first.start(supervisor, lambda: None)
+        await until(lambda: supervisor._failure)
+        assert "IdentityTakenError" in str(supervisor._failure)
+        await supervisor.close()
+
+
+async def test_entry_that_ended_by_itself_or_whose_answer_was_lost_is_renewed(nats: Nats, tmp_path: Path) -> None:
+    async with member(nats, folder(tmp_path, "one")) as first:
+        await first._kv.put(first.name, first.life.encode())  # the answer was lost
+        await first._renew()
+        await first._kv.delete(first.name)
+        await first._renew()
+        await first._kv.purge(first.name)
+        await first._renew()
+        assert (await first._entry()) == (first.life, first._revision)
+
+
+# ---- who lives
+
+
+async def test_vanished_replica_is_gone_within_90_seconds_of_its_last_sign(nats: Nats, tmp_path: Path) -> None:
+    clock = Clock()
+    async with member(nats, folder(tmp_path, "one")) as dying, member(nats, folder(tmp_path, "b"), clock) as heir:
+        await heir._look()
+        await dying._renew()
+        died = clock.now
+        while not heir.gone(dying.me):
+            clock.now += replicas_module._BEAT_SECONDS
+            await heir._renew()
+            await heir._look()
+        assert LEASE_SECONDS <= clock.now - died <= 75
+
+
+async def test_outage_of_nats_makes_nobody_gone_and_begins_no_lease_anew(nats: Nats, tmp_path: Path) -> None:
+    clock = Clock()
+    async with member(nats, folder(tmp_path, "one")) as dying, member(nats, folder(tmp_path, "b"), clock) as heir:
+        await heir._look()
+        clock.now += 50
+        await heir._look()
+        # For ten minutes nobody could renew.
+        heir._looked = None
+        clock.now += 600
+        await heir._look()
+        assert not heir.gone(dying.me)
+        clock.now += 5
+        await heir._look()
+        assert not heir.gone(dying.me)
+        clock.now += 10
+        await heir._look()
+        assert heir.gone(dying.me)
+
+
+async def test_orderly_stop_is_known_at_once(nats: Nats, tmp_path: Path) -> None:
+    async with member(nats, folder(tmp_path, "one")) as leaving, member(nats, folder(tmp_path, "b")) as heir:
+        await heir._look()
+        assert not heir.gone(leaving.me)
+        await leaving.close()
+        await heir._look()
+        assert heir.gone(leaving.me)
+
+
+async def test_names_that_are_long_gone_are_forgotten(nats: Nats, tmp_path: Path) -> None:
+    clock = Clock()
+    async with member(nats, folder(tmp_path, "one")) as dead, member(nats, folder(tmp_path, "b"), clock) as heir:
+        await heir._look()
+        for _ in range(3):
+            clock.now += LEASE_SECONDS
+            await heir._renew()
+            await heir._look()
+        assert set(heir._mirror.values) == {heir.name}
+        assert heir.gone(dead.me)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_beats_leave_no_consumer_and_no_subscription_behind(nats: Nats, client: Client) -> None:
+    js = client.jetstream()
+    settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address())
+
+    async def consumers() -> int:
+        streams = await js.streams_info()
+        return sum(stream.state.consumer_count for stream in streams)
+
+    async with AsyncExitStack() as held:
+        up = [await held.enter_async_context(serving(settings, ScriptedFamilies(), number)) for number in (0, 1)]
+        before, subscriptions = await consumers(), len(up[0].client._subs)
+        revision = up[0].engine.replicas._revision
+        await until(lambda: up[0].engine.replicas._revision > revision + 40)
+        assert await consumers() == before
+        assert len(up[0].client._subs) == subscriptions

@@ -1,0 +1,71 @@
+"""Slots that many tenants share: none takes them all, and whoever waits gets its turn."""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.jobs.slots import TenantSlots
+from tests.jobs.server import PATIENCE
+
+
+class Work:
+    """Holds a slot until it is let go."""
+
+    def __init__(self, slots: TenantSlots, name: str, tenant: str) -> None:
+        self.begun = asyncio.Event()
+        self.over = asyncio.Event()
+        self.task = asyncio.create_task(self._run(slots, name, tenant))
+
+    async def _run(self, slots: TenantSlots, name: str, tenant: str) -> None:
+        async with slots.hold(name, tenant):
+            self.begun.set()
+            await self.over.wait()
+
+    async def end(self) -> None:
+        self.over.set()
+        await self.task
+
+
+async def settle() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_tenant_that_holds_its_share_delays_nobody_else() -> None:
+    slots = TenantSlots(total=4, each=2)
+    hanging = [Work(slots, f"a{number}", "a") for number in range(10)]
+    await settle()
+    assert [work.begun.is_set() for work in hanging] == [True] * 2 + [False] * 8
+    other = Work(slots, "b", "b")
+    await asyncio.wait_for(other.begun.wait(), PATIENCE)
+    await other.end()
+    for work in hanging:
+        await work.end()
+
+
+async def test_waiting_tenants_take_turns() -> None:
+    slots = TenantSlots(total=1, each=1)
+    works = [Work(slots, f"{tenant}{number}", tenant) for tenant in "ab" for number in range(3)]
+    order: list[Work] = []
+    while len(order) < len(works):
+        await settle()
+        (running,) = [work for work in works if work.begun.is_set() and work not in order]
+        order.append(running)
+        await running.end()
+    assert [works.index(work) for work in order] == [0, 1, 3, 2, 4, 5]
+
+
+async def test_waiter_that_is_cancelled_leaves_no_slot_taken() -> None:
+    slots = TenantSlots(total=1, each=1)
+    first, second, third = (Work(slots, name, name) for name in "abc")
+    await settle()
+    second.task.cancel()
+    first.over.set()
+    await settle()
+    assert third.begun.is_set()
+    third.task.cancel()
+    await settle()
+    last = Work(slots, "d", "d")
+    await asyncio.wait_for(last.begun.wait(), PATIENCE)
+    await last.end()
+    assert not slots._granted

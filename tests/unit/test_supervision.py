@@ -1,0 +1,94 @@
+"""Background tasks: one that ends by itself ends the work that relies on it, with its reason."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from structlog.testing import capture_logs
+
+from services.common import logs, supervision
+from services.common.supervision import BackgroundTaskError, Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+
+async def crash() -> None:
+    await asyncio.sleep(0)
+    raise ZeroDivisionError("the reason")
+
+
+async def end() -> None:
+    await asyncio.sleep(0)
+
+
+async def cancel_itself() -> None:
+    await asyncio.sleep(0)
+    raise asyncio.CancelledError
+
+
+@pytest.fixture(autouse=True)
+def _fresh_logger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "_log", logs.get("services.common.supervision"))
+
+
+@pytest.mark.parametrize(
+    ("work", "reason"),
+    [(crash, "the reason"), (end, "it returned"), (cancel_itself, "it was cancelled")],
+)
+async def test_task_that_ends_by_itself_ends_the_work_with_its_reason(
+    work: Callable[[], Coroutine[None, None, None]], reason: str
+) -> None:
+    supervisor = Supervisor()
+    cancelled = asyncio.Event()
+
+    async def serve() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    with capture_logs() as lines:
+        supervisor.spawn("feed", work())
+        with pytest.raises(BackgroundTaskError, match=f"feed: .*{reason}"):
+            await supervisor.run(serve())
+    assert cancelled.is_set()
+    (line,) = lines
+    assert (line["event"], line["task"], line["log_level"]) == ("background_task_ended", "feed", "error")
+    await supervisor.close()
+
+
+async def test_work_that_begins_after_a_death_does_not_go_on() -> None:
+    supervisor = Supervisor()
+    supervisor.spawn("feed", crash())
+    await asyncio.sleep(0.01)
+    with pytest.raises(BackgroundTaskError):
+        await supervisor.run(asyncio.Event().wait())
+
+
+async def test_work_ends_by_itself_while_all_tasks_live() -> None:
+    supervisor = Supervisor()
+    ended = asyncio.Event()
+
+    async def live() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    async def work() -> int:
+        return 7
+
+    supervisor.spawn("feed", live())
+    assert await supervisor.run(work()) == 7
+    with capture_logs() as lines:
+        await supervisor.close()
+    assert ended.is_set()
+    assert not lines
+
+
+async def test_error_of_the_work_itself_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        await Supervisor().run(crash())
