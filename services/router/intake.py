@@ -42,7 +42,7 @@ class _Input:
 
 
 class Intake:
-    """Collects an edit's inputs. Leaving the context by an exception deletes all that was stored."""
+    """Collects an edit's inputs. Leaving the context deletes those that no job has taken over."""
 
     def __init__(self, store: MediaStore, outbound: Outbound) -> None:
         self._store = store
@@ -58,17 +58,13 @@ class Intake:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and self._kept:
+        if self._kept:
             await asyncio.shield(self._store.delete(self._kept))
 
-    @property
-    def keys(self) -> list[str]:
-        """Store keys of everything taken in."""
-        return list(self._kept)
-
-    def hand_over(self) -> None:
-        """Leave the images to a job, which deletes them when it ends."""
-        self._kept.clear()
+    def hand_over(self) -> list[str]:
+        """Return the store keys of everything taken in: they are the receiver's from here on."""
+        kept, self._kept = self._kept, []
+        return kept
 
     def brings(self, request: pb.EditRequest, role: str) -> bool:
         """Return whether a request or a file before it brings a mask (`MASK`) or a markup (`MARKUP`)."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -94,15 +93,9 @@ class Studio:
         _note(call, made)
         return made
 
-    @asynccontextmanager
-    async def intake(self) -> AsyncIterator[Intake]:
-        """Take in an edit's pictures; those that no job has taken over are deleted."""
-        async with Intake(self.store, self.outbound) as intake:
-            try:
-                yield intake
-            finally:
-                if intake.keys:
-                    await asyncio.shield(self.store.delete(intake.keys))
+    def intake(self) -> Intake:
+        """Return a context that takes in an edit's images; those that no job has taken over are deleted."""
+        return Intake(self.store, self.outbound)
 
     async def plan_edit(
         self, request: pb.EditRequest, call: Call, intake: Intake, unknown: Sequence[str] = ()
@@ -141,7 +134,8 @@ class Studio:
                 call.headers["x-job-id"] = joined.record.id
                 return joined
         if intake:
-            record.upload_keys.extend(intake.keys)
+            # Before the write: whoever goes away during it, the inputs stay as long as the job may exist.
+            record.upload_keys.extend(intake.hand_over())
         try:
             entry = await self.engine.runner.submit(record, keyed=bool(key))
         except StaleError:  # a twin with the same key was faster
@@ -149,9 +143,6 @@ class Studio:
             if joined is None:
                 raise unavailable() from None
             entry = joined
-        else:
-            if intake:
-                intake.hand_over()
         call.headers["x-job-id"] = entry.record.id
         call.log["job_id"] = entry.record.id
         return entry
@@ -267,6 +258,7 @@ class Studio:
             metadata=made.metadata,
             repeatable=made.route.repeatable,
             places=made.route.places(made.task.n),
+            request_id=call.request_id,
         )
         credential = call.byok.get(made.route.name)
         if credential:

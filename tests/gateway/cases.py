@@ -229,7 +229,8 @@ def _check_failure(case: Case, outcome: Outcome) -> None:
 
 def check_images(outcome: Outcome, expect: Mapping[str, Any]) -> None:
     """Check a success: `count`, `size`, `media_type`, `form` (url or b64_json), `warnings` as `code:param`, `seeds`,
-    `alpha`, `fields` of the answer, and fields that are `absent`. What the answer says of a picture must be true of its bytes.
+    `alpha`, `fields` of the answer, and fields that are `absent`. What the answer says of an image must be true of
+    its bytes.
     """
     document = outcome.document
     assert document is not None

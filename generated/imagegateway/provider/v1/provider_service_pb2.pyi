@@ -270,6 +270,8 @@ class StartRequest(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     HAND_BACK_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    JOIN_ONLY_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Names the work in logs and, where the upstream takes one, as its
     idempotency key.
@@ -279,6 +281,12 @@ class StartRequest(_message.Message):
     hand_back: _builtins.bool
     """Another route can serve: where the upstream surely took nothing of the
     task, say so at once instead of waiting and trying again.
+    """
+    attempt: _builtins.int
+    """Number of the attempt, from 1. A job and an attempt name one provider call."""
+    join_only: _builtins.bool
+    """Only join: never begin a call. A server that does not know the call answers
+    with a failure whose reason is PROVIDER_OUTCOME_UNKNOWN.
     """
     @_builtins.property
     def task(self) -> Global___ImageTask:
@@ -291,10 +299,12 @@ class StartRequest(_message.Message):
         task: Global___ImageTask | None = ...,
         credential: _builtins.str = ...,
         hand_back: _builtins.bool = ...,
+        attempt: _builtins.int = ...,
+        join_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "hand_back", b"hand_back", "job_id", b"job_id", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "credential", b"credential", "hand_back", b"hand_back", "job_id", b"job_id", "join_only", b"join_only", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
