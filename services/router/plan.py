@@ -190,7 +190,7 @@ def _end_user(request: Request, model: c.Model, task: provider.ImageTask, warnin
 
 
 def _guides(model: c.Model, warnings: Warnings, *, has_mask: bool, has_markup: bool) -> None:
-    if has_mask and has_markup:
+    if has_mask and has_markup and model.can(c.MARKUP):
         raise invalid("markup", "Send mask or markup, not both.")
     if has_mask and not model.can(c.MASK):
         warnings.add("mask_ignored", "mask", f"{model.id} has no masks: the whole image may change.")
