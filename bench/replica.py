@@ -75,8 +75,8 @@ class _Scripted(Families):
 
 
 @asynccontextmanager
-async def _studio(number: int, families: Families | None) -> AsyncIterator[Studio]:
-    """A router's inside, with the families' own servers unless others are given."""
+async def _studio(number: int, families: Families) -> AsyncIterator[Studio]:
+    """A router's inside."""
     current = settings.current()
     client = await connect(current, f"router-{number}")
     outbound = Outbound(Guard(current.allow_hosts))
@@ -84,7 +84,6 @@ async def _studio(number: int, families: Families | None) -> AsyncIterator[Studi
     store = MediaStore.open(current.media_url)
     answers = Answers(store, Links(root.derive(PURPOSE), current.public_url), time.time)
     catalog = Catalog.load(current.source)
-    families = families or Families(current, {model.family for model in catalog.models.values()})
     engine = await Engine.open(
         settings=current,
         client=client,
@@ -191,8 +190,8 @@ async def follow(order: dict[str, Any]) -> dict[str, Any]:
 
 async def inline(order: dict[str, Any]) -> dict[str, Any]:
     """The same inline call with and without the job's record, in turn: CPU by role of each window, and its calls."""
-    async with _studio(0, None) as studio:
-        families = studio.engine.runner._families
+    families = Families(settings.current(), ["local"])
+    async with _studio(0, families) as studio:
         request = pb.GenerateRequest(model="local/sketch", prompt="a lighthouse at dusk", size="1024x1024")
 
         def begin() -> Call:

@@ -1,51 +1,98 @@
--- The REST face of the gateway's answers. The router says status and error body in response headers
--- (`x-http-status`, `x-oai-error`); this hook turns them into what an OpenAI client reads.
--- Native gRPC and gRPC-Web pass untouched.
+-- The REST face of the gateway: paths, methods and headers as callers send them become what the routes know, and the
+-- router's `x-http-status` and `x-oai-error` become status and body. Native gRPC and gRPC-Web pass untouched.
 
 local JSON = "application/json"
 local TYPES = {
   [401] = "authentication_error", [402] = "insufficient_quota", [403] = "permission_error",
   [429] = "rate_limit_error", [502] = "provider_error", [504] = "timeout_error",
 }
+-- What pages of other origins may read. The only such list: no server behind Envoy has its own.
+local EXPOSED = table.concat({
+  "accept-ranges", "content-length", "content-range", "etag", "grpc-message", "grpc-status", "grpc-status-details-bin",
+  "location", "preference-applied", "retry-after", "x-budget-remaining", "x-cost", "x-imagegateway-provider",
+  "x-job-id", "x-ratelimit-limit-images", "x-ratelimit-limit-requests", "x-ratelimit-remaining-images",
+  "x-ratelimit-remaining-requests", "x-ratelimit-reset-images", "x-ratelimit-reset-requests", "x-request-id",
+  "x-should-retry",
+}, ", ")
 
 local function has_type(headers, prefix)
   local content_type = headers:get("content-type")
   return content_type ~= nil and content_type:sub(1, #prefix):lower() == prefix
 end
 
+-- Headers that mean something to gRPC, from a caller that does not speak it.
+local function remove_grpc_headers(headers)
+  local found = {}
+  for name in pairs(headers) do
+    if name:sub(1, 5) == "grpc-" or name:sub(-4) == "-bin" then found[#found + 1] = name end
+  end
+  for _, name in ipairs(found) do headers:remove(name) end
+end
+
+-- A trailing slash means the same path. Only reading methods take fields from their query.
+local function normalize_path(headers, method)
+  local given = headers:get(":path")
+  local path, query = given:match("^([^?]*)(.*)$")
+  local api = path:sub(1, 4) == "/v1/"
+  if #path > 1 then path = path:gsub("/+$", "") end
+  if path == "" then path = "/" end
+  if api and method ~= "GET" then query = "" end
+  if path .. query ~= given then headers:replace(":path", path .. query) end
+  return api
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local id = headers:get("x-request-id")
-  if id == nil or #id > 128 or id:find("[^%w_.:-]") then
-    headers:replace("x-request-id", string.format("req_%08x%08x%08x",
-      math.random(0, 0x7fffffff), math.random(0, 0x7fffffff), math.random(0, 0x7fffffff)))
+  -- The same rule as `services.common.ids.request_id`.
+  if id == nil or id == "" or #id > 128 or id:find("[^%w._:/+=-]") then
+    headers:replace("x-request-id", string.format("req_%s%08x",
+      handle:timestampString(EnvoyTimestampResolution.MICROSECOND), math.random(0, 0x7fffffff)))
   end
   local facts = handle:streamInfo():dynamicMetadata()
-  -- Only what is so is noted: each fact costs some microseconds, and what is not there reads as nil.
-  if has_type(headers, "application/grpc") then facts:set("gateway", "native", true) end
-  -- The router itself speaks HTTP to forms.
-  local form = has_type(headers, "multipart/form-data")
-  if headers:get(":path"):sub(1, 4) == "/v1/" and not form then facts:set("gateway", "api", true) end
   local origin = headers:get("origin")
+  -- Only what is so is noted: each fact costs some microseconds, and what is not there reads as nil.
   if origin then facts:set("gateway", "origin", origin) end
+  if has_type(headers, "application/grpc") then
+    facts:set("gateway", "kind", "native")
+    return
+  end
+  remove_grpc_headers(headers)
+  local method = headers:get(":method")
+  if method == "HEAD" then
+    facts:set("gateway", "head", true)
+    method = "GET"
+  end
+  if not normalize_path(headers, method) then return end
+  if has_type(headers, "multipart/form-data") then
+    facts:set("gateway", "kind", "form") -- the router itself speaks HTTP to forms
+    return
+  end
+  facts:set("gateway", "kind", "api")
+  if headers:get(":method") == "HEAD" then -- the transcoder knows no HEAD
+    headers:replace(":method", "GET")
+    headers:replace("x-http-method", "HEAD")
+  end
 end
 
--- Envoy's own message about a field of the wrong type begins with the field's name, or ends with it, or is in its own jargon.
-local function blame(handle)
+-- The transcoder's refusals, in its own jargon: a field of the query of the wrong type, or a body that is no JSON.
+local WORDS = {
+  INT32 = "a whole number", INT64 = "a whole number", UINT32 = "a whole number", UINT64 = "a whole number",
+  DOUBLE = "a number", BOOL = "true or false",
+}
+local function translate_refusal(handle)
   local body = handle:body(true)
-  if body == nil or body:length() == 0 or body:length() > 16384 then return end
-  local text = body:getBytes(0, body:length())
-  local field = text:match('"message":"([%a_][%w_%.%[%]]*): ')
-  local object = text:match('"message":": .* object on a scalar field for type ([%w_]+)"')
-  local list = text:find('"message":": Proto field is not repeating', 1, true)
-  if object then
-    field, text = object, text:gsub('"message":"[^"]*"', '"message":"' .. object .. ' takes no object."', 1)
-  elseif list then
-    text = text:gsub('"message":"[^"]*"', '"message":"A field that takes one value was sent a list."', 1)
+  if body == nil or body:length() > 16384 then return end
+  local field, kind = body:getBytes(0, body:length()):match("^([%a_][%w_%.]*): invalid value .* for type TYPE_(%w+)")
+  local text = '{"error":{"message":"The request body is not valid JSON.","type":"invalid_request_error",' ..
+    '"param":null,"code":"invalid_json"}}'
+  if field then
+    text = string.format(
+      '{"error":{"message":"%s must be %s.","type":"invalid_request_error","param":"%s","code":"invalid_value"}}',
+      field, WORDS[kind] or "of its documented type", field)
   end
-  if field then text = text:gsub('"param":null', '"param":"' .. field .. '"', 1) end
-  if field or list then text = text:gsub('"code":"invalid_json"', '"code":"invalid_value"', 1) end
   body:setBytes(text)
+  handle:headers():replace("content-type", JSON)
   handle:headers():replace("content-length", tostring(#text))
 end
 
@@ -58,47 +105,72 @@ local function fill_list(handle)
   handle:headers():replace("content-length", tostring(body:length()))
 end
 
-function envoy_on_response(handle)
-  local headers = handle:headers()
-  local facts = handle:streamInfo():dynamicMetadata():get("gateway") or {}
-  if facts["native"] then return end
-  local status, failure = headers:get("x-http-status"), headers:get("x-oai-error")
-  local from_router = facts["api"] and headers:get("x-envoy-upstream-service-time") ~= nil
+local function allow_origin(headers, origin)
+  if headers:get("access-control-allow-origin") == nil then
+    headers:replace("access-control-allow-origin", origin) -- the cors filter leaves direct responses out
+  end
+  headers:replace("access-control-expose-headers", EXPOSED)
+end
+
+-- The router's headers about the answer, and gRPC's, give way to HTTP's. Returns the error's body, if there is one.
+local function from_grpc(headers)
+  local status, length, failure = headers:get("x-http-status"), headers:get("x-content-length"), headers:get("x-oai-error")
   if status then
     headers:replace(":status", status)
     headers:remove("x-http-status")
   end
-  headers:remove("grpc-status")
-  headers:remove("grpc-message")
-  headers:remove("grpc-accept-encoding")
-  headers:remove("grpc-encoding")
-  headers:remove("grpc-status-details-bin")
-  if status == "304" then
-    headers:remove("content-length")
-    headers:remove("content-type")
-    return
+  if length then
+    headers:replace("content-length", length)
+    headers:remove("x-content-length")
   end
+  for _, name in ipairs({
+    "grpc-status", "grpc-message", "grpc-accept-encoding", "grpc-encoding", "grpc-status-details-bin", "x-oai-error",
+  }) do headers:remove(name) end
+  return failure
+end
+
+-- A body on a status or method that has none would be read as the next answer of the connection.
+local function remove_body(handle)
+  local length = handle:headers():get("content-length")
+  local body = handle:body(true)
+  if body then body:setBytes("") end
+  if length then handle:headers():replace("content-length", length) end
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local facts = handle:streamInfo():dynamicMetadata():get("gateway") or {}
+  if facts["origin"] then allow_origin(headers, facts["origin"]) end
+  if facts["kind"] == "native" then return end
+  local api = facts["kind"] == "api"
+  local failure = from_grpc(headers)
   local code = tonumber(headers:get(":status"))
-  if not failure and code >= 400 and from_router then
+  local from_upstream = headers:get("x-envoy-upstream-service-time") ~= nil
+  if facts["kind"] then
+    headers:replace("x-content-type-options", "nosniff")
+    if headers:get("cache-control") == nil then headers:replace("cache-control", "no-store") end
+  end
+  if not failure and code >= 400 and api and from_upstream then
     failure = '{"error":{"message":"The request failed.","type":"' .. (TYPES[code] or
       (code < 500 and "invalid_request_error" or "server_error")) .. '","param":null,"code":null}}'
   end
   if (code == 429 or code == 503) and headers:get("retry-after") == nil then
     headers:replace("retry-after", "1")
   end
-  if (facts["origin"] or "") ~= "" and headers:get("access-control-allow-origin") == nil then
-    headers:replace("access-control-allow-origin", facts["origin"]) -- the cors filter leaves direct responses out
-    headers:replace("access-control-expose-headers", "x-request-id")
-  end
-  if code == 200 and facts["api"] and headers:get("content-length") == tostring(#EMPTY_LIST) then
-    fill_list(handle)
-  elseif failure then
-    headers:remove("x-oai-error")
+  if failure then
     headers:replace("content-type", JSON)
     headers:replace("content-length", tostring(#failure))
-    local body = handle:body(true) -- may yield; `headers` is invalid from here on
+  end
+  -- From here on `handle:body` may yield, after which `headers` is invalid.
+  if code == 304 or (facts["head"] and api) then
+    if code == 304 then headers:remove("content-type") end
+    remove_body(handle)
+  elseif failure then
+    local body = handle:body(true)
     if body then body:setBytes(failure) end
-  elseif code == 400 and headers:get("x-envoy-upstream-service-time") == nil then
-    blame(handle)
+  elseif code == 200 and api and headers:get("content-length") == tostring(#EMPTY_LIST) then
+    fill_list(handle)
+  elseif code == 400 and not from_upstream and not has_type(headers, JSON) then
+    translate_refusal(handle)
   end
 end

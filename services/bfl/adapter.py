@@ -14,9 +14,10 @@ from imagegateway.v1.job_pb2 import Cost
 from services.bfl import video
 from services.bfl.catalog import INPUT_FIELDS, KEEPS_SIZE
 from services.common import unmet
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Unknown
+from services.common.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
 from services.common.catalog import Shapes
 from services.common.errors import invalid
+from services.common.failures import ErrorTable, Failure, Refused, moderated, refused_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +51,7 @@ class BflAdapter(Adapter):
     version = "/v1"
     hosts = ("*.bfl.ai",)
     seconds = 60.0
+    # No 5xx is free: its page warns that such a submit may have been charged.
     errors = ErrorTable(
         provider="Black Forest Labs",
         by_status={
@@ -61,7 +63,6 @@ class BflAdapter(Adapter):
             408: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
-            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
             504: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
         },
     )
@@ -72,7 +73,7 @@ class BflAdapter(Adapter):
     def submit(self, call: Call) -> Outgoing:
         path = f"/{call.route.native}"
         body = video.body(call) if call.model.modality == "video" else self._body(call)
-        return Outgoing("POST", path, json={**body, **call.options}, headers=_JSON)
+        return Outgoing("POST", path, json=call.with_options(body), headers=_JSON)
 
     @staticmethod
     def _body(call: Call) -> dict[str, Any]:
@@ -88,7 +89,7 @@ class BflAdapter(Adapter):
         unmet.fields(call, "input_fidelity")
         for index, picture in enumerate(call.inputs):
             if len(picture.data) > _MAX_INPUT_BYTES:
-                raise invalid("image", "Black Forest Labs takes pictures of at most 20 MB.")
+                raise invalid("image", "Black Forest Labs takes images of at most 20 MB.")
             body[_input_field(call.route.native, index)] = pybase64.b64encode_as_string(picture.data)
         if call.mask is not None:
             body["mask"] = pybase64.b64encode_as_string(call.mask.data)  # white = repaint, as ours
@@ -120,9 +121,9 @@ class BflAdapter(Adapter):
                 known = isinstance(seed, int) and 0 <= seed < 1 << 32
                 return Finished((Found(url=str(result["sample"]), seed=seed if known else None),), cost=_cost(ref))
             case "request moderated":
-                return _moderated(answer, "prompt or an input picture", "prompt")
+                return _moderated(answer, refused_part(call))
             case "content moderated":
-                return _moderated(answer, "result", "")
+                return _moderated(answer, Refused.RESULT)
             case "error" | "failed":
                 return Failure(
                     ErrorReason.ERROR_REASON_PROVIDER_ERROR,
@@ -192,17 +193,11 @@ def _param(call: Call, where: str) -> str:
     return "image" if name.startswith("input_image") else _OURS.get(name, name)
 
 
-def _moderated(answer: Mapping[str, Any], what: str, param: str) -> Failure:
+def _moderated(answer: Mapping[str, Any], refused: Refused) -> Failure:
     details = answer.get("details")
     reasons = details.get("Moderation Reasons") if isinstance(details, dict) else None
-    named = [str(reason)[:40] for reason in reasons[:10]] if isinstance(reasons, list) else []
-    why = f" ({', '.join(named)})" if named else ""
-    return Failure(
-        ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
-        f"Black Forest Labs refused the {what} by its content policy{why}.",
-        param=param,
-        accepted=True,
-    )
+    categories = reasons if isinstance(reasons, list) else ()
+    return moderated("Black Forest Labs", refused, accepted=True, categories=categories)
 
 
 def _credits(cost: Any) -> str:

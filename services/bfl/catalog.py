@@ -6,6 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from services.common import catalog as c
+from services.common import reserved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,16 @@ _T2I: Final = frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.SEED})
 _EDIT: Final = frozenset({c.IMAGE_TO_IMAGE, c.MASK, c.SEED})
 
 
+_BFL_RESERVED: Final = reserved.paths(
+    *("input_image", *(f"input_image_{index}" for index in range(2, 11)), "input_image_blob_path"),
+    *("image_prompt", "control_image", "start_video", "keyframes", "draft_cache"),
+    *("duration", "resolution", "mode", "version", "finetune_id"),
+)
+_CLOUDFLARE_RESERVED: Final = reserved.paths(
+    *(f"input_image_{index}" for index in range(8)), "image_b64", "requests", "queue_request", "input"
+)
+
+
 def _cloudflare(native: str, price: float | None) -> c.Route:
     return c.Route(
         name="cloudflare",
@@ -53,6 +64,7 @@ def _cloudflare(native: str, price: float | None) -> c.Route:
         native=f"@cf/black-forest-labs/{native}",
         settings=("IMAGEGATEWAY_CLOUDFLARE_API_KEY", "IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID"),
         price_per_image=price,
+        reserved=_CLOUDFLARE_RESERVED,
     )
 
 
@@ -64,6 +76,7 @@ def _bfl(native: str, price: float | None, concurrency: int = 24, mode: str = c.
         settings=("IMAGEGATEWAY_BFL_API_KEY",),
         concurrency=concurrency,
         price_per_image=price,
+        reserved=_BFL_RESERVED,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -13,8 +14,9 @@ from imagegateway.v1.job_pb2 import Cost
 
 from services.bfl.catalog import JSON
 from services.common import images, unmet
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Upload
+from services.common.adapter import Adapter, Finished, Found, Outgoing, Upload
 from services.common.errors import GatewayError
+from services.common.failures import ErrorTable, Failure, Uncharged, moderated, refused_part
 from services.common.values import form_fields
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ _TEXTS: Final = (
 )
 _NOISE: Final = re.compile(r"^(?:AiError: )+|\s*\([0-9a-f-]{6,}\)$")
 """Prefixes, and an id at the end that changes with every call."""
-_TAKEN: Final = frozenset({"3007", "3008", "3030", "flagged"})
+_TAKEN: Final = frozenset({"3007", "3008", "3030"})
 """The model may have run, so the call may have been paid for. Other codes that are known came before it did."""
 _AGAIN: Final = frozenset({"3007", "3008"})
 """Timed out or aborted: Cloudflare says itself that there is no picture."""
@@ -92,6 +94,12 @@ class CloudflareAdapter(Adapter):
             "flagged": ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
             "bad picture": ErrorReason.ERROR_REASON_INVALID_IMAGE,
         },
+        # Trouble of the edge, which has not reached the model.
+        uncharged=Uncharged(
+            frozenset({503, 521, 523}),
+            "https://developers.cloudflare.com/workers-ai/platform/errors/",
+            date(2026, 11, 22),
+        ),
     )
 
     def place(self, base: str, setting: Callable[[str], str]) -> str:
@@ -117,12 +125,12 @@ class CloudflareAdapter(Adapter):
             message = f"{call.model.id} makes its own JPEG; output_compression was ignored."
             call.warn("unsupported_parameter", "output_compression", message)
         if native in JSON:
-            return Outgoing("POST", path, json={"prompt": task.prompt, **call.options})
+            return Outgoing("POST", path, json=call.with_options({"prompt": task.prompt}))
         # Without a size Cloudflare makes another shape than the model's other route.
         width, height = (task.width, task.height) if task.width else call.model.sizes.default
         body: dict[str, Any] = {"prompt": task.prompt, "seed": call.seed, "width": width, "height": height}
         return Outgoing(
-            "POST", path, fields=form_fields({**body, **call.options}), files=_references(call), multipart=True
+            "POST", path, fields=form_fields(call.with_options(body)), files=_references(call), multipart=True
         )
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
@@ -135,7 +143,7 @@ class CloudflareAdapter(Adapter):
         if not encoded:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
-                "Cloudflare returned no picture.",
+                "Cloudflare returned no image.",
                 accepted=True,
                 again=True,
             )
@@ -151,9 +159,11 @@ class CloudflareAdapter(Adapter):
         if code == "3030" or code not in self.errors.by_code:
             code = next((name for name, pattern in _TEXTS if pattern.search(text)), code)
         failure = self.errors.lookup(reply, code=code, detail=_NOISE.sub("", _NOISE.sub("", text)))
-        known = code in self.errors.by_code
-        taken = code in _TAKEN if known else failure.accepted or reply.status in {200, 408}
-        return dataclasses.replace(failure, accepted=taken, again=code in _AGAIN)
+        if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+            return moderated("Cloudflare", refused_part(call, text), accepted=True)
+        if code not in self.errors.by_code:
+            return dataclasses.replace(failure, accepted=failure.accepted or reply.status in {200, 408})
+        return dataclasses.replace(failure, accepted=code in _TAKEN, again=code in _AGAIN)
 
 
 def _references(call: Call) -> tuple[Upload, ...]:
@@ -161,7 +171,7 @@ def _references(call: Call) -> tuple[Upload, ...]:
         call.warn(
             "image_adjusted",
             "image",
-            "Cloudflare takes pictures under 512x512 pixels; what was larger was scaled down.",
+            "Cloudflare takes images under 512x512 pixels; what was larger was scaled down.",
         )
     return tuple(_fitting(picture).upload(f"input_image_{index}") for index, picture in enumerate(call.inputs))
 

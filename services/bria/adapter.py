@@ -11,7 +11,8 @@ import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.bria import operations
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Reply, Unknown
+from services.common.adapter import Adapter, Finished, Found, Outgoing, Pending, Reply, Unknown
+from services.common.failures import ErrorTable, Failure, Refused, moderated, refused_part
 from services.common.values import seed_of, text_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ _PACE: Final = 3.0
 _REFUSED: Final = frozenset({200, 400, 422})
 _MODERATED: Final = re.compile(r"moderat|content[ _-]?policy|nsfw|unsafe|inappropriate", re.IGNORECASE)
 _MODERATION: Final = "moderation"
-_RESULT: Final = "result"
 
 
 class BriaAdapter(Adapter):
@@ -36,6 +36,7 @@ class BriaAdapter(Adapter):
     route = "bria"
     origin = "https://engine.prod.bria-api.com"
     version = "/v2"
+    # No 5xx is free: a repeated POST is a new job, and billed.
     errors = ErrorTable(
         provider="Bria",
         by_status={
@@ -48,7 +49,6 @@ class BriaAdapter(Adapter):
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
             460: ErrorReason.ERROR_REASON_INVALID_IMAGE,
-            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         },
         by_code={
             _MODERATION: ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
@@ -67,7 +67,7 @@ class BriaAdapter(Adapter):
         return reply.status == 404 and reply.dict().get("status") == "NOT_FOUND"
 
     def submit(self, call: Call) -> Outgoing:
-        return Outgoing("POST", call.route.native, json={**operations.arguments(call, _encoded), **call.options})
+        return Outgoing("POST", call.route.native, json=call.with_options(operations.arguments(call, _encoded)))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
@@ -121,13 +121,8 @@ class BriaAdapter(Adapter):
         words = _words(error)
         if reply.status not in _REFUSED or not _MODERATED.search(f"{code} {words}"):
             return self.errors.lookup(reply, code=code, detail=words)
-        what, param = _refused(words.lower(), call)
-        return replace(
-            self.errors.lookup(reply, code=_MODERATION),
-            message=f"Bria refused the {what} by its content policy.",
-            param=param,
-            accepted=what == _RESULT,
-        )
+        refused = refused_part(call, words)
+        return moderated("Bria", refused, accepted=refused is Refused.RESULT)
 
 
 def _words(error: Any) -> str:
@@ -141,15 +136,6 @@ def _words(error: Any) -> str:
             told = (error.get(name) for name in ("message", "msg", "details", "detail"))
             return ": ".join(filter(None, map(_words, told)))
     return ""
-
-
-def _refused(words: str, call: Call) -> tuple[str, str]:
-    """What moderation refused, and the field that it came in. `words` in lower case."""
-    if "output" in words:
-        return _RESULT, ""
-    if "visual" in words or not call.task.prompt:
-        return "picture", "image"
-    return "prompt" if "prompt" in words or not call.task.inputs else "prompt or the picture", "prompt"
 
 
 def _encoded(picture: Picture) -> str:

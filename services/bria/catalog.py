@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any, Final
 
 from services.common import catalog as c
+from services.common import reserved
 
 _SOURCE: Final = "https://docs.bria.ai/"
 _CHECKED: Final = date(2026, 11, 22)
@@ -28,6 +29,13 @@ _STEERED: Final = frozenset({c.SEED, c.NEGATIVE_PROMPT})
 _EDIT: Final = frozenset({c.IMAGE_TO_IMAGE})
 
 
+_RESERVED: Final = reserved.paths(
+    *("instruction", "structured_instruction", "structured_prompt", "object_name", "new_text", "season"),
+    *("num_results", "model_version", "tailored_model_id", "resolution", "output_type", "desired_increase"),
+)
+_FAL_RESERVED: Final = reserved.paths("num_images", "image_size", "original_vgl", "new_vgl", "fal_webhook")
+
+
 def _bria(operation: str, price: float | None = None) -> c.Route:
     return c.Route(
         name="bria",
@@ -35,12 +43,18 @@ def _bria(operation: str, price: float | None = None) -> c.Route:
         native=f"/image/{operation}",
         settings=("IMAGEGATEWAY_BRIA_API_KEY",),
         price_per_image=price,
+        reserved=_RESERVED,
     )
 
 
 def _fal(app: str, price: float | None = None) -> c.Route:
     return c.Route(
-        name="fal", mode=c.INLINE, native=app, settings=("IMAGEGATEWAY_FAL_API_KEY",), price_per_image=price
+        name="fal",
+        mode=c.INLINE,
+        native=app,
+        settings=("IMAGEGATEWAY_FAL_API_KEY",),
+        price_per_image=price,
+        reserved=_RESERVED | _FAL_RESERVED,
     )
 
 

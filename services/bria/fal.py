@@ -38,7 +38,7 @@ class BriaFalAdapter(FalAdapter):
 
     def read_output(self, call: Call, output: Mapping[str, Any]) -> Outcome:
         # The answer does not repeat it.
-        known = {"seed": call.options.get("seed", _seed(call))} if call.route.native in _SEEDED else {}
+        known = {"seed": _seed(call)} if call.route.native in _SEEDED else {}
         return super().read_output(
             call, {**known, **{name: value for name, value in output.items() if value is not None}}
         )

@@ -105,7 +105,7 @@ def arguments(call: Call, encode: Callable[[Picture], str]) -> dict[str, Any]:
         body[operation.prompt] = task.prompt
     for picture in call.inputs[:1]:
         if len(picture.data) > MAX_INPUT_BYTES:
-            raise invalid_image("image", "Bria takes pictures of at most 12 MB.")
+            raise invalid_image("image", "Bria takes images of at most 12 MB.")
         encoded = encode(picture)
         body[operation.image] = [encoded] if operation.listed else encoded
     if operation.mask and call.mask is not None:

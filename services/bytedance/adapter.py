@@ -13,8 +13,9 @@ from imagegateway.v1.job_pb2 import Cost
 from services.bytedance import errors, video
 from services.bytedance.catalog import PRO_AREA, PRO_PRICES, QUALITY_SIZES
 from services.common import unmet
-from services.common.adapter import Adapter, Failure, Finished, Found, Outgoing, Pending, Unknown
+from services.common.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
 from services.common.errors import invalid, invalid_image
+from services.common.failures import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from services.common.adapter import Call, Outcome, Picture, Reply
 
 _MAX_SEED: Final = (1 << 31) - 1
+_DEFAULTS: Final = {"watermark": False}
+"""A visible mark, unless it is switched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +64,9 @@ class BytedanceAdapter(Adapter):
 
     def submit(self, call: Call) -> Outgoing:
         if call.model.modality == "video":
-            return Outgoing("POST", video.TASKS, json={**video.body(call), **call.options})
+            return Outgoing("POST", video.TASKS, json=call.with_options(video.body(call), _DEFAULTS))
         _warn(call)
-        return Outgoing("POST", "/images/generations", json={**_body(call), **call.options})
+        return Outgoing("POST", "/images/generations", json=call.with_options(_body(call), _DEFAULTS))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         if call.model.modality == "video":
@@ -76,14 +79,14 @@ class BytedanceAdapter(Adapter):
             raise TypeError("the answer is no object")
         items = answer.get("data")
         if not (items and isinstance(items, list)):
-            return errors.failure(reply, errors.told(reply))
-        # In a sequence, which a caller's own options can ask for, a refused picture is an error in its place.
+            return errors.failure(call, reply, errors.told(reply))
+        # A refused image is an error in its place.
         made = [item for item in items if isinstance(item, dict) and (item.get("url") or item.get("b64_json"))]
-        missing = tuple(_lost(reply, item) for item in items if item not in made)
+        missing = tuple(_lost(call, reply, item) for item in items if item not in made)
         if not made:
             return missing[0]
         pictures = tuple(_found(call, item) for item in made)
-        return Finished(pictures, missing, usage=video.usage(answer, "output_tokens"), cost=_cost(call, made))
+        return Finished(pictures, missing, usage=video.usage(call, answer, "output_tokens"), cost=_cost(call, made))
 
     def poll(self, call: Call, ref: str) -> Outgoing:
         return Outgoing("GET", f"{video.TASKS}/{quote(ref, safe='')}")
@@ -105,7 +108,7 @@ class BytedanceAdapter(Adapter):
         return Outgoing("GET", video.TASKS, query={"page_num": "1", "page_size": "1"})
 
     def read_error(self, call: Call, reply: Reply) -> Failure:
-        return errors.failure(reply, errors.told(reply))
+        return errors.failure(call, reply, errors.told(reply))
 
 
 def _body(call: Call) -> dict[str, Any]:
@@ -114,7 +117,6 @@ def _body(call: Call) -> dict[str, Any]:
         "model": call.route.native,
         "prompt": task.prompt,
         "response_format": "url",
-        "watermark": False,  # a visible mark unless it is switched off
     }
     size = f"{task.width}x{task.height}" if task.width and not native.adaptive else native.auto
     if task.quality and not task.width:
@@ -154,7 +156,7 @@ def _warn(call: Call) -> None:
 
 def _data_url(picture: Picture, most: int) -> str:
     if len(picture.data) > most:
-        raise invalid_image("image", f"ByteDance takes pictures of at most {most // 1_000_000} MB.")
+        raise invalid_image("image", f"ByteDance takes images of at most {most // 1_000_000} MB.")
     return f"data:{picture.media_type};base64,{pybase64.b64encode_as_string(picture.data)}"
 
 
@@ -165,13 +167,13 @@ def _found(call: Call, item: Mapping[str, Any]) -> Found:
     return Found(data=pybase64.b64decode(item["b64_json"], validate=True), seed=seed)
 
 
-def _lost(reply: Reply, item: Any) -> Failure:
+def _lost(call: Call, reply: Reply, item: Any) -> Failure:
     """A picture that was asked for and is not there."""
     error = item.get("error") if isinstance(item, dict) else None
     if not error:
-        words = "ByteDance answered without a picture."
+        words = "ByteDance answered without an image."
         return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, words, accepted=True)
-    return errors.failure(reply, error if isinstance(error, dict) else {})
+    return errors.failure(call, reply, error if isinstance(error, dict) else {})
 
 
 def _cost(call: Call, made: Sequence[Mapping[str, Any]]) -> Cost | None:

@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any, Final
 
 from services.common import catalog as c
+from services.common import reserved
 
 _SOURCE: Final = "https://docs.byteplus.com/en/docs/ModelArk/1541523"
 _VIDEO_SOURCE: Final = "https://docs.byteplus.com/en/docs/ModelArk/1520757"
@@ -68,6 +69,13 @@ _I2I: Final = frozenset({c.IMAGE_TO_IMAGE})
 _LARGE_QUALITIES: Final = ("medium", "high", "xhigh", "max")
 
 
+_RESERVED: Final = reserved.paths(
+    *("sequential_image_generation", "sequential_image_generation_options", "layer_decomposition"),
+    *("content", "ratio", "resolution", "duration", "frames", "service_tier", "draft"),
+)
+"""Beside the names of the fields: what makes more pictures of one call, or another price of it."""
+
+
 def _ark(native: str, mode: str = c.INLINE, price: float | None = None) -> c.Route:
     return c.Route(
         name="bytedance",
@@ -75,6 +83,7 @@ def _ark(native: str, mode: str = c.INLINE, price: float | None = None) -> c.Rou
         native=native,
         settings=("IMAGEGATEWAY_BYTEDANCE_API_KEY",),
         price_per_image=price,
+        reserved=_RESERVED,
     )
 
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.adapter import ErrorTable, Failure
+from services.common.failures import ErrorTable, Failure, Refused, moderated, refused_part
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from services.common.adapter import Reply
+    from services.common.adapter import Call, Reply
 
 _BUSY_SECONDS: Final = 5.0
 """How long a refused call should wait when the answer does not say."""
@@ -24,17 +24,14 @@ _BUSY_SECONDS: Final = 5.0
 _REQUEST_ID: Final = re.compile(r"\s*Request id: \S*", re.IGNORECASE)
 _MODERATED: Final = re.compile(r"SensitiveContent|RiskDetection")
 _MODERATION: Final = "moderation"
-# What was refused by the start of the code, and the field to blame.
-_REFUSED: Final = {
-    "InputText": ("prompt", "prompt"),
-    "InputImage": ("input picture", "image"),
-    "Output": ("result", ""),
-}
+# What was refused, by the start of the code.
+_REFUSED: Final = {"InputText": Refused.PROMPT, "InputImage": Refused.INPUT, "Output": Refused.RESULT}
 
 # The gateway's field for each of ModelArk's that has another name.
 _PARAMS: Final = {"ratio": "size", "resolution": "size", "duration": "seconds", "content": "prompt"}
 _PATH: Final = re.compile(r"[.\[]")
 
+# Of all 5xx, ServerOverloaded alone says that nothing began: InternalServiceError may have been billed.
 TABLE: Final = ErrorTable(
     provider="ByteDance",
     by_status={
@@ -45,7 +42,6 @@ TABLE: Final = ErrorTable(
         404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
         413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
         429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
-        503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         504: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
     },
     by_code={
@@ -78,18 +74,13 @@ TABLE: Final = ErrorTable(
 )
 
 
-def failure(reply: Reply, error: Mapping[str, Any]) -> Failure:
+def failure(call: Call, reply: Reply, error: Mapping[str, Any]) -> Failure:
     """A `code` with its `message` and `param` as a failure. Codes have suffixes that seldom change what they mean."""
     inside = reply.status < 300
     code = str(error.get("code") or "")
     if _MODERATED.search(code):
-        what, param = next((told for start, told in _REFUSED.items() if code.startswith(start)), ("request", ""))
-        return replace(
-            TABLE.lookup(reply, code=_MODERATION),
-            message=f"ByteDance refused the {what} by its content policy.",
-            param=param,
-            accepted=what == "result" or inside,
-        )
+        refused = next((part for start, part in _REFUSED.items() if code.startswith(start)), refused_part(call))
+        return moderated("ByteDance", refused, accepted=refused is Refused.RESULT or inside)
     known = code if code in TABLE.by_code else code.partition(".")[0]
     found = TABLE.lookup(
         reply,

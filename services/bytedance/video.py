@@ -11,8 +11,10 @@ from services.bytedance import errors
 from services.bytedance.catalog import VIDEO_RATIOS
 from services.common import catalog as c
 from services.common import unmet
-from services.common.adapter import Failure, Finished, Found, Pending, Unknown
+from services.common.adapter import Finished, Found, Pending, Unknown
 from services.common.errors import invalid
+from services.common.failures import Failure
+from services.common.usage import completed
 
 if TYPE_CHECKING:
     from services.common.adapter import Call, Outcome, Reply
@@ -31,7 +33,6 @@ def body(call: Call) -> dict[str, Any]:
     request: dict[str, Any] = {
         "model": call.route.native,
         "content": [{"type": "text", "text": task.prompt}],
-        "watermark": False,
     }
     if task.width:
         # A caller who names a shape only has not asked for more pixels than usual.
@@ -62,10 +63,10 @@ def read(call: Call, ref: str, reply: Reply) -> Outcome:
                         seed=seed if isinstance(seed, int) and 0 <= seed < 1 << 32 else None,
                     ),
                 ),
-                usage=usage(answer, "completion_tokens"),
+                usage=usage(call, answer, "completion_tokens"),
             )
         case "failed":
-            return errors.failure(reply, errors.told(reply))
+            return errors.failure(call, reply, errors.told(reply))
         case "cancelled":
             return Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "ByteDance cancelled the task.", accepted=True)
         case "expired":
@@ -76,12 +77,13 @@ def read(call: Call, ref: str, reply: Reply) -> Outcome:
             return Unknown(other)
 
 
-def usage(answer: dict[str, Any], output: str) -> Usage | None:
-    """The tokens of an answer; `output` names the ones of what was made."""
+def usage(call: Call, answer: dict[str, Any], output: str) -> Usage | None:
+    """The tokens of an answer; `output` names the ones of what was made. Those of the input are the rest."""
     told = answer.get("usage")
     if not isinstance(told, dict):
         return None
-    return Usage(output_tokens=_count(told.get(output)), total_tokens=_count(told.get("total_tokens")))
+    counts = Usage(output_tokens=_count(told.get(output)), total_tokens=_count(told.get("total_tokens")))
+    return completed(counts, text_only=not call.inputs)
 
 
 def _count(value: Any) -> int | None:

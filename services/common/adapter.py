@@ -8,16 +8,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 import pybase64
 from google.protobuf.json_format import MessageToDict
-from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Warning as PbWarning
 
+from services.common import reserved
+from services.common.failures import Failure
 from services.common.links import extension_of
-from services.common.values import wait_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from imagegateway.v1.job_pb2 import Cost, Usage
 
     from services.common.catalog import Model, Route
-
-    Reason: TypeAlias = ErrorReason.ValueType
+    from services.common.failures import ErrorTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,7 @@ class Call:
     count: int
     inputs: tuple[Picture, ...] = ()
     mask: Picture | None = None
+    markup: Picture | None = None
     warnings: list[PbWarning] = field(default_factory=list)
 
     @property
@@ -65,8 +65,15 @@ class Call:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The provider's own options, to be put after ours. Whole numbers are ints, as the caller wrote them."""
-        return {name: _plain(value) for name, value in MessageToDict(self.task.provider_options).items()}
+        """The provider's own options. Whole numbers are ints, as the caller wrote them."""
+        return options_of(self.task)
+
+    def with_options(self, ours: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Return a request's fields: `ours` with the caller's options beside them, `defaults` where neither has one.
+
+        Raises GatewayError UNSUPPORTED_PARAMETER for an option that `ours` holds.
+        """
+        return reserved.beside(ours, self.options, defaults)
 
     @property
     def resized(self) -> bool:
@@ -153,23 +160,6 @@ class Found:
         if not url.startswith("data:"):
             return cls(url=url, seed=seed)
         return cls(data=pybase64.b64decode(url.partition(",")[2]), seed=seed)
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """The provider did not make it. `accepted=False`: it surely took nothing, so another try costs nothing.
-
-    `message` is for callers: never the provider's raw text unless it speaks of the caller's own input.
-    """
-
-    reason: Reason
-    message: str
-    param: str = ""
-    retry_after: float | None = None
-    accepted: bool = False
-    again: bool = False
-    """The provider says that it made no picture, and another call may: one more where this one was accepted, as many
-    as for a provider that can't be reached where it was not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +296,16 @@ class Adapter(ABC):
         """The request that stops what `submit` asked for and was not answered yet; None where there is none."""
         return None
 
+    def inquire(self, call: Call) -> Outgoing | None:
+        """The request that asks whether the server works on this very call, for an `interrupt` that stops whatever
+        runs; None where `interrupt` names its call.
+        """
+        return None
+
+    def works_on(self, call: Call, reply: Reply) -> bool:
+        """Whether a 2xx answer to `inquire` says that the server works on the call."""
+        raise NotImplementedError(f"{self.route} names the call that it interrupts")
+
     def probe(self) -> Outgoing | None:
         """A request that costs nothing and tells whether the key is good; None where the provider has none."""
         return None
@@ -319,63 +319,9 @@ class Adapter(ABC):
         return self.errors.lookup(reply)
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorTable:
-    """A provider's statuses as reasons: `by_code` by the provider's own error code first, then `by_status`.
-
-    Statuses that neither names: 4xx are PROVIDER_ERROR and took nothing, 5xx PROVIDER_ERROR and may have. A timeout
-    may have been taken whatever its status.
-    """
-
-    provider: str
-    by_status: Mapping[int, Reason]
-    by_code: Mapping[str, Reason] = field(default_factory=dict)
-
-    def lookup(self, reply: Reply, code: str = "", detail: str = "", param: str = "") -> Failure:
-        """`detail`: the provider's words, shown only when the caller's own input is to blame."""
-        reason = self.by_code.get(code) or self.by_status.get(reply.status, ErrorReason.ERROR_REASON_PROVIDER_ERROR)
-        blames_caller = reason in CALLERS_FAULT
-        message = f"{self.provider} {_SAYS.get(reason, 'failed')}"
-        return Failure(
-            reason=reason,
-            message=f"{message}: {detail[:300]}" if blames_caller and detail else f"{message}.",
-            param=param if blames_caller else "",
-            retry_after=wait_of(reply.headers),
-            accepted=(reply.status >= 500 and reason not in SURELY_NOT_TAKEN)
-            or reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
-        )
-
-
-def bad_response(what: str) -> Failure:
-    """An answer that is not what the provider documents: its fault, and it may have been paid for."""
-    return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, f"The provider {what}", accepted=True)
-
-
-CALLERS_FAULT: Final = frozenset(
-    {
-        ErrorReason.ERROR_REASON_INVALID_VALUE,
-        ErrorReason.ERROR_REASON_INVALID_IMAGE,
-        ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER,
-        ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
-    }
-)
-SURELY_NOT_TAKEN: Final = frozenset(
-    {ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE}
-)
-_SAYS: Final[Mapping[Reason, str]] = {
-    ErrorReason.ERROR_REASON_INVALID_VALUE: "refused the request",
-    ErrorReason.ERROR_REASON_INVALID_IMAGE: "refused the picture",
-    ErrorReason.ERROR_REASON_FILE_TOO_LARGE: "refused the request as too large",
-    ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER: "refused the request",
-    ErrorReason.ERROR_REASON_MODERATION_BLOCKED: "refused this by its content policy",
-    ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED: "is receiving too many requests",
-    ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS: "refused this gateway's key",
-    ErrorReason.ERROR_REASON_PROVIDER_BILLING: "refused for lack of credit",
-    ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE: "can't be reached",
-    ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT: "did not finish in time",
-    ErrorReason.ERROR_REASON_CANCELLED: "cancelled this",
-    ErrorReason.ERROR_REASON_MODEL_RETIRED: "no longer serves this model",
-}
+def options_of(task: pb.ImageTask) -> dict[str, Any]:
+    """Return a task's provider options. Whole numbers are ints, as the caller wrote them."""
+    return {name: _plain(value) for name, value in MessageToDict(task.provider_options).items()}
 
 
 _EXACT: Final = 2**53

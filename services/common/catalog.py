@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, floor
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import date
 
 TEXT_TO_IMAGE: Final = "text-to-image"
@@ -20,21 +20,27 @@ PARTIAL_IMAGES: Final = "partial-images"
 TRANSPARENT: Final = "transparent-background"
 STYLE: Final = "style"
 TEXT_TO_VIDEO: Final = "text-to-video"
+COMPLEXITY: Final = "complexity"
+MARKUP: Final = "markup"
+SAFETY_IDENTIFIER: Final = "safety-identifier"
+SVG_AUTHOR: Final = "svg-author"
 
 INLINE: Final = "inline"
 ASYNC: Final = "async"
 
 _SAME_SHAPE: Final = 1.01
 """Whole pixels make the sizes of one shape differ in it a little."""
+_CLOSE: Final = 8
+"""Steps of the short side, up and down, within which the nearest size of a shape is found."""
 
 
-def same_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
-    """Whether two sizes (width, height) have the same shape, but for what whole pixels allow."""
+def same_shape(size: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Return whether two sizes (width, height) have the same shape, but for what whole pixels allow."""
     return _distance(size, other) <= _SAME_SHAPE
 
 
-def _distance(size: tuple[int, int], other: tuple[int, int]) -> float:
-    """How far two sizes differ in shape: 1 for the same."""
+def _distance(size: tuple[float, float], other: tuple[float, float]) -> float:
+    """Return how far two sizes differ in shape: 1 for the same, always 1 or more."""
     quotient = size[0] * other[1] / (size[1] * other[0])
     return max(quotient, 1 / quotient)
 
@@ -87,25 +93,49 @@ class Free:
     max_ratio: float = 1e6
 
     def nearest(self, width: int, height: int) -> tuple[int, int]:
-        """The allowed size closest in shape, then in area; what lies midway between two steps is rounded down."""
-        wide, high = min(width, height * self.max_ratio), min(height, width * self.max_ratio)
-        area = wide * high
-        scale: float = (min(max(area, self.min_pixels), self.max_pixels) / area) ** 0.5
-        # Both sides shrink or grow together, as one alone would change the shape.
-        scale = min(scale, self.max_side / max(wide, high))
-        scale = max(scale, self.min_side / min(wide, high))
+        """Return the allowed size nearest in shape, then in area; a size that is allowed is its own nearest.
 
-        def side(value: float) -> int:
-            low = -(-self.min_side // self.step)
-            return min(max(ceil(value * scale / self.step - 0.5), low), self.max_side // self.step) * self.step
+        Sizes within 1 % of the shape count as equal in shape, so among those the nearest area decides, and the
+        smaller size of two that are equally near.
+        """
+        if width < height:
+            high, wide = self.nearest(height, width)
+            return wide, high
+        if self._allows(width, height):
+            return width, height
+        least, most = -(-self.min_side // self.step) * self.step, self.max_side // self.step * self.step
+        shape = (min(width, height * min(self.max_ratio, most / least)), height)
 
-        # Rounding may have gone a step over a limit.
-        long, short = sorted((side(wide), side(high)), reverse=True)
-        while long * short > self.max_pixels:
-            long -= self.step
-        while long * short < self.min_pixels or long > short * self.max_ratio:
-            short += self.step
-        return (long, short) if width > height else (short, long)
+        area = shape[0] * shape[1]
+
+        def rank(size: tuple[int, int]) -> tuple[float, float, int]:
+            off = _distance(size, shape)
+            return 0 if off <= _SAME_SHAPE else off, abs(size[0] * size[1] - area), size[0]
+
+        scale = (min(max(area, self.min_pixels), self.max_pixels) / area) ** 0.5
+        scale = max(min(scale, most / shape[0]), least / shape[1])
+        ideal = round(height * scale / self.step) * self.step
+        # Sizes of the right shape and area lie close together; every size is looked at only where there are none.
+        around = range(ideal - _CLOSE * self.step, ideal + (_CLOSE + 1) * self.step, self.step)
+        for shorts in (around, range(least, most + 1, self.step)):
+            made = [size for short in shorts for size in self._beside(short, shape)]
+            if any(same_shape(size, shape) for size in made):
+                break
+        return min(made, key=rank)
+
+    def _beside(self, short: int, shape: tuple[float, float]) -> Iterator[tuple[int, int]]:
+        """Yield the allowed sizes with this short side whose long side is nearest to the shape's."""
+        steps = short * shape[0] / shape[1] / self.step
+        for long in {floor(steps) * self.step, ceil(steps) * self.step}:
+            if self._allows(long, short):
+                yield long, short
+
+    def _allows(self, long: int, short: int) -> bool:
+        return (
+            long % self.step == short % self.step == 0
+            and self.min_side <= short <= long <= min(self.max_side, short * self.max_ratio)
+            and self.min_pixels <= long * short <= self.max_pixels
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +198,8 @@ class Route:
     """US dollars for one picture, where the provider has a flat price."""
     per_call: int | None = None
     """Most pictures that one request makes, where the model differs from its route's other ones."""
+    reserved: frozenset[tuple[str, ...]] = frozenset()
+    """What `provider_options` may not name, beside `services.common.reserved.COMMON`."""
 
     def places(self, n: int) -> int:
         """How many places a call for `n` pictures takes up; one where the provider says nothing of places."""
@@ -193,6 +225,9 @@ class Model:
     modality: str = "image"
     aliases: tuple[str, ...] = ()
     max_prompt_length: int = 4000
+    base64_aliases: frozenset[str] = frozenset()
+    """Aliases, in lower case, under which answers carry bytes unless the caller asks for URLs: the clients that use
+    these names read nothing else."""
     prompt_required: bool = True
     max_n: int = 10
     max_inputs: int = 0

@@ -1,4 +1,7 @@
-"""Ids that sort by time: a prefix and 26 characters of Crockford's base 32 (48 bits of milliseconds, 80 random)."""
+"""Job ids and request ids.
+
+Job ids sort by time: a prefix and 26 characters of Crockford's base 32 (48 bits of milliseconds, 80 random).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from typing import Final
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _JOB: Final = re.compile(rf"job_[{_ALPHABET}]{{26}}")
+_REQUEST: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
+"""The same rule as in `envoy/hooks.lua`."""
 
 
 def job() -> str:
@@ -19,6 +24,11 @@ def job() -> str:
 def is_job(text: str) -> bool:
     """Whether a text has the form of a job id."""
     return _JOB.fullmatch(text) is not None
+
+
+def request_id(given: str) -> str:
+    """Return the caller's request id where it is well-formed, else a new one."""
+    return given if _REQUEST.fullmatch(given) else f"req_{secrets.token_hex(12)}"
 
 
 def _ulid(milliseconds: int, random: int) -> str:

@@ -1,4 +1,4 @@
-"""Untrusted pictures: what they are, by content, and the few conversions the gateway makes.
+"""Untrusted images: what they are, by content, and the few conversions the gateway makes.
 
 Everything here is CPU work without I/O. `inspect` is cheap enough for an event loop; the functions that
 decode pixels belong in a thread.
@@ -7,19 +7,18 @@ decode pixels belong in a thread.
 from __future__ import annotations
 
 import io
-import re
 import struct
-import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image, ImageChops
 
+from services.common import formats
 from services.common.errors import GatewayError, invalid_image
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Collection
 
 MAX_FILE_BYTES: Final = 26_214_400
 """Largest input file: 25 MiB."""
@@ -29,57 +28,74 @@ and below the size at which Pillow warns of a bomb."""
 MAX_SIDE: Final = 16_384
 """Longest side, in pixels."""
 
-_MAX_PARTS: Final = 65_536
-"""Most chunks or segments of a file: nothing but empty ones would keep the walk busy for seconds."""
-
-_PNG_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
-"""Bit depths of each PNG colour type."""
-_SOF: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_EOI: Final = re.compile(rb"\xff\xd9")
-_DECODERS: Final = ("PNG", "JPEG", "WEBP")
+INPUT_TYPES: Final = ("image/png", "image/jpeg", "image/webp")
+"""Media types that callers may send."""
+RESULT_TYPES: Final = (*INPUT_TYPES, "image/gif")
+"""Media types that providers may answer with."""
+_DECODERS: Final = ("PNG", "JPEG", "WEBP", "GIF")
 _QUALITY: Final = 95
 """JPEG and WebP quality when the caller states none."""
-
-_Size: TypeAlias = tuple[int, int]
+_UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What brings the pixels of each EXIF orientation upright; orientation 1 is upright as stored."""
+_SIDEWAYS: Final = frozenset({5, 6, 7, 8})
+"""EXIF orientations that swap width and height."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a picture's headers say."""
+    """What an image's headers say."""
 
     media_type: str
-    """`image/png`, `image/jpeg` or `image/webp`."""
+    """`image/png`, `image/jpeg`, `image/webp` or `image/gif`; of other results `image/svg+xml` or `video/mp4`."""
     width: int
-    """Pixels as stored: EXIF orientation is not applied."""
+    """Pixels as shown: EXIF orientation is applied."""
     height: int
     alpha: bool
-    """Whether pixels can be transparent: an alpha channel, or PNG's tRNS."""
+    """Whether pixels can be transparent: an alpha channel, PNG's tRNS or GIF's transparent colour."""
+    orientation: int = 1
+    """EXIF orientation of the stored pixels, 1 to 8."""
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Width and height of the pixels as stored."""
+        return _turned((self.width, self.height), self.orientation)
 
 
-class _DamagedError(Exception):
-    """A file breaks its format's rules; the text is a clause that tells where."""
+def _turned(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Return a size with its sides swapped where an EXIF orientation lies on its side."""
+    return (size[1], size[0]) if orientation in _SIDEWAYS else size
 
 
-def inspect(data: bytes | memoryview, param: str) -> Facts:
-    """Read a PNG, JPEG or WebP's headers and walk its structure to the end, without decoding pixels.
+def inspect(data: bytes | memoryview, param: str, accept: Collection[str] = INPUT_TYPES) -> Facts:
+    """Read an image's headers and walk its structure to the end, without decoding pixels.
 
-    The type is told by content alone. Animations pass with the facts of their canvas; bytes after the end of
-    the picture are ignored. Raises GatewayError INVALID_IMAGE naming `param` for anything else: another type,
-    a truncated or damaged file, a side over 16,384 or an area over 50,000,000 pixels.
+    The type is told by content alone and must be one of `accept` (media types). Animations pass with the facts of
+    their canvas; bytes after the end of the image are ignored. Raises GatewayError INVALID_IMAGE naming `param`
+    for anything else: another type, a truncated or damaged file, a side over 16,384 or an area over 50,000,000
+    pixels.
     """
     view = memoryview(data)
     if not view:
         raise invalid_image(param, f"{param} is empty.")
-    media_type = _media_type(view)
-    if media_type is None:
-        raise invalid_image(param, f"{param} is not a PNG, JPEG or WebP picture.")
+    media_type = formats.media_type(view)
+    if media_type is None or media_type not in accept:
+        raise invalid_image(param, f"{param} is not a PNG, JPEG or WebP image.")
     kind = media_type.removeprefix("image/")
     try:
-        (width, height), alpha = _WALKS[media_type](view)
+        header = formats.walk(view, media_type)
     except struct.error:
-        raise invalid_image(param, f"{param} is a truncated {kind} picture.") from None
-    except _DamagedError as error:
-        raise invalid_image(param, f"{param} is not a whole {kind} picture: {error}.") from None
+        raise invalid_image(param, f"{param} is a truncated {kind} image.") from None
+    except formats.DamagedError as error:
+        raise invalid_image(param, f"{param} is not a whole {kind} image: {error}.") from None
+    width, height = _turned(header.size, header.orientation)
     if not (width and height):
         raise invalid_image(param, f"{param} has no pixels.")
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
@@ -87,149 +103,13 @@ def inspect(data: bytes | memoryview, param: str) -> Facts:
             param,
             f"{param} is {width}x{height} pixels; the limits are {MAX_SIDE} a side and {MAX_PIXELS} in all.",
         )
-    return Facts(media_type, width, height, alpha)
-
-
-def _media_type(view: memoryview) -> str | None:
-    start = view[:12].tobytes()
-    if start.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "image/png"
-    if start.startswith(b"\xff\xd8\xff"):
-        return "image/jpeg"
-    if start.startswith(b"RIFF") and start.endswith(b"WEBP"):
-        return "image/webp"
-    return None
-
-
-def _png(view: memoryview) -> tuple[_Size, bool]:
-    """Walk the chunks to IEND, checking each CRC. Raises struct.error at an early end."""
-    width, height, depth, colour, compression, filtering, interlace = struct.unpack_from(">II5B", view, 16)
-    if bytes(view[8:16]) != b"\x00\x00\x00\rIHDR":
-        raise _DamagedError("its header is missing")
-    if depth not in _PNG_DEPTHS.get(colour, ()) or compression or filtering or interlace > 1:
-        raise _DamagedError("its header is malformed")
-    seen: set[bytes] = set()
-    position = 8
-    for _ in range(_MAX_PARTS):
-        length, kind = struct.unpack_from(">I4s", view, position)
-        (crc,) = struct.unpack_from(">I", view, position + 8 + length)
-        if zlib.crc32(view[position + 4 : position + 8 + length]) != crc:
-            raise _DamagedError("a checksum is wrong")
-        # A second header would give the decoder another size than the one checked here.
-        if kind == b"IHDR" and kind in seen:
-            raise _DamagedError("it has two headers")
-        seen.add(kind)
-        position += 12 + length
-        if kind == b"IEND":
-            if b"IDAT" not in seen or (colour == 3 and b"PLTE" not in seen):
-                raise _DamagedError("its pixels are missing")
-            return (width, height), colour in (4, 6) or b"tRNS" in seen
-    raise _DamagedError("it has too many chunks")
-
-
-def _jpeg(view: memoryview) -> tuple[_Size, bool]:
-    """Walk the segments to the first scan, then require an end marker. Raises struct.error at an early end.
-
-    Segments are skipped by their length, so a thumbnail within one is never taken for the picture.
-    """
-    size: _Size | None = None
-    position = 2
-    for _ in range(_MAX_PARTS):
-        prefix, marker = struct.unpack_from("BB", view, position)
-        if prefix != 0xFF or marker in (0x00, 0xD8, 0xD9):
-            raise _DamagedError("a marker is missing")
-        if marker == 0xFF:  # padding before a marker
-            position += 1
-            continue
-        position += 2
-        if marker == 0x01 or 0xD0 <= marker <= 0xD7:
-            continue
-        (length,) = struct.unpack_from(">H", view, position)
-        if length < 2:
-            raise _DamagedError("a segment's length is wrong")
-        if marker in _SOF:
-            if size is not None:
-                raise _DamagedError("it has two frame headers")
-            height, width = struct.unpack_from(">HH", view, position + 3)
-            size = (width, height)
-        position += length
-        if marker == 0xDA:
-            if size is None:
-                raise _DamagedError("its frame header is missing")
-            if view[-2:].tobytes() != b"\xff\xd9" and _EOI.search(view, position) is None:
-                raise _DamagedError("its end marker is missing")
-            return size, False
-    raise _DamagedError("it has too many segments")
-
-
-def _webp(view: memoryview) -> tuple[_Size, bool]:
-    """Walk the chunks of the RIFF container. Raises struct.error at an early end."""
-    end = 8 + int(struct.unpack_from("<I", view, 4)[0])
-    if end > len(view):
-        raise _DamagedError("it ends early")
-    view = view[:end]
-    canvas: _Size | None = None
-    frame: _Size | None = None
-    alpha = animated = False
-    position = 12
-    for count in range(_MAX_PARTS):
-        # The last chunk's padding byte may be left off.
-        if position >= end:
-            break
-        kind, length = struct.unpack_from("<4sI", view, position)
-        body = position + 8
-        if body + length > end:
-            raise _DamagedError("it ends early")
-        if kind == b"VP8X" and count == 0:
-            flags, wide, high = struct.unpack_from("<I3s3s", view, body)
-            canvas = (int.from_bytes(wide, "little") + 1, int.from_bytes(high, "little") + 1)
-            alpha = bool(flags & 0x10)
-        elif kind == b"VP8 " and frame is None:
-            frame = _vp8(view, body)
-        elif kind == b"VP8L" and frame is None:
-            frame, has_alpha = _vp8l(view, body)
-            alpha = alpha or has_alpha
-        elif kind in (b"VP8X", b"VP8 ", b"VP8L"):
-            raise _DamagedError("it has two headers")
-        animated = animated or kind == b"ANMF"
-        alpha = alpha or kind == b"ALPH"
-        position = body + length + (length & 1)
-    else:
-        raise _DamagedError("it has too many chunks")
-    if canvas is None:
-        canvas = frame
-    if canvas is None or (frame is None and not animated):
-        raise _DamagedError("its pixels are missing")
-    if frame is not None and frame != canvas:
-        raise _DamagedError("its headers state different sizes")
-    return canvas, alpha
-
-
-def _vp8(view: memoryview, body: int) -> _Size:
-    tag, start, width, height = struct.unpack_from("<B2x3sHH", view, body)
-    if tag & 1 or start != b"\x9d\x01\x2a":
-        raise _DamagedError("its frame header is malformed")
-    return width & 0x3FFF, height & 0x3FFF
-
-
-def _vp8l(view: memoryview, body: int) -> tuple[_Size, bool]:
-    signature, bits = struct.unpack_from("<BI", view, body)
-    if signature != 0x2F or bits >> 29:
-        raise _DamagedError("its frame header is malformed")
-    return ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1), bool(bits >> 28 & 1)
-
-
-_WALKS: Final[Mapping[str, Callable[[memoryview], tuple[_Size, bool]]]] = {
-    "image/png": _png,
-    "image/jpeg": _jpeg,
-    "image/webp": _webp,
-}
+    return Facts(media_type, width, height, header.alpha, header.orientation)
 
 
 def open_pixels(data: bytes, param: str) -> Image.Image:
-    """Decode a picture, the first frame of an animation. 16-bit channels come as 8-bit ones.
+    """Decode an image as it is shown: the first frame of an animation, EXIF orientation applied.
 
-    EXIF orientation is not applied: sizes, masks and pixels all mean the picture as stored.
+    16-bit channels come as 8-bit ones, a transparent colour as an alpha channel.
     Raises GatewayError INVALID_IMAGE naming `param` when `inspect` refuses it or the decoder fails.
     """
     facts = inspect(data, param)
@@ -243,12 +123,16 @@ def open_pixels(data: bytes, param: str) -> Image.Image:
 
 def _decode(data: bytes, facts: Facts) -> Image.Image:
     image: Image.Image = Image.open(io.BytesIO(data), formats=_DECODERS)
-    if image.size != (facts.width, facts.height):
-        raise _DamagedError("the decoder reads another size")
+    if image.size != facts.stored:
+        raise formats.DamagedError("the decoder reads another size")
     image.load()
     if facts.media_type == "image/png":
         image = _eight_bits(image, depth=data[24], colour=data[25])
-    return image
+    if "transparency" in image.info:
+        # Left in the image's info, the colour would fit no other mode: writers fail or make other pixels clear.
+        image = image.convert("RGBA")
+    upright = _UPRIGHT.get(facts.orientation)
+    return image if upright is None else image.transpose(upright)
 
 
 def _eight_bits(image: Image.Image, depth: int, colour: int) -> Image.Image:
@@ -270,6 +154,16 @@ def _eight_bit_sample(sample: int, depth: int) -> int:
     return sample >> 8 if depth == 16 else (sample & top) * 255 // top
 
 
+def check_size(facts: Facts, size: tuple[int, int], param: str) -> None:
+    """Raise GatewayError INVALID_IMAGE naming `param` where an image is not of `size` (width, height), as shown."""
+    if (facts.width, facts.height) != size:
+        raise invalid_image(
+            param,
+            f"{param} is {facts.width}x{facts.height} pixels, but the image is {size[0]}x{size[1]}; "
+            "they must be equal.",
+        )
+
+
 def normalise_mask(data: bytes, facts: Facts, size: tuple[int, int], param: str) -> bytes:
     """A mask as 8-bit greyscale PNG of `size` (width, height) where white = edit, with greys kept.
 
@@ -277,12 +171,7 @@ def normalise_mask(data: bytes, facts: Facts, size: tuple[int, int], param: str)
     luminance (white = edit). `facts` are the mask's own. Raises GatewayError INVALID_IMAGE naming `param`
     when it can't be decoded or is not of `size`.
     """
-    if (facts.width, facts.height) != size:
-        raise invalid_image(
-            param,
-            f"{param} is {facts.width}x{facts.height} pixels, but the image is {size[0]}x{size[1]}; "
-            "they must be equal.",
-        )
+    check_size(facts, size, param)
     image = open_pixels(data, param)
     if facts.alpha:
         mask = ImageChops.invert(image.convert("RGBA").getchannel("A"))
@@ -326,14 +215,14 @@ def shrink(data: bytes, side: int) -> bytes:
 
 
 def convert(data: bytes, output_format: str, compression: int | None) -> bytes:
-    """A provider's picture as `png`, `jpeg` or `webp`; JPEG gets a white ground where it was transparent.
+    """A provider's image as `png`, `jpeg` or `webp`; JPEG gets a white background where it was transparent.
 
-    `compression` is the quality of JPEG and WebP, 0 to 100. Without it, a picture that has the format already
+    `compression` is the quality of JPEG and WebP, 0 to 100. Without it, an image that has the format already
     is returned as it is. Colour profiles are kept, other metadata and further frames are not.
-    Raises GatewayError PROVIDER_BAD_RESPONSE when the picture can't be decoded or does not fit the format.
+    Raises GatewayError PROVIDER_BAD_RESPONSE when the image can't be decoded or does not fit the format.
     """
     try:
-        facts = inspect(data, "image")
+        facts = inspect(data, "image", RESULT_TYPES)
         if compression is None and facts.media_type == f"image/{output_format}":
             return data
         return _encode(_decode(data, facts), output_format, compression)
@@ -342,7 +231,7 @@ def convert(data: bytes, output_format: str, compression: int | None) -> bytes:
     except Exception as error:
         raise GatewayError(
             ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
-            f"The provider's picture could not be converted to {output_format}.",
+            f"The provider's image could not be converted to {output_format}.",
         ) from error
 
 

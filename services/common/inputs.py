@@ -1,4 +1,4 @@
-"""Pictures that requests name by URL."""
+"""Images that requests name by URL."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from services.common.outbound import Outbound
 
 FETCH_SECONDS: Final = 30.0
-"""Longest that a picture may take to arrive, redirects included."""
+"""Time limit for an image to arrive, redirects included, in seconds."""
 
-_DATA_URL: Final = re.compile(r"data:([^,]{0,256}),", re.IGNORECASE)
+_DATA_URL: Final = re.compile(r"data:[^,]{0,256}; *base64 *,", re.IGNORECASE)
+_WHITE_SPACE: Final = b"\t\n\f\r "
+_PLAIN_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 
 
 async def fetch_image(outbound: Outbound, url: str, param: str, max_bytes: int) -> bytes:
-    """The bytes behind an https or base64 `data:` URL, unchecked but for their size.
+    """Return the bytes behind an https or base64 `data:` URL, unchecked but for their size.
 
     Raises GatewayError naming `param`: INVALID_IMAGE_URL, or FILE_TOO_LARGE over `max_bytes`.
     """
@@ -40,7 +42,7 @@ async def fetch_image(outbound: Outbound, url: str, param: str, max_bytes: int) 
 
 def _decode(url: str, param: str, max_bytes: int) -> bytes:
     header = _DATA_URL.match(url)
-    if header is None or not header[1].lower().endswith(";base64"):
+    if header is None:
         raise _invalid_url(param, f"{param} must be a data URL of the form data:image/png;base64,….")
     # Four characters for three bytes, and up to three times that where each is percent-encoded.
     if len(url) - header.end() > 4 * (max_bytes + 2):
@@ -48,11 +50,25 @@ def _decode(url: str, param: str, max_bytes: int) -> bytes:
     text = url[header.end() :]
     try:
         encoded = unquote_to_bytes(text) if "%" in text else text.encode("ascii")
-        if len(encoded) // 4 * 3 - encoded[-2:].count(b"=") > max_bytes:
-            raise _too_large(param, max_bytes)
-        return pybase64.b64decode(encoded, validate=True)
+        data = _forgiving_base64(encoded)
     except ValueError:
         raise _invalid_url(param, f"{param} is a data URL that holds malformed base64.") from None
+    if len(data) > max_bytes:
+        raise _too_large(param, max_bytes)
+    return data
+
+
+def _forgiving_base64(encoded: bytes) -> bytes:
+    """Decode base64 as WHATWG's Infra standard does (white space and missing padding pass), in the URL alphabet too.
+
+    Raises ValueError for anything else.
+    """
+    digits = encoded.translate(_PLAIN_ALPHABET, _WHITE_SPACE)
+    if len(digits) % 4 == 0:
+        digits = digits.removesuffix(b"=").removesuffix(b"=")
+    if digits.endswith(b"="):
+        raise ValueError("padding that does not belong there")
+    return pybase64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
 
 
 def _too_large(param: str, max_bytes: int) -> GatewayError:

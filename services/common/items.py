@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.job_pb2 import Warning as PbWarning
 
+from services.common import usage
 from services.common.adapter import Pending, Unknown
 
 if TYPE_CHECKING:
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from services.common.adapter import Failure, Outcome
+    from services.common.adapter import Outcome
     from services.common.errors import GatewayError
+    from services.common.failures import Failure
 
 
 SLOWEST_POLL: Final = 10.0
@@ -106,12 +108,15 @@ def state_of(items: Sequence[Item], outcomes: Sequence[Outcome], now: float) -> 
         if item.done:
             done.artifacts.extend(item.done.artifacts)
             done.missing.extend(item.done.missing)
-            if item.done.HasField("usage"):
-                _add(done.usage, item.done.usage)
             if item.done.HasField("cost"):
                 done.cost.amount += item.done.cost.amount
                 done.cost.currency = item.done.cost.currency
                 done.cost.estimated = done.cost.estimated or item.done.cost.estimated
+    counted = [usage.public(item.done.usage) for item in items if item.done]
+    whole = [count for count in counted if count is not None]
+    if len(whole) == len(counted):  # the sum of some is no count of the task
+        for count in whole:
+            _add(done.usage, count)
     if not done.artifacts:
         failure = next(item.failure for item in items if item.failure)
         failure.accepted = any(item.failure.accepted for item in items if item.failure)

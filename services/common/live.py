@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 
 from services.common import logs, sse
-from services.common.adapter import UNREADABLE, Failure, Reply, bad_response
+from services.common.adapter import UNREADABLE, Reply
 from services.common.errors import GatewayError
+from services.common.failures import Failure, bad_response
+from services.common.store import StoreUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -36,8 +38,13 @@ class Previews:
     async def add(self, preview: pb.Preview) -> None:
         async with self._turn:  # a task's calls run side by side
             self.shown.append(preview)
-            if self.tell:
+            if self.tell is None:
+                return
+            try:
                 await self.tell(pb.Running(partial_images=self.shown))
+            except Exception:  # noqa: BLE001  whoever listened is gone; the call goes on, as it is paid for
+                _log.warning("preview_not_told", exc_info=True)
+                self.tell = None
 
 
 @dataclass(slots=True)
@@ -81,8 +88,9 @@ class Listener:
                 continue
             try:
                 kept = await self.keep(self.call, stage.found)
-            except GatewayError as error:
-                _log.warning("preview_unusable", route=self.adapter.route, reason=error.code)
+            except (GatewayError, StoreUnavailable) as error:
+                # The result comes behind it, and is paid for.
+                _log.warning("preview_unusable", route=self.adapter.route, error=repr(error)[:200])
                 continue
             await self.previews.add(pb.Preview(media=kept.media, index=stage.index))
 

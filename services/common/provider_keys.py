@@ -55,14 +55,14 @@ class ProviderKey:
     """Its last characters; empty for a key under 20 characters, of which they would tell too much."""
 
 
-def check(key: str) -> None:
-    """Raises GatewayError naming `key` for what no HTTP header can carry: a provider would never get it."""
+def check(key: str, param: str = "key") -> None:
+    """Raise GatewayError naming `param` for what no HTTP header can carry: a provider would never get it."""
     if not key:
-        raise missing("key", "key is required: the provider's own key.")
+        raise missing(param, f"{param} is required: the provider's own key.")
     if len(key) > MAX_LENGTH:
-        raise invalid("key", f"key has {len(key)} characters; at most {MAX_LENGTH} are stored.")
+        raise invalid(param, f"{param} has {len(key)} characters; a provider's key has at most {MAX_LENGTH}.")
     if not _PRINTABLE.fullmatch(key):
-        raise invalid("key", "key must be printable ASCII, without a space at either end.")
+        raise invalid(param, f"{param} must be printable ASCII, without a space at either end.")
 
 
 class ProviderKeys:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin
 
@@ -11,10 +12,12 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import images, logs, svg
-from services.common.adapter import Failure, Outgoing
+from services.common.adapter import Outgoing
 from services.common.errors import GatewayError
+from services.common.failures import Failure
 from services.common.outbound import MAX_REDIRECTS, DownloadError
 from services.common.references import reference
+from services.common.store_retry import retry_until_available
 from services.common.urlguard import OutboundError
 from services.common.values import seed_of, text_of
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from services.common.adapter import Adapter, Call, Found, Reply
     from services.common.outbound import Outbound
-    from services.common.store import MediaStore
+    from services.common.store import MediaStore, Stored
     from services.common.targets import Target
 
     Send = Callable[[Adapter, Target, Outgoing, str], Awaitable[Reply | Failure]]
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 MAX_RESULT_BYTES: Final = 512 * 1024 * 1024
 DOWNLOAD_SECONDS: Final = 120.0
 _DOWNLOAD_TRIES: Final = 4
+_NATIVE_ONLY: Final = frozenset({"", "gif", svg.FORMAT})
+"""Wanted formats that only the provider can make: whatever it made is kept."""
 _log = logs.get(__name__)
 
 
@@ -43,18 +48,25 @@ class Results:
     send: Send
     sleep: Callable[[float], Any]
 
-    async def keep(self, adapter: Adapter, target: Target, call: Call, found: Found) -> pb.Artifact:
-        """Fetch and store one result. Raises GatewayError PROVIDER_BAD_RESPONSE for what can't be used."""
+    async def keep(
+        self, adapter: Adapter, target: Target, call: Call, found: Found, store_seconds: float = 0.0
+    ) -> pb.Artifact:
+        """Fetch and store one result. `store_seconds`: how long a store that is away is waited for.
+
+        Raises GatewayError PROVIDER_BAD_RESPONSE for what can't be used, StoreUnavailable.
+        """
         data = found.data if found.data is not None else await self._download(adapter, target, call, found)
+        facts: images.Facts | None = None
         if call.model.modality == "video":
-            facts = images.Facts("video/mp4", 0, 0, alpha=False)
             if data[4:8] != b"ftyp":
                 raise _unusable("The provider's video is no MP4.")
         else:
             facts, data = await asyncio.to_thread(_checked, data, call)
-        stored = await self.store.put_result(data)
+        store = partial(self.store.put_result, data)
+        stored = await retry_until_available(store, seconds=store_seconds, sleep=self.sleep)
         return pb.Artifact(
-            media=reference(stored, facts),
+            # How large a video is, nothing tells.
+            media=reference(stored, facts) if facts else _video(stored),
             # What can't be passed on is no reason to lose a picture that is paid for.
             revised_prompt=text_of(found.revised_prompt),
             seed=seed_of(found.seed),
@@ -67,7 +79,7 @@ class Results:
             except OutboundError as error:
                 if not error.transient or attempt == _DOWNLOAD_TRIES:
                     _log.warning("result_download_failed", reason=error.reason)
-                    raise _unusable("The provider's picture can't be fetched.") from None
+                    raise _unusable(f"The provider's {call.model.modality} can't be fetched.") from None
             await self.sleep(0.5 * 2**attempt)
         raise AssertionError("unreachable")
 
@@ -96,14 +108,19 @@ def _checked(data: bytes, call: Call) -> tuple[images.Facts, bytes]:
     if drawing:
         return drawing, data
     try:
-        facts = images.inspect(data, "image")
+        facts = images.inspect(data, "image", images.RESULT_TYPES)
     except GatewayError:
-        raise _unusable("The provider's answer is no whole PNG, JPEG or WebP picture.") from None
+        raise _unusable("The provider's answer is no whole PNG, JPEG, WebP or GIF image.") from None
     wanted = task.output_format
-    if wanted in {"", svg.FORMAT} or facts.media_type == f"image/{wanted}":
+    if wanted in _NATIVE_ONLY or facts.media_type == f"image/{wanted}":
         return facts, data
     data = images.convert(data, wanted, task.output_compression if task.HasField("output_compression") else None)
     return images.inspect(data, "image"), data
+
+
+def _video(stored: Stored) -> pb.MediaRef:
+    """A reference without width and height."""
+    return pb.MediaRef(key=stored.key, sha256=stored.sha256, media_type="video/mp4", size=stored.size)
 
 
 def _unusable(message: str) -> GatewayError:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import logs
-from services.common.adapter import Failure, Reply, bad_response
+from services.common.failures import Failure, bad_response
 from services.common.live import whole
 from services.common.outbound import SentError, UnsentError
 from services.common.urlguard import UrlRefusedError
@@ -18,7 +18,7 @@ from services.common.urlguard import UrlRefusedError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from services.common.adapter import Adapter, Outgoing
+    from services.common.adapter import Adapter, Outgoing, Reply
     from services.common.outbound import Incoming, Outbound
     from services.common.targets import Target
 

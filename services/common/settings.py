@@ -197,6 +197,8 @@ class Settings:
     """IMAGEGATEWAY_DEFAULT_VIDEO_MODEL."""
     inline_wait: float
     """Longest that an answer is held open, in seconds. IMAGEGATEWAY_INLINE_WAIT, default 300."""
+    sdk_hold: bool
+    """Hold the answers of slow models for SDKs that read no jobs. IMAGEGATEWAY_SDK_HOLD, default true."""
 
     job_deadline: float
     """Longest that a job may take from its acceptance, in seconds. IMAGEGATEWAY_JOB_DEADLINE, default 21600 (6 h)."""
@@ -208,6 +210,9 @@ class Settings:
     """
     default_concurrency: int
     """Jobs at once of any one route whose provider names no limit. IMAGEGATEWAY_CONCURRENCY, default 1000."""
+    retry_seconds: float
+    """Longest that one call may wait and repeat what its provider did not take. IMAGEGATEWAY_RETRY_SECONDS, default
+    60."""
     tenant_concurrency: int
     """Jobs of any one tenant at providers at once. IMAGEGATEWAY_TENANT_CONCURRENCY, default 1000."""
 
@@ -288,10 +293,12 @@ def load(source: Source | None = None) -> Settings:
         default_edit_model=source.text("DEFAULT_EDIT_MODEL", "bria/fibo-edit/edit"),
         default_video_model=source.text("DEFAULT_VIDEO_MODEL", "google/veo-3.1-fast"),
         inline_wait=source.number("INLINE_WAIT", 300, 0, 3600),
+        sdk_hold=source.flag("SDK_HOLD", default=True),
         job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
         webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
         default_concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
+        retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
     )
 

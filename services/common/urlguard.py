@@ -44,9 +44,9 @@ _V6_REFUSED: Final = (
 )
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
-# One text for a name that does not resolve and for one that resolves inside: the difference would let callers
-# list the names of an internal network.
 _NOT_PUBLIC: Final = "its host has no public address"
+_UNRESOLVED: Final = "its host name does not resolve"
+_NO_ANSWER: Final = "its host name could not be resolved just now"
 
 
 class OutboundError(Exception):
@@ -153,7 +153,9 @@ class Guard:
     async def addresses(self, host: str, port: int) -> list[str]:
         """Resolve a host of `Target` and check every address it has.
 
-        Raises UrlRefusedError when any is not public, or there is none.
+        Raises UrlRefusedError when any is not public, or there is none. The text tells a name that does not resolve
+        from one that resolves inside: a typing error is far more common than somebody who guesses internal names,
+        who learns that a name exists and neither its address nor anything of its server.
         """
         if _is_address(host):
             found = [host]
@@ -162,8 +164,10 @@ class Guard:
                 found = await self._resolve(host, port)
             except OSError as error:
                 lasting = isinstance(error, socket.gaierror) and error.errno != socket.EAI_AGAIN
-                raise UrlRefusedError(_NOT_PUBLIC, transient=not lasting) from error
-        if not found or not (self._is_allowed(host, port) or all(map(is_public, found))):
+                raise UrlRefusedError(_UNRESOLVED if lasting else _NO_ANSWER, transient=not lasting) from error
+        if not found:
+            raise UrlRefusedError(_UNRESOLVED)
+        if not (self._is_allowed(host, port) or all(map(is_public, found))):
             raise UrlRefusedError(_NOT_PUBLIC)
         return found
 

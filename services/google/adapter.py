@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from services.common.adapter import Adapter, Failure, Outgoing, Pending, Unknown
+from services.common.adapter import Adapter, Outgoing, Pending, Unknown
+from services.common.failures import Failure
 from services.google import failures
 from services.google.catalog import APIS, GENERATE_CONTENT, INTERACTIONS, PREDICT, PREDICT_LONG_RUNNING
 from services.google.gemini import Gemini

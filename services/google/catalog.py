@@ -8,6 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from services.common import catalog as c
+from services.common import reserved
 from services.google.sizes import Tiered
 
 if TYPE_CHECKING:
@@ -121,6 +122,17 @@ def token_cost(native: str, usage: Usage) -> float | None:
     return round((usage.input_tokens * read + usage.output_tokens * made) / 1e6, 6)
 
 
+_RESERVED: Final = reserved.paths(
+    *("contents", "cachedContent", "instances", "input", "previousInteractionId", "webhookConfig", "storageUri"),
+    *(f"generationConfig.{name}" for name in ("seed", "candidateCount", "responseModalities")),
+    *(f"generationConfig.imageConfig.{name}" for name in ("aspectRatio", "imageSize", "imageOutputOptions")),
+    *(f"parameters.{name}" for name in ("sampleCount", "aspectRatio", "sampleImageSize", "resolution", "seed")),
+    *(f"parameters.{name}" for name in ("durationSeconds", "negativePrompt", "fps", "outputOptions")),
+    *(f"parameters.{name}" for name in ("storageUri", "pubsubTopic", "editMode", "sampleImageStyle")),
+)
+"""Of all of Google's APIs: none takes another's names."""
+
+
 def _model(name: str, native: str, mode: str, price: float | None, per_call: int, **facts: Any) -> c.Model:
     route = c.Route(
         name="google",
@@ -129,6 +141,7 @@ def _model(name: str, native: str, mode: str, price: float | None, per_call: int
         settings=("IMAGEGATEWAY_GOOGLE_API_KEY",),
         price_per_image=price,
         per_call=per_call,
+        reserved=_RESERVED,
     )
     facts = {"aliases": (name,) if name == native else (name, native), **facts}
     return c.Model(

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from google.rpc.code_pb2 import Code
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.adapter import ErrorTable, Failure
+from services.common.failures import ErrorTable, Failure, Refused, Uncharged, moderated
 from services.google import wire
 
 if TYPE_CHECKING:
@@ -51,6 +52,10 @@ ERRORS: Final = ErrorTable(
         "no quota": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
         "policy": ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
     },
+    # An overloaded model refuses before any work. Of 500 the page does not say whether it is charged.
+    uncharged=Uncharged(
+        frozenset({503}), "https://ai.google.dev/gemini-api/docs/troubleshooting", date(2026, 11, 22)
+    ),
 )
 BLOCKED: Final = frozenset(
     {
@@ -120,7 +125,7 @@ def _failure(reply: Reply, error: Mapping[str, Any]) -> Failure:
     message = str(error.get("message") or "")
     failure = ERRORS.lookup(reply, code=_code(reply, error, message), detail=message, param=_param(error))
     if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-        return replace(failure, param="prompt")
+        return moderated(ERRORS.provider, Refused.PROMPT, accepted=failure.accepted)
     if failure.reason != ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED:
         return failure
     if any("PerDay" in str(violation.get("quotaId")) for violation in _of_details(error, "violations")):

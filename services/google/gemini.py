@@ -12,7 +12,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost, Usage
 
 from services.common import unmet
-from services.common.adapter import Failure, Finished, Found, Outgoing, Unknown
+from services.common.adapter import Finished, Found, Outgoing, Unknown
+from services.common.failures import Failure, Refused, moderated, refused_part
+from services.common.usage import completed
 from services.google import failures, wire
 from services.google.api import Api
 from services.google.catalog import TIER_PRICES, token_cost
@@ -60,7 +62,7 @@ class Gemini(Api):
         }
         if task.moderation == "low":
             body["safetySettings"] = [{"category": harm, "threshold": "BLOCK_ONLY_HIGH"} for harm in _HARMS]
-        return Outgoing("POST", f"/models/{call.route.native}:generateContent", json=wire.merged(body, call.options))
+        return Outgoing("POST", f"/models/{call.route.native}:generateContent", json=call.with_options(body))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = wire.answer(reply)
@@ -69,20 +71,20 @@ class Gemini(Api):
         if pictures:
             _warn_of_result(call, pictures)
             seed = None if call.seed is None else call.seed % _MAX_SEED
-            usage = _usage(answer)
+            usage = _usage(call, answer)
             found = tuple(Found(data=data, seed=seed) for data in pictures)
             return Finished(found, usage=usage, cost=_cost(call, usage))
         if wire.at(answer, "promptFeedback", "blockReason"):
-            return _blocked("prompt or an input picture", "prompt")
+            return moderated("Google", refused_part(call), accepted=True)
         if not candidates:
             raise KeyError("candidates")
         why = str(candidates[0].get("finishReason") or "").upper()
         if why in failures.BLOCKED:
-            return _blocked("result", "")
+            return moderated("Google", Refused.RESULT, accepted=True)
         if why in _NO_PICTURE or why.startswith("MALFORMED_"):
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_ERROR,
-                "Google's model answered without a picture.",
+                "Google's model answered without an image.",
                 accepted=True,
                 again=True,
             )
@@ -116,39 +118,33 @@ def _image_config(call: Call) -> dict[str, str]:
 
 
 def _cost(call: Call, usage: Usage | None) -> Cost | None:
-    """By the tier, which the caller's own options may have changed; by the tokens where tiers have no price."""
-    asked = wire.merged({"generationConfig": {"imageConfig": _image_config(call)}}, wire.camel(call.options))
-    tier = wire.at(asked, "generationConfig", "imageConfig", "imageSize") or "1K"
-    amount = TIER_PRICES.get(call.route.native, {}).get(str(tier))
+    """By the tier; by the tokens where tiers have no price."""
+    tier = _image_config(call).get("imageSize", "1K")
+    amount = TIER_PRICES.get(call.route.native, {}).get(tier)
     if amount is None and usage is not None:
         amount = token_cost(call.route.native, usage)
     return None if amount is None else Cost(amount=amount, currency="USD", estimated=True)
 
 
-def _blocked(what: str, param: str) -> Failure:
-    return Failure(
-        ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
-        f"Google refused the {what} by its content policy.",
-        param=param,
-        accepted=True,
-    )
-
-
-def _usage(answer: Mapping[str, Any]) -> Usage | None:
+def _usage(call: Call, answer: Mapping[str, Any]) -> Usage | None:
     counted = answer.get("usageMetadata")
     if not isinstance(counted, dict):
         return None
+    made = wire.number(counted.get("candidatesTokenCount"))
     usage = Usage(
-        input_tokens=wire.count(counted.get("promptTokenCount")),
-        output_tokens=wire.count(counted.get("candidatesTokenCount")) + wire.count(counted.get("thoughtsTokenCount")),
-        total_tokens=wire.count(counted.get("totalTokenCount")),
+        input_tokens=wire.number(counted.get("promptTokenCount")),
+        output_tokens=None if made is None else made + wire.count(counted.get("thoughtsTokenCount")),
+        total_tokens=wire.number(counted.get("totalTokenCount")),
     )
     _split(usage.input_tokens_details, counted.get("promptTokensDetails"))
     _split(usage.output_tokens_details, counted.get("candidatesTokensDetails"))
-    return usage
+    return completed(usage, text_only=not call.inputs)
 
 
 def _split(details: TokenDetails, kinds: Any) -> None:
+    """Add up the tokens of each kind; a kind that is not listed among others has none."""
+    if wire.objects(kinds):
+        details.text_tokens = details.image_tokens = 0
     for kind in wire.objects(kinds):
         match kind.get("modality"):
             case "TEXT":

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from imagegateway.v1.error_reason_pb2 import ErrorReason
-
-from services.common.adapter import Failure, Finished, Found, Outgoing
+from services.common.adapter import Finished, Found, Outgoing
+from services.common.failures import Refused, moderated
 from services.google import wire
 from services.google.api import Api
 from services.google.sizes import Tiered
@@ -17,6 +16,7 @@ from services.google.sizes import Tiered
 if TYPE_CHECKING:
     from services.common.adapter import Call, Outcome, Reply
 
+_DEFAULTS: Final = {"parameters": {"includeRaiReason": True}}
 _FORMATS: Final = frozenset({"png", "jpeg"})
 
 
@@ -25,7 +25,7 @@ class Imagen(Api):
 
     def submit(self, call: Call) -> Outgoing:
         task, sizes = call.task, call.model.sizes
-        parameters: dict[str, Any] = {"sampleCount": call.count, "includeRaiReason": True}
+        parameters: dict[str, Any] = {"sampleCount": call.count}
         if task.width and isinstance(sizes, Tiered):
             shape, tier = sizes.labels[sizes.nearest(task.width, task.height)]
             parameters["aspectRatio"] = shape
@@ -38,7 +38,7 @@ class Imagen(Api):
         if task.moderation == "low":
             parameters["safetySetting"] = "block_only_high"
         body = {"instances": [{"prompt": task.prompt}], "parameters": parameters}
-        return Outgoing("POST", f"/models/{call.route.native}:predict", json=wire.merged(body, call.options))
+        return Outgoing("POST", f"/models/{call.route.native}:predict", json=call.with_options(body, _DEFAULTS))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         if not isinstance(reply.json, dict):
@@ -49,12 +49,7 @@ class Imagen(Api):
             for item in wire.objects(wire.answer(reply).get("predictions"))
             if item.get("bytesBase64Encoded")
         )
-        filtered = Failure(
-            ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
-            "Google refused the prompt or the result by its content policy.",
-            param="prompt",
-            accepted=True,
-        )
+        filtered = moderated("Google", Refused.PROMPT_OR_RESULT, accepted=True)
         if not pictures:
             return filtered
         return Finished(pictures, missing=(filtered,) * (call.count - len(pictures)))

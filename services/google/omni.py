@@ -12,13 +12,15 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost, Usage
 
 from services.common import unmet
-from services.common.adapter import Failure, Finished, Found, Outgoing, Pending, Unknown
+from services.common.adapter import Finished, Found, Outgoing, Pending, Unknown
+from services.common.failures import Failure
+from services.common.usage import completed
 from services.google import failures, wire
 from services.google.api import Api
 from services.google.catalog import RESOLUTIONS, token_cost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from services.common.adapter import Call, Outcome, Reply
 
@@ -50,7 +52,7 @@ class Omni(Api):
         if task.HasField("seconds"):
             video["duration"] = f"{task.seconds:g}s"
         body = {"model": call.route.native, "input": task.prompt, "response_format": video, "background": True}
-        return Outgoing("POST", "/interactions", json=wire.merged(body, call.options))
+        return Outgoing("POST", "/interactions", json=call.with_options(body))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         id_ = wire.answer(reply).get("id")
@@ -98,8 +100,7 @@ def _completed(call: Call, answer: Mapping[str, Any]) -> Outcome:
     file = wire.file_of(videos[-1]["uri"])
     if not file:
         return _finished(call, wire.found(videos[-1]["uri"]), usage)
-    tokens = f"#{usage.input_tokens},{usage.output_tokens},{usage.total_tokens}" if usage else ""
-    return Pending(file + tokens, after=0.5)
+    return Pending(file + (f"#{_packed(usage)}" if usage else ""), after=0.5)
 
 
 def _read_file(call: Call, ref: str, reply: Reply) -> Outcome:
@@ -125,18 +126,29 @@ def _finished(call: Call, video: Found, usage: Usage | None) -> Finished:
 def _told(tokens: str) -> Usage | None:
     if not tokens:
         return None
-    read, made, both = map(int, tokens.split(","))
-    return Usage(input_tokens=read, output_tokens=made, total_tokens=both)
+    return _counts(tokens.split(","))
 
 
 def _usage(counted: Any) -> Usage | None:
     if not isinstance(counted, dict):
         return None
-    return Usage(
-        input_tokens=wire.count(counted.get("totalInputTokens")),
-        output_tokens=wire.count(counted.get("totalOutputTokens")),
-        total_tokens=wire.count(counted.get("totalTokens")),
+    return _counts([counted.get(name) for name in ("totalInputTokens", "totalOutputTokens", "totalTokens")])
+
+
+def _counts(told: Sequence[Any]) -> Usage:
+    """The tokens of input, output and both; what is no number is not known."""
+    read, made, both = map(wire.number, told)
+    return completed(Usage(input_tokens=read, output_tokens=made, total_tokens=both), text_only=True)
+
+
+def _packed(usage: Usage) -> str:
+    """The counts as `_counts` reads them; one that is not known is empty."""
+    known: tuple[tuple[bool, int], ...] = (
+        (usage.HasField("input_tokens"), usage.input_tokens),
+        (usage.HasField("output_tokens"), usage.output_tokens),
+        (usage.HasField("total_tokens"), usage.total_tokens),
     )
+    return ",".join(str(count) if there else "" for there, count in known)
 
 
 def _failed(reason: ErrorReason.ValueType, message: str) -> Failure:

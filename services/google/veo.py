@@ -12,8 +12,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
 from services.common import unmet
-from services.common.adapter import Failure, Finished, Found, Outgoing, Pending
+from services.common.adapter import Finished, Found, Outgoing, Pending
 from services.common.errors import invalid
+from services.common.failures import Failure, Refused, moderated
 from services.google import wire
 from services.google.api import Api
 from services.google.catalog import RESOLUTIONS, SECOND_PRICES, VEO_SECONDS
@@ -33,7 +34,7 @@ class Veo(Api):
         unmet.fields(call, "moderation", "background")
         body = {"instances": [{"prompt": call.task.prompt}], "parameters": _parameters(call)}
         path = f"/models/{call.route.native}:predictLongRunning"
-        return Outgoing("POST", path, json=wire.merged(body, call.options))
+        return Outgoing("POST", path, json=call.with_options(body))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         name = wire.answer(reply)["name"]
@@ -95,21 +96,15 @@ def _resolution(call: Call) -> str:
 
 def _missing(answer: Mapping[str, Any]) -> Failure:
     if wire.count(answer.get("raiMediaFilteredCount")) or answer.get("raiMediaFilteredReasons"):
-        return Failure(
-            ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
-            "Google refused the prompt or the result by its content policy.",
-            param="prompt",
-            accepted=True,
-        )
+        return moderated("Google", Refused.PROMPT_OR_RESULT, accepted=True)
     return Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google failed to make the video.", accepted=True)
 
 
 def _cost(call: Call, videos: int) -> Cost | None:
-    """By what was asked for, which the caller's own options may have changed."""
-    asked = wire.merged({"parameters": _parameters(call)}, wire.camel(call.options))
-    resolution = wire.at(asked, "parameters", "resolution") or "720p"
-    price = SECOND_PRICES.get(call.route.native, {}).get(str(resolution))
+    """By what was asked for."""
+    asked = _parameters(call)
+    price = SECOND_PRICES.get(call.route.native, {}).get(asked.get("resolution", "720p"))
     if price is None:
         return None
-    seconds = wire.count(wire.at(asked, "parameters", "durationSeconds")) or VEO_SECONDS[-1]
+    seconds = asked.get("durationSeconds", VEO_SECONDS[-1])
     return Cost(amount=round(price * seconds * videos, 6), currency="USD", estimated=True)

@@ -10,8 +10,6 @@ import pybase64
 from services.common.adapter import Found
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from services.common.adapter import Reply
 
 _SNAKE: Final = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
@@ -36,19 +34,6 @@ def answer(reply: Reply) -> dict[str, Any]:
     return camel(body) if isinstance(body, dict) else {}
 
 
-def merged(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Any]:
-    """Our body with the caller's own options in it, under our spelling of a name that both have. Objects are merged,
-    as Google nests nearly everything.
-    """
-    body = dict(ours)
-    known_as = {spelt(name): name for name in ours}
-    for given, value in theirs.items():
-        name = known_as.get(spelt(given), given)
-        known = body.get(name)
-        body[name] = merged(known, value) if isinstance(known, dict) and isinstance(value, dict) else value
-    return body
-
-
 def at(value: Any, *names: str) -> Any:
     """What stands under nested names; None where one of them is missing."""
     for name in names:
@@ -63,7 +48,12 @@ def objects(value: Any) -> list[dict[str, Any]]:
 
 def count(value: Any) -> int:
     """A number that is not negative, also one in a string; 0 for anything else."""
-    return int(value) if str(value).isdecimal() and len(str(value)) < 10 else 0
+    return number(value) or 0
+
+
+def number(value: Any) -> int | None:
+    """As `count`; None for anything else."""
+    return int(value) if str(value).isdecimal() and len(str(value)) < 10 else None
 
 
 def decoded(text: str) -> bytes:

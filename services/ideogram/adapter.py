@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -10,9 +11,10 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
 from services.common import images, unmet
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Unknown
+from services.common.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
 from services.common.catalog import nearest_ratio, same_shape, sides
 from services.common.errors import invalid, invalid_image, unsupported
+from services.common.failures import ErrorTable, Failure, Refused, Uncharged, moderated, refused_part
 from services.common.values import form_fields, seed_of, text_of
 from services.ideogram.calls import ENDPOINTS, RATIOS
 
@@ -53,6 +55,10 @@ class IdeogramAdapter(Adapter):
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
             503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         },
+        # "A generation that fails is not billed": Ideogram's own word, which no server in between can give.
+        uncharged=Uncharged(
+            frozenset({500, 503}), "https://developer.ideogram.ai/ideogram-api/errors", date(2026, 11, 28)
+        ),
     )
 
     def place(self, base: str, setting: Callable[[str], str]) -> str:
@@ -117,11 +123,8 @@ class IdeogramAdapter(Adapter):
         words = _words(reply.dict())
         failure = self.errors.lookup(reply, detail=words)
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            message = "Ideogram refused the prompt or the picture by its content policy"
-            message += f": {words[:300]}" if words else "."
-            return replace(failure, message=message, param="prompt" if call.task.prompt else "image")
-        # Its own fault makes no picture and may be asked again; a server in between may have let the call through.
-        return replace(failure, again=reply.status == 500)
+            return moderated("Ideogram", refused_part(call, words), accepted=False)
+        return failure
 
 
 def _words(problem: Mapping[str, Any]) -> str:
@@ -169,7 +172,7 @@ def _body(call: Call, endpoint: Endpoint) -> dict[str, Any]:
     for param in sorted(asked - {_OURS[name] for name in _OURS if name in body}):
         call.warn("unsupported_parameter", param, f"Ideogram takes no {param} here; it was left out.")
     _warn(call, endpoint, ratio)
-    return {**body, **call.options}
+    return call.with_options(body)
 
 
 def _warn(call: Call, endpoint: Endpoint, ratio: str) -> None:
@@ -252,17 +255,11 @@ def _cost(call: Call, pictures: int) -> Cost | None:
     """Pictures that failed the safety check are billed, too."""
     endpoint = _endpoint(call)
     level = endpoint.levels.get(call.task.quality, endpoint.default)
-    for name in ("rendering_speed", "quality"):
-        level = str(call.options.get(name, level))
     price = endpoint.usd.get(level)
     return None if price is None else Cost(amount=round(price * pictures, 6), currency="USD", estimated=True)
 
 
-_UNSAFE: Final = Failure(
-    ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
-    "Ideogram refused the result by its content policy.",
-    accepted=True,
-)
+_UNSAFE: Final = moderated("Ideogram", Refused.RESULT, accepted=True)
 _NOTHING: Final = Failure(
-    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Ideogram returned fewer pictures than asked for.", accepted=True
+    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Ideogram returned fewer images than asked for.", accepted=True
 )

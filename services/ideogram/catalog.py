@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any, Final
 
 from services.common import catalog as c
+from services.common import reserved
 from services.ideogram.calls import QUALITIES, RATIOS
 
 _SOURCE: Final = "https://developer.ideogram.ai/"
@@ -40,6 +41,12 @@ _TEXT: Final = frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.SEED})
 _EDIT: Final = frozenset({c.IMAGE_TO_IMAGE, c.SEED})
 
 
+_RESERVED: Final = reserved.paths(
+    *("text_prompt", "json_prompt", "image_request", "custom_model_uri", "resolution", "num_images"),
+    *("rendering_speed", "transparent_background", "upscale_factor", "character_reference_images"),
+)
+
+
 def _model(name: str, native: str, description: str, sizes: c.Listed | c.Free, **facts: Any) -> c.Model:
     price = facts.pop("price", None)
     aliases = (name.replace("/", "-"), f"ideogram/{name.replace('/', '-')}") if "/" in name else (name,)
@@ -59,6 +66,7 @@ def _model(name: str, native: str, description: str, sizes: c.Listed | c.Free, *
                 settings=("IMAGEGATEWAY_IDEOGRAM_API_KEY",),
                 concurrency=10,
                 price_per_image=price,
+                reserved=_RESERVED,
             ),
         ),
         max_prompt_length=10_000,

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from services.jobs.families import Families
     from services.jobs.queue import Limits
     from services.jobs.routing import Fallback
-    from services.jobs.runner import Price
     from services.jobs.webhooks import View
+    from services.jobs.worker import Price
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,8 @@ class Engine:
         supervisor = self._supervisor
         self.index.start(supervisor)
         await self.hub.start(supervisor)
-        await self.replicas.start(supervisor, self.runner.look)
-        self.runner.look()
+        await self.replicas.start(supervisor, self.runner.reconcile)
+        self.runner.reconcile()
         supervisor.spawn("job polls", self.runner.run())
         supervisor.spawn("webhooks", self.webhooks.run())
 

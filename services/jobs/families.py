@@ -1,9 +1,10 @@
-"""The way to the families' servers: one open channel each, over its UNIX socket."""
+"""Client of the families' servers: one open channel each, over its UNIX socket."""
 
 from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 _AWAY: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 _CONNECT_SECONDS: Final = 10.0
+"""How long a new call waits for the family's server, in seconds."""
+_REJOIN_SECONDS: Final = 60.0
+"""How long a call that may be under way waits for it."""
+_PAUSE_SECONDS: Final = 0.1
+_POLL_SECONDS: Final = 60.0
+"""Timeout of one poll. A server that still fetches a result goes on, and the next poll joins it."""
 _log = logs.get(__name__)
 
 
@@ -39,38 +46,62 @@ class Families:
         await asyncio.gather(*(channel.close() for channel in self._channels.values()))
 
     async def start(self, family: str, request: pb.StartRequest) -> AsyncGenerator[pb.TaskState, None]:
-        """Begin a task: how it began comes last, before it a running state without a task reference for each
-        preview, where the task wants any.
+        """Begin or join the provider call of a job's attempt.
 
-        Raises GatewayError: PROVIDER_UNAVAILABLE when the family's server surely didn't get it,
-        PROVIDER_OUTCOME_UNKNOWN when it may have.
+        Yields a running state without a task reference for each preview, where the task wants any, and last the
+        state that the call came to. The family's server owns the call: a connection that breaks is made anew and
+        joins it. PROVIDER_OUTCOME_UNKNOWN therefore comes from a server that does not know the call.
+
+        Raises GatewayError: PROVIDER_UNAVAILABLE when the server surely did not get a new call,
+        PROVIDER_OUTCOME_UNKNOWN when it may have and stays away.
         """
+        if not await self._connected(family, _REJOIN_SECONDS if request.join_only else _CONNECT_SECONDS):
+            raise _lost(family) if request.join_only else _away(family)
+        while True:
+            try:
+                async with aclosing(self._states(family, request)) as states:
+                    async for state in states:
+                        yield state
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in _AWAY:
+                    raise _unanswered(family, error) from error
+                _log.warning("provider_call_rejoined", family=family, job_id=request.job_id, status=error.code().name)
+            else:
+                return
+            if not request.join_only:
+                joining = pb.StartRequest()
+                joining.CopyFrom(request)
+                joining.join_only = True
+                request = joining
+            await asyncio.sleep(_PAUSE_SECONDS)
+            if not await self._connected(family, _REJOIN_SECONDS):
+                raise _lost(family)
+
+    async def _states(self, family: str, request: pb.StartRequest) -> AsyncGenerator[pb.TaskState, None]:
+        """Make one RPC. Raises grpc.aio.AioRpcError."""
+        if not request.task.partial_images:
+            yield (await self._stubs[family].Start(request)).state
+            return
+        call = self._stubs[family].Watch(pb.WatchRequest(start=request))
         try:
-            async with asyncio.timeout(_CONNECT_SECONDS):  # long enough for a server that is being restarted
+            async for response in call:
+                yield response.state
+        finally:
+            call.cancel()
+
+    async def _connected(self, family: str, seconds: float) -> bool:
+        """Wait for the server, long enough for one that is being restarted. Return False when it stays away."""
+        try:
+            async with asyncio.timeout(seconds):
                 await self._channels[family].channel_ready()
         except TimeoutError:
-            raise GatewayError(
-                ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
-                f"The server of the {family} models is not running.",
-                retry_after=_CONNECT_SECONDS,
-            ) from None
-        try:
-            if not request.task.partial_images:
-                yield (await self._stubs[family].Start(request)).state
-                return
-            call = self._stubs[family].Watch(pb.WatchRequest(start=request))
-            try:
-                async for response in call:
-                    yield response.state
-            finally:
-                call.cancel()
-        except grpc.aio.AioRpcError as error:
-            raise _unanswered(family, error) from error
+            return False
+        return True
 
     async def poll(self, family: str, request: pb.PollRequest) -> pb.TaskState | None:
         """How a task stands; None when the family's server is away for now. Raises GatewayError."""
         try:
-            return (await self._stubs[family].Poll(request, timeout=60)).state
+            return (await self._stubs[family].Poll(request, timeout=_POLL_SECONDS)).state
         except grpc.aio.AioRpcError as error:
             if error.code() in _AWAY:
                 _log.warning("poll_unanswered", family=family, job_id=request.job_id, status=error.code().name)
@@ -96,6 +127,18 @@ def _unanswered(family: str, error: grpc.aio.AioRpcError) -> GatewayError:
     if error.code() is grpc.StatusCode.INTERNAL:
         return INTERNAL
     _log.warning("family_unanswered", family=family, status=error.code().name, error=error.details())
+    return _lost(family)
+
+
+def _away(family: str) -> GatewayError:
+    return GatewayError(
+        ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        f"The server of the {family} models is not running.",
+        retry_after=_CONNECT_SECONDS,
+    )
+
+
+def _lost(family: str) -> GatewayError:
     return GatewayError(
         ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
         f"The server of the {family} models went away during the call; whether the provider took it is not known.",

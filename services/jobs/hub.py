@@ -82,7 +82,7 @@ class Hub:
         self._closing: set[bool] = set()  # whether streams, and patient waits, are to end
         self._ahead: dict[str, int] = {}  # newest own writes that the feed has not brought yet
         self.live: dict[str, Entry] = {}
-        """Jobs that have not ended, and ended ones whose webhook is not yet delivered."""
+        """Jobs that have not ended, and ended ones whose webhook is not delivered or whose provider call goes on."""
 
     def watch(self, watcher: Callable[[Entry], None]) -> None:
         """Call `watcher` with every change that this replica learns of."""
@@ -142,7 +142,7 @@ class Hub:
             asyncio.get_running_loop().call_soon(self._tell, rest, entry)
 
     def _keep(self, entry: Entry) -> None:
-        if entry.ended and not entry.record.webhook.next_at:
+        if entry.ended and not entry.record.webhook.next_at and not entry.record.call_open:
             self.live.pop(entry.record.id, None)
         else:
             self.live[entry.record.id] = entry

@@ -80,29 +80,52 @@ def completed(record: JobRecord, done: provider.Done, cost: Cost | None) -> None
     end(record)
 
 
-def failed(record: JobRecord, failure: provider.Failed) -> None:
-    """It ended without."""
+def failed(record: JobRecord, failure: provider.Failed, *, call_open: bool = False) -> None:
+    """Mark the job failed. `call_open`: its provider call may still go on."""
     record.state = states.FAILED
     record.failed.CopyFrom(failure)
     _blame_key(record, record.failed)
+    record.call_open = call_open
     end(record)
 
 
 def cancelled(record: JobRecord) -> None:
-    """Its caller ended it."""
+    """Mark the job cancelled by its caller."""
+    record.call_open = record.state in states.ACTIVE
     record.state = states.CANCELLED
     end(record)
 
 
 def end(record: JobRecord) -> None:
-    """What every end brings: its time, nothing secret left, and the webhook due at once."""
+    """Do what every end brings: set its time, make the webhook due, and erase what is secret unless the provider call
+    goes on.
+    """
     record.completed_at = now()
+    del record.partial_images[:]
+    if not record.call_open:
+        _erase_keys(record)
+    if record.webhook.url:
+        record.webhook.next_at = record.completed_at
+
+
+def call_ended(record: JobRecord, cost: Cost | None) -> bool:
+    """Note that the provider call of an ended job is over, and what it cost where it completed.
+
+    Return whether there is anything new to write down.
+    """
+    changed = record.call_open
+    record.call_open = False
+    _erase_keys(record)
+    if cost is not None and not record.HasField("cost"):
+        record.cost.CopyFrom(cost)
+        changed = True
+    return changed
+
+
+def _erase_keys(record: JobRecord) -> None:
     record.sealed_credential = b""
     record.sealed_keys.clear()
     record.account = ""
-    del record.partial_images[:]
-    if record.webhook.url:
-        record.webhook.next_at = record.completed_at
 
 
 def may_repeat(record: JobRecord, failure: provider.Failed) -> bool:

@@ -107,7 +107,7 @@ def row_of(entry: Entry) -> Row:
         entry.seq,
         record.created_at,
         record.updated_at,
-        record.webhook.next_at if entry.ended else 0,
+        (record.webhook.next_at or int(record.call_open)) if entry.ended else 0,
     )
 
 
@@ -146,7 +146,7 @@ class Projection:
             raise
 
     def unended(self) -> list[str]:
-        """Ids of jobs that have not ended, and of ended ones whose webhook is due some time."""
+        """Return the ids of jobs that have not ended, and of ended ones with a due webhook or an open call."""
         rows = self._db.execute("select id from jobs where ended = 0 union select id from jobs where webhook_at > 0")
         return [row[0] for row in rows]
 
@@ -205,7 +205,7 @@ class JobIndex:
         self._changed.set()
 
     async def unended(self) -> list[str]:
-        """Ids of jobs that have not ended, and of ended ones whose webhook is due some time."""
+        """Return the ids of jobs that have not ended, and of ended ones with a due webhook or an open call."""
         return await self._call(self._projection.unended)
 
     async def page(self, query: Query) -> Page:

@@ -106,6 +106,14 @@ class Queue:
         tenants = self._waiting_by_tenant.keys() | {tenant}
         return max(min(limit, 1), limit // len(tenants))
 
+    def waits(self, job_id: str) -> bool:
+        """Return whether a job is in line."""
+        return job_id in self._waiting
+
+    def holders(self) -> list[str]:
+        """Return the ids of all jobs that are counted as running."""
+        return list(self._running)
+
     def free(self, claim: Claim) -> bool:
         """Whether a job that comes now may run at once: there are places for it, and nobody waits for them."""
         first, awaited = self._first(self._lines.get(claim.lane.whole, OrderedDict()))

@@ -25,7 +25,8 @@ WAITING: Final = frozenset({QUEUED, REROUTED})
 """States that wait for one."""
 
 NEXT: Final[Mapping[JobRecord.State.ValueType, frozenset[JobRecord.State.ValueType]]] = {
-    JobRecord.STATE_UNSPECIFIED: frozenset({QUEUED, SUBMITTING}),  # a new job; it may start at once
+    # A new job; it may start at once, and it never runs when its caller was told that it was not written.
+    JobRecord.STATE_UNSPECIFIED: frozenset({QUEUED, SUBMITTING, CANCELLED}),
     QUEUED: frozenset({QUEUED, SUBMITTING, FAILED, CANCELLED}),  # itself: another replica takes it over
     SUBMITTING: frozenset({SUBMITTING, REROUTED, RUNNING, COMPLETED, FAILED, CANCELLED}),  # itself: one more attempt
     REROUTED: frozenset({REROUTED, SUBMITTING, FAILED, CANCELLED}),  # as QUEUED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,11 +22,17 @@ class Timers:
         self._fire = fire
         self._clock = clock
         self._heap: list[tuple[float, str]] = []
+        self._pending: Counter[str] = Counter()
         self._changed = asyncio.Event()
+
+    def __contains__(self, job_id: str) -> bool:
+        """Return whether a job has a time set that has not come yet."""
+        return job_id in self._pending
 
     def set(self, at: float, job_id: str) -> None:
         """Fire at a time, in Unix seconds; an earlier setting for the same job stays."""
         heapq.heappush(self._heap, (at, job_id))
+        self._pending[job_id] += 1
         self._changed.set()
 
     async def run(self) -> None:
@@ -33,7 +40,11 @@ class Timers:
         while True:
             now = self._clock()
             while self._heap and self._heap[0][0] <= now:
-                self._fire(heapq.heappop(self._heap)[1])
+                _, job_id = heapq.heappop(self._heap)
+                self._pending[job_id] -= 1
+                if not self._pending[job_id]:
+                    del self._pending[job_id]
+                self._fire(job_id)
             pause = self._heap[0][0] - now if self._heap else None
             self._changed.clear()
             try:

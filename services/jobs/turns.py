@@ -63,8 +63,10 @@ class Turns:
             self._next()
 
     def follow(self, record: JobRecord) -> None:
-        """Count a job as its record has it, whoever wrote that."""
-        if record.state in states.ACTIVE:
+        """Count a job as its record has it, whoever wrote that. An ended job keeps its slots while its provider call
+        goes on.
+        """
+        if record.state in states.ACTIVE or record.call_open:
             freed = self._queue.run(self._claim(record))
         elif record.state in states.WAITING and record.owner == self._me:
             freed = self._queue.end(record.id)
@@ -73,6 +75,14 @@ class Turns:
             return
         if freed:
             self._next()
+
+    def waits(self, job_id: str) -> bool:
+        """Return whether a job of this replica's is in the queue."""
+        return self._queue.waits(job_id)
+
+    def holders(self) -> list[str]:
+        """Return the ids of all jobs that hold slots."""
+        return self._queue.holders()
 
     def position(self, record: JobRecord) -> int | None:
         """How many jobs are ahead of one of this replica's that has not been begun."""

@@ -156,15 +156,21 @@ class Webhooks:
         return attempt
 
     async def _note(self, entry: Entry, attempt: WebhookAttempt) -> None:
-        """Write the attempt down, and when the next one is due; a redelivery asked for meanwhile stays due."""
+        """Write the attempt down, and when the next one is due; a redelivery asked for meanwhile stays due.
+
+        Raises StaleError when the record keeps changing.
+        """
         try:
             entry = await self._stream.advance(entry, self._after(entry, attempt))
         except StaleError:
             newer = await self._stream.last_patiently(entry.record.id)
             if newer is None or not newer.ended:
                 return
-            record = newer.copy()
-            record.webhook.attempts.append(attempt)
+            if newer.record.webhook == entry.record.webhook:  # its provider call has ended, nothing else
+                record = self._after(newer, attempt)
+            else:
+                record = newer.copy()
+                record.webhook.attempts.append(attempt)
             entry = await self._stream.advance(newer, record)
         self._hub.wrote(entry)
 

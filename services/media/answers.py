@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import time
-import uuid
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from structlog.contextvars import bound_contextvars
 
-from services.common import logs
+from services.common import ids, logs
 from services.common.errors import GatewayError
 from services.common.store import StoreError
 
@@ -27,7 +25,6 @@ STREAM: Final = web.RequestKey("stream", web.StreamResponse)
 SENT: Final = web.RequestKey("sent", int)
 """Bytes of that answer's body so far."""
 QUIET: Final = frozenset({"/healthz", "/readyz"})
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _log = logs.get(__name__)
 
 
@@ -56,8 +53,7 @@ async def add_headers(request: web.Request, response: web.StreamResponse) -> Non
 async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request its id, turn whatever is raised into an answer, and log the one line."""
     started = time.perf_counter()
-    given = request.headers.get("x-request-id", "")
-    request[REQUEST_ID] = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    request[REQUEST_ID] = ids.request_id(request.headers.get("x-request-id", ""))
     with bound_contextvars(request_id=request[REQUEST_ID]):
         status, response = await _answered(request, handler)
         if request.path not in QUIET:

@@ -44,7 +44,6 @@ class Downloads:
             "Cache-Control": f"private, max-age={expires - int(self._clock())}, immutable",
             "Accept-Ranges": "bytes",
             "Access-Control-Allow-Origin": "*",
-            "Access-Control-Expose-Headers": "Accept-Ranges, Content-Length, Content-Range, ETag, X-Request-Id",
             "Cross-Origin-Resource-Policy": "cross-origin",
         }
         if _has_it_already(request, sha256):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from google.api import annotations_pb2, field_behavior_pb2
@@ -19,9 +20,9 @@ Json: TypeAlias = dict[str, Any]
 
 _FILES: Final = (
     image_service_pb2.DESCRIPTOR,
-    rest_edge_pb2.DESCRIPTOR,
     provider_key_service_pb2.DESCRIPTOR,
     webhook_service_pb2.DESCRIPTOR,
+    rest_edge_pb2.DESCRIPTOR,  # last: of methods with the same path, the first describes the body
 )
 _METHODS: Final = ("get", "put", "post", "delete", "patch")
 _HTTP_BODY: Final = "google.api.HttpBody"
@@ -40,12 +41,14 @@ _SCALARS: Final[dict[int, Json]] = {
     FieldDescriptor.TYPE_INT64: {"type": "integer", "format": "int64"},
     FieldDescriptor.TYPE_UINT32: {"type": "integer", "format": "int64", "minimum": 0, "maximum": 4_294_967_295},
 }
+_EVENTS: Final[Json] = {"text/event-stream": {"schema": {"type": "string"}}}
 _RAW_ANSWERS: Final[dict[str, Json]] = {
-    "RestEventService": {"text/event-stream": {"schema": {"type": "string"}}},
-    "RestFileService": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-    "RestBase64Service": {},  # the typed method of the same path describes it
+    "RestImageService.Generate": _EVENTS,
+    "RestImageService.Edit": _EVENTS,
+    "RestEventService.StreamJobEvents": _EVENTS,
+    "RestFileService.DownloadFile": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
-"""Answers of methods that give raw bodies, by their service."""
+"""Answers of methods that give raw bodies. JSON ones are described by the typed method of the same path."""
 _FILE: Final[Json] = {"type": "string", "contentMediaType": "application/octet-stream"}
 _ERROR: Final[Json] = {
     "type": "object",
@@ -85,8 +88,8 @@ class _Document:
         for file in _FILES:
             for service in file.services_by_name.values():
                 for method in service.methods:
-                    for number, (verb, path) in enumerate(_bindings(method)):
-                        self._add(method, verb, path, number)
+                    for number, binding in enumerate(_bindings(method)):
+                        self._add(method, binding, number)
         self._paths["/v1/images/edits"]["post"]["requestBody"]["content"]["multipart/form-data"] = self._form()
         self._paths |= _plain_paths()
         return {
@@ -101,7 +104,8 @@ class _Document:
             },
         }
 
-    def _add(self, method: MethodDescriptor, verb: str, path: str, number: int) -> None:
+    def _add(self, method: MethodDescriptor, binding: _Binding, number: int) -> None:
+        verb, path = binding.verb, binding.path
         known = self._paths.setdefault(path, {})
         if verb not in known:
             known[verb] = {
@@ -112,7 +116,7 @@ class _Document:
             }
         operation = known[verb]
         in_path = _in_path(path)
-        if verb in {"post", "put", "patch"} and (not in_path or len(method.input_type.fields) > len(in_path)):
+        if binding.has_body and not method.client_streaming:
             content = operation.setdefault("requestBody", {"required": True, "content": {}})["content"]
             body = self._object(method.input_type, without=in_path) if in_path else self._message(method.input_type)
             content["application/json"] = {"schema": body}
@@ -150,7 +154,7 @@ class _Document:
 
     def _answer(self, method: MethodDescriptor) -> Json:
         if method.output_type.full_name == _HTTP_BODY:
-            return _RAW_ANSWERS[method.containing_service.name]
+            return _RAW_ANSWERS.get(f"{method.containing_service.name}.{method.name}", {})
         return {"application/json": {"schema": self._message(method.output_type)}}
 
     def _message(self, message: Descriptor) -> Json:
@@ -188,14 +192,22 @@ class _Document:
         return _SCALARS[field.type]
 
 
-def _bindings(method: MethodDescriptor) -> Iterator[tuple[str, str]]:
-    """Verbs and OpenAPI paths of a method, the main one first."""
+@dataclass(frozen=True, slots=True)
+class _Binding:
+    verb: str
+    path: str
+    """As OpenAPI writes it."""
+    has_body: bool
+
+
+def _bindings(method: MethodDescriptor) -> Iterator[_Binding]:
+    """Yield the HTTP bindings of a method, the main one first."""
     rule: HttpRule = method.GetOptions().Extensions[annotations_pb2.http]
     for binding in (rule, *rule.additional_bindings):
         for verb in _METHODS:
             path = getattr(binding, verb)
             if path:
-                yield verb, re.sub(r"{(\w+)=[^}]*}", r"{\1}", path)
+                yield _Binding(verb, re.sub(r"{(\w+)=[^}]*}", r"{\1}", path), bool(binding.body))
 
 
 def _in_path(path: str) -> list[str]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
+from google.protobuf.json_format import MessageToDict
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import unmet
-from services.common.adapter import Adapter, ErrorTable, Failure, Outgoing, Upload
+from services.common.adapter import Adapter, Outgoing, Upload
+from services.common.failures import ErrorTable, Failure, Refused, Uncharged, moderated, refused_part
 from services.common.values import form_fields
 from services.openai import answers, streams
 from services.openai.catalog import DALLE, INPUT_FIDELITY
@@ -33,7 +36,7 @@ _GONE: Final = re.compile(
 
 
 class OpenAIAdapter(Adapter):
-    """Source: OpenAI's OpenAPI document 2.3.0 and its Python SDK 3.54.0, read 2026-11-22."""
+    """Source: OpenAI's OpenAPI document 2.3.0 and its Python SDK 3.57.0, read 2026-11-28."""
 
     route = "openai"
     origin = "https://api.openai.com"
@@ -67,16 +70,20 @@ class OpenAIAdapter(Adapter):
             "unknown_parameter": ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER,
             "unsupported_file_mimetype": ErrorReason.ERROR_REASON_INVALID_IMAGE,
         },
+        # Overloaded: refused before any work. Of 500 the page does not say whether it is charged.
+        uncharged=Uncharged(
+            frozenset({503}), "https://developers.openai.com/api/docs/guides/error-codes", date(2026, 11, 22)
+        ),
     )
 
     def auth(self, credential: str) -> Mapping[str, str]:
         return {"authorization": f"Bearer {credential}"}
 
     def submit(self, call: Call) -> Outgoing:
-        fields = {**_fields(call), **call.options}
+        fields = call.with_options(_fields(call))
         if not call.inputs:
             return Outgoing("POST", "/images/generations", json=fields)
-        return Outgoing("POST", "/images/edits", fields=form_fields(fields), files=_files(call))
+        return Outgoing("POST", "/images/edits", fields=form_fields(_bracketed(fields)), files=_files(call))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
@@ -105,7 +112,8 @@ class OpenAIAdapter(Adapter):
             code = "moderation_blocked"
         failure = self.errors.lookup(reply, code=code, detail=message, param=param)
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return _moderated(error, error.get("moderation_details") or reply.dict().get("moderation_details"))
+            details = error.get("moderation_details") or reply.dict().get("moderation_details")
+            return _moderated(call, error, details)
         again = _AGAIN.search(message)
         if failure.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and failure.retry_after is None and again:
             wait = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(again[1]))
@@ -118,14 +126,12 @@ def _fields(call: Call) -> dict[str, Any]:
     fields: dict[str, Any] = {"model": native, "prompt": task.prompt, "n": call.count}
     if task.width:
         fields["size"] = f"{task.width}x{task.height}"
-    if task.user:
-        fields["user"] = task.user
     return {**fields, **(_dalle_fields(call) if native in DALLE else _gpt_fields(call))}
 
 
 def _dalle_fields(call: Call) -> dict[str, Any]:
     fields = {"response_format": "b64_json"}
-    for name in ("quality", "style"):
+    for name in ("quality", "style", "user"):
         if getattr(call.task, name):
             fields[name] = getattr(call.task, name)
     unmet.fields(call, "moderation", "input_fidelity")
@@ -137,9 +143,13 @@ def _gpt_fields(call: Call) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if task.quality:
         fields["quality"] = _GPT_QUALITY.get(task.quality, task.quality)
-    for name in ("background", "output_format", "moderation"):
+    for name in ("background", "output_format", "moderation", "complexity", "frame_count", "frame_duration_ms"):
         if getattr(task, name):
             fields[name] = getattr(task, name)
+    if task.user:
+        fields["safety_identifier" if task.safety_identifier else "user"] = task.user
+    if task.HasField("svg"):
+        fields["svg"] = MessageToDict(task.svg)
     if task.HasField("output_compression") and task.output_format in _COMPRESSED:
         fields["output_compression"] = task.output_compression
     if task.input_fidelity and call.inputs:
@@ -153,15 +163,26 @@ def _gpt_fields(call: Call) -> dict[str, Any]:
     return fields
 
 
+def _bracketed(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the fields of a form, objects taken apart as OpenAI reads them: `svg[model]`."""
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        path = f"{prefix}[{name}]" if prefix else name
+        found |= _bracketed(value, path) if isinstance(value, dict) else {path: value}
+    return found
+
+
 def _files(call: Call) -> tuple[Upload, ...]:
     name = "image" if len(call.inputs) == 1 else "image[]"
     files = [picture.upload(name, f"image-{index}") for index, picture in enumerate(call.inputs)]
     if call.mask is not None:
         files.append(Upload("mask", "mask.png", transparent_where_white(call.mask.data), "image/png"))
+    if call.markup is not None:
+        files.append(call.markup.upload("markup", "markup"))
     return tuple(files)
 
 
-def _moderated(error: Mapping[str, Any], details: Any) -> Failure:
+def _moderated(call: Call, error: Mapping[str, Any], details: Any) -> Failure:
     """Blocked before anything was made, unless the details say that it was the result."""
     details = details if isinstance(details, dict) else {}
     output = details.get("moderation_stage") == "output"
@@ -169,11 +190,5 @@ def _moderated(error: Mapping[str, Any], details: Any) -> Failure:
     if not isinstance(categories, list):
         listed = _VIOLATION.search(str(error.get("message")))
         categories = [name.strip() for name in listed[1].split(",") if name.strip()] if listed else []
-    named = [str(name)[:40] for name in categories[:10]]
-    why = f" ({', '.join(named)})" if named else ""
-    return Failure(
-        ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
-        f"OpenAI refused the {'result' if output else 'prompt or an input picture'} by its content policy{why}.",
-        param="" if output else "prompt",
-        accepted=output,
-    )
+    refused = Refused.RESULT if output else refused_part(call)
+    return moderated("OpenAI", refused, accepted=output, categories=categories)

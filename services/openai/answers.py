@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.adapter import Failure, Finished, Found
+from services.common.adapter import Finished, Found
+from services.common.failures import Failure
 from services.openai import usage
 
 if TYPE_CHECKING:
@@ -36,12 +37,12 @@ def finished(call: Call, pictures: tuple[Found, ...], counts: list[Any], error: 
     """
     short = error or Failure(
         ErrorReason.ERROR_REASON_PROVIDER_ERROR,
-        f"OpenAI made {len(pictures)} of {call.count} pictures.",
+        f"OpenAI made {len(pictures)} of {call.count} images.",
         accepted=True,
     )
     if not pictures:
         return short
-    used = usage.counted(counts)
+    used = usage.counted(counts, text_only=not call.inputs)
     return Finished(
         pictures,
         missing=(short,) * (call.count - len(pictures)),

@@ -9,6 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from services.common import catalog as c
+from services.common import reserved
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,10 +32,17 @@ _THREE: Final = c.Listed(((1024, 1024), (1536, 1024), (1024, 1536)))
 _DALLE3: Final = c.Listed(((1024, 1024), (1792, 1024), (1024, 1792)))
 _DALLE2: Final = c.Listed(((1024, 1024), (512, 512), (256, 256)))
 
-_GPT: Final = frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.MASK, c.PARTIAL_IMAGES, c.TRANSPARENT})
+_GPT: Final = frozenset(
+    {c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.MASK, c.PARTIAL_IMAGES, c.TRANSPARENT, c.SAFETY_IDENTIFIER}
+)
+_NEWEST: Final[Mapping[str, Any]] = {
+    "capabilities": _GPT | {c.COMPLEXITY, c.MARKUP, c.SVG_AUTHOR},
+    "output_formats": ("png", "webp", "jpeg", "gif", "svg"),
+    "qualities": ("low", "medium", "high", "xhigh", "max", "standard", "hd"),
+}
+"""What GPT Image 2.5 and 2.6 share; gif and svg need access, which OpenAI grants by account."""
 # `standard` and `hd` are DALL·E's words, which clients still send; the adapter says `medium` and `high`.
 _QUALITIES: Final = ("low", "medium", "high", "standard", "hd")
-_MORE_QUALITIES: Final = ("low", "medium", "high", "xhigh", "max", "standard", "hd")
 
 DALLE: Final = frozenset({"dall-e-2", "dall-e-3"})
 """Native ids that take `response_format`, and none of the GPT image models' parameters."""
@@ -47,6 +55,10 @@ INPUT_FIDELITY: Final[Mapping[str, tuple[str, ...]]] = {
     "chatgpt-image-latest": ("low", "high"),
 }
 """What `input_fidelity` may be; native ids that are not here don't take it."""
+
+
+_RESERVED: Final = reserved.paths("tools", "input", "previous_response_id", "store")
+"""OpenAI's own names are the gateway's; these belong to its other API, and name inputs and targets there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +101,16 @@ def _model(name: str, description: str, *, per_call: int | None = None, **facts:
         "output_formats": ("png", "webp", "jpeg"),
         "qualities": _QUALITIES,
         "aliases": (name,),
+        "base64_aliases": frozenset() if name in DALLE else frozenset({name}),
         **facts,
     }
     route = c.Route(
-        name="openai", mode=c.INLINE, native=name, settings=("IMAGEGATEWAY_OPENAI_API_KEY",), per_call=per_call
+        name="openai",
+        mode=c.INLINE,
+        native=name,
+        settings=("IMAGEGATEWAY_OPENAI_API_KEY",),
+        per_call=per_call,
+        reserved=_RESERVED,
     )
     return c.Model(
         id=f"openai/{name}",
@@ -107,12 +125,12 @@ def _model(name: str, description: str, *, per_call: int | None = None, **facts:
 
 
 MODELS: Final = (
-    _model("gpt-image-2.6-flare", "GPT Image 2.6 flare.", qualities=_MORE_QUALITIES),
-    _model("gpt-image-2.6-sunburst", "GPT Image 2.6 sunburst.", qualities=_MORE_QUALITIES),
-    _model("gpt-image-2.5-flare", "GPT Image 2.5 flare.", qualities=_MORE_QUALITIES),
-    _model("gpt-image-2.5-sunburst", "GPT Image 2.5 sunburst.", qualities=_MORE_QUALITIES),
-    _model("gpt-image-2.5-flare-2026-09-08", "GPT Image 2.5 flare, kept as it was.", qualities=_MORE_QUALITIES),
-    _model("gpt-image-2.5-sunburst-2026-09-08", "GPT Image 2.5 sunburst, kept as it was.", qualities=_MORE_QUALITIES),
+    _model("gpt-image-2.6-flare", "GPT Image 2.6 flare.", **_NEWEST),
+    _model("gpt-image-2.6-sunburst", "GPT Image 2.6 sunburst.", **_NEWEST),
+    _model("gpt-image-2.5-flare", "GPT Image 2.5 flare.", **_NEWEST),
+    _model("gpt-image-2.5-sunburst", "GPT Image 2.5 sunburst.", **_NEWEST),
+    _model("gpt-image-2.5-flare-2026-09-08", "GPT Image 2.5 flare, kept as it was.", **_NEWEST),
+    _model("gpt-image-2.5-sunburst-2026-09-08", "GPT Image 2.5 sunburst, kept as it was.", **_NEWEST),
     _model("gpt-image-2", "GPT Image 2: pictures and edits of any size up to 4K."),
     _model("gpt-image-2-2026-04-21", "GPT Image 2, kept as it was."),
     _model(

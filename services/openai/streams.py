@@ -15,7 +15,8 @@ from services.openai import answers
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from services.common.adapter import Call, Failure, Found, Outcome, Reply
+    from services.common.adapter import Call, Found, Outcome, Reply
+    from services.common.failures import Failure
 
     Blame = Callable[[Mapping[str, Any]], Failure]
 

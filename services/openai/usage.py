@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.v1.job_pb2 import Cost, TokenDetails, Usage
 
+from services.common.usage import completed
 from services.openai.catalog import PRICES
 
 if TYPE_CHECKING:
@@ -16,8 +17,8 @@ _MOST: Final = 100_000_000
 """Tokens that no answer has: what is beyond is a mistake, and ten of them still fit."""
 
 
-def counted(answers: Iterable[Any]) -> Usage | None:
-    """The sum of the `usage` objects of answers or events; None without any."""
+def counted(answers: Iterable[Any], *, text_only: bool) -> Usage | None:
+    """The sum of the `usage` objects of answers or events; None without any. `text_only`: as in `completed`."""
     total = Usage()
     found = False
     for answer in answers:
@@ -31,13 +32,16 @@ def counted(answers: Iterable[Any]) -> Usage | None:
             if isinstance(details, dict):
                 for kind in ("text_tokens", "image_tokens"):
                     _add(getattr(total, name), kind, details)
-    return total if found else None
+    return completed(total, text_only=text_only) if found else None
 
 
 def cost(native: str, usage: Usage | None) -> Cost | None:
-    """Dollars for counted tokens; those of no stated kind count as text when they go in, as a picture when out."""
+    """Dollars for counted tokens; those of no stated kind count as text when they go in, as an image when out.
+
+    None without a price, or without the counts that are paid for.
+    """
     prices = PRICES.get(native)
-    if prices is None or usage is None:
+    if prices is None or usage is None or not (usage.HasField("input_tokens") and usage.HasField("output_tokens")):
         return None
     image_in = usage.input_tokens_details.image_tokens
     text_out = usage.output_tokens_details.text_tokens
@@ -52,5 +56,5 @@ def cost(native: str, usage: Usage | None) -> Cost | None:
 
 def _add(total: Usage | TokenDetails, name: str, answer: dict[str, Any]) -> None:
     value = answer.get(name)
-    if isinstance(value, int) and 0 <= value <= _MOST:
+    if type(value) is int and 0 <= value <= _MOST:
         setattr(total, name, getattr(total, name) + value)

@@ -11,8 +11,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
 from services.common import images, unmet
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing
+from services.common.adapter import Adapter, Finished, Found, Outgoing
 from services.common.errors import invalid_image, unsupported
+from services.common.failures import ErrorTable, Failure, moderated, refused_part
 from services.common.values import form_fields, text_of
 from services.recraft.catalog import RATIOS
 
@@ -45,6 +46,7 @@ class RecraftAdapter(Adapter):
     origin = "https://external.api.recraft.ai"
     version = "/v1"
     per_call = 6
+    # No 5xx is free: nothing tells whether the request was taken.
     errors = ErrorTable(
         provider="Recraft",
         by_status={
@@ -56,7 +58,6 @@ class RecraftAdapter(Adapter):
             413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
-            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         },
         by_code={
             "refused content": ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
@@ -73,17 +74,17 @@ class RecraftAdapter(Adapter):
         unmet.size(call)
         if native in _TOOLS:
             unmet.fields(call, "prompt")
-            fields = form_fields(call.options)
+            fields = form_fields(call.with_options({}))
             return Outgoing("POST", f"/images/{native}", fields=fields, files=(_picture(call).upload("image"),))
         body = _body(call)
         if not call.inputs:
-            return Outgoing("POST", "/images/generations", json={**body, **_size(call), **call.options})
+            return Outgoing("POST", "/images/generations", json=call.with_options({**body, **_size(call)}))
         image = _picture(call).upload("image")
         if call.mask is None:
-            fields = form_fields({**body, "strength": _STRENGTH, **call.options})
+            fields = form_fields(call.with_options(body, {"strength": _STRENGTH}))
             return Outgoing("POST", "/images/imageToImage", fields=fields, files=(image,))
         mask = replace(call.mask, data=images.stark_mask(call.mask.data)).upload("mask", "mask")
-        return Outgoing("POST", "/images/inpaint", fields=form_fields({**body, **call.options}), files=(image, mask))
+        return Outgoing("POST", "/images/inpaint", fields=form_fields(call.with_options(body)), files=(image, mask))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
@@ -103,7 +104,7 @@ class RecraftAdapter(Adapter):
             code = next((code for code, pattern in _TEXTS if pattern.search(f"{told} {words}")), "")
         failure = self.errors.lookup(reply, code=code, detail=words)
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return replace(failure, param="prompt" if call.task.prompt else "image")
+            return moderated("Recraft", refused_part(call, words), accepted=False)
         return failure
 
 
@@ -139,9 +140,9 @@ def _size(call: Call) -> dict[str, str]:
 def _picture(call: Call) -> Picture:
     (picture,) = call.inputs
     if len(picture.data) > _MAX_BYTES:
-        raise invalid_image("image", "Recraft takes pictures of at most 5 MB.")
+        raise invalid_image("image", "Recraft takes images of at most 5 MB.")
     if max(picture.width, picture.height) > _MAX_SIDE or picture.width * picture.height > _MAX_PIXELS:
-        raise invalid_image("image", f"Recraft takes pictures of at most {_MAX_SIDE} pixels a side, 16 megapixels.")
+        raise invalid_image("image", f"Recraft takes images of at most {_MAX_SIDE} pixels a side, 16 megapixels.")
     return picture
 
 
@@ -182,5 +183,5 @@ def _told(reply: Reply) -> tuple[str, str]:
 
 
 _NOTHING: Final = Failure(
-    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Recraft returned fewer pictures than asked for.", accepted=True
+    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Recraft returned fewer images than asked for.", accepted=True
 )

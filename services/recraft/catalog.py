@@ -6,6 +6,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 from services.common import catalog as c
+from services.common import reserved
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +47,9 @@ _BOTH: Final = (*_RASTER, "svg")  # svg is the vector twin's work
 _SVG: Final = ("svg",)
 
 
+_RESERVED: Final = reserved.paths("random_seed", "image_format", "upscale")
+
+
 def _model(name: str, native: str, price: float | None, **facts: Any) -> c.Model:
     if c.IMAGE_TO_IMAGE in facts["capabilities"]:
         facts |= {"max_inputs": 1, "edit_sizes": _AS_INPUT}
@@ -62,6 +66,7 @@ def _model(name: str, native: str, price: float | None, **facts: Any) -> c.Model
                 native=native,
                 settings=("IMAGEGATEWAY_RECRAFT_API_KEY",),
                 price_per_image=price,
+                reserved=_RESERVED,
             ),
         ),
         **facts,

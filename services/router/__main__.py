@@ -126,14 +126,15 @@ def _server(current: Settings, replica: int, ring: KeyRing, studio: Studio, link
         [service.NAME, provider_keys.NAME, webhooks.NAME, *edge.NAMES],
         interceptors=[Outermost(ring)],
     )
-    images = service.ImageService(studio)
-    image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, server.grpc)
-    provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(
-        provider_keys.ProviderKeyService(studio), server.grpc
-    )
+    image_service_pb2_grpc.add_ImageServiceServicer_to_server(service.ImageService(studio), server.grpc)
+    tenant_keys = provider_keys.ProviderKeyService(studio)
+    provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(tenant_keys, server.grpc)
     webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks.WebhookService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestEventServiceServicer_to_server(edge.RestEventService(studio), server.grpc)
-    rest_edge_pb2_grpc.add_RestBase64ServiceServicer_to_server(edge.RestBase64Service(images), server.grpc)
+    rest_edge_pb2_grpc.add_RestImageServiceServicer_to_server(edge.RestImageService(studio), server.grpc)
+    rest_edge_pb2_grpc.add_RestProviderKeyServiceServicer_to_server(
+        edge.RestProviderKeyService(tenant_keys), server.grpc
+    )
     rest_edge_pb2_grpc.add_RestFileServiceServicer_to_server(files.RestFileService(studio, links), server.grpc)
     return server
 

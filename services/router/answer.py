@@ -13,6 +13,7 @@ from services.common import links
 from services.common.errors import REASONS, GatewayError, code_of
 from services.common.store import NotFound
 from services.jobs import states
+from services.router import openai_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from services.common.links import Links
     from services.common.store import MediaStore
-    from services.jobs.stream import Entry
 
 RETENTION_SECONDS: Final = 7 * 86_400
 """How long media live after a job's end."""
@@ -50,7 +50,6 @@ class Answers:
             for image, content in zip(data, contents, strict=True):
                 image.ClearField("url")
                 image.b64_json = content
-        first = artifacts[0].media
         response = pb.ImagesResponse(
             created=record.completed_at // 1000,
             data=data,
@@ -58,13 +57,16 @@ class Answers:
             model=record.task.model,
             provider=record.task.route,
             warnings=_warnings(record),
-            output_format=first.media_type.partition("/")[2].partition("+")[0],
-            size=f"{first.width}x{first.height}",
-            quality=record.task.quality or None,
-            background=record.task.background or None,
+            output_format=openai_values.output_format(artifacts[0].media.media_type),
+            size=openai_values.size(artifacts[0].media.width, artifacts[0].media.height),
+            quality=openai_values.quality(record.task.quality),
+            background=openai_values.background(record.task.background),
+            safety_identifier=record.task.user or None,
         )
         if record.done.HasField("usage"):
             response.usage.CopyFrom(record.done.usage)
+        if record.done.HasField("svg_usage"):
+            response.svg_usage.CopyFrom(record.done.svg_usage)
         if record.HasField("cost"):
             response.cost.CopyFrom(record.cost)
         return response
@@ -130,8 +132,8 @@ class Answers:
         media = artifact.media
         return job_pb2.Image(
             url=self._links.sign(media.key, f"{index}.{links.extension_of(media.media_type)}"),
-            width=media.width,
-            height=media.height,
+            width=media.width or None,
+            height=media.height or None,
             media_type=media.media_type,
             revised_prompt=artifact.revised_prompt or None,
             seed=artifact.seed if artifact.HasField("seed") else None,
@@ -139,11 +141,6 @@ class Answers:
 
     def _expired(self, record: JobRecord) -> bool:
         return self._clock() > record.completed_at / 1000 + RETENTION_SECONDS
-
-
-def etag(entry: Entry) -> str:
-    """Names the state of a job's record."""
-    return f'"{entry.seq}"'
 
 
 def failure(record: JobRecord) -> GatewayError:
@@ -175,7 +172,7 @@ def job_error(failed: provider.Failed) -> job_pb2.JobError:
 def _warnings(record: JobRecord) -> list[job_pb2.Warning]:
     missing = [
         job_pb2.Warning(
-            code="image_failed", message=f"A picture is missing ({code_of(failed.reason)}): {failed.message}"
+            code="image_failed", message=f"An image is missing ({code_of(failed.reason)}): {failed.message}"
         )
         for failed in record.done.missing
     ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import secrets
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
+from services.common import ids, provider_keys
 from services.common.errors import GatewayError, invalid
 
 if TYPE_CHECKING:
@@ -17,10 +17,14 @@ if TYPE_CHECKING:
 
     from services.common.keys import Key, KeyRing
 
-_REQUEST_ID: Final = re.compile(r"^[A-Za-z0-9_.:-]{1,128}$")
 _BYOK: Final = "x-byok-"
+_OPENAI_SDK: Final = "x-stainless-"
+"""Start of header names that OpenAI's SDKs, and those built on them, send with every call."""
+_AI_SDK: Final = "ai-sdk/"
 STATUS: Final = "x-http-status"
 """The header by which an answer says its status over REST; without it, 200. Envoy's hook takes it out."""
+LENGTH: Final = "x-content-length"
+"""The header by which a streamed answer says its length over REST, as STATUS does."""
 _MAX_WAIT: Final = 600
 
 
@@ -65,7 +69,10 @@ class Call:
     rest: bool
     """True when Envoy made this call from REST."""
     key: Key | None = None
+    stated: Preferences = field(default_factory=Preferences)
+    """What the call itself prefers."""
     preferences: Preferences = field(default_factory=Preferences)
+    """The same, or the key's default where the call states nothing: for calls that make jobs."""
     key_in_body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     """Metadata of the answer; over REST, its headers."""
@@ -87,6 +94,18 @@ class Call:
         return self.metadata.get("idempotency-key", "") or self.key_in_body
 
     @property
+    def head(self) -> bool:
+        """True for HEAD, which asks for the headers of GET's answer."""
+        return self.metadata.get("x-http-method") == "HEAD"
+
+    @property
+    def needs_images(self) -> bool:
+        """True where the caller is an SDK that reads images and no jobs, by its own headers."""
+        return _AI_SDK in self.metadata.get("user-agent", "") or any(
+            name.startswith(_OPENAI_SDK) for name in self.metadata
+        )
+
+    @property
     def tenant(self) -> str:
         """The caller's tenant. Only authenticated calls come so far."""
         if self.key is None:
@@ -102,11 +121,15 @@ def current() -> Call:
     return _current.get()
 
 
+def decode(value: str | bytes) -> str:
+    """Return a header's value as text, each byte one character, whichever server read it."""
+    data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
+    return data.decode("latin-1")
+
+
 def begin(method: str, metadata: Mapping[str, str], *, rest: bool = False) -> Call:
     """Open a call; its request id is the caller's when that is well-formed. `rest`: it came without gRPC."""
-    request_id = metadata.get("x-request-id", "")
-    if not _REQUEST_ID.match(request_id):
-        request_id = f"req_{secrets.token_hex(12)}"
+    request_id = ids.request_id(metadata.get("x-request-id", ""))
     call = Call(
         request_id=request_id,
         method=method,
@@ -119,7 +142,9 @@ def begin(method: str, metadata: Mapping[str, str], *, rest: bool = False) -> Ca
 
 
 async def authenticate(call: Call, ring: KeyRing) -> None:
-    """Find the caller's key. Raises GatewayError INVALID_API_KEY, or for a malformed Prefer."""
+    """Find the caller's key and read the call's headers. Raises GatewayError INVALID_API_KEY, or for a malformed
+    Prefer, Idempotency-Key or X-BYOK header.
+    """
     scheme, _, secret = call.metadata.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
         raise GatewayError(
@@ -132,4 +157,10 @@ async def authenticate(call: Call, ring: KeyRing) -> None:
     call.key = key
     call.log["tenant"] = key.tenant
     call.log["key_id"] = key.id
-    call.preferences = Preferences.parse(call.metadata.get("prefer") or key.prefer)
+    header = call.metadata.get("prefer", "")
+    call.stated = Preferences.parse(header)
+    call.preferences = call.stated if header else Preferences.parse(key.prefer)
+    if not call.idempotency_key.isascii():
+        raise invalid("Idempotency-Key", "An idempotency key has ASCII characters only.")
+    for route, provider_key in call.byok.items():
+        provider_keys.check(provider_key, f"X-BYOK-{route}")

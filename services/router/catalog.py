@@ -5,6 +5,7 @@ from __future__ import annotations
 import calendar
 import difflib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.v1 import model_pb2 as pb
@@ -38,6 +39,10 @@ FAMILIES: Final = (LOCAL, BFL, BRIA, BYTEDANCE, GOOGLE, IDEOGRAM, OPENAI, RECRAF
 EMBEDDED: Final = LOCAL[0].id
 
 
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """The models that this gateway knows, and which of their routes are configured."""
@@ -46,9 +51,16 @@ class Catalog:
     aliases: dict[str, str]
     configured: frozenset[str]
     """Names of the settings that routes ask for and that have a value."""
+    today: Callable[[], date] = _today
+    """The clock that tells whether a model is retired."""
 
     @classmethod
-    def load(cls, source: Source, families: Iterable[tuple[Model, ...]] = FAMILIES) -> Catalog:
+    def load(
+        cls,
+        source: Source,
+        families: Iterable[tuple[Model, ...]] = FAMILIES,
+        today: Callable[[], date] = _today,
+    ) -> Catalog:
         """Raises ValueError when two models share an id or an alias."""
         models: dict[str, Model] = {}
         aliases: dict[str, str] = {}
@@ -61,15 +73,20 @@ class Catalog:
             models[model.id] = model
             settings.update(name for route in model.routes for name in route.settings)
         configured = {name for name in settings if source.text(name.removeprefix("IMAGEGATEWAY_"))}
-        return cls(models=models, aliases=aliases, configured=frozenset(configured))
+        return cls(models=models, aliases=aliases, configured=frozenset(configured), today=today)
 
     def resolve(self, name: str) -> Model:
-        """The model of an id or alias, case aside. Raises GatewayError MODEL_NOT_FOUND naming near matches."""
+        """Return the model of an id or alias, case aside.
+
+        Raises GatewayError MODEL_NOT_FOUND naming near matches: live models, or retired ones where no other is near.
+        """
         model_id = self.aliases.get(name.lower())
         if model_id:
             return self.models[model_id]
-        near = difflib.get_close_matches(name.lower(), self.aliases, n=3, cutoff=0.5)
-        ids = list(dict.fromkeys(self.aliases[match] for match in near))
+        asked = name[:100].lower()
+        live = {alias: known for alias, known in self.aliases.items() if not self._is_retired(self.models[known])}
+        names = next((near for known in (live, self.aliases) if (near := _near(asked, known))), [])
+        ids = list(dict.fromkeys(self.aliases[match] for match in names))
         hint = f" Did you mean {' or '.join(ids)}?" if ids else " GET /v1/models lists them."
         raise GatewayError(
             ErrorReason.ERROR_REASON_MODEL_NOT_FOUND,
@@ -78,11 +95,10 @@ class Catalog:
             details={"model": name[:100], "near": ",".join(ids)},
         )
 
-    def default(self, wanted: str, stored: Collection[str] = ()) -> Model:
-        """The model for a request that names none: the one that is wanted, or without its key the embedded one, so
-        that a gateway without any key can be tried. The answer says which it was.
+    def stand_in(self, model: Model, stored: Collection[str] = ()) -> Model:
+        """Return the model that serves where `model` is the default: itself, or for images the embedded one while no
+        route of it is ready, so that a gateway without any key can be tried.
         """
-        model = self.resolve(wanted)
         if any(self.ready(route, stored) for route in model.routes) or model.modality != "image":
             return model
         return self.resolve(EMBEDDED)
@@ -128,7 +144,7 @@ class Catalog:
         if not ready:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
-                self._unavailable(model, stored, own=own),
+                self._unready(model, stored, own=own),
                 param="model",
             )
         return next((route for route in ready if not avoid(route.name)), ready[0])
@@ -173,8 +189,10 @@ class Catalog:
         return Cost(amount=amount, currency="USD", estimated=True)
 
     def with_capability(self, capability: str) -> list[str]:
-        """Ids of the models that can do something, in order."""
-        return sorted(model.id for model in self.models.values() if model.can(capability))
+        """Return the ids of the models that have a capability and are not retired, in order."""
+        return sorted(
+            model.id for model in self.models.values() if model.can(capability) and not self._is_retired(model)
+        )
 
     def list(self, modality: str = "", provider: str = "", stored: Collection[str] = ()) -> list[pb.Model]:
         """The public catalog, in the order of ids, for a tenant that stored keys of these routes. Raises nothing:
@@ -188,8 +206,8 @@ class Catalog:
         ]
 
     def describe(self, model: Model, stored: Collection[str] = ()) -> pb.Model:
-        """One model as callers see it who stored keys of these routes."""
-        available = any(self.ready(route, stored) for route in model.routes)
+        """Return a model as callers see it who stored keys of these routes."""
+        available = any(self.ready(route, stored) for route in model.routes) and not self._is_retired(model)
         return pb.Model(
             id=model.id,
             object="model",
@@ -210,7 +228,7 @@ class Catalog:
                 for route in model.routes
             ],
             available=available,
-            unavailable_reason=None if available else self._unavailable(model, stored),
+            unavailable_reason=None if available else self.unavailable(model, stored),
             retired_at=model.retired_at.isoformat() if model.retired_at else None,
             successor=model.successor or None,
         )
@@ -218,10 +236,24 @@ class Catalog:
     def _ready(self, routes: Iterable[Route], stored: Collection[str], *, own: bool) -> tuple[Route, ...]:
         return tuple(route for route in _open(routes, stored, own=own) if self.ready(route, stored))
 
-    def _unavailable(self, model: Model, stored: Collection[str], *, own: bool = False) -> str:
-        """Why none of the model's routes is ready."""
+    def unavailable(self, model: Model, stored: Collection[str] = ()) -> str:
+        """Return why a model can't serve, as a sentence: it is retired, or none of its routes is ready."""
+        if self._is_retired(model):
+            successor = f"; its successor is {model.successor}" if model.successor else ""
+            return f"{model.id} is retired by its provider since {model.retired_at}{successor}."
+        return self._unready(model, stored)
+
+    def _is_retired(self, model: Model) -> bool:
+        return model.retired_at is not None and model.retired_at <= self.today()
+
+    def _unready(self, model: Model, stored: Collection[str], *, own: bool = False) -> str:
+        """Return why none of the model's routes is ready."""
         ways = (" and ".join(self.missing(route, stored)) for route in _open(model.routes, stored, own=own))
         return f"{model.id} needs {', or '.join(dict.fromkeys(ways))}."
+
+
+def _near(name: str, known: Collection[str]) -> list[str]:
+    return difflib.get_close_matches(name, known, n=3, cutoff=0.5)
 
 
 def _open(routes: Iterable[Route], stored: Collection[str], *, own: bool) -> Iterator[Route]:

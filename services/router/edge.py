@@ -1,30 +1,105 @@
-"""RestEventService and RestBase64Service: answers that Envoy can't make, or not as cheaply, from typed messages."""
+"""The REST services: what Envoy can't make from typed messages, JSON requests and events."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToDict
+from imagegateway.v1 import image_service_pb2 as pb
+from imagegateway.v1 import provider_key_service_pb2 as keys_pb
 from imagegateway.v1 import rest_edge_pb2
 from imagegateway.v1 import rest_edge_pb2_grpc as pb_grpc
+from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.errors import GatewayError
-from services.router import caller, sse
-from services.router.rendering import to_json
+from services.common.errors import GatewayError, unsupported
+from services.router import body, caller, fields, json_body, sse
+from services.router.rendering import images_to_json, to_json
 from services.router.service import follow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from imagegateway.v1 import image_service_pb2 as pb
+    from collections.abc import AsyncIterable, AsyncIterator, Sequence
 
     from services.common.server import Context
-    from services.router.service import ImageService
+    from services.router.caller import Call
+    from services.router.intake import Intake
+    from services.router.plan import Plan
+    from services.router.provider_keys import ProviderKeyService
     from services.router.studio import Studio
 
 NAMES = tuple(service.full_name for service in rest_edge_pb2.DESCRIPTOR.services_by_name.values())
-_JSON = "application/json"
+_JSON: Final = "application/json"
+_INPUTS: Final = frozenset({"image", "images", "image_url", "mask", "mask_url", "markup", "markup_url"})
+"""Fields of edits. A generation without its input images would be another image, and paid for."""
+
+
+class RestImageService(pb_grpc.RestImageServiceServicer):
+    """Generate and Edit for JSON bodies, answered as one document or as events."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    async def Generate(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
+        call = caller.current()
+        request, unknown = fields.build(pb.GenerateRequest, await _json(pieces, call))
+        _refuse_inputs(unknown)
+        call.key_in_body = request.request_id
+        made = self._studio.plan_generate(request, call, unknown)
+        async for answer in self._answers(made, call):
+            yield answer
+
+    async def GenerateVideo(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
+        call = caller.current()
+        request, unknown = fields.build(pb.GenerateRequest, await _json(pieces, call))
+        _refuse_inputs(unknown)
+        if request.stream:
+            raise unsupported("stream", "Videos are not streamed: read the job's events.")
+        call.key_in_body = request.request_id
+        made = self._studio.plan_generate(request, call, unknown, video=True)
+        async for answer in self._answers(made, call):
+            yield answer
+
+    async def Edit(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
+        call = caller.current()
+        request, unknown = fields.build(pb.EditRequest, await _json(pieces, call))
+        call.key_in_body = request.request_id
+        async with self._studio.intake() as intake:
+            made = await self._studio.plan_edit(request, call, intake, unknown)
+            async for answer in self._answers(made, call, intake):
+                yield answer
+
+    async def _answers(self, made: Plan, call: Call, intake: Intake | None = None) -> AsyncIterator[HttpBody]:
+        if made.stream:
+            call.headers |= sse.HEADERS
+            async for event in sse.image_events(self._studio, made, call, intake):
+                yield _events(event)
+        else:
+            yield _document(call, images_to_json(await self._studio.run(made, call, intake)))
+
+
+class RestProviderKeyService(pb_grpc.RestProviderKeyServiceServicer):
+    """SetProviderKey for JSON bodies."""
+
+    def __init__(self, service: ProviderKeyService) -> None:
+        self._service = service
+
+    async def SetProviderKey(
+        self, pieces: AsyncIterable[rest_edge_pb2.RestSetProviderKeyRequest], context: Context
+    ) -> AsyncIterator[HttpBody]:
+        call = caller.current()
+        route = ""
+
+        async def bodies() -> AsyncIterator[HttpBody]:
+            nonlocal route
+            async for piece in pieces:
+                route = route or piece.route
+                yield piece.body
+
+        values = await _json(bodies(), call)
+        request, _ = fields.build(keys_pb.SetProviderKeyRequest, {"key": values.get("key")})
+        request.route = route
+        stored = await self._service.SetProviderKey(request, context)
+        yield _document(call, to_json(stored))
 
 
 class RestEventService(pb_grpc.RestEventServiceServicer):
@@ -49,6 +124,7 @@ class RestEventService(pb_grpc.RestEventServiceServicer):
 
     async def StreamJobEvents(self, request: pb.StreamJobRequest, context: Context) -> AsyncIterator[HttpBody]:
         call = caller.current()
+        call.headers |= sse.HEADERS
         begun = False
         try:
             async for change in follow(self._studio, request, call, quiet=sse.HEARTBEAT_SECONDS):
@@ -63,17 +139,39 @@ class RestEventService(pb_grpc.RestEventServiceServicer):
             yield _events(sse.COMMENT)
 
 
-class RestBase64Service(pb_grpc.RestBase64ServiceServicer):
-    """Generate and Edit, with the pictures as base64 text in the JSON."""
+async def _json(pieces: AsyncIterable[HttpBody], call: Call) -> dict[str, Any]:
+    """The fields of a JSON body. Raises GatewayError as `body.read` and `json_body.parse` do, and
+    UNSUPPORTED_MEDIA_TYPE.
+    """
+    size = 0
 
-    def __init__(self, service: ImageService) -> None:
-        self._service = service
+    async def data() -> AsyncIterator[bytes]:
+        nonlocal size
+        async for piece in pieces:
+            if size == 0 and piece.content_type.partition(";")[0].strip().lower() != _JSON:
+                raise GatewayError(
+                    ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE,
+                    "The content type must be application/json, or multipart/form-data for edits.",
+                )
+            size += len(piece.data)
+            yield piece.data
 
-    async def GenerateBase64(self, request: pb.GenerateRequest, context: Context) -> HttpBody:
-        return HttpBody(content_type=_JSON, data=to_json(await self._service.Generate(request, context)))
+    try:
+        whole = await body.read(data(), call.metadata.get("content-encoding", ""))
+    finally:
+        call.log["request_bytes"] = size
+    return json_body.parse(whole)
 
-    async def EditBase64(self, request: pb.EditRequest, context: Context) -> HttpBody:
-        return HttpBody(content_type=_JSON, data=to_json(await self._service.Edit(request, context)))
+
+def _refuse_inputs(unknown: Sequence[str]) -> None:
+    for name in unknown:
+        if name in _INPUTS:
+            raise unsupported(name, f"A generation takes no {name}: send it to /v1/images/edits.")
+
+
+def _document(call: Call, data: bytes) -> HttpBody:
+    call.headers[caller.LENGTH] = str(len(data))
+    return HttpBody(content_type=_JSON, data=data)
 
 
 def _events(data: bytes) -> HttpBody:

@@ -36,6 +36,7 @@ class RestFileService(pb_grpc.RestFileServiceServicer):
 
     async def DownloadFile(self, request: pb.DownloadFileRequest, context: Context) -> AsyncIterator[HttpBody]:
         media = await self._find(request.job_id, request.filename)
+        caller.current().headers[caller.LENGTH] = str(media.size)
         try:
             async for chunk in self._studio.store.stream(media.key, 0, media.size):
                 yield HttpBody(content_type=media.media_type, data=chunk)

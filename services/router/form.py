@@ -3,97 +3,114 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from google.protobuf.descriptor import FieldDescriptor
-from google.protobuf.json_format import ParseDict, ParseError
 from imagegateway.v1 import image_service_pb2 as pb
 
 from services.common.errors import invalid
+from services.router import fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _FIELDS: Final = pb.EditRequest.DESCRIPTOR.fields_by_name
 _NESTED: Final = re.compile(r"^([a-z_]+)((?:\[[^\[\]]*\])+)$")
+_INDEX: Final = re.compile(r"[0-9]{1,4}")
+_MAX_DEPTH: Final = 32
 _LITERAL: Final = re.compile(r"true|false|-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
-_TRUE: Final = {"true": True, "1": True, "false": False, "0": False}
-_INTEGERS: Final = {FieldDescriptor.CPPTYPE_INT32, FieldDescriptor.CPPTYPE_INT64}
+_URLS: Final = frozenset({"images", "mask", "markup"})
+"""Fields that a form may also send as bare URLs."""
 
 
-def read(fields: Iterable[tuple[str, str]]) -> tuple[pb.EditRequest, list[str]]:
-    """The request, and the names of fields that it has no place for.
+def read(parts: Iterable[tuple[str, str]]) -> tuple[pb.EditRequest, list[str]]:
+    """Return the request, and the names of fields that it has no place for.
 
-    Lists and objects are sent as JSON (`metadata={"a":"b"}`) or in brackets, as SDKs do (`metadata[a]=b`).
-    Raises GatewayError naming the field whose text can't be read as its type.
+    Lists and objects are sent as JSON (`metadata={"a":"b"}`) or in brackets, as SDKs do (`metadata[a]=b`). A field
+    without text counts as not sent.
+    Raises GatewayError naming the field whose text can't be read as its type, or that comes twice.
     """
     values: dict[str, Any] = {}
     unknown: list[str] = []
-    for name, text in fields:
+    seen: set[str] = set()
+    for name, text in parts:
         nested = _NESTED.match(name)
         base = nested[1] if nested else name
         descriptor = _FIELDS.get(base)
+        if text == "" and not (nested and base in {"metadata", "provider_options"}):
+            continue
         if descriptor is None or base.endswith("_content"):
             unknown.append(name)
-        elif nested:
-            leaf = _literal(text) if base == "provider_options" else text
-            _place(values, [base, *re.findall(r"\[([^\[\]]*)\]", nested[2])], leaf)
+            continue
+        _check_once(name, base, seen)
+        if nested:
+            path = [base, *re.findall(r"\[([^\[\]]*)\]", nested[2])]
+            _place(values, path, _literal(text) if base == "provider_options" else text)
+        elif base == "images":
+            if (found := _json(base, text)) is not None:
+                values[base] = [*values.get(base, []), *(found if isinstance(found, list) else [found])]
         elif descriptor.is_repeated or descriptor.message_type is not None:
             values[base] = _json(base, text)
-        elif text != "":
-            values[base] = _scalar(descriptor, text)
-    request = pb.EditRequest()
-    for name, value in values.items():
-        try:
-            ParseDict({name: value}, request)
-        except ParseError:
-            raise invalid(name, f"{name} is not of the documented shape.") from None
-    return request, unknown
+        else:
+            values[base] = text
+    request, inside = fields.build(pb.EditRequest, values)
+    return request, [*unknown, *inside]
 
 
-def _scalar(descriptor: FieldDescriptor, text: str) -> object:
-    name = descriptor.name
-    if descriptor.cpp_type in _INTEGERS:
-        if not re.fullmatch(r"[+-]?\d{1,18}(\.0+)?", text.strip()):
-            raise invalid(name, f"{name} must be a whole number, not {text[:40]!r}.")
-        number = int(float(text)) if "." in text else int(text)
-        if descriptor.cpp_type == FieldDescriptor.CPPTYPE_INT32 and abs(number) >= 1 << 31:
-            raise invalid(name, f"{name} is out of range.")
-        return number
-    if descriptor.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
-        try:
-            return float(text)
-        except ValueError:
-            raise invalid(name, f"{name} must be a number, not {text[:40]!r}.") from None
-    if descriptor.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
-        if text.lower() not in _TRUE:
-            raise invalid(name, f"{name} must be true or false, not {text[:40]!r}.")
-        return _TRUE[text.lower()]
-    return text
+def _check_once(name: str, base: str, seen: set[str]) -> None:
+    """Note that a field came. Raises GatewayError for one that takes a single value and came before."""
+    other = base if name != base else f"{base}["
+    if other in seen:
+        raise invalid(base, f"{base} is sent in two ways at once.")
+    if name in seen and name != "images" and "[]" not in name:
+        raise invalid(name[:100], f"{name[:100]} is sent twice: send it once.")
+    seen.update((name, base if name == base else f"{base}["))
 
 
-def _json(name: str, text: str) -> object:
-    if name in {"images", "mask"} and not text.lstrip().startswith(("[", "{")):
-        return [text] if name == "images" else text
+def _json(name: str, text: str) -> Any:
+    if name in _URLS and not text.lstrip().startswith(("[", "{")) and text.strip() != "null":
+        return text
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         raise invalid(name, f"{name} must be JSON in a form.") from None
 
 
+def _refuse(constant: str) -> float:
+    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
+    raise ValueError(constant)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name comes twice")
+    return found
+
+
 def _literal(text: str) -> object:
-    """SDKs write an object's numbers and booleans as text; in a Struct only the spelling tells what they were."""
+    """Return what an SDK wrote as text: in an object of no fixed shape, the spelling tells numbers and booleans."""
     return json.loads(text) if _LITERAL.fullmatch(text) else text
 
 
 def _place(values: dict[str, Any], path: list[str], leaf: object) -> None:
-    """Put `a[b][]=leaf` at its place; an empty bracket or a number appends to a list."""
+    """Put `a[b][]=leaf` at its place; an empty bracket or a number appends to a list, but in metadata names a key."""
+    name = path[0]
+    if len(path) > _MAX_DEPTH:
+        raise invalid(name, f"{name} is nested more than {_MAX_DEPTH} levels deep.")
     node: Any = values
     for step, following in zip(path, [*path[1:], None], strict=True):
-        fresh: Any = leaf if following is None else [] if following == "" or following.isdigit() else {}
-        if isinstance(node, list):
-            index = int(step) if step.isdigit() else len(node)
+        fresh: Any = leaf if following is None else [] if _is_index(following) and name != "metadata" else {}
+        if isinstance(node, list) and _is_index(step):
+            index = int(step) if step else len(node)
             if index >= len(node) or following is None:
                 node.append(fresh)
                 index = len(node) - 1
@@ -103,4 +120,9 @@ def _place(values: dict[str, Any], path: list[str], leaf: object) -> None:
                 node[step] = leaf
             node = node.setdefault(step, fresh)
         else:
-            raise invalid(path[0], f"{path[0]} is sent in two ways at once.")
+            raise invalid(name, f"{name} is not of the documented shape.")
+
+
+def _is_index(step: str) -> bool:
+    """Return whether a bracket's text stands for a place in a list."""
+    return step == "" or _INDEX.fullmatch(step) is not None

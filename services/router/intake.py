@@ -1,14 +1,15 @@
-"""The pictures that an edit brings: taken in by any way, checked, kept in the store; or nothing is left behind."""
+"""Input images of an edit: taken in by any way, checked, kept in the store; or nothing is left behind."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.struct_pb2 import Value
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common import images, inputs
+from services.common import catalog, images, inputs
 from services.common.errors import GatewayError, invalid, invalid_image, missing
 from services.common.images import MAX_FILE_BYTES
 from services.common.references import reference
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from google.protobuf.struct_pb2 import Value
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.v1 import image_service_pb2 as pb
 
@@ -29,16 +29,27 @@ if TYPE_CHECKING:
 MAX_IMAGES: Final = 16
 IMAGE: Final = "image"
 MASK: Final = "mask"
+MARKUP: Final = "markup"
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """A checked image, and the field that brought it."""
+
+    param: str
+    ref: provider.MediaRef
+    facts: images.Facts
 
 
 class Intake:
-    """Collects an edit's inputs. Leaving the context by an exception deletes all that was stored."""
+    """Collects an edit's inputs. Leaving the context deletes those that no job has taken over."""
 
     def __init__(self, store: MediaStore, outbound: Outbound) -> None:
         self._store = store
         self._outbound = outbound
-        self._images: list[tuple[str, provider.MediaRef]] = []
-        self._mask: tuple[str, provider.MediaRef, images.Facts] | None = None
+        self._images: list[_Input] = []
+        self._guides: dict[str, _Input] = {}
+        """The mask and the markup, by role: an edit has at most one of each."""
         self._kept: list[str] = []
 
     async def __aenter__(self) -> Self:
@@ -47,28 +58,24 @@ class Intake:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and self._kept:
+        if self._kept:
             await asyncio.shield(self._store.delete(self._kept))
 
-    @property
-    def keys(self) -> list[str]:
-        """Store keys of everything taken in."""
-        return list(self._kept)
+    def hand_over(self) -> list[str]:
+        """Return the store keys of everything taken in: they are the receiver's from here on."""
+        kept, self._kept = self._kept, []
+        return kept
 
-    def hand_over(self) -> None:
-        """A job has taken the pictures over: it deletes them when it ends."""
-        self._kept.clear()
-
-    @property
-    def has_mask(self) -> bool:
-        return self._mask is not None
+    def brings(self, request: pb.EditRequest, role: str) -> bool:
+        """Return whether a request or a file before it brings a mask (`MASK`) or a markup (`MARKUP`)."""
+        return role in self._guides or bool(_sources(request, role))
 
     def open_file(self, role: str) -> FileSink:
-        """Begin a file that streams in as an input picture (`IMAGE`) or the mask (`MASK`)."""
-        if role == MASK:
-            return FileSink(self, self._store, MASK, MASK)
+        """Begin a file that streams in as an input image (`IMAGE`), the mask (`MASK`) or the markup (`MARKUP`)."""
+        if role != IMAGE:
+            return FileSink(self, self._store, role, role)
         if len(self._images) >= MAX_IMAGES:
-            raise invalid(IMAGE, f"An edit takes at most {MAX_IMAGES} pictures.")
+            raise invalid(IMAGE, f"An edit takes at most {MAX_IMAGES} images.")
         index = len(self._images)
         return FileSink(self, self._store, IMAGE, f"image[{index}]" if index else IMAGE)
 
@@ -76,38 +83,42 @@ class Intake:
         """Fetch and store what a typed request names or holds. Raises GatewayError naming the field."""
         urls = [("image_url", request.image_url)] if request.image_url else []
         urls += [(f"images[{index}]", _url(value, f"images[{index}]")) for index, value in enumerate(request.images)]
-        masks = [("mask_url", request.mask_url)] if request.mask_url else []
-        if request.HasField("mask"):
-            masks.append((MASK, _url(request.mask, MASK)))
-        if len(masks) + request.HasField("mask_content") + self.has_mask > 1:
-            raise invalid(MASK, "Send one mask.")
         if len(self._images) + len(urls) + len(request.image_content) > MAX_IMAGES:
-            raise invalid("images", f"An edit takes at most {MAX_IMAGES} pictures.")
+            raise invalid("images", f"An edit takes at most {MAX_IMAGES} images.")
+        guides = {role: _sources(request, role) for role in (MASK, MARKUP)}
+        for role, sources in guides.items():
+            if len(sources) + (role in self._guides) > 1:
+                raise invalid(role, f"Send one {role}.")
         for param, url in urls:
             await self._put(await self._fetch(url, param), IMAGE, param)
         for index, data in enumerate(request.image_content):
             await self._put(data, IMAGE, f"image_content[{index}]")
-        for param, url in masks:
-            await self._put(await self._fetch(url, param), MASK, param)
-        if request.HasField("mask_content"):
-            await self._put(request.mask_content, MASK, "mask_content")
+        for role, sources in guides.items():
+            for param, source in sources:
+                data = source if isinstance(source, bytes) else await self._fetch(source, param)
+                await self._put(data, role, param)
 
     async def settle(self, plan: Plan) -> None:
-        """Give the plan its inputs and its normalised mask. Raises GatewayError for too few, too many, or a mask
-        of another size.
+        """Give the plan its inputs, its normalised mask and its markup.
+
+        Raises GatewayError for too few, too many, or a mask or markup that does not fit the first input.
         """
         if not self._images:
             raise missing(IMAGE, "image is required: send a file, image_url or images.")
         if len(self._images) > plan.model.max_inputs:
-            raise invalid(IMAGE, f"{plan.model.id} takes {plan.model.max_inputs} pictures, not {len(self._images)}.")
-        plan.task.inputs.extend(ref for _, ref in self._images)
-        if self._mask is None:
-            return
-        param, ref, facts = self._mask
-        first = plan.task.inputs[0]
-        data = await self._store.read(ref.key)
-        mask = await asyncio.to_thread(images.normalise_mask, data, facts, (first.width, first.height), param)
-        plan.task.mask.CopyFrom(await self._store_bytes(mask, param))
+            raise invalid(IMAGE, f"{plan.model.id} takes {plan.model.max_inputs} images, not {len(self._images)}.")
+        plan.task.inputs.extend(image.ref for image in self._images)
+        first = self._images[0].facts
+        size = (first.width, first.height)
+        if mask := self._guides.get(MASK):
+            data = await self._store.read(mask.ref.key)
+            made = await asyncio.to_thread(images.normalise_mask, data, mask.facts, size, mask.param)
+            plan.task.mask.CopyFrom(await self._store_bytes(made, mask.param))
+        if (markup := self._guides.get(MARKUP)) and plan.model.can(catalog.MARKUP):
+            images.check_size(markup.facts, size, markup.param)
+            if markup.facts.media_type != "image/png" or not markup.facts.alpha:
+                raise invalid_image(markup.param, f"{markup.param} must be a PNG with transparent pixels.")
+            plan.task.markup.CopyFrom(markup.ref)
 
     async def _fetch(self, url: str, param: str) -> bytes:
         return await inputs.fetch_image(self._outbound, url, param, MAX_FILE_BYTES)
@@ -130,13 +141,13 @@ class Intake:
         stored = await upload.finish()
         self._kept.append(stored.key)
         facts = await self._store.apply(stored.key, lambda data: images.inspect(data, param))
-        ref = reference(stored, facts)
-        if role == MASK:
-            if self._mask is not None:
-                raise invalid(param, "Send one mask.")
-            self._mask = (param, ref, facts)
+        image = _Input(param, reference(stored, facts), facts)
+        if role == IMAGE:
+            self._images.append(image)
+        elif role in self._guides:
+            raise invalid(param, f"Send one {role}.")
         else:
-            self._images.append((param, ref))
+            self._guides[role] = image
 
 
 class FileSink:
@@ -176,9 +187,26 @@ class FileSink:
         await self._upload.__aexit__(None, None, None)
 
 
+def _sources(request: pb.EditRequest, role: str) -> list[tuple[str, str | bytes]]:
+    """Return the fields that bring a mask or a markup, each with its URL or bytes. A null counts as not sent."""
+    found: list[tuple[str, str | bytes]] = []
+    if role == MASK:
+        url, value = request.mask_url, request.mask
+        content = request.mask_content if request.HasField("mask_content") else None
+    else:
+        url, value = request.markup_url, request.markup
+        content = request.markup_content if request.HasField("markup_content") else None
+    if url:
+        found.append((f"{role}_url", url))
+    if value.WhichOneof("kind") not in {None, "null_value"} and value != Value(string_value=""):
+        found.append((role, _url(value, role)))
+    if content is not None:
+        found.append((f"{role}_content", content))
+    return found
+
+
 def _url(value: Value, param: str) -> str:
-    found = MessageToDict(value)
-    url = found.get("image_url") if isinstance(found, dict) else found
-    if not isinstance(url, str) or not url:
+    named = value.struct_value.fields.get("image_url", value)
+    if named.WhichOneof("kind") != "string_value" or not named.string_value:
         raise invalid_image(param, f'{param} must be a URL, or an object {{"image_url": "<URL>"}}.')
-    return url
+    return named.string_value

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -81,12 +82,17 @@ class Outermost(grpc.aio.ServerInterceptor):
             sent = False
             try:
                 await caller.authenticate(call, self._ring)
-                request = received if handler.request_streaming else _parsed(handler, received)
-                async for message in method(request, context):
-                    if not sent:
-                        await context.send_initial_metadata(tuple(call.headers.items()))
-                        sent = True
-                    yield message
+                request = (_all_parsed if handler.request_streaming else _parsed)(handler, received)
+                async with aclosing(method(request, context)) as messages:
+                    async for message in messages:
+                        if not sent:
+                            await context.send_initial_metadata(tuple(call.headers.items()))
+                            sent = True
+                        if call.head:
+                            message.ClearField("data")
+                        yield message
+                        if call.head:
+                            break
             except BaseException as error:
                 await _fail(call, context, error, began, sent=sent)
                 raise
@@ -99,11 +105,7 @@ def _with_stream(handler: grpc.RpcMethodHandler[Any, Any], answer: Any) -> grpc.
     make = (
         grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
     )
-    return make(
-        answer,
-        request_deserializer=handler.request_deserializer if handler.request_streaming else None,
-        response_serializer=handler.response_serializer,
-    )
+    return make(answer, response_serializer=handler.response_serializer)
 
 
 def _parsed(handler: Any, data: bytes) -> Any:
@@ -116,12 +118,13 @@ def _parsed(handler: Any, data: bytes) -> Any:
         ) from None
 
 
+async def _all_parsed(handler: Any, received: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    async for data in received:
+        yield _parsed(handler, data)
+
+
 def _begin(name: str, context: Context) -> Call:
-    metadata = {
-        key: value if isinstance(value, str) else value.decode("latin-1")
-        for key, value in context.invocation_metadata() or ()
-    }
-    return caller.begin(name, metadata)
+    return caller.begin(name, {key: caller.decode(value) for key, value in context.invocation_metadata() or ()})
 
 
 async def _fail(call: Call, context: Context, error: BaseException, began: float, *, sent: bool) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -17,6 +19,17 @@ if TYPE_CHECKING:
 
 _MAX_FIELD_BYTES: Final = 256 * 1024
 _MAX_PARTS: Final = 200
+_MAX_PREAMBLE_BYTES: Final = 64 * 1024
+_BOUNDARY: Final = re.compile(rb"[\x20-\x7e]{1,70}")
+_IDENTITY: Final = frozenset({b"", b"7bit", b"8bit", b"binary"})
+"""Transfer encodings that leave a part's bytes as they are."""
+_CHARSET: Final = "_charset_"
+"""The field that names the charset of all text fields that name none (RFC 7578, 4.6)."""
+_TEXT_CODECS: Final = re.compile(
+    r"utf-(8|16)(-le|-be)?|ascii|iso8859-\d+|cp(125\d|1361|874|932|949|950)|koi8-[rtu]"
+    r"|shift_jis.*|euc_.*|gb.*|big5.*"
+)
+"""Python's names of the codecs that a charset may select: those of the web, none of Python's own inventions."""
 
 
 @dataclass(slots=True)
@@ -25,6 +38,8 @@ class Part:
 
     name: str
     filename: str | None
+    charset: str = ""
+    """The charset that the part names for its text; empty: the form's."""
 
 
 @dataclass(slots=True)
@@ -70,27 +85,20 @@ async def parse(
 ) -> list[tuple[str, str]]:
     """Read a whole form: files to the sinks that `open_file` gives, text fields as (name, value) in order.
 
-    `open_file` answers None for a part that is a text field.
-    Raises GatewayError: UNSUPPORTED_MEDIA_TYPE without a boundary, INVALID_VALUE for a broken or cut-off body,
-    REQUEST_TOO_LARGE for too many or too large fields.
+    `open_file` answers None for a part that is a text field, and is not asked for a file field that was left empty
+    (no file name and no bytes): that one comes as an empty text field.
+    Raises GatewayError: UNSUPPORTED_MEDIA_TYPE without a boundary, INVALID_VALUE for a broken or cut-off body or text
+    in another charset than it names, REQUEST_TOO_LARGE for too many or too large fields.
     """
-    kind, options = parse_options_header(content_type)
-    boundary = options.get(b"boundary", b"")
-    if kind != b"multipart/form-data" or not boundary:
-        raise GatewayError(
-            ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE,
-            "The content type must be multipart/form-data with a boundary.",
-        )
+    boundary = _boundary(content_type)
+    preamble = _Preamble(boundary)
     reader = _Reader(open_file)
     events = _Events()
-    try:
-        parser = MultipartParser(boundary, events.callbacks())  # type: ignore[arg-type]  # a TypedDict, built as a dict
-    except FormParserError:
-        raise invalid("body", "The multipart boundary is too long.") from None
+    parser = MultipartParser(boundary, events.callbacks())  # type: ignore[arg-type]  # a TypedDict, built as a dict
     parser.logger.disabled = True  # it warns of each malformed body, and what callers send is theirs
     async for chunk in chunks:
         try:
-            parser.write(chunk)
+            parser.write(preamble.skip(chunk))
         except FormParserError:
             raise invalid("body", "The multipart body is malformed.") from None
         found, events.found = events.found, []
@@ -98,7 +106,49 @@ async def parse(
             await reader.take(event, data)
     if not reader.done:
         raise invalid("body", "The multipart body ends before its closing boundary.")
-    return reader.fields
+    return reader.fields()
+
+
+def _boundary(content_type: str) -> bytes:
+    try:
+        kind, options = parse_options_header(content_type)
+    except UnicodeEncodeError:
+        raise invalid("Content-Type", "The content type must be ASCII.") from None
+    boundary = options.get(b"boundary", b"")
+    if kind != b"multipart/form-data" or not boundary:
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE,
+            "The content type must be multipart/form-data with a boundary.",
+        )
+    if not _BOUNDARY.fullmatch(boundary):
+        raise invalid("Content-Type", "The multipart boundary must be 1 to 70 printable ASCII characters.")
+    return boundary
+
+
+class _Preamble:
+    """Skips what stands before the first boundary (RFC 2046, 5.1.1)."""
+
+    def __init__(self, boundary: bytes) -> None:
+        self._delimiter = re.compile(rb"\r\n(?=--" + re.escape(boundary) + rb"(?:\r\n|--))")
+        self._longest = len(boundary) + 6
+        self._pending = b"\r\n"  # the first boundary may begin the body
+        self._skipped = 0
+        self._over = False
+
+    def skip(self, chunk: bytes) -> bytes:
+        """Return what of a chunk belongs to the body. Raises GatewayError for a preamble over 64 KiB."""
+        if self._over:
+            return chunk
+        self._pending += chunk
+        found = self._delimiter.search(self._pending)
+        if found:
+            self._over = True
+            return self._pending[found.end() :]
+        self._skipped += max(0, len(self._pending) - self._longest)
+        if self._skipped > _MAX_PREAMBLE_BYTES:
+            raise invalid("body", "The multipart body does not begin with its boundary.")
+        self._pending = self._pending[-self._longest :]
+        return b""
 
 
 class _Reader:
@@ -107,12 +157,23 @@ class _Reader:
         self._parts = 0
         self._header_field = b""
         self._header_value = b""
-        self._disposition = b""
+        self._headers: dict[bytes, bytes] = {}
         self._part = Part("", None)
+        self._empty = True
         self._sink: Sink | None = None
         self._text = bytearray()
-        self.fields: list[tuple[str, str]] = []
+        self._fields: list[tuple[Part, bytes]] = []
         self.done = False
+
+    def fields(self) -> list[tuple[str, str]]:
+        """Return the text fields, decoded. Raises GatewayError naming the field that is not text of its charset."""
+        named = [text for part, text in self._fields if part.name == _CHARSET]
+        default = named[0].decode("latin-1") if named else "utf-8"
+        return [
+            (part.name, _decode(part.name, text, part.charset or default))
+            for part, text in self._fields
+            if part.name != _CHARSET
+        ]
 
     async def take(self, event: str, data: memoryview) -> None:
         match event:
@@ -123,11 +184,10 @@ class _Reader:
             case "header_field" | "header_value":
                 self._header(event, data)
             case "header_end":
-                if self._header_field.lower() == b"content-disposition":
-                    self._disposition = self._header_value
+                self._headers[self._header_field.lower()] = self._header_value
                 self._header_field = self._header_value = b""
             case "headers":
-                await self._headers()
+                self._head()
             case "end":
                 await self._end()
             case "done":
@@ -139,7 +199,7 @@ class _Reader:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE, f"The form has more than {_MAX_PARTS} parts."
             )
-        self._disposition = b""
+        self._headers.clear()
 
     def _header(self, event: str, data: memoryview) -> None:
         if event == "header_field":
@@ -147,20 +207,29 @@ class _Reader:
         else:
             self._header_value += bytes(data)
 
-    async def _headers(self) -> None:
-        kind, options = parse_options_header(self._disposition)
+    def _head(self) -> None:
+        kind, options = parse_options_header(self._headers.get(b"content-disposition", b""))
         name = options.get(b"name")
         if kind != b"form-data" or not name:
             raise invalid("body", "A part of the form has no name.")
         filename = options.get(b"filename")
+        _, parameters = parse_options_header(self._headers.get(b"content-type", b""))
         self._part = Part(
             name=name.decode("utf-8", "replace"),
             filename=None if filename is None else filename.decode("utf-8", "replace"),
+            charset=parameters.get(b"charset", b"").decode("latin-1"),
         )
+        encoding = self._headers.get(b"content-transfer-encoding", b"").strip().lower()
+        if encoding not in _IDENTITY:
+            shown = self._part.name[:100]
+            raise invalid(shown, f"{shown} has a Content-Transfer-Encoding: send the bytes as they are, without one.")
         self._text.clear()
-        self._sink = await self._open_file(self._part)
+        self._empty = True
 
     async def _data(self, data: memoryview) -> None:
+        if self._empty:
+            self._empty = False
+            self._sink = await self._open_file(self._part)
         if self._sink:
             await self._sink.write(data)
             return
@@ -173,12 +242,24 @@ class _Reader:
         self._text += data
 
     async def _end(self) -> None:
+        if self._empty and self._part.filename:
+            self._sink = await self._open_file(self._part)
         if self._sink:
             await self._sink.finish()
             self._sink = None
             return
-        try:
-            value = self._text.decode()
-        except UnicodeDecodeError:
-            raise invalid(self._part.name, f"{self._part.name} is not UTF-8 text.") from None
-        self.fields.append((self._part.name, value))
+        self._fields.append((self._part, bytes(self._text)))
+
+
+def _decode(name: str, text: bytes, charset: str) -> str:
+    try:
+        codec = codecs.lookup(charset)
+    except (LookupError, ValueError):
+        codec = None
+    if codec is None or not _TEXT_CODECS.fullmatch(codec.name):
+        raise invalid(name, f"{name} names a charset that is not known: send UTF-8.")
+    try:
+        return codec.decode(text)[0]
+    except UnicodeError:
+        shown = "UTF-8" if codec.name == "utf-8" else codec.name
+        raise invalid(name, f"{name} is not {shown} text.") from None

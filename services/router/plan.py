@@ -7,50 +7,42 @@ What changes the meaning is refused; what is a mere setting becomes a warning, o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+import re
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from imagegateway.v1.job_pb2 import Warning as PbWarning
 
 from services.common import catalog as c
+from services.common import reserved
+from services.common.adapter import options_of
 from services.common.errors import GatewayError, invalid, missing, unsupported
 from services.common.urlguard import Guard, UrlRefusedError
-from services.router import sizes
+from services.router import checks, output, sizes
+from services.router.checks import Warnings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
+
+    from google.protobuf.struct_pb2 import Value
+    from imagegateway.v1.job_pb2 import Warning as PbWarning
 
     from services.router.caller import Preferences
     from services.router.catalog import Catalog
 
 Request = pb.GenerateRequest | pb.EditRequest
 
-_FORMATS: Final = ("png", "jpeg", "webp")
-_COMPRESSED: Final = ("jpeg", "webp")
 _QUALITIES: Final = ("auto", "low", "medium", "high", "xhigh", "max", "standard", "hd")
 _MAX_METADATA: Final = 16
 _MAX_METADATA_KEY: Final = 64
-_MAX_TEXT: Final = 512
 _NOTHING_STORED: Final[Mapping[str, bytes]] = MappingProxyType({})
+_INPUTS: Final = re.compile(r"(?:images?|mask|markup)(?:_url|_content)?(?:$|\[)")
+"""Names of an edit's inputs, bracketed or not: on a generation they would change what is asked for."""
 _LORA_HOSTS: Final = Guard(())
 """The provider fetches LoRAs: no host of the operator's own is meant."""
-
-
-@dataclass(slots=True)
-class Warnings:
-    """What the caller asked for and won't get exactly; under strict handling the first one is an error."""
-
-    strict: bool
-    found: list[PbWarning] = field(default_factory=list)
-
-    def add(self, code: str, param: str, message: str) -> None:
-        if self.strict:
-            raise unsupported(param, message)
-        self.found.append(PbWarning(code=code, message=message, param=param))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,58 +88,54 @@ def make(
     preferences: Preferences,
     *,
     has_mask: bool = False,
+    has_markup: bool = False,
     byok: Collection[str] = (),
     stored: Mapping[str, bytes] = _NOTHING_STORED,
     avoid: Callable[[str], bool] = bool,
     unknown: Sequence[str] = (),
 ) -> Plan:
-    """Check a request. Inputs and mask are checked apart (`services.router.intake`); `unknown` names what a
-    form sent and no field takes; `byok` the routes that the caller brings keys for; `stored` the tenant's own keys
-    as in `Plan`; `avoid` the routes set aside.
+    """Check a request.
+
+    Inputs, mask and markup are checked apart (`services.router.intake`). `unknown` names what a form or a JSON body
+    sent and no field takes; `byok` the routes that the caller brings keys for; `stored` the tenant's own keys as in
+    `Plan`; `avoid` the routes set aside.
 
     Raises GatewayError naming the first field that is wrong.
     """
     edit = isinstance(request, pb.EditRequest)
     warnings = Warnings(strict=preferences.strict)
-    model = catalog.resolve(request.model) if request.model else catalog.default(default_model, stored)
+    model = _model(request, catalog, default_model, warnings, byok=byok, stored=stored)
     _capable(model, catalog, edit=edit)
-    for name in unknown:
-        warnings.add("unknown_parameter", name[:100], f"There is no field {name[:100]!r}; it was ignored.")
+    _unknown(unknown, warnings, edit=edit)
     task = provider.ImageTask(
         model=model.id,
         prompt=_prompt(request, model),
         n=_count(request, model),
-        user=_text(request.user, "user", _MAX_TEXT),
         strict=preferences.strict,
     )
+    _end_user(request, model, task, warnings)
     sizes.choose(request, model, task, warnings)
     _look(request, model, task, warnings)
     _steering(request, model, task, warnings)
-    _format(request, model, task, warnings)
+    output.choose(request, model, task, warnings, has_mask=has_mask)
     _loras(request, model, task, own=bool(byok) or any(route.name in stored for route in model.routes))
     _video(request, model, task)
     if model.retired_at:
-        warnings.found.append(_retired(model))
-    stream = _stream(request, model, task, warnings)
-    if has_mask and not model.can(c.MASK):
-        warnings.add("mask_ignored", "mask", f"{model.id} has no masks: the whole picture may change.")
-    if request.HasField("provider_options"):
-        task.provider_options.CopyFrom(request.provider_options)
+        warnings.note("model_retired", "model", _retired(model))
+    stream = output.stream(request, model, task, warnings)
+    _guides(model, warnings, has_mask=has_mask, has_markup=has_markup)
+    _options(request, task)
     route = catalog.route(model, byok, avoid, stored, own=bool(task.loras))
     task.route = route.name
+    # Also those of the routes that a fallback may take: a caller hears of it now or never.
+    for other in (route, *(() if byok else model.after(route.name))):
+        reserved.refuse(options_of(task), other.reserved)
     return Plan(
         model=model,
         route=route,
         task=task,
         warnings=tuple(warnings.found),
-        # OpenAI's streams carry bytes, so that is what a client which says nothing expects there.
-        b64_json=_choice(
-            request.response_format,
-            "response_format",
-            ("url", "b64_json"),
-            "b64_json" if request.stream else "url",
-        )
-        == "b64_json",
+        b64_json=_b64_json(request, model),
         stream=stream,
         metadata=_metadata(request),
         webhook_url=request.webhook_url,
@@ -156,19 +144,92 @@ def make(
     )
 
 
+def _model(
+    request: Request,
+    catalog: Catalog,
+    default_model: str,
+    warnings: Warnings,
+    *,
+    byok: Collection[str],
+    stored: Collection[str],
+) -> c.Model:
+    """Return the model that a request names, else the default or, with a warning, the one that stands in for it."""
+    model = catalog.resolve(request.model or default_model)
+    if request.model or byok or warnings.strict:
+        return model
+    stand_in = catalog.stand_in(model, stored)
+    if stand_in is not model:
+        reason = catalog.unavailable(model, stored)
+        what = f"{reason} No model was named, so {stand_in.id} serves instead of this default."
+        warnings.note("default_model_unavailable", "model", what)
+    return stand_in
+
+
+def _unknown(names: Sequence[str], warnings: Warnings, *, edit: bool) -> None:
+    """Warn of fields that do not exist. Raises GatewayError for inputs of an edit on a generation."""
+    for name in names:
+        shown = name[:100]
+        if not edit and _INPUTS.match(name):
+            raise unsupported(shown, f"{shown} is a field of edits: send it to /v1/images/edits.")
+        warnings.add("unknown_parameter", shown, f"There is no field {shown!r}; it was ignored.")
+
+
+def _b64_json(request: Request, model: c.Model) -> bool:
+    """Return whether the answer carries the images' bytes."""
+    # OpenAI's streams carry bytes, and so do answers under its own model names: its clients read nothing else.
+    bytes_by_default = request.stream or request.model.lower() in model.base64_aliases
+    default = "b64_json" if bytes_by_default else "url"
+    return checks.choice(request.response_format, "response_format", ("url", "b64_json"), default) == "b64_json"
+
+
+def _end_user(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
+    user = checks.text(request.user, "user")
+    task.safety_identifier = checks.text(request.safety_identifier, "safety_identifier")
+    task.user = task.safety_identifier or user
+    if task.safety_identifier and not model.can(c.SAFETY_IDENTIFIER):
+        what = f"{model.id} takes no safety identifier; it is kept on the job only."
+        warnings.add("unsupported_parameter", "safety_identifier", what)
+
+
+def _guides(model: c.Model, warnings: Warnings, *, has_mask: bool, has_markup: bool) -> None:
+    if has_mask and has_markup:
+        raise invalid("markup", "Send mask or markup, not both.")
+    if has_mask and not model.can(c.MASK):
+        warnings.add("mask_ignored", "mask", f"{model.id} has no masks: the whole image may change.")
+    if has_markup and not model.can(c.MARKUP):
+        warnings.add("unsupported_parameter", "markup", f"{model.id} takes no markup; it was ignored.")
+
+
+def _options(request: Request, task: provider.ImageTask) -> None:
+    """Pass `provider_options` on. Raises GatewayError for NaN and infinities, which no provider's JSON can hold."""
+    if not request.HasField("provider_options"):
+        return
+    pending: list[tuple[str, Value]] = [
+        (f"provider_options.{name}", value) for name, value in request.provider_options.fields.items()
+    ]
+    while pending:
+        path, value = pending.pop()
+        if not math.isfinite(value.number_value):
+            shown = path[:100]
+            raise invalid(shown, f"{shown} must be a finite number.")
+        pending += [(f"{path}.{name}", inner) for name, inner in value.struct_value.fields.items()]
+        pending += [(f"{path}[{index}]", inner) for index, inner in enumerate(value.list_value.values)]
+    task.provider_options.CopyFrom(request.provider_options)
+
+
 def _capable(model: c.Model, catalog: Catalog, *, edit: bool) -> None:
     if edit and not model.can(c.IMAGE_TO_IMAGE):
         able = ", ".join(catalog.with_capability(c.IMAGE_TO_IMAGE))
-        raise unsupported("model", f"{model.id} can't edit pictures. These can: {able}.")
+        raise unsupported("model", f"{model.id} can't edit images. These can: {able}.")
     if not edit and not (model.can(c.TEXT_TO_IMAGE) or model.can(c.TEXT_TO_VIDEO)):
-        raise unsupported("model", f"{model.id} edits pictures; send it to /v1/images/edits.")
+        raise unsupported("model", f"{model.id} edits images; send it to /v1/images/edits.")
 
 
 def _prompt(request: Request, model: c.Model) -> str:
     prompt = request.prompt
     if not prompt.strip():
         if model.prompt_required:
-            raise missing("prompt", "prompt is required: say what the picture should show.")
+            raise missing("prompt", "prompt is required: say what to show.")
         return ""
     if len(prompt) > model.max_prompt_length:
         raise invalid(
@@ -186,29 +247,31 @@ def _count(request: Request, model: c.Model) -> int:
 
 
 def _look(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
-    quality = request.quality
-    if quality and quality != "auto":
-        if quality not in (*_QUALITIES, *model.qualities):
-            raise invalid("quality", f"quality must be one of {', '.join((*_QUALITIES, *model.qualities))}.")
-        if quality in model.qualities:
-            task.quality = quality
-        else:
-            warnings.add("unsupported_parameter", "quality", f"{model.id} has no quality {quality!r}.")
-    style = _choice(request.style, "style", ("vivid", "natural", *model.styles), "")
-    if style:
-        if model.can(c.STYLE) or style in model.styles:
-            task.style = style
-        else:
-            warnings.add("unsupported_parameter", "style", f"{model.id} has no styles.")
-    background = _choice(request.background, "background", ("auto", "transparent", "opaque"), "auto")
+    quality = checks.choice(request.quality, "quality", (*_QUALITIES, *model.qualities), "auto")
+    if quality in model.qualities:
+        task.quality = quality
+    elif quality != "auto":
+        warnings.add("unsupported_parameter", "quality", f"{model.id} has no quality {quality!r}.")
+    style = checks.choice(request.style, "style", ("vivid", "natural", *model.styles))
+    if style and (model.can(c.STYLE) or style in model.styles):
+        task.style = style
+    elif style:
+        known = f"no style {style!r}; its styles are {', '.join(model.styles)}" if model.styles else "no styles"
+        warnings.add("unsupported_parameter", "style", f"{model.id} has {known}.")
+    background = checks.choice(request.background, "background", ("auto", "transparent", "opaque"), "auto")
     if background == "transparent" and not model.can(c.TRANSPARENT):
-        # An opaque picture is not what was asked for, and would be paid for.
+        # An opaque image is not what was asked for, and would be paid for.
         raise unsupported("background", f"{model.id} draws opaque backgrounds only.")
     if background != "auto":
         task.background = background
-    task.moderation = _choice(request.moderation, "moderation", ("auto", "low"), "")
+    complexity = checks.choice(request.complexity, "complexity", ("low", "medium", "high"))
+    if complexity and model.can(c.COMPLEXITY):
+        task.complexity = complexity
+    elif complexity:
+        warnings.add("unsupported_parameter", "complexity", f"{model.id} has no complexity.")
+    task.moderation = checks.choice(request.moderation, "moderation", ("auto", "low"))
     if isinstance(request, pb.EditRequest):
-        task.input_fidelity = _choice(request.input_fidelity, "input_fidelity", ("high", "low"), "")
+        task.input_fidelity = checks.choice(request.input_fidelity, "input_fidelity", ("high", "low"))
 
 
 def _steering(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
@@ -226,23 +289,6 @@ def _steering(request: Request, model: c.Model, task: provider.ImageTask, warnin
             task.negative_prompt = request.negative_prompt
         else:
             warnings.add("unsupported_parameter", "negative_prompt", f"{model.id} has no negative prompt.")
-
-
-def _format(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
-    vector = ("svg",) if "svg" in model.output_formats else ()
-    wanted = _choice(request.output_format, "output_format", (*_FORMATS, *vector), "")
-    task.output_format = wanted
-    if request.HasField("output_compression"):
-        if not 0 <= request.output_compression <= 100:
-            raise invalid("output_compression", "output_compression must be from 0 to 100.")
-        made = wanted or model.output_formats[0]
-        if made not in _COMPRESSED:
-            warnings.add("unsupported_parameter", "output_compression", "output_compression is for jpeg and webp.")
-        else:
-            # Said aloud, so that whoever compresses knows what to make.
-            task.output_format, task.output_compression = made, request.output_compression
-    if task.background == "transparent" and wanted == "jpeg":
-        raise invalid("background", "A transparent background needs output_format png or webp.")
 
 
 def _loras(request: Request, model: c.Model, task: provider.ImageTask, *, own: bool) -> None:
@@ -273,7 +319,7 @@ def _video(request: Request, model: c.Model, task: provider.ImageTask) -> None:
     if not model.can(c.TEXT_TO_VIDEO):
         for name in ("seconds", "fps"):
             if request.HasField(name):
-                raise unsupported(name, f"{name} is for text-to-video models; {model.id} makes pictures.")
+                raise unsupported(name, f"{name} is for text-to-video models; {model.id} makes images.")
         return
     if request.HasField("seconds"):
         if not 0 < request.seconds < math.inf:
@@ -290,28 +336,9 @@ def _video(request: Request, model: c.Model, task: provider.ImageTask) -> None:
         task.fps = request.fps
 
 
-def _retired(model: c.Model) -> PbWarning:
+def _retired(model: c.Model) -> str:
     successor = f" Its successor is {model.successor}." if model.successor else ""
-    return PbWarning(
-        code="model_retired",
-        message=f"{model.id}: {model.retired_at} is the end of its service by its provider.{successor}",
-        param="model",
-    )
-
-
-def _stream(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> bool:
-    partial = request.partial_images if request.HasField("partial_images") else 0
-    if not 0 <= partial <= 3:
-        raise invalid("partial_images", "partial_images must be from 0 to 3.")
-    if not request.stream:
-        if partial:
-            warnings.add("unsupported_parameter", "partial_images", "partial_images needs stream.")
-        return False
-    if partial and not model.can(c.PARTIAL_IMAGES):
-        warnings.add("unsupported_parameter", "partial_images", f"{model.id} sends no partial images.")
-    else:
-        task.partial_images = partial
-    return True
+    return f"{model.id}: its provider ends its service on {model.retired_at}.{successor}"
 
 
 def _metadata(request: Request) -> dict[str, str]:
@@ -321,23 +348,9 @@ def _metadata(request: Request) -> dict[str, str]:
     for key, value in pairs.items():
         if not 1 <= len(key) <= _MAX_METADATA_KEY:
             raise invalid("metadata", f"metadata keys have 1 to {_MAX_METADATA_KEY} characters.")
-        if len(value) > _MAX_TEXT:
-            raise invalid(f"metadata.{key}", f"metadata values have at most {_MAX_TEXT} characters.")
+        if len(value) > checks.MAX_TEXT:
+            raise invalid(f"metadata.{key}", f"metadata values have at most {checks.MAX_TEXT} characters.")
     return pairs
-
-
-def _text(value: str, param: str, longest: int) -> str:
-    if len(value) > longest:
-        raise invalid(param, f"{param} has at most {longest} characters.")
-    return value
-
-
-def _choice(value: str, param: str, choices: tuple[str, ...], default: str) -> str:
-    if not value:
-        return default
-    if value not in choices:
-        raise invalid(param, f"{param} must be one of {', '.join(choices)}, not {value[:40]!r}.")
-    return value
 
 
 def no_stream_here(request: Request) -> None:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.errors import GatewayError, invalid, unsupported
+from services.common.errors import GatewayError, invalid
 from services.jobs import states
 from services.jobs.hub import ClosingError, TooSlowError, public_type
 from services.jobs.stream import OutcomeUnknownError, unavailable
 from services.router import caller, plan
-from services.router.answer import etag
+from services.router.etags import etag, matches
 from services.router.studio import POLL_SECONDS
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 NAME = pb.DESCRIPTOR.services_by_name["ImageService"].full_name
 _MAX_PAGE: Final = 100
+_EVENT_ID: Final = re.compile(r"[0-9]{1,18}")
 
 
 class ImageService(pb_grpc.ImageServiceServicer):
@@ -41,11 +43,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         call = caller.current()
         plan.no_stream_here(request)
         call.key_in_body = request.request_id
-        made = self._studio.plan_generate(request, call)
-        for_videos = call.metadata.get("x-envoy-original-path", "").startswith("/v1/videos/")
-        if for_videos and made.model.modality != "video":
-            raise unsupported("model", f"{made.model.id} makes no videos; send it to /v1/images/generations.")
-        return await self._studio.run(made, call)
+        return await self._studio.run(self._studio.plan_generate(request, call), call)
 
     async def Edit(self, request: pb.EditRequest, context: Context) -> pb.ImagesResponse:
         call = caller.current()
@@ -59,12 +57,12 @@ class ImageService(pb_grpc.ImageServiceServicer):
         call = caller.current()
         entry = await self._studio.job(request.job_id, call)
         known = call.metadata.get("if-none-match", "")
-        if call.preferences.wait and not entry.ended:
+        if call.stated.wait and not entry.ended:
             entry = await self._changed(entry, known, call)
         call.headers["etag"] = etag(entry)
         if not entry.ended:
             call.headers["retry-after"] = str(POLL_SECONDS)
-        if known and etag(entry) in {tag.strip().removeprefix("W/") for tag in known.split(",")}:
+        if matches(known, etag(entry)):
             call.headers[caller.STATUS] = "304"
         return self._studio.answers.job(entry.record, self._studio.engine.runner.position(entry.record))
 
@@ -104,9 +102,9 @@ class ImageService(pb_grpc.ImageServiceServicer):
 
     async def _changed(self, entry: Entry, known: str, call: Call) -> Entry:
         """A long poll: the job once it is another than the caller knows, else once it has ended."""
-        wait = call.preferences.wait or 0
+        wait = call.stated.wait or 0
         call.headers["preference-applied"] = f"wait={wait}"
-        if known and known != etag(entry):
+        if known and not matches(known, etag(entry)):
             return entry
         seen = entry.seq
         with answering():
@@ -123,7 +121,7 @@ async def follow(
     after: int | None = None
     token = request.after or call.metadata.get("last-event-id", "")
     if token:
-        if not token.isdigit() or len(token) > 18:
+        if not _EVENT_ID.fullmatch(token):
             raise invalid("after", "after must be an event id of this job's stream.")
         after = int(token)
     entry = await studio.job(request.job_id, call)

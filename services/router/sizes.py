@@ -13,7 +13,8 @@ from services.common.errors import invalid
 if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from services.router.plan import Plan, Request, Warnings
+    from services.router.checks import Warnings
+    from services.router.plan import Plan, Request
 
 _SIZE: Final = re.compile(r"([1-9][0-9]{0,4})[xX]([1-9][0-9]{0,4})")
 _RATIO: Final = re.compile(r"([1-9][0-9]{0,3}):([1-9][0-9]{0,3})")

@@ -11,6 +11,7 @@ from google.protobuf.json_format import MessageToDict
 
 from services.common import logs
 from services.common.errors import INTERNAL, GatewayError
+from services.router import openai_values
 from services.router.studio import Preview
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "text/event-stream"
 HEARTBEAT_SECONDS: Final = 15.0
+HEADERS: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+"""An event is of use at once: no cache keeps it, and no proxy collects them (nginx reads the second)."""
 COMMENT: Final = b": keep-alive\n\n"
 _log = logs.get(__name__)
 
@@ -61,15 +64,18 @@ async def image_events(studio: Studio, made: Plan, call: Call, intake: Intake | 
         yield event("error", {"type": "error", **INTERNAL.body()})
 
 
-def _facts(made: Plan, width: int, height: int) -> dict[str, object]:
+def _facts(made: Plan, width: int, height: int, output_format: str) -> dict[str, object]:
+    """Return the fields that every image event has; all of them are required by OpenAI's types."""
     task = made.task
-    return {
+    facts: dict[str, object] = {
         "created_at": int(time.time()),
-        "size": f"{width}x{height}",
-        "quality": task.quality or "auto",
-        "background": task.background or "auto",
-        "output_format": task.output_format or made.model.output_formats[0],
+        "size": openai_values.size(width, height) or openai_values.AUTO,
+        "quality": openai_values.quality(task.quality) or openai_values.AUTO,
+        "background": openai_values.background(task.background) or openai_values.AUTO,
     }
+    if output_format in openai_values.EVENT_FORMATS:
+        facts["output_format"] = output_format
+    return facts
 
 
 def _partial(made: Plan, preview: Preview) -> dict[str, object]:
@@ -78,7 +84,7 @@ def _partial(made: Plan, preview: Preview) -> dict[str, object]:
         "type": f"{prefix}.partial_image",
         "b64_json": pybase64.b64encode_as_string(preview.data),
         "partial_image_index": preview.index,
-        **_facts(made, *made.size),
+        **_facts(made, *made.size, made.task.output_format or made.model.output_formats[0]),
     }
 
 
@@ -86,7 +92,11 @@ def _completed(made: Plan, response: pb.ImagesResponse) -> list[dict[str, object
     prefix = "image_edit" if made.edit else "image_generation"
     events: list[dict[str, object]] = []
     for image in response.data:
-        completed: dict[str, object] = {"type": f"{prefix}.completed", **_facts(made, image.width, image.height)}
+        output_format = openai_values.output_format(image.media_type) or ""
+        facts = _facts(made, image.width, image.height, output_format)
+        completed: dict[str, object] = {"type": f"{prefix}.completed", **facts}
+        if response.safety_identifier:
+            completed["safety_identifier"] = response.safety_identifier
         if response.HasField("usage"):
             completed["usage"] = MessageToDict(response.usage, preserving_proto_field_name=True)
         if image.HasField("b64_json"):

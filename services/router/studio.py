@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +12,7 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import ids
-from services.common.errors import GatewayError, invalid
+from services.common.errors import GatewayError, invalid, unsupported
 from services.common.urlguard import UrlRefusedError
 from services.jobs import states
 from services.jobs.hub import ClosingError, TooSlowError
@@ -21,11 +20,12 @@ from services.jobs.projection import Query
 from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
 from services.router import answer, plan, sizes
 from services.router.caller import STATUS
-from services.router.intake import Intake
+from services.router.intake import MARKUP, MASK, Intake
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.v1 import image_service_pb2 as pb
 
     from services.common.outbound import Outbound
@@ -72,42 +72,43 @@ class Studio:
     answers: Answers
     provider_keys: ProviderKeys
 
-    def plan_generate(self, request: pb.GenerateRequest, call: Call) -> Plan:
-        """Check a request for pictures from a prompt. Raises GatewayError naming the field."""
-        video = call.metadata.get("x-envoy-original-path", "").startswith("/v1/videos/")
+    def plan_generate(
+        self, request: pb.GenerateRequest, call: Call, unknown: Sequence[str] = (), *, video: bool = False
+    ) -> Plan:
+        """Check a request for images from a prompt; `unknown` as in `plan.make`. `video`: only videos are made.
+
+        Raises GatewayError naming the field.
+        """
         made = plan.make(
             request,
             self.catalog,
             self.settings.default_video_model if video else self.settings.default_generate_model,
             call.preferences,
+            unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
             avoid=self.engine.health.set_aside,
         )
+        if video and made.model.modality != "video":
+            raise unsupported("model", f"{made.model.id} makes no videos; send it to /v1/images/generations.")
         _note(call, made)
         return made
 
-    @asynccontextmanager
-    async def intake(self) -> AsyncIterator[Intake]:
-        """Take in an edit's pictures; those that no job has taken over are deleted."""
-        async with Intake(self.store, self.outbound) as intake:
-            try:
-                yield intake
-            finally:
-                if intake.keys:
-                    await asyncio.shield(self.store.delete(intake.keys))
+    def intake(self) -> Intake:
+        """Return a context that takes in an edit's images; those that no job has taken over are deleted."""
+        return Intake(self.store, self.outbound)
 
     async def plan_edit(
         self, request: pb.EditRequest, call: Call, intake: Intake, unknown: Sequence[str] = ()
     ) -> Plan:
         """Check an edit and take in what its fields name; `unknown` as in `plan.make`. Raises GatewayError."""
-        has_mask = intake.has_mask or bool(request.mask_url) or request.HasField("mask")
         made = plan.make(
             request,
             self.catalog,
             self.settings.default_edit_model,
             call.preferences,
-            has_mask=has_mask or request.HasField("mask_content"),
+            has_mask=intake.brings(request, MASK),
+            has_markup=intake.brings(request, MARKUP),
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
@@ -134,7 +135,8 @@ class Studio:
                 call.headers["x-job-id"] = joined.record.id
                 return joined
         if intake:
-            record.upload_keys.extend(intake.keys)
+            # Before the write: whoever goes away during it, the inputs stay as long as the job may exist.
+            record.upload_keys.extend(intake.hand_over())
         try:
             entry = await self.engine.runner.submit(record, keyed=bool(key))
         except StaleError:  # a twin with the same key was faster
@@ -142,9 +144,6 @@ class Studio:
             if joined is None:
                 raise unavailable() from None
             entry = joined
-        else:
-            if intake:
-                intake.hand_over()
         call.headers["x-job-id"] = entry.record.id
         call.log["job_id"] = entry.record.id
         return entry
@@ -236,7 +235,7 @@ class Studio:
 
     async def _join(self, record: JobRecord, made: Plan, tenant: str, key: str) -> Entry | None:
         """The job that a key already stands for; None when the key is new, and now `record`'s."""
-        for ref in (*record.task.inputs, *([record.task.mask] if record.task.HasField("mask") else [])):
+        for ref in _inputs(record.task):
             ref.sha256 = await self.store.digest(ref.key)
         digest = _digest(record, made)
         claim = await self.engine.stream.claim(tenant, key, record.id, digest)
@@ -267,6 +266,7 @@ class Studio:
             metadata=made.metadata,
             repeatable=made.route.repeatable,
             places=made.route.places(made.task.n),
+            request_id=call.request_id,
         )
         credential = call.byok.get(made.route.name)
         if credential:
@@ -297,7 +297,8 @@ class Studio:
         if preferences.wait is not None:
             call.headers["preference-applied"] = f"wait={preferences.wait}"
             return preferences.wait
-        return self.settings.inline_wait if made.inline else 0
+        held = made.inline or (self.settings.sdk_hold and call.needs_images)
+        return self.settings.inline_wait if held else 0
 
 
 def job_not_found(job_id: str) -> GatewayError:
@@ -316,12 +317,18 @@ def _goes_on(job_id: str) -> GatewayError:
     )
 
 
+def _inputs(task: provider.ImageTask) -> list[provider.MediaRef]:
+    """Return the references of all images that a task works from."""
+    guides = [task.mask] * task.HasField("mask") + [task.markup] * task.HasField("markup")
+    return [*task.inputs, *guides]
+
+
 def _digest(record: JobRecord, made: Plan) -> str:
     """What makes two requests the same: all that was asked for; of input pictures, their content."""
     task = record.task.__class__()
     task.CopyFrom(record.task)
     task.ClearField("route")  # which one is the gateway's choice: keys and health may have changed since
-    for ref in (*task.inputs, task.mask):
+    for ref in _inputs(task):
         ref.ClearField("key")
     task.ClearField("strict")  # a preference, as how long the caller waits
     parts = (

@@ -6,6 +6,7 @@ Through gRPC, a form of some megabytes costs several times the CPU; see decision
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -15,8 +16,9 @@ from aiohttp import web
 from services.common import logs
 from services.common.errors import INTERNAL, GatewayError, invalid
 from services.router import caller, form, interceptor, multipart, sse
-from services.router.intake import IMAGE, MASK
-from services.router.rendering import to_json
+from services.router.body import MAX_FORM_BYTES, unpacked
+from services.router.intake import IMAGE, MARKUP, MASK
+from services.router.rendering import images_to_json
 
 if TYPE_CHECKING:
     from imagegateway.v1 import image_service_pb2 as pb
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 PATH: Final = "/v1/images/edits"
 _OPERATION: Final = "EditMultipart"
+_FILE: Final = re.compile(rf"({IMAGE}|{MASK}|{MARKUP})(?:\[[0-9]*\])?")
+"""File fields: `image` and, for several, `image[]` or `image[0]`, as SDKs write them."""
 _log = logs.get(__name__)
 
 
@@ -50,7 +54,8 @@ class Uploads:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Around one call: its identity, its errors as answers, its line in the log."""
         began = time.perf_counter()
-        call = caller.begin(_OPERATION, {name.lower(): value for name, value in request.headers.items()}, rest=True)
+        headers = {name.lower(): caller.decode(value) for name, value in request.headers.items()}
+        call = caller.begin(_OPERATION, headers, rest=True)
         try:
             await caller.authenticate(call, self._ring)
             response = await self._edit(request, call)
@@ -75,13 +80,13 @@ class Uploads:
             if made.stream:
                 return await self._stream(request, made, call, intake)
             response = await self._studio.run(made, call, intake)
-            return _answer(call, to_json(response))
+            return _answer(call, images_to_json(response))
 
     async def _stream(self, request: web.Request, made: Plan, call: Call, intake: Intake) -> web.StreamResponse:
         response: web.StreamResponse | None = None
         async for event in sse.image_events(self._studio, made, call, intake):
             if response is None:
-                response = web.StreamResponse(headers=call.headers)
+                response = web.StreamResponse(headers=call.headers | sse.HEADERS)
                 response.content_type = sse.CONTENT_TYPE
                 await response.prepare(request)
             await response.write(event)
@@ -96,17 +101,17 @@ async def _receive(request: web.Request, intake: Intake, call: Call) -> tuple[pb
     open_sinks: list[FileSink] = []
 
     async def open_file(part: multipart.Part) -> FileSink | None:
-        role = part.name.partition("[")[0]
-        if role in {IMAGE, MASK}:
-            sink = intake.open_file(role)
+        if file := _FILE.fullmatch(part.name):
+            sink = intake.open_file(file[1])
             open_sinks.append(sink)
             return sink
         if part.filename is None:
             return None
-        raise invalid(part.name[:100], f"There is no file field {part.name[:100]!r}: send image or mask.")
+        raise invalid(part.name[:100], f"There is no file field {part.name[:100]!r}: send image, mask or markup.")
 
     try:
-        fields = await multipart.parse(request.content.iter_any(), request.headers.get("content-type", ""), open_file)
+        pieces = unpacked(request.content.iter_any(), call.metadata.get("content-encoding", ""), MAX_FORM_BYTES)
+        fields = await multipart.parse(pieces, call.metadata["content-type"], open_file)
     except BaseException:
         for sink in open_sinks:
             await sink.abort()

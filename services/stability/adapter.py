@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import unmet
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Unknown
+from services.common.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
 from services.common.errors import invalid, missing
+from services.common.failures import ErrorTable, Failure, Refused, Uncharged, moderated, refused_part
 from services.common.values import form_fields, seed_of
 
 if TYPE_CHECKING:
@@ -43,11 +45,10 @@ _PROMPTS: Final[Mapping[str, str]] = {
     "upscale/fast": "",
     "edit/replace-background-and-relight": "background_prompt",
 }
-# What a picture from a picture needs beside it, by service.
-_FROM_PICTURE: Final[Mapping[str, Mapping[str, Any]]] = {
-    "generate/ultra": {"strength": _STRENGTH},
-    "generate/sd3": {"strength": _STRENGTH, "mode": "image-to-image"},
-}
+# What an image from an image needs beside it, by service.
+_FROM_PICTURE: Final[Mapping[str, Mapping[str, Any]]] = {"generate/sd3": {"mode": "image-to-image"}}
+_STRONG: Final = frozenset({"generate/ultra", "generate/sd3"})
+"""Services that want to know how much of the input is let go."""
 _PAIRED: Final = frozenset({"control/style-transfer"})
 """Services that need all their pictures."""
 _SHAPED: Final = frozenset({"generate/ultra", "generate/core", "generate/sd3", "control/style"})
@@ -85,9 +86,10 @@ class StabilityAdapter(Adapter):
             413: ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
             422: ErrorReason.ERROR_REASON_INVALID_VALUE,
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
-            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         },
         by_code={"content_moderation": ErrorReason.ERROR_REASON_MODERATION_BLOCKED},
+        # "Failed requests are not charged": Stability's own errors, which `read_error` tells by their name.
+        uncharged=Uncharged(frozenset(range(500, 600)), "https://platform.stability.ai/pricing", date(2026, 11, 22)),
     )
 
     def auth(self, credential: str) -> Mapping[str, str]:
@@ -97,6 +99,7 @@ class StabilityAdapter(Adapter):
         task = call.task
         service, _, variant = call.route.native.partition(":")
         form: dict[str, Any] = {}
+        defaults = {"strength": _STRENGTH} if call.inputs and service in _STRONG else {}
         prompt = _PROMPTS.get(service, "prompt")
         if prompt and task.prompt:
             form[prompt] = task.prompt
@@ -118,7 +121,7 @@ class StabilityAdapter(Adapter):
             form["output_format"] = _format(call)
         names = _INPUTS.get(service, ("image",))
         if service in _PAIRED and len(call.inputs) < len(names):
-            raise missing("image", f"{call.model.id} needs {len(names)} pictures.")
+            raise missing("image", f"{call.model.id} needs {len(names)} images.")
         files = [picture.upload(name, name) for name, picture in zip(names, call.inputs, strict=False)]
         if call.mask is not None:
             files.append(call.mask.upload("mask", "mask"))  # white = change, as ours
@@ -129,7 +132,7 @@ class StabilityAdapter(Adapter):
         return Outgoing(
             "POST",
             f"/v2beta/stable-image/{service}",
-            fields=form_fields({**form, **call.options}),
+            fields=form_fields(call.with_options(form, defaults)),
             files=tuple(files),
             headers=headers,
             multipart=True,
@@ -175,11 +178,13 @@ class StabilityAdapter(Adapter):
         named = _NAMED.match(words)
         param = named[1] if named else ""
         failure = self.errors.lookup(reply, code=name, detail=words, param=_PARAMS.get(param, param))
+        if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+            return moderated("Stability AI", refused_part(call, words), accepted=False)
         if reply.status == 429 and failure.retry_after is None:
             failure = replace(failure, retry_after=_BLOCK_SECONDS)
-        if reply.status >= 500 and name:
-            # An error of Stability's own says that nothing was made; failed requests are not charged.
-            failure = replace(failure, accepted=False, again=True)
+        if reply.status >= 500 and not name:
+            # Of a server in between: nobody knows what is behind it.
+            failure = replace(failure, accepted=True, again=False)
         return failure
 
 
@@ -194,14 +199,10 @@ def _picture(reply: Reply) -> Outcome:
             return Finished((Found(data=data, seed=seed),))
         case "CONTENT_FILTERED":
             # The picture comes blurred, with status 200.
-            return Failure(
-                ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
-                "Stability AI refused the result by its content policy.",
-                accepted=True,
-            )
+            return moderated("Stability AI", Refused.RESULT, accepted=True)
         case "ERROR":
             return Failure(
-                ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Stability AI failed to make the picture.", accepted=True
+                ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Stability AI failed to make the image.", accepted=True
             )
         case other:
             return Unknown(str(other))
@@ -241,10 +242,10 @@ def _format(call: Call) -> str:
 def _check_inputs(call: Call) -> None:
     pictures = (*call.inputs, *([call.mask] if call.mask else []))
     if sum(len(picture.data) for picture in pictures) > _MAX_BODY:
-        raise invalid("image", "Stability AI takes requests of at most 10 MiB, pictures and mask together.")
+        raise invalid("image", "Stability AI takes requests of at most 10 MiB, images and mask together.")
     for picture in call.inputs:
         if min(picture.width, picture.height) < _MIN_SIDE or picture.width * picture.height > _MAX_PIXELS:
             raise invalid(
                 "image",
-                f"Stability AI takes pictures with sides from {_MIN_SIDE} pixels and {_MAX_PIXELS} pixels in all.",
+                f"Stability AI takes images with sides from {_MIN_SIDE} pixels and {_MAX_PIXELS} pixels in all.",
             )

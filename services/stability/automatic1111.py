@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common import unmet
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing
+from services.common import reserved, unmet
+from services.common.adapter import Adapter, Finished, Found, Outgoing
 from services.common.errors import invalid, unsupported
+from services.common.failures import ErrorTable, Failure
 from services.common.values import seed_of
 from services.stability import loras
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from services.common.adapter import Call, Outcome, Reply
 
 _STEPS: Final = {"low": 20, "medium": 30, **dict.fromkeys(("high", "xhigh", "max"), 50)}
+_DEFAULTS: Final = {"steps": _STEPS["medium"]}
 _FORMATS: Final = {"png": "png", "jpeg": "jpg", "webp": "webp"}
 # What the prompt itself can load: LoRAs and their kin, and another server's extra arguments.
 _TAG: Final = re.compile(r"<\w+:[^>]*>|<(sd_cpp_extra_args)>.*?(?:</\1>|$)", re.DOTALL)
@@ -80,12 +82,14 @@ class Automatic1111Adapter(Adapter):
         body: dict[str, Any] = {
             "prompt": "".join((_plain(call, "prompt", task.prompt), *_tags(call))),
             "negative_prompt": _plain(call, "negative_prompt", task.negative_prompt),
-            "steps": _STEPS.get(task.quality, _STEPS["medium"]),
             # One after the other: a batch needs its size in memory.
             "batch_size": 1,
             "n_iter": call.count,
             "override_settings": settings,
+            "force_task_id": _task_id(call),
         }
+        if task.quality in _STEPS:
+            body["steps"] = _STEPS[task.quality]
         # The server's own default, 512x512, is not the model's.
         body["width"], body["height"] = (task.width, task.height) if task.width else call.model.sizes.default
         if call.seed is not None:
@@ -95,7 +99,7 @@ class Automatic1111Adapter(Adapter):
         if call.mask is not None:
             body["mask"] = pybase64.b64encode_as_string(call.mask.data)  # white = repaint, as ours
         action = "img2img" if call.inputs else "txt2img"
-        return Outgoing("POST", f"/sdapi/v1/{action}", json={**body, **_options(call)})
+        return Outgoing("POST", f"/sdapi/v1/{action}", json=reserved.beside(body, _options(call), _DEFAULTS))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
@@ -105,7 +109,7 @@ class Automatic1111Adapter(Adapter):
         images = answer["images"][first : first + call.count]
         if not images:
             return Failure(
-                ErrorReason.ERROR_REASON_PROVIDER_ERROR, "The AUTOMATIC1111 server made no picture.", accepted=True
+                ErrorReason.ERROR_REASON_PROVIDER_ERROR, "The AUTOMATIC1111 server made no image.", accepted=True
             )
         seeds = [*(info.get("all_seeds") or [info.get("seed")]), *[None] * len(images)]
         return Finished(
@@ -118,6 +122,13 @@ class Automatic1111Adapter(Adapter):
 
     def interrupt(self, call: Call) -> Outgoing:
         return Outgoing("POST", "/sdapi/v1/interrupt")
+
+    def inquire(self, call: Call) -> Outgoing:
+        # An interrupt stops whatever runs: a call of the server's own page, or of another gateway.
+        return Outgoing("POST", "/internal/progress", json={"id_task": _task_id(call), "live_preview": False})
+
+    def works_on(self, call: Call, reply: Reply) -> bool:
+        return reply.dict().get("active") is True
 
     def probe(self) -> Outgoing:
         return Outgoing("GET", "/sdapi/v1/progress", query={"skip_current_image": "true"})
@@ -138,8 +149,13 @@ class Automatic1111Adapter(Adapter):
 
 
 _MISSING: Final = Failure(
-    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "The AUTOMATIC1111 server left this picture out.", accepted=True
+    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "The AUTOMATIC1111 server left this image out.", accepted=True
 )
+
+
+def _task_id(call: Call) -> str:
+    """The server's id of a call, by which its progress is asked for."""
+    return f"task({call.job_id}-{call.index})"
 
 
 def _info(answer: Mapping[str, Any]) -> Mapping[str, Any]:

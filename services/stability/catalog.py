@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any, Final
 
 from services.common import catalog as c
+from services.common import reserved
 
 _SOURCE: Final = "https://platform.stability.ai/docs/api-reference"
 _CHECKED: Final = date(2026, 11, 22)
@@ -56,7 +57,7 @@ def _model(
         created=_ADDED,
         source=_SOURCE,
         checked=_CHECKED,
-        routes=(c.Route("stability", mode, native, _SETTINGS, price_per_image=price),),
+        routes=(c.Route("stability", mode, native, _SETTINGS, price_per_image=price, reserved=_RESERVED),),
         aliases=(f"stability/{name}", *aliases),
         max_prompt_length=10_000,
         styles=_STYLES if native.partition(":")[0] in _STYLED else (),
@@ -94,6 +95,22 @@ def _service(
     )
 
 
+_RESERVED: Final = reserved.paths(
+    *("mode", "samples", "text_prompts", "engine", "init_image", "style_image", "mask_image", "mask_source"),
+    *("subject_image", "background_reference", "background_prompt", "init_image_mode"),
+)
+_LORAS: Final = ("lora_weights", "lora_scale", "replicate_weights", "embeddings")
+_REPLICATE_RESERVED: Final = reserved.paths("num_outputs", "version", "input", *_LORAS)
+_FAL_RESERVED: Final = reserved.paths(
+    *("num_images", "image_size", "format", "model_name", "mask_image_url", "fal_webhook", *_LORAS)
+)
+_AUTOMATIC1111_RESERVED: Final = reserved.paths(
+    *("n_iter", "batch_size", "init_images", "sd_model_checkpoint", "refiner_checkpoint", "hr_checkpoint_name"),
+    *("override_settings.sd_model_checkpoint", "override_settings.samples_format"),
+    *("hr_prompt", "hr_negative_prompt", "infotext", "force_task_id", "send_images", "save_images"),
+)
+
+
 _SDXL_MODEL: Final = c.Model(
     id="stability-ai/sdxl",
     family="stability",
@@ -108,8 +125,9 @@ _SDXL_MODEL: Final = c.Model(
             c.ASYNC,
             "stability-ai/sdxl:7762fd07cf82c948538e41f63f77d685e02b063e37e496e96eefd46c929f9bdc",
             ("IMAGEGATEWAY_REPLICATE_API_KEY",),
+            reserved=_REPLICATE_RESERVED,
         ),
-        c.Route("fal", c.ASYNC, "fal-ai/fast-sdxl", ("IMAGEGATEWAY_FAL_API_KEY",)),
+        c.Route("fal", c.ASYNC, "fal-ai/fast-sdxl", ("IMAGEGATEWAY_FAL_API_KEY",), reserved=_FAL_RESERVED),
         # One GPU serves one request at a time; without a setting nobody has said that there is a server.
         c.Route(
             "automatic1111",
@@ -119,6 +137,7 @@ _SDXL_MODEL: Final = c.Model(
             concurrency=1,
             pictures_per_place=10,
             shared=True,
+            reserved=_AUTOMATIC1111_RESERVED,
         ),
     ),
     sizes=_SDXL,

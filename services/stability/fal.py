@@ -30,7 +30,6 @@ class SdxlFalAdapter(FalAdapter):
     def arguments(self, call: Call) -> dict[str, Any]:
         task = call.task
         unmet.fields(call, "moderation", "input_fidelity")
-        loras.refuse_option(call, "loras")
         compressed = task.HasField("output_compression")
         body: dict[str, Any] = {
             "prompt": task.prompt,

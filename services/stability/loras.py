@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.common.errors import unsupported
-
 if TYPE_CHECKING:
     from services.common.adapter import Call
 
@@ -27,9 +25,3 @@ def of(call: Call) -> list[Weights]:
         Weights(lora.url, lora.id, lora.scale if lora.HasField("scale") else 1.0, f"loras[{index}]")
         for index, lora in enumerate(call.task.loras)
     ]
-
-
-def refuse_option(call: Call, name: str) -> None:
-    """Refuse weights that come by the provider's own option: no caller's key was asked for, no URL was checked."""
-    if name in call.options:
-        raise unsupported(f"provider_options.{name}", "LoRAs are sent in loras, with a key of the caller's own.")

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import unmet
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Unknown
+from services.common.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
 from services.common.errors import invalid, unsupported
+from services.common.failures import ErrorTable, Failure, Refused, Uncharged, moderated
 from services.stability import loras
 
 if TYPE_CHECKING:
@@ -29,8 +31,6 @@ _QUALITIES: Final[Mapping[str, Mapping[str, Any]]] = {
     **dict.fromkeys(("high", "xhigh", "max"), _REFINED),
 }
 _BAD_VERSION: Final = "invalid version or not permitted"
-_UNCLEAR: Final = 504
-"""The one 5xx that leaves open whether a prediction was made: all others come without its id."""
 # The field that a validation speaks of, in its own place or only in words: "- input: prompt is required".
 _LINE: Final = re.compile(r"- (input[\w.]*): (.*)")
 _REQUIRED: Final = re.compile(r"(\w+) is required")
@@ -42,15 +42,13 @@ _PARAMS: Final = {
     "replicate_weights": "loras",
     "lora_scale": "loras",
 }
-_BLOCKED: Final = Failure(
-    ErrorReason.ERROR_REASON_MODERATION_BLOCKED, "Replicate refused the result by its content policy.", accepted=True
-)
+_BLOCKED: Final = moderated("Replicate", Refused.RESULT, accepted=True)
 _ENDED: Final = {
     "canceled": Failure(
         ErrorReason.ERROR_REASON_CANCELLED, "The prediction was cancelled at Replicate.", accepted=True
     ),
     # Its deadline passed before it began, and it is not billed.
-    "aborted": Failure(ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, "Replicate did not begin the picture in time."),
+    "aborted": Failure(ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, "Replicate did not begin the image in time."),
 }
 
 
@@ -80,6 +78,10 @@ class ReplicateAdapter(Adapter):
             503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         },
         by_code={_BAD_VERSION: ErrorReason.ERROR_REASON_MODEL_RETIRED},
+        # Predictions are billed, and a 5xx without an id has made none.
+        uncharged=Uncharged(
+            frozenset(range(500, 600)) - {504}, "https://replicate.com/docs/topics/billing", date(2026, 11, 22)
+        ),
     )
 
     def auth(self, credential: str) -> Mapping[str, str]:
@@ -88,7 +90,6 @@ class ReplicateAdapter(Adapter):
     def submit(self, call: Call) -> Outgoing:
         task = call.task
         unmet.fields(call, "moderation", "input_fidelity")
-        loras.refuse_option(call, "replicate_weights")
         made: dict[str, Any] = {"prompt": task.prompt, "num_outputs": call.count}
         if task.negative_prompt:
             made["negative_prompt"] = task.negative_prompt
@@ -103,7 +104,7 @@ class ReplicateAdapter(Adapter):
             made["mask"] = _data_url(call.mask)  # white = repaint, as ours
         made.update(_lora(call))
         version = call.route.native.partition(":")[2]
-        return Outgoing("POST", "/predictions", json={"version": version, "input": {**made, **call.options}})
+        return Outgoing("POST", "/predictions", json={"version": version, "input": call.with_options(made)})
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         return self._read(call, reply, after=_FIRST_POLL)
@@ -138,7 +139,7 @@ class ReplicateAdapter(Adapter):
                 if any(word in error for word in _MODERATED):
                     return _BLOCKED
                 return Failure(
-                    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Replicate failed to make the picture.", accepted=True
+                    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Replicate failed to make the image.", accepted=True
                 )
             case "canceled" | "aborted" as state:
                 return _ENDED[state]
@@ -156,8 +157,8 @@ class ReplicateAdapter(Adapter):
         resets = _RESETS.search(detail)
         if reply.status == 429 and failure.retry_after is None and resets:
             failure = replace(failure, retry_after=float(resets[1]))
-        if reply.status >= 500 and reply.status != _UNCLEAR and not answer.get("id"):
-            failure = replace(failure, accepted=False, again=True)
+        if reply.status >= 500 and answer.get("id"):
+            failure = replace(failure, accepted=True, again=False)
         return failure
 
 
@@ -180,7 +181,7 @@ def _output(call: Call, output: Any) -> Outcome:
     urls = [url for url in ([output] if isinstance(output, str) else output or ()) if isinstance(url, str)]
     if isinstance(output, dict) or not urls:
         return Failure(
-            ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Replicate no longer has the picture.", accepted=True
+            ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Replicate no longer has the image.", accepted=True
         )
     missing = (_BLOCKED,) * (call.count - len(urls))
     # One seed makes the whole prediction; with pictures left out, nobody knows which is the first.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -14,38 +15,43 @@ from typing import TYPE_CHECKING, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.common.settings import SettingError
+from services.media import openapi
+from services.router.body import MAX_FORM_BYTES, MAX_JSON_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from services.common.settings import Settings
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 _MAX_SOCKET_PATH: Final = 107
+_PARAMETER: Final = re.compile(r"{(\w+)}")
+_SLASHED: Final = "model_id"
+"""The path parameter whose values hold slashes."""
 _MIB: Final = 1024 * 1024
-
-MAX_JSON_BYTES: Final = 60 * _MIB
-"""Largest JSON body: one picture of 25 MiB as a data URL has 33 MiB. Under gRPC's own limit, which reads as 429."""
-
-MAX_FORM_BYTES: Final = 17 * 25 * _MIB + _MIB
-"""Largest multipart body: 16 pictures and a mask, and the fields."""
 
 MAX_RESPONSE_BYTES: Final = 512 * _MIB
 
 _LOCAL_REPLIES: Final = (
-    (400, "invalid_request_error", "invalid_json", "%LOCAL_REPLY_BODY%"),
-    (404, "invalid_request_error", "unknown_url", "There is no such URL, or not with this method."),
-    (408, "timeout_error", "request_timeout", "The request took too long to arrive."),
+    (400, "invalid_request_error", "invalid_request", "The request is not well-formed HTTP."),
+    (403, "permission_error", "forbidden", "The gateway does not serve this request."),
+    (404, "invalid_request_error", "unknown_url", "There is no such URL."),
+    (405, "invalid_request_error", "method_not_allowed", "This URL does not take that method: see the header Allow."),
+    (408, "invalid_request_error", "request_timeout", "The request took too long to arrive."),
+    (411, "invalid_request_error", "length_required", "The request needs a Content-Length."),
     (413, "invalid_request_error", "request_too_large", "The request body is too large."),
-    (
-        415,
-        "invalid_request_error",
-        "unsupported_media_type",
-        "The content type must be application/json, or multipart/form-data for edits.",
-    ),
+    (414, "invalid_request_error", "url_too_long", "The URL is too long."),
+    (415, "invalid_request_error", "unsupported_media_type", "The request body has a type that is not served here."),
+    (426, "invalid_request_error", "upgrade_required", "The request needs HTTP/1.0, HTTP/1.1 or HTTP/2."),
     (429, "rate_limit_error", "rate_limit_exceeded", "Too many requests."),
-    (431, "invalid_request_error", "request_too_large", "The request headers are too large."),
+    (431, "invalid_request_error", "headers_too_large", "The request headers are too large."),
+    (500, "server_error", "internal", "The gateway failed."),
+    (501, "server_error", "not_implemented", "The gateway does not support this kind of request."),
+    (502, "server_error", "service_unavailable", "The gateway can't serve this now; try again."),
     (503, "server_error", "service_unavailable", "The gateway can't serve this now; try again."),
     (504, "timeout_error", "timeout", "The gateway took too long."),
 )
+"""Envoy's own refusals: HTTP status, type, code and message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,7 @@ class Stack:
             max_form_bytes=MAX_FORM_BYTES,
             max_response_bytes=MAX_RESPONSE_BYTES,
             local_replies=_LOCAL_REPLIES,
+            allowed_methods=_allowed_methods(),
         )
 
     def _programs(self) -> dict[str, object]:
@@ -141,6 +148,19 @@ class Stack:
         path = self.run_dir / name
         path.touch(mode=0o600)
         path.write_text(text)
+
+
+def _allowed_methods() -> list[tuple[str, list[str]]]:
+    """Return each public path as a regular expression, with the methods that it takes."""
+    return [
+        (_PARAMETER.sub(lambda found: ".+" if found[1] == _SLASHED else "[^/]+", path), _methods(operations))
+        for path, operations in openapi.describe("", "")["paths"].items()
+    ]
+
+
+def _methods(operations: Iterable[str]) -> list[str]:
+    found = {name.upper() for name in operations}
+    return sorted(found | {"HEAD"} if "GET" in found else found)
 
 
 def binary(name: str) -> str:

@@ -63,6 +63,7 @@ ROWS: Final = (
             "bad picture": cloudflare_error("3030", "AiError: Invalid input image"),
         },
         settings={"IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID": "acc"},
+        free=lambda status, _body: status in {503, 521, 523},
     ),
     Row(
         family="bria",
@@ -136,7 +137,7 @@ ROWS: Final = (
             },
         },
         unknown=("DREAMING", Answer(gemini(finishReason="DREAMING"))),
-        options={"generationConfig": {"responseModalities": ["TEXT"]}, "x_new": 7},
+        options={"generationConfig": {"temperature": 1}, "x_new": 7},
         **GOOGLE,
     ),
     Row(
@@ -146,7 +147,8 @@ ROWS: Final = (
             "filtered": fails("moderation_blocked", {"predictions": [{"raiFilteredReason": "x"}]}),
             "all filtered": fails("moderation_blocked", {}),
         },
-        options={"parameters": {"sampleCount": 1, "includeRaiReason": False}, "x_new": 7},
+        options={"parameters": {"includeRaiReason": False}, "x_new": 7},
+        defaults=frozenset({"parameters.includeRaiReason"}),
         empty="moderation_blocked",
         **GOOGLE,
     ),
@@ -168,7 +170,7 @@ ROWS: Final = (
             ),
         },
         unknown=("not found", Answer({"error": {"code": 404, "status": "NOT_FOUND"}}, 404)),
-        options={"parameters": {"sampleCount": 2}, "x_new": 7},
+        options={"parameters": {"enhancePrompt": True}, "x_new": 7},
         **GOOGLE,
     ),
     Row(
@@ -194,7 +196,7 @@ ROWS: Final = (
         },
         unknown=("dreaming", Answer(omni("dreaming"))),
         cancel=("POST", "/v1beta/interactions/t1/cancel"),
-        options={"input": "theirs", "x_new": 7},
+        options={"store": False, "x_new": 7},
         **GOOGLE,
     ),
     Row(
@@ -206,6 +208,7 @@ ROWS: Final = (
             "unsafe": fails("moderation_blocked", {"data": [{"url": None, "is_image_safe": False}]}),
             "nothing": fails("provider_bad_response", {"data": []}),
         },
+        free=lambda status, _body: status in {500, 503},
     ),
     Row(
         family="ideogram",
@@ -218,6 +221,7 @@ ROWS: Final = (
             "failed": fails("provider_error", {"status": "failed"}),
         },
         unknown=("paused", Answer({"status": "paused"})),
+        free=lambda status, _body: status in {500, 503},
     ),
     Row(
         family="openai",
@@ -229,6 +233,7 @@ ROWS: Final = (
             "nothing": fails("provider_error", {"data": []}),
         },
         coded=openai_error,
+        free=lambda status, _body: status == 503,
     ),
     Row(
         family="openai",
@@ -246,6 +251,7 @@ ROWS: Final = (
             ),
         },
         coded=openai_error,
+        free=lambda status, _body: status == 503,
         fields={"partial_images": 1},
     ),
     Row(
@@ -258,6 +264,7 @@ ROWS: Final = (
             "one picture": done({"image": {"url": PICTURE}}),
             "nothing": fails("provider_bad_response", {"data": []}),
         },
+        defaults=frozenset({"strength"}),
         worded={
             "refused content": Answer(b"the request was rejected: NSFW content", 400),
             "no units": Answer(b"not enough credits", 400),
@@ -301,5 +308,6 @@ ROWS: Final = (
         },
         coded=lambda code: Answer({"detail": code}, 404),
         free=lambda _status, _body: True,
+        defaults=frozenset({"steps"}),
     ),
 )

@@ -66,8 +66,10 @@ class Row:
     """The answer to a submit that carries an error code of the provider's."""
     worded: Mapping[str, Answer] = field(default_factory=dict)
     """Answers for codes of the table that stand for words or details, not for a code."""
-    options: Mapping[str, Any] = field(default_factory=lambda: {"prompt": "theirs", "x_new": 7})
-    """The caller's own options: one in place of a field of ours, one that is new."""
+    options: Mapping[str, Any] = field(default_factory=lambda: {"x_new": 7})
+    """The caller's own options, which go beside the gateway's fields."""
+    defaults: frozenset[str] = frozenset()
+    """Names that the gateway sends unless the caller's options have them."""
     under: str = ""
     """The object of the request's body that takes them."""
     fields: Mapping[str, Any] = field(default_factory=dict)

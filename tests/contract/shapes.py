@@ -16,6 +16,7 @@ def google_error(code: str, message: str = "m", status: int = 400, **detail: Any
 
 
 GOOGLE: Final[Mapping[str, Any]] = {
+    "free": lambda status, _body: status == 503,
     "family": "google",
     "route": "google",
     "coded": google_error,
@@ -55,6 +56,7 @@ ARK: Final[Mapping[str, Any]] = {
     "family": "bytedance",
     "route": "bytedance",
     "coded": ark_error,
+    "defaults": frozenset({"watermark"}),
     "worded": {"moderation": ark_error("InputTextSensitiveContentDetected")},
 }
 
@@ -94,7 +96,7 @@ FAL: Final[Mapping[str, Any]] = {
     "unknown": ("PAUSED", Answer({"status": "PAUSED"})),
     "cancel": ("PUT", "/app/requests/t1/cancel"),
     "coded": fal_error,
-    "free": lambda _status, body: isinstance(body, dict) and "detail" in body,
+    "free": lambda status, body: status == 503 or (isinstance(body, dict) and "detail" in body),
     "worded": {"account_locked": Answer({"detail": "User is locked. Reason: Exhausted balance."}, 403)},
 }
 
@@ -104,6 +106,7 @@ def stability(**answer: Any) -> dict[str, Any]:
 
 
 STABILITY: Final[Mapping[str, Any]] = {
+    "free": lambda _status, body: isinstance(body, dict) and "name" in body,
     "family": "stability",
     "route": "stability",
     "model": "stability-ai/stable-image-core",

@@ -10,8 +10,12 @@ from urllib.parse import parse_qsl
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 
-from tests.contract.rows import Answer
+from services.common import catalog as c
+from services.common.reserved import COMMON
+from services.common.submission import TRIES
+from tests.contract.rows import PNG, Answer
 from tests.contract.world import Scripted, World, adapter_of, verdict
+from tests.families.harness import left_half
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -29,6 +33,15 @@ async def elsewhere() -> AsyncIterator[Scripted]:
 
 def submissions(world: World) -> list[Sent]:
     return [sent for sent in world.provider.calls if sent.method == "POST"]
+
+
+def route_of(world: World) -> c.Route:
+    return next(
+        route
+        for model in world.bench.family.models
+        for route in model.routes
+        if (model.id, route.name) == (world.row.model, world.row.route)
+    )
 
 
 # ---- what may cost is sent once
@@ -74,19 +87,26 @@ async def test_poll_that_breaks_changes_nothing(world: World, trouble: str, monk
     assert len(submissions(world)) == 1
 
 
+@pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 520, 529])
+@pytest.mark.parametrize("body", [b"", {"detail": "oops", "name": "server_error", "error": {"message": "oops"}}])
+async def test_server_error_is_repeated_once_at_most_and_only_where_it_is_free(
+    world: World, status: int, body: Any
+) -> None:
+    state = await world.submit(Answer(body, status))
+    free = world.row.free(status, body if isinstance(body, dict) else None)
+    assert state.failed.accepted == (not free)
+    own_server = world.row.route == "automatic1111"  # nobody is paid, and only a server that loads is waited for
+    calls = (TRIES if status == 503 else 1) if own_server else 1 + free
+    assert len(submissions(world)) == calls
+
+
 async def test_several_pictures_are_each_paid_once(world: World) -> None:
     """As many calls as the route needs; what a good answer lacks is missing, and not asked for again."""
     if world.row.accepted:
         return  # one script can't answer several tasks
     world.provider.script = list(world.row.ends["done"].answers)
     state = await world.bench.run(world.task(n=2))
-    route = next(
-        route
-        for model in world.bench.family.models
-        for route in model.routes
-        if (model.id, route.name) == (world.row.model, world.row.route)
-    )
-    each = route.per_call or adapter_of(world.row).per_call
+    each = route_of(world).per_call or adapter_of(world.row).per_call
     assert len(submissions(world)) == (1 if each > 1 else 2)
     assert len(state.done.artifacts) + len(state.done.missing) == 2
 
@@ -138,7 +158,7 @@ async def test_address_that_an_answer_names_never_sees_the_key(world: World, els
 # ---- what callers say
 
 
-async def test_callers_own_options_go_after_ours(world: World) -> None:
+async def test_callers_own_options_go_beside_ours(world: World) -> None:
     world.provider.script = world.row.script(*world.row.ends["done"].answers)
     await world.bench.run(world.task(provider_options=world.row.options))
     (sent,) = submissions(world)[:1]
@@ -147,6 +167,76 @@ async def test_callers_own_options_go_after_ours(world: World) -> None:
     assert {(under + name, str(value)) for name, value in _flat(world.row.options)} <= said
     names = [name for name, _ in _flat(_body(sent))]
     assert len(names) == len(set(names)), "no field stands there twice"
+
+
+@pytest.mark.parametrize("strict", [False, True])
+async def test_reserved_option_is_refused_before_anything_is_sent(world: World, *, strict: bool) -> None:
+    world.provider.script = world.row.script(*world.row.ends["done"].answers)
+    for path in sorted(COMMON | route_of(world).reserved):
+        for options, param in _spellings(path):
+            state = await world.bench.run(world.task(provider_options=options, strict=strict))
+            assert verdict(state) == ("unsupported_parameter", False), options
+            assert state.failed.param == f"provider_options.{param}"
+    assert world.provider.sent == []
+
+
+def _spellings(path: tuple[str, ...]) -> Iterator[tuple[dict[str, Any], str]]:
+    """Options that name a reserved path, each with the name that is to be blamed."""
+    nested: dict[str, Any] = {path[-1]: "theirs"}
+    for step in reversed(path[:-1]):
+        nested = {step: nested}
+    yield nested, ".".join(path)
+    for flat in (".".join(path), ".".join(path).upper(), f"{path[0]}{''.join(f'[{step}]' for step in path[1:])}[0]"):
+        yield {flat: "theirs"}, flat
+    if len(path) > 1:
+        yield {path[0]: "an object's place"}, path[0]
+
+
+async def test_every_field_of_a_request_is_the_gateways(world: World) -> None:
+    """What is sent for a request with all that the model takes can't be replaced by an option, but for defaults."""
+    await _send_whole(world)
+    (sent,) = submissions(world)[:1]
+    body = _body(sent)
+    mine = body.get(world.row.under, body) if world.row.under else body
+    files = {part.name for part in sent.parts if part.filename is not None}
+    names = {_step(name) for name, _ in _flat(mine)} | files
+    assert names
+    for name in sorted(names - world.row.defaults):
+        world.provider.sent.clear()
+        state = await _send_whole(world, provider_options=_nested(name.split("."), "theirs"))
+        assert verdict(state) == ("unsupported_parameter", False), name
+        assert world.provider.sent == [], name
+
+
+async def _send_whole(world: World, **fields: Any) -> pb.TaskState:
+    """Run a task with every option that its model takes; with inputs and a mask where it edits."""
+    model = next(model for model in world.bench.family.models if model.id == world.row.model)
+    wanted: dict[str, Any] = {"width": 1024, "height": 1024, "output_format": model.output_formats[0]}
+    if model.can(c.SEED):
+        wanted["seed"] = 5
+    if model.can(c.NEGATIVE_PROMPT):
+        wanted["negative_prompt"] = "rain"
+    if model.qualities:
+        wanted["quality"] = model.qualities[0]
+    if model.styles:
+        wanted["style"] = model.styles[0]
+    if model.max_inputs and not model.can(c.TEXT_TO_VIDEO):
+        wanted["inputs"] = [await world.bench.keep(PNG)]
+    if model.can(c.MASK):
+        wanted["mask"] = await world.bench.keep(left_half(16, 16))
+    world.provider.script = world.row.script(*world.row.ends["done"].answers)
+    return await world.bench.run(world.task(**wanted, moderation="low", **fields))
+
+
+def _step(name: str) -> str:
+    """A flattened name up to the first index of a list."""
+    steps = name.split(".")
+    end = next((at for at, step in enumerate(steps) if step.isdecimal()), len(steps))
+    return ".".join(steps[:end])
+
+
+def _nested(steps: list[str], value: Any) -> dict[str, Any]:
+    return {steps[0]: _nested(steps[1:], value) if steps[1:] else value}
 
 
 def _body(sent: Sent) -> Mapping[str, Any]:

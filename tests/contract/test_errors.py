@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from services.common.adapter import SURELY_NOT_TAKEN, Reply
+from services.common.adapter import Reply
 from services.common.errors import code_of
 from tests.contract.rows import Answer
 from tests.contract.world import World, adapter_of, verdict
@@ -41,7 +41,7 @@ async def test_every_status_of_the_table_has_its_reason(world: World) -> None:
     table = adapter_of(world.row).errors
     for status, reason in table.by_status.items():
         state = await world.submit(Answer(b"", status))
-        accepted = status >= 500 and reason not in SURELY_NOT_TAKEN and not world.row.free(status, None)
+        accepted = status >= 500 and not world.row.free(status, None)
         if status == 408:
             accepted = state.failed.accepted  # who waited for whom is the adapter's to know
         if (status, world.row.route) == (422, "ideogram"):

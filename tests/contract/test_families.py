@@ -10,8 +10,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 import services
 from services.common import catalog as c
-from services.common.adapter import Adapter, Failure, Reply
+from services.common.adapter import Adapter, Reply
 from services.common.errors import REASONS
+from services.common.failures import NOT_BEGUN, Failure
 from services.common.settings import Source
 from services.providers import FAMILIES, UPSTREAMS
 from services.router.catalog import FAMILIES as CATALOGS
@@ -63,6 +64,19 @@ def test_model_is_whole(model: c.Model) -> None:
         # A server of one's own may want no key: then its address tells that it is there.
         assert all(name.startswith(setting) for name in route.settings)
         assert not route.settings or {setting + "API_KEY", setting + "BASE_URL"} & set(route.settings)
+
+
+@pytest.mark.parametrize(("name", "adapter"), ADAPTERS, ids=lambda value: getattr(value, "route", value))
+def test_free_server_errors_have_their_page(name: str, adapter: Adapter) -> None:
+    table = adapter.errors
+    free = table.uncharged.statuses if table.uncharged else frozenset()
+    assert free <= frozenset(range(500, 600))
+    if table.uncharged:
+        assert table.uncharged.page.startswith("https://")
+        assert table.uncharged.checked <= date(2100, 1, 1)
+    refusals = {status for status, reason in table.by_status.items() if reason in NOT_BEGUN and status >= 500}
+    if (name, adapter.route) != ("stability", "automatic1111"):  # a server of one's own charges nothing
+        assert refusals <= free, "what says that no work began may be asked again"
 
 
 @pytest.mark.parametrize(("name", "adapter"), ADAPTERS, ids=lambda value: getattr(value, "route", value))

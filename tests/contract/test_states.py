@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.upstream import GRACE_SECONDS
+from services.common.call_driver import GRACE_SECONDS
+from services.common.failures import Refused
+from services.common.usage import is_whole
 from services.providers import UPSTREAMS
 from tests.contract.routes import ROWS
 from tests.contract.rows import Answer, Row
-from tests.contract.world import World, verdict
+from tests.contract.world import World, adapter_of, verdict
 
 
 def test_table_has_every_route_of_every_family() -> None:
@@ -32,10 +35,32 @@ async def test_every_end_ends_the_task(world: World) -> None:
         world.provider.sent.clear()
         state = await world.run(*end.answers)
         assert verdict(state) == ((end.code, end.accepted) if end.code else ("", True)), name
+        if end.code == "moderation_blocked":
+            assert_names_the_policy(state)
+        assert not state.done.HasField("usage") or is_whole(state.done.usage), name
         if not end.code:
             (artifact,) = state.done.artifacts
             stored = await world.bench.bytes_of(artifact)
             assert len(stored) == artifact.media.size, name
+
+
+async def test_moderation_of_a_submit_names_the_policy_and_what_it_refused(world: World) -> None:
+    table = adapter_of(world.row).errors
+    for code, reason in table.by_code.items():
+        if reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+            answer = world.row.worded[code] if code in world.row.worded else world.row.coded and world.row.coded(code)
+            assert answer, "the row does not say how the code arrives"
+            assert_names_the_policy(await world.submit(answer))
+    for status, reason in table.by_status.items():
+        if reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+            assert_names_the_policy(await world.submit(Answer(b"", status)))
+
+
+def assert_names_the_policy(state: pb.TaskState) -> None:
+    message = state.failed.message
+    assert message.startswith("The content policy of "), message
+    assert any(f"refused the {refused.noun}" in message for refused in Refused), message
+    assert ("result" in message and "prompt" not in message) == (not state.failed.param)
 
 
 async def test_task_goes_on_while_the_provider_works(world: World) -> None:

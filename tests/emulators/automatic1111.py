@@ -32,6 +32,7 @@ TYPES: Final[Mapping[str, Any]] = {
     "n_iter": int,
     "sampler_name": str,
     "override_settings": dict,
+    "force_task_id": str,
     "init_images": list,
     "denoising_strength": _NUMBER,
     "inpainting_fill": int,
@@ -51,6 +52,15 @@ class Automatic1111(Emulator):
     """How long a request takes, unless it is interrupted."""
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     """Whether any request has been taken up."""
+    queued: asyncio.Event = field(default_factory=asyncio.Event)
+    """Whether any request has had to wait for another one."""
+    tells_progress: bool = True
+    """Whether it says which task runs, as all servers do but those without the web page."""
+    running: str = ""
+    """The task that is being worked on, by its `force_task_id`: one at a time."""
+    interrupted: list[str] = field(default_factory=list)
+    """The tasks that interrupts have stopped."""
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _interrupted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def routes(self, app: web.Application) -> None:
@@ -58,6 +68,7 @@ class Automatic1111(Emulator):
         app.router.add_post("/sdapi/v1/img2img", self._make)
         app.router.add_post("/sdapi/v1/interrupt", self._interrupt)
         app.router.add_get("/sdapi/v1/progress", self._progress)
+        app.router.add_post("/internal/progress", self._standing)
         app.router.add_get("/sdapi/v1/samplers", self._samplers)
         app.router.add_get("/sdapi/v1/scripts", self._scripts)
 
@@ -86,10 +97,16 @@ class Automatic1111(Emulator):
         for text in (*body.get("init_images", ()), *([body["mask"]] if body.get("mask") else ())):
             base64.b64decode(text.rpartition(",")[2], validate=True)
         self.prompts.append(body.get("prompt", ""))
-        self._interrupted.clear()
-        self.begun.set()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._interrupted.wait(), self.seconds)
+        if self._turn.locked():
+            self.queued.set()
+        async with self._turn:
+            self._interrupted.clear()
+            self.running = body.get("force_task_id", "")
+            self.begun.set()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._interrupted.wait(), self.seconds)
+                self.interrupted.append(self.running)
+            self.running = ""
         return web.json_response(self._pictures(body, settings))
 
     def _pictures(self, body: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,6 +139,13 @@ class Automatic1111(Emulator):
     async def _progress(self, request: web.Request) -> web.Response:
         state = {"job": "", "job_count": 0, "sampling_step": 0}
         return self._refusal(request) or web.json_response({"progress": 0.0, "eta_relative": 0.0, "state": state})
+
+    async def _standing(self, request: web.Request) -> web.Response:
+        """The web page's own question, which asks for no password."""
+        if not self.tells_progress:
+            return web.json_response({"detail": "Not Found"}, status=404)
+        active = request[SENT].json["id_task"] == self.running
+        return web.json_response({"active": active, "queued": not active, "completed": False})
 
     async def _samplers(self, request: web.Request) -> web.Response:
         return self._refusal(request) or web.json_response(

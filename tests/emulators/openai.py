@@ -1,4 +1,4 @@
-"""OpenAI's Images API, after its OpenAPI document 2.3.0 and its Python SDK 3.54.0 as read on 2026-11-22."""
+"""OpenAI's Images API, after its OpenAPI document 2.3.0 and its Python SDK 3.57.0 as read on 2026-11-28."""
 
 from __future__ import annotations
 
@@ -35,11 +35,13 @@ _GPT: Final = {
     "user",
     "safety_identifier",
 }
+_NEWEST: Final = _GPT | {"complexity", "frame_count", "frame_duration_ms", "svg"}
 _SIZES1: Final = ("auto", "1024x1024", "1536x1024", "1024x1536")
 _QUALITIES: Final = ("low", "medium", "high", "auto")
 _MORE_QUALITIES: Final = ("low", "medium", "high", "xhigh", "max", "auto")
 _FILE_TYPES: Final = ("image/png", "image/webp", "image/jpeg")
-_INTEGERS: Final = ("n", "output_compression", "partial_images")
+_INTEGERS: Final = ("n", "output_compression", "partial_images", "frame_count", "frame_duration_ms")
+_SVG: Final = b'<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d"><circle r="9"/></svg>'
 _MAX_MASK: Final = 4 * 1024 * 1024
 HELD_SECONDS: Final = 60.0
 """Longest that a stream waits to be let go on."""
@@ -49,13 +51,18 @@ HELD_SECONDS: Final = 60.0
 class Facts:
     """What a model takes. `sizes` empty: any that the pixel window lets through."""
 
-    fields: set[str] = field(default_factory=lambda: _GPT | {"complexity"})
+    fields: set[str] = field(default_factory=lambda: _NEWEST)
     sizes: tuple[str, ...] = ()
     qualities: tuple[str, ...] = _QUALITIES
     most: int = 10
     prompt: int = 32_000
     inputs: int = 16
     fidelity: tuple[str, ...] = ()
+
+    @property
+    def newest(self) -> bool:
+        """Whether the model draws gifs and svgs and takes markup."""
+        return "svg" in self.fields
 
 
 MODELS: Final[Mapping[str, Facts]] = {
@@ -156,7 +163,7 @@ class OpenAI(Emulator):
             if part.filename is None:
                 if part.name in fields:
                     raise _RefusedError(f"Duplicate parameter: '{part.name}'.", part.name)
-                fields[part.name] = _native(part.name, part.text)
+                _place(fields, part.name, _native(part.name, part.text))
         facts = self._facts(fields)
         _check(fields, facts, facts.fields | {"input_fidelity"})
         if "input_fidelity" in fields and fields["input_fidelity"] not in facts.fidelity:
@@ -178,7 +185,7 @@ class OpenAI(Emulator):
         width, height = (1024, 1024) if size == "auto" else map(int, size.split("x"))
         format_ = fields.get("output_format", "png")
         count = fields.get("n", 1) - self.withheld
-        made = [picture(width, height, format_.upper(), (index, 99, 199)) for index in range(count)]
+        made = [_drawn(width, height, format_, index) for index in range(count)]
         resolved = {
             "size": f"{width}x{height}",
             "quality": fields.get("quality", "high"),
@@ -191,6 +198,10 @@ class OpenAI(Emulator):
         if "response_format" in MODELS[fields["model"]].fields:
             return web.json_response({"created": 1_760_000_000, "data": self._dalle(fields, made)})
         data = [{"b64_json": base64.b64encode(data).decode()} for data in made]
+        if identifier := fields.get("safety_identifier") or fields.get("user"):
+            resolved["safety_identifier"] = identifier
+        if "svg" in fields:
+            resolved["svg_usage"] = {"model": fields["svg"]["model"], **_SVG_USAGE}
         return web.json_response({"created": 1_760_000_000, "data": data, "usage": _usage(len(made)), **resolved})
 
     def _dalle(self, fields: Mapping[str, Any], made: list[bytes]) -> list[dict[str, str]]:
@@ -241,6 +252,15 @@ class OpenAI(Emulator):
         return web.Response(body=picture(1024, 1024), content_type="image/png")
 
 
+def _drawn(width: int, height: int, format_: str, index: int) -> bytes:
+    if format_ == "svg":
+        return _SVG % (width, height)
+    return picture(width, height, format_.upper(), (index, 99, 199))
+
+
+_SVG_USAGE: Final = {"input_tokens": 900, "output_tokens": 4000, "reasoning_tokens": 1500, "total_tokens": 4900}
+
+
 def _usage(count: int) -> dict[str, Any]:
     return {
         "input_tokens": 50,
@@ -249,6 +269,15 @@ def _usage(count: int) -> dict[str, Any]:
         "input_tokens_details": {"text_tokens": 10, "image_tokens": 40},
         "output_tokens_details": {"image_tokens": 4160 * count, "text_tokens": 0},
     }
+
+
+def _place(fields: dict[str, Any], name: str, value: Any) -> None:
+    """Put a text part at its place: `svg[reasoning][effort]` is an object in an object."""
+    base, *inner = re.findall(r"[^\[\]]+", name)
+    for step in inner:
+        fields = fields.setdefault(base, {})
+        base = step
+    fields[base] = value
 
 
 def _native(name: str, text: str) -> Any:
@@ -267,7 +296,13 @@ def _check(fields: Mapping[str, Any], facts: Facts, known: set[str]) -> None:
         raise _RefusedError("Missing required parameter: 'prompt'.", "prompt", "missing_required_parameter")
     if len(prompt) > facts.prompt:
         raise _RefusedError("Invalid 'prompt': string too long.", "prompt", "string_above_max_length")
-    ranges = {"n": (1, facts.most), "output_compression": (0, 100), "partial_images": (0, 3)}
+    ranges = {
+        "n": (1, facts.most),
+        "output_compression": (0, 100),
+        "partial_images": (0, 3),
+        "frame_count": (2, 16),
+        "frame_duration_ms": (1, 1_000_000),
+    }
     for name, (low, high) in ranges.items():
         value = fields.get(name, low)
         if type(value) is not int or not low <= value <= high:
@@ -275,7 +310,7 @@ def _check(fields: Mapping[str, Any], facts: Facts, known: set[str]) -> None:
     choices = {
         "quality": facts.qualities,
         "background": ("transparent", "opaque", "auto"),
-        "output_format": ("png", "webp", "jpeg"),
+        "output_format": ("png", "webp", "jpeg", *(("gif", "svg") if facts.newest else ())),
         "moderation": ("auto", "low"),
         "response_format": ("url", "b64_json"),
         "style": ("vivid", "natural"),
@@ -291,8 +326,25 @@ def _check(fields: Mapping[str, Any], facts: Facts, known: set[str]) -> None:
         raise _RefusedError("Compression is for jpeg and webp.", "output_compression")
     if fields.get("partial_images") and not fields.get("stream"):
         raise _RefusedError("partial_images needs stream.", "partial_images")
+    _check_native(fields)
     if "size" in fields:
         _check_size(fields["size"], facts)
+
+
+def _check_native(fields: Mapping[str, Any]) -> None:
+    """Rules of gif and svg, and of the fields that are for one of them."""
+    made = fields.get("output_format", "png")
+    for name, wanted in (("frame_count", "gif"), ("frame_duration_ms", "gif"), ("svg", "svg")):
+        if name in fields and made != wanted:
+            raise _RefusedError(f"'{name}' is only supported with output_format={wanted}.", name)
+    if made in {"gif", "svg"}:
+        for name in ("stream", "partial_images", "output_compression"):
+            if fields.get(name):
+                raise _RefusedError(f"'{name}' is not supported with output_format={made}.", name)
+    if made == "svg" and fields.get("n", 1) != 1:
+        raise _RefusedError("SVG output requires n=1.", "n")
+    if "svg" in fields and not (isinstance(fields["svg"], dict) and fields["svg"].get("model")):
+        raise _RefusedError("Missing required parameter: 'svg.model'.", "svg.model", "missing_required_parameter")
 
 
 def _check_size(size: Any, facts: Facts) -> None:
@@ -322,17 +374,19 @@ def _check_files(sent: Sent, facts: Facts) -> None:
     if len(images) > facts.inputs or (len(images) > 1 and any(part.name == "image" for part in images)):
         raise _RefusedError("Too many images.", "image")
     for part in files:
-        if part.name not in {"image", "image[]", "mask"}:
+        if part.name not in {"image", "image[]", "mask", *(["markup"] if facts.newest else [])}:
             raise _RefusedError(f"Unknown parameter: '{part.name}'.", part.name, "unknown_parameter")
         if not part.filename or part.content_type not in _FILE_TYPES:
             raise _RefusedError("Unsupported mimetype.", part.name, "unsupported_file_mimetype")
     first = Image.open(io.BytesIO(images[0].data))
-    for part in (part for part in files if part.name == "mask"):
+    if {"mask", "markup"} <= {part.name for part in files}:
+        raise _RefusedError("'markup' cannot be combined with 'mask'.", "markup")
+    for part in (part for part in files if part.name in {"mask", "markup"}):
         mask = Image.open(io.BytesIO(part.data))
         if mask.format != "PNG" or len(part.data) >= _MAX_MASK or mask.size != first.size:
-            raise _RefusedError("Invalid mask image.", "mask", "invalid_image_file")
+            raise _RefusedError(f"Invalid {part.name} image.", part.name, "invalid_image_file")
         if mask.mode not in {"RGBA", "LA"}:
-            raise _RefusedError("Invalid mask image: it needs an alpha channel.", "mask", "invalid_image_file")
+            raise _RefusedError(f"Invalid {part.name} image: it needs alpha.", part.name, "invalid_image_file")
 
 
 def _moderated(stage: str, *, gpt: bool) -> _RefusedError:

@@ -77,10 +77,9 @@ async def test_poll_at_an_internal_address_is_refused_at_once(bfl: Bfl, bench: B
     assert "169.254" not in state.failed.message
 
 
-async def test_task_with_a_webhook_of_the_callers_is_polled_by_its_id(bfl: Bfl, bench: Bench) -> None:
-    wanted = task()
-    wanted.provider_options.update({"webhook_url": "https://example.com/hook"})
-    assert (await bench.run(wanted)).HasField("done")
+async def test_task_without_a_polling_url_is_polled_by_its_id(bfl: Bfl, bench: Bench) -> None:
+    bfl.failures = [(200, {"id": "task-0", "cost": 3}, {}), (200, {"status": "Error"}, {})]
+    assert (await bench.run(task())).HasField("failed")
     assert (bfl.sent[1].path, bfl.sent[1].query["id"]) == ("/v1/get_result", "task-0")
 
 
@@ -308,10 +307,12 @@ async def test_refusal_names_the_callers_own_field(bfl: Bfl, bench: Bench, loc: 
     assert (failed.param, failed.message) == (param, "Black Forest Labs refused the request: Input should be less")
 
 
-async def test_overload_is_tried_again(bfl: Bfl, bench: Bench) -> None:
-    bfl.failures = [(503, b"<html>", {})]
-    assert (await bench.run(task())).HasField("done")
-    assert bfl.billed == 1
+@pytest.mark.parametrize("status", [500, 502, 503])
+async def test_server_error_is_not_repeated_as_it_may_have_been_charged(bfl: Bfl, bench: Bench, status: int) -> None:
+    bfl.failures = [(status, b"<html>", {})]
+    failed = (await bench.run(task())).failed
+    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
+    assert len(bfl.sent) == 1
 
 
 async def test_wait_may_stand_in_the_body(bfl: Bfl, bench: Bench) -> None:

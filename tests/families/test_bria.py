@@ -207,9 +207,9 @@ async def test_some_of_n_may_fail(bria: Bria, bench: Bench) -> None:
     assert [missing.reason for missing in state.done.missing] == [BLOCKED]
 
 
-async def test_options_go_last_and_a_whole_answer_is_read(bria: Bria, bench: Bench) -> None:
-    state = await edit(bench, provider_options={"sync": True, "guidance_scale": 3, "instruction": "a hare"})
-    assert submits(bria)[0]["instruction"] == "a hare"
+async def test_options_go_beside_the_gateways_fields_and_a_whole_answer_is_read(bria: Bria, bench: Bench) -> None:
+    state = await edit(bench, provider_options={"sync": True, "guidance_scale": 3})
+    assert submits(bria)[0]["guidance_scale"] == 3
     assert state.HasField("done")
     assert [sent.path for sent in bria.sent] == ["/v2/image/edit", "/results/request-0"]
 
@@ -239,17 +239,17 @@ async def test_terminal_and_unknown_states_end(bria: Bria, bench: Bench, last: A
 
 async def test_moderation_says_of_what(bria: Bria, bench: Bench) -> None:
     bria.script = ({"code": 422, "message": "Moderated", "details": "visual_output_content_moderation"},)
-    assert (await edit(bench)).failed.message == "Bria refused the result by its content policy."
+    assert (await edit(bench)).failed.message == "The content policy of Bria refused the result."
     bria.failures = [(422, {"error": {"code": 422, "message": "Prompt moderation", "details": "x"}}, {})]
     failed = (await edit(bench)).failed
-    assert failed.message == "Bria refused the prompt by its content policy."
+    assert failed.message == "The content policy of Bria refused the prompt."
     assert (failed.param, failed.accepted) == ("prompt", False)
     bria.failures = [(422, {"error": {"code": 422, "details": "visual_input_content_moderation"}}, {})]
     failed = (await edit(bench)).failed
-    assert (failed.message, failed.param) == ("Bria refused the picture by its content policy.", "image")
+    assert (failed.message, failed.param) == ("The content policy of Bria refused the input image.", "image")
     bria.failures = [(422, {"error": {"code": 422, "message": "Content moderation"}}, {})]
     failed = (await edit(bench)).failed
-    assert failed.message == "Bria refused the prompt or the picture by its content policy."
+    assert failed.message == "The content policy of Bria refused the prompt or an input image."
 
 
 async def test_task_not_yet_visible_is_waited_for(bria: Bria, bench: Bench) -> None:
@@ -341,15 +341,11 @@ async def test_errors_of_every_form_are_read(bria: Bria, bench: Bench, body: Any
     assert "secret" not in failed.message
 
 
-async def test_unavailable_provider_is_asked_again_and_may_be_left_for_another_route(
-    bria: Bria, bench: Bench
-) -> None:
+async def test_server_error_is_not_repeated_as_each_post_is_a_billed_job(bria: Bria, bench: Bench) -> None:
     bria.failures = [(503, b"<html>down</html>", {})]
-    assert (await edit(bench)).HasField("done")
-    bria.failures = [(503, b"", {})] * 4
     failed = (await edit(bench)).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
-    assert bria.billed == 1
+    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
+    assert len(bria.sent) == 1
 
 
 @pytest.mark.parametrize(

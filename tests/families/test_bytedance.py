@@ -172,20 +172,21 @@ async def test_seeds_over_the_limit_are_refused_here(ark: Ark, bench: Bench) -> 
     assert (state.failed.reason, state.failed.param, len(ark.sent)) == (INVALID, "seed", 0)
 
 
-async def test_sequence_of_the_callers_options_may_have_refused_pictures(ark: Ark, bench: Bench) -> None:
-    ark.refused = [{"code": "OutputImageSensitiveContentDetected", "message": "no Request id: 1"}]
-    options = {
-        "sequential_image_generation": "auto",
-        "sequential_image_generation_options": {"max_images": 3},
-        "response_format": "b64_json",
-        "watermark": True,
-    }
-    state = await bench.run(task(provider_options=options))
-    assert {**posts(ark)[0], **options} == posts(ark)[0]
-    assert (len(state.done.artifacts), ark.billed, len(ark.sent)) == (2, 2, 1)
+async def test_answer_may_have_refused_images_beside_good_ones(ark: Ark, bench: Bench) -> None:
+    refused = {"error": {"code": "OutputImageSensitiveContentDetected", "message": "no Request id: 1"}}
+    made = {"b64_json": base64.b64encode(picture()).decode()}
+    ark.failures = [(200, {"data": [made, refused, made]}, {})]
+    state = await bench.run(task())
+    assert (len(state.done.artifacts), len(ark.sent)) == (2, 1)
     (missing,) = state.done.missing
     assert (missing.reason, missing.accepted) == (BLOCKED, True)
-    assert missing.message == "ByteDance refused the result by its content policy."
+    assert missing.message == "The content policy of ByteDance refused the result."
+
+
+async def test_watermark_is_off_unless_the_caller_wants_it(ark: Ark, bench: Bench) -> None:
+    for options, sent in (({}, False), ({"watermark": True}, True)):
+        await bench.run(task(provider_options=options))
+        assert posts(ark)[-1]["watermark"] == sent
 
 
 @pytest.mark.parametrize(
@@ -251,10 +252,10 @@ async def test_errors_are_final_after_one_call(
 
 
 async def test_moderation_says_of_what(ark: Ark, bench: Bench) -> None:
-    for kind, what, param in (("InputText", "prompt", "prompt"), ("InputImage", "input picture", "image")):
+    for kind, what, param in (("InputText", "prompt", "prompt"), ("InputImage", "input image", "image")):
         ark.failures = [(400, {"error": {"code": f"{kind}SensitiveContentDetected", "message": "no"}}, {})]
         failed = (await bench.run(task())).failed
-        assert (failed.message, failed.param) == (f"ByteDance refused the {what} by its content policy.", param)
+        assert (failed.message, failed.param) == (f"The content policy of ByteDance refused the {what}.", param)
 
 
 async def test_wrong_key_is_the_operators_and_is_not_shown(ark: Ark, bench: Bench) -> None:
@@ -293,6 +294,12 @@ async def test_answer_without_pictures_is_a_failure(ark: Ark, bench: Bench) -> N
     assert len(posts(ark)) == 3
 
 
-async def test_region_and_native_model_can_be_chosen(ark: Ark, bench: Bench) -> None:
-    await bench.run(task(provider_options={"model": "seedream-4-0-250828"}))
-    assert posts(ark)[0]["model"] == "seedream-4-0-250828"
+async def test_options_that_make_more_images_of_one_call_are_refused(ark: Ark, bench: Bench) -> None:
+    for options in (
+        {"model": "seedream-4-0-250828"},
+        {"sequential_image_generation": "auto"},
+        {"sequential_image_generation_options": {"max_images": 3}},
+    ):
+        failed = (await bench.run(task(provider_options=options))).failed
+        assert failed.param == f"provider_options.{min(options)}"
+    assert not ark.sent

@@ -203,7 +203,6 @@ async def test_errors_go_by_code_and_are_final(
         ("rate-971", ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED),
         ("rate-10429", ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED),
         ("rate-html", ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED),
-        ("edge-503", ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE),
     ],
 )
 async def test_what_took_nothing_is_tried_again_and_then_fails(
@@ -212,6 +211,13 @@ async def test_what_took_nothing_is_tried_again_and_then_fails(
     state = await bench.run(task(prompt=prompt))
     assert (state.failed.reason, state.failed.accepted) == (reason, False)
     assert (len(cloudflare.sent), cloudflare.billed) == (4, 0)
+
+
+async def test_edge_that_is_unavailable_is_asked_once_more(cloudflare: Cloudflare, bench: Bench) -> None:
+    state = await bench.run(task(prompt="edge-503"))
+    unavailable = ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE
+    assert (state.failed.reason, state.failed.accepted) == (unavailable, False)
+    assert (len(cloudflare.sent), cloudflare.billed) == (2, 0)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from services.bfl.adapter import BflAdapter
 from services.bfl.catalog import MODELS
 from services.common.items import SLOWEST_POLL
-from services.common.upstream import LANE_PAUSE, TRIES
+from services.common.submission import SHARED_PAUSE, TRIES
 from tests.emulators.bfl import Bfl
 from tests.families.harness import Bench
 from tests.stack import free_port
@@ -104,7 +104,7 @@ async def test_limit_that_names_no_time_quiets_the_route_only_shortly(bfl: Bfl, 
     assert sum(bench.slept) >= 1 + 2 + 4
     bench.slept.clear()
     assert (await bench.family.start(start(hand_back=False))).HasField("running")
-    assert sum(bench.slept) == pytest.approx(LANE_PAUSE)
+    assert sum(bench.slept) == pytest.approx(SHARED_PAUSE)
 
 
 async def test_task_of_more_calls_than_are_taken_at_once_makes_them_in_turn(bfl: Bfl, bench: Bench) -> None:

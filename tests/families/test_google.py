@@ -137,9 +137,9 @@ async def test_options_are_merged_into_the_body(google: Google, bench: Bench) ->
     body = google.sent[0].json
     assert body["generationConfig"] == {"responseModalities": ["IMAGE"], "seed": 1, "temperature": 0.5}
     assert body["tools"] == [{"googleSearch": {}}]
-    state = await bench.run(task(provider_options={"size": "big"}))
+    state = await bench.run(task(provider_options={"dimensions": "big"}))
     assert state.failed.reason == ErrorReason.ERROR_REASON_INVALID_VALUE
-    assert 'Unknown name "size"' in state.failed.message
+    assert 'Unknown name "dimensions"' in state.failed.message
 
 
 @pytest.mark.parametrize(
@@ -306,6 +306,13 @@ async def test_what_took_nothing_is_tried_again(google: Google, bench: Bench, st
     google.failures = [(status, error(status, name, "no"), {})]
     assert (await bench.run(task())).HasField("done")
     assert (len(google.sent), google.billed) == (2, 1)
+
+
+async def test_overloaded_model_is_asked_once_more(google: Google, bench: Bench) -> None:
+    google.failures = [(503, error(503, "UNAVAILABLE", "no"), {})] * 4
+    failed = (await bench.run(task())).failed
+    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
+    assert (len(google.sent), google.billed) == (2, 0)
 
 
 async def test_rate_limit_is_waited_out_as_told_but_not_a_days_quota(google: Google, bench: Bench) -> None:

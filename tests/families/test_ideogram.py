@@ -431,7 +431,7 @@ async def test_refusals_say_why_and_name_the_field(ideogram: Ideogram, bench: Be
     ideogram.failures = [(400, body, {}), (422, body, {})]
     assert (await bench.run(task())).failed.message == "Ideogram refused the request: words"
     failed = (await bench.run(task())).failed
-    assert failed.message == "Ideogram refused the prompt or the picture by its content policy: words"
+    assert failed.message == "The content policy of Ideogram refused the prompt."
     assert (failed.param, failed.accepted) == ("prompt", False)
 
 
@@ -441,7 +441,7 @@ async def test_fault_of_ideograms_is_asked_again_once(ideogram: Ideogram, bench:
     ideogram.sent.clear()
     ideogram.failures = [(500, b"oops", {}), (500, b"oops", {})]
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
+    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, False)
     assert (failed.message, len(ideogram.sent)) == ("Ideogram failed.", 2)
 
 

@@ -121,8 +121,8 @@ async def test_dalle_3_is_asked_once_for_each_picture_and_for_base64(openai: Ope
 
 
 async def test_result_url_is_fetched_without_the_key(openai: OpenAI, bench: Bench) -> None:
-    options = {"response_format": "url"}
-    state = await bench.run(task("openai/dall-e-3", provider_options=options))
+    openai.failures = [(200, {"data": [{"url": f"{openai.base}/files/0.png?sig=secret"}]}, {})]
+    state = await bench.run(task("openai/dall-e-3"))
     assert await bench.bytes_of(state.done.artifacts[0]) == picture(1024, 1024)
     assert openai.sent[-1].path.startswith("/files/")
     assert "authorization" not in openai.sent[-1].headers
@@ -203,7 +203,7 @@ async def test_fewer_pictures_than_asked_are_counted(openai: OpenAI, bench: Benc
     openai.withheld = 1
     done = (await bench.run(task(n=3))).done
     assert (len(done.artifacts), openai.billed) == (2, 2)
-    assert [missing.message for missing in done.missing] == ["OpenAI made 2 of 3 pictures."]
+    assert [missing.message for missing in done.missing] == ["OpenAI made 2 of 3 images."]
     failed = (await bench.run(task())).failed
     assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
 

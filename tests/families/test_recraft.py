@@ -193,10 +193,10 @@ async def test_tools_take_a_picture_and_answer_with_one(
     assert (state.done.artifacts[0].media.media_type, state.done.cost.amount) == (media_type, cost)
 
 
-async def test_base64_by_the_callers_own_option_is_read_too(recraft: Recraft, bench: Bench) -> None:
-    wanted = task("recraft/recraft-v4-svg")
-    wanted.provider_options.update({"response_format": "b64_json"})
-    state = await bench.run(wanted)
+async def test_base64_is_read_too(recraft: Recraft, bench: Bench) -> None:
+    encoded = base64.b64encode(drawing(1024, 1024)).decode()
+    recraft.failures = [(200, {"data": [{"b64_json": encoded}]}, {})]
+    state = await bench.run(task("recraft/recraft-v4-svg"))
     assert await bench.bytes_of(state.done.artifacts[0]) == drawing(1024, 1024)
     assert len(recraft.sent) == 1
 
@@ -229,11 +229,17 @@ async def test_errors_are_final_after_one_call(
     assert "unauthorized" not in state.failed.message
 
 
-@pytest.mark.parametrize("status", [429, 503])
-async def test_busy_provider_is_asked_again(recraft: Recraft, bench: Bench, status: int) -> None:
-    recraft.failures = [(status, b"", {"Retry-After": "3"})]
+async def test_busy_provider_is_asked_again(recraft: Recraft, bench: Bench) -> None:
+    recraft.failures = [(429, b"", {"Retry-After": "3"})]
     assert len((await bench.run(task())).done.artifacts) == recraft.billed == 1
     assert 3 <= bench.slept[0] < 4
+
+
+async def test_server_error_is_not_repeated_as_nothing_tells_what_it_cost(recraft: Recraft, bench: Bench) -> None:
+    recraft.failures = [(503, b"", {})]
+    failed = (await bench.run(task())).failed
+    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
+    assert len(recraft.sent) == 1
 
 
 BAD = ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE
@@ -308,8 +314,13 @@ INVALID = ErrorReason.ERROR_REASON_INVALID_VALUE
 @pytest.mark.parametrize(
     ("status", "body", "reason", "message"),
     [
-        (400, {"code": "nsfw_content", "message": "rejected"}, BLOCKED, "by its content policy: rejected"),
-        (422, b"Content moderation: refused", BLOCKED, "by its content policy: Content moderation: refused"),
+        (
+            400,
+            {"code": "nsfw_content", "message": "rejected"},
+            BLOCKED,
+            "The content policy of Recraft refused the prompt.",
+        ),
+        (422, b"Content moderation: refused", BLOCKED, "The content policy of Recraft refused the prompt."),
         (400, {"code": "not_enough_credits", "message": "top up"}, BILLING, "Recraft refused for lack of credit."),
         (400, {"error": {"code": 7, "message": "bad size"}}, INVALID, "Recraft refused the request: bad size"),
         (400, {"error": "bad size"}, INVALID, "Recraft refused the request: bad size"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -53,6 +54,7 @@ async def test_own_server_makes_n_pictures_in_one_request(own: Automatic1111, be
         "height": 72,
         "seed": 5,
         "override_settings": {"sd_model_checkpoint": "sd_xl_base_1.0.safetensors"},
+        "force_task_id": "task(job_test-0)",
     }
     assert "authorization" not in sent.headers
     assert [artifact.seed for artifact in state.done.artifacts] == [5, 6, 7]
@@ -96,10 +98,10 @@ async def test_own_server_loads_loras_by_tags_that_only_loras_make(own: Automati
 async def test_own_server_gets_no_tags_by_options_either(own: Automatic1111, bench: Bench) -> None:
     asked = task("automatic1111")
     scripts: dict[str, Any] = {"ADetailer": {"args": [True, {"ad_prompt": "a <lora:x:1>b"}]}}
-    asked.provider_options.update({"prompt": "a cat<lora:x:1>", "alwayson_scripts": scripts, "cfg_scale": 6})
+    asked.provider_options.update({"alwayson_scripts": scripts, "cfg_scale": 6, "steps": 12})
     state = await bench.run(asked)
     body = own.sent[0].json
-    assert (body["prompt"], body["cfg_scale"]) == ("a cat", 6)
+    assert (body["prompt"], body["cfg_scale"], body["steps"]) == ("a fox", 6, 12)
     assert body["alwayson_scripts"]["ADetailer"]["args"] == [True, {"ad_prompt": "a b"}]
     assert [warning.param for warning in state.done.warnings] == ["provider_options"]
 
@@ -120,7 +122,67 @@ async def test_own_server_is_interrupted_while_it_works(own: Automatic1111, benc
     stop = pb.CancelRequest(job_id="job_test", task=asked, credential="user:pass")
     assert await bench.family.cancel(stop)
     assert (await asyncio.wait_for(working, 10)).HasField("done")
-    assert [(sent.method, sent.path) for sent in own.sent[1:]] == [("POST", "/sdapi/v1/interrupt")]
+    assert [sent.path for sent in own.sent[1:]] == ["/internal/progress", "/sdapi/v1/interrupt"]
+    assert own.interrupted == ["task(job_test-0)"]
+
+
+def begin(bench: Bench, job_id: str) -> asyncio.Task[pb.TaskState]:
+    return asyncio.create_task(bench.family.start(pb.StartRequest(job_id=job_id, task=task("automatic1111"))))
+
+
+async def cancel(bench: Bench, job_id: str) -> bool:
+    return await bench.family.cancel(pb.CancelRequest(job_id=job_id, task=task("automatic1111")))
+
+
+@pytest.mark.parametrize("tells_progress", [True, False])
+async def test_cancel_of_a_call_that_the_server_has_queued_interrupts_no_other(
+    own: Automatic1111, bench: Bench, *, tells_progress: bool
+) -> None:
+    own.seconds, own.tells_progress = 60.0, tells_progress
+    first = begin(bench, "job_first")
+    await asyncio.wait_for(own.begun.wait(), 10)
+    second = begin(bench, "job_second")
+    await asyncio.wait_for(own.queued.wait(), 10)
+    assert not await cancel(bench, "job_second")
+    assert "/sdapi/v1/interrupt" not in {sent.path for sent in own.sent}
+    assert await cancel(bench, "job_first") == tells_progress
+    if tells_progress:
+        await asyncio.wait_for(first, 10)
+        assert own.interrupted == ["task(job_first-0)"]
+    else:
+        assert "/sdapi/v1/interrupt" not in {sent.path for sent in own.sent}, "it might reach the other one"
+    for work in (first, second):
+        work.cancel()
+
+
+async def test_only_call_of_a_server_that_tells_no_progress_is_interrupted(own: Automatic1111, bench: Bench) -> None:
+    own.seconds, own.tells_progress = 60.0, False
+    work = begin(bench, "job_test")
+    await asyncio.wait_for(own.begun.wait(), 10)
+    assert await cancel(bench, "job_test")
+    assert (await asyncio.wait_for(work, 10)).HasField("done")
+    assert own.interrupted == ["task(job_test-0)"]
+
+
+async def test_cancel_of_a_call_in_its_retry_pause_sends_nothing(own: Automatic1111, bench: Bench) -> None:
+    own.failures = [(503, {"detail": "loading"}, {})] * 4
+    cancelled: list[bool] = []
+
+    async def stopped_in_the_pause(seconds: float) -> None:
+        bench.slept.append(seconds)
+        cancelled.append(await cancel(bench, "job_test"))
+        await asyncio.Event().wait()
+
+    bench.family._submitter = replace(bench.family._submitter, sleep=stopped_in_the_pause)
+    state = await asyncio.wait_for(begin(bench, "job_test"), 10)
+    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_CANCELLED, False)
+    assert cancelled == [True]
+    assert [sent.path for sent in own.sent] == ["/sdapi/v1/txt2img"]
+
+
+async def test_cancel_of_a_job_that_was_never_begun_sends_nothing(own: Automatic1111, bench: Bench) -> None:
+    assert not await cancel(bench, "job_unknown")
+    assert own.sent == []
 
 
 @pytest.mark.parametrize(("credential", "works"), [("user:pass", True), ("token", False)])

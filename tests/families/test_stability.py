@@ -171,11 +171,19 @@ async def test_mask_keeps_its_polarity_and_a_service_without_prompt_gets_none(
     assert [warning.param for warning in state.done.warnings] == ["prompt"]
 
 
-async def test_provider_options_come_last_and_whole_numbers_stay_whole(stability: Stability, bench: Bench) -> None:
+async def test_provider_options_go_beside_and_whole_numbers_stay_whole(stability: Stability, bench: Bench) -> None:
     asked = task("stable-image-ultra", inputs=[await bench.keep(picture())])
-    asked.provider_options.update({"strength": 0.2, "style_preset": "anime", "seed": 7})
+    asked.provider_options.update({"strength": 0.2, "style_preset": "anime", "cfg_scale": 7})
     await bench.run(asked)
-    assert form(stability.sent[0]) == {"prompt": "a fox", "strength": "0.2", "style_preset": "anime", "seed": "7"}
+    sent = form(stability.sent[0])
+    assert sent == {"prompt": "a fox", "strength": "0.2", "style_preset": "anime", "cfg_scale": "7"}
+
+
+async def test_option_that_a_field_of_the_request_has_set_is_refused(stability: Stability, bench: Bench) -> None:
+    asked = task("stable-image-ultra", style="anime")
+    asked.provider_options.update({"style_preset": "origami"})
+    assert (await bench.run(asked)).failed.param == "provider_options.style_preset"
+    assert not stability.sent
 
 
 async def test_n_pictures_are_n_requests_with_seeds_that_follow_and_never_zero(
@@ -288,8 +296,8 @@ async def test_filtered_and_unknown_ends_deliver_nothing(
         ((402, _body("payment_required", "no credits")), R.ERROR_REASON_PROVIDER_BILLING, ""),
         ((400, _body("bad_request", "style_preset: unknown")), R.ERROR_REASON_INVALID_VALUE, "style"),
         ((400, _body("bad_request", "style_image: required")), R.ERROR_REASON_INVALID_VALUE, "image"),
-        ((403, _body("content_moderation", "flagged")), R.ERROR_REASON_MODERATION_BLOCKED, ""),
-        ((403, {"errors": ["flagged"]}), R.ERROR_REASON_MODERATION_BLOCKED, ""),
+        ((403, _body("content_moderation", "flagged")), R.ERROR_REASON_MODERATION_BLOCKED, "prompt"),
+        ((403, {"errors": ["flagged"]}), R.ERROR_REASON_MODERATION_BLOCKED, "prompt"),
         ((403, b"<html>sk-secret"), R.ERROR_REASON_PROVIDER_CREDENTIALS, ""),
         ((401, {"id": "x", "name": "unauthorized", "message": "sk-secret"}), R.ERROR_REASON_PROVIDER_CREDENTIALS, ""),
         ((403, _body("permission_denied", "no")), R.ERROR_REASON_PROVIDER_CREDENTIALS, ""),
@@ -322,7 +330,7 @@ async def test_vendor_fault_cost_nothing_and_is_asked_for_again(
     stability.failures = [fault] * 4
     state = await bench.run(task())
     assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_ERROR, False)
-    assert (len(stability.sent), stability.billed) == (6, 1)
+    assert (len(stability.sent), stability.billed) == (4, 1)
     assert "10.0.0.1" not in state.failed.message
 
 

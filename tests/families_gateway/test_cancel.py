@@ -24,6 +24,6 @@ def test_server_of_ones_own_is_interrupted(caller: Caller, providers: Providers)
         job_id = answer.json()["id"]
         eventually(lambda: len(own.sent) == 1, 20, "the server works on it")
         caller.cancel(job_id)
-        eventually(lambda: len(own.sent) == 2, 20, "the server is told")
-    assert [sent.path for sent in own.sent] == ["/sdapi/v1/txt2img", "/sdapi/v1/interrupt"]
+        eventually(lambda: len(own.sent) == 3, 20, "the server is told")
+    assert [sent.path for sent in own.sent] == ["/sdapi/v1/txt2img", "/internal/progress", "/sdapi/v1/interrupt"]
     assert caller.job(job_id)["status"] == "cancelled"

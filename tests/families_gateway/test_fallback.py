@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 KLEIN: Final = "bfl/flux-2-klein-9b"
 _AWAY: Final = (503, b"<html>no healthy upstream</html>", {"retry-after": "0"})
-_TRIES: Final = 4
-"""Calls to a route that takes nothing, before it is given up where there is no other."""
+_TRIES: Final = 2
+"""Calls to a route that answers 503, before it is given up where there is no other."""
 _LIMITED: Final = (429, {"success": False, "errors": [], "messages": [], "result": None}, {"retry-after": "3"})
 
 

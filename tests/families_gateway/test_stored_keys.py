@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _AWAY: Final = (503, b"<html>no healthy upstream</html>", {"retry-after": "0"})
 _BUSY: Final = (429, {"detail": "too many"}, {"retry-after": "600"})
 """Longer than is waited for, so that the next route serves at once."""
-_TRIES: Final = 4
-"""Calls to a route that takes nothing, before it is given up where there is no other."""
+_TRIES: Final = 2
+"""Calls to a route that answers 503, before it is given up where there is no other."""
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,9 @@
 
 A case file holds `[[case]]` tables: `name`, `operation` (`generate` or `edit`), `request` (the fields of api.md),
 optional `headers` (metadata over gRPC) and `expect`. Strings of a request that begin with `$` are made here:
-`$repeat:a:4001` is 4001 letters, `$png:64x48`, `$jpeg:64x48`, `$webp:64x48` and `$mask:64x48` are pictures as data
-URLs, `$broken` is one that ends early.
+`$repeat:a:4001` is 4001 letters, `$png:64x48`, `$jpeg:64x48`, `$webp:64x48`, `$mask:64x48`, `$clear:64x48` (one
+colour declared transparent) and `$turned:64x48` (on its side, with an EXIF orientation) are images as data URLs,
+`$broken` is one that ends early.
 """
 
 from __future__ import annotations
@@ -106,8 +107,8 @@ def expand(value: Any) -> Any:
     if kind == "broken":
         return pictures.data_url(pictures.picture()[:-20])
     width, height = map(int, parts[0].split("x"))
-    made = pictures.mask(width, height) if kind == "mask" else pictures.picture(width, height, kind.upper())
-    return pictures.data_url(made)
+    special = {"mask": pictures.mask, "clear": pictures.clear, "turned": pictures.turned}.get(kind)
+    return pictures.data_url(special(width, height) if special else pictures.picture(width, height, kind.upper()))
 
 
 def run(stack: Stack, case: Case) -> Outcome:
@@ -228,7 +229,8 @@ def _check_failure(case: Case, outcome: Outcome) -> None:
 
 def check_images(outcome: Outcome, expect: Mapping[str, Any]) -> None:
     """Check a success: `count`, `size`, `media_type`, `form` (url or b64_json), `warnings` as `code:param`, `seeds`,
-    `alpha`, and `fields` of the answer. What the answer says of a picture must be true of its bytes.
+    `alpha`, `fields` of the answer, and fields that are `absent`. What the answer says of an image must be true of
+    its bytes.
     """
     document = outcome.document
     assert document is not None
@@ -239,6 +241,7 @@ def check_images(outcome: Outcome, expect: Mapping[str, Any]) -> None:
     assert warned == expect.get("warnings", [])
     for name, value in expect.get("fields", {}).items():
         assert document[name] == value, name
+    assert not set(expect.get("absent", [])) & set(document)
     if "seeds" in expect:
         assert [item["seed"] for item in document["data"]] == expect["seeds"]
     for item, data in zip(document["data"], outcome.pictures, strict=True):

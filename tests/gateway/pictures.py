@@ -35,6 +35,22 @@ def mask(width: int = 64, height: int = 64) -> bytes:
     return file.getvalue()
 
 
+def clear(width: int = 64, height: int = 64) -> bytes:
+    """An RGB PNG of the one colour that it declares transparent (tRNS)."""
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), "#3a7ca5").save(file, "PNG", transparency=(0x3A, 0x7C, 0xA5))
+    return file.getvalue()
+
+
+def turned(width: int = 64, height: int = 64) -> bytes:
+    """A JPEG that is `width` x `height` as shown, and lies on its side as stored (EXIF orientation 6)."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.new("RGB", (height, width), "#3a7ca5").save(file, "JPEG", exif=exif)
+    return file.getvalue()
+
+
 def data_url(data: bytes, media_type: str = "image/png") -> str:
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
 

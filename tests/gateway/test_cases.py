@@ -37,7 +37,12 @@ def test_reasons_of_the_proto_are_those_of_the_contract() -> None:
 
 def test_seed_another_one_is_another_picture(stack: Stack) -> None:
     made = [
-        cases.run(stack, cases.Case("seed", "generate", {"prompt": "a boat", "size": "64x64", "seed": seed}, {}))
+        cases.run(
+            stack,
+            cases.Case(
+                "seed", "generate", {"model": "local/sketch", "prompt": "a boat", "size": "64x64", "seed": seed}, {}
+            ),
+        )
         for seed in (1, 2)
     ]
     assert made[0].pictures != made[1].pictures
@@ -46,6 +51,7 @@ def test_seed_another_one_is_another_picture(stack: Stack) -> None:
 def test_output_compression_lower_is_a_smaller_file(stack: Stack) -> None:
     def size(compression: int) -> int:
         request = {
+            "model": "local/sketch",
             "prompt": "a boat",
             "size": "256x256",
             "seed": 1,
@@ -60,7 +66,7 @@ def test_output_compression_lower_is_a_smaller_file(stack: Stack) -> None:
 
 def test_edit_with_mask_leaves_what_it_covers_as_it_was(stack: Stack) -> None:
     original = pictures.pixels(pictures.picture(96, 64)).convert("RGB")
-    request = {"prompt": "at night", "image_url": "$png:96x64", "mask_url": "$mask:96x64"}
+    request = {"model": "local/sketch", "prompt": "at night", "image_url": "$png:96x64", "mask_url": "$mask:96x64"}
     made = cases.run(stack, cases.Case("mask", "edit", request, {}))
     edited = pictures.pixels(made.pictures[0]).convert("RGB")
     covered, open_ = (48, 0, 96, 64), (0, 0, 48, 64)

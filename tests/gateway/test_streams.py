@@ -118,8 +118,27 @@ def test_stream_with_a_bad_key_is_401(stack: Stack) -> None:
     assert_error(answer, 401, "invalid_api_key", kind="authentication_error")
 
 
-def test_stream_as_a_string_is_refused_naming_it(stack: Stack) -> None:
-    assert_error(stream(stack, stream="true"), 400, "unsupported_parameter", "stream")
+@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON;version=1"])
+def test_stream_is_told_whatever_the_media_type_looks_like(stack: Stack, content_type: str) -> None:
+    body = json.dumps({**SMALL, "stream": True}).encode()
+    assert len(events(ask(stack, "POST", GENERATIONS, body, {"content-type": content_type}))) == 1
+
+
+def test_stream_as_text_counts_as_in_forms(stack: Stack) -> None:
+    assert len(events(stream(stack, stream="true"))) == 1
+    assert stream(stack, stream="false").headers.get_content_type() == "application/json"
+    assert_error(stream(stack, stream="yes"), 400, "invalid_value", "stream")
+
+
+def test_stream_of_a_video_is_refused_naming_it(stack: Stack) -> None:
+    answer = ask(stack, "POST", "/v1/videos/generations", {"prompt": "a boat", "stream": True})
+    assert_error(answer, 400, "unsupported_parameter", "stream")
+
+
+def test_stream_tells_caches_and_proxies_to_pass_it_on(stack: Stack) -> None:
+    made = form(file_part("image", picture()), prompt="at night", stream="true")
+    for answer in (stream(stack), ask(stack, "POST", EDITS, made, FORM)):
+        assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-cache", "no")
 
 
 def test_stream_echoes_the_request_id(stack: Stack) -> None:

@@ -40,9 +40,11 @@ async def stream(client: Client) -> JobStream:
 
 
 @pytest.fixture
-def families() -> ScriptedFamilies:
+async def families() -> AsyncIterator[ScriptedFamilies]:
     """The provider of `replica`."""
-    return ScriptedFamilies()
+    scripted = ScriptedFamilies()
+    yield scripted
+    await scripted.close()
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from services.common.provider import outcome_unknown
+from services.common.provider_calls import ProviderCalls
 from services.jobs.families import Families
 from tests.jobs import records
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
+
+    from services.common.family import Tell
 
 
 async def _done(_request: object) -> provider.TaskState:
@@ -40,9 +44,14 @@ class Call:
 
 
 class ScriptedFamilies(Families):
-    """Counts calls by job, and answers with what `on_start`, `on_poll` and `on_cancel` give."""
+    """Counts calls by job, and answers with what `on_start` and `on_poll` give. `stops`: whether it confirms cancels.
+
+    As a family's server it owns its calls: they outlive the replica that began them.
+    """
 
     def __init__(self) -> None:
+        self._calls = ProviderCalls()
+        self.stops = True
         self.starts: Counter[str] = Counter()
         self.polls: Counter[str] = Counter()
         self.cancels: list[tuple[str, str]] = []
@@ -51,13 +60,29 @@ class ScriptedFamilies(Families):
         self.on_poll: Callable[[provider.PollRequest], Awaitable[provider.TaskState | None]] = _done
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """End the calls that go on."""
+        await self._calls.drain(0)
+
+    async def restart(self) -> None:
+        """Kill the family's server and start it again: it knows no call."""
+        await self._calls.drain(0)
+        self._calls = ProviderCalls()
 
     async def start(self, family: str, request: provider.StartRequest) -> AsyncGenerator[provider.TaskState, None]:
-        self.starts[request.job_id] += 1
-        async for state in self.on_the_way(request):
+        key = ("start", request.job_id, str(request.attempt))
+
+        async def work(on_progress: Tell) -> provider.TaskState:
+            self.starts[request.job_id] += 1
+            async for state in self.on_the_way(request):
+                await on_progress(state.running)
+            return await self.on_start(request)
+
+        call = self._calls.find(key) if request.join_only else self._calls.join(key, work, keep=lambda _state: True)
+        if call is None:
+            yield outcome_unknown()
+            return
+        async for state in call.states():
             yield state
-        yield await self.on_start(request)
 
     async def poll(self, family: str, request: provider.PollRequest) -> provider.TaskState | None:
         self.polls[request.job_id] += 1
@@ -65,4 +90,4 @@ class ScriptedFamilies(Families):
 
     async def cancel(self, family: str, request: provider.CancelRequest) -> bool:
         self.cancels.append((request.job_id, request.task_ref))
-        return True
+        return self.stops

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.jobs import replicas, runner, states
+from services.jobs import reconciler, replicas, states
 from services.jobs.outcome import MAX_STARTS
 from tests.jobs import records
 from tests.jobs.families import ScriptedFamilies
@@ -141,8 +141,8 @@ async def test_a_running_task_is_polled_by_the_heir(
 async def test_many_running_tasks_are_not_polled_all_at_once(
     nats: Nats, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_ADOPTED_AT_ONCE", 3)
-    monkeypatch.setattr(runner, "_ADOPTION_SECONDS", 3600.0)
+    monkeypatch.setattr(reconciler, "_ADOPTED_AT_ONCE", 3)
+    monkeypatch.setattr(reconciler, "_ADOPTION_SECONDS", 3600.0)
     settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address())
 
     async def start(_request: object) -> provider.TaskState:
@@ -162,8 +162,8 @@ async def test_many_running_tasks_are_not_polled_all_at_once(
                 await asyncio.sleep(0.01)
         await heir.engine.hub.catch_up()
         assert families.polls.total() == 3
-        heir.engine.runner._timers._heap.sort()
-        due = [round((at - time.time()) / 3600) for at, _ in heir.engine.runner._timers._heap]
+        heir.engine.runner._worker._timers._heap.sort()
+        due = [round((at - time.time()) / 3600) for at, _ in heir.engine.runner._worker._timers._heap]
         assert due == [1, 1, 1, 2, 2, 2, 3], "all of them, in their turn"
 
 
@@ -198,7 +198,7 @@ async def test_an_orderly_stop_hands_over_at_once(
     waiting = await dying.submit(records.job())
     async with serving(one_at_a_time, families, 1) as heir:
         # Nobody takes from the living.
-        heir.engine.runner.look()
+        heir.engine.runner.reconcile()
         await heir.engine.hub.catch_up()
         assert {entry.record.owner for entry in heir.engine.hub.live.values()} == {dying.engine.replicas.me}
         families.on_start = ScriptedFamilies().on_start

@@ -91,7 +91,7 @@ async def test_garbage_on_the_job_subjects_is_skipped_and_logged(settings: Setti
             await up.engine.hub.catch_up()
             assert (await up.engine.index.page(Query("acme"))).ids == [good.record.id]
             assert not up.engine.hub.live
-            up.engine.runner.look()
+            up.engine.runner.reconcile()
         # The next life finds the same in the stream.
         async with serving(settings, ScriptedFamilies()) as up:
             good = await up.submit(records.job())

@@ -114,7 +114,7 @@ async def test_a_deadline_in_the_line(replica: Replica, families: ScriptedFamili
     families.on_start = call
     first = await replica.submit(records.job())
     late = await replica.submit(records.job(deadline_seconds=-1))
-    replica.engine.runner.look()
+    replica.engine.runner.reconcile()
     ended = (await replica.ended(late.record.id)).record
     assert (ended.state, code_of(ended.failed.reason), ended.failed.accepted) == (
         states.FAILED,

@@ -124,7 +124,7 @@ async def test_copied_data_directory_does_not_take_the_other_hosts_jobs(nats: Na
         running = await first.submit(records.job())
         await first.reached(running.record.id, lambda entry: entry.record.state == states.RUNNING)
         async with serving(settings_for(copy, NATS_URL=url), families) as second:
-            second.engine.runner.look()
+            second.engine.runner.reconcile()
             await second.engine.runner.drain(5)
             entry = await second.stream.last(running.record.id)
             assert entry

@@ -166,7 +166,7 @@ async def test_one_that_waits_too_long_fails_and_its_route_is_not_to_blame(up: R
         await up.submit(record)
         await waits_again(up, record)
     await asyncio.sleep(0.5)
-    up.engine.runner.look()
+    up.engine.runner.reconcile()
     for record in turned:
         ended = (await up.ended(record.id)).record
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT

@@ -12,7 +12,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.errors import GatewayError, code_of
 from services.jobs import health, states, stream
-from services.jobs import runner as module
+from services.jobs import worker as module
 from services.jobs.stream import StaleError
 from tests.jobs import records
 from tests.jobs.families import Call, ScriptedFamilies

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from services.common.errors import GatewayError
 from services.common.secrets import RootSecret
 from services.common.supervision import Supervisor
 from services.jobs.credentials import Credentials
@@ -57,16 +58,22 @@ class Known(Replicas):
 class Gates:
     """Steps that wait, oldest first.
 
-    `open`: nothing waits, except for what is in `held`. Answers get lost while `lossy`.
+    `open`: nothing waits, except for what is in `held`. As many of the next requests fail before they are sent as
+    `failing` says, and as many of the next answers get lost as `losing` says.
     """
 
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
     open: bool = False
     held: set[str] = field(default_factory=set)
-    lossy: bool = False
+    failing: int = 0
+    losing: int = 0
 
     async def __call__(self, what: str) -> None:
-        if self.lossy and what == "answer":
+        if what == "request" and self.failing:
+            self.failing -= 1
+            raise OutcomeUnknownError
+        if what == "answer" and self.losing:
+            self.losing -= 1
             raise OutcomeUnknownError
         if self.open and what not in self.held:
             return
@@ -112,6 +119,9 @@ class World:
     gates: Gates = field(default_factory=Gates)
     lives: list[Life | None] = field(default_factory=lambda: [None, None])
     accepted: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
+    """Jobs whose callers were told to try again."""
+    _callers: list[asyncio.Task[None]] = field(default_factory=list)
     _living: dict[str, str] = field(default_factory=dict)
     _count: int = 0
     _projections: list[Projection] = field(
@@ -151,16 +161,19 @@ class World:
             fallback=self.fallback,
             health=Health(),
             credentials=Credentials(RootSecret("root secret of the tests")),
-            queue_limit=100,
+            queue_limit=1000,
         )
         life = Life(hub, runner, stream)
         self.lives[index] = life
-        life.spawn(self._run(life))
+        life.spawn(self._run(index, life))
 
-    @staticmethod
-    async def _run(life: Life) -> None:
-        await life.hub.start(life.supervisor)
-        life.runner.look()
+    async def _run(self, index: int, life: Life) -> None:
+        try:
+            await life.hub.start(life.supervisor)
+        except OutcomeUnknownError:
+            self.start(index)  # as the process manager does
+            return
+        life.runner.reconcile()
         life.ready = True
         await life.runner.run()
 
@@ -173,17 +186,28 @@ class World:
         for task in [*life.tasks, *life.runner._tasks, *life.supervisor._tasks]:
             task.cancel()
 
-    def submit(self, index: int, record: JobRecord) -> None:
+    def submit(self, index: int, record: JobRecord, *, keyed: bool = False) -> None:
         """Submit on a replica that serves."""
         life = self.lives[index]
         if life and life.ready:
-            life.spawn(self._submit(life, record))
+            life.spawn(self._submit(life, record, keyed=keyed))
+            self._callers.append(life.tasks[-1])
 
-    async def _submit(self, life: Life, record: JobRecord) -> None:
+    async def _submit(self, life: Life, record: JobRecord, *, keyed: bool) -> None:
         # A twin with the same id is no error: it finds its job there.
         with contextlib.suppress(StaleError):
-            await life.runner.submit(record)
+            try:
+                await life.runner.submit(record, keyed=keyed)
+            except GatewayError:
+                self.refused.add(record.id)
+                return
         self.accepted.add(record.id)
+
+    def hang_up(self, choice: int) -> None:
+        """Let a caller go away who waits for the write of its job."""
+        waiting = [caller for caller in self._callers if not caller.done()]
+        if waiting:
+            waiting[choice % len(waiting)].cancel()
 
     def cancel(self, index: int, job_id: str) -> None:
         """Cancel on a replica that serves."""
@@ -201,7 +225,7 @@ class World:
         """The moment at which a replica takes over what is orphaned."""
         life = self.lives[index]
         if life and life.ready:
-            life.runner.look()
+            life.runner.reconcile()
 
     async def settle(self) -> None:
         """Until everything waits."""
@@ -223,6 +247,7 @@ class World:
                 self.start(index)
         self.gates.open = True
         self.gates.held.clear()
+        self.gates.failing = self.gates.losing = 0
         while self.gates.waiting:
             self.gates.release(0)
             await self.settle()
@@ -232,11 +257,22 @@ class World:
             self.look(1)
         await self.settle()
 
+    def assert_nothing_is_held(self) -> None:
+        """No replica waits for a job, counts slots for one, or goes on with one."""
+        for life in self.lives:
+            assert life is not None
+            assert life.ready
+            assert not life.hub.live, "an ended job is still held"
+            assert life.runner._turns._queue.waiting == 0
+            assert not life.runner._turns.holders(), "an ended job still takes up a slot"
+            assert not life.runner._worker._steps, "a step has not ended"
+
     async def close(self) -> None:
         """End everything."""
         self.gates.open = True
         for index in (0, 1):
             self.crash(index)
+        await self.families.close()
         await asyncio.sleep(0)
         for projection in self._projections:
             projection.close()

@@ -126,6 +126,14 @@ def test_key_with_a_default_preference_needs_no_header(shared: Stack) -> None:
     assert (answer.status, answer.headers["preference-applied"]) == (200, "wait=30")
 
 
+def test_key_with_a_default_preference_polls_without_waiting(shared: Stack) -> None:
+    waiting = new_caller(shared, "prefers", prefer="wait=600")
+    job_id = accepted(waiting.generate({"prefer": "respond-async"}, **SLOW))
+    answer = waiting.ask("GET", f"/v1/jobs/{job_id}")
+    assert (answer.status, answer.headers["preference-applied"]) == (200, None)
+    waiting.cancel(job_id)
+
+
 def test_key_with_a_default_of_respond_async_always_gets_jobs(shared: Stack) -> None:
     waiting = new_caller(shared, "prefers", prefer="respond-async")
     assert waiting.end(accepted(waiting.generate()))["status"] == "completed"

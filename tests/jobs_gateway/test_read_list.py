@@ -92,6 +92,15 @@ def test_long_poll_that_sees_no_change_answers_what_is(caller: Caller, running: 
     assert caller.ask("GET", f"/v1/jobs/{running}", headers=headers).status == 304
 
 
+@pytest.mark.parametrize("written", ["W/{}", '"other", W/{}', "*"])
+def test_long_poll_with_a_weak_etag_or_a_list_holds_too(caller: Caller, running: str, written: str) -> None:
+    tag = caller.ask("GET", f"/v1/jobs/{running}").headers["etag"]
+    began = time.monotonic()
+    headers = {"prefer": "wait=1", "if-none-match": written.format(tag)}
+    assert caller.ask("GET", f"/v1/jobs/{running}", headers=headers).status == 304
+    assert time.monotonic() - began > 0.9
+
+
 def test_long_poll_of_an_ended_job_does_not_wait(caller: Caller, done: str) -> None:
     began = time.monotonic()
     caller.ask("GET", f"/v1/jobs/{done}", headers={"prefer": "wait=600"})

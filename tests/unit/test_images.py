@@ -17,12 +17,15 @@ from services.common.errors import GatewayError
 from services.common.images import (
     MAX_PIXELS,
     MAX_SIDE,
+    RESULT_TYPES,
     Facts,
     convert,
     inspect,
     normalise_mask,
     open_pixels,
+    shrink,
 )
+from services.local import sketch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -183,7 +186,7 @@ def with_checksums(data: bytes) -> bytes:
     ids=label,
 )
 def test_other_types_are_refused(data: bytes) -> None:
-    assert refused(data) == "image[1] is not a PNG, JPEG or WebP picture."
+    assert refused(data) == "image[1] is not a PNG, JPEG or WebP image."
 
 
 def test_empty_files_are_refused() -> None:
@@ -279,11 +282,115 @@ def test_sixteen_bit_greys_keep_their_shades() -> None:
     assert open_pixels(data, "image").convert("RGB").tobytes() == bytes([0, 0, 0, 128, 128, 128, 255, 255, 255])
 
 
-def test_exif_orientation_is_not_applied() -> None:
+CORNERS = {
+    1: "rgbw",
+    2: "grwb",
+    3: "wbgr",
+    4: "bwrg",
+    5: "rbgw",
+    6: "brwg",
+    7: "wgbr",
+    8: "gwrb",
+}
+"""What the corners r g / b w (of 4 x 2 blocks) look like in each EXIF orientation, by the standard's own table."""
+COLOURS = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255), "w": (255, 255, 255)}
+
+
+def turned(orientation: int, kind: str) -> bytes:
+    """A 64x32 image of four coloured quarters with an EXIF orientation."""
+    image = Image.new("RGB", (64, 32))
+    for index, name in enumerate("rgbw"):
+        image.paste(COLOURS[name], (index % 2 * 32, index // 2 * 16, index % 2 * 32 + 32, index // 2 * 16 + 16))
     exif = Image.Exif()
-    exif[0x0112] = 6
-    data = encode("RGB", "JPEG", exif=exif.tobytes())
-    assert (inspect(data, "image").width, inspect(data, "image").height) == open_pixels(data, "image").size == SIZE
+    exif[0x0112] = orientation
+    return save(image, kind, exif=exif.tobytes(), quality=100, subsampling=0, lossless=True)
+
+
+def corners(image: Image.Image) -> str:
+    """The names of the colours nearest to an image's quarters, row by row."""
+    found = ""
+    for x, y in ((1, 1), (3, 1), (1, 3), (3, 3)):
+        pixel = image.convert("RGB").getpixel((image.width * x // 4, image.height * y // 4))
+        assert isinstance(pixel, tuple)
+        found += min(COLOURS, key=lambda name: sum(abs(a - b) for a, b in zip(COLOURS[name], pixel, strict=True)))
+    return found
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied_to_size_and_pixels(orientation: int, kind: str) -> None:
+    data = turned(orientation, kind)
+    size = (32, 64) if orientation >= 5 else (64, 32)
+    facts = inspect(data, "image")
+    assert ((facts.width, facts.height), facts.stored) == (size, (64, 32))
+    image = open_pixels(data, "image")
+    assert (image.size, corners(image)) == (size, CORNERS[orientation])
+
+
+@pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
+def test_converted_image_is_upright_and_says_so(output_format: str) -> None:
+    made = convert(turned(6, "JPEG"), output_format, 100)
+    assert (inspect(made, "image").stored, inspect(made, "image").orientation) == ((32, 64), 1)
+    assert corners(open_pixels(made, "image")) == CORNERS[6]
+
+
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"",
+        b"II",
+        b"II*\0\xff\xff\xff\xff",
+        b"II*\0\x08\0\0\0\xff\xff",
+        b"MM\0*\0\0\0\x08\0\1\x01\x12\0\3\0\0\0\1\0\x09\0\0",
+        b"MM\0*\0\0\0\x08\0\1\x01\x12\0\4\0\0\0\1\0\0\0\6",
+    ],
+    ids=label,
+)
+def test_malformed_exif_orientation_counts_as_upright(exif: bytes) -> None:
+    data = png((1, 1), 8, 2, PIXEL, chunk(b"eXIf", exif))
+    assert inspect(data, "image").orientation == 1
+
+
+def test_mask_is_compared_with_the_image_as_shown() -> None:
+    shown = inspect(turned(6, "JPEG"), "image")
+    mask = normalise_mask(turned(8, "PNG"), inspect(turned(8, "PNG"), "mask"), (shown.width, shown.height), "mask")
+    assert inspect(mask, "mask") == Facts("image/png", 32, 64, alpha=False)
+
+
+def test_gif_is_a_result_and_no_input() -> None:
+    animated = save(FRAMES[0], "GIF", save_all=True, append_images=FRAMES[1:])
+    plain, clear = save(FRAMES[0].convert("RGB"), "GIF"), save(Image.new("RGBA", SIZE), "GIF")
+    assert [inspect(data, "image", RESULT_TYPES).alpha for data in (plain, clear)] == [False, True]
+    for data in (animated, plain, clear):
+        facts = inspect(data, "image", RESULT_TYPES)
+        assert (facts.media_type, facts.width, facts.height) == ("image/gif", *SIZE)
+        assert "not a PNG" in refused(data)
+        for length in range(len(data)):
+            with pytest.raises(GatewayError):
+                inspect(data[:length], "image", RESULT_TYPES)
+    assert inspect(convert(animated, "png", None), "image").media_type == "image/png"
+
+
+CLEAR_COLOURS = {
+    "grey": png((2, 1), 8, 0, [b"\x20\x90"], chunk(b"tRNS", b"\0\x20")),
+    "grey 16 bit": png((2, 1), 16, 0, [b"\x20\1\x90\0"], chunk(b"tRNS", b"\x20\1")),
+    "rgb": png((2, 1), 8, 2, [b"\1\2\3\4\5\6"], chunk(b"tRNS", b"\0\1\0\2\0\3")),
+    "rgb 16 bit": png((2, 1), 16, 2, [b"\1\0\2\0\3\0" + bytes(6)], chunk(b"tRNS", b"\1\0\2\0\3\0")),
+    "palette": png((2, 1), 8, 3, [b"\0\1"], chunk(b"PLTE", bytes(6)) + chunk(b"tRNS", b"\0\xff")),
+}
+
+
+@pytest.mark.parametrize("name", CLEAR_COLOURS)
+@pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
+def test_transparent_colour_becomes_alpha_in_every_conversion(name: str, output_format: str) -> None:
+    data = CLEAR_COLOURS[name]
+    pixels = open_pixels(data, "image")
+    assert (pixels.mode, pixels.getchannel("A").tobytes()) == ("RGBA", b"\0\xff")
+    made = convert(data, output_format, 90)
+    assert inspect(made, "image").alpha is (output_format != "jpeg")
+    assert inspect(shrink(data, 1), "image").alpha
+    edited = sketch.edit(sketch.Brief("a fox", 64, 64, 7), [pixels], None)
+    assert inspect(sketch.encode(edited, output_format, None), "image").width == 64
 
 
 def mask_of(data: bytes, size: tuple[int, int]) -> bytes:

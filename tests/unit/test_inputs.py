@@ -1,4 +1,4 @@
-"""Pictures named by URL: what callers read when they don't arrive."""
+"""Images named by URL: what callers read when they don't arrive."""
 
 from __future__ import annotations
 
@@ -39,6 +39,13 @@ async def fails(outbound: Outbound, url: str, max_bytes: int = 1000) -> GatewayE
         f"DATA:IMAGE/PNG;Base64,{ENCODED}",
         f"data:text/plain;base64,{quote(ENCODED, safe='')}",
         "data:image/png;base64," + "".join(f"%{ord(character):02x}" for character in ENCODED),
+        "data:image/png;base64," + base64.encodebytes(BYTES).decode(),
+        "data:image/png;base64," + base64.encodebytes(BYTES).decode().replace("\n", "\r\n"),
+        "data:image/png;base64," + quote(base64.encodebytes(BYTES)),
+        f"data:image/png;base64, {ENCODED}\n",
+        f"data:image/png; base64 ,\t{ENCODED}\f",
+        "data:image/png;base64," + base64.urlsafe_b64encode(BYTES).decode(),
+        "data:image/png;base64," + ENCODED.rstrip("="),
     ],
 )
 async def test_data_urls(url: str) -> None:
@@ -54,13 +61,14 @@ async def test_data_urls(url: str) -> None:
         f"data:image/png,{ENCODED}",
         f"data:image/png;base64x,{ENCODED}",
         f"data:{'x' * 300};base64,{ENCODED}",
-        "data:image/png;base64,AAA",
+        "data:image/png;base64,AAAAA",
         "data:image/png;base64,AAA*",
         "data:image/png;base64,=AAA",
         "data:image/png;base64,AA==AA==",
-        "data:image/png;base64,AA AA",
-        "data:image/png;base64,AAAA\n",
-        "data:image/png;base64,--__",
+        "data:image/png;base64,AA=",
+        "data:image/png;base64,AAA==",
+        "data:image/png;base64,AAA\vA",
+        "data:image/png;base64,AAA\u00a0A",
         "data:image/png;base64,AAé=",
         "data:image/png;base64,AAA%zz",
     ],

@@ -90,7 +90,7 @@ def test_size_that_is_not_listed_goes_as_the_nearest_shape_where_the_model_wants
     [
         ("ideogram/ideogram-v4.5", "1536x1024", (1536, 1024), False),
         ("ideogram/ideogram-v4.5", "1530x1020", (1536, 1024), True),
-        ("ideogram/ideogram-v4.5", "6000x500", (3008, 512), True),
+        ("ideogram/ideogram-v4.5", "6000x500", (3072, 512), True),
     ],
 )
 def test_edits_have_sizes_of_their_own_where_the_model_says_so(

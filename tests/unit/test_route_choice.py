@@ -150,8 +150,8 @@ def test_model_is_described_as_the_tenant_finds_it() -> None:
     nothing = Catalog.load(Source({}), ((MODEL,), LOCAL))
     assert nothing.describe(MODEL).unavailable_reason
     assert not nothing.describe(MODEL, {"first"}).HasField("unavailable_reason")
-    assert nothing.default(MODEL.id).id == "local/sketch"
-    assert nothing.default(MODEL.id, {"first"}) is MODEL
+    assert nothing.stand_in(MODEL).id == "local/sketch"
+    assert nothing.stand_in(MODEL, {"first"}) is MODEL
 
 
 def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:

@@ -245,7 +245,6 @@ async def test_port_of_an_entry_is_the_schemes_own_when_the_url_names_none() -> 
 @pytest.mark.parametrize(
     "found",
     [
-        [],
         ["127.0.0.1"],
         ["::1"],
         ["169.254.169.254"],
@@ -262,21 +261,29 @@ async def test_one_address_inside_refuses_a_name(found: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "transient"),
+    ("error", "reason", "transient"),
     [
-        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), False),
-        (socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"), True),
-        (OSError("no descriptors"), True),
+        (socket.gaierror(socket.EAI_NONAME, "Name or service not known"), "its host name does not resolve", False),
+        (
+            socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
+            "its host name could not be resolved just now",
+            True,
+        ),
+        (OSError("no descriptors"), "its host name could not be resolved just now", True),
     ],
 )
-async def test_unknown_names_read_like_names_inside(error: OSError, *, transient: bool) -> None:
+async def test_name_without_address_is_refused_as_unresolved(error: OSError, reason: str, *, transient: bool) -> None:
     async def resolve(_host: str, _port: int) -> list[str]:
         raise error
 
     with pytest.raises(UrlRefusedError) as caught:
         await Guard([], resolve).check("https://a.example/")
-    assert caught.value.reason == "its host has no public address"
-    assert caught.value.transient is transient
+    assert (caught.value.reason, caught.value.transient) == (reason, transient)
+
+
+async def test_name_with_an_empty_answer_is_refused_as_unresolved() -> None:
+    with pytest.raises(UrlRefusedError, match="its host name does not resolve"):
+        await Guard([], Names([])).check("https://a.example/")
 
 
 async def test_system_names_that_lead_to_loopback_are_refused() -> None:

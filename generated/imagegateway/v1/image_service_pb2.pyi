@@ -71,6 +71,11 @@ class GenerateRequest(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     PROVIDER_OPTIONS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SAFETY_IDENTIFIER_FIELD_NUMBER: _builtins.int
+    COMPLEXITY_FIELD_NUMBER: _builtins.int
+    SVG_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_FIELD_NUMBER: _builtins.int
+    FRAME_DURATION_MS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model id or alias of the catalog, such as `bfl/flux-2-klein-9b`. Default:
     the setting IMAGEGATEWAY_DEFAULT_GENERATE_MODEL. Unknown: MODEL_NOT_FOUND.
@@ -84,11 +89,13 @@ class GenerateRequest(_message.Message):
     """
     size: _builtins.str
     """`<width>x<height>` in pixels, or `auto` (default: the model's own). A size
-    that the model can't make becomes its nearest with a warning; INVALID_VALUE
-    under `prefer: handling=strict`.
+    that the model can't make becomes its nearest with a warning;
+    UNSUPPORTED_PARAMETER under `prefer: handling=strict`.
     """
     quality: _builtins.str
-    """`auto`, `low`, `medium`, `high`, `standard`, `hd`, or what the model lists."""
+    """`auto`, `low`, `medium`, `high`, `xhigh`, `max`, `standard`, `hd`, or what
+    the model lists. A model without the quality warns.
+    """
     style: _builtins.str
     """`vivid` or `natural`; models without styles warn."""
     background: _builtins.str
@@ -96,13 +103,22 @@ class GenerateRequest(_message.Message):
     moderation: _builtins.str
     """The provider's own moderation level: `auto` or `low`."""
     output_format: _builtins.str
-    """`png`, `jpeg` or `webp`. Default: what the provider made, byte for byte."""
+    """`png`, `jpeg` or `webp`; `gif` and `svg` only of models that list them.
+    Default: what the provider made, byte for byte.
+    """
     output_compression: _builtins.int
-    """Quality of jpeg and webp in percent, 0 to 100, default 100."""
+    """Quality of jpeg and webp in percent, 0 to 100. Default: the model's own, or
+    95 where the gateway converts the image.
+    """
     response_format: _builtins.str
-    """`url` (default; signed, lives 24 h) or `b64_json`."""
+    """`url` (signed, lives 24 h) or `b64_json`. Default: `url`; `b64_json` for
+    streams, and where `model` is one of OpenAI's own names without our prefix
+    (`gpt-image-…`, `chatgpt-image-…`).
+    """
     user: _builtins.str
-    """Caller's own end-user id, at most 512 characters, passed on where possible."""
+    """Caller's own end-user id, at most 512 characters, passed on where possible.
+    A non-empty `safety_identifier` takes precedence.
+    """
     stream: _builtins.bool
     """True: OpenAI's image events over server-sent events. REST only: gRPC
     callers use StreamJob, and get UNSUPPORTED_PARAMETER here.
@@ -126,6 +142,18 @@ class GenerateRequest(_message.Message):
     the REST header `Idempotency-Key`. Same key and body: same job. Same key,
     another body: IDEMPOTENCY_KEY_MISMATCH.
     """
+    safety_identifier: _builtins.str
+    """Stable id of the end user, at most 512 characters, passed on where the model
+    has `safety-identifier`, else with a warning kept on the job. Echoed.
+    """
+    complexity: _builtins.str
+    """`low`, `medium` or `high`; models without `complexity` warn."""
+    frame_count: _builtins.int
+    """Frames of a gif, 2 to 16. Without `output_format: gif` a warning."""
+    frame_duration_ms: _builtins.int
+    """Milliseconds that a gif shows each frame, 1 to 655350. Without
+    `output_format: gif` a warning.
+    """
     @_builtins.property
     def loras(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lora]:
         """Adapters to load; models with the `lora` capability, with a BYOK key only."""
@@ -140,6 +168,12 @@ class GenerateRequest(_message.Message):
     def provider_options(self) -> _struct_pb2.Struct:
         """Passed to the provider as they are, after the gateway's own fields;
         unknown ones are the provider's to refuse.
+        """
+
+    @_builtins.property
+    def svg(self) -> Global___Svg:
+        """Who writes the SVG; models without `svg-author` warn. With
+        `output_format: svg` only.
         """
 
     def __init__(
@@ -169,13 +203,22 @@ class GenerateRequest(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         provider_options: _struct_pb2.Struct | None = ...,
         request_id: _builtins.str = ...,
+        safety_identifier: _builtins.str = ...,
+        complexity: _builtins.str = ...,
+        svg: Global___Svg | None = ...,
+        frame_count: _builtins.int | None = ...,
+        frame_duration_ms: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_n", b"_n", "_output_compression", b"_output_compression", "_partial_images", b"_partial_images", "_seconds", b"_seconds", "_seed", b"_seed", "_stream", b"_stream", "fps", b"fps", "n", b"n", "output_compression", b"output_compression", "partial_images", b"partial_images", "provider_options", b"provider_options", "seconds", b"seconds", "seed", b"seed", "stream", b"stream"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_n", b"_n", "_output_compression", b"_output_compression", "_partial_images", b"_partial_images", "_seconds", b"_seconds", "_seed", b"_seed", "_stream", b"_stream", "_svg", b"_svg", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "n", b"n", "output_compression", b"output_compression", "partial_images", b"partial_images", "provider_options", b"provider_options", "seconds", b"seconds", "seed", b"seed", "stream", b"stream", "svg", b"svg"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_n", b"_n", "_output_compression", b"_output_compression", "_partial_images", b"_partial_images", "_seconds", b"_seconds", "_seed", b"_seed", "_stream", b"_stream", "aspect_ratio", b"aspect_ratio", "background", b"background", "fps", b"fps", "loras", b"loras", "metadata", b"metadata", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "request_id", b"request_id", "response_format", b"response_format", "seconds", b"seconds", "seed", b"seed", "size", b"size", "stream", b"stream", "style", b"style", "user", b"user", "webhook_url", b"webhook_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_n", b"_n", "_output_compression", b"_output_compression", "_partial_images", b"_partial_images", "_seconds", b"_seconds", "_seed", b"_seed", "_stream", b"_stream", "_svg", b"_svg", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "loras", b"loras", "metadata", b"metadata", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "request_id", b"request_id", "response_format", b"response_format", "safety_identifier", b"safety_identifier", "seconds", b"seconds", "seed", b"seed", "size", b"size", "stream", b"stream", "style", b"style", "svg", b"svg", "user", b"user", "webhook_url", b"webhook_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fps: _TypeAlias = _typing.Literal["fps"]  # noqa: Y015
     _WhichOneofArgType__fps: _TypeAlias = _typing.Literal["_fps", b"_fps"]  # noqa: Y015
+    _WhichOneofReturnType__frame_count: _TypeAlias = _typing.Literal["frame_count"]  # noqa: Y015
+    _WhichOneofArgType__frame_count: _TypeAlias = _typing.Literal["_frame_count", b"_frame_count"]  # noqa: Y015
+    _WhichOneofReturnType__frame_duration_ms: _TypeAlias = _typing.Literal["frame_duration_ms"]  # noqa: Y015
+    _WhichOneofArgType__frame_duration_ms: _TypeAlias = _typing.Literal["_frame_duration_ms", b"_frame_duration_ms"]  # noqa: Y015
     _WhichOneofReturnType__n: _TypeAlias = _typing.Literal["n"]  # noqa: Y015
     _WhichOneofArgType__n: _TypeAlias = _typing.Literal["_n", b"_n"]  # noqa: Y015
     _WhichOneofReturnType__output_compression: _TypeAlias = _typing.Literal["output_compression"]  # noqa: Y015
@@ -188,8 +231,14 @@ class GenerateRequest(_message.Message):
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__stream: _TypeAlias = _typing.Literal["stream"]  # noqa: Y015
     _WhichOneofArgType__stream: _TypeAlias = _typing.Literal["_stream", b"_stream"]  # noqa: Y015
+    _WhichOneofReturnType__svg: _TypeAlias = _typing.Literal["svg"]  # noqa: Y015
+    _WhichOneofArgType__svg: _TypeAlias = _typing.Literal["_svg", b"_svg"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fps) -> _WhichOneofReturnType__fps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_count) -> _WhichOneofReturnType__frame_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_duration_ms) -> _WhichOneofReturnType__frame_duration_ms | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__n) -> _WhichOneofReturnType__n | None: ...
     @_typing.overload
@@ -202,6 +251,8 @@ class GenerateRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stream) -> _WhichOneofReturnType__stream | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__svg) -> _WhichOneofReturnType__svg | None: ...
 
 Global___GenerateRequest: _TypeAlias = GenerateRequest  # noqa: Y015
 
@@ -262,6 +313,14 @@ class EditRequest(_message.Message):
     IMAGE_CONTENT_FIELD_NUMBER: _builtins.int
     MASK_CONTENT_FIELD_NUMBER: _builtins.int
     INPUT_FIDELITY_FIELD_NUMBER: _builtins.int
+    SAFETY_IDENTIFIER_FIELD_NUMBER: _builtins.int
+    COMPLEXITY_FIELD_NUMBER: _builtins.int
+    SVG_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_FIELD_NUMBER: _builtins.int
+    FRAME_DURATION_MS_FIELD_NUMBER: _builtins.int
+    MARKUP_URL_FIELD_NUMBER: _builtins.int
+    MARKUP_FIELD_NUMBER: _builtins.int
+    MARKUP_CONTENT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model id or alias with image-to-image. Default: the setting
     IMAGEGATEWAY_DEFAULT_EDIT_MODEL.
@@ -318,6 +377,21 @@ class EditRequest(_message.Message):
     """The mask as encoded bytes, for gRPC callers."""
     input_fidelity: _builtins.str
     """`high` or `low`, for models that list it."""
+    safety_identifier: _builtins.str
+    """As in GenerateRequest."""
+    complexity: _builtins.str
+    """As in GenerateRequest."""
+    frame_count: _builtins.int
+    """As in GenerateRequest."""
+    frame_duration_ms: _builtins.int
+    """As in GenerateRequest."""
+    markup_url: _builtins.str
+    """Drawing on the first input that shows what to change: an https or `data:`
+    URL of an image of its size that can be transparent. Not together with a
+    mask; models without `markup` warn.
+    """
+    markup_content: _builtins.bytes
+    """The markup as encoded bytes, for gRPC callers."""
     @_builtins.property
     def loras(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lora]:
         """As in GenerateRequest."""
@@ -343,6 +417,14 @@ class EditRequest(_message.Message):
     @_builtins.property
     def image_content(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """Pictures as encoded bytes, for gRPC callers; counted with the URLs."""
+
+    @_builtins.property
+    def svg(self) -> Global___Svg:
+        """As in GenerateRequest."""
+
+    @_builtins.property
+    def markup(self) -> _struct_pb2.Value:
+        """OpenAI's spelling of the markup: `{"image_url": "<URL>"}` or a URL string."""
 
     def __init__(
         self,
@@ -378,13 +460,27 @@ class EditRequest(_message.Message):
         image_content: _abc.Iterable[_builtins.bytes] | None = ...,
         mask_content: _builtins.bytes | None = ...,
         input_fidelity: _builtins.str = ...,
+        safety_identifier: _builtins.str = ...,
+        complexity: _builtins.str = ...,
+        svg: Global___Svg | None = ...,
+        frame_count: _builtins.int | None = ...,
+        frame_duration_ms: _builtins.int | None = ...,
+        markup_url: _builtins.str = ...,
+        markup: _struct_pb2.Value | None = ...,
+        markup_content: _builtins.bytes | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_mask_content", b"_mask_content", "_n", b"_n", "_output_compression", b"_output_compression", "_partial_images", b"_partial_images", "_seconds", b"_seconds", "_seed", b"_seed", "_stream", b"_stream", "fps", b"fps", "mask", b"mask", "mask_content", b"mask_content", "n", b"n", "output_compression", b"output_compression", "partial_images", b"partial_images", "provider_options", b"provider_options", "seconds", b"seconds", "seed", b"seed", "stream", b"stream"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup_content", b"_markup_content", "_mask_content", b"_mask_content", "_n", b"_n", "_output_compression", b"_output_compression", "_partial_images", b"_partial_images", "_seconds", b"_seconds", "_seed", b"_seed", "_stream", b"_stream", "_svg", b"_svg", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "markup", b"markup", "markup_content", b"markup_content", "mask", b"mask", "mask_content", b"mask_content", "n", b"n", "output_compression", b"output_compression", "partial_images", b"partial_images", "provider_options", b"provider_options", "seconds", b"seconds", "seed", b"seed", "stream", b"stream", "svg", b"svg"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_mask_content", b"_mask_content", "_n", b"_n", "_output_compression", b"_output_compression", "_partial_images", b"_partial_images", "_seconds", b"_seconds", "_seed", b"_seed", "_stream", b"_stream", "aspect_ratio", b"aspect_ratio", "background", b"background", "fps", b"fps", "image_content", b"image_content", "image_url", b"image_url", "images", b"images", "input_fidelity", b"input_fidelity", "loras", b"loras", "mask", b"mask", "mask_content", b"mask_content", "mask_url", b"mask_url", "metadata", b"metadata", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "request_id", b"request_id", "response_format", b"response_format", "seconds", b"seconds", "seed", b"seed", "size", b"size", "stream", b"stream", "style", b"style", "user", b"user", "webhook_url", b"webhook_url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup_content", b"_markup_content", "_mask_content", b"_mask_content", "_n", b"_n", "_output_compression", b"_output_compression", "_partial_images", b"_partial_images", "_seconds", b"_seconds", "_seed", b"_seed", "_stream", b"_stream", "_svg", b"_svg", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "image_content", b"image_content", "image_url", b"image_url", "images", b"images", "input_fidelity", b"input_fidelity", "loras", b"loras", "markup", b"markup", "markup_content", b"markup_content", "markup_url", b"markup_url", "mask", b"mask", "mask_content", b"mask_content", "mask_url", b"mask_url", "metadata", b"metadata", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "request_id", b"request_id", "response_format", b"response_format", "safety_identifier", b"safety_identifier", "seconds", b"seconds", "seed", b"seed", "size", b"size", "stream", b"stream", "style", b"style", "svg", b"svg", "user", b"user", "webhook_url", b"webhook_url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fps: _TypeAlias = _typing.Literal["fps"]  # noqa: Y015
     _WhichOneofArgType__fps: _TypeAlias = _typing.Literal["_fps", b"_fps"]  # noqa: Y015
+    _WhichOneofReturnType__frame_count: _TypeAlias = _typing.Literal["frame_count"]  # noqa: Y015
+    _WhichOneofArgType__frame_count: _TypeAlias = _typing.Literal["_frame_count", b"_frame_count"]  # noqa: Y015
+    _WhichOneofReturnType__frame_duration_ms: _TypeAlias = _typing.Literal["frame_duration_ms"]  # noqa: Y015
+    _WhichOneofArgType__frame_duration_ms: _TypeAlias = _typing.Literal["_frame_duration_ms", b"_frame_duration_ms"]  # noqa: Y015
+    _WhichOneofReturnType__markup_content: _TypeAlias = _typing.Literal["markup_content"]  # noqa: Y015
+    _WhichOneofArgType__markup_content: _TypeAlias = _typing.Literal["_markup_content", b"_markup_content"]  # noqa: Y015
     _WhichOneofReturnType__mask_content: _TypeAlias = _typing.Literal["mask_content"]  # noqa: Y015
     _WhichOneofArgType__mask_content: _TypeAlias = _typing.Literal["_mask_content", b"_mask_content"]  # noqa: Y015
     _WhichOneofReturnType__n: _TypeAlias = _typing.Literal["n"]  # noqa: Y015
@@ -399,8 +495,16 @@ class EditRequest(_message.Message):
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
     _WhichOneofReturnType__stream: _TypeAlias = _typing.Literal["stream"]  # noqa: Y015
     _WhichOneofArgType__stream: _TypeAlias = _typing.Literal["_stream", b"_stream"]  # noqa: Y015
+    _WhichOneofReturnType__svg: _TypeAlias = _typing.Literal["svg"]  # noqa: Y015
+    _WhichOneofArgType__svg: _TypeAlias = _typing.Literal["_svg", b"_svg"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fps) -> _WhichOneofReturnType__fps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_count) -> _WhichOneofReturnType__frame_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_duration_ms) -> _WhichOneofReturnType__frame_duration_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__markup_content) -> _WhichOneofReturnType__markup_content | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mask_content) -> _WhichOneofReturnType__mask_content | None: ...
     @_typing.overload
@@ -415,8 +519,64 @@ class EditRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stream) -> _WhichOneofReturnType__stream | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__svg) -> _WhichOneofReturnType__svg | None: ...
 
 Global___EditRequest: _TypeAlias = EditRequest  # noqa: Y015
+
+@_typing.final
+class Svg(_message.Message):
+    """The author of an SVG."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    REASONING_FIELD_NUMBER: _builtins.int
+    model: _builtins.str
+    """OpenAI's id of the text model that writes the SVG."""
+    @_builtins.property
+    def reasoning(self) -> Global___SvgReasoning:
+        """How the author reasons."""
+
+    def __init__(
+        self,
+        *,
+        model: _builtins.str = ...,
+        reasoning: Global___SvgReasoning | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_reasoning", b"_reasoning", "reasoning", b"reasoning"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_reasoning", b"_reasoning", "model", b"model", "reasoning", b"reasoning"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__reasoning: _TypeAlias = _typing.Literal["reasoning"]  # noqa: Y015
+    _WhichOneofArgType__reasoning: _TypeAlias = _typing.Literal["_reasoning", b"_reasoning"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reasoning) -> _WhichOneofReturnType__reasoning | None: ...
+
+Global___Svg: _TypeAlias = Svg  # noqa: Y015
+
+@_typing.final
+class SvgReasoning(_message.Message):
+    """How the author of an SVG reasons."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EFFORT_FIELD_NUMBER: _builtins.int
+    effort: _builtins.str
+    """`none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`. Default: the
+    author's own.
+    """
+    def __init__(
+        self,
+        *,
+        effort: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effort", b"effort"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SvgReasoning: _TypeAlias = SvgReasoning  # noqa: Y015
 
 @_typing.final
 class Lora(_message.Message):
@@ -499,6 +659,8 @@ class ImagesResponse(_message.Message):
     PROGRESS_FIELD_NUMBER: _builtins.int
     QUEUE_POSITION_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    SAFETY_IDENTIFIER_FIELD_NUMBER: _builtins.int
+    SVG_USAGE_FIELD_NUMBER: _builtins.int
     created: _builtins.int
     """Time of the answer, Unix seconds. Set with the images."""
     id: _builtins.str
@@ -508,13 +670,18 @@ class ImagesResponse(_message.Message):
     provider: _builtins.str
     """The provider route that served it, such as `local` or `replicate`."""
     background: _builtins.str
-    """The background that was drawn, where known: `transparent` or `opaque`."""
+    """The fields 9 to 12, 24 and 25 carry values of OpenAI's types only, and are
+    left out otherwise. The background that was asked for: `transparent` or
+    `opaque`.
+    """
     output_format: _builtins.str
-    """The format of the images: `png`, `jpeg` or `webp`."""
+    """The format of the images: `png`, `jpeg`, `webp`, `gif` or `svg`."""
     quality: _builtins.str
-    """The quality that was used, where the model has one."""
+    """The quality that was asked for, where the model has it: `low`, `medium`,
+    `high`, `xhigh` or `max`.
+    """
     size: _builtins.str
-    """The size that was made, `<width>x<height>` in pixels."""
+    """The size of the first image, `<width>x<height>` in pixels, where known."""
     object: _builtins.str
     """Set with a job only, as all fields below: the constant `job`."""
     type: _builtins.str
@@ -535,6 +702,8 @@ class ImagesResponse(_message.Message):
     """As Job.progress."""
     queue_position: _builtins.int
     """As Job.queue_position."""
+    safety_identifier: _builtins.str
+    """The request's `safety_identifier`, else its `user`."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Image]:
         """The images in the order of their index. Set with the images."""
@@ -554,6 +723,10 @@ class ImagesResponse(_message.Message):
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """As Job.metadata."""
+
+    @_builtins.property
+    def svg_usage(self) -> _job_pb2.SvgUsage:
+        """What the author of an SVG used, where the provider counts."""
 
     def __init__(
         self,
@@ -581,10 +754,12 @@ class ImagesResponse(_message.Message):
         progress: _builtins.int | None = ...,
         queue_position: _builtins.int | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        safety_identifier: _builtins.str | None = ...,
+        svg_usage: _job_pb2.SvgUsage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_cost", b"_cost", "_created", b"_created", "_created_at", b"_created_at", "_expires_at", b"_expires_at", "_modality", b"_modality", "_object", b"_object", "_output_format", b"_output_format", "_progress", b"_progress", "_quality", b"_quality", "_queue_position", b"_queue_position", "_size", b"_size", "_started_at", b"_started_at", "_status", b"_status", "_type", b"_type", "_updated_at", b"_updated_at", "_usage", b"_usage", "background", b"background", "cost", b"cost", "created", b"created", "created_at", b"created_at", "expires_at", b"expires_at", "modality", b"modality", "object", b"object", "output_format", b"output_format", "progress", b"progress", "quality", b"quality", "queue_position", b"queue_position", "size", b"size", "started_at", b"started_at", "status", b"status", "type", b"type", "updated_at", b"updated_at", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_cost", b"_cost", "_created", b"_created", "_created_at", b"_created_at", "_expires_at", b"_expires_at", "_modality", b"_modality", "_object", b"_object", "_output_format", b"_output_format", "_progress", b"_progress", "_quality", b"_quality", "_queue_position", b"_queue_position", "_safety_identifier", b"_safety_identifier", "_size", b"_size", "_started_at", b"_started_at", "_status", b"_status", "_svg_usage", b"_svg_usage", "_type", b"_type", "_updated_at", b"_updated_at", "_usage", b"_usage", "background", b"background", "cost", b"cost", "created", b"created", "created_at", b"created_at", "expires_at", b"expires_at", "modality", b"modality", "object", b"object", "output_format", b"output_format", "progress", b"progress", "quality", b"quality", "queue_position", b"queue_position", "safety_identifier", b"safety_identifier", "size", b"size", "started_at", b"started_at", "status", b"status", "svg_usage", b"svg_usage", "type", b"type", "updated_at", b"updated_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_cost", b"_cost", "_created", b"_created", "_created_at", b"_created_at", "_expires_at", b"_expires_at", "_modality", b"_modality", "_object", b"_object", "_output_format", b"_output_format", "_progress", b"_progress", "_quality", b"_quality", "_queue_position", b"_queue_position", "_size", b"_size", "_started_at", b"_started_at", "_status", b"_status", "_type", b"_type", "_updated_at", b"_updated_at", "_usage", b"_usage", "background", b"background", "cost", b"cost", "created", b"created", "created_at", b"created_at", "data", b"data", "expires_at", b"expires_at", "id", b"id", "metadata", b"metadata", "modality", b"modality", "model", b"model", "object", b"object", "output_format", b"output_format", "progress", b"progress", "provider", b"provider", "quality", b"quality", "queue_position", b"queue_position", "size", b"size", "started_at", b"started_at", "status", b"status", "type", b"type", "updated_at", b"updated_at", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_cost", b"_cost", "_created", b"_created", "_created_at", b"_created_at", "_expires_at", b"_expires_at", "_modality", b"_modality", "_object", b"_object", "_output_format", b"_output_format", "_progress", b"_progress", "_quality", b"_quality", "_queue_position", b"_queue_position", "_safety_identifier", b"_safety_identifier", "_size", b"_size", "_started_at", b"_started_at", "_status", b"_status", "_svg_usage", b"_svg_usage", "_type", b"_type", "_updated_at", b"_updated_at", "_usage", b"_usage", "background", b"background", "cost", b"cost", "created", b"created", "created_at", b"created_at", "data", b"data", "expires_at", b"expires_at", "id", b"id", "metadata", b"metadata", "modality", b"modality", "model", b"model", "object", b"object", "output_format", b"output_format", "progress", b"progress", "provider", b"provider", "quality", b"quality", "queue_position", b"queue_position", "safety_identifier", b"safety_identifier", "size", b"size", "started_at", b"started_at", "status", b"status", "svg_usage", b"svg_usage", "type", b"type", "updated_at", b"updated_at", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__background: _TypeAlias = _typing.Literal["background"]  # noqa: Y015
     _WhichOneofArgType__background: _TypeAlias = _typing.Literal["_background", b"_background"]  # noqa: Y015
@@ -608,12 +783,16 @@ class ImagesResponse(_message.Message):
     _WhichOneofArgType__quality: _TypeAlias = _typing.Literal["_quality", b"_quality"]  # noqa: Y015
     _WhichOneofReturnType__queue_position: _TypeAlias = _typing.Literal["queue_position"]  # noqa: Y015
     _WhichOneofArgType__queue_position: _TypeAlias = _typing.Literal["_queue_position", b"_queue_position"]  # noqa: Y015
+    _WhichOneofReturnType__safety_identifier: _TypeAlias = _typing.Literal["safety_identifier"]  # noqa: Y015
+    _WhichOneofArgType__safety_identifier: _TypeAlias = _typing.Literal["_safety_identifier", b"_safety_identifier"]  # noqa: Y015
     _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
     _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
     _WhichOneofReturnType__started_at: _TypeAlias = _typing.Literal["started_at"]  # noqa: Y015
     _WhichOneofArgType__started_at: _TypeAlias = _typing.Literal["_started_at", b"_started_at"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__svg_usage: _TypeAlias = _typing.Literal["svg_usage"]  # noqa: Y015
+    _WhichOneofArgType__svg_usage: _TypeAlias = _typing.Literal["_svg_usage", b"_svg_usage"]  # noqa: Y015
     _WhichOneofReturnType__type: _TypeAlias = _typing.Literal["type"]  # noqa: Y015
     _WhichOneofArgType__type: _TypeAlias = _typing.Literal["_type", b"_type"]  # noqa: Y015
     _WhichOneofReturnType__updated_at: _TypeAlias = _typing.Literal["updated_at"]  # noqa: Y015
@@ -643,11 +822,15 @@ class ImagesResponse(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__queue_position) -> _WhichOneofReturnType__queue_position | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__safety_identifier) -> _WhichOneofReturnType__safety_identifier | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__started_at) -> _WhichOneofReturnType__started_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__svg_usage) -> _WhichOneofReturnType__svg_usage | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__type) -> _WhichOneofReturnType__type | None: ...
     @_typing.overload

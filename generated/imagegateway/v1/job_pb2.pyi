@@ -322,9 +322,11 @@ class Image(_message.Message):
     revised_prompt: _builtins.str
     """The prompt as the provider rewrote it, where it says so."""
     width: _builtins.int
-    """Width in pixels, read from the bytes."""
+    """Width in pixels, read from the bytes, EXIF orientation applied; unset of a
+    video.
+    """
     height: _builtins.int
-    """Height in pixels, read from the bytes."""
+    """Height in pixels, as `width`."""
     media_type: _builtins.str
     """Media type read from the bytes, such as `image/png`."""
     seed: _builtins.int
@@ -386,7 +388,7 @@ class Warning(_message.Message):
     PARAM_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Machine-readable code, such as `unsupported_parameter`, `size_adjusted`,
-    `mask_ignored` or `image_failed`.
+    `mask_ignored`, `default_model_unavailable` or `image_failed`.
     """
     message: _builtins.str
     """One sentence for people."""
@@ -502,6 +504,59 @@ class TokenDetails(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__text_tokens) -> _WhichOneofReturnType__text_tokens | None: ...
 
 Global___TokenDetails: _TypeAlias = TokenDetails  # noqa: Y015
+
+@_typing.final
+class SvgUsage(_message.Message):
+    """What the author of an SVG used, apart from Usage."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    REASONING_TOKENS_FIELD_NUMBER: _builtins.int
+    TOTAL_TOKENS_FIELD_NUMBER: _builtins.int
+    input_tokens: _builtins.int
+    """Tokens that the author read."""
+    model: _builtins.str
+    """OpenAI's id of the author."""
+    output_tokens: _builtins.int
+    """Tokens that the author wrote."""
+    reasoning_tokens: _builtins.int
+    """Of these, tokens of reasoning."""
+    total_tokens: _builtins.int
+    """Sum of input and output."""
+    def __init__(
+        self,
+        *,
+        input_tokens: _builtins.int | None = ...,
+        model: _builtins.str = ...,
+        output_tokens: _builtins.int | None = ...,
+        reasoning_tokens: _builtins.int | None = ...,
+        total_tokens: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_total_tokens", b"_total_tokens", "input_tokens", b"input_tokens", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "total_tokens", b"total_tokens"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_input_tokens", b"_input_tokens", "_output_tokens", b"_output_tokens", "_reasoning_tokens", b"_reasoning_tokens", "_total_tokens", b"_total_tokens", "input_tokens", b"input_tokens", "model", b"model", "output_tokens", b"output_tokens", "reasoning_tokens", b"reasoning_tokens", "total_tokens", b"total_tokens"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__input_tokens: _TypeAlias = _typing.Literal["input_tokens"]  # noqa: Y015
+    _WhichOneofArgType__input_tokens: _TypeAlias = _typing.Literal["_input_tokens", b"_input_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__output_tokens: _TypeAlias = _typing.Literal["output_tokens"]  # noqa: Y015
+    _WhichOneofArgType__output_tokens: _TypeAlias = _typing.Literal["_output_tokens", b"_output_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__reasoning_tokens: _TypeAlias = _typing.Literal["reasoning_tokens"]  # noqa: Y015
+    _WhichOneofArgType__reasoning_tokens: _TypeAlias = _typing.Literal["_reasoning_tokens", b"_reasoning_tokens"]  # noqa: Y015
+    _WhichOneofReturnType__total_tokens: _TypeAlias = _typing.Literal["total_tokens"]  # noqa: Y015
+    _WhichOneofArgType__total_tokens: _TypeAlias = _typing.Literal["_total_tokens", b"_total_tokens"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__input_tokens) -> _WhichOneofReturnType__input_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_tokens) -> _WhichOneofReturnType__output_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reasoning_tokens) -> _WhichOneofReturnType__reasoning_tokens | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_tokens) -> _WhichOneofReturnType__total_tokens | None: ...
+
+Global___SvgUsage: _TypeAlias = SvgUsage  # noqa: Y015
 
 @_typing.final
 class Cost(_message.Message):

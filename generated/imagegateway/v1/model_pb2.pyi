@@ -51,9 +51,12 @@ class Model(_message.Message):
     modality: _builtins.str
     """`image` or `video`."""
     available: _builtins.bool
-    """True when at least one route can serve a call now."""
+    """True when at least one route can serve a call now and the provider has not
+    retired the model. The id of a retired one keeps working against any host
+    that still serves it.
+    """
     unavailable_reason: _builtins.str
-    """Why it is not available, naming the setting to fill."""
+    """Why it is not available, naming the setting to fill or the successor."""
     retired_at: _builtins.str
     """Date (`YYYY-MM-DD`) from which the provider no longer serves it."""
     successor: _builtins.str
@@ -66,7 +69,8 @@ class Model(_message.Message):
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Among `text-to-image`, `image-to-image`, `mask`, `lora`, `seed`,
         `negative-prompt`, `partial-images`, `transparent-background`,
-        `text-to-video` and `image-to-video`.
+        `text-to-video`, `image-to-video`, `style`, `complexity`, `markup`,
+        `safety-identifier` and `svg-author`.
         """
 
     @_builtins.property
@@ -151,7 +155,7 @@ class ModelLimits(_message.Message):
 
     @_builtins.property
     def output_formats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Formats that the model makes: `png`, `jpeg`, `webp`."""
+        """Formats that the model makes: `png`, `jpeg`, `webp`, `gif`, `svg`."""
 
     @_builtins.property
     def qualities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

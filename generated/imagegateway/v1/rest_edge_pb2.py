@@ -28,13 +28,17 @@ from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from imagegateway.v1 import image_service_pb2 as imagegateway_dot_v1_dot_image__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fimagegateway/v1/rest_edge.proto\x12\x0fimagegateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a#imagegateway/v1/image_service.proto\"C\n\x13\x44ownloadFileRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Y\n\x0fSignFileRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nexpires_in\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\"3\n\x10SignFileResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x12\n\nexpires_at\x18\x02 \x01(\r2\xd2\x02\n\x10RestEventService\x12m\n\x0eGenerateStream\x12 .imagegateway.v1.GenerateRequest\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/images/generations:\x01*0\x01\x12_\n\nEditStream\x12\x1c.imagegateway.v1.EditRequest\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images/edits:\x01*0\x01\x12n\n\x0fStreamJobEvents\x12!.imagegateway.v1.StreamJobRequest\x1a\x14.google.api.HttpBody\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/jobs/{job_id}/events0\x01\x32\xdf\x01\n\x11RestBase64Service\x12k\n\x0eGenerateBase64\x12 .imagegateway.v1.GenerateRequest\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/images/generations:\x01*\x12]\n\nEditBase64\x12\x1c.imagegateway.v1.EditRequest\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images/edits:\x01*2\x90\x02\n\x0fRestFileService\x12x\n\x0c\x44ownloadFile\x12$.imagegateway.v1.DownloadFileRequest\x1a\x14.google.api.HttpBody\"*\x82\xd3\xe4\x93\x02$\x12\"/v1/files/jobs/{job_id}/{filename}0\x01\x12\x82\x01\n\x08SignFile\x12 .imagegateway.v1.SignFileRequest\x1a!.imagegateway.v1.SignFileResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v1/files/jobs/{job_id}/{filename}/signedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fimagegateway/v1/rest_edge.proto\x12\x0fimagegateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a#imagegateway/v1/image_service.proto\"Z\n\x19RestSetProviderKeyRequest\x12\x13\n\x05route\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12(\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBodyB\x04\xe2\x41\x01\x02\"C\n\x13\x44ownloadFileRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Y\n\x0fSignFileRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nexpires_in\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\"3\n\x10SignFileResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x12\n\nexpires_at\x18\x02 \x01(\r2\xaa\x02\n\x10RestImageService\x12]\n\x08Generate\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/images/generations:\x01*(\x01\x30\x01\x12\x62\n\rGenerateVideo\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/videos/generations:\x01*(\x01\x30\x01\x12S\n\x04\x45\x64it\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images/edits:\x01*(\x01\x30\x01\x32\x99\x01\n\x16RestProviderKeyService\x12\x7f\n\x0eSetProviderKey\x12*.imagegateway.v1.RestSetProviderKeyRequest\x1a\x14.google.api.HttpBody\"\'\x82\xd3\xe4\x93\x02!\x1a\x19/v1/provider-keys/{route}:\x04\x62ody(\x01\x30\x01\x32\x82\x01\n\x10RestEventService\x12n\n\x0fStreamJobEvents\x12!.imagegateway.v1.StreamJobRequest\x1a\x14.google.api.HttpBody\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/jobs/{job_id}/events0\x01\x32\x90\x02\n\x0fRestFileService\x12x\n\x0c\x44ownloadFile\x12$.imagegateway.v1.DownloadFileRequest\x1a\x14.google.api.HttpBody\"*\x82\xd3\xe4\x93\x02$\x12\"/v1/files/jobs/{job_id}/{filename}0\x01\x12\x82\x01\n\x08SignFile\x12 .imagegateway.v1.SignFileRequest\x1a!.imagegateway.v1.SignFileResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v1/files/jobs/{job_id}/{filename}/signedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'imagegateway.v1.rest_edge_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_RESTSETPROVIDERKEYREQUEST'].fields_by_name['route']._loaded_options = None
+  _globals['_RESTSETPROVIDERKEYREQUEST'].fields_by_name['route']._serialized_options = b'\342A\001\002'
+  _globals['_RESTSETPROVIDERKEYREQUEST'].fields_by_name['body']._loaded_options = None
+  _globals['_RESTSETPROVIDERKEYREQUEST'].fields_by_name['body']._serialized_options = b'\342A\001\002'
   _globals['_DOWNLOADFILEREQUEST'].fields_by_name['job_id']._loaded_options = None
   _globals['_DOWNLOADFILEREQUEST'].fields_by_name['job_id']._serialized_options = b'\342A\001\002'
   _globals['_DOWNLOADFILEREQUEST'].fields_by_name['filename']._loaded_options = None
@@ -45,30 +49,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIGNFILEREQUEST'].fields_by_name['filename']._serialized_options = b'\342A\001\002'
   _globals['_SIGNFILEREQUEST'].fields_by_name['expires_in']._loaded_options = None
   _globals['_SIGNFILEREQUEST'].fields_by_name['expires_in']._serialized_options = b'\342A\001\001'
-  _globals['_RESTEVENTSERVICE'].methods_by_name['GenerateStream']._loaded_options = None
-  _globals['_RESTEVENTSERVICE'].methods_by_name['GenerateStream']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/images/generations:\001*'
-  _globals['_RESTEVENTSERVICE'].methods_by_name['EditStream']._loaded_options = None
-  _globals['_RESTEVENTSERVICE'].methods_by_name['EditStream']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/images/edits:\001*'
+  _globals['_RESTIMAGESERVICE'].methods_by_name['Generate']._loaded_options = None
+  _globals['_RESTIMAGESERVICE'].methods_by_name['Generate']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/images/generations:\001*'
+  _globals['_RESTIMAGESERVICE'].methods_by_name['GenerateVideo']._loaded_options = None
+  _globals['_RESTIMAGESERVICE'].methods_by_name['GenerateVideo']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/videos/generations:\001*'
+  _globals['_RESTIMAGESERVICE'].methods_by_name['Edit']._loaded_options = None
+  _globals['_RESTIMAGESERVICE'].methods_by_name['Edit']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/images/edits:\001*'
+  _globals['_RESTPROVIDERKEYSERVICE'].methods_by_name['SetProviderKey']._loaded_options = None
+  _globals['_RESTPROVIDERKEYSERVICE'].methods_by_name['SetProviderKey']._serialized_options = b'\202\323\344\223\002!\032\031/v1/provider-keys/{route}:\004body'
   _globals['_RESTEVENTSERVICE'].methods_by_name['StreamJobEvents']._loaded_options = None
   _globals['_RESTEVENTSERVICE'].methods_by_name['StreamJobEvents']._serialized_options = b'\202\323\344\223\002\032\022\030/v1/jobs/{job_id}/events'
-  _globals['_RESTBASE64SERVICE'].methods_by_name['GenerateBase64']._loaded_options = None
-  _globals['_RESTBASE64SERVICE'].methods_by_name['GenerateBase64']._serialized_options = b'\202\323\344\223\002\033\"\026/v1/images/generations:\001*'
-  _globals['_RESTBASE64SERVICE'].methods_by_name['EditBase64']._loaded_options = None
-  _globals['_RESTBASE64SERVICE'].methods_by_name['EditBase64']._serialized_options = b'\202\323\344\223\002\025\"\020/v1/images/edits:\001*'
   _globals['_RESTFILESERVICE'].methods_by_name['DownloadFile']._loaded_options = None
   _globals['_RESTFILESERVICE'].methods_by_name['DownloadFile']._serialized_options = b'\202\323\344\223\002$\022\"/v1/files/jobs/{job_id}/{filename}'
   _globals['_RESTFILESERVICE'].methods_by_name['SignFile']._loaded_options = None
   _globals['_RESTFILESERVICE'].methods_by_name['SignFile']._serialized_options = b'\202\323\344\223\002+\022)/v1/files/jobs/{job_id}/{filename}/signed'
-  _globals['_DOWNLOADFILEREQUEST']._serialized_start=179
-  _globals['_DOWNLOADFILEREQUEST']._serialized_end=246
-  _globals['_SIGNFILEREQUEST']._serialized_start=248
-  _globals['_SIGNFILEREQUEST']._serialized_end=337
-  _globals['_SIGNFILERESPONSE']._serialized_start=339
-  _globals['_SIGNFILERESPONSE']._serialized_end=390
-  _globals['_RESTEVENTSERVICE']._serialized_start=393
-  _globals['_RESTEVENTSERVICE']._serialized_end=731
-  _globals['_RESTBASE64SERVICE']._serialized_start=734
-  _globals['_RESTBASE64SERVICE']._serialized_end=957
-  _globals['_RESTFILESERVICE']._serialized_start=960
-  _globals['_RESTFILESERVICE']._serialized_end=1232
+  _globals['_RESTSETPROVIDERKEYREQUEST']._serialized_start=179
+  _globals['_RESTSETPROVIDERKEYREQUEST']._serialized_end=269
+  _globals['_DOWNLOADFILEREQUEST']._serialized_start=271
+  _globals['_DOWNLOADFILEREQUEST']._serialized_end=338
+  _globals['_SIGNFILEREQUEST']._serialized_start=340
+  _globals['_SIGNFILEREQUEST']._serialized_end=429
+  _globals['_SIGNFILERESPONSE']._serialized_start=431
+  _globals['_SIGNFILERESPONSE']._serialized_end=482
+  _globals['_RESTIMAGESERVICE']._serialized_start=485
+  _globals['_RESTIMAGESERVICE']._serialized_end=783
+  _globals['_RESTPROVIDERKEYSERVICE']._serialized_start=786
+  _globals['_RESTPROVIDERKEYSERVICE']._serialized_end=939
+  _globals['_RESTEVENTSERVICE']._serialized_start=942
+  _globals['_RESTEVENTSERVICE']._serialized_end=1072
+  _globals['_RESTFILESERVICE']._serialized_start=1075
+  _globals['_RESTFILESERVICE']._serialized_end=1347
 # @@protoc_insertion_point(module_scope)

@@ -3,6 +3,7 @@
 isort:skip_file
 """
 
+from google.api import httpbody_pb2 as _httpbody_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 import builtins as _builtins
@@ -15,6 +16,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+@_typing.final
+class RestSetProviderKeyRequest(_message.Message):
+    """A piece of a body that names a provider key."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ROUTE_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    route: _builtins.str
+    """As in SetProviderKeyRequest. Set in the first piece only."""
+    @_builtins.property
+    def body(self) -> _httpbody_pb2.HttpBody:
+        """JSON with the other fields of SetProviderKeyRequest."""
+
+    def __init__(
+        self,
+        *,
+        route: _builtins.str = ...,
+        body: _httpbody_pb2.HttpBody | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "route", b"route"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestSetProviderKeyRequest: _TypeAlias = RestSetProviderKeyRequest  # noqa: Y015
 
 @_typing.final
 class DownloadFileRequest(_message.Message):

@@ -27,11 +27,14 @@ if _version_not_supported:
     )
 
 
-class RestEventServiceStub:
-    """What only REST needs: server-sent events as raw bodies. Envoy picks these
-    methods by `"stream": true` on the public paths of ImageService, and by the
-    path of a job's events. A service of its own, as a path can name one method
-    of a service only.
+class RestImageServiceStub:
+    """Generate and Edit for JSON over REST. Bodies pass Envoy as they come, so that
+    one reader, the router's, judges them: after the key, and within its limits.
+    The fields and answers are those of ImageService's methods with the same
+    paths. The first message of a request carries its content type.
+
+    An answer is one JSON document or, with `"stream": true`, OpenAI's image
+    events.
     """
 
     def __init__(self, channel):
@@ -40,16 +43,258 @@ class RestEventServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.GenerateStream = channel.unary_stream(
-                '/imagegateway.v1.RestEventService/GenerateStream',
-                request_serializer=imagegateway_dot_v1_dot_image__service__pb2.GenerateRequest.SerializeToString,
+        self.Generate = channel.stream_stream(
+                '/imagegateway.v1.RestImageService/Generate',
+                request_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
-        self.EditStream = channel.unary_stream(
-                '/imagegateway.v1.RestEventService/EditStream',
-                request_serializer=imagegateway_dot_v1_dot_image__service__pb2.EditRequest.SerializeToString,
+        self.GenerateVideo = channel.stream_stream(
+                '/imagegateway.v1.RestImageService/GenerateVideo',
+                request_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
                 response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
                 _registered_method=True)
+        self.Edit = channel.stream_stream(
+                '/imagegateway.v1.RestImageService/Edit',
+                request_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+
+
+class RestImageServiceServicer:
+    """Generate and Edit for JSON over REST. Bodies pass Envoy as they come, so that
+    one reader, the router's, judges them: after the key, and within its limits.
+    The fields and answers are those of ImageService's methods with the same
+    paths. The first message of a request carries its content type.
+
+    An answer is one JSON document or, with `"stream": true`, OpenAI's image
+    events.
+    """
+
+    def Generate(self, request_iterator, context):
+        """ImageService.Generate.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GenerateVideo(self, request_iterator, context):
+        """ImageService.Generate for text-to-video models.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Edit(self, request_iterator, context):
+        """ImageService.Edit. Multipart forms come in plain HTTP.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_RestImageServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Generate': grpc.stream_stream_rpc_method_handler(
+                    servicer.Generate,
+                    request_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'GenerateVideo': grpc.stream_stream_rpc_method_handler(
+                    servicer.GenerateVideo,
+                    request_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+            'Edit': grpc.stream_stream_rpc_method_handler(
+                    servicer.Edit,
+                    request_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'imagegateway.v1.RestImageService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('imagegateway.v1.RestImageService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class RestImageService:
+    """Generate and Edit for JSON over REST. Bodies pass Envoy as they come, so that
+    one reader, the router's, judges them: after the key, and within its limits.
+    The fields and answers are those of ImageService's methods with the same
+    paths. The first message of a request carries its content type.
+
+    An answer is one JSON document or, with `"stream": true`, OpenAI's image
+    events.
+    """
+
+    @staticmethod
+    def Generate(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/imagegateway.v1.RestImageService/Generate',
+            google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GenerateVideo(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/imagegateway.v1.RestImageService/GenerateVideo',
+            google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Edit(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/imagegateway.v1.RestImageService/Edit',
+            google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class RestProviderKeyServiceStub:
+    """ProviderKeyService.SetProviderKey for JSON over REST.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.SetProviderKey = channel.stream_stream(
+                '/imagegateway.v1.RestProviderKeyService/SetProviderKey',
+                request_serializer=imagegateway_dot_v1_dot_rest__edge__pb2.RestSetProviderKeyRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+
+
+class RestProviderKeyServiceServicer:
+    """ProviderKeyService.SetProviderKey for JSON over REST.
+    """
+
+    def SetProviderKey(self, request_iterator, context):
+        """Stores the key of a route. Answers ProviderKey as JSON.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_RestProviderKeyServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'SetProviderKey': grpc.stream_stream_rpc_method_handler(
+                    servicer.SetProviderKey,
+                    request_deserializer=imagegateway_dot_v1_dot_rest__edge__pb2.RestSetProviderKeyRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'imagegateway.v1.RestProviderKeyService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('imagegateway.v1.RestProviderKeyService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class RestProviderKeyService:
+    """ProviderKeyService.SetProviderKey for JSON over REST.
+    """
+
+    @staticmethod
+    def SetProviderKey(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/imagegateway.v1.RestProviderKeyService/SetProviderKey',
+            imagegateway_dot_v1_dot_rest__edge__pb2.RestSetProviderKeyRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class RestEventServiceStub:
+    """The events of a job over REST.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
         self.StreamJobEvents = channel.unary_stream(
                 '/imagegateway.v1.RestEventService/StreamJobEvents',
                 request_serializer=imagegateway_dot_v1_dot_image__service__pb2.StreamJobRequest.SerializeToString,
@@ -58,25 +303,8 @@ class RestEventServiceStub:
 
 
 class RestEventServiceServicer:
-    """What only REST needs: server-sent events as raw bodies. Envoy picks these
-    methods by `"stream": true` on the public paths of ImageService, and by the
-    path of a job's events. A service of its own, as a path can name one method
-    of a service only.
+    """The events of a job over REST.
     """
-
-    def GenerateStream(self, request, context):
-        """Generate with `"stream": true`: OpenAI's image events.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def EditStream(self, request, context):
-        """Edit with `"stream": true`: OpenAI's image events.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
 
     def StreamJobEvents(self, request, context):
         """StreamJob as server-sent events with ids, event names and heartbeats.
@@ -88,16 +316,6 @@ class RestEventServiceServicer:
 
 def add_RestEventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'GenerateStream': grpc.unary_stream_rpc_method_handler(
-                    servicer.GenerateStream,
-                    request_deserializer=imagegateway_dot_v1_dot_image__service__pb2.GenerateRequest.FromString,
-                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
-            ),
-            'EditStream': grpc.unary_stream_rpc_method_handler(
-                    servicer.EditStream,
-                    request_deserializer=imagegateway_dot_v1_dot_image__service__pb2.EditRequest.FromString,
-                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
-            ),
             'StreamJobEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamJobEvents,
                     request_deserializer=imagegateway_dot_v1_dot_image__service__pb2.StreamJobRequest.FromString,
@@ -112,65 +330,8 @@ def add_RestEventServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RestEventService:
-    """What only REST needs: server-sent events as raw bodies. Envoy picks these
-    methods by `"stream": true` on the public paths of ImageService, and by the
-    path of a job's events. A service of its own, as a path can name one method
-    of a service only.
+    """The events of a job over REST.
     """
-
-    @staticmethod
-    def GenerateStream(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
-            target,
-            '/imagegateway.v1.RestEventService/GenerateStream',
-            imagegateway_dot_v1_dot_image__service__pb2.GenerateRequest.SerializeToString,
-            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def EditStream(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_stream(
-            request,
-            target,
-            '/imagegateway.v1.RestEventService/EditStream',
-            imagegateway_dot_v1_dot_image__service__pb2.EditRequest.SerializeToString,
-            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
 
     @staticmethod
     def StreamJobEvents(request,
@@ -188,135 +349,6 @@ class RestEventService:
             target,
             '/imagegateway.v1.RestEventService/StreamJobEvents',
             imagegateway_dot_v1_dot_image__service__pb2.StreamJobRequest.SerializeToString,
-            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-
-class RestBase64ServiceStub:
-    """What only REST needs: answers with pictures as base64 text. Envoy picks these
-    methods by `"response_format": "b64_json"`; they mean what Generate and Edit
-    mean. Envoy could print the typed answer, and does so for every other one,
-    but its base64 costs several times the CPU.
-    """
-
-    def __init__(self, channel):
-        """Constructor.
-
-        Args:
-            channel: A grpc.Channel.
-        """
-        self.GenerateBase64 = channel.unary_unary(
-                '/imagegateway.v1.RestBase64Service/GenerateBase64',
-                request_serializer=imagegateway_dot_v1_dot_image__service__pb2.GenerateRequest.SerializeToString,
-                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-                _registered_method=True)
-        self.EditBase64 = channel.unary_unary(
-                '/imagegateway.v1.RestBase64Service/EditBase64',
-                request_serializer=imagegateway_dot_v1_dot_image__service__pb2.EditRequest.SerializeToString,
-                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-                _registered_method=True)
-
-
-class RestBase64ServiceServicer:
-    """What only REST needs: answers with pictures as base64 text. Envoy picks these
-    methods by `"response_format": "b64_json"`; they mean what Generate and Edit
-    mean. Envoy could print the typed answer, and does so for every other one,
-    but its base64 costs several times the CPU.
-    """
-
-    def GenerateBase64(self, request, context):
-        """Generate. Answers ImagesResponse as JSON.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def EditBase64(self, request, context):
-        """Edit. Answers ImagesResponse as JSON.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-
-def add_RestBase64ServiceServicer_to_server(servicer, server):
-    rpc_method_handlers = {
-            'GenerateBase64': grpc.unary_unary_rpc_method_handler(
-                    servicer.GenerateBase64,
-                    request_deserializer=imagegateway_dot_v1_dot_image__service__pb2.GenerateRequest.FromString,
-                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
-            ),
-            'EditBase64': grpc.unary_unary_rpc_method_handler(
-                    servicer.EditBase64,
-                    request_deserializer=imagegateway_dot_v1_dot_image__service__pb2.EditRequest.FromString,
-                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
-            ),
-    }
-    generic_handler = grpc.method_handlers_generic_handler(
-            'imagegateway.v1.RestBase64Service', rpc_method_handlers)
-    server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('imagegateway.v1.RestBase64Service', rpc_method_handlers)
-
-
- # This class is part of an EXPERIMENTAL API.
-class RestBase64Service:
-    """What only REST needs: answers with pictures as base64 text. Envoy picks these
-    methods by `"response_format": "b64_json"`; they mean what Generate and Edit
-    mean. Envoy could print the typed answer, and does so for every other one,
-    but its base64 costs several times the CPU.
-    """
-
-    @staticmethod
-    def GenerateBase64(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/imagegateway.v1.RestBase64Service/GenerateBase64',
-            imagegateway_dot_v1_dot_image__service__pb2.GenerateRequest.SerializeToString,
-            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def EditBase64(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/imagegateway.v1.RestBase64Service/EditBase64',
-            imagegateway_dot_v1_dot_image__service__pb2.EditRequest.SerializeToString,
             google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,

@@ -28,62 +28,133 @@ class _ServicerContext(_grpc.ServicerContext, _aio.ServicerContext):  # type: ig
 GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
-class RestEventServiceStub:
-    """What only REST needs: server-sent events as raw bodies. Envoy picks these
-    methods by `"stream": true` on the public paths of ImageService, and by the
-    path of a job's events. A service of its own, as a path can name one method
-    of a service only.
+class RestImageServiceStub:
+    """Generate and Edit for JSON over REST. Bodies pass Envoy as they come, so that
+    one reader, the router's, judges them: after the key, and within its limits.
+    The fields and answers are those of ImageService's methods with the same
+    paths. The first message of a request carries its content type.
+
+    An answer is one JSON document or, with `"stream": true`, OpenAI's image
+    events.
     """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> RestImageServiceAsyncStub: ...
+    Generate: _grpc.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
+    """ImageService.Generate."""
+    GenerateVideo: _grpc.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
+    """ImageService.Generate for text-to-video models."""
+    Edit: _grpc.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
+    """ImageService.Edit. Multipart forms come in plain HTTP."""
+
+@_typing.type_check_only
+class RestImageServiceAsyncStub(RestImageServiceStub):
+    """Generate and Edit for JSON over REST. Bodies pass Envoy as they come, so that
+    one reader, the router's, judges them: after the key, and within its limits.
+    The fields and answers are those of ImageService's methods with the same
+    paths. The first message of a request carries its content type.
+
+    An answer is one JSON document or, with `"stream": true`, OpenAI's image
+    events.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Generate: _aio.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """ImageService.Generate."""
+    GenerateVideo: _aio.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """ImageService.Generate for text-to-video models."""
+    Edit: _aio.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """ImageService.Edit. Multipart forms come in plain HTTP."""
+
+class RestImageServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Generate and Edit for JSON over REST. Bodies pass Envoy as they come, so that
+    one reader, the router's, judges them: after the key, and within its limits.
+    The fields and answers are those of ImageService's methods with the same
+    paths. The first message of a request carries its content type.
+
+    An answer is one JSON document or, with `"stream": true`, OpenAI's image
+    events.
+    """
+
+    @_abc_1.abstractmethod
+    def Generate(
+        self,
+        request_iterator: _MaybeAsyncIterator[_httpbody_pb2.HttpBody],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """ImageService.Generate."""
+
+    @_abc_1.abstractmethod
+    def GenerateVideo(
+        self,
+        request_iterator: _MaybeAsyncIterator[_httpbody_pb2.HttpBody],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """ImageService.Generate for text-to-video models."""
+
+    @_abc_1.abstractmethod
+    def Edit(
+        self,
+        request_iterator: _MaybeAsyncIterator[_httpbody_pb2.HttpBody],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """ImageService.Edit. Multipart forms come in plain HTTP."""
+
+def add_RestImageServiceServicer_to_server(servicer: RestImageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class RestProviderKeyServiceStub:
+    """ProviderKeyService.SetProviderKey for JSON over REST."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> RestProviderKeyServiceAsyncStub: ...
+    SetProviderKey: _grpc.StreamStreamMultiCallable[_rest_edge_pb2.RestSetProviderKeyRequest, _httpbody_pb2.HttpBody]
+    """Stores the key of a route. Answers ProviderKey as JSON."""
+
+@_typing.type_check_only
+class RestProviderKeyServiceAsyncStub(RestProviderKeyServiceStub):
+    """ProviderKeyService.SetProviderKey for JSON over REST."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    SetProviderKey: _aio.StreamStreamMultiCallable[_rest_edge_pb2.RestSetProviderKeyRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Stores the key of a route. Answers ProviderKey as JSON."""
+
+class RestProviderKeyServiceServicer(metaclass=_abc_1.ABCMeta):
+    """ProviderKeyService.SetProviderKey for JSON over REST."""
+
+    @_abc_1.abstractmethod
+    def SetProviderKey(
+        self,
+        request_iterator: _MaybeAsyncIterator[_rest_edge_pb2.RestSetProviderKeyRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Stores the key of a route. Answers ProviderKey as JSON."""
+
+def add_RestProviderKeyServiceServicer_to_server(servicer: RestProviderKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class RestEventServiceStub:
+    """The events of a job over REST."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RestEventServiceAsyncStub: ...
-    GenerateStream: _grpc.UnaryStreamMultiCallable[_image_service_pb2.GenerateRequest, _httpbody_pb2.HttpBody]
-    """Generate with `"stream": true`: OpenAI's image events."""
-    EditStream: _grpc.UnaryStreamMultiCallable[_image_service_pb2.EditRequest, _httpbody_pb2.HttpBody]
-    """Edit with `"stream": true`: OpenAI's image events."""
     StreamJobEvents: _grpc.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _httpbody_pb2.HttpBody]
     """StreamJob as server-sent events with ids, event names and heartbeats."""
 
 @_typing.type_check_only
 class RestEventServiceAsyncStub(RestEventServiceStub):
-    """What only REST needs: server-sent events as raw bodies. Envoy picks these
-    methods by `"stream": true` on the public paths of ImageService, and by the
-    path of a job's events. A service of its own, as a path can name one method
-    of a service only.
-    """
+    """The events of a job over REST."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    GenerateStream: _aio.UnaryStreamMultiCallable[_image_service_pb2.GenerateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Generate with `"stream": true`: OpenAI's image events."""
-    EditStream: _aio.UnaryStreamMultiCallable[_image_service_pb2.EditRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Edit with `"stream": true`: OpenAI's image events."""
     StreamJobEvents: _aio.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """StreamJob as server-sent events with ids, event names and heartbeats."""
 
 class RestEventServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What only REST needs: server-sent events as raw bodies. Envoy picks these
-    methods by `"stream": true` on the public paths of ImageService, and by the
-    path of a job's events. A service of its own, as a path can name one method
-    of a service only.
-    """
-
-    @_abc_1.abstractmethod
-    def GenerateStream(
-        self,
-        request: _image_service_pb2.GenerateRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Generate with `"stream": true`: OpenAI's image events."""
-
-    @_abc_1.abstractmethod
-    def EditStream(
-        self,
-        request: _image_service_pb2.EditRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Edit with `"stream": true`: OpenAI's image events."""
+    """The events of a job over REST."""
 
     @_abc_1.abstractmethod
     def StreamJobEvents(
@@ -94,61 +165,6 @@ class RestEventServiceServicer(metaclass=_abc_1.ABCMeta):
         """StreamJob as server-sent events with ids, event names and heartbeats."""
 
 def add_RestEventServiceServicer_to_server(servicer: RestEventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
-
-class RestBase64ServiceStub:
-    """What only REST needs: answers with pictures as base64 text. Envoy picks these
-    methods by `"response_format": "b64_json"`; they mean what Generate and Edit
-    mean. Envoy could print the typed answer, and does so for every other one,
-    but its base64 costs several times the CPU.
-    """
-
-    @_typing.overload
-    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
-    @_typing.overload
-    def __new__(cls, channel: _aio.Channel) -> RestBase64ServiceAsyncStub: ...
-    GenerateBase64: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GenerateRequest, _httpbody_pb2.HttpBody]
-    """Generate. Answers ImagesResponse as JSON."""
-    EditBase64: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _httpbody_pb2.HttpBody]
-    """Edit. Answers ImagesResponse as JSON."""
-
-@_typing.type_check_only
-class RestBase64ServiceAsyncStub(RestBase64ServiceStub):
-    """What only REST needs: answers with pictures as base64 text. Envoy picks these
-    methods by `"response_format": "b64_json"`; they mean what Generate and Edit
-    mean. Envoy could print the typed answer, and does so for every other one,
-    but its base64 costs several times the CPU.
-    """
-
-    def __init__(self, channel: _aio.Channel) -> None: ...
-    GenerateBase64: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GenerateRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Generate. Answers ImagesResponse as JSON."""
-    EditBase64: _aio.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Edit. Answers ImagesResponse as JSON."""
-
-class RestBase64ServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What only REST needs: answers with pictures as base64 text. Envoy picks these
-    methods by `"response_format": "b64_json"`; they mean what Generate and Edit
-    mean. Envoy could print the typed answer, and does so for every other one,
-    but its base64 costs several times the CPU.
-    """
-
-    @_abc_1.abstractmethod
-    def GenerateBase64(
-        self,
-        request: _image_service_pb2.GenerateRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """Generate. Answers ImagesResponse as JSON."""
-
-    @_abc_1.abstractmethod
-    def EditBase64(
-        self,
-        request: _image_service_pb2.EditRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_httpbody_pb2.HttpBody, _abc.Awaitable[_httpbody_pb2.HttpBody]]:
-        """Edit. Answers ImagesResponse as JSON."""
-
-def add_RestBase64ServiceServicer_to_server(servicer: RestBase64ServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class RestFileServiceStub:
     """What only REST needs: the files of a job by their names, with the job's key."""

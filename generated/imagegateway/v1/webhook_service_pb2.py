@@ -27,7 +27,7 @@ from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior_
 from imagegateway.v1 import job_pb2 as imagegateway_dot_v1_dot_job__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%imagegateway/v1/webhook_service.proto\x12\x0fimagegateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19imagegateway/v1/job.proto\"\x19\n\x17GetWebhookSecretRequest\"\x1c\n\x1aRotateWebhookSecretRequest\"/\n\x17RedeliverWebhookRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"m\n\rWebhookSecret\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x12\n\ncreated_at\x18\x02 \x01(\r\x12 \n\x13previous_expires_at\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x16\n\x14_previous_expires_at2\x91\x03\n\x0eWebhookService\x12x\n\x10GetWebhookSecret\x12(.imagegateway.v1.GetWebhookSecretRequest\x1a\x1e.imagegateway.v1.WebhookSecret\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/webhook-secret\x12\x88\x01\n\x13RotateWebhookSecret\x12+.imagegateway.v1.RotateWebhookSecretRequest\x1a\x1e.imagegateway.v1.WebhookSecret\"$\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/webhook-secret/rotate:\x01*\x12z\n\x10RedeliverWebhook\x12(.imagegateway.v1.RedeliverWebhookRequest\x1a\x14.imagegateway.v1.Job\"&\x82\xd3\xe4\x93\x02 \"\x1b/v1/jobs/{job_id}/redeliver:\x01*b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%imagegateway/v1/webhook_service.proto\x12\x0fimagegateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19imagegateway/v1/job.proto\"\x19\n\x17GetWebhookSecretRequest\"\x1c\n\x1aRotateWebhookSecretRequest\"/\n\x17RedeliverWebhookRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\"m\n\rWebhookSecret\x12\x0e\n\x06secret\x18\x01 \x01(\t\x12\x12\n\ncreated_at\x18\x02 \x01(\r\x12 \n\x13previous_expires_at\x18\x03 \x01(\rH\x00\x88\x01\x01\x42\x16\n\x14_previous_expires_at2\x8b\x03\n\x0eWebhookService\x12x\n\x10GetWebhookSecret\x12(.imagegateway.v1.GetWebhookSecretRequest\x1a\x1e.imagegateway.v1.WebhookSecret\"\x1a\x82\xd3\xe4\x93\x02\x14\x12\x12/v1/webhook-secret\x12\x85\x01\n\x13RotateWebhookSecret\x12+.imagegateway.v1.RotateWebhookSecretRequest\x1a\x1e.imagegateway.v1.WebhookSecret\"!\x82\xd3\xe4\x93\x02\x1b\"\x19/v1/webhook-secret/rotate\x12w\n\x10RedeliverWebhook\x12(.imagegateway.v1.RedeliverWebhookRequest\x1a\x14.imagegateway.v1.Job\"#\x82\xd3\xe4\x93\x02\x1d\"\x1b/v1/jobs/{job_id}/redeliverb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,9 +39,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOKSERVICE'].methods_by_name['GetWebhookSecret']._loaded_options = None
   _globals['_WEBHOOKSERVICE'].methods_by_name['GetWebhookSecret']._serialized_options = b'\202\323\344\223\002\024\022\022/v1/webhook-secret'
   _globals['_WEBHOOKSERVICE'].methods_by_name['RotateWebhookSecret']._loaded_options = None
-  _globals['_WEBHOOKSERVICE'].methods_by_name['RotateWebhookSecret']._serialized_options = b'\202\323\344\223\002\036\"\031/v1/webhook-secret/rotate:\001*'
+  _globals['_WEBHOOKSERVICE'].methods_by_name['RotateWebhookSecret']._serialized_options = b'\202\323\344\223\002\033\"\031/v1/webhook-secret/rotate'
   _globals['_WEBHOOKSERVICE'].methods_by_name['RedeliverWebhook']._loaded_options = None
-  _globals['_WEBHOOKSERVICE'].methods_by_name['RedeliverWebhook']._serialized_options = b'\202\323\344\223\002 \"\033/v1/jobs/{job_id}/redeliver:\001*'
+  _globals['_WEBHOOKSERVICE'].methods_by_name['RedeliverWebhook']._serialized_options = b'\202\323\344\223\002\035\"\033/v1/jobs/{job_id}/redeliver'
   _globals['_GETWEBHOOKSECRETREQUEST']._serialized_start=148
   _globals['_GETWEBHOOKSECRETREQUEST']._serialized_end=173
   _globals['_ROTATEWEBHOOKSECRETREQUEST']._serialized_start=175
@@ -51,5 +51,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBHOOKSECRET']._serialized_start=254
   _globals['_WEBHOOKSECRET']._serialized_end=363
   _globals['_WEBHOOKSERVICE']._serialized_start=366
-  _globals['_WEBHOOKSERVICE']._serialized_end=767
+  _globals['_WEBHOOKSERVICE']._serialized_end=761
 # @@protoc_insertion_point(module_scope)

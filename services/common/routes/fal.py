@@ -6,12 +6,14 @@ import json
 import re
 from abc import abstractmethod
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
 import pybase64
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.adapter import Adapter, ErrorTable, Failure, Finished, Found, Outgoing, Pending, Unknown
+from services.common.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
+from services.common.failures import ErrorTable, Failure, Refused, Uncharged, moderated, refused_part
 from services.common.values import seed_of
 
 if TYPE_CHECKING:
@@ -29,12 +31,10 @@ _STATUS: Final = "status"
 _RESULT: Final = "result"
 _FAILED: Final = "failed"
 
-_BLOCKED: Final = Failure(
-    ErrorReason.ERROR_REASON_MODERATION_BLOCKED, "fal refused the result by its content policy.", accepted=True
-)
+_BLOCKED: Final = moderated("fal", Refused.RESULT, accepted=True)
 _FAILED_SO: Final = Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "fal failed.", accepted=True)
 _LEFT_OUT: Final = Failure(
-    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "fal answered without a picture.", accepted=True
+    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "fal answered without an image.", accepted=True
 )
 
 
@@ -82,7 +82,11 @@ class FalAdapter(Adapter):
             "startup_timeout": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
             "generation_timeout": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
         },
+        # "5xx are not billed": the app's own, which `read_error` tells from the ingress's; those but for 503 are not.
+        uncharged=Uncharged(frozenset({503}), "https://docs.fal.ai/errors", date(2026, 11, 22)),
     )
+    defaults: Mapping[str, Any] = {}
+    """What the app is sent where neither the gateway nor the caller's options say anything."""
     params: Mapping[str, str] = {}
     """The gateway's field for each of the apps' own, where the names differ: errors name ours."""
 
@@ -110,7 +114,7 @@ class FalAdapter(Adapter):
         return reply.status == 404 and reply.dict().get("status") == "NOT_FOUND"
 
     def submit(self, call: Call) -> Outgoing:
-        return Outgoing("POST", f"/{self.app(call)}", json={**self.arguments(call), **call.options})
+        return Outgoing("POST", f"/{self.app(call)}", json=call.with_options(self.arguments(call), self.defaults))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
@@ -131,7 +135,7 @@ class FalAdapter(Adapter):
         if standing["at"] == _RESULT:
             return self.read_output(call, answer)
         if standing["at"] == _FAILED:
-            return self._failure(reply, standing["error"])
+            return self._failure(call, reply, standing["error"])
         match answer["status"]:
             case "IN_QUEUE" | "IN_PROGRESS":
                 return Pending(ref, after=_PACE)
@@ -146,7 +150,7 @@ class FalAdapter(Adapter):
     def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
         standing = json.loads(ref)
         if standing["at"] == _FAILED:
-            failure = self._failure(reply, standing["error"])
+            failure = self._failure(call, reply, standing["error"])
             # What is gone is the answer, not the app.
             return _FAILED_SO if failure.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED else failure
         if reply.status in {404, 410}:
@@ -155,27 +159,34 @@ class FalAdapter(Adapter):
         if standing["at"] == _STATUS or not self._of_the_app(reply):
             outcome = super().read_poll_error(call, ref, reply)
             return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
-        return self._failure(reply)
+        return self._failure(call, reply)
 
     def cancel(self, call: Call, ref: str) -> Outgoing | None:
         return Outgoing("PUT", json.loads(ref)["urls"]["cancel"])
 
     def read_error(self, call: Call, reply: Reply) -> Failure:
-        failure = self._failure(reply, accepted=False)
+        failure = self._failure(call, reply, accepted=False)
         if reply.status >= 500 and self._of_the_app(reply):
             # fal's own 5xx is not billed; of the ingress's nobody knows what is behind it.
             failure = replace(failure, accepted=False, again=True)
         return failure
 
-    def _failure(self, reply: Reply, told: str = "", *, accepted: bool = True) -> Failure:
+    def _failure(self, call: Call, reply: Reply, told: str = "", *, accepted: bool = True) -> Failure:
         """`told`: the type that the status named, for answers that name none."""
         code, words, where = _problem(reply)
         failure = self.errors.lookup(reply, code=code or told, detail=words, param=self._param(where))
+        if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+            return moderated("fal", self._refused(call, where), accepted=accepted)
         return replace(failure, accepted=accepted or failure.accepted)
 
     def _param(self, where: list[str]) -> str:
         first, rest = where[:1], where[1:]
         return "".join([self.params.get(name, name) for name in first] + [_step(part) for part in rest])
+
+    def _refused(self, call: Call, where: list[str]) -> Refused:
+        """What was refused, by the field that the error names."""
+        named = {refused.param: refused for refused in (Refused.PROMPT, Refused.INPUT)}
+        return named.get(self._param(where[:1]), refused_part(call))
 
     @staticmethod
     def _of_the_app(reply: Reply) -> bool:

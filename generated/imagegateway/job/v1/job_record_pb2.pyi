@@ -147,6 +147,9 @@ class JobRecord(_message.Message):
     PLACES_FIELD_NUMBER: _builtins.int
     ACCOUNT_FIELD_NUMBER: _builtins.int
     SEALED_KEYS_FIELD_NUMBER: _builtins.int
+    CALL_OPEN_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    SUBMISSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`job_` and 26 characters."""
     tenant: _builtins.str
@@ -178,9 +181,13 @@ class JobRecord(_message.Message):
     progress: _builtins.int
     """Percent done, where known."""
     sealed_credential: _builtins.bytes
-    """The caller's provider key, encrypted; erased when the job ends."""
+    """The caller's provider key, encrypted; erased when the job and its provider
+    call have ended.
+    """
     starts: _builtins.int
-    """How often the provider was called to start it."""
+    """How often the provider was called to start it: the number of the present
+    attempt.
+    """
     repeatable: _builtins.bool
     """Starting it again costs nothing, so that an unknown outcome may be repeated."""
     ended_seq: _builtins.int
@@ -195,6 +202,16 @@ class JobRecord(_message.Message):
     """Whose places these are: a keyed fingerprint of the caller's own key for the
     present route, whether it came with the call or was stored; erased with it;
     empty: the operator's.
+    """
+    call_open: _builtins.bool
+    """The job has ended and its provider call may still go on: the job keeps its
+    slots, inputs and encrypted keys until the call is over.
+    """
+    request_id: _builtins.str
+    """Id of the request that made the job."""
+    submission: _builtins.str
+    """Random id of the write that made the job, kept by all later records. A
+    writer whose answer was lost recognizes its own job by this id.
     """
     @_builtins.property
     def task(self) -> _provider_service_pb2.ImageTask:
@@ -222,7 +239,9 @@ class JobRecord(_message.Message):
 
     @_builtins.property
     def upload_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Inputs to delete from the media store when it ends."""
+        """Inputs to delete from the media store when the job and its provider call
+        have ended.
+        """
 
     @_builtins.property
     def webhook(self) -> Global___Webhook:
@@ -230,13 +249,16 @@ class JobRecord(_message.Message):
 
     @_builtins.property
     def cost(self) -> _job_pb2.Cost:
-        """What the call cost, when completed."""
+        """What the provider call cost. Set when the job completed, and when the call
+        of a cancelled job completed.
+        """
 
     @_builtins.property
     def sealed_keys(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
         """Copies of the provider keys that the tenant had stored when the job was
-        accepted, for the routes of its model, each encrypted; erased when it ends.
-        The job's route and those that it may fall back to use them.
+        accepted, for the routes of its model, each encrypted; erased when the job
+        and its provider call have ended. The job's route and those that it may fall
+        back to use them.
         """
 
     def __init__(
@@ -273,10 +295,13 @@ class JobRecord(_message.Message):
         places: _builtins.int = ...,
         account: _builtins.str = ...,
         sealed_keys: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
+        call_open: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+        submission: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "cost", b"cost", "done", b"done", "failed", b"failed", "progress", b"progress", "task", b"task", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "account", b"account", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "ended_seq", b"ended_seq", "failed", b"failed", "family", b"family", "id", b"id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "places", b"places", "progress", b"progress", "repeatable", b"repeatable", "sealed_credential", b"sealed_credential", "sealed_keys", b"sealed_keys", "started_at", b"started_at", "starts", b"starts", "state", b"state", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "account", b"account", "call_open", b"call_open", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "ended_seq", b"ended_seq", "failed", b"failed", "family", b"family", "id", b"id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "places", b"places", "progress", b"progress", "repeatable", b"repeatable", "request_id", b"request_id", "sealed_credential", b"sealed_credential", "sealed_keys", b"sealed_keys", "started_at", b"started_at", "starts", b"starts", "state", b"state", "submission", b"submission", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015

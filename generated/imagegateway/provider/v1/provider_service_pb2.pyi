@@ -54,6 +54,12 @@ class ImageTask(_message.Message):
     PARTIAL_IMAGES_FIELD_NUMBER: _builtins.int
     PROVIDER_OPTIONS_FIELD_NUMBER: _builtins.int
     STRICT_FIELD_NUMBER: _builtins.int
+    SAFETY_IDENTIFIER_FIELD_NUMBER: _builtins.int
+    COMPLEXITY_FIELD_NUMBER: _builtins.int
+    SVG_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_FIELD_NUMBER: _builtins.int
+    FRAME_DURATION_MS_FIELD_NUMBER: _builtins.int
+    MARKUP_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model id of the catalog."""
     route: _builtins.str
@@ -89,7 +95,9 @@ class ImageTask(_message.Message):
     fps: _builtins.int
     """Frames per second of a video."""
     user: _builtins.str
-    """The caller's end-user id, or empty."""
+    """The caller's end-user id, or empty; the same as `safety_identifier` where
+    that is set.
+    """
     input_fidelity: _builtins.str
     """Input fidelity, or empty."""
     partial_images: _builtins.int
@@ -98,6 +106,14 @@ class ImageTask(_message.Message):
     """True to refuse, before the provider is called, what would only be warned
     about.
     """
+    safety_identifier: _builtins.str
+    """Stable id of the end user, or empty."""
+    complexity: _builtins.str
+    """Complexity, or empty."""
+    frame_count: _builtins.int
+    """Frames of a gif, 2 to 16; unset: the model's own."""
+    frame_duration_ms: _builtins.int
+    """Milliseconds of each frame; unset: the model's own."""
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___MediaRef]:
         """Pictures to edit, in order."""
@@ -113,6 +129,14 @@ class ImageTask(_message.Message):
     @_builtins.property
     def provider_options(self) -> _struct_pb2.Struct:
         """The provider's own options."""
+
+    @_builtins.property
+    def svg(self) -> _image_service_pb2.Svg:
+        """The author of an SVG."""
+
+    @_builtins.property
+    def markup(self) -> Global___MediaRef:
+        """Drawing on the first input, of its size."""
 
     def __init__(
         self,
@@ -142,13 +166,25 @@ class ImageTask(_message.Message):
         partial_images: _builtins.int = ...,
         provider_options: _struct_pb2.Struct | None = ...,
         strict: _builtins.bool = ...,
+        safety_identifier: _builtins.str = ...,
+        complexity: _builtins.str = ...,
+        svg: _image_service_pb2.Svg | None = ...,
+        frame_count: _builtins.int | None = ...,
+        frame_duration_ms: _builtins.int | None = ...,
+        markup: Global___MediaRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "fps", b"fps", "mask", b"mask", "output_compression", b"output_compression", "provider_options", b"provider_options", "seconds", b"seconds", "seed", b"seed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup", b"_markup", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "_svg", b"_svg", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "markup", b"markup", "mask", b"mask", "output_compression", b"output_compression", "provider_options", b"provider_options", "seconds", b"seconds", "seed", b"seed", "svg", b"svg"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "aspect_ratio", b"aspect_ratio", "background", b"background", "fps", b"fps", "height", b"height", "input_fidelity", b"input_fidelity", "inputs", b"inputs", "loras", b"loras", "mask", b"mask", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "route", b"route", "seconds", b"seconds", "seed", b"seed", "strict", b"strict", "style", b"style", "user", b"user", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup", b"_markup", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "_svg", b"_svg", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "height", b"height", "input_fidelity", b"input_fidelity", "inputs", b"inputs", "loras", b"loras", "markup", b"markup", "mask", b"mask", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "route", b"route", "safety_identifier", b"safety_identifier", "seconds", b"seconds", "seed", b"seed", "strict", b"strict", "style", b"style", "svg", b"svg", "user", b"user", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fps: _TypeAlias = _typing.Literal["fps"]  # noqa: Y015
     _WhichOneofArgType__fps: _TypeAlias = _typing.Literal["_fps", b"_fps"]  # noqa: Y015
+    _WhichOneofReturnType__frame_count: _TypeAlias = _typing.Literal["frame_count"]  # noqa: Y015
+    _WhichOneofArgType__frame_count: _TypeAlias = _typing.Literal["_frame_count", b"_frame_count"]  # noqa: Y015
+    _WhichOneofReturnType__frame_duration_ms: _TypeAlias = _typing.Literal["frame_duration_ms"]  # noqa: Y015
+    _WhichOneofArgType__frame_duration_ms: _TypeAlias = _typing.Literal["_frame_duration_ms", b"_frame_duration_ms"]  # noqa: Y015
+    _WhichOneofReturnType__markup: _TypeAlias = _typing.Literal["markup"]  # noqa: Y015
+    _WhichOneofArgType__markup: _TypeAlias = _typing.Literal["_markup", b"_markup"]  # noqa: Y015
     _WhichOneofReturnType__mask: _TypeAlias = _typing.Literal["mask"]  # noqa: Y015
     _WhichOneofArgType__mask: _TypeAlias = _typing.Literal["_mask", b"_mask"]  # noqa: Y015
     _WhichOneofReturnType__output_compression: _TypeAlias = _typing.Literal["output_compression"]  # noqa: Y015
@@ -157,8 +193,16 @@ class ImageTask(_message.Message):
     _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
     _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
     _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__svg: _TypeAlias = _typing.Literal["svg"]  # noqa: Y015
+    _WhichOneofArgType__svg: _TypeAlias = _typing.Literal["_svg", b"_svg"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__fps) -> _WhichOneofReturnType__fps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_count) -> _WhichOneofReturnType__frame_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_duration_ms) -> _WhichOneofReturnType__frame_duration_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__markup) -> _WhichOneofReturnType__markup | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__mask) -> _WhichOneofReturnType__mask | None: ...
     @_typing.overload
@@ -167,6 +211,8 @@ class ImageTask(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__svg) -> _WhichOneofReturnType__svg | None: ...
 
 Global___ImageTask: _TypeAlias = ImageTask  # noqa: Y015
 
@@ -224,6 +270,8 @@ class StartRequest(_message.Message):
     TASK_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
     HAND_BACK_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    JOIN_ONLY_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Names the work in logs and, where the upstream takes one, as its
     idempotency key.
@@ -233,6 +281,12 @@ class StartRequest(_message.Message):
     hand_back: _builtins.bool
     """Another route can serve: where the upstream surely took nothing of the
     task, say so at once instead of waiting and trying again.
+    """
+    attempt: _builtins.int
+    """Number of the attempt, from 1. A job and an attempt name one provider call."""
+    join_only: _builtins.bool
+    """Only join: never begin a call. A server that does not know the call answers
+    with a failure whose reason is PROVIDER_OUTCOME_UNKNOWN.
     """
     @_builtins.property
     def task(self) -> Global___ImageTask:
@@ -245,10 +299,12 @@ class StartRequest(_message.Message):
         task: Global___ImageTask | None = ...,
         credential: _builtins.str = ...,
         hand_back: _builtins.bool = ...,
+        attempt: _builtins.int = ...,
+        join_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "hand_back", b"hand_back", "job_id", b"job_id", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "credential", b"credential", "hand_back", b"hand_back", "job_id", b"job_id", "join_only", b"join_only", "task", b"task"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -536,6 +592,7 @@ class Done(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
     PARTIAL_IMAGES_FIELD_NUMBER: _builtins.int
+    SVG_USAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Artifact]:
         """One entry for each picture that was made."""
@@ -560,6 +617,10 @@ class Done(_message.Message):
     def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preview]:
         """Previews in the order in which they were drawn."""
 
+    @_builtins.property
+    def svg_usage(self) -> _job_pb2.SvgUsage:
+        """What the author of an SVG used, where the provider counts."""
+
     def __init__(
         self,
         *,
@@ -569,17 +630,22 @@ class Done(_message.Message):
         usage: _job_pb2.Usage | None = ...,
         cost: _job_pb2.Cost | None = ...,
         partial_images: _abc.Iterable[Global___Preview] | None = ...,
+        svg_usage: _job_pb2.SvgUsage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_usage", b"_usage", "cost", b"cost", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_svg_usage", b"_svg_usage", "_usage", b"_usage", "cost", b"cost", "svg_usage", b"svg_usage", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_usage", b"_usage", "artifacts", b"artifacts", "cost", b"cost", "missing", b"missing", "partial_images", b"partial_images", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_svg_usage", b"_svg_usage", "_usage", b"_usage", "artifacts", b"artifacts", "cost", b"cost", "missing", b"missing", "partial_images", b"partial_images", "svg_usage", b"svg_usage", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
+    _WhichOneofReturnType__svg_usage: _TypeAlias = _typing.Literal["svg_usage"]  # noqa: Y015
+    _WhichOneofArgType__svg_usage: _TypeAlias = _typing.Literal["_svg_usage", b"_svg_usage"]  # noqa: Y015
     _WhichOneofReturnType__usage: _TypeAlias = _typing.Literal["usage"]  # noqa: Y015
     _WhichOneofArgType__usage: _TypeAlias = _typing.Literal["_usage", b"_usage"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cost) -> _WhichOneofReturnType__cost | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__svg_usage) -> _WhichOneofReturnType__svg_usage | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__usage) -> _WhichOneofReturnType__usage | None: ...
 

@@ -30,6 +30,9 @@ class ProviderServiceStub:
     a task reference is all that another process needs to go on. An upstream's
     failure is a TaskState, not a gRPC error; gRPC errors mean that the server
     itself could not answer.
+
+    The server owns the provider calls. A call goes on when its RPC ends, and its
+    answer is kept for some minutes, so another router can join it.
     """
 
     def __init__(self, channel):
@@ -65,28 +68,30 @@ class ProviderServiceServicer:
     a task reference is all that another process needs to go on. An upstream's
     failure is a TaskState, not a gRPC error; gRPC errors mean that the server
     itself could not answer.
+
+    The server owns the provider calls. A call goes on when its RPC ends, and its
+    answer is kept for some minutes, so another router can join it.
     """
 
     def Start(self, request, context):
-        """Begins a task. A retry after an unknown outcome may pay twice, so callers
-        never repeat it blindly.
+        """Begins a task, or joins the call of the same job and attempt. Idempotent for
+        the life of the server process.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Begins a task as Start does, and tells of its previews on the way. The last
-        message is what Start would have answered; those before it are running
-        states with all previews so far and no task reference, so the outcome of a
-        stream that ends without its last message is unknown.
+        """Begins or joins a task as Start does, and sends its previews on the way. The
+        last message is what Start would have answered; those before it are running
+        states with all previews so far and no task reference.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Poll(self, request, context):
-        """Asks how a task stands. Safe to repeat.
+        """Asks how a task stands. Joins a poll of the same task that is under way.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -135,6 +140,9 @@ class ProviderService:
     a task reference is all that another process needs to go on. An upstream's
     failure is a TaskState, not a gRPC error; gRPC errors mean that the server
     itself could not answer.
+
+    The server owns the provider calls. A call goes on when its RPC ends, and its
+    answer is kept for some minutes, so another router can join it.
     """
 
     @staticmethod

@@ -31,6 +31,9 @@ class ProviderServiceStub:
     a task reference is all that another process needs to go on. An upstream's
     failure is a TaskState, not a gRPC error; gRPC errors mean that the server
     itself could not answer.
+
+    The server owns the provider calls. A call goes on when its RPC ends, and its
+    answer is kept for some minutes, so another router can join it.
     """
 
     @_typing.overload
@@ -38,17 +41,16 @@ class ProviderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProviderServiceAsyncStub: ...
     Start: _grpc.UnaryUnaryMultiCallable[_provider_service_pb2.StartRequest, _provider_service_pb2.StartResponse]
-    """Begins a task. A retry after an unknown outcome may pay twice, so callers
-    never repeat it blindly.
+    """Begins a task, or joins the call of the same job and attempt. Idempotent for
+    the life of the server process.
     """
     Watch: _grpc.UnaryStreamMultiCallable[_provider_service_pb2.WatchRequest, _provider_service_pb2.WatchResponse]
-    """Begins a task as Start does, and tells of its previews on the way. The last
-    message is what Start would have answered; those before it are running
-    states with all previews so far and no task reference, so the outcome of a
-    stream that ends without its last message is unknown.
+    """Begins or joins a task as Start does, and sends its previews on the way. The
+    last message is what Start would have answered; those before it are running
+    states with all previews so far and no task reference.
     """
     Poll: _grpc.UnaryUnaryMultiCallable[_provider_service_pb2.PollRequest, _provider_service_pb2.PollResponse]
-    """Asks how a task stands. Safe to repeat."""
+    """Asks how a task stands. Joins a poll of the same task that is under way."""
     Cancel: _grpc.UnaryUnaryMultiCallable[_provider_service_pb2.CancelRequest, _provider_service_pb2.CancelResponse]
     """Asks the upstream to stop a task, where it can. Safe to repeat."""
 
@@ -58,21 +60,23 @@ class ProviderServiceAsyncStub(ProviderServiceStub):
     a task reference is all that another process needs to go on. An upstream's
     failure is a TaskState, not a gRPC error; gRPC errors mean that the server
     itself could not answer.
+
+    The server owns the provider calls. A call goes on when its RPC ends, and its
+    answer is kept for some minutes, so another router can join it.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Start: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.StartRequest, _provider_service_pb2.StartResponse]  # type: ignore[assignment]
-    """Begins a task. A retry after an unknown outcome may pay twice, so callers
-    never repeat it blindly.
+    """Begins a task, or joins the call of the same job and attempt. Idempotent for
+    the life of the server process.
     """
     Watch: _aio.UnaryStreamMultiCallable[_provider_service_pb2.WatchRequest, _provider_service_pb2.WatchResponse]  # type: ignore[assignment]
-    """Begins a task as Start does, and tells of its previews on the way. The last
-    message is what Start would have answered; those before it are running
-    states with all previews so far and no task reference, so the outcome of a
-    stream that ends without its last message is unknown.
+    """Begins or joins a task as Start does, and sends its previews on the way. The
+    last message is what Start would have answered; those before it are running
+    states with all previews so far and no task reference.
     """
     Poll: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.PollRequest, _provider_service_pb2.PollResponse]  # type: ignore[assignment]
-    """Asks how a task stands. Safe to repeat."""
+    """Asks how a task stands. Joins a poll of the same task that is under way."""
     Cancel: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.CancelRequest, _provider_service_pb2.CancelResponse]  # type: ignore[assignment]
     """Asks the upstream to stop a task, where it can. Safe to repeat."""
 
@@ -81,6 +85,9 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
     a task reference is all that another process needs to go on. An upstream's
     failure is a TaskState, not a gRPC error; gRPC errors mean that the server
     itself could not answer.
+
+    The server owns the provider calls. A call goes on when its RPC ends, and its
+    answer is kept for some minutes, so another router can join it.
     """
 
     @_abc_1.abstractmethod
@@ -89,8 +96,8 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.StartRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_service_pb2.StartResponse, _abc.Awaitable[_provider_service_pb2.StartResponse]]:
-        """Begins a task. A retry after an unknown outcome may pay twice, so callers
-        never repeat it blindly.
+        """Begins a task, or joins the call of the same job and attempt. Idempotent for
+        the life of the server process.
         """
 
     @_abc_1.abstractmethod
@@ -99,10 +106,9 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_provider_service_pb2.WatchResponse], _abc.AsyncIterator[_provider_service_pb2.WatchResponse]]:
-        """Begins a task as Start does, and tells of its previews on the way. The last
-        message is what Start would have answered; those before it are running
-        states with all previews so far and no task reference, so the outcome of a
-        stream that ends without its last message is unknown.
+        """Begins or joins a task as Start does, and sends its previews on the way. The
+        last message is what Start would have answered; those before it are running
+        states with all previews so far and no task reference.
         """
 
     @_abc_1.abstractmethod
@@ -111,7 +117,7 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.PollRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_service_pb2.PollResponse, _abc.Awaitable[_provider_service_pb2.PollResponse]]:
-        """Asks how a task stands. Safe to repeat."""
+        """Asks how a task stands. Joins a poll of the same task that is under way."""
 
     @_abc_1.abstractmethod
     def Cancel(

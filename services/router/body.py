@@ -1,0 +1,103 @@
+"""Request bodies as they arrive: unpacked, counted and bounded before anything reads them."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.errors import GatewayError, invalid
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Iterator
+
+_MIB: Final = 1024 * 1024
+
+MAX_JSON_BYTES: Final = 60 * _MIB
+"""Largest JSON body, unpacked: one image of 25 MiB as a data URL has 33 MiB."""
+
+MAX_FORM_BYTES: Final = 17 * 25 * _MIB + _MIB
+"""Largest multipart body, unpacked: 16 images, a mask, and the text fields."""
+
+_GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
+_RAW_DEFLATE: Final = -zlib.MAX_WBITS
+_ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+
+
+async def read(pieces: AsyncIterable[bytes], encoding: str) -> bytes:
+    """Return a whole JSON body, unpacked. `encoding`: the Content-Encoding header.
+
+    Raises GatewayError as `unpacked` does.
+    """
+    return b"".join([piece async for piece in unpacked(pieces, encoding, MAX_JSON_BYTES)])
+
+
+async def unpacked(pieces: AsyncIterable[bytes], encoding: str, limit: int) -> AsyncIterator[bytes]:
+    """Yield the pieces of a body without its content encoding.
+
+    Raises GatewayError UNSUPPORTED_MEDIA_TYPE for an encoding other than gzip and deflate, INVALID_VALUE for data
+    that is not in that encoding, REQUEST_TOO_LARGE after `limit` unpacked bytes.
+    """
+    name = encoding.strip().lower()
+    if name not in _ENCODINGS:
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE,
+            "Content-Encoding must be gzip or deflate.",
+            param="Content-Encoding",
+        )
+    inflater = None if name in {"", "identity"} else _Inflater()
+    size = 0
+    async for piece in pieces:
+        for data in inflater.feed(piece) if inflater else (piece,):
+            size += len(data)
+            if size > limit:
+                raise GatewayError(
+                    ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE, f"The request body is over {limit // _MIB} MiB."
+                )
+            yield data
+    if inflater and not inflater.finished:
+        raise _damaged()
+
+
+class _Inflater:
+    """Unpacks gzip, zlib and raw deflate, at most 1 MiB at a time."""
+
+    def __init__(self) -> None:
+        self._inflate: zlib._Decompress | None = None
+        self._head = b""
+
+    @property
+    def finished(self) -> bool:
+        return self._inflate is not None and self._inflate.eof
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield what a piece unpacks to. Raises GatewayError INVALID_VALUE."""
+        if self._inflate is None:
+            self._head += piece
+            if len(self._head) < 2:
+                return
+            piece, self._head = self._head, b""
+            self._inflate = zlib.decompressobj(_format(piece))
+        try:
+            while piece and not self._inflate.eof:
+                yield self._inflate.decompress(piece, _MIB)
+                piece = self._inflate.unconsumed_tail
+        except zlib.error:
+            raise _damaged() from None
+        if piece or self._inflate.unused_data:
+            raise _damaged()
+
+
+def _format(head: bytes) -> int:
+    """Return the zlib window bits for data that begins with `head`, at least 2 bytes.
+
+    "deflate" means zlib's format (RFC 9110, 8.4.1.2), and raw deflate to some clients.
+    """
+    first, second = head[:2]
+    is_zlib = first & 0x0F == zlib.DEFLATED and (first << 8 | second) % 31 == 0
+    return _GZIP_OR_ZLIB if is_zlib or (first, second) == (0x1F, 0x8B) else _RAW_DEFLATE
+
+
+def _damaged() -> GatewayError:
+    return invalid("Content-Encoding", "The body is not what its Content-Encoding says, or ends early.")

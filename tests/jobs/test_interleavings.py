@@ -1,0 +1,264 @@
+"""Any interleaving of two replicas, their callers, crashes and lost messages, step by step."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common import ids
+from services.common.catalog import Route
+from services.common.errors import GatewayError
+from services.common.store import MediaStore
+from services.jobs import states, stream, submission, worker
+from services.jobs.outcome import MAX_STARTS
+from tests.jobs import records
+from tests.jobs.families import ScriptedFamilies
+from tests.jobs.test_states import assert_lawful
+from tests.jobs.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from pathlib import Path
+
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
+
+STEPS = st.lists(
+    st.one_of(
+        *[st.tuples(st.just("go"), st.integers(0, 7))] * 6,
+        st.tuples(st.just("submit"), st.integers(0, 1)),
+        st.tuples(st.just("submit with a key"), st.integers(0, 1)),
+        st.tuples(st.just("twin"), st.integers(0, 1)),
+        st.tuples(st.just("hang up"), st.integers(0, 3)),
+        st.tuples(st.just("cancel"), st.integers(0, 1)),
+        st.tuples(st.just("write failed"), st.integers(1, 5)),
+        st.tuples(st.just("answer lost"), st.integers(1, 5)),
+        st.tuples(st.just("crash"), st.integers(0, 1)),
+        st.tuples(st.just("start"), st.integers(0, 1)),
+        st.tuples(st.just("reconcile"), st.integers(0, 1)),
+    ),
+    max_size=80,
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> MediaStore:
+    folder: Path = tmp_path_factory.mktemp("media")
+    return MediaStore.open(folder.as_uri())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _no_pauses() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (stream, submission, worker):
+            patch.setattr(module, "_AGAIN_SECONDS", 0.0)
+        yield
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@given(STEPS, st.booleans(), st.booleans(), st.sampled_from(["done", "running", "failed", "turned away"]))
+def test_each_job_ends_once_and_holds_nothing(
+    store: MediaStore, steps: list[tuple[str, int]], repeatable: bool, stops: bool, answer: str
+) -> None:
+    asyncio.run(_interleave(store, steps, repeatable=repeatable, stops=stops, answer=answer))
+
+
+async def _interleave(  # noqa: PLR0912  one branch for each step
+    store: MediaStore, steps: list[tuple[str, int]], *, repeatable: bool, stops: bool, answer: str
+) -> None:
+    families = ScriptedFamilies()
+    families.stops = stops
+    by_route: Counter[tuple[str, str]] = Counter()
+
+    async def start(request: provider.StartRequest) -> provider.TaskState:
+        by_route[request.job_id, request.task.route] += 1
+        if answer == "turned away" and request.task.route == "local":
+            return records.refused(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, accepted=False)
+        answers = {"done": records.done, "running": records.running, "failed": records.refused}
+        return answers.get(answer, records.running)()
+
+    async def poll(request: provider.PollRequest) -> provider.TaskState:
+        polls = families.polls[request.job_id]
+        return records.done() if polls > 2 else records.running(progress=30 * polls)
+
+    families.on_start, families.on_poll = start, poll
+    world = World(store, families, fallback=_second_route)
+    tried: list[JobRecord] = []
+    keyed: set[str] = set()
+    try:
+        await world.serve()
+        for step, choice in steps:
+            await world.settle()
+            match step:
+                case "go":
+                    world.gates.release(choice)
+                case "submit" | "submit with a key":
+                    tried.append(records.job(repeatable=repeatable, tenant=f"t{choice}"))
+                    if step == "submit with a key":
+                        keyed.add(tried[-1].id)
+                    world.submit(choice, _copied(tried[-1]), keyed=tried[-1].id in keyed)
+                case "twin" if tried and tried[-1].id in keyed:
+                    world.submit(choice, _copied(tried[-1]), keyed=True)
+                case "hang up":
+                    world.hang_up(choice)
+                case "cancel" if tried:
+                    world.cancel(choice, tried[-1].id)
+                case "write failed":
+                    world.gates.failing = choice
+                case "answer lost":
+                    world.gates.losing = choice
+                case "crash":
+                    world.crash(choice)
+                case "start":
+                    world.start(choice)
+                case "reconcile":
+                    world.look(choice)
+        await world.finish()
+        for record in tried:
+            _assert_ended_once(world, record.id)
+            for route in ("local", "second"):
+                assert by_route[record.id, route] <= (MAX_STARTS if repeatable and route == "local" else 1)
+            if record.id in world.refused - keyed:
+                assert not families.starts[record.id], "a job runs whose caller was told to make another"
+        world.assert_nothing_is_held()
+    finally:
+        await world.close()
+
+
+def _copied(record: JobRecord) -> JobRecord:
+    copied = records.job()
+    copied.CopyFrom(record)
+    return copied
+
+
+def _second_route(task: provider.ImageTask, avoid: Callable[[str], bool], _stored: Collection[str]) -> Route | None:
+    """A route that is tried after the first one."""
+    second = Route("second", "async", "")
+    return second if task.route == "local" and not avoid("second") else None
+
+
+def _assert_ended_once(world: World, job_id: str) -> None:
+    past = world.log.records(job_id)
+    if not past:
+        assert job_id not in world.accepted, "an accepted job is lost"
+        assert not world.families.starts[job_id], "a job was started before it was written"
+        return
+    assert_lawful(world.log, job_id)
+    assert past[-1].ended, "a job is stuck"
+    assert not past[-1].record.call_open, "a call is held open"
+    assert world.families.starts[job_id] <= past[-1].record.starts
+
+
+async def test_three_hundred_hang_ups_leave_no_ghosts(store: MediaStore) -> None:
+    """Callers go away at random instants of a submit: each job runs to its end or does not exist."""
+    moments = random.Random(9)  # noqa: S311  a test's dice
+    world = World(store, route_limit=2)
+    try:
+        await world.serve()
+        tried = []
+        for _ in range(300):
+            tried.append(records.job(tenant=moments.choice("abc")))
+            world.submit(moments.randrange(2), _copied(tried[-1]))
+            for _ in range(moments.randrange(12)):
+                await asyncio.sleep(0)
+                world.gates.release(moments.randrange(8))
+            world.hang_up(moments.randrange(8))
+        await world.finish()
+        for record in tried:
+            _assert_ended_once(world, record.id)
+        written = [record for record in tried if world.log.records(record.id)]
+        assert len(written) > 200, "the callers go away too early to prove anything"
+        world.assert_nothing_is_held()
+    finally:
+        await world.close()
+
+
+async def test_slots_of_twins_are_counted_once(store: MediaStore) -> None:
+    """Twins with the same id on one replica: the losers don't give back the winner's slot."""
+    families = ScriptedFamilies()
+    release = asyncio.Event()
+
+    async def start(_request: provider.StartRequest) -> provider.TaskState:
+        await release.wait()
+        return records.done()
+
+    families.on_start = start
+    world = World(store, families, route_limit=1)
+    world.gates.open = True
+    try:
+        world.start(0)
+        await world.settle()
+        job_id = ids.job()
+        for _ in range(20):
+            world.submit(0, records.job(job_id=job_id))
+        await world.settle()
+        world.submit(0, records.job())
+        await world.settle()
+        assert families.starts.total() == 1
+        release.set()
+        await world.finish()
+        assert families.starts.total() == 2
+        assert set(families.starts.values()) == {1}
+    finally:
+        await world.close()
+
+
+@pytest.mark.parametrize("keyed", [False, True])
+async def test_refused_write_that_turns_up_runs_only_for_a_caller_that_comes_again(
+    store: MediaStore, keyed: bool
+) -> None:
+    world = World(store)
+    try:
+        await world.serve()
+        world.gates.open = True
+        life = world.lives[0]
+        assert life is not None
+        record = records.job()
+        record.upload_keys.append(await _input(store))
+        world.gates.held.add("feed")
+        world.gates.losing = 1_000_000  # until the world is told to finish
+        with pytest.raises(GatewayError) as caught:
+            await life.runner.submit(_copied(record), keyed=keyed)
+        assert caught.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
+        assert await store.size(record.upload_keys[0]) is not None, "the job may exist and need its inputs"
+        await world.finish()
+        last = world.log.records(record.id)[-1].record
+        assert last.state == (states.COMPLETED if keyed else states.CANCELLED)
+        assert world.families.starts[record.id] == keyed
+        await life.runner.drain(10)
+        world.assert_nothing_is_held()
+        assert await store.size(record.upload_keys[0]) is None
+    finally:
+        await world.close()
+
+
+async def test_inputs_of_a_job_that_is_not_written_are_deleted(store: MediaStore) -> None:
+    world = World(store)
+    try:
+        await world.serve()
+        world.gates.open = True
+        world.log.down = True
+        record = records.job()
+        record.upload_keys.append(await _input(store))
+        life = world.lives[0]
+        assert life is not None
+        with pytest.raises(GatewayError):
+            await life.runner.submit(_copied(record))
+        await life.runner.drain(10)
+        assert await store.size(record.upload_keys[0]) is None
+        assert not life.runner._turns.holders()
+    finally:
+        await world.close()
+
+
+async def _input(store: MediaStore) -> str:
+    async with store.upload(100) as upload:
+        await upload.write(b"an input")
+        return (await upload.finish()).key

@@ -1,0 +1,158 @@
+"""Answers from records: OpenAI's fields carry values that its types know, or are left out."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+from imagegateway.job.v1.job_record_pb2 import JobRecord
+from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.v1 import image_service_pb2 as pb
+from imagegateway.v1 import job_pb2
+from openai.types import (
+    ImageEditCompletedEvent,
+    ImageEditPartialImageEvent,
+    ImageGenCompletedEvent,
+    ImageGenPartialImageEvent,
+    ImagesResponse,
+)
+
+from services.common.links import Links
+from services.common.settings import Source
+from services.jobs import states
+from services.router import plan, sse
+from services.router.answer import Answers
+from services.router.caller import Preferences
+from services.router.catalog import Catalog
+from services.router.studio import Preview
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+NOW = 1_790_000_000
+CATALOG = Catalog.load(Source({"IMAGEGATEWAY_OPENAI_API_KEY": "k", "IMAGEGATEWAY_RECRAFT_API_KEY": "k"}))
+USAGE = job_pb2.Usage(
+    input_tokens=1,
+    output_tokens=2,
+    total_tokens=3,
+    input_tokens_details=job_pb2.TokenDetails(text_tokens=1, image_tokens=0),
+)
+
+
+def record(media_type: str, width: int, height: int, **task: Any) -> JobRecord:
+    key = f"results/2026-11-28/{'ab' * 32}"
+    media = provider.MediaRef(key=key, media_type=media_type, width=width, height=height)
+    return JobRecord(
+        id="job_1",
+        state=states.COMPLETED,
+        completed_at=NOW * 1000,
+        task=provider.ImageTask(**task),
+        done=provider.Done(artifacts=[provider.Artifact(media=media)]),
+    )
+
+
+def answers() -> Answers:
+    signer = Links(b"k" * 32, "https://a.example", lambda: NOW)
+    return Answers(None, signer, lambda: NOW)  # type: ignore[arg-type]  # links need no store
+
+
+async def document(made: JobRecord) -> dict[str, Any]:
+    return MessageToDict(await answers().images(made, b64_json=False), preserving_proto_field_name=True)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "told"),
+    [
+        ("image/png", "png"),
+        ("image/jpeg", "jpeg"),
+        ("image/webp", "webp"),
+        ("image/gif", "gif"),
+        ("image/svg+xml", "svg"),
+        ("video/mp4", None),
+    ],
+)
+async def test_output_format_is_one_that_the_types_know(media_type: str, told: str | None) -> None:
+    found = await document(record(media_type, 64, 48))
+    assert found.get("output_format") == told
+    assert found["data"][0]["media_type"] == media_type
+    ImagesResponse.model_validate_json(json.dumps(found))
+
+
+@pytest.mark.parametrize("quality", ["low", "medium", "high", "xhigh", "max", "standard", "hd", "ultra", ""])
+async def test_quality_is_one_that_the_types_know(quality: str) -> None:
+    found = await document(record("image/png", 64, 48, quality=quality))
+    assert found.get("quality") == (quality if quality in {"low", "medium", "high", "xhigh", "max"} else None)
+
+
+@pytest.mark.parametrize("background", ["transparent", "opaque", "auto", ""])
+async def test_background_is_one_that_the_types_know(background: str) -> None:
+    found = await document(record("image/png", 64, 48, background=background))
+    assert found.get("background") == (background if background in {"transparent", "opaque"} else None)
+
+
+async def test_unknown_sides_are_left_out_everywhere() -> None:
+    made = record("video/mp4", 0, 0)
+    found = await document(made)
+    assert "size" not in found
+    (item,) = found["data"]
+    assert not {"width", "height"} & set(item)
+    job = MessageToDict(answers().job(made), preserving_proto_field_name=True)
+    assert not {"width", "height"} & set(job["result"]["data"][0])
+
+
+async def test_end_users_id_and_svg_usage_are_told() -> None:
+    made = record("image/png", 64, 48, user="u-1")
+    made.done.svg_usage.CopyFrom(
+        job_pb2.SvgUsage(model="gpt-5.5", input_tokens=1, output_tokens=2, reasoning_tokens=0, total_tokens=3)
+    )
+    found = ImagesResponse.model_validate(await document(made))
+    assert found.safety_identifier == "u-1"
+    assert found.svg_usage is not None
+    assert found.svg_usage.total_tokens == 3
+
+
+class _Watched:
+    """A studio whose calls give one preview and one answer."""
+
+    def __init__(self, steps: list[Preview | pb.ImagesResponse]) -> None:
+        self._steps = steps
+
+    async def watch(self, *_: object) -> AsyncIterator[Preview | pb.ImagesResponse]:
+        for step in self._steps:
+            yield step
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "media_type"),
+    [
+        ("openai/gpt-image-2", {}, "image/png"),
+        ("openai/gpt-image-2", {"quality": "hd", "background": "opaque", "output_format": "webp"}, "image/webp"),
+        ("openai/gpt-image-2.6-flare", {"quality": "max", "size": "1024x1024"}, "image/png"),
+        ("recraft/recraft-v3", {}, "image/jpeg"),
+        ("local/sketch", {"quality": "standard", "safety_identifier": "s-1"}, "image/png"),
+    ],
+)
+@pytest.mark.parametrize("edit", [False, True])
+async def test_events_are_valid_for_the_sdks_types(
+    model: str, fields: dict[str, Any], media_type: str, *, edit: bool
+) -> None:
+    kind = pb.EditRequest if edit else pb.GenerateRequest
+    made = plan.make(kind(model=model, prompt="a fox", stream=True, **fields), CATALOG, "", Preferences())
+    image = job_pb2.Image(b64_json=b"bytes", width=64, height=48, media_type=media_type)
+    response = pb.ImagesResponse(data=[image], usage=USAGE, safety_identifier=fields.get("safety_identifier"))
+    studio: Any = _Watched([Preview(b"bytes", 0), response])
+    call: Any = None
+    events = [event async for event in sse.image_events(studio, made, call)]
+    partial, completed = (json.loads(event.partition(b"data: ")[2]) for event in events)
+    partial_type, completed_type = (
+        (ImageEditPartialImageEvent, ImageEditCompletedEvent)
+        if edit
+        else (ImageGenPartialImageEvent, ImageGenCompletedEvent)
+    )
+    partial_type.model_validate(partial, strict=True)
+    told = completed_type.model_validate(completed, strict=True)
+    assert (told.size, told.output_format) == ("64x48", media_type.removeprefix("image/"))
+    assert told.safety_identifier == fields.get("safety_identifier")

@@ -1,0 +1,66 @@
+"""What a call's headers say: preferences, SDKs, conditions, request ids."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from services.common import ids
+from services.router import caller, etags
+
+
+def call(**headers: str) -> caller.Call:
+    return caller.begin("Generate", {name.replace("_", "-"): value for name, value in headers.items()})
+
+
+@pytest.mark.parametrize(
+    ("headers", "needs_images"),
+    [
+        ({"x_stainless_lang": "python", "user_agent": "OpenAI/Python 3.57.0"}, True),
+        ({"user_agent": "ai/5.0 ai-sdk/openai/2.0.1 runtime/node.js/22"}, True),
+        ({"user_agent": "curl/8.5.0"}, False),
+        ({}, False),
+    ],
+)
+def test_sdk_that_reads_no_jobs_is_known_by_its_headers(headers: dict[str, str], needs_images: bool) -> None:
+    assert call(**headers).needs_images is needs_images
+
+
+@pytest.mark.parametrize(
+    ("header", "matches"),
+    [
+        ('"7"', True),
+        ('W/"7"', True),
+        ('"1", W/"7" , "9"', True),
+        ("*", True),
+        (" * ", True),
+        ('"70"', False),
+        ("7", False),
+        ("", False),
+        ('"1,7"', False),
+    ],
+)
+def test_condition_compares_weakly_in_lists_and_by_star(header: str, matches: bool) -> None:
+    entry: Any = SimpleNamespace(seq=7)
+    assert etags.matches(header, etags.etag(cast("Any", entry))) is matches
+
+
+@pytest.mark.parametrize("given", ["a", "req_1:2.3-4", "iad1::x/y+z=", "a" * 128])
+def test_request_id_well_formed_is_kept(given: str) -> None:
+    assert ids.request_id(given) == given
+
+
+@pytest.mark.parametrize("given", ["", "a" * 129, "two words", "é", "a\n", "a;b"])
+def test_request_id_malformed_is_replaced_by_a_new_one(given: str) -> None:
+    made = ids.request_id(given)
+    assert made not in {given, ids.request_id(given)}
+    assert ids.request_id(made) == made
+
+
+@pytest.mark.parametrize("value", ["\xff", b"\xff", b"\xff".decode("utf-8", "surrogateescape")])
+def test_header_bytes_are_characters_whichever_server_read_them(value: str | bytes) -> None:
+    decoded = caller.decode(value)
+    assert decoded.encode("latin-1")
+    assert not decoded.isascii()

@@ -1,0 +1,164 @@
+"""Text fields of a form as a request: empty ones, doubled ones, and what is no value of its field."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import MessageToDict
+from hypothesis import given
+from hypothesis import strategies as st
+from imagegateway.v1 import image_service_pb2 as pb
+
+from services.common.errors import GatewayError
+from services.router import form
+
+URL = "https://a.example/x.png"
+
+
+def read(*fields: tuple[str, str]) -> dict[str, Any]:
+    request, unknown = form.read(fields)
+    assert unknown == []
+    return MessageToDict(request, preserving_proto_field_name=True)
+
+
+def refused(*fields: tuple[str, str]) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        form.read(fields)
+    assert caught.value.code == "invalid_value"
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "name", [*pb.EditRequest.DESCRIPTOR.fields_by_name, "image", "images[]", "svg[model]", "no_such"]
+)
+def test_field_without_text_counts_as_not_sent(name: str) -> None:
+    assert read((name, "")) == {}
+
+
+@pytest.mark.parametrize("name", ["images", "mask", "markup", "metadata", "loras", "provider_options", "svg"])
+def test_null_counts_as_not_sent(name: str) -> None:
+    assert read((name, "null")) == {}
+
+
+def test_value_after_an_empty_one_counts() -> None:
+    assert read(("size", ""), ("size", "64x64"), ("size", "")) == {"size": "64x64"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ([("prompt", "cat"), ("prompt", "dog")], "prompt"),
+        ([("prompt", "cat"), ("prompt", "cat")], "prompt"),
+        ([("n", "1"), ("n", "2")], "n"),
+        ([("stream", "true"), ("stream", "false")], "stream"),
+        ([("metadata", "{}"), ("metadata", "{}")], "metadata"),
+        ([("metadata[a]", "1"), ("metadata[a]", "2")], "metadata[a]"),
+        ([("metadata[a]", "1"), ("metadata", '{"b": "2"}')], "metadata"),
+        ([("metadata", '{"b": "2"}'), ("metadata[a]", "1")], "metadata"),
+        ([("svg[model]", "a"), ("svg[model]", "b")], "svg[model]"),
+        ([("mask_url", URL), ("mask_url", URL)], "mask_url"),
+    ],
+)
+def test_field_that_comes_twice_is_refused(fields: list[tuple[str, str]], param: str) -> None:
+    assert refused(*fields).param == param
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("images", URL), ("images", URL)],
+        [("images[]", URL), ("images[]", URL)],
+        [("images[0]", URL), ("images[1]", URL)],
+        [("images", f'["{URL}", "{URL}"]')],
+        [("images", f'["{URL}"]'), ("images", URL)],
+    ],
+)
+def test_list_may_come_in_parts(fields: list[tuple[str, str]]) -> None:
+    assert read(*fields) == {"images": [URL, URL]}
+
+
+def test_objects_come_in_brackets_as_sdks_write_them() -> None:
+    fields = [
+        ("svg[model]", "gpt-5.5"),
+        ("svg[reasoning][effort]", "low"),
+        ("metadata[1]", "one"),
+        ("metadata[]", "none"),
+        ("provider_options[a][0][b]", "7"),
+        ("loras[0][url]", URL),
+        ("loras[0][scale]", "0.5"),
+        ("mask[image_url]", URL),
+    ]
+    assert read(*fields) == {
+        "svg": {"model": "gpt-5.5", "reasoning": {"effort": "low"}},
+        "metadata": {"1": "one", "": "none"},
+        "provider_options": {"a": [{"b": 7.0}]},
+        "loras": [{"url": URL, "scale": 0.5}],
+        "mask": {"image_url": URL},
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("images[²]", URL),
+        ("images[99999]", URL),
+        (f"images[{'9' * 5000}]", URL),
+        ("images[a]", URL),
+        ("loras[0]", URL),
+        ("provider_options" + "[a]" * 40, "1"),
+        ("provider_options", '{"a": NaN}'),
+        ("provider_options", '{"a": -Infinity}'),
+        ("provider_options", '{"a": 1e999}'),
+        ("provider_options", '{"a": 1' + "0" * 400 + "}"),
+        ("provider_options", '{"a": ' + "1" * 5000 + "}"),
+        ("provider_options", '{"a": 1, "a": 2}'),
+        ("provider_options", "[" * 10_000),
+        ("provider_options", '{"a": "\\ud800"}'),
+        ("provider_options", "7"),
+        ("metadata", '{"a": 7}'),
+        ("loras", '[{"scale": NaN}]'),
+        ("images", '[{"image_url":'),
+        ("n", "²"),
+        ("n", "٣"),
+        ("n", "1.5"),
+        ("n", "9" * 18),
+        ("seconds", "nan"),
+        ("seconds", "inf"),
+        ("seconds", "1_000"),
+        ("stream", "yes"),
+    ],
+)
+def test_what_is_no_value_of_its_field_is_refused(name: str, text: str) -> None:
+    base = name.partition("[")[0]
+    assert re.split(r"[.[]", str(refused((name, text)).param))[0] == base
+
+
+@pytest.mark.parametrize("name", ["nosuch", "image_content", "mask_content", "images[²", "request"])
+def test_field_that_does_not_exist_is_named(name: str) -> None:
+    assert form.read([(name, "x")])[1] == [name]
+
+
+def test_field_that_does_not_exist_inside_of_another_is_named() -> None:
+    assert form.read([("loras", '[{"weight": 1}]'), ("svg", '{"nosuch": 1}')])[1] == ["loras[0].weight", "svg.nosuch"]
+
+
+_NAMES = st.sampled_from([*pb.EditRequest.DESCRIPTOR.fields_by_name, "image", "x"])
+_BRACKETS = st.lists(
+    st.sampled_from(["[]", "[0]", "[1]", "[a]", "[²]", "[image_url]", "[url]", "[model]"]), max_size=4
+)
+_TEXTS = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(
+        ["1", "-1", "1e9", "NaN", "null", "true", "[]", "{}", '{"a":1}', "[null]", '["x"]', "[[]]", '""']
+    ),
+)
+
+
+@given(st.lists(st.tuples(_NAMES, _BRACKETS.map("".join), _TEXTS), max_size=6))
+def test_any_fields_are_a_request_or_one_error(fields: list[tuple[str, str, str]]) -> None:
+    try:
+        form.read([(name + brackets, text) for name, brackets, text in fields])
+    except GatewayError as error:
+        assert error.code == "invalid_value"  # noqa: PT017  either outcome is right, no other is
