@@ -18,7 +18,7 @@ from services.common.errors import INTERNAL
 from services.common.provider import failed
 from services.jobs import outcome, states
 from services.jobs.finish import delete_inputs, log_finished
-from services.jobs.stream import StaleError
+from services.jobs.stream import RefusedError, StaleError
 from services.jobs.timers import Timers
 
 if TYPE_CHECKING:
@@ -198,7 +198,10 @@ class Worker:
         """Write previews for those who watch. The outcome of the call stays open. Raises StaleError."""
         record = entry.copy()
         outcome.previewed(record, running)
-        entry = await self._stream.advance(entry, record)
+        try:
+            entry = await self._stream.advance(entry, record)
+        except RefusedError:  # they may be missed
+            return entry
         self._hub.wrote(entry)
         return entry
 
@@ -240,6 +243,12 @@ class Worker:
             except StaleError:
                 await self._superseded(entry, state)
                 return None
+            except RefusedError as error:
+                _log.error("job_state_refused", job_id=record.id, error=str(error))
+                if record.state in states.TERMINAL:
+                    raise
+                self._background.spawn(self._calls.stop(record))
+                return await self._apply(entry, failed(INTERNAL, accepted=True))
             self._hub.wrote(entry)
         if entry.ended:
             log_finished(record)
