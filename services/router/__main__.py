@@ -38,8 +38,6 @@ from services.router.studio import Studio
 from services.router.uploads import Uploads
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
-
     from services.common.settings import Settings
     from services.jobs.stream import JobStream
 
@@ -64,7 +62,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         held.push_async_callback(client.close)
         supervisor = Supervisor()
         held.push_async_callback(supervisor.close)
-        await _adopt_key(current, client)
+        await _adopt_key(current, await KeyStore.open(client, current.nats_replicas))
         ring = KeyRing(client.jetstream())
         await ring.start(supervisor)
         root = RootSecret.load(current)
@@ -111,11 +109,10 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await engine.runner.drain(max(0.0, over - asyncio.get_running_loop().time()))
 
 
-async def _adopt_key(current: Settings, client: Client) -> None:
+async def _adopt_key(current: Settings, keys: KeyStore) -> None:
     """Accept IMAGEGATEWAY_API_KEY, unless it was revoked: then it stays so."""
     if not current.api_key:
         return
-    keys = await KeyStore.open(client, current.nats_replicas)
     gateway = await asyncio.to_thread(load_identity, current.data_dir / GATEWAY)
     try:
         await keys.adopt(current.api_key.reveal(), gateway)
