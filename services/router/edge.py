@@ -18,7 +18,7 @@ from services.router.rendering import images_to_json, to_json
 from services.router.service import follow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator
 
     from services.common.server import Context
     from services.router.caller import Call
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 NAMES = tuple(service.full_name for service in rest_edge_pb2.DESCRIPTOR.services_by_name.values())
 _JSON: Final = "application/json"
-_INPUTS: Final = frozenset({"image", "images", "image_url", "mask", "mask_url", "markup", "markup_url"})
-"""Fields of edits. A generation without its input images would be another image, and paid for."""
 
 
 class RestImageService(pb_grpc.RestImageServiceServicer):
@@ -42,7 +40,6 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
     async def Generate(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
         call = caller.current()
         request, unknown = fields.build(pb.GenerateRequest, await _json(pieces, call))
-        _refuse_inputs(unknown)
         call.key_in_body = request.request_id
         made = self._studio.plan_generate(request, call, unknown)
         async for answer in self._answers(made, call):
@@ -51,7 +48,6 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
     async def GenerateVideo(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
         call = caller.current()
         request, unknown = fields.build(pb.GenerateRequest, await _json(pieces, call))
-        _refuse_inputs(unknown)
         if request.stream:
             raise unsupported("stream", "Videos are not streamed: read the job's events.")
         call.key_in_body = request.request_id
@@ -146,12 +142,6 @@ async def _json(pieces: AsyncIterable[HttpBody], call: Call) -> dict[str, Any]:
             yield piece.data
 
     return json_body.parse(await body.read(data(), call.metadata.get("content-encoding", "")))
-
-
-def _refuse_inputs(unknown: Sequence[str]) -> None:
-    for name in unknown:
-        if name in _INPUTS:
-            raise unsupported(name, f"A generation takes no {name}: send it to /v1/images/edits.")
 
 
 def _document(call: Call, data: bytes) -> HttpBody:
