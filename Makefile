@@ -9,10 +9,12 @@ DESCRIPTORS := generated/imagegateway.binpb
 SDKS := build/sdks/bin/python -m pytest \
 	--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default
 
-.PHONY: help setup setup-dev run test test-emulators bench generate check format lint types validate clean
+CLIENTS := build/clients
+
+.PHONY: help setup setup-dev run test test-emulators test-clients bench generate check format lint types validate clean
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.runtime  ## Install what the gateway needs into .venv
 setup-dev: $(VENV)/.dev  ## Install what the tests need, too
@@ -44,6 +46,23 @@ test-emulators: setup-dev  ## Let the vendors' own SDKs prove the emulators
 	PYTHONPATH=build/sdks-genai2:. $(SDKS) -m genai2 tests/emulators/sdk/test_google.py
 	build/sdks/bin/pip install --quiet --disable-pip-version-check --target build/sdks-genai1 --upgrade google-genai==1.60.0
 	PYTHONPATH=build/sdks-genai1:. $(SDKS) -m genai1 tests/emulators/sdk/test_google.py
+
+$(CLIENTS)/.installed: tests/clients/requirements.lock tests/clients/openai_suite/requirements.txt
+	$(PYTHON) -m venv $(CLIENTS)
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/clients/requirements.lock
+	@rm -rf build/openai-sdist
+	$(CLIENTS)/bin/pip download --quiet --disable-pip-version-check --require-hashes --no-deps --no-binary openai \
+		--dest build/openai-sdist -r tests/clients/openai_suite/requirements.txt
+	@touch $@
+
+build/nginx/.unpacked:
+	@mkdir -p build/nginx
+	command -v /usr/sbin/nginx || { apt-get update --quiet --quiet && cd build/nginx \
+		&& apt-get download --quiet --quiet nginx && dpkg-deb --extract nginx_*.deb .; }
+	@touch $@
+
+test-clients: setup-dev $(CLIENTS)/.installed build/nginx/.unpacked  ## Let real clients prove the gateway
+	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/clients
 
 bench: setup-dev  ## Measure the chain beside other gateways; prints ratios of one run
 	$(BIN)/python -m bench --peers build/peers

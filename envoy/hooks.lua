@@ -31,7 +31,8 @@ end
 
 -- A trailing slash means the same path. Only reading methods take fields from their query.
 local function normalize_path(headers, method)
-  local given = headers:get(":path")
+  local given = headers:get(":path") or "" -- CONNECT has none
+  if given == "" then return false end
   local path, query = given:match("^([^?]*)(.*)$")
   local api = path:sub(1, 4) == "/v1/"
   if #path > 1 then path = path:gsub("/+$", "") end

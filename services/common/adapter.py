@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from imagegateway.provider.v1 import provider_service_pb2 as pb
-    from imagegateway.v1.job_pb2 import Cost, Usage
+    from imagegateway.v1.job_pb2 import Cost, SvgUsage, Usage
 
     from services.common.catalog import Model, Route
     from services.common.failures import ErrorTable
@@ -113,6 +113,8 @@ class Outgoing:
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     multipart: bool = False
+    seconds: float | None = None
+    """Longest that the whole answer may take; None: as long as the adapter's usual one."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,8 @@ class Finished:
     missing: tuple[Failure, ...] = ()
     usage: Usage | None = None
     cost: Cost | None = None
+    svg_usage: SvgUsage | None = None
+    """What the author of an SVG used, apart from `usage`."""
 
 
 @dataclass(frozen=True, slots=True)

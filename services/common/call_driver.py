@@ -17,6 +17,7 @@ from services.common.failures import Failure, bad_response
 from services.common.items import failed_as, failed_of
 from services.common.live import Listener
 from services.common.store import StoreUnavailable
+from services.common.store_retry import POLL_PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 GRACE_SECONDS: Final = 30.0
 """How long an unknown state is waited out."""
-_STORE_PAUSE: Final = 2.0
-"""Seconds until a task is polled again whose results the store did not take."""
 _INQUIRIES: Final = 5
 """How often, with a second between, a server is asked whether it has begun the call that is to be interrupted."""
 _log = logs.get(__name__)
@@ -65,9 +64,16 @@ class CallDriver:
             return _CRASHED
 
     async def ask(self, call: Call, item: Item) -> Outcome:
-        """Ask how a call stands."""
+        """Ask how a call stands. A fault of ours is waited out as an answer that can't be read."""
         if not item.running:
             return Pending(item.ref)
+        try:
+            return await self._ask(call, item)
+        except Exception:  # noqa: BLE001  the task is paid for, and so are the others
+            _log.exception("poll_crashed", route=self.adapter.route, job_id=call.job_id)
+            return _GARBLED
+
+    async def _ask(self, call: Call, item: Item) -> Outcome:
         reply = await self._send(self.adapter.poll(call, item.ref), call)
         if isinstance(reply, Failure):
             if reply.reason == ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE:
@@ -100,7 +106,7 @@ class CallDriver:
             case Finished(pictures=found):
                 kept = await asyncio.gather(*(self._keep(call, result, store_seconds) for result in found))
                 if item.ref and None in kept:
-                    return Pending(item.ref, after=_STORE_PAUSE)
+                    return Pending(item.ref, after=POLL_PAUSE)
                 _finish(item, outcome, kept)
         return outcome
 
@@ -188,7 +194,13 @@ def _finish(item: Item, outcome: Finished, kept: Sequence[pb.Artifact | pb.Faile
         item.failure = lost[0]
         return
     missing = [*lost, *map(failed_of, outcome.missing)]
-    item.done = pb.Done(artifacts=artifacts, missing=missing, usage=outcome.usage, cost=outcome.cost)
+    item.done = pb.Done(
+        artifacts=artifacts,
+        missing=missing,
+        usage=outcome.usage,
+        cost=outcome.cost,
+        svg_usage=outcome.svg_usage,
+    )
 
 
 _UNREADABLE: Final = bad_response("gave an answer that can't be read.")

@@ -112,6 +112,8 @@ def state_of(items: Sequence[Item], outcomes: Sequence[Outcome], now: float) -> 
                 done.cost.amount += item.done.cost.amount
                 done.cost.currency = item.done.cost.currency
                 done.cost.estimated = done.cost.estimated or item.done.cost.estimated
+            if item.done.HasField("svg_usage"):  # an SVG with an author is the task's only image
+                done.svg_usage.CopyFrom(item.done.svg_usage)
     counted = [usage.public(item.done.usage) for item in items if item.done]
     whole = [count for count in counted if count is not None]
     if len(whole) == len(counted):  # the sum of some is no count of the task

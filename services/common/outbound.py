@@ -120,15 +120,18 @@ class Outbound:
         await self._guarded.aclose()
         await self._trusted.aclose()
 
-    async def download(self, url: str, *, max_bytes: int, seconds: float) -> Download:
-        """GET a URL from outside into memory, within `max_bytes` of decoded body and `seconds` in all.
+    async def download(
+        self, url: str, *, max_bytes: int, seconds: float, idle_seconds: float | None = None
+    ) -> Download:
+        """GET a URL from outside into memory, within `max_bytes` of decoded body and `seconds` in all, with pauses of
+        `idle_seconds` at most; None: of any length.
 
         At most 5 redirects, each checked as the first URL is. No credentials are sent.
         Raises UrlRefusedError, TooLargeError, DownloadError.
         """
         try:
             async with asyncio.timeout(seconds):
-                return await self._follow(url, max_bytes)
+                return await self._follow(url, max_bytes, idle_seconds)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise DownloadError("its server did not answer in time", transient=True) from error
         except (httpx.HTTPError, OSError) as error:
@@ -200,11 +203,12 @@ class Outbound:
             raise UrlRefusedError("its host is malformed") from None
         return response.status_code
 
-    async def _follow(self, url: str, max_bytes: int) -> Download:
+    async def _follow(self, url: str, max_bytes: int, idle_seconds: float | None) -> Download:
         target = self.guard.parse(url)
         for _ in range(MAX_REDIRECTS + 1):
             try:
-                request = self._guarded.build_request("GET", target.url)
+                timeout = httpx.Timeout(idle_seconds, connect=CONNECT_SECONDS, pool=None)
+                request = self._guarded.build_request("GET", target.url, timeout=timeout)
                 response = await self._guarded.send(request, stream=True)
             except (httpx.InvalidURL, ValueError):
                 # httpx is stricter than the guard about xn-- names, and reads the Location of answers too.

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     Send = Callable[[Adapter, Target, Outgoing, str], Awaitable[Reply | Failure]]
 
 MAX_RESULT_BYTES: Final = 512 * 1024 * 1024
-DOWNLOAD_SECONDS: Final = 120.0
+DOWNLOAD_SECONDS: Final = 900.0
+"""Longest that a result may take to arrive; `IDLE_SECONDS` ends one that stands still."""
+IDLE_SECONDS: Final = 60.0
 _DOWNLOAD_TRIES: Final = 4
 _NATIVE_ONLY: Final = frozenset({"", "gif", svg.FORMAT})
 """Wanted formats that only the provider can make: whatever it made is kept."""
@@ -88,8 +90,11 @@ class Results:
         url = target.url(found.url)
         for _ in range(MAX_REDIRECTS + 1):
             if not (found.keyed and target.trusts(url, adapter.hosts)):
-                return (await self.outbound.download(url, max_bytes=MAX_RESULT_BYTES, seconds=DOWNLOAD_SECONDS)).data
-            reply = await self.send(adapter, target, Outgoing("GET", url), call.job_id)
+                found_at = await self.outbound.download(
+                    url, max_bytes=MAX_RESULT_BYTES, seconds=DOWNLOAD_SECONDS, idle_seconds=IDLE_SECONDS
+                )
+                return found_at.data
+            reply = await self.send(adapter, target, Outgoing("GET", url, seconds=DOWNLOAD_SECONDS), call.job_id)
             if isinstance(reply, Failure):
                 raise DownloadError("no whole answer came", transient=True)
             if reply.status == 200:

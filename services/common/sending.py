@@ -45,6 +45,7 @@ class Sender:
         """Send a request and `read` its answer, whatever its status. A failure says whether anything was taken."""
         url = target.url(outgoing.path)
         trusted = target.trusts(url, adapter.hosts)
+        seconds = adapter.seconds if outgoing.seconds is None else outgoing.seconds
         began = time.perf_counter()
         status: int | None = None
         try:
@@ -58,7 +59,7 @@ class Sender:
                 files=[(file.field, (file.filename, file.data, file.media_type)) for file in outgoing.files],
                 multipart=outgoing.multipart,
                 max_bytes=MAX_REPLY_BYTES,
-                seconds=adapter.seconds,
+                seconds=seconds,
                 guarded=not trusted,
             ) as incoming:
                 status = incoming.status
@@ -70,7 +71,7 @@ class Sender:
         except TimeoutError:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
-                f"The provider did not answer within {adapter.seconds:g} s.",
+                f"The provider did not answer within {seconds:g} s.",
                 accepted=True,
             )
         except SentError:

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+INPUT_SECONDS: Final = 60.0
+"""How long a start waits for the inputs, before anything is paid."""
+RESULT_SECONDS: Final = 900.0
+"""How long a start waits for the store to take its results, which are paid for and nowhere else."""
+POLL_SECONDS: Final = 10.0
+"""How long a poll does: the next one makes or fetches the results again."""
+POLL_PAUSE: Final = 2.0
+"""Seconds until then."""
+
 _FIRST_PAUSE: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _log = logs.get(__name__)

@@ -137,7 +137,8 @@ class Submitter:
                 return outcome
             sent_again = sent_again or outcome.again
             if wait:
-                await start.pause(self.sleep(wait * random.uniform(1, 1.1)))  # noqa: S311  only spreads load
+                spread = wait * random.uniform(1, 1.1)  # noqa: S311  only spreads load
+                await start.pause(self.sleep(min(spread, deadline - self.clock())))
         raise AssertionError("unreachable")
 
     def _pause_after(self, failure: Failure, attempt: int, route: str, key: str) -> float:

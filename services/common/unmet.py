@@ -32,5 +32,5 @@ def size(call: Call) -> None:
         call.warn(
             "size_adjusted",
             "aspect_ratio" if task.aspect_ratio else "size",
-            f"{call.model.id} keeps the shape of the picture it edits, {first.width}x{first.height}.",
+            f"{call.model.id} keeps the shape of the image that it edits, {first.width}x{first.height}.",
         )

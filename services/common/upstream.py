@@ -10,19 +10,22 @@ import asyncio
 import json
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import reserved
 from services.common.adapter import Call, Picture, options_of
 from services.common.call_driver import CallDriver
 from services.common.catalog import MASK
-from services.common.errors import unsupported
+from services.common.errors import GatewayError, unsupported
 from services.common.items import Item, state_of
 from services.common.live import Previews
 from services.common.results import Results
 from services.common.route_pauses import RoutePauses
 from services.common.sending import Sender
-from services.common.store_retry import retry_until_available
+from services.common.store import StoreUnavailable
+from services.common.store_retry import INPUT_SECONDS, POLL_SECONDS, RESULT_SECONDS, retry_until_available
 from services.common.submission import OpenStarts, Submitter, not_taken, submit_all
 from services.common.targets import Target
 
@@ -40,13 +43,6 @@ if TYPE_CHECKING:
     from services.common.submission import OpenStart
 
     Request = pb.StartRequest | pb.PollRequest | pb.CancelRequest
-
-INPUT_SECONDS: Final = 60.0
-"""How long a start waits for a media store that is away before anything is paid."""
-RESULT_SECONDS: Final = 900.0
-"""How long a start waits for the store when it is paid: its results are nowhere else."""
-POLL_SECONDS: Final = 10.0
-"""How long a poll waits for the store: the next one fetches the results again."""
 
 
 class UpstreamFamily:
@@ -90,12 +86,12 @@ class UpstreamFamily:
         """
         reserved.refuse(options_of(request.task), self._route(request.task).reserved)
         driver = self._driver(request)
-        calls = await self._calls(request, driver.adapter)
-        translated = await asyncio.gather(*(_translated(driver.adapter, call) for call in calls))
-        for warning in (warning for call in calls for warning in call.warnings if request.task.strict):
-            raise unsupported(warning.param, warning.message)
-        work = list(zip(calls, translated, strict=True))
         with self._starts.open(request.job_id, request.task.route) as start:
+            calls = await self._calls(request, driver.adapter)
+            translated = await asyncio.gather(*(_translated(driver.adapter, call) for call in calls))
+            for warning in (warning for call in calls for warning in call.warnings if request.task.strict):
+                raise unsupported(warning.param, warning.message)
+            work = list(zip(calls, translated, strict=True))
             return await self._begin(driver, work, start, Previews(tell), hand_back=request.hand_back)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
@@ -217,7 +213,12 @@ class UpstreamFamily:
 
     async def _picture(self, ref: pb.MediaRef) -> Picture:
         read = partial(self._store.read, ref.key)
-        data = await retry_until_available(read, seconds=INPUT_SECONDS, sleep=self._sleep)
+        try:
+            data = await retry_until_available(read, seconds=INPUT_SECONDS, sleep=self._sleep)
+        except StoreUnavailable:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The media store is away.", retry_after=INPUT_SECONDS
+            ) from None
         return Picture(data, ref.media_type, ref.width, ref.height)
 
 

@@ -108,7 +108,7 @@ class IdeogramAdapter(Adapter):
                 return _finished(call, answer)
             case "failed":
                 return Failure(
-                    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Ideogram failed to make the picture.", accepted=True
+                    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Ideogram failed to make the image.", accepted=True
                 )
             case other:
                 return Unknown(other)
@@ -179,12 +179,12 @@ def _warn(call: Call, endpoint: Endpoint, ratio: str) -> None:
     """Name what the caller asked for and this call has not. Raises GatewayError for what changes the meaning."""
     task = call.task
     if task.background == "transparent" and not (endpoint.transparent or "transparent_background" in endpoint.takes):
-        raise unsupported("background", f"{call.model.id} makes no transparent picture of these inputs.")
+        raise unsupported("background", f"{call.model.id} makes no transparent image of these inputs.")
     unmet.fields(call, "moderation", "input_fidelity")
     if not endpoint.prompt:
         unmet.fields(call, "prompt")
     if call.resized and not {"resolution", "size"} & endpoint.takes:
-        call.warn("size_adjusted", "size", "Ideogram keeps the input picture's size here.")
+        call.warn("size_adjusted", "size", "Ideogram keeps the size of the input image here.")
     only_shape = "aspect_ratio" in endpoint.takes and "resolution" not in endpoint.takes
     if only_shape and ratio and not same_shape((task.width, task.height), sides(ratio)):
         call.warn("size_adjusted", "size", f"Ideogram takes only a shape here; the nearest is {ratio}.")
@@ -208,19 +208,17 @@ def _size(call: Call) -> str:
 def _files(call: Call, endpoint: Endpoint) -> tuple[Upload, ...]:
     for picture in call.inputs:
         if len(picture.data) > endpoint.max_bytes:
-            raise invalid_image("image", f"Ideogram takes pictures of at most {endpoint.max_bytes // 1_000_000} MB.")
+            raise invalid_image("image", f"Ideogram takes images of at most {endpoint.max_bytes // 1_000_000} MB.")
     if sum(len(picture.data) for picture in call.inputs) > endpoint.max_total:
         megabytes = endpoint.max_total // 1_000_000
-        raise invalid_image("image", f"Ideogram takes pictures of at most {megabytes} MB together.")
+        raise invalid_image("image", f"Ideogram takes images of at most {megabytes} MB together.")
     files = tuple(picture.upload(endpoint.image) for picture in call.inputs)
     if len(files) > 1 and endpoint.image != "images":
-        raise unsupported("image", "Ideogram takes one picture here.")
+        raise unsupported("image", "Ideogram takes one image here.")
     if call.mask is not None:
         mask = replace(call.mask, data=images.stark_mask(call.mask.data, inverted=True))
         if endpoint.two_coloured and images.is_plain(mask.data):
-            raise invalid_image(
-                "mask", "Ideogram takes masks here that mark a part: not all of the picture, nor none."
-            )
+            raise invalid_image("mask", "Ideogram takes masks here that mark a part: not all of the image, nor none.")
         files = (*files, mask.upload("mask", "mask"))
     return files
 

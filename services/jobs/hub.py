@@ -149,7 +149,7 @@ class Hub:
 
     @contextlib.contextmanager
     def subscribe(self, job_id: str, *, patient: bool = False) -> Iterator[Subscription]:
-        """Follow a job from now on."""
+        """Follow a job from now on. `patient`: its end is waited for when this replica stops, for some time."""
         subscription = Subscription(patient=patient, closing=patient in self._closing)
         self._subscriptions.setdefault(job_id, set()).add(subscription)
         try:
@@ -170,14 +170,14 @@ class Hub:
                     subscription.wake.set()
 
     async def changes(
-        self, job_id: str, after: int | None, quiet: float | None = None
+        self, job_id: str, after: int | None, quiet: float | None = None, *, patient: bool = False
     ) -> AsyncIterator[Entry | None]:
         """A job's changes, in order, up to its end: those after a sequence, or the present state first.
 
         None says that nothing has come for `quiet` seconds. Nothing at all comes for a job that does not exist.
-        Raises TooSlowError, ClosingError, OutcomeUnknownError.
+        `patient` as in `subscribe`. Raises TooSlowError, ClosingError, OutcomeUnknownError.
         """
-        with self.subscribe(job_id) as subscription:
+        with self.subscribe(job_id, patient=patient) as subscription:
             last = -1
             if after is None:
                 present = await self._stream.last(job_id)

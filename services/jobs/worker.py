@@ -243,6 +243,12 @@ class Worker:
             except StaleError:
                 await self._superseded(entry, state)
                 return None
+            except RefusedError as error:
+                _log.error("job_state_refused", job_id=record.id, error=str(error))
+                if record.state in states.TERMINAL:
+                    raise
+                self._background.spawn(self._calls.stop(record))
+                return await self._apply(entry, failed(INTERNAL, accepted=True))
             self._hub.wrote(entry)
             record = entry.record
         if entry.ended:

@@ -8,9 +8,10 @@ import os
 import secrets
 import time
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.json_format import MessageToDict
 from imagegateway.provider.v1 import provider_service_pb2 as pb
@@ -19,8 +20,11 @@ from PIL import Image
 
 from services.common import images
 from services.common.errors import REASONS, GatewayError, invalid
+from services.common.failures import Refused, moderated
 from services.common.references import reference
 from services.common.settings import SettingError
+from services.common.store import StoreUnavailable
+from services.common.store_retry import POLL_PAUSE, POLL_SECONDS, RESULT_SECONDS, retry_until_available
 from services.local import sketch
 from services.local.catalog import MODELS
 
@@ -111,12 +115,17 @@ class LocalFamily:
     models = MODELS
 
     def __init__(
-        self, store: MediaStore, picture: bytes | None = None, clock: Callable[[], float] = time.time
+        self,
+        store: MediaStore,
+        picture: bytes | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._picture = picture
         self._stored: pb.MediaRef | None = None
         self._clock = clock
+        self._sleep = sleep
         self._slots = asyncio.Semaphore(os.cpu_count() or 1)
         self._previews: dict[str, list[pb.Preview]] = {}
 
@@ -130,21 +139,31 @@ class LocalFamily:
         )
         if ticket.options.delay > 0:
             return pb.TaskState(running=self._running(ticket, progress=0, wanted=task.partial_images))
-        return await self._finish(task, ticket)
+        return await self._finish(task, ticket, RESULT_SECONDS)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
+        """Return how a slow task stands; it goes on while the media store is away."""
         ticket = Ticket.decode(request.task_ref)
+        try:
+            return await self._standing(request, ticket)
+        except StoreUnavailable:
+            running = self._running(ticket, progress=0)
+            running.ClearField("progress")
+            running.poll_after.FromSeconds(round(POLL_PAUSE))
+            return pb.TaskState(running=running)
+
+    async def _standing(self, request: pb.PollRequest, ticket: Ticket) -> pb.TaskState:
         fraction = ticket.fraction(self._clock())
         if fraction >= 1:
             self._previews.pop(request.task_ref, None)
-            return await self._finish(request.task, ticket)
+            return await self._finish(request.task, ticket, POLL_SECONDS)
         steps = ticket.options.steps
         wanted = request.task.partial_images
         running = self._running(ticket, progress=int(fraction * steps) * 100 // steps, wanted=wanted)
         if ready := int(fraction * (wanted + 1)):
             if request.task_ref not in self._previews:
-                _, previews = await self._draw(request.task, ticket.seed)
-                self._previews[request.task_ref] = await self._staged(previews)
+                _, previews = await self._draw(request.task, ticket.seed, POLL_SECONDS)
+                self._previews[request.task_ref] = await self._staged(previews, POLL_SECONDS)
             running.partial_images.extend(self._previews[request.task_ref][:ready])
         return pb.TaskState(running=running)
 
@@ -166,36 +185,45 @@ class LocalFamily:
         running.poll_after.FromMilliseconds(round(pause * 1000))
         return running
 
-    async def _finish(self, task: pb.ImageTask, ticket: Ticket) -> pb.TaskState:
+    async def _finish(self, task: pb.ImageTask, ticket: Ticket, store_seconds: float) -> pb.TaskState:
+        """Return the drawn task; a store that is away is waited for so long. Raises StoreUnavailable."""
         if ticket.options.fail:
             raise _failure(ticket.options.fail)
         if self._picture is not None:
-            self._stored = self._stored or await self._keep(self._picture)
+            self._stored = self._stored or await self._keep(self._picture, store_seconds)
             artifact = pb.Artifact(media=self._stored)
             return pb.TaskState(done=pb.Done(artifacts=[artifact] * task.n))
         done = pb.Done()
         for index in range(task.n):
             seed = (ticket.seed + index) % (1 << 32)
-            picture, previews = await self._draw(task, seed)
-            done.artifacts.append(pb.Artifact(media=await self._keep(picture), seed=seed))
+            picture, previews = await self._draw(task, seed, store_seconds)
+            done.artifacts.append(pb.Artifact(media=await self._keep(picture, store_seconds), seed=seed))
             if index == 0:
-                done.partial_images.extend(await self._staged(previews))
+                done.partial_images.extend(await self._staged(previews, store_seconds))
         return pb.TaskState(done=done)
 
-    async def _draw(self, task: pb.ImageTask, seed: int) -> tuple[bytes, list[bytes]]:
+    async def _draw(self, task: pb.ImageTask, seed: int, store_seconds: float) -> tuple[bytes, list[bytes]]:
         """The encoded picture and its previews."""
-        inputs = [await self._store.read(ref.key) for ref in task.inputs]
-        mask = await self._store.read(task.mask.key) if task.HasField("mask") else None
+        inputs = [await self._read(ref, store_seconds) for ref in task.inputs]
+        mask = await self._read(task.mask, store_seconds) if task.HasField("mask") else None
         async with self._slots:
             return await asyncio.to_thread(_render, task, seed, inputs, mask)
 
-    async def _staged(self, previews: list[bytes]) -> list[pb.Preview]:
-        return [pb.Preview(media=await self._keep(data), index=index) for index, data in enumerate(previews)]
+    async def _staged(self, previews: list[bytes], store_seconds: float) -> list[pb.Preview]:
+        return [
+            pb.Preview(media=await self._keep(data, store_seconds), index=index)
+            for index, data in enumerate(previews)
+        ]
 
-    async def _keep(self, data: bytes) -> pb.MediaRef:
+    async def _keep(self, data: bytes, store_seconds: float) -> pb.MediaRef:
         facts = images.inspect(data, "image")
-        stored = await self._store.put_result(data)
+        put = partial(self._store.put_result, data)
+        stored = await retry_until_available(put, seconds=store_seconds, sleep=self._sleep)
         return reference(stored, facts)
+
+    async def _read(self, ref: pb.MediaRef, store_seconds: float) -> bytes:
+        read = partial(self._store.read, ref.key)
+        return await retry_until_available(read, seconds=store_seconds, sleep=self._sleep)
 
 
 def _render(task: pb.ImageTask, seed: int, inputs: list[bytes], mask: bytes | None) -> tuple[bytes, list[bytes]]:
@@ -235,7 +263,10 @@ def _failure(code: str) -> GatewayError:
         wait = 1.0 if REASONS[reason].http in {429, 503} else None
     except (ValueError, KeyError):
         return invalid("provider_options.fail", "fail must be the code of an error reason.")
-    return GatewayError(reason, f"local/sketch was asked to fail with {code}.", retry_after=wait)
+    message = f"local/sketch was asked to fail with {code}."
+    if reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+        message = moderated("local/sketch", Refused.PROMPT, accepted=False).message
+    return GatewayError(reason, message, retry_after=wait)
 
 
 def open_family(settings: Settings, store: MediaStore) -> LocalFamily:

@@ -88,7 +88,7 @@ class OpenAIAdapter(Adapter):
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()
         pictures = tuple(answers.found(item) for item in answer["data"] if answers.has_picture(item))
-        return answers.finished(call, pictures, [answer.get("usage")])
+        return answers.finished(call, pictures, [answer.get("usage")], author=answer.get("svg_usage"))
 
     def reading(self, call: Call, head: Reply) -> Reading | None:
         if not streams.is_stream(head):

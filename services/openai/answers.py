@@ -30,10 +30,13 @@ def found(item: Mapping[str, Any]) -> Found:
     return Found(url=item["url"], revised_prompt=revised)
 
 
-def finished(call: Call, pictures: tuple[Found, ...], counts: list[Any], error: Failure | None = None) -> Outcome:
+def finished(
+    call: Call, pictures: tuple[Found, ...], counts: list[Any], error: Failure | None = None, author: Any = None
+) -> Outcome:
     """Fewer pictures than were asked for are missing ones: OpenAI may leave out what it blocked.
 
-    `counts` are the answers' `usage` objects; `error` says why pictures are missing, where that is known.
+    `counts` are the answers' `usage` objects; `error` says why pictures are missing, where that is known; `author` is
+    an answer's `svg_usage`, whose tokens have no known price.
     """
     short = error or Failure(
         ErrorReason.ERROR_REASON_PROVIDER_ERROR,
@@ -47,5 +50,6 @@ def finished(call: Call, pictures: tuple[Found, ...], counts: list[Any], error: 
         pictures,
         missing=(short,) * (call.count - len(pictures)),
         usage=used,
-        cost=usage.cost(call.route.native, used),
+        cost=None if author else usage.cost(call.route.native, used),
+        svg_usage=usage.author(author),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from imagegateway.v1.job_pb2 import Cost, TokenDetails, Usage
+from imagegateway.v1.job_pb2 import Cost, SvgUsage, TokenDetails, Usage
 
 from services.common.usage import completed
 from services.openai.catalog import PRICES
@@ -52,6 +52,16 @@ def cost(native: str, usage: Usage | None) -> Cost | None:
         + text_out * prices.text_out
     )
     return Cost(amount=round(dollars / _MILLION, 8), currency="USD", estimated=True)
+
+
+def author(answer: Any) -> SvgUsage | None:
+    """Return an answer's `svg_usage`; None unless all of it is there, as OpenAI's own types require."""
+    counts = ("input_tokens", "output_tokens", "reasoning_tokens", "total_tokens")
+    if not isinstance(answer, dict) or not isinstance(answer.get("model"), str):
+        return None
+    if not all(type(answer.get(name)) is int and 0 <= answer[name] <= _MOST for name in counts):
+        return None
+    return SvgUsage(model=answer["model"], **{name: answer[name] for name in counts})
 
 
 def _add(total: Usage | TokenDetails, name: str, answer: dict[str, Any]) -> None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 RETENTION_SECONDS: Final = 7 * 86_400
 """How long media live after a job's end."""
+_REJECTED: Final = "Your request was rejected as a result of the safety system."
+"""The sentence by which clients that read only the text, such as LiteLLM, recognise a moderation error."""
 
 
 class Answers:
@@ -152,7 +154,7 @@ def failure(record: JobRecord) -> GatewayError:
     failed = record.failed
     return GatewayError(
         failed.reason,
-        failed.message,
+        _message(failed),
         param=failed.param or None,
         retry_after=failed.retry_after.ToTimedelta().total_seconds() if failed.HasField("retry_after") else None,
         details={"job_id": record.id},
@@ -162,11 +164,18 @@ def failure(record: JobRecord) -> GatewayError:
 def job_error(failed: provider.Failed) -> job_pb2.JobError:
     """A failure as part of a job."""
     return job_pb2.JobError(
-        message=failed.message,
+        message=_message(failed),
         type=REASONS[failed.reason].type,
         param=failed.param or None,
         code=code_of(failed.reason),
     )
+
+
+def _message(failed: provider.Failed) -> str:
+    """Return the text of a job's failure."""
+    if failed.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+        return f"{failed.message} {_REJECTED}"
+    return failed.message
 
 
 def _warnings(record: JobRecord) -> list[job_pb2.Warning]:

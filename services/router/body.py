@@ -25,12 +25,15 @@ _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 _ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
-async def read(pieces: AsyncIterable[bytes], encoding: str) -> bytes:
+async def read(pieces: AsyncIterable[bytes], encoding: str) -> bytearray:
     """Return a whole JSON body, unpacked. `encoding`: the Content-Encoding header.
 
     Raises GatewayError as `unpacked` does.
     """
-    return b"".join([piece async for piece in unpacked(pieces, encoding, MAX_JSON_BYTES)])
+    body = bytearray()  # a list of pieces would stay beside what they are joined to
+    async for piece in unpacked(pieces, encoding, MAX_JSON_BYTES):
+        body += piece
+    return body
 
 
 async def unpacked(pieces: AsyncIterable[bytes], encoding: str, limit: int) -> AsyncIterator[bytes]:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _BYOK: Final = "x-byok-"
 _OPENAI_SDK: Final = "x-stainless-"
 """Start of header names that OpenAI's SDKs, and those built on them, send with every call."""
-_AI_SDK: Final = "ai-sdk/"
+_JOBLESS: Final = re.compile(r"(?:^|\s)(?:ai-sdk[^/\s]*|litellm)/", re.IGNORECASE)
+"""Products of a user agent that read images and no jobs. Vercel's AI SDK names one package or another
+(`ai-sdk/openai`, `ai-sdk-provider-utils`); LiteLLM edits images without OpenAI's SDK."""
 STATUS: Final = "x-http-status"
 """The header by which an answer says its status over REST; without it, 200. Envoy's hook takes it out."""
 LENGTH: Final = "x-content-length"
@@ -101,7 +103,7 @@ class Call:
     @property
     def needs_images(self) -> bool:
         """True where the caller is an SDK that reads images and no jobs, by its own headers."""
-        return _AI_SDK in self.metadata.get("user-agent", "") or any(
+        return bool(_JOBLESS.search(self.metadata.get("user-agent", ""))) or any(
             name.startswith(_OPENAI_SDK) for name in self.metadata
         )
 

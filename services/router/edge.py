@@ -18,7 +18,7 @@ from services.router.rendering import images_to_json, to_json
 from services.router.service import follow
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Sequence
+    from collections.abc import AsyncIterable, AsyncIterator
 
     from services.common.server import Context
     from services.router.caller import Call
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 NAMES = tuple(service.full_name for service in rest_edge_pb2.DESCRIPTOR.services_by_name.values())
 _JSON: Final = "application/json"
-_INPUTS: Final = frozenset({"image", "images", "image_url", "mask", "mask_url", "markup", "markup_url"})
-"""Fields of edits. A generation without its input images would be another image, and paid for."""
 
 
 class RestImageService(pb_grpc.RestImageServiceServicer):
@@ -42,7 +40,6 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
     async def Generate(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
         call = caller.current()
         request, unknown = fields.build(pb.GenerateRequest, await _json(pieces, call))
-        _refuse_inputs(unknown)
         call.key_in_body = request.request_id
         made = self._studio.plan_generate(request, call, unknown)
         async for answer in self._answers(made, call):
@@ -51,7 +48,6 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
     async def GenerateVideo(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
         call = caller.current()
         request, unknown = fields.build(pb.GenerateRequest, await _json(pieces, call))
-        _refuse_inputs(unknown)
         if request.stream:
             raise unsupported("stream", "Videos are not streamed: read the job's events.")
         call.key_in_body = request.request_id
@@ -103,24 +99,10 @@ class RestProviderKeyService(pb_grpc.RestProviderKeyServiceServicer):
 
 
 class RestEventService(pb_grpc.RestEventServiceServicer):
-    """Generate, Edit and StreamJob, as server-sent events."""
+    """StreamJob as server-sent events."""
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-
-    async def GenerateStream(self, request: pb.GenerateRequest, context: Context) -> AsyncIterator[HttpBody]:
-        call = caller.current()
-        call.key_in_body = request.request_id
-        async for event in sse.image_events(self._studio, self._studio.plan_generate(request, call), call):
-            yield _events(event)
-
-    async def EditStream(self, request: pb.EditRequest, context: Context) -> AsyncIterator[HttpBody]:
-        call = caller.current()
-        call.key_in_body = request.request_id
-        async with self._studio.intake() as intake:
-            made = await self._studio.plan_edit(request, call, intake)
-            async for event in sse.image_events(self._studio, made, call, intake):
-                yield _events(event)
 
     async def StreamJobEvents(self, request: pb.StreamJobRequest, context: Context) -> AsyncIterator[HttpBody]:
         call = caller.current()
@@ -140,33 +122,26 @@ class RestEventService(pb_grpc.RestEventServiceServicer):
 
 
 async def _json(pieces: AsyncIterable[HttpBody], call: Call) -> dict[str, Any]:
-    """The fields of a JSON body. Raises GatewayError as `body.read` and `json_body.parse` do, and
+    """Return the fields of a JSON body. Raises GatewayError as `body.read` and `json_body.parse` do, and
     UNSUPPORTED_MEDIA_TYPE.
     """
-    size = 0
+    call.log["request_bytes"] = 0
 
     async def data() -> AsyncIterator[bytes]:
-        nonlocal size
+        size = 0
+        kind = ""
         async for piece in pieces:
-            if size == 0 and piece.content_type.partition(";")[0].strip().lower() != _JSON:
+            kind = kind or piece.content_type.partition(";")[0].strip().lower()
+            if kind != _JSON:
                 raise GatewayError(
                     ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE,
                     "The content type must be application/json, or multipart/form-data for edits.",
                 )
             size += len(piece.data)
+            call.log["request_bytes"] = size
             yield piece.data
 
-    try:
-        whole = await body.read(data(), call.metadata.get("content-encoding", ""))
-    finally:
-        call.log["request_bytes"] = size
-    return json_body.parse(whole)
-
-
-def _refuse_inputs(unknown: Sequence[str]) -> None:
-    for name in unknown:
-        if name in _INPUTS:
-            raise unsupported(name, f"A generation takes no {name}: send it to /v1/images/edits.")
+    return json_body.parse(await body.read(data(), call.metadata.get("content-encoding", "")))
 
 
 def _document(call: Call, data: bytes) -> HttpBody:

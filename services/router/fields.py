@@ -35,8 +35,9 @@ _RANGES: Final = {
 def build(message_type: type[M], values: dict[str, Any]) -> tuple[M, list[str]]:
     """Return a message, and the names of values that it has no field for. Empties `values`, which may be large.
 
-    A field may have its name in the proto or that in camel case. None counts as not sent. Numbers and booleans may
-    come as text. Raises GatewayError INVALID_VALUE naming the field whose value is of another type.
+    A field may have its name in the proto or that in camel case. None and an empty text count as not sent, as does an
+    empty list where there is no such field. Numbers and booleans may come as text. Raises GatewayError INVALID_VALUE
+    naming the field whose value is of another type.
     """
     message = message_type()
     unknown: list[str] = []
@@ -50,10 +51,11 @@ def _fill(message: Message, values: dict[str, Any], prefix: str, unknown: list[s
     for name in list(values):
         value = values.pop(name)
         field: Any = descriptor.fields_by_name.get(name) or descriptor.fields_by_camelcase_name.get(name)
-        if value is None:
+        if value is None or value == "":
             continue
         if field is None:
-            unknown.append(prefix + name)
+            if value != []:
+                unknown.append(prefix + name)
         elif field.name in filled:
             raise invalid(prefix + field.name, f"{prefix}{field.name} is sent twice.")
         else:
@@ -82,7 +84,7 @@ def _set(message: Message, field: FieldDescriptor, value: Any, path: str, unknow
                 _set_message(target.add(), item, at, unknown)
     elif field.message_type is None:
         setattr(message, field.name, _scalar(field, value, path))
-    elif value != "":
+    else:
         target.SetInParent()
         _set_message(target, value, path, unknown)
 

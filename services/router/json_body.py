@@ -21,14 +21,15 @@ _LONG: Final = 1024 * 1024
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
-def parse(body: bytes) -> dict[str, Any]:
-    """Return a JSON object's fields. An empty body counts as `{}`.
+def parse(body: bytearray) -> dict[str, Any]:
+    """Return a JSON object's fields. An empty body counts as `{}`. Removes a byte order mark from `body`.
 
     Raises GatewayError: INVALID_JSON, INVALID_VALUE for another value than an object and for a field that comes
     twice, REQUEST_TOO_LARGE for too many values.
     """
-    body = body.removeprefix(_BYTE_ORDER_MARK)
-    if not body.strip():
+    if body.startswith(_BYTE_ORDER_MARK):
+        del body[: len(_BYTE_ORDER_MARK)]
+    if not body or body.isspace():
         return {}
     outline = _Outline.of(body)
     try:
@@ -49,7 +50,7 @@ def _sentence(error: orjson.JSONDecodeError) -> str:
     return f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
 
 
-def _doubled(names: Iterable[bytes]) -> str:
+def _doubled(names: Iterable[bytearray]) -> str:
     seen: set[str] = set()
     for quoted in names:
         name: str = orjson.loads(b'"%s"' % quoted)
@@ -63,13 +64,13 @@ def _doubled(names: Iterable[bytes]) -> str:
 class _Outline:
     """What can be told of JSON without building it: names of the outermost object, and the number of values."""
 
-    names: list[bytes] = field(default_factory=list)
+    names: list[bytearray] = field(default_factory=list)
     """As they are written, without quotes."""
     _values: int = 0
     _depth: int = 0
 
     @classmethod
-    def of(cls, body: bytes) -> _Outline:
+    def of(cls, body: bytearray) -> _Outline:
         """Read the outline. Text that is no JSON gives a wrong one, but only after the place of its fault.
 
         Raises GatewayError REQUEST_TOO_LARGE for too many values, and for a long string that is not ASCII.
@@ -78,8 +79,8 @@ class _Outline:
         parts = body.split(b'"', _MAX_QUOTES)
         if len(parts) > _MAX_QUOTES:
             raise _too_large()
-        string: list[bytes] | None = None
-        closed: list[bytes] = []
+        string: list[bytearray] | None = None
+        closed: list[bytearray] = []
         for part in parts:
             if string is None:
                 outline._between(closed, part)
@@ -87,17 +88,17 @@ class _Outline:
                 continue
             string.append(part)
             if (len(part) - len(part.rstrip(b"\\"))) % 2 == 0:  # the next quote is not escaped: it ends the string
-                if sum(map(len, string)) > _LONG and not all(map(bytes.isascii, string)):
+                if sum(map(len, string)) > _LONG and not all(map(bytearray.isascii, string)):
                     raise GatewayError(
                         ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE, "A text in the body is over 1 MiB."
                     )
                 closed, string = string, None
         return outline
 
-    def _between(self, before: list[bytes], part: bytes) -> None:
+    def _between(self, before: list[bytearray], part: bytearray) -> None:
         """Take in what stands between two strings."""
         if self._depth == 1 and part.lstrip().startswith(b":"):
-            self.names.append(b'"'.join(before))
+            self.names.append(bytearray(b'"').join(before))
         opened = part.count(b"{") + part.count(b"[")
         self._depth += opened - part.count(b"}") - part.count(b"]")
         self._values += opened + part.count(b",")

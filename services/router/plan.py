@@ -127,9 +127,7 @@ def make(
     _options(request, task)
     route = catalog.route(model, byok, avoid, stored, own=bool(task.loras))
     task.route = route.name
-    # Also those of the routes that a fallback may take: a caller hears of it now or never.
-    for other in (route, *(() if byok else model.after(route.name))):
-        reserved.refuse(options_of(task), other.reserved)
+    _reserved(task, (route,) if byok else (route, *model.after(route.name)))
     return Plan(
         model=model,
         route=route,
@@ -192,7 +190,7 @@ def _end_user(request: Request, model: c.Model, task: provider.ImageTask, warnin
 
 
 def _guides(model: c.Model, warnings: Warnings, *, has_mask: bool, has_markup: bool) -> None:
-    if has_mask and has_markup:
+    if has_mask and has_markup and model.can(c.MARKUP):
         raise invalid("markup", "Send mask or markup, not both.")
     if has_mask and not model.can(c.MASK):
         warnings.add("mask_ignored", "mask", f"{model.id} has no masks: the whole image may change.")
@@ -244,6 +242,12 @@ def _count(request: Request, model: c.Model) -> int:
     if not 1 <= n <= model.max_n:
         raise invalid("n", f"n must be from 1 to {model.max_n} for {model.id}, not {n}.")
     return n
+
+
+def _reserved(task: provider.ImageTask, routes: Sequence[c.Route]) -> None:
+    """Refuse options in the place of what the gateway sets on any route that may serve, before a job is made."""
+    for route in routes if task.HasField("provider_options") else ():
+        reserved.refuse(options_of(task), route.reserved)
 
 
 def _look(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:

@@ -15,6 +15,7 @@ from services.common import ids
 from services.common.errors import GatewayError, invalid, unsupported
 from services.common.urlguard import UrlRefusedError
 from services.jobs import states
+from services.jobs.hub import ClosingError, TooSlowError
 from services.jobs.projection import Query
 from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
 from services.router import answer, plan, sizes
@@ -172,14 +173,21 @@ class Studio:
         """Do the work: previews as they come, the answer last. Raises GatewayError."""
         entry = await self.submit(made, call, intake)
         shown = 0
-        if not entry.ended:
-            async for change in self.engine.hub.changes(entry.record.id, after=entry.seq):
-                if change is None:
-                    continue
-                entry = change
-                for preview in entry.record.partial_images[shown:]:
-                    yield Preview(await self.store.read(preview.media.key), preview.index)
-                    shown += 1
+        while not entry.ended:
+            try:
+                async for change in self.engine.hub.changes(entry.record.id, after=entry.seq, patient=True):
+                    if change is None:
+                        continue
+                    entry = change
+                    for preview in entry.record.partial_images[shown:]:
+                        yield Preview(await self.store.read(preview.media.key), preview.index)
+                        shown += 1
+            except TooSlowError:
+                continue  # what was missed is read from the stream
+            except ClosingError:
+                raise _goes_on(entry.record.id) from None
+            except OutcomeUnknownError:
+                raise unavailable() from None
         for preview in entry.record.done.partial_images[shown:]:
             yield Preview(await self.store.read(preview.media.key), preview.index)
         yield await self._answer(entry, made, call)
@@ -296,6 +304,17 @@ class Studio:
 def job_not_found(job_id: str) -> GatewayError:
     """There is no such job for this tenant."""
     return GatewayError(ErrorReason.ERROR_REASON_JOB_NOT_FOUND, f"There is no job {job_id[:60]!r}.", param="job_id")
+
+
+def _goes_on(job_id: str) -> GatewayError:
+    """This replica stops, and another one goes on with a job whose stream can't be handed over. A repeat of the call
+    would make, and pay, a second one.
+    """
+    return GatewayError(
+        ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+        f"The gateway restarts. Job {job_id} goes on: GET /v1/jobs/{job_id} has its result.",
+        details={"job_id": job_id},
+    )
 
 
 def _inputs(task: provider.ImageTask) -> list[provider.MediaRef]:

@@ -219,7 +219,7 @@ def _shape(call: Call, service: str, form: dict[str, Any]) -> None:
         if not task.aspect_ratio:
             return
         if call.inputs and service in _FOLLOW_INPUT:
-            call.warn("size_adjusted", "size", f"{call.model.id} gives a picture made from another that one's shape.")
+            call.warn("size_adjusted", "size", f"{call.model.id} keeps the shape of the input image.")
         else:
             form["aspect_ratio"] = task.aspect_ratio
     elif call.resized:

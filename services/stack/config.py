@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.common.settings import SettingError
 from services.media import openapi
-from services.router.body import MAX_FORM_BYTES, MAX_JSON_BYTES
+from services.router.body import MAX_FORM_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,7 +116,6 @@ class Stack:
             routers=[settings.socket(f"router-{index}") for index in range(settings.routers)],
             uploads=[settings.socket(f"uploads-{index}") for index in range(settings.routers)],
             media=settings.socket("media"),
-            max_json_bytes=MAX_JSON_BYTES,
             max_form_bytes=MAX_FORM_BYTES,
             max_response_bytes=MAX_RESPONSE_BYTES,
             local_replies=_LOCAL_REPLIES,

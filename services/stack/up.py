@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
     from services.common.settings import Settings
 
-_ENDED: Final = re.compile(r" exited: (\S+) \(exit status ")
+_CRASHED: Final = re.compile(r" exited: (\S+) \(exit status (?!0;)")
+"""An orderly end is none: somebody has sent the process SIGTERM."""
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 90.0
 CRASHES: Final = 4
@@ -85,7 +86,7 @@ class Supervisor:
                 file.seek(self.read)
             else:
                 file.seek(0)
-            for name in _ENDED.findall(file.read()):
+            for name in _CRASHED.findall(file.read()):
                 self.ends.setdefault(name, []).append(time.monotonic())
             self.read = file.tell()
         return [

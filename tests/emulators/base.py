@@ -59,13 +59,15 @@ SENT: Final = web.RequestKey("sent", Sent)
 class Emulator:
     """Base of the emulators: `routes` adds the API; `sent` keeps requests; `billed` counts pictures made.
 
-    `failures` are answers given instead of the next ones, in order: (status, body, headers).
+    `failures` are answers given instead of the next ones, in order: (status, body, headers). `spoiled` are such
+    answers to POSTs whose work has been done, and billed.
     """
 
     key: str = "test-key"
     sent: list[Sent] = field(default_factory=list)
     billed: int = 0
     failures: list[tuple[int, Any, Mapping[str, str]]] = field(default_factory=list)
+    spoiled: list[tuple[int, Any, Mapping[str, str]]] = field(default_factory=list)
     base: str = ""
     _runner: web.AppRunner | None = None
 
@@ -111,12 +113,17 @@ class Emulator:
         )
         self.sent.append(request[SENT])
         if self.failures:
-            status, answer, headers = self.failures.pop(0)
-            if isinstance(answer, bytes):
-                return web.Response(status=status, body=answer, headers=headers)
-            return web.json_response(answer, status=status, headers=headers)
+            return _failure(*self.failures.pop(0))
         response: web.StreamResponse = await handler(request)
+        if self.spoiled and request.method == "POST":
+            return _failure(*self.spoiled.pop(0))
         return response
+
+
+def _failure(status: int, answer: Any, headers: Mapping[str, str]) -> web.Response:
+    if isinstance(answer, bytes):
+        return web.Response(status=status, body=answer, headers=headers)
+    return web.json_response(answer, status=status, headers=headers)
 
 
 def picture(

@@ -181,6 +181,21 @@ async def test_fault_of_ours_in_one_call_does_not_lose_the_others(
     assert [missing.reason for missing in done.missing] == [ErrorReason.ERROR_REASON_INTERNAL]
 
 
+async def test_fault_of_ours_in_one_poll_does_not_lose_the_task(
+    bfl: Bfl, polled: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll, polls = BflAdapter.poll, [0]
+
+    def crash_first(self: BflAdapter, *arguments: Any) -> Any:
+        polls[0] += 1
+        if polls[0] == 1:
+            raise AssertionError("a bug")
+        return poll(self, *arguments)
+
+    monkeypatch.setattr(BflAdapter, "poll", crash_first)
+    assert len((await polled.run(flux(n=2))).done.artifacts) == bfl.billed == 2
+
+
 # ---- repeats
 
 
@@ -189,6 +204,12 @@ async def test_server_error_that_may_be_charged_is_not_repeated(openai: OpenAI, 
     openai.failures[:] = [(status, {"error": {"message": "oops", "type": "server_error"}}, {})] * 4
     assert (await inline.run(image())).failed.accepted
     assert len(openai.sent) == 1
+
+
+async def test_server_error_after_the_work_is_paid_once(openai: OpenAI, inline: Bench) -> None:
+    openai.spoiled[:] = [(500, {"error": {"message": "oops", "type": "server_error"}}, {})] * 4
+    assert (await inline.run(image())).failed.accepted
+    assert (len(openai.sent), openai.billed) == (1, 1)
 
 
 @pytest.mark.parametrize(("told", "most"), [("20", 60), ("19", 60), (None, 60), ("0", 60)])
@@ -229,6 +250,45 @@ async def test_pause_of_others_is_waited_for_no_longer_than_the_retry_time(opena
         assert failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
         assert failed.retry_after.seconds <= 20
     assert inline.now - began <= 3 * 60
+
+
+# ---- cancel
+
+
+async def test_start_that_is_cancelled_while_it_reads_its_inputs_sends_nothing(
+    openai: OpenAI, inline: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, read = await inline.keep(picture()), inline.store.read
+    task = image(inputs=[source])
+
+    async def cancelled_meanwhile(key: str) -> bytes:
+        assert await inline.family.cancel(pb.CancelRequest(job_id="job_test", task=task))
+        return await read(key)
+
+    monkeypatch.setattr(inline.store, "read", cancelled_meanwhile)
+    failed = (await inline.run(task)).failed
+    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_CANCELLED, False)
+    assert openai.sent == []
+
+
+async def test_cancelled_start_makes_no_further_calls_and_stops_those_that_are_taken(
+    bfl: Bfl, polled: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model takes 6 of 10 calls at once; the cancel comes while those are polled."""
+    bfl.script = ["Pending"]
+    task = flux(model="bfl/flux-kontext-max", n=10)
+    asked = 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal asked
+        polled.now += seconds
+        asked += 1
+        await polled.family.cancel(pb.CancelRequest(job_id="job_test", task=task))
+
+    monkeypatch.setattr(polled.family, "_sleep", sleep)
+    state = await polled.family.start(pb.StartRequest(job_id="job_test", task=task))
+    assert state.HasField("running"), "those six can't be stopped at BFL"
+    assert (asked, len(bfl.tasks)) == (1, 6)
 
 
 # ---- keys in memory

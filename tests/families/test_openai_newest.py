@@ -10,6 +10,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.image_service_pb2 import Svg, SvgReasoning
 from PIL import Image
 
+from services.openai import usage
 from services.openai.adapter import OpenAIAdapter
 from services.openai.catalog import MODELS
 from tests.emulators.base import picture
@@ -78,6 +79,14 @@ async def test_svg_is_asked_for_with_its_author(openai: OpenAI, bench: Bench) ->
     state = await bench.run(task(output_format="svg", svg=author))
     assert [found.media.media_type for found in state.done.artifacts] == ["image/svg+xml"]
     assert openai.sent[0].json["svg"] == {"model": "gpt-5.5", "reasoning": {"effort": "low"}}
+    used = state.done.svg_usage
+    assert (used.model, used.output_tokens, used.reasoning_tokens, used.total_tokens) == ("gpt-5.5", 4000, 1500, 4900)
+    assert not state.done.HasField("cost"), "the author's tokens have no known price"
+
+
+@pytest.mark.parametrize("counts", [None, "many", {"model": "gpt-5.5"}, {"model": 5, "total_tokens": 1}])
+def test_svg_usage_that_is_not_whole_is_left_out(counts: Any) -> None:
+    assert usage.author(counts) is None
 
 
 async def test_edit_sends_the_author_in_brackets_and_the_markup_as_it_came(openai: OpenAI, bench: Bench) -> None:

@@ -25,5 +25,6 @@ def test_server_of_ones_own_is_interrupted(caller: Caller, providers: Providers)
         eventually(lambda: len(own.sent) == 1, 20, "the server works on it")
         caller.cancel(job_id)
         eventually(lambda: len(own.sent) == 3, 20, "the server is told")
+        eventually(lambda: own.billed == 1, 20, "the server gives back what it has, and is free for others")
     assert [sent.path for sent in own.sent] == ["/sdapi/v1/txt2img", "/internal/progress", "/sdapi/v1/interrupt"]
     assert caller.job(job_id)["status"] == "cancelled"

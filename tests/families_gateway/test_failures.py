@@ -83,6 +83,24 @@ def test_refusal_is_told_and_not_repeated(caller: Caller, providers: Providers, 
     assert_works_again(caller, providers, route)
 
 
+@pytest.mark.parametrize("status", [500, 502])
+def test_server_error_after_the_work_is_paid_once(
+    caller: Caller, providers: Providers, route: str, status: int
+) -> None:
+    """A repeat would pay again: the caller is told, and told not to try again."""
+    if (route, status) == ("ideogram", 500):
+        return  # by its page no 500 is billed
+    emulator, refusals = providers[route], ROUTES[route]
+    with changed(emulator, spoiled=[(status, b"secret words", {})] * 4):
+        said = over_rest(caller, request(refusals.model), refusals.headers(route, emulator))
+    assert said.failure is not None
+    assert said.failure.code == "provider_error"
+    assert said.headers["x-should-retry"] == "false"
+    repeated = route == "replicate"  # whose 5xx without an id has made no prediction
+    assert len(submissions(emulator)) == 1 + repeated
+    assert set(providers.calls()) == {route}
+
+
 @pytest.mark.parametrize("route", [route for route, refusals in ROUTES.items() if refusals.moderated])
 def test_refused_result_is_moderation_however_it_is_told(caller: Caller, providers: Providers, route: str) -> None:
     emulator = providers[route]

@@ -198,7 +198,7 @@ def test_route_that_nobody_listens_on_and_models_without_a_key(two: Providers) -
 
 
 def test_unavailable_model_has_the_field_that_says_so(two_caller: Caller) -> None:
-    model = two_caller.ask("GET", "/v1/models/openai/gpt-image-1").json()
+    model = two_caller.ask("GET", "/v1/models/openai/gpt-image-2").json()
     assert model["available"] is False
     assert [route["available"] for route in model["routes"]] == [False]
 
@@ -207,10 +207,10 @@ def check_unconfigured(caller: Caller) -> None:
     """What says that a route has no key, and what it takes to have one."""
     listed = {model["id"]: model for model in caller.ask("GET", "/v1/models").json()["data"]}
     for model_id, setting in (
-        ("openai/gpt-image-1", "IMAGEGATEWAY_OPENAI_API_KEY"),
+        ("openai/gpt-image-2", "IMAGEGATEWAY_OPENAI_API_KEY"),
         ("stability-ai/sdxl", "IMAGEGATEWAY_REPLICATE_API_KEY"),
         ("stability-ai/sdxl", "IMAGEGATEWAY_AUTOMATIC1111_BASE_URL"),
-        ("google/veo-3.1-fast", "IMAGEGATEWAY_GOOGLE_API_KEY"),
+        ("google/gemini-omni-1.2-flash", "IMAGEGATEWAY_GOOGLE_API_KEY"),
         ("bria/fibo-edit/edit", "IMAGEGATEWAY_BRIA_API_KEY"),
     ):
         model = listed[model_id]

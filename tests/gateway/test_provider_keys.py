@@ -249,8 +249,8 @@ def test_key_is_its_tenants_alone(stack: Stack, caller: Caller) -> None:
     put(caller, "openai", new_key())
     assert listed(stranger) == {}
     assert delete(stranger, "openai")["deleted"] is False
-    assert available(caller, "openai/gpt-image-1")
-    assert not available(stranger, "openai/gpt-image-1")
+    assert available(caller, "openai/gpt-image-2")
+    assert not available(stranger, "openai/gpt-image-2")
     put(stranger, "openai", "of the stranger: 0000")
     assert listed(caller)["openai"]["last_four"] != "0000"
     answer = stranger.ask("POST", rest.GENERATIONS, {"model": "google/imagen-4", "prompt": "a kite"})
@@ -298,7 +298,7 @@ def test_stored_key_makes_the_models_of_its_route_available(caller: Caller) -> N
     assert not available(caller, "ideogram/ideogram-v3")
     put(caller, "ideogram", new_key())
     assert available(caller, "ideogram/ideogram-v3")
-    assert not available(caller, "openai/gpt-image-1")
+    assert not available(caller, "openai/gpt-image-2")
     delete(caller, "ideogram")
     assert not available(caller, "ideogram/ideogram-v3")
 
@@ -341,7 +341,7 @@ def test_command_stores_lists_and_deletes(stack: Stack) -> None:
     assert (status, err) == (0, "")
     assert key not in out
     assert listed(caller)["openai"]["last_four"] == key[-4:]
-    eventually(lambda: told(caller, "openai/gpt-image-1", ready=True), WITHIN, "the router knows of the key")
+    eventually(lambda: told(caller, "openai/gpt-image-2", ready=True), WITHIN, "the router knows of the key")
     status, out, err = command(stack, "list", *of)
     assert (status, err) == (0, "")
     assert "openai" in out
@@ -349,7 +349,7 @@ def test_command_stores_lists_and_deletes(stack: Stack) -> None:
     assert key not in out
     assert command(stack, "delete", *of, "--route", "openai")[0] == 0
     assert listed(caller) == {}
-    eventually(lambda: told(caller, "openai/gpt-image-1", ready=False), WITHIN, "the router knows that it is gone")
+    eventually(lambda: told(caller, "openai/gpt-image-2", ready=False), WITHIN, "the router knows that it is gone")
     assert command(stack, "list", *of) == (0, "", "")
 
 

@@ -92,7 +92,7 @@ def test_answers_to_forms_have_the_headers_of_all_others(stack: Stack) -> None:
 
 
 def test_form_field_unknown_is_a_warning_and_an_error_in_strict_mode(stack: Stack) -> None:
-    body = form(file_part("image", picture()), prompt="at night", colour="red")
+    body = form(file_part("image", picture()), model="local/sketch", prompt="at night", colour="red")
     (warning,) = ask(stack, "POST", EDITS, body, FORM).json()["warnings"]
     assert (warning["code"], warning["param"]) == ("unknown_parameter", "colour")
     answer = ask(stack, "POST", EDITS, body, {**FORM, "prefer": "handling=strict"})

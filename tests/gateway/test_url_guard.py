@@ -59,7 +59,12 @@ REFUSED = [
 
 
 def refused(stack: Stack, url: str, param: str = "image_url", code: str = "invalid_image_url") -> None:
-    request: dict[str, object] = {"prompt": "at night", "image_url": "$png:64x64", param: url}
+    request: dict[str, object] = {
+        "model": "local/sketch",
+        "prompt": "at night",
+        "image_url": "$png:64x64",
+        param: url,
+    }
     status = 413 if code == "file_too_large" else 400
     outcome = cases.run(stack, cases.Case(url, "edit", request, {"status": status, "code": code, "param": param}))
     assert outcome.failure
@@ -77,7 +82,11 @@ def test_url_to_the_gateway_itself_is_refused(stack: Stack, param: str) -> None:
 
 
 def test_url_inside_an_images_object_is_refused_naming_its_place(stack: Stack) -> None:
-    request = {"prompt": "at night", "images": ["$png:64x64", {"image_url": "https://127.0.0.1/a.png"}]}
+    request = {
+        "model": "local/sketch",
+        "prompt": "at night",
+        "images": ["$png:64x64", {"image_url": "https://127.0.0.1/a.png"}],
+    }
     expect = {"status": 400, "code": "invalid_image_url", "param": "images[1]"}
     cases.run(stack, cases.Case("images", "edit", request, expect))
 
@@ -94,6 +103,7 @@ def test_url_refused_opens_no_connection(stack: Stack) -> None:
 
 def test_url_to_an_allowed_host_is_fetched(stack: Stack, origin: Origin) -> None:
     request = {
+        "model": "local/sketch",
         "prompt": "at night",
         "image_url": origin.put("/a.png", picture(96)),
         "mask_url": origin.put("/mask.png", mask(96)),
@@ -103,7 +113,11 @@ def test_url_to_an_allowed_host_is_fetched(stack: Stack, origin: Origin) -> None
 
 def test_url_that_redirects_within_an_allowed_host_is_fetched(stack: Stack, origin: Origin) -> None:
     origin.put("/there.png", picture(80))
-    request = {"prompt": "at night", "image_url": origin.put("/here", status=302, location="/there.png")}
+    request = {
+        "model": "local/sketch",
+        "prompt": "at night",
+        "image_url": origin.put("/here", status=302, location="/there.png"),
+    }
     cases.run(stack, cases.Case("redirect", "edit", request, {"size": "80x64"}))
 
 

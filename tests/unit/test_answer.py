@@ -11,6 +11,7 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
+from imagegateway.v1.error_reason_pb2 import ErrorReason
 from openai.types import (
     ImageEditCompletedEvent,
     ImageEditPartialImageEvent,
@@ -22,7 +23,7 @@ from openai.types import (
 from services.common.links import Links
 from services.common.settings import Source
 from services.jobs import states
-from services.router import plan, sse
+from services.router import answer, plan, sse
 from services.router.answer import Answers
 from services.router.caller import Preferences
 from services.router.catalog import Catalog
@@ -156,3 +157,21 @@ async def test_events_are_valid_for_the_sdks_types(
     told = completed_type.model_validate(completed, strict=True)
     assert (told.size, told.output_format) == ("64x48", media_type.removeprefix("image/"))
     assert told.safety_identifier == fields.get("safety_identifier")
+
+
+def test_moderation_error_says_so_in_openais_words() -> None:
+    refused = JobRecord(
+        id="job_1",
+        state=states.FAILED,
+        failed=provider.Failed(
+            reason=ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+            message="The content policy of Recraft refused the prompt.",
+            param="prompt",
+        ),
+    )
+    text = (
+        "The content policy of Recraft refused the prompt."
+        " Your request was rejected as a result of the safety system."
+    )
+    assert answer.failure(refused).message == text
+    assert answer.job_error(refused.failed).message == text

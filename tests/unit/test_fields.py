@@ -51,7 +51,14 @@ def test_whole_number_is_taken_as_number_or_text(value: Any, whole: int) -> None
     assert built(n=value) == {"n": whole}
 
 
-@pytest.mark.parametrize("value", ["²", "1.5", 1.5, "", "1e3", True, [1], {}, math.nan, math.inf, 1 << 31, "x"])
+@pytest.mark.parametrize("value", [None, ""])
+@pytest.mark.parametrize("name", NAMES)
+def test_null_and_empty_text_count_as_not_sent(name: str, value: Any) -> None:
+    assert built(**{name: value}) == {}
+    assert built(loras=[{"url": "u", "id": value, "scale": value}]) == {"loras": [{"url": "u"}]}
+
+
+@pytest.mark.parametrize("value", ["²", "1.5", 1.5, " ", "1e3", True, [1], {}, math.nan, math.inf, 1 << 31, "x"])
 def test_whole_number_of_another_kind_is_refused(value: Any) -> None:
     with pytest.raises(GatewayError) as caught:
         built(n=value)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common.errors import GatewayError
-from services.router.json_body import MAX_VALUES, parse
+from services.router import json_body
+from services.router.json_body import MAX_VALUES
 
 JSON_VALUES = st.recursive(
     st.none()
@@ -25,6 +26,10 @@ JSON_VALUES = st.recursive(
     max_leaves=20,
 )
 MIB = 1024 * 1024
+
+
+def parse(body: bytes) -> dict[str, Any]:
+    return json_body.parse(bytearray(body))
 
 
 def code_of(body: bytes) -> tuple[str, str | None]:
@@ -120,7 +125,7 @@ for start, unit, end in eval(sys.argv[1]):
     if os.fork():
         os.wait()
         continue
-    body = start + unit * (16 * 1024 * 1024 // len(unit)) + end
+    body = bytearray(start + unit * (16 * 1024 * 1024 // len(unit)) + end)
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = peak()
     try:

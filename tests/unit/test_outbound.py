@@ -283,6 +283,25 @@ async def test_whole_download_is_limited_in_time() -> None:
         gone.set()
 
 
+async def test_download_that_stands_still_is_ended_and_a_slow_one_is_not() -> None:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(4):
+            await response.write(b"slow")
+            await asyncio.sleep(0.1)
+        if request.path == "/still":
+            await asyncio.sleep(5)
+        return response
+
+    async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
+        slow = await outbound.download(origin.url("/slow"), max_bytes=100, seconds=20, idle_seconds=0.3)
+        assert slow.data == b"slow" * 4
+        with pytest.raises(DownloadError, match="in time") as caught:
+            await outbound.download(origin.url("/still"), max_bytes=100, seconds=20, idle_seconds=0.3)
+        assert caught.value.transient
+
+
 async def raw_server(answer: bytes) -> asyncio.Server:
     """A server that reads a request's head, answers with these bytes and hangs up."""
 

@@ -1,0 +1,67 @@
+"""JSON bodies in memory: nothing of one without a key, and at most three times its size of any other."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.gateway import rest
+from tests.gateway.rest import EDITS, GENERATIONS, ask
+from tests.gateway.test_upload_memory import MIB, watching
+from tests.stack import running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.stack import Stack
+
+SIZE = 50 * MIB
+SLACK = 64 * MIB
+"""What an allocator may keep of what was freed (MALLOC_TRIM_THRESHOLD_)."""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A stack of their own: what these tests leave in the allocator would count in other tests of memory."""
+    with running() as own:
+        yield own
+
+
+@pytest.mark.parametrize("path", [GENERATIONS, EDITS, "/v1/videos/generations", "/v1/provider-keys/fal"])
+def test_key_is_judged_before_any_byte_of_the_body_has_come(stack: Stack, path: str) -> None:
+    method = "PUT" if "keys" in path else "POST"
+    head = f"{method} {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {SIZE}\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as connection:
+        connection.sendall(head.encode())
+        response = http.client.HTTPResponse(connection)
+        response.begin()
+        answer = rest.Answer(response.status, response.headers, response.read())
+    rest.assert_error(answer, 401, "invalid_api_key", kind="authentication_error")
+
+
+@pytest.mark.parametrize(
+    ("start", "unit", "end", "status"),
+    [
+        (b'{"prompt":"a boat","image_url":"data:image/png;base64,', b"A", b'"}', 400),
+        ('{"prompt":"灯台","image_url":"data:image/png;base64,'.encode(), b"A", b'"}', 400),
+        (b"[", b"0,", b"0]", 413),
+        (b'{"a":[', b"{},", b"{}]}", 413),
+        (b'{"a":[', b'"",', b'""]}', 413),
+        (b"", b"\0", b"", 400),
+    ],
+    ids=["text", "text of two alphabets", "numbers", "objects", "texts", "zeros"],
+)
+def test_memory_of_a_json_body_is_at_most_three_times_its_size(
+    stack: Stack, start: bytes, unit: bytes, end: bytes, status: int
+) -> None:
+    body = start + unit * (SIZE // len(unit)) + end
+    processes = [stack.running_child("router"), stack.running_child("envoy")]
+    before = sum(process.memory_info().rss for process in processes)
+    with watching(processes) as peak:
+        answer = ask(stack, "POST", GENERATIONS, body, rest.JSON)
+    assert answer.status == status, answer.body
+    grown = peak.bytes - before
+    assert grown < 3 * len(body) + SLACK, f"{grown / len(body):.1f} bytes a byte"

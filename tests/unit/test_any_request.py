@@ -1,0 +1,197 @@
+"""Any message of the typed methods, over gRPC in this process: an answer or the caller's error, never INTERNAL."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from imagegateway.job.v1.job_record_pb2 import JobRecord
+from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.v1 import image_service_pb2 as pb
+from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.errors import GatewayError
+from services.common.keys import Key
+from services.common.links import Links
+from services.common.outbound import Outbound
+from services.common.settings import Source, load
+from services.common.store import MediaStore
+from services.common.urlguard import Guard
+from services.jobs import states
+from services.local.family import LocalFamily
+from services.router import studio
+from services.router.answer import Answers
+from services.router.catalog import Catalog
+from services.router.interceptor import Outermost
+from services.router.service import ImageService
+from tests.gateway import pictures
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from google.protobuf.descriptor import Descriptor
+
+    from services.router.caller import Call
+    from services.router.intake import Intake
+    from services.router.plan import Plan
+
+NOW: Final = 1_790_000_000
+IMAGE: Final = pictures.data_url(pictures.picture())
+TEXTS: Final = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(
+        [
+            *("auto", "1024x1024", "64x64", "16:9", "high", "png", "jpeg", "gif", "svg", "url", "b64_json", "vivid"),
+            *("local/sketch", "gpt-image-2", "dall-e-3", "openai/gpt-image-2.6-flare", "google/veo-3.1-fast"),
+            *(
+                "https://a.example/x.png",
+                "https://[::1",
+                "data:image/png;base64,AA AA",
+                IMAGE,
+                "x" * 5000,
+                "\0\n\x7f",
+            ),
+        ]
+    ),
+)
+NUMBERS: Final = st.one_of(st.floats(), st.sampled_from([float("nan"), float("inf"), -0.0, 1e308, 5.0]))
+BYTES: Final = st.one_of(st.binary(max_size=40), st.sampled_from([pictures.picture(), pictures.mask()]))
+SCALARS: Final[dict[int, st.SearchStrategy[Any]]] = {
+    FieldDescriptor.TYPE_STRING: TEXTS,
+    FieldDescriptor.TYPE_BYTES: BYTES,
+    FieldDescriptor.TYPE_BOOL: st.booleans(),
+    FieldDescriptor.TYPE_DOUBLE: NUMBERS,
+    FieldDescriptor.TYPE_INT32: st.one_of(st.integers(-(1 << 31), (1 << 31) - 1), st.integers(-2, 20)),
+    FieldDescriptor.TYPE_INT64: st.one_of(st.integers(-(1 << 63), (1 << 63) - 1), st.integers(-2, 20)),
+    FieldDescriptor.TYPE_ENUM: st.just(0),
+}
+
+
+def fill(message: Any, draw: Any, fields: list[FieldDescriptor], depth: int = 0) -> None:
+    """Give each of a message's fields any value."""
+    for known in fields:
+        if known.message_type is not None and known.message_type.GetOptions().map_entry:
+            for key in draw(st.lists(st.text(max_size=70), max_size=3)):
+                value = known.message_type.fields_by_name["value"]
+                if value.message_type is None:
+                    getattr(message, known.name)[key] = draw(SCALARS[value.type])
+                elif depth < 4:
+                    any_fields(getattr(message, known.name)[key], draw, depth + 1)
+        elif known.is_repeated:
+            for _ in range(draw(st.integers(0, 3))):
+                if known.message_type is None:
+                    getattr(message, known.name).append(draw(SCALARS[known.type]))
+                else:
+                    any_fields(getattr(message, known.name).add(), draw, depth + 1)
+        elif known.message_type is not None:
+            getattr(message, known.name).SetInParent()
+            if depth < 4:
+                any_fields(getattr(message, known.name), draw, depth + 1)
+        else:
+            setattr(message, known.name, draw(SCALARS[known.type]))
+
+
+def any_fields(message: Any, draw: Any, depth: int = 0) -> None:
+    descriptor: Descriptor = message.DESCRIPTOR
+    fill(message, draw, draw(st.lists(st.sampled_from(list(descriptor.fields)), max_size=3, unique=True)), depth)
+
+
+@st.composite
+def requests(draw: Any) -> pb.GenerateRequest | pb.EditRequest:
+    """A good request with up to five of its fields made anything."""
+    if draw(st.booleans()):
+        request: Any = pb.GenerateRequest(model="local/sketch", prompt="a fox")
+    else:
+        request = pb.EditRequest(model="local/sketch", prompt="a fox", image_content=[pictures.picture()])
+    fields = [known for known in request.DESCRIPTOR.fields if known.name != "stream"]
+    fill(request, draw, draw(st.lists(st.sampled_from(fields), max_size=5, unique=True)))
+    found: pb.GenerateRequest | pb.EditRequest = request
+    return found
+
+
+class WithoutEngine(studio.Studio):
+    """Runs each plan at once, with the embedded family; plans for other families end as records only."""
+
+    async def run(self, made: Plan, call: Call, intake: Intake | None = None) -> pb.ImagesResponse:
+        if made.webhook_url:
+            await self._check_webhook(made.webhook_url)
+        record = JobRecord.FromString(self._record(made, call).SerializeToString())
+        assert studio._digest(record, made)
+        if made.model.family != "local":
+            raise GatewayError(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "No provider is here.")
+        family = LocalFamily(self.store, pictures.picture())
+        state = await family.start(provider.StartRequest(job_id=record.id, task=record.task))
+        if state.WhichOneof("state") == "running":
+            return self.answers.accepted(record, None)
+        record.done.CopyFrom(state.done)
+        record.state, record.completed_at = states.COMPLETED, NOW * 1000
+        self.answers.job(record)
+        return await self.answers.images(record, b64_json=made.b64_json)
+
+
+class _Ring:
+    async def find(self, secret: str) -> Key:
+        return Key(id="k", tenant="t", name="n", created_at=0)
+
+
+async def unresolved(host: str, port: int) -> list[str]:
+    raise socket.gaierror(socket.EAI_NONAME, "no names here")
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
+    """The typed methods on a port of this machine, without engine and network."""
+    source = Source({f"IMAGEGATEWAY_{name}_API_KEY": "k" for name in ("OPENAI", "GOOGLE", "BFL")})
+    store = MediaStore.open(folder.as_uri())
+    engine: Any = SimpleNamespace(
+        health=SimpleNamespace(set_aside=bool),
+        credentials=SimpleNamespace(seal=str.encode, account=lambda *_: ""),
+    )
+    stored: Any = SimpleNamespace(of=lambda _tenant: {})
+    answers = Answers(store, Links(b"k" * 32, "https://a.example", lambda: NOW), lambda: NOW)
+    async with Outbound(Guard((), unresolved)) as outbound:
+        called = WithoutEngine(load(source), Catalog.load(source), store, outbound, engine, answers, stored)
+        ring: Any = _Ring()
+        server = grpc.aio.server(interceptors=[Outermost(ring)])
+        pb_grpc.add_ImageServiceServicer_to_server(ImageService(called), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield pb_grpc.ImageServiceStub(channel)
+        await server.stop(None)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+@given(st.lists(st.tuples(requests(), st.booleans()), min_size=10, max_size=10))
+async def test_no_field_value_is_an_internal_error(
+    tmp_path: Path, drawn: list[tuple[pb.GenerateRequest | pb.EditRequest, bool]]
+) -> None:
+    async with serving(tmp_path) as stub:
+        for request, strict in drawn:
+            metadata = [("authorization", "Bearer key"), *([("prefer", "handling=strict")] if strict else [])]
+            method: Any = stub.Generate if isinstance(request, pb.GenerateRequest) else stub.Edit
+            try:
+                await method(request, metadata=metadata, timeout=20)
+            except grpc.aio.AioRpcError as error:
+                assert error.code() not in {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}, error  # noqa: PT017
+                assert error.details()  # noqa: PT017
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+async def test_number_that_no_json_holds_is_named(tmp_path: Path, number: float) -> None:
+    request = pb.GenerateRequest(model="local/sketch", prompt="a fox")
+    request.provider_options["delay"] = number
+    async with serving(tmp_path) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Generate(request, metadata=[("authorization", "Bearer key")], timeout=20)
+    assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert caught.value.details() == "provider_options.delay must be a finite number."

@@ -1,0 +1,101 @@
+"""Provider options beside the gateway's fields: what is merged, and what is refused in any spelling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from google.protobuf.json_format import ParseDict
+from imagegateway.v1 import image_service_pb2 as pb
+
+from services.common import reserved
+from services.common.errors import GatewayError
+from services.common.settings import Source
+from services.router import plan
+from services.router.caller import Preferences
+from services.router.catalog import Catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_KEYS: Final = ("CLOUDFLARE_API_KEY", "CLOUDFLARE_ACCOUNT_ID", "BFL_API_KEY")
+CATALOG: Final = Catalog.load(Source({f"IMAGEGATEWAY_{name}": "set" for name in _KEYS}))
+NAMES: Final = reserved.paths("num_images", "parameters.sampleCount", "settings.model")
+
+
+@pytest.mark.parametrize(
+    ("options", "blamed"),
+    [
+        ({"num_images": 2}, "num_images"),
+        ({"numImages": 2}, "numImages"),
+        ({"NUM-IMAGES": 2}, "NUM-IMAGES"),
+        ({"num_images[0]": 2}, "num_images[0]"),
+        ({"num_images": {"a": 1}}, "num_images"),
+        ({"steps": 3, "parameters": {"x": 1, "sample_count": 2}}, "parameters.sample_count"),
+        ({"parameters.sampleCount": 2}, "parameters.sampleCount"),
+        ({"parameters[sampleCount]": 2}, "parameters[sampleCount]"),
+        ({"parameters": None}, "parameters"),
+        ({"parameters": [1]}, "parameters"),
+        ({"Settings": {"Model": {"name": "x"}}}, "Settings.Model"),
+        ({"prompt": "theirs"}, "prompt"),
+        ({"webhookUrl": "https://example.com"}, "webhookUrl"),
+    ],
+)
+def test_reserved_name_is_refused_in_any_spelling(options: dict[str, Any], blamed: str) -> None:
+    with pytest.raises(GatewayError) as refused:
+        reserved.refuse(options, NAMES)
+    assert (refused.value.code, refused.value.param) == ("unsupported_parameter", f"provider_options.{blamed}")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"steps": 3}, {"parameters": {"x": 1}}, {"settings": {}}, {"nested": {"prompt": "theirs"}}]
+)
+def test_other_names_pass(options: dict[str, Any]) -> None:
+    reserved.refuse(options, NAMES)
+
+
+def test_options_are_merged_beside_and_replace_defaults_only() -> None:
+    ours = {"prompt": "a fox", "config": {"seed": 5}}
+    defaults = {"steps": 30, "config": {"reason": True}}
+    assert reserved.beside(ours, {}, defaults) == {
+        "prompt": "a fox",
+        "steps": 30,
+        "config": {"seed": 5, "reason": True},
+    }
+    options = {"steps": 3, "config": {"reason": False, "x": 1}, "y": [1]}
+    assert reserved.beside(ours, options, defaults) == {
+        "prompt": "a fox",
+        "steps": 3,
+        "config": {"seed": 5, "reason": False, "x": 1},
+        "y": [1],
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "blamed"),
+    [({"prompt": "x"}, "prompt"), ({"config": {"Seed": 6}}, "config.Seed"), ({"config": 1}, "config")],
+)
+def test_option_that_the_request_has_set_is_refused(options: dict[str, Any], blamed: str) -> None:
+    with pytest.raises(GatewayError) as refused:
+        reserved.beside({"prompt": "a fox", "config": {"seed": 5}}, options, {"config": {"reason": True}})
+    assert refused.value.param == f"provider_options.{blamed}"
+
+
+def made(options: dict[str, Any], *, strict: bool = False, byok: Collection[str] = ()) -> plan.Plan:
+    fields = {"model": "bfl/flux-2-klein-9b", "prompt": "a fox", "provider_options": options}
+    request = ParseDict(fields, pb.GenerateRequest())
+    return plan.make(request, CATALOG, "", Preferences(strict=strict), byok=byok)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("name", ["n", "requests", "input_image_9"])
+def test_plan_refuses_what_any_route_that_may_serve_reserves(name: str, *, strict: bool) -> None:
+    """`requests` is a name of Cloudflare's, the first route; `input_image_9` one of BFL's, which a fallback takes."""
+    with pytest.raises(GatewayError) as refused:
+        made({name: 1}, strict=strict)
+    assert refused.value.param == f"provider_options.{name}"
+
+
+def test_plan_with_a_callers_key_asks_its_route_alone() -> None:
+    assert made({"requests": 1}, byok={"bfl"}).route.name == "bfl"
+    assert made({"guidance": 3}).task.provider_options["guidance"] == 3
