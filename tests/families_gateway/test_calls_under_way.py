@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from tests.families_gateway.providers import Providers
+    from tests.stack import Stack
 
 MODEL = "openai/gpt-image-1-mini"
 
@@ -66,6 +67,10 @@ def _submit(caller: Caller) -> str:
     return job_id
 
 
+def _finished(stack: Stack, jobs: list[str]) -> list[dict[str, Any]]:
+    return [line for line in stack.events() if line["event"] == "job_finished" and line["job_id"] in jobs]
+
+
 @pytest.mark.parametrize("victim", ["router-0", "providers"])
 def test_twelve_calls_outlive_a_killed_router(slow: Providers, emulator: SlowOpenAI, victim: str) -> None:
     """All complete, paid once, unless the family's server itself dies: then their outcome is unknown."""
@@ -76,14 +81,16 @@ def test_twelve_calls_outlive_a_killed_router(slow: Providers, emulator: SlowOpe
         eventually(lambda: emulator.in_flight == 12, 30, "all calls are under way")
         wait_back(stack, victim, kill(stack, victim))
         ended = [caller.end(job_id, 60) for job_id in jobs]
-        finished = [line for line in stack.events() if line["event"] == "job_finished"]
+        # Log lines of a moment are written together.
+        eventually(lambda: len(_finished(stack, jobs)) >= 12, 10, "every end is logged")
+        finished = _finished(stack, jobs)
     if victim == "router-0":
         assert {job["status"] for job in ended} == {"completed"}
         assert emulator.billed == 12
     else:
         assert {job["error"]["code"] for job in ended} == {"provider_outcome_unknown"}
     assert len(emulator.sent) == 12, "no call is made twice"
-    assert sorted(line["job_id"] for line in finished if line["job_id"] in jobs) == sorted(jobs)
+    assert sorted(line["job_id"] for line in finished) == sorted(jobs)
     assert all(line["request_id"] for line in finished)
 
 
