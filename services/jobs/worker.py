@@ -243,12 +243,6 @@ class Worker:
             except StaleError:
                 await self._superseded(entry, state)
                 return None
-            except RefusedError as error:
-                _log.error("job_state_refused", job_id=record.id, error=str(error))
-                if record.state in states.TERMINAL:
-                    raise
-                self._background.spawn(self._calls.stop(record))
-                return await self._apply(entry, failed(INTERNAL, accepted=True))
             self._hub.wrote(entry)
             record = entry.record
         if entry.ended:
@@ -263,7 +257,8 @@ class Worker:
         return None
 
     async def _written(self, entry: Entry, record: JobRecord) -> Entry:
-        """Write a job's next record, or its failure where the server will never take that record.
+        """Write a job's next record, or its failure where the server will never take that record; then the task
+        that the record names is stopped.
 
         Raises StaleError.
         """
@@ -271,9 +266,11 @@ class Worker:
             return await self._stream.advance(entry, record)
         except RefusedError:
             _log.exception("job_record_refused", job_id=record.id)
-            record = entry.copy()
-            outcome.failed(record, failed(INTERNAL, accepted=True).failed)
-            return await self._stream.advance(entry, record)
+            if record.state == states.RUNNING:
+                self._background.spawn(self._calls.stop(record))
+            failure = entry.copy()
+            outcome.failed(failure, failed(INTERNAL, accepted=True).failed)
+            return await self._stream.advance(entry, failure)
 
     def _fold(self, record: JobRecord, state: provider.TaskState) -> bool:
         """Bring a record to a state. Return whether there is anything to write."""
