@@ -212,12 +212,12 @@ def _event(line: str) -> dict[str, Any]:
     return event
 
 
-def start(folder: Path, **values: str) -> Stack:
+def start(folder: Path, *flags: str, **values: str) -> Stack:
     """Start a stack whose data directory lies in `folder`; `values` are settings by name, `port` among them."""
     values = {"port": str(free_port()), "data_dir": str(folder / "data"), **values}
     with (folder / "output").open("wb") as output:  # as a shell's `>` opens it
         process = subprocess.Popen(
-            [COMMAND, "up"],
+            [COMMAND, "up", *flags],
             env=environment(**values),
             stdin=subprocess.DEVNULL,
             stdout=output,

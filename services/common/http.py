@@ -20,10 +20,13 @@ _MAX_HEADER_BYTES: Final = 64 * 1024
 
 
 @contextlib.asynccontextmanager
-async def listening(app: web.Application, path: Path, grace: float, *, cancel: bool = False) -> AsyncIterator[None]:
+async def listening(
+    app: web.Application, path: Path, grace: float, *, cancel: bool = False, linger: float = 0.0
+) -> AsyncIterator[None]:
     """Answer on a UNIX socket of mode 0600 while the context lasts; leaving it gives running calls `grace` seconds.
 
-    Bodies arrive as they were sent, encodings and all. `cancel`: end a handler when its caller goes away.
+    Bodies arrive as they were sent, encodings and all. `cancel`: end a handler when its caller goes away. `linger`:
+    seconds for which connections that were made already are still taken when nobody can make new ones.
     """
     app.on_response_prepare.append(_without_server)
     runner = web.AppRunner(
@@ -40,8 +43,10 @@ async def listening(app: web.Application, path: Path, grace: float, *, cancel: b
         await web.SockSite(runner, _bound(path), backlog=_BACKLOG).start()
         yield
     finally:
-        await runner.cleanup()
+        # A listener that closes resets the connections that wait for it, with the requests that they hold.
         await asyncio.to_thread(path.unlink, missing_ok=True)
+        await asyncio.sleep(linger)
+        await runner.cleanup()
 
 
 async def _without_server(_request: web.Request, response: web.StreamResponse) -> None:

@@ -82,6 +82,7 @@ class Server:
 
     async def stop(self, grace: float) -> None:
         """Take no new calls; give running ones `grace` seconds."""
+        await asyncio.to_thread(self._socket.unlink, missing_ok=True)  # new connections go elsewhere
         await self.health.enter_graceful_shutdown()
         await self.grpc.stop(grace)
 

@@ -1,6 +1,4 @@
-"""Calls to the families' servers for jobs, by their records: credentials go in, states come out, nothing raises but
-what the caller must decide.
-"""
+"""Provider calls for job records: builds the requests, and turns what breaks into states that can be written."""
 
 from __future__ import annotations
 

@@ -192,6 +192,8 @@ class JobStream:
             try:
                 return await self._write(record, None, known=unknown)
             except RefusedError:
+                if unknown:  # of the earlier attempts
+                    raise OutcomeUnknownError from None
                 raise unavailable() from None
             except NoRoomError:
                 continue

@@ -18,7 +18,7 @@ from services.common.errors import INTERNAL
 from services.common.provider import failed
 from services.jobs import outcome, states
 from services.jobs.finish import delete_inputs, log_finished
-from services.jobs.stream import StaleError
+from services.jobs.stream import RefusedError, StaleError
 from services.jobs.timers import Timers
 
 if TYPE_CHECKING:
@@ -198,7 +198,10 @@ class Worker:
         """Write previews for those who watch. The outcome of the call stays open. Raises StaleError."""
         record = entry.copy()
         outcome.previewed(record, running)
-        entry = await self._stream.advance(entry, record)
+        try:
+            entry = await self._stream.advance(entry, record)
+        except RefusedError:  # previews are not worth a job
+            return entry
         self._hub.wrote(entry)
         return entry
 
@@ -236,11 +239,18 @@ class Worker:
             outcome.failed(record, failed(INTERNAL, accepted=True).failed)
         if changed:
             try:
-                entry = await self._stream.advance(entry, record)
+                entry = await self._written(entry, record)
             except StaleError:
                 await self._superseded(entry, state)
                 return None
+            except RefusedError as error:
+                _log.error("job_state_refused", job_id=record.id, error=str(error))
+                if record.state in states.TERMINAL:
+                    raise
+                self._background.spawn(self._calls.stop(record))
+                return await self._apply(entry, failed(INTERNAL, accepted=True))
             self._hub.wrote(entry)
+            record = entry.record
         if entry.ended:
             log_finished(record)
             await delete_inputs(self._store, record.upload_keys)
@@ -251,6 +261,19 @@ class Worker:
         else:
             self._turns.wait(record)
         return None
+
+    async def _written(self, entry: Entry, record: JobRecord) -> Entry:
+        """Write a job's next record, or its failure where the server will never take that record.
+
+        Raises StaleError.
+        """
+        try:
+            return await self._stream.advance(entry, record)
+        except RefusedError:
+            _log.exception("job_record_refused", job_id=record.id)
+            record = entry.copy()
+            outcome.failed(record, failed(INTERNAL, accepted=True).failed)
+            return await self._stream.advance(entry, record)
 
     def _fold(self, record: JobRecord, state: provider.TaskState) -> bool:
         """Bring a record to a state. Return whether there is anything to write."""

@@ -38,13 +38,13 @@ from services.router.studio import Studio
 from services.router.uploads import Uploads
 
 if TYPE_CHECKING:
-    from nats.aio.client import Client
-
     from services.common.settings import Settings
     from services.jobs.stream import JobStream
 
 GRACE = 30.0
-"""Seconds that running calls get to end."""
+"""Seconds that running calls get to end, and after them what they have begun at providers."""
+LINGER = 0.5
+"""Seconds in which requests arrive on connections that were made before the router stopped."""
 PATIENCE = 10.0
 """Seconds that inline calls are waited for when the router stops; then they are answered with their jobs."""
 CRASH_GRACE = 2.0
@@ -62,7 +62,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         held.push_async_callback(client.close)
         supervisor = Supervisor()
         held.push_async_callback(supervisor.close)
-        await _adopt_key(current, client)
+        await _adopt_key(current, await KeyStore.open(client, current.nats_replicas))
         ring = KeyRing(client.jetstream())
         await ring.start(supervisor)
         root = RootSecret.load(current)
@@ -95,7 +95,8 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         studio = Studio(current, catalog, store, outbound, engine, answers, stored_keys)
         server = _server(current, replica, ring, studio, links)
         uploads = Uploads(studio, ring).application()
-        async with listening(uploads, current.socket(f"uploads-{replica}"), GRACE, cancel=True):
+        path = current.socket(f"uploads-{replica}")
+        async with listening(uploads, path, GRACE, cancel=True, linger=LINGER):
             await server.start()
             supervisor.spawn("readiness", _follow_engine(server, engine.stream))
             try:
@@ -103,15 +104,15 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             except BackgroundTaskError:
                 await _end_calls(server, engine, patience=0, grace=CRASH_GRACE)
                 raise
+            over = asyncio.get_running_loop().time() + GRACE
             await _end_calls(server, engine, patience=PATIENCE, grace=GRACE)
-        await engine.runner.drain(GRACE)
+        await engine.runner.drain(max(0.0, over - asyncio.get_running_loop().time()))
 
 
-async def _adopt_key(current: Settings, client: Client) -> None:
+async def _adopt_key(current: Settings, keys: KeyStore) -> None:
     """Accept IMAGEGATEWAY_API_KEY, unless it was revoked: then it stays so."""
     if not current.api_key:
         return
-    keys = await KeyStore.open(client, current.nats_replicas)
     gateway = await asyncio.to_thread(load_identity, current.data_dir / GATEWAY)
     try:
         await keys.adopt(current.api_key.reveal(), gateway)

@@ -115,8 +115,10 @@ def test_keys_command_without_a_running_stack_says_so() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_key_of_the_setting_is_adopted_and_shown(stack: Stack) -> None:
-    assert stack.printed_key() == stack.key
+def test_key_of_the_setting_is_adopted_and_printed_nowhere(stack: Stack) -> None:
+    assert stack.printed_key() == "$IMAGEGATEWAY_API_KEY"
+    assert '-H "Authorization: Bearer $IMAGEGATEWAY_API_KEY"' in stack.welcome()
+    assert stack.key not in stack.text()
     assert is_accepted(stack, stack.key)
 
 

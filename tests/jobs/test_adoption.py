@@ -12,9 +12,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from services.jobs import reconciler, replicas, states
 from services.jobs.outcome import MAX_STARTS
 from tests.jobs import records
-from tests.jobs.families import ScriptedFamilies
+from tests.jobs.families import Call, ScriptedFamilies
 from tests.jobs.replica import Replica, serving
-from tests.jobs.server import settings_for
+from tests.jobs.server import settings_for, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -49,13 +49,44 @@ class Unanswered:
         raise AssertionError("unreachable")
 
 
-async def test_a_call_under_way_at_a_crash_is_not_repeated(
+async def test_twelve_calls_under_way_at_a_crash_all_complete(nats: Nats, families: ScriptedFamilies) -> None:
+    settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address())
+    families.on_start = call = Call()
+    async with serving(settings, families) as dying:
+        jobs = [(await dying.submit(records.job())).record.id for _ in range(12)]
+        await until(lambda: families.starts.total() == 12)
+        await dying.crash()
+    async with serving(settings, families) as heir:
+        for job_id in jobs:
+            await heir.reached(job_id, lambda entry: entry.record.owner == heir.engine.replicas.me)
+        call.answer(records.done())
+        for job_id in jobs:
+            ended = (await heir.ended(job_id)).record
+            assert (ended.state, ended.starts, families.starts[job_id]) == (states.COMPLETED, 1, 1)
+        await heir.held_nothing()
+
+
+async def test_answer_that_came_while_nobody_listened_is_kept(
+    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+) -> None:
+    families.on_start = call = Call()
+    submitted = await dying.submit(records.job())
+    await call.begun.wait()
+    await dying.crash()
+    call.answer(records.done())
+    async with serving(one_at_a_time, families) as heir:
+        ended = (await heir.ended(submitted.record.id)).record
+        assert (ended.state, families.starts[ended.id]) == (states.COMPLETED, 1)
+
+
+async def test_call_whose_family_server_died_too_has_an_unknown_outcome(
     one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
 ) -> None:
     families.on_start = call = Unanswered()
     submitted = await dying.submit(records.job())
     await call.begun.acquire()
     await dying.crash()
+    await families.restart()
     families.on_start = ScriptedFamilies().on_start
     async with serving(one_at_a_time, families) as heir:
         ended = (await heir.ended(submitted.record.id)).record
@@ -64,25 +95,48 @@ async def test_a_call_under_way_at_a_crash_is_not_repeated(
         assert ended.failed.accepted
         assert families.starts[ended.id] == 1
         assert ended.owner == heir.engine.replicas.me
-        # Its place is free again.
+        # Its slot is free again.
         after = await heir.submit(records.job())
         assert (await heir.ended(after.record.id)).record.state == states.COMPLETED
 
 
-async def test_a_call_that_sent_previews_before_a_crash_is_not_repeated(
+async def test_call_that_sent_previews_before_a_crash_is_joined(
     one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
 ) -> None:
     async def on_the_way(_request: object) -> AsyncIterator[provider.TaskState]:
         yield records.running("", previews=1)
 
-    families.on_start, families.on_the_way = Unanswered(), on_the_way
+    families.on_start = call = Call()
+    families.on_the_way = on_the_way
     submitted = await dying.submit(records.job())
     await dying.reached(submitted.record.id, lambda entry: bool(entry.record.partial_images))
     await dying.crash()
     async with serving(one_at_a_time, families) as heir:
+        await heir.reached(submitted.record.id, lambda entry: entry.record.owner == heir.engine.replicas.me)
+        call.answer(records.done())
         ended = (await heir.ended(submitted.record.id)).record
-        assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-        assert (families.starts[ended.id], list(ended.partial_images)) == (1, [])
+        assert (ended.state, families.starts[ended.id]) == (states.COMPLETED, 1)
+
+
+async def test_cancelled_job_of_a_dead_replica_holds_its_slot_until_its_call_ends(
+    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+) -> None:
+    families.on_start = call = Call()
+    submitted = await dying.submit(records.job())
+    await call.begun.wait()
+    await dying.engine.runner.cancel(submitted)
+    await dying.crash()
+    async with serving(one_at_a_time, families) as heir:
+        await heir.reached(submitted.record.id, lambda entry: entry.record.owner == heir.engine.replicas.me)
+        waiting = await heir.submit(records.job())
+        assert waiting.record.state == states.QUEUED
+        call.answer(records.done())
+        assert (await heir.ended(waiting.record.id)).record.state == states.COMPLETED
+        cancelled = await heir.stream.last(submitted.record.id)
+        assert cancelled is not None
+        assert cancelled.record.state == states.CANCELLED
+        assert cancelled.record.HasField("cost"), "it was paid"
+        await heir.held_nothing()
 
 
 async def test_a_repeatable_call_is_made_again(
@@ -92,6 +146,7 @@ async def test_a_repeatable_call_is_made_again(
     submitted = await dying.submit(records.job(repeatable=True))
     await call.begun.acquire()
     await dying.crash()
+    await families.restart()
     families.on_start = ScriptedFamilies().on_start
     async with serving(one_at_a_time, families) as heir:
         ended = (await heir.ended(submitted.record.id)).record
@@ -108,6 +163,7 @@ async def test_a_repeatable_call_is_not_made_for_ever(one_at_a_time: Settings, f
                 job_id = (await up.submit(records.job(repeatable=True))).record.id
             await call.begun.acquire()
             await up.crash()
+            await families.restart()
     async with serving(one_at_a_time, families) as heir:
         ended = (await heir.ended(job_id)).record
         assert ended.state == states.FAILED
@@ -175,6 +231,7 @@ async def test_what_waited_is_run_by_the_heir(
     waiting = [await dying.submit(records.job()) for _ in range(3)]
     await call.begun.acquire()
     await dying.crash()
+    await families.restart()
     families.on_start = ScriptedFamilies().on_start
     async with serving(one_at_a_time, families) as heir:
         assert (await heir.ended(first.record.id)).record.state == states.FAILED
@@ -244,11 +301,11 @@ async def test_cancelled_from_another_replica(
             await other.engine.runner.cancel(await other.reached(entry.record.id, lambda _entry: True))
         for entry in (waiting, running):
             assert (await dying.ended(entry.record.id)).record.state == states.CANCELLED
-        # The first replica's place is free again.
+        # The first replica stops the call, and its slot is free again.
+        await dying.held_nothing()
         families.on_start = ScriptedFamilies().on_start
         after = await dying.submit(records.job())
         assert after.record.state == states.SUBMITTING
         await dying.ended(after.record.id)
-        await other.engine.runner.drain(10)
         assert families.cancels == [(running.record.id, "task-1")]
         assert families.starts[waiting.record.id] == 0

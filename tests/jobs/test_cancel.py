@@ -76,7 +76,9 @@ async def test_cancelling_what_runs(replica: Replica, families: ScriptedFamilies
     await replica.engine.runner.drain(PATIENCE)
     assert families.cancels == [(submitted.record.id, "task-1")]
     # Once more: it is as it is.
-    assert await replica.engine.runner.cancel(submitted) == cancelled
+    repeated = await replica.engine.runner.cancel(submitted)
+    assert repeated.event_seq == cancelled.seq
+    assert repeated.record.completed_at == cancelled.record.completed_at
     assert len(families.cancels) == 1
     await replica.held_nothing()
 
@@ -101,7 +103,11 @@ async def test_cancelling_while_a_poll_is_under_way(replica: Replica, families: 
     cancelled = await replica.engine.runner.cancel(submitted)
     poll.answer(records.done())
     await replica.engine.runner.drain(PATIENCE)
-    assert await replica.stream.last(submitted.record.id) == cancelled
+    last = await replica.stream.last(submitted.record.id)
+    assert last is not None
+    assert last.event_seq == cancelled.seq
+    assert last.record.state == states.CANCELLED
+    assert last.record.HasField("cost"), "it was done, and paid"
     assert families.cancels == [(submitted.record.id, "task-1")]
     await replica.held_nothing()
 
@@ -128,7 +134,7 @@ async def test_a_deadline_in_the_line(replica: Replica, families: ScriptedFamili
 
 
 async def test_a_deadline_during_the_call(replica: Replica, families: ScriptedFamilies) -> None:
-    families.on_start = Call()
+    families.on_start = call = Call()
     submitted = await replica.submit(records.job(deadline_seconds=0.2))
     ended = (await replica.ended(submitted.record.id)).record
     assert (ended.state, code_of(ended.failed.reason), ended.failed.accepted) == (
@@ -137,6 +143,7 @@ async def test_a_deadline_during_the_call(replica: Replica, families: ScriptedFa
         True,
     )
     assert ended.id in ended.failed.message
+    call.answer(records.refused())
     await replica.engine.runner.drain(PATIENCE)
     assert families.cancels == [(ended.id, "")]
     await replica.held_nothing()

@@ -13,6 +13,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from services.common import settings
 from services.common.errors import GatewayError
 from services.common.provider import serve
+from services.jobs import families as module
 from services.jobs.families import Families
 from tests.jobs import records
 from tests.jobs.server import PATIENCE, until
@@ -36,6 +37,7 @@ class Drawing:
         self.go = asyncio.Semaphore(0)
         self.cancelled = asyncio.Event()
         self.told: list[bool] = []
+        self.polls = 0
         self.answer: pb.TaskState | Exception = records.done()
 
     async def start(self, request: pb.StartRequest, tell: Tell | None = None) -> pb.TaskState:
@@ -56,7 +58,9 @@ class Drawing:
         return self.answer
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
-        raise NotImplementedError
+        self.polls += 1
+        await self.go.acquire()
+        return records.done()
 
     async def cancel(self, request: pb.CancelRequest) -> bool:
         raise NotImplementedError
@@ -121,9 +125,17 @@ async def test_failure_after_a_preview_is_an_answer(families: Families, family: 
 
 
 @pytest.mark.parametrize("previews", [0, 1])
-async def test_server_that_goes_away_leaves_the_outcome_open(
-    families: Families, family: Drawing, server: Server, previews: int
+@pytest.mark.parametrize("back", [False, True])
+async def test_server_that_goes_away_leaves_the_outcome_open(  # noqa: PLR0917  fixtures
+    families: Families,
+    family: Drawing,
+    server: Server,
+    current: settings.Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    previews: int,
+    back: bool,
 ) -> None:
+    monkeypatch.setattr(module, "_REJOIN_SECONDS", PATIENCE if back else 0.2)
     async with asyncio.timeout(PATIENCE), aclosing(families.start("drawing", request(previews))) as told:
         if previews:
             family.go.release()
@@ -131,23 +143,121 @@ async def test_server_that_goes_away_leaves_the_outcome_open(
         waiting = asyncio.ensure_future(anext(told))
         await until(lambda: bool(family.told))
         await server.stop(0)
+        if back:
+            successor = await serve(family, current.socket(family.name))
+            failed = (await waiting).failed
+            await successor.stop(0)
+            assert failed.accepted
+            reason = failed.reason
+        else:
+            with pytest.raises(GatewayError) as caught:
+                await waiting
+            reason = caught.value.reason
+    assert reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
+    assert len(family.told) == 1, "the call is not repeated"
+
+
+async def test_server_that_is_away_surely_took_no_new_call(
+    families: Families, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(module, "_REJOIN_SECONDS", 0.2)
+    await server.stop(0)
+    reasons = []
+    for join_only in (False, True):
+        asked = request()
+        asked.join_only = join_only
         with pytest.raises(GatewayError) as caught:
-            await waiting
-    assert caught.value.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
+            await anext(families.start("drawing", asked))
+        reasons.append(caught.value.reason)
+    assert reasons == [
+        ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
+    ]
 
 
 async def test_fault_of_the_family_is_ours(families: Families, family: Drawing) -> None:
     family.answer = ZeroDivisionError()
     for _ in range(2):
         family.go.release()
-    with pytest.raises(GatewayError) as caught:
-        [state async for state in families.start("drawing", request(1))]
-    assert caught.value.reason == ErrorReason.ERROR_REASON_INTERNAL
+    *_, last = [state async for state in families.start("drawing", request(1))]
+    assert last.failed.reason == ErrorReason.ERROR_REASON_INTERNAL
+    assert last.failed.accepted, "it may have come after the provider took the task"
 
 
-async def test_who_stops_listening_ends_the_call(families: Families, family: Drawing) -> None:
-    async with aclosing(families.start("drawing", request(2))) as told:
-        family.go.release()
-        await anext(told)
+@pytest.mark.parametrize("previews", [0, 2])
+async def test_call_outlives_its_caller_and_is_joined(families: Families, family: Drawing, previews: int) -> None:
     async with asyncio.timeout(PATIENCE):
-        await family.cancelled.wait()
+        async with aclosing(families.start("drawing", request(previews))) as told:
+            waiting = asyncio.ensure_future(anext(told))
+            await until(lambda: bool(family.told))
+            if previews:
+                family.go.release()
+                await waiting
+            else:
+                waiting.cancel()
+                await asyncio.wait([waiting])
+        joining = request(previews)
+        joining.join_only = True
+        async with aclosing(families.start("drawing", joining)) as told:
+            if previews:
+                state = await anext(told)
+                assert len(state.running.partial_images) == 1, "what was drawn before"
+            for _ in range(previews + 1):
+                family.go.release()
+            *_, last = [state async for state in told]
+        assert last == records.done()
+        # And once more, when it has ended.
+        *_, last = [state async for state in families.start("drawing", joining)]
+        assert last == records.done()
+    assert len(family.told) == 1
+    assert not family.cancelled.is_set()
+
+
+async def test_another_attempt_is_another_call(families: Families, family: Drawing) -> None:
+    for attempt in (1, 2):
+        family.go.release()
+        asked = request()
+        asked.attempt = attempt
+        assert [state async for state in families.start("drawing", asked)] == [records.done()]
+    assert len(family.told) == 2
+
+
+async def test_unknown_call_is_not_begun_by_who_only_joins(families: Families, family: Drawing) -> None:
+    asked = request()
+    asked.join_only = True
+    [state] = [state async for state in families.start("drawing", asked)]
+    assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
+    assert state.failed.accepted
+    assert not family.told
+
+
+async def test_slow_poll_goes_on_and_the_next_one_joins_it(
+    families: Families, family: Drawing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_POLL_SECONDS", 0.2)
+    asked = pb.PollRequest(job_id="job_1", task_ref="a task", task=pb.ImageTask(model="m"))
+    assert await families.poll("drawing", asked) is None
+    assert await families.poll("drawing", asked) is None
+    monkeypatch.setattr(module, "_POLL_SECONDS", PATIENCE)
+    family.go.release()
+    assert await families.poll("drawing", asked) == records.done()
+    assert family.polls == 1, "a result is fetched once"
+    assert await families.poll("drawing", asked) == records.done(), "its answer is kept"
+    assert family.polls == 1
+
+
+async def test_stopping_server_gives_calls_without_a_caller_their_time(
+    families: Families, family: Drawing, server: Server
+) -> None:
+    async with asyncio.timeout(PATIENCE), aclosing(families.start("drawing", request())) as told:
+        waiting = asyncio.ensure_future(anext(told))
+        await until(lambda: bool(family.told))
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    stopping = asyncio.ensure_future(server.stop(PATIENCE))
+    await asyncio.sleep(0.05)
+    assert not stopping.done()
+    family.go.release()
+    await asyncio.wait_for(stopping, PATIENCE)
+    assert not family.cancelled.is_set()

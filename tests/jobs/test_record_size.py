@@ -16,8 +16,10 @@ from services.common.settings import SettingError
 from services.jobs import record_size, states
 from services.jobs.stream import JobStream, RecordTooLargeError, RefusedError
 from tests.jobs import records
+from tests.jobs.families import ScriptedFamilies
 from tests.jobs.memory import Log, MemoryStream
-from tests.jobs.server import Process, settings_for
+from tests.jobs.replica import serving
+from tests.jobs.server import Process, settings_for, until
 from tests.stack import free_port
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
 
 CONFIG = """
 listen: "127.0.0.1:{port}"
@@ -99,6 +102,21 @@ async def test_state_that_outgrows_the_server_is_refused_and_not_repeated(small:
     running.task_ref = "r" * (1 << 20)
     with pytest.raises(RecordTooLargeError):
         await asyncio.wait_for(small.advance(entry, running), 10)
+
+
+async def test_job_whose_state_can_not_be_kept_fails_and_its_task_is_stopped(plain: str, tmp_path: Path) -> None:
+    async def start(_request: object) -> provider.TaskState:
+        return records.running("r" * (1 << 20), after=3600)
+
+    families = ScriptedFamilies()
+    families.on_start = start
+    async with serving(settings_for(tmp_path, NATS_URL=f"nats://gateway:p@{plain}"), families) as up:
+        submitted = await up.submit(records.job())
+        ended = (await up.ended(submitted.record.id)).record
+        assert ended.state == states.FAILED
+        assert ended.failed.accepted
+        await until(lambda: families.cancels)
+        await up.held_nothing()
 
 
 async def test_missing_permission_stops_the_start_and_is_named(

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
+from imagegateway.v1 import image_service_pb2 as pb
 
+from tests.gateway import pictures
 from tests.jobs_gateway import wire
 from tests.jobs_gateway.calls import Caller, marked, with_mark
 from tests.jobs_gateway.engine_proxy import relayed
@@ -46,6 +48,26 @@ def test_repeat_with_the_same_key_gets_its_pictures(relay: Relay, relayed_caller
         answer = repeat.result()
     assert answer.data[0].url
     assert caller.job(answer.id)["status"] == "completed"
+
+
+def test_repeated_edit_runs_with_the_inputs_of_the_first_call(relay: Relay, relayed_caller: Caller) -> None:
+    """The first call's inputs stay until it is certain that its job does not exist."""
+    caller = relayed_caller
+    request = pb.EditRequest(
+        model="local/sketch",
+        prompt="a red kite",
+        image_content=[pictures.picture(64, 64)],
+        request_id=uuid.uuid4().hex,
+    )
+    with wire.router(caller, 0) as first, wire.router(caller, 1) as second:
+        relay.hold("router-0")
+        with pytest.raises(grpc.RpcError) as caught:
+            first.Edit(request, metadata=wire.metadata(caller), timeout=wire.SECONDS)
+        assert wire.code(caught.value) is grpc.StatusCode.UNAVAILABLE
+        relay.release()
+        answers = [second.Edit(request, metadata=wire.metadata(caller), timeout=wire.SECONDS) for _ in range(2)]
+    assert answers[0].id == answers[1].id
+    assert caller.job(answers[0].id)["status"] == "completed"
 
 
 def test_refused_call_without_a_key_never_runs(relay: Relay, relayed_caller: Caller, mark: str) -> None:

@@ -20,6 +20,9 @@ def call(**headers: str) -> caller.Call:
     [
         ({"x_stainless_lang": "python", "user_agent": "OpenAI/Python 3.57.0"}, True),
         ({"user_agent": "ai/5.0 ai-sdk/openai/2.0.1 runtime/node.js/22"}, True),
+        ({"user_agent": "ai/7.0.173 ai-sdk-provider-utils/5.0.81 node.js/24"}, True),
+        ({"user_agent": "litellm/1.110.2"}, True),
+        ({"user_agent": "not-litellm/1.0"}, False),
         ({"user_agent": "curl/8.5.0"}, False),
         ({}, False),
     ],

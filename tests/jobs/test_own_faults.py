@@ -1,0 +1,193 @@
+"""Faults of the gateway's own: none loses a paid result, none leaves a job unattended."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from structlog.testing import capture_logs
+
+from services.common.errors import INTERNAL, code_of
+from services.jobs import outcome, states, worker
+from services.jobs.worker import Worker
+from tests.jobs import records
+from tests.jobs.families import Call
+from tests.jobs.server import PATIENCE, until
+
+if TYPE_CHECKING:
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
+
+    from tests.jobs.families import ScriptedFamilies
+    from tests.jobs.replica import Replica
+
+
+async def _running(_request: object) -> provider.TaskState:
+    return records.running()
+
+
+def _broken(*_arguments: object) -> None:
+    raise ZeroDivisionError
+
+
+async def test_price_that_raises_costs_no_image(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replica.engine.runner._worker, "_price", _broken)
+    submitted = await replica.submit(records.job())
+    ended = (await replica.ended(submitted.record.id)).record
+    assert (ended.state, len(ended.done.artifacts), ended.HasField("cost")) == (states.COMPLETED, 1, False)
+    await replica.held_nothing()
+
+
+@pytest.mark.parametrize("at", ["start", "poll"])
+async def test_unreadable_key_ends_the_job(replica: Replica, families: ScriptedFamilies, at: str) -> None:
+    families.on_start = call = Call()
+    record = records.job()
+    sealed = replica.engine.credentials.seal("a key")
+    record.sealed_credential = b"sealed under another root secret" if at == "start" else sealed
+    submitted = await replica.submit(record)
+    if at == "poll":
+        await call.begun.wait()
+        entry = replica.engine.hub.live[submitted.record.id]
+        entry.record.sealed_credential = b"sealed under another root secret"
+        call.answer(records.running())
+    ended = (await replica.ended(submitted.record.id)).record
+    assert (ended.state, code_of(ended.failed.reason)) == (states.FAILED, "internal")
+    assert ended.failed.accepted is (at == "poll")
+    assert families.starts[record.id] == (at == "poll")
+    await replica.held_nothing()
+
+
+async def test_unreadable_key_does_not_keep_a_cancel_from_ending(
+    replica: Replica, families: ScriptedFamilies
+) -> None:
+    families.on_start = call = Call()
+    submitted = await replica.submit(records.job())
+    await call.begun.wait()
+    submitted.record.sealed_credential = b"sealed under another root secret"
+    await replica.engine.runner.cancel(submitted)
+    call.answer(records.done())
+    await replica.held_nothing()
+    assert not families.cancels
+
+
+async def test_result_that_can_not_be_written_down_ends_the_job(
+    replica: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outcome, "completed", _broken)
+    submitted = await replica.submit(records.job())
+    ended = (await replica.ended(submitted.record.id)).record
+    assert (ended.state, code_of(ended.failed.reason), ended.failed.accepted) == (states.FAILED, "internal", True)
+    await replica.held_nothing()
+
+
+async def test_poll_that_crashes_is_repeated(
+    replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_AGAIN_SECONDS", 0.0)
+
+    async def poll(_request: object) -> provider.TaskState:
+        if families.polls.total() < 5:
+            raise INTERNAL
+        return records.done()
+
+    families.on_start, families.on_poll = _running, poll
+    submitted = await replica.submit(records.job())
+    assert (await replica.ended(submitted.record.id)).record.state == states.COMPLETED
+
+
+async def test_poll_that_always_crashes_fails_the_job(
+    replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "_AGAIN_SECONDS", 0.0)
+
+    async def poll(_request: object) -> provider.TaskState:
+        raise ZeroDivisionError
+
+    families.on_start, families.on_poll = _running, poll
+    submitted = await replica.submit(records.job())
+    ended = (await replica.ended(submitted.record.id)).record
+    assert (ended.failed.reason, ended.failed.accepted) == (ErrorReason.ERROR_REASON_INTERNAL, True)
+    assert families.polls.total() == 5
+
+
+# ---- the reconciler
+
+
+@pytest.mark.parametrize("step", ["begin", "_apply", "take_turn", "_poll", "_end_call"])
+async def test_step_that_crashes_is_gone_on_with(
+    replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Whatever step breaks off, the reconciler goes on with the job from its record, and pays once."""
+    families.on_start = call = Call()
+    families.on_poll = _done
+    crashed = asyncio.Event()
+
+    async def crash(*_arguments: object, **_options: object) -> None:
+        crashed.set()
+        raise ZeroDivisionError
+
+    def crash_at_once(*_arguments: object) -> None:
+        crashed.set()
+        raise ZeroDivisionError
+
+    first = await replica.submit(records.job())
+    await call.begun.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr(Worker, step, crash_at_once if step == "begin" else crash)
+        if step in {"begin", "take_turn"}:
+            second = await replica.submit(records.job())
+        if step == "_end_call":
+            await replica.engine.runner.cancel(first)
+        call.answer(records.running() if step == "_poll" else records.done())
+        await asyncio.wait_for(crashed.wait(), PATIENCE)
+        await asyncio.sleep(0.05)
+    if step == "begin":
+        await replica.ended(first.record.id)
+    await until(lambda: not replica.engine.runner._worker._steps)
+    replica.engine.runner.reconcile()
+    if step in {"begin", "take_turn"}:
+        assert (await replica.ended(second.record.id)).record.ended_seq == 0
+    await replica.held_nothing()
+    last = await replica.stream.last(first.record.id)
+    assert last is not None
+    assert last.record.state == (states.CANCELLED if step == "_end_call" else states.COMPLETED)
+    assert families.starts[first.record.id] == 1
+
+
+async def _done(_request: object) -> provider.TaskState:
+    return records.done()
+
+
+async def test_slot_without_a_job_is_freed(replica: Replica) -> None:
+    assert replica.engine.runner._turns.enter(records.job())
+    waiting = await replica.submit(records.job())
+    assert waiting.record.state == states.QUEUED
+    replica.engine.runner.reconcile()
+    assert (await replica.ended(waiting.record.id)).record.state == states.COMPLETED
+    await replica.held_nothing()
+
+
+# ---- the log
+
+
+@pytest.mark.parametrize("end", ["completed", "failed", "cancelled"])
+async def test_each_end_is_one_log_line(replica: Replica, families: ScriptedFamilies, end: str) -> None:
+    families.on_start = call = Call()
+    record = records.job()
+    record.request_id = "req_of_the_caller"
+    with capture_logs() as lines:
+        submitted = await replica.submit(record)
+        await call.begun.wait()
+        if end == "cancelled":
+            await replica.engine.runner.cancel(submitted)
+        call.answer(records.refused() if end == "failed" else records.done())
+        ended = (await replica.ended(record.id)).record
+        await replica.held_nothing()
+    [line] = [line for line in lines if line["event"] == "job_finished"]
+    assert line["job_id"] == record.id
+    assert line["request_id"] == "req_of_the_caller"
+    assert (line["state"], line["model"], line["provider"]) == (end, "local/sketch", "local")
+    assert line["reason"] == ("provider_error" if end == "failed" else None)
+    assert line["cost"] == (1.0 if end == "completed" else None)
+    assert line["queue_ms"] + line["provider_ms"] == line["total_ms"] == ended.completed_at - ended.created_at
