@@ -128,7 +128,7 @@ for (const { code, http, type, wait } of reasons) {
     const expected = http >= 500 ? OpenAI.InternalServerError : (CLASSES[http] ?? OpenAI.APIError);
     assert.equal(error.constructor, expected);
     assert.deepEqual([error.status, error.code, error.type, error.param], [http, code, type, null]);
-    assert.ok(error.message.includes(code));
+    assert.ok(error.message.includes(code === "moderation_blocked" ? "content policy" : code));
     assert.ok(error.requestID);
     assert.equal(error.headers.has("retry-after"), wait);
   });
