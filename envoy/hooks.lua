@@ -1,5 +1,9 @@
 -- The REST face of the gateway: paths, methods and headers as callers send them become what the routes know, and the
--- router's `x-http-status` and `x-oai-error` become status and body. Native gRPC and gRPC-Web pass untouched.
+-- router's `x-http-status` and `x-oai-error` become status and body. Native gRPC and gRPC-Web pass untouched. Calls of
+-- the API without a valid key pass not at all.
+
+local key_check = require("key_check")
+local settings = require("edge_settings")
 
 local JSON = "application/json"
 local TYPES = {
@@ -42,6 +46,21 @@ local function normalize_path(headers, method)
   return api
 end
 
+-- Return why a call may not pass, or nil. Health, reflection, media and pages need no key, and preflights have none.
+local function refusal(headers)
+  local path = headers:get(":path") or ""
+  if path:sub(1, 4) ~= "/v1/" and path:sub(1, 17) ~= "/imagegateway.v1." then return nil end
+  if headers:get(":method") == "OPTIONS" and headers:get("access-control-request-method") then return nil end
+  return settings.refusals[key_check.refusal(headers:get("authorization"))]
+end
+
+local function refuse_native(handle, why)
+  handle:respond({
+    [":status"] = "200", ["content-type"] = handle:headers():get("content-type"), ["grpc-status"] = "16",
+    ["grpc-message"] = why.grpc_message, ["grpc-status-details-bin"] = why.grpc_details,
+  })
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local id = headers:get("x-request-id")
@@ -54,8 +73,10 @@ function envoy_on_request(handle)
   local origin = headers:get("origin")
   -- Only what is so is noted: each fact costs some microseconds, and what is not there reads as nil.
   if origin then facts:set("gateway", "origin", origin) end
+  local why = refusal(headers)
   if has_type(headers, "application/grpc") then
     facts:set("gateway", "kind", "native")
+    if why then refuse_native(handle, why) end
     return
   end
   remove_grpc_headers(headers)
@@ -63,6 +84,11 @@ function envoy_on_request(handle)
   if method == "HEAD" then
     facts:set("gateway", "head", true)
     method = "GET"
+  end
+  if why then
+    facts:set("gateway", "kind", "api")
+    handle:respond({ [":status"] = "401", ["content-type"] = JSON }, why.body)
+    return
   end
   if not normalize_path(headers, method) then return end
   if has_type(headers, "multipart/form-data") then

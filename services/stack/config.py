@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import secrets
@@ -12,10 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import orjson
+from imagegateway.v1.error_reason_pb2 import ErrorReason
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from services.common import key_tags
+from services.common.errors import GatewayError
+from services.common.keys import fingerprint
 from services.common.settings import SettingError
 from services.media import openapi
+from services.router import caller, interceptor
 from services.router.body import MAX_FORM_BYTES
 
 if TYPE_CHECKING:
@@ -86,12 +93,14 @@ class Stack:
     def write(self) -> None:
         """Render everything into `run/`, readable by this user only."""
         self.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._write("envoy.yaml", self.envoy())
-        self._write("supervisord.conf", self._render("services/stack", "supervisord.conf.j2", **self._programs()))
+        self.write_envoy(self.run_dir)
+        _write(
+            self.run_dir / "supervisord.conf", _render("services/stack", "supervisord.conf.j2", **self._programs())
+        )
         if not self.settings.nats_url:
-            self._write(
-                "nats.conf",
-                self._render(
+            _write(
+                self.run_dir / "nats.conf",
+                _render(
                     "services/stack",
                     "nats.conf.j2",
                     port=self.nats_port,
@@ -100,18 +109,23 @@ class Stack:
                     log=self.run_dir / "nats.log",
                 ),
             )
-            self._write("nats-url", f"nats://gateway:{self.nats_password}@127.0.0.1:{self.nats_port}")
+            _write(self.run_dir / "nats-url", f"nats://gateway:{self.nats_password}@127.0.0.1:{self.nats_port}")
 
-    def envoy(self) -> str:
-        """Envoy's configuration."""
+    def write_envoy(self, folder: Path) -> None:
+        """Render Envoy's configuration into a folder, readable by this user only. Raises SettingError."""
+        _write(folder / "edge_settings.lua", edge_settings(self.settings))
+        _write(folder / "envoy.yaml", self._envoy(folder))
+
+    def _envoy(self, folder: Path) -> str:
         settings = self.settings
-        return self._render(
+        return _render(
             "envoy",
             "envoy.yaml.j2",
             run_dir=self.run_dir,
+            edge_settings=folder / "edge_settings.lua",
             host=settings.host,
             port=settings.port,
-            lua=ROOT / "envoy" / "hooks.lua",
+            lua=ROOT / "envoy",
             descriptors=ROOT / "generated" / "imagegateway.binpb",
             routers=[settings.socket(f"router-{index}") for index in range(settings.routers)],
             uploads=[settings.socket(f"uploads-{index}") for index in range(settings.routers)],
@@ -136,17 +150,46 @@ class Stack:
             "root": ROOT,
         }
 
-    @staticmethod
-    def _render(folder: str, name: str, **values: object) -> str:
-        environment = Environment(  # noqa: S701  configuration files, not HTML
-            loader=FileSystemLoader(ROOT / folder), undefined=StrictUndefined, keep_trailing_newline=True
-        )
-        return environment.get_template(name).render(**values)
 
-    def _write(self, name: str, text: str) -> None:
-        path = self.run_dir / name
-        path.touch(mode=0o600)
-        path.write_text(text)
+def edge_settings(settings: Settings) -> str:
+    """Return the Lua module from which Envoy's hooks know this gateway's keys. Raises SettingError."""
+    refusals = {
+        "missing": caller.missing_key(),
+        "unknown": caller.unknown_key(),
+        "untagged": GatewayError(
+            ErrorReason.ERROR_REASON_INVALID_API_KEY,
+            "The API key was made by an earlier version of the gateway: ask its operator for a new one "
+            "(`imagegateway keys create`).",
+        ),
+    }
+    return _render(
+        "envoy",
+        "edge_settings.lua.j2",
+        signing_keys=key_tags.signing_keys(settings),
+        adopted_key=settings.api_key.reveal(),
+        fingerprint=fingerprint,
+        refusals={name: _refusal(error) for name, error in refusals.items()},
+    )
+
+
+def _refusal(error: GatewayError) -> dict[str, str]:
+    return {
+        "body": orjson.dumps(error.body()).decode(),
+        "message": error.message,
+        "details": base64.b64encode(interceptor.details(error)).decode().rstrip("="),
+    }
+
+
+def _render(folder: str, name: str, **values: object) -> str:
+    environment = Environment(  # noqa: S701  configuration files, not HTML
+        loader=FileSystemLoader(ROOT / folder), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.get_template(name).render(**values)
+
+
+def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
 
 
 def _allowed_methods() -> list[tuple[str, list[str]]]:
