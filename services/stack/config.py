@@ -10,9 +10,11 @@ import shutil
 import socket
 import sys
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import grpc
 import orjson
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -20,6 +22,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from services.common import key_tags
 from services.common.errors import GatewayError
 from services.common.keys import fingerprint
+from services.common.server import MAX_METADATA_BYTES
 from services.common.settings import SettingError
 from services.media import openapi
 from services.router import caller, interceptor
@@ -38,6 +41,10 @@ _SLASHED: Final = "model_id"
 _MIB: Final = 1024 * 1024
 
 MAX_RESPONSE_BYTES: Final = 512 * _MIB
+
+_MAX_HEADER_BYTES: Final = MAX_METADATA_BYTES - 4 * 1024
+"""Most that a request's headers may have. What Envoy adds to them fits into the rest."""
+_MAX_HEADERS: Final = 100
 
 _LOCAL_REPLIES: Final = (
     (400, "invalid_request_error", "invalid_request", "The request is not well-formed HTTP."),
@@ -168,15 +175,34 @@ def edge_settings(settings: Settings) -> str:
         signing_keys=key_tags.signing_keys(settings),
         adopted_key=settings.api_key.reveal(),
         fingerprint=fingerprint,
-        refusals={name: _refusal(error) for name, error in refusals.items()},
+        max_header_bytes=_MAX_HEADER_BYTES,
+        max_headers=_MAX_HEADERS,
+        refusals={"headers": _headers_refusal(), **{name: _refusal(error) for name, error in refusals.items()}},
     )
 
 
-def _refusal(error: GatewayError) -> dict[str, str]:
+def _refusal(error: GatewayError) -> dict[str, object]:
+    """Return an error as the hooks answer it: to REST by status and body, to gRPC by status, message and details."""
     return {
+        "status": error.meaning.http,
         "body": orjson.dumps(error.body()).decode(),
         "message": error.message,
-        "details": base64.b64encode(interceptor.details(error)).decode().rstrip("="),
+        "grpc_status": error.meaning.grpc.value[0],
+        "grpc_details": base64.b64encode(interceptor.details(error)).decode().rstrip("="),
+    }
+
+
+def _headers_refusal() -> dict[str, object]:
+    """Return the refusal of too large headers. Only Envoy knows it: there is no reason of the gateway's for it."""
+    ((kind, code, message),) = (
+        texts for status, *texts in _LOCAL_REPLIES if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    )
+    return {
+        "status": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE.value,
+        "body": orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).decode(),
+        "message": message,
+        "grpc_status": grpc.StatusCode.INVALID_ARGUMENT.value[0],
+        "grpc_details": "",
     }
 
 

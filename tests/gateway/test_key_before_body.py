@@ -107,6 +107,7 @@ def test_grpc_call_of_a_stranger_is_unauthenticated_before_its_message_comes(
     request_line = "POST /imagegateway.v1.ImageService/Generate"
     answer = send_head(stack, request_line, {**protocol, "authorization": authorization})
     assert (answer.status, answer.headers["grpc-status"]) == (200, "16")
+    assert answer.headers["content-type"] == protocol["content-type"]
     assert answer.headers["grpc-status-details-bin"]
 
 
