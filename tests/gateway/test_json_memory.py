@@ -1,4 +1,4 @@
-"""JSON bodies in memory: nothing of one without a key, at most three times the size of any other, and only meanwhile."""
+"""JSON bodies in memory: at most three times their size, and only until they are answered; nothing without a key."""
 
 from __future__ import annotations
 
