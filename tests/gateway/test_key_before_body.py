@@ -20,6 +20,8 @@ from tests.gateway.rest import EDITS, GENERATIONS, ask
 from tests.gateway.test_upload_memory import MIB, watching
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.stack import Stack
 
 SIZE: Final = 55 * MIB
@@ -115,7 +117,7 @@ def test_service_that_needs_no_key_takes_no_large_message(stack: Stack) -> None:
     processes = [stack.running_child("router"), stack.running_child("envoy")]
     before = sum(process.memory_info().rss for process in processes)
     with watching(processes) as peak, cases.channel(stack) as channel:
-        check = channel.unary_unary("/grpc.health.v1.Health/Check")
+        check: Callable[..., bytes] = channel.unary_unary("/grpc.health.v1.Health/Check")
         assert check(b"", timeout=30)
         for _ in range(5):
             with pytest.raises(grpc.RpcError) as caught:
