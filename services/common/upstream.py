@@ -110,8 +110,8 @@ class UpstreamFamily:
         """
         driver = self._driver(request)
         if request.task_ref:
-            items = [Item.decode(data) for data in json.loads(request.task_ref)]
-            return any([await self._cancel(driver, request, item) for item in items])
+            items = [item for data in json.loads(request.task_ref) if (item := Item.decode(data)).running]
+            return all([await self._cancel(driver, request, item) for item in items])
         start = self._starts.find(request.job_id)
         if start is None:
             return False
