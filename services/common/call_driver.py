@@ -116,7 +116,7 @@ class CallDriver:
         return outgoing is not None and _is_confirmed(await self._send(outgoing, call))
 
     async def interrupt(self, call: Call, start: OpenStart) -> bool:
-        """Stop a call that is not answered yet, and no other. Return whether it is over, or the provider confirmed it."""
+        """Stop a call that is not answered yet, and no other. Return whether it is over or confirmed as stopped."""
         halt = self.adapter.interrupt(call)
         if halt is None or not await self._is_worked_on(call, start):
             return False
