@@ -16,7 +16,7 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
-from services.common import http
+from services.common import http, ids
 from services.common import logs as structured
 from services.common.store import MediaStore, StoreUnavailable
 from services.media import sweeper
