@@ -1,4 +1,7 @@
-"""API keys: random, shown once, stored only as a hash, in a JetStream bucket that every replica watches."""
+"""API keys: random, shown once, stored only as a hash, in a JetStream bucket that every replica watches.
+
+Keys that are made here carry a tag (`key_tags`), by which Envoy refuses strangers.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,13 @@ import asyncio
 import hashlib
 import json
 import re
-import secrets
 import time
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
 
-from services.common import logs
+from services.common import key_tags, logs
 from services.common.following import Follower, snapshot
 from services.common.nats import bucket
 from services.common.stored import Decoder, StoredObject
@@ -25,12 +27,12 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
     from nats.js.kv import KeyValue
 
+    from services.common.secrets import RootSecret
     from services.common.supervision import Supervisor
 
 BUCKET: Final = "api_keys"
 API_KEY_NAME: Final = "IMAGEGATEWAY_API_KEY"
 """Name of the key that a gateway adopts from its settings."""
-_PREFIX: Final = "igw_"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _UNKNOWN_SECONDS: Final = 0.5
 _WRONG_SEQUENCE: Final = frozenset({10071, 10164})
@@ -65,21 +67,22 @@ def fingerprint(secret: str) -> str:
 
 
 class KeyStore:
-    """Makes, lists and revokes keys. One per process that administers keys."""
+    """Makes, lists and revokes keys. One per process that administers keys. `root` tags new keys."""
 
-    def __init__(self, js: JetStreamContext, kv: KeyValue) -> None:
+    def __init__(self, js: JetStreamContext, kv: KeyValue, root: RootSecret) -> None:
         self._js = js
         self._kv = kv
+        self._root = root
 
     @classmethod
-    async def open(cls, client: Client, replicas: int) -> KeyStore:
+    async def open(cls, client: Client, replicas: int, root: RootSecret) -> KeyStore:
         """Raises nats.errors.Error when JetStream can't be reached."""
         js = client.jetstream()
-        return cls(js, await bucket(js, BUCKET, replicas))
+        return cls(js, await bucket(js, BUCKET, replicas), root)
 
     async def create(self, tenant: str, name: str = "", prefer: str = "", *, session_of: str = "") -> tuple[str, Key]:
         """Make a key; the secret is in the answer and nowhere else."""
-        secret = _PREFIX + secrets.token_urlsafe(32)
+        secret = key_tags.make_secret(self._root)
         digest = fingerprint(secret)
         key = replace(_new(digest, tenant, name), prefer=prefer, session_of=session_of)
         await self._kv.put(digest, _encode(key))

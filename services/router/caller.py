@@ -143,19 +143,29 @@ def begin(method: str, metadata: Mapping[str, str], *, rest: bool = False) -> Ca
     return call
 
 
+def missing_key() -> GatewayError:
+    """Return the refusal of a call without a key."""
+    return GatewayError(
+        ErrorReason.ERROR_REASON_INVALID_API_KEY,
+        "An API key is required: send it as `Authorization: Bearer <key>`.",
+    )
+
+
+def unknown_key() -> GatewayError:
+    """Return the refusal of a key that is not valid."""
+    return GatewayError(ErrorReason.ERROR_REASON_INVALID_API_KEY, "The API key is unknown or revoked.")
+
+
 async def authenticate(call: Call, ring: KeyRing) -> None:
     """Find the caller's key and read the call's headers. Raises GatewayError INVALID_API_KEY, or for a malformed
     Prefer, Idempotency-Key or X-BYOK header.
     """
     scheme, _, secret = call.metadata.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
-        raise GatewayError(
-            ErrorReason.ERROR_REASON_INVALID_API_KEY,
-            "An API key is required: send it as `Authorization: Bearer <key>`.",
-        )
+        raise missing_key()
     key = await ring.find(secret.strip())
     if key is None:
-        raise GatewayError(ErrorReason.ERROR_REASON_INVALID_API_KEY, "The API key is unknown or revoked.")
+        raise unknown_key()
     call.key = key
     call.log["tenant"] = key.tenant
     call.log["key_id"] = key.id

@@ -21,6 +21,7 @@ from services.common import settings as settings_module
 from services.common.identity import GATEWAY, load_identity
 from services.common.keys import API_KEY_NAME, KeyStore, RevokedKeyError
 from services.common.nats import connect
+from services.common.secrets import RootSecret
 from services.stack.config import Stack
 from services.stack.first_picture import FirstPicture, make
 from services.stack.tether import tie
@@ -155,7 +156,7 @@ async def _serve(settings: Settings, first: First, supervisor: Supervisor, stop:
     gateway = load_identity(settings.data_dir / GATEWAY)
     client = await connect(settings, "up")
     try:
-        store = await KeyStore.open(client, settings.nats_replicas)
+        store = await KeyStore.open(client, settings.nats_replicas, RootSecret.load(settings))
         await store.end_sessions(gateway)  # of a life that could not do so itself
         key = await _key(settings, first, store, gateway)
         picture: FirstPicture | None = None

@@ -119,7 +119,7 @@ async def test_garbage_behind_an_idempotency_key_counts_as_none(
 
 
 async def test_garbage_among_the_keys_does_not_end_revocation(client: Client, supervisor: Supervisor) -> None:
-    store, ring = await KeyStore.open(client, 1), KeyRing(client.jetstream())
+    store, ring = await KeyStore.open(client, 1, RootSecret(ROOT)), KeyRing(client.jetstream())
     secret, key = await store.create("acme")
     kv = await client.jetstream().key_value(keys_module.BUCKET)
     await kv.put("garbage", b"x")

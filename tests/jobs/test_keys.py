@@ -9,18 +9,20 @@ import pytest
 
 from services.common.keys import KeyRing, KeyStore, RevokedKeyError, fingerprint
 from services.common.nats import connect
+from services.common.secrets import RootSecret
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from tests.jobs.server import Nats
 
+ROOT = RootSecret("root secret of the tests")
 FIRST, SECOND = "first-" + "x" * 20, "second-" + "x" * 20
 
 
 @pytest.fixture
 async def store(client: Client) -> KeyStore:
-    return await KeyStore.open(client, 1)
+    return await KeyStore.open(client, 1, ROOT)
 
 
 class Accepted:
@@ -92,7 +94,7 @@ async def test_setting_that_names_a_key_of_a_command_never_ends_it(store: KeySto
 
 async def test_routers_that_start_together_adopt_one_key(nats: Nats, accepted: Accepted) -> None:
     clients = [await connect(nats.settings, f"router-{index}") for index in range(4)]
-    stores = [await KeyStore.open(client, 1) for client in clients]
+    stores = [await KeyStore.open(client, 1, ROOT) for client in clients]
     await stores[0].adopt(FIRST, "a")
     await asyncio.gather(*(each.adopt(SECOND, "ab"[index % 2]) for index, each in enumerate(stores)))
     (key,) = await stores[0].list()
