@@ -31,6 +31,12 @@ class Readiness:
         self.problems: dict[str, UnavailableError] = {}
         """The parts that do not serve, and why."""
 
+    async def run(self) -> None:
+        """Check all parts every `PERIOD` seconds, without end."""
+        while True:
+            await asyncio.sleep(PERIOD)
+            await self.refresh()
+
     async def refresh(self) -> None:
         """Check all parts, unless that was done in the last `PERIOD` seconds."""
         async with self._looking:

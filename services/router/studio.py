@@ -97,7 +97,11 @@ class Studio:
         return made
 
     def intake(self) -> Intake:
-        """Return a context that takes in an edit's images; those that no job has taken over are deleted."""
+        """Return a context that takes in an edit's images; those that no job has taken over are deleted.
+
+        Raises UnavailableError when no new job can be kept.
+        """
+        self.engine.readiness.require()
         return Intake(self.store, self.outbound)
 
     async def plan_edit(
@@ -124,7 +128,11 @@ class Studio:
         return made
 
     async def submit(self, made: Plan, call: Call, intake: Intake | None = None) -> Entry:
-        """Keep the work as a job, or join the one that its idempotency key names. Raises GatewayError."""
+        """Keep the work as a job, or join the one that its idempotency key names.
+
+        Raises GatewayError, and UnavailableError when no new job can be kept.
+        """
+        self.engine.readiness.require()
         if made.webhook_url:
             await self._check_webhook(made.webhook_url)
         record = self._record(made, call)
