@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,9 +17,10 @@ from services.jobs import states
 from services.jobs.projection import JobIndex, Projection, Query, row_of
 from services.jobs.stream import Entry, JobStream, OutcomeUnknownError
 from services.jobs.stream_check import FULL_SHARE, StreamCheck
+from services.stack.nats_watch import AGAIN_SECONDS, NatsWatch
 from tests.jobs import records
 from tests.jobs.index import InlineExecutor
-from tests.jobs.server import Nats, single
+from tests.jobs.server import PATIENCE, Nats, single, until
 from tests.small_disk import SmallDisk, mounted
 
 if TYPE_CHECKING:
@@ -49,6 +50,10 @@ async def opened(server: Nats, max_bytes: int = -1) -> AsyncIterator[JobStream]:
         yield await JobStream.open(client, 1, max_bytes)
     finally:
         await client.close()
+
+
+async def until_stuck(log: Path) -> None:
+    await until(lambda: "critical write error" in log.read_text().lower())
 
 
 def entry(seq: int, job_id: str = "") -> Entry:
@@ -141,6 +146,56 @@ async def test_server_whose_disk_is_full_is_found_silent(small_disk: SmallDisk, 
         with pytest.raises(OutcomeUnknownError):
             await stream.create(records.job())
         assert time.monotonic() - began < 4
+
+
+async def test_stuck_server_is_restarted_once_its_disk_has_room(small_disk: SmallDisk, small_nats: Nats) -> None:
+    restarts = 0
+
+    def restart() -> None:
+        nonlocal restarts
+        restarts += 1
+        small_nats.kill()
+        small_nats.start()
+
+    found = small_nats.settings
+    now = 0.0
+    watch = NatsWatch(found.run_dir / "nats.log", found.data_dir, restart, lambda: now)
+    async with opened(small_nats) as stream:
+        kept = await stream.create(records.job())
+        small_disk.fill()
+        with suppress(OutcomeUnknownError, GatewayError):
+            while True:
+                await stream.create(records.job())
+        await until_stuck(found.run_dir / "nats.log")
+        await watch.look()
+        assert restarts == 0, "the disk is full"
+        small_disk.empty()
+        await watch.look()
+        assert restarts == 1
+        async with asyncio.timeout(PATIENCE):
+            while not stream.connected:  # noqa: ASYNC110  the client's connection has no event
+                await asyncio.sleep(0.01)
+        await stream.advance(kept, records.follow(kept, states.SUBMITTING))
+        await watch.look()
+        now += AGAIN_SECONDS
+        await watch.look()
+        assert restarts == 1
+
+
+async def test_disk_that_goes_on_failing_restarts_the_server_rarely(tmp_path: Path) -> None:
+    log = tmp_path / "nats.log"
+    log.write_text("[ERR] JetStream stream '$G > JOBS' critical write error: of an earlier life\n")
+    restarts: list[float] = []
+    now = 0.0
+    watch = NatsWatch(log, tmp_path, lambda: restarts.append(now), lambda: now)
+    await watch.look()
+    assert restarts == []
+    for second in range(100):
+        now = float(second)
+        with log.open("a") as file:
+            file.write("[ERR] JetStream failed to store a msg on stream '$G > KV_KEYS': input/output error\n")
+        await watch.look()
+    assert restarts == [0.0, 30.0, 60.0, 90.0]
 
 
 async def test_stream_near_its_limit_is_not_ready_and_takes_the_next_states(nats: Nats) -> None:
