@@ -208,6 +208,8 @@ class Settings:
     """Jobs that may wait on a replica before new ones are refused; then each tenant may have its share of these.
     IMAGEGATEWAY_QUEUE_LIMIT, default 20000.
     """
+    jobs_max_mib: int
+    """MiB that the stream of job records may take up in NATS. IMAGEGATEWAY_JOBS_MAX_MIB, default 8192."""
     default_concurrency: int
     """Jobs at once of any one route whose provider names no limit. IMAGEGATEWAY_CONCURRENCY, default 1000."""
     retry_seconds: float
@@ -232,6 +234,11 @@ class Settings:
     def run_dir(self) -> Path:
         """Sockets, rendered configuration and addresses of the running stack."""
         return self.data_dir / "run"
+
+    @property
+    def jobs_max_bytes(self) -> int:
+        """`jobs_max_mib` in bytes."""
+        return self.jobs_max_mib * 1024 * 1024
 
     def route_concurrency(self, route: str, allowed: int | None) -> int:
         """Places of a route at its provider, for each key. IMAGEGATEWAY_<ROUTE>_CONCURRENCY, default `allowed`."""
@@ -297,6 +304,7 @@ def load(source: Source | None = None) -> Settings:
         job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
         webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
+        jobs_max_mib=source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24),
         default_concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),

@@ -39,7 +39,6 @@ from services.router.uploads import Uploads
 
 if TYPE_CHECKING:
     from services.common.settings import Settings
-    from services.jobs.stream import JobStream
 
 GRACE = 30.0
 """Seconds that running calls get to end, and after them what they have begun at providers."""
@@ -98,7 +97,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         path = current.socket(f"uploads-{replica}")
         async with listening(uploads, path, GRACE, cancel=True, linger=LINGER):
             await server.start()
-            supervisor.spawn("readiness", _follow_engine(server, engine.stream))
+            supervisor.spawn("readiness", _follow_engine(server, engine))
             try:
                 await supervisor.run(stop.wait())
             except BackgroundTaskError:
@@ -149,13 +148,14 @@ async def _end_calls(server: Server, engine: Engine, *, patience: float, grace: 
     await server.stop(grace)
 
 
-async def _follow_engine(server: Server, stream: JobStream) -> None:
-    """Ready while the job engine is: without it every call would be refused."""
+async def _follow_engine(server: Server, engine: Engine) -> None:
+    """Ready while all parts of the engine are: without one of them every new job would be refused."""
     ready = True
     while True:
         await asyncio.sleep(0.25)
-        if stream.connected != ready:
-            ready = stream.connected
+        serves = engine.stream.connected and not engine.readiness.problems
+        if serves != ready:
+            ready = serves
             await server.set_ready(ready=ready)
 
 

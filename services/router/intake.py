@@ -14,6 +14,7 @@ from services.common.errors import GatewayError, invalid, invalid_image, missing
 from services.common.images import MAX_FILE_BYTES
 from services.common.references import reference
 from services.common.store import TooLarge
+from services.jobs.finish import delete_inputs
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -59,7 +60,7 @@ class Intake:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._kept:
-            await asyncio.shield(self._store.delete(self._kept))
+            await asyncio.shield(delete_inputs(self._store, self._kept))
 
     def hand_over(self) -> list[str]:
         """Return the store keys of everything taken in: they are the receiver's from here on."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import ids
-from services.common.errors import GatewayError, invalid, unsupported
+from services.common.errors import UNAVAILABLE_SECONDS, GatewayError, invalid, unsupported
+from services.common.store import StoreUnavailable
 from services.common.urlguard import UrlRefusedError
 from services.jobs import states
 from services.jobs.hub import ClosingError, TooSlowError
@@ -23,7 +25,7 @@ from services.router.caller import STATUS
 from services.router.intake import MARKUP, MASK, Intake
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.v1 import image_service_pb2 as pb
@@ -95,7 +97,11 @@ class Studio:
         return made
 
     def intake(self) -> Intake:
-        """Return a context that takes in an edit's images; those that no job has taken over are deleted."""
+        """Return a context that takes in an edit's images; those that no job has taken over are deleted.
+
+        Raises UnavailableError when no new job can be kept.
+        """
+        self.engine.readiness.require()
         return Intake(self.store, self.outbound)
 
     async def plan_edit(
@@ -122,7 +128,11 @@ class Studio:
         return made
 
     async def submit(self, made: Plan, call: Call, intake: Intake | None = None) -> Entry:
-        """Keep the work as a job, or join the one that its idempotency key names. Raises GatewayError."""
+        """Keep the work as a job, or join the one that its idempotency key names.
+
+        Raises GatewayError, and UnavailableError when no new job can be kept.
+        """
+        self.engine.readiness.require()
         if made.webhook_url:
             await self._check_webhook(made.webhook_url)
         record = self._record(made, call)
@@ -180,7 +190,7 @@ class Studio:
                         continue
                     entry = change
                     for preview in entry.record.partial_images[shown:]:
-                        yield Preview(await self.store.read(preview.media.key), preview.index)
+                        yield Preview(await self._preview(entry.record, preview.media.key), preview.index)
                         shown += 1
             except TooSlowError:
                 continue  # what was missed is read from the stream
@@ -189,7 +199,7 @@ class Studio:
             except OutcomeUnknownError:
                 raise unavailable() from None
         for preview in entry.record.done.partial_images[shown:]:
-            yield Preview(await self.store.read(preview.media.key), preview.index)
+            yield Preview(await self._preview(entry.record, preview.media.key), preview.index)
         yield await self._answer(entry, made, call)
 
     async def job(self, job_id: str, call: Call) -> Entry:
@@ -231,7 +241,12 @@ class Studio:
             raise answer.failure(record)
         call.log["image_count"] = len(record.done.artifacts)
         call.log["bytes"] = sum(artifact.media.size for artifact in record.done.artifacts)
-        return await self.answers.images(record, b64_json=made.b64_json)
+        with _no_repeat(record):
+            return await self.answers.images(record, b64_json=made.b64_json)
+
+    async def _preview(self, record: JobRecord, key: str) -> bytes:
+        with _no_repeat(record):
+            return await self.store.read(key)
 
     async def _join(self, record: JobRecord, made: Plan, tenant: str, key: str) -> Entry | None:
         """The job that a key already stands for; None when the key is new, and now `record`'s."""
@@ -315,6 +330,21 @@ def _goes_on(job_id: str) -> GatewayError:
         f"The gateway restarts. Job {job_id} goes on: GET /v1/jobs/{job_id} has its result.",
         details={"job_id": job_id},
     )
+
+
+@contextlib.contextmanager
+def _no_repeat(record: JobRecord) -> Iterator[None]:
+    """Name the job where the store can't read its images: a repeat of the call would make, and pay, a second one."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+            f"The images can't be read: {error}. Job {record.id} keeps them: GET /v1/jobs/{record.id}.",
+            retry_after=UNAVAILABLE_SECONDS,
+            details={"job_id": record.id},
+            paid=True,
+        ) from error
 
 
 def _inputs(task: provider.ImageTask) -> list[provider.MediaRef]:

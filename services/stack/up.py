@@ -24,6 +24,7 @@ from services.common.nats import connect
 from services.common.secrets import RootSecret
 from services.stack.config import Stack
 from services.stack.first_picture import FirstPicture, make
+from services.stack.nats_watch import NatsWatch, restart_by
 from services.stack.tether import tie
 
 if TYPE_CHECKING:
@@ -142,14 +143,20 @@ def up(settings: Settings, first: First) -> int:
         stack = Stack.prepare(settings)
         stack.write()
         stop = _stop_on_signal()
+        watch = _nats_watch(stack)
         supervisor = Supervisor.spawn(stack, _log_format(settings))
         try:
-            return asyncio.run(_serve(settings, first, supervisor, stop))
+            return asyncio.run(_serve(settings, first, supervisor, watch, stop))
         finally:
             supervisor.stop()
 
 
-async def _serve(settings: Settings, first: First, supervisor: Supervisor, stop: list[int]) -> int:
+def _nats_watch(stack: Stack) -> NatsWatch:
+    config = stack.run_dir / "supervisord.conf"
+    return NatsWatch(stack.run_dir / "nats.log", stack.settings.data_dir, lambda: restart_by(config))
+
+
+async def _serve(settings: Settings, first: First, supervisor: Supervisor, watch: NatsWatch, stop: list[int]) -> int:
     began = time.monotonic()
     if not await _until_ready(settings, supervisor, stop, began):
         return 0
@@ -170,6 +177,7 @@ async def _serve(settings: Settings, first: First, supervisor: Supervisor, stop:
         while not stop:
             await asyncio.sleep(0.5)
             _check(supervisor)
+            await watch.look()
         with contextlib.suppress(Exception):
             await store.end_sessions(gateway)
     finally:

@@ -22,6 +22,7 @@ from services.common.errors import GatewayError
 from services.common.keys import Key
 from services.common.links import Links
 from services.common.outbound import Outbound
+from services.common.readiness import Readiness
 from services.common.settings import Source, load
 from services.common.store import MediaStore
 from services.common.urlguard import Guard
@@ -155,6 +156,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
     engine: Any = SimpleNamespace(
         health=SimpleNamespace(set_aside=bool),
         credentials=SimpleNamespace(seal=str.encode, account=lambda *_: ""),
+        readiness=Readiness({}),
     )
     stored: Any = SimpleNamespace(of=lambda _tenant: {})
     answers = Answers(store, Links(b"k" * 32, "https://a.example", lambda: NOW), lambda: NOW)
