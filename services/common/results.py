@@ -13,6 +13,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import images, logs, svg
 from services.common.adapter import Outgoing
+from services.common.decoding import decoding_cost
 from services.common.errors import GatewayError
 from services.common.failures import Failure
 from services.common.outbound import MAX_REDIRECTS, DownloadError
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from services.common.adapter import Adapter, Call, Found, Reply
+    from services.common.catalog import Model
+    from services.common.decoding import DecodeGate
     from services.common.outbound import Outbound
     from services.common.store import MediaStore, Stored
     from services.common.targets import Target
@@ -47,6 +50,7 @@ class Results:
 
     outbound: Outbound
     store: MediaStore
+    gate: DecodeGate
     send: Send
     sleep: Callable[[float], Any]
 
@@ -63,7 +67,7 @@ class Results:
             if data[4:8] != b"ftyp":
                 raise _unusable("The provider's video is no MP4.")
         else:
-            facts, data = await asyncio.to_thread(_checked, data, call)
+            facts, data = await self._as_wanted(data, call)
         store = partial(self.store.put_result, data)
         stored = await retry_until_available(store, seconds=store_seconds, sleep=self.sleep)
         return pb.Artifact(
@@ -73,6 +77,23 @@ class Results:
             revised_prompt=text_of(found.revised_prompt),
             seed=seed_of(found.seed),
         )
+
+    async def _as_wanted(self, data: bytes, call: Call) -> tuple[images.Facts, bytes]:
+        """Return an image's facts and the image, in the format that the caller asked for."""
+        facts = await asyncio.to_thread(_inspect, data, call.model)
+        task = call.task
+        wanted = task.output_format
+        if wanted in _NATIVE_ONLY or facts.media_type in {f"image/{wanted}", svg.MEDIA_TYPE}:
+            return facts, data
+        compression = task.output_compression if task.HasField("output_compression") else None
+
+        def convert() -> tuple[images.Facts, bytes]:
+            converted = images.convert(data, wanted, compression)
+            return images.inspect(converted, "image"), converted
+
+        # Without a time limit: the image is paid for.
+        async with self.gate.admit(decoding_cost(facts.width, facts.height, len(data), facts.media_type)):
+            return await self.gate.run(convert)
 
     async def _download(self, adapter: Adapter, target: Target, call: Call, found: Found) -> bytes:
         for attempt in range(1, _DOWNLOAD_TRIES + 1):
@@ -106,21 +127,15 @@ class Results:
         raise DownloadError(f"it redirects more than {MAX_REDIRECTS} times")
 
 
-def _checked(data: bytes, call: Call) -> tuple[images.Facts, bytes]:
-    """The picture's facts, and the picture, in another format where the caller asked for one."""
-    task = call.task
-    drawing = svg.inspect(data) if svg.FORMAT in call.model.output_formats else None
+def _inspect(data: bytes, model: Model) -> images.Facts:
+    """Return the facts of a provider's image. Raises GatewayError PROVIDER_BAD_RESPONSE."""
+    drawing = svg.inspect(data) if svg.FORMAT in model.output_formats else None
     if drawing:
-        return drawing, data
+        return drawing
     try:
-        facts = images.inspect(data, "image", images.RESULT_TYPES)
+        return images.inspect(data, "image", images.RESULT_TYPES)
     except GatewayError:
         raise _unusable("The provider's answer is no whole PNG, JPEG, WebP or GIF image.") from None
-    wanted = task.output_format
-    if wanted in _NATIVE_ONLY or facts.media_type == f"image/{wanted}":
-        return facts, data
-    data = images.convert(data, wanted, task.output_compression if task.HasField("output_compression") else None)
-    return images.inspect(data, "image"), data
 
 
 def _video(stored: Stored) -> pb.MediaRef:

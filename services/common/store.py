@@ -24,6 +24,7 @@ from urllib.parse import unquote, urlsplit
 from obstore.exceptions import BaseError
 
 from services.common import logs
+from services.common.cancellation import run_to_end
 from services.common.settings import SettingError
 from services.common.store_backends import Bucket, Bytes, Directory
 
@@ -88,24 +89,10 @@ def _checked(key: str) -> str:
     return key
 
 
-async def _settled(work: Awaitable[T]) -> T:
-    """Await work that can't be stopped half-way: a cancelled caller goes on only when it is over."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # else asyncio complains that nobody looked
-        raise
-
-
 async def _quietly(cleaning: Awaitable[None], key: str) -> None:
     """Clean up after a failure. The caller must see that one, so what fails here is only logged."""
     try:
-        await _settled(cleaning)
+        await run_to_end(cleaning)
     except (OSError, BaseError):
         _log.warning("store_not_cleaned_up", key=key, exc_info=True)
 
@@ -161,7 +148,7 @@ class MediaStore:
         sink = self._backend.sink(key)
         try:
             with _translated():
-                await _settled(sink.commit([data]))
+                await run_to_end(sink.commit([data]))
         except BaseException:
             await _quietly(sink.abort(), key)
             raise
@@ -273,13 +260,13 @@ class Upload:
         self._pending_size += len(chunk)
         if self._pending_size >= _BATCH:
             with _translated():
-                await _settled(self._sink.write(self._taken()))
+                await run_to_end(self._sink.write(self._taken()))
 
     async def finish(self) -> Stored:
         """Make the object visible, flushed to disk before this returns."""
         self._committing = True
         with _translated():
-            await _settled(self._sink.commit(self._taken()))
+            await run_to_end(self._sink.commit(self._taken()))
         self._finished = True
         return Stored(self._key, self._size)
 
