@@ -74,7 +74,7 @@ class UpstreamFamily:
         self._clock = clock
         self._sleep = sleep
         self._sender = Sender(outbound)
-        self._results = Results(outbound, store, gate, self._sender.send, sleep)
+        self._results = Results(outbound, store, gate, self._sender, sleep)
         self._submitter = Submitter(RoutePauses(clock), settings.retry_seconds, clock, sleep)
         self._starts = OpenStarts()
 
