@@ -22,6 +22,7 @@ from imagegateway.v1 import image_service_pb2 as pb
 
 from bench import usage
 from services.common import ids, settings
+from services.common.decoding import DecodeGate
 from services.common.keys import Key
 from services.common.links import PURPOSE, Links
 from services.common.nats import connect
@@ -101,7 +102,9 @@ async def _studio(number: int, families: Families) -> AsyncIterator[Studio]:
     stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
     await engine.start()
     try:
-        yield Studio(current, catalog, store, outbound, engine, answers, stored_keys)
+        yield Studio(
+            current, catalog, store, outbound, engine, answers, stored_keys, DecodeGate(current.decode_pixels)
+        )
     finally:
         await engine.close()
         await asyncio.gather(families.close(), outbound.aclose(), client.close())

@@ -217,6 +217,10 @@ class Settings:
     60."""
     tenant_concurrency: int
     """Jobs of any one tenant at providers at once. IMAGEGATEWAY_TENANT_CONCURRENCY, default 1000."""
+    decode_pixels: int
+    """Pixels that a process decodes at once, 60 million at least: one input of the largest size.
+    IMAGEGATEWAY_DECODE_PIXELS, default 64 million.
+    """
 
     @property
     def local_host(self) -> str:
@@ -308,6 +312,7 @@ def load(source: Source | None = None) -> Settings:
         default_concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
+        decode_pixels=source.integer("DECODE_PIXELS", 64_000_000, 60_000_000, 100_000_000_000),
     )
 
 

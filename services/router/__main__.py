@@ -16,6 +16,7 @@ from imagegateway.v1 import (
 )
 
 from services.common import logs, settings
+from services.common.decoding import DecodeGate
 from services.common.http import listening
 from services.common.identity import GATEWAY, load_identity
 from services.common.keys import API_KEY_NAME, KeyRing, KeyStore, RevokedKeyError
@@ -91,7 +92,9 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         )
         held.push_async_callback(engine.close)
         await supervisor.run(engine.start())
-        studio = Studio(current, catalog, store, outbound, engine, answers, stored_keys)
+        studio = Studio(
+            current, catalog, store, outbound, engine, answers, stored_keys, DecodeGate(current.decode_pixels)
+        )
         server = _server(current, replica, ring, studio, links)
         uploads = Uploads(studio, ring).application()
         path = current.socket(f"uploads-{replica}")

@@ -10,6 +10,7 @@ from google.protobuf.struct_pb2 import Value
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import catalog, images, inputs
+from services.common.decoding import decoding_cost
 from services.common.errors import GatewayError, invalid, invalid_image, missing
 from services.common.images import MAX_FILE_BYTES
 from services.common.references import reference
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.v1 import image_service_pb2 as pb
 
+    from services.common.decoding import DecodeGate
     from services.common.outbound import Outbound
     from services.common.store import MediaStore, Upload
     from services.router.plan import Plan
 
 MAX_IMAGES: Final = 16
+DECODE_SECONDS: Final = 30.0
+"""Longest that an edit waits for room to decode its mask, in seconds."""
 IMAGE: Final = "image"
 MASK: Final = "mask"
 MARKUP: Final = "markup"
@@ -45,9 +49,11 @@ class _Input:
 class Intake:
     """Collects an edit's inputs. Leaving the context deletes those that no job has taken over."""
 
-    def __init__(self, store: MediaStore, outbound: Outbound) -> None:
+    def __init__(self, store: MediaStore, outbound: Outbound, gate: DecodeGate, tenant: str) -> None:
         self._store = store
         self._outbound = outbound
+        self._gate = gate
+        self._tenant = tenant
         self._images: list[_Input] = []
         self._guides: dict[str, _Input] = {}
         """The mask and the markup, by role: an edit has at most one of each."""
@@ -102,7 +108,8 @@ class Intake:
     async def settle(self, plan: Plan) -> None:
         """Give the plan its inputs, its normalised mask and its markup.
 
-        Raises GatewayError for too few, too many, or a mask or markup that does not fit the first input.
+        Raises GatewayError for too few, too many, or a mask or markup that does not fit the first input, and
+        OVERLOADED when other masks are being decoded for 30 s.
         """
         if not self._images:
             raise missing(IMAGE, "image is required: send a file, image_url or images.")
@@ -112,9 +119,7 @@ class Intake:
         first = self._images[0].facts
         size = (first.width, first.height)
         if mask := self._guides.get(MASK):
-            data = await self._store.read(mask.ref.key)
-            made = await asyncio.to_thread(images.normalise_mask, data, mask.facts, size, mask.param)
-            plan.task.mask.CopyFrom(await self._store_bytes(made, mask.param))
+            plan.task.mask.CopyFrom(await self._normalise(mask, size))
         if (markup := self._guides.get(MARKUP)) and plan.model.can(catalog.MARKUP):
             images.check_size(markup.facts, size, markup.param)
             if markup.facts.media_type != "image/png" or not markup.facts.alpha:
@@ -129,8 +134,17 @@ class Intake:
         await sink.write(data)
         await sink.finish()
 
-    async def _store_bytes(self, data: bytes, param: str) -> provider.MediaRef:
-        facts = images.inspect(data, param)
+    async def _normalise(self, mask: _Input, size: tuple[int, int]) -> provider.MediaRef:
+        """Store the mask as `images.normalise_mask` makes it."""
+        facts, param = mask.facts, mask.param
+        images.check_size(facts, size, param)  # before it takes a place
+        cost = decoding_cost(facts.width, facts.height, mask.ref.size, facts.media_type)
+        async with self._gate.admit(cost, tenant=self._tenant, seconds=DECODE_SECONDS):
+            data = await self._store.read(mask.ref.key)
+            made = await self._gate.run(lambda: images.normalise_mask(data, facts, size, param))
+            return await self._store_bytes(made, images.Facts("image/png", *size, alpha=False))
+
+    async def _store_bytes(self, data: bytes, facts: images.Facts) -> provider.MediaRef:
         async with self._store.upload(len(data)) as upload:
             await upload.write(data)
             stored = await upload.finish()

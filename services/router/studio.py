@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.v1 import image_service_pb2 as pb
 
+    from services.common.decoding import DecodeGate
     from services.common.outbound import Outbound
     from services.common.provider_keys import ProviderKeys
     from services.common.settings import Settings
@@ -73,6 +74,7 @@ class Studio:
     engine: Engine
     answers: Answers
     provider_keys: ProviderKeys
+    gate: DecodeGate
 
     def plan_generate(
         self, request: pb.GenerateRequest, call: Call, unknown: Sequence[str] = (), *, video: bool = False
@@ -96,13 +98,13 @@ class Studio:
         _note(call, made)
         return made
 
-    def intake(self) -> Intake:
+    def intake(self, call: Call) -> Intake:
         """Return a context that takes in an edit's images; those that no job has taken over are deleted.
 
         Raises UnavailableError when no new job can be kept.
         """
         self.engine.readiness.require()
-        return Intake(self.store, self.outbound)
+        return Intake(self.store, self.outbound, self.gate, call.tenant)
 
     async def plan_edit(
         self, request: pb.EditRequest, call: Call, intake: Intake, unknown: Sequence[str] = ()
