@@ -91,7 +91,11 @@ class Results:
         for _ in range(MAX_REDIRECTS + 1):
             if not (found.keyed and target.trusts(url, adapter.hosts)):
                 found_at = await self.outbound.download(
-                    url, max_bytes=MAX_RESULT_BYTES, seconds=DOWNLOAD_SECONDS, idle_seconds=IDLE_SECONDS
+                    url,
+                    tenant=call.tenant,
+                    max_bytes=MAX_RESULT_BYTES,
+                    seconds=DOWNLOAD_SECONDS,
+                    idle_seconds=IDLE_SECONDS,
                 )
                 return found_at.data
             reply = await self.send(adapter, target, Outgoing("GET", url, seconds=DOWNLOAD_SECONDS), call.job_id)

@@ -42,11 +42,12 @@ class _Input:
 
 
 class Intake:
-    """Collects an edit's inputs. Leaving the context deletes those that no job has taken over."""
+    """Collects the inputs of a tenant's edit. Leaving the context deletes those that no job has taken over."""
 
-    def __init__(self, store: MediaStore, outbound: Outbound) -> None:
+    def __init__(self, store: MediaStore, outbound: Outbound, tenant: str) -> None:
         self._store = store
         self._outbound = outbound
+        self._tenant = tenant
         self._images: list[_Input] = []
         self._guides: dict[str, _Input] = {}
         """The mask and the markup, by role: an edit has at most one of each."""
@@ -121,7 +122,7 @@ class Intake:
             plan.task.markup.CopyFrom(markup.ref)
 
     async def _fetch(self, url: str, param: str) -> bytes:
-        return await inputs.fetch_image(self._outbound, url, param, MAX_FILE_BYTES)
+        return await inputs.fetch_image(self._outbound, url, param, MAX_FILE_BYTES, self._tenant)
 
     async def _put(self, data: bytes, role: str, param: str) -> None:
         sink = FileSink(self, self._store, role, param)

@@ -49,7 +49,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         call = caller.current()
         plan.no_stream_here(request)
         call.key_in_body = request.request_id
-        async with self._studio.intake() as intake:
+        async with self._studio.intake(call) as intake:
             made = await self._studio.plan_edit(request, call, intake)
             return await self._studio.run(made, call, intake)
 

@@ -94,9 +94,9 @@ class Studio:
         _note(call, made)
         return made
 
-    def intake(self) -> Intake:
+    def intake(self, call: Call) -> Intake:
         """Return a context that takes in an edit's images; those that no job has taken over are deleted."""
-        return Intake(self.store, self.outbound)
+        return Intake(self.store, self.outbound, call.tenant)
 
     async def plan_edit(
         self, request: pb.EditRequest, call: Call, intake: Intake, unknown: Sequence[str] = ()
@@ -124,7 +124,7 @@ class Studio:
     async def submit(self, made: Plan, call: Call, intake: Intake | None = None) -> Entry:
         """Keep the work as a job, or join the one that its idempotency key names. Raises GatewayError."""
         if made.webhook_url:
-            await self._check_webhook(made.webhook_url)
+            await self._check_webhook(made.webhook_url, call.tenant)
         record = self._record(made, call)
         key = call.idempotency_key
         if key:
@@ -281,10 +281,10 @@ class Studio:
             record.webhook.url = made.webhook_url
         return record
 
-    async def _check_webhook(self, url: str) -> None:
+    async def _check_webhook(self, url: str, tenant: str) -> None:
         """Raises GatewayError for a URL that would never be called."""
         try:
-            await self.outbound.guard.check(url)
+            await self.outbound.check(url, tenant)
         except UrlRefusedError as error:
             raise invalid("webhook_url", f"webhook_url can't be called: {error.reason}.") from None
 
