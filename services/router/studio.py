@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
@@ -87,7 +88,7 @@ class Studio:
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
-            avoid=self.engine.health.set_aside,
+            avoid=partial(self.engine.health.set_aside, call.tenant),
         )
         if video and made.model.modality != "video":
             raise unsupported("model", f"{made.model.id} makes no videos; send it to /v1/images/generations.")
@@ -112,7 +113,7 @@ class Studio:
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
-            avoid=self.engine.health.set_aside,
+            avoid=partial(self.engine.health.set_aside, call.tenant),
         )
         await intake.take_request(request)
         await intake.settle(made)
