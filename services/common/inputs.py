@@ -24,15 +24,15 @@ _WHITE_SPACE: Final = b"\t\n\f\r "
 _PLAIN_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 
 
-async def fetch_image(outbound: Outbound, url: str, param: str, max_bytes: int) -> bytes:
-    """Return the bytes behind an https or base64 `data:` URL, unchecked but for their size.
+async def fetch_image(outbound: Outbound, url: str, param: str, max_bytes: int, tenant: str) -> bytes:
+    """Return the bytes behind an https or base64 `data:` URL, unchecked but for their size, for a tenant.
 
     Raises GatewayError naming `param`: INVALID_IMAGE_URL, or FILE_TOO_LARGE over `max_bytes`.
     """
     if url[:5].lower() == "data:":
         return _decode(url, param, max_bytes)
     try:
-        download = await outbound.download(url, max_bytes=max_bytes, seconds=FETCH_SECONDS)
+        download = await outbound.download(url, tenant=tenant, max_bytes=max_bytes, seconds=FETCH_SECONDS)
     except TooLargeError as error:
         raise _too_large(param, max_bytes) from error
     except OutboundError as error:

@@ -210,7 +210,7 @@ class UpstreamFamily:
 
     def _call(self, request: Request, index: int, count: int) -> Call:
         model = self._by_id[request.task.model]
-        return Call(request.task, model, self._route(request.task), request.job_id, index, count)
+        return Call(request.task, model, self._route(request.task), request.job_id, index, count, request.tenant)
 
     def _route(self, task: pb.ImageTask) -> Route:
         return next(route for route in self._by_id[task.model].routes if route.name == task.route)

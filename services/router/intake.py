@@ -47,7 +47,7 @@ class _Input:
 
 
 class Intake:
-    """Collects an edit's inputs. Leaving the context deletes those that no job has taken over."""
+    """Collects the inputs of a tenant's edit. Leaving the context deletes those that no job has taken over."""
 
     def __init__(self, store: MediaStore, outbound: Outbound, gate: DecodeGate, tenant: str) -> None:
         self._store = store
@@ -127,7 +127,7 @@ class Intake:
             plan.task.markup.CopyFrom(markup.ref)
 
     async def _fetch(self, url: str, param: str) -> bytes:
-        return await inputs.fetch_image(self._outbound, url, param, MAX_FILE_BYTES)
+        return await inputs.fetch_image(self._outbound, url, param, MAX_FILE_BYTES, self._tenant)
 
     async def _put(self, data: bytes, role: str, param: str) -> None:
         sink = FileSink(self, self._store, role, param)

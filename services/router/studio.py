@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
@@ -91,7 +92,7 @@ class Studio:
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
-            avoid=self.engine.health.set_aside,
+            avoid=partial(self.engine.health.set_aside, call.tenant),
         )
         if video and made.model.modality != "video":
             raise unsupported("model", f"{made.model.id} makes no videos; send it to /v1/images/generations.")
@@ -120,7 +121,7 @@ class Studio:
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
-            avoid=self.engine.health.set_aside,
+            avoid=partial(self.engine.health.set_aside, call.tenant),
         )
         await intake.take_request(request)
         await intake.settle(made)
@@ -136,7 +137,7 @@ class Studio:
         """
         self.engine.readiness.require()
         if made.webhook_url:
-            await self._check_webhook(made.webhook_url)
+            await self._check_webhook(made.webhook_url, call.tenant)
         record = self._record(made, call)
         key = call.idempotency_key
         if key:
@@ -298,10 +299,10 @@ class Studio:
             record.webhook.url = made.webhook_url
         return record
 
-    async def _check_webhook(self, url: str) -> None:
+    async def _check_webhook(self, url: str, tenant: str) -> None:
         """Raises GatewayError for a URL that would never be called."""
         try:
-            await self.outbound.guard.check(url)
+            await self.outbound.check(url, tenant)
         except UrlRefusedError as error:
             raise invalid("webhook_url", f"webhook_url can't be called: {error.reason}.") from None
 

@@ -125,7 +125,7 @@ class WithoutEngine(studio.Studio):
 
     async def run(self, made: Plan, call: Call, intake: Intake | None = None) -> pb.ImagesResponse:
         if made.webhook_url:
-            await self._check_webhook(made.webhook_url)
+            await self._check_webhook(made.webhook_url, "a")
         record = JobRecord.FromString(self._record(made, call).SerializeToString())
         assert studio._digest(record, made)
         if made.model.family != "local":
