@@ -22,6 +22,7 @@ from services.common.errors import GatewayError
 from services.common.keys import Key
 from services.common.links import Links
 from services.common.outbound import Outbound
+from services.common.secrets import RootSecret
 from services.common.settings import Source, load
 from services.common.store import MediaStore
 from services.common.urlguard import Guard
@@ -157,7 +158,9 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
         credentials=SimpleNamespace(seal=str.encode, account=lambda *_: ""),
     )
     stored: Any = SimpleNamespace(of=lambda _tenant: {})
-    answers = Answers(store, Links(b"k" * 32, "https://a.example", lambda: NOW), lambda: NOW)
+    answers = Answers(
+        store, Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW), lambda: NOW
+    )
     async with Outbound(Guard((), unresolved)) as outbound:
         called = WithoutEngine(load(source), Catalog.load(source), store, outbound, engine, answers, stored)
         ring: Any = _Ring()
