@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.cli import provider_keys
+from services.cli import provider_keys, secrets
 from services.cli.connection import connected
 from services.cli.doctor import examine
 from services.common import settings
@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("id", help="the key's id, as `keys list` shows it")
     revoke.set_defaults(run=lambda options: _with_keys(lambda store: _revoke(store, options.id)))
     provider_keys.add(commands)
+    secrets.add(commands)
     return parser
 
 

@@ -126,6 +126,9 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
     ErrorReason.ERROR_REASON_EXPIRED: Meaning(
         StatusCode.NOT_FOUND, 410, "invalid_request_error", retry=False, level="info"
     ),
+    ErrorReason.ERROR_REASON_WEBHOOK_SECRET_UNREADABLE: Meaning(
+        StatusCode.FAILED_PRECONDITION, 410, "invalid_request_error", retry=False, level="error"
+    ),
 }
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import time
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,7 @@ from services.common.nats import bucket
 from services.common.stored import Decoder, StoredObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from nats.aio.client import Client
     from nats.js import JetStreamContext
@@ -40,7 +41,7 @@ _log = logs.get(__name__)
 
 
 class RevokedKeyError(Exception):
-    """A key was revoked: it can't be adopted again."""
+    """A key was revoked: it can't be adopted again, and ends what it has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +208,8 @@ class KeyRing:
     def __init__(self, js: JetStreamContext) -> None:
         self._follower = Follower(js, BUCKET, _read, self._took)
         self._keys: dict[str, Key] = {}
+        self._valid: frozenset[str] = frozenset()
+        self._holds: dict[str, set[asyncio.Timeout]] = {}
         self._looked = float("-inf")
         self._looking = asyncio.Lock()
 
@@ -227,9 +230,37 @@ class KeyRing:
         key = self._keys.get(digest)
         return None if key is None or key.revoked_at else key
 
+    @asynccontextmanager
+    async def hold(self, key: Key) -> AsyncIterator[None]:
+        """Cancel the body and raise RevokedKeyError as soon as this process learns that the key has ended: revoked,
+        deleted or replaced. The body must run in one task, without a yield.
+        """
+        if key.id not in self._valid:
+            raise RevokedKeyError
+        holds = self._holds.setdefault(key.id, set())
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                holds.add(limit)
+                try:
+                    yield
+                finally:
+                    holds.discard(limit)
+                    if not holds and self._holds.get(key.id) is holds:
+                        del self._holds[key.id]
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise RevokedKeyError from None
+
     async def start(self, supervisor: Supervisor) -> None:
         """Read all keys, then follow changes. Raises nats.errors.Error or OSError."""
         await self._follower.start(supervisor)
 
     def _took(self, values: Mapping[str, Key]) -> None:
         self._keys = dict(values)
+        self._valid = frozenset(key.id for key in self._keys.values() if not key.revoked_at)
+        now = asyncio.get_running_loop().time()
+        for key_id in self._holds.keys() - self._valid:
+            for limit in self._holds.pop(key_id):
+                limit.reschedule(now)

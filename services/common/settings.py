@@ -181,6 +181,8 @@ class Settings:
     """Adopted as the first key when set. IMAGEGATEWAY_API_KEY."""
     secret_key: Secret
     """Root of link signatures and encryption at rest. IMAGEGATEWAY_SECRET_KEY; else made in the data directory."""
+    secret_key_previous: Secret
+    """Earlier roots, separated by commas, that are still read. IMAGEGATEWAY_SECRET_KEY_PREVIOUS, default none."""
     allow_hosts: frozenset[str]
     """Hosts (`name` or `name:port`) that pass the URL guard, also over http. IMAGEGATEWAY_ALLOW_HOSTS."""
     routers: int
@@ -296,6 +298,7 @@ def load(source: Source | None = None) -> Settings:
         nats_replicas=source.integer("NATS_REPLICAS", 1, 1, 5),
         api_key=_api_key(source),
         secret_key=source.secret("SECRET_KEY"),
+        secret_key_previous=source.secret("SECRET_KEY_PREVIOUS"),
         allow_hosts=allow_hosts,
         routers=source.integer("ROUTERS", 1, 1, 32),
         log_format=source.choice("LOG_FORMAT", "auto", ("auto", "json", "pretty")),

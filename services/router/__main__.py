@@ -20,7 +20,7 @@ from services.common.decoding import DecodeGate
 from services.common.http import listening
 from services.common.identity import GATEWAY, load_identity
 from services.common.keys import API_KEY_NAME, KeyRing, KeyStore, RevokedKeyError
-from services.common.links import PURPOSE, Links
+from services.common.links import Links
 from services.common.nats import connect
 from services.common.outbound import Outbound
 from services.common.provider_keys import ProviderKeys
@@ -68,7 +68,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await ring.start(supervisor)
         stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
         await stored_keys.start(supervisor)
-        links = Links(root.derive(PURPOSE), current.public_url)
+        links = Links(root, current.public_url)
         store = MediaStore.open(current.media_url)
         answers = Answers(store, links, time.time)
         catalog = Catalog.load(current.source)

@@ -22,7 +22,7 @@ from services.jobs.hub import ClosingError, TooSlowError
 from services.jobs.projection import Query
 from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
 from services.router import answer, plan, sizes
-from services.router.caller import STATUS
+from services.router.caller import STATUS, while_authorized
 from services.router.intake import MARKUP, MASK, Intake
 
 if TYPE_CHECKING:
@@ -170,7 +170,9 @@ class Studio:
         seconds = 0 if entry.ended else self._patience(made, call)
         if seconds > 0:
             try:
-                entry = await self.engine.hub.ended(entry.record.id, seconds) or await self._read(entry.record.id)
+                async with call.authorized():
+                    ended = await self.engine.hub.ended(entry.record.id, seconds)
+                entry = ended or await self._read(entry.record.id)
             except OutcomeUnknownError:
                 raise unavailable() from None
         if not entry.ended:
@@ -188,7 +190,8 @@ class Studio:
         shown = 0
         while not entry.ended:
             try:
-                async for change in self.engine.hub.changes(entry.record.id, after=entry.seq, patient=True):
+                changes = self.engine.hub.changes(entry.record.id, after=entry.seq, patient=True)
+                async for change in while_authorized(call, changes):
                     if change is None:
                         continue
                     entry = change

@@ -24,6 +24,7 @@ from services.common.keys import Key
 from services.common.links import Links
 from services.common.outbound import Outbound
 from services.common.readiness import Readiness
+from services.common.secrets import RootSecret
 from services.common.settings import Source, load
 from services.common.store import MediaStore
 from services.common.urlguard import Guard
@@ -160,7 +161,9 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
         readiness=Readiness({}),
     )
     stored: Any = SimpleNamespace(of=lambda _tenant: {})
-    answers = Answers(store, Links(b"k" * 32, "https://a.example", lambda: NOW), lambda: NOW)
+    answers = Answers(
+        store, Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW), lambda: NOW
+    )
     async with Outbound(Guard((), unresolved)) as outbound:
         called = WithoutEngine(
             load(source), Catalog.load(source), store, outbound, engine, answers, stored, DecodeGate(10**8)
