@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PERIOD: Final = 3.0
 """Seconds that a result counts for."""
+LASTING_SECONDS: Final = 6.0
+"""From here on trouble is no restart any more: calls that wait for their images are answered."""
 _log = logs.get(__name__)
 
 
@@ -27,6 +29,8 @@ class Readiness:
         self._checks = checks
         self._clock = clock
         self._looked: float | None = None
+        self._since: float | None = None
+        self._lasting = asyncio.Event()
         self._looking = asyncio.Lock()
         self.problems: dict[str, UnavailableError] = {}
         """The parts that do not serve, and why."""
@@ -35,22 +39,45 @@ class Readiness:
         """Check all parts every `PERIOD` seconds, without end."""
         while True:
             await asyncio.sleep(PERIOD)
-            await self.refresh()
+            async with self._looking:
+                await self._look()
 
     async def refresh(self) -> None:
         """Check all parts, unless that was done in the last `PERIOD` seconds."""
         async with self._looking:
             if self._looked is not None and self._clock() - self._looked < PERIOD:
                 return
-            results = await asyncio.gather(*(_result(check) for check in self._checks.values()))
-            for name, error in zip(self._checks, results, strict=True):
-                self._note(name, error)
-            self._looked = self._clock()
+            await self._look()
+
+    async def _look(self) -> None:
+        results = await asyncio.gather(*(_result(check) for check in self._checks.values()))
+        for name, error in zip(self._checks, results, strict=True):
+            self._note(name, error)
+        self._looked = self._clock()
+        self._measure(self._looked)
+
+    def _measure(self, now: float) -> None:
+        if not self.problems:
+            self._since = None
+            self._lasting.clear()
+            return
+        self._since = now if self._since is None else self._since
+        if now - self._since >= LASTING_SECONDS:
+            self._lasting.set()
 
     def require(self) -> None:
         """Raise the UnavailableError of a part that does not serve, by the last results."""
         for error in self.problems.values():
-            raise error
+            raise UnavailableError(str(error))
+
+    async def trouble(self) -> UnavailableError:
+        """Wait until a part has not served for `LASTING_SECONDS`, and return why."""
+        await self._lasting.wait()
+        return next(iter(self.problems.values()))
+
+    def in_trouble(self) -> bool:
+        """Return whether a part has not served for `LASTING_SECONDS`."""
+        return self._lasting.is_set()
 
     def _note(self, name: str, error: UnavailableError | None) -> None:
         before = self.problems.pop(name, None)

@@ -148,7 +148,8 @@ def failure_of(call: Call, error: Exception) -> GatewayError:
     if isinstance(error, GatewayError):
         return error
     if isinstance(error, UnavailableError):
-        _log.error("part_unavailable", request_id=call.request_id, operation=call.method, exc_info=error)
+        if error.__cause__:
+            _log.error("part_unavailable", request_id=call.request_id, operation=call.method, exc_info=error)
         return error.as_gateway_error()
     _log.error("request_crashed", request_id=call.request_id, operation=call.method, exc_info=error)
     return INTERNAL

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import time
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import ids
-from services.common.errors import UNAVAILABLE_SECONDS, GatewayError, invalid, unsupported
-from services.common.store import StoreUnavailable
+from services.common.errors import GatewayError, invalid, unsupported
+from services.common.readiness import LASTING_SECONDS
+from services.common.supervision import cancel
 from services.common.urlguard import UrlRefusedError
 from services.jobs import states
 from services.jobs.hub import ClosingError, TooSlowError
@@ -24,9 +24,10 @@ from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
 from services.router import answer, plan, sizes
 from services.router.caller import STATUS, while_authorized
 from services.router.intake import MARKUP, MASK, Intake
+from services.router.unrepeatable import goes_on, readable, unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Sequence
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.v1 import image_service_pb2 as pb
@@ -171,7 +172,7 @@ class Studio:
         if seconds > 0:
             try:
                 async with call.authorized():
-                    ended = await self.engine.hub.ended(entry.record.id, seconds)
+                    ended = await self._ended(entry.record, seconds)
                 entry = ended or await self._read(entry.record.id)
             except OutcomeUnknownError:
                 raise unavailable() from None
@@ -190,9 +191,11 @@ class Studio:
         shown = 0
         while not entry.ended:
             try:
-                changes = self.engine.hub.changes(entry.record.id, after=entry.seq, patient=True)
+                changes = self.engine.hub.changes(entry.record.id, entry.seq, LASTING_SECONDS, patient=True)
                 async for change in while_authorized(call, changes):
                     if change is None:
+                        if self.engine.readiness.in_trouble():
+                            raise unreadable(entry.record, await self.engine.readiness.trouble())
                         continue
                     entry = change
                     for preview in entry.record.partial_images[shown:]:
@@ -201,7 +204,7 @@ class Studio:
             except TooSlowError:
                 continue  # what was missed is read from the stream
             except ClosingError:
-                raise _goes_on(entry.record.id) from None
+                raise goes_on(entry.record.id) from None
             except OutcomeUnknownError:
                 raise unavailable() from None
         for preview in entry.record.done.partial_images[shown:]:
@@ -226,6 +229,18 @@ class Studio:
             raise unavailable() from None
         return JobPage([entry for entry in entries if entry], found.next_token)
 
+    async def _ended(self, record: JobRecord, seconds: float) -> Entry | None:
+        """Return the job's end; None when it does not come in time. Raises GatewayError in lasting trouble."""
+        ended = asyncio.create_task(self.engine.hub.ended(record.id, seconds))
+        trouble = asyncio.create_task(self.engine.readiness.trouble())
+        try:
+            await asyncio.wait({ended, trouble}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return ended.result()
+            raise unreadable(record, trouble.result())
+        finally:
+            await cancel(ended, trouble)
+
     async def _read(self, job_id: str) -> Entry:
         entry = await self._present(job_id)
         if entry is None:
@@ -247,11 +262,11 @@ class Studio:
             raise answer.failure(record)
         call.log["image_count"] = len(record.done.artifacts)
         call.log["bytes"] = sum(artifact.media.size for artifact in record.done.artifacts)
-        with _no_repeat(record):
+        with readable(record):
             return await self.answers.images(record, b64_json=made.b64_json)
 
     async def _preview(self, record: JobRecord, key: str) -> bytes:
-        with _no_repeat(record):
+        with readable(record):
             return await self.store.read(key)
 
     async def _join(self, record: JobRecord, made: Plan, tenant: str, key: str) -> Entry | None:
@@ -325,32 +340,6 @@ class Studio:
 def job_not_found(job_id: str) -> GatewayError:
     """There is no such job for this tenant."""
     return GatewayError(ErrorReason.ERROR_REASON_JOB_NOT_FOUND, f"There is no job {job_id[:60]!r}.", param="job_id")
-
-
-def _goes_on(job_id: str) -> GatewayError:
-    """This replica stops, and another one goes on with a job whose stream can't be handed over. A repeat of the call
-    would make, and pay, a second one.
-    """
-    return GatewayError(
-        ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
-        f"The gateway restarts. Job {job_id} goes on: GET /v1/jobs/{job_id} has its result.",
-        details={"job_id": job_id},
-    )
-
-
-@contextlib.contextmanager
-def _no_repeat(record: JobRecord) -> Iterator[None]:
-    """Name the job where the store can't read its images: a repeat of the call would make, and pay, a second one."""
-    try:
-        yield
-    except StoreUnavailable as error:
-        raise GatewayError(
-            ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
-            f"The images can't be read: {error}. Job {record.id} keeps them: GET /v1/jobs/{record.id}.",
-            retry_after=UNAVAILABLE_SECONDS,
-            details={"job_id": record.id},
-            paid=True,
-        ) from error
 
 
 def _inputs(task: provider.ImageTask) -> list[provider.MediaRef]:

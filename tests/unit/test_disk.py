@@ -112,8 +112,14 @@ async def test_readiness_checks_once_a_period_and_tells_what_fails() -> None:
     assert list(ready.problems) == ["job-store"]
     with pytest.raises(UnavailableError, match="has no room"):
         ready.require()
+    assert not ready.in_trouble()
+    now += readiness.LASTING_SECONDS
+    await ready.refresh()
+    assert ready.in_trouble()
+    assert str(await ready.trouble()) == "the job store has no room"
     broken = False
     now += readiness.PERIOD
     await ready.refresh()
     ready.require()
-    assert calls == 3
+    assert not ready.in_trouble()
+    assert calls == 4
