@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from services.common import machine
 from services.common.hosts import is_wildcard, origin
 
 if TYPE_CHECKING:
@@ -217,6 +218,12 @@ class Settings:
     retry_seconds: float
     """Longest that one call may wait and repeat what its provider did not take. IMAGEGATEWAY_RETRY_SECONDS, default
     60."""
+    connections: int
+    """Client connections at once. IMAGEGATEWAY_CONNECTIONS, default 20000; fewer where the limit of open files is
+    low."""
+    edge_memory: int
+    """MiB of heap at which Envoy sheds load. IMAGEGATEWAY_EDGE_MEMORY, default a quarter of the machine's memory, 512
+    to 4096."""
     tenant_concurrency: int
     """Jobs of any one tenant at providers at once. IMAGEGATEWAY_TENANT_CONCURRENCY, default 1000."""
     decode_pixels: int
@@ -314,9 +321,16 @@ def load(source: Source | None = None) -> Settings:
         jobs_max_mib=source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24),
         default_concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
+        connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
+        edge_memory=source.integer("EDGE_MEMORY", _quarter_of_memory(), 32, 1_048_576),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
         decode_pixels=source.integer("DECODE_PIXELS", 64_000_000, 60_000_000, 100_000_000_000),
     )
+
+
+def _quarter_of_memory() -> int:
+    """Return a quarter of the machine's memory in MiB, from 512 to 4096."""
+    return min(max(machine.memory() // 4 // 1024**2, 512), 4096)
 
 
 def known_names() -> frozenset[str]:

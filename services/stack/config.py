@@ -19,7 +19,7 @@ import orjson
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from services.common import key_tags
+from services.common import key_tags, machine
 from services.common.errors import GatewayError
 from services.common.keys import fingerprint
 from services.common.server import MAX_METADATA_BYTES
@@ -45,6 +45,10 @@ MAX_RESPONSE_BYTES: Final = 512 * _MIB
 _MAX_HEADER_BYTES: Final = MAX_METADATA_BYTES - 4 * 1024
 """Most that a request's headers may have. What Envoy adds to them fits into the rest."""
 _MAX_HEADERS: Final = 100
+
+_RESERVED_FILES: Final = 500
+"""Open files of Envoy that are no connection of a client, nor one made for it."""
+_FEWEST_CONNECTIONS: Final = 200
 
 _LOCAL_REPLIES: Final = (
     (400, "invalid_request_error", "invalid_request", "The request is not well-formed HTTP."),
@@ -140,6 +144,8 @@ class Stack:
             max_form_bytes=MAX_FORM_BYTES,
             max_response_bytes=MAX_RESPONSE_BYTES,
             local_replies=_LOCAL_REPLIES,
+            connections=connection_limit(settings.connections, machine.open_files()),
+            max_heap_bytes=settings.edge_memory * _MIB,
             allowed_methods=_allowed_methods(),
         )
 
@@ -156,6 +162,21 @@ class Stack:
             "routers": self.settings.routers,
             "root": ROOT,
         }
+
+
+def connection_limit(wanted: int, open_files: int) -> int:
+    """Return how many client connections Envoy may take: at most `wanted`, and never all of its open files.
+
+    A connection counts twice, since a form or a download has one of its own to the server behind Envoy. Raises
+    SettingError where hardly any connection would be left.
+    """
+    allowed = (open_files - _RESERVED_FILES) // 2
+    if allowed < _FEWEST_CONNECTIONS:
+        raise SettingError(
+            f"this process may have {open_files} files open (`ulimit -Hn`); Envoy needs "
+            f"{2 * _FEWEST_CONNECTIONS + _RESERVED_FILES} or more"
+        )
+    return min(wanted, allowed)
 
 
 def edge_settings(settings: Settings) -> str:

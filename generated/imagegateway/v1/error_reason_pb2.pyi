@@ -108,6 +108,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The tenant's webhook secret was made under a root secret that the gateway
     no longer has: rotate it. 410 / FAILED_PRECONDITION.
     """
+    ERROR_REASON_REQUEST_TIMEOUT: _ErrorReason.ValueType  # 39
+    """The request's body took too long to arrive. 408 / DEADLINE_EXCEEDED."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call failed. `google.rpc.ErrorInfo.reason` is the value's name without
@@ -201,4 +203,6 @@ ERROR_REASON_WEBHOOK_SECRET_UNREADABLE: ErrorReason.ValueType  # 38
 """The tenant's webhook secret was made under a root secret that the gateway
 no longer has: rotate it. 410 / FAILED_PRECONDITION.
 """
+ERROR_REASON_REQUEST_TIMEOUT: ErrorReason.ValueType  # 39
+"""The request's body took too long to arrive. 408 / DEADLINE_EXCEEDED."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
