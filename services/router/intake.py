@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from services.router.plan import Plan
 
 MAX_IMAGES: Final = 16
+FETCHES_AT_ONCE: Final = 4
+"""Input URLs of one edit that are fetched side by side."""
+FETCH_ALL_SECONDS: Final = 60.0
+"""Longest that all inputs of an edit may take to arrive; each has a limit of its own."""
 DECODE_SECONDS: Final = 30.0
 """Longest that an edit waits for room to decode its mask, in seconds."""
 IMAGE: Final = "image"
@@ -38,7 +42,7 @@ MARKUP: Final = "markup"
 
 
 @dataclass(frozen=True, slots=True)
-class _Input:
+class Input:
     """A checked image, and the field that brought it."""
 
     param: str
@@ -54,8 +58,8 @@ class Intake:
         self._outbound = outbound
         self._gate = gate
         self._tenant = tenant
-        self._images: list[_Input] = []
-        self._guides: dict[str, _Input] = {}
+        self._images: list[Input] = []
+        self._guides: dict[str, Input] = {}
         """The mask and the markup, by role: an edit has at most one of each."""
         self._kept: list[str] = []
 
@@ -96,14 +100,11 @@ class Intake:
         for role, sources in guides.items():
             if len(sources) + (role in self._guides) > 1:
                 raise invalid(role, f"Send one {role}.")
-        for param, url in urls:
-            await self._put(await self._fetch(url, param), IMAGE, param)
-        for index, data in enumerate(request.image_content):
-            await self._put(data, IMAGE, f"image_content[{index}]")
-        for role, sources in guides.items():
-            for param, source in sources:
-                data = source if isinstance(source, bytes) else await self._fetch(source, param)
-                await self._put(data, role, param)
+        wanted: list[tuple[str, str, str | bytes]] = [(IMAGE, param, url) for param, url in urls]
+        wanted += [(IMAGE, f"image_content[{index}]", data) for index, data in enumerate(request.image_content)]
+        wanted += [(role, param, source) for role, sources in guides.items() for param, source in sources]
+        for (role, _, _), taken in zip(wanted, await self._take_all(wanted), strict=True):
+            self.add(role, taken)
 
     async def settle(self, plan: Plan) -> None:
         """Give the plan its inputs, its normalised mask and its markup.
@@ -126,15 +127,42 @@ class Intake:
                 raise invalid_image(markup.param, f"{markup.param} must be a PNG with transparent pixels.")
             plan.task.markup.CopyFrom(markup.ref)
 
-    async def _fetch(self, url: str, param: str) -> bytes:
-        return await inputs.fetch_image(self._outbound, url, param, MAX_FILE_BYTES, self._tenant)
+    async def _take_all(self, wanted: list[tuple[str, str, str | bytes]]) -> list[Input]:
+        """Fetch and store inputs side by side, and return them in order; the first failure ends the others."""
+        places = asyncio.Semaphore(FETCHES_AT_ONCE)
 
-    async def _put(self, data: bytes, role: str, param: str) -> None:
+        async def take(role: str, param: str, source: str | bytes) -> Input:
+            async with places:
+                return await self._take(role, param, source)
+
+        try:
+            async with asyncio.timeout(FETCH_ALL_SECONDS), asyncio.TaskGroup() as group:
+                tasks = [group.create_task(take(*one)) for one in wanted]
+        except TimeoutError:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_INVALID_IMAGE_URL,
+                f"The images can't be fetched: they did not arrive within {FETCH_ALL_SECONDS:g} s in all.",
+                param="images",
+            ) from None
+        except ExceptionGroup as group_error:
+            raise group_error.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _take(self, role: str, param: str, source: str | bytes) -> Input:
         sink = FileSink(self, self._store, role, param)
-        await sink.write(data)
-        await sink.finish()
+        try:
+            if isinstance(source, bytes):
+                await sink.write(source)
+            else:
+                await inputs.fetch_image(
+                    self._outbound, source, param, sink.write, max_bytes=MAX_FILE_BYTES, tenant=self._tenant
+                )
+            return await sink.close()
+        except BaseException:
+            await sink.abort()
+            raise
 
-    async def _normalise(self, mask: _Input, size: tuple[int, int]) -> provider.MediaRef:
+    async def _normalise(self, mask: Input, size: tuple[int, int]) -> provider.MediaRef:
         """Store the mask as `images.normalise_mask` makes it."""
         facts, param = mask.facts, mask.param
         images.check_size(facts, size, param)  # before it takes a place
@@ -151,16 +179,19 @@ class Intake:
         self._kept.append(stored.key)
         return reference(stored, facts)
 
-    async def accept(self, role: str, param: str, upload: Upload) -> None:
-        """Close an upload, check what came, and remember it."""
+    async def check(self, param: str, upload: Upload) -> Input:
+        """Close an upload and inspect what came. Raises GatewayError INVALID_IMAGE."""
         stored = await upload.finish()
         self._kept.append(stored.key)
         facts = await self._store.apply(stored.key, lambda data: images.inspect(data, param))
-        image = _Input(param, reference(stored, facts), facts)
+        return Input(param, reference(stored, facts), facts)
+
+    def add(self, role: str, image: Input) -> None:
+        """Remember an input. Raises GatewayError for a second mask or markup."""
         if role == IMAGE:
             self._images.append(image)
         elif role in self._guides:
-            raise invalid(param, f"Send one {role}.")
+            raise invalid(image.param, f"Send one {role}.")
         else:
             self._guides[role] = image
 
@@ -189,13 +220,17 @@ class FileSink:
             await self.abort()
             raise
 
-    async def finish(self) -> None:
-        """Raises GatewayError INVALID_IMAGE for what is not a whole PNG, JPEG or WebP."""
+    async def close(self) -> Input:
+        """Return the input. Raises GatewayError INVALID_IMAGE for what is not a whole PNG, JPEG or WebP."""
         try:
-            await self._intake.accept(self._role, self._param, self._upload)
+            return await self._intake.check(self._param, self._upload)
         except BaseException:
             await self.abort()
             raise
+
+    async def finish(self) -> None:
+        """Close the file and add it to the edit's inputs. Raises as `close`."""
+        self._intake.add(self._role, await self.close())
 
     async def abort(self) -> None:
         """Leave nothing of an unfinished upload."""
