@@ -224,6 +224,8 @@ class Settings:
     edge_memory: int
     """MiB of heap at which Envoy sheds load. IMAGEGATEWAY_EDGE_MEMORY, default a quarter of the machine's memory, 512
     to 4096."""
+    body_memory: int
+    """MiB of request bodies that each router holds at once. IMAGEGATEWAY_BODY_MEMORY, default as `edge_memory`."""
     tenant_concurrency: int
     """Jobs of any one tenant at providers at once. IMAGEGATEWAY_TENANT_CONCURRENCY, default 1000."""
     decode_pixels: int
@@ -323,6 +325,7 @@ def load(source: Source | None = None) -> Settings:
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
         edge_memory=source.integer("EDGE_MEMORY", _quarter_of_memory(), 32, 1_048_576),
+        body_memory=source.integer("BODY_MEMORY", _quarter_of_memory(), 128, 1_048_576),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
         decode_pixels=source.integer("DECODE_PIXELS", 64_000_000, 60_000_000, 100_000_000_000),
     )

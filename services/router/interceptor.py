@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from services.common.keys import KeyRing
     from services.common.server import Context
+    from services.router.body_budget import BodyBudget
     from services.router.caller import Call
 
 _OPEN: Final = ("/grpc.health.v1.", "/grpc.reflection.")
@@ -39,8 +40,9 @@ _log = logs.get(__name__)
 class Outermost(grpc.aio.ServerInterceptor):
     """Wraps every method of the public services."""
 
-    def __init__(self, ring: KeyRing) -> None:
+    def __init__(self, ring: KeyRing, budget: BodyBudget) -> None:
         self._ring = ring
+        self._budget = budget
 
     async def intercept_service(
         self,
@@ -64,7 +66,9 @@ class Outermost(grpc.aio.ServerInterceptor):
             call, began = _begin(name, context), time.perf_counter()
             try:
                 await caller.authenticate(call, self._ring)
-                response: Message = await handler.unary_unary(_parsed(handler, data), context)
+                with self._budget.hold(call.tenant) as held:  # gRPC keeps the message until the call ends
+                    held.grow(len(data))
+                    response: Message = await handler.unary_unary(_parsed(handler, data), context)
             except BaseException as error:
                 await _fail(call, context, error, began, sent=False)
                 raise
