@@ -204,6 +204,7 @@ class KeyRing:
     def __init__(self, js: JetStreamContext) -> None:
         self._follower = Follower(js, BUCKET, _read, self._took)
         self._keys: dict[str, Key] = {}
+        self._tenants: set[str] = set()
         self._looked = float("-inf")
         self._looking = asyncio.Lock()
 
@@ -224,9 +225,14 @@ class KeyRing:
         key = self._keys.get(digest)
         return None if key is None or key.revoked_at else key
 
+    def is_shared(self) -> bool:
+        """Return whether the keys in force are of more than one tenant."""
+        return len(self._tenants) > 1
+
     async def start(self, supervisor: Supervisor) -> None:
         """Read all keys, then follow changes. Raises nats.errors.Error or OSError."""
         await self._follower.start(supervisor)
 
     def _took(self, values: Mapping[str, Key]) -> None:
         self._keys = dict(values)
+        self._tenants = {key.tenant for key in values.values() if not key.revoked_at}
