@@ -18,10 +18,13 @@ from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
+from services.common.decoding import DecodeGate
 from services.common.errors import GatewayError
 from services.common.keys import Key
 from services.common.links import Links
 from services.common.outbound import Outbound
+from services.common.readiness import Readiness
+from services.common.secrets import RootSecret
 from services.common.settings import Source, load
 from services.common.store import MediaStore
 from services.common.urlguard import Guard
@@ -128,7 +131,7 @@ class WithoutEngine(studio.Studio):
         assert studio._digest(record, made)
         if made.model.family != "local":
             raise GatewayError(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "No provider is here.")
-        family = LocalFamily(self.store, pictures.picture())
+        family = LocalFamily(self.store, self.gate, pictures.picture())
         state = await family.start(provider.StartRequest(job_id=record.id, task=record.task))
         if state.WhichOneof("state") == "running":
             return self.answers.accepted(record, None)
@@ -155,11 +158,16 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
     engine: Any = SimpleNamespace(
         health=SimpleNamespace(set_aside=bool),
         credentials=SimpleNamespace(seal=str.encode, account=lambda *_: ""),
+        readiness=Readiness({}),
     )
     stored: Any = SimpleNamespace(of=lambda _tenant: {})
-    answers = Answers(store, Links(b"k" * 32, "https://a.example", lambda: NOW), lambda: NOW)
+    answers = Answers(
+        store, Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW), lambda: NOW
+    )
     async with Outbound(Guard((), unresolved)) as outbound:
-        called = WithoutEngine(load(source), Catalog.load(source), store, outbound, engine, answers, stored)
+        called = WithoutEngine(
+            load(source), Catalog.load(source), store, outbound, engine, answers, stored, DecodeGate(10**8)
+        )
         ring: Any = _Ring()
         server = grpc.aio.server(interceptors=[Outermost(ring)])
         pb_grpc.add_ImageServiceServicer_to_server(ImageService(called), server)
