@@ -208,6 +208,7 @@ class KeyRing:
     def __init__(self, js: JetStreamContext) -> None:
         self._follower = Follower(js, BUCKET, _read, self._took)
         self._keys: dict[str, Key] = {}
+        self._tenants: set[str] = set()
         self._valid: frozenset[str] = frozenset()
         self._holds: dict[str, set[asyncio.Timeout]] = {}
         self._looked = float("-inf")
@@ -229,6 +230,10 @@ class KeyRing:
                     await self._follower.refresh()
         key = self._keys.get(digest)
         return None if key is None or key.revoked_at else key
+
+    def is_shared(self) -> bool:
+        """Return whether the keys in force are of more than one tenant."""
+        return len(self._tenants) > 1
 
     @asynccontextmanager
     async def hold(self, key: Key) -> AsyncIterator[None]:
@@ -259,6 +264,7 @@ class KeyRing:
 
     def _took(self, values: Mapping[str, Key]) -> None:
         self._keys = dict(values)
+        self._tenants = {key.tenant for key in values.values() if not key.revoked_at}
         self._valid = frozenset(key.id for key in self._keys.values() if not key.revoked_at)
         now = asyncio.get_running_loop().time()
         for key_id in self._holds.keys() - self._valid:

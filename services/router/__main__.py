@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imagegateway.v1 import (
@@ -85,7 +86,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             store=store,
             families=families,
             outbound=outbound,
-            limits=catalog.limits(current),
+            limits=replace(catalog.limits(current), shared=ring.is_shared),
             price=catalog.price,
             fallback=catalog.fallback,
             view=answers.job,
