@@ -20,11 +20,14 @@ local function has_type(headers, prefix)
   return content_type ~= nil and content_type:sub(1, #prefix):lower() == prefix
 end
 
--- Headers that mean something to gRPC, from a caller that does not speak it.
-local function remove_grpc_headers(headers)
+-- Removes headers whose names gRPC can't carry, though HTTP can: the router would refuse the whole call. Of a caller
+-- that does not speak gRPC, also those that mean something to it.
+local function remove_headers(headers, native)
   local found = {}
   for name in pairs(headers) do
-    if name:sub(1, 5) == "grpc-" or name:sub(-4) == "-bin" then found[#found + 1] = name end
+    if not name:find("^:?[%w_.-]+$") or (not native and (name:sub(1, 5) == "grpc-" or name:sub(-4) == "-bin")) then
+      found[#found + 1] = name
+    end
   end
   for _, name in ipairs(found) do headers:remove(name) end
 end
@@ -54,11 +57,12 @@ function envoy_on_request(handle)
   local origin = headers:get("origin")
   -- Only what is so is noted: each fact costs some microseconds, and what is not there reads as nil.
   if origin then facts:set("gateway", "origin", origin) end
-  if has_type(headers, "application/grpc") then
+  local native = has_type(headers, "application/grpc")
+  remove_headers(headers, native)
+  if native then
     facts:set("gateway", "kind", "native")
     return
   end
-  remove_grpc_headers(headers)
   local method = headers:get(":method")
   if method == "HEAD" then
     facts:set("gateway", "head", true)
