@@ -245,7 +245,7 @@ def _statuses(method: MethodDescriptor, path: str) -> set[int]:
         found.update(answers.SENDING)
     if _makes_job(method):
         found.update(answers.MAKING)
-    if path.startswith("/v1/files/"):
+    if path.startswith(("/v1/files/", "/v1/webhook-secret")):
         found.update(answers.EXPIRING)
     return found
 

@@ -23,7 +23,7 @@ SENDING: Final = (413, 415)
 MAKING: Final = (402, 422)
 """Statuses of operations that make a job."""
 EXPIRING: Final = (410,)
-"""Statuses of operations on files, which are deleted after some days."""
+"""Statuses of operations on what may be there no more: files after some days, secrets that can't be read."""
 _STATUSES: Final = sorted({*ALWAYS, *KEYED, *NAMING, *SENDING, *MAKING, *EXPIRING, 416})
 _WAITING: Final = frozenset({429, 503})
 
