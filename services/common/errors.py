@@ -73,6 +73,9 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
     ErrorReason.ERROR_REASON_MODEL_RETIRED: _NOT_FOUND,
     ErrorReason.ERROR_REASON_JOB_NOT_FOUND: _NOT_FOUND,
     ErrorReason.ERROR_REASON_UNKNOWN_URL: _NOT_FOUND,
+    ErrorReason.ERROR_REASON_REQUEST_TIMEOUT: Meaning(
+        StatusCode.DEADLINE_EXCEEDED, 408, "invalid_request_error", retry=True, level="info"
+    ),
     ErrorReason.ERROR_REASON_FILE_TOO_LARGE: _invalid(413),
     ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE: _invalid(413),
     ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: _invalid(415),
@@ -125,6 +128,9 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
     ),
     ErrorReason.ERROR_REASON_EXPIRED: Meaning(
         StatusCode.NOT_FOUND, 410, "invalid_request_error", retry=False, level="info"
+    ),
+    ErrorReason.ERROR_REASON_WEBHOOK_SECRET_UNREADABLE: Meaning(
+        StatusCode.FAILED_PRECONDITION, 410, "invalid_request_error", retry=False, level="error"
     ),
 }
 

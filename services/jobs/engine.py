@@ -13,7 +13,7 @@ from services.jobs.hub import Hub
 from services.jobs.projection import JobIndex
 from services.jobs.replicas import Replicas
 from services.jobs.runner import Runner
-from services.jobs.secrets import PURPOSE, WebhookSecrets
+from services.jobs.secrets import WebhookSecrets
 from services.jobs.stream import JobStream
 from services.jobs.stream_check import StreamCheck
 from services.jobs.webhooks import Webhooks
@@ -93,7 +93,7 @@ class Engine:
             queue_limit=settings.queue_limit,
             tenant_bytes=settings.tenant_jobs_mib * 1024 * 1024,
         )
-        secrets = await WebhookSecrets.open(client, settings.nats_replicas, root.derive(PURPOSE))
+        secrets = await WebhookSecrets.open(client, settings.nats_replicas, root)
         webhooks = Webhooks(
             stream=stream,
             hub=hub,

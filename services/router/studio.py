@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
@@ -21,7 +22,7 @@ from services.jobs.hub import ClosingError, TooSlowError
 from services.jobs.projection import Query, page_token
 from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
 from services.router import answer, plan, sizes
-from services.router.caller import STATUS
+from services.router.caller import STATUS, while_authorized
 from services.router.intake import MARKUP, MASK, Intake
 from services.router.unrepeatable import goes_on, readable, unreadable
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.v1 import image_service_pb2 as pb
 
+    from services.common.decoding import DecodeGate
     from services.common.outbound import Outbound
     from services.common.provider_keys import ProviderKeys
     from services.common.settings import Settings
@@ -78,6 +80,7 @@ class Studio:
     engine: Engine
     answers: Answers
     provider_keys: ProviderKeys
+    gate: DecodeGate
 
     def plan_generate(
         self, request: pb.GenerateRequest, call: Call, unknown: Sequence[str] = (), *, video: bool = False
@@ -94,20 +97,20 @@ class Studio:
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
-            avoid=self.engine.health.set_aside,
+            avoid=partial(self.engine.health.set_aside, call.tenant),
         )
         if video and made.model.modality != "video":
             raise unsupported("model", f"{made.model.id} makes no videos; send it to /v1/images/generations.")
         _note(call, made)
         return made
 
-    def intake(self) -> Intake:
+    def intake(self, call: Call) -> Intake:
         """Return a context that takes in an edit's images; those that no job has taken over are deleted.
 
         Raises UnavailableError when no new job can be kept.
         """
         self.engine.readiness.require()
-        return Intake(self.store, self.outbound)
+        return Intake(self.store, self.outbound, self.gate, call.tenant)
 
     async def plan_edit(
         self, request: pb.EditRequest, call: Call, intake: Intake, unknown: Sequence[str] = ()
@@ -123,7 +126,7 @@ class Studio:
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
-            avoid=self.engine.health.set_aside,
+            avoid=partial(self.engine.health.set_aside, call.tenant),
         )
         await intake.take_request(request)
         await intake.settle(made)
@@ -139,7 +142,7 @@ class Studio:
         """
         self.engine.readiness.require()
         if made.webhook_url:
-            await self._check_webhook(made.webhook_url)
+            await self._check_webhook(made.webhook_url, call.tenant)
         record = self._record(made, call)
         key = call.idempotency_key
         if key:
@@ -172,7 +175,9 @@ class Studio:
         seconds = 0 if entry.ended else self._patience(made, call)
         if seconds > 0:
             try:
-                entry = await self._ended(entry.record, seconds) or await self._read(entry.record.id)
+                async with call.authorized():
+                    ended = await self._ended(entry.record, seconds)
+                entry = ended or await self._read(entry.record.id)
             except OutcomeUnknownError:
                 raise unavailable() from None
         if not entry.ended:
@@ -191,7 +196,7 @@ class Studio:
         while not entry.ended:
             try:
                 changes = self.engine.hub.changes(entry.record.id, entry.seq, LASTING_SECONDS, patient=True)
-                async for change in changes:
+                async for change in while_authorized(call, changes):
                     if change is None:
                         if self.engine.readiness.in_trouble():
                             raise unreadable(entry.record, await self.engine.readiness.trouble())
@@ -329,10 +334,10 @@ class Studio:
             record.webhook.url = made.webhook_url
         return record
 
-    async def _check_webhook(self, url: str) -> None:
+    async def _check_webhook(self, url: str, tenant: str) -> None:
         """Raises GatewayError for a URL that would never be called."""
         try:
-            await self.outbound.guard.check(url)
+            await self.outbound.check(url, tenant)
         except UrlRefusedError as error:
             raise invalid("webhook_url", f"webhook_url can't be called: {error.reason}.") from None
 

@@ -68,7 +68,7 @@ class Uploads:
         return response
 
     async def _edit(self, request: web.Request, call: Call) -> web.StreamResponse:
-        async with self._studio.intake() as intake:
+        async with self._studio.intake(call) as intake:
             edit, unknown = await _receive(request, intake, call)
             call.key_in_body = edit.request_id
             made = await self._studio.plan_edit(edit, call, intake, unknown)

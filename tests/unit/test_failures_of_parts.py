@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
+from services.common.decoding import DecodeGate
 from services.common.errors import INTERNAL, GatewayError
 from services.common.outbound import Outbound
 from services.common.store import MediaStore, StoreUnavailable
@@ -53,7 +54,7 @@ async def test_intake_on_a_failing_disk_tells_the_write_that_failed(
     async with Outbound(Guard(())) as outbound:
 
         async def take_in() -> None:
-            async with Intake(store, outbound) as intake:
+            async with Intake(store, outbound, DecodeGate(10**8), "t") as intake:
                 sink = intake.open_file(IMAGE)
                 await sink.write(pictures.picture())
                 await sink.finish()

@@ -35,7 +35,7 @@ class Jobs:
         index = JobIndex(projection, time.time, InlineExecutor())
         unused: Any = None
         engine: Any = SimpleNamespace(hub=self, stream=self, index=index)
-        self._studio = Studio(unused, unused, unused, unused, engine, unused, unused)
+        self._studio = Studio(unused, unused, unused, unused, engine, unused, unused, unused)
 
     async def catch_up(self) -> None:
         """Nothing is new."""
