@@ -24,7 +24,7 @@ from bench import usage
 from services.common import ids, settings
 from services.common.decoding import DecodeGate
 from services.common.keys import Key
-from services.common.links import PURPOSE, Links
+from services.common.links import Links
 from services.common.nats import connect
 from services.common.outbound import Outbound
 from services.common.provider_keys import ProviderKeys
@@ -83,7 +83,7 @@ async def _studio(number: int, families: Families) -> AsyncIterator[Studio]:
     outbound = Outbound(Guard(current.allow_hosts))
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
-    answers = Answers(store, Links(root.derive(PURPOSE), current.public_url), time.time)
+    answers = Answers(store, Links(root, current.public_url), time.time)
     catalog = Catalog.load(current.source)
     engine = await Engine.open(
         settings=current,

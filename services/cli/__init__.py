@@ -11,12 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.cli import provider_keys
+from services.cli import provider_keys, secrets
 from services.cli.connection import connected
 from services.cli.doctor import examine
 from services.common import settings
 from services.common.errors import GatewayError
 from services.common.keys import KeyStore
+from services.common.logs import printable
+from services.common.secrets import RootSecret
 from services.common.settings import SettingError
 from services.router.caller import Preferences
 from services.stack.config import Stack, binary
@@ -69,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("id", help="the key's id, as `keys list` shows it")
     revoke.set_defaults(run=lambda options: _with_keys(lambda store: _revoke(store, options.id)))
     provider_keys.add(commands)
+    secrets.add(commands)
     return parser
 
 
@@ -78,16 +81,16 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _validate(_: argparse.Namespace) -> int:
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        file.write(Stack.prepare(settings.current()).envoy())
-        file.flush()
-        command = [binary("envoy"), "--mode", "validate", "--log-level", "warning", "-c", file.name]
+    with tempfile.TemporaryDirectory() as folder:
+        Stack.prepare(settings.current()).write_envoy(Path(folder))
+        command = [binary("envoy"), "--mode", "validate", "--log-level", "warning", "-c", f"{folder}/envoy.yaml"]
         return subprocess.run(command, check=False, cwd=Path.cwd()).returncode
 
 
 def _with_keys(action: Callable[[KeyStore], Awaitable[int]]) -> int:
     async def body(current: Settings, client: Client) -> int:
-        return await action(await KeyStore.open(client, current.nats_replicas))
+        root = await asyncio.to_thread(RootSecret.load, current, make=False)
+        return await action(await KeyStore.open(client, current.nats_replicas, root))
 
     return connected(body)
 
@@ -97,7 +100,10 @@ async def _create(store: KeyStore, options: argparse.Namespace) -> int:
         Preferences.parse(options.prefer)
     except GatewayError as error:
         raise SettingError(f"--prefer: {error.message}") from None
-    secret, key = await store.create(options.tenant, options.name, options.prefer)
+    try:
+        secret, key = await store.create(options.tenant, options.name, options.prefer)
+    except ValueError as error:
+        raise SettingError(str(error)) from None
     print(secret)
     print(f"key {key.id} of tenant {key.tenant}: the line above is shown only this once", file=sys.stderr)
     return 0
@@ -106,7 +112,8 @@ async def _create(store: KeyStore, options: argparse.Namespace) -> int:
 async def _list(store: KeyStore) -> int:
     for key in await store.list():
         made = datetime.fromtimestamp(key.created_at, UTC)
-        print(f"{key.id}  {made:%Y-%m-%d %H:%M}  {key.tenant:20}  {key.prefer:12}  {key.name}")
+        tenant, prefer, name = map(printable, (key.tenant, key.prefer, key.name))
+        print(f"{key.id}  {made:%Y-%m-%d %H:%M}  {tenant:20}  {prefer:12}  {name}")
     return 0
 
 

@@ -24,8 +24,8 @@ _WHITE_SPACE: Final = b"\t\n\f\r "
 _PLAIN_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 
 
-async def fetch_image(outbound: Outbound, url: str, param: str, write: Write, *, max_bytes: int) -> None:
-    """Hand the bytes behind an https or base64 `data:` URL to `write`, unchecked but for their size.
+async def fetch_image(outbound: Outbound, url: str, param: str, write: Write, *, max_bytes: int, tenant: str) -> None:
+    """Hand the bytes behind an https or base64 `data:` URL to `write`, unchecked but for their size, for a tenant.
 
     Raises what `write` does, and GatewayError naming `param`: INVALID_IMAGE_URL, or FILE_TOO_LARGE over `max_bytes`.
     """
@@ -33,7 +33,7 @@ async def fetch_image(outbound: Outbound, url: str, param: str, write: Write, *,
         await write(_decode(url, param, max_bytes))
         return
     try:
-        await outbound.stream(url, write, max_bytes=max_bytes, seconds=FETCH_SECONDS)
+        await outbound.stream(url, write, tenant=tenant, max_bytes=max_bytes, seconds=FETCH_SECONDS)
     except TooLargeError as error:
         raise _too_large(param, max_bytes) from error
     except OutboundError as error:

@@ -18,8 +18,10 @@ import httpx  # noqa: TID251  this module and its transport are the door
 import orjson
 
 from services.common.content_encoding import EncodingError, decode
+from services.common.resolver import LOOKUP_SECONDS
+from services.common.slots import TenantSlots
 from services.common.transport import GuardedResolver, Transport
-from services.common.urlguard import Guard, OutboundError, UrlRefusedError
+from services.common.urlguard import NO_ANSWER, Guard, OutboundError, UrlRefusedError
 
 if TYPE_CHECKING:
     import ssl
@@ -35,8 +37,14 @@ CONNECT_SECONDS: Final = 10.0
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT: Final = frozenset({408, 425, 429})
 _HEADERS: Final = {"user-agent": "imagegateway", "accept-encoding": "identity"}
-_DOWNLOADS: Final = 100
-"""Connections for downloads, over all hosts; further ones wait within their own time limit."""
+DOWNLOADS: Final = 100
+"""Downloads at once; further ones wait within their own time limit."""
+TENANT_DOWNLOADS: Final = 20
+"""The same for any one tenant."""
+CHECKS: Final = 200
+"""URLs at once whose host is looked up before a request is accepted."""
+TENANT_CHECKS: Final = 10
+"""The same for any one tenant."""
 
 
 class DownloadError(OutboundError):
@@ -123,8 +131,10 @@ class Outbound:
     def __init__(self, guard: Guard, tls: ssl.SSLContext | None = None) -> None:
         self.guard = guard
         tls = tls or httpx.create_ssl_context()
-        self._guarded = _client(Transport(tls, GuardedResolver(guard), _DOWNLOADS), read=None)
-        self._trusted = _client(Transport(tls, None, 0), read=60)
+        self._guarded = _client(Transport(tls, GuardedResolver(guard)), read=None)
+        self._trusted = _client(Transport(tls, None), read=60)
+        self._downloads = TenantSlots(DOWNLOADS, TENANT_DOWNLOADS)
+        self._checks = TenantSlots(CHECKS, TENANT_CHECKS)
 
     @property
     def trusted(self) -> httpx.AsyncClient:
@@ -143,12 +153,24 @@ class Outbound:
         """Close all connections."""
         await self._guarded.aclose()
         await self._trusted.aclose()
+        await self.guard.aclose()
+
+    async def check(self, url: str, tenant: str) -> None:
+        """Check a tenant's URL that is called later, and checked again then, such as a webhook's.
+
+        Raises UrlRefusedError, a transient one when its host can't be looked up within `LOOKUP_SECONDS`.
+        """
+        try:
+            async with asyncio.timeout(LOOKUP_SECONDS), self._checks.hold(tenant):
+                await self.guard.check(url)
+        except TimeoutError:
+            raise UrlRefusedError(NO_ANSWER, transient=True) from None
 
     async def download(
-        self, url: str, *, max_bytes: int, seconds: float, idle_seconds: float | None = None
+        self, url: str, *, tenant: str, max_bytes: int, seconds: float, idle_seconds: float | None = None
     ) -> Download:
         """GET a URL from outside into memory, within `max_bytes` of decoded body and `seconds` in all, with pauses of
-        `idle_seconds` at most; None: of any length.
+        `idle_seconds` at most; None: of any length. `tenant`: whose share of the downloads it takes.
 
         At most 5 redirects, each checked as the first URL is. No credentials are sent.
         Raises UrlRefusedError, TooLargeError, DownloadError.
@@ -158,18 +180,27 @@ class Outbound:
         async def write(piece: bytes) -> None:
             body.write(piece)
 
-        source = await self.stream(url, write, max_bytes=max_bytes, seconds=seconds, idle_seconds=idle_seconds)
+        source = await self.stream(
+            url, write, tenant=tenant, max_bytes=max_bytes, seconds=seconds, idle_seconds=idle_seconds
+        )
         return Download(body.getvalue(), source.content_type, source.url)
 
     async def stream(
-        self, url: str, write: Write, *, max_bytes: int, seconds: float, idle_seconds: float | None = None
+        self,
+        url: str,
+        write: Write,
+        *,
+        tenant: str,
+        max_bytes: int,
+        seconds: float,
+        idle_seconds: float | None = None,
     ) -> Source:
         """As `download`, handing the body to `write` as it comes, in pieces of 1 MiB at most.
 
         Raises as `download`, and what `write` raises: what it got until then is no whole body.
         """
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds), self._downloads.hold(tenant):
                 return await self._follow(url, write, max_bytes, idle_seconds)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise DownloadError("its server did not answer in time", transient=True) from error

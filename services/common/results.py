@@ -157,7 +157,12 @@ class Results:
         for _ in range(MAX_REDIRECTS + 1):
             if not (found.keyed and target.trusts(url, adapter.hosts)):
                 await self.outbound.stream(
-                    url, write, max_bytes=max_bytes, seconds=DOWNLOAD_SECONDS, idle_seconds=IDLE_SECONDS
+                    url,
+                    write,
+                    tenant=call.tenant,
+                    max_bytes=max_bytes,
+                    seconds=DOWNLOAD_SECONDS,
+                    idle_seconds=IDLE_SECONDS,
                 )
                 return
             outgoing = Outgoing("GET", url, seconds=DOWNLOAD_SECONDS)

@@ -24,8 +24,9 @@ from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError
 
-from services.common import logs
+from services.common import disk, logs
 from services.common.cancellation import run_to_end
+from services.common.errors import UnavailableError
 from services.common.settings import SettingError
 from services.common.store_backends import Bucket, Bytes, Directory
 
@@ -41,6 +42,7 @@ _KINDS: Final = ("results", "uploads")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _KEY: Final = re.compile(rf"results/{_DAY.pattern}/[0-9a-f]{{64}}|uploads/{_DAY.pattern}/[0-9a-f]{{32}}")
 _CHUNK: Final = 1024 * 1024
+_CHECK_SECONDS: Final = 5.0
 _BATCH: Final = 2 * 1024 * 1024
 """Bytes of an upload that are written at once: each write is a trip to a thread and back."""
 
@@ -60,7 +62,7 @@ class TooLarge(StoreError):  # noqa: N818
     """An upload passed its limit."""
 
 
-class StoreUnavailable(StoreError):  # noqa: N818
+class StoreUnavailable(StoreError, UnavailableError):  # noqa: N818
     """Disk or bucket failed; the cause is chained and not for callers."""
 
 
@@ -106,7 +108,7 @@ def _translated(missing: str | None = None) -> Iterator[None]:
     except (OSError, BaseError) as error:
         if missing is not None and isinstance(error, FileNotFoundError):
             raise NotFound(missing) from error
-        raise StoreUnavailable("the media store failed") from error
+        raise StoreUnavailable(disk.reason(error, "the media store")) from error
 
 
 class MediaStore:
@@ -228,9 +230,9 @@ class MediaStore:
         return count
 
     async def check(self) -> None:
-        """Probe cheaply whether the store answers, for at most 5 s. Raises StoreUnavailable."""
+        """Make a small write, for at most 5 s. Raises StoreUnavailable, also when a local disk is nearly full."""
         with _translated():
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(_CHECK_SECONDS):
                 await self._backend.check()
 
 

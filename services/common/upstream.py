@@ -114,8 +114,8 @@ class UpstreamFamily:
         """
         driver = self._driver(request)
         if request.task_ref:
-            items = [Item.decode(data) for data in json.loads(request.task_ref)]
-            return any([await self._cancel(driver, request, item) for item in items])
+            items = [item for data in json.loads(request.task_ref) if (item := Item.decode(data)).running]
+            return all([await self._cancel(driver, request, item) for item in items])
         start = self._starts.find(request.job_id)
         if start is None:
             return False
@@ -210,7 +210,7 @@ class UpstreamFamily:
 
     def _call(self, request: Request, index: int, count: int) -> Call:
         model = self._by_id[request.task.model]
-        return Call(request.task, model, self._route(request.task), request.job_id, index, count)
+        return Call(request.task, model, self._route(request.task), request.job_id, index, count, request.tenant)
 
     def _route(self, task: pb.ImageTask) -> Route:
         return next(route for route in self._by_id[task.model].routes if route.name == task.route)

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imagegateway.v1 import (
@@ -20,7 +21,7 @@ from services.common.decoding import DecodeGate
 from services.common.http import listening
 from services.common.identity import GATEWAY, load_identity
 from services.common.keys import API_KEY_NAME, KeyRing, KeyStore, RevokedKeyError
-from services.common.links import PURPOSE, Links
+from services.common.links import Links
 from services.common.nats import connect
 from services.common.outbound import Outbound
 from services.common.provider_keys import ProviderKeys
@@ -33,6 +34,7 @@ from services.jobs.engine import Engine
 from services.jobs.families import Families
 from services.router import edge, files, provider_keys, service, webhooks
 from services.router.answer import Answers
+from services.router.body_budget import BodyBudget
 from services.router.catalog import Catalog
 from services.router.interceptor import Outermost
 from services.router.studio import Studio
@@ -40,7 +42,6 @@ from services.router.uploads import Uploads
 
 if TYPE_CHECKING:
     from services.common.settings import Settings
-    from services.jobs.stream import JobStream
 
 GRACE = 30.0
 """Seconds that running calls get to end, and after them what they have begun at providers."""
@@ -63,13 +64,13 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         held.push_async_callback(client.close)
         supervisor = Supervisor()
         held.push_async_callback(supervisor.close)
-        await _adopt_key(current, await KeyStore.open(client, current.nats_replicas))
+        root = RootSecret.load(current)
+        await _adopt_key(current, await KeyStore.open(client, current.nats_replicas, root))
         ring = KeyRing(client.jetstream())
         await ring.start(supervisor)
-        root = RootSecret.load(current)
         stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
         await stored_keys.start(supervisor)
-        links = Links(root.derive(PURPOSE), current.public_url)
+        links = Links(root, current.public_url)
         store = MediaStore.open(current.media_url)
         answers = Answers(store, links, time.time)
         catalog = Catalog.load(current.source)
@@ -85,7 +86,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             store=store,
             families=families,
             outbound=outbound,
-            limits=catalog.limits(current),
+            limits=replace(catalog.limits(current), shared=ring.is_shared),
             price=catalog.price,
             fallback=catalog.fallback,
             view=answers.job,
@@ -101,7 +102,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         path = current.socket(f"uploads-{replica}")
         async with listening(uploads, path, GRACE, cancel=True, linger=LINGER):
             await server.start()
-            supervisor.spawn("readiness", _follow_engine(server, engine.stream))
+            supervisor.spawn("readiness", _follow_engine(server, engine))
             try:
                 await supervisor.run(stop.wait())
             except BackgroundTaskError:
@@ -125,19 +126,20 @@ async def _adopt_key(current: Settings, keys: KeyStore) -> None:
 
 def _server(current: Settings, replica: int, ring: KeyRing, studio: Studio, links: Links) -> Server:
     """The gRPC server with all public services."""
+    budget = BodyBudget(current.body_memory * 1024**2)
     server = Server(
         current.socket(f"router-{replica}"),
         [service.NAME, provider_keys.NAME, webhooks.NAME, *edge.NAMES],
-        interceptors=[Outermost(ring)],
+        interceptors=[Outermost(ring, budget)],
     )
     image_service_pb2_grpc.add_ImageServiceServicer_to_server(service.ImageService(studio), server.grpc)
     tenant_keys = provider_keys.ProviderKeyService(studio)
     provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(tenant_keys, server.grpc)
     webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks.WebhookService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestEventServiceServicer_to_server(edge.RestEventService(studio), server.grpc)
-    rest_edge_pb2_grpc.add_RestImageServiceServicer_to_server(edge.RestImageService(studio), server.grpc)
+    rest_edge_pb2_grpc.add_RestImageServiceServicer_to_server(edge.RestImageService(studio, budget), server.grpc)
     rest_edge_pb2_grpc.add_RestProviderKeyServiceServicer_to_server(
-        edge.RestProviderKeyService(tenant_keys), server.grpc
+        edge.RestProviderKeyService(tenant_keys, budget), server.grpc
     )
     rest_edge_pb2_grpc.add_RestFileServiceServicer_to_server(files.RestFileService(studio, links), server.grpc)
     return server
@@ -152,13 +154,14 @@ async def _end_calls(server: Server, engine: Engine, *, patience: float, grace: 
     await server.stop(grace)
 
 
-async def _follow_engine(server: Server, stream: JobStream) -> None:
-    """Ready while the job engine is: without it every call would be refused."""
+async def _follow_engine(server: Server, engine: Engine) -> None:
+    """Ready while all parts of the engine are: without one of them every new job would be refused."""
     ready = True
     while True:
         await asyncio.sleep(0.25)
-        if stream.connected != ready:
-            ready = stream.connected
+        serves = engine.stream.connected and not engine.readiness.problems
+        if serves != ready:
+            ready = serves
             await server.set_ready(ready=ready)
 
 

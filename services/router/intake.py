@@ -15,6 +15,7 @@ from services.common.errors import GatewayError, invalid, invalid_image, missing
 from services.common.images import MAX_FILE_BYTES
 from services.common.references import reference
 from services.common.store import TooLarge
+from services.jobs.finish import delete_inputs
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -50,7 +51,7 @@ class Input:
 
 
 class Intake:
-    """Collects an edit's inputs. Leaving the context deletes those that no job has taken over."""
+    """Collects the inputs of a tenant's edit. Leaving the context deletes those that no job has taken over."""
 
     def __init__(self, store: MediaStore, outbound: Outbound, gate: DecodeGate, tenant: str) -> None:
         self._store = store
@@ -69,7 +70,7 @@ class Intake:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._kept:
-            await asyncio.shield(self._store.delete(self._kept))
+            await asyncio.shield(delete_inputs(self._store, self._kept))
 
     def hand_over(self) -> list[str]:
         """Return the store keys of everything taken in: they are the receiver's from here on."""
@@ -153,7 +154,9 @@ class Intake:
             if isinstance(source, bytes):
                 await sink.write(source)
             else:
-                await inputs.fetch_image(self._outbound, source, param, sink.write, max_bytes=MAX_FILE_BYTES)
+                await inputs.fetch_image(
+                    self._outbound, source, param, sink.write, max_bytes=MAX_FILE_BYTES, tenant=self._tenant
+                )
             return await sink.close()
         except BaseException:
             await sink.abort()

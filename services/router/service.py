@@ -108,9 +108,10 @@ class ImageService(pb_grpc.ImageServiceServicer):
             return entry
         seen = entry.seq
         with answering():
-            changed = await self._studio.engine.hub.when(
-                entry.record.id, lambda newer: newer.ended or bool(known and newer.seq > seen), wait
-            )
+            async with call.authorized():
+                changed = await self._studio.engine.hub.when(
+                    entry.record.id, lambda newer: newer.ended or bool(known and newer.seq > seen), wait
+                )
         return changed or await self._studio.job(entry.record.id, call)
 
 
@@ -129,7 +130,8 @@ async def follow(
         return
     first = after is None
     try:
-        async for change in studio.engine.hub.changes(request.job_id, after, quiet):
+        changes = studio.engine.hub.changes(request.job_id, after, quiet)
+        async for change in caller.while_authorized(call, changes):
             if change is None:
                 yield None
                 continue

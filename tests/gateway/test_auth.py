@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.stack import Stack
 
-KEY = re.compile(r"igw_[A-Za-z0-9_-]{43}")
+KEY = re.compile(r"igw_[A-Za-z0-9_-]{43}_[0-9a-f]{20}")
 WITHIN = 5.0
 """Seconds after which every router knows of a new or revoked key."""
 
@@ -98,6 +98,8 @@ def test_key_with_a_default_preference_is_strict_without_the_header(stack: Stack
         (("revoke", "000000000000"), "000000000000"),
         (("create", "--tenant", "painters", "--prefer", "wait=soon"), "--prefer"),
         (("create",), "--tenant"),
+        (("create", "--tenant", ""), "the tenant must not be empty"),
+        (("create", "--tenant", "two\nlines"), "the tenant must be one line"),
     ],
 )
 def test_keys_command_that_can_not_be_done_says_why(stack: Stack, arguments: tuple[str, ...], message: str) -> None:

@@ -24,7 +24,7 @@ async def fetch(outbound: Outbound, url: str, param: str, max_bytes: int) -> byt
     async def write(piece: bytes) -> None:
         body.extend(piece)
 
-    await fetch_image(outbound, url, param, write, max_bytes=max_bytes)
+    await fetch_image(outbound, url, param, write, max_bytes=max_bytes, tenant="a")
     return bytes(body)
 
 
