@@ -1,5 +1,9 @@
 -- The REST face of the gateway: paths, methods and headers as callers send them become what the routes know, and the
--- router's `x-http-status` and `x-oai-error` become status and body. Native gRPC and gRPC-Web pass untouched.
+-- router's `x-http-status` and `x-oai-error` become status and body. Native gRPC and gRPC-Web pass untouched. Calls of
+-- the API without a valid key pass not at all.
+
+local key_check = require("key_check")
+local settings = require("edge_settings")
 
 local JSON = "application/json"
 local TYPES = {
@@ -20,16 +24,21 @@ local function has_type(headers, prefix)
   return content_type ~= nil and content_type:sub(1, #prefix):lower() == prefix
 end
 
--- Removes headers whose names gRPC can't carry, though HTTP can: the router would refuse the whole call. Of a caller
--- that does not speak gRPC, also those that mean something to it.
-local function remove_headers(headers, native)
-  local found = {}
-  for name in pairs(headers) do
-    if not name:find("^:?[%w_.-]+$") or (not native and (name:sub(1, 5) == "grpc-" or name:sub(-4) == "-bin")) then
-      found[#found + 1] = name
-    end
+-- Return whether headers are more than the servers behind Envoy take, the names of those that mean something to gRPC, and
+-- of those that HTTP can carry and gRPC can't: the router would refuse the whole call. Sizes are those of HTTP/2
+-- (RFC 9113, 6.5.2), by which gRPC counts.
+local function inspect(headers)
+  local size, count, of_grpc, foreign = 0, 0, {}, {}
+  for name, value in pairs(headers) do
+    size, count = size + #name + #value + 32, count + 1
+    if name:sub(1, 5) == "grpc-" or name:sub(-4) == "-bin" then of_grpc[#of_grpc + 1] = name end
+    if not name:find("^:?[%w_.-]+$") then foreign[#foreign + 1] = name end
   end
-  for _, name in ipairs(found) do headers:remove(name) end
+  return size > settings.max_header_bytes or count > settings.max_headers, of_grpc, foreign
+end
+
+local function remove(headers, names)
+  for _, name in ipairs(names) do headers:remove(name) end
 end
 
 -- A trailing slash means the same path. Only reading methods take fields from their query.
@@ -45,6 +54,21 @@ local function normalize_path(headers, method)
   return api
 end
 
+-- Return why a call may not pass, or nil. Health, reflection, media and pages need no key, and preflights have none.
+local function refusal(headers, too_large)
+  if too_large then return settings.refusals.headers end
+  local path = headers:get(":path") or ""
+  if path:sub(1, 4) ~= "/v1/" and path:sub(1, 17) ~= "/imagegateway.v1." then return nil end
+  if headers:get(":method") == "OPTIONS" and headers:get("access-control-request-method") then return nil end
+  return settings.refusals[key_check.refusal(headers:get("authorization"))]
+end
+
+local function refuse_native(handle, why)
+  local headers = { [":status"] = "200", ["grpc-status"] = why.grpc_status, ["grpc-message"] = why.message }
+  if why.grpc_details ~= "" then headers["grpc-status-details-bin"] = why.grpc_details end
+  handle:respond(headers)
+end
+
 function envoy_on_request(handle)
   local headers = handle:headers()
   local id = headers:get("x-request-id")
@@ -57,16 +81,27 @@ function envoy_on_request(handle)
   local origin = headers:get("origin")
   -- Only what is so is noted: each fact costs some microseconds, and what is not there reads as nil.
   if origin then facts:set("gateway", "origin", origin) end
-  local native = has_type(headers, "application/grpc")
-  remove_headers(headers, native)
-  if native then
+  local too_large, of_grpc, foreign = inspect(headers)
+  local why = refusal(headers, too_large)
+  remove(headers, foreign)
+  if has_type(headers, "application/grpc") then
     facts:set("gateway", "kind", "native")
+    if why then
+      facts:set("gateway", "refused_type", headers:get("content-type"))
+      refuse_native(handle, why)
+    end
     return
   end
+  remove(headers, of_grpc) -- their sender does not speak gRPC
   local method = headers:get(":method")
   if method == "HEAD" then
     facts:set("gateway", "head", true)
     method = "GET"
+  end
+  if why then
+    facts:set("gateway", "kind", "api")
+    handle:respond({ [":status"] = why.status, ["content-type"] = JSON }, why.body)
+    return
   end
   if not normalize_path(headers, method) then return end
   if has_type(headers, "multipart/form-data") then
@@ -146,7 +181,11 @@ function envoy_on_response(handle)
   local headers = handle:headers()
   local facts = handle:streamInfo():dynamicMetadata():get("gateway") or {}
   if facts["origin"] then allow_origin(headers, facts["origin"]) end
-  if facts["kind"] == "native" then return end
+  if facts["kind"] == "native" then
+    -- Envoy takes gRPC-Web's type from an answer without a body.
+    if facts["refused_type"] then headers:replace("content-type", facts["refused_type"]) end
+    return
+  end
   local api = facts["kind"] == "api"
   local failure = from_grpc(headers)
   local code = tonumber(headers:get(":status"))

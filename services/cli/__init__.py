@@ -11,12 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.cli import provider_keys
+from services.cli import provider_keys, secrets
 from services.cli.connection import connected
 from services.cli.doctor import examine
 from services.common import settings
 from services.common.errors import GatewayError
 from services.common.keys import KeyStore
+from services.common.secrets import RootSecret
 from services.common.settings import SettingError
 from services.router.caller import Preferences
 from services.stack.config import Stack, binary
@@ -69,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("id", help="the key's id, as `keys list` shows it")
     revoke.set_defaults(run=lambda options: _with_keys(lambda store: _revoke(store, options.id)))
     provider_keys.add(commands)
+    secrets.add(commands)
     return parser
 
 
@@ -78,16 +80,16 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _validate(_: argparse.Namespace) -> int:
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        file.write(Stack.prepare(settings.current()).envoy())
-        file.flush()
-        command = [binary("envoy"), "--mode", "validate", "--log-level", "warning", "-c", file.name]
+    with tempfile.TemporaryDirectory() as folder:
+        Stack.prepare(settings.current()).write_envoy(Path(folder))
+        command = [binary("envoy"), "--mode", "validate", "--log-level", "warning", "-c", f"{folder}/envoy.yaml"]
         return subprocess.run(command, check=False, cwd=Path.cwd()).returncode
 
 
 def _with_keys(action: Callable[[KeyStore], Awaitable[int]]) -> int:
     async def body(current: Settings, client: Client) -> int:
-        return await action(await KeyStore.open(client, current.nats_replicas))
+        root = await asyncio.to_thread(RootSecret.load, current, make=False)
+        return await action(await KeyStore.open(client, current.nats_replicas, root))
 
     return connected(body)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _BACKLOG: Final = 1024
 _MAX_HEADER_BYTES: Final = 64 * 1024
-"""Longest header: Envoy's own limit for all of them is 60 KiB."""
+"""Longest header: Envoy's limit for all of them is less."""
 
 
 @contextlib.asynccontextmanager

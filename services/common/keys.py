@@ -1,4 +1,7 @@
-"""API keys: random, shown once, stored only as a hash, in a JetStream bucket that every replica watches."""
+"""API keys: random, shown once, stored only as a hash, in a JetStream bucket that every replica watches.
+
+Keys that are made here carry a tag (`key_tags`), by which Envoy refuses strangers.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,31 @@ import asyncio
 import hashlib
 import json
 import re
-import secrets
 import time
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
 
-from services.common import logs
+from services.common import key_tags, logs
 from services.common.following import Follower, snapshot
 from services.common.nats import bucket
 from services.common.stored import Decoder, StoredObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from nats.aio.client import Client
     from nats.js import JetStreamContext
     from nats.js.kv import KeyValue
 
+    from services.common.secrets import RootSecret
     from services.common.supervision import Supervisor
 
 BUCKET: Final = "api_keys"
 API_KEY_NAME: Final = "IMAGEGATEWAY_API_KEY"
 """Name of the key that a gateway adopts from its settings."""
-_PREFIX: Final = "igw_"
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _UNKNOWN_SECONDS: Final = 0.5
 _WRONG_SEQUENCE: Final = frozenset({10071, 10164})
@@ -38,7 +41,7 @@ _log = logs.get(__name__)
 
 
 class RevokedKeyError(Exception):
-    """A key was revoked: it can't be adopted again."""
+    """A key was revoked: it can't be adopted again, and ends what it has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,21 +68,22 @@ def fingerprint(secret: str) -> str:
 
 
 class KeyStore:
-    """Makes, lists and revokes keys. One per process that administers keys."""
+    """Makes, lists and revokes keys. One per process that administers keys. `root` tags new keys."""
 
-    def __init__(self, js: JetStreamContext, kv: KeyValue) -> None:
+    def __init__(self, js: JetStreamContext, kv: KeyValue, root: RootSecret) -> None:
         self._js = js
         self._kv = kv
+        self._root = root
 
     @classmethod
-    async def open(cls, client: Client, replicas: int) -> KeyStore:
+    async def open(cls, client: Client, replicas: int, root: RootSecret) -> KeyStore:
         """Raises nats.errors.Error when JetStream can't be reached."""
         js = client.jetstream()
-        return cls(js, await bucket(js, BUCKET, replicas))
+        return cls(js, await bucket(js, BUCKET, replicas), root)
 
     async def create(self, tenant: str, name: str = "", prefer: str = "", *, session_of: str = "") -> tuple[str, Key]:
         """Make a key; the secret is in the answer and nowhere else."""
-        secret = _PREFIX + secrets.token_urlsafe(32)
+        secret = key_tags.make_secret(self._root)
         digest = fingerprint(secret)
         key = replace(_new(digest, tenant, name), prefer=prefer, session_of=session_of)
         await self._kv.put(digest, _encode(key))
@@ -204,6 +208,8 @@ class KeyRing:
     def __init__(self, js: JetStreamContext) -> None:
         self._follower = Follower(js, BUCKET, _read, self._took)
         self._keys: dict[str, Key] = {}
+        self._valid: frozenset[str] = frozenset()
+        self._holds: dict[str, set[asyncio.Timeout]] = {}
         self._looked = float("-inf")
         self._looking = asyncio.Lock()
 
@@ -224,9 +230,37 @@ class KeyRing:
         key = self._keys.get(digest)
         return None if key is None or key.revoked_at else key
 
+    @asynccontextmanager
+    async def hold(self, key: Key) -> AsyncIterator[None]:
+        """Cancel the body and raise RevokedKeyError as soon as this process learns that the key has ended: revoked,
+        deleted or replaced. The body must run in one task, without a yield.
+        """
+        if key.id not in self._valid:
+            raise RevokedKeyError
+        holds = self._holds.setdefault(key.id, set())
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                holds.add(limit)
+                try:
+                    yield
+                finally:
+                    holds.discard(limit)
+                    if not holds and self._holds.get(key.id) is holds:
+                        del self._holds[key.id]
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise RevokedKeyError from None
+
     async def start(self, supervisor: Supervisor) -> None:
         """Read all keys, then follow changes. Raises nats.errors.Error or OSError."""
         await self._follower.start(supervisor)
 
     def _took(self, values: Mapping[str, Key]) -> None:
         self._keys = dict(values)
+        self._valid = frozenset(key.id for key in self._keys.values() if not key.revoked_at)
+        now = asyncio.get_running_loop().time()
+        for key_id in self._holds.keys() - self._valid:
+            for limit in self._holds.pop(key_id):
+                limit.reschedule(now)

@@ -24,12 +24,12 @@ Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 MAX_REQUEST_BYTES: Final = 64 * 1024 * 1024
 """Largest gRPC request. Envoy refuses larger bodies first, with 413; gRPC's own refusal would read as 429."""
 
-MAX_HEADER_BYTES: Final = 64 * 1024
-"""Largest headers of a call. Envoy refuses larger ones first, with 431; gRPC's own refusal would read as 429."""
+MAX_METADATA_BYTES: Final = 64 * 1024
+"""Largest metadata of a call. Envoy refuses larger headers first, with 431; gRPC's own refusal would read as 429."""
 
 OPTIONS: Final = (
-    ("grpc.max_metadata_size", MAX_HEADER_BYTES),
-    ("grpc.absolute_max_metadata_size", MAX_HEADER_BYTES),
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", -1),
     # A forgotten process would otherwise keep taking calls beside the new one.

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 import obstore
 from obstore.store import from_url
 
+from services.common import disk
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -30,6 +32,8 @@ _PART: Final = 5 * 1024 * 1024  # the least that S3 takes as a part
 _PAGE: Final = 1000
 _THREADS: Final = 8
 _TEMPORARY: Final = ".tmp"
+_CHECK_KEY: Final = "write-check"
+"""An empty object, overwritten by each check of a bucket."""
 
 T = TypeVar("T")
 Bytes: TypeAlias = bytes | memoryview
@@ -73,7 +77,7 @@ class Backend(Protocol):
         """Delete a folder and give its number of objects."""
 
     async def check(self) -> None:
-        """Raise when the store can't be reached or not be written."""
+        """Make a small write, and raise when it fails."""
 
 
 def _flush_directory(path: Path) -> None:
@@ -176,11 +180,8 @@ class Directory:
         return await self.run(work)
 
     async def check(self) -> None:
-        def work() -> None:
-            if not os.access(self._root, os.R_OK | os.W_OK | os.X_OK):
-                raise PermissionError("the media directory is missing or can't be written")
-
-        await self.run(work)
+        # A thread of another pool: hung writes take up all of the store's.
+        await asyncio.to_thread(disk.check_writable, self._root)
 
 
 class _File:
@@ -281,8 +282,8 @@ class Bucket:
         return count
 
     async def check(self) -> None:
-        # A listing, since the absence of an object looks the same as the absence of the bucket.
-        await obstore.list_with_delimiter_async(self._store)
+        await obstore.list_with_delimiter_async(self._store)  # some servers make the bucket for a write
+        await obstore.put_async(self._store, _CHECK_KEY, b"")
 
 
 class BucketSink:

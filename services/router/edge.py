@@ -59,7 +59,7 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
         call = caller.current()
         request, unknown = fields.build(pb.EditRequest, await _json(pieces, call))
         call.key_in_body = request.request_id
-        async with self._studio.intake() as intake:
+        async with self._studio.intake(call) as intake:
             made = await self._studio.plan_edit(request, call, intake, unknown)
             async for answer in self._answers(made, call, intake):
                 yield answer

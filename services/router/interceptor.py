@@ -18,7 +18,7 @@ from google.rpc.status_pb2 import Status
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import logs
-from services.common.errors import DOMAIN, INTERNAL, GatewayError
+from services.common.errors import DOMAIN, INTERNAL, GatewayError, UnavailableError
 from services.router import caller
 
 if TYPE_CHECKING:
@@ -134,17 +134,25 @@ async def _fail(call: Call, context: Context, error: BaseException, began: float
         return
     if not isinstance(error, Exception):
         return
-    if isinstance(error, GatewayError):
-        failure = error
-    else:
-        _log.error("request_crashed", request_id=call.request_id, operation=call.method, exc_info=error)
-        failure = INTERNAL
+    failure = failure_of(call, error)
     finished(call, began, failure=failure)
     # A stream that has begun can only end with the status; the edge put the error into the body already.
     trailing: list[tuple[str, str | bytes]] = [] if sent else list(trailers(call, failure).items())
     if not call.rest:
-        trailing.append(("grpc-status-details-bin", _details(failure)))
+        trailing.append(("grpc-status-details-bin", details(failure)))
     await context.abort(failure.meaning.grpc, failure.message, tuple(trailing))
+
+
+def failure_of(call: Call, error: Exception) -> GatewayError:
+    """Return the caller's error for whatever ended a call. What nobody foresaw is logged."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, UnavailableError):
+        if error.__cause__:
+            _log.error("part_unavailable", request_id=call.request_id, operation=call.method, exc_info=error)
+        return error.as_gateway_error()
+    _log.error("request_crashed", request_id=call.request_id, operation=call.method, exc_info=error)
+    return INTERNAL
 
 
 def trailers(call: Call, failure: GatewayError) -> dict[str, str]:
@@ -162,7 +170,7 @@ def error_headers(call: Call, failure: GatewayError) -> dict[str, str]:
     wait = _wait(failure)
     if wait is not None:
         headers["retry-after"] = str(math.ceil(wait))
-    if call.rest and not failure.meaning.retry and failure.meaning.http >= 500:
+    if call.rest and failure.meaning.http >= 500 and (failure.paid or not failure.meaning.retry):
         headers["x-should-retry"] = "false"
     return headers
 
@@ -174,20 +182,21 @@ def _wait(failure: GatewayError) -> float | None:
     return max(1.0, failure.retry_after)
 
 
-def _details(failure: GatewayError) -> bytes:
-    details: list[Message] = [
+def details(failure: GatewayError) -> bytes:
+    """Return an error's `google.rpc.Status`, the value of `grpc-status-details-bin`."""
+    parts: list[Message] = [
         error_details_pb2.ErrorInfo(reason=failure.code.upper(), domain=DOMAIN, metadata=dict(failure.details))
     ]
     if failure.param:
         violation = error_details_pb2.BadRequest.FieldViolation(field=failure.param, description=failure.message)
-        details.append(error_details_pb2.BadRequest(field_violations=[violation]))
+        parts.append(error_details_pb2.BadRequest(field_violations=[violation]))
     wait = _wait(failure)
     if wait is not None:
         delay = Duration()
         delay.FromMilliseconds(math.ceil(wait * 1000))
-        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+        parts.append(error_details_pb2.RetryInfo(retry_delay=delay))
     status = Status(code=failure.meaning.grpc.value[0], message=failure.message)
-    for detail in details:
+    for detail in parts:
         packed = AnyMessage()
         packed.Pack(detail)
         status.details.append(packed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import secrets
@@ -9,13 +10,22 @@ import shutil
 import socket
 import sys
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import grpc
+import orjson
+from imagegateway.v1.error_reason_pb2 import ErrorReason
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from services.common import key_tags, machine
+from services.common.errors import GatewayError
+from services.common.keys import fingerprint
+from services.common.server import MAX_METADATA_BYTES
 from services.common.settings import SettingError
 from services.media import openapi
+from services.router import caller, interceptor
 from services.router.body import MAX_FORM_BYTES
 
 if TYPE_CHECKING:
@@ -31,6 +41,14 @@ _SLASHED: Final = "model_id"
 _MIB: Final = 1024 * 1024
 
 MAX_RESPONSE_BYTES: Final = 512 * _MIB
+
+_MAX_HEADER_BYTES: Final = MAX_METADATA_BYTES - 4 * 1024
+"""Most that a request's headers may have. What Envoy adds to them fits into the rest."""
+_MAX_HEADERS: Final = 100
+
+_RESERVED_FILES: Final = 500
+"""Open files of Envoy that are no connection of a client, nor one made for it."""
+_FEWEST_CONNECTIONS: Final = 200
 
 _LOCAL_REPLIES: Final = (
     (400, "invalid_request_error", "invalid_request", "The request is not well-formed HTTP."),
@@ -86,12 +104,14 @@ class Stack:
     def write(self) -> None:
         """Render everything into `run/`, readable by this user only."""
         self.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._write("envoy.yaml", self.envoy())
-        self._write("supervisord.conf", self._render("services/stack", "supervisord.conf.j2", **self._programs()))
+        self.write_envoy(self.run_dir)
+        _write(
+            self.run_dir / "supervisord.conf", _render("services/stack", "supervisord.conf.j2", **self._programs())
+        )
         if not self.settings.nats_url:
-            self._write(
-                "nats.conf",
-                self._render(
+            _write(
+                self.run_dir / "nats.conf",
+                _render(
                     "services/stack",
                     "nats.conf.j2",
                     port=self.nats_port,
@@ -100,18 +120,23 @@ class Stack:
                     log=self.run_dir / "nats.log",
                 ),
             )
-            self._write("nats-url", f"nats://gateway:{self.nats_password}@127.0.0.1:{self.nats_port}")
+            _write(self.run_dir / "nats-url", f"nats://gateway:{self.nats_password}@127.0.0.1:{self.nats_port}")
 
-    def envoy(self) -> str:
-        """Envoy's configuration."""
+    def write_envoy(self, folder: Path) -> None:
+        """Render Envoy's configuration into a folder, readable by this user only. Raises SettingError."""
+        _write(folder / "edge_settings.lua", edge_settings(self.settings))
+        _write(folder / "envoy.yaml", self._envoy(folder))
+
+    def _envoy(self, folder: Path) -> str:
         settings = self.settings
-        return self._render(
+        return _render(
             "envoy",
             "envoy.yaml.j2",
             run_dir=self.run_dir,
+            edge_settings=folder / "edge_settings.lua",
             host=settings.host,
             port=settings.port,
-            lua=ROOT / "envoy" / "hooks.lua",
+            lua=ROOT / "envoy",
             descriptors=ROOT / "generated" / "imagegateway.binpb",
             routers=[settings.socket(f"router-{index}") for index in range(settings.routers)],
             uploads=[settings.socket(f"uploads-{index}") for index in range(settings.routers)],
@@ -119,6 +144,8 @@ class Stack:
             max_form_bytes=MAX_FORM_BYTES,
             max_response_bytes=MAX_RESPONSE_BYTES,
             local_replies=_LOCAL_REPLIES,
+            connections=connection_limit(settings.connections, machine.open_files()),
+            max_heap_bytes=settings.edge_memory * _MIB,
             allowed_methods=_allowed_methods(),
         )
 
@@ -136,17 +163,80 @@ class Stack:
             "root": ROOT,
         }
 
-    @staticmethod
-    def _render(folder: str, name: str, **values: object) -> str:
-        environment = Environment(  # noqa: S701  configuration files, not HTML
-            loader=FileSystemLoader(ROOT / folder), undefined=StrictUndefined, keep_trailing_newline=True
-        )
-        return environment.get_template(name).render(**values)
 
-    def _write(self, name: str, text: str) -> None:
-        path = self.run_dir / name
-        path.touch(mode=0o600)
-        path.write_text(text)
+def connection_limit(wanted: int, open_files: int) -> int:
+    """Return how many client connections Envoy may take: at most `wanted`, and never all of its open files.
+
+    A connection counts twice, since a form or a download has one of its own to the server behind Envoy. Raises
+    SettingError where hardly any connection would be left.
+    """
+    allowed = (open_files - _RESERVED_FILES) // 2
+    if allowed < _FEWEST_CONNECTIONS:
+        raise SettingError(
+            f"this process may have {open_files} files open (`ulimit -Hn`); Envoy needs "
+            f"{2 * _FEWEST_CONNECTIONS + _RESERVED_FILES} or more"
+        )
+    return min(wanted, allowed)
+
+
+def edge_settings(settings: Settings) -> str:
+    """Return the Lua module from which Envoy's hooks know this gateway's keys. Raises SettingError."""
+    refusals = {
+        "missing": caller.missing_key(),
+        "unknown": caller.unknown_key(),
+        "untagged": GatewayError(
+            ErrorReason.ERROR_REASON_INVALID_API_KEY,
+            "The API key was made by an earlier version of the gateway: ask its operator for a new one "
+            "(`imagegateway keys create`).",
+        ),
+    }
+    return _render(
+        "envoy",
+        "edge_settings.lua.j2",
+        signing_keys=key_tags.signing_keys(settings),
+        adopted_key=settings.api_key.reveal(),
+        fingerprint=fingerprint,
+        max_header_bytes=_MAX_HEADER_BYTES,
+        max_headers=_MAX_HEADERS,
+        refusals={"headers": _headers_refusal(), **{name: _refusal(error) for name, error in refusals.items()}},
+    )
+
+
+def _refusal(error: GatewayError) -> dict[str, object]:
+    """Return an error as the hooks answer it: to REST by status and body, to gRPC by status, message and details."""
+    return {
+        "status": error.meaning.http,
+        "body": orjson.dumps(error.body()).decode(),
+        "message": error.message,
+        "grpc_status": error.meaning.grpc.value[0],
+        "grpc_details": base64.b64encode(interceptor.details(error)).decode().rstrip("="),
+    }
+
+
+def _headers_refusal() -> dict[str, object]:
+    """Return the refusal of too large headers. Only Envoy knows it: there is no reason of the gateway's for it."""
+    ((kind, code, message),) = (
+        texts for status, *texts in _LOCAL_REPLIES if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    )
+    return {
+        "status": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE.value,
+        "body": orjson.dumps({"error": {"message": message, "type": kind, "param": None, "code": code}}).decode(),
+        "message": message,
+        "grpc_status": grpc.StatusCode.INVALID_ARGUMENT.value[0],
+        "grpc_details": "",
+    }
+
+
+def _render(folder: str, name: str, **values: object) -> str:
+    environment = Environment(  # noqa: S701  configuration files, not HTML
+        loader=FileSystemLoader(ROOT / folder), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    return environment.get_template(name).render(**values)
+
+
+def _write(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.write_text(text)
 
 
 def _allowed_methods() -> list[tuple[str, list[str]]]:

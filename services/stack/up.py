@@ -21,8 +21,10 @@ from services.common import settings as settings_module
 from services.common.identity import GATEWAY, load_identity
 from services.common.keys import API_KEY_NAME, KeyStore, RevokedKeyError
 from services.common.nats import connect
+from services.common.secrets import RootSecret
 from services.stack.config import Stack
 from services.stack.first_picture import FirstPicture, make
+from services.stack.nats_watch import NatsWatch, restart_by
 from services.stack.tether import tie
 
 if TYPE_CHECKING:
@@ -141,21 +143,27 @@ def up(settings: Settings, first: First) -> int:
         stack = Stack.prepare(settings)
         stack.write()
         stop = _stop_on_signal()
+        watch = _nats_watch(stack)
         supervisor = Supervisor.spawn(stack, _log_format(settings))
         try:
-            return asyncio.run(_serve(settings, first, supervisor, stop))
+            return asyncio.run(_serve(settings, first, supervisor, watch, stop))
         finally:
             supervisor.stop()
 
 
-async def _serve(settings: Settings, first: First, supervisor: Supervisor, stop: list[int]) -> int:
+def _nats_watch(stack: Stack) -> NatsWatch:
+    config = stack.run_dir / "supervisord.conf"
+    return NatsWatch(stack.run_dir / "nats.log", stack.settings.data_dir, lambda: restart_by(config))
+
+
+async def _serve(settings: Settings, first: First, supervisor: Supervisor, watch: NatsWatch, stop: list[int]) -> int:
     began = time.monotonic()
     if not await _until_ready(settings, supervisor, stop, began):
         return 0
     gateway = load_identity(settings.data_dir / GATEWAY)
     client = await connect(settings, "up")
     try:
-        store = await KeyStore.open(client, settings.nats_replicas)
+        store = await KeyStore.open(client, settings.nats_replicas, RootSecret.load(settings))
         await store.end_sessions(gateway)  # of a life that could not do so itself
         key = await _key(settings, first, store, gateway)
         picture: FirstPicture | None = None
@@ -169,6 +177,7 @@ async def _serve(settings: Settings, first: First, supervisor: Supervisor, stop:
         while not stop:
             await asyncio.sleep(0.5)
             _check(supervisor)
+            await watch.look()
         with contextlib.suppress(Exception):
             await store.end_sessions(gateway)
     finally:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.stack import Stack
 
-KEY = re.compile(r"igw_[A-Za-z0-9_-]{43}")
+KEY = re.compile(r"igw_[A-Za-z0-9_-]{43}_[0-9a-f]{20}")
 WITHIN = 5.0
 """Seconds after which every router knows of a new or revoked key."""
 

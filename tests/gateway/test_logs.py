@@ -67,7 +67,9 @@ def test_failure_logs_one_line_whose_level_follows_the_blame(
 
 def test_bad_key_logs_one_line(stack: Stack, request_id: str) -> None:
     ask(stack, "POST", GENERATIONS, dict(SMALL), {"x-request-id": request_id}, key="wrong")
-    assert line_of(stack, request_id)["status"] == 401
+    eventually(lambda: bool(stack.of_request(request_id)), 10, "the request is logged")
+    (line,) = stack.of_request(request_id)
+    assert (line["event"], line["process"], line["status"]) == ("request_refused", "envoy", 401)
 
 
 def test_stream_logs_one_line(stack: Stack, request_id: str) -> None:

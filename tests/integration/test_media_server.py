@@ -16,9 +16,10 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
-from services.common import http, ids
+from services.common import http, ids, readiness
 from services.common import logs as structured
 from services.common.store import MediaStore, StoreUnavailable
+from services.common.store_backends import Directory
 from services.media import sweeper
 from tests.integration.media_gateway import PUBLIC, Clock, error_of, gateway, settings
 
@@ -142,10 +143,11 @@ async def test_health_and_readiness(gateway: Gateway, monkeypatch: pytest.Monkey
         answer, body = await gateway.get("/readyz")
         assert (answer.status, json.loads(body)) == (200, {"status": "ready"})
 
-        async def broken(_self: MediaStore) -> None:
-            raise StoreUnavailable("host 10.0.0.1 refused")
+        async def broken(_self: Directory) -> None:
+            raise OSError("host 10.0.0.1 refused")
 
-        monkeypatch.setattr(MediaStore, "check", broken)
+        monkeypatch.setattr(Directory, "check", broken)
+        monkeypatch.setattr(readiness, "PERIOD", 0.0)
         answer, body = await gateway.get("/readyz")
         assert (answer.status, json.loads(body)["not_ready"]) == (503, ["media-store"])
 

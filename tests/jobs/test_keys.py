@@ -9,18 +9,21 @@ import pytest
 
 from services.common.keys import KeyRing, KeyStore, RevokedKeyError, fingerprint
 from services.common.nats import connect
+from services.common.secrets import RootSecret
+from tests.jobs.server import until
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
 
     from tests.jobs.server import Nats
 
+ROOT = RootSecret("root secret of the tests")
 FIRST, SECOND = "first-" + "x" * 20, "second-" + "x" * 20
 
 
 @pytest.fixture
 async def store(client: Client) -> KeyStore:
-    return await KeyStore.open(client, 1)
+    return await KeyStore.open(client, 1, ROOT)
 
 
 class Accepted:
@@ -52,6 +55,43 @@ async def test_revoked_key_is_not_adopted_again(store: KeyStore, accepted: Accep
     assert await accepted(FIRST) == [False]
     assert await store.list() == []
     assert await store.revoke(key.id) is None
+
+
+async def test_key_that_ends_ends_what_holds_it_and_nothing_else(store: KeyStore, client: Client) -> None:
+    ring = KeyRing(client.jetstream())
+    begun: set[str] = set()
+
+    async def work(secret: str) -> None:
+        key = await ring.find(secret)
+        assert key
+        async with ring.hold(key):
+            begun.add(secret)
+            await asyncio.Event().wait()
+
+    revoked, key = await store.create("acme")
+    deleted, _ = await store.create("acme", session_of="gateway")
+    kept, valid = await store.create("acme")
+    await store.adopt(FIRST, "gateway")
+    await ring._follower.refresh()
+    tasks = {secret: asyncio.create_task(work(secret)) for secret in (revoked, deleted, FIRST, kept)}
+    await until(lambda: begun == tasks.keys())
+    await store.revoke(key.id)
+    await store.end_sessions("gateway")
+    await store.adopt(SECOND, "gateway")
+    await ring._follower.refresh()
+    for secret in (revoked, deleted, FIRST):
+        with pytest.raises(RevokedKeyError):
+            await tasks[secret]
+    with pytest.raises(RevokedKeyError):
+        async with ring.hold(key):
+            raise AssertionError("a revoked key holds nothing")
+    with pytest.raises(TimeoutError):  # the body's own
+        async with ring.hold(valid):
+            raise TimeoutError
+    assert not tasks[kept].done()
+    tasks[kept].cancel()
+    await asyncio.gather(tasks[kept], return_exceptions=True)
+    assert not ring._holds
 
 
 async def test_revoked_key_of_a_command_is_not_adopted_either(store: KeyStore, accepted: Accepted) -> None:
@@ -92,7 +132,7 @@ async def test_setting_that_names_a_key_of_a_command_never_ends_it(store: KeySto
 
 async def test_routers_that_start_together_adopt_one_key(nats: Nats, accepted: Accepted) -> None:
     clients = [await connect(nats.settings, f"router-{index}") for index in range(4)]
-    stores = [await KeyStore.open(client, 1) for client in clients]
+    stores = [await KeyStore.open(client, 1, ROOT) for client in clients]
     await stores[0].adopt(FIRST, "a")
     await asyncio.gather(*(each.adopt(SECOND, "ab"[index % 2]) for index, each in enumerate(stores)))
     (key,) = await stores[0].list()

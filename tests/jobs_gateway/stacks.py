@@ -17,6 +17,7 @@ from supervisor.xmlrpc import SupervisorTransport
 from services.common import settings
 from services.common.keys import KeyStore
 from services.common.nats import connect
+from services.common.secrets import RootSecret
 from tests.gateway import rest
 from tests.jobs_gateway.calls import Caller
 from tests.stack import eventually, short_folder, start
@@ -39,9 +40,11 @@ def new_caller(stack: Stack, tenant: str, prefer: str = "") -> Caller:
 
     async def create() -> str:
         values = {f"{settings.PREFIX}{name.upper()}": value for name, value in stack.values.items()}
-        client = await connect(settings.load(settings.Source(values)), "test")
+        given = settings.load(settings.Source(values))
+        root = RootSecret.load(given, make=False)
+        client = await connect(given, "test")
         try:
-            secret, _ = await (await KeyStore.open(client, replicas=1)).create(tenant, prefer=prefer)
+            secret, _ = await (await KeyStore.open(client, replicas=1, root=root)).create(tenant, prefer=prefer)
         finally:
             await client.close()
         return secret

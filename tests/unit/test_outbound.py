@@ -12,7 +12,7 @@ import httpx  # noqa: TID251  the errors that its clients raise
 import pytest
 from aiohttp import web
 
-from services.common.outbound import Download, DownloadError, Outbound, TooLargeError
+from services.common.outbound import DOWNLOADS, TENANT_DOWNLOADS, Download, DownloadError, Outbound, TooLargeError
 from services.common.urlguard import Guard, UrlRefusedError
 from tests.unit.origin import Authority, answer, serve
 from tests.unit.test_urlguard import PUBLIC, Names
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 async def fetch(outbound: Outbound, url: str, max_bytes: int = 1000, seconds: float = 20) -> Download:
-    return await outbound.download(url, max_bytes=max_bytes, seconds=seconds)
+    return await outbound.download(url, tenant="a", max_bytes=max_bytes, seconds=seconds)
 
 
 def redirect(location: str, status: int = 302) -> Handler:
@@ -283,6 +283,32 @@ async def test_whole_download_is_limited_in_time() -> None:
         gone.set()
 
 
+async def test_tenant_whose_downloads_hang_delays_no_other_tenant() -> None:
+    reached, full, over = 0, asyncio.Event(), asyncio.Event()
+
+    async def handle(request: web.BaseRequest) -> web.Response:
+        nonlocal reached
+        if request.path == "/hang":
+            reached += 1
+            if reached == TENANT_DOWNLOADS:
+                full.set()
+            await over.wait()
+        return web.Response(body=b"x")
+
+    async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
+        hanging = [
+            asyncio.create_task(outbound.download(origin.url("/hang"), tenant="a", max_bytes=9, seconds=60))
+            for _ in range(2 * DOWNLOADS)
+        ]
+        async with asyncio.timeout(20):
+            await full.wait()
+            other = await outbound.download(origin.url("/"), tenant="b", max_bytes=9, seconds=10)
+        assert other.data == b"x"
+        assert reached == TENANT_DOWNLOADS
+        over.set()
+        await asyncio.gather(*hanging)
+
+
 async def test_download_that_stands_still_is_ended_and_a_slow_one_is_not() -> None:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -295,10 +321,10 @@ async def test_download_that_stands_still_is_ended_and_a_slow_one_is_not() -> No
         return response
 
     async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
-        slow = await outbound.download(origin.url("/slow"), max_bytes=100, seconds=20, idle_seconds=0.3)
+        slow = await outbound.download(origin.url("/slow"), tenant="a", max_bytes=100, seconds=20, idle_seconds=0.3)
         assert slow.data == b"slow" * 4
         with pytest.raises(DownloadError, match="in time") as caught:
-            await outbound.download(origin.url("/still"), max_bytes=100, seconds=20, idle_seconds=0.3)
+            await outbound.download(origin.url("/still"), tenant="a", max_bytes=100, seconds=20, idle_seconds=0.3)
         assert caught.value.transient
 
 

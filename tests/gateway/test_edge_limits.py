@@ -1,0 +1,83 @@
+"""Envoy's own bounds: connections, its heap, and slashes in disguise."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import subprocess
+from contextlib import ExitStack, closing
+
+import pytest
+
+from services.common import settings
+from services.common.settings import SettingError
+from services.stack import config
+from services.stack.config import Stack as StackFiles
+from tests.gateway.rest import ask
+from tests.stack import Stack, eventually, free_port, running, short_folder
+
+
+@pytest.mark.parametrize(
+    ("open_files", "allowed"), [(1_048_576, 20_000), (40_500, 20_000), (20_000, 9750), (1024, 262), (900, 200)]
+)
+def test_connections_are_as_many_as_open_files_allow(open_files: int, allowed: int) -> None:
+    assert config.connection_limit(20_000, open_files) == allowed
+
+
+def test_limit_of_open_files_that_is_too_low_is_named_at_the_start() -> None:
+    with pytest.raises(SettingError, match=r"may have 512 files open \(`ulimit -Hn`\); Envoy needs 900 or more"):
+        config.connection_limit(20_000, 512)
+
+
+def test_idle_connections_make_room_for_others() -> None:
+    with running(connections="40") as stack, ExitStack() as held:
+        idle = [held.enter_context(socket.create_connection(("127.0.0.1", stack.port))) for _ in range(39)]
+        eventually(lambda: _is_served(stack), 15, "another client is served")
+        for connection in idle:
+            connection.settimeout(10)
+            assert connection.recv(1) == b""
+
+
+def _is_served(stack: Stack) -> bool:
+    try:
+        return ask(stack, "GET", "/v1/models").status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+
+
+def test_envoy_whose_heap_is_full_answers_503_overloaded() -> None:
+    """The limit is set to less than an idle Envoy has."""
+    with short_folder() as folder:
+        values = {"port": str(free_port()), "data_dir": str(folder), "edge_memory": "32"}
+        source = settings.Source({f"IMAGEGATEWAY_{name.upper()}": value for name, value in values.items()})
+        files = StackFiles.prepare(settings.load(source))
+        (folder / "run").mkdir()
+        files.write_envoy(folder / "run")
+        text = (folder / "run" / "envoy.yaml").read_text()
+        assert "max_heap_size_bytes: 33554432" in text
+        (folder / "run" / "envoy.yaml").write_text(text.replace("33554432", "1048576"))
+        command = [config.binary("envoy"), "-c", f"{folder}/run/envoy.yaml", "--disable-hot-restart", "-l", "off"]
+        with subprocess.Popen([*command, "--concurrency", "1"], stdout=subprocess.DEVNULL) as process:
+            try:
+                eventually(lambda: _overloaded(int(values["port"])), 15, "Envoy sheds load")
+            finally:
+                process.terminate()
+
+
+def _overloaded(port: int) -> bool:
+    try:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+            connection.request("GET", "/v1/models")
+            response = connection.getresponse()
+            body = json.loads(response.read())
+    except (OSError, http.client.HTTPException):
+        return False
+    assert {"message", "type", "param", "code"} == set(body["error"])
+    return (response.status, body["error"]["code"], response.headers["retry-after"]) == (503, "overloaded", "1")
+
+
+@pytest.mark.parametrize("path", ["/v1/models/local%2Fsketch", "/v1%2Fmodels", "/v1/x%2F..%2Fmodels"])
+def test_escaped_slash_is_a_slash(stack: Stack, path: str) -> None:
+    assert ask(stack, "GET", path).status == 200
+    assert ask(stack, "GET", path, key="").status == 401

@@ -1,0 +1,91 @@
+"""Bodies that come too slowly are ended; slow networks are not."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from services.common.errors import GatewayError
+from services.router.body import timely
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+MIB: Final = 1024 * 1024
+
+
+class _SkippingSelector(selectors.DefaultSelector):
+    """Waits for nothing: moves its clock instead."""
+
+    now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, Any]]:
+        ready = super().select(0)
+        if not ready and timeout:
+            self.now += timeout
+        return ready
+
+
+class _SkippingLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        self._clock = _SkippingSelector()
+        super().__init__(self._clock)
+
+    def time(self) -> float:
+        return self._clock.now
+
+
+async def sent(pieces: Iterable[tuple[float, int]]) -> AsyncIterator[bytes]:
+    """Yield pieces of some sizes, each after some seconds."""
+    for seconds, size in pieces:
+        await asyncio.sleep(seconds)
+        yield bytes(size)
+
+
+def receive(pieces: Iterable[tuple[float, int]], busy: float = 0.0) -> tuple[int, float, bool]:
+    """Return how many bytes came, the seconds that it took, and whether the body was ended. `busy`: seconds that the
+    reader takes for each piece.
+    """
+
+    async def read() -> tuple[int, float, bool]:
+        size = 0
+        try:
+            async for piece in timely(sent(pieces)):
+                size += len(piece)
+                await asyncio.sleep(busy)
+        except GatewayError:
+            return size, asyncio.get_running_loop().time(), True
+        return size, asyncio.get_running_loop().time(), False
+
+    with asyncio.Runner(loop_factory=_SkippingLoop) as runner:
+        return runner.run(read())
+
+
+def test_25_mib_at_1_mbit_a_second_pass() -> None:
+    piece = 125_000
+    size, seconds, ended = receive([(1.0, piece)] * (25 * MIB // piece))
+    assert (size > 24 * MIB, seconds > 200, ended) == (True, True, False)
+
+
+def test_largest_form_at_1_mbit_a_second_passes() -> None:
+    assert not receive([(10.0, 1_250_000)] * 350)[2]
+
+
+def test_body_that_drips_ends_within_a_minute() -> None:
+    _, seconds, ended = receive([(20.0, 1)] * 100)
+    assert ended
+    assert seconds <= 60
+
+
+@pytest.mark.parametrize("before", [0, 1, 20 * MIB])
+def test_body_that_stalls_ends_within_a_minute(before: int) -> None:
+    size, seconds, ended = receive([(0.0, before), (1e6, 1)])
+    assert (size, ended) == (before, True)
+    assert seconds <= 60
+
+
+def test_time_that_the_reader_takes_is_not_the_sender_s() -> None:
+    assert not receive([(1.0, 1000)] * 30, busy=60.0)[2]
