@@ -195,7 +195,6 @@ class LocalFamily:
 
     async def _finish(self, request: Request, ticket: Ticket, store_seconds: float) -> pb.TaskState:
         """Return the drawn task; a store that is away is waited for so long. Raises StoreUnavailable."""
-        task = request.task
         if ticket.options.fail:
             raise _failure(ticket.options.fail)
         if self._picture is not None:
