@@ -22,8 +22,9 @@ from imagegateway.v1 import image_service_pb2 as pb
 
 from bench import usage
 from services.common import ids, settings
+from services.common.decoding import DecodeGate
 from services.common.keys import Key
-from services.common.links import PURPOSE, Links
+from services.common.links import Links
 from services.common.nats import connect
 from services.common.outbound import Outbound
 from services.common.provider_keys import ProviderKeys
@@ -82,7 +83,7 @@ async def _studio(number: int, families: Families) -> AsyncIterator[Studio]:
     outbound = Outbound(Guard(current.allow_hosts))
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
-    answers = Answers(store, Links(root.derive(PURPOSE), current.public_url), time.time)
+    answers = Answers(store, Links(root, current.public_url), time.time)
     catalog = Catalog.load(current.source)
     engine = await Engine.open(
         settings=current,
@@ -101,7 +102,9 @@ async def _studio(number: int, families: Families) -> AsyncIterator[Studio]:
     stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
     await engine.start()
     try:
-        yield Studio(current, catalog, store, outbound, engine, answers, stored_keys)
+        yield Studio(
+            current, catalog, store, outbound, engine, answers, stored_keys, DecodeGate(current.decode_pixels)
+        )
     finally:
         await engine.close()
         await asyncio.gather(families.close(), outbound.aclose(), client.close())

@@ -165,7 +165,7 @@ class BflAdapter(Adapter):
         )
         wait = answer.get("retry_after")
         if failure.retry_after is None and isinstance(wait, int | float) and wait >= 0:
-            return replace(failure, retry_after=min(float(wait), 3600.0))
+            return replace(failure, retry_after=float(wait))
         return failure
 
 

@@ -53,6 +53,8 @@ class Call:
     job_id: str
     index: int
     count: int
+    tenant: str = ""
+    """Whose share of the downloads its results take."""
     inputs: tuple[Picture, ...] = ()
     mask: Picture | None = None
     markup: Picture | None = None

@@ -111,16 +111,16 @@ class CallDriver:
         return outcome
 
     async def cancel(self, call: Call, item: Item) -> bool:
-        """Stop a call that the provider has taken. Return whether the provider was told."""
+        """Stop a call that the provider has taken. Return whether the provider confirmed it."""
         outgoing = self.adapter.cancel(call, item.ref) if item.running else None
-        return outgoing is not None and isinstance(await self._send(outgoing, call), Reply)
+        return outgoing is not None and _is_confirmed(await self._send(outgoing, call))
 
     async def interrupt(self, call: Call, start: OpenStart) -> bool:
-        """Stop a call that is not answered yet, and no other. Return whether it is over, or the provider was told."""
+        """Stop a call that is not answered yet, and no other. Return whether it is over or confirmed as stopped."""
         halt = self.adapter.interrupt(call)
         if halt is None or not await self._is_worked_on(call, start):
             return False
-        return call.index not in start.at_provider or isinstance(await self._send(halt, call), Reply)
+        return call.index not in start.at_provider or _is_confirmed(await self._send(halt, call))
 
     async def _is_worked_on(self, call: Call, start: OpenStart) -> bool:
         """Whether an interrupt of the call reaches it alone, or it is over by now."""
@@ -184,6 +184,11 @@ class CallDriver:
         except UNREADABLE as error:
             _log.warning("upstream_unreadable", route=self.adapter.route, error=repr(error)[:200])
             return unreadable
+
+
+def _is_confirmed(reply: Reply | Failure) -> bool:
+    """Return whether a provider says that it stops a call; an error leaves that open."""
+    return isinstance(reply, Reply) and 200 <= reply.status < 300
 
 
 def _finish(item: Item, outcome: Finished, kept: Sequence[pb.Artifact | pb.Failed | None]) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 DOMAIN: Final = "imagegateway"
 _PREFIX: Final = "ERROR_REASON_"
+UNAVAILABLE_SECONDS: Final = 5.0
+"""`Retry-After` while a part of the gateway is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,9 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
     ErrorReason.ERROR_REASON_EXPIRED: Meaning(
         StatusCode.NOT_FOUND, 410, "invalid_request_error", retry=False, level="info"
     ),
+    ErrorReason.ERROR_REASON_WEBHOOK_SECRET_UNREADABLE: Meaning(
+        StatusCode.FAILED_PRECONDITION, 410, "invalid_request_error", retry=False, level="error"
+    ),
 }
 
 
@@ -148,6 +153,8 @@ class GatewayError(Exception):
     param: str | None = None
     retry_after: float | None = None
     details: Mapping[str, str] = field(default_factory=dict)
+    paid: bool = False
+    """The work is done: a repeat of the call would pay for it again, whatever the reason's meaning says."""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -170,6 +177,19 @@ class GatewayError(Exception):
                 "code": self.code,
             }
         }
+
+
+class UnavailableError(Exception):
+    """A part that the gateway needs does not serve now. The message names part and fault, in words for callers."""
+
+    def as_gateway_error(self) -> GatewayError:
+        """Return the caller's error."""
+        message = str(self)
+        return GatewayError(
+            ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+            f"{message[:1].upper()}{message[1:]}; try again later.",
+            retry_after=UNAVAILABLE_SECONDS,
+        )
 
 
 def missing(param: str, message: str | None = None) -> GatewayError:

@@ -135,6 +135,11 @@ def _decode(data: bytes, facts: Facts) -> Image.Image:
     return image if upright is None else image.transpose(upright)
 
 
+def _as_mode(image: Image.Image, mode: str) -> Image.Image:
+    """Convert an image; one of that mode is returned itself, where Pillow would copy it."""
+    return image if image.mode == mode else image.convert(mode)
+
+
 def _eight_bits(image: Image.Image, depth: int, colour: int) -> Image.Image:
     """Bring a decoded PNG's pixels and its transparent colour to the same 8 bits."""
     clear = image.info.get("transparency")
@@ -174,9 +179,10 @@ def normalise_mask(data: bytes, facts: Facts, size: tuple[int, int], param: str)
     check_size(facts, size, param)
     image = open_pixels(data, param)
     if facts.alpha:
-        mask = ImageChops.invert(image.convert("RGBA").getchannel("A"))
+        mask = ImageChops.invert(_as_mode(image, "RGBA").getchannel("A"))
     else:
-        mask = image.convert("RGB").convert("L")
+        mask = _as_mode(_as_mode(image, "RGB"), "L")
+    del image  # as large as all that follows
     file = io.BytesIO()
     mask.save(file, "PNG")
     return file.getvalue()
@@ -207,7 +213,7 @@ def shrink(data: bytes, side: int) -> bytes:
     Raises GatewayError INVALID_IMAGE when it can't be decoded.
     """
     image = open_pixels(data, "image")
-    pixels = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    pixels = _as_mode(image, "RGBA" if image.has_transparency_data else "RGB")
     pixels.thumbnail((side, side), Image.Resampling.LANCZOS)
     file = io.BytesIO()
     pixels.save(file, "PNG")
@@ -238,7 +244,7 @@ def convert(data: bytes, output_format: str, compression: int | None) -> bytes:
 def _encode(image: Image.Image, output_format: str, compression: int | None) -> bytes:
     # A profile describes the channels it came with: one for inks says nothing about RGB.
     profile = None if image.mode == "CMYK" else image.info.get("icc_profile")
-    pixels = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    pixels = _as_mode(image, "RGBA" if image.has_transparency_data else "RGB")
     if output_format == "jpeg" and pixels.mode == "RGBA":
         ground = Image.new("RGB", pixels.size, "white")
         ground.paste(pixels, mask=pixels.getchannel("A"))

@@ -14,7 +14,7 @@ from services.common.outbound import TooLargeError
 from services.common.urlguard import OutboundError
 
 if TYPE_CHECKING:
-    from services.common.outbound import Outbound
+    from services.common.outbound import Outbound, Write
 
 FETCH_SECONDS: Final = 30.0
 """Time limit for an image to arrive, redirects included, in seconds."""
@@ -24,20 +24,20 @@ _WHITE_SPACE: Final = b"\t\n\f\r "
 _PLAIN_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 
 
-async def fetch_image(outbound: Outbound, url: str, param: str, max_bytes: int) -> bytes:
-    """Return the bytes behind an https or base64 `data:` URL, unchecked but for their size.
+async def fetch_image(outbound: Outbound, url: str, param: str, write: Write, *, max_bytes: int, tenant: str) -> None:
+    """Hand the bytes behind an https or base64 `data:` URL to `write`, unchecked but for their size, for a tenant.
 
-    Raises GatewayError naming `param`: INVALID_IMAGE_URL, or FILE_TOO_LARGE over `max_bytes`.
+    Raises what `write` does, and GatewayError naming `param`: INVALID_IMAGE_URL, or FILE_TOO_LARGE over `max_bytes`.
     """
     if url[:5].lower() == "data:":
-        return _decode(url, param, max_bytes)
+        await write(_decode(url, param, max_bytes))
+        return
     try:
-        download = await outbound.download(url, max_bytes=max_bytes, seconds=FETCH_SECONDS)
+        await outbound.stream(url, write, tenant=tenant, max_bytes=max_bytes, seconds=FETCH_SECONDS)
     except TooLargeError as error:
         raise _too_large(param, max_bytes) from error
     except OutboundError as error:
         raise _invalid_url(param, f"{param} can't be fetched: {error.reason}.") from error
-    return download.data
 
 
 def _decode(url: str, param: str, max_bytes: int) -> bytes:

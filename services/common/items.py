@@ -12,6 +12,7 @@ from imagegateway.v1.job_pb2 import Warning as PbWarning
 
 from services.common import usage
 from services.common.adapter import Pending, Unknown
+from services.common.values import LONGEST_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,10 +133,10 @@ def failed_of(failure: Failure) -> pb.Failed:
 
 
 def failed_as(failure: Failure | GatewayError, *, accepted: bool) -> pb.Failed:
-    """Any failure as the router reads it."""
+    """Any failure as the router reads it, its wait cut to `LONGEST_WAIT`."""
     failed = pb.Failed(reason=failure.reason, message=failure.message, param=failure.param or "", accepted=accepted)
     if failure.retry_after is not None:
-        failed.retry_after.FromMilliseconds(round(failure.retry_after * 1000))
+        failed.retry_after.FromMilliseconds(round(min(failure.retry_after, LONGEST_WAIT) * 1000))
     return failed
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import time
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -21,7 +22,7 @@ from services.common.nats import bucket
 from services.common.stored import Decoder, StoredObject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from nats.aio.client import Client
     from nats.js import JetStreamContext
@@ -39,8 +40,14 @@ _WRONG_SEQUENCE: Final = frozenset({10071, 10164})
 _log = logs.get(__name__)
 
 
+MAX_TENANT: Final = 100
+"""Characters of a tenant's name."""
+MAX_NOTE: Final = 200
+"""Characters of a key's name, and of its default Prefer header."""
+
+
 class RevokedKeyError(Exception):
-    """A key was revoked: it can't be adopted again."""
+    """A key was revoked: it can't be adopted again, and ends what it has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +66,28 @@ class Key:
     """Gateways whose setting holds this key; empty for a key that was made by a command."""
     session_of: str = ""
     """The gateway whose run this key was made for, and ends with; empty for a lasting key."""
+    root: str = ""
+    """Key id of the root secret that its tag was made with; empty for an adopted key, which has none."""
 
 
 def fingerprint(secret: str) -> str:
     """SHA-256 of a key, 64 hex digits: keys are random, so a slow hash would add nothing."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def check_tenant(tenant: str) -> None:
+    """Raise ValueError for what can't name a tenant."""
+    if not tenant:
+        raise ValueError("the tenant must not be empty")
+    _check_line("tenant", tenant, MAX_TENANT)
+
+
+def _check_line(what: str, text: str, longest: int) -> None:
+    """Raise ValueError for a text that is long, has several lines, control characters or blanks around it."""
+    if len(text) > longest:
+        raise ValueError(f"the {what} must have at most {longest} characters, not {len(text)}")
+    if not text.isprintable() or text != text.strip():
+        raise ValueError(f"the {what} must be one line of printable characters, without a blank at either end")
 
 
 class KeyStore:
@@ -81,10 +105,16 @@ class KeyStore:
         return cls(js, await bucket(js, BUCKET, replicas), root)
 
     async def create(self, tenant: str, name: str = "", prefer: str = "", *, session_of: str = "") -> tuple[str, Key]:
-        """Make a key; the secret is in the answer and nowhere else."""
+        """Make a key; the secret is in the answer and nowhere else.
+
+        Raises ValueError for a tenant, name or default Prefer header that is no short line of text.
+        """
+        check_tenant(tenant)
+        _check_line("name", name, MAX_NOTE)
+        _check_line("default Prefer header", prefer, MAX_NOTE)
         secret = key_tags.make_secret(self._root)
         digest = fingerprint(secret)
-        key = replace(_new(digest, tenant, name), prefer=prefer, session_of=session_of)
+        key = replace(_new(digest, tenant, name), prefer=prefer, session_of=session_of, root=self._root.id)
         await self._kv.put(digest, _encode(key))
         return secret, key
 
@@ -122,6 +152,10 @@ class KeyStore:
         """All valid keys, oldest first."""
         keys = (key for key in (await self._all()).values() if not key.revoked_at)
         return sorted(keys, key=lambda key: (key.created_at, key.id))
+
+    async def of_previous_roots(self) -> tuple[Key, ...]:
+        """Return the valid keys whose tags end with a previous root secret, oldest first."""
+        return tuple(key for key in await self.list() if key.root not in {"", self._root.id})
 
     async def revoke(self, key_id: str) -> Key | None:
         """End a key by its id; None when there is no valid one of that id."""
@@ -195,6 +229,7 @@ def _read(digest: str, value: bytes) -> Key:
         revoked_at=data.integer("revoked_at", 0),
         adopted_by=data.texts("adopted_by"),
         session_of=data.text("session_of", ""),
+        root=data.text("root", ""),
     )
 
 
@@ -207,6 +242,9 @@ class KeyRing:
     def __init__(self, js: JetStreamContext) -> None:
         self._follower = Follower(js, BUCKET, _read, self._took)
         self._keys: dict[str, Key] = {}
+        self._tenants: set[str] = set()
+        self._valid: frozenset[str] = frozenset()
+        self._holds: dict[str, set[asyncio.Timeout]] = {}
         self._looked = float("-inf")
         self._looking = asyncio.Lock()
 
@@ -227,9 +265,42 @@ class KeyRing:
         key = self._keys.get(digest)
         return None if key is None or key.revoked_at else key
 
+    def is_shared(self) -> bool:
+        """Return whether the keys in force are of more than one tenant."""
+        return len(self._tenants) > 1
+
+    @asynccontextmanager
+    async def hold(self, key: Key) -> AsyncIterator[None]:
+        """Cancel the body and raise RevokedKeyError as soon as this process learns that the key has ended: revoked,
+        deleted or replaced. The body must run in one task, without a yield.
+        """
+        if key.id not in self._valid:
+            raise RevokedKeyError
+        holds = self._holds.setdefault(key.id, set())
+        limit = asyncio.timeout(None)
+        try:
+            async with limit:
+                holds.add(limit)
+                try:
+                    yield
+                finally:
+                    holds.discard(limit)
+                    if not holds and self._holds.get(key.id) is holds:
+                        del self._holds[key.id]
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise RevokedKeyError from None
+
     async def start(self, supervisor: Supervisor) -> None:
         """Read all keys, then follow changes. Raises nats.errors.Error or OSError."""
         await self._follower.start(supervisor)
 
     def _took(self, values: Mapping[str, Key]) -> None:
         self._keys = dict(values)
+        self._tenants = {key.tenant for key in values.values() if not key.revoked_at}
+        self._valid = frozenset(key.id for key in self._keys.values() if not key.revoked_at)
+        now = asyncio.get_running_loop().time()
+        for key_id in self._holds.keys() - self._valid:
+            for limit in self._holds.pop(key_id):
+                limit.reschedule(now)

@@ -15,8 +15,9 @@ from services.common.store import deletion_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-PURPOSE: Final = "media links"
-"""What the signing key is derived for, by whoever signs and whoever checks."""
+    from services.common.secrets import RootSecret
+
+_PURPOSE: Final = "media links"
 DEFAULT_LIFETIME: Final = 86_400
 SHORTEST_LIFETIME: Final = 60
 LONGEST_LIFETIME: Final = 604_800
@@ -29,6 +30,8 @@ _EXTENSIONS: Final[Mapping[str, str]] = {
     "video/mp4": "mp4",
 }
 _MEDIA_TYPES: Final = {extension: media_type for media_type, extension in _EXTENSIONS.items()}
+CONTENT_POLICY: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self'"
+"""Content-Security-Policy of every result: an SVG that a browser opens runs nothing and loads nothing."""
 _FILENAME: Final = re.compile(rf"[0-9]{{1,4}}\.(?:{'|'.join(_MEDIA_TYPES)})")
 _EXPIRY: Final = re.compile(r"[0-9]{1,11}")
 _SIGNATURE_BYTES: Final = 18  # 144 bits, and base64 without padding
@@ -61,11 +64,12 @@ class Verdict(enum.Enum):
 
 
 class Links:
-    """Makes and checks `<public URL>/media/<day>/<sha256>/<filename>?exp=<Unix seconds>&sig=<signature>`."""
+    """Makes and checks `<public URL>/media/<day>/<sha256>/<filename>?exp=<Unix seconds>&sig=<key id>.<signature>`."""
 
-    def __init__(self, key: bytes, public_url: str, clock: Callable[[], float] = time.time) -> None:
-        """`key` signs, `public_url` has no slash at its end, `clock` gives Unix seconds."""
-        self._key = key
+    def __init__(self, root: RootSecret, public_url: str, clock: Callable[[], float] = time.time) -> None:
+        """`public_url` has no slash at its end, `clock` gives Unix seconds."""
+        self._keys = root.keys(_PURPOSE)
+        self._present = next(iter(self._keys))
         self._public_url = public_url
         self._clock = clock
 
@@ -88,18 +92,19 @@ class Links:
         if kind != "results" or not _FILENAME.fullmatch(filename):
             raise ValueError("a link names a result, and its file by index and extension")
         path = f"/media/{place}/{filename}"
-        return f"{self._public_url}{path}?exp={expires}&sig={self._signature(path, str(expires))}"
+        return f"{self._public_url}{path}?exp={expires}&sig={self._signature(self._present, path, str(expires))}"
 
     def verify(self, path: str, exp: str, sig: str) -> Verdict:
         """Judge a link by its path from `/media/` on and the two parameters, whatever they hold."""
-        expected = self._signature(path, exp)
-        if not hmac.compare_digest(expected.encode(), sig.encode(errors="replace")):
+        key_id = sig.partition(".")[0]
+        if key_id not in self._keys or not _EXPIRY.fullmatch(exp):
             return Verdict.FORBIDDEN
-        if not _EXPIRY.fullmatch(exp):
+        expected = self._signature(key_id, path, exp)
+        if not hmac.compare_digest(expected.encode(), sig.encode(errors="replace")):
             return Verdict.FORBIDDEN
         return Verdict.VALID if self._clock() < int(exp) else Verdict.EXPIRED
 
-    def _signature(self, path: str, exp: str) -> str:
+    def _signature(self, key_id: str, path: str, exp: str) -> str:
         message = f"{path}\n{exp}".encode(errors="replace")
-        digest = hmac.digest(self._key, message, hashlib.sha256)[:_SIGNATURE_BYTES]
-        return base64.urlsafe_b64encode(digest).decode()
+        digest = hmac.digest(self._keys[key_id], message, hashlib.sha256)[:_SIGNATURE_BYTES]
+        return f"{key_id}.{base64.urlsafe_b64encode(digest).decode()}"

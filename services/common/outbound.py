@@ -1,29 +1,34 @@
 """The one door for outbound HTTP: httpx's API over aiohttp's transport.
 
-`Outbound.download` fetches URLs from outside under the guard of `services.common.urlguard`;
+`Outbound.stream` fetches URLs from outside under the guard of `services.common.urlguard`;
 `Outbound.trusted` calls the origins that the settings name.
 """
 
 from __future__ import annotations
 
 import asyncio
-import zlib
-from contextlib import asynccontextmanager, contextmanager
+import io
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urljoin
 
 import httpx  # noqa: TID251  this module and its transport are the door
 import orjson
 
+from services.common.content_encoding import EncodingError, decode
+from services.common.resolver import LOOKUP_SECONDS
+from services.common.slots import TenantSlots
 from services.common.transport import GuardedResolver, Transport
-from services.common.urlguard import Guard, OutboundError, UrlRefusedError
+from services.common.urlguard import NO_ANSWER, Guard, OutboundError, UrlRefusedError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
     from types import TracebackType
+
+    Write = Callable[[bytes], Awaitable[None]]
 
 MAX_REDIRECTS: Final = 5
 CONNECT_SECONDS: Final = 10.0
@@ -32,8 +37,14 @@ CONNECT_SECONDS: Final = 10.0
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT: Final = frozenset({408, 425, 429})
 _HEADERS: Final = {"user-agent": "imagegateway", "accept-encoding": "identity"}
-_DOWNLOADS: Final = 100
-"""Connections for downloads, over all hosts; further ones wait within their own time limit."""
+DOWNLOADS: Final = 100
+"""Downloads at once; further ones wait within their own time limit."""
+TENANT_DOWNLOADS: Final = 20
+"""The same for any one tenant."""
+CHECKS: Final = 200
+"""URLs at once whose host is looked up before a request is accepted."""
+TENANT_CHECKS: Final = 10
+"""The same for any one tenant."""
 
 
 class DownloadError(OutboundError):
@@ -62,30 +73,29 @@ class Incoming:
     _max_bytes: int
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes. Raises SentError when it breaks off or is over the size limit, TimeoutError."""
+        """The body as it comes, in pieces of 1 MiB at most.
+
+        Raises SentError when it breaks off, can't be decoded or is over the size limit; TimeoutError.
+        """
         size = 0
-        with _told_apart():
-            async for chunk in self._response.aiter_bytes():
-                size += len(chunk)
-                if size > self._max_bytes:
-                    raise SentError("its answer is too large")
-                yield chunk
+        try:
+            async with aclosing(_decoded(self._response)) as chunks:
+                with _told_apart():
+                    async for chunk in chunks:
+                        size += len(chunk)
+                        if size > self._max_bytes:
+                            raise SentError("its answer is too large")
+                        yield chunk
+        except EncodingError as error:
+            raise SentError(f"its answer has {error}") from error
 
     async def read(self) -> bytes:
         """The whole body. Raises as `chunks`."""
-        return b"".join([chunk async for chunk in self.chunks()])
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """A whole answer with status 200."""
-
-    data: bytes
-    """The body, without content encoding."""
-    content_type: str | None
-    """As the server calls it: untrusted."""
-    url: str
-    """Where it came from in the end, after redirects."""
+        body = io.BytesIO()
+        async with aclosing(self.chunks()) as chunks:
+            async for chunk in chunks:
+                body.write(chunk)
+        return body.getvalue()  # its own buffer, where joining a list would hold everything twice
 
 
 class Outbound:
@@ -99,8 +109,10 @@ class Outbound:
     def __init__(self, guard: Guard, tls: ssl.SSLContext | None = None) -> None:
         self.guard = guard
         tls = tls or httpx.create_ssl_context()
-        self._guarded = _client(Transport(tls, GuardedResolver(guard), _DOWNLOADS), read=None)
-        self._trusted = _client(Transport(tls, None, 0), read=60)
+        self._guarded = _client(Transport(tls, GuardedResolver(guard)), read=None)
+        self._trusted = _client(Transport(tls, None), read=60)
+        self._downloads = TenantSlots(DOWNLOADS, TENANT_DOWNLOADS)
+        self._checks = TenantSlots(CHECKS, TENANT_CHECKS)
 
     @property
     def trusted(self) -> httpx.AsyncClient:
@@ -119,19 +131,39 @@ class Outbound:
         """Close all connections."""
         await self._guarded.aclose()
         await self._trusted.aclose()
+        await self.guard.aclose()
 
-    async def download(
-        self, url: str, *, max_bytes: int, seconds: float, idle_seconds: float | None = None
-    ) -> Download:
-        """GET a URL from outside into memory, within `max_bytes` of decoded body and `seconds` in all, with pauses of
-        `idle_seconds` at most; None: of any length.
+    async def check(self, url: str, tenant: str) -> None:
+        """Check a tenant's URL that is called later, and checked again then, such as a webhook's.
 
-        At most 5 redirects, each checked as the first URL is. No credentials are sent.
-        Raises UrlRefusedError, TooLargeError, DownloadError.
+        Raises UrlRefusedError, a transient one when its host can't be looked up within `LOOKUP_SECONDS`.
         """
         try:
-            async with asyncio.timeout(seconds):
-                return await self._follow(url, max_bytes, idle_seconds)
+            async with asyncio.timeout(LOOKUP_SECONDS), self._checks.hold(tenant):
+                await self.guard.check(url)
+        except TimeoutError:
+            raise UrlRefusedError(NO_ANSWER, transient=True) from None
+
+    async def stream(
+        self,
+        url: str,
+        write: Write,
+        *,
+        tenant: str,
+        max_bytes: int,
+        seconds: float,
+        idle_seconds: float | None = None,
+    ) -> None:
+        """GET a URL from outside and hand its body to `write` as it comes, in pieces of 1 MiB at most.
+
+        At most `max_bytes` of decoded body within `seconds` in all, with pauses of `idle_seconds` at most (None: of
+        any length), and 5 redirects, each checked as the first URL is. No credentials are sent. `tenant`: whose share
+        of the downloads it takes.
+        Raises UrlRefusedError, TooLargeError, DownloadError, and what `write` raises; then it got no whole body.
+        """
+        try:
+            async with asyncio.timeout(seconds), self._downloads.hold(tenant):
+                await self._follow(url, write, max_bytes, idle_seconds)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise DownloadError("its server did not answer in time", transient=True) from error
         except (httpx.HTTPError, OSError) as error:
@@ -203,7 +235,7 @@ class Outbound:
             raise UrlRefusedError("its host is malformed") from None
         return response.status_code
 
-    async def _follow(self, url: str, max_bytes: int, idle_seconds: float | None) -> Download:
+    async def _follow(self, url: str, write: Write, max_bytes: int, idle_seconds: float | None) -> None:
         target = self.guard.parse(url)
         for _ in range(MAX_REDIRECTS + 1):
             try:
@@ -215,8 +247,8 @@ class Outbound:
                 raise UrlRefusedError("its host or the one it redirects to is malformed") from None
             try:
                 if response.status_code not in _REDIRECTS:
-                    data = await _body(response, max_bytes)
-                    return Download(data, response.headers.get("content-type"), target.url)
+                    await _write_body(response, write, max_bytes)
+                    return
             finally:
                 await response.aclose()
             location = response.headers.get("location", "")
@@ -257,8 +289,15 @@ def _client(transport: Transport, read: float | None) -> httpx.AsyncClient:
     )
 
 
-async def _body(response: httpx.Response, max_bytes: int) -> bytes:
-    """Read the answer's body, leaving off as soon as it is too large."""
+def _decoded(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """Return the body without its content encoding. httpx would inflate a whole chunk at once."""
+    return decode(
+        cast("AsyncGenerator[bytes, None]", response.aiter_raw()), response.headers.get("content-encoding", "")
+    )
+
+
+async def _write_body(response: httpx.Response, write: Write, max_bytes: int) -> None:
+    """Hand on the answer's body, leaving off as soon as it is too large."""
     status = response.status_code
     if status != 200:
         raise DownloadError(
@@ -268,28 +307,13 @@ async def _body(response: httpx.Response, max_bytes: int) -> bytes:
     declared = response.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise too_large
-    inflate = _inflater(response.headers.get("content-encoding", ""))
-    parts: list[bytes] = []
     size = 0
     try:
-        async for chunk in response.aiter_raw():
-            part = inflate.decompress(chunk, max_bytes + 1 - size) if inflate else chunk
-            size += len(part)
-            if size > max_bytes:
-                raise too_large
-            parts.append(part)
-    except zlib.error as error:
-        raise DownloadError("its server sent a damaged content encoding") from error
-    if inflate is not None and (not inflate.eof or inflate.unused_data):
-        raise DownloadError("its server sent a damaged content encoding")
-    return b"".join(parts)
-
-
-def _inflater(encoding: str) -> zlib._Decompress | None:
-    """Decoder of a content encoding; identity is asked for, yet object stores send what they hold."""
-    match encoding.strip().lower():
-        case "" | "identity":
-            return None
-        case "gzip" | "x-gzip" | "deflate":
-            return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-    raise DownloadError("its server sent a content encoding that was not asked for")
+        async with aclosing(_decoded(response)) as pieces:
+            async for piece in pieces:
+                size += len(piece)
+                if size > max_bytes:
+                    raise too_large
+                await write(piece)
+    except EncodingError as error:
+        raise DownloadError(f"its server sent {error}") from error

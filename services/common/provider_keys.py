@@ -23,7 +23,6 @@ from services.common import logs
 from services.common.errors import GatewayError, invalid, missing
 from services.common.following import Follower
 from services.common.nats import bucket
-from services.common.secrets import fernet
 from services.common.stored import StoredObject
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class ProviderKeys:
         self, js: JetStreamContext, kv: KeyValue, root: RootSecret, clock: Callable[[], float] = time.time
     ) -> None:
         self._kv = kv
-        self._box = fernet(root.derive(PURPOSE))
+        self._sealer = root.sealer(PURPOSE)
         self._clock = clock
         self._follower = Follower(js, BUCKET, _read, self._took)
         self._sealed: dict[str, Mapping[str, bytes]] = {}
@@ -90,7 +89,7 @@ class ProviderKeys:
         check(key)
         made = int(self._clock())
         value = {"tenant": tenant, "route": route, "key": key, "created_at": made}
-        await self._kv.put(_name(tenant, route), self._box.encrypt(json.dumps(value).encode()))
+        await self._kv.put(_name(tenant, route), self._sealer.seal(json.dumps(value).encode()))
         return ProviderKey(route, made, _last_four(key))
 
     async def list(self, tenant: str, routes: Collection[str]) -> list[ProviderKey]:
@@ -156,7 +155,7 @@ class ProviderKeys:
 
     def _open(self, tenant: str, route: str, sealed: bytes) -> _Opened | None:
         try:
-            value = StoredObject(self._box.decrypt(sealed))
+            value = StoredObject(self._sealer.open(sealed))
             opened = _Opened(value.text("key"), value.integer("created_at"))
             owner = (value.text("tenant"), value.text("route"))
         except (InvalidToken, ValueError):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from services.common.targets import Target
 
 MAX_REPLY_BYTES: Final = 256 * 1024 * 1024
+"""Largest answer that is read whole."""
 _log = logs.get(__name__)
 
 
@@ -41,6 +42,8 @@ class Sender:
         outgoing: Outgoing,
         job_id: str,
         read: Callable[[Incoming], Awaitable[Reply]] = whole,
+        *,
+        max_bytes: int = MAX_REPLY_BYTES,
     ) -> Reply | Failure:
         """Send a request and `read` its answer, whatever its status. A failure says whether anything was taken."""
         url = target.url(outgoing.path)
@@ -58,7 +61,7 @@ class Sender:
                 fields=outgoing.fields,
                 files=[(file.field, (file.filename, file.data, file.media_type)) for file in outgoing.files],
                 multipart=outgoing.multipart,
-                max_bytes=MAX_REPLY_BYTES,
+                max_bytes=max_bytes,
                 seconds=seconds,
                 guarded=not trusted,
             ) as incoming:

@@ -182,6 +182,8 @@ class Settings:
     """Adopted as the first key when set. IMAGEGATEWAY_API_KEY."""
     secret_key: Secret
     """Root of link signatures and encryption at rest. IMAGEGATEWAY_SECRET_KEY; else made in the data directory."""
+    secret_key_previous: Secret
+    """Earlier roots, separated by commas, that are still read. IMAGEGATEWAY_SECRET_KEY_PREVIOUS, default none."""
     allow_hosts: frozenset[str]
     """Hosts (`name` or `name:port`) that pass the URL guard, also over http. IMAGEGATEWAY_ALLOW_HOSTS."""
     routers: int
@@ -209,6 +211,10 @@ class Settings:
     """Jobs that may wait on a replica before new ones are refused; then each tenant may have its share of these.
     IMAGEGATEWAY_QUEUE_LIMIT, default 20000.
     """
+    jobs_max_mib: int
+    """MiB that the stream of job records may take up in NATS. IMAGEGATEWAY_JOBS_MAX_MIB, default 8192."""
+    tenant_jobs_mib: int
+    """MiB that the records of any one tenant's jobs under way may hold. IMAGEGATEWAY_TENANT_JOBS_MIB, default 64."""
     default_concurrency: int
     """Jobs at once of any one route whose provider names no limit. IMAGEGATEWAY_CONCURRENCY, default 1000."""
     retry_seconds: float
@@ -224,6 +230,10 @@ class Settings:
     """MiB of request bodies that each router holds at once. IMAGEGATEWAY_BODY_MEMORY, default as `edge_memory`."""
     tenant_concurrency: int
     """Jobs of any one tenant at providers at once. IMAGEGATEWAY_TENANT_CONCURRENCY, default 1000."""
+    decode_pixels: int
+    """Pixels that a process decodes at once, 60 million at least: one input of the largest size.
+    IMAGEGATEWAY_DECODE_PIXELS, default 64 million.
+    """
 
     @property
     def local_host(self) -> str:
@@ -241,6 +251,11 @@ class Settings:
     def run_dir(self) -> Path:
         """Sockets, rendered configuration and addresses of the running stack."""
         return self.data_dir / "run"
+
+    @property
+    def jobs_max_bytes(self) -> int:
+        """`jobs_max_mib` in bytes."""
+        return self.jobs_max_mib * 1024 * 1024
 
     def route_concurrency(self, route: str, allowed: int | None) -> int:
         """Places of a route at its provider, for each key. IMAGEGATEWAY_<ROUTE>_CONCURRENCY, default `allowed`."""
@@ -294,6 +309,7 @@ def load(source: Source | None = None) -> Settings:
         nats_replicas=source.integer("NATS_REPLICAS", 1, 1, 5),
         api_key=_api_key(source),
         secret_key=source.secret("SECRET_KEY"),
+        secret_key_previous=source.secret("SECRET_KEY_PREVIOUS"),
         allow_hosts=allow_hosts,
         routers=source.integer("ROUTERS", 1, 1, 32),
         log_format=source.choice("LOG_FORMAT", "auto", ("auto", "json", "pretty")),
@@ -306,12 +322,15 @@ def load(source: Source | None = None) -> Settings:
         job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
         webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
+        jobs_max_mib=source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24),
+        tenant_jobs_mib=source.integer("TENANT_JOBS_MIB", 64, 1, 1 << 20),
         default_concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
         edge_memory=source.integer("EDGE_MEMORY", _quarter_of_memory(), 32, 1_048_576),
         body_memory=source.integer("BODY_MEMORY", _quarter_of_memory(), 128, 1_048_576),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
+        decode_pixels=source.integer("DECODE_PIXELS", 64_000_000, 60_000_000, 100_000_000_000),
     )
 
 

@@ -1,8 +1,9 @@
 """The media store: immutable objects in a local directory or a bucket, behind one port.
 
 A key says when its object may go, so retention is the deletion of whole days that have passed, and can't meet
-a writer. Results are `results/<YYYY-MM-DD>/<sha256>`, inputs of edits `uploads/<YYYY-MM-DD>/<32 random hex
-digits>`; the date is the UTC day on which the object is deleted.
+a writer. Results are `results/<YYYY-MM-DD>/<sha256>`; those that arrive in pieces have 64 random hex digits instead,
+as their digest is known only at the end. Inputs of edits are `uploads/<YYYY-MM-DD>/<32 random hex digits>`. The date
+is the UTC day on which the object is deleted.
 
 A bucket should have a lifecycle rule that ends incomplete multipart uploads, for those of killed processes.
 """
@@ -23,7 +24,9 @@ from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError
 
-from services.common import logs
+from services.common import disk, logs
+from services.common.cancellation import run_to_end
+from services.common.errors import UnavailableError
 from services.common.settings import SettingError
 from services.common.store_backends import Bucket, Bytes, Directory
 
@@ -39,6 +42,7 @@ _KINDS: Final = ("results", "uploads")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _KEY: Final = re.compile(rf"results/{_DAY.pattern}/[0-9a-f]{{64}}|uploads/{_DAY.pattern}/[0-9a-f]{{32}}")
 _CHUNK: Final = 1024 * 1024
+_CHECK_SECONDS: Final = 5.0
 _BATCH: Final = 2 * 1024 * 1024
 """Bytes of an upload that are written at once: each write is a trip to a thread and back."""
 
@@ -58,7 +62,7 @@ class TooLarge(StoreError):  # noqa: N818
     """An upload passed its limit."""
 
 
-class StoreUnavailable(StoreError):  # noqa: N818
+class StoreUnavailable(StoreError, UnavailableError):  # noqa: N818
     """Disk or bucket failed; the cause is chained and not for callers."""
 
 
@@ -88,24 +92,10 @@ def _checked(key: str) -> str:
     return key
 
 
-async def _settled(work: Awaitable[T]) -> T:
-    """Await work that can't be stopped half-way: a cancelled caller goes on only when it is over."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # else asyncio complains that nobody looked
-        raise
-
-
 async def _quietly(cleaning: Awaitable[None], key: str) -> None:
     """Clean up after a failure. The caller must see that one, so what fails here is only logged."""
     try:
-        await _settled(cleaning)
+        await run_to_end(cleaning)
     except (OSError, BaseError):
         _log.warning("store_not_cleaned_up", key=key, exc_info=True)
 
@@ -118,7 +108,7 @@ def _translated(missing: str | None = None) -> Iterator[None]:
     except (OSError, BaseError) as error:
         if missing is not None and isinstance(error, FileNotFoundError):
             raise NotFound(missing) from error
-        raise StoreUnavailable("the media store failed") from error
+        raise StoreUnavailable(disk.reason(error, "the media store")) from error
 
 
 class MediaStore:
@@ -161,7 +151,7 @@ class MediaStore:
         sink = self._backend.sink(key)
         try:
             with _translated():
-                await _settled(sink.commit([data]))
+                await run_to_end(sink.commit([data]))
         except BaseException:
             await _quietly(sink.abort(), key)
             raise
@@ -171,6 +161,11 @@ class MediaStore:
         """Begin an input that arrives in pieces; at most `max_bytes` long."""
         key = self._key("uploads", secrets.token_hex(16))
         return Upload(self._backend, key, max_bytes)
+
+    def result(self, max_bytes: int) -> Upload:
+        """Begin a result that arrives in pieces; at most `max_bytes` long, and hashed on the way."""
+        key = self._key("results", secrets.token_hex(32))
+        return Upload(self._backend, key, max_bytes, hashlib.sha256())
 
     async def read(self, key: str) -> bytes:
         """The whole object. Raises NotFound."""
@@ -235,19 +230,20 @@ class MediaStore:
         return count
 
     async def check(self) -> None:
-        """Probe cheaply whether the store answers, for at most 5 s. Raises StoreUnavailable."""
+        """Make a small write, for at most 5 s. Raises StoreUnavailable, also when a local disk is nearly full."""
         with _translated():
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(_CHECK_SECONDS):
                 await self._backend.check()
 
 
 class Upload:
-    """An input in the making. Leaving the context without `finish` leaves nothing in the store."""
+    """An object in the making. Leaving the context without `finish` leaves nothing in the store."""
 
-    def __init__(self, backend: Backend, key: str, max_bytes: int) -> None:
+    def __init__(self, backend: Backend, key: str, max_bytes: int, digest: hashlib._Hash | None = None) -> None:
         self._backend = backend
         self._key = key
         self._max_bytes = max_bytes
+        self._digest = digest
         self._sink = backend.sink(key)
         self._pending: list[Bytes] = []
         self._pending_size = 0
@@ -273,22 +269,29 @@ class Upload:
         self._pending_size += len(chunk)
         if self._pending_size >= _BATCH:
             with _translated():
-                await _settled(self._sink.write(self._taken()))
+                await run_to_end(self._sink.write(await self._taken()))
 
     async def finish(self) -> Stored:
         """Make the object visible, flushed to disk before this returns."""
         self._committing = True
         with _translated():
-            await _settled(self._sink.commit(self._taken()))
+            await run_to_end(self._sink.commit(await self._taken()))
         self._finished = True
-        return Stored(self._key, self._size)
+        return Stored(self._key, self._size, self._digest.hexdigest() if self._digest else "")
 
-    def _taken(self) -> list[Bytes]:
-        """The pending chunks, which are pending no longer."""
+    async def _taken(self) -> list[Bytes]:
+        """Return the pending chunks, which are pending no longer, and hash them."""
         chunks, self._pending, self._pending_size = self._pending, [], 0
+        if self._digest:
+            await asyncio.to_thread(_update, self._digest, chunks)
         return chunks
 
     async def _discard(self) -> None:
         await self._sink.abort()
         if self._committing:
             await self._backend.delete([self._key])
+
+
+def _update(digest: hashlib._Hash, chunks: list[Bytes]) -> None:
+    for chunk in chunks:
+        digest.update(chunk)

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 import obstore
 from obstore.store import from_url
 
+from services.common import disk
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -30,6 +32,8 @@ _PART: Final = 5 * 1024 * 1024  # the least that S3 takes as a part
 _PAGE: Final = 1000
 _THREADS: Final = 8
 _TEMPORARY: Final = ".tmp"
+_CHECK_KEY: Final = "write-check"
+"""An empty object, overwritten by each check of a bucket."""
 
 T = TypeVar("T")
 Bytes: TypeAlias = bytes | memoryview
@@ -73,7 +77,7 @@ class Backend(Protocol):
         """Delete a folder and give its number of objects."""
 
     async def check(self) -> None:
-        """Raise when the store can't be reached or not be written."""
+        """Make a small write, and raise when it fails."""
 
 
 def _flush_directory(path: Path) -> None:
@@ -92,6 +96,12 @@ def _make_directory(path: Path) -> None:
         _flush_directory(path.parent)
 
 
+def _heard(check: asyncio.Future[None]) -> None:
+    """Look at the failure of a check that nobody waits for any more: else asyncio complains."""
+    if not check.cancelled():
+        check.exception()
+
+
 class Directory:
     """Plain files: written under a temporary name beside the final one, flushed, renamed, directory flushed.
 
@@ -105,6 +115,8 @@ class Directory:
         self._flushed: set[Path] = set()
         # Threads of its own: a flush waits for the disk, and must not wait for picture decoding as well.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="media-store")
+        self._checks = ThreadPoolExecutor(1, thread_name_prefix="media-store-check")
+        self._check: asyncio.Future[None] | None = None
 
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Do blocking work in one of the store's threads."""
@@ -176,11 +188,11 @@ class Directory:
         return await self.run(work)
 
     async def check(self) -> None:
-        def work() -> None:
-            if not os.access(self._root, os.R_OK | os.W_OK | os.X_OK):
-                raise PermissionError("the media directory is missing or can't be written")
-
-        await self.run(work)
+        # One at a time, in a thread of its own: a disk that hangs keeps its threads.
+        if self._check is None or self._check.done():
+            self._check = asyncio.get_running_loop().run_in_executor(self._checks, disk.check_writable, self._root)
+            self._check.add_done_callback(_heard)
+        await asyncio.shield(self._check)
 
 
 class _File:
@@ -281,8 +293,8 @@ class Bucket:
         return count
 
     async def check(self) -> None:
-        # A listing, since the absence of an object looks the same as the absence of the bucket.
-        await obstore.list_with_delimiter_async(self._store)
+        await obstore.list_with_delimiter_async(self._store)  # some servers make the bucket for a write
+        await obstore.put_async(self._store, _CHECK_KEY, b"")
 
 
 class BucketSink:

@@ -116,13 +116,12 @@ class _Stream(httpx.AsyncByteStream):
 class Transport(AiohttpTransport):
     """One session, made at the first request because aiohttp wants a running loop.
 
-    `resolver` finds addresses in place of the system's; `limit`: most connections at once, 0 for any number.
+    `resolver` finds addresses in place of aiohttp's own, which asks c-ares. Whoever calls bounds the connections.
     """
 
-    def __init__(self, tls: ssl.SSLContext, resolver: AbstractResolver | None, limit: int) -> None:
+    def __init__(self, tls: ssl.SSLContext, resolver: AbstractResolver | None) -> None:
         super().__init__(verify=tls, trust_env=False)
         self._resolver = resolver
-        self._limit = limit
         self._session: aiohttp.ClientSession | None = None
 
     def get_client(self) -> aiohttp.ClientSession:
@@ -133,7 +132,7 @@ class Transport(AiohttpTransport):
                     resolver=self._resolver,
                     # A cached name would skip the guard's resolver.
                     use_dns_cache=self._resolver is None,
-                    limit=self._limit,
+                    limit=0,
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 read_bufsize=_CHUNK_BYTES,

@@ -18,6 +18,7 @@ from services.common import reserved
 from services.common.adapter import Call, Picture, options_of
 from services.common.call_driver import CallDriver
 from services.common.catalog import MASK
+from services.common.decoding import decoding_cost
 from services.common.errors import GatewayError, unsupported
 from services.common.items import Item, state_of
 from services.common.live import Previews
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from services.common.adapter import Adapter, Outcome, Outgoing
     from services.common.catalog import Model, Route
+    from services.common.decoding import DecodeGate
     from services.common.family import Tell
     from services.common.outbound import Outbound
     from services.common.settings import Settings
@@ -57,6 +59,7 @@ class UpstreamFamily:
         settings: Settings,
         outbound: Outbound,
         store: MediaStore,
+        gate: DecodeGate,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
@@ -67,10 +70,11 @@ class UpstreamFamily:
         self._settings = settings
         self._outbound = outbound
         self._store = store
+        self._gate = gate
         self._clock = clock
         self._sleep = sleep
         self._sender = Sender(outbound)
-        self._results = Results(outbound, store, self._sender.send, sleep)
+        self._results = Results(outbound, store, gate, self._sender, sleep)
         self._submitter = Submitter(RoutePauses(clock), settings.retry_seconds, clock, sleep)
         self._starts = OpenStarts()
 
@@ -88,7 +92,7 @@ class UpstreamFamily:
         driver = self._driver(request)
         with self._starts.open(request.job_id, request.task.route) as start:
             calls = await self._calls(request, driver.adapter)
-            translated = await asyncio.gather(*(_translated(driver.adapter, call) for call in calls))
+            translated = await asyncio.gather(*(self._translated(driver.adapter, call) for call in calls))
             for warning in (warning for call in calls for warning in call.warnings if request.task.strict):
                 raise unsupported(warning.param, warning.message)
             work = list(zip(calls, translated, strict=True))
@@ -110,8 +114,8 @@ class UpstreamFamily:
         """
         driver = self._driver(request)
         if request.task_ref:
-            items = [Item.decode(data) for data in json.loads(request.task_ref)]
-            return any([await self._cancel(driver, request, item) for item in items])
+            items = [item for data in json.loads(request.task_ref) if (item := Item.decode(data)).running]
+            return all([await self._cancel(driver, request, item) for item in items])
         start = self._starts.find(request.job_id)
         if start is None:
             return False
@@ -206,10 +210,19 @@ class UpstreamFamily:
 
     def _call(self, request: Request, index: int, count: int) -> Call:
         model = self._by_id[request.task.model]
-        return Call(request.task, model, self._route(request.task), request.job_id, index, count)
+        return Call(request.task, model, self._route(request.task), request.job_id, index, count, request.tenant)
 
     def _route(self, task: pb.ImageTask) -> Route:
         return next(route for route in self._by_id[task.model].routes if route.name == task.route)
+
+    async def _translated(self, adapter: Adapter, call: Call) -> Outgoing:
+        """Return the call's request. Adapters encode inputs and convert images, one at a time."""
+        read = [picture for picture in (*call.inputs, call.mask, call.markup) if picture]
+        if not read:
+            return adapter.submit(call)
+        costs = (decoding_cost(image.width, image.height, len(image.data), image.media_type) for image in read)
+        async with self._gate.admit(max(costs), tenant=call.tenant):
+            return await self._gate.run(partial(adapter.submit, call))
 
     async def _picture(self, ref: pb.MediaRef) -> Picture:
         read = partial(self._store.read, ref.key)
@@ -231,8 +244,3 @@ async def _settle(
 ) -> list[Outcome]:
     steps = zip(calls, items, outcomes, strict=True)
     return await asyncio.gather(*(driver.settle(call, item, outcome, store_seconds) for call, item, outcome in steps))
-
-
-async def _translated(adapter: Adapter, call: Call) -> Outgoing:
-    # Large inputs are encoded and masks converted here.
-    return await asyncio.to_thread(adapter.submit, call) if call.inputs else adapter.submit(call)

@@ -6,13 +6,14 @@ Every URL that a caller, a provider or a redirect names passes `Guard`. Connecti
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from services.common.resolver import Resolver
 
 MAX_URL: Final = 4096
 """Longest URL, in characters."""
@@ -46,7 +47,8 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 _NOT_PUBLIC: Final = "its host has no public address"
 _UNRESOLVED: Final = "its host name does not resolve"
-_NO_ANSWER: Final = "its host name could not be resolved just now"
+NO_ANSWER: Final = "its host name could not be resolved just now"
+"""Reason of a refusal that may pass."""
 
 
 class OutboundError(Exception):
@@ -80,13 +82,6 @@ class Target:
     """1 to 65535; the scheme's own when the URL names none."""
 
 
-async def resolve_host(host: str, port: int) -> list[str]:
-    """Ask the system's resolver. Raises OSError when the name has no address."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
 def is_public(address: str) -> bool:
     """Whether an IP address is routable on the open internet, also where it embeds another address."""
     try:
@@ -114,12 +109,18 @@ class Guard:
     """The policy for URLs from outside.
 
     https only, to hosts whose every address is public. Hosts in `allow_hosts` (`name` or `name:port`, lower
-    case) may also be called over http, on any port, wherever they resolve to. `resolve` is the name service.
+    case) may also be called over http, on any port, wherever they resolve to. `resolve` replaces the resolver that
+    the guard has of its own; `aclose` ends that.
     """
 
-    def __init__(self, allow_hosts: Iterable[str], resolve: Resolve = resolve_host) -> None:
+    def __init__(self, allow_hosts: Iterable[str], resolve: Resolve | None = None) -> None:
         self._allow = {_host_and_port(entry) for entry in allow_hosts}
-        self._resolve = resolve
+        self._resolver = Resolver()
+        self._resolve = resolve or self._resolver.resolve
+
+    async def aclose(self) -> None:
+        """End the lookups that are under way."""
+        await self._resolver.aclose()
 
     def parse(self, url: str) -> Target:
         """Check everything that needs no name service. Raises UrlRefusedError."""
@@ -164,7 +165,7 @@ class Guard:
                 found = await self._resolve(host, port)
             except OSError as error:
                 lasting = isinstance(error, socket.gaierror) and error.errno != socket.EAI_AGAIN
-                raise UrlRefusedError(_UNRESOLVED if lasting else _NO_ANSWER, transient=not lasting) from error
+                raise UrlRefusedError(_UNRESOLVED if lasting else NO_ANSWER, transient=not lasting) from error
         if not found:
             raise UrlRefusedError(_UNRESOLVED)
         if not (self._is_allowed(host, port) or all(map(is_public, found))):

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SECONDS: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
-_LONGEST_WAIT: Final = 3600.0
+LONGEST_WAIT: Final = 3600.0
+"""Longest wait of a provider that is believed and passed on, in seconds."""
 
 
 def seed_of(value: Any) -> int | None:
@@ -32,12 +33,12 @@ def wait_of(headers: Mapping[str, str]) -> float | None:
     """
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         if _SECONDS.fullmatch(headers.get(name, "")):
-            return min(float(headers[name]) * unit, _LONGEST_WAIT)
+            return min(float(headers[name]) * unit, LONGEST_WAIT)
     try:
         until = parsedate_to_datetime(headers["retry-after"]) - parsedate_to_datetime(headers["date"])
     except (KeyError, ValueError, TypeError):
         return None
-    return min(until.total_seconds(), _LONGEST_WAIT) if until.total_seconds() > 0 else None
+    return min(until.total_seconds(), LONGEST_WAIT) if until.total_seconds() > 0 else None
 
 
 def form_fields(values: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

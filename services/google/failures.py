@@ -14,6 +14,7 @@ from google.rpc.code_pb2 import Code
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.failures import ErrorTable, Failure, Refused, Uncharged, moderated
+from services.common.values import LONGEST_WAIT
 from services.google import wire
 
 if TYPE_CHECKING:
@@ -71,8 +72,6 @@ BLOCKED: Final = frozenset(
 )
 """What Google calls the results that it holds back."""
 
-_DAY: Final = 3600.0
-"""A day's quota is not waited for; callers are told the longest wait that there is."""
 _DELAY: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)s?")
 _NO_QUOTA: Final = re.compile(r"\blimit: 0\b")
 _POLICY: Final = re.compile(r"Responsible AI|usage guidelines", re.IGNORECASE)
@@ -129,12 +128,12 @@ def _failure(reply: Reply, error: Mapping[str, Any]) -> Failure:
     if failure.reason != ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED:
         return failure
     if any("PerDay" in str(violation.get("quotaId")) for violation in _of_details(error, "violations")):
-        return replace(failure, retry_after=_DAY)
+        return replace(failure, retry_after=LONGEST_WAIT)  # a day's quota is not waited for
     for detail in wire.objects(error.get("details")):
         told = detail.get("retryDelay")
         delay = _DELAY.fullmatch(str(told.get("seconds") if isinstance(told, dict) else told))
         if delay:
-            return replace(failure, retry_after=min(float(delay[1]), _DAY))
+            return replace(failure, retry_after=float(delay[1]))
     return failure
 
 

@@ -94,6 +94,7 @@ class Calls:
                 task_ref=record.task_ref,
                 task=record.task,
                 credential=self._credentials.of(record),
+                tenant=record.tenant,
             )
             state = await self._families.poll(record.family, request)
         except InvalidToken:
@@ -121,6 +122,7 @@ class Calls:
                 task_ref=record.task_ref,
                 task=record.task,
                 credential=self._credentials.of(record),
+                tenant=record.tenant,
             )
         except InvalidToken:
             _log.error("provider_key_unreadable", job_id=record.id)
@@ -136,6 +138,7 @@ class Calls:
             hand_back=hand_back,
             attempt=record.starts,
             join_only=join,
+            tenant=record.tenant,
         )
 
 

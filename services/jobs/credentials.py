@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.fernet import InvalidToken
 
-from services.common.secrets import fernet
 from services.jobs import outcome
 
 if TYPE_CHECKING:
@@ -25,20 +24,20 @@ class Credentials:
     """The same on every replica: what one of them has sealed, each can open and tell apart."""
 
     def __init__(self, root: RootSecret) -> None:
-        self._box = fernet(root.derive(_KEYS))
+        self._sealer = root.sealer(_KEYS)
         self._accounts = root.derive(_ACCOUNTS)
 
     def seal(self, key: str) -> bytes:
         """A key as a record may hold it: JobRecord.sealed_credential, JobRecord.sealed_keys."""
-        return self._box.encrypt(key.encode())
+        return self._sealer.seal(key.encode())
 
     def of(self, record: JobRecord) -> str:
         """The caller's own key for a job's present route; empty: the operator's is used.
 
-        Raises cryptography's InvalidToken for one that was sealed under another root secret.
+        Raises cryptography's InvalidToken for one that was sealed under a root secret that is not known.
         """
         sealed = outcome.own_key(record)
-        return self._box.decrypt(sealed).decode() if sealed else ""
+        return self._sealer.open(sealed).decode() if sealed else ""
 
     def account(self, record: JobRecord, route: Route) -> str:
         """Whose places a job takes up on `route`, its present one: JobRecord.account."""

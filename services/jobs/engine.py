@@ -6,14 +6,16 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.common.readiness import Readiness
 from services.jobs.credentials import Credentials
 from services.jobs.health import Health
 from services.jobs.hub import Hub
 from services.jobs.projection import JobIndex
 from services.jobs.replicas import Replicas
 from services.jobs.runner import Runner
-from services.jobs.secrets import PURPOSE, WebhookSecrets
+from services.jobs.secrets import WebhookSecrets
 from services.jobs.stream import JobStream
+from services.jobs.stream_check import StreamCheck
 from services.jobs.webhooks import Webhooks
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ class Engine:
     webhooks: Webhooks
     health: Health
     credentials: Credentials
+    readiness: Readiness
     _supervisor: Supervisor
 
     @classmethod
@@ -67,10 +70,13 @@ class Engine:
 
         `supervisor` runs the background tasks of this process; `close` ends them.
         """
-        stream = await JobStream.open(client, settings.nats_replicas)
+        stream = await JobStream.open(client, settings.nats_replicas, settings.jobs_max_bytes)
         index = await JobIndex.open(settings.data_dir / f"jobs-{replica}.sqlite", time.time)
         hub = Hub(stream, index)
         replicas = await Replicas.open(client, settings, replica)
+        # The stack's own server has its files beside ours.
+        check = StreamCheck(stream, settings.jobs_max_bytes, None if settings.nats_url else settings.data_dir)
+        readiness = Readiness({"media-store": store.check, "job-store": check.check, "job-list": index.check})
         health = Health()
         credentials = Credentials(root)
         runner = Runner(
@@ -85,8 +91,9 @@ class Engine:
             health=health,
             credentials=credentials,
             queue_limit=settings.queue_limit,
+            tenant_bytes=settings.tenant_jobs_mib * 1024 * 1024,
         )
-        secrets = await WebhookSecrets.open(client, settings.nats_replicas, root.derive(PURPOSE))
+        secrets = await WebhookSecrets.open(client, settings.nats_replicas, root)
         webhooks = Webhooks(
             stream=stream,
             hub=hub,
@@ -96,7 +103,9 @@ class Engine:
             view=view,
             pauses=settings.webhook_pauses,
         )
-        return cls(stream, index, hub, replicas, runner, secrets, webhooks, health, credentials, supervisor)
+        return cls(
+            stream, index, hub, replicas, runner, secrets, webhooks, health, credentials, readiness, supervisor
+        )
 
     async def start(self) -> None:
         """Catch up with the stream, take up what an earlier life left, and go to work."""
@@ -107,6 +116,8 @@ class Engine:
         self.runner.reconcile()
         supervisor.spawn("job polls", self.runner.run())
         supervisor.spawn("webhooks", self.webhooks.run())
+        await self.readiness.refresh()
+        supervisor.spawn("readiness", self.readiness.run())
 
     async def close(self) -> None:
         """End the background tasks, and leave the work to other replicas."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 from services.common import logs
-from services.common.errors import invalid
+from services.common.errors import UnavailableError, invalid
 from services.jobs import states
 from services.jobs.stream import RECORD_SECONDS, unavailable
 
@@ -41,6 +41,8 @@ create table position (seq integer not null);
 insert into position values (0);
 """
 _COMMIT_SECONDS: Final = 0.2
+_AGAIN_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 5.0
 _EXPIRE_SECONDS: Final = 3600.0
 _EXPIRE_ROWS: Final = 1000
 _UPSERT: Final = """
@@ -53,6 +55,10 @@ _T = TypeVar("_T")
 Row: TypeAlias = tuple[str, str, str, str, bool, int, int, int, int]
 """A job as the file has it, in the columns' order."""
 _log = logs.get(__name__)
+
+
+class JobListDamagedError(Exception):
+    """The file was broken and is deleted: the process must start again, and read the whole stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +121,21 @@ class Projection:
     """The file. Not flushed: a lost tail is read again from the stream. Every method may take a while."""
 
     def __init__(self, path: Path) -> None:
+        """Open the file, or make it, also in place of a damaged one. Raises OSError and sqlite3.Error."""
+        self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._open()
+        except sqlite3.DatabaseError as error:
+            if not is_damaged(error):
+                raise
+            _log.error("job_list_damaged", path=str(path), exc_info=True)
+            self.discard()
+            self._open()
+
+    def _open(self) -> None:
         # One thread at a time uses it, but not always the one that opened it.
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = off")
         version = self._db.execute("pragma user_version").fetchone()[0]
@@ -126,6 +144,7 @@ class Projection:
                 self._db.execute(f"drop table if exists {table}")
             self._db.executescript(_SCHEMA)
             self._db.execute(f"pragma user_version = {_VERSION}")
+        _ = self.position  # raises for a damaged file
 
     @property
     def position(self) -> int:
@@ -142,8 +161,13 @@ class Projection:
             self._db.execute("update position set seq = ?", (position,))
             self._db.execute("commit")
         except BaseException:
-            self._db.execute("rollback")
+            if self._db.in_transaction:  # a full disk has ended it
+                self._db.execute("rollback")
             raise
+
+    def touch(self) -> None:
+        """Make a small write that changes nothing."""
+        self._db.execute("update position set seq = seq")
 
     def unended(self) -> list[str]:
         """Return the ids of jobs that have not ended, and of ended ones with a due webhook or an open call."""
@@ -156,7 +180,7 @@ class Projection:
         rows = self._db.execute(statement, values).fetchall()
         more = len(rows) > query.size
         rows = rows[: query.size]
-        return Page([row[0] for row in rows], _token(rows[-1][1], rows[-1][0]) if more else "")
+        return Page([row[0] for row in rows], page_token(rows[-1][1], rows[-1][0]) if more else "")
 
     def expire(self, now: float) -> int:
         """Drop some jobs whose records the stream no longer has, and return how many. `now` in Unix seconds."""
@@ -167,7 +191,33 @@ class Projection:
         ).rowcount
 
     def close(self) -> None:
+        """Close the file. Harmless to repeat."""
         self._db.close()
+
+    def discard(self) -> None:
+        """Delete the file: the next start reads the whole stream again."""
+        self._db.close()
+        for suffix in ("", "-wal", "-shm"):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+
+def is_damaged(error: sqlite3.Error) -> bool:
+    """Return whether the file itself is broken, and not only out of reach or out of room."""
+    return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def _code(error: BaseException) -> int:
+    """Return SQLite's primary result code; 0 for an error that is not SQLite's."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _fault(error: BaseException) -> str:
+    """Return what a failure of the list means, in words for callers."""
+    if _code(error) == sqlite3.SQLITE_FULL:
+        return "the job list has no room"
+    if isinstance(error, TimeoutError):
+        return "the job list does not answer in time"
+    return "the job list can't be written"
 
 
 class JobIndex:
@@ -181,6 +231,7 @@ class JobIndex:
         self._rows: dict[str, Row] = {}
         self._changed = asyncio.Event()
         self._flushing = asyncio.Lock()
+        self._damage: sqlite3.Error | None = None
         self.position = projection.position
         """The sequence up to which this replica has seen the stream."""
 
@@ -220,6 +271,15 @@ class JobIndex:
             _log.exception("job_list_not_read")
             raise unavailable() from None
 
+    async def check(self) -> None:
+        """Make a small write, for at most 5 s. Raises UnavailableError."""
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS):
+                await self._flush()
+                await self._call(self._projection.touch)
+        except (sqlite3.Error, TimeoutError) as error:
+            raise UnavailableError(_fault(error)) from error
+
     async def close(self) -> None:
         """Write down what is noted, and close the file."""
         try:
@@ -230,7 +290,13 @@ class JobIndex:
         self._executor.shutdown(wait=False)
 
     async def _call(self, work: Callable[[], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except sqlite3.Error as error:
+            if is_damaged(error):
+                self._damage = error
+                self._changed.set()  # wakes the writer
+            raise
 
     async def _flush(self) -> None:
         async with self._flushing:
@@ -247,13 +313,22 @@ class JobIndex:
                 raise
 
     async def _write_forever(self) -> None:
+        """Raises JobListDamagedError when the file is broken, once it is deleted."""
+        failing = False
         while True:
             await self._changed.wait()
             try:
                 await self._flush()
             except sqlite3.Error:
-                _log.exception("job_list_not_written")
-            await asyncio.sleep(_COMMIT_SECONDS)
+                if not failing:
+                    _log.exception("job_list_not_written")
+                failing = True
+            else:
+                failing = False
+            if self._damage:
+                await self._call(self._projection.discard)
+                raise JobListDamagedError from self._damage
+            await asyncio.sleep(_AGAIN_SECONDS if failing else _COMMIT_SECONDS)
 
     async def _expire_forever(self) -> None:
         while True:
@@ -266,7 +341,8 @@ class JobIndex:
             await asyncio.sleep(_COMMIT_SECONDS if dropped == _EXPIRE_ROWS else _EXPIRE_SECONDS)
 
 
-def _token(created: int, job_id: str) -> str:
+def page_token(created: int, job_id: str) -> str:
+    """Return the token of the page after a job. `created` in Unix milliseconds."""
     return base64.urlsafe_b64encode(f"{created}:{job_id}".encode()).decode().rstrip("=")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from services.common import logs
@@ -38,7 +39,8 @@ class Routing:
         """The route that may serve if the present one takes nothing; a key that comes along is for one only."""
         if record.sealed_credential:
             return None
-        return self._fallback(record.task, self._health.set_aside, record.sealed_keys)
+        set_aside = partial(self._health.set_aside, record.tenant, record.task.model)
+        return self._fallback(record.task, set_aside, record.sealed_keys)
 
     def begin_anew(self, record: JobRecord, failure: provider.Failed) -> bool:
         """Make of a failed start one more, where that costs nothing: by the next route, at once if a place of its is
@@ -64,9 +66,9 @@ class Routing:
     def worked(self, record: JobRecord) -> None:
         """A call was taken, or has brought something."""
         if not outcome.own_key(record):
-            self._health.worked(record.task.route)
+            self._health.worked(record.task.model, record.task.route)
 
     def failed(self, record: JobRecord, failure: provider.Failed) -> None:
         """A caller's own key, and a job that was not begun, say nothing of the route."""
         if not outcome.own_key(record) and record.state not in states.WAITING:
-            self._health.failed(record.task.route, failure)
+            self._health.failed(record.tenant, record.task.model, record.task.route, failure)

@@ -15,7 +15,6 @@ from cryptography.fernet import InvalidToken
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
 from services.common.nats import bucket
-from services.common.secrets import fernet
 from services.common.stored import StoredObject
 
 if TYPE_CHECKING:
@@ -24,13 +23,15 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.js.kv import KeyValue
 
+    from services.common.secrets import RootSecret
+
 BUCKET: Final = "webhook_secrets"
 PURPOSE: Final = "webhook secrets"
 OVERLAP_SECONDS: Final = 86_400
 
 
 class UnreadableSecretError(Exception):
-    """A stored secret can't be read: it is damaged, or the root secret is another one than when it was made."""
+    """A stored secret can't be read: it is damaged, or the root secret that it was made with is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,17 +49,17 @@ class WebhookSecret:
 
 
 class WebhookSecrets:
-    """Reads, makes and rotates secrets. `key`: 32 bytes of the gateway's own, which encrypt them."""
+    """Reads, makes and rotates secrets."""
 
-    def __init__(self, kv: KeyValue, key: bytes, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, kv: KeyValue, root: RootSecret, clock: Callable[[], float] = time.time) -> None:
         self._kv = kv
-        self._box = fernet(key)
+        self._sealer = root.sealer(PURPOSE)
         self._clock = clock
 
     @classmethod
-    async def open(cls, client: Client, replicas: int, key: bytes) -> WebhookSecrets:
+    async def open(cls, client: Client, replicas: int, root: RootSecret) -> WebhookSecrets:
         """Raises nats.errors.Error when JetStream can't be reached."""
-        return cls(await bucket(client.jetstream(), BUCKET, replicas), key)
+        return cls(await bucket(client.jetstream(), BUCKET, replicas), root)
 
     async def get(self, tenant: str) -> WebhookSecret:
         """The tenant's secret, made at first. Raises UnreadableSecretError and nats.errors.Error."""
@@ -96,7 +97,7 @@ class WebhookSecrets:
 
     def _open(self, stored: bytes) -> WebhookSecret:
         try:
-            value = StoredObject(self._box.decrypt(stored))
+            value = StoredObject(self._sealer.open(stored))
             return WebhookSecret(
                 secret=value.text("secret"),
                 created_at=value.integer("created_at"),
@@ -116,7 +117,7 @@ class WebhookSecrets:
             }
         )
         try:
-            await self._kv.update(_key(tenant), self._box.encrypt(value.encode()), last=revision)
+            await self._kv.update(_key(tenant), self._sealer.seal(value.encode()), last=revision)
         except KeyWrongLastSequenceError:
             return False
         return True

@@ -20,7 +20,6 @@ import nats.errors
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from nats.js import api
-from nats.js.errors import NotFoundError
 
 from services.common import logs
 from services.common.errors import GatewayError
@@ -29,6 +28,7 @@ from services.common.stored import Decoder
 from services.jobs import record_size, states
 from services.jobs.messages import Message, read_claim, read_record, subject_of
 from services.jobs.outcome import now
+from services.jobs.stream_setup import make_stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -51,9 +51,13 @@ _NEVER: Final = 2**62
 """A sequence that no stream reaches."""
 _REQUEST_SECONDS: Final = 2.0
 _SUBMIT_TRIES: Final = 3
+_SUBMIT_SECONDS: Final = 1.0
+"""Patience of each try: the caller waits, and a server without room does not answer at all."""
 _QUIET_SECONDS: Final = 1.0
 _AGAIN_SECONDS: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
+_CHECK_TTL: Final = 60
+"""Seconds that the message of a write check is kept."""
 _log = logs.get(__name__)
 
 
@@ -121,6 +125,10 @@ def unavailable() -> GatewayError:
     )
 
 
+def _refusal(error: dict[str, Any]) -> NoRoomError | RefusedError:
+    return NoRoomError() if error.get("code", 0) >= _NOT_NOW else RefusedError(error.get("description"))
+
+
 class JobStream:
     """Reads and writes job records."""
 
@@ -130,23 +138,13 @@ class JobStream:
         self._decoder = Decoder(NAME)
 
     @classmethod
-    async def open(cls, client: Client, replicas: int) -> JobStream:
-        """Make the stream, or bring an existing one up to date; any replica may, at any time."""
+    async def open(cls, client: Client, replicas: int, max_bytes: int = -1) -> JobStream:
+        """Make the stream, or bring an existing one up to date; any replica may, at any time.
+
+        `max_bytes`: the most that it may hold; -1: all that the server has.
+        """
         stream = cls(client)
-        config = api.StreamConfig(
-            name=NAME,
-            subjects=["j.*.*.*", "k.*"],
-            max_msgs_per_subject=1,
-            num_replicas=replicas,
-            allow_msg_ttl=True,
-            # Followers may lag: only the leader tells the truth about a write just made.
-            allow_direct=False,
-            discard=api.DiscardPolicy.NEW,
-        )
-        try:
-            await stream._js.update_stream(config)
-        except NotFoundError:
-            await stream._js.add_stream(config)
+        await make_stream(stream._js, NAME, replicas, max_bytes)
         await stream._check_permissions()
         return stream
 
@@ -190,7 +188,7 @@ class JobStream:
         unknown = False
         for _ in range(_SUBMIT_TRIES):
             try:
-                return await self._write(record, None, known=unknown)
+                return await self._write(record, None, known=unknown, seconds=_SUBMIT_SECONDS)
             except RefusedError:
                 if unknown:  # of the earlier attempts
                     raise OutcomeUnknownError from None
@@ -222,7 +220,9 @@ class JobStream:
                 tries += 1
                 await asyncio.sleep(min(_AGAIN_SECONDS * tries, _LONGEST_PAUSE))
 
-    async def _write(self, record: JobRecord, before: Entry | None, *, known: bool) -> Entry:
+    async def _write(
+        self, record: JobRecord, before: Entry | None, *, known: bool, seconds: float = _REQUEST_SECONDS
+    ) -> Entry:
         """Make one attempt. `known`: an earlier attempt with this nonce may have been stored."""
         states.check(before.record.state if before else JobRecord.STATE_UNSPECIFIED, record.state)
         if not known:
@@ -237,15 +237,13 @@ class JobStream:
         data = record.SerializeToString()
         if len(data) > self.max_record_bytes:
             raise RecordTooLargeError(f"{len(data)} bytes, and the server takes {self.max_record_bytes}")
-        answer = await self._ask(subject_of(record), data, headers)
+        answer = await self._ask(subject_of(record), data, headers, seconds)
         error = answer.get("error")
         if error is None:
             return Entry(int(answer["seq"]), record)
         if error.get("err_code") != _WRONG_SEQUENCE:
             _log.error("job_write_refused", job_id=record.id, error=error.get("description"))
-            if error.get("code", 0) >= _NOT_NOW:
-                raise NoRoomError
-            raise RefusedError(error.get("description"))
+            raise _refusal(error)
         if known:
             # The refusal may be about our own earlier attempt.
             found = await self.last(record.id)
@@ -300,13 +298,25 @@ class JobStream:
             raise unavailable() from None
         return Claim(*held, mine=held[0] == job_id)
 
+    async def write_check(self, name: str) -> None:
+        """Write a small message that is no job. Raises NoRoomError, RefusedError, OutcomeUnknownError."""
+        error = (await self._ask(f"k.{name}", b"", {"Nats-TTL": f"{_CHECK_TTL}s"})).get("error")
+        if error:
+            raise _refusal(error)
+
+    async def used_bytes(self) -> int:
+        """Bytes that the stream takes up. Raises OutcomeUnknownError."""
+        return (await self._state()).bytes
+
     async def last_sequence(self) -> int:
         """The stream's newest sequence, whether or not its message is still kept. Raises OutcomeUnknownError."""
+        return (await self._state()).last_seq
+
+    async def _state(self) -> api.StreamState:
         try:
-            info = await self._js.stream_info(NAME)
+            return (await self._js.stream_info(NAME)).state
         except (nats.errors.Error, OSError) as error:
             raise OutcomeUnknownError from error
-        return info.state.last_seq
 
     async def newest(self) -> int:
         """Sequence of the newest record that is still kept; 0 when there is none. Raises OutcomeUnknownError."""
@@ -373,11 +383,13 @@ class JobStream:
         message = answer["message"]
         return Message(message["subject"], message["seq"], base64.b64decode(message.get("data", "")))
 
-    async def _ask(self, subject: str, data: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
+    async def _ask(
+        self, subject: str, data: bytes, headers: dict[str, str] | None, seconds: float = _REQUEST_SECONDS
+    ) -> dict[str, Any]:
         if not self.connected:
             raise OutcomeUnknownError
         try:
-            message = await self._client.request(subject, data, timeout=_REQUEST_SECONDS, headers=headers)
+            message = await self._client.request(subject, data, timeout=seconds, headers=headers)
         except (nats.errors.Error, OSError) as error:
             raise OutcomeUnknownError from error
         answer: dict[str, Any] = json.loads(message.data)

@@ -20,10 +20,10 @@ from imagegateway.v1.job_pb2 import WebhookAttempt
 from standardwebhooks import Webhook
 
 from services.common import logs
+from services.common.slots import TenantSlots
 from services.common.urlguard import OutboundError
 from services.jobs import states
 from services.jobs.secrets import UnreadableSecretError
-from services.jobs.slots import TenantSlots
 from services.jobs.stream import OutcomeUnknownError, StaleError
 from services.jobs.tasks import Background
 from services.jobs.timers import Timers
@@ -113,7 +113,7 @@ class Webhooks:
             return
         self._sending.add(job_id)
         try:
-            async with self._slots.hold(job_id, entry.record.tenant):
+            async with self._slots.hold(entry.record.tenant):
                 attempt = await self._attempt(entry.record)
             await self._note(entry, attempt)
         except (nats.errors.Error, OSError) as error:

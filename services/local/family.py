@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import secrets
 import time
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
 from services.common import images
+from services.common.decoding import decoding_cost
 from services.common.errors import REASONS, GatewayError, invalid
 from services.common.failures import Refused, moderated
 from services.common.references import reference
@@ -31,14 +31,21 @@ from services.local.catalog import MODELS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from services.common.decoding import DecodeGate
     from services.common.family import Tell
     from services.common.settings import Settings
     from services.common.store import MediaStore
+
+    Request = pb.StartRequest | pb.PollRequest
 
 POLL_AFTER: Final = 0.25
 """Pause between polls of a slow task when something new is near, in seconds; while it is far, most of the way."""
 _MAX_DELAY: Final = 3600.0
 _MAX_STEPS: Final = 1000
+_LAYERS: Final = 4
+"""Layers of the result's size that drawing holds at once."""
+_PRINT_SIDE: Final = 640
+"""Longest side of an input that is drawn as a small print: 0.3 of 2048 pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +124,17 @@ class LocalFamily:
     def __init__(
         self,
         store: MediaStore,
+        gate: DecodeGate,
         picture: bytes | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
         self._store = store
+        self._gate = gate
         self._picture = picture
         self._stored: pb.MediaRef | None = None
         self._clock = clock
         self._sleep = sleep
-        self._slots = asyncio.Semaphore(os.cpu_count() or 1)
         self._previews: dict[str, list[pb.Preview]] = {}
 
     async def start(self, request: pb.StartRequest, tell: Tell | None = None) -> pb.TaskState:
@@ -139,7 +147,7 @@ class LocalFamily:
         )
         if ticket.options.delay > 0:
             return pb.TaskState(running=self._running(ticket, progress=0, wanted=task.partial_images))
-        return await self._finish(task, ticket, RESULT_SECONDS)
+        return await self._finish(request, ticket, RESULT_SECONDS)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
         """Return how a slow task stands; it goes on while the media store is away."""
@@ -156,13 +164,13 @@ class LocalFamily:
         fraction = ticket.fraction(self._clock())
         if fraction >= 1:
             self._previews.pop(request.task_ref, None)
-            return await self._finish(request.task, ticket, POLL_SECONDS)
+            return await self._finish(request, ticket, POLL_SECONDS)
         steps = ticket.options.steps
         wanted = request.task.partial_images
         running = self._running(ticket, progress=int(fraction * steps) * 100 // steps, wanted=wanted)
         if ready := int(fraction * (wanted + 1)):
             if request.task_ref not in self._previews:
-                _, previews = await self._draw(request.task, ticket.seed, POLL_SECONDS)
+                _, previews = await self._draw(request, ticket.seed, POLL_SECONDS)
                 self._previews[request.task_ref] = await self._staged(previews, POLL_SECONDS)
             running.partial_images.extend(self._previews[request.task_ref][:ready])
         return pb.TaskState(running=running)
@@ -185,29 +193,31 @@ class LocalFamily:
         running.poll_after.FromMilliseconds(round(pause * 1000))
         return running
 
-    async def _finish(self, task: pb.ImageTask, ticket: Ticket, store_seconds: float) -> pb.TaskState:
+    async def _finish(self, request: Request, ticket: Ticket, store_seconds: float) -> pb.TaskState:
         """Return the drawn task; a store that is away is waited for so long. Raises StoreUnavailable."""
         if ticket.options.fail:
             raise _failure(ticket.options.fail)
         if self._picture is not None:
             self._stored = self._stored or await self._keep(self._picture, store_seconds)
             artifact = pb.Artifact(media=self._stored)
-            return pb.TaskState(done=pb.Done(artifacts=[artifact] * task.n))
+            return pb.TaskState(done=pb.Done(artifacts=[artifact] * request.task.n))
         done = pb.Done()
-        for index in range(task.n):
+        for index in range(request.task.n):
             seed = (ticket.seed + index) % (1 << 32)
-            picture, previews = await self._draw(task, seed, store_seconds)
+            picture, previews = await self._draw(request, seed, store_seconds)
             done.artifacts.append(pb.Artifact(media=await self._keep(picture, store_seconds), seed=seed))
             if index == 0:
                 done.partial_images.extend(await self._staged(previews, store_seconds))
         return pb.TaskState(done=done)
 
-    async def _draw(self, task: pb.ImageTask, seed: int, store_seconds: float) -> tuple[bytes, list[bytes]]:
+    async def _draw(self, request: Request, seed: int, store_seconds: float) -> tuple[bytes, list[bytes]]:
         """The encoded picture and its previews."""
-        inputs = [await self._read(ref, store_seconds) for ref in task.inputs]
-        mask = await self._read(task.mask, store_seconds) if task.HasField("mask") else None
-        async with self._slots:
-            return await asyncio.to_thread(_render, task, seed, inputs, mask)
+        task = request.task
+        read = [*task.inputs, *([task.mask] if task.HasField("mask") else [])]
+        async with self._gate.admit(_cost(task, read), tenant=request.tenant):
+            inputs = [await self._read(ref, store_seconds) for ref in task.inputs]
+            mask = await self._read(task.mask, store_seconds) if task.HasField("mask") else None
+            return await self._gate.run(lambda: _render(task, seed, inputs, mask))
 
     async def _staged(self, previews: list[bytes], store_seconds: float) -> list[pb.Preview]:
         return [
@@ -226,8 +236,31 @@ class LocalFamily:
         return await retry_until_available(read, seconds=store_seconds, sleep=self._sleep)
 
 
+def _cost(task: pb.ImageTask, read: list[pb.MediaRef]) -> int:
+    """Return the pixels that drawing takes: layers of the result, the first input, and one more at a time."""
+    width, height = _size(task)
+    pixels = max((decoding_cost(ref.width, ref.height, 0, ref.media_type) for ref in read), default=0)
+    files = decoding_cost(0, 0, sum(ref.size for ref in read), "")
+    return _LAYERS * width * height + 2 * pixels + files
+
+
+def _size(task: pb.ImageTask) -> tuple[int, int]:
+    return (task.width, task.height) if task.width else MODELS[0].sizes.default
+
+
+def _open_inputs(inputs: list[bytes]) -> list[Image.Image]:
+    """Decode the inputs. The further ones are drawn small, and kept no larger than that."""
+    opened = []
+    for index, data in enumerate(inputs):
+        image = images.open_pixels(data, "image" if len(inputs) == 1 else f"image[{index}]")
+        if index:
+            image.thumbnail((_PRINT_SIDE, _PRINT_SIDE), Image.Resampling.LANCZOS)
+        opened.append(image)
+    return opened
+
+
 def _render(task: pb.ImageTask, seed: int, inputs: list[bytes], mask: bytes | None) -> tuple[bytes, list[bytes]]:
-    width, height = (task.width, task.height) if task.width else MODELS[0].sizes.default
+    width, height = _size(task)
     brief = sketch.Brief(
         prompt=task.prompt,
         width=width,
@@ -239,11 +272,7 @@ def _render(task: pb.ImageTask, seed: int, inputs: list[bytes], mask: bytes | No
         transparent=task.background == "transparent",
     )
     if inputs:
-        pictures = [
-            images.open_pixels(data, "image" if len(inputs) == 1 else f"image[{index}]")
-            for index, data in enumerate(inputs)
-        ]
-        picture = sketch.edit(brief, pictures, Image.open(BytesIO(mask)) if mask else None)
+        picture = sketch.edit(brief, _open_inputs(inputs), Image.open(BytesIO(mask)) if mask else None)
     else:
         picture = sketch.draw(brief)
     format_ = task.output_format or "png"
@@ -269,14 +298,14 @@ def _failure(code: str) -> GatewayError:
     return GatewayError(reason, message, retry_after=wait)
 
 
-def open_family(settings: Settings, store: MediaStore) -> LocalFamily:
+def open_family(settings: Settings, store: MediaStore, gate: DecodeGate) -> LocalFamily:
     """The family as the settings want it: IMAGEGATEWAY_LOCAL_PICTURE names a file that answers every task."""
     name = settings.source.text("LOCAL_PICTURE")
     if not name:
-        return LocalFamily(store)
+        return LocalFamily(store, gate)
     try:
         picture = Path(name).read_bytes()
         images.inspect(picture, "picture")
     except (OSError, GatewayError) as error:
         raise SettingError(f"IMAGEGATEWAY_LOCAL_PICTURE: {error}") from error
-    return LocalFamily(store, picture)
+    return LocalFamily(store, gate, picture)

@@ -9,7 +9,7 @@ import grpc
 from aiohttp import web
 from grpc_health.v1 import health_pb2
 
-from services.common.store import StoreError
+from services.common.readiness import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from services.common.store import MediaStore
 
 _DEADLINE: Final = 2.0
+_STORE: Final = "media-store"
 
 
 class Health:
     """Handlers of `/healthz` and `/readyz`. `routers` maps names to UNIX sockets."""
 
     def __init__(self, store: MediaStore, routers: Mapping[str, Path]) -> None:
-        self._store = store
+        self._readiness = Readiness({_STORE: store.check})
         self._routers = routers
 
     async def live(self, _request: web.Request) -> web.Response:
@@ -33,19 +34,12 @@ class Health:
 
     async def ready(self, _request: web.Request) -> web.Response:
         """200, or 503 with the names of what is not ready."""
-        names = ["media-store", *self._routers]
-        answers = await asyncio.gather(self._store_is_ready(), *map(_serves, self._routers.values()))
-        missing = [name for name, good in zip(names, answers, strict=True) if not good]
+        _, *answers = await asyncio.gather(self._readiness.refresh(), *map(_serves, self._routers.values()))
+        deaf = [name for name, serves in zip(self._routers, answers, strict=True) if not serves]
+        missing = [*self._readiness.problems, *deaf]
         if missing:
             return _answer(503, {"status": "not_ready", "not_ready": missing})
         return _answer(200, {"status": "ready"})
-
-    async def _store_is_ready(self) -> bool:
-        try:
-            await self._store.check()
-        except StoreError:
-            return False
-        return True
 
 
 async def _serves(socket: Path) -> bool:

@@ -117,7 +117,7 @@ class OpenAIAdapter(Adapter):
         again = _AGAIN.search(message)
         if failure.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and failure.retry_after is None and again:
             wait = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(again[1]))
-            return replace(failure, retry_after=min(wait, 3600.0))
+            return replace(failure, retry_after=wait)
         return failure
 
 

@@ -15,6 +15,7 @@ from services.bria.fal import BriaFalAdapter
 from services.bytedance.adapter import BytedanceAdapter
 from services.bytedance.catalog import MODELS as BYTEDANCE
 from services.common import logs, settings
+from services.common.decoding import DecodeGate
 from services.common.outbound import Outbound
 from services.common.provider import serve
 from services.common.server import run
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from services.common.family import Family
     from services.common.settings import Settings
 
-    Opener = Callable[[Settings, MediaStore], Family]
+    Opener = Callable[[Settings, MediaStore, DecodeGate], Family]
 
 GRACE = 10.0
 """Seconds that running calls get to end."""
@@ -57,10 +58,12 @@ class Upstream:
     models: tuple[Model, ...]
     adapters: tuple[Adapter, ...]
 
-    def open(self, current: Settings, store: MediaStore) -> Family:
+    def open(self, current: Settings, store: MediaStore, gate: DecodeGate) -> Family:
         outbound = Outbound(Guard(current.allow_hosts))
         name = self.models[0].family
-        return UpstreamFamily(name, self.models, self.adapters, settings=current, outbound=outbound, store=store)
+        return UpstreamFamily(
+            name, self.models, self.adapters, settings=current, outbound=outbound, store=store, gate=gate
+        )
 
 
 UPSTREAMS: Final[Mapping[str, Upstream]] = {
@@ -91,7 +94,8 @@ def main(families: Mapping[str, Opener]) -> None:
 
     async def body(stop: asyncio.Event) -> None:
         store = MediaStore.open(current.media_url)
-        opened = {name: opener(current, store) for name, opener in families.items()}
+        gate = DecodeGate(current.decode_pixels)
+        opened = {name: opener(current, store, gate) for name, opener in families.items()}
         servers = [await serve(family, current.socket(name)) for name, family in opened.items()]
         await stop.wait()
         await asyncio.gather(*(server.stop(GRACE) for server in servers))

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imagegateway.v1 import (
@@ -16,10 +17,11 @@ from imagegateway.v1 import (
 )
 
 from services.common import logs, settings
+from services.common.decoding import DecodeGate
 from services.common.http import listening
 from services.common.identity import GATEWAY, load_identity
 from services.common.keys import API_KEY_NAME, KeyRing, KeyStore, RevokedKeyError
-from services.common.links import PURPOSE, Links
+from services.common.links import Links
 from services.common.nats import connect
 from services.common.outbound import Outbound
 from services.common.provider_keys import ProviderKeys
@@ -40,7 +42,6 @@ from services.router.uploads import Uploads
 
 if TYPE_CHECKING:
     from services.common.settings import Settings
-    from services.jobs.stream import JobStream
 
 GRACE = 30.0
 """Seconds that running calls get to end, and after them what they have begun at providers."""
@@ -69,7 +70,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await ring.start(supervisor)
         stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
         await stored_keys.start(supervisor)
-        links = Links(root.derive(PURPOSE), current.public_url)
+        links = Links(root, current.public_url)
         store = MediaStore.open(current.media_url)
         answers = Answers(store, links, time.time)
         catalog = Catalog.load(current.source)
@@ -85,7 +86,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             store=store,
             families=families,
             outbound=outbound,
-            limits=catalog.limits(current),
+            limits=replace(catalog.limits(current), shared=ring.is_shared),
             price=catalog.price,
             fallback=catalog.fallback,
             view=answers.job,
@@ -93,13 +94,15 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         )
         held.push_async_callback(engine.close)
         await supervisor.run(engine.start())
-        studio = Studio(current, catalog, store, outbound, engine, answers, stored_keys)
+        studio = Studio(
+            current, catalog, store, outbound, engine, answers, stored_keys, DecodeGate(current.decode_pixels)
+        )
         server = _server(current, replica, ring, studio, links)
         uploads = Uploads(studio, ring).application()
         path = current.socket(f"uploads-{replica}")
         async with listening(uploads, path, GRACE, cancel=True, linger=LINGER):
             await server.start()
-            supervisor.spawn("readiness", _follow_engine(server, engine.stream))
+            supervisor.spawn("readiness", _follow_engine(server, engine))
             try:
                 await supervisor.run(stop.wait())
             except BackgroundTaskError:
@@ -151,13 +154,14 @@ async def _end_calls(server: Server, engine: Engine, *, patience: float, grace: 
     await server.stop(grace)
 
 
-async def _follow_engine(server: Server, stream: JobStream) -> None:
-    """Ready while the job engine is: without it every call would be refused."""
+async def _follow_engine(server: Server, engine: Engine) -> None:
+    """Ready while all parts of the engine are: without one of them every new job would be refused."""
     ready = True
     while True:
         await asyncio.sleep(0.25)
-        if stream.connected != ready:
-            ready = stream.connected
+        serves = engine.stream.connected and not engine.readiness.problems
+        if serves != ready:
+            ready = serves
             await server.set_ready(ready=ready)
 
 

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import re
+from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import ids, provider_keys
 from services.common.errors import GatewayError, invalid
+from services.common.keys import RevokedKeyError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
 
     from services.common.keys import Key, KeyRing
 
+_T = TypeVar("_T")
+
 _BYOK: Final = "x-byok-"
+_BLANK: Final = " \t"
+"""What surrounds a header's value (RFC 9110); Python's own idea of blanks includes bytes that are not ASCII."""
 _OPENAI_SDK: Final = "x-stainless-"
 """Start of header names that OpenAI's SDKs, and those built on them, send with every call."""
 _JOBLESS: Final = re.compile(r"(?:^|\s)(?:ai-sdk[^/\s]*|litellm)/", re.IGNORECASE)
@@ -80,14 +88,17 @@ class Call:
     """Metadata of the answer; over REST, its headers."""
     log: dict[str, object] = field(default_factory=dict)
     """Facts for the canonical log line."""
+    authorized: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    """Context for whatever may wait for long: once the caller's key has ended, it ends its body with GatewayError
+    INVALID_API_KEY. `authenticate` sets it."""
 
     @property
     def byok(self) -> dict[str, str]:
         """The caller's own provider keys, by route: `X-BYOK-<route>`."""
         return {
-            name.removeprefix(_BYOK): key.strip()
+            name.removeprefix(_BYOK): key.strip(_BLANK)
             for name, key in self.metadata.items()
-            if name.startswith(_BYOK) and key.strip()
+            if name.startswith(_BYOK) and key.strip(_BLANK)
         }
 
     @property
@@ -167,6 +178,7 @@ async def authenticate(call: Call, ring: KeyRing) -> None:
     if key is None:
         raise unknown_key()
     call.key = key
+    call.authorized = partial(_authorized, ring, key)
     call.log["tenant"] = key.tenant
     call.log["key_id"] = key.id
     header = call.metadata.get("prefer", "")
@@ -176,3 +188,23 @@ async def authenticate(call: Call, ring: KeyRing) -> None:
         raise invalid("Idempotency-Key", "An idempotency key has ASCII characters only.")
     for route, provider_key in call.byok.items():
         provider_keys.check(provider_key, f"X-BYOK-{route}")
+
+
+async def while_authorized(call: Call, items: AsyncIterator[_T]) -> AsyncIterator[_T]:
+    """Yield the items as long as the caller's key is valid. Raises GatewayError INVALID_API_KEY once it has ended."""
+    while True:
+        async with call.authorized():
+            try:
+                item = await anext(items)
+            except StopAsyncIteration:
+                return
+        yield item
+
+
+@asynccontextmanager
+async def _authorized(ring: KeyRing, key: Key) -> AsyncIterator[None]:
+    try:
+        async with ring.hold(key):
+            yield
+    except RevokedKeyError:
+        raise unknown_key() from None

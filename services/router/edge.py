@@ -61,7 +61,7 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
 
     async def Edit(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
         call = caller.current()
-        async with self._studio.intake() as intake:
+        async with self._studio.intake(call) as intake:
             made = await self._plan_edit(pieces, call, intake)
             async for answer in self._answers(made, call, intake):
                 yield answer

@@ -35,10 +35,12 @@ class RestFileService(pb_grpc.RestFileServiceServicer):
         self._links = signer
 
     async def DownloadFile(self, request: pb.DownloadFileRequest, context: Context) -> AsyncIterator[HttpBody]:
+        call = caller.current()
         media = await self._find(request.job_id, request.filename)
-        caller.current().headers[caller.LENGTH] = str(media.size)
+        call.headers[caller.LENGTH] = str(media.size)
+        call.headers["content-security-policy"] = links.CONTENT_POLICY
         try:
-            async for chunk in self._studio.store.stream(media.key, 0, media.size):
+            async for chunk in caller.while_authorized(call, self._studio.store.stream(media.key, 0, media.size)):
                 yield HttpBody(content_type=media.media_type, data=chunk)
         except NotFound:
             raise _expired(request.job_id) from None

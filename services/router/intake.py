@@ -10,10 +10,12 @@ from google.protobuf.struct_pb2 import Value
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import catalog, images, inputs
+from services.common.decoding import decoding_cost
 from services.common.errors import GatewayError, invalid, invalid_image, missing
 from services.common.images import MAX_FILE_BYTES
 from services.common.references import reference
 from services.common.store import TooLarge
+from services.jobs.finish import delete_inputs
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -22,18 +24,25 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.v1 import image_service_pb2 as pb
 
+    from services.common.decoding import DecodeGate
     from services.common.outbound import Outbound
     from services.common.store import MediaStore, Upload
     from services.router.plan import Plan
 
 MAX_IMAGES: Final = 16
+FETCHES_AT_ONCE: Final = 4
+"""Input URLs of one edit that are fetched side by side."""
+FETCH_ALL_SECONDS: Final = 60.0
+"""Longest that all inputs of an edit may take to arrive; each has a limit of its own."""
+DECODE_SECONDS: Final = 30.0
+"""Longest that an edit waits for room to decode its mask, in seconds."""
 IMAGE: Final = "image"
 MASK: Final = "mask"
 MARKUP: Final = "markup"
 
 
 @dataclass(frozen=True, slots=True)
-class _Input:
+class Input:
     """A checked image, and the field that brought it."""
 
     param: str
@@ -42,13 +51,15 @@ class _Input:
 
 
 class Intake:
-    """Collects an edit's inputs. Leaving the context deletes those that no job has taken over."""
+    """Collects the inputs of a tenant's edit. Leaving the context deletes those that no job has taken over."""
 
-    def __init__(self, store: MediaStore, outbound: Outbound) -> None:
+    def __init__(self, store: MediaStore, outbound: Outbound, gate: DecodeGate, tenant: str) -> None:
         self._store = store
         self._outbound = outbound
-        self._images: list[_Input] = []
-        self._guides: dict[str, _Input] = {}
+        self._gate = gate
+        self._tenant = tenant
+        self._images: list[Input] = []
+        self._guides: dict[str, Input] = {}
         """The mask and the markup, by role: an edit has at most one of each."""
         self._kept: list[str] = []
 
@@ -59,7 +70,7 @@ class Intake:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._kept:
-            await asyncio.shield(self._store.delete(self._kept))
+            await asyncio.shield(delete_inputs(self._store, self._kept))
 
     def hand_over(self) -> list[str]:
         """Return the store keys of everything taken in: they are the receiver's from here on."""
@@ -89,19 +100,17 @@ class Intake:
         for role, sources in guides.items():
             if len(sources) + (role in self._guides) > 1:
                 raise invalid(role, f"Send one {role}.")
-        for param, url in urls:
-            await self._put(await self._fetch(url, param), IMAGE, param)
-        for index, data in enumerate(request.image_content):
-            await self._put(data, IMAGE, f"image_content[{index}]")
-        for role, sources in guides.items():
-            for param, source in sources:
-                data = source if isinstance(source, bytes) else await self._fetch(source, param)
-                await self._put(data, role, param)
+        wanted: list[tuple[str, str, str | bytes]] = [(IMAGE, param, url) for param, url in urls]
+        wanted += [(IMAGE, f"image_content[{index}]", data) for index, data in enumerate(request.image_content)]
+        wanted += [(role, param, source) for role, sources in guides.items() for param, source in sources]
+        for (role, _, _), taken in zip(wanted, await self._take_all(wanted), strict=True):
+            self.add(role, taken)
 
     async def settle(self, plan: Plan) -> None:
         """Give the plan its inputs, its normalised mask and its markup.
 
-        Raises GatewayError for too few, too many, or a mask or markup that does not fit the first input.
+        Raises GatewayError for too few, too many, or a mask or markup that does not fit the first input, and
+        OVERLOADED when other masks are being decoded for 30 s.
         """
         if not self._images:
             raise missing(IMAGE, "image is required: send a file, image_url or images.")
@@ -111,41 +120,78 @@ class Intake:
         first = self._images[0].facts
         size = (first.width, first.height)
         if mask := self._guides.get(MASK):
-            data = await self._store.read(mask.ref.key)
-            made = await asyncio.to_thread(images.normalise_mask, data, mask.facts, size, mask.param)
-            plan.task.mask.CopyFrom(await self._store_bytes(made, mask.param))
+            plan.task.mask.CopyFrom(await self._normalise(mask, size))
         if (markup := self._guides.get(MARKUP)) and plan.model.can(catalog.MARKUP):
             images.check_size(markup.facts, size, markup.param)
             if markup.facts.media_type != "image/png" or not markup.facts.alpha:
                 raise invalid_image(markup.param, f"{markup.param} must be a PNG with transparent pixels.")
             plan.task.markup.CopyFrom(markup.ref)
 
-    async def _fetch(self, url: str, param: str) -> bytes:
-        return await inputs.fetch_image(self._outbound, url, param, MAX_FILE_BYTES)
+    async def _take_all(self, wanted: list[tuple[str, str, str | bytes]]) -> list[Input]:
+        """Fetch and store inputs side by side, and return them in order; the first failure ends the others."""
+        places = asyncio.Semaphore(FETCHES_AT_ONCE)
 
-    async def _put(self, data: bytes, role: str, param: str) -> None:
+        async def take(role: str, param: str, source: str | bytes) -> Input:
+            async with places:
+                return await self._take(role, param, source)
+
+        try:
+            async with asyncio.timeout(FETCH_ALL_SECONDS), asyncio.TaskGroup() as group:
+                tasks = [group.create_task(take(*one)) for one in wanted]
+        except TimeoutError:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_INVALID_IMAGE_URL,
+                f"The images can't be fetched: they did not arrive within {FETCH_ALL_SECONDS:g} s in all.",
+                param="images",
+            ) from None
+        except ExceptionGroup as group_error:
+            raise group_error.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _take(self, role: str, param: str, source: str | bytes) -> Input:
         sink = FileSink(self, self._store, role, param)
-        await sink.write(data)
-        await sink.finish()
+        try:
+            if isinstance(source, bytes):
+                await sink.write(source)
+            else:
+                await inputs.fetch_image(
+                    self._outbound, source, param, sink.write, max_bytes=MAX_FILE_BYTES, tenant=self._tenant
+                )
+            return await sink.close()
+        except BaseException:
+            await sink.abort()
+            raise
 
-    async def _store_bytes(self, data: bytes, param: str) -> provider.MediaRef:
-        facts = images.inspect(data, param)
+    async def _normalise(self, mask: Input, size: tuple[int, int]) -> provider.MediaRef:
+        """Store the mask as `images.normalise_mask` makes it."""
+        facts, param = mask.facts, mask.param
+        images.check_size(facts, size, param)  # before it takes a place
+        cost = decoding_cost(facts.width, facts.height, mask.ref.size, facts.media_type)
+        async with self._gate.admit(cost, tenant=self._tenant, seconds=DECODE_SECONDS):
+            data = await self._store.read(mask.ref.key)
+            made = await self._gate.run(lambda: images.normalise_mask(data, facts, size, param))
+            return await self._store_bytes(made, images.Facts("image/png", *size, alpha=False))
+
+    async def _store_bytes(self, data: bytes, facts: images.Facts) -> provider.MediaRef:
         async with self._store.upload(len(data)) as upload:
             await upload.write(data)
             stored = await upload.finish()
         self._kept.append(stored.key)
         return reference(stored, facts)
 
-    async def accept(self, role: str, param: str, upload: Upload) -> None:
-        """Close an upload, check what came, and remember it."""
+    async def check(self, param: str, upload: Upload) -> Input:
+        """Close an upload and inspect what came. Raises GatewayError INVALID_IMAGE."""
         stored = await upload.finish()
         self._kept.append(stored.key)
         facts = await self._store.apply(stored.key, lambda data: images.inspect(data, param))
-        image = _Input(param, reference(stored, facts), facts)
+        return Input(param, reference(stored, facts), facts)
+
+    def add(self, role: str, image: Input) -> None:
+        """Remember an input. Raises GatewayError for a second mask or markup."""
         if role == IMAGE:
             self._images.append(image)
         elif role in self._guides:
-            raise invalid(param, f"Send one {role}.")
+            raise invalid(image.param, f"Send one {role}.")
         else:
             self._guides[role] = image
 
@@ -174,13 +220,17 @@ class FileSink:
             await self.abort()
             raise
 
-    async def finish(self) -> None:
-        """Raises GatewayError INVALID_IMAGE for what is not a whole PNG, JPEG or WebP."""
+    async def close(self) -> Input:
+        """Return the input. Raises GatewayError INVALID_IMAGE for what is not a whole PNG, JPEG or WebP."""
         try:
-            await self._intake.accept(self._role, self._param, self._upload)
+            return await self._intake.check(self._param, self._upload)
         except BaseException:
             await self.abort()
             raise
+
+    async def finish(self) -> None:
+        """Close the file and add it to the edit's inputs. Raises as `close`."""
+        self._intake.add(self._role, await self.close())
 
     async def abort(self) -> None:
         """Leave nothing of an unfinished upload."""

@@ -19,7 +19,7 @@ from google.rpc.status_pb2 import Status
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import logs
-from services.common.errors import DOMAIN, INTERNAL, GatewayError
+from services.common.errors import DOMAIN, INTERNAL, GatewayError, UnavailableError
 from services.router import caller
 
 if TYPE_CHECKING:
@@ -139,11 +139,7 @@ async def _fail(call: Call, context: Context, error: BaseException, began: float
         return
     if not isinstance(error, Exception):
         return
-    if isinstance(error, GatewayError):
-        failure = error
-    else:
-        _log.error("request_crashed", request_id=call.request_id, operation=call.method, exc_info=error)
-        failure = INTERNAL
+    failure = failure_of(call, error)
     finished(call, began, failure=failure)
     traceback.clear_frames(error.__traceback__)  # they would hold the request's body until a garbage collection
     # A stream that has begun can only end with the status; the edge put the error into the body already.
@@ -151,6 +147,18 @@ async def _fail(call: Call, context: Context, error: BaseException, began: float
     if not call.rest:
         trailing.append(("grpc-status-details-bin", details(failure)))
     await context.abort(failure.meaning.grpc, failure.message, tuple(trailing))
+
+
+def failure_of(call: Call, error: Exception) -> GatewayError:
+    """Return the caller's error for whatever ended a call. What nobody foresaw is logged."""
+    if isinstance(error, GatewayError):
+        return error
+    if isinstance(error, UnavailableError):
+        if error.__cause__:
+            _log.error("part_unavailable", request_id=call.request_id, operation=call.method, exc_info=error)
+        return error.as_gateway_error()
+    _log.error("request_crashed", request_id=call.request_id, operation=call.method, exc_info=error)
+    return INTERNAL
 
 
 def trailers(call: Call, failure: GatewayError) -> dict[str, str]:
@@ -168,7 +176,7 @@ def error_headers(call: Call, failure: GatewayError) -> dict[str, str]:
     wait = _wait(failure)
     if wait is not None:
         headers["retry-after"] = str(math.ceil(wait))
-    if call.rest and not failure.meaning.retry and failure.meaning.http >= 500:
+    if call.rest and failure.meaning.http >= 500 and (failure.paid or not failure.meaning.retry):
         headers["x-should-retry"] = "false"
     return headers
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -43,6 +44,10 @@ _INPUTS: Final = re.compile(r"(?:images?|mask|markup)(?:_url|_content)?(?:$|\[)"
 """Names of an edit's inputs, bracketed or not: on a generation they would change what is asked for."""
 _LORA_HOSTS: Final = Guard(())
 """The provider fetches LoRAs: no host of the operator's own is meant."""
+
+
+def _avoid_none(_model: str, _route: str) -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +96,14 @@ def make(
     has_markup: bool = False,
     byok: Collection[str] = (),
     stored: Mapping[str, bytes] = _NOTHING_STORED,
-    avoid: Callable[[str], bool] = bool,
+    avoid: Callable[[str, str], bool] = _avoid_none,
     unknown: Sequence[str] = (),
 ) -> Plan:
     """Check a request.
 
     Inputs, mask and markup are checked apart (`services.router.intake`). `unknown` names what a form or a JSON body
     sent and no field takes; `byok` the routes that the caller brings keys for; `stored` the tenant's own keys as in
-    `Plan`; `avoid` the routes set aside.
+    `Plan`; `avoid` tells of a model and a route whether that is set aside.
 
     Raises GatewayError naming the first field that is wrong.
     """
@@ -125,7 +130,7 @@ def make(
     stream = output.stream(request, model, task, warnings)
     _guides(model, warnings, has_mask=has_mask, has_markup=has_markup)
     _options(request, task)
-    route = catalog.route(model, byok, avoid, stored, own=bool(task.loras))
+    route = catalog.route(model, byok, partial(avoid, model.id), stored, own=bool(task.loras))
     task.route = route.name
     _reserved(task, (route,) if byok else (route, *model.after(route.name)))
     return Plan(

@@ -49,7 +49,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         call = caller.current()
         plan.no_stream_here(request)
         call.key_in_body = request.request_id
-        async with self._studio.intake() as intake:
+        async with self._studio.intake(call) as intake:
             made = await self._studio.plan_edit(request, call, intake)
             return await self._studio.run(made, call, intake)
 
@@ -108,9 +108,10 @@ class ImageService(pb_grpc.ImageServiceServicer):
             return entry
         seen = entry.seq
         with answering():
-            changed = await self._studio.engine.hub.when(
-                entry.record.id, lambda newer: newer.ended or bool(known and newer.seq > seen), wait
-            )
+            async with call.authorized():
+                changed = await self._studio.engine.hub.when(
+                    entry.record.id, lambda newer: newer.ended or bool(known and newer.seq > seen), wait
+                )
         return changed or await self._studio.job(entry.record.id, call)
 
 
@@ -129,7 +130,8 @@ async def follow(
         return
     first = after is None
     try:
-        async for change in studio.engine.hub.changes(request.job_id, after, quiet):
+        changes = studio.engine.hub.changes(request.job_id, after, quiet)
+        async for change in caller.while_authorized(call, changes):
             if change is None:
                 yield None
                 continue

@@ -9,9 +9,8 @@ import orjson
 import pybase64
 from google.protobuf.json_format import MessageToDict
 
-from services.common import logs
-from services.common.errors import INTERNAL, GatewayError
 from services.router import openai_values
+from services.router.interceptor import failure_of
 from services.router.studio import Preview
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ HEARTBEAT_SECONDS: Final = 15.0
 HEADERS: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 """An event is of use at once: no cache keeps it, and no proxy collects them (nginx reads the second)."""
 COMMENT: Final = b": keep-alive\n\n"
-_log = logs.get(__name__)
 
 
 def event(name: str, data: dict[str, object], head: str = "") -> bytes:
@@ -53,15 +51,10 @@ async def image_events(studio: Studio, made: Plan, call: Call, intake: Intake | 
                 for completed in _completed(made, step):
                     yield event(f"{prefix}.completed", completed)
                     begun = True
-    except GatewayError as error:
-        if not begun:
-            raise
-        yield event("error", {"type": "error", **error.body()})
     except Exception as error:
         if not begun:
             raise
-        _log.error("request_crashed", request_id=call.request_id, operation=call.method, exc_info=error)
-        yield event("error", {"type": "error", **INTERNAL.body()})
+        yield event("error", {"type": "error", **failure_of(call, error).body()})
 
 
 def _facts(made: Plan, width: int, height: int, output_format: str) -> dict[str, object]:

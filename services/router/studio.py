@@ -6,21 +6,25 @@ import asyncio
 import hashlib
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import ids
-from services.common.errors import GatewayError, invalid, unsupported
+from services.common.errors import GatewayError, UnavailableError, invalid, unsupported
+from services.common.readiness import LASTING_SECONDS
+from services.common.supervision import cancel
 from services.common.urlguard import UrlRefusedError
 from services.jobs import states
 from services.jobs.hub import ClosingError, TooSlowError
-from services.jobs.projection import Query
+from services.jobs.projection import Query, page_token
 from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
 from services.router import answer, plan, sizes
-from services.router.caller import STATUS
+from services.router.caller import STATUS, while_authorized
 from services.router.intake import MARKUP, MASK, Intake
+from services.router.unrepeatable import goes_on, readable, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -28,11 +32,13 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.v1 import image_service_pb2 as pb
 
+    from services.common.decoding import DecodeGate
     from services.common.outbound import Outbound
     from services.common.provider_keys import ProviderKeys
     from services.common.settings import Settings
     from services.common.store import MediaStore
     from services.jobs.engine import Engine
+    from services.jobs.projection import Page
     from services.jobs.stream import Entry
     from services.router.answer import Answers
     from services.router.caller import Call
@@ -42,6 +48,10 @@ if TYPE_CHECKING:
 POLL_SECONDS: Final = 3
 """The pace that `Retry-After` tells pollers."""
 _MAX_KEY: Final = 255
+_PAGE_BYTES: Final = 1024 * 1024
+"""Bytes of records after which a page of the job list ends, whatever its size was to be."""
+_READ_AT_ONCE: Final = 10
+_SILENT: Final = UnavailableError("the job store does not answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +81,7 @@ class Studio:
     engine: Engine
     answers: Answers
     provider_keys: ProviderKeys
+    gate: DecodeGate
 
     def plan_generate(
         self, request: pb.GenerateRequest, call: Call, unknown: Sequence[str] = (), *, video: bool = False
@@ -87,16 +98,20 @@ class Studio:
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
-            avoid=self.engine.health.set_aside,
+            avoid=partial(self.engine.health.set_aside, call.tenant),
         )
         if video and made.model.modality != "video":
             raise unsupported("model", f"{made.model.id} makes no videos; send it to /v1/images/generations.")
         _note(call, made)
         return made
 
-    def intake(self) -> Intake:
-        """Return a context that takes in an edit's images; those that no job has taken over are deleted."""
-        return Intake(self.store, self.outbound)
+    def intake(self, call: Call) -> Intake:
+        """Return a context that takes in an edit's images; those that no job has taken over are deleted.
+
+        Raises UnavailableError when no new job can be kept.
+        """
+        self.engine.readiness.require()
+        return Intake(self.store, self.outbound, self.gate, call.tenant)
 
     async def plan_edit(
         self, request: pb.EditRequest, call: Call, intake: Intake, unknown: Sequence[str] = ()
@@ -112,7 +127,7 @@ class Studio:
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
-            avoid=self.engine.health.set_aside,
+            avoid=partial(self.engine.health.set_aside, call.tenant),
         )
         await intake.take_request(request)
         await intake.settle(made)
@@ -122,9 +137,13 @@ class Studio:
         return made
 
     async def submit(self, made: Plan, call: Call, intake: Intake | None = None) -> Entry:
-        """Keep the work as a job, or join the one that its idempotency key names. Raises GatewayError."""
+        """Keep the work as a job, or join the one that its idempotency key names.
+
+        Raises GatewayError, and UnavailableError when no new job can be kept.
+        """
+        self.engine.readiness.require()
         if made.webhook_url:
-            await self._check_webhook(made.webhook_url)
+            await self._check_webhook(made.webhook_url, call.tenant)
         record = self._record(made, call)
         key = call.idempotency_key
         if key:
@@ -157,9 +176,11 @@ class Studio:
         seconds = 0 if entry.ended else self._patience(made, call)
         if seconds > 0:
             try:
-                entry = await self.engine.hub.ended(entry.record.id, seconds) or await self._read(entry.record.id)
+                async with call.authorized():
+                    ended = await self._ended(entry.record, seconds)
+                entry = ended or await self._newest(entry.record.id) or entry
             except OutcomeUnknownError:
-                raise unavailable() from None
+                raise unreadable(entry.record, _SILENT) from None
         if not entry.ended:
             call.headers[STATUS] = "202"
             call.headers["location"] = f"/v1/jobs/{entry.record.id}"
@@ -175,21 +196,24 @@ class Studio:
         shown = 0
         while not entry.ended:
             try:
-                async for change in self.engine.hub.changes(entry.record.id, after=entry.seq, patient=True):
+                changes = self.engine.hub.changes(entry.record.id, entry.seq, LASTING_SECONDS, patient=True)
+                async for change in while_authorized(call, changes):
                     if change is None:
+                        if self.engine.readiness.in_trouble():
+                            raise unreadable(entry.record, await self.engine.readiness.trouble())
                         continue
                     entry = change
                     for preview in entry.record.partial_images[shown:]:
-                        yield Preview(await self.store.read(preview.media.key), preview.index)
+                        yield Preview(await self._preview(entry.record, preview.media.key), preview.index)
                         shown += 1
             except TooSlowError:
                 continue  # what was missed is read from the stream
             except ClosingError:
-                raise _goes_on(entry.record.id) from None
+                raise goes_on(entry.record.id) from None
             except OutcomeUnknownError:
-                raise unavailable() from None
+                raise unreadable(entry.record, _SILENT) from None
         for preview in entry.record.done.partial_images[shown:]:
-            yield Preview(await self.store.read(preview.media.key), preview.index)
+            yield Preview(await self._preview(entry.record, preview.media.key), preview.index)
         yield await self._answer(entry, made, call)
 
     async def job(self, job_id: str, call: Call) -> Entry:
@@ -205,10 +229,35 @@ class Studio:
         try:
             await self.engine.hub.catch_up()
             found = await self.engine.index.page(Query(tenant, status, model, size, token))
-            entries = await asyncio.gather(*(self.engine.stream.last(job_id) for job_id in found.ids))
+            return await self._page(found)
         except OutcomeUnknownError:
             raise unavailable() from None
-        return JobPage([entry for entry in entries if entry], found.next_token)
+
+    async def _page(self, found: Page) -> JobPage:
+        """Read jobs until they are `_PAGE_BYTES` large; the rest is on the next page."""
+        entries: list[Entry] = []
+        size = 0
+        for start in range(0, len(found.ids), _READ_AT_ONCE):
+            ids = found.ids[start : start + _READ_AT_ONCE]
+            read = await asyncio.gather(*(self.engine.stream.last(job_id) for job_id in ids))
+            entries += [entry for entry in read if entry]
+            size = sum(entry.record.ByteSize() for entry in entries)
+            if size > _PAGE_BYTES and start + _READ_AT_ONCE < len(found.ids):
+                last = entries[-1].record
+                return JobPage(entries, page_token(last.created_at, last.id))
+        return JobPage(entries, found.next_token)
+
+    async def _ended(self, record: JobRecord, seconds: float) -> Entry | None:
+        """Return the job's end; None when it does not come in time. Raises GatewayError in lasting trouble."""
+        ended = asyncio.create_task(self.engine.hub.ended(record.id, seconds))
+        trouble = asyncio.create_task(self.engine.readiness.trouble())
+        try:
+            await asyncio.wait({ended, trouble}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return ended.result()
+            raise unreadable(record, trouble.result())
+        finally:
+            await cancel(ended, trouble)
 
     async def _read(self, job_id: str) -> Entry:
         entry = await self._present(job_id)
@@ -218,10 +267,14 @@ class Studio:
 
     async def _present(self, job_id: str) -> Entry | None:
         try:
-            # A leader that has just been voted out may still answer, without what its successor knows.
-            return await self.engine.stream.last(job_id) or await self.engine.stream.last(job_id)
+            return await self._newest(job_id)
         except OutcomeUnknownError:
             raise unavailable() from None
+
+    async def _newest(self, job_id: str) -> Entry | None:
+        """Return a job as the stream has it. Raises OutcomeUnknownError."""
+        # A leader that has just been voted out may still answer, without what its successor knows.
+        return await self.engine.stream.last(job_id) or await self.engine.stream.last(job_id)
 
     async def _answer(self, entry: Entry, made: Plan, call: Call) -> pb.ImagesResponse:
         record = entry.record
@@ -231,7 +284,12 @@ class Studio:
             raise answer.failure(record)
         call.log["image_count"] = len(record.done.artifacts)
         call.log["bytes"] = sum(artifact.media.size for artifact in record.done.artifacts)
-        return await self.answers.images(record, b64_json=made.b64_json)
+        with readable(record):
+            return await self.answers.images(record, b64_json=made.b64_json)
+
+    async def _preview(self, record: JobRecord, key: str) -> bytes:
+        with readable(record):
+            return await self.store.read(key)
 
     async def _join(self, record: JobRecord, made: Plan, tenant: str, key: str) -> Entry | None:
         """The job that a key already stands for; None when the key is new, and now `record`'s."""
@@ -281,10 +339,10 @@ class Studio:
             record.webhook.url = made.webhook_url
         return record
 
-    async def _check_webhook(self, url: str) -> None:
+    async def _check_webhook(self, url: str, tenant: str) -> None:
         """Raises GatewayError for a URL that would never be called."""
         try:
-            await self.outbound.guard.check(url)
+            await self.outbound.check(url, tenant)
         except UrlRefusedError as error:
             raise invalid("webhook_url", f"webhook_url can't be called: {error.reason}.") from None
 
@@ -304,17 +362,6 @@ class Studio:
 def job_not_found(job_id: str) -> GatewayError:
     """There is no such job for this tenant."""
     return GatewayError(ErrorReason.ERROR_REASON_JOB_NOT_FOUND, f"There is no job {job_id[:60]!r}.", param="job_id")
-
-
-def _goes_on(job_id: str) -> GatewayError:
-    """This replica stops, and another one goes on with a job whose stream can't be handed over. A repeat of the call
-    would make, and pay, a second one.
-    """
-    return GatewayError(
-        ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
-        f"The gateway restarts. Job {job_id} goes on: GET /v1/jobs/{job_id} has its result.",
-        details={"job_id": job_id},
-    )
 
 
 def _inputs(task: provider.ImageTask) -> list[provider.MediaRef]:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 import orjson
 from aiohttp import web
 
-from services.common import logs
 from services.common.errors import INTERNAL, GatewayError, invalid
 from services.router import caller, form, interceptor, multipart, sse
 from services.router.body import MAX_FORM_BYTES, unpacked
@@ -33,7 +32,6 @@ PATH: Final = "/v1/images/edits"
 _OPERATION: Final = "EditMultipart"
 _FILE: Final = re.compile(rf"({IMAGE}|{MASK}|{MARKUP})(?:\[[0-9]*\])?")
 """File fields: `image` and, for several, `image[]` or `image[0]`, as SDKs write them."""
-_log = logs.get(__name__)
 
 
 class Uploads:
@@ -62,18 +60,15 @@ class Uploads:
         except (asyncio.CancelledError, ConnectionError):
             interceptor.finished(call, began, status=499)
             raise
-        except GatewayError as error:
-            interceptor.finished(call, began, failure=error)
-            return _failed(call, error)
         except Exception as error:  # noqa: BLE001  the caller gets an answer whatever happened
-            _log.error("request_crashed", request_id=call.request_id, operation=_OPERATION, exc_info=error)
-            interceptor.finished(call, began, failure=INTERNAL)
-            return _failed(call, INTERNAL)
+            failure = interceptor.failure_of(call, error)
+            interceptor.finished(call, began, failure=failure)
+            return _failed(call, failure)
         interceptor.finished(call, began)
         return response
 
     async def _edit(self, request: web.Request, call: Call) -> web.StreamResponse:
-        async with self._studio.intake() as intake:
+        async with self._studio.intake(call) as intake:
             edit, unknown = await _receive(request, intake, call)
             call.key_in_body = edit.request_id
             made = await self._studio.plan_edit(edit, call, intake, unknown)

@@ -57,7 +57,7 @@ async def _shown(work: Awaitable[WebhookSecret]) -> pb.WebhookSecret:
         raise unavailable() from None
     except UnreadableSecretError:
         raise GatewayError(
-            ErrorReason.ERROR_REASON_INTERNAL,
+            ErrorReason.ERROR_REASON_WEBHOOK_SECRET_UNREADABLE,
             "The webhook secret can't be read any more: make a new one with POST /v1/webhook-secret/rotate.",
         ) from None
     return pb.WebhookSecret(

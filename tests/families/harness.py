@@ -11,6 +11,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from PIL import Image
 
 from services.common import images, settings
+from services.common.decoding import DecodeGate
 from services.common.errors import GatewayError
 from services.common.outbound import Outbound
 from services.common.provider import failed
@@ -59,6 +60,7 @@ class Bench:
             # No certificates: loading them takes longer than a test, and emulators speak plain HTTP.
             outbound=Outbound(Guard(current.allow_hosts), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
             store=store,
+            gate=DecodeGate(current.decode_pixels),
             clock=lambda: bench.now,
             sleep=sleep,
         )

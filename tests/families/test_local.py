@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 
+from services.common.decoding import DecodeGate
 from services.common.store import MediaStore, StoreUnavailable
 from services.local.family import LocalFamily
 
@@ -42,7 +43,7 @@ async def test_task_outlives_a_store_that_is_away(
         return await put(data)
 
     monkeypatch.setattr(store, "put_result", put_result)
-    family = LocalFamily(store, clock=lambda: clock.now, sleep=clock.sleep)
+    family = LocalFamily(store, DecodeGate(10**8), clock=lambda: clock.now, sleep=clock.sleep)
     task = pb.ImageTask(model="local/sketch", route="local", prompt="a fox", n=1, width=64, height=64)
     task.provider_options.update(options)
     state = await family.start(pb.StartRequest(job_id="job_test", task=task))

@@ -252,3 +252,15 @@ async def test_replicate_is_told_to_cancel(replicate: Replicate, bench: Bench) -
     assert await bench.family.cancel(stop)
     assert (replicate.sent[-1].method, replicate.sent[-1].path.rpartition("/")[2]) == ("POST", "cancel")
     assert [prediction.states for prediction in replicate.predictions.values()] == [["canceled"]]
+
+
+async def test_cancel_of_two_calls_is_confirmed_only_when_replicate_stops_both(
+    replicate: Replicate, bench: Bench
+) -> None:
+    asked = task("replicate", n=5)
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
+    assert len(replicate.predictions) == 2
+    stop = pb.CancelRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked)
+    replicate.failures = [(500, {"detail": "Internal error"}, {})]
+    assert not await bench.family.cancel(stop)
+    assert await bench.family.cancel(stop)

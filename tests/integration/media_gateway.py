@@ -13,6 +13,7 @@ from yarl import URL
 from services.common import logs
 from services.common.http import listening
 from services.common.links import Links
+from services.common.secrets import RootSecret
 from services.common.settings import Settings, Source, load
 from services.common.store import MediaStore
 from services.media import answers, server
@@ -77,7 +78,7 @@ async def gateway(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     monkeypatch.setattr(answers, "_log", logs.get("services.media.answers"))
     clock = Clock()
     store = MediaStore.open(settings.media_url, clock)
-    links = Links(b"k" * 32, PUBLIC, clock)
+    links = Links(RootSecret("root secret of the tests"), PUBLIC, clock)
     path = settings.socket("media")
     async with (
         listening(server.application(settings, store, links, clock), path, grace=10),

@@ -16,9 +16,10 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
-from services.common import http, ids
+from services.common import http, ids, readiness
 from services.common import logs as structured
 from services.common.store import MediaStore, StoreUnavailable
+from services.common.store_backends import Directory
 from services.media import sweeper
 from tests.integration.media_gateway import PUBLIC, Clock, error_of, gateway, settings
 
@@ -142,10 +143,11 @@ async def test_health_and_readiness(gateway: Gateway, monkeypatch: pytest.Monkey
         answer, body = await gateway.get("/readyz")
         assert (answer.status, json.loads(body)) == (200, {"status": "ready"})
 
-        async def broken(_self: MediaStore) -> None:
-            raise StoreUnavailable("host 10.0.0.1 refused")
+        async def broken(_self: Directory) -> None:
+            raise OSError("host 10.0.0.1 refused")
 
-        monkeypatch.setattr(MediaStore, "check", broken)
+        monkeypatch.setattr(Directory, "check", broken)
+        monkeypatch.setattr(readiness, "PERIOD", 0.0)
         answer, body = await gateway.get("/readyz")
         assert (answer.status, json.loads(body)["not_ready"]) == (503, ["media-store"])
 
@@ -192,23 +194,24 @@ async def test_openapi_describes_the_rest_api(gateway: Gateway) -> None:
     ]
     put = paths["/v1/provider-keys/{route}"]["put"]
     assert [(each["name"], each["in"]) for each in put["parameters"]] == [("route", "path")]
-    assert put["requestBody"]["content"]["application/json"]["schema"] == {
-        "type": "object",
-        "properties": {"key": {"type": "string", "writeOnly": True}},
-        "required": ["key"],
+    body = put["requestBody"]["content"]["application/json"]["schema"]
+    assert (set(body["properties"]), body["required"]) == ({"key"}, ["key"])
+    assert body["properties"]["key"].items() >= {"type": "string", "writeOnly": True, "maxLength": 4096}.items()
+    assert set(put["responses"]) == {
+        *("200", "400", "401", "403", "404", "408", "413", "415", "429", "431", "500", "502", "503", "504")
     }
     for path in ("/v1/jobs/{job_id}/cancel", "/v1/jobs/{job_id}/redeliver"):
         assert "requestBody" not in paths[path]["post"], "the path says all"
     generate = schemas["GenerateRequest"]
     assert generate["required"] == ["prompt"]
     assert generate["properties"]["provider_options"] == {"type": "object"}
-    assert generate["properties"]["metadata"] == {"type": "object", "additionalProperties": {"type": "string"}}
+    assert generate["properties"]["metadata"]["additionalProperties"] == {"type": "string", "maxLength": 512}
     assert generate["properties"]["loras"] == {"type": "array", "items": {"$ref": "#/components/schemas/Lora"}}
     assert schemas["Image"]["properties"]["b64_json"]["contentEncoding"] == "base64"
     names = [verb["operationId"] for path in paths.values() for verb in path.values()]
     assert len(set(names)) == len(names)
-    for reference in references(document):
-        assert reference.removeprefix("#/components/schemas/") in schemas
+    known = {f"#/components/{kind}/{name}" for kind, named in document["components"].items() for name in named}
+    assert set(references(document)) <= known
 
 
 def references(part: Any) -> list[str]:

@@ -106,7 +106,9 @@ class MemoryStream(JobStream):
                 if self.log.kept[subject][0] == seq:
                     yield self._entry(Message(subject, seq, data)) or seq
 
-    async def _ask(self, subject: str, data: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
+    async def _ask(
+        self, subject: str, data: bytes, headers: dict[str, str] | None, seconds: float = 0.0
+    ) -> dict[str, Any]:
         if not self.connected:
             raise OutcomeUnknownError
         await self._gate("request")

@@ -15,7 +15,7 @@ from services.common.errors import GatewayError
 from services.common.keys import KeyRing, KeyStore, fingerprint
 from services.common.nats import bucket
 from services.common.provider_keys import ProviderKeys
-from services.common.secrets import RootSecret, fernet
+from services.common.secrets import RootSecret
 from services.common.supervision import Supervisor
 from services.jobs import replicas, secrets, states
 from services.jobs.projection import Query
@@ -144,13 +144,13 @@ async def test_garbage_among_the_keys_does_not_end_revocation(client: Client, su
 async def test_garbage_among_provider_keys_harms_its_own_entry_only(client: Client, supervisor: Supervisor) -> None:
     root = RootSecret(ROOT)
     stored_keys = await ProviderKeys.open(client, 1, root)
-    box = fernet(root.derive(provider_keys.PURPOSE))
+    sealer = root.sealer(provider_keys.PURPOSE)
     kv = await client.jetstream().key_value(provider_keys.BUCKET)
     await stored_keys.set("acme", "fal", "the key")
     for name in ("garbage", "a.b.c", "x" * 64 + ".fal"):
         await kv.put(name, b"\xff")
     await stored_keys.start(supervisor)
-    for value in (*GARBAGE, *(box.encrypt(data) for data in GARBAGE), box.encrypt(b'{"tenant": "acme", "route": 1}')):
+    for value in (*GARBAGE, *map(sealer.seal, GARBAGE), sealer.seal(b'{"tenant": "acme", "route": 1}')):
         await kv.put(provider_keys._name("acme", "bfl"), value)
         await stored_keys.refresh()
         of_tenant = stored_keys.of("acme")
@@ -162,10 +162,10 @@ async def test_garbage_among_provider_keys_harms_its_own_entry_only(client: Clie
 
 
 async def test_garbage_among_webhook_secrets_is_told_and_replaced_by_a_rotation(client: Client) -> None:
-    key = RootSecret(ROOT).derive(secrets.PURPOSE)
-    opened = await WebhookSecrets.open(client, 1, key)
+    root = RootSecret(ROOT)
+    opened = await WebhookSecrets.open(client, 1, root)
     kv = await client.jetstream().key_value(secrets.BUCKET)
-    for value in (*GARBAGE, *(fernet(key).encrypt(data) for data in GARBAGE)):
+    for value in (*GARBAGE, *map(root.sealer(secrets.PURPOSE).seal, GARBAGE)):
         await kv.put(secrets._key("acme"), value)
         with pytest.raises(UnreadableSecretError):
             await opened.get("acme")

@@ -70,14 +70,14 @@ async def test_cancelling_what_runs(replica: Replica, families: ScriptedFamilies
     cancelled, again = await asyncio.gather(
         replica.engine.runner.cancel(submitted), replica.engine.runner.cancel(running)
     )
-    assert cancelled == again
+    assert cancelled.event_seq == again.event_seq, "one end, though the second may see its call ended"
     assert cancelled.record.state == states.CANCELLED
     assert cancelled.record.completed_at
     await replica.engine.runner.drain(PATIENCE)
     assert families.cancels == [(submitted.record.id, "task-1")]
     # Once more: it is as it is.
     repeated = await replica.engine.runner.cancel(submitted)
-    assert repeated.event_seq == cancelled.seq
+    assert repeated.event_seq == cancelled.event_seq
     assert repeated.record.completed_at == cancelled.record.completed_at
     assert len(families.cancels) == 1
     await replica.held_nothing()

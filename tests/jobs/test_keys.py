@@ -10,6 +10,7 @@ import pytest
 from services.common.keys import KeyRing, KeyStore, RevokedKeyError, fingerprint
 from services.common.nats import connect
 from services.common.secrets import RootSecret
+from tests.jobs.server import until
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -54,6 +55,64 @@ async def test_revoked_key_is_not_adopted_again(store: KeyStore, accepted: Accep
     assert await accepted(FIRST) == [False]
     assert await store.list() == []
     assert await store.revoke(key.id) is None
+
+
+@pytest.mark.parametrize(
+    ("tenant", "name", "prefer", "named"),
+    [
+        ("", "", "", "tenant must not be empty"),
+        ("two\nlines", "", "", "tenant must be one line"),
+        (" acme", "", "", "tenant must be one line"),
+        ("\x1b[31macme", "", "", "tenant must be one line"),
+        ("a" * 101, "", "", "tenant must have at most 100 characters, not 101"),
+        ("acme", "two\r\nlines", "", "name must be one line"),
+        ("acme", "n" * 201, "", "name must have at most 200 characters"),
+        ("acme", "", "wait=5\n", "default Prefer header must be one line"),
+    ],
+)
+async def test_key_of_what_is_no_short_line_of_text_is_refused(
+    store: KeyStore, tenant: str, name: str, prefer: str, named: str
+) -> None:
+    with pytest.raises(ValueError, match=named):
+        await store.create(tenant, name, prefer)
+    assert await store.list() == []
+
+
+async def test_key_that_ends_ends_what_holds_it_and_nothing_else(store: KeyStore, client: Client) -> None:
+    ring = KeyRing(client.jetstream())
+    begun: set[str] = set()
+
+    async def work(secret: str) -> None:
+        key = await ring.find(secret)
+        assert key
+        async with ring.hold(key):
+            begun.add(secret)
+            await asyncio.Event().wait()
+
+    revoked, key = await store.create("acme")
+    deleted, _ = await store.create("acme", session_of="gateway")
+    kept, valid = await store.create("acme")
+    await store.adopt(FIRST, "gateway")
+    await ring._follower.refresh()
+    tasks = {secret: asyncio.create_task(work(secret)) for secret in (revoked, deleted, FIRST, kept)}
+    await until(lambda: begun == tasks.keys())
+    await store.revoke(key.id)
+    await store.end_sessions("gateway")
+    await store.adopt(SECOND, "gateway")
+    await ring._follower.refresh()
+    for secret in (revoked, deleted, FIRST):
+        with pytest.raises(RevokedKeyError):
+            await tasks[secret]
+    with pytest.raises(RevokedKeyError):
+        async with ring.hold(key):
+            raise AssertionError("a revoked key holds nothing")
+    with pytest.raises(TimeoutError):  # the body's own
+        async with ring.hold(valid):
+            raise TimeoutError
+    assert not tasks[kept].done()
+    tasks[kept].cancel()
+    await asyncio.gather(tasks[kept], return_exceptions=True)
+    assert not ring._holds
 
 
 async def test_revoked_key_of_a_command_is_not_adopted_either(store: KeyStore, accepted: Accepted) -> None:

@@ -136,10 +136,12 @@ class Refusing(MemoryStream):
         super().__init__(Log())
         self._errors = list(errors)
 
-    async def _ask(self, subject: str, data: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
+    async def _ask(
+        self, subject: str, data: bytes, headers: dict[str, str] | None, seconds: float = 0.0
+    ) -> dict[str, Any]:
         if subject.startswith("j.") and self._errors:
             return {"error": self._errors.pop(0)}
-        return await super()._ask(subject, data, headers)
+        return await super()._ask(subject, data, headers, seconds)
 
 
 FULL = {"code": 503, "err_code": 10077, "description": "maximum bytes exceeded"}

@@ -171,7 +171,7 @@ async def test_one_that_waits_too_long_fails_and_its_route_is_not_to_blame(up: R
         ended = (await up.ended(record.id)).record
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT
         assert not ended.failed.accepted
-    assert not up.engine.health.set_aside("second")
+    assert not up.engine.health.set_aside("acme", "local/sketch", "second")
 
 
 async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: TwoRoutes) -> None:
@@ -187,7 +187,7 @@ async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: Two
     ended = (await up.ended(record.id)).record
     assert ended.task.route == "second"
     assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
-    assert all(map(up.engine.health.set_aside, ROUTES))
+    assert all(up.engine.health.set_aside("acme", "local/sketch", route) for route in ROUTES)
     # With nowhere to go, a start keeps its patience.
     seen: list[bool] = []
 
@@ -212,7 +212,7 @@ async def test_a_callers_own_key_stays_on_its_route(up: Replica, two: TwoRoutes)
         assert not ended.account, "nothing of the key is left"
     assert not any(request.hand_back for request in two.first)
     assert not two.second
-    assert not up.engine.health.set_aside("first"), "it says nothing of the operator's"
+    assert not up.engine.health.set_aside("acme", "local/sketch", "first"), "it says nothing of the operator's"
 
 
 async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: Replica, two: TwoRoutes) -> None:
@@ -249,7 +249,7 @@ async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: R
         assert (ended.state, ended.task.route) == (states.COMPLETED, "second")
         assert not ended.account
         assert not ended.sealed_keys
-    assert not up.engine.health.set_aside("first"), "they say nothing of the operator's"
+    assert not up.engine.health.set_aside("acme", "local/sketch", "first"), "they say nothing of the operator's"
     await up.held_nothing()
 
 

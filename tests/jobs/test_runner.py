@@ -98,7 +98,7 @@ async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
         ),
     }
     assert (failed.message, failed.param) == told.get(sealed, ("The provider failed.", ""))
-    assert replica.engine.health.set_aside("local") is (sealed not in told)
+    assert replica.engine.health.set_aside("acme", "local/sketch", "local") is (sealed not in told)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from services.common.nats import connect
 from services.common.secrets import RootSecret
 from services.jobs import secrets as secrets_module
 from services.jobs import states, webhooks
-from services.jobs.secrets import OVERLAP_SECONDS, PURPOSE, WebhookSecrets
+from services.jobs.secrets import OVERLAP_SECONDS, WebhookSecrets
 from tests.jobs import records
 from tests.jobs.families import ScriptedFamilies
 from tests.jobs.receiver import Receiver
@@ -313,12 +313,12 @@ async def test_another_replica_sends_what_a_crash_left(nats: Nats, receiver: Rec
 # ---- secrets
 
 
-def key() -> bytes:
-    return RootSecret(ROOT).derive(PURPOSE)
+def root() -> RootSecret:
+    return RootSecret(ROOT)
 
 
 async def test_a_secret_is_encrypted_at_rest(nats: Nats, client: Client) -> None:
-    opened = await WebhookSecrets.open(client, 1, key())
+    opened = await WebhookSecrets.open(client, 1, root())
     secret = (await opened.get("acme")).secret
     await opened.rotate("acme")
     assert secret.startswith("whsec_")
@@ -337,7 +337,7 @@ async def test_a_secret_is_encrypted_at_rest(nats: Nats, client: Client) -> None
 async def test_all_who_ask_get_one_secret(nats: Nats) -> None:
     clients = [await connect(nats.settings, f"asker-{index}") for index in range(3)]
     try:
-        opened = await asyncio.gather(*(WebhookSecrets.open(client, 1, key()) for client in clients))
+        opened = await asyncio.gather(*(WebhookSecrets.open(client, 1, root()) for client in clients))
         found = await asyncio.gather(*(opened[index % 3].get("acme") for index in range(15)))
         assert len({secret.secret for secret in found}) == 1
         assert (await opened[0].get("other")).secret != found[0].secret
@@ -351,7 +351,7 @@ async def test_all_who_ask_get_one_secret(nats: Nats) -> None:
 async def test_the_old_secret_signs_for_a_day(client: Client) -> None:
     time = [1_000_000.0]
     kv = await client.jetstream().create_key_value(bucket="rotated", history=1)
-    opened = WebhookSecrets(kv, key(), clock=lambda: time[0])
+    opened = WebhookSecrets(kv, root(), clock=lambda: time[0])
     old = await opened.get("acme")
     assert old.signing(time[0]) == [old.secret]
     new = await opened.rotate("acme")
@@ -362,12 +362,12 @@ async def test_the_old_secret_signs_for_a_day(client: Client) -> None:
 
 
 async def test_secrets_survive_a_crash_of_the_server(nats: Nats, client: Client) -> None:
-    opened = await WebhookSecrets.open(client, 1, key())
+    opened = await WebhookSecrets.open(client, 1, root())
     secret = await opened.rotate("acme")
     nats.kill()
     nats.start()
     again = await connect(nats.settings, "again")
     try:
-        assert await (await WebhookSecrets.open(again, 1, key())).get("acme") == secret
+        assert await (await WebhookSecrets.open(again, 1, root())).get("acme") == secret
     finally:
         await again.close()

@@ -21,6 +21,7 @@ from openai.types import (
 )
 
 from services.common.links import Links
+from services.common.secrets import RootSecret
 from services.common.settings import Source
 from services.jobs import states
 from services.router import answer, plan, sse
@@ -56,7 +57,7 @@ def record(media_type: str, width: int, height: int, **task: Any) -> JobRecord:
 
 
 def answers() -> Answers:
-    signer = Links(b"k" * 32, "https://a.example", lambda: NOW)
+    signer = Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW)
     return Answers(None, signer, lambda: NOW)  # type: ignore[arg-type]  # links need no store
 
 

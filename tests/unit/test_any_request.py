@@ -18,10 +18,13 @@ from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
+from services.common.decoding import DecodeGate
 from services.common.errors import GatewayError
 from services.common.keys import Key
 from services.common.links import Links
 from services.common.outbound import Outbound
+from services.common.readiness import Readiness
+from services.common.secrets import RootSecret
 from services.common.settings import Source, load
 from services.common.store import MediaStore
 from services.common.urlguard import Guard
@@ -124,12 +127,12 @@ class WithoutEngine(studio.Studio):
 
     async def run(self, made: Plan, call: Call, intake: Intake | None = None) -> pb.ImagesResponse:
         if made.webhook_url:
-            await self._check_webhook(made.webhook_url)
+            await self._check_webhook(made.webhook_url, "a")
         record = JobRecord.FromString(self._record(made, call).SerializeToString())
         assert studio._digest(record, made)
         if made.model.family != "local":
             raise GatewayError(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "No provider is here.")
-        family = LocalFamily(self.store, pictures.picture())
+        family = LocalFamily(self.store, self.gate, pictures.picture())
         state = await family.start(provider.StartRequest(job_id=record.id, task=record.task))
         if state.WhichOneof("state") == "running":
             return self.answers.accepted(record, None)
@@ -154,13 +157,18 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
     source = Source({f"IMAGEGATEWAY_{name}_API_KEY": "k" for name in ("OPENAI", "GOOGLE", "BFL")})
     store = MediaStore.open(folder.as_uri())
     engine: Any = SimpleNamespace(
-        health=SimpleNamespace(set_aside=bool),
+        health=SimpleNamespace(set_aside=lambda *_: False),
         credentials=SimpleNamespace(seal=str.encode, account=lambda *_: ""),
+        readiness=Readiness({}),
     )
     stored: Any = SimpleNamespace(of=lambda _tenant: {})
-    answers = Answers(store, Links(b"k" * 32, "https://a.example", lambda: NOW), lambda: NOW)
+    answers = Answers(
+        store, Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW), lambda: NOW
+    )
     async with Outbound(Guard((), unresolved)) as outbound:
-        called = WithoutEngine(load(source), Catalog.load(source), store, outbound, engine, answers, stored)
+        called = WithoutEngine(
+            load(source), Catalog.load(source), store, outbound, engine, answers, stored, DecodeGate(10**8)
+        )
         ring: Any = _Ring()
         server = grpc.aio.server(interceptors=[Outermost(ring, BodyBudget(1024**2))])
         pb_grpc.add_ImageServiceServicer_to_server(ImageService(called), server)

@@ -18,10 +18,20 @@ BYTES = bytes(range(256))
 ENCODED = base64.b64encode(BYTES).decode()
 
 
+async def fetch(outbound: Outbound, url: str, param: str, max_bytes: int) -> bytes:
+    body = bytearray()
+
+    async def write(piece: bytes) -> None:
+        body.extend(piece)
+
+    await fetch_image(outbound, url, param, write, max_bytes=max_bytes, tenant="a")
+    return bytes(body)
+
+
 async def fails(outbound: Outbound, url: str, max_bytes: int = 1000) -> GatewayError:
     """The error of a fetch, after checking what all of them have in common."""
     with pytest.raises(GatewayError) as caught:
-        await fetch_image(outbound, url, "mask_url", max_bytes)
+        await fetch(outbound, url, "mask_url", max_bytes)
     error = caught.value
     assert error.param == "mask_url"
     assert error.message.startswith("mask_url ")
@@ -50,7 +60,7 @@ async def fails(outbound: Outbound, url: str, max_bytes: int = 1000) -> GatewayE
 )
 async def test_data_urls(url: str) -> None:
     async with Outbound(Guard([])) as outbound:
-        assert await fetch_image(outbound, url, "image_url", len(BYTES)) == BYTES
+        assert await fetch(outbound, url, "image_url", len(BYTES)) == BYTES
 
 
 @pytest.mark.parametrize(
@@ -86,13 +96,13 @@ async def test_data_urls_at_the_cap(size: int) -> None:
     escaped = "".join(f"%{ord(character):02x}" for character in encoded)
     async with Outbound(Guard([])) as outbound:
         for url in (f"data:;base64,{encoded}", f"data:;base64,{escaped}"):
-            assert await fetch_image(outbound, url, "image_url", size) == bytes(size)
+            assert await fetch(outbound, url, "image_url", size) == bytes(size)
             assert (await fails(outbound, url, size - 1)).code == "file_too_large"
 
 
 async def test_https_url_at_the_cap() -> None:
     async with serve(answer(BYTES)) as origin, Outbound(Guard([origin.host])) as outbound:
-        assert await fetch_image(outbound, origin.url("/a.png"), "image_url", 256) == BYTES
+        assert await fetch(outbound, origin.url("/a.png"), "image_url", 256) == BYTES
         error = await fails(outbound, origin.url("/a.png"), 255)
     assert error.code == "file_too_large"
     assert error.message == "mask_url is larger than the limit of 255 bytes."

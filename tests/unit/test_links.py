@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from services.common.links import Links, Verdict, extension_of, media_type_of
+from services.common.secrets import RootSecret
 
 NOW = 1_790_000_000  # 2026-09-21T13:33:20Z
 SHA = "ab" * 32
@@ -27,7 +29,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def links(clock: Clock) -> Links:
-    return Links(b"k" * 32, "https://pictures.example/base", clock)
+    return Links(RootSecret("root secret of the tests"), "https://pictures.example/base", clock)
 
 
 def parts(url: str) -> tuple[str, str, str]:
@@ -40,7 +42,7 @@ def parts(url: str) -> tuple[str, str, str]:
 def test_sign_gives_the_documented_form(links: Links) -> None:
     url = links.sign(KEY, "0.png")
     assert url.startswith(f"https://pictures.example/base/media/2026-09-29/{SHA}/0.png?exp={NOW + 86_400}&sig=")
-    assert len(parts(url)[2]) == 24
+    assert re.fullmatch(r"[0-9a-f]{8}\.[A-Za-z0-9_-]{24}", parts(url)[2])
 
 
 def test_verify_takes_what_was_signed_until_its_end(links: Links, clock: Clock) -> None:
@@ -102,6 +104,8 @@ def test_every_part_is_covered_by_the_signature(links: Links) -> None:
         (path, exp, sig[:-1]),
         (path, exp, sig + "="),
         (path, exp, sig.swapcase()),
+        (path, exp, sig.partition(".")[2]),
+        (path, exp, f"00000000.{sig.partition('.')[2]}"),
         (path, exp, "ü\udc80"),
         ("", "", ""),
     ]
@@ -115,8 +119,23 @@ def test_a_tampered_link_that_is_also_expired_is_forbidden(links: Links, clock: 
 
 
 def test_another_key_signs_otherwise(links: Links, clock: Clock) -> None:
-    other = Links(b"o" * 32, "https://pictures.example/base", clock)
+    other = Links(RootSecret("another root secret"), "https://pictures.example/base", clock)
     assert links.verify(*parts(other.sign(KEY, "0.png"))) is Verdict.FORBIDDEN
+
+
+def test_link_of_a_previous_root_secret_is_valid_until_its_end_and_new_ones_name_the_present(clock: Clock) -> None:
+    old, new = "the old root secret", "the new root secret"
+    url = Links(RootSecret(old), "https://pictures.example/base", clock).sign(KEY, "0.png")
+    rotated = Links(RootSecret(new, "older still, sixteen", old), "https://pictures.example/base", clock)
+    assert rotated.verify(*parts(url)) is Verdict.VALID
+    assert Links(RootSecret(new), "", clock).verify(*parts(url)) is Verdict.FORBIDDEN
+    fresh = rotated.sign(KEY, "0.png")
+    assert Links(RootSecret(new), "", clock).verify(*parts(fresh)) is Verdict.VALID
+    path, exp, sig = parts(url)
+    mixed = f"{parts(fresh)[2].partition('.')[0]}.{sig.partition('.')[2]}"
+    assert rotated.verify(path, exp, mixed) is Verdict.FORBIDDEN
+    clock.now = NOW + 86_400
+    assert rotated.verify(*parts(url)) is Verdict.EXPIRED
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def make(
         Preferences(),
         byok=byok,
         stored=dict.fromkeys(stored, b"sealed"),
-        avoid=lambda route: route in aside,
+        avoid=lambda _model, route: route in aside,
     )
 
 

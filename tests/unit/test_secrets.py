@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import os
 import stat
 import subprocess
@@ -7,13 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet, InvalidToken
 
 from services.common.secrets import RootSecret
 from services.common.settings import SettingError, Settings, Source, load
 
+OLD, NEW = "the old root secret", "the new root secret"
 
-def settings(data_dir: Path, secret: str = "") -> Settings:
-    return load(Source({"IMAGEGATEWAY_DATA_DIR": str(data_dir), "IMAGEGATEWAY_SECRET_KEY": secret}))
+
+def settings(data_dir: Path, secret: str = "", previous: str = "") -> Settings:
+    environment = {"DATA_DIR": str(data_dir), "SECRET_KEY": secret, "SECRET_KEY_PREVIOUS": previous}
+    return load(Source({f"IMAGEGATEWAY_{name}": value for name, value in environment.items()}))
 
 
 def test_derive_is_hkdf_sha256_of_secret_and_purpose(tmp_path: Path) -> None:
@@ -101,3 +106,62 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     (tmp_path / "secret-key").mkdir()
     with pytest.raises(SettingError, match="IMAGEGATEWAY_SECRET_KEY is not set"):
         RootSecret.load(settings(tmp_path))
+
+
+def test_previous_secrets_are_separated_by_commas_and_the_present_one_counts_once(tmp_path: Path) -> None:
+    root = RootSecret.load(settings(tmp_path, NEW, f" {OLD} ,, {'x' * 16},{NEW}"))
+    assert root.derive_all("a purpose") == tuple(
+        RootSecret(each).derive("a purpose") for each in (NEW, OLD, "x" * 16)
+    )
+    assert root.derive("a purpose") == RootSecret(NEW).derive("a purpose")
+
+
+def test_secret_of_the_data_directory_may_follow_a_previous_one(tmp_path: Path) -> None:
+    root = RootSecret.load(settings(tmp_path, previous=OLD))
+    made = (tmp_path / "secret-key").read_text()
+    assert root.derive_all("x") == (RootSecret(made).derive("x"), RootSecret(OLD).derive("x"))
+
+
+@pytest.mark.parametrize(
+    ("secret", "previous", "named"),
+    [
+        (NEW, "fifteen-letters", "IMAGEGATEWAY_SECRET_KEY_PREVIOUS"),
+        (NEW, f"{OLD},fifteen-letters", "IMAGEGATEWAY_SECRET_KEY_PREVIOUS"),
+        ("my secret,two words", "", "IMAGEGATEWAY_SECRET_KEY must hold no comma"),
+    ],
+)
+def test_secret_that_can_not_be_rotated_is_refused_without_showing_it(
+    tmp_path: Path, secret: str, previous: str, named: str
+) -> None:
+    with pytest.raises(SettingError, match=named) as caught:
+        RootSecret.load(settings(tmp_path, secret, previous))
+    for word in ("fifteen", "words", OLD):
+        assert word not in str(caught.value)
+
+
+def test_sealed_value_names_its_key_and_is_read_after_a_rotation() -> None:
+    before, after = RootSecret(OLD).sealer("x"), RootSecret(NEW, OLD).sealer("x")
+    sealed = before.seal(b"data")
+    assert sealed.partition(b".")[0].decode() in RootSecret(OLD).keys("any")
+    assert after.open(sealed) == b"data"
+    assert (before.is_current(sealed), after.is_current(sealed)) == (True, False)
+    fresh = after.seal(b"data")
+    assert after.is_current(fresh)
+    assert RootSecret(NEW).sealer("x").open(fresh) == b"data"
+
+
+def test_value_sealed_before_values_named_their_key_is_read_with_any_known_one() -> None:
+    old = Fernet(base64.urlsafe_b64encode(RootSecret(OLD).derive("x"))).encrypt(b"data")
+    sealer = RootSecret(NEW, OLD).sealer("x")
+    assert sealer.open(old) == b"data"
+    assert not sealer.is_current(old)
+
+
+@pytest.mark.parametrize("prefix", [b"", b".", b"00000000.", b"\xff.", None])
+def test_sealed_value_of_another_key_or_damaged_is_not_opened(prefix: bytes | None) -> None:
+    sealed = RootSecret(OLD).sealer("x").seal(b"data")
+    if prefix is not None:
+        sealed = prefix + sealed.partition(b".")[2]
+    for opener in (RootSecret(NEW).sealer("x"), RootSecret(NEW, OLD).sealer("another purpose")):
+        with pytest.raises(InvalidToken):
+            opener.open(sealed)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from services.common.store import MediaStore, StoreUnavailable, deletion_time
+from services.common.store import MediaStore, StoreUnavailable, TooLarge, deletion_time
 
 NOON = 1_790_000_000.0  # 2026-09-21T13:33:20Z
 DAY = 86_400
@@ -184,3 +185,25 @@ async def test_malformed_keys_are_refused_everywhere(tmp_path: Path, key: str) -
 def test_deletion_time_is_midnight_of_the_day() -> None:
     assert deletion_time(f"results/2026-09-29/{SHA}") == 1_790_640_000
     assert deletion_time(f"results/2026-09-29/{SHA}") - NOON >= 7 * DAY
+
+
+async def test_result_in_pieces_is_hashed_on_the_way(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    pieces = [bytes([number]) * (1024 * 1024 + number) for number in range(5)]
+    async with store.result(8 * 1024 * 1024) as upload:
+        for piece in pieces:
+            await upload.write(piece)
+        stored = await upload.finish()
+    assert stored.sha256 == hashlib.sha256(b"".join(pieces)).hexdigest()
+    assert await store.digest(stored.key) == stored.sha256
+    assert stored.key.startswith("results/2026-09-29/")
+
+
+async def test_result_in_pieces_over_its_limit_leaves_nothing(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    async with store.result(3 * 1024 * 1024) as upload:
+        for _ in range(3):
+            await upload.write(bytes(1024 * 1024))
+        with pytest.raises(TooLarge):
+            await upload.write(b"1")
+    assert files(tmp_path) == []

@@ -104,7 +104,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The subscriber left too many events unread and was dropped; its last event
     id resumes. 429 / RESOURCE_EXHAUSTED.
     """
-    ERROR_REASON_REQUEST_TIMEOUT: _ErrorReason.ValueType  # 38
+    ERROR_REASON_WEBHOOK_SECRET_UNREADABLE: _ErrorReason.ValueType  # 38
+    """The tenant's webhook secret was made under a root secret that the gateway
+    no longer has: rotate it. 410 / FAILED_PRECONDITION.
+    """
+    ERROR_REASON_REQUEST_TIMEOUT: _ErrorReason.ValueType  # 39
     """The request's body took too long to arrive. 408 / DEADLINE_EXCEEDED."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -195,6 +199,10 @@ ERROR_REASON_SUBSCRIBER_TOO_SLOW: ErrorReason.ValueType  # 37
 """The subscriber left too many events unread and was dropped; its last event
 id resumes. 429 / RESOURCE_EXHAUSTED.
 """
-ERROR_REASON_REQUEST_TIMEOUT: ErrorReason.ValueType  # 38
+ERROR_REASON_WEBHOOK_SECRET_UNREADABLE: ErrorReason.ValueType  # 38
+"""The tenant's webhook secret was made under a root secret that the gateway
+no longer has: rotate it. 410 / FAILED_PRECONDITION.
+"""
+ERROR_REASON_REQUEST_TIMEOUT: ErrorReason.ValueType  # 39
 """The request's body took too long to arrive. 408 / DEADLINE_EXCEEDED."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -60,14 +60,16 @@ class WebhookServiceServicer:
     """
 
     def GetWebhookSecret(self, request, context):
-        """Shows the secret that signs the tenant's webhooks; makes it at first.
+        """Shows the secret that signs the tenant's webhooks; makes it at first. One
+        that can't be read any more: WEBHOOK_SECRET_UNREADABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateWebhookSecret(self, request, context):
-        """Replaces the secret. The old one signs beside it for 24 hours more.
+        """Replaces the secret, also one that can't be read any more. The old one, if
+        readable, signs beside it for 24 hours more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

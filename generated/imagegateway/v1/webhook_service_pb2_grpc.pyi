@@ -37,9 +37,13 @@ class WebhookServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WebhookServiceAsyncStub: ...
     GetWebhookSecret: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookSecretRequest, _webhook_service_pb2.WebhookSecret]
-    """Shows the secret that signs the tenant's webhooks; makes it at first."""
+    """Shows the secret that signs the tenant's webhooks; makes it at first. One
+    that can't be read any more: WEBHOOK_SECRET_UNREADABLE.
+    """
     RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.RotateWebhookSecretRequest, _webhook_service_pb2.WebhookSecret]
-    """Replaces the secret. The old one signs beside it for 24 hours more."""
+    """Replaces the secret, also one that can't be read any more. The old one, if
+    readable, signs beside it for 24 hours more.
+    """
     RedeliverWebhook: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.RedeliverWebhookRequest, _job_pb2.Job]
     """Sends an ended job's webhook again, under the same `webhook-id`. A job that
     has not ended or names no webhook: UNSUPPORTED_PARAMETER.
@@ -53,9 +57,13 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetWebhookSecret: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookSecretRequest, _webhook_service_pb2.WebhookSecret]  # type: ignore[assignment]
-    """Shows the secret that signs the tenant's webhooks; makes it at first."""
+    """Shows the secret that signs the tenant's webhooks; makes it at first. One
+    that can't be read any more: WEBHOOK_SECRET_UNREADABLE.
+    """
     RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.RotateWebhookSecretRequest, _webhook_service_pb2.WebhookSecret]  # type: ignore[assignment]
-    """Replaces the secret. The old one signs beside it for 24 hours more."""
+    """Replaces the secret, also one that can't be read any more. The old one, if
+    readable, signs beside it for 24 hours more.
+    """
     RedeliverWebhook: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.RedeliverWebhookRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Sends an ended job's webhook again, under the same `webhook-id`. A job that
     has not ended or names no webhook: UNSUPPORTED_PARAMETER.
@@ -72,7 +80,9 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.GetWebhookSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.WebhookSecret, _abc.Awaitable[_webhook_service_pb2.WebhookSecret]]:
-        """Shows the secret that signs the tenant's webhooks; makes it at first."""
+        """Shows the secret that signs the tenant's webhooks; makes it at first. One
+        that can't be read any more: WEBHOOK_SECRET_UNREADABLE.
+        """
 
     @_abc_1.abstractmethod
     def RotateWebhookSecret(
@@ -80,7 +90,9 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.RotateWebhookSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.WebhookSecret, _abc.Awaitable[_webhook_service_pb2.WebhookSecret]]:
-        """Replaces the secret. The old one signs beside it for 24 hours more."""
+        """Replaces the secret, also one that can't be read any more. The old one, if
+        readable, signs beside it for 24 hours more.
+        """
 
     @_abc_1.abstractmethod
     def RedeliverWebhook(

@@ -272,6 +272,7 @@ class StartRequest(_message.Message):
     HAND_BACK_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     JOIN_ONLY_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Names the work in logs and, where the upstream takes one, as its
     idempotency key.
@@ -288,6 +289,8 @@ class StartRequest(_message.Message):
     """Only join: never begin a call. A server that does not know the call answers
     with a failure whose reason is PROVIDER_OUTCOME_UNKNOWN.
     """
+    tenant: _builtins.str
+    """The job's tenant: what tenants share in this server has a share for each."""
     @_builtins.property
     def task(self) -> Global___ImageTask:
         """What to make."""
@@ -301,10 +304,11 @@ class StartRequest(_message.Message):
         hand_back: _builtins.bool = ...,
         attempt: _builtins.int = ...,
         join_only: _builtins.bool = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "credential", b"credential", "hand_back", b"hand_back", "job_id", b"job_id", "join_only", b"join_only", "task", b"task"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "credential", b"credential", "hand_back", b"hand_back", "job_id", b"job_id", "join_only", b"join_only", "task", b"task", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -392,11 +396,14 @@ class PollRequest(_message.Message):
     TASK_REF_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """As in StartRequest."""
     task_ref: _builtins.str
     """The reference of the last Running state."""
     credential: _builtins.str
+    """As in StartRequest."""
+    tenant: _builtins.str
     """As in StartRequest."""
     @_builtins.property
     def task(self) -> Global___ImageTask:
@@ -409,10 +416,11 @@ class PollRequest(_message.Message):
         task_ref: _builtins.str = ...,
         task: Global___ImageTask | None = ...,
         credential: _builtins.str = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "job_id", b"job_id", "task", b"task", "task_ref", b"task_ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "job_id", b"job_id", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -452,11 +460,14 @@ class CancelRequest(_message.Message):
     TASK_REF_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """As in StartRequest."""
     task_ref: _builtins.str
     """The reference of the last Running state; empty while Start is not answered."""
     credential: _builtins.str
+    """As in StartRequest."""
+    tenant: _builtins.str
     """As in StartRequest."""
     @_builtins.property
     def task(self) -> Global___ImageTask:
@@ -469,10 +480,11 @@ class CancelRequest(_message.Message):
         task_ref: _builtins.str = ...,
         task: Global___ImageTask | None = ...,
         credential: _builtins.str = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "job_id", b"job_id", "task", b"task", "task_ref", b"task_ref"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "job_id", b"job_id", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

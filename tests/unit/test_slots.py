@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 
-from services.jobs.slots import TenantSlots
-from tests.jobs.server import PATIENCE
+from services.common.slots import TenantSlots
+
+PATIENCE = 10.0
 
 
 class Work:
     """Holds a slot until it is let go."""
 
-    def __init__(self, slots: TenantSlots, name: str, tenant: str) -> None:
+    def __init__(self, slots: TenantSlots, tenant: str) -> None:
         self.begun = asyncio.Event()
         self.over = asyncio.Event()
-        self.task = asyncio.create_task(self._run(slots, name, tenant))
+        self.task = asyncio.create_task(self._run(slots, tenant))
 
-    async def _run(self, slots: TenantSlots, name: str, tenant: str) -> None:
-        async with slots.hold(name, tenant):
+    async def _run(self, slots: TenantSlots, tenant: str) -> None:
+        async with slots.hold(tenant):
             self.begun.set()
             await self.over.wait()
 
@@ -33,10 +34,10 @@ async def settle() -> None:
 
 async def test_tenant_that_holds_its_share_delays_nobody_else() -> None:
     slots = TenantSlots(total=4, each=2)
-    hanging = [Work(slots, f"a{number}", "a") for number in range(10)]
+    hanging = [Work(slots, "a") for _ in range(10)]
     await settle()
     assert [work.begun.is_set() for work in hanging] == [True] * 2 + [False] * 8
-    other = Work(slots, "b", "b")
+    other = Work(slots, "b")
     await asyncio.wait_for(other.begun.wait(), PATIENCE)
     await other.end()
     for work in hanging:
@@ -45,7 +46,7 @@ async def test_tenant_that_holds_its_share_delays_nobody_else() -> None:
 
 async def test_waiting_tenants_take_turns() -> None:
     slots = TenantSlots(total=1, each=1)
-    works = [Work(slots, f"{tenant}{number}", tenant) for tenant in "ab" for number in range(3)]
+    works = [Work(slots, tenant) for tenant in "ab" for _ in range(3)]
     order: list[Work] = []
     while len(order) < len(works):
         await settle()
@@ -57,7 +58,7 @@ async def test_waiting_tenants_take_turns() -> None:
 
 async def test_waiter_that_is_cancelled_leaves_no_slot_taken() -> None:
     slots = TenantSlots(total=1, each=1)
-    first, second, third = (Work(slots, name, name) for name in "abc")
+    first, second, third = (Work(slots, name) for name in "abc")
     await settle()
     second.task.cancel()
     first.over.set()
@@ -65,7 +66,8 @@ async def test_waiter_that_is_cancelled_leaves_no_slot_taken() -> None:
     assert third.begun.is_set()
     third.task.cancel()
     await settle()
-    last = Work(slots, "d", "d")
+    last = Work(slots, "d")
     await asyncio.wait_for(last.begun.wait(), PATIENCE)
     await last.end()
-    assert not slots._granted
+    assert not slots._held
+    assert not slots._waiting

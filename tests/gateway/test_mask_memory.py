@@ -1,0 +1,60 @@
+"""Masks of the largest size in memory: the router decodes no more of them at once than its budget allows."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from tests.gateway.pictures import CLOSING, FORM, file_part, mask, picture, text_part
+from tests.gateway.rest import EDITS, ask
+from tests.gateway.test_upload_memory import MIB, watching
+from tests.stack import eventually, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.gateway import rest
+    from tests.stack import Stack
+
+SIDE: Final = 7000
+"""49 million pixels; 50 million are accepted."""
+EDITS_AT_ONCE: Final = 8
+LIMIT: Final = 500 * MIB
+"""One such mask takes 6 bytes a pixel: 280 MiB."""
+KEPT: Final = 100 * MIB
+"""What may stay: the allocator keeps small blocks for the next images."""
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    """A stack of their own: what these tests leave in the allocator would count in other tests of memory."""
+    with running() as own:
+        yield own
+
+
+def test_eight_masks_of_49_megapixels_at_once_add_under_500_mib_to_the_router(stack: Stack) -> None:
+    image, edited = picture(SIDE, SIDE), mask(SIDE, SIDE)
+    body = b"".join(
+        [
+            *text_part("prompt", "at night"),
+            *text_part("model", "local/sketch"),
+            *file_part("image", image),
+            *file_part("mask", edited),
+            CLOSING,
+        ]
+    )
+
+    def edit(_: int) -> rest.Answer:
+        return ask(stack, "POST", EDITS, body, {**FORM, "prefer": "respond-async"})
+
+    router = stack.running_child("router")
+    before = router.memory_info().rss
+    with watching([router]) as peak, ThreadPoolExecutor(EDITS_AT_ONCE) as pool:
+        answers = list(pool.map(edit, range(EDITS_AT_ONCE)))
+    statuses = {answer.status for answer in answers}
+    assert 202 in statuses, answers[0].body
+    assert statuses <= {202, 503}
+    assert peak.bytes - before < LIMIT, f"{(peak.bytes - before) // MIB} MiB"
+    eventually(lambda: router.memory_info().rss - before < KEPT, 10, "the memory of the masks is given back")

@@ -1,0 +1,220 @@
+"""A disk without room: refusals in words, a list that loses nothing, and recovery without a hand."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from services.common.errors import GatewayError, UnavailableError
+from services.common.nats import connect
+from services.common.supervision import BackgroundTaskError, Supervisor
+from services.jobs import states
+from services.jobs.projection import JobIndex, Projection, Query, row_of
+from services.jobs.stream import Entry, JobStream, OutcomeUnknownError
+from services.jobs.stream_check import FULL_SHARE, StreamCheck
+from services.stack.nats_watch import AGAIN_SECONDS, NatsWatch
+from tests.jobs import records
+from tests.jobs.index import InlineExecutor
+from tests.jobs.server import PATIENCE, Nats, single, until
+from tests.small_disk import SmallDisk, mounted
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+LAST_BYTES = 64 * 1024
+"""More than a page: what a server may still write on a disk without free pages."""
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    with mounted(tmp_path / "disk", 96) as found:
+        yield found
+
+
+@pytest.fixture
+def small_nats(small_disk: SmallDisk) -> Iterator[Nats]:
+    with single(small_disk.root / "data") as server:
+        yield server
+
+
+@asynccontextmanager
+async def opened(server: Nats, max_bytes: int = -1) -> AsyncIterator[JobStream]:
+    client = await connect(server.settings, "test")
+    try:
+        yield await JobStream.open(client, 1, max_bytes)
+    finally:
+        await client.close()
+
+
+async def until_stuck(log: Path) -> None:
+    await until(lambda: "critical write error" in log.read_text().lower())
+
+
+def entry(seq: int, job_id: str = "") -> Entry:
+    return Entry(seq, records.job(job_id=job_id))
+
+
+async def listed(index: JobIndex) -> int:
+    return len((await index.page(Query("acme", size=100))).ids)
+
+
+async def test_job_list_on_a_full_disk_keeps_its_position_and_catches_up(small_disk: SmallDisk) -> None:
+    index = JobIndex(Projection(small_disk.root / "jobs.sqlite"), time.time, InlineExecutor())
+    index.note(1, entry(1))
+    assert await listed(index) == 1
+    small_disk.fill()
+    for seq in range(2, 1000):
+        index.note(seq, entry(seq))
+    with pytest.raises(UnavailableError, match=r"^the job list has no room$"):
+        await index.check()
+    with pytest.raises(GatewayError) as caught:
+        await listed(index)
+    assert caught.value.meaning.http == 503
+    with sqlite3.connect(small_disk.root / "jobs.sqlite") as reader:
+        assert reader.execute("select seq from position").fetchone() == (1,)
+    reader.close()
+    small_disk.empty()
+    await index.check()
+    await index.close()
+    kept = Projection(small_disk.root / "jobs.sqlite")
+    assert kept.position == 999
+    assert len(kept.unended()) == 999
+    kept.close()
+
+
+def test_damaged_job_list_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    path.write_bytes(b"no database at all" * 1000)
+    projection = Projection(path)
+    assert projection.position == 0
+    projection.write([row_of(entry(7))], 7)
+    projection.close()
+    assert Projection(path).position == 7
+
+
+async def test_job_list_damaged_while_it_is_used_ends_the_process_and_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "jobs.sqlite"
+    projection = Projection(path)
+    projection.write([row_of(entry(seq)) for seq in range(1, 200)], 199)
+    projection.close()
+    database = sqlite3.connect(path)
+    (page,) = database.execute("select rootpage from sqlite_master where name = 'newest'").fetchone()
+    database.close()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xff" * 4096)
+    index = JobIndex(Projection(path), time.time, InlineExecutor())
+    supervisor = Supervisor()
+    index.start(supervisor)
+    with pytest.raises(GatewayError):
+        await listed(index)
+    with pytest.raises(BackgroundTaskError, match="JobListDamagedError"):
+        await supervisor.run(asyncio.sleep(30))
+    await supervisor.close()
+    await index.close()
+    assert Projection(path).position == 0
+
+
+async def test_stream_check_refuses_before_the_disk_is_full(small_disk: SmallDisk, small_nats: Nats) -> None:
+    async with opened(small_nats) as stream:
+        check = StreamCheck(stream, 1 << 40, small_nats.settings.data_dir)
+        await check.check()
+        small_disk.fill(free=1 << 20)
+        with pytest.raises(UnavailableError, match=r"^the job store has no room$"):
+            await check.check()
+        await stream.create(records.job())  # one that was admitted before
+
+
+async def test_server_whose_disk_is_full_is_found_silent(small_disk: SmallDisk, small_nats: Nats) -> None:
+    async with opened(small_nats) as stream:
+        check = StreamCheck(stream, 1 << 40, None)  # as for a server elsewhere
+        small_disk.fill()
+
+        async def until_full() -> None:
+            for _ in range(LAST_BYTES // 64):
+                await check.check()
+
+        with pytest.raises(UnavailableError, match=r"^the job store does not answer$"):
+            await until_full()
+        began = time.monotonic()
+        with pytest.raises(OutcomeUnknownError):
+            await stream.create(records.job())
+        assert time.monotonic() - began < 4
+
+
+async def test_stuck_server_is_restarted_once_its_disk_has_room(small_disk: SmallDisk, small_nats: Nats) -> None:
+    restarts = 0
+
+    def restart() -> None:
+        nonlocal restarts
+        restarts += 1
+        small_nats.kill()
+        small_nats.start()
+
+    found = small_nats.settings
+    now = 0.0
+    watch = NatsWatch(found.run_dir / "nats.log", found.data_dir, restart, lambda: now)
+    async with opened(small_nats) as stream:
+        kept = await stream.create(records.job())
+        small_disk.fill()
+        with suppress(OutcomeUnknownError, GatewayError):
+            while True:
+                await stream.create(records.job())
+        await until_stuck(found.run_dir / "nats.log")
+        await watch.look()
+        assert restarts == 0, "the disk is full"
+        small_disk.empty()
+        await watch.look()
+        assert restarts == 1
+        async with asyncio.timeout(PATIENCE):
+            while not stream.connected:  # noqa: ASYNC110  the client's connection has no event
+                await asyncio.sleep(0.01)
+        await stream.advance(kept, records.follow(kept, states.SUBMITTING))
+        await watch.look()
+        now += AGAIN_SECONDS
+        await watch.look()
+        assert restarts == 1
+
+
+async def test_disk_that_goes_on_failing_restarts_the_server_rarely(tmp_path: Path) -> None:
+    log = tmp_path / "nats.log"
+    log.write_text("[ERR] JetStream stream '$G > JOBS' critical write error: of an earlier life\n")
+    restarts: list[float] = []
+    now = 0.0
+    watch = NatsWatch(log, tmp_path, lambda: restarts.append(now), lambda: now)
+    await watch.look()
+    assert restarts == []
+    for second in range(100):
+        now = float(second)
+        with log.open("a") as file:
+            file.write("[ERR] JetStream failed to store a msg on stream '$G > KV_KEYS': input/output error\n")
+        await watch.look()
+    assert restarts == [0.0, 30.0, 60.0, 90.0]
+
+
+async def test_stream_near_its_limit_is_not_ready_and_takes_the_next_states(nats: Nats) -> None:
+    limit = 1 << 20
+    async with opened(nats, limit) as stream:
+        check = StreamCheck(stream, limit, None)
+        large = records.job()
+        large.task.prompt = "x" * int(limit * FULL_SHARE)
+        await check.check()
+        first = await stream.create(records.job())
+        await stream.create(large)
+        with pytest.raises(UnavailableError, match=r"^the job store is full$"):
+            await check.check()
+        await stream.advance(first, records.follow(first, states.SUBMITTING))
+        large.id = records.job().id
+        with pytest.raises(GatewayError, match="can't keep jobs"):
+            await stream.create(large)
+
+
+async def test_stream_of_a_server_with_less_room_than_its_limit_is_made(nats: Nats) -> None:
+    async with opened(nats, 1 << 50) as stream:
+        await stream.create(records.job())

@@ -1,0 +1,64 @@
+"""A part of the gateway that fails during a call: the caller's error, and whether a repeat may be made."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.decoding import DecodeGate
+from services.common.errors import INTERNAL, GatewayError
+from services.common.outbound import Outbound
+from services.common.store import MediaStore, StoreUnavailable
+from services.common.store_backends import Directory
+from services.common.urlguard import Guard
+from services.router import caller
+from services.router.intake import IMAGE, Intake
+from services.router.interceptor import error_headers, failure_of
+from tests.gateway import pictures
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CALL = caller.begin("Generate", {}, rest=True)
+
+
+def test_store_without_room_is_503_that_may_be_repeated() -> None:
+    failure = failure_of(CALL, StoreUnavailable("the media store has no room"))
+    assert (failure.code, failure.meaning.http) == ("service_unavailable", 503)
+    assert failure.message == "The media store has no room; try again later."
+    headers = error_headers(CALL, failure)
+    assert headers["retry-after"] == "5"
+    assert "x-should-retry" not in headers
+
+
+def test_unforeseen_fault_is_internal() -> None:
+    assert failure_of(CALL, KeyError("x")) is INTERNAL
+
+
+def test_failure_after_the_work_is_paid_for_forbids_a_repeat() -> None:
+    failure = GatewayError(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The images can't be read.", paid=True)
+    headers = error_headers(CALL, failure)
+    assert (headers["x-should-retry"], headers["retry-after"]) == ("false", "1")
+
+
+async def test_intake_on_a_failing_disk_tells_the_write_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_self: Directory, _keys: list[str]) -> None:
+        raise OSError(5, "Input/output error")
+
+    store = MediaStore.open(tmp_path.as_uri())
+    monkeypatch.setattr(Directory, "delete", fail)
+    async with Outbound(Guard(())) as outbound:
+
+        async def take_in() -> None:
+            async with Intake(store, outbound, DecodeGate(10**8), "t") as intake:
+                sink = intake.open_file(IMAGE)
+                await sink.write(pictures.picture())
+                await sink.finish()
+                raise StoreUnavailable("the media store has no room")
+
+        with pytest.raises(StoreUnavailable, match="has no room"):
+            await take_in()

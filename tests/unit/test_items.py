@@ -1,0 +1,16 @@
+"""Failures as they travel to the router."""
+
+from __future__ import annotations
+
+import pytest
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from services.common.failures import Failure
+from services.common.items import failed_of
+from services.common.values import LONGEST_WAIT
+
+
+@pytest.mark.parametrize("wait", [LONGEST_WAIT + 1, 1e12, float("inf")])
+def test_wait_that_a_provider_asks_for_is_capped(wait: float) -> None:
+    failure = Failure(ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, "Too many requests.", retry_after=wait)
+    assert failed_of(failure).retry_after.ToTimedelta().total_seconds() == LONGEST_WAIT
