@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.stack import Stack
 
 WITHIN = 10.0
-KEY = re.compile(r"igw_[A-Za-z0-9_-]{43}")
+KEY = re.compile(r"igw_[A-Za-z0-9_-]{43}_[0-9a-f]{20}")
 
 
 @pytest.fixture
@@ -43,13 +43,14 @@ def up(held: ExitStack, folder: Path, *flags: str, **values: str) -> Stack:
 
 def test_start_beside_others_harms_no_key_and_makes_nothing_unasked(folders: list[Path]) -> None:
     with relayed() as relay, ExitStack() as held:
-        first = up(held, folders[0], "--first-key", nats_url=relay.url)
+        shared = {"nats_url": relay.url, "secret_key": secrets.token_hex(16)}
+        first = up(held, folders[0], "--first-key", **shared)
         (lasting,) = set(KEY.findall(first.welcome()))
-        second = up(held, folders[1], "--first-key", "--first-image", nats_url=relay.url)
+        second = up(held, folders[1], "--first-key", "--first-image", **shared)
         (session,) = set(KEY.findall(second.welcome()))
         assert "first picture" not in first.welcome()
         assert (folders[1] / "data" / "first-picture.png").is_file()
-        third = up(held, folders[2], nats_url=relay.url)
+        third = up(held, folders[2], **shared)
         assert not KEY.findall(third.text())
         assert "first picture" not in third.welcome()
         assert not (folders[2] / "data" / "first-picture.png").exists()
