@@ -91,6 +91,18 @@ async def test_put_result_twice_is_one_object(store: MediaStore, raw: ObjectStor
     assert keys_in(raw) == [first.key]
 
 
+@pytest.mark.parametrize("size", [1, 12 * 1024 * 1024 + 7])
+async def test_result_in_pieces_is_kept_whole_with_its_digest(store: MediaStore, size: int) -> None:
+    data = secrets.token_bytes(size)
+    async with store.result(size) as upload:
+        for start in range(0, size, 1_000_000):
+            await upload.write(data[start : start + 1_000_000])
+        stored = await upload.finish()
+    assert stored.sha256 == hashlib.sha256(data).hexdigest()
+    assert stored.key.startswith("results/2026-09-29/")
+    assert await store.read(stored.key) == data
+
+
 @pytest.mark.parametrize("size", [0, 1, 1024 * 1024, 12 * 1024 * 1024 + 7])
 async def test_upload_in_pieces_is_kept_whole(store: MediaStore, raw: ObjectStore, size: int) -> None:
     data = secrets.token_bytes(size)
