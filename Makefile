@@ -11,7 +11,7 @@ SDKS := build/sdks/bin/python -m pytest \
 
 CLIENTS := build/clients
 
-.PHONY: help setup setup-dev run test test-emulators test-clients bench generate check format lint types validate clean
+.PHONY: help setup setup-dev run test test-emulators test-clients test-api audit bench generate check format lint types validate clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -63,6 +63,24 @@ build/nginx/.unpacked:
 
 test-clients: setup-dev $(CLIENTS)/.installed build/nginx/.unpacked  ## Let real clients prove the gateway
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/clients
+
+build/api/.installed: tests/api/requirements.lock
+	$(PYTHON) -m venv build/api
+	build/api/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/api/requirements.lock
+	@touch $@
+
+test-api: setup-dev build/api/.installed  ## Let Schemathesis hold the served description against the gateway
+	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/api
+
+build/audit/.installed: requirements-audit.lock
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.lock
+	@touch $@
+
+audit: build/audit/.installed  ## Look the locked packages up among known vulnerabilities; asks pypi.org
+	for lock in requirements.lock requirements-dev.lock tests/api/requirements.lock tests/clients/requirements.lock; do \
+		build/audit/bin/pip-audit --strict --disable-pip --requirement $$lock || exit 1; \
+	done
 
 bench: setup-dev  ## Measure the chain beside other gateways; prints ratios of one run
 	$(BIN)/python -m bench --peers build/peers

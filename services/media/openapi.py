@@ -10,6 +10,9 @@ from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from imagegateway.v1 import image_service_pb2, provider_key_service_pb2, rest_edge_pb2, webhook_service_pb2
 
+from services.media import openapi_answers as answers
+from services.media import openapi_bounds as bounds
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -41,7 +44,7 @@ _SCALARS: Final[dict[int, Json]] = {
     FieldDescriptor.TYPE_INT64: {"type": "integer", "format": "int64"},
     FieldDescriptor.TYPE_UINT32: {"type": "integer", "format": "int64", "minimum": 0, "maximum": 4_294_967_295},
 }
-_EVENTS: Final[Json] = {"text/event-stream": {"schema": {"type": "string"}}}
+_EVENTS: Final[Json] = {"text/event-stream": {}}
 _RAW_ANSWERS: Final[dict[str, Json]] = {
     "RestImageService.Generate": _EVENTS,
     "RestImageService.Edit": _EVENTS,
@@ -50,26 +53,19 @@ _RAW_ANSWERS: Final[dict[str, Json]] = {
 }
 """Answers of methods that give raw bodies. JSON ones are described by the typed method of the same path."""
 _FILE: Final[Json] = {"type": "string", "contentMediaType": "application/octet-stream"}
-_ERROR: Final[Json] = {
-    "type": "object",
-    "required": ["error"],
-    "properties": {
-        "error": {
-            "type": "object",
-            "required": ["message", "type", "param", "code"],
-            "properties": {
-                "message": {"type": "string"},
-                "type": {"type": "string"},
-                "param": {"type": ["string", "null"]},
-                "code": {"type": ["string", "null"]},
-            },
-        }
-    },
+_PREFER: Final[Json] = {
+    "type": "string",
+    "pattern": "^(wait=[0-9]{1,9}|respond-async|handling=(strict|lenient))$",
+    "examples": ["wait=120", "respond-async", "handling=strict"],
 }
-_HEADERS: Final[dict[str, Json]] = {
-    "Prefer": {"type": "string", "examples": ["wait=120", "respond-async", "handling=strict"]},
-    "Idempotency-Key": {"type": "string", "minLength": 1, "maxLength": 255},
+_WAIT: Final[Json] = {"type": "string", "pattern": "^wait=[0-9]{1,9}$", "examples": ["wait=30"]}
+_HEADERS: Final[dict[str, dict[str, Json]]] = {
+    "GenerateRequest": {"Prefer": _PREFER, "Idempotency-Key": bounds.IDEMPOTENCY_KEY},
+    "EditRequest": {"Prefer": _PREFER, "Idempotency-Key": bounds.IDEMPOTENCY_KEY},
+    "GetJobRequest": {"Prefer": _WAIT, "If-None-Match": {"type": "string", "pattern": '^(W/)?"[!#-~]*"$'}},
+    "StreamJobRequest": {"Last-Event-ID": {"type": "string", "pattern": "^[0-9]{1,18}$"}},
 }
+"""Headers that a method reads, by its request."""
 
 
 def describe(public_url: str, version: str) -> Json:
@@ -82,7 +78,7 @@ class _Document:
 
     def __init__(self) -> None:
         self._paths: dict[str, Json] = {}
-        self._schemas: Json = {"Error": _ERROR}
+        self._schemas: Json = {"Error": answers.ERROR}
 
     def build(self, public_url: str, version: str) -> Json:
         for file in _FILES:
@@ -100,6 +96,7 @@ class _Document:
             "paths": self._paths,
             "components": {
                 "schemas": dict(sorted(self._schemas.items())),
+                "responses": answers.components(),
                 "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             },
         }
@@ -112,7 +109,10 @@ class _Document:
                 "operationId": f"{method.name}{number + 1 if number else ''}",
                 "tags": [method.containing_service.name],
                 "parameters": self._parameters(method, verb, path),
-                "responses": {"200": {"description": "Success", "content": {}}, "default": _failure()},
+                "responses": {
+                    "200": {"description": "Success", "content": {}},
+                    **answers.errors(_statuses(method, path)),
+                },
             }
         operation = known[verb]
         in_path = _in_path(path)
@@ -120,10 +120,16 @@ class _Document:
             content = operation.setdefault("requestBody", {"required": True, "content": {}})["content"]
             body = self._object(method.input_type, without=in_path) if in_path else self._message(method.input_type)
             content["application/json"] = {"schema": body}
-        answers = self._answer(method)
-        operation["responses"]["200"]["content"].update(answers)
-        if _takes_headers(method.input_type) and "application/json" in answers:
-            operation["responses"]["202"] = {"description": "The job, which goes on", "content": answers}
+        content = self._answer(method)
+        operation["responses"]["200"]["content"].update(content)
+        if _makes_job(method) and "application/json" in content:
+            operation["responses"]["202"] = {
+                "description": "The job, which goes on",
+                "headers": answers.JOB_HEADERS,
+                "content": content,
+            }
+        if method.input_type.name == "GetJobRequest":
+            operation["responses"]["304"] = {"description": "The job is as `If-None-Match` says"}
 
     def _parameters(self, method: MethodDescriptor, verb: str, path: str) -> list[Json]:
         in_path = _in_path(path)
@@ -137,8 +143,8 @@ class _Document:
                 for name, field in fields.items()
                 if name not in in_path
             ]
-        if _takes_headers(method.input_type):
-            parameters += [{"name": name, "in": "header", "schema": schema} for name, schema in _HEADERS.items()]
+        headers = _HEADERS.get(method.input_type.name, {})
+        parameters += [{"name": name, "in": "header", "schema": schema} for name, schema in headers.items()]
         return parameters
 
     def _form(self) -> Json:
@@ -147,10 +153,12 @@ class _Document:
         form = {
             name: self._field(field)
             for name, field in edit.fields_by_name.items()
-            if not name.startswith(("image", "mask"))
+            if not name.startswith(("image", "mask", "markup"))
         }
-        form |= {"image": {"type": "array", "items": _FILE, "minItems": 1, "maxItems": 16}, "mask": _FILE}
-        return {"schema": {"type": "object", "required": ["image"], "properties": form}}
+        form["image"] = {"type": "array", "items": _FILE, "minItems": 1, "maxItems": 16}
+        form |= {"mask": _FILE, "markup": _FILE}
+        names = {"minLength": 1}
+        return {"schema": {"type": "object", "required": ["image"], "properties": form, "propertyNames": names}}
 
     def _answer(self, method: MethodDescriptor) -> Json:
         if method.output_type.full_name == _HTTP_BODY:
@@ -172,9 +180,14 @@ class _Document:
         required = [field.name for field in fields if _is(field_behavior_pb2.FieldBehavior.REQUIRED, field)]
         if required:
             schema["required"] = required
-        return schema
+        return schema | bounds.OBJECTS.get(message.name, {})
 
     def _field(self, field: FieldDescriptor) -> Json:
+        message = field.containing_type
+        known: dict[str, Json] = bounds.FIELDS.get(message.name, {}) if message else {}
+        return self._typed(field) | known.get(field.name, {})
+
+    def _typed(self, field: FieldDescriptor) -> Json:
         message = field.message_type
         if message is not None and message.GetOptions().map_entry:
             return {"type": "object", "additionalProperties": self._single(message.fields_by_name["value"])}
@@ -219,42 +232,46 @@ def _is(behavior: field_behavior_pb2.FieldBehavior.ValueType, field: FieldDescri
     return behavior in field.GetOptions().Extensions[field_behavior_pb2.field_behavior]
 
 
-def _takes_headers(message: Descriptor) -> bool:
-    """Whether calls make a job; those have an idempotency key in their messages too."""
-    return "request_id" in message.fields_by_name
+def _makes_job(method: MethodDescriptor) -> bool:
+    return "request_id" in method.input_type.fields_by_name
 
 
-def _failure() -> Json:
-    schema = {"$ref": "#/components/schemas/Error"}
-    return {"description": "Failure", "content": {"application/json": {"schema": schema}}}
+def _statuses(method: MethodDescriptor, path: str) -> set[int]:
+    """Return the statuses of a method's errors."""
+    found = {*answers.ALWAYS, *answers.KEYED}
+    if "{" in path or "model" in method.input_type.fields_by_name:
+        found.update(answers.NAMING)
+    if method.input_type.name in {"SetProviderKeyRequest", "GenerateRequest", "EditRequest"}:
+        found.update(answers.SENDING)
+    if _makes_job(method):
+        found.update(answers.MAKING)
+    if path.startswith(("/v1/files/", "/v1/webhook-secret")):
+        found.update(answers.EXPIRING)
+    return found
 
 
 def _plain_paths() -> dict[str, Json]:
     """What is served without proto: media and health."""
+    texts = (("200", "The bytes"), ("206", "The bytes of the range"), ("304", "Not modified"))
+    refusals = {*answers.ALWAYS, *answers.NAMING, *answers.EXPIRING, 403, 416}
     media: Json = {
         "security": [],
         "tags": ["Media"],
         "parameters": [
             *(
-                {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-                for name in ("day", "sha256", "name")
+                {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": pattern}}
+                for name, pattern in (("day", "^[0-9-]+$"), ("sha256", "^[0-9a-f]{64}$"), ("name", "^[!-~]+$"))
             ),
-            {"name": "exp", "in": "query", "required": True, "schema": {"type": "integer"}},
+            {"name": "exp", "in": "query", "required": True, "schema": {"type": "integer", "minimum": 0}},
             {"name": "sig", "in": "query", "required": True, "schema": {"type": "string"}},
         ],
-        "responses": {
-            **{
-                status: {"description": text}
-                for status, text in (("200", "The bytes"), ("206", "The bytes of the range"), ("304", "Not modified"))
-            },
-            "default": _failure(),
-        },
+        "responses": {status: {"description": text} for status, text in texts} | answers.errors(refusals),
     }
     status = {"application/json": {"schema": {"type": "object", "properties": {"status": {"type": "string"}}}}}
     health: Json = {
         "security": [],
         "tags": ["Health"],
-        "responses": {"200": {"description": "Good", "content": status}},
+        "responses": {"200": {"description": "Good", "content": status}} | answers.errors(answers.ALWAYS),
     }
     not_ready = {"503": {"description": "Not ready", "content": status}}
     return {

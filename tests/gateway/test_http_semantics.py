@@ -168,6 +168,7 @@ def test_request_id_is_the_same_at_every_server_behind_the_edge(stack: Stack, gi
         ("grpc-accept-encoding", "x"),
         ("te", "trailers, deflate"),
         ("x-trace-bin", "!!!"),
+        ("x!#$%&'*+^`|~", "HTTP allows this name, and gRPC does not"),
         ("x-long", "a" * 20_000),
         ("user-agent", "\xff"),
     ],

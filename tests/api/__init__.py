@@ -1,0 +1,1 @@
+"""The served description against the running gateway; `make test-api` runs these."""

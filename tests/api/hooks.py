@@ -1,0 +1,69 @@
+"""What Schemathesis checks beyond its own checks. Runs in Schemathesis's own Python, without anything of ours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import schemathesis
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_ABOUT_SERVER: Final = frozenset(
+    {
+        "byok_required",
+        "expired",
+        "idempotency_key_mismatch",
+        "invalid_signature",
+        "job_not_found",
+        "model_not_found",
+        "unknown_url",
+        "unsupported_parameter",
+    }
+)
+"""Codes of refusals that depend on what exists here, or on the model: no schema can tell."""
+_CONTENT: Final = (
+    "image",
+    "images",
+    "mask",
+    "markup",
+    "webhook_url",
+    "loras",
+    "page_token",
+    "route",
+    "provider_options",
+)
+"""Parameters whose values a schema can describe in part only: bytes of images, hosts, opaque tokens, routes."""
+_OF_MODEL: Final = ("background", "n", "seconds", "fps", "style", "prompt")
+"""Parameters that a model bounds further."""
+
+
+@schemathesis.check
+def valid_request_is_accepted(context: object, response: Any, case: Any) -> None:
+    """Fail where a request that follows the schema is refused for its form."""
+    if not case.meta.generation.mode.is_positive or not 400 <= response.status_code < 500 or _has_no_body(case):
+        return
+    error: Mapping[str, str | None] = response.json()["error"]
+    if error["code"] in _ABOUT_SERVER:
+        return
+    param = (error["param"] or "").partition(".")[0].partition("[")[0]
+    if param.removesuffix("_url").removesuffix("_content") in _CONTENT or param in (*_CONTENT, *_OF_MODEL):
+        return
+    raise AssertionError(f"a valid request is refused: {response.status_code} {error}")
+
+
+@schemathesis.check
+def error_is_explained(context: object, response: Any, case: Any) -> None:
+    """Fail where an error has no code, or no request id to ask about."""
+    if response.status_code < 400 or _has_no_body(case):
+        return
+    error = response.json().get("error")
+    if error is None:  # /readyz
+        return
+    assert error["code"], f"an error without a code: {error}"
+    is_http = error["code"] != "invalid_request"  # else Envoy's parser refused it, before it has an id
+    assert response.headers.get("x-request-id") or not is_http, "an error without x-request-id"
+
+
+def _has_no_body(case: Any) -> bool:
+    return bool(case.method.upper() == "HEAD")

@@ -1,0 +1,75 @@
+"""The described bounds of request fields are those that the gateway holds."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import pytest
+from google.protobuf.json_format import ParseDict
+from imagegateway.v1 import image_service_pb2 as pb
+
+from services.common.errors import GatewayError
+from services.common.settings import Source
+from services.media import openapi
+from services.media.openapi_bounds import FIELDS
+from services.router import plan
+from services.router.caller import Preferences
+from services.router.catalog import Catalog
+
+CATALOG: Final = Catalog.load(Source({}))
+BOUNDS: Final = FIELDS["GenerateRequest"]
+OF_MODEL: Final = {"seconds", "fps"}
+
+
+def is_accepted(name: str, value: Any) -> bool:
+    """Return whether a value is in bounds, be the field of use to the model or not."""
+    request = ParseDict({"prompt": "a fox", name: value}, pb.GenerateRequest())
+    try:
+        plan.make(request, CATALOG, "local/sketch", Preferences())
+    except GatewayError as error:
+        return error.code != "invalid_value"
+    return True
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, facts in BOUNDS.items() if "minimum" in facts and name not in OF_MODEL]
+)
+def test_number_is_accepted_up_to_its_bounds(name: str) -> None:
+    low, high = BOUNDS[name]["minimum"], BOUNDS[name]["maximum"]
+    assert is_accepted(name, low)
+    assert is_accepted(name, high)
+    assert not is_accepted(name, low - 1)
+    assert not is_accepted(name, high + 1)
+
+
+@pytest.mark.parametrize("name", [name for name, facts in BOUNDS.items() if "enum" in facts])
+def test_text_is_accepted_from_its_list_only(name: str) -> None:
+    for value in BOUNDS[name]["enum"]:
+        assert is_accepted(name, value)
+    assert not is_accepted(name, "nonsense")
+
+
+@pytest.mark.parametrize("name", ["user", "safety_identifier"])
+def test_text_is_accepted_up_to_its_length(name: str) -> None:
+    longest = BOUNDS[name]["maxLength"]
+    assert is_accepted(name, "x" * longest)
+    assert not is_accepted(name, "x" * (longest + 1))
+
+
+def test_metadata_is_accepted_up_to_its_bounds() -> None:
+    facts = BOUNDS["metadata"]
+    name, value = facts["propertyNames"]["maxLength"], facts["additionalProperties"]["maxLength"]
+    pairs = facts["maxProperties"]
+    assert is_accepted("metadata", {f"{number:0{name}}": "x" * value for number in range(pairs)})
+    assert not is_accepted("metadata", {str(number): "x" for number in range(pairs + 1)})
+    assert not is_accepted("metadata", {"x" * (name + 1): "x"})
+    assert not is_accepted("metadata", {"x": "x" * (value + 1)})
+
+
+def test_bounds_name_fields_that_exist() -> None:
+    schemas = openapi.describe("", "")
+    assert schemas["components"]["schemas"]["GenerateRequest"]["properties"]["n"]["maximum"] == 10
+    for message, fields in FIELDS.items():
+        known = getattr(pb, message, None)
+        if known is not None:
+            assert set(fields) <= set(known.DESCRIPTOR.fields_by_name)
