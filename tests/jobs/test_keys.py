@@ -115,6 +115,22 @@ async def test_key_that_ends_ends_what_holds_it_and_nothing_else(store: KeyStore
     assert not ring._holds
 
 
+async def test_gateway_is_shared_while_keys_of_two_tenants_are_in_force(store: KeyStore, client: Client) -> None:
+    ring = KeyRing(client.jetstream())
+
+    async def shared() -> bool:
+        await ring._follower.refresh()
+        return ring.is_shared()
+
+    for _ in range(2):
+        await store.create("acme")
+    assert not await shared()
+    _, other = await store.create("other")
+    assert await shared()
+    await store.revoke(other.id)
+    assert not await shared()
+
+
 async def test_revoked_key_of_a_command_is_not_adopted_either(store: KeyStore, accepted: Accepted) -> None:
     secret, key = await store.create("acme")
     await store.revoke(key.id)
