@@ -1,7 +1,7 @@
 """A provider's server: `python -m bench.provider PORT FOLDER` answers as OpenAI's Images API does.
 
-FOLDER holds two pictures; a request gets `large` when its prompt has that word, else `small`. It reads the whole
-request first, however it is framed, and does nothing else.
+FOLDER holds two pictures; a request gets `large` when its prompt has that word, else `small`, and no answer when it
+has `slow`. It reads the whole request first, however it is framed, and does nothing else.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import uvloop
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _WANTED: Final = b"a large "
+_UNANSWERED: Final = b"a slow "
 _END: Final = b"\r\n\r\n"
 _SEARCHED: Final = 4096
 """Bytes of a body, at each of its ends, in which the prompt is looked for."""
@@ -59,8 +60,9 @@ class _Peer(asyncio.Protocol):
         if self._left >= 0:
             self._left -= len(data)
         if (self._left == 0 or (self._left == -2 and self._tail.endswith(b"0\r\n\r\n"))) and self._transport:
-            name = "large" if _WANTED in self._head or _WANTED in self._tail else "small"
-            self._transport.write(self._answers[name])
+            if _UNANSWERED not in self._head:
+                name = "large" if _WANTED in self._head or _WANTED in self._tail else "small"
+                self._transport.write(self._answers[name])
             self._head, self._tail, self._left = b"", b"", -1
 
 

@@ -17,6 +17,7 @@ from services.cli.doctor import examine
 from services.common import settings
 from services.common.errors import GatewayError
 from services.common.keys import KeyStore
+from services.common.logs import printable
 from services.common.secrets import RootSecret
 from services.common.settings import SettingError
 from services.router.caller import Preferences
@@ -99,7 +100,10 @@ async def _create(store: KeyStore, options: argparse.Namespace) -> int:
         Preferences.parse(options.prefer)
     except GatewayError as error:
         raise SettingError(f"--prefer: {error.message}") from None
-    secret, key = await store.create(options.tenant, options.name, options.prefer)
+    try:
+        secret, key = await store.create(options.tenant, options.name, options.prefer)
+    except ValueError as error:
+        raise SettingError(str(error)) from None
     print(secret)
     print(f"key {key.id} of tenant {key.tenant}: the line above is shown only this once", file=sys.stderr)
     return 0
@@ -108,7 +112,8 @@ async def _create(store: KeyStore, options: argparse.Namespace) -> int:
 async def _list(store: KeyStore) -> int:
     for key in await store.list():
         made = datetime.fromtimestamp(key.created_at, UTC)
-        print(f"{key.id}  {made:%Y-%m-%d %H:%M}  {key.tenant:20}  {key.prefer:12}  {key.name}")
+        tenant, prefer, name = map(printable, (key.tenant, key.prefer, key.name))
+        print(f"{key.id}  {made:%Y-%m-%d %H:%M}  {tenant:20}  {prefer:12}  {name}")
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from services.cli.connection import connected
 from services.common.errors import GatewayError
+from services.common.keys import check_tenant
 from services.common.provider_keys import ProviderKeys
 from services.common.secrets import RootSecret
 from services.common.settings import SettingError
@@ -53,7 +54,7 @@ def _set(options: argparse.Namespace, key: str) -> int:
         print(f"stored the key of {options.route} for tenant {options.tenant}")
         return 0
 
-    return _with_keys(work)
+    return _with_keys(options.tenant, work)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -66,7 +67,7 @@ def _list(options: argparse.Namespace) -> int:
             print(f"{key.route:14}  {made:16}  {shown}")
         return 0
 
-    return _with_keys(work)
+    return _with_keys(options.tenant, work)
 
 
 def _delete(options: argparse.Namespace) -> int:
@@ -77,10 +78,15 @@ def _delete(options: argparse.Namespace) -> int:
         print(f"imagegateway: tenant {options.tenant} has stored no key of {options.route}", file=sys.stderr)
         return 1
 
-    return _with_keys(work)
+    return _with_keys(options.tenant, work)
 
 
-def _with_keys(work: Callable[[ProviderKeys, list[str]], Awaitable[int]]) -> int:
+def _with_keys(tenant: str, work: Callable[[ProviderKeys, list[str]], Awaitable[int]]) -> int:
+    try:
+        check_tenant(tenant)
+    except ValueError as error:
+        raise SettingError(str(error)) from None
+
     async def body(current: Settings, client: Client) -> int:
         # A secret made here would encrypt what no router can read.
         root = RootSecret.load(current, make=False)

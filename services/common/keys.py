@@ -40,6 +40,12 @@ _WRONG_SEQUENCE: Final = frozenset({10071, 10164})
 _log = logs.get(__name__)
 
 
+MAX_TENANT: Final = 100
+"""Characters of a tenant's name."""
+MAX_NOTE: Final = 200
+"""Characters of a key's name, and of its default Prefer header."""
+
+
 class RevokedKeyError(Exception):
     """A key was revoked: it can't be adopted again, and ends what it has begun."""
 
@@ -67,6 +73,21 @@ def fingerprint(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def check_tenant(tenant: str) -> None:
+    """Raise ValueError for what can't name a tenant."""
+    if not tenant:
+        raise ValueError("the tenant must not be empty")
+    _check_line("tenant", tenant, MAX_TENANT)
+
+
+def _check_line(what: str, text: str, longest: int) -> None:
+    """Raise ValueError for a text that is long, has several lines, control characters or blanks around it."""
+    if len(text) > longest:
+        raise ValueError(f"the {what} must have at most {longest} characters, not {len(text)}")
+    if not text.isprintable() or text != text.strip():
+        raise ValueError(f"the {what} must be one line of printable characters, without a blank at either end")
+
+
 class KeyStore:
     """Makes, lists and revokes keys. One per process that administers keys. `root` tags new keys."""
 
@@ -82,7 +103,13 @@ class KeyStore:
         return cls(js, await bucket(js, BUCKET, replicas), root)
 
     async def create(self, tenant: str, name: str = "", prefer: str = "", *, session_of: str = "") -> tuple[str, Key]:
-        """Make a key; the secret is in the answer and nowhere else."""
+        """Make a key; the secret is in the answer and nowhere else.
+
+        Raises ValueError for a tenant, name or default Prefer header that is no short line of text.
+        """
+        check_tenant(tenant)
+        _check_line("name", name, MAX_NOTE)
+        _check_line("default Prefer header", prefer, MAX_NOTE)
         secret = key_tags.make_secret(self._root)
         digest = fingerprint(secret)
         key = replace(_new(digest, tenant, name), prefer=prefer, session_of=session_of)
@@ -208,6 +235,7 @@ class KeyRing:
     def __init__(self, js: JetStreamContext) -> None:
         self._follower = Follower(js, BUCKET, _read, self._took)
         self._keys: dict[str, Key] = {}
+        self._tenants: set[str] = set()
         self._valid: frozenset[str] = frozenset()
         self._holds: dict[str, set[asyncio.Timeout]] = {}
         self._looked = float("-inf")
@@ -229,6 +257,10 @@ class KeyRing:
                     await self._follower.refresh()
         key = self._keys.get(digest)
         return None if key is None or key.revoked_at else key
+
+    def is_shared(self) -> bool:
+        """Return whether the keys in force are of more than one tenant."""
+        return len(self._tenants) > 1
 
     @asynccontextmanager
     async def hold(self, key: Key) -> AsyncIterator[None]:
@@ -259,6 +291,7 @@ class KeyRing:
 
     def _took(self, values: Mapping[str, Key]) -> None:
         self._keys = dict(values)
+        self._tenants = {key.tenant for key in values.values() if not key.revoked_at}
         self._valid = frozenset(key.id for key in self._keys.values() if not key.revoked_at)
         now = asyncio.get_running_loop().time()
         for key_id in self._holds.keys() - self._valid:

@@ -30,6 +30,8 @@ _EXTENSIONS: Final[Mapping[str, str]] = {
     "video/mp4": "mp4",
 }
 _MEDIA_TYPES: Final = {extension: media_type for media_type, extension in _EXTENSIONS.items()}
+CONTENT_POLICY: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self'"
+"""Content-Security-Policy of every result: an SVG that a browser opens runs nothing and loads nothing."""
 _FILENAME: Final = re.compile(rf"[0-9]{{1,4}}\.(?:{'|'.join(_MEDIA_TYPES)})")
 _EXPIRY: Final = re.compile(r"[0-9]{1,11}")
 _SIGNATURE_BYTES: Final = 18  # 144 bits, and base64 without padding

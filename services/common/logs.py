@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import hashlib
+import io
 import logging as stdlib_logging  # noqa: TID251  third-party libraries log there; it is silenced below a warning
 import sys
 from typing import TYPE_CHECKING, Final, cast
@@ -60,7 +61,7 @@ def configure(settings: Settings, process: str) -> None:
     """Set up logging for this process; `process` names it on every line."""
     pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and sys.stdout.isatty())
     renderer: list[structlog.typing.Processor] = (
-        [structlog.dev.ConsoleRenderer(pad_event_to=24)]
+        [_escape, structlog.dev.ConsoleRenderer(pad_event_to=24, exception_formatter=_traceback)]
         if pretty
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     )
@@ -82,6 +83,32 @@ def configure(settings: Settings, process: str) -> None:
         cache_logger_on_first_use=True,
     )
     stdlib_logging.basicConfig(level=stdlib_logging.WARNING, handlers=[_Forward()], force=True)
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Escape what a terminal obeys instead of showing: control characters, line ends and changes of direction, but
+    for those in `keep`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character in keep or character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def _escape(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    """Make every text of a line printable; other values are shown by their repr, which is."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = printable(value)
+    return event
+
+
+def _traceback(target: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
+    text = io.StringIO()
+    structlog.dev.plain_traceback(text, exc_info)
+    target.write(printable(text.getvalue(), keep="\n"))
 
 
 class _Forward(stdlib_logging.Handler):

@@ -213,6 +213,8 @@ class Settings:
     """
     jobs_max_mib: int
     """MiB that the stream of job records may take up in NATS. IMAGEGATEWAY_JOBS_MAX_MIB, default 8192."""
+    tenant_jobs_mib: int
+    """MiB that the records of any one tenant's jobs under way may hold. IMAGEGATEWAY_TENANT_JOBS_MIB, default 64."""
     default_concurrency: int
     """Jobs at once of any one route whose provider names no limit. IMAGEGATEWAY_CONCURRENCY, default 1000."""
     retry_seconds: float
@@ -224,6 +226,8 @@ class Settings:
     edge_memory: int
     """MiB of heap at which Envoy sheds load. IMAGEGATEWAY_EDGE_MEMORY, default a quarter of the machine's memory, 512
     to 4096."""
+    body_memory: int
+    """MiB of request bodies that each router holds at once. IMAGEGATEWAY_BODY_MEMORY, default as `edge_memory`."""
     tenant_concurrency: int
     """Jobs of any one tenant at providers at once. IMAGEGATEWAY_TENANT_CONCURRENCY, default 1000."""
     decode_pixels: int
@@ -319,10 +323,12 @@ def load(source: Source | None = None) -> Settings:
         webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
         jobs_max_mib=source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24),
+        tenant_jobs_mib=source.integer("TENANT_JOBS_MIB", 64, 1, 1 << 20),
         default_concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
         edge_memory=source.integer("EDGE_MEMORY", _quarter_of_memory(), 32, 1_048_576),
+        body_memory=source.integer("BODY_MEMORY", _quarter_of_memory(), 128, 1_048_576),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
         decode_pixels=source.integer("DECODE_PIXELS", 64_000_000, 60_000_000, 100_000_000_000),
     )

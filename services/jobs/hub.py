@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from services.common import logs
 from services.jobs import states
+from services.jobs.held_bytes import HeldBytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -81,6 +82,8 @@ class Hub:
         self._watchers: list[Callable[[Entry], None]] = []
         self._closing: set[bool] = set()  # whether streams, and patient waits, are to end
         self._ahead: dict[str, int] = {}  # newest own writes that the feed has not brought yet
+        self.held = HeldBytes()
+        """What the records in `live` take up."""
         self.live: dict[str, Entry] = {}
         """Jobs that have not ended, and ended ones whose webhook is not delivered or whose provider call goes on."""
 
@@ -144,8 +147,10 @@ class Hub:
     def _keep(self, entry: Entry) -> None:
         if entry.ended and not entry.record.webhook.next_at and not entry.record.call_open:
             self.live.pop(entry.record.id, None)
+            self.held.drop(entry.record.id)
         else:
             self.live[entry.record.id] = entry
+            self.held.hold(entry.record.id, entry.record.tenant, entry.record.ByteSize())
 
     @contextlib.contextmanager
     def subscribe(self, job_id: str, *, patient: bool = False) -> Iterator[Subscription]:

@@ -103,7 +103,7 @@ def end(record: JobRecord) -> None:
     record.completed_at = now()
     del record.partial_images[:]
     if not record.call_open:
-        _erase_keys(record)
+        _erase_call(record)
     if record.webhook.url:
         record.webhook.next_at = record.completed_at
 
@@ -115,14 +115,17 @@ def call_ended(record: JobRecord, cost: Cost | None) -> bool:
     """
     changed = record.call_open
     record.call_open = False
-    _erase_keys(record)
+    _erase_call(record)
     if cost is not None and not record.HasField("cost"):
         record.cost.CopyFrom(cost)
         changed = True
     return changed
 
 
-def _erase_keys(record: JobRecord) -> None:
+def _erase_call(record: JobRecord) -> None:
+    """Erase what only the provider call needs, keys, inputs and options: the record is kept for 30 days."""
+    for name in ("inputs", "mask", "markup", "provider_options"):
+        record.task.ClearField(name)
     record.sealed_credential = b""
     record.sealed_keys.clear()
     record.account = ""

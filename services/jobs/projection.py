@@ -180,7 +180,7 @@ class Projection:
         rows = self._db.execute(statement, values).fetchall()
         more = len(rows) > query.size
         rows = rows[: query.size]
-        return Page([row[0] for row in rows], _token(rows[-1][1], rows[-1][0]) if more else "")
+        return Page([row[0] for row in rows], page_token(rows[-1][1], rows[-1][0]) if more else "")
 
     def expire(self, now: float) -> int:
         """Drop some jobs whose records the stream no longer has, and return how many. `now` in Unix seconds."""
@@ -341,7 +341,8 @@ class JobIndex:
             await asyncio.sleep(_COMMIT_SECONDS if dropped == _EXPIRE_ROWS else _EXPIRE_SECONDS)
 
 
-def _token(created: int, job_id: str) -> str:
+def page_token(created: int, job_id: str) -> str:
+    """Return the token of the page after a job. `created` in Unix milliseconds."""
     return base64.urlsafe_b64encode(f"{created}:{job_id}".encode()).decode().rstrip("=")
 
 

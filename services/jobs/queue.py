@@ -10,7 +10,11 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+
+KEPT: Final = 8
+"""One slot in so many is kept from a tenant that holds all others of a route with the operator's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +49,19 @@ class Limits:
     """Jobs that one tenant may have at the providers at once."""
     models: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Route and model, where the model has fewer places than its route."""
+    shared: Callable[[], bool] = bool
+    """Whether there is more than one tenant: one that is alone may hold every slot."""
 
     def lane(self, route: str, account: str, model: str) -> Lane:
         return Lane(route, account, model if (route, model) in self.models else "")
 
     def of(self, lane: Lane) -> int:
         return self.models[lane.route, lane.model] if lane.model else self.routes.get(lane.route, self.default)
+
+    def share(self, lane: Lane) -> int:
+        """Return the number of slots that one tenant may hold."""
+        limit = self.of(lane)
+        return limit if lane.account or not self.shared() else limit - limit // KEPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +97,8 @@ class Queue:
     _taken: Counter[Lane] = field(default_factory=Counter)
     _by_tenant: Counter[str] = field(default_factory=Counter)
     _waiting_by_tenant: Counter[str] = field(default_factory=Counter)
+    _held: Counter[tuple[Lane, str]] = field(default_factory=Counter)
+    """Slots by lane and tenant."""
     _numbers: Iterator[int] = field(default_factory=count)
 
     @property
@@ -122,6 +135,7 @@ class Queue:
             and awaited.isdisjoint(claim.lane.counts)
             and not self._short(claim)
             and self._by_tenant[claim.tenant] < self.limits.tenant
+            and not self._over_share(claim)
         )
 
     def run(self, claim: Claim) -> bool:
@@ -135,6 +149,7 @@ class Queue:
         self._running[claim.job_id] = claim
         for lane in claim.lane.counts:
             self._taken[lane] += claim.places
+            self._held[lane, claim.tenant] += claim.places
         self._by_tenant[claim.tenant] += 1
         return left or ended
 
@@ -147,6 +162,9 @@ class Queue:
             self._taken[lane] -= claim.places
             if not self._taken[lane]:
                 del self._taken[lane]  # callers' keys come and go
+            self._held[lane, claim.tenant] -= claim.places
+            if not self._held[lane, claim.tenant]:
+                del self._held[lane, claim.tenant]
         self._by_tenant[claim.tenant] -= 1
         if not self._by_tenant[claim.tenant]:
             del self._by_tenant[claim.tenant]
@@ -217,7 +235,7 @@ class Queue:
         """The first in turn that may run, and what those before it wait for.
 
         Who waits for places gets the next ones: a job that takes up many is not passed by for ever by small ones. A
-        model without places holds up no other model, and a tenant at its limit nobody else.
+        model without places holds up no other model, and a tenant at its limit or its share nobody else.
         """
         awaited: set[Lane] = set()
         for tenant, models in line.items():
@@ -225,7 +243,7 @@ class Queue:
                 continue
             for entry in sorted((jobs[0] for jobs in models.values()), key=_NUMBER):
                 claim = entry.claim
-                if not awaited.isdisjoint(claim.lane.counts):
+                if self._over_share(claim) or not awaited.isdisjoint(claim.lane.counts):
                     continue
                 short = self._short(claim)
                 if not short:
@@ -234,6 +252,13 @@ class Queue:
                 if claim.lane.whole in awaited:
                     return None, awaited
         return None, awaited
+
+    def _over_share(self, claim: Claim) -> bool:
+        """Return whether a job would take slots that are kept for other tenants."""
+        return any(
+            (held := self._held[lane, claim.tenant]) and held + claim.places > self.limits.share(lane)
+            for lane in claim.lane.counts
+        )
 
     def _short(self, claim: Claim) -> list[Lane]:
         """Where there are too few places for a job; one that takes more than there are runs alone."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
+from services.common.errors import GatewayError
 from services.jobs import states
 
 if TYPE_CHECKING:
@@ -17,7 +18,28 @@ HEADERS_BYTES: Final = 1024
 """More than the subject and headers of a message take: NATS counts them as part of its payload."""
 GROWTH_BYTES: Final = 128 * 1024
 """Room that a new job leaves for what is written of it later: its result, its warnings, its webhook's attempts."""
+MAX_FIELDS_BYTES: Final = 64 * 1024
+"""What a new job's record may hold beside its prompts, which have limits of their own."""
+MAX_NEW_BYTES: Final = 320 * 1024
+"""What it may hold in all: two prompts of 32,000 characters, and the rest."""
 _SHORT: Final = 500
+
+
+def check_new(record: JobRecord) -> None:
+    """Raise GatewayError REQUEST_TOO_LARGE for a new job with more bytes than each of its states may have."""
+    task, size = record.task, record.ByteSize()
+    fields = size - len(task.prompt.encode()) - len(task.negative_prompt.encode())
+    if fields <= MAX_FIELDS_BYTES and size <= MAX_NEW_BYTES:
+        return
+    options = task.provider_options.ByteSize()
+    large = options > MAX_FIELDS_BYTES // 2
+    raise GatewayError(
+        ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE,
+        f"provider_options has {options} bytes; all fields but the prompts may have {MAX_FIELDS_BYTES} together."
+        if large
+        else f"The request's fields have {size} bytes, which is more than a job keeps: shorten them.",
+        param="provider_options" if large else None,
+    )
 
 
 def trim(record: JobRecord, limit: int) -> None:

@@ -47,6 +47,7 @@ class Runner:
         health: Health,
         credentials: Credentials,
         queue_limit: int,
+        tenant_bytes: int,
     ) -> None:
         self._stream = stream
         self._hub = hub
@@ -72,6 +73,7 @@ class Runner:
             store=store,
             cancel=self._cancel,
             queue_limit=queue_limit,
+            tenant_bytes=tenant_bytes,
             me=replicas.me,
         )
         self._reconciler = Reconciler(

@@ -17,7 +17,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import logs
 from services.common.errors import GatewayError
-from services.jobs import outcome, states
+from services.jobs import outcome, record_size, states
 from services.jobs.finish import delete_inputs
 from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from services.jobs.turns import Turns
     from services.jobs.worker import Worker
 
-_MAX_RECORD_BYTES: Final = 1 << 20
 _AGAIN_SECONDS: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _log = logs.get(__name__)
@@ -56,7 +55,7 @@ class _Write:
 
 
 class Submissions:
-    """Accepts jobs for this replica, at most `queue_limit` waiting ones.
+    """Accepts jobs for this replica: at most `queue_limit` waiting ones, and `tenant_bytes` of each tenant under way.
 
     `cancel` ends a job; `me`: this replica as an owner.
     """
@@ -71,6 +70,7 @@ class Submissions:
         store: MediaStore,
         cancel: Callable[[Entry], Awaitable[Entry]],
         queue_limit: int,
+        tenant_bytes: int,
         me: str,
     ) -> None:
         self._stream = stream
@@ -80,6 +80,7 @@ class Submissions:
         self._store = store
         self._cancel = cancel
         self._queue_limit = queue_limit
+        self._tenant_bytes = tenant_bytes
         self._me = me
 
     async def submit(self, record: JobRecord, *, keyed: bool) -> Entry:
@@ -106,10 +107,13 @@ class Submissions:
 
     def _admit(self, record: JobRecord) -> None:
         """Take slots for a job, or queue it. Raises GatewayError."""
-        if record.ByteSize() > _MAX_RECORD_BYTES:
+        record_size.check_new(record)
+        held = self._hub.held.of(record.tenant)
+        if held + record.ByteSize() > self._tenant_bytes:
             raise GatewayError(
-                ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE,
-                f"The request's fields are over {_MAX_RECORD_BYTES} bytes.",
+                ErrorReason.ERROR_REASON_OVERLOADED,
+                f"Your jobs under way hold {held} bytes, and may hold {self._tenant_bytes}; try again later.",
+                retry_after=5,
             )
         # Counted before the write is answered, so that concurrent calls see the place taken.
         if self._turns.enter(record):

@@ -9,7 +9,7 @@ from aiohttp import ETag, web
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.errors import GatewayError
-from services.common.links import Links, Verdict, media_type_of
+from services.common.links import CONTENT_POLICY, Links, Verdict, media_type_of
 from services.media.answers import SENT, STREAM, failure
 from services.media.ranges import Span, Unsatisfiable, requested
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from services.common.store import MediaStore
 
 PATH: Final = "/media/{day}/{sha256}/{name}"
-_SVG_POLICY: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:"
 
 
 class Downloads:
@@ -59,8 +58,7 @@ class Downloads:
         media_type = media_type_of(name)
         headers["Content-Type"] = media_type
         headers["Content-Disposition"] = f'inline; filename="{name}"'
-        if media_type == "image/svg+xml":
-            headers["Content-Security-Policy"] = _SVG_POLICY
+        headers["Content-Security-Policy"] = CONTENT_POLICY
         response = web.StreamResponse(status=200 if span is None else 206, headers=headers)
         if span is not None:
             response.headers["Content-Range"] = f"bytes {span.start}-{span.start + span.length - 1}/{size}"

@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from imagegateway.v1 import (
@@ -33,6 +34,7 @@ from services.jobs.engine import Engine
 from services.jobs.families import Families
 from services.router import edge, files, provider_keys, service, webhooks
 from services.router.answer import Answers
+from services.router.body_budget import BodyBudget
 from services.router.catalog import Catalog
 from services.router.interceptor import Outermost
 from services.router.studio import Studio
@@ -84,7 +86,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             store=store,
             families=families,
             outbound=outbound,
-            limits=catalog.limits(current),
+            limits=replace(catalog.limits(current), shared=ring.is_shared),
             price=catalog.price,
             fallback=catalog.fallback,
             view=answers.job,
@@ -124,19 +126,20 @@ async def _adopt_key(current: Settings, keys: KeyStore) -> None:
 
 def _server(current: Settings, replica: int, ring: KeyRing, studio: Studio, links: Links) -> Server:
     """The gRPC server with all public services."""
+    budget = BodyBudget(current.body_memory * 1024**2)
     server = Server(
         current.socket(f"router-{replica}"),
         [service.NAME, provider_keys.NAME, webhooks.NAME, *edge.NAMES],
-        interceptors=[Outermost(ring)],
+        interceptors=[Outermost(ring, budget)],
     )
     image_service_pb2_grpc.add_ImageServiceServicer_to_server(service.ImageService(studio), server.grpc)
     tenant_keys = provider_keys.ProviderKeyService(studio)
     provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(tenant_keys, server.grpc)
     webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks.WebhookService(studio), server.grpc)
     rest_edge_pb2_grpc.add_RestEventServiceServicer_to_server(edge.RestEventService(studio), server.grpc)
-    rest_edge_pb2_grpc.add_RestImageServiceServicer_to_server(edge.RestImageService(studio), server.grpc)
+    rest_edge_pb2_grpc.add_RestImageServiceServicer_to_server(edge.RestImageService(studio, budget), server.grpc)
     rest_edge_pb2_grpc.add_RestProviderKeyServiceServicer_to_server(
-        edge.RestProviderKeyService(tenant_keys), server.grpc
+        edge.RestProviderKeyService(tenant_keys, budget), server.grpc
     )
     rest_edge_pb2_grpc.add_RestFileServiceServicer_to_server(files.RestFileService(studio, links), server.grpc)
     return server

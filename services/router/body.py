@@ -13,6 +13,8 @@ from services.common.errors import GatewayError, invalid
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterator
 
+    from services.router.body_budget import HeldBody
+
 _MIB: Final = 1024 * 1024
 
 MAX_JSON_BYTES: Final = 60 * _MIB
@@ -32,13 +34,14 @@ _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 _ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
-async def read(pieces: AsyncIterable[bytes], encoding: str) -> bytearray:
-    """Return a whole JSON body, unpacked. `encoding`: the Content-Encoding header.
+async def read(pieces: AsyncIterable[bytes], encoding: str, held: HeldBody) -> bytearray:
+    """Return a whole JSON body, unpacked, counted in `held`. `encoding`: the Content-Encoding header.
 
-    Raises GatewayError as `unpacked` does.
+    Raises GatewayError as `unpacked` and `HeldBody.grow` do.
     """
     body = bytearray()  # a list of pieces would stay beside what they are joined to
     async for piece in unpacked(pieces, encoding, MAX_JSON_BYTES):
+        held.grow(len(piece))
         body += piece
     return body
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
 
     from services.common.server import Context
+    from services.router.body_budget import BodyBudget, HeldBody
     from services.router.caller import Call
     from services.router.intake import Intake
     from services.router.plan import Plan
@@ -34,12 +35,14 @@ _JSON: Final = "application/json"
 class RestImageService(pb_grpc.RestImageServiceServicer):
     """Generate and Edit for JSON bodies, answered as one document or as events."""
 
-    def __init__(self, studio: Studio) -> None:
+    def __init__(self, studio: Studio, budget: BodyBudget) -> None:
         self._studio = studio
+        self._budget = budget
 
     async def Generate(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
         call = caller.current()
-        request, unknown = fields.build(pb.GenerateRequest, await _json(pieces, call))
+        with self._budget.hold(call.tenant) as held:
+            request, unknown = fields.build(pb.GenerateRequest, await _json(pieces, call, held))
         call.key_in_body = request.request_id
         made = self._studio.plan_generate(request, call, unknown)
         async for answer in self._answers(made, call):
@@ -47,7 +50,8 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
 
     async def GenerateVideo(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
         call = caller.current()
-        request, unknown = fields.build(pb.GenerateRequest, await _json(pieces, call))
+        with self._budget.hold(call.tenant) as held:
+            request, unknown = fields.build(pb.GenerateRequest, await _json(pieces, call, held))
         if request.stream:
             raise unsupported("stream", "Videos are not streamed: read the job's events.")
         call.key_in_body = request.request_id
@@ -57,12 +61,17 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
 
     async def Edit(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
         call = caller.current()
-        request, unknown = fields.build(pb.EditRequest, await _json(pieces, call))
-        call.key_in_body = request.request_id
         async with self._studio.intake(call) as intake:
-            made = await self._studio.plan_edit(request, call, intake, unknown)
+            made = await self._plan_edit(pieces, call, intake)
             async for answer in self._answers(made, call, intake):
                 yield answer
+
+    async def _plan_edit(self, pieces: AsyncIterable[HttpBody], call: Call, intake: Intake) -> Plan:
+        """Read and check an edit. Its images are in the store when this ends, and no more in memory."""
+        with self._budget.hold(call.tenant) as held:
+            request, unknown = fields.build(pb.EditRequest, await _json(pieces, call, held))
+            call.key_in_body = request.request_id
+            return await self._studio.plan_edit(request, call, intake, unknown)
 
     async def _answers(self, made: Plan, call: Call, intake: Intake | None = None) -> AsyncIterator[HttpBody]:
         if made.stream:
@@ -76,8 +85,9 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
 class RestProviderKeyService(pb_grpc.RestProviderKeyServiceServicer):
     """SetProviderKey for JSON bodies."""
 
-    def __init__(self, service: ProviderKeyService) -> None:
+    def __init__(self, service: ProviderKeyService, budget: BodyBudget) -> None:
         self._service = service
+        self._budget = budget
 
     async def SetProviderKey(
         self, pieces: AsyncIterable[rest_edge_pb2.RestSetProviderKeyRequest], context: Context
@@ -91,7 +101,8 @@ class RestProviderKeyService(pb_grpc.RestProviderKeyServiceServicer):
                 route = route or piece.route
                 yield piece.body
 
-        values = await _json(bodies(), call)
+        with self._budget.hold(call.tenant) as held:
+            values = await _json(bodies(), call, held)
         request, _ = fields.build(keys_pb.SetProviderKeyRequest, {"key": values.get("key")})
         request.route = route
         stored = await self._service.SetProviderKey(request, context)
@@ -121,7 +132,7 @@ class RestEventService(pb_grpc.RestEventServiceServicer):
             yield _events(sse.COMMENT)
 
 
-async def _json(pieces: AsyncIterable[HttpBody], call: Call) -> dict[str, Any]:
+async def _json(pieces: AsyncIterable[HttpBody], call: Call, held: HeldBody) -> dict[str, Any]:
     """Return the fields of a JSON body. Raises GatewayError as `body.read` and `json_body.parse` do, and
     UNSUPPORTED_MEDIA_TYPE.
     """
@@ -141,7 +152,7 @@ async def _json(pieces: AsyncIterable[HttpBody], call: Call) -> dict[str, Any]:
             call.log["request_bytes"] = size
             yield piece.data
 
-    return json_body.parse(await body.read(data(), call.metadata.get("content-encoding", "")))
+    return json_body.parse(await body.read(data(), call.metadata.get("content-encoding", ""), held))
 
 
 def _document(call: Call, data: bytes) -> HttpBody:

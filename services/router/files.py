@@ -38,6 +38,7 @@ class RestFileService(pb_grpc.RestFileServiceServicer):
         call = caller.current()
         media = await self._find(request.job_id, request.filename)
         call.headers[caller.LENGTH] = str(media.size)
+        call.headers["content-security-policy"] = links.CONTENT_POLICY
         try:
             async for chunk in caller.while_authorized(call, self._studio.store.stream(media.key, 0, media.size)):
                 yield HttpBody(content_type=media.media_type, data=chunk)

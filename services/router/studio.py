@@ -19,7 +19,7 @@ from services.common.supervision import cancel
 from services.common.urlguard import UrlRefusedError
 from services.jobs import states
 from services.jobs.hub import ClosingError, TooSlowError
-from services.jobs.projection import Query
+from services.jobs.projection import Query, page_token
 from services.jobs.stream import OutcomeUnknownError, StaleError, unavailable
 from services.router import answer, plan, sizes
 from services.router.caller import STATUS, while_authorized
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from services.common.settings import Settings
     from services.common.store import MediaStore
     from services.jobs.engine import Engine
+    from services.jobs.projection import Page
     from services.jobs.stream import Entry
     from services.router.answer import Answers
     from services.router.caller import Call
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 POLL_SECONDS: Final = 3
 """The pace that `Retry-After` tells pollers."""
 _MAX_KEY: Final = 255
+_PAGE_BYTES: Final = 1024 * 1024
+"""Bytes of records after which a page of the job list ends, whatever its size was to be."""
+_READ_AT_ONCE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,10 +228,23 @@ class Studio:
         try:
             await self.engine.hub.catch_up()
             found = await self.engine.index.page(Query(tenant, status, model, size, token))
-            entries = await asyncio.gather(*(self.engine.stream.last(job_id) for job_id in found.ids))
+            return await self._page(found)
         except OutcomeUnknownError:
             raise unavailable() from None
-        return JobPage([entry for entry in entries if entry], found.next_token)
+
+    async def _page(self, found: Page) -> JobPage:
+        """Read jobs until they are `_PAGE_BYTES` large; the rest is on the next page."""
+        entries: list[Entry] = []
+        size = 0
+        for start in range(0, len(found.ids), _READ_AT_ONCE):
+            ids = found.ids[start : start + _READ_AT_ONCE]
+            read = await asyncio.gather(*(self.engine.stream.last(job_id) for job_id in ids))
+            entries += [entry for entry in read if entry]
+            size = sum(entry.record.ByteSize() for entry in entries)
+            if size > _PAGE_BYTES and start + _READ_AT_ONCE < len(found.ids):
+                last = entries[-1].record
+                return JobPage(entries, page_token(last.created_at, last.id))
+        return JobPage(entries, found.next_token)
 
     async def _ended(self, record: JobRecord, seconds: float) -> Entry | None:
         """Return the job's end; None when it does not come in time. Raises GatewayError in lasting trouble."""

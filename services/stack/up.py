@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -41,6 +42,10 @@ STOP_SECONDS: Final = 90.0
 CRASHES: Final = 4
 CRASH_SECONDS: Final = 60
 """A process that ends by itself so often in so many seconds can't be kept running."""
+_log = logs.get(__name__)
+_LOCK: Final = "lock"
+"""Name of the file in the data directory that a running stack holds."""
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 _SESSION_KEY: Final = "until this stack stops"
 
 
@@ -137,7 +142,7 @@ def up(settings: Settings, first: First) -> int:
     logs.configure(settings, "up")
     # The children open our output anew: where it is a file, neither may overwrite the other.
     fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
-    settings.data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(settings.data_dir)
     with lock(settings):
         free_port(settings)
         stack = Stack.prepare(settings)
@@ -296,10 +301,36 @@ def _welcome(settings: Settings, key: ShownKey | None, picture: FirstPicture | N
     print("\n" + "\n".join(lines) + "\n", flush=True)
 
 
+def make_private(folder: Path) -> None:
+    """Make the data directory, or close it to other users: it holds the root secret, keys and images.
+
+    Raises StackError when that is not possible, or when the directory holds things that are not the gateway's.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mode = stat.S_IMODE(folder.stat().st_mode)
+        if not mode & _OTHERS:
+            return
+        names = {path.name for path in folder.iterdir()}
+        if not names or names & {_LOCK, GATEWAY}:
+            folder.chmod(0o700)
+            _log.warning("data_directory_closed", path=str(folder), mode=f"{mode:04o}")
+            return
+    except OSError as error:
+        raise StackError(
+            f"the data directory {folder} can't be made and closed to other users ({error.strerror}): "
+            "set IMAGEGATEWAY_DATA_DIR to one that is this user's"
+        ) from None
+    raise StackError(
+        f"the data directory {folder} is open to other users (mode {mode:04o}) and holds other things: "
+        f"`chmod 700 {folder}`, or set IMAGEGATEWAY_DATA_DIR to a directory of its own"
+    )
+
+
 @contextlib.contextmanager
 def lock(settings: Settings) -> Iterator[None]:
     """Hold the data directory. Raises StackError when another stack does, naming its process."""
-    path = settings.data_dir / "lock"
+    path = settings.data_dir / _LOCK
     file: IO[str]
     with path.open("a+") as file:
         try:

@@ -184,9 +184,11 @@ def test_header_that_means_nothing_to_rest_changes_nothing(stack: Stack, name: s
         ("authorization", "Bearer \xff", 401, None),
         ("idempotency-key", "a\xffb", 400, "Idempotency-Key"),
         ("x-byok-fal", "a\xffb", 400, "X-BYOK-fal"),
+        ("x-byok-fal", "\xa0", 400, "X-BYOK-fal"),
+        ("x-byok-fal", "a" * 4097, 400, "X-BYOK-fal"),
     ],
 )
-def test_header_that_is_not_ascii_is_refused_at_every_door(
+def test_header_that_can_not_be_used_is_refused_at_every_door(
     stack: Stack, name: str, value: str, status: int, param: str | None
 ) -> None:
     body = form(file_part("image", pictures.picture()), prompt="at night")

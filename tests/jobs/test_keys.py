@@ -57,6 +57,27 @@ async def test_revoked_key_is_not_adopted_again(store: KeyStore, accepted: Accep
     assert await store.revoke(key.id) is None
 
 
+@pytest.mark.parametrize(
+    ("tenant", "name", "prefer", "named"),
+    [
+        ("", "", "", "tenant must not be empty"),
+        ("two\nlines", "", "", "tenant must be one line"),
+        (" acme", "", "", "tenant must be one line"),
+        ("\x1b[31macme", "", "", "tenant must be one line"),
+        ("a" * 101, "", "", "tenant must have at most 100 characters, not 101"),
+        ("acme", "two\r\nlines", "", "name must be one line"),
+        ("acme", "n" * 201, "", "name must have at most 200 characters"),
+        ("acme", "", "wait=5\n", "default Prefer header must be one line"),
+    ],
+)
+async def test_key_of_what_is_no_short_line_of_text_is_refused(
+    store: KeyStore, tenant: str, name: str, prefer: str, named: str
+) -> None:
+    with pytest.raises(ValueError, match=named):
+        await store.create(tenant, name, prefer)
+    assert await store.list() == []
+
+
 async def test_key_that_ends_ends_what_holds_it_and_nothing_else(store: KeyStore, client: Client) -> None:
     ring = KeyRing(client.jetstream())
     begun: set[str] = set()

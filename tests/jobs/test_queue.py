@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.jobs.queue import Claim, Lane, Limits, Queue
+from services.jobs.queue import KEPT, Claim, Lane, Limits, Queue
 
 BIG = 1000
 
@@ -50,6 +50,51 @@ def test_a_late_tenant_does_not_wait_for_a_long_line() -> None:
     assert line.take() == "a1"
     line.end("a1")
     assert line.take() == "b0"
+
+
+def shared(limit: int) -> Queue:
+    return Queue(Limits(routes={}, default=limit, tenant=BIG, shared=lambda: True))
+
+
+def test_tenant_that_fills_a_route_leaves_slots_for_another_tenant() -> None:
+    line = shared(2 * KEPT)
+    for index in range(100):
+        line.wait(claim(f"a{index}"))
+    assert len(drained(line)) == 2 * KEPT - 2
+    assert line.free(claim("b0"))
+    line.wait(claim("b0"))
+    assert line.take() == "b0"
+    assert line.take() is None
+    line.end("b0")
+    line.wait(claim("c0"))
+    assert line.take() == "c0", "a tenant over its share holds up nobody else"
+
+
+def test_lone_tenant_may_hold_every_slot() -> None:
+    line = queue(route=2 * KEPT)
+    for index in range(100):
+        line.wait(claim(f"a{index}"))
+    assert len(drained(line)) == 2 * KEPT
+
+
+def test_key_of_a_tenant_has_every_slot_of_its_own() -> None:
+    line = shared(2 * KEPT)
+    for index in range(100):
+        line.wait(Claim(f"a{index}", Lane("bfl", account="fingerprint"), "a"))
+    assert len(drained(line)) == 2 * KEPT
+
+
+def test_few_slots_are_not_divided() -> None:
+    line = shared(KEPT - 1)
+    for index in range(100):
+        line.wait(claim(f"a{index}"))
+    assert len(drained(line)) == KEPT - 1
+
+
+def test_job_of_more_slots_than_a_share_runs_where_its_tenant_holds_none() -> None:
+    line = shared(KEPT)
+    line.wait(claim("a0", places=KEPT))
+    assert line.take() == "a0"
 
 
 def test_a_route_has_its_own_limit() -> None:

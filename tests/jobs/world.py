@@ -162,6 +162,7 @@ class World:
             health=Health(),
             credentials=Credentials(RootSecret("root secret of the tests")),
             queue_limit=1000,
+            tenant_bytes=1 << 26,
         )
         life = Life(hub, runner, stream)
         self.lives[index] = life

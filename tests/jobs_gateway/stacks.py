@@ -65,8 +65,9 @@ class Lives:
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         self.stack.stop(number)
 
-    def start(self) -> None:
-        self.stack = start(self.stack.folder, **self.stack.values)
+    def start(self, **changes: str) -> None:
+        """Start the stack again, with settings that differ from those before."""
+        self.stack = start(self.stack.folder, **{**self.stack.values, **changes})
         self.stack.wait_ready()
 
 

@@ -176,6 +176,8 @@ def test_file_by_key_has_its_type_and_needs_the_key(caller: Caller) -> None:
     path = f"/v1/files/jobs/{job_id}/0.png"
     answer = caller.ask("GET", path)
     assert (answer.status, answer.headers["content-type"]) == (200, "image/png")
+    assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+    assert answer.headers["x-content-type-options"] == "nosniff"
     assert rest.ask(caller.stack, "GET", path, key="").status == 401
     assert rest.ask(caller.stack, "GET", path, key="wrong").status == 401
     for name in ("0.jpg", "00.png", "-1.png", "x", "0.png%2f"):

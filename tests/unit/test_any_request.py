@@ -32,6 +32,7 @@ from services.jobs import states
 from services.local.family import LocalFamily
 from services.router import studio
 from services.router.answer import Answers
+from services.router.body_budget import BodyBudget
 from services.router.catalog import Catalog
 from services.router.interceptor import Outermost
 from services.router.service import ImageService
@@ -169,7 +170,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
             load(source), Catalog.load(source), store, outbound, engine, answers, stored, DecodeGate(10**8)
         )
         ring: Any = _Ring()
-        server = grpc.aio.server(interceptors=[Outermost(ring)])
+        server = grpc.aio.server(interceptors=[Outermost(ring, BodyBudget(1024**2))])
         pb_grpc.add_ImageServiceServicer_to_server(ImageService(called), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()

@@ -6,8 +6,11 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import ids
+from services.common.errors import GatewayError
+from services.common.keys import Key
 from services.router import caller, etags
 
 
@@ -67,3 +70,30 @@ def test_header_bytes_are_characters_whichever_server_read_them(value: str | byt
     decoded = caller.decode(value)
     assert decoded.encode("latin-1")
     assert not decoded.isascii()
+
+
+class AnyKey:
+    """A key ring that knows every key."""
+
+    async def find(self, secret: str) -> Key:
+        return Key(secret, "acme", "", 0)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["a\xffb", "\xa0", "\x85key", "key\xa0", "two\tparts", "k\x1b[1m", "k\x00", "k\x7f", "k" * 4097, "schlüssel"],
+)
+async def test_provider_key_that_no_header_can_carry_is_refused_by_name(key: str) -> None:
+    begun = call(authorization="Bearer key", x_byok_fal=key)
+    with pytest.raises(GatewayError) as raised:
+        await caller.authenticate(begun, cast("Any", AnyKey()))
+    assert raised.value.reason == ErrorReason.ERROR_REASON_INVALID_VALUE
+    assert raised.value.param == "X-BYOK-fal"
+    assert key not in raised.value.message
+
+
+@pytest.mark.parametrize("key", ["k", " key\t", "two parts", "k" * 4096])
+async def test_provider_key_with_blanks_around_it_is_taken_without_them(key: str) -> None:
+    begun = call(authorization="Bearer key", x_byok_fal=key)
+    await caller.authenticate(begun, cast("Any", AnyKey()))
+    assert begun.byok == {"fal": key.strip()}

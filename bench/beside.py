@@ -1,0 +1,115 @@
+"""A quick call of one tenant beside slow calls of another: how long it takes, against an idle stack."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from bench import pictures, samples, subjects
+from bench.cells import SMALL_BYTES, cells, submission, upstream_cells
+from bench.report import Figure
+from bench.subjects import ROOT, SubjectError, environment
+from services.common import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from bench.cells import Cell
+    from bench.jobs import Scale
+    from bench.samples import Sample
+    from bench.subjects import Subject
+
+SLOW: Final = 500
+_MAX_MS: Final = 1000.0
+_SETTLE_SECONDS: Final = 5.0
+"""In which the slow calls reach their provider."""
+_DELAY: Final = 3600.0
+
+
+def quick_calls(folder: Path, picture: Path, scale: Scale) -> Iterator[Figure]:
+    """One quick call after the other: alone, and beside slow calls whose callers wait."""
+    images = {"large": pictures.noise(SMALL_BYTES), "small": pictures.noise(SMALL_BYTES)}
+    (folder / "provider").mkdir()
+    with (
+        subjects.provider(folder / "provider", images) as (stub, upstream),
+        subjects.chain(
+            "beside",
+            ROOT,
+            folder,
+            picture,
+            more={
+                "OPENAI_BASE_URL": upstream,
+                "OPENAI_API_KEY": "bench",
+                "ALLOW_HOSTS": upstream.removeprefix("http://"),
+            },
+            beside=(stub,),
+        ) as chain,
+    ):
+        other = replace(chain, key=_key(chain, "other"))
+        for name, quick, slow in _pairs():
+            answer = other.ask(quick)
+            alone = _measure(other, quick, answer, folder, scale.seconds)
+            with _held(chain, slow):
+                beside = _measure(other, quick, answer, folder, scale.seconds)
+            yield Figure(f"{name}: a quick call of another tenant, one after the other", _ranks(alone))
+            yield _beside(f"  beside {SLOW} slow ones", beside, alone)
+
+
+def _pairs() -> Iterator[tuple[str, Cell, Cell]]:
+    """The quick and the slow call, of a provider and of the embedded model."""
+    quick = replace(upstream_cells()[0], connections=1)
+    yield "provider", quick, replace(quick, body=quick.body.replace(b"a small ", b"a slow "))
+    yield "embedded model", replace(cells()[0], connections=1), replace(submission(_DELAY), headers="")
+
+
+def _key(chain: Subject, tenant: str) -> str:
+    """Make a key of another tenant."""
+    command = [sys.executable, "-c", "import sys; from services.cli import main; sys.exit(main())"]
+    made = subprocess.run(
+        [*command, "keys", "create", "--tenant", tenant],
+        cwd=ROOT,
+        env={**environment(), f"{settings.PREFIX}DATA_DIR": str(chain.run.parent)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return made.stdout.split()[-1]
+
+
+@contextmanager
+def _held(chain: Subject, slow: Cell) -> Iterator[None]:
+    """Keep slow calls open while the context lasts."""
+    request = chain.request(slow)
+    calls: list[socket.socket] = []
+    try:
+        for _ in range(SLOW):
+            calls.append(socket.create_connection(("127.0.0.1", chain.port)))
+            calls[-1].sendall(request)
+        time.sleep(_SETTLE_SECONDS)
+        yield
+    finally:
+        for call in calls:
+            call.close()
+
+
+def _measure(chain: Subject, cell: Cell, answer: bytes, folder: Path, seconds: float) -> Sample:
+    sample = samples.take(chain, cell, samples.order_of(chain, cell, answer, "", folder, seconds=seconds))
+    if sample.figures.failures:
+        raise SubjectError(f"a quick call failed: {sample.figures.reason}")
+    return sample
+
+
+def _ranks(sample: Sample) -> str:
+    return f"p50 {sample.figures.p50:.1f}, p99 {sample.figures.p99:.1f} ms"
+
+
+def _beside(what: str, found: Sample, alone: Sample) -> Figure:
+    p50, p99 = found.figures.p50 / alone.figures.p50, found.figures.p99 / alone.figures.p99
+    verdict = "met" if found.figures.p99 <= _MAX_MS else "not met"
+    return Figure(what, f"{_ranks(found)}; {p50:.2f} x, {p99:.2f} x", f"p99 <= {_MAX_MS:g} ms: {verdict}")
