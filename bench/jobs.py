@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from bench import held, subjects
+from bench import beside, held, subjects
 from bench.parts import Parts, engine, parts, worker
 from bench.report import Figure, figures
 from bench.subjects import ROOT, environment
@@ -55,6 +55,7 @@ def run(folder: Path, picture: Path, *, quick: bool) -> str:
             found += measure(running, scale)
     found += held.in_line(_made(folder / "line"), picture, scale)
     found += held.at_provider(_made(folder / "held"), picture, scale)
+    found += beside.quick_calls(_made(folder / "beside"), picture, scale)
     found += _subscribers(_made(folder / "streams"), picture, scale)
     return figures(found)
 

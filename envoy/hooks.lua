@@ -24,21 +24,18 @@ local function has_type(headers, prefix)
   return content_type ~= nil and content_type:sub(1, #prefix):lower() == prefix
 end
 
--- Return whether headers are more than the servers behind Envoy take, the names of those that mean something to gRPC, and
--- of those that HTTP can carry and gRPC can't: the router would refuse the whole call. Sizes are those of HTTP/2
--- (RFC 9113, 6.5.2), by which gRPC counts.
-local function inspect(headers)
-  local size, count, of_grpc, foreign = 0, 0, {}, {}
+-- Return whether headers are more than the servers behind Envoy take, and the names of those to remove: names that gRPC
+-- can't carry, though HTTP can (the router would refuse the whole call), and from a caller that does not speak gRPC also
+-- those that mean something to it. Sizes are those of HTTP/2 (RFC 9113, 6.5.2), by which gRPC counts.
+local function inspect(headers, native)
+  local size, count, unwanted = 0, 0, {}
   for name, value in pairs(headers) do
     size, count = size + #name + #value + 32, count + 1
-    if name:sub(1, 5) == "grpc-" or name:sub(-4) == "-bin" then of_grpc[#of_grpc + 1] = name end
-    if not name:find("^:?[%w_.-]+$") then foreign[#foreign + 1] = name end
+    if not name:find("^:?[%w_.-]+$") or (not native and (name:sub(1, 5) == "grpc-" or name:sub(-4) == "-bin")) then
+      unwanted[#unwanted + 1] = name
+    end
   end
-  return size > settings.max_header_bytes or count > settings.max_headers, of_grpc, foreign
-end
-
-local function remove(headers, names)
-  for _, name in ipairs(names) do headers:remove(name) end
+  return size > settings.max_header_bytes or count > settings.max_headers, unwanted
 end
 
 -- A trailing slash means the same path. Only reading methods take fields from their query.
@@ -81,10 +78,11 @@ function envoy_on_request(handle)
   local origin = headers:get("origin")
   -- Only what is so is noted: each fact costs some microseconds, and what is not there reads as nil.
   if origin then facts:set("gateway", "origin", origin) end
-  local too_large, of_grpc, foreign = inspect(headers)
+  local native = has_type(headers, "application/grpc")
+  local too_large, unwanted = inspect(headers, native)
   local why = refusal(headers, too_large)
-  remove(headers, foreign)
-  if has_type(headers, "application/grpc") then
+  for _, name in ipairs(unwanted) do headers:remove(name) end
+  if native then
     facts:set("gateway", "kind", "native")
     if why then
       facts:set("gateway", "refused_type", headers:get("content-type"))
@@ -92,7 +90,6 @@ function envoy_on_request(handle)
     end
     return
   end
-  remove(headers, of_grpc) -- their sender does not speak gRPC
   local method = headers:get(":method")
   if method == "HEAD" then
     facts:set("gateway", "head", true)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING, Final
 
 from services.cli.connection import connected
 from services.common import provider_keys
+from services.common.keys import KeyStore
+from services.common.logs import printable
 from services.common.resealing import reseal
 from services.common.secrets import PREVIOUS_SETTING, RootSecret
 from services.jobs import secrets as webhook_secrets
@@ -36,7 +39,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 async def _rotate(current: Settings, client: Client) -> int:
     """Return 1 when a value can't be read with any root secret that is known."""
-    root = RootSecret.load(current, make=False)
+    root = await asyncio.to_thread(RootSecret.load, current, make=False)
     unreadable = 0
     for name, bucket, purpose in _STORED:
         counts = await reseal(client, bucket, current.nats_replicas, root.sealer(purpose))
@@ -53,4 +56,9 @@ async def _rotate(current: Settings, client: Client) -> int:
         )
         return 1
     print(f"links and jobs made before need {PREVIOUS_SETTING} for 7 days more")
+    if old := await (await KeyStore.open(client, current.nats_replicas, root)).of_previous_roots():
+        print(
+            f"API keys that were made before and end with {PREVIOUS_SETTING}, so that others must take their place: "
+            + ", ".join(f"{key.id} of {printable(key.tenant)}" for key in old)
+        )
     return 0

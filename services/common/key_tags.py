@@ -30,11 +30,8 @@ def make_secret(root: RootSecret) -> str:
 
 
 def signing_keys(settings: Settings) -> list[bytes]:
-    """Return the HMAC keys whose tags are valid: of the root secret, and of the previous one where it is set.
+    """Return the HMAC keys whose tags are valid: of the present root secret and of all previous ones.
 
     Raises SettingError for a root secret that is too short or can't be read.
     """
-    roots = [RootSecret.load(settings)]
-    if previous := settings.source.secret("SECRET_KEY_PREVIOUS"):
-        roots.append(RootSecret(previous.reveal()))
-    return [root.derive(_PURPOSE) for root in roots]
+    return list(RootSecret.load(settings).derive_all(_PURPOSE))

@@ -66,6 +66,8 @@ class Key:
     """Gateways whose setting holds this key; empty for a key that was made by a command."""
     session_of: str = ""
     """The gateway whose run this key was made for, and ends with; empty for a lasting key."""
+    root: str = ""
+    """Key id of the root secret that its tag was made with; empty for an adopted key, which has none."""
 
 
 def fingerprint(secret: str) -> str:
@@ -112,7 +114,7 @@ class KeyStore:
         _check_line("default Prefer header", prefer, MAX_NOTE)
         secret = key_tags.make_secret(self._root)
         digest = fingerprint(secret)
-        key = replace(_new(digest, tenant, name), prefer=prefer, session_of=session_of)
+        key = replace(_new(digest, tenant, name), prefer=prefer, session_of=session_of, root=self._root.id)
         await self._kv.put(digest, _encode(key))
         return secret, key
 
@@ -150,6 +152,10 @@ class KeyStore:
         """All valid keys, oldest first."""
         keys = (key for key in (await self._all()).values() if not key.revoked_at)
         return sorted(keys, key=lambda key: (key.created_at, key.id))
+
+    async def of_previous_roots(self) -> tuple[Key, ...]:
+        """Return the valid keys whose tags end with a previous root secret, oldest first."""
+        return tuple(key for key in await self.list() if key.root not in {"", self._root.id})
 
     async def revoke(self, key_id: str) -> Key | None:
         """End a key by its id; None when there is no valid one of that id."""
@@ -223,6 +229,7 @@ def _read(digest: str, value: bytes) -> Key:
         revoked_at=data.integer("revoked_at", 0),
         adopted_by=data.texts("adopted_by"),
         session_of=data.text("session_of", ""),
+        root=data.text("root", ""),
     )
 
 

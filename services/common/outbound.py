@@ -1,6 +1,6 @@
 """The one door for outbound HTTP: httpx's API over aiohttp's transport.
 
-`Outbound.download` fetches URLs from outside under the guard of `services.common.urlguard`;
+`Outbound.stream` fetches URLs from outside under the guard of `services.common.urlguard`;
 `Outbound.trusted` calls the origins that the settings name.
 """
 
@@ -98,28 +98,6 @@ class Incoming:
         return body.getvalue()  # its own buffer, where joining a list would hold everything twice
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a whole answer with status 200 came from."""
-
-    content_type: str | None
-    """As the server calls it: untrusted."""
-    url: str
-    """After redirects."""
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """A whole answer with status 200."""
-
-    data: bytes
-    """The body, without content encoding."""
-    content_type: str | None
-    """As the server calls it: untrusted."""
-    url: str
-    """Where it came from in the end, after redirects."""
-
-
 class Outbound:
     """The process's HTTP clients; close it with `aclose` or use it as a context manager.
 
@@ -166,25 +144,6 @@ class Outbound:
         except TimeoutError:
             raise UrlRefusedError(NO_ANSWER, transient=True) from None
 
-    async def download(
-        self, url: str, *, tenant: str, max_bytes: int, seconds: float, idle_seconds: float | None = None
-    ) -> Download:
-        """GET a URL from outside into memory, within `max_bytes` of decoded body and `seconds` in all, with pauses of
-        `idle_seconds` at most; None: of any length. `tenant`: whose share of the downloads it takes.
-
-        At most 5 redirects, each checked as the first URL is. No credentials are sent.
-        Raises UrlRefusedError, TooLargeError, DownloadError.
-        """
-        body = io.BytesIO()
-
-        async def write(piece: bytes) -> None:
-            body.write(piece)
-
-        source = await self.stream(
-            url, write, tenant=tenant, max_bytes=max_bytes, seconds=seconds, idle_seconds=idle_seconds
-        )
-        return Download(body.getvalue(), source.content_type, source.url)
-
     async def stream(
         self,
         url: str,
@@ -194,14 +153,17 @@ class Outbound:
         max_bytes: int,
         seconds: float,
         idle_seconds: float | None = None,
-    ) -> Source:
-        """As `download`, handing the body to `write` as it comes, in pieces of 1 MiB at most.
+    ) -> None:
+        """GET a URL from outside and hand its body to `write` as it comes, in pieces of 1 MiB at most.
 
-        Raises as `download`, and what `write` raises: what it got until then is no whole body.
+        At most `max_bytes` of decoded body within `seconds` in all, with pauses of `idle_seconds` at most (None: of
+        any length), and 5 redirects, each checked as the first URL is. No credentials are sent. `tenant`: whose share
+        of the downloads it takes.
+        Raises UrlRefusedError, TooLargeError, DownloadError, and what `write` raises; then it got no whole body.
         """
         try:
             async with asyncio.timeout(seconds), self._downloads.hold(tenant):
-                return await self._follow(url, write, max_bytes, idle_seconds)
+                await self._follow(url, write, max_bytes, idle_seconds)
         except (TimeoutError, httpx.TimeoutException) as error:
             raise DownloadError("its server did not answer in time", transient=True) from error
         except (httpx.HTTPError, OSError) as error:
@@ -273,7 +235,7 @@ class Outbound:
             raise UrlRefusedError("its host is malformed") from None
         return response.status_code
 
-    async def _follow(self, url: str, write: Write, max_bytes: int, idle_seconds: float | None) -> Source:
+    async def _follow(self, url: str, write: Write, max_bytes: int, idle_seconds: float | None) -> None:
         target = self.guard.parse(url)
         for _ in range(MAX_REDIRECTS + 1):
             try:
@@ -286,7 +248,7 @@ class Outbound:
             try:
                 if response.status_code not in _REDIRECTS:
                     await _write_body(response, write, max_bytes)
-                    return Source(response.headers.get("content-type"), target.url)
+                    return
             finally:
                 await response.aclose()
             location = response.headers.get("location", "")

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     Check = Callable[[], Awaitable[None]]
-    """Makes a small write. Raises UnavailableError. Takes a few seconds at most."""
+    """Makes a small write. Raises UnavailableError."""
 
 PERIOD: Final = 3.0
 """Seconds that a result counts for."""
+CHECK_SECONDS: Final = 6.0
+"""Longest that a check may take."""
 LASTING_SECONDS: Final = 6.0
 """From here on trouble is no restart any more: calls that wait for their images are answered."""
 _log = logs.get(__name__)
@@ -50,7 +52,7 @@ class Readiness:
             await self._look()
 
     async def _look(self) -> None:
-        results = await asyncio.gather(*(_result(check) for check in self._checks.values()))
+        results = await asyncio.gather(*(_result(name, check) for name, check in self._checks.items()))
         for name, error in zip(self._checks, results, strict=True):
             self._note(name, error)
         self._looked = self._clock()
@@ -90,9 +92,12 @@ class Readiness:
             _log.error("part_unavailable", part=name, reason=str(error), exc_info=error)
 
 
-async def _result(check: Check) -> UnavailableError | None:
+async def _result(name: str, check: Check) -> UnavailableError | None:
     try:
-        await check()
+        async with asyncio.timeout(CHECK_SECONDS):
+            await check()
+    except TimeoutError:
+        return UnavailableError(f"the {name.replace('-', ' ')} does not answer in time")
     except UnavailableError as error:
         return error
     return None

@@ -103,7 +103,8 @@ class Results:
             return images.inspect(converted, "image"), converted
 
         # Without a time limit: the image is paid for.
-        async with self.gate.admit(decoding_cost(facts.width, facts.height, len(data), facts.media_type)):
+        cost = decoding_cost(facts.width, facts.height, len(data), facts.media_type)
+        async with self.gate.admit(cost, tenant=call.tenant):
             return await self.gate.run(convert)
 
     async def _try_often(self, fetch: Callable[[], Awaitable[T]], modality: str) -> T:

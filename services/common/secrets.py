@@ -61,6 +61,11 @@ class RootSecret:
             raise SettingError(f"{SETTING} is not set, and {path}: {error.strerror}") from error
         return cls(_long_enough(secret, str(path)), *known)
 
+    @property
+    def id(self) -> str:
+        """Key id of the present root secret."""
+        return next(iter(self._secrets))
+
     def derive(self, purpose: str) -> bytes:
         """Return the present key of 32 bytes for one purpose. A key tells nothing about those of other purposes."""
         return self.derive_all(purpose)[0]

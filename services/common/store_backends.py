@@ -96,6 +96,12 @@ def _make_directory(path: Path) -> None:
         _flush_directory(path.parent)
 
 
+def _heard(check: asyncio.Future[None]) -> None:
+    """Look at the failure of a check that nobody waits for any more: else asyncio complains."""
+    if not check.cancelled():
+        check.exception()
+
+
 class Directory:
     """Plain files: written under a temporary name beside the final one, flushed, renamed, directory flushed.
 
@@ -109,6 +115,8 @@ class Directory:
         self._flushed: set[Path] = set()
         # Threads of its own: a flush waits for the disk, and must not wait for picture decoding as well.
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="media-store")
+        self._checks = ThreadPoolExecutor(1, thread_name_prefix="media-store-check")
+        self._check: asyncio.Future[None] | None = None
 
     def run(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Do blocking work in one of the store's threads."""
@@ -180,8 +188,11 @@ class Directory:
         return await self.run(work)
 
     async def check(self) -> None:
-        # A thread of another pool: hung writes take up all of the store's.
-        await asyncio.to_thread(disk.check_writable, self._root)
+        # One at a time, in a thread of its own: a disk that hangs keeps its threads.
+        if self._check is None or self._check.done():
+            self._check = asyncio.get_running_loop().run_in_executor(self._checks, disk.check_writable, self._root)
+            self._check.add_done_callback(_heard)
+        await asyncio.shield(self._check)
 
 
 class _File:

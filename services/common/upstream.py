@@ -221,7 +221,7 @@ class UpstreamFamily:
         if not read:
             return adapter.submit(call)
         costs = (decoding_cost(image.width, image.height, len(image.data), image.media_type) for image in read)
-        async with self._gate.admit(max(costs)):
+        async with self._gate.admit(max(costs), tenant=call.tenant):
             return await self._gate.run(partial(adapter.submit, call))
 
     async def _picture(self, ref: pb.MediaRef) -> Picture:

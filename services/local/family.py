@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from services.common.settings import Settings
     from services.common.store import MediaStore
 
+    Request = pb.StartRequest | pb.PollRequest
+
 POLL_AFTER: Final = 0.25
 """Pause between polls of a slow task when something new is near, in seconds; while it is far, most of the way."""
 _MAX_DELAY: Final = 3600.0
@@ -145,7 +147,7 @@ class LocalFamily:
         )
         if ticket.options.delay > 0:
             return pb.TaskState(running=self._running(ticket, progress=0, wanted=task.partial_images))
-        return await self._finish(task, ticket, RESULT_SECONDS)
+        return await self._finish(request, ticket, RESULT_SECONDS)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
         """Return how a slow task stands; it goes on while the media store is away."""
@@ -162,13 +164,13 @@ class LocalFamily:
         fraction = ticket.fraction(self._clock())
         if fraction >= 1:
             self._previews.pop(request.task_ref, None)
-            return await self._finish(request.task, ticket, POLL_SECONDS)
+            return await self._finish(request, ticket, POLL_SECONDS)
         steps = ticket.options.steps
         wanted = request.task.partial_images
         running = self._running(ticket, progress=int(fraction * steps) * 100 // steps, wanted=wanted)
         if ready := int(fraction * (wanted + 1)):
             if request.task_ref not in self._previews:
-                _, previews = await self._draw(request.task, ticket.seed, POLL_SECONDS)
+                _, previews = await self._draw(request, ticket.seed, POLL_SECONDS)
                 self._previews[request.task_ref] = await self._staged(previews, POLL_SECONDS)
             running.partial_images.extend(self._previews[request.task_ref][:ready])
         return pb.TaskState(running=running)
@@ -191,27 +193,28 @@ class LocalFamily:
         running.poll_after.FromMilliseconds(round(pause * 1000))
         return running
 
-    async def _finish(self, task: pb.ImageTask, ticket: Ticket, store_seconds: float) -> pb.TaskState:
+    async def _finish(self, request: Request, ticket: Ticket, store_seconds: float) -> pb.TaskState:
         """Return the drawn task; a store that is away is waited for so long. Raises StoreUnavailable."""
         if ticket.options.fail:
             raise _failure(ticket.options.fail)
         if self._picture is not None:
             self._stored = self._stored or await self._keep(self._picture, store_seconds)
             artifact = pb.Artifact(media=self._stored)
-            return pb.TaskState(done=pb.Done(artifacts=[artifact] * task.n))
+            return pb.TaskState(done=pb.Done(artifacts=[artifact] * request.task.n))
         done = pb.Done()
-        for index in range(task.n):
+        for index in range(request.task.n):
             seed = (ticket.seed + index) % (1 << 32)
-            picture, previews = await self._draw(task, seed, store_seconds)
+            picture, previews = await self._draw(request, seed, store_seconds)
             done.artifacts.append(pb.Artifact(media=await self._keep(picture, store_seconds), seed=seed))
             if index == 0:
                 done.partial_images.extend(await self._staged(previews, store_seconds))
         return pb.TaskState(done=done)
 
-    async def _draw(self, task: pb.ImageTask, seed: int, store_seconds: float) -> tuple[bytes, list[bytes]]:
+    async def _draw(self, request: Request, seed: int, store_seconds: float) -> tuple[bytes, list[bytes]]:
         """The encoded picture and its previews."""
+        task = request.task
         read = [*task.inputs, *([task.mask] if task.HasField("mask") else [])]
-        async with self._gate.admit(_cost(task, read)):
+        async with self._gate.admit(_cost(task, read), tenant=request.tenant):
             inputs = [await self._read(ref, store_seconds) for ref in task.inputs]
             mask = await self._read(task.mask, store_seconds) if task.HasField("mask") else None
             return await self._gate.run(lambda: _render(task, seed, inputs, mask))

@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 import time
+import traceback
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
@@ -146,6 +147,7 @@ async def _fail(call: Call, context: Context, error: BaseException, began: float
         return
     failure = failure_of(call, error)
     finished(call, began, failure=failure)
+    traceback.clear_frames(error.__traceback__)  # they would hold the request's body until a garbage collection
     # A stream that has begun can only end with the status; the edge put the error into the body already.
     trailing: list[tuple[str, str | bytes]] = [] if sent else list(trailers(call, failure).items())
     if not call.rest:

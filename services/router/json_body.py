@@ -32,16 +32,26 @@ def parse(body: bytearray) -> dict[str, Any]:
     if not body or body.isspace():
         return {}
     outline = _Outline.of(body)
-    try:
-        values = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise GatewayError(ErrorReason.ERROR_REASON_INVALID_JSON, _sentence(error)) from None
+    values, refusal = _load(body)
+    if refusal:
+        raise GatewayError(ErrorReason.ERROR_REASON_INVALID_JSON, refusal)
     if not isinstance(values, dict):
         raise invalid("body", "The body must be a JSON object.")
     if len(outline.names) > len(values):
         name = _doubled(outline.names)
         raise invalid(name, f"{name} is sent twice.")
     return values
+
+
+def _load(body: bytearray) -> tuple[Any, str]:
+    """Return a JSON value, or a sentence about what makes it none.
+
+    orjson's error holds the whole text, and as the context of another error would hold it as long as that one lives.
+    """
+    try:
+        return orjson.loads(body), ""
+    except orjson.JSONDecodeError as error:
+        return None, _sentence(error)
 
 
 def _sentence(error: orjson.JSONDecodeError) -> str:

@@ -13,7 +13,7 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import ids
-from services.common.errors import GatewayError, invalid, unsupported
+from services.common.errors import GatewayError, UnavailableError, invalid, unsupported
 from services.common.readiness import LASTING_SECONDS
 from services.common.supervision import cancel
 from services.common.urlguard import UrlRefusedError
@@ -51,6 +51,7 @@ _MAX_KEY: Final = 255
 _PAGE_BYTES: Final = 1024 * 1024
 """Bytes of records after which a page of the job list ends, whatever its size was to be."""
 _READ_AT_ONCE: Final = 10
+_SILENT: Final = UnavailableError("the job store does not answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +178,9 @@ class Studio:
             try:
                 async with call.authorized():
                     ended = await self._ended(entry.record, seconds)
-                entry = ended or await self._read(entry.record.id)
+                entry = ended or await self._newest(entry.record.id) or entry
             except OutcomeUnknownError:
-                raise unavailable() from None
+                raise unreadable(entry.record, _SILENT) from None
         if not entry.ended:
             call.headers[STATUS] = "202"
             call.headers["location"] = f"/v1/jobs/{entry.record.id}"
@@ -210,7 +211,7 @@ class Studio:
             except ClosingError:
                 raise goes_on(entry.record.id) from None
             except OutcomeUnknownError:
-                raise unavailable() from None
+                raise unreadable(entry.record, _SILENT) from None
         for preview in entry.record.done.partial_images[shown:]:
             yield Preview(await self._preview(entry.record, preview.media.key), preview.index)
         yield await self._answer(entry, made, call)
@@ -266,10 +267,14 @@ class Studio:
 
     async def _present(self, job_id: str) -> Entry | None:
         try:
-            # A leader that has just been voted out may still answer, without what its successor knows.
-            return await self.engine.stream.last(job_id) or await self.engine.stream.last(job_id)
+            return await self._newest(job_id)
         except OutcomeUnknownError:
             raise unavailable() from None
+
+    async def _newest(self, job_id: str) -> Entry | None:
+        """Return a job as the stream has it. Raises OutcomeUnknownError."""
+        # A leader that has just been voted out may still answer, without what its successor knows.
+        return await self.engine.stream.last(job_id) or await self.engine.stream.last(job_id)
 
     async def _answer(self, entry: Entry, made: Plan, call: Call) -> pb.ImagesResponse:
         record = entry.record

@@ -1,4 +1,4 @@
-"""JSON bodies in memory: nothing of one without a key, and at most three times its size of any other."""
+"""JSON bodies in memory: at most three times their size, and only until they are answered; nothing without a key."""
 
 from __future__ import annotations
 
@@ -51,8 +51,18 @@ def test_key_is_judged_before_any_byte_of_the_body_has_come(stack: Stack, path: 
         (b'{"a":[', b"{},", b"{}]}", 413),
         (b'{"a":[', b'"",', b'""]}', 413),
         (b"", b"\0", b"", 400),
+        (b"", b"[", b"", 413),
+        (b"", b"[[0],", b"0]", 413),
+        (b'{"prompt":"', b"\\u0041", b'"}', 400),
+        (b'{"prompt":"', b'\\"', b'"}', 413),
+        (b'{"prompt":"', b"\xff", b'"}', 413),
+        (b'{"prompt":"a boat"', b" ", b"", 400),
+        (b'{"prompt":', b"9", b"}", 400),
     ],
-    ids=["text", "text of two alphabets", "numbers", "objects", "texts", "zeros"],
+    ids=[
+        *("text", "text of two alphabets", "numbers", "objects", "texts", "zeros", "open lists", "nested lists"),
+        *("escapes", "escaped quotes", "no UTF-8", "cut off", "one number"),
+    ],
 )
 def test_memory_of_a_json_body_is_at_most_three_times_its_size(
     stack: Stack, start: bytes, unit: bytes, end: bytes, status: int
@@ -65,3 +75,14 @@ def test_memory_of_a_json_body_is_at_most_three_times_its_size(
     assert answer.status == status, answer.body
     grown = peak.bytes - before
     assert grown < 3 * len(body) + SLACK, f"{grown / len(body):.1f} bytes a byte"
+
+
+@pytest.mark.parametrize(("start", "status"), [(b"{", 400), (b'{"prompt":"a","size":"64x64"}', 200), (b"[0,", 400)])
+def test_what_the_router_keeps_of_large_bodies_is_bounded(stack: Stack, start: bytes, status: int) -> None:
+    router = stack.running_child("router")
+    before = router.memory_info().rss
+    kept = []
+    for _ in range(10):
+        assert ask(stack, "POST", GENERATIONS, start + b" " * SIZE, rest.JSON).status == status
+        kept.append((router.memory_info().rss - before) // MIB)
+    assert max(kept) * MIB < 2 * SLACK, kept

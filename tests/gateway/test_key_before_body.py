@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import http.client
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import pytest
@@ -109,6 +109,19 @@ def test_grpc_call_of_a_stranger_is_unauthenticated_before_its_message_comes(
     assert (answer.status, answer.headers["grpc-status"]) == (200, "16")
     assert answer.headers["content-type"] == protocol["content-type"]
     assert answer.headers["grpc-status-details-bin"]
+
+
+def test_service_that_needs_no_key_takes_no_large_message(stack: Stack) -> None:
+    processes = [stack.running_child("router"), stack.running_child("envoy")]
+    before = sum(process.memory_info().rss for process in processes)
+    with watching(processes) as peak, cases.channel(stack) as channel:
+        check: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
+        assert check(b"", timeout=30)
+        for _ in range(5):
+            with pytest.raises(grpc.RpcError) as caught:
+                check(b"\0" * (60 * MIB), timeout=30)
+            assert caught.value.code() is not grpc.StatusCode.DEADLINE_EXCEEDED
+    assert peak.bytes - before < 20 * MIB, f"{(peak.bytes - before) / MIB:.0f} MiB"
 
 
 def test_messages_of_60_mb_of_strangers_cost_no_memory(stack: Stack) -> None:

@@ -124,6 +124,14 @@ def test_child_killed_is_started_again_and_the_stack_serves(victim: Stack, name:
     eventually(lambda: serves(victim), AGAIN, "the stack serves again")
 
 
+def test_nats_that_takes_no_writes_is_restarted_when_its_disk_has_room(victim: Stack) -> None:
+    stuck = victim.running_child("nats")
+    with (victim.data_dir / "run" / "nats.log").open("a") as log:
+        log.write("[ERR] JetStream stream '$G > JOBS' critical write error: no space left on device\n")
+    eventually(lambda: is_back(victim, "nats", stuck), AGAIN, "nats is back")
+    eventually(lambda: serves(victim), AGAIN, "the stack serves again")
+
+
 def test_keys_are_followed_across_a_restart_of_nats(victim: Stack) -> None:
     killed = kill(victim, "nats")
     eventually(lambda: is_back(victim, "nats", killed), AGAIN, "nats is back")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.stack import Stack
 
 MIB: Final = 1024 * 1024
-LIMIT: Final = 400 * MIB
+LIMIT: Final = 128 * MIB
 UPLOADS: Final = 3
 
 
@@ -50,7 +50,7 @@ def watching(processes: list[psutil.Process]) -> Iterator[Peak]:
         thread.join()
 
 
-def test_three_uploads_of_75_mb_at_once_keep_router_and_envoy_under_400_mb(stack: Stack) -> None:
+def test_three_uploads_of_75_mb_at_once_grow_router_and_envoy_by_less_than_128_mb(stack: Stack) -> None:
     file = padded(MAX_FILE)
     parts = [*text_part("prompt", "at night"), *(file_part("image[]", file) * 3), CLOSING]
     pieces = [part[start : start + MIB] for part in parts for start in range(0, len(part), MIB)]
@@ -61,7 +61,8 @@ def test_three_uploads_of_75_mb_at_once_keep_router_and_envoy_under_400_mb(stack
         return ask(stack, "POST", EDITS, iter(pieces), {**FORM, "content-length": length})
 
     processes = [stack.running_child("router"), stack.running_child("envoy")]
+    before = sum(process.memory_info().rss for process in processes)  # earlier tests' bodies stay with the allocator
     with watching(processes) as peak, ThreadPoolExecutor(UPLOADS) as pool:
         answers = list(pool.map(upload, range(UPLOADS)))
     assert [answer.status for answer in answers] == [200] * UPLOADS, answers[0].body
-    assert 0 < peak.bytes < LIMIT, f"{peak.bytes // MIB} MiB"
+    assert 0 < peak.bytes < before + LIMIT, f"{(peak.bytes - before) // MIB} MiB"

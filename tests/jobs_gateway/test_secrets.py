@@ -5,10 +5,11 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+from services.common.keys import fingerprint
 from tests.gateway import rest
 from tests.gateway.rest import assert_error
 from tests.jobs_gateway.calls import Caller
-from tests.jobs_gateway.stacks import lives
+from tests.jobs_gateway.stacks import lives, new_caller
 
 if TYPE_CHECKING:
     from tests.jobs_gateway.stacks import Lives
@@ -48,22 +49,28 @@ def test_root_secret_is_rotated_without_a_loss() -> None:
         url = caller.generate().json()["data"][0]["url"]
         shown = webhook_secret(caller)
         assert caller.ask("PUT", "/v1/provider-keys/fal", {"key": PROVIDER_KEY}).status == 200
+        made = new_caller(stack.stack, "before").key
 
         stack.stop()
         stack.start(secret_key_previous=renew_root_secret(stack))
         caller = stack.caller
         assert (webhook_secret(caller), last_four(caller), link_status(caller, url)) == (shown, "1234", 200)
+        assert Caller(stack.stack, made).ask("GET", "/v1/models").status == 200
         fresh = caller.generate().json()["data"][0]["url"]
         done = stack.stack.cli("secrets", "rotate")
         assert done.returncode == 0, done.stderr
         assert "provider keys: 1 encrypted anew, 0 up to date, 0 unreadable" in done.stdout
         assert "webhook secrets: 1 encrypted anew" in done.stdout
+        assert f"others must take their place: {fingerprint(made)[:12]} of before" in done.stdout
+        replacement = new_caller(stack.stack, "before").key
 
         stack.stop()
         stack.start(secret_key_previous="")
         caller = stack.caller
         assert (webhook_secret(caller), last_four(caller)) == (shown, "1234")
         assert (link_status(caller, url), link_status(caller, fresh)) == (403, 200)
+        statuses = [Caller(stack.stack, key).ask("GET", "/v1/models").status for key in (made, replacement)]
+        assert statuses == [401, 200]
 
 
 def test_root_secret_and_api_key_that_are_replaced_leave_a_gateway_that_serves() -> None:

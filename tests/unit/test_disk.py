@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -123,3 +124,24 @@ async def test_readiness_checks_once_a_period_and_tells_what_fails() -> None:
     ready.require()
     assert not ready.in_trouble()
     assert calls == 4
+
+
+async def test_check_that_hangs_is_told_and_not_made_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hung = threading.Event()
+    begun: list[Path] = []
+
+    def hang(folder: Path) -> None:
+        begun.append(folder)
+        hung.wait()
+
+    monkeypatch.setattr(disk, "check_writable", hang)
+    monkeypatch.setattr(readiness, "CHECK_SECONDS", 0.0)
+    now = 0.0
+    ready = Readiness({"media-store": MediaStore.open(tmp_path.as_uri()).check}, lambda: now)
+    for _ in range(3):
+        await ready.refresh()
+        now += readiness.PERIOD
+        with pytest.raises(UnavailableError, match=r"^the media store does not answer in time$"):
+            ready.require()
+    assert len(begun) <= 1
+    hung.set()

@@ -12,7 +12,7 @@ import httpx  # noqa: TID251  the errors that its clients raise
 import pytest
 from aiohttp import web
 
-from services.common.outbound import DOWNLOADS, TENANT_DOWNLOADS, Download, DownloadError, Outbound, TooLargeError
+from services.common.outbound import DOWNLOADS, TENANT_DOWNLOADS, DownloadError, Outbound, TooLargeError
 from services.common.urlguard import Guard, UrlRefusedError
 from tests.unit.origin import Authority, answer, serve
 from tests.unit.test_urlguard import PUBLIC, Names
@@ -23,8 +23,22 @@ if TYPE_CHECKING:
     from tests.unit.origin import Handler
 
 
-async def fetch(outbound: Outbound, url: str, max_bytes: int = 1000, seconds: float = 20) -> Download:
-    return await outbound.download(url, tenant="a", max_bytes=max_bytes, seconds=seconds)
+async def fetch(
+    outbound: Outbound,
+    url: str,
+    max_bytes: int = 1000,
+    seconds: float = 20,
+    *,
+    tenant: str = "a",
+    idle_seconds: float | None = None,
+) -> bytes:
+    body = bytearray()
+
+    async def write(piece: bytes) -> None:
+        body.extend(piece)
+
+    await outbound.stream(url, write, tenant=tenant, max_bytes=max_bytes, seconds=seconds, idle_seconds=idle_seconds)
+    return bytes(body)
 
 
 def redirect(location: str, status: int = 302) -> Handler:
@@ -38,7 +52,7 @@ async def test_download_sends_no_more_than_it_must() -> None:
         Outbound(Guard([origin.host])) as outbound,
     ):
         url = origin.url("/a%2Fb/c?sig=a%2Fb%2Bc%3D%7e&q=%20+'")
-        assert await fetch(outbound, url) == Download(body, "image/png", url)
+        assert await fetch(outbound, url) == body
         await fetch(outbound, url)
         for request in origin.requests:
             assert request.path_qs == request.raw_path == "/a%2Fb/c?sig=a%2Fb%2Bc%3D%7e&q=%20+'"
@@ -52,7 +66,7 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url())
         async with Outbound(Guard([origin.host])) as outbound:
-            assert (await fetch(outbound, origin.url())).data == b"origin"
+            assert await fetch(outbound, origin.url()) == b"origin"
             assert (await outbound.trusted.get(origin.url())).content == b"origin"
         assert proxy.requests == []
 
@@ -64,7 +78,7 @@ async def test_redirects_are_followed_to_allowed_hosts(status: int) -> None:
         serve(redirect(target.url("/b"), status)) as start,
         Outbound(Guard([start.host, target.host])) as outbound,
     ):
-        assert await fetch(outbound, start.url()) == Download(b"there", "image/png", target.url("/b"))
+        assert await fetch(outbound, start.url()) == b"there"
 
 
 async def test_relative_redirects_stay_on_the_origin() -> None:
@@ -74,7 +88,7 @@ async def test_relative_redirects_stay_on_the_origin() -> None:
         return web.Response(body=request.path_qs.encode())
 
     async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
-        assert (await fetch(outbound, origin.url("/a/b"))).data == b"/c?d=e"
+        assert await fetch(outbound, origin.url("/a/b")) == b"/c?d=e"
 
 
 @pytest.mark.parametrize(
@@ -128,7 +142,7 @@ async def test_at_most_five_redirects() -> None:
         return web.Response(status=302, headers={"location": f"/{left - 1}"}) if left else web.Response(body=b"x")
 
     async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
-        assert (await fetch(outbound, origin.url("/5"))).data == b"x"
+        assert await fetch(outbound, origin.url("/5")) == b"x"
         origin.requests.clear()
         with pytest.raises(DownloadError, match="more than 5 times"):
             await fetch(outbound, origin.url("/6"))
@@ -161,7 +175,7 @@ async def test_second_answer_of_a_name_service_is_never_asked_for() -> None:
         names = Names(["127.0.0.1"])
         host = f"store.internal:{origin.port}"
         async with Outbound(Guard([host], names)) as outbound:
-            assert (await fetch(outbound, f"http://{host}/")).data == b"checked"
+            assert await fetch(outbound, f"http://{host}/") == b"checked"
         assert names.asked == [("store.internal", origin.port)]
         assert origin.requests[0].host == host
 
@@ -208,7 +222,7 @@ async def test_stream_without_length_is_left_at_the_cap() -> None:
 
 async def test_cap_itself_passes() -> None:
     async with serve(answer(b"x" * 1000)) as origin, Outbound(Guard([origin.host])) as outbound:
-        assert len((await fetch(outbound, origin.url(), max_bytes=1000)).data) == 1000
+        assert len(await fetch(outbound, origin.url(), max_bytes=1000)) == 1000
         with pytest.raises(TooLargeError):
             await fetch(outbound, origin.url(), max_bytes=999)
 
@@ -227,7 +241,7 @@ async def test_stored_encodings_are_undone(body: bytes, encoding: str) -> None:
         serve(answer(body, content_encoding=encoding)) as origin,
         Outbound(Guard([origin.host])) as outbound,
     ):
-        assert (await fetch(outbound, origin.url())).data == b"plain"
+        assert await fetch(outbound, origin.url()) == b"plain"
 
 
 async def test_cap_counts_decoded_bytes() -> None:
@@ -297,13 +311,12 @@ async def test_tenant_whose_downloads_hang_delays_no_other_tenant() -> None:
 
     async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
         hanging = [
-            asyncio.create_task(outbound.download(origin.url("/hang"), tenant="a", max_bytes=9, seconds=60))
-            for _ in range(2 * DOWNLOADS)
+            asyncio.create_task(fetch(outbound, origin.url("/hang"), seconds=60)) for _ in range(2 * DOWNLOADS)
         ]
         async with asyncio.timeout(20):
             await full.wait()
-            other = await outbound.download(origin.url("/"), tenant="b", max_bytes=9, seconds=10)
-        assert other.data == b"x"
+            other = await fetch(outbound, origin.url("/"), tenant="b")
+        assert other == b"x"
         assert reached == TENANT_DOWNLOADS
         over.set()
         await asyncio.gather(*hanging)
@@ -321,10 +334,10 @@ async def test_download_that_stands_still_is_ended_and_a_slow_one_is_not() -> No
         return response
 
     async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
-        slow = await outbound.download(origin.url("/slow"), tenant="a", max_bytes=100, seconds=20, idle_seconds=0.3)
-        assert slow.data == b"slow" * 4
+        slow = await fetch(outbound, origin.url("/slow"), idle_seconds=0.3)
+        assert slow == b"slow" * 4
         with pytest.raises(DownloadError, match="in time") as caught:
-            await outbound.download(origin.url("/still"), tenant="a", max_bytes=100, seconds=20, idle_seconds=0.3)
+            await fetch(outbound, origin.url("/still"), idle_seconds=0.3)
         assert caught.value.transient
 
 
@@ -404,7 +417,7 @@ async def test_tls_is_checked_against_the_name_not_the_address(tmp_path: Path) -
     async with serve(answer(b"over tls"), authority.server) as origin:
         hosts = [f"files.example:{origin.port}", f"other.example:{origin.port}"]
         async with Outbound(Guard(hosts, names), tls=authority.client) as outbound:
-            assert (await fetch(outbound, f"https://{hosts[0]}/")).data == b"over tls"
+            assert await fetch(outbound, f"https://{hosts[0]}/") == b"over tls"
             with pytest.raises(DownloadError, match="connection to its server failed"):
                 await fetch(outbound, f"https://{hosts[1]}/")
         assert authority.seen == ["files.example", "other.example"]

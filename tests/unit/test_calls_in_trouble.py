@@ -1,0 +1,74 @@
+"""Calls whose job is under way while a part of the gateway is away: the job's id, and no repeat that would pay."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from services.common.errors import GatewayError, UnavailableError
+from services.common.readiness import LASTING_SECONDS, PERIOD, Readiness
+from services.jobs.stream import Entry, OutcomeUnknownError
+from services.router import caller
+from services.router.interceptor import error_headers
+from services.router.studio import Studio
+from tests.jobs import records
+
+JOB = Entry(1, records.job())
+CALL = caller.begin("Generate", {}, rest=True)
+MADE: Any = SimpleNamespace(inline=True)
+
+
+class Submitted(Studio):
+    """Operations whose job is written already."""
+
+    async def submit(self, *_: object) -> Entry:
+        return JOB
+
+
+async def never(*_: object) -> Entry | None:
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError
+
+
+async def silent(*_: object) -> Entry | None:
+    raise OutcomeUnknownError
+
+
+def operations(hub: Any, readiness: Readiness) -> Studio:
+    unused: Any = None
+    settings: Any = SimpleNamespace(inline_wait=600, sdk_hold=False)
+    engine: Any = SimpleNamespace(hub=hub, readiness=readiness)
+    return Submitted(settings, unused, unused, unused, engine, unused, unused, unused)
+
+
+def check(error: GatewayError) -> None:
+    assert (error.meaning.http, error.code) == (503, "service_unavailable")
+    assert JOB.record.id in error.message
+    assert error_headers(CALL, error)["x-should-retry"] == "false"
+
+
+async def test_call_is_answered_when_a_part_stays_away() -> None:
+    now = 0.0
+
+    async def fail() -> None:
+        raise UnavailableError("the media store has no room")
+
+    readiness = Readiness({"media-store": fail}, lambda: now)
+    running = asyncio.create_task(operations(SimpleNamespace(ended=never), readiness).run(MADE, CALL))
+    await readiness.refresh()
+    await asyncio.sleep(0)
+    assert not running.done()
+    now += PERIOD + LASTING_SECONDS
+    await readiness.refresh()
+    with pytest.raises(GatewayError, match="the media store has no room") as caught:
+        await running
+    check(caught.value)
+
+
+async def test_job_store_that_falls_silent_under_a_call_forbids_a_repeat() -> None:
+    with pytest.raises(GatewayError, match="the job store does not answer") as caught:
+        await operations(SimpleNamespace(ended=silent), Readiness({})).run(MADE, CALL)
+    check(caught.value)
