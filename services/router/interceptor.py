@@ -55,19 +55,22 @@ class Outermost(grpc.aio.ServerInterceptor):
         if handler is None or method.startswith(_OPEN):
             return handler
         name = method.rpartition("/")[2]
-        if handler.response_streaming:
-            return _with_stream(handler, self._streaming(name, handler))
-        return grpc.unary_unary_rpc_method_handler(
-            self._unary(name, handler),
-            response_serializer=handler.response_serializer,
+        # Requests count as streams here, so that the key is checked before a message is read. For a single message
+        # that ends early gRPC would never call the method, nor end the call.
+        make, answer = (
+            (grpc.stream_stream_rpc_method_handler, self._streaming(name, handler))
+            if handler.response_streaming
+            else (grpc.stream_unary_rpc_method_handler, self._unary(name, handler))
         )
+        return make(answer, response_serializer=handler.response_serializer)
 
     def _unary(self, name: str, handler: Any) -> Any:
-        async def answer(data: bytes, context: Context) -> Message:
+        async def answer(received: AsyncIterator[bytes], context: Context) -> Message:
             call, began = _begin(name, context), time.perf_counter()
             try:
                 await caller.authenticate(call, self._ring)
-                with self._budget.hold(call.tenant) as held:  # gRPC keeps the message until the call ends
+                data = await _only(received)
+                with self._budget.hold(call.tenant) as held:  # the message is kept until the call ends
                     held.grow(len(data))
                     response: Message = await handler.unary_unary(_parsed(handler, data), context)
             except BaseException as error:
@@ -82,12 +85,15 @@ class Outermost(grpc.aio.ServerInterceptor):
     def _streaming(self, name: str, handler: grpc.RpcMethodHandler[Any, Any]) -> Any:
         method: Any = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
-        async def answer(received: Any, context: Context) -> AsyncIterator[Message]:
+        async def answer(received: AsyncIterator[bytes], context: Context) -> AsyncIterator[Message]:
             call, began = _begin(name, context), time.perf_counter()
             sent = False
             try:
                 await caller.authenticate(call, self._ring)
-                request = (_all_parsed if handler.request_streaming else _parsed)(handler, received)
+                if handler.request_streaming:
+                    request = _all_parsed(handler, received)
+                else:
+                    request = _parsed(handler, await _only(received))
                 async with aclosing(method(request, context)) as messages:
                     async for message in messages:
                         if not sent:
@@ -106,11 +112,11 @@ class Outermost(grpc.aio.ServerInterceptor):
         return answer
 
 
-def _with_stream(handler: grpc.RpcMethodHandler[Any, Any], answer: Any) -> grpc.RpcMethodHandler[Any, Any]:
-    make = (
-        grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
-    )
-    return make(answer, response_serializer=handler.response_serializer)
+async def _only(received: AsyncIterator[bytes]) -> bytes:
+    """Return the message of a call that takes one. Raises GatewayError INVALID_VALUE where no whole one comes."""
+    async for data in received:
+        return data
+    raise GatewayError(ErrorReason.ERROR_REASON_INVALID_VALUE, "The request ends before its message does.")
 
 
 def _parsed(handler: Any, data: bytes) -> Any:

@@ -6,14 +6,16 @@ for the values of gRPC's fields.
 
 from __future__ import annotations
 
+import base64
 import http.client
 import json
 import socket
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
+import grpc
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from imagegateway.v1 import image_service_pb2 as pb
 
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
     from tests.stack import Stack
 
 BOUNDED: Final = settings(
-    max_examples=40,
+    max_examples=30,
     deadline=None,
     derandomize=True,
     database=None,
+    phases=[Phase.generate],  # to shrink what hangs takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 SECONDS: Final = 30.0
@@ -203,12 +206,15 @@ def test_form_of_any_bytes_is_answered(
 
 
 @st.composite
-def messages(draw: Any) -> bytes:
-    """A frame of gRPC: a request, or bytes that are none."""
+def frames(draw: Any) -> bytes:
+    """A message of gRPC, whole or not, or bytes that are none.
+
+    Without the flag of packed messages: where no encoding is named, gRPC's specification wants INTERNAL.
+    """
     request = pb.GenerateRequest(model="local/sketch", prompt=draw(st.text(max_size=8)), size="64x64")
-    data = draw(st.one_of(st.just(request.SerializeToString()), st.binary(max_size=30)))
+    data: bytes = draw(st.one_of(st.just(request.SerializeToString()), st.binary(max_size=30)))
     length = draw(st.sampled_from([len(data), 0, len(data) + 1, 0xFFFFFFFF]))
-    return struct.pack(">BI", draw(st.sampled_from([0, 0, 0, 1, 0x80, 0xFF])), length) + bytes(data)
+    return struct.pack(">BI", draw(st.sampled_from([0, 0, 0, 0x80])), length) + data
 
 
 @BOUNDED
@@ -216,17 +222,30 @@ def messages(draw: Any) -> bytes:
     st.sampled_from([b"Generate", b"Edit", b"GetJob", b"ListJobs", b"StreamJob", b"Nothing"]),
     st.sampled_from([b"application/grpc-web+proto", b"application/grpc-web-text", b"application/grpc-web"]),
     HEADERS,
-    messages(),
+    frames(),
 )
 def test_grpc_web_call_of_any_bytes_is_answered(
     stack: Stack, method: bytes, content_type: bytes, headers: list[tuple[bytes, bytes]], frame: bytes
 ) -> None:
     started = head(stack, b"POST", b"/imagegateway.v1.ImageService/" + method, content_type, headers)
-    exchange(stack, with_body(started, frame))
+    exchange(stack, with_body(started, base64.b64encode(frame) if content_type.endswith(b"text") else frame))
+
+
+@pytest.mark.parametrize("method", [b"Generate", b"GetJob", b"StreamJob"])
+def test_grpc_message_that_ends_early_is_refused_at_once(stack: Stack, method: bytes) -> None:
+    started = head(stack, b"POST", b"/imagegateway.v1.ImageService/" + method, b"application/grpc-web+proto", [])
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=SECONDS) as connection:
+        connection.sendall(with_body(started, struct.pack(">BI", 0, 100) + b"a part"))
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.headers["grpc-status"] == str(grpc.StatusCode.INVALID_ARGUMENT.value[0])
+        assert answer.headers["grpc-message"] == "The request ends before its message does."
 
 
 @pytest.mark.parametrize(
-    "raw", [b"\0" * 4096, b"\x16\x03\x01\x02\x00", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 64]
+    "raw",
+    [b"\0" * 4096, b"\x16\x03\x01\x02\x00", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 64],
+    ids=["zeros", "tls", "http2"],
 )
 def test_bytes_of_another_protocol_end_their_connection_only(stack: Stack, raw: bytes) -> None:
     with socket.create_connection(("127.0.0.1", stack.port), timeout=SECONDS) as connection:
