@@ -77,7 +77,7 @@ build/audit/.installed: requirements-audit.lock
 	build/audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.lock
 	@touch $@
 
-audit: build/audit/.installed  ## Look the locked packages up among known vulnerabilities; asks pypi.org
+audit: build/audit/.installed  ## Look the locked packages up among known vulnerabilities; asks the package index
 	for lock in requirements.lock requirements-dev.lock tests/api/requirements.lock tests/clients/requirements.lock; do \
 		build/audit/bin/pip-audit --strict --disable-pip --requirement $$lock || exit 1; \
 	done
