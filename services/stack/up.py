@@ -304,27 +304,24 @@ def _welcome(settings: Settings, key: ShownKey | None, picture: FirstPicture | N
 def make_private(folder: Path) -> None:
     """Make the data directory, or close it to other users: it holds the root secret, keys and images.
 
-    Raises StackError when that is not possible, or when the directory holds things that are not the gateway's.
+    One of another owner, such as the root of a mounted volume, stays as it is, with a warning. Raises StackError when
+    the directory can't be made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         mode = stat.S_IMODE(folder.stat().st_mode)
-        if not mode & _OTHERS:
-            return
-        names = {path.name for path in folder.iterdir()}
-        if not names or names & {_LOCK, GATEWAY}:
-            folder.chmod(0o700)
-            _log.warning("data_directory_closed", path=str(folder), mode=f"{mode:04o}")
-            return
     except OSError as error:
         raise StackError(
-            f"the data directory {folder} can't be made and closed to other users ({error.strerror}): "
-            "set IMAGEGATEWAY_DATA_DIR to one that is this user's"
+            f"the data directory {folder} can't be made ({error.strerror}): set IMAGEGATEWAY_DATA_DIR to another one"
         ) from None
-    raise StackError(
-        f"the data directory {folder} is open to other users (mode {mode:04o}) and holds other things: "
-        f"`chmod 700 {folder}`, or set IMAGEGATEWAY_DATA_DIR to a directory of its own"
-    )
+    if not mode & _OTHERS:
+        return
+    try:
+        folder.chmod(0o700)
+    except PermissionError:
+        _log.warning("data_directory_open", path=str(folder), mode=f"{mode:04o}")
+    else:
+        _log.warning("data_directory_closed", path=str(folder), mode=f"{mode:04o}")
 
 
 @contextlib.contextmanager
