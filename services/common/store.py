@@ -163,7 +163,7 @@ class MediaStore:
         return Upload(self._backend, key, max_bytes)
 
     def result(self, max_bytes: int) -> Upload:
-        """Begin a result that arrives in pieces; at most `max_bytes` long, and hashed on the way."""
+        """Begin a result that arrives in pieces; at most `max_bytes` long, and stored under its digest at the end."""
         key = self._key("results", secrets.token_hex(32))
         return Upload(self._backend, key, max_bytes, hashlib.sha256())
 
@@ -276,8 +276,18 @@ class Upload:
         self._committing = True
         with _translated():
             await run_to_end(self._sink.commit(await self._taken()))
+            stored = self._named()
+            if stored.key != self._key:
+                await run_to_end(self._backend.move(self._key, stored.key))
         self._finished = True
-        return Stored(self._key, self._size, self._digest.hexdigest() if self._digest else "")
+        return stored
+
+    def _named(self) -> Stored:
+        """Return what is stored: a result under its digest, which links and ETags name."""
+        if self._digest is None:
+            return Stored(self._key, self._size)
+        sha256 = self._digest.hexdigest()
+        return Stored(f"{self._key.rpartition('/')[0]}/{sha256}", self._size, sha256)
 
     async def _taken(self) -> list[Bytes]:
         """Return the pending chunks, which are pending no longer, and hash them."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 KEPT: Final = 8
 """One slot in so many is kept from a tenant that holds all others of a route with the operator's key."""
+FEW: Final = 32
+"""Routes of fewer slots keep none: a provider's own small limit is soon free again, and taken by turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Limits:
     def share(self, lane: Lane) -> int:
         """Return the number of slots that one tenant may hold."""
         limit = self.of(lane)
-        return limit if lane.account or not self.shared() else limit - limit // KEPT
+        return limit if lane.account or limit < FEW or not self.shared() else limit - limit // KEPT
 
 
 @dataclass(frozen=True, slots=True)

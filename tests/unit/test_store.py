@@ -196,7 +196,8 @@ async def test_result_in_pieces_is_hashed_on_the_way(tmp_path: Path) -> None:
         stored = await upload.finish()
     assert stored.sha256 == hashlib.sha256(b"".join(pieces)).hexdigest()
     assert await store.digest(stored.key) == stored.sha256
-    assert stored.key.startswith("results/2026-09-29/")
+    assert stored.key == f"results/2026-09-29/{stored.sha256}", "links and ETags name the digest"
+    assert files(tmp_path) == [stored.key]
 
 
 async def test_result_in_pieces_over_its_limit_leaves_nothing(tmp_path: Path) -> None:
