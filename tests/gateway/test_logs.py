@@ -117,8 +117,8 @@ def test_no_prompt_key_pixel_or_signature_is_in_the_log(stack: Stack, request_id
         assert text not in log
 
 
-def test_crash_of_a_handler_is_a_plain_500_and_its_traceback_is_logged(stack: Stack, request_id: str) -> None:
-    # A file where the directory of inputs belongs: no handler expects that.
+def test_failing_media_store_is_a_plain_503_and_its_traceback_is_logged(stack: Stack, request_id: str) -> None:
+    # A file where the directory of inputs belongs.
     folder: Path = stack.data_dir / "media" / "uploads"
     aside = folder.with_name("aside")
     if folder.exists():
@@ -131,13 +131,14 @@ def test_crash_of_a_handler_is_a_plain_500_and_its_traceback_is_logged(stack: St
         folder.unlink()
         if aside.exists():
             aside.rename(folder)
-    assert_error(answer, 500, "internal", kind="server_error")
+    assert_error(answer, 503, "service_unavailable", kind="server_error")
     assert answer.headers["x-request-id"] == request_id
-    assert answer.headers["x-should-retry"] == "false"
+    assert int(answer.headers["retry-after"]) >= 1
+    assert "x-should-retry" not in answer.headers, "nothing was sent to a provider"
     line = line_of(stack, request_id)
-    assert (line["status"], line["level"]) == (500, "error")
-    crash = next(event for event in stack.of_request(request_id) if event["event"] == "request_crashed")
-    assert "Traceback" in crash["exception"]
+    assert (line["status"], line["level"]) == (503, "error")
+    failure = next(event for event in stack.of_request(request_id) if event["event"] == "part_unavailable")
+    assert "Traceback" in failure["exception"]
 
 
 def test_every_line_is_a_json_object_with_event_level_time_and_process(stack: Stack) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.v1.error_reason_pb2 import ErrorReason
+from structlog.testing import capture_logs
 
 from services.common.decoding import DecodeGate
 from services.common.errors import INTERNAL, GatewayError
@@ -33,8 +34,11 @@ def test_store_without_room_is_503_that_may_be_repeated() -> None:
     assert "x-should-retry" not in headers
 
 
-def test_unforeseen_fault_is_internal() -> None:
-    assert failure_of(CALL, KeyError("x")) is INTERNAL
+def test_unforeseen_fault_is_internal_and_logged() -> None:
+    error = KeyError("x")
+    with capture_logs() as logs:
+        assert failure_of(CALL, error) is INTERNAL
+    assert [(line["event"], line["exc_info"]) for line in logs] == [("request_crashed", error)]
 
 
 def test_failure_after_the_work_is_paid_for_forbids_a_repeat() -> None:
