@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from tests.jobs_gateway.receiver import Receiver
     from tests.stack import Stack
 
-SLOTS: Final = 8
-JOBS: Final = 30
+SLOTS: Final = 32
+JOBS: Final = 60
 HOOKS: Final = 60
 """More than a replica delivers at once."""
 EDITS_OF_URLS: Final = 8
