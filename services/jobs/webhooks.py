@@ -46,7 +46,7 @@ ATTEMPT_SECONDS: Final = 10.0
 _JITTER: Final = 0.1
 _KEPT_ATTEMPTS: Final = 50
 _AT_ONCE: Final = 50
-_AT_ONCE_EACH: Final = 5
+_AT_ONCE_EACH: Final = 10
 """Deliveries of one tenant at once: a receiver that hangs takes up no more."""
 _log = logs.get(__name__)
 
