@@ -42,10 +42,10 @@ def crowded() -> Iterator[Stack]:
         yield stack
 
 
-def test_flood_of_one_tenant_delays_no_quick_call_of_another(crowded: Stack, receiver: Receiver) -> None:
+def test_flood_of_one_tenant_delays_no_quick_call_of_another(crowded: Stack, receiver: Receiver, mark: str) -> None:
     flooding, quiet = Caller(crowded, crowded.key), new_caller(crowded, "quiet")
-    hook, gate = receiver.hook("/quiet"), threading.Event()
-    hanging = receiver.hook("/hanging", gate=gate)
+    hook, gate = receiver.hook(f"/{mark}-quiet"), threading.Event()
+    hanging = receiver.hook(f"/{mark}-hanging", gate=gate)
     with (
         serving() as origin,
         socket.create_server(("127.0.0.1", 0), backlog=512) as silent,
@@ -56,14 +56,14 @@ def test_flood_of_one_tenant_delays_no_quick_call_of_another(crowded: Stack, rec
         try:
             for _ in range(HOOKS):
                 assert flooding.generate(webhook_url=hanging).status == 200
-            eventually(lambda: bool(receiver.on("/hanging")), 30, "a webhook hangs")
+            eventually(lambda: bool(receiver.on(f"/{mark}-hanging")), 30, "a webhook hangs")
             jobs = [flooding.submit(NEVER) for _ in range(JOBS)]
             edits = [pool.submit(edit, flooding, [url] * URLS) for _ in range(EDITS_OF_URLS)]
             silent.accept()[0].close()  # at least one download is under way
 
             assert quiet.generate(webhook_url=hook).status == 200
             assert edit(quiet, [origin.put("/input.png", pictures.picture())]).status == 200
-            assert receiver.wait("/quiet")
+            assert receiver.wait(f"/{mark}-quiet")
             assert not [job_id for job_id in jobs if flooding.job(job_id)["status"] not in {"queued", "running"}]
             assert not all(each.done() for each in edits)
         finally:

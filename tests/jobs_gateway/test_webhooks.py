@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import threading
 import time
+import uuid
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     from tests.jobs_gateway.calls import Caller
     from tests.jobs_gateway.receiver import Delivery, Receiver
 
+HANGING = f"/{uuid.uuid4().hex}-hanging"
+"""Path of this module alone: the receiver serves the stacks of every module."""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def hanging(caller: Caller, receiver: Receiver) -> Iterator[str]:
-    """A job whose receiver takes the call and never answers; it has the time of the other tests."""
+    """A job whose receiver accepts the call and never answers. Its attempts happen during the other tests."""
     gate = threading.Event()
-    yield caller.submit(webhook_url=receiver.hook("/hanging", gate=gate))
+    yield caller.submit(webhook_url=receiver.hook(HANGING, gate=gate))
     gate.set()
 
 
@@ -285,8 +289,7 @@ def test_subscriber_that_saw_the_end_hears_nothing_of_the_delivery(
 
 
 def test_receiver_that_hangs_is_left_after_ten_seconds(caller: Caller, receiver: Receiver, hanging: str) -> None:
-    receiver.wait("/hanging", 2)
-    first, second = receiver.on("/hanging")[:2]
+    first, second = receiver.wait(HANGING, 2)[:2]
     assert 9 < second.at - first.at < 60
     attempt = caller.job(hanging)["webhook_attempts"][0]
     assert attempt["error"]
