@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PROTOS := $(shell find proto -name '*.proto' | sort)
 STAGED := build/googleapis
 DESCRIPTORS := generated/imagegateway.binpb
+GENERATED := generated docs/reasons.md docs/settings.md
 SDKS := build/sdks/bin/python -m pytest \
 	--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default
 
@@ -91,18 +92,21 @@ $(STAGED)/.staged: $(VENV)/.dev
 	@find $(STAGED) -type f -not -name '*.proto' -delete
 	@touch $@
 
-generate: $(STAGED)/.staged  ## Make generated/ from proto/
+generate: $(STAGED)/.staged  ## Make generated/ from proto/, and the reference pages in docs/ from the code
 	@rm -rf generated && mkdir -p generated
 	$(BIN)/python -m grpc_tools.protoc -Iproto -I$(STAGED) \
 		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 		--python_out=generated --grpc_python_out=generated \
 		--mypy_out=quiet:generated --mypy_grpc_out=quiet:generated $(PROTOS)
 	$(BIN)/buf build --as-file-descriptor-set --exclude-source-info --type imagegateway.v1 -o $(DESCRIPTORS)
+	$(BIN)/python -m grpc_tools.protoc -Iproto --include_source_info \
+		--descriptor_set_out=build/error_reason.binpb proto/imagegateway/v1/error_reason.proto
+	$(BIN)/python -m tools.reference build/error_reason.binpb
 
 check: setup-dev $(STAGED)/.staged lint types validate  ## Everything that reads the code without running it
 	@$(MAKE) --no-print-directory generate
-	@git diff --exit-code --stat -- generated || { echo 'generated/ is not current: run make generate and commit'; exit 1; }
-	@test -z "$$(git status --porcelain -- generated)" || { git status --short -- generated; echo 'generated/ is not current: run make generate and commit'; exit 1; }
+	@test -z "$$(git status --porcelain -- $(GENERATED))" || { \
+		git status --short -- $(GENERATED); echo 'these are not current: run make generate and commit'; exit 1; }
 
 lint: $(STAGED)/.staged  ## buf, ruff
 	$(BIN)/buf lint

@@ -14,7 +14,7 @@ from bench import pictures, samples, subjects
 from bench.cells import SMALL_BYTES, cells, submission, upstream_cells
 from bench.report import Figure
 from bench.subjects import ROOT, SubjectError, environment
-from services.common import settings
+from services.common import setting_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ def _key(chain: Subject, tenant: str) -> str:
     made = subprocess.run(
         [*command, "keys", "create", "--tenant", tenant],
         cwd=ROOT,
-        env={**environment(), f"{settings.PREFIX}DATA_DIR": str(chain.run.parent)},
+        env={**environment(), f"{setting_source.PREFIX}DATA_DIR": str(chain.run.parent)},
         capture_output=True,
         text=True,
         check=True,

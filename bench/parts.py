@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from bench.samples import hear, say
 from bench.subjects import ROOT, SubjectError, environment, listens, running, until
-from services.common import settings
+from services.common import setting_source, settings
 from services.stack.config import Stack, binary
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def parts(folder: Path, picture: Path) -> Iterator[Parts]:
         "LOG_LEVEL": "error",
         **RAISED,
     }
-    named = {f"{settings.PREFIX}{name}": value for name, value in own.items()}
-    stack = Stack.prepare(settings.load(settings.Source(named)))
+    named = {f"{setting_source.PREFIX}{name}": value for name, value in own.items()}
+    stack = Stack.prepare(settings.load(setting_source.Source(named)))
     stack.write()
     everything = {**environment(), **named, "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
     nats = [binary("nats-server"), "-c", str(stack.run_dir / "nats.conf")]

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from jinja2 import Template
 
-from services.common import settings
+from services.common import setting_source
 from services.stack.config import binary
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def chain(
         "IMAGEGATEWAY_API_KEY": key,
         "IMAGEGATEWAY_LOCAL_PICTURE": str(picture),
         "IMAGEGATEWAY_LOG_FORMAT": "json",
-        **{f"{settings.PREFIX}{name}": value for name, value in (more or {}).items()},
+        **{f"{setting_source.PREFIX}{name}": value for name, value in (more or {}).items()},
     }
     command = [sys.executable, "-c", "import sys; from services.cli import main; sys.exit(main())", "up"]
     with running(command, output, tree, variables) as process:
@@ -151,7 +151,11 @@ def plain(folder: Path, answers: Mapping[str, bytes]) -> Iterator[Subject]:
 
 def environment() -> dict[str, str]:
     """This process's environment without the gateway's settings."""
-    return {name: text for name, text in settings.environment().items() if not name.startswith(settings.PREFIX)}
+    return {
+        name: text
+        for name, text in setting_source.environment().items()
+        if not name.startswith(setting_source.PREFIX)
+    }
 
 
 def free_port() -> int:

@@ -19,7 +19,7 @@ from services.common.errors import GatewayError
 from services.common.keys import KeyStore
 from services.common.logs import printable
 from services.common.secrets import RootSecret
-from services.common.settings import SettingError
+from services.common.setting_source import SettingError
 from services.router.caller import Preferences
 from services.stack.config import Stack, binary
 from services.stack.first_picture import SelfCheckError

@@ -12,7 +12,7 @@ from services.common.errors import GatewayError
 from services.common.keys import check_tenant
 from services.common.provider_keys import ProviderKeys
 from services.common.secrets import RootSecret
-from services.common.settings import SettingError
+from services.common.setting_source import SettingError
 from services.router.catalog import Catalog
 
 if TYPE_CHECKING:

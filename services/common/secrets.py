@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from services.common.identity import write_once
-from services.common.settings import SettingError
+from services.common.setting_source import SettingError
 
 if TYPE_CHECKING:
     from services.common.settings import Settings

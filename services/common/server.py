@@ -12,7 +12,7 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from services.common import logs, reflection
-from services.common.settings import SettingError
+from services.common.setting_source import SettingError
 from services.common.supervision import BackgroundTaskError
 
 if TYPE_CHECKING:

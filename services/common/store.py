@@ -27,7 +27,7 @@ from obstore.exceptions import BaseError
 from services.common import disk, logs
 from services.common.cancellation import run_to_end
 from services.common.errors import UnavailableError
-from services.common.settings import SettingError
+from services.common.setting_source import SettingError
 from services.common.store_backends import Bucket, Bytes, Directory
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from nats.js import api
 
 from services.common import logs
 from services.common.errors import GatewayError
-from services.common.settings import SettingError
+from services.common.setting_source import SettingError
 from services.common.stored import Decoder
 from services.jobs import record_size, states
 from services.jobs.messages import Message, read_claim, read_record, subject_of

@@ -22,7 +22,7 @@ from services.common.decoding import decoding_cost
 from services.common.errors import REASONS, GatewayError, invalid
 from services.common.failures import Refused, moderated
 from services.common.references import reference
-from services.common.settings import SettingError
+from services.common.setting_source import SettingError
 from services.common.store import StoreUnavailable
 from services.common.store_retry import POLL_PAUSE, POLL_SECONDS, RESULT_SECONDS, retry_until_available
 from services.local import sketch

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from services.common.settings import Settings, Source
+    from services.common.setting_source import Source
+    from services.common.settings import Settings
 
 FAMILIES: Final = (LOCAL, BFL, BRIA, BYTEDANCE, GOOGLE, IDEOGRAM, OPENAI, RECRAFT, STABILITY)
 
@@ -168,7 +169,7 @@ class Catalog:
         routes = {name: settings.route_concurrency(name, most) for name, most in known.items()}
         return Limits(
             routes=routes,
-            default=settings.default_concurrency,
+            default=settings.concurrency,
             tenant=settings.tenant_concurrency,
             models={
                 (route.name, model.id): route.concurrency

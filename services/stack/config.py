@@ -23,7 +23,7 @@ from services.common import key_tags, machine
 from services.common.errors import GatewayError
 from services.common.keys import fingerprint
 from services.common.server import MAX_METADATA_BYTES
-from services.common.settings import SettingError
+from services.common.setting_source import SettingError
 from services.media import openapi
 from services.router import caller, interceptor
 from services.router.body import MAX_FORM_BYTES
@@ -50,7 +50,7 @@ _RESERVED_FILES: Final = 500
 """Open files of Envoy that are no connection of a client, nor one made for it."""
 _FEWEST_CONNECTIONS: Final = 200
 
-_LOCAL_REPLIES: Final = (
+LOCAL_REPLIES: Final = (
     (400, "invalid_request_error", "invalid_request", "The request is not well-formed HTTP."),
     (403, "permission_error", "forbidden", "The gateway does not serve this request."),
     (404, "invalid_request_error", "unknown_url", "There is no such URL."),
@@ -143,7 +143,7 @@ class Stack:
             media=settings.socket("media"),
             max_form_bytes=MAX_FORM_BYTES,
             max_response_bytes=MAX_RESPONSE_BYTES,
-            local_replies=_LOCAL_REPLIES,
+            local_replies=LOCAL_REPLIES,
             connections=connection_limit(settings.connections, machine.open_files()),
             max_heap_bytes=settings.edge_memory * _MIB,
             allowed_methods=_allowed_methods(),
@@ -216,7 +216,7 @@ def _refusal(error: GatewayError) -> dict[str, object]:
 def _headers_refusal() -> dict[str, object]:
     """Return the refusal of too large headers. Only Envoy knows it: there is no reason of the gateway's for it."""
     ((kind, code, message),) = (
-        texts for status, *texts in _LOCAL_REPLIES if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        texts for status, *texts in LOCAL_REPLIES if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     )
     return {
         "status": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE.value,

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from services.common import logs
-from services.common import settings as settings_module
+from services.common import logs, setting_source
 from services.common.identity import GATEWAY, load_identity
 from services.common.keys import API_KEY_NAME, KeyStore, RevokedKeyError
 from services.common.nats import connect
@@ -74,7 +73,7 @@ class Supervisor:
             start_new_session=True,
             preexec_fn=tie,  # noqa: PLW1509  no threads run yet
             env={
-                **settings_module.environment(),
+                **setting_source.environment(),
                 "IMAGEGATEWAY_DATA_DIR": str(stack.settings.data_dir),
                 "IMAGEGATEWAY_LOG_FORMAT": log_format,
                 "PYTHONUNBUFFERED": "1",

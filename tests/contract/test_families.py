@@ -13,7 +13,7 @@ from services.common import catalog as c
 from services.common.adapter import Adapter, Reply
 from services.common.errors import REASONS
 from services.common.failures import NOT_BEGUN, Failure
-from services.common.settings import Source
+from services.common.setting_source import Source
 from services.providers import FAMILIES, UPSTREAMS
 from services.router.catalog import FAMILIES as CATALOGS
 from services.router.catalog import Catalog
@@ -88,5 +88,6 @@ def test_any_error_answer_is_a_failure_by_the_table(name: str, adapter: Adapter,
     failure = adapter.read_error(call_of(name, adapter), Reply(status, {}, body))
     assert isinstance(failure, Failure)
     assert failure.reason in REASONS
+    assert REASONS[failure.reason].may_be_billed or not failure.accepted
     assert failure.message.endswith((".", "…")) or ":" in failure.message
     assert "oops" not in failure.message

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from PIL import Image
 
-from services.common import images, settings
+from services.common import images, setting_source, settings
 from services.common.decoding import DecodeGate
 from services.common.errors import GatewayError
 from services.common.outbound import Outbound
@@ -44,7 +44,7 @@ class Bench:
     ) -> Bench:
         """`values`: settings such as IMAGEGATEWAY_BFL_API_KEY and IMAGEGATEWAY_BFL_BASE_URL."""
         environment = {"IMAGEGATEWAY_ALLOW_HOSTS": "127.0.0.1", "IMAGEGATEWAY_DATA_DIR": str(tmp_path), **values}
-        current = settings.load(settings.Source(environment))
+        current = settings.load(setting_source.Source(environment))
         store = MediaStore.open((tmp_path / "media").as_uri())
         bench: Bench
 

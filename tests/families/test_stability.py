@@ -13,7 +13,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from services.common.settings import Source
+from services.common.setting_source import Source
 from services.router.catalog import Catalog
 from services.stability.adapter import StabilityAdapter
 from services.stability.catalog import MODELS

@@ -10,8 +10,8 @@ from contextlib import ExitStack, closing
 
 import pytest
 
-from services.common import settings
-from services.common.settings import SettingError
+from services.common import setting_source, settings
+from services.common.setting_source import SettingError
 from services.stack import config
 from services.stack.config import Stack as StackFiles
 from tests.gateway.rest import ask
@@ -50,7 +50,7 @@ def test_envoy_whose_heap_is_full_answers_503_overloaded() -> None:
     """The limit is set to less than an idle Envoy has."""
     with short_folder() as folder:
         values = {"port": str(free_port()), "data_dir": str(folder), "edge_memory": "32"}
-        source = settings.Source({f"IMAGEGATEWAY_{name.upper()}": value for name, value in values.items()})
+        source = setting_source.Source({f"IMAGEGATEWAY_{name.upper()}": value for name, value in values.items()})
         files = StackFiles.prepare(settings.load(source))
         (folder / "run").mkdir()
         files.write_envoy(folder / "run")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from services.common import key_tags, settings
+from services.common import key_tags, setting_source, settings
 from services.common.secrets import RootSecret
 from services.stack import config
 from tests.stack import eventually, free_port, short_folder
@@ -31,7 +31,7 @@ ENVOY: Final = Path(__file__).with_name("lua_functions.yaml")
 
 def write(folder: Path, port: int) -> Path:
     """Write the configuration of an Envoy that answers with what the Lua functions return."""
-    source = settings.Source(
+    source = setting_source.Source(
         {
             "IMAGEGATEWAY_SECRET_KEY": ROOT,
             "IMAGEGATEWAY_SECRET_KEY_PREVIOUS": PREVIOUS,

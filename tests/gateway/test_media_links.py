@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from services.common import settings
+from services.common import setting_source, settings
 from services.common.links import Links
 from services.common.secrets import RootSecret
 from tests.gateway import pictures, rest
@@ -41,7 +41,7 @@ def tag(path: str) -> str:
 
 def signed(stack: Stack, path: str, at: float) -> str:
     """A link to the same file as this stack would have signed it at another time."""
-    loaded = settings.load(settings.Source(environment(**stack.values)))
+    loaded = settings.load(setting_source.Source(environment(**stack.values)))
     links = Links(RootSecret.load(loaded), stack.url, clock=lambda: at)
     _, _, day, sha256, name = urlsplit(path).path.split("/")
     return rest.link(stack, links.sign(f"results/{day}/{sha256}", name))

@@ -14,7 +14,8 @@ from services.common import logs
 from services.common.http import listening
 from services.common.links import Links
 from services.common.secrets import RootSecret
-from services.common.settings import Settings, Source, load
+from services.common.setting_source import Source
+from services.common.settings import Settings, load
 from services.common.store import MediaStore
 from services.media import answers, server
 

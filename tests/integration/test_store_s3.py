@@ -12,7 +12,7 @@ import obstore
 import pytest
 from obstore.store import from_url
 
-from services.common.settings import SettingError
+from services.common.setting_source import SettingError
 from services.common.store import MediaStore, NotFound, StoreUnavailable, TooLarge, deletion_time
 from tests.integration.s3_server import S3Server, s3_server
 

@@ -10,7 +10,7 @@ import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common import settings
+from services.common import setting_source, settings
 from services.common.errors import GatewayError
 from services.common.provider import serve
 from services.jobs import families as module
@@ -77,7 +77,7 @@ def family() -> Drawing:
 @pytest.fixture
 def current() -> Iterator[settings.Settings]:
     with short_folder() as folder:
-        yield settings.load(settings.Source({"IMAGEGATEWAY_DATA_DIR": str(folder)}))
+        yield settings.load(setting_source.Source({"IMAGEGATEWAY_DATA_DIR": str(folder)}))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from imagegateway.v1.job_pb2 import WebhookAttempt
 
 from services.common.errors import GatewayError
 from services.common.nats import connect
-from services.common.settings import SettingError
+from services.common.setting_source import SettingError
 from services.jobs import record_size, states
 from services.jobs.stream import JobStream, RecordTooLargeError, RefusedError
 from tests.jobs import records

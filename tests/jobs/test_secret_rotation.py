@@ -12,7 +12,8 @@ from services.common import provider_keys
 from services.common.provider_keys import ProviderKeys
 from services.common.resealing import Resealed, reseal
 from services.common.secrets import RootSecret
-from services.common.settings import Source, load
+from services.common.setting_source import Source
+from services.common.settings import load
 from services.jobs.credentials import Credentials
 from services.jobs.secrets import UnreadableSecretError, WebhookSecrets
 from tests.jobs import records

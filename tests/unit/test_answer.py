@@ -22,7 +22,7 @@ from openai.types import (
 
 from services.common.links import Links
 from services.common.secrets import RootSecret
-from services.common.settings import Source
+from services.common.setting_source import Source
 from services.jobs import states
 from services.router import answer, plan, sse
 from services.router.answer import Answers

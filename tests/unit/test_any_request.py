@@ -25,7 +25,8 @@ from services.common.links import Links
 from services.common.outbound import Outbound
 from services.common.readiness import Readiness
 from services.common.secrets import RootSecret
-from services.common.settings import Source, load
+from services.common.setting_source import Source
+from services.common.settings import load
 from services.common.store import MediaStore
 from services.common.urlguard import Guard
 from services.jobs import states

@@ -6,7 +6,7 @@ import pytest
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.errors import GatewayError
-from services.common.settings import Source
+from services.common.setting_source import Source
 from services.router.catalog import Catalog
 
 TOKEN = "IMAGEGATEWAY_CLOUDFLARE_API_KEY"

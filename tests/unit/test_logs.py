@@ -11,7 +11,8 @@ from services.common.logs import printable
 
 _PROGRAM = """
 from services.common import logs
-from services.common.settings import Source, load
+from services.common.setting_source import Source
+from services.common.settings import load
 
 logs.configure(load(Source({"IMAGEGATEWAY_LOG_FORMAT": "%s"})), "test")
 log = logs.get("test")

@@ -24,7 +24,7 @@ from pydantic import BaseModel
 from typing_extensions import get_type_hints
 
 from services.common.errors import GatewayError
-from services.common.settings import Source
+from services.common.setting_source import Source
 from services.openai.catalog import MODELS
 from services.router import openai_values, plan
 from services.router.caller import Preferences

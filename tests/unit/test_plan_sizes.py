@@ -9,7 +9,7 @@ from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common.errors import GatewayError
-from services.common.settings import Source
+from services.common.setting_source import Source
 from services.router import plan, sizes
 from services.router.caller import Preferences
 from services.router.catalog import Catalog

@@ -10,7 +10,7 @@ from imagegateway.v1 import image_service_pb2 as pb
 
 from services.common import reserved
 from services.common.errors import GatewayError
-from services.common.settings import Source
+from services.common.setting_source import Source
 from services.router import plan
 from services.router.caller import Preferences
 from services.router.catalog import Catalog

@@ -13,7 +13,7 @@ from imagegateway.v1.image_service_pb2 import Lora
 
 from services.common import catalog as c
 from services.common.errors import GatewayError
-from services.common.settings import Source
+from services.common.setting_source import Source
 from services.local.catalog import MODELS as LOCAL
 from services.router import plan
 from services.router.caller import Preferences

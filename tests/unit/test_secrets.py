@@ -11,7 +11,8 @@ import pytest
 from cryptography.fernet import Fernet, InvalidToken
 
 from services.common.secrets import RootSecret
-from services.common.settings import SettingError, Settings, Source, load
+from services.common.setting_source import SettingError, Source
+from services.common.settings import Settings, load
 
 OLD, NEW = "the old root secret", "the new root secret"
 
