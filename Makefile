@@ -6,13 +6,15 @@ BIN := $(VENV)/bin
 PROTOS := $(shell find proto -name '*.proto' | sort)
 STAGED := build/googleapis
 DESCRIPTORS := generated/imagegateway.binpb
+RELEASED := proto/released.binpb
+PRESENT := build/present.binpb
 GENERATED := generated docs/reasons.md docs/settings.md
 SDKS := build/sdks/bin/python -m pytest \
 	--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default
 
 CLIENTS := build/clients
 
-.PHONY: help setup setup-dev run test test-emulators test-clients test-api audit bench generate check format lint types validate clean
+.PHONY: help setup setup-dev run test test-emulators test-clients test-api audit bench generate check format lint breaking released words news types validate clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -103,7 +105,7 @@ generate: $(STAGED)/.staged  ## Make generated/ from proto/, and the reference p
 		--descriptor_set_out=build/error_reason.binpb proto/imagegateway/v1/error_reason.proto
 	$(BIN)/python -m tools.reference build/error_reason.binpb
 
-check: setup-dev $(STAGED)/.staged lint types validate  ## Everything that reads the code without running it
+check: setup-dev $(STAGED)/.staged lint breaking news types validate  ## Everything that reads the code without running it
 	@$(MAKE) --no-print-directory generate
 	@test -z "$$(git status --porcelain -- $(GENERATED))" || { \
 		git status --short -- $(GENERATED); echo 'these are not current: run make generate and commit'; exit 1; }
@@ -113,6 +115,21 @@ lint: $(STAGED)/.staged  ## buf, ruff
 	$(BIN)/buf format --diff --exit-code proto
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+breaking: $(STAGED)/.staged  ## Compare proto/ with the last release: no change may break its callers
+	$(BIN)/buf build --exclude-source-info -o $(PRESENT)
+	$(BIN)/buf breaking $(PRESENT) --against $(RELEASED) --path imagegateway/v1
+	$(BIN)/buf breaking $(PRESENT) --against $(RELEASED) --path imagegateway/job --path imagegateway/provider \
+		--config '{"version": "v2", "breaking": {"use": ["WIRE"]}}'
+
+released: $(STAGED)/.staged  ## Record proto/ as the last release, for `make breaking`
+	$(BIN)/buf build --exclude-source-info -o $(RELEASED)
+
+words: $(VENV)/.dev  ## List phrases against the language rule, each with a replacement
+	@$(BIN)/python -m tools.words
+
+news: $(VENV)/.dev  ## Show the news since the last release; refuses an invalid fragment
+	@$(BIN)/towncrier build --draft --version Unreleased
 
 types: setup-dev  ## mypy, strict
 	$(BIN)/mypy
