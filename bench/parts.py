@@ -50,7 +50,7 @@ def parts(folder: Path, picture: Path) -> Iterator[Parts]:
     stack.write()
     everything = {**environment(), **named, "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
     nats = [binary("nats-server"), "-c", str(stack.run_dir / "nats.conf")]
-    providers = [sys.executable, "-m", "imagegateway.providers.registry"]
+    providers = [sys.executable, "-m", "imagegateway.providers"]
     with (
         running(nats, folder / "nats-output", ROOT, everything) as server,
         running(providers, folder / "providers-output", ROOT, everything) as families,

@@ -30,7 +30,7 @@ _READY: Final = "imagegateway is ready"
 _LAST_LINE: Final = "Ctrl-C stops everything."
 _PROGRAMS: Final = {
     "nats": "nats-server",
-    "providers": "imagegateway.providers.registry",
+    "providers": "imagegateway.providers",
     "media": "imagegateway.media",
     "router": "imagegateway.router",
     "envoy": "/envoy",
