@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(shell find proto -name '*.proto' | sort)
 STAGED := build/googleapis
-DESCRIPTORS := generated/imagegateway.binpb
+DESCRIPTORS := generated/imagegateway/v1/descriptors.binpb
 RELEASED := proto/released.binpb
 PRESENT := build/present.binpb
 GENERATED := generated docs/reasons.md docs/settings.md
@@ -117,13 +117,13 @@ lint: $(STAGED)/.staged  ## buf, ruff
 	$(BIN)/ruff format --check
 
 breaking: $(STAGED)/.staged  ## Compare proto/ with the last release: no change may break its callers
-	$(BIN)/buf build --exclude-source-info -o $(PRESENT)
+	$(BIN)/buf build proto --exclude-source-info -o $(PRESENT)
 	$(BIN)/buf breaking $(PRESENT) --against $(RELEASED) --path imagegateway/v1
 	$(BIN)/buf breaking $(PRESENT) --against $(RELEASED) --path imagegateway/job --path imagegateway/provider \
 		--config '{"version": "v2", "breaking": {"use": ["WIRE"]}}'
 
 released: $(STAGED)/.staged  ## Record proto/ as the last release, for `make breaking`
-	$(BIN)/buf build --exclude-source-info -o $(RELEASED)
+	$(BIN)/buf build proto --exclude-source-info -o $(RELEASED)
 
 words: $(VENV)/.dev  ## List phrases against the language rule, each with a replacement
 	@$(BIN)/python -m tools.words

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf.descriptor_pb2 import EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet
+from imagegateway.platform import errors
+from imagegateway.platform.errors import REASONS, code_of
+from imagegateway.stack.config import LOCAL_REPLIES
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common import errors
-from services.common.errors import REASONS, code_of
-from services.stack.config import LOCAL_REPLIES
 from tools.markdown import table
 
 if TYPE_CHECKING:

@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from services.common import settings
-from services.common.setting_source import PREFIX, Source
+from imagegateway.platform import settings
+from imagegateway.platform.setting_source import PREFIX, Source
+
 from tools.markdown import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from services.common.setting_source import Secret
+    from imagegateway.platform.setting_source import Secret
 
 _HEADER: Final = ("setting", "type", "default", "meaning")
 _INTRODUCTION: Final = """\

@@ -6,13 +6,12 @@ import subprocess
 import sys
 
 import pytest
-
-from services.common.logs import printable
+from imagegateway.platform.logs import printable
 
 _PROGRAM = """
-from services.common import logs
-from services.common.setting_source import Source
-from services.common.settings import load
+from imagegateway.platform import logs
+from imagegateway.platform.setting_source import Source
+from imagegateway.platform.settings import load
 
 logs.configure(load(Source({"IMAGEGATEWAY_LOG_FORMAT": "%s"})), "test")
 log = logs.get("test")

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
+from imagegateway.platform import machine
+from imagegateway.platform.errors import REASONS, code_of
+from imagegateway.platform.settings import FURTHER, OF_ROUTES, ROUTES, known_names
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common import machine
-from services.common.errors import REASONS, code_of
-from services.common.settings import FURTHER, OF_ROUTES, ROUTES, known_names
 from tools import reasons_page, settings_page
 
 if TYPE_CHECKING:

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from services.common import setting_source, settings
-from services.common.hosts import is_wildcard
-from services.common.setting_source import SettingError, Source
-from services.common.settings import known_names, load
-from services.providers import UPSTREAMS
-from services.router.catalog import Catalog
+from imagegateway.platform import setting_source, settings
+from imagegateway.platform.hosts import is_wildcard
+from imagegateway.platform.setting_source import SettingError, Source
+from imagegateway.platform.settings import known_names, load
+from imagegateway.providers.registry import UPSTREAMS
+from imagegateway.router.catalog import Catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from services.common import setting_source
+from imagegateway.platform import setting_source
 
 
 async def node(folder: Path, *command: str, params: dict[str, Any] | None = None) -> str:

@@ -1,0 +1,358 @@
+"""The gateway's settings: environment first, then the settings file, then the default.
+
+This module defines every setting's name, range, default and meaning; docs/settings.md is generated from it. A wrong
+value or an unknown name stops the process with the setting's name.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from imagegateway.platform import machine
+from imagegateway.platform.hosts import is_wildcard, origin
+from imagegateway.platform.setting_source import PREFIX, Secret, SettingError, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROUTES: Final = (
+    "automatic1111",
+    "bfl",
+    "bria",
+    "bytedance",
+    "cloudflare",
+    "fal",
+    "google",
+    "ideogram",
+    "local",
+    "openai",
+    "recraft",
+    "replicate",
+    "stability",
+)
+"""Providers' routes: each has the settings of `OF_ROUTES`."""
+OF_ROUTES: Final[Mapping[str, tuple[str, str]]] = {
+    "API_KEY": (
+        "secret",
+        """The operator's key at the provider. A call's own key takes precedence, then the tenant's stored key.
+        `imagegateway doctor` checks it.""",
+    ),
+    "BASE_URL": (
+        "text",
+        """Another address for the provider: an origin, or an origin with a proxy's path prefix.
+        Default: the provider's own.""",
+    ),
+    "CONCURRENCY": (
+        "integer, 1 to 100000",
+        """Concurrent jobs of this route at its provider, for each key. The unit is the provider's own where its limit
+        has one: tasks of bfl, images of ideogram. A smaller limit of a model stays in force.
+        Default: the provider's limit (bfl 24, ideogram 10, automatic1111 1; local 64), else
+        `IMAGEGATEWAY_CONCURRENCY`.""",
+    ),
+}
+"""Settings of each route, `<ROUTE>_<name>`: type and meaning."""
+FURTHER: Final[Mapping[str, tuple[str, str]]] = {
+    "SETTINGS": ("text", "Path of the TOML settings file."),
+    "CLOUDFLARE_ACCOUNT_ID": (
+        "text",
+        "Account that Workers AI is called for. The route cloudflare is unavailable without it.",
+    ),
+    "LOCAL_PICTURE": ("text", "Path of an image that answers every task of `local/sketch`, for benchmarks."),
+    "URL": ("text", "Address of the gateway, for its clients."),
+    "KEY": ("secret", "API key, for the gateway's clients."),
+}
+"""Settings outside `Settings`: type and meaning. They are read elsewhere, or by clients of the gateway."""
+_SHORTEST_KEY: Final = 20
+_KEY: Final = re.compile(r"[!-~]+")
+_HOST_ENTRY: Final = re.compile(r"^[a-z0-9_.-]+(:\d{1,5})?$|^\[[0-9a-f:.]+\](:\d{1,5})?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings that every process reads. Providers read those of their routes from `source`.
+
+    A field is the setting `IMAGEGATEWAY_<FIELD>`; its docstring is the meaning in docs/settings.md. A paragraph that
+    begins with "Default:" states a default that `load` computes.
+    """
+
+    source: Source
+    host: str
+    """Address that Envoy listens on."""
+    port: int
+    """Port of REST, gRPC and gRPC-Web."""
+    public_url: str
+    """Origin by which callers reach the gateway: the start of signed links. Required where the host is a wildcard
+    (`0.0.0.0`, `::`).
+
+    Default: `http://<host>:<port>`.
+    """
+    data_dir: Path
+    """Directory of sockets and data, for this user alone (mode 0700). The start closes a directory that other users
+    can read, and warns where the mode cannot be changed.
+    """
+    api_key: Secret
+    """An accepted API key, at least 20 printable characters. Another value replaces the previous one of this data
+    directory. A revoked key stays revoked. A key from this setting is never printed. Gateways that share a NATS
+    server accept the key only where it is set.
+
+    Default: the first start creates a key and prints it.
+    """
+    secret_key: Secret
+    """Root secret of link signatures and encryption at rest, at least 16 characters without a comma. All replicas
+    need the same value. [Rotation](root-secret-rotation.md) replaces the root secret without loss.
+
+    Default: created in the data directory.
+    """
+    secret_key_previous: Secret
+    """Earlier root secrets, separated by commas. Links and values made under these stay valid."""
+    media_url: str
+    """Media store: `file:///dir`, `s3://bucket/prefix`, `gs://…`, `az://…`. Credentials come from the store's own
+    environment variables, such as `AWS_…`.
+
+    Default: `file://<data dir>/media`.
+    """
+    allow_hosts: frozenset[str]
+    """Hosts that pass the URL guard, also over http: `name` or `name:port`, separated by commas or blanks."""
+    default_generate_model: str
+    """Model of generations without `model`. A default model that has no key is replaced by `local/sketch` with the
+    warning `default_model_unavailable` (strict handling: 503).
+    """
+    default_edit_model: str
+    """Model of edits without `model`, with the same replacement."""
+    default_video_model: str
+    """Model of videos without `model`, without a replacement."""
+    inline_wait: float
+    """Longest hold of an inline model's response in seconds. The response then becomes 202 with the job."""
+    sdk_hold: bool
+    """Hold the responses of slow models for callers that cannot read a job and state no preference. Request headers
+    identify these callers: `X-Stainless-*` (OpenAI's SDKs), `ai-sdk…/` or `litellm/` in the user agent.
+    """
+    job_deadline: float
+    """Longest duration of a job from its acceptance, in seconds."""
+    concurrency: int
+    """Concurrent jobs of one route at its provider, where the catalog knows no limit of the provider."""
+    retry_seconds: float
+    """Longest time in seconds that one call waits and repeats requests that its provider did not accept. The caller
+    then receives the error with `Retry-After`.
+    """
+    tenant_concurrency: int
+    """Concurrent jobs of one tenant at all providers. [Bounds](bounds.md) lists all shares of a tenant."""
+    queue_limit: int
+    """Waiting jobs on a replica. At the limit, each tenant has an equal share (the limit divided by the number of
+    waiting tenants); more jobs answer 503 `overloaded`.
+    """
+    tenant_jobs_mib: int
+    """MiB of records of one tenant's jobs under way, including jobs with pending webhooks. More jobs answer 503
+    `overloaded`.
+    """
+    jobs_max_mib: int
+    """MiB of job records in NATS (`max_bytes` of the stream, where the server can reserve as much). From nine tenths
+    on, new jobs and `/readyz` answer 503; accepted jobs continue.
+    """
+    decode_pixels: int
+    """Pixels that a router or the providers' process decodes concurrently. A PNG or JPEG takes 5 to 18 bytes of
+    memory per pixel; WebP counts twice. An edit whose mask finds no room within 30 s answers 503 `overloaded`.
+    """
+    webhook_pauses: tuple[float, ...]
+    """Pauses after each failed webhook attempt in seconds, separated by commas."""
+    nats_url: str
+    """External NATS server or cluster: URLs separated by commas; `tls://` and `user:password@` work. `imagegateway
+    up` then creates no first image and no key without `--first-image` and `--first-key`. The server's `max_payload`
+    limits a request's fields: its default of 1 MiB leaves about 900 KiB.
+
+    Default: the stack's own server.
+    """
+    nats_credentials: str
+    """File with a user's JWT and seed for NATS."""
+    nats_ca: str
+    """File with the certificates that NATS's TLS is checked against.
+
+    Default: the system's certificates.
+    """
+    nats_replicas: int
+    """Copies of streams and buckets in a NATS cluster: 1, 3 or 5. An external server must flush before it
+    acknowledges (`sync_interval: always`).
+    """
+    routers: int
+    """Router processes behind Envoy."""
+    connections: int
+    """Concurrent client connections, lowered to what the limit of open files (`ulimit -Hn`, at least 900) allows.
+    Idle connections close earlier from half of the limit on, after 2 s at nine tenths. Envoy has no limit by client
+    address: use a firewall or load balancer where strangers can connect.
+    """
+    edge_memory: int
+    """MiB of Envoy's heap. Envoy resets the largest streams from 85 % on and answers 503 `overloaded` at 95 %.
+
+    Default: a quarter of the machine's memory, 512 to 4096.
+    """
+    body_memory: int
+    """MiB of JSON bodies and gRPC messages that each router holds concurrently. A tenant has half of it. More
+    requests answer 503 `overloaded` with `Retry-After`.
+
+    Default: a quarter of the machine's memory, 512 to 4096.
+    """
+    log_format: str
+    """Format of log lines. `auto`: `pretty` on a terminal, else `json`."""
+    log_level: str
+    """Lowest level that is logged."""
+
+    @property
+    def local_host(self) -> str:
+        """The host by which this machine reaches Envoy: `host`, unless that stands for every address."""
+        if not is_wildcard(self.host):
+            return self.host
+        return "::1" if ":" in self.host else "127.0.0.1"
+
+    @property
+    def local_url(self) -> str:
+        """The origin by which this machine reaches Envoy."""
+        return origin(self.local_host, self.port)
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets, rendered configuration and addresses of the running stack."""
+        return self.data_dir / "run"
+
+    @property
+    def jobs_max_bytes(self) -> int:
+        """`jobs_max_mib` in bytes."""
+        return self.jobs_max_mib * 1024 * 1024
+
+    def route_concurrency(self, route: str, allowed: int | None) -> int:
+        """Return a route's concurrent jobs for each key: IMAGEGATEWAY_<ROUTE>_CONCURRENCY, default `allowed`."""
+        return self.source.integer(f"{route.upper()}_CONCURRENCY", allowed or self.concurrency, 1, 100_000)
+
+    def socket(self, name: str) -> Path:
+        """Path of a process's UNIX socket."""
+        return self.run_dir / f"{name}.sock"
+
+    def nats_address(self) -> str:
+        """URL of the NATS server, with credentials: the external one, else what the stack wrote down.
+
+        Raises SettingError when neither is there.
+        """
+        if self.nats_url:
+            return self.nats_url
+        try:
+            return (self.run_dir / "nats-url").read_text().strip()
+        except FileNotFoundError:
+            raise SettingError(
+                f"no gateway runs in {self.data_dir} (start it with `imagegateway up`), "
+                "and IMAGEGATEWAY_NATS_URL is not set"
+            ) from None
+
+
+def load(source: Source | None = None) -> Settings:
+    """Read and check all settings: of a source, or of this process, which then may hold no unknown names.
+
+    Raises SettingError naming the one that is wrong.
+    """
+    if source is None:
+        source = Source.load()
+        _check_names(source)
+    data_dir = Path(source.text("DATA_DIR", ".data")).absolute()
+    host = source.text("HOST", "127.0.0.1")
+    port = source.integer("PORT", 8080, 1, 65535)
+    allow_hosts = frozenset(entry for entry in source.text("ALLOW_HOSTS").lower().replace(",", " ").split() if entry)
+    for entry in allow_hosts:
+        if not _HOST_ENTRY.match(entry):
+            raise SettingError(f"IMAGEGATEWAY_ALLOW_HOSTS: {entry!r} is not a host or host:port")
+    return Settings(
+        source=source,
+        data_dir=data_dir,
+        host=host,
+        port=port,
+        public_url=_public_url(source, host, port),
+        media_url=source.text("MEDIA_URL") or (data_dir / "media").as_uri(),
+        nats_url=source.text("NATS_URL"),
+        nats_credentials=source.text("NATS_CREDENTIALS"),
+        nats_ca=source.text("NATS_CA"),
+        nats_replicas=source.integer("NATS_REPLICAS", 1, 1, 5),
+        api_key=_api_key(source),
+        secret_key=source.secret("SECRET_KEY"),
+        secret_key_previous=source.secret("SECRET_KEY_PREVIOUS"),
+        allow_hosts=allow_hosts,
+        routers=source.integer("ROUTERS", 1, 1, 32),
+        log_format=source.choice("LOG_FORMAT", "auto", ("auto", "json", "pretty")),
+        log_level=source.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
+        default_generate_model=source.text("DEFAULT_GENERATE_MODEL", "bfl/flux-2-klein-9b"),
+        default_edit_model=source.text("DEFAULT_EDIT_MODEL", "bria/fibo-edit/edit"),
+        default_video_model=source.text("DEFAULT_VIDEO_MODEL", "google/veo-3.1-fast"),
+        inline_wait=source.number("INLINE_WAIT", 300, 0, 3600),
+        sdk_hold=source.flag("SDK_HOLD", default=True),
+        job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
+        webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
+        queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
+        jobs_max_mib=source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24),
+        tenant_jobs_mib=source.integer("TENANT_JOBS_MIB", 64, 1, 1 << 20),
+        concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
+        retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
+        connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
+        edge_memory=source.integer("EDGE_MEMORY", _quarter_of_memory(), 32, 1_048_576),
+        body_memory=source.integer("BODY_MEMORY", _quarter_of_memory(), 128, 1_048_576),
+        tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
+        decode_pixels=source.integer("DECODE_PIXELS", 64_000_000, 60_000_000, 100_000_000_000),
+    )
+
+
+def _quarter_of_memory() -> int:
+    """Return a quarter of the machine's memory in MiB, from 512 to 4096."""
+    return min(max(machine.memory() // 4 // 1024**2, 512), 4096)
+
+
+def known_names() -> frozenset[str]:
+    """Return the names of all settings, without prefix."""
+    own = {field.name.upper() for field in fields(Settings) if field.name != "source"}
+    of_routes = {f"{route.upper()}_{suffix}" for route in ROUTES for suffix in OF_ROUTES}
+    return frozenset(own | of_routes | FURTHER.keys())
+
+
+def _check_names(source: Source) -> None:
+    known = known_names()
+    for name, written in source.names():
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f": did you mean {PREFIX}{near[0]}?" if near else "; docs/settings.md lists them"
+            raise SettingError(f"there is no setting {written}{hint}")
+
+
+def _public_url(source: Source, host: str, port: int) -> str:
+    url = source.text("PUBLIC_URL").rstrip("/")
+    if not url:
+        if is_wildcard(host):
+            raise SettingError(
+                f"IMAGEGATEWAY_PUBLIC_URL is needed: IMAGEGATEWAY_HOST is {host}, which is no address for links. "
+                "Set it to the URL by which callers reach the gateway, such as https://images.example.com"
+            )
+        return origin(host, port)
+    if not url.startswith(("http://", "https://")):
+        raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must start with http:// or https://, not {url!r}")
+    try:
+        named = urlsplit(url).hostname or ""
+    except ValueError:
+        named = ""
+    if not named or is_wildcard(named):
+        raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must name a host that callers can reach, not {url!r}")
+    return url
+
+
+def _api_key(source: Source) -> Secret:
+    key = source.secret("API_KEY")
+    if key and (len(key.reveal()) < _SHORTEST_KEY or not _KEY.fullmatch(key.reveal())):
+        raise SettingError(
+            f"IMAGEGATEWAY_API_KEY must have at least {_SHORTEST_KEY} characters, all of them printable ASCII and no "
+            "space: `openssl rand -hex 32` makes one"
+        )
+    return key
+
+
+@cache
+def current() -> Settings:
+    """This process's settings, read once."""
+    return load()
