@@ -56,11 +56,13 @@ def tracked(paths: Sequence[str]) -> Iterator[tuple[str, str]]:
         ["git", "ls-files", "-z", "--", *paths], check=True, capture_output=True, text=True
     ).stdout
     for name in filter(None, listing.split("\0")):
-        if not any(fnmatch(name, glob) for glob in _SKIPPED):
-            try:
-                yield name, Path(name).read_text()
-            except UnicodeDecodeError:
-                continue  # an image
+        path = Path(name)
+        if any(fnmatch(name, glob) for glob in _SKIPPED) or path.is_symlink() or not path.is_file():
+            continue
+        try:
+            yield name, path.read_text()
+        except UnicodeDecodeError:
+            continue  # an image
 
 
 def main(paths: Sequence[str]) -> int:

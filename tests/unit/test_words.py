@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.words import load
+from tools.words import load, tracked
 
 
 def found(line: str, path: str = "docs/page.md") -> list[str]:
@@ -45,3 +45,9 @@ def test_other_words_are_not_found(line: str) -> None:
 def test_phrase_is_allowed_in_files_that_it_fits() -> None:
     assert found("the ground of a landscape", "services/local/sketch/scene.py") == []
     assert found("the ground of a landscape") == ["ground"]
+
+
+def test_every_tracked_text_file_is_read() -> None:
+    names = {name for name, _ in tracked([])}
+    assert {"README.md", "Makefile", "tools/words.py"} <= names
+    assert not names & {"LICENSE", "tools/words.toml", "docs/first-image.png"}
