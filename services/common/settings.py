@@ -215,11 +215,14 @@ class Settings:
     """MiB that the stream of job records may take up in NATS. IMAGEGATEWAY_JOBS_MAX_MIB, default 8192."""
     tenant_jobs_mib: int
     """MiB that the records of any one tenant's jobs under way may hold. IMAGEGATEWAY_TENANT_JOBS_MIB, default 64."""
+    tenant_records_mib: int
+    """MiB that all kept records of any one tenant may take up in NATS, those of ended jobs included.
+    IMAGEGATEWAY_TENANT_RECORDS_MIB, default half of `jobs_max_mib`.
+    """
     default_concurrency: int
     """Jobs at once of any one route whose provider names no limit. IMAGEGATEWAY_CONCURRENCY, default 1000."""
     retry_seconds: float
-    """Longest that one call may wait and repeat what its provider did not take. IMAGEGATEWAY_RETRY_SECONDS, default
-    60."""
+    """Longest that a call may repeat what its provider did not take. IMAGEGATEWAY_RETRY_SECONDS, default 60."""
     connections: int
     """Client connections at once. IMAGEGATEWAY_CONNECTIONS, default 20000; fewer where the limit of open files is
     low."""
@@ -296,6 +299,7 @@ def load(source: Source | None = None) -> Settings:
     for entry in allow_hosts:
         if not _HOST_ENTRY.match(entry):
             raise SettingError(f"IMAGEGATEWAY_ALLOW_HOSTS: {entry!r} is not a host or host:port")
+    jobs_max_mib = source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24)
     return Settings(
         source=source,
         data_dir=data_dir,
@@ -322,21 +326,17 @@ def load(source: Source | None = None) -> Settings:
         job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
         webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
-        jobs_max_mib=source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24),
+        jobs_max_mib=jobs_max_mib,
+        tenant_records_mib=source.integer("TENANT_RECORDS_MIB", jobs_max_mib // 2, 1, 1 << 24),
         tenant_jobs_mib=source.integer("TENANT_JOBS_MIB", 64, 1, 1 << 20),
         default_concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
-        edge_memory=source.integer("EDGE_MEMORY", _quarter_of_memory(), 32, 1_048_576),
-        body_memory=source.integer("BODY_MEMORY", _quarter_of_memory(), 128, 1_048_576),
+        edge_memory=source.integer("EDGE_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),
+        body_memory=source.integer("BODY_MEMORY", machine.quarter_of_memory(), 128, 1_048_576),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
         decode_pixels=source.integer("DECODE_PIXELS", 64_000_000, 60_000_000, 100_000_000_000),
     )
-
-
-def _quarter_of_memory() -> int:
-    """Return a quarter of the machine's memory in MiB, from 512 to 4096."""
-    return min(max(machine.memory() // 4 // 1024**2, 512), 4096)
 
 
 def known_names() -> frozenset[str]:
