@@ -37,6 +37,7 @@ from services.jobs.engine import Engine
 from services.jobs.families import Families
 from services.router import caller
 from services.router.answer import Answers
+from services.router.answer_memory import AnswerMemory
 from services.router.catalog import Catalog
 from services.router.studio import Studio
 
@@ -83,7 +84,8 @@ async def _studio(number: int, families: Families) -> AsyncIterator[Studio]:
     outbound = Outbound(Guard(current.allow_hosts))
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
-    answers = Answers(store, Links(root, current.public_url), time.time)
+    memory = AnswerMemory(current.answer_memory * 1024**2)
+    answers = Answers(store, Links(root, current.public_url), time.time, memory)
     catalog = Catalog.load(current.source)
     engine = await Engine.open(
         settings=current,
@@ -213,7 +215,7 @@ async def inline(order: dict[str, Any]) -> dict[str, Any]:
             outcome.submitting(record)
             state = await anext(families.start("local", provider.StartRequest(job_id=record.id, task=record.task)))
             outcome.completed(record, state.done, studio.catalog.price(record.task, state.done))
-            await studio.answers.images(record, b64_json=False)
+            await studio.answers.images(record, call, b64_json=False)
 
         windows: list[dict[str, Any]] = []
         for _, path in ((direct, direct), (recorded, recorded)):

@@ -231,12 +231,12 @@ class Settings:
     to 4096."""
     body_memory: int
     """MiB of request bodies that each router holds at once. IMAGEGATEWAY_BODY_MEMORY, default as `edge_memory`."""
+    answer_memory: int
+    """MiB of images on their way out of a router, or in from providers. IMAGEGATEWAY_ANSWER_MEMORY, as above."""
     tenant_concurrency: int
     """Jobs of any one tenant at providers at once. IMAGEGATEWAY_TENANT_CONCURRENCY, default 1000."""
     decode_pixels: int
-    """Pixels that a process decodes at once, 60 million at least: one input of the largest size.
-    IMAGEGATEWAY_DECODE_PIXELS, default 64 million.
-    """
+    """Pixels that a process decodes at once, one input at least. IMAGEGATEWAY_DECODE_PIXELS, default 64 million."""
 
     @property
     def local_host(self) -> str:
@@ -334,6 +334,7 @@ def load(source: Source | None = None) -> Settings:
         connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
         edge_memory=source.integer("EDGE_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),
         body_memory=source.integer("BODY_MEMORY", machine.quarter_of_memory(), 128, 1_048_576),
+        answer_memory=source.integer("ANSWER_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
         decode_pixels=source.integer("DECODE_PIXELS", 64_000_000, 60_000_000, 100_000_000_000),
     )

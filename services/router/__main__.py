@@ -34,6 +34,7 @@ from services.jobs.engine import Engine
 from services.jobs.families import Families
 from services.router import edge, files, provider_keys, service, webhooks
 from services.router.answer import Answers
+from services.router.answer_memory import AnswerMemory
 from services.router.body_budget import BodyBudget
 from services.router.catalog import Catalog
 from services.router.interceptor import Outermost
@@ -72,7 +73,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await stored_keys.start(supervisor)
         links = Links(root, current.public_url)
         store = MediaStore.open(current.media_url)
-        answers = Answers(store, links, time.time)
+        answers = Answers(store, links, time.time, AnswerMemory(current.answer_memory * 1024**2))
         catalog = Catalog.load(current.source)
         outbound = Outbound(Guard(current.allow_hosts))
         held.push_async_callback(outbound.aclose)

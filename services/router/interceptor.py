@@ -135,7 +135,9 @@ async def _all_parsed(handler: Any, received: AsyncIterator[bytes]) -> AsyncIter
 
 
 def _begin(name: str, context: Context) -> Call:
-    return caller.begin(name, {key: caller.decode(value) for key, value in context.invocation_metadata() or ()})
+    call = caller.begin(name, {key: caller.decode(value) for key, value in context.invocation_metadata() or ()})
+    context.add_done_callback(lambda _context: call.end())  # type: ignore[arg-type]  # the stub takes no callable
+    return call
 
 
 async def _fail(call: Call, context: Context, error: BaseException, began: float, *, sent: bool) -> None:

@@ -43,7 +43,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         call = caller.current()
         plan.no_stream_here(request)
         call.key_in_body = request.request_id
-        return await self._studio.run(self._studio.plan_generate(request, call), call)
+        return (await self._studio.run(self._studio.plan_generate(request, call), call)).whole()
 
     async def Edit(self, request: pb.EditRequest, context: Context) -> pb.ImagesResponse:
         call = caller.current()
@@ -51,7 +51,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         call.key_in_body = request.request_id
         async with self._studio.intake(call) as intake:
             made = await self._studio.plan_edit(request, call, intake)
-            return await self._studio.run(made, call, intake)
+            return (await self._studio.run(made, call, intake)).whole()
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> job_pb2.Job:
         call = caller.current()

@@ -32,6 +32,7 @@ from services.jobs import states
 from services.local.family import LocalFamily
 from services.router import studio
 from services.router.answer import Answers
+from services.router.answer_memory import AnswerMemory
 from services.router.body_budget import BodyBudget
 from services.router.catalog import Catalog
 from services.router.interceptor import Outermost
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import Descriptor
 
+    from services.router.answer import ImagesAnswer
     from services.router.caller import Call
     from services.router.intake import Intake
     from services.router.plan import Plan
@@ -125,7 +127,7 @@ def requests(draw: Any) -> pb.GenerateRequest | pb.EditRequest:
 class WithoutEngine(studio.Studio):
     """Runs each plan at once, with the embedded family; plans for other families end as records only."""
 
-    async def run(self, made: Plan, call: Call, intake: Intake | None = None) -> pb.ImagesResponse:
+    async def run(self, made: Plan, call: Call, intake: Intake | None = None) -> ImagesAnswer:
         if made.webhook_url:
             await self._check_webhook(made.webhook_url, "a")
         record = JobRecord.FromString(self._record(made, call).SerializeToString())
@@ -139,7 +141,7 @@ class WithoutEngine(studio.Studio):
         record.done.CopyFrom(state.done)
         record.state, record.completed_at = states.COMPLETED, NOW * 1000
         self.answers.job(record)
-        return await self.answers.images(record, b64_json=made.b64_json)
+        return await self.answers.images(record, call, b64_json=made.b64_json)
 
 
 class _Ring:
@@ -162,9 +164,8 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
         readiness=Readiness({}),
     )
     stored: Any = SimpleNamespace(of=lambda _tenant: {})
-    answers = Answers(
-        store, Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW), lambda: NOW
-    )
+    links = Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW)
+    answers = Answers(store, links, lambda: NOW, AnswerMemory(1024**3))
     async with Outbound(Guard((), unresolved)) as outbound:
         called = WithoutEngine(
             load(source), Catalog.load(source), store, outbound, engine, answers, stored, DecodeGate(10**8)
