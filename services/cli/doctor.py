@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.adapter import Call
-from services.common.live import whole
+from services.common.adapter import Call, Reply
 from services.common.outbound import Outbound, SentError, UnsentError
 from services.common.targets import Target
 from services.common.urlguard import Guard
@@ -18,7 +17,7 @@ from services.providers import UPSTREAMS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from services.common.adapter import Adapter, Reply
+    from services.common.adapter import Adapter
     from services.common.settings import Settings
     from services.providers import Upstream
 
@@ -75,7 +74,7 @@ async def _ask(adapter: Adapter, call: Call, settings: Settings, outbound: Outbo
             max_bytes=_MAX_BYTES,
             seconds=_SECONDS,
         ) as incoming:
-            reply = await whole(incoming)
+            reply = Reply(incoming.status, incoming.headers, await incoming.read())
     except (UnsentError, SentError, TimeoutError):
         return False, f"can't be reached at {target.base}: check {setting}_BASE_URL and the network"
     return _verdict(adapter, call, target, reply)

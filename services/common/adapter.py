@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from services.common.catalog import Model, Route
     from services.common.failures import ErrorTable
+    from services.common.reply_memory import Spool
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,8 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     content: bytes
+    spool: Spool | None = None
+    """Where the content of a large answer waits: `services.common.reply_memory` loads it before an adapter reads."""
 
     @cached_property
     def json(self) -> Any:
@@ -176,6 +179,8 @@ class Finished:
     cost: Cost | None = None
     svg_usage: SvgUsage | None = None
     """What the author of an SVG used, apart from `usage`."""
+    kept: tuple[pb.Artifact | pb.Failed | None, ...] = ()
+    """`pictures` once the driver has fetched and stored them; None: the store stayed away."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from services.common.adapter import Outgoing, Reply
 from services.common.decoding import decoding_cost
 from services.common.errors import GatewayError
 from services.common.failures import Failure
-from services.common.live import whole
 from services.common.outbound import MAX_REDIRECTS, DownloadError
 from services.common.references import reference
 from services.common.store_retry import retry_until_available
@@ -148,7 +147,7 @@ class Results:
 
         async def read(incoming: Incoming) -> Reply:
             if incoming.status != 200:
-                return await whole(incoming)
+                return Reply(incoming.status, incoming.headers, b"")
             async with aclosing(incoming.chunks()) as chunks:
                 async for chunk in chunks:
                     await write(chunk)

@@ -11,7 +11,6 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import logs
 from services.common.failures import Failure, bad_response
-from services.common.live import whole
 from services.common.outbound import SentError, UnsentError
 from services.common.urlguard import UrlRefusedError
 
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from services.common.adapter import Adapter, Outgoing, Reply
     from services.common.outbound import Incoming, Outbound
+    from services.common.reply_memory import ReplyMemory
     from services.common.targets import Target
 
 MAX_REPLY_BYTES: Final = 256 * 1024 * 1024
@@ -34,6 +34,7 @@ class Sender:
     """
 
     outbound: Outbound
+    memory: ReplyMemory
 
     async def send(
         self,
@@ -41,11 +42,13 @@ class Sender:
         target: Target,
         outgoing: Outgoing,
         job_id: str,
-        read: Callable[[Incoming], Awaitable[Reply]] = whole,
+        read: Callable[[Incoming], Awaitable[Reply]] | None = None,
         *,
         max_bytes: int = MAX_REPLY_BYTES,
     ) -> Reply | Failure:
-        """Send a request and `read` its answer, whatever its status. A failure says whether anything was taken."""
+        """Send a request and `read` its answer, whatever its status; by default `memory.receive` does. A failure says
+        whether anything was taken.
+        """
         url = target.url(outgoing.path)
         trusted = target.trusts(url, adapter.hosts)
         seconds = adapter.seconds if outgoing.seconds is None else outgoing.seconds
@@ -66,7 +69,7 @@ class Sender:
                 guarded=not trusted,
             ) as incoming:
                 status = incoming.status
-                return await read(incoming)
+                return await (read or self.memory.receive)(incoming)
         except UrlRefusedError as error:
             return _AWAY if error.transient else bad_response("named an address that may not be called.")
         except UnsentError:

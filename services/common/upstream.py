@@ -26,7 +26,7 @@ from services.common.results import Results
 from services.common.route_pauses import RoutePauses
 from services.common.sending import Sender
 from services.common.store import StoreUnavailable
-from services.common.store_retry import INPUT_SECONDS, POLL_SECONDS, RESULT_SECONDS, retry_until_available
+from services.common.store_retry import INPUT_SECONDS, retry_until_available
 from services.common.submission import OpenStarts, Submitter, not_taken, submit_all
 from services.common.targets import Target
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from services.common.decoding import DecodeGate
     from services.common.family import Tell
     from services.common.outbound import Outbound
+    from services.common.reply_memory import ReplyMemory
     from services.common.settings import Settings
     from services.common.store import MediaStore
     from services.common.submission import OpenStart
@@ -60,6 +61,7 @@ class UpstreamFamily:
         outbound: Outbound,
         store: MediaStore,
         gate: DecodeGate,
+        memory: ReplyMemory,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
@@ -73,7 +75,7 @@ class UpstreamFamily:
         self._gate = gate
         self._clock = clock
         self._sleep = sleep
-        self._sender = Sender(outbound)
+        self._sender = Sender(outbound, memory)
         self._results = Results(outbound, store, gate, self._sender, sleep)
         self._submitter = Submitter(RoutePauses(clock), settings.retry_seconds, clock, sleep)
         self._starts = OpenStarts()
@@ -145,7 +147,7 @@ class UpstreamFamily:
             submits = [partial(driver.submit, call, outgoing, start, previews) for call, outgoing in wave]
             made = await submit_all(submits, hand_back=hand_back and not first)
             begun = [Item(call.index, call.count, warnings=call.warnings) for call, _ in wave]
-            outcomes += await _settle(driver, calls[first : first + at_once], begun, made, RESULT_SECONDS)
+            outcomes += _settle(driver, calls[first : first + at_once], begun, made)
             start.items += begun
             if hand_back and not first and all(map(not_taken, made)):
                 break
@@ -157,7 +159,7 @@ class UpstreamFamily:
     async def _look(self, driver: CallDriver, calls: list[Call], items: list[Item]) -> pb.TaskState:
         """Ask for every call that has not ended."""
         asked = (driver.ask(call, item) for call, item in zip(calls, items, strict=True))
-        outcomes = await _settle(driver, calls, items, await asyncio.gather(*asked), POLL_SECONDS)
+        outcomes = _settle(driver, calls, items, await asyncio.gather(*asked))
         return state_of(items, outcomes, self._clock())
 
     async def _outlast(self, driver: CallDriver, calls: list[Call], start: OpenStart) -> None:
@@ -235,12 +237,8 @@ class UpstreamFamily:
         return Picture(data, ref.media_type, ref.width, ref.height)
 
 
-async def _settle(
-    driver: CallDriver,
-    calls: Sequence[Call],
-    items: Sequence[Item],
-    outcomes: Sequence[Outcome],
-    store_seconds: float,
+def _settle(
+    driver: CallDriver, calls: Sequence[Call], items: Sequence[Item], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
     steps = zip(calls, items, outcomes, strict=True)
-    return await asyncio.gather(*(driver.settle(call, item, outcome, store_seconds) for call, item, outcome in steps))
+    return [driver.settle(call, item, outcome) for call, item, outcome in steps]

@@ -18,6 +18,7 @@ from services.common import logs, settings
 from services.common.decoding import DecodeGate
 from services.common.outbound import Outbound
 from services.common.provider import serve
+from services.common.reply_memory import ReplyMemory
 from services.common.server import run
 from services.common.store import MediaStore
 from services.common.upstream import UpstreamFamily
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from services.common.family import Family
     from services.common.settings import Settings
 
-    Opener = Callable[[Settings, MediaStore, DecodeGate], Family]
+    Opener = Callable[[Settings, MediaStore, DecodeGate, ReplyMemory], Family]
 
 GRACE = 10.0
 """Seconds that running calls get to end."""
@@ -58,11 +59,18 @@ class Upstream:
     models: tuple[Model, ...]
     adapters: tuple[Adapter, ...]
 
-    def open(self, current: Settings, store: MediaStore, gate: DecodeGate) -> Family:
+    def open(self, current: Settings, store: MediaStore, gate: DecodeGate, memory: ReplyMemory) -> Family:
         outbound = Outbound(Guard(current.allow_hosts))
         name = self.models[0].family
         return UpstreamFamily(
-            name, self.models, self.adapters, settings=current, outbound=outbound, store=store, gate=gate
+            name,
+            self.models,
+            self.adapters,
+            settings=current,
+            outbound=outbound,
+            store=store,
+            gate=gate,
+            memory=memory,
         )
 
 
@@ -81,7 +89,7 @@ UPSTREAMS: Final[Mapping[str, Upstream]] = {
 """Families behind HTTP, by name. A new one is a folder, a line here, and its models in `services.router.catalog`."""
 
 FAMILIES: Final[Mapping[str, Opener]] = {
-    "local": open_local,
+    "local": lambda current, store, gate, _memory: open_local(current, store, gate),
     **{name: upstream.open for name, upstream in UPSTREAMS.items()},
 }
 """Every family, by name."""
@@ -95,7 +103,8 @@ def main(families: Mapping[str, Opener]) -> None:
     async def body(stop: asyncio.Event) -> None:
         store = MediaStore.open(current.media_url)
         gate = DecodeGate(current.decode_pixels)
-        opened = {name: opener(current, store, gate) for name, opener in families.items()}
+        memory = ReplyMemory(current.answer_memory * 1024**2, current.data_dir / "replies")
+        opened = {name: opener(current, store, gate, memory) for name, opener in families.items()}
         servers = [await serve(family, current.socket(name)) for name, family in opened.items()]
         await stop.wait()
         await asyncio.gather(*(server.stop(GRACE) for server in servers))

@@ -16,6 +16,7 @@ from services.common.errors import GatewayError
 from services.common.outbound import Outbound
 from services.common.provider import failed
 from services.common.references import reference
+from services.common.reply_memory import ReplyMemory
 from services.common.store import MediaStore
 from services.common.upstream import UpstreamFamily
 from services.common.urlguard import Guard
@@ -61,6 +62,7 @@ class Bench:
             outbound=Outbound(Guard(current.allow_hosts), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
             store=store,
             gate=DecodeGate(current.decode_pixels),
+            memory=ReplyMemory(current.answer_memory * 1024**2, tmp_path),
             clock=lambda: bench.now,
             sleep=sleep,
         )

@@ -18,6 +18,7 @@ from services.common.adapter import Call, Found
 from services.common.decoding import DecodeGate
 from services.common.errors import GatewayError
 from services.common.outbound import Outbound
+from services.common.reply_memory import ReplyMemory
 from services.common.results import Results
 from services.common.sending import Sender
 from services.common.store import MediaStore, StoreUnavailable
@@ -105,7 +106,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         async def sleep(seconds: float) -> None:
             slept.append(seconds)
 
-        taking = Results(outbound, store, DecodeGate(10**8), Sender(outbound), sleep)
+        sender = Sender(outbound, ReplyMemory(2**30, tmp_path))
+        taking = Results(outbound, store, DecodeGate(10**8), sender, sleep)
         yield World(files, store, taking, tmp_path, slept)
 
 
