@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.jobs import states
+from imagegateway.jobs.list_index import Projection, row_of
+from imagegateway.jobs.stored_bytes import message_of
+from imagegateway.jobs.stream import RECORD_SECONDS, STEP_SECONDS, Entry
+from imagegateway.platform.errors import GatewayError
 
-from services.common.errors import GatewayError
-from services.jobs import states
-from services.jobs.projection import Projection, row_of
-from services.jobs.stored_bytes import message_of
-from services.jobs.stream import RECORD_SECONDS, STEP_SECONDS, Entry
 from tests.jobs import records
 from tests.jobs.replica import serving
 from tests.jobs.server import settings_for, until

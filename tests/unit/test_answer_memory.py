@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from imagegateway.keys.api_keys import Key
+from imagegateway.platform.errors import GatewayError
+from imagegateway.router import call_context
+from imagegateway.router.answer_memory import AnswerMemory
+from imagegateway.router.body_budget import BodyBudget
+from imagegateway.router.image_service import ImageService
+from imagegateway.router.interceptor import Outermost, error_headers
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
-from services.common.errors import GatewayError
-from services.common.keys import Key
-from services.router import caller
-from services.router.answer_memory import AnswerMemory
-from services.router.body_budget import BodyBudget
-from services.router.interceptor import Outermost, error_headers
-from services.router.service import ImageService
 from tests.jobs import records
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from services.router.caller import Call
+    from imagegateway.router.call_context import Call
 
 MIB = 1024 * 1024
 
 
 def call(*, rest: bool = True) -> Call:
-    return caller.begin("Generate", {}, rest=rest)
+    return call_context.begin("Generate", {}, rest=rest)
 
 
 async def test_tenant_without_room_is_told_its_job_and_another_is_served() -> None:
@@ -87,7 +87,7 @@ class _Answering(ImageService):
 
     async def Generate(self, request: pb.GenerateRequest, context: object) -> pb.ImagesResponse:
         self.begun.set()
-        caller.current().at_end(self.ended.set)
+        call_context.current().at_end(self.ended.set)
         if request.prompt == "wait":
             await asyncio.Event().wait()
         if request.prompt == "fail":

@@ -7,11 +7,10 @@ import json
 import tracemalloc
 
 import pytest
+from imagegateway.router.json_rendering import JsonDocument, images_to_json
+from imagegateway.router.responses import ImagesAnswer
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
-
-from services.router.answer import ImagesAnswer
-from services.router.rendering import JsonDocument, images_to_json
 
 MIB = 1024 * 1024
 

@@ -8,14 +8,13 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-
-from services.common.reply_memory import SMALL_BYTES, ReplyMemory, Spool
+from imagegateway.providers.kit.reply_memory import SMALL_BYTES, ReplyMemory, Spool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from services.common.adapter import Reply
+    from imagegateway.providers.kit.adapter import Reply
 
 MIB = 1024 * 1024
 PIECE = 300_000
