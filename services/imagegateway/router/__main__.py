@@ -26,6 +26,7 @@ from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
 from imagegateway.router import file_service, image_service, provider_key_service, rest_services, webhook_service
+from imagegateway.router.answer_memory import AnswerMemory
 from imagegateway.router.body_budget import BodyBudget
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.form_service import Uploads
@@ -71,7 +72,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await stored_keys.start(supervisor)
         links = Links(root, current.public_url)
         store = MediaStore.open(current.media_url)
-        answers = Answers(store, links, time.time)
+        answers = Answers(store, links, time.time, AnswerMemory(current.answer_memory * 1024**2))
         catalog = Catalog.load(current.source)
         outbound = Outbound(Guard(current.allow_hosts))
         held.push_async_callback(outbound.aclose)

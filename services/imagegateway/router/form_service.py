@@ -62,6 +62,8 @@ class Uploads:
             failure = interceptor.failure_of(call, error)
             interceptor.finished(call, began, failure=failure)
             return _failed(call, failure)
+        finally:
+            call.end()
         interceptor.finished(call, began)
         return response
 
@@ -72,8 +74,16 @@ class Uploads:
             made = await self._studio.plan_edit(edit, call, intake, unknown)
             if made.stream:
                 return await self._stream(request, made, call, intake)
-            response = await self._studio.run(made, call, intake)
-            return _answer(call, images_to_json(response))
+            document = images_to_json(await self._studio.run(made, call, intake))
+            headers = dict(call.headers)
+            response = web.StreamResponse(status=int(headers.pop(call_context.STATUS, "200")), headers=headers)
+            response.content_type = "application/json"
+            response.content_length = document.length
+            await response.prepare(request)
+            for piece in document.pieces():
+                await response.write(piece)
+            await response.write_eof()
+            return response
 
     async def _stream(self, request: web.Request, made: Plan, call: Call, intake: Intake) -> web.StreamResponse:
         response: web.StreamResponse | None = None
@@ -112,12 +122,6 @@ async def _receive(request: web.Request, intake: Intake, call: Call) -> tuple[pb
     finally:
         call.log["request_bytes"] = request.content.total_bytes
     return form_fields.read(fields)
-
-
-def _answer(call: Call, body: bytes) -> web.Response:
-    headers = dict(call.headers)
-    status = int(headers.pop(call_context.STATUS, "200"))
-    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
 def _failed(call: Call, error: GatewayError) -> web.Response:

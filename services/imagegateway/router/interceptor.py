@@ -133,9 +133,11 @@ async def _all_parsed(handler: Any, received: AsyncIterator[bytes]) -> AsyncIter
 
 
 def _begin(name: str, context: Context) -> Call:
-    return call_context.begin(
+    call = call_context.begin(
         name, {key: call_context.decode(value) for key, value in context.invocation_metadata() or ()}
     )
+    context.add_done_callback(lambda _context: call.end())  # type: ignore[arg-type]  # the stub takes no callable
+    return call
 
 
 async def _fail(call: Call, context: Context, error: BaseException, began: float, *, sent: bool) -> None:
