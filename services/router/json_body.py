@@ -39,16 +39,22 @@ def parse(body: bytearray) -> dict[str, Any]:
         del body[: len(_BYTE_ORDER_MARK)]
     if not body or body.isspace():
         return {}
-    outline = _Outline.of(body)
-    values, refusal = _load(body)
-    if refusal:
-        raise GatewayError(ErrorReason.ERROR_REASON_INVALID_JSON, refusal)
+    values = parse_value(body)
     if not isinstance(values, dict):
         raise invalid("body", "The body must be a JSON object.")
-    if len(outline.names) > len(values):
-        name = _doubled(body, outline.names)
-        raise invalid(name, f"{name} is sent twice.")
     return values
+
+
+def parse_value(text: bytearray) -> Any:
+    """Return a JSON value. Raises GatewayError as `parse` does for text that is none, and for an object."""
+    outline = _Outline.of(text)
+    value, refusal = _load(text)
+    if refusal:
+        raise GatewayError(ErrorReason.ERROR_REASON_INVALID_JSON, refusal)
+    if isinstance(value, dict) and len(outline.names) > len(value):
+        name = _doubled(text, outline.names)
+        raise invalid(name, f"{name} is sent twice.")
+    return value
 
 
 def _load(body: bytearray) -> tuple[Any, str]:
