@@ -17,7 +17,7 @@ from services.common import images, unmet
 from services.common.adapter import Adapter, Finished, Found, Outgoing, Upload
 from services.common.errors import GatewayError
 from services.common.failures import ErrorTable, Failure, Uncharged, moderated, refused_part
-from services.common.values import form_fields
+from services.common.values import decimal_of, form_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -188,9 +188,9 @@ def _fitting(picture: Picture) -> Picture:
 
 
 def _finished(call: Call, reply: Reply, data: bytes) -> Finished:
-    neurons = reply.headers.get("cf-ai-neurons", "")
+    neurons = decimal_of(reply.headers.get("cf-ai-neurons", ""))
     cost = None
-    if neurons.replace(".", "", 1).isdigit():
+    if neurons is not None:
         # By the list price: a part of each day's neurons is free.
-        cost = Cost(amount=round(float(neurons) * _USD_PER_NEURON, 6), currency="USD", estimated=True)
+        cost = Cost(amount=round(neurons * _USD_PER_NEURON, 6), currency="USD", estimated=True)
     return Finished((Found(data=data, seed=call.seed),), cost=cost)

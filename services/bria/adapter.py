@@ -13,7 +13,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from services.bria import operations
 from services.common.adapter import Adapter, Finished, Found, Outgoing, Pending, Reply, Unknown
 from services.common.failures import ErrorTable, Failure, Refused, moderated, refused_part
-from services.common.values import seed_of, text_of
+from services.common.values import seed_of, text_of, whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +113,7 @@ class BriaAdapter(Adapter):
         """The error of a task, which stands in an answer with status 200."""
         code = str(error.get("code")) if isinstance(error, dict) else ""
         # Bria writes an HTTP status here, or a word.
-        status = int(code) if code.isdigit() else 200
+        status = whole_of(code) or 200
         return replace(self._failure(call, Reply(status, {}, b""), error), accepted=True)
 
     def _failure(self, call: Call, reply: Reply, error: Any) -> Failure:

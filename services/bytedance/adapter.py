@@ -16,6 +16,7 @@ from services.common import unmet
 from services.common.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
 from services.common.errors import invalid, invalid_image
 from services.common.failures import Failure
+from services.common.values import whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -188,5 +189,5 @@ def _cost(call: Call, made: Sequence[Mapping[str, Any]]) -> Cost | None:
 
 
 def _area(size: Any, default: tuple[int, int]) -> int:
-    width, _, height = str(size).partition("x")
-    return int(width) * int(height) if width.isdecimal() and height.isdecimal() else default[0] * default[1]
+    width, height = map(whole_of, str(size).partition("x")[::2])
+    return default[0] * default[1] if width is None or height is None else width * height

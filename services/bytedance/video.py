@@ -15,6 +15,7 @@ from services.common.adapter import Finished, Found, Pending, Unknown
 from services.common.errors import invalid
 from services.common.failures import Failure
 from services.common.usage import completed
+from services.common.values import whole_of
 
 if TYPE_CHECKING:
     from services.common.adapter import Call, Outcome, Reply
@@ -82,10 +83,5 @@ def usage(call: Call, answer: dict[str, Any], output: str) -> Usage | None:
     told = answer.get("usage")
     if not isinstance(told, dict):
         return None
-    counts = Usage(output_tokens=_count(told.get(output)), total_tokens=_count(told.get("total_tokens")))
+    counts = Usage(output_tokens=whole_of(told.get(output)), total_tokens=whole_of(told.get("total_tokens")))
     return completed(counts, text_only=not call.inputs)
-
-
-def _count(value: Any) -> int | None:
-    """A number of tokens, also one in a string."""
-    return int(value) if str(value).isdecimal() and len(str(value)) < 10 else None

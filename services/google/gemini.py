@@ -15,6 +15,7 @@ from services.common import unmet
 from services.common.adapter import Finished, Found, Outgoing, Unknown
 from services.common.failures import Failure, Refused, moderated, refused_part
 from services.common.usage import completed
+from services.common.values import whole_of
 from services.google import failures, wire
 from services.google.api import Api
 from services.google.catalog import TIER_PRICES, token_cost
@@ -130,11 +131,11 @@ def _usage(call: Call, answer: Mapping[str, Any]) -> Usage | None:
     counted = answer.get("usageMetadata")
     if not isinstance(counted, dict):
         return None
-    made = wire.number(counted.get("candidatesTokenCount"))
+    made = whole_of(counted.get("candidatesTokenCount"))
     usage = Usage(
-        input_tokens=wire.number(counted.get("promptTokenCount")),
+        input_tokens=whole_of(counted.get("promptTokenCount")),
         output_tokens=None if made is None else made + wire.count(counted.get("thoughtsTokenCount")),
-        total_tokens=wire.number(counted.get("totalTokenCount")),
+        total_tokens=whole_of(counted.get("totalTokenCount")),
     )
     _split(usage.input_tokens_details, counted.get("promptTokensDetails"))
     _split(usage.output_tokens_details, counted.get("candidatesTokensDetails"))

@@ -15,6 +15,7 @@ from services.common import unmet
 from services.common.adapter import Finished, Found, Outgoing, Pending, Unknown
 from services.common.failures import Failure
 from services.common.usage import completed
+from services.common.values import whole_of
 from services.google import failures, wire
 from services.google.api import Api
 from services.google.catalog import RESOLUTIONS, token_cost
@@ -137,7 +138,7 @@ def _usage(counted: Any) -> Usage | None:
 
 def _counts(told: Sequence[Any]) -> Usage:
     """The tokens of input, output and both; what is no number is not known."""
-    read, made, both = map(wire.number, told)
+    read, made, both = map(whole_of, told)
     return completed(Usage(input_tokens=read, output_tokens=made, total_tokens=both), text_only=True)
 
 

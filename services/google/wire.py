@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pybase64
 
 from services.common.adapter import Found
+from services.common.values import whole_of
 
 if TYPE_CHECKING:
     from services.common.adapter import Reply
@@ -48,12 +49,7 @@ def objects(value: Any) -> list[dict[str, Any]]:
 
 def count(value: Any) -> int:
     """A number that is not negative, also one in a string; 0 for anything else."""
-    return number(value) or 0
-
-
-def number(value: Any) -> int | None:
-    """As `count`; None for anything else."""
-    return int(value) if str(value).isdecimal() and len(str(value)) < 10 else None
+    return whole_of(value) or 0
 
 
 def decoded(text: str) -> bytes:
