@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
+from services.common import inputs
 from services.common.errors import GatewayError
 from services.common.inputs import fetch_image
 from services.common.outbound import Outbound
@@ -38,6 +39,12 @@ async def fails(outbound: Outbound, url: str, max_bytes: int = 1000) -> GatewayE
     assert error.message.endswith(".")
     assert error.message.count(". ") == 0
     return error
+
+
+@pytest.fixture(params=[3, 4, 7, 1 << 20], autouse=True)
+def _piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode data URLs in pieces of several sizes: none may matter."""
+    monkeypatch.setattr(inputs, "_PIECE", request.param)
 
 
 @pytest.mark.parametrize(
