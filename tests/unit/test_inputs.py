@@ -6,12 +6,12 @@ import base64
 from urllib.parse import quote
 
 import pytest
+from imagegateway.outbound import image_fetch
+from imagegateway.outbound.client import Outbound
+from imagegateway.outbound.image_fetch import fetch_image
+from imagegateway.outbound.url_guard import Guard
+from imagegateway.platform.errors import GatewayError
 
-from services.common import inputs
-from services.common.errors import GatewayError
-from services.common.inputs import fetch_image
-from services.common.outbound import Outbound
-from services.common.urlguard import Guard
 from tests.unit.origin import answer, serve
 from tests.unit.test_urlguard import Names
 
@@ -44,7 +44,7 @@ async def fails(outbound: Outbound, url: str, max_bytes: int = 1000) -> GatewayE
 @pytest.fixture(params=[3, 4, 7, 1 << 20], autouse=True)
 def _piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Decode data URLs in pieces of several sizes: none may matter."""
-    monkeypatch.setattr(inputs, "_PIECE", request.param)
+    monkeypatch.setattr(image_fetch, "_PIECE", request.param)
 
 
 @pytest.mark.parametrize(

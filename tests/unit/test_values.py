@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from services.common.values import decimal_of, seed_of, text_of, wait_of, whole_of
+from imagegateway.providers.kit.parsing import decimal_of, seed_of, text_of, wait_of, whole_of
 
 NOON = "Wed, 25 Nov 2026 12:00:00 GMT"
 
