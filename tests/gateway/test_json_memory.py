@@ -7,9 +7,12 @@ import json
 import socket
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
+from imagegateway.v1 import image_service_pb2 as pb
+from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
-from tests.gateway import pictures, rest
+from tests.gateway import cases, pictures, rest
 from tests.gateway.rest import EDITS, GENERATIONS, ask
 from tests.gateway.test_upload_memory import MIB, watching
 from tests.stack import running
@@ -97,4 +100,18 @@ def test_what_the_router_keeps_of_large_bodies_is_bounded(stack: Stack, start: b
     for _ in range(10):
         assert ask(stack, "POST", GENERATIONS, start + b" " * SIZE, rest.JSON).status == status
         kept.append((router.memory_info().rss - before) // MIB)
+    assert max(kept) * MIB < 2 * SLACK, kept
+
+
+def test_what_the_router_keeps_of_large_messages_is_bounded(stack: Stack) -> None:
+    router = stack.running_child("router")
+    before = router.memory_info().rss
+    kept = []
+    request = pb.GenerateRequest(model="local/sketch", prompt="a" * SIZE)
+    with cases.channel(stack) as channel:
+        stub = pb_grpc.ImageServiceStub(channel)
+        for _ in range(10):
+            with pytest.raises(grpc.RpcError, match="characters"):
+                stub.Generate(request, metadata=(cases.authorization(stack),), timeout=30)
+            kept.append((router.memory_info().rss - before) // MIB)
     assert max(kept) * MIB < 2 * SLACK, kept
