@@ -41,6 +41,8 @@ from imagegateway.v1 import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imagegateway.platform.settings import Settings
 
 GRACE = 30.0
@@ -97,8 +99,9 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         studio = Studio(
             current, catalog, store, outbound, engine, answers, stored_keys, DecodeGate(current.decode_pixels)
         )
-        server = _server(current, replica, ring, studio, links)
-        uploads = Uploads(studio, ring).application()
+        budget = BodyBudget(current.body_memory * 1024**2)
+        server = _server(current.socket(f"router-{replica}"), ring, studio, links, budget)
+        uploads = Uploads(studio, ring, budget).application()
         path = current.socket(f"uploads-{replica}")
         async with listening(uploads, path, GRACE, cancel=True, linger=LINGER):
             await server.start()
@@ -124,11 +127,10 @@ async def _adopt_key(current: Settings, keys: KeyStore) -> None:
         logs.get(__name__).error("api_key_revoked", setting=API_KEY_NAME)
 
 
-def _server(current: Settings, replica: int, ring: KeyRing, studio: Studio, links: Links) -> Server:
-    """The gRPC server with all public services."""
-    budget = BodyBudget(current.body_memory * 1024**2)
+def _server(path: Path, ring: KeyRing, studio: Studio, links: Links, budget: BodyBudget) -> Server:
+    """The gRPC server with all public services, at a UNIX socket."""
     server = Server(
-        current.socket(f"router-{replica}"),
+        path,
         [image_service.NAME, provider_key_service.NAME, webhook_service.NAME, *rest_services.NAMES],
         interceptors=[Outermost(ring, budget)],
     )

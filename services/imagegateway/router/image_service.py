@@ -72,8 +72,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> job_pb2.Job:
         entry = await self._studio.job(request.job_id, call_context.current())
-        with answering():
-            entry = await self._studio.engine.runner.cancel(entry)
+        entry = await self._studio.kept(self._studio.engine.runner.cancel(entry))
         return self._studio.answers.job(entry.record)
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:

@@ -8,7 +8,7 @@ import math
 import time
 import traceback
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from imagegateway.keys.api_keys import KeyRing
     from imagegateway.platform.grpc_server import Context
-    from imagegateway.router.body_budget import BodyBudget
+    from imagegateway.router.body_budget import BodyBudget, HeldBody
     from imagegateway.router.call_context import Call
 
 _OPEN: Final = ("/grpc.health.v1.", "/grpc.reflection.")
@@ -67,10 +67,11 @@ class Outermost(grpc.aio.ServerInterceptor):
             call, began = _begin(name, context), time.perf_counter()
             try:
                 await call_context.authenticate(call, self._ring)
-                data = await _only(received)
                 with self._budget.hold(call.tenant) as held:  # the message is kept until the call ends
-                    held.grow(len(data))
-                    response: Message = await handler.unary_unary(_parsed(handler, data), context)
+                    # In no variable: the frame of a call that fails lives until a garbage collection.
+                    response: Message = await handler.unary_unary(
+                        _parsed(handler, await _only(received, held)), context
+                    )
             except BaseException as error:
                 await _fail(call, context, error, began, sent=False)
                 raise
@@ -88,20 +89,23 @@ class Outermost(grpc.aio.ServerInterceptor):
             sent = False
             try:
                 await call_context.authenticate(call, self._ring)
-                if handler.request_streaming:
-                    request = _all_parsed(handler, received)
-                else:
-                    request = _parsed(handler, await _only(received))
-                async with aclosing(method(request, context)) as messages:
-                    async for message in messages:
-                        if not sent:
-                            await context.send_initial_metadata(tuple(call.headers.items()))
-                            sent = True
-                        if call.head:
-                            message.ClearField("data")
-                        yield message
-                        if call.head:
-                            break
+                with self._budget.hold(call.tenant) as held:
+                    request = (
+                        _all_parsed(handler, received)
+                        if handler.request_streaming
+                        else _parsed(handler, await _only(received, held))
+                    )
+                    async with aclosing(method(request, context)) as messages:
+                        del request  # see _unary
+                        async for message in messages:
+                            if not sent:
+                                await context.send_initial_metadata(tuple(call.headers.items()))
+                                sent = True
+                            if call.head:
+                                message.ClearField("data")
+                            yield message
+                            if call.head:
+                                break
             except BaseException as error:
                 await _fail(call, context, error, began, sent=sent)
                 raise
@@ -110,10 +114,16 @@ class Outermost(grpc.aio.ServerInterceptor):
         return answer
 
 
-async def _only(received: AsyncIterator[bytes]) -> bytes:
-    """Return the message of a call that takes one. Raises GatewayError INVALID_VALUE where no whole one comes."""
-    async for data in received:
-        return data
+async def _only(received: AsyncIterator[bytes], held: HeldBody) -> bytes:
+    """Return the message of a call that takes one, counted in `held`.
+
+    Raises GatewayError INVALID_VALUE where no whole one comes, and as `HeldBody.grow`.
+    """
+    messages: Any = aiter(received)
+    async with aclosing(messages):  # gRPC's generator would keep the message until a garbage collection
+        async for data in messages:
+            held.grow(len(data))
+            return cast("bytes", data)
     raise GatewayError(ErrorReason.ERROR_REASON_INVALID_VALUE, "The request ends before its message does.")
 
 

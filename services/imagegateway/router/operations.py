@@ -7,7 +7,7 @@ import hashlib
 import time
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
@@ -26,7 +26,7 @@ from imagegateway.router.unrepeatable_errors import goes_on, readable, unreadabl
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Sequence
 
     from imagegateway.jobs.engine import Engine
     from imagegateway.jobs.list_index import Page
@@ -215,6 +215,25 @@ class Studio:
             raise job_not_found(job_id)
         call.log["job_id"] = job_id
         return entry
+
+    async def kept(self, change: Coroutine[Any, Any, Entry]) -> Entry:
+        """Return a job whose change is kept.
+
+        Raises GatewayError when the engine does not answer, or when 6 s have passed and a part is in lasting trouble.
+        A change that its owner completes goes on then.
+        """
+        writing = asyncio.create_task(change)
+        trouble = asyncio.create_task(self.engine.readiness.trouble())
+        try:
+            await asyncio.wait({writing}, timeout=LASTING_SECONDS)
+            await asyncio.wait({writing, trouble}, return_when=asyncio.FIRST_COMPLETED)
+            if writing.done():
+                return writing.result()
+            raise UnavailableError(str(trouble.result()))
+        except OutcomeUnknownError:
+            raise unavailable() from None
+        finally:
+            await cancel(writing, trouble)
 
     async def page(self, tenant: str, status: str, model: str, size: int, token: str) -> JobPage:
         """A page of a tenant's jobs, newest first, each read from the engine. Raises GatewayError."""
