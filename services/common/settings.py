@@ -223,6 +223,9 @@ class Settings:
     connections: int
     """Client connections at once. IMAGEGATEWAY_CONNECTIONS, default 20000; fewer where the limit of open files is
     low."""
+    address_share: int
+    """Percent of the client connections that any one address may have at once. IMAGEGATEWAY_ADDRESS_SHARE,
+    20 to 100, default 50."""
     edge_memory: int
     """MiB of heap at which Envoy sheds load. IMAGEGATEWAY_EDGE_MEMORY, default a quarter of the machine's memory, 512
     to 4096."""
@@ -327,6 +330,7 @@ def load(source: Source | None = None) -> Settings:
         default_concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
+        address_share=source.integer("ADDRESS_SHARE", 50, 20, 100),
         edge_memory=source.integer("EDGE_MEMORY", _quarter_of_memory(), 32, 1_048_576),
         body_memory=source.integer("BODY_MEMORY", _quarter_of_memory(), 128, 1_048_576),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
