@@ -20,16 +20,17 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from services.common import logs
 from services.common.errors import DOMAIN, INTERNAL, GatewayError, UnavailableError
-from services.router import caller
+from services.router import caller, grpc_messages
+from services.router.body import timely
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from google.protobuf.message import Message
 
     from services.common.keys import KeyRing
     from services.common.server import Context
-    from services.router.body_budget import BodyBudget
+    from services.router.body_budget import BodyBudget, HeldBody
     from services.router.caller import Call
 
 _OPEN: Final = ("/grpc.health.v1.", "/grpc.reflection.")
@@ -69,9 +70,8 @@ class Outermost(grpc.aio.ServerInterceptor):
             call, began = _begin(name, context), time.perf_counter()
             try:
                 await caller.authenticate(call, self._ring)
-                data = await _only(received)
                 with self._budget.hold(call.tenant) as held:  # the message is kept until the call ends
-                    held.grow(len(data))
+                    data = await _only(call, received, held)
                     response: Message = await handler.unary_unary(_parsed(handler, data), context)
             except BaseException as error:
                 await _fail(call, context, error, began, sent=False)
@@ -90,20 +90,21 @@ class Outermost(grpc.aio.ServerInterceptor):
             sent = False
             try:
                 await caller.authenticate(call, self._ring)
-                if handler.request_streaming:
-                    request = _all_parsed(handler, received)
-                else:
-                    request = _parsed(handler, await _only(received))
-                async with aclosing(method(request, context)) as messages:
-                    async for message in messages:
-                        if not sent:
-                            await context.send_initial_metadata(tuple(call.headers.items()))
-                            sent = True
-                        if call.head:
-                            message.ClearField("data")
-                        yield message
-                        if call.head:
-                            break
+                with self._budget.hold(call.tenant) as held:
+                    if handler.request_streaming:
+                        request = _all_parsed(handler, _messages(call, received, held))
+                    else:
+                        request = _parsed(handler, await _only(call, received, held))
+                    async with aclosing(method(request, context)) as messages:
+                        async for message in messages:
+                            if not sent:
+                                await context.send_initial_metadata(tuple(call.headers.items()))
+                                sent = True
+                            if call.head:
+                                message.ClearField("data")
+                            yield message
+                            if call.head:
+                                break
             except BaseException as error:
                 await _fail(call, context, error, began, sent=sent)
                 raise
@@ -112,10 +113,27 @@ class Outermost(grpc.aio.ServerInterceptor):
         return answer
 
 
-async def _only(received: AsyncIterator[bytes]) -> bytes:
-    """Return the message of a call that takes one. Raises GatewayError INVALID_VALUE where no whole one comes."""
-    async for data in received:
-        return data
+async def _messages(call: Call, received: AsyncIterator[bytes], held: HeldBody) -> AsyncGenerator[bytes]:
+    """Yield the caller's messages, counted in `held` unless Envoy's transcoder made them: those are small, or parts
+    of a body that is counted when it is read. Raises GatewayError as `timely` and `grpc_messages.read` do.
+    """
+    encoding = call.metadata.get(grpc_messages.PIECES)
+    if encoding is None:
+        async for data in received:
+            yield data
+    else:
+        async with aclosing(timely(received)) as pieces:
+            async for data in grpc_messages.read(pieces, encoding, held):
+                yield data
+
+
+async def _only(call: Call, received: AsyncIterator[bytes], held: HeldBody) -> bytes:
+    """Return the message of a call that takes one. Raises GatewayError INVALID_VALUE where no whole one comes, and as
+    `_messages` does.
+    """
+    async with aclosing(_messages(call, received, held)) as messages:
+        async for data in messages:
+            return data
     raise GatewayError(ErrorReason.ERROR_REASON_INVALID_VALUE, "The request ends before its message does.")
 
 

@@ -20,7 +20,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from services.common import key_tags, machine
-from services.common.errors import GatewayError
+from services.common.errors import GatewayError, invalid
 from services.common.keys import fingerprint
 from services.common.server import MAX_METADATA_BYTES
 from services.common.settings import SettingError
@@ -51,7 +51,7 @@ _RESERVED_FILES: Final = 500
 _FEWEST_CONNECTIONS: Final = 200
 
 _ADDRESS_GROUPS: Final = 16
-"""Groups of client addresses that Envoy counts connections for. Each costs Envoy 2.3 MiB of memory."""
+"""Groups of client addresses that Envoy counts connections for. Each costs Envoy 2.5 MiB of memory."""
 
 _LOCAL_REPLIES: Final = (
     (400, "invalid_request_error", "invalid_request", "The request is not well-formed HTTP."),
@@ -196,6 +196,10 @@ def edge_settings(settings: Settings) -> str:
             ErrorReason.ERROR_REASON_INVALID_API_KEY,
             "The API key was made by an earlier version of the gateway: ask its operator for a new one "
             "(`imagegateway keys create`).",
+        ),
+        "timeout": invalid("grpc-timeout", "grpc-timeout must be up to eight digits and a unit: H, M, S, m, u or n."),
+        "deadline": GatewayError(
+            ErrorReason.ERROR_REASON_REQUEST_TIMEOUT, "The deadline is over: grpc-timeout is zero."
         ),
     }
     return _render(
