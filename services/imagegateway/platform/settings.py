@@ -188,9 +188,11 @@ class Settings:
     routers: int
     """Router processes behind Envoy."""
     connections: int
-    """Concurrent client connections, lowered to what the limit of open files (`ulimit -Hn`, at least 900) allows.
-    Idle connections close earlier from half of the limit on, after 2 s at nine tenths. Envoy has no limit by client
-    address: use a firewall or load balancer where strangers can connect.
+    """Concurrent client connections, lowered to what the limit of open files (`ulimit -Hn`, at least 900) allows."""
+    address_share: int
+    """Percent of the client connections that one address may have. Use 100 behind a load balancer, which is one
+    address for all clients. Addresses count in 16 groups, so a few share one limit. From half of this share on, idle
+    connections of all clients close earlier, after 2 s at nine tenths.
     """
     edge_memory: int
     """MiB of Envoy's heap. Envoy resets the largest streams from 85 % on and answers 503 `overloaded` at 95 %.
@@ -310,6 +312,7 @@ def load(source: Source | None = None) -> Settings:
         concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
+        address_share=source.integer("ADDRESS_SHARE", 50, 20, 100),
         edge_memory=source.integer("EDGE_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),
         body_memory=source.integer("BODY_MEMORY", machine.quarter_of_memory(), 128, 1_048_576),
         answer_memory=source.integer("ANSWER_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),

@@ -8,7 +8,7 @@ import math
 import time
 import traceback
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -18,11 +18,12 @@ from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 from imagegateway.platform import logs
 from imagegateway.platform.errors import DOMAIN, INTERNAL, GatewayError, UnavailableError
-from imagegateway.router import call_context
+from imagegateway.router import call_context, grpc_messages
+from imagegateway.router.request_body import timely
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from google.protobuf.message import Message
     from imagegateway.keys.api_keys import KeyRing
@@ -70,7 +71,7 @@ class Outermost(grpc.aio.ServerInterceptor):
                 with self._budget.hold(call.tenant) as held:  # the message is kept until the call ends
                     # In no variable: the frame of a call that fails lives until a garbage collection.
                     response: Message = await handler.unary_unary(
-                        _parsed(handler, await _only(received, held)), context
+                        _parsed(handler, await _only(call, received, held)), context
                     )
             except BaseException as error:
                 await _fail(call, context, error, began, sent=False)
@@ -91,9 +92,9 @@ class Outermost(grpc.aio.ServerInterceptor):
                 await call_context.authenticate(call, self._ring)
                 with self._budget.hold(call.tenant) as held:
                     request = (
-                        _all_parsed(handler, received)
+                        _all_parsed(handler, _messages(call, received, held))
                         if handler.request_streaming
-                        else _parsed(handler, await _only(received, held))
+                        else _parsed(handler, await _only(call, received, held))
                     )
                     async with aclosing(method(request, context)) as messages:
                         del request  # see _unary
@@ -114,16 +115,34 @@ class Outermost(grpc.aio.ServerInterceptor):
         return answer
 
 
-async def _only(received: AsyncIterator[bytes], held: HeldBody) -> bytes:
-    """Return the message of a call that takes one, counted in `held`.
+async def _messages(call: Call, received: AsyncIterator[bytes], held: HeldBody) -> AsyncGenerator[bytes]:
+    """Yield the caller's messages.
 
-    Raises GatewayError INVALID_VALUE where no whole one comes, and as `HeldBody.grow`.
+    Count them in `held` unless Envoy's transcoder made them: those are small, or parts of a body that is counted when
+    the method reads it. Raises GatewayError as `timely` and `grpc_messages.read` do.
     """
-    messages: Any = aiter(received)
-    async with aclosing(messages):  # gRPC's generator would keep the message until a garbage collection
+    encoding = call.metadata.get(grpc_messages.PIECES)
+    sent: Any = aiter(received)
+    async with aclosing(sent):  # gRPC's generator would keep a message until a garbage collection
+        if encoding is None:
+            async for data in sent:
+                yield data
+        else:
+            async with (
+                aclosing(timely(sent)) as pieces,
+                aclosing(grpc_messages.read(pieces, encoding, held)) as whole,
+            ):
+                async for data in whole:
+                    yield data
+
+
+async def _only(call: Call, received: AsyncIterator[bytes], held: HeldBody) -> bytes:
+    """Return the message of a call that takes one. Raises GatewayError INVALID_VALUE where no whole one comes, and as
+    `_messages` does.
+    """
+    async with aclosing(_messages(call, received, held)) as messages:
         async for data in messages:
-            held.grow(len(data))
-            return cast("bytes", data)
+            return data
     raise GatewayError(ErrorReason.ERROR_REASON_INVALID_VALUE, "The request ends before its message does.")
 
 

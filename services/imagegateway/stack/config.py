@@ -20,7 +20,7 @@ from imagegateway.keys import key_tags
 from imagegateway.keys.api_keys import fingerprint
 from imagegateway.media.web import openapi
 from imagegateway.platform import machine
-from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.platform.grpc_server import MAX_METADATA_BYTES
 from imagegateway.platform.setting_source import SettingError
 from imagegateway.router import call_context, interceptor
@@ -51,6 +51,9 @@ _MAX_HEADERS: Final = 100
 _RESERVED_FILES: Final = 500
 """Open files of Envoy that are no connection of a client, nor one made for it."""
 _FEWEST_CONNECTIONS: Final = 200
+
+_ADDRESS_GROUPS: Final = 16
+"""Groups of client addresses that Envoy counts connections for. Each costs Envoy 2.5 MiB of memory."""
 
 LOCAL_REPLIES: Final = (
     (400, "invalid_request_error", "invalid_request", "The request is not well-formed HTTP."),
@@ -128,6 +131,7 @@ class Stack:
 
     def _envoy(self, folder: Path) -> str:
         settings = self.settings
+        connections = connection_limit(settings.connections, machine.open_files())
         return _render(
             "envoy/envoy.yaml.j2",
             run_dir=self.run_dir,
@@ -142,7 +146,11 @@ class Stack:
             max_form_bytes=MAX_FORM_BYTES,
             max_response_bytes=MAX_RESPONSE_BYTES,
             local_replies=LOCAL_REPLIES,
-            connections=connection_limit(settings.connections, machine.open_files()),
+            connections=connections,
+            address_share=settings.address_share / 100,
+            address_connections=connections * settings.address_share // 100,
+            address_groups=_ADDRESS_GROUPS,
+            address_seed=secrets.randbits(63),  # else a caller could choose addresses of one group
             max_heap_bytes=settings.edge_memory * _MIB,
             allowed_methods=_allowed_methods(),
         )
@@ -185,6 +193,10 @@ def edge_settings(settings: Settings) -> str:
             ErrorReason.ERROR_REASON_INVALID_API_KEY,
             "The API key was made by an earlier version of the gateway: ask its operator for a new one "
             "(`imagegateway keys create`).",
+        ),
+        "timeout": invalid("grpc-timeout", "grpc-timeout must be up to eight digits and a unit: H, M, S, m, u or n."),
+        "deadline": GatewayError(
+            ErrorReason.ERROR_REASON_REQUEST_TIMEOUT, "The deadline is over: grpc-timeout is zero."
         ),
     }
     return _render(
