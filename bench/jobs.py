@@ -16,7 +16,7 @@ from bench.parts import Parts, engine, parts, worker
 from bench.report import Figure, figures
 from bench.subjects import ROOT, environment
 from bench.usage import resident
-from services.common import ids
+from services.common import ids, sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -123,7 +123,7 @@ def _subscribers(folder: Path, picture: Path, scale: Scale) -> Iterable[Figure]:
         chain = stack.enter_context(subjects.chain("streams", ROOT, folder, picture))
         before = resident(chain.pid)["router"]
         job_id = submit(chain)
-        order = {"key": chain.key, "socket": str(chain.run / "router-0.sock"), "job_id": job_id}
+        order = {"key": chain.key, "socket": str(sockets.folder(chain.run) / "router-0.sock"), "job_id": job_id}
         began = time.monotonic()
         clients = [
             stack.enter_context(

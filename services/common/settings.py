@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from services.common import machine
+from services.common import machine, sockets
 from services.common.hosts import is_wildcard, origin
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Settings:
 
     source: Source
     data_dir: Path
-    """Sockets and data live here. IMAGEGATEWAY_DATA_DIR, default `.data`."""
+    """Data, and what the running stack needs. IMAGEGATEWAY_DATA_DIR, default `.data`."""
     host: str
     """Address that Envoy listens on. IMAGEGATEWAY_HOST, default 127.0.0.1."""
     port: int
@@ -249,7 +249,7 @@ class Settings:
 
     @property
     def run_dir(self) -> Path:
-        """Sockets, rendered configuration and addresses of the running stack."""
+        """Rendered configuration and addresses of the running stack."""
         return self.data_dir / "run"
 
     @property
@@ -263,7 +263,7 @@ class Settings:
 
     def socket(self, name: str) -> Path:
         """Path of a process's UNIX socket."""
-        return self.run_dir / f"{name}.sock"
+        return sockets.folder(self.run_dir) / f"{name}.sock"
 
     def nats_address(self) -> str:
         """URL of the NATS server, with credentials: the external one, else what the stack wrote down.

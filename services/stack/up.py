@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from services.common import logs
+from services.common import logs, sockets
 from services.common import settings as settings_module
 from services.common.identity import GATEWAY, load_identity
 from services.common.keys import API_KEY_NAME, KeyStore, RevokedKeyError
@@ -145,6 +145,7 @@ def up(settings: Settings, first: First) -> int:
     make_private(settings.data_dir)
     with lock(settings):
         free_port(settings)
+        _make_socket_dir(settings)
         stack = Stack.prepare(settings)
         stack.write()
         stop = _stop_on_signal()
@@ -154,6 +155,7 @@ def up(settings: Settings, first: First) -> int:
             return asyncio.run(_serve(settings, first, supervisor, watch, stop))
         finally:
             supervisor.stop()
+            sockets.remove_folder(sockets.folder(settings.run_dir))
 
 
 def _nats_watch(stack: Stack) -> NatsWatch:
@@ -322,6 +324,13 @@ def make_private(folder: Path) -> None:
         _log.warning("data_directory_open", path=str(folder), mode=f"{mode:04o}")
     else:
         _log.warning("data_directory_closed", path=str(folder), mode=f"{mode:04o}")
+
+
+def _make_socket_dir(settings: Settings) -> None:
+    try:
+        sockets.make_folder(sockets.folder(settings.run_dir))
+    except OSError as error:
+        raise StackError(f"the folder of the stack's sockets can't be made: {error}") from None
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from structlog.testing import capture_logs
 
-from services.common import http, ids, readiness
+from services.common import http, ids, readiness, sockets
 from services.common import logs as structured
 from services.common.store import MediaStore, StoreUnavailable
 from services.common.store_backends import Directory
@@ -237,12 +237,13 @@ async def test_the_page_runs_its_own_script_only_and_fetches_nothing_elsewhere(g
     assert "<link" not in text.replace('<link rel="icon" href="data:', "")
 
 
-async def test_the_socket_is_the_owners_alone_and_replaces_a_stale_one(gateway: Gateway, tmp_path: Path) -> None:
+async def test_the_socket_is_the_owners_alone_and_replaces_a_stale_one(gateway: Gateway) -> None:
     assert stat.S_IMODE(gateway.settings.socket("media").lstat().st_mode) == 0o600
-    stale = tmp_path / "new" / "stale.sock"
+    stale = gateway.settings.socket("stale")
     for _ in range(2):  # closing a socket leaves its file, as a killed process does
         http._bound(stale).close()
         assert stat.S_IMODE(stale.lstat().st_mode) == 0o600
+    sockets.unlink(stale)
 
 
 class Enough(Exception):  # noqa: N818
@@ -291,7 +292,7 @@ async def test_the_process_starts_and_ends_in_order(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = []
     while not lines or lines[-1]["event"] != "media_swept":
         lines.append(json.loads(await asyncio.wait_for(process.stdout.readline(), 30)))
-    path = tmp_path / "run" / "media.sock"
+    path = sockets.folder(tmp_path / "run") / "media.sock"
     async with (
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as client,
         client.get("http://media/healthz") as answer,
