@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PROTOS := $(shell find proto -name '*.proto' | sort)
 STAGED := build/googleapis
-DESCRIPTORS := generated/imagegateway.binpb
+DESCRIPTORS := generated/imagegateway/v1/descriptors.binpb
 SDKS := build/sdks/bin/python -m pytest \
 	--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default
 

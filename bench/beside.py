@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from imagegateway.platform import settings
+
 from bench import pictures, samples, subjects
 from bench.cells import SMALL_BYTES, cells, submission, upstream_cells
 from bench.report import Figure
 from bench.subjects import ROOT, SubjectError, environment
-from services.common import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +71,7 @@ def _pairs() -> Iterator[tuple[str, Cell, Cell]]:
 
 def _key(chain: Subject, tenant: str) -> str:
     """Make a key of another tenant."""
-    command = [sys.executable, "-c", "import sys; from services.cli import main; sys.exit(main())"]
+    command = [sys.executable, "-c", "import sys; from imagegateway.cli import main; sys.exit(main())"]
     made = subprocess.run(
         [*command, "keys", "create", "--tenant", tenant],
         cwd=ROOT,

@@ -11,12 +11,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from imagegateway.platform import ids, sockets
+
 from bench import beside, held, subjects
 from bench.parts import Parts, engine, parts, worker
 from bench.report import Figure, figures
 from bench.subjects import ROOT, environment
 from bench.usage import resident
-from services.common import ids, sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

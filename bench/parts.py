@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from imagegateway.platform import settings
+from imagegateway.stack.config import Stack, binary
+
 from bench.samples import hear, say
 from bench.subjects import ROOT, SubjectError, environment, listens, running, until
-from services.common import settings
-from services.stack.config import Stack, binary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,7 +50,7 @@ def parts(folder: Path, picture: Path) -> Iterator[Parts]:
     stack.write()
     everything = {**environment(), **named, "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
     nats = [binary("nats-server"), "-c", str(stack.run_dir / "nats.conf")]
-    providers = [sys.executable, "-m", "services.providers"]
+    providers = [sys.executable, "-m", "imagegateway.providers"]
     with (
         running(nats, folder / "nats-output", ROOT, everything) as server,
         running(providers, folder / "providers-output", ROOT, everything) as families,

@@ -17,33 +17,33 @@ import structlog
 import uvloop
 from google.protobuf.duration_pb2 import Duration
 from imagegateway.job.v1.job_record_pb2 import JobRecord
+from imagegateway.jobs import states, transitions
+from imagegateway.jobs.engine import Engine
+from imagegateway.jobs.provider_client import Families
+from imagegateway.keys.api_keys import Key
+from imagegateway.keys.provider_keys import ProviderKeys
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.signed_links import Links
+from imagegateway.media.store import MediaStore
+from imagegateway.outbound.client import Outbound
+from imagegateway.outbound.url_guard import Guard
+from imagegateway.platform import ids, settings
+from imagegateway.platform.nats import connect
+from imagegateway.platform.supervision import Supervisor
 from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.router import call_context
+from imagegateway.router.catalog import Catalog
+from imagegateway.router.operations import Studio
+from imagegateway.router.responses import Answers
 from imagegateway.v1 import image_service_pb2 as pb
 
 from bench import usage
-from services.common import ids, settings
-from services.common.decoding import DecodeGate
-from services.common.keys import Key
-from services.common.links import Links
-from services.common.nats import connect
-from services.common.outbound import Outbound
-from services.common.provider_keys import ProviderKeys
-from services.common.secrets import RootSecret
-from services.common.store import MediaStore
-from services.common.supervision import Supervisor
-from services.common.urlguard import Guard
-from services.jobs import outcome, states
-from services.jobs.engine import Engine
-from services.jobs.families import Families
-from services.router import caller
-from services.router.answer import Answers
-from services.router.catalog import Catalog
-from services.router.studio import Studio
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
-    from services.router.caller import Call
+    from imagegateway.router.call_context import Call
 
 _AT_ONCE: Final = 32
 _CALLERS: Final = 16
@@ -198,7 +198,7 @@ async def inline(order: dict[str, Any]) -> dict[str, Any]:
         request = pb.GenerateRequest(model="local/sketch", prompt="a lighthouse at dusk", size="1024x1024")
 
         def begin() -> Call:
-            call = caller.begin("Generate", {})
+            call = call_context.begin("Generate", {})
             call.key = Key(id="bench", tenant="bench", name="bench", created_at=0)
             return call
 
@@ -210,9 +210,9 @@ async def inline(order: dict[str, Any]) -> dict[str, Any]:
             call = begin()
             made = studio.plan_generate(request, call)
             record = studio._record(made, call)
-            outcome.submitting(record)
+            transitions.submitting(record)
             state = await anext(families.start("local", provider.StartRequest(job_id=record.id, task=record.task)))
-            outcome.completed(record, state.done, studio.catalog.price(record.task, state.done))
+            transitions.completed(record, state.done, studio.catalog.price(record.task, state.done))
             await studio.answers.images(record, b64_json=False)
 
         windows: list[dict[str, Any]] = []

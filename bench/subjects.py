@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from imagegateway.platform import settings
+from imagegateway.stack.config import binary
 from jinja2 import Template
-
-from services.common import settings
-from services.stack.config import binary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +30,7 @@ _READY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 60.0
 _READY: Final = "imagegateway is ready"
 # What bench starts ends with it, however it ends.
-_TETHERED: Final = (sys.executable, "-m", "services.stack.tether")
+_TETHERED: Final = (sys.executable, "-m", "imagegateway.stack.die_with_parent")
 
 
 class SubjectError(Exception):
@@ -109,7 +108,7 @@ def chain(
         "IMAGEGATEWAY_LOG_FORMAT": "json",
         **{f"{settings.PREFIX}{name}": value for name, value in (more or {}).items()},
     }
-    command = [sys.executable, "-c", "import sys; from services.cli import main; sys.exit(main())", "up"]
+    command = [sys.executable, "-c", "import sys; from imagegateway.cli import main; sys.exit(main())", "up"]
     with running(command, output, tree, variables) as process:
         until(lambda: _READY in output.read_text(errors="replace"), process, output, name)
         yield Subject(name, process.pid, port, key, plain=False, beside=beside, run=folder / "data" / "run")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-_SERVICE: Final = re.compile(r"services\.(?!stack|cli)(\w+)")
+_SERVICE: Final = re.compile(r"imagegateway\.(?!stack|cli)(\w+)")
 _PROGRAMS: Final = {"nats-server": "nats", "envoy": "envoy"}
 _PAUSE: Final = 0.25
 

@@ -69,7 +69,7 @@ end
 function envoy_on_request(handle)
   local headers = handle:headers()
   local id = headers:get("x-request-id")
-  -- The same rule as `services.common.ids.request_id`.
+  -- The same rule as `imagegateway.platform.ids.request_id`.
   if id == nil or id == "" or #id > 128 or id:find("[^%w._:/+=-]") then
     headers:replace("x-request-id", string.format("req_%s%08x",
       handle:timestampString(EnvoyTimestampResolution.MICROSECOND), math.random(0, 0x7fffffff)))

@@ -1,5 +1,5 @@
 -- The check of API keys on headers alone: a stranger's call is refused before a byte of its body is read.
--- A key passes by the tag that `services/common/key_tags.py` gave it, or as the key that this gateway adopted from its
+-- A key passes by the tag that `services/imagegateway/keys/key_tags.py` gave it, or as the key that this gateway adopted from its
 -- settings. The router checks again: it alone knows which keys exist, and which are revoked.
 
 local bit = require("bit")

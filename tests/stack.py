@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil  # type: ignore[import-untyped]  # ships no types
-
-from services.common import settings, sockets
+from imagegateway.platform import settings, sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -31,9 +30,9 @@ _READY: Final = "imagegateway is ready"
 _LAST_LINE: Final = "Ctrl-C stops everything."
 _PROGRAMS: Final = {
     "nats": "nats-server",
-    "providers": "services.providers",
-    "media": "services.media",
-    "router": "services.router",
+    "providers": "imagegateway.providers",
+    "media": "imagegateway.media",
+    "router": "imagegateway.router",
     "envoy": "/envoy",
 }
 
@@ -169,7 +168,10 @@ class Stack:
         for process in self.descendants():
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 command = process.cmdline()
-                if any(_PROGRAMS[name] in part for part in command[:3]) and "services.stack.tether" not in command:
+                if (
+                    any(_PROGRAMS[name] in part for part in command[:3])
+                    and "imagegateway.stack.die_with_parent" not in command
+                ):
                     return process
         return None
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from imagegateway.platform import settings
 
-from services.common import settings
 from tests.families_gateway.providers import every, serving
 from tests.stack import running
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from services.common import settings
+from imagegateway.platform import settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-
-from services.common.adapter import Call
-from services.providers import UPSTREAMS
+from imagegateway.providers.kit.adapter import Call
+from imagegateway.providers.registry import UPSTREAMS
 
 if TYPE_CHECKING:
-    from services.common.adapter import Adapter
+    from imagegateway.providers.kit.adapter import Adapter
 
 
 def call_of(family: str, adapter: Adapter) -> Call:

@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers import catalog as c
+from imagegateway.providers.kit.reserved_options import COMMON
+from imagegateway.providers.kit.submission import TRIES
 
-from services.common import catalog as c
-from services.common.reserved import COMMON
-from services.common.submission import TRIES
 from tests.contract.rows import PNG, Answer
 from tests.contract.world import Scripted, World, adapter_of, verdict
 from tests.families.harness import left_half

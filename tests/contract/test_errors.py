@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from imagegateway.platform.errors import code_of
+from imagegateway.providers.kit.adapter import Reply
 
-from services.common.adapter import Reply
-from services.common.errors import code_of
 from tests.contract.rows import Answer
 from tests.contract.world import World, adapter_of, verdict
 

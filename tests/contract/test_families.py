@@ -6,20 +6,20 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from imagegateway import providers
+from imagegateway.platform.errors import REASONS
+from imagegateway.platform.settings import Source
+from imagegateway.providers import catalog as c
+from imagegateway.providers.kit.adapter import Adapter, Reply
+from imagegateway.providers.kit.error_table import NOT_BEGUN, Failure
+from imagegateway.providers.registry import FAMILIES, UPSTREAMS
+from imagegateway.router.catalog import FAMILIES as CATALOGS
+from imagegateway.router.catalog import Catalog
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-import services
-from services.common import catalog as c
-from services.common.adapter import Adapter, Reply
-from services.common.errors import REASONS
-from services.common.failures import NOT_BEGUN, Failure
-from services.common.settings import Source
-from services.providers import FAMILIES, UPSTREAMS
-from services.router.catalog import FAMILIES as CATALOGS
-from services.router.catalog import Catalog
 from tests.contract.calls import call_of
 
-ROOT = Path(services.__file__).parent
+ROOT = Path(providers.__file__).parent
 MODELS = [model for models in CATALOGS for model in models]
 ADAPTERS = [(name, adapter) for name, upstream in UPSTREAMS.items() for adapter in upstream.adapters]
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.kit.call_driver import GRACE_SECONDS
+from imagegateway.providers.kit.error_table import Refused
+from imagegateway.providers.kit.usage import is_whole
+from imagegateway.providers.registry import UPSTREAMS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.call_driver import GRACE_SECONDS
-from services.common.failures import Refused
-from services.common.usage import is_whole
-from services.providers import UPSTREAMS
 from tests.contract.routes import ROWS
 from tests.contract.rows import Answer, Row
 from tests.contract.world import World, adapter_of, verdict

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from imagegateway.platform.errors import code_of
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.registry import UPSTREAMS
 
-from services.common.errors import code_of
-from services.providers import UPSTREAMS
 from tests.contract.rows import MP4, PNG, Answer, Row
 from tests.emulators.base import Emulator, Sent
 from tests.families.harness import Bench
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from services.common.adapter import Adapter
+    from imagegateway.providers.kit.adapter import Adapter
 
 
 @dataclass

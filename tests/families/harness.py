@@ -7,26 +7,26 @@ import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from imagegateway.media import images
+from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.references import reference
+from imagegateway.media.store import MediaStore
+from imagegateway.outbound.client import Outbound
+from imagegateway.outbound.url_guard import Guard
+from imagegateway.platform import settings
+from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.kit.driver import UpstreamFamily
+from imagegateway.providers.kit.servicer import failed
 from PIL import Image
-
-from services.common import images, settings
-from services.common.decoding import DecodeGate
-from services.common.errors import GatewayError
-from services.common.outbound import Outbound
-from services.common.provider import failed
-from services.common.references import reference
-from services.common.store import MediaStore
-from services.common.upstream import UpstreamFamily
-from services.common.urlguard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from services.common.adapter import Adapter
-    from services.common.catalog import Model
-    from services.common.family import Tell
+    from imagegateway.providers.catalog import Model
+    from imagegateway.providers.kit.adapter import Adapter
+    from imagegateway.providers.kit.family import Tell
 
 
 @dataclass

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.bfl.adapter import BflAdapter
+from imagegateway.providers.bfl.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.bfl.adapter import BflAdapter
-from services.bfl.catalog import MODELS
 from tests.emulators.base import picture
 from tests.emulators.bfl import MOVIE, Bfl
 from tests.families.harness import Bench

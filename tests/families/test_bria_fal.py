@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.bria.adapter import BriaAdapter
+from imagegateway.providers.bria.catalog import MODELS
+from imagegateway.providers.bria.fal import BriaFalAdapter
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from services.bria.adapter import BriaAdapter
-from services.bria.catalog import MODELS
-from services.bria.fal import BriaFalAdapter
 from tests.emulators.base import picture
 from tests.emulators.fal import Fal, Field, Request
 from tests.families.harness import Bench

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers import catalog as c
+from imagegateway.providers.bytedance.adapter import BytedanceAdapter
+from imagegateway.providers.bytedance.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.bytedance.adapter import BytedanceAdapter
-from services.bytedance.catalog import MODELS
-from services.common import catalog as c
 from tests.emulators.ark import Ark
 from tests.emulators.base import picture
 from tests.families.harness import Bench

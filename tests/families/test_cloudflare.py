@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.bfl.catalog import MODELS
+from imagegateway.providers.bfl.cloudflare import CloudflareAdapter
+from imagegateway.providers.kit.adapter import Call, Finished, Reply
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from services.bfl.catalog import MODELS
-from services.bfl.cloudflare import CloudflareAdapter
-from services.common.adapter import Call, Finished, Reply
 from tests.emulators.base import picture
 from tests.emulators.cloudflare import Cloudflare
 from tests.families.harness import Bench

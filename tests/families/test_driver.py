@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.bfl.adapter import BflAdapter
+from imagegateway.providers.bfl.catalog import MODELS
+from imagegateway.providers.kit.submission import SHARED_PAUSE, TRIES
+from imagegateway.providers.kit.task_state import SLOWEST_POLL
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.bfl.adapter import BflAdapter
-from services.bfl.catalog import MODELS
-from services.common.items import SLOWEST_POLL
-from services.common.submission import SHARED_PAUSE, TRIES
 from tests.emulators.bfl import Bfl
 from tests.families.harness import Bench
 from tests.stack import free_port

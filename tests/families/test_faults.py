@@ -6,15 +6,15 @@ import base64
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from imagegateway.media.store import StoreUnavailable
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.bfl.adapter import BflAdapter
+from imagegateway.providers.bfl.catalog import MODELS as BFL_MODELS
+from imagegateway.providers.kit.route_pauses import RoutePauses
+from imagegateway.providers.openai.adapter import OpenAIAdapter
+from imagegateway.providers.openai.catalog import MODELS as OPENAI_MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.bfl.adapter import BflAdapter
-from services.bfl.catalog import MODELS as BFL_MODELS
-from services.common.route_pauses import RoutePauses
-from services.common.store import StoreUnavailable
-from services.openai.adapter import OpenAIAdapter
-from services.openai.catalog import MODELS as OPENAI_MODELS
 from tests.emulators.base import picture
 from tests.emulators.bfl import Bfl
 from tests.emulators.openai import OpenAI
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from services.common.store import Stored
+    from imagegateway.media.store import Stored
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.google.adapter import GoogleAdapter
+from imagegateway.providers.google.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.google.adapter import GoogleAdapter
-from services.google.catalog import MODELS
 from tests.emulators.base import picture
 from tests.emulators.google import Google, size_of
 from tests.emulators.google_schema import error
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from services.common.catalog import Model
+    from imagegateway.providers.catalog import Model
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.google.adapter import GoogleAdapter
+from imagegateway.providers.google.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.google.adapter import GoogleAdapter
-from services.google.catalog import MODELS
 from tests.emulators.base import picture
 from tests.emulators.google import VIDEO, Google
 from tests.families.harness import Bench

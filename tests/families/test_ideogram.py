@@ -6,14 +6,14 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from imagegateway.media import images
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers import catalog as c
+from imagegateway.providers.ideogram.adapter import IdeogramAdapter
+from imagegateway.providers.ideogram.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from services.common import catalog as c
-from services.common import images
-from services.ideogram.adapter import IdeogramAdapter
-from services.ideogram.catalog import MODELS
 from tests.emulators.base import picture
 from tests.emulators.ideogram import CALLS, Ideogram
 from tests.families.harness import Bench, left_half

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.store import MediaStore, StoreUnavailable
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-
-from services.common.decoding import DecodeGate
-from services.common.store import MediaStore, StoreUnavailable
-from services.local.family import LocalFamily
+from imagegateway.providers.local.family import LocalFamily
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from services.common.store import Stored
+    from imagegateway.media.store import Stored
 
 
 @dataclass

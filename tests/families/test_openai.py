@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.openai.adapter import OpenAIAdapter
+from imagegateway.providers.openai.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from services.openai.adapter import OpenAIAdapter
-from services.openai.catalog import MODELS
 from tests.emulators.base import picture
 from tests.emulators.openai import OpenAI
 from tests.families.harness import Bench
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from services.common.catalog import Model
+    from imagegateway.providers.catalog import Model
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.openai.adapter import OpenAIAdapter
+from imagegateway.providers.openai.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.openai.adapter import OpenAIAdapter
-from services.openai.catalog import MODELS
 from tests.emulators.base import picture
 from tests.emulators.openai import OpenAI
 from tests.families.harness import Bench

@@ -7,13 +7,13 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from imagegateway.media import svg
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.recraft.adapter import RecraftAdapter
+from imagegateway.providers.recraft.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from services.common import svg
-from services.recraft.adapter import RecraftAdapter
-from services.recraft.catalog import MODELS
 from tests.emulators.base import picture
 from tests.emulators.recraft import Recraft, drawing
 from tests.families.harness import Bench, left_half

@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from aiohttp import web
+from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.store import MediaStore, StoreUnavailable
+from imagegateway.outbound.client import Outbound
+from imagegateway.outbound.url_guard import Guard
+from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.google.adapter import GoogleAdapter
+from imagegateway.providers.google.catalog import MODELS
+from imagegateway.providers.kit import results
+from imagegateway.providers.kit.adapter import Call, Found
+from imagegateway.providers.kit.endpoints import Target
+from imagegateway.providers.kit.http_call import Sender
+from imagegateway.providers.kit.results import Results
 
-from services.common import results
-from services.common.adapter import Call, Found
-from services.common.decoding import DecodeGate
-from services.common.errors import GatewayError
-from services.common.outbound import Outbound
-from services.common.results import Results
-from services.common.sending import Sender
-from services.common.store import MediaStore, StoreUnavailable
-from services.common.targets import Target
-from services.common.urlguard import Guard
-from services.google.adapter import GoogleAdapter
-from services.google.catalog import MODELS
 from tests.emulators.base import Emulator
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.stability.automatic1111 import Automatic1111Adapter
+from imagegateway.providers.stability.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.stability.automatic1111 import Automatic1111Adapter
-from services.stability.catalog import MODELS
 from tests.emulators.automatic1111 import Automatic1111
 from tests.emulators.base import picture
 from tests.families.harness import Bench

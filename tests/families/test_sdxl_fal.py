@@ -6,12 +6,12 @@ import base64
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from imagegateway.outbound.url_guard import Guard, UrlRefusedError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.stability.catalog import MODELS
+from imagegateway.providers.stability.fal import SdxlFalAdapter
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.urlguard import Guard, UrlRefusedError
-from services.stability.catalog import MODELS
-from services.stability.fal import SdxlFalAdapter
 from tests.emulators.base import picture
 from tests.emulators.fal import Fal, Request
 from tests.families.harness import Bench

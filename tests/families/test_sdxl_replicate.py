@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.stability.catalog import MODELS
+from imagegateway.providers.stability.replicate import ReplicateAdapter
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.stability.catalog import MODELS
-from services.stability.replicate import ReplicateAdapter
 from tests.emulators.base import picture
 from tests.emulators.replicate import VERSION, Replicate
 from tests.families.harness import Bench

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.bytedance.adapter import BytedanceAdapter
+from imagegateway.providers.bytedance.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.bytedance.adapter import BytedanceAdapter
-from services.bytedance.catalog import MODELS
 from tests.emulators.ark import VIDEO, Ark
 from tests.families.harness import Bench
 

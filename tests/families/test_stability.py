@@ -9,14 +9,14 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from imagegateway.platform.settings import Source
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.stability.adapter import StabilityAdapter
+from imagegateway.providers.stability.catalog import MODELS
+from imagegateway.router.catalog import Catalog
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from services.common.settings import Source
-from services.router.catalog import Catalog
-from services.stability.adapter import StabilityAdapter
-from services.stability.catalog import MODELS
 from tests.emulators.base import picture
 from tests.emulators.stability import Stability
 from tests.families.harness import Bench

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.stability.adapter import StabilityAdapter
+from imagegateway.providers.stability.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.stability.adapter import StabilityAdapter
-from services.stability.catalog import MODELS
 from tests.emulators.base import picture
 from tests.emulators.stability import Stability
 from tests.families.harness import Bench

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 from google.protobuf.json_format import MessageToDict, ParseDict
+from imagegateway.providers import catalog as c
+from imagegateway.router.catalog import FAMILIES
 from imagegateway.v1 import image_service_pb2 as pb
 
-from services.common import catalog as c
-from services.router.catalog import FAMILIES
 from tests.gateway import pictures, rest
 from tests.gateway.cases import Failure, reasons
 from tests.jobs_gateway import wire
@@ -21,7 +21,8 @@ from tests.jobs_gateway import wire
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from services.common.catalog import Model
+    from imagegateway.providers.catalog import Model
+
     from tests.jobs_gateway.calls import Caller
 
 MODELS: Final[Mapping[str, Model]] = {model.id: model for family in FAMILIES for model in family}

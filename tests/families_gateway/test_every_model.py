@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from imagegateway.providers import catalog as c
 
-from services.common import catalog as c
 from tests.families_gateway.asking import (
     MODELS,
     VIDEOS,

@@ -19,7 +19,7 @@ JSON: Final = {"content-type": "application/json"}
 _INTERNALS: Final = (
     "Traceback",
     "Exception",
-    "services.",
+    "imagegateway.",
     ".py",
     ".sock",
     "/run/",

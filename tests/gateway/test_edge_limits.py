@@ -9,11 +9,11 @@ import subprocess
 from contextlib import ExitStack, closing
 
 import pytest
+from imagegateway.platform import settings
+from imagegateway.platform.settings import SettingError
+from imagegateway.stack import config
+from imagegateway.stack.config import Stack as StackFiles
 
-from services.common import settings
-from services.common.settings import SettingError
-from services.stack import config
-from services.stack.config import Stack as StackFiles
 from tests.gateway.rest import ask
 from tests.stack import Stack, eventually, free_port, running, short_folder
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import pytest
+from imagegateway.keys import key_tags
+from imagegateway.keys.root_secret import RootSecret
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
-from services.common import key_tags
-from services.common.secrets import RootSecret
 from tests.gateway import cases, rest
 from tests.gateway.pictures import FORM
 from tests.gateway.rest import EDITS, GENERATIONS, ask

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from imagegateway.keys import key_tags
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.platform import settings
+from imagegateway.stack import config
 
-from services.common import key_tags, settings
-from services.common.secrets import RootSecret
-from services.stack import config
 from tests.stack import eventually, free_port, short_folder
 
 if TYPE_CHECKING:
@@ -42,9 +43,8 @@ def write(folder: Path, port: int) -> Path:
     (folder / "edge_settings.lua").write_text(config.edge_settings(settings.load(source)))
     key = '"' + "".join(f"\\{byte}" for byte in HMAC_KEY) + '"'
     path = folder / "envoy.yaml"
-    path.write_text(
-        ENVOY.read_text().format(port=port, lua=config.ROOT / "envoy", settings=folder / "edge_settings.lua", key=key)
-    )
+    hooks = Path(config.__file__).with_name("envoy")
+    path.write_text(ENVOY.read_text().format(port=port, lua=hooks, settings=folder / "edge_settings.lua", key=key))
     return path
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.media.signed_links import Links
+from imagegateway.platform import settings
 
-from services.common import settings
-from services.common.links import Links
-from services.common.secrets import RootSecret
 from tests.gateway import pictures, rest
 from tests.gateway.rest import ask, assert_error, generate
 from tests.stack import environment

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+from imagegateway.platform import settings
 
-from services.common import settings
 from tests.gateway import cases
 from tests.gateway.pictures import MAX_FILE, mask, padded, picture
 

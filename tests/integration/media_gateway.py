@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.media.signed_links import Links
+from imagegateway.media.store import MediaStore
+from imagegateway.media.web import responses, server
+from imagegateway.platform import logs
+from imagegateway.platform.http_server import listening
+from imagegateway.platform.settings import Settings, Source, load
 from yarl import URL
-
-from services.common import logs
-from services.common.http import listening
-from services.common.links import Links
-from services.common.secrets import RootSecret
-from services.common.settings import Settings, Source, load
-from services.common.store import MediaStore
-from services.media import answers, server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -75,7 +74,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 async def gateway(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Gateway]:
     # A logger that has logged keeps the set-up of that time, which may be another test's.
-    monkeypatch.setattr(answers, "_log", logs.get("services.media.answers"))
+    monkeypatch.setattr(responses, "_log", logs.get("imagegateway.media.web.responses"))
     clock = Clock()
     store = MediaStore.open(settings.media_url, clock)
     links = Links(RootSecret("root secret of the tests"), PUBLIC, clock)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from imagegateway.cli.doctor import examine
+from imagegateway.platform import settings
+from imagegateway.providers.registry import UPSTREAMS
 
-from services.cli.doctor import examine
-from services.common import settings
-from services.providers import UPSTREAMS
 from tests.emulators.ark import Ark
 from tests.emulators.bria import Bria
 from tests.emulators.cloudflare import Cloudflare

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
+from imagegateway.media.store import MediaStore, StoreUnavailable, deletion_time
 from structlog.testing import capture_logs
 
-from services.common.store import MediaStore, StoreUnavailable, deletion_time
 from tests.integration.media_gateway import NOON, error_of, gateway, settings
 
 if TYPE_CHECKING:

@@ -14,20 +14,21 @@ import aiohttp
 import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from imagegateway.media import sweeper
+from imagegateway.media.store import MediaStore, StoreUnavailable
+from imagegateway.media.store_backends import Directory
+from imagegateway.platform import http_server, ids, readiness, sockets
+from imagegateway.platform import logs as structured
 from structlog.testing import capture_logs
 
-from services.common import http, ids, readiness, sockets
-from services.common import logs as structured
-from services.common.store import MediaStore, StoreUnavailable
-from services.common.store_backends import Directory
-from services.media import sweeper
 from tests.integration.media_gateway import PUBLIC, Clock, error_of, gateway, settings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from services.common.settings import Settings
+    from imagegateway.platform.settings import Settings
+
     from tests.integration.media_gateway import Gateway
 
 __all__ = ["gateway", "settings"]
@@ -95,7 +96,7 @@ async def test_one_line_a_request_without_query_and_none_for_health(gateway: Gat
     assert line == {
         "event": "request_finished",
         "log_level": "info",
-        "module": "media.answers",
+        "module": "media.web.responses",
         "method": "GET",
         "path": url.path,
         "status": 200,
@@ -241,7 +242,7 @@ async def test_the_socket_is_the_owners_alone_and_replaces_a_stale_one(gateway: 
     assert stat.S_IMODE(gateway.settings.socket("media").lstat().st_mode) == 0o600
     stale = gateway.settings.socket("stale")
     for _ in range(2):  # closing a socket leaves its file, as a killed process does
-        http._bound(stale).close()
+        http_server._bound(stale).close()
         assert stat.S_IMODE(stale.lstat().st_mode) == 0o600
     sockets.unlink(stale)
 
@@ -269,7 +270,7 @@ async def test_the_sweeper_sweeps_at_start_and_every_hour_whatever_fails(
         if len(pauses) == 3:
             raise Enough
 
-    monkeypatch.setattr(sweeper, "_log", structured.get("services.media.sweeper"))
+    monkeypatch.setattr(sweeper, "_log", structured.get("imagegateway.media.sweeper"))
     with capture_logs() as logs, pytest.raises(Enough):
         await sweeper.sweep_forever(store, sleep)
     assert pauses == [3600.0] * 3
@@ -284,7 +285,7 @@ async def test_the_process_starts_and_ends_in_order(tmp_path: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "services.media",
+        "imagegateway.media",
         env={"IMAGEGATEWAY_DATA_DIR": str(tmp_path), "IMAGEGATEWAY_LOG_FORMAT": "json"},
         stdout=asyncio.subprocess.PIPE,
     )

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import aiohttp
 import obstore
 import pytest
+from imagegateway.media.store import MediaStore, NotFound, StoreUnavailable, TooLarge, deletion_time
+from imagegateway.platform.settings import SettingError
 from obstore.store import from_url
 
-from services.common.settings import SettingError
-from services.common.store import MediaStore, NotFound, StoreUnavailable, TooLarge, deletion_time
 from tests.integration.s3_server import S3Server, s3_server
 
 if TYPE_CHECKING:

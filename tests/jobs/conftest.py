@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.jobs.stream import JobStream
+from imagegateway.platform.nats import connect
 
-from services.common.nats import connect
-from services.jobs.stream import JobStream
 from tests.jobs.families import ScriptedFamilies
 from tests.jobs.replica import Replica, serving
 from tests.jobs.server import Nats, settings_for, single

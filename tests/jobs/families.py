@@ -6,17 +6,17 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from services.common.provider import outcome_unknown
-from services.common.provider_calls import ProviderCalls
-from services.jobs.families import Families
+from imagegateway.jobs.provider_client import Families
+from imagegateway.providers.kit.provider_calls import ProviderCalls
+from imagegateway.providers.kit.servicer import outcome_unknown
+
 from tests.jobs import records
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
-
-    from services.common.family import Tell
+    from imagegateway.providers.kit.family import Tell
 
 
 async def _done(_request: object) -> provider.TaskState:

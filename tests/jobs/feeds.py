@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from services.common.supervision import cancel
-from services.jobs.stream import Entry
+from imagegateway.jobs.stream import Entry
+from imagegateway.platform.supervision import cancel
+
 from tests.jobs.server import PATIENCE
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from services.jobs.stream import JobStream
+    from imagegateway.jobs.stream import JobStream
 
 
 class Feed:

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from services.jobs.projection import JobIndex, Projection
+from imagegateway.jobs.list_index import JobIndex, Projection
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
-
-from services.common.stored import Decoder
-from services.jobs.messages import Message
-from services.jobs.stream import Entry, JobStream, OutcomeUnknownError
+from imagegateway.jobs.stream import Entry, JobStream, OutcomeUnknownError
+from imagegateway.jobs.stream_messages import Message
+from imagegateway.platform.stored_values import Decoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from google.protobuf.duration_pb2 import Duration
 from imagegateway.job.v1.job_record_pb2 import JobRecord
+from imagegateway.jobs import states
+from imagegateway.platform import ids
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common import ids
-from services.jobs import states
-
 if TYPE_CHECKING:
-    from services.jobs.stream import Entry
+    from imagegateway.jobs.stream import Entry
 
 StateValue: TypeAlias = JobRecord.State.ValueType
 

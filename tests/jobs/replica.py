@@ -7,29 +7,29 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from google.protobuf.json_format import ParseDict
+from imagegateway.jobs import states
+from imagegateway.jobs.engine import Engine
+from imagegateway.jobs.fair_queue import Limits
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.media.store import MediaStore
+from imagegateway.outbound.client import Outbound
+from imagegateway.outbound.url_guard import Guard
+from imagegateway.platform.nats import connect
+from imagegateway.platform.supervision import Supervisor, cancel
 from imagegateway.v1.job_pb2 import Cost, Job
 
-from services.common.nats import connect
-from services.common.outbound import Outbound
-from services.common.secrets import RootSecret
-from services.common.store import MediaStore
-from services.common.supervision import Supervisor, cancel
-from services.common.urlguard import Guard
-from services.jobs import states
-from services.jobs.engine import Engine
-from services.jobs.queue import Limits
 from tests.jobs.server import PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.jobs.routing import Fallback
+    from imagegateway.jobs.stream import Entry, JobStream
+    from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from nats.aio.client import Client
 
-    from services.common.settings import Settings
-    from services.jobs.routing import Fallback
-    from services.jobs.stream import Entry, JobStream
     from tests.jobs.families import ScriptedFamilies
 
 ROOT = "root secret of the tests"

@@ -10,14 +10,14 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from services.common import settings
-from services.stack.config import Stack, binary
+from imagegateway.platform import settings
+from imagegateway.stack.config import Stack, binary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from services.common.settings import Settings
+    from imagegateway.platform.settings import Settings
 
 PATIENCE = 40.0
 """Seconds after which what should have happened never will."""

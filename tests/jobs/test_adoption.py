@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.jobs import membership, reconciler, states
+from imagegateway.jobs.transitions import MAX_STARTS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.jobs import reconciler, replicas, states
-from services.jobs.outcome import MAX_STARTS
 from tests.jobs import records
 from tests.jobs.families import Call, ScriptedFamilies
 from tests.jobs.replica import Replica, serving
@@ -19,9 +19,9 @@ from tests.jobs.server import settings_for, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from services.common.settings import Settings
     from tests.jobs.server import Nats
 
 
@@ -244,7 +244,7 @@ async def test_an_orderly_stop_hands_over_at_once(
     one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another replica takes over without waiting for a lease to run out."""
-    monkeypatch.setattr(replicas, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(membership, "_BEAT_SECONDS", 0.05)
 
     async def start(_request: object) -> provider.TaskState:
         return records.running(after=3600)
@@ -270,8 +270,8 @@ async def test_an_orderly_stop_hands_over_at_once(
 async def test_a_silent_replica_is_gone_after_its_lease(
     one_at_a_time: Settings, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replicas, "_BEAT_SECONDS", 0.05)
-    monkeypatch.setattr(replicas, "LEASE_SECONDS", 2.0)
+    monkeypatch.setattr(membership, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(membership, "LEASE_SECONDS", 2.0)
 
     async def start(_request: object) -> provider.TaskState:
         return records.running(after=3600)

@@ -7,19 +7,20 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from imagegateway.jobs import membership, states
+from imagegateway.jobs.list_index import Query
+from imagegateway.keys import api_keys as keys_module
+from imagegateway.keys import provider_keys, webhook_secrets
+from imagegateway.keys.api_keys import KeyRing, KeyStore, fingerprint
+from imagegateway.keys.provider_keys import ProviderKeys
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.keys.webhook_secrets import UnreadableSecretError, WebhookSecrets
+from imagegateway.platform import logs, stored_values
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.nats import bucket
+from imagegateway.platform.supervision import Supervisor
 from structlog.testing import capture_logs
 
-from services.common import keys as keys_module
-from services.common import logs, provider_keys, stored
-from services.common.errors import GatewayError
-from services.common.keys import KeyRing, KeyStore, fingerprint
-from services.common.nats import bucket
-from services.common.provider_keys import ProviderKeys
-from services.common.secrets import RootSecret
-from services.common.supervision import Supervisor
-from services.jobs import replicas, secrets, states
-from services.jobs.projection import Query
-from services.jobs.secrets import UnreadableSecretError, WebhookSecrets
 from tests.jobs import records
 from tests.jobs.families import ScriptedFamilies
 from tests.jobs.replica import ROOT, serving
@@ -28,10 +29,10 @@ from tests.jobs.server import settings_for, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from imagegateway.jobs.stream import JobStream
+    from imagegateway.platform.settings import Settings
     from nats.aio.client import Client
 
-    from services.common.settings import Settings
-    from services.jobs.stream import JobStream
     from tests.jobs.server import Nats
 
 OF_ANOTHER_JOB = records.job(job_id="job_another").SerializeToString()
@@ -51,7 +52,7 @@ FIELDS: list[dict[str, Any]] = [
 @pytest.fixture(autouse=True)
 def _fresh_logger(monkeypatch: pytest.MonkeyPatch) -> None:
     # A logger that has logged keeps the set-up of that time, which may be another test's.
-    monkeypatch.setattr(stored, "_log", logs.get("services.common.stored"))
+    monkeypatch.setattr(stored_values, "_log", logs.get("imagegateway.platform.stored_values"))
 
 
 @pytest.fixture
@@ -164,9 +165,9 @@ async def test_garbage_among_provider_keys_harms_its_own_entry_only(client: Clie
 async def test_garbage_among_webhook_secrets_is_told_and_replaced_by_a_rotation(client: Client) -> None:
     root = RootSecret(ROOT)
     opened = await WebhookSecrets.open(client, 1, root)
-    kv = await client.jetstream().key_value(secrets.BUCKET)
-    for value in (*GARBAGE, *map(root.sealer(secrets.PURPOSE).seal, GARBAGE)):
-        await kv.put(secrets._key("acme"), value)
+    kv = await client.jetstream().key_value(webhook_secrets.BUCKET)
+    for value in (*GARBAGE, *map(root.sealer(webhook_secrets.PURPOSE).seal, GARBAGE)):
+        await kv.put(webhook_secrets._key("acme"), value)
         with pytest.raises(UnreadableSecretError):
             await opened.get("acme")
         assert not (await opened.rotate("acme")).previous
@@ -176,8 +177,8 @@ async def test_garbage_among_webhook_secrets_is_told_and_replaced_by_a_rotation(
 async def test_garbage_among_the_routers_ends_nobody(
     settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replicas, "_BEAT_SECONDS", 0.02)
-    kv = await bucket(client.jetstream(), replicas.BUCKET, 1, ttl=replicas.LEASE_SECONDS)
+    monkeypatch.setattr(membership, "_BEAT_SECONDS", 0.02)
+    kv = await bucket(client.jetstream(), membership.BUCKET, 1, ttl=membership.LEASE_SECONDS)
     async with serving(settings, ScriptedFamilies()) as up, serving(settings, ScriptedFamilies(), 1) as other:
         for number, value in enumerate(GARBAGE):
             await kv.put(f"bad{number}", value)

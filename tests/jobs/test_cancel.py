@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.jobs import states
+from imagegateway.platform.errors import code_of
 
-from services.common.errors import code_of
-from services.jobs import states
 from tests.jobs import records
 from tests.jobs.families import Call
 from tests.jobs.server import PATIENCE

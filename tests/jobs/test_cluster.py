@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 import pytest
+from imagegateway.jobs import states
+from imagegateway.jobs import stream as module
+from imagegateway.jobs.stream import Entry, JobStream, OutcomeUnknownError, StaleError
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.nats import connect
 
-from services.common.errors import GatewayError
-from services.common.nats import connect
-from services.jobs import states
-from services.jobs import stream as module
-from services.jobs.stream import Entry, JobStream, OutcomeUnknownError, StaleError
 from tests.jobs import records
 from tests.jobs.feeds import Feed
 from tests.jobs.server import PATIENCE, Cluster, cluster, until

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 from cryptography.fernet import InvalidToken
+from imagegateway.jobs.credentials import Credentials
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.providers.catalog import Route
 
-from services.common.catalog import Route
-from services.common.secrets import RootSecret
-from services.jobs.credentials import Credentials
 from tests.jobs import records
 
 KEY = "a key of the caller's own"

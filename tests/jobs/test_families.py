@@ -7,14 +7,14 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.jobs import provider_client as module
+from imagegateway.jobs.provider_client import Families
+from imagegateway.platform import settings
+from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.kit.servicer import serve
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common import settings
-from services.common.errors import GatewayError
-from services.common.provider import serve
-from services.jobs import families as module
-from services.jobs.families import Families
 from tests.jobs import records
 from tests.jobs.server import PATIENCE, until
 from tests.stack import short_folder
@@ -22,9 +22,9 @@ from tests.stack import short_folder
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from services.common.catalog import Model
-    from services.common.family import Tell
-    from services.common.server import Server
+    from imagegateway.platform.grpc_server import Server
+    from imagegateway.providers.catalog import Model
+    from imagegateway.providers.kit.family import Tell
 
 
 class Drawing:

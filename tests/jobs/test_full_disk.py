@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.jobs import states
+from imagegateway.jobs.list_index import JobIndex, Projection, Query, row_of
+from imagegateway.jobs.stream import Entry, JobStream, OutcomeUnknownError
+from imagegateway.jobs.stream_check import FULL_SHARE, StreamCheck
+from imagegateway.platform.errors import GatewayError, UnavailableError
+from imagegateway.platform.nats import connect
+from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
+from imagegateway.stack.nats_watch import AGAIN_SECONDS, NatsWatch
 
-from services.common.errors import GatewayError, UnavailableError
-from services.common.nats import connect
-from services.common.supervision import BackgroundTaskError, Supervisor
-from services.jobs import states
-from services.jobs.projection import JobIndex, Projection, Query, row_of
-from services.jobs.stream import Entry, JobStream, OutcomeUnknownError
-from services.jobs.stream_check import FULL_SHARE, StreamCheck
-from services.stack.nats_watch import AGAIN_SECONDS, NatsWatch
 from tests.jobs import records
 from tests.jobs.index import InlineExecutor
 from tests.jobs.server import PATIENCE, Nats, single, until

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from imagegateway.jobs.circuit_breaker import FAILURES, SECONDS, WINDOW_SECONDS, Health
 from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.providers.kit.parsing import LONGEST_WAIT
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-
-from services.common.values import LONGEST_WAIT
-from services.jobs.health import FAILURES, SECONDS, WINDOW_SECONDS, Health
 
 AWAY = provider.Failed(reason=ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE)
 BROKEN = provider.Failed(reason=ErrorReason.ERROR_REASON_PROVIDER_ERROR)

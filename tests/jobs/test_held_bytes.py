@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from google.protobuf.json_format import ParseDict
+from imagegateway.jobs import record_size, states, transitions
+from imagegateway.jobs.held_bytes import HeldBytes
+from imagegateway.platform.errors import GatewayError
 
-from services.common.errors import GatewayError
-from services.jobs import outcome, record_size, states
-from services.jobs.held_bytes import HeldBytes
 from tests.jobs import records
 from tests.jobs.replica import serving
 from tests.jobs.server import settings_for
@@ -58,8 +58,8 @@ def test_ended_job_keeps_its_request_without_inputs_and_options() -> None:
     record.task.inputs.add(key="uploads/a")
     record.task.mask.key = "uploads/b"
     record.task.seed = 7
-    outcome.submitting(record)
-    outcome.failed(record, records.refused().failed)
+    transitions.submitting(record)
+    transitions.failed(record, records.refused().failed)
     assert (record.task.prompt, record.task.n, record.task.seed) == ("a lighthouse", 1, 7)
     assert not record.task.inputs
     assert not record.task.HasField("mask")
@@ -68,11 +68,11 @@ def test_ended_job_keeps_its_request_without_inputs_and_options() -> None:
 
 def test_cancelled_job_keeps_its_inputs_until_its_call_is_over() -> None:
     record = with_options(KIB)
-    outcome.submitting(record)
-    outcome.cancelled(record)
+    transitions.submitting(record)
+    transitions.cancelled(record)
     assert record.call_open
     assert record.task.HasField("provider_options")
-    outcome.call_ended(record, None)
+    transitions.call_ended(record, None)
     assert not record.task.HasField("provider_options")
 
 

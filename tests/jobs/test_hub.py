@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from imagegateway.jobs import states
+from imagegateway.jobs.feed import MAX_BEHIND, ClosingError, Hub, TooSlowError, public_type
+from imagegateway.jobs.stream import Entry
+from imagegateway.platform import ids
+from imagegateway.platform.supervision import Supervisor
 
-from services.common import ids
-from services.common.supervision import Supervisor
-from services.jobs import states
-from services.jobs.hub import MAX_BEHIND, ClosingError, Hub, TooSlowError, public_type
-from services.jobs.stream import Entry
 from tests.jobs import records
 from tests.jobs.index import inline_index
 from tests.jobs.memory import Log, MemoryStream

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.jobs import states
+from imagegateway.jobs import stream as stream_module
+from imagegateway.jobs.feed import Hub
+from imagegateway.jobs.list_index import JobIndex
+from imagegateway.jobs.stream import Entry, JobStream
+from imagegateway.platform.nats import connect
+from imagegateway.platform.supervision import Supervisor
 
-from services.common.nats import connect
-from services.common.supervision import Supervisor
-from services.jobs import states
-from services.jobs import stream as stream_module
-from services.jobs.hub import Hub
-from services.jobs.projection import JobIndex
-from services.jobs.stream import Entry, JobStream
 from tests.jobs import records
 from tests.jobs.index import inline_index
 from tests.jobs.server import PATIENCE, single, until

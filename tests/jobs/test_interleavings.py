@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from imagegateway.jobs import states, stream, submission, worker
+from imagegateway.jobs.transitions import MAX_STARTS
+from imagegateway.media.store import MediaStore
+from imagegateway.platform import ids
+from imagegateway.platform.errors import GatewayError
+from imagegateway.providers.catalog import Route
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common import ids
-from services.common.catalog import Route
-from services.common.errors import GatewayError
-from services.common.store import MediaStore
-from services.jobs import states, stream, submission, worker
-from services.jobs.outcome import MAX_STARTS
 from tests.jobs import records
 from tests.jobs.families import ScriptedFamilies
 from tests.jobs.test_states import assert_lawful

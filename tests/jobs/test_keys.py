@@ -6,10 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.keys.api_keys import KeyRing, KeyStore, RevokedKeyError, fingerprint
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.platform.nats import connect
 
-from services.common.keys import KeyRing, KeyStore, RevokedKeyError, fingerprint
-from services.common.nats import connect
-from services.common.secrets import RootSecret
 from tests.jobs.server import until
 
 if TYPE_CHECKING:

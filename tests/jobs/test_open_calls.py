@@ -6,8 +6,8 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.jobs import states, worker
 
-from services.jobs import states, worker
 from tests.jobs import records
 from tests.jobs.families import Call
 from tests.jobs.server import PATIENCE

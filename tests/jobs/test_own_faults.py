@@ -6,12 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.jobs import states, transitions, worker
+from imagegateway.jobs.worker import Worker
+from imagegateway.platform.errors import INTERNAL, code_of
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from structlog.testing import capture_logs
 
-from services.common.errors import INTERNAL, code_of
-from services.jobs import outcome, states, worker
-from services.jobs.worker import Worker
 from tests.jobs import records
 from tests.jobs.families import Call
 from tests.jobs.server import PATIENCE, until
@@ -74,7 +74,7 @@ async def test_unreadable_key_does_not_keep_a_cancel_from_ending(
 async def test_result_that_can_not_be_written_down_ends_the_job(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outcome, "completed", _broken)
+    monkeypatch.setattr(transitions, "completed", _broken)
     submitted = await replica.submit(records.job())
     ended = (await replica.ended(submitted.record.id)).record
     assert (ended.state, code_of(ended.failed.reason), ended.failed.accepted) == (states.FAILED, "internal", True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from imagegateway.jobs import states
+from imagegateway.jobs.feed import public_type
+from imagegateway.platform.errors import GatewayError, code_of
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.errors import GatewayError, code_of
-from services.jobs import states
-from services.jobs.hub import public_type
 from tests.jobs import records
 from tests.jobs.server import PATIENCE
 

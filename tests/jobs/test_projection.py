@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imagegateway.jobs import list_index as projection_module
+from imagegateway.jobs import states
+from imagegateway.jobs.list_index import JobIndex, Projection, Query, row_of
+from imagegateway.jobs.stream import RECORD_SECONDS, Entry
+from imagegateway.platform.errors import GatewayError
 
-from services.common.errors import GatewayError
-from services.jobs import projection as projection_module
-from services.jobs import states
-from services.jobs.projection import JobIndex, Projection, Query, row_of
-from services.jobs.stream import RECORD_SECONDS, Entry
 from tests.jobs import records
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.keys.provider_keys import BUCKET, ProviderKey, ProviderKeys
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.platform import kv_mirror
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.nats import bucket, connect
+from imagegateway.platform.supervision import Supervisor
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common import following
-from services.common.errors import GatewayError
-from services.common.nats import bucket, connect
-from services.common.provider_keys import BUCKET, ProviderKey, ProviderKeys
-from services.common.secrets import RootSecret
-from services.common.supervision import Supervisor
 from tests.jobs.server import until
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ async def test_keys_are_apart_by_tenant_and_route_and_replaced(client: Client) -
 
 
 async def test_another_process_follows(nats: Nats, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "RESYNC_SECONDS", 0.01)
+    monkeypatch.setattr(kv_mirror, "RESYNC_SECONDS", 0.01)
     writer = await ProviderKeys.open(client, 1, ROOT)
     await writer.set("acme", "fal", "before it was there")
     connection = await connect(nats.settings, "follower")
@@ -170,7 +170,7 @@ async def test_looks_leave_nothing_behind_and_each_is_whole(client: Client) -> N
         await keys.set(f"tenant {index % 3}", "fal", f"key {index}")
         await keys.refresh()
         assert revealed(keys, f"tenant {index % 3}") == {"fal": f"key {index}"}
-        assert len(await following.snapshot(js, BUCKET)) == min(index + 1, 3)
+        assert len(await kv_mirror.snapshot(js, BUCKET)) == min(index + 1, 3)
     assert (await js.stream_info(f"KV_{BUCKET}")).state.consumer_count == 0
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from services.jobs.queue import FEW, KEPT, Claim, Lane, Limits, Queue
+from imagegateway.jobs.fair_queue import FEW, KEPT, Claim, Lane, Limits, Queue
 
 BIG = 1000
 

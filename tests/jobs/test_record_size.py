@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.json_format import ParseDict
+from imagegateway.jobs import record_size, states
+from imagegateway.jobs.stream import JobStream, RecordTooLargeError, RefusedError
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.nats import connect
+from imagegateway.platform.settings import SettingError
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import WebhookAttempt
 
-from services.common.errors import GatewayError
-from services.common.nats import connect
-from services.common.settings import SettingError
-from services.jobs import record_size, states
-from services.jobs.stream import JobStream, RecordTooLargeError, RefusedError
 from tests.jobs import records
 from tests.jobs.families import ScriptedFamilies
 from tests.jobs.memory import Log, MemoryStream
@@ -122,7 +122,7 @@ async def test_job_whose_state_can_not_be_kept_fails_and_its_task_is_stopped(pla
 async def test_missing_permission_stops_the_start_and_is_named(
     small: JobStream, plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("services.jobs.stream._REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr("imagegateway.jobs.stream._REQUEST_SECONDS", 0.1)
     client = await connect(settings_for(tmp_path, NATS_URL=f"nats://reader:p@{plain}"), "test")
     with pytest.raises(SettingError, match=r"j\.> and k\.>"):
         await JobStream.open(client, 1)
@@ -158,7 +158,7 @@ async def test_refusal_of_the_message_itself_is_final() -> None:
 
 
 async def test_full_stream_is_waited_for_with_a_result_and_told_to_a_new_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("services.jobs.stream._AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr("imagegateway.jobs.stream._AGAIN_SECONDS", 0.0)
     stream = Refusing()
     entry = await stream.create(records.job(state=states.SUBMITTING))
     stream._errors = [FULL] * 7

@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.jobs import membership as replicas_module
+from imagegateway.jobs import states
+from imagegateway.jobs.membership import BUCKET, LEASE_SECONDS, Replicas
+from imagegateway.platform.identity import load_identity, renew_identity
+from imagegateway.platform.nats import bucket, connect
+from imagegateway.platform.supervision import Supervisor
 
-from services.common.identity import load_identity, renew_identity
-from services.common.nats import bucket, connect
-from services.common.supervision import Supervisor
-from services.jobs import replicas as replicas_module
-from services.jobs import states
-from services.jobs.replicas import BUCKET, LEASE_SECONDS, Replicas
 from tests.jobs import records
 from tests.jobs.families import ScriptedFamilies
 from tests.jobs.replica import serving

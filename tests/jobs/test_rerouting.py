@@ -6,10 +6,10 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.jobs import states
+from imagegateway.providers.catalog import Route
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.catalog import Route
-from services.jobs import states
 from tests.jobs import records
 from tests.jobs.families import Call, ScriptedFamilies
 from tests.jobs.replica import serving
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from services.common.settings import Settings
     from tests.jobs.replica import Replica
     from tests.jobs.server import Nats
 

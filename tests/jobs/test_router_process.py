@@ -8,19 +8,19 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.jobs.engine import Engine
+from imagegateway.jobs.stream import JobStream
+from imagegateway.platform import settings as settings_module
+from imagegateway.platform.supervision import BackgroundTaskError
+from imagegateway.router import __main__ as router
 
-from services.common import settings as settings_module
-from services.common.supervision import BackgroundTaskError
-from services.jobs.engine import Engine
-from services.jobs.stream import JobStream
-from services.router import __main__ as router
 from tests.jobs.server import settings_for, until
 
 if TYPE_CHECKING:
+    from imagegateway.jobs.stream_messages import Message
+    from imagegateway.platform.settings import Settings
     from nats.aio.client import Client
 
-    from services.common.settings import Settings
-    from services.jobs.messages import Message
     from tests.jobs.server import Nats
 
 
@@ -69,8 +69,8 @@ async def test_router_that_can_not_start_leaves_no_connection_and_no_task(
 def test_process_that_fails_says_why_and_ends_with_status_1() -> None:
     code = (
         "import asyncio\n"
-        "from services.common.server import run\n"
-        "from services.common.supervision import Supervisor\n"
+        "from imagegateway.platform.grpc_server import run\n"
+        "from imagegateway.platform.supervision import Supervisor\n"
         "async def crash():\n"
         "    raise ZeroDivisionError('the reason')\n"
         "async def main(stop):\n"

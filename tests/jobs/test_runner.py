@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import nats.errors
 import pytest
+from imagegateway.jobs import circuit_breaker, states, stream
+from imagegateway.jobs import worker as module
+from imagegateway.jobs.stream import StaleError
+from imagegateway.platform.errors import GatewayError, code_of
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.errors import GatewayError, code_of
-from services.jobs import health, states, stream
-from services.jobs import worker as module
-from services.jobs.stream import StaleError
 from tests.jobs import records
 from tests.jobs.families import Call, ScriptedFamilies
 from tests.jobs.server import PATIENCE, until
@@ -81,7 +81,7 @@ async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
         return records.refused(ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, accepted=False)
 
     families.on_start = start
-    for _ in range(health.FAILURES):
+    for _ in range(circuit_breaker.FAILURES):
         record = records.job()
         key = replica.engine.credentials.seal("a key")
         if sealed == "header":

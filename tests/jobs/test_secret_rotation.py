@@ -5,22 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.cli import secrets as command
+from imagegateway.jobs.credentials import Credentials
+from imagegateway.keys import provider_keys
+from imagegateway.keys.provider_keys import ProviderKeys
+from imagegateway.keys.reencryption import Resealed, reseal
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.keys.webhook_secrets import UnreadableSecretError, WebhookSecrets
+from imagegateway.platform.settings import Source, load
 from nats.js.kv import KeyValue
 
-from services.cli import secrets as command
-from services.common import provider_keys
-from services.common.provider_keys import ProviderKeys
-from services.common.resealing import Resealed, reseal
-from services.common.secrets import RootSecret
-from services.common.settings import Source, load
-from services.jobs.credentials import Credentials
-from services.jobs.secrets import UnreadableSecretError, WebhookSecrets
 from tests.jobs import records
 
 if TYPE_CHECKING:
+    from imagegateway.platform.settings import Settings
     from nats.aio.client import Client
 
-    from services.common.settings import Settings
     from tests.jobs.server import Nats
 
 OLD, NEW = "the old root secret", "the new root secret"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagegateway.job.v1.job_record_pb2 import JobRecord
+from imagegateway.jobs import states
+from imagegateway.jobs.states import IllegalTransitionError
+from imagegateway.jobs.stream import StaleError
 
-from services.jobs import states
-from services.jobs.states import IllegalTransitionError
-from services.jobs.stream import StaleError
 from tests.jobs import records
 from tests.jobs.memory import Log, MemoryStream
 

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import nats.errors
 import pytest
+from imagegateway.jobs import states
+from imagegateway.jobs import stream as module
+from imagegateway.jobs.states import IllegalTransitionError
+from imagegateway.jobs.stream import Entry, JobStream, OutcomeUnknownError, StaleError
+from imagegateway.platform import ids
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.nats import connect
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from nats.js import api
 
-from services.common import ids
-from services.common.errors import GatewayError
-from services.common.nats import connect
-from services.jobs import states
-from services.jobs import stream as module
-from services.jobs.states import IllegalTransitionError
-from services.jobs.stream import Entry, JobStream, OutcomeUnknownError, StaleError
 from tests.jobs import records
 from tests.jobs.feeds import Feed
 from tests.jobs.server import PATIENCE, until

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import openai
 import pytest
+from imagegateway.jobs import states, webhooks
+from imagegateway.keys import webhook_secrets as secrets_module
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.keys.webhook_secrets import OVERLAP_SECONDS, WebhookSecrets
+from imagegateway.platform.nats import connect
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from services.common.nats import connect
-from services.common.secrets import RootSecret
-from services.jobs import secrets as secrets_module
-from services.jobs import states, webhooks
-from services.jobs.secrets import OVERLAP_SECONDS, WebhookSecrets
 from tests.jobs import records
 from tests.jobs.families import ScriptedFamilies
 from tests.jobs.receiver import Receiver
@@ -28,11 +28,11 @@ from tests.jobs.server import settings_for, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from imagegateway.jobs.stream import Entry
+    from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from nats.aio.client import Client
 
-    from services.common.settings import Settings
-    from services.jobs.stream import Entry
     from tests.jobs.server import Nats
 
 

@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from services.common.errors import GatewayError
-from services.common.secrets import RootSecret
-from services.common.supervision import Supervisor
-from services.jobs.credentials import Credentials
-from services.jobs.health import Health
-from services.jobs.hub import Hub
-from services.jobs.projection import Projection
-from services.jobs.queue import Limits
-from services.jobs.replicas import Replicas
-from services.jobs.runner import Runner
-from services.jobs.stream import OutcomeUnknownError, StaleError
+from imagegateway.jobs.circuit_breaker import Health
+from imagegateway.jobs.credentials import Credentials
+from imagegateway.jobs.fair_queue import Limits
+from imagegateway.jobs.feed import Hub
+from imagegateway.jobs.list_index import Projection
+from imagegateway.jobs.membership import Replicas
+from imagegateway.jobs.runner import Runner
+from imagegateway.jobs.stream import OutcomeUnknownError, StaleError
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.supervision import Supervisor
+
 from tests.jobs.families import ScriptedFamilies
 from tests.jobs.index import inline_index
 from tests.jobs.memory import Log, MemoryStream
@@ -27,10 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.jobs.routing import Fallback
+    from imagegateway.media.store import MediaStore
     from imagegateway.provider.v1 import provider_service_pb2 as provider
-
-    from services.common.store import MediaStore
-    from services.jobs.routing import Fallback
 
 _TURNS = 60
 """Turns of the loop after which everything waits at a gate."""

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import psutil  # type: ignore[import-untyped]  # ships no types
+from imagegateway.keys.api_keys import KeyStore
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.platform import settings
+from imagegateway.platform.nats import connect
 from supervisor.xmlrpc import SupervisorTransport
 
-from services.common import settings
-from services.common.keys import KeyStore
-from services.common.nats import connect
-from services.common.secrets import RootSecret
 from tests.gateway import rest
 from tests.jobs_gateway.calls import Caller
 from tests.stack import eventually, short_folder, start
@@ -101,7 +101,7 @@ def find(stack: Stack, name: str) -> psutil.Process | None:
             command = process.cmdline()
         except psutil.Error:
             continue
-        if command[1:] == ["-m", "services.router", name.removeprefix("router-")]:
+        if command[1:] == ["-m", "imagegateway.router", name.removeprefix("router-")]:
             return process
     return None
 

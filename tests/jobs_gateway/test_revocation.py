@@ -12,12 +12,12 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from imagegateway.keys.api_keys import KeyStore, fingerprint
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.platform import settings
+from imagegateway.platform.nats import connect
 from imagegateway.v1 import image_service_pb2 as pb
 
-from services.common import settings
-from services.common.keys import KeyStore, fingerprint
-from services.common.nats import connect
-from services.common.secrets import RootSecret
 from tests.gateway.pictures import FORM, file_part, form, picture
 from tests.gateway.rest import EDITS, GENERATIONS, JSON, SMALL, assert_error
 from tests.jobs_gateway import sse, wire

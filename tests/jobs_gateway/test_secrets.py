@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
-from services.common.keys import fingerprint
+from imagegateway.keys.api_keys import fingerprint
+
 from tests.gateway import rest
 from tests.gateway.rest import assert_error
 from tests.jobs_gateway.calls import Caller

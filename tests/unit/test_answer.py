@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 from imagegateway.job.v1.job_record_pb2 import JobRecord
+from imagegateway.jobs import states
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.media.signed_links import Links
+from imagegateway.platform.settings import Source
 from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.router import event_streams, responses, validation
+from imagegateway.router.call_context import Preferences
+from imagegateway.router.catalog import Catalog
+from imagegateway.router.operations import Preview
+from imagegateway.router.responses import Answers
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -19,16 +28,6 @@ from openai.types import (
     ImageGenPartialImageEvent,
     ImagesResponse,
 )
-
-from services.common.links import Links
-from services.common.secrets import RootSecret
-from services.common.settings import Source
-from services.jobs import states
-from services.router import answer, plan, sse
-from services.router.answer import Answers
-from services.router.caller import Preferences
-from services.router.catalog import Catalog
-from services.router.studio import Preview
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -142,12 +141,12 @@ async def test_events_are_valid_for_the_sdks_types(
     model: str, fields: dict[str, Any], media_type: str, *, edit: bool
 ) -> None:
     kind = pb.EditRequest if edit else pb.GenerateRequest
-    made = plan.make(kind(model=model, prompt="a fox", stream=True, **fields), CATALOG, "", Preferences())
+    made = validation.make(kind(model=model, prompt="a fox", stream=True, **fields), CATALOG, "", Preferences())
     image = job_pb2.Image(b64_json=b"bytes", width=64, height=48, media_type=media_type)
     response = pb.ImagesResponse(data=[image], usage=USAGE, safety_identifier=fields.get("safety_identifier"))
     studio: Any = _Watched([Preview(b"bytes", 0), response])
     call: Any = None
-    events = [event async for event in sse.image_events(studio, made, call)]
+    events = [event async for event in event_streams.image_events(studio, made, call)]
     partial, completed = (json.loads(event.partition(b"data: ")[2]) for event in events)
     partial_type, completed_type = (
         (ImageEditPartialImageEvent, ImageEditCompletedEvent)
@@ -174,5 +173,5 @@ def test_moderation_error_says_so_in_openais_words() -> None:
         "The content policy of Recraft refused the prompt."
         " Your request was rejected as a result of the safety system."
     )
-    assert answer.failure(refused).message == text
-    assert answer.job_error(refused.failed).message == text
+    assert responses.failure(refused).message == text
+    assert responses.job_error(refused.failed).message == text

@@ -13,29 +13,29 @@ from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imagegateway.job.v1.job_record_pb2 import JobRecord
+from imagegateway.jobs import states
+from imagegateway.keys.api_keys import Key
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.signed_links import Links
+from imagegateway.media.store import MediaStore
+from imagegateway.outbound.client import Outbound
+from imagegateway.outbound.url_guard import Guard
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.readiness import Readiness
+from imagegateway.platform.settings import Source, load
 from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.providers.local.family import LocalFamily
+from imagegateway.router import operations
+from imagegateway.router.body_budget import BodyBudget
+from imagegateway.router.catalog import Catalog
+from imagegateway.router.image_service import ImageService
+from imagegateway.router.interceptor import Outermost
+from imagegateway.router.responses import Answers
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common.decoding import DecodeGate
-from services.common.errors import GatewayError
-from services.common.keys import Key
-from services.common.links import Links
-from services.common.outbound import Outbound
-from services.common.readiness import Readiness
-from services.common.secrets import RootSecret
-from services.common.settings import Source, load
-from services.common.store import MediaStore
-from services.common.urlguard import Guard
-from services.jobs import states
-from services.local.family import LocalFamily
-from services.router import studio
-from services.router.answer import Answers
-from services.router.body_budget import BodyBudget
-from services.router.catalog import Catalog
-from services.router.interceptor import Outermost
-from services.router.service import ImageService
 from tests.gateway import pictures
 
 if TYPE_CHECKING:
@@ -43,10 +43,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from google.protobuf.descriptor import Descriptor
-
-    from services.router.caller import Call
-    from services.router.intake import Intake
-    from services.router.plan import Plan
+    from imagegateway.router.call_context import Call
+    from imagegateway.router.input_images import Intake
+    from imagegateway.router.validation import Plan
 
 NOW: Final = 1_790_000_000
 IMAGE: Final = pictures.data_url(pictures.picture())
@@ -122,14 +121,14 @@ def requests(draw: Any) -> pb.GenerateRequest | pb.EditRequest:
     return found
 
 
-class WithoutEngine(studio.Studio):
+class WithoutEngine(operations.Studio):
     """Runs each plan at once, with the embedded family; plans for other families end as records only."""
 
     async def run(self, made: Plan, call: Call, intake: Intake | None = None) -> pb.ImagesResponse:
         if made.webhook_url:
             await self._check_webhook(made.webhook_url, "a")
         record = JobRecord.FromString(self._record(made, call).SerializeToString())
-        assert studio._digest(record, made)
+        assert operations._digest(record, made)
         if made.model.family != "local":
             raise GatewayError(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "No provider is here.")
         family = LocalFamily(self.store, self.gate, pictures.picture())

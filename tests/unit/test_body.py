@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from services.common.errors import GatewayError
-from services.router.body import unpacked
+from imagegateway.platform.errors import GatewayError
+from imagegateway.router.request_body import unpacked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

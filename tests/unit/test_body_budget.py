@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
-from services.common.errors import GatewayError
-from services.router.body_budget import BodyBudget
+from imagegateway.platform.errors import GatewayError
+from imagegateway.router.body_budget import BodyBudget
 
 
 def test_tenant_has_half_and_another_one_the_other_half() -> None:

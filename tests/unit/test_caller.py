@@ -6,16 +6,15 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from imagegateway.keys.api_keys import Key
+from imagegateway.platform import ids
+from imagegateway.platform.errors import GatewayError
+from imagegateway.router import call_context, etags
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from services.common import ids
-from services.common.errors import GatewayError
-from services.common.keys import Key
-from services.router import caller, etags
 
-
-def call(**headers: str) -> caller.Call:
-    return caller.begin("Generate", {name.replace("_", "-"): value for name, value in headers.items()})
+def call(**headers: str) -> call_context.Call:
+    return call_context.begin("Generate", {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def test_request_id_malformed_is_replaced_by_a_new_one(given: str) -> None:
 
 @pytest.mark.parametrize("value", ["\xff", b"\xff", b"\xff".decode("utf-8", "surrogateescape")])
 def test_header_bytes_are_characters_whichever_server_read_them(value: str | bytes) -> None:
-    decoded = caller.decode(value)
+    decoded = call_context.decode(value)
     assert decoded.encode("latin-1")
     assert not decoded.isascii()
 
@@ -86,7 +85,7 @@ class AnyKey:
 async def test_provider_key_that_no_header_can_carry_is_refused_by_name(key: str) -> None:
     begun = call(authorization="Bearer key", x_byok_fal=key)
     with pytest.raises(GatewayError) as raised:
-        await caller.authenticate(begun, cast("Any", AnyKey()))
+        await call_context.authenticate(begun, cast("Any", AnyKey()))
     assert raised.value.reason == ErrorReason.ERROR_REASON_INVALID_VALUE
     assert raised.value.param == "X-BYOK-fal"
     assert key not in raised.value.message
@@ -95,5 +94,5 @@ async def test_provider_key_that_no_header_can_carry_is_refused_by_name(key: str
 @pytest.mark.parametrize("key", ["k", " key\t", "two parts", "k" * 4096])
 async def test_provider_key_with_blanks_around_it_is_taken_without_them(key: str) -> None:
     begun = call(authorization="Bearer key", x_byok_fal=key)
-    await caller.authenticate(begun, cast("Any", AnyKey()))
+    await call_context.authenticate(begun, cast("Any", AnyKey()))
     assert begun.byok == {"fal": key.strip()}

@@ -7,17 +7,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from imagegateway.jobs.stream import Entry, OutcomeUnknownError
+from imagegateway.platform.errors import GatewayError, UnavailableError
+from imagegateway.platform.readiness import LASTING_SECONDS, PERIOD, Readiness
+from imagegateway.router import call_context
+from imagegateway.router.interceptor import error_headers
+from imagegateway.router.operations import Studio
 
-from services.common.errors import GatewayError, UnavailableError
-from services.common.readiness import LASTING_SECONDS, PERIOD, Readiness
-from services.jobs.stream import Entry, OutcomeUnknownError
-from services.router import caller
-from services.router.interceptor import error_headers
-from services.router.studio import Studio
 from tests.jobs import records
 
 JOB = Entry(1, records.job())
-CALL = caller.begin("Generate", {}, rest=True)
+CALL = call_context.begin("Generate", {}, rest=True)
 MADE: Any = SimpleNamespace(inline=True)
 
 

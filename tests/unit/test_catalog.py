@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.settings import Source
+from imagegateway.router.catalog import Catalog
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-
-from services.common.errors import GatewayError
-from services.common.settings import Source
-from services.router.catalog import Catalog
 
 TOKEN = "IMAGEGATEWAY_CLOUDFLARE_API_KEY"
 ACCOUNT = "IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID"

@@ -8,8 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import pytest
-
-from services.common.content_encoding import EncodingError, decode
+from imagegateway.outbound.content_encoding import EncodingError, decode
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator

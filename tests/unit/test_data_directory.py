@@ -6,8 +6,7 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
-
-from services.stack.up import StackError, make_private
+from imagegateway.stack.up import StackError, make_private
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,8 @@ import threading
 from dataclasses import dataclass, field
 
 import pytest
-
-from services.common.decoding import DecodeGate, decoding_cost
-from services.common.errors import GatewayError
+from imagegateway.media.decoding import DecodeGate, decoding_cost
+from imagegateway.platform.errors import GatewayError
 
 
 @dataclass

@@ -9,12 +9,13 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.media import store
+from imagegateway.media.store import MediaStore, StoreUnavailable
+from imagegateway.media.store_backends import Directory
+from imagegateway.platform import disk, readiness
+from imagegateway.platform.errors import UnavailableError
+from imagegateway.platform.readiness import Readiness
 
-from services.common import disk, readiness, store
-from services.common.errors import UnavailableError
-from services.common.readiness import Readiness
-from services.common.store import MediaStore, StoreUnavailable
-from services.common.store_backends import Directory
 from tests.small_disk import SmallDisk, mounted
 
 if TYPE_CHECKING:

@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.store import MediaStore, StoreUnavailable
+from imagegateway.media.store_backends import Directory
+from imagegateway.outbound.client import Outbound
+from imagegateway.outbound.url_guard import Guard
+from imagegateway.platform.errors import INTERNAL, GatewayError
+from imagegateway.router import call_context
+from imagegateway.router.input_images import IMAGE, Intake
+from imagegateway.router.interceptor import error_headers, failure_of
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from structlog.testing import capture_logs
 
-from services.common.decoding import DecodeGate
-from services.common.errors import INTERNAL, GatewayError
-from services.common.outbound import Outbound
-from services.common.store import MediaStore, StoreUnavailable
-from services.common.store_backends import Directory
-from services.common.urlguard import Guard
-from services.router import caller
-from services.router.intake import IMAGE, Intake
-from services.router.interceptor import error_headers, failure_of
 from tests.gateway import pictures
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CALL = caller.begin("Generate", {}, rest=True)
+CALL = call_context.begin("Generate", {}, rest=True)
 
 
 def test_store_without_room_is_503_that_may_be_repeated() -> None:

@@ -9,10 +9,9 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from imagegateway.platform.errors import GatewayError
+from imagegateway.router import request_fields
 from imagegateway.v1 import image_service_pb2 as pb
-
-from services.common.errors import GatewayError
-from services.router import fields
 
 NAMES = sorted(pb.EditRequest.DESCRIPTOR.fields_by_name)
 VALUES = st.recursive(
@@ -23,7 +22,7 @@ VALUES = st.recursive(
 
 
 def built(**values: Any) -> dict[str, Any]:
-    request, unknown = fields.build(pb.EditRequest, values)
+    request, unknown = request_fields.build(pb.EditRequest, values)
     assert not unknown
     found: dict[str, Any] = MessageToDict(request, preserving_proto_field_name=True)
     return found
@@ -35,7 +34,7 @@ def test_values_of_any_kind_are_built_or_refused_by_name(values: dict[str, Any])
     names = set(values)
     refusal: GatewayError | None = None
     try:
-        request, _ = fields.build(pb.EditRequest, values)
+        request, _ = request_fields.build(pb.EditRequest, values)
         request.SerializeToString()
     except GatewayError as error:
         refusal = error
@@ -88,13 +87,15 @@ def test_name_in_camel_case_is_the_same_field() -> None:
 
 
 def test_unknown_names_are_told_with_their_place() -> None:
-    request, unknown = fields.build(pb.EditRequest, {"steps": 1, "loras": [{"id": "x", "weight": 1}], "gone": None})
+    request, unknown = request_fields.build(
+        pb.EditRequest, {"steps": 1, "loras": [{"id": "x", "weight": 1}], "gone": None}
+    )
     assert (unknown, request.loras[0].id) == (["steps", "loras[0].weight"], "x")
 
 
 def test_large_values_are_let_go_while_they_are_taken_over() -> None:
     values = {"image_url": "data:,x", "images": ["data:,y"]}
-    fields.build(pb.EditRequest, values)
+    request_fields.build(pb.EditRequest, values)
     assert values == {}
 
 

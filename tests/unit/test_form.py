@@ -9,23 +9,22 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from hypothesis import given
 from hypothesis import strategies as st
+from imagegateway.platform.errors import GatewayError
+from imagegateway.router import form_fields
 from imagegateway.v1 import image_service_pb2 as pb
-
-from services.common.errors import GatewayError
-from services.router import form
 
 URL = "https://a.example/x.png"
 
 
 def read(*fields: tuple[str, str]) -> dict[str, Any]:
-    request, unknown = form.read(fields)
+    request, unknown = form_fields.read(fields)
     assert unknown == []
     return MessageToDict(request, preserving_proto_field_name=True)
 
 
 def refused(*fields: tuple[str, str]) -> GatewayError:
     with pytest.raises(GatewayError) as caught:
-        form.read(fields)
+        form_fields.read(fields)
     assert caught.value.code == "invalid_value"
     return caught.value
 
@@ -137,11 +136,14 @@ def test_what_is_no_value_of_its_field_is_refused(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("name", ["nosuch", "image_content", "mask_content", "images[²", "request"])
 def test_field_that_does_not_exist_is_named(name: str) -> None:
-    assert form.read([(name, "x")])[1] == [name]
+    assert form_fields.read([(name, "x")])[1] == [name]
 
 
 def test_field_that_does_not_exist_inside_of_another_is_named() -> None:
-    assert form.read([("loras", '[{"weight": 1}]'), ("svg", '{"nosuch": 1}')])[1] == ["loras[0].weight", "svg.nosuch"]
+    assert form_fields.read([("loras", '[{"weight": 1}]'), ("svg", '{"nosuch": 1}')])[1] == [
+        "loras[0].weight",
+        "svg.nosuch",
+    ]
 
 
 _NAMES = st.sampled_from([*pb.EditRequest.DESCRIPTOR.fields_by_name, "image", "x"])
@@ -159,6 +161,6 @@ _TEXTS = st.one_of(
 @given(st.lists(st.tuples(_NAMES, _BRACKETS.map("".join), _TEXTS), max_size=6))
 def test_any_fields_are_a_request_or_one_error(fields: list[tuple[str, str, str]]) -> None:
     try:
-        form.read([(name + brackets, text) for name, brackets, text in fields])
+        form_fields.read([(name + brackets, text) for name, brackets, text in fields])
     except GatewayError as error:
         assert error.code == "invalid_value"  # noqa: PT017  either outcome is right, no other is

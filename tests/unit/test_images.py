@@ -11,10 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageCms
-
-from services.common.errors import GatewayError
-from services.common.images import (
+from imagegateway.media.images import (
     MAX_PIXELS,
     MAX_SIDE,
     RESULT_TYPES,
@@ -25,7 +22,9 @@ from services.common.images import (
     open_pixels,
     shrink,
 )
-from services.local import sketch
+from imagegateway.platform.errors import GatewayError
+from imagegateway.providers.local import sketch
+from PIL import Image, ImageCms
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,11 +6,11 @@ import base64
 from urllib.parse import quote
 
 import pytest
+from imagegateway.outbound.client import Outbound
+from imagegateway.outbound.image_fetch import fetch_image
+from imagegateway.outbound.url_guard import Guard
+from imagegateway.platform.errors import GatewayError
 
-from services.common.errors import GatewayError
-from services.common.inputs import fetch_image
-from services.common.outbound import Outbound
-from services.common.urlguard import Guard
 from tests.unit.origin import answer, serve
 from tests.unit.test_urlguard import Names
 

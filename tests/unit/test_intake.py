@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.struct_pb2 import Value
+from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.store import MediaStore
+from imagegateway.outbound.url_guard import OutboundError
+from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.router import input_images
+from imagegateway.router.input_images import FETCHES_AT_ONCE, Intake
 from imagegateway.v1 import image_service_pb2 as pb
 
-from services.common.decoding import DecodeGate
-from services.common.errors import GatewayError
-from services.common.store import MediaStore
-from services.common.urlguard import OutboundError
-from services.router import intake
-from services.router.intake import FETCHES_AT_ONCE, Intake
 from tests.gateway import pictures
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from services.common.outbound import Write
+    from imagegateway.outbound.client import Write
 
 
 @dataclass
@@ -112,7 +112,7 @@ async def test_first_failure_ends_the_others_and_nothing_is_left(edit: Edit) -> 
 
 
 async def test_all_inputs_arrive_within_a_time(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "FETCH_ALL_SECONDS", 0.2)
+    monkeypatch.setattr(input_images, "FETCH_ALL_SECONDS", 0.2)
     edit.origin.stands_still = {11}
     with pytest.raises(GatewayError, match=r"did not arrive within 0\.2 s") as caught:
         await edit.take(10, 11)
@@ -122,7 +122,7 @@ async def test_all_inputs_arrive_within_a_time(edit: Edit, monkeypatch: pytest.M
 
 
 async def test_mask_waits_for_room_and_is_then_overloaded(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "DECODE_SECONDS", 0.01)
+    monkeypatch.setattr(input_images, "DECODE_SECONDS", 0.01)
     await edit.intake.take_request(pb.EditRequest(image_content=[pictures.picture()], mask_content=pictures.mask()))
     async with edit.gate.admit(10**8):
         with pytest.raises(GatewayError) as caught:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.parsing import LONGEST_WAIT
+from imagegateway.providers.kit.task_state import failed_of
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-
-from services.common.failures import Failure
-from services.common.items import failed_of
-from services.common.values import LONGEST_WAIT
 
 
 @pytest.mark.parametrize("wait", [LONGEST_WAIT + 1, 1e12, float("inf")])

@@ -7,14 +7,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from services.jobs.projection import JobIndex, Projection, row_of
-from services.jobs.stream import Entry
-from services.router.studio import Studio
+from imagegateway.jobs.list_index import JobIndex, Projection, row_of
+from imagegateway.jobs.stream import Entry
+from imagegateway.router.operations import Studio
+
 from tests.jobs import records
 from tests.jobs.index import InlineExecutor
 
 if TYPE_CHECKING:
-    from services.router.studio import JobPage
+    from imagegateway.router.operations import JobPage
 
 KIB = 1024
 COUNT = 35

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from services.common.errors import GatewayError
-from services.router import json_body
-from services.router.json_body import MAX_VALUES
+from imagegateway.platform.errors import GatewayError
+from imagegateway.router import json_body
+from imagegateway.router.json_body import MAX_VALUES
 
 JSON_VALUES = st.recursive(
     st.none()
@@ -114,8 +113,8 @@ SHAPES = [
 MEASURE = """
 import os, sys
 from pathlib import Path
-from services.common.errors import GatewayError
-from services.router.json_body import parse
+from imagegateway.platform.errors import GatewayError
+from imagegateway.router.json_body import parse
 
 def peak():
     (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))

@@ -4,9 +4,8 @@ import re
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-
-from services.common.links import Links, Verdict, extension_of, media_type_of
-from services.common.secrets import RootSecret
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.media.signed_links import Links, Verdict, extension_of, media_type_of
 
 NOW = 1_790_000_000  # 2026-09-21T13:33:20Z
 SHA = "ab" * 32

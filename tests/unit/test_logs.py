@@ -6,12 +6,11 @@ import subprocess
 import sys
 
 import pytest
-
-from services.common.logs import printable
+from imagegateway.platform.logs import printable
 
 _PROGRAM = """
-from services.common import logs
-from services.common.settings import Source, load
+from imagegateway.platform import logs
+from imagegateway.platform.settings import Source, load
 
 logs.configure(load(Source({"IMAGEGATEWAY_LOG_FORMAT": "%s"})), "test")
 log = logs.get("test")

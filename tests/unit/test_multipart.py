@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-
-from services.common.errors import GatewayError
-from services.router import multipart
+from imagegateway.platform.errors import GatewayError
+from imagegateway.router import multipart
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from services.router.multipart import Part
+    from imagegateway.router.multipart import Part
 
 KIND = "multipart/form-data; boundary=X"
 

@@ -6,15 +6,14 @@ from typing import Any, Final
 
 import pytest
 from google.protobuf.json_format import ParseDict
+from imagegateway.media.web import openapi
+from imagegateway.media.web.openapi_bounds import FIELDS
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.settings import Source
+from imagegateway.router import validation
+from imagegateway.router.call_context import Preferences
+from imagegateway.router.catalog import Catalog
 from imagegateway.v1 import image_service_pb2 as pb
-
-from services.common.errors import GatewayError
-from services.common.settings import Source
-from services.media import openapi
-from services.media.openapi_bounds import FIELDS
-from services.router import plan
-from services.router.caller import Preferences
-from services.router.catalog import Catalog
 
 CATALOG: Final = Catalog.load(Source({}))
 BOUNDS: Final = FIELDS["GenerateRequest"]
@@ -25,7 +24,7 @@ def is_accepted(name: str, value: Any) -> bool:
     """Return whether a value is in bounds, be the field of use to the model or not."""
     request = ParseDict({"prompt": "a fox", name: value}, pb.GenerateRequest())
     try:
-        plan.make(request, CATALOG, "local/sketch", Preferences())
+        validation.make(request, CATALOG, "local/sketch", Preferences())
     except GatewayError as error:
         return error.code != "invalid_value"
     return True

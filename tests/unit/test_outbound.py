@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NoReturn
 import httpx  # noqa: TID251  the errors that its clients raise
 import pytest
 from aiohttp import web
+from imagegateway.outbound.client import DOWNLOADS, TENANT_DOWNLOADS, DownloadError, Outbound, TooLargeError
+from imagegateway.outbound.url_guard import Guard, UrlRefusedError
 
-from services.common.outbound import DOWNLOADS, TENANT_DOWNLOADS, DownloadError, Outbound, TooLargeError
-from services.common.urlguard import Guard, UrlRefusedError
 from tests.unit.origin import Authority, answer, serve
 from tests.unit.test_urlguard import PUBLIC, Names
 

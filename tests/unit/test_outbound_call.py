@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from aiohttp import web
+from imagegateway.outbound.client import Outbound, SentError, UnsentError
+from imagegateway.outbound.url_guard import Guard, UrlRefusedError
 
-from services.common.outbound import Outbound, SentError, UnsentError
-from services.common.urlguard import Guard, UrlRefusedError
 from tests.unit.test_urlguard import PUBLIC, Names
 
 if TYPE_CHECKING:

@@ -6,16 +6,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from google.protobuf.json_format import ParseDict
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.settings import Source
+from imagegateway.router import validation
+from imagegateway.router.call_context import Preferences
+from imagegateway.router.catalog import Catalog
 from imagegateway.v1 import image_service_pb2 as pb
 
-from services.common.errors import GatewayError
-from services.common.settings import Source
-from services.router import plan
-from services.router.caller import Preferences
-from services.router.catalog import Catalog
-
 if TYPE_CHECKING:
-    from services.router.plan import Plan
+    from imagegateway.router.validation import Plan
 
 CATALOG: Final = Catalog.load(
     Source(
@@ -29,7 +28,7 @@ CATALOG: Final = Catalog.load(
 
 def made(model: str, *, strict: bool = False, **fields: Any) -> Plan:
     request = ParseDict({"model": model, "prompt": "a fox", **fields}, pb.GenerateRequest())
-    return plan.make(request, CATALOG, model, Preferences(strict=strict))
+    return validation.make(request, CATALOG, model, Preferences(strict=strict))
 
 
 @pytest.mark.parametrize(

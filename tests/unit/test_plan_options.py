@@ -8,13 +8,12 @@ from typing import Any, Final
 import pytest
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct, Value
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.settings import Source
+from imagegateway.router import validation
+from imagegateway.router.call_context import Preferences
+from imagegateway.router.catalog import Catalog
 from imagegateway.v1 import image_service_pb2 as pb
-
-from services.common.errors import GatewayError
-from services.common.settings import Source
-from services.router import plan
-from services.router.caller import Preferences
-from services.router.catalog import Catalog
 
 NEWEST: Final = "openai/gpt-image-2.6-flare"
 SKETCH: Final = "local/sketch"
@@ -25,10 +24,10 @@ CATALOG: Final = Catalog.load(Source(KEYS), today=lambda: TODAY)
 
 def planned(
     model: str, fields: dict[str, Any], *, strict: bool = False, edit: bool = False, **more: Any
-) -> plan.Plan:
+) -> validation.Plan:
     values = {"model": model, "prompt": "a fox", **fields}
     request = ParseDict(values, pb.EditRequest() if edit else pb.GenerateRequest())
-    return plan.make(request, CATALOG, SKETCH, Preferences(strict=strict), **more)
+    return validation.make(request, CATALOG, SKETCH, Preferences(strict=strict), **more)
 
 
 def refused(model: str, fields: dict[str, Any], **more: Any) -> tuple[str, str | None]:
@@ -37,7 +36,7 @@ def refused(model: str, fields: dict[str, Any], **more: Any) -> tuple[str, str |
     return caught.value.code, caught.value.param
 
 
-def warned(made: plan.Plan) -> list[tuple[str, str]]:
+def warned(made: validation.Plan) -> list[tuple[str, str]]:
     return [(warning.code, warning.param) for warning in made.warnings]
 
 
@@ -164,32 +163,32 @@ def test_number_that_json_can_not_hold_is_refused_in_provider_options(number: fl
     options["list"] = [1, {"deep": [number]}]
     request = pb.GenerateRequest(model=SKETCH, prompt="a fox", provider_options=options)
     with pytest.raises(GatewayError) as caught:
-        plan.make(request, CATALOG, SKETCH, Preferences())
+        validation.make(request, CATALOG, SKETCH, Preferences())
     assert (caught.value.code, caught.value.param) == ("invalid_value", "provider_options.list[1].deep[0]")
 
 
 def test_option_without_a_value_is_passed_on_as_null() -> None:
     request = pb.GenerateRequest(model=SKETCH, prompt="a fox")
     request.provider_options.fields["nothing"].CopyFrom(Value())
-    assert plan.make(request, CATALOG, SKETCH, Preferences()).task.provider_options == request.provider_options
+    assert validation.make(request, CATALOG, SKETCH, Preferences()).task.provider_options == request.provider_options
 
 
 def test_default_that_has_no_key_gives_way_with_a_warning() -> None:
     request = pb.GenerateRequest(prompt="a fox")
-    made = plan.make(request, CATALOG, "bfl/flux-2-pro", Preferences())
+    made = validation.make(request, CATALOG, "bfl/flux-2-pro", Preferences())
     assert made.model.id == SKETCH
     assert warned(made) == [("default_model_unavailable", "model")]
     assert "IMAGEGATEWAY_BFL_API_KEY" in made.warnings[0].message
     with pytest.raises(GatewayError) as caught:
-        plan.make(request, CATALOG, "bfl/flux-2-pro", Preferences(strict=True))
+        validation.make(request, CATALOG, "bfl/flux-2-pro", Preferences(strict=True))
     assert (caught.value.code, caught.value.meaning.http) == ("provider_not_configured", 503)
     assert "IMAGEGATEWAY_BFL_API_KEY" in caught.value.message
 
 
 def test_default_serves_a_caller_who_brings_its_key() -> None:
-    made = plan.make(pb.GenerateRequest(prompt="a fox"), CATALOG, "bfl/flux-2-pro", Preferences(), byok={"bfl"})
+    made = validation.make(pb.GenerateRequest(prompt="a fox"), CATALOG, "bfl/flux-2-pro", Preferences(), byok={"bfl"})
     assert (made.model.id, made.warnings) == ("bfl/flux-2-pro", ())
-    stored = plan.make(
+    stored = validation.make(
         pb.GenerateRequest(prompt="a fox"), CATALOG, "bfl/flux-2-pro", Preferences(), stored={"bfl": b"sealed"}
     )
     assert (stored.model.id, stored.warnings) == ("bfl/flux-2-pro", ())

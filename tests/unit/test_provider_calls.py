@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-
-from services.common.provider_calls import ANSWER_SECONDS, ProviderCalls, ServerStoppingError
+from imagegateway.providers.kit.provider_calls import ANSWER_SECONDS, ProviderCalls, ServerStoppingError
 
 if TYPE_CHECKING:
-    from services.common.family import Tell
+    from imagegateway.providers.kit.family import Tell
 
 DONE = pb.TaskState(done=pb.Done(artifacts=[pb.Artifact(revised_prompt="x" * 100)]))
 

@@ -8,9 +8,8 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pb2
 from grpc_reflection.v1alpha import reflection_pb2 as pb
-
-from services.common import sockets
-from services.common.server import Server
+from imagegateway.platform import sockets
+from imagegateway.platform.grpc_server import Server
 
 if TYPE_CHECKING:
     from pathlib import Path

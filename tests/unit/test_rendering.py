@@ -6,10 +6,9 @@ import base64
 import json
 import tracemalloc
 
+from imagegateway.router.json_rendering import images_to_json
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
-
-from services.router.rendering import images_to_json
 
 MIB = 1024 * 1024
 

@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from google.protobuf.json_format import ParseDict
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.settings import Source
+from imagegateway.providers.kit import reserved_options
+from imagegateway.router import validation
+from imagegateway.router.call_context import Preferences
+from imagegateway.router.catalog import Catalog
 from imagegateway.v1 import image_service_pb2 as pb
-
-from services.common import reserved
-from services.common.errors import GatewayError
-from services.common.settings import Source
-from services.router import plan
-from services.router.caller import Preferences
-from services.router.catalog import Catalog
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
 _KEYS: Final = ("CLOUDFLARE_API_KEY", "CLOUDFLARE_ACCOUNT_ID", "BFL_API_KEY")
 CATALOG: Final = Catalog.load(Source({f"IMAGEGATEWAY_{name}": "set" for name in _KEYS}))
-NAMES: Final = reserved.paths("num_images", "parameters.sampleCount", "settings.model")
+NAMES: Final = reserved_options.paths("num_images", "parameters.sampleCount", "settings.model")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +42,7 @@ NAMES: Final = reserved.paths("num_images", "parameters.sampleCount", "settings.
 )
 def test_reserved_name_is_refused_in_any_spelling(options: dict[str, Any], blamed: str) -> None:
     with pytest.raises(GatewayError) as refused:
-        reserved.refuse(options, NAMES)
+        reserved_options.refuse(options, NAMES)
     assert (refused.value.code, refused.value.param) == ("unsupported_parameter", f"provider_options.{blamed}")
 
 
@@ -51,19 +50,19 @@ def test_reserved_name_is_refused_in_any_spelling(options: dict[str, Any], blame
     "options", [{}, {"steps": 3}, {"parameters": {"x": 1}}, {"settings": {}}, {"nested": {"prompt": "theirs"}}]
 )
 def test_other_names_pass(options: dict[str, Any]) -> None:
-    reserved.refuse(options, NAMES)
+    reserved_options.refuse(options, NAMES)
 
 
 def test_options_are_merged_beside_and_replace_defaults_only() -> None:
     ours = {"prompt": "a fox", "config": {"seed": 5}}
     defaults = {"steps": 30, "config": {"reason": True}}
-    assert reserved.beside(ours, {}, defaults) == {
+    assert reserved_options.beside(ours, {}, defaults) == {
         "prompt": "a fox",
         "steps": 30,
         "config": {"seed": 5, "reason": True},
     }
     options = {"steps": 3, "config": {"reason": False, "x": 1}, "y": [1]}
-    assert reserved.beside(ours, options, defaults) == {
+    assert reserved_options.beside(ours, options, defaults) == {
         "prompt": "a fox",
         "steps": 3,
         "config": {"seed": 5, "reason": False, "x": 1},
@@ -77,14 +76,14 @@ def test_options_are_merged_beside_and_replace_defaults_only() -> None:
 )
 def test_option_that_the_request_has_set_is_refused(options: dict[str, Any], blamed: str) -> None:
     with pytest.raises(GatewayError) as refused:
-        reserved.beside({"prompt": "a fox", "config": {"seed": 5}}, options, {"config": {"reason": True}})
+        reserved_options.beside({"prompt": "a fox", "config": {"seed": 5}}, options, {"config": {"reason": True}})
     assert refused.value.param == f"provider_options.{blamed}"
 
 
-def made(options: dict[str, Any], *, strict: bool = False, byok: Collection[str] = ()) -> plan.Plan:
+def made(options: dict[str, Any], *, strict: bool = False, byok: Collection[str] = ()) -> validation.Plan:
     fields = {"model": "bfl/flux-2-klein-9b", "prompt": "a fox", "provider_options": options}
     request = ParseDict(fields, pb.GenerateRequest())
-    return plan.make(request, CATALOG, "", Preferences(strict=strict), byok=byok)
+    return validation.make(request, CATALOG, "", Preferences(strict=strict), byok=byok)
 
 
 @pytest.mark.parametrize("strict", [False, True])

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.outbound import client, resolver
+from imagegateway.outbound.client import Outbound
+from imagegateway.outbound.resolver import FAILED_SECONDS, Resolver
+from imagegateway.outbound.url_guard import Guard, UrlRefusedError
 
-from services.common import outbound, resolver
-from services.common.outbound import Outbound
-from services.common.resolver import FAILED_SECONDS, Resolver
-from services.common.urlguard import Guard, UrlRefusedError
 from tests.unit.nameserver import name_server
 
 if TYPE_CHECKING:
@@ -100,26 +100,26 @@ async def test_search_domains_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_tenant_whose_lookups_hang_delays_no_other_tenants_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (resolver, outbound):
+    for module in (resolver, client):
         monkeypatch.setattr(module, "LOOKUP_SECONDS", 0.3)
     async with (
         name_server() as server,
         resolving(server) as names,
-        Outbound(Guard([], names.resolve)) as client,
+        Outbound(Guard([], names.resolve)) as outbound,
     ):
         server.known["b.example"] = [PUBLIC]
 
         async def hang(number: int) -> bool:
             with pytest.raises(UrlRefusedError) as refused:
-                await client.check(f"https://{number}.silent/", "a")
+                await outbound.check(f"https://{number}.silent/", "a")
             return refused.value.transient
 
         began = time.monotonic()
         hanging = [asyncio.create_task(hang(number)) for number in range(300)]
         await asyncio.sleep(0)
         async with asyncio.timeout(0.3):
-            await client.check("https://b.example/hook", "b")
+            await outbound.check("https://b.example/hook", "b")
         assert all(await asyncio.gather(*hanging))
         assert time.monotonic() - began < 3, "the wait for a slot counts, too"
         asked = {name for name in server.asked if name.endswith(".silent")}
-        assert len(asked) <= 2 * outbound.TENANT_CHECKS, "a second set begins where the first just ended"
+        assert len(asked) <= 2 * client.TENANT_CHECKS, "a second set begins where the first just ended"

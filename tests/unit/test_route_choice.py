@@ -7,17 +7,16 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.settings import Source
 from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.providers import catalog as c
+from imagegateway.providers.local.catalog import MODELS as LOCAL
+from imagegateway.router import validation
+from imagegateway.router.call_context import Preferences
+from imagegateway.router.catalog import Catalog
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1.image_service_pb2 import Lora
-
-from services.common import catalog as c
-from services.common.errors import GatewayError
-from services.common.settings import Source
-from services.local.catalog import MODELS as LOCAL
-from services.router import plan
-from services.router.caller import Preferences
-from services.router.catalog import Catalog
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -50,9 +49,9 @@ def make(
     byok: Collection[str] = (),
     aside: Collection[str] = (),
     lora: str = "",
-) -> plan.Plan:
+) -> validation.Plan:
     """What is planned for a request with the operator's settings and the tenant's stored keys."""
-    return plan.make(
+    return validation.make(
         pb.GenerateRequest(prompt="a kite", model=MODEL.id, loras=[Lora(url=lora)] if lora else []),
         Catalog.load(Source(configured), ((MODEL,), LOCAL)),
         MODEL.id,

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from imagegateway.jobs.fair_queue import Lane
+from imagegateway.platform import settings
 from imagegateway.provider.v1 import provider_service_pb2 as provider
-
-from services.common import settings
-from services.jobs.queue import Lane
-from services.router.catalog import Catalog
+from imagegateway.router.catalog import Catalog
 
 KLEIN = "bfl/flux-2-klein-9b"
 KEYS = {"IMAGEGATEWAY_BFL_API_KEY": "b", "IMAGEGATEWAY_CLOUDFLARE_API_KEY": "c", "IMAGEGATEWAY_FAL_API_KEY": "f"}

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
-
-from services.common.secrets import RootSecret
-from services.common.settings import SettingError, Settings, Source, load
+from imagegateway.keys.root_secret import RootSecret
+from imagegateway.platform.settings import SettingError, Settings, Source, load
 
 OLD, NEW = "the old root secret", "the new root secret"
 
@@ -84,7 +83,8 @@ def test_a_process_that_loses_the_race_takes_the_winners_secret(
 
 def test_processes_that_start_together_agree(tmp_path: Path) -> None:
     code = (
-        "import sys; from services.common.secrets import RootSecret; from services.common.settings import *; "
+        "import sys; from imagegateway.keys.root_secret import RootSecret; "
+        "from imagegateway.platform.settings import *; "
         "print(RootSecret.load(load(Source({'IMAGEGATEWAY_DATA_DIR': sys.argv[1]}))).derive('x').hex())"
     )
     started = [

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from services.common import settings
-from services.common.hosts import is_wildcard
-from services.common.settings import SettingError, Source, known_names, load
-from services.providers import UPSTREAMS
-from services.router.catalog import Catalog
+from imagegateway.platform import settings
+from imagegateway.platform.hosts import is_wildcard
+from imagegateway.platform.settings import SettingError, Source, known_names, load
+from imagegateway.providers.registry import UPSTREAMS
+from imagegateway.router.catalog import Catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from services.common.catalog import Free
+from imagegateway.providers.catalog import Free
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

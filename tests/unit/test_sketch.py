@@ -9,11 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from imagegateway.providers.local import sketch
+from imagegateway.providers.local.sketch import Brief
+from imagegateway.providers.local.sketch.lettering import fit, legible
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageStat
-
-from services.local import sketch
-from services.local.sketch import Brief
-from services.local.sketch.lettering import fit, legible
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = [
@@ -52,7 +51,7 @@ def test_same_brief_gives_same_bytes() -> None:
 
 def test_another_process_draws_the_same() -> None:
     code = (
-        "import hashlib; from services.local.sketch import Brief, draw, encode;"
+        "import hashlib; from imagegateway.providers.local.sketch import Brief, draw, encode;"
         "picture = draw(Brief('a quiet harbour at dawn', 192, 160, 7));"
         "print(hashlib.sha256(encode(picture, 'png', None)).hexdigest())"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.common.slots import TenantSlots
+from imagegateway.platform.tenant_slots import TenantSlots
 
 PATIENCE = 10.0
 

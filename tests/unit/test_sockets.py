@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from services.common import sockets
+from imagegateway.platform import sockets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,8 +7,7 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from services.common.sse import Parser
+from imagegateway.outbound.sse import Parser
 
 _STREAM = (
     b": keep-alive\n\n"

@@ -9,8 +9,7 @@ import stat
 from pathlib import Path
 
 import pytest
-
-from services.common.store import MediaStore, StoreUnavailable, TooLarge, deletion_time
+from imagegateway.media.store import MediaStore, StoreUnavailable, TooLarge, deletion_time
 
 NOON = 1_790_000_000.0  # 2026-09-21T13:33:20Z
 DAY = 86_400

@@ -6,10 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.platform import logs, supervision
+from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
 from structlog.testing import capture_logs
-
-from services.common import logs, supervision
-from services.common.supervision import BackgroundTaskError, Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -31,7 +30,7 @@ async def cancel_itself() -> None:
 
 @pytest.fixture(autouse=True)
 def _fresh_logger(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervision, "_log", logs.get("services.common.supervision"))
+    monkeypatch.setattr(supervision, "_log", logs.get("imagegateway.platform.supervision"))
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ import selectors
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
-
-from services.common.errors import GatewayError
-from services.router.body import timely
+from imagegateway.platform.errors import GatewayError
+from imagegateway.router.request_body import timely
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable

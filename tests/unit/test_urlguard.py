@@ -5,8 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-
-from services.common.urlguard import MAX_URL, Guard, Target, UrlRefusedError, is_public
+from imagegateway.outbound.url_guard import MAX_URL, Guard, Target, UrlRefusedError, is_public
 
 PUBLIC = "93.184.216.34"
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from services.common.values import seed_of, text_of, wait_of
+from imagegateway.providers.kit.parsing import seed_of, text_of, wait_of
 
 NOON = "Wed, 25 Nov 2026 12:00:00 GMT"
 

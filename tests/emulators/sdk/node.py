@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from services.common import settings
+from imagegateway.platform import settings
 
 
 async def node(folder: Path, *command: str, params: dict[str, Any] | None = None) -> str:

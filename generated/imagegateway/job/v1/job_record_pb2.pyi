@@ -55,7 +55,7 @@ class JobRecord(_message.Message):
         """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """Where a job stands. `services.jobs.states` says which may follow which."""
+        """Where a job stands. `imagegateway.jobs.states` says which may follow which."""
 
     STATE_UNSPECIFIED: JobRecord.State.ValueType  # 0
     """Never written."""

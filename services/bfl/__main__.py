@@ -1,5 +1,0 @@
-"""Serve the family alone: `python -m services.bfl`."""
-
-from services.providers import FAMILIES, main
-
-main({"bfl": FAMILIES["bfl"]})

@@ -1,1 +1,0 @@
-"""What every server shares: errors, settings, logs, the gRPC factory, the media store, outbound HTTP."""

@@ -1,1 +1,0 @@
-"""Protocols of hosts that serve models of several families, as bases of those families' adapters."""

@@ -1,0 +1,97 @@
+"""`imagegateway doctor`: asks each configured route something that costs nothing, and says what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.outbound.client import Outbound, SentError, UnsentError
+from imagegateway.outbound.url_guard import Guard
+from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.kit.adapter import Call
+from imagegateway.providers.kit.endpoints import Target
+from imagegateway.providers.kit.response_stream import whole
+from imagegateway.providers.registry import UPSTREAMS
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from imagegateway.platform.settings import Settings
+    from imagegateway.providers.kit.adapter import Adapter, Reply
+    from imagegateway.providers.registry import Upstream
+
+_SECONDS: Final = 15.0
+_MAX_BYTES: Final = 10 * 1024 * 1024
+
+
+async def examine(settings: Settings, families: Mapping[str, Upstream] = UPSTREAMS) -> int:
+    """Print a line for each route; gives 1 when one that has any of its settings does not work."""
+    routes = {call.route.name: (adapter, call) for adapter, call in _routes(families)}
+    async with Outbound(Guard(settings.allow_hosts)) as outbound:
+        verdicts = await asyncio.gather(
+            *(_ask(adapter, call, settings, outbound) for adapter, call in routes.values())
+        )
+    for route, (_, words) in zip(routes, verdicts, strict=True):
+        print(f"{route:14} {words}")
+    return 0 if all(good for good, _ in verdicts) else 1
+
+
+def _routes(families: Mapping[str, Upstream]) -> Iterator[tuple[Adapter, Call]]:
+    """Every adapter, with a call of the first model that it serves."""
+    for family in families.values():
+        for adapter in family.adapters:
+            yield (
+                adapter,
+                next(
+                    Call(pb.ImageTask(model=model.id, route=route.name), model, route, "", 0, 1)
+                    for model in family.models
+                    for route in model.routes
+                    if route.name == adapter.route
+                ),
+            )
+
+
+async def _ask(adapter: Adapter, call: Call, settings: Settings, outbound: Outbound) -> tuple[bool, str]:
+    """Whether all is well, and the line to print."""
+    setting = f"IMAGEGATEWAY_{adapter.route.upper()}"
+    wanted = call.route.settings
+    missing = [name for name in wanted if not settings.source.text(name.removeprefix("IMAGEGATEWAY_"))]
+    if missing:
+        # One of several is a mistake; none is a route that nobody wants.
+        return missing == list(wanted), f"not configured: set {' and '.join(missing)}"
+    target = Target.of(adapter, settings, "")
+    probe = adapter.probe()
+    if probe is None:
+        return True, "configured; the provider has nothing that can be asked without cost"
+    try:
+        async with outbound.call(
+            probe.method,
+            target.url(probe.path),
+            headers={**probe.headers, **(adapter.auth(target.key) if target.key else {})},
+            query=probe.query,
+            json=probe.json,
+            max_bytes=_MAX_BYTES,
+            seconds=_SECONDS,
+        ) as incoming:
+            reply = await whole(incoming)
+    except (UnsentError, SentError, TimeoutError):
+        return False, f"can't be reached at {target.base}: check {setting}_BASE_URL and the network"
+    return _verdict(adapter, call, target, reply)
+
+
+def _verdict(adapter: Adapter, call: Call, target: Target, reply: Reply) -> tuple[bool, str]:
+    """As `_ask`, from the probe's answer."""
+    if adapter.passes(reply):
+        return True, "works"
+    match adapter.read_error(call, reply).reason:
+        case ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS:
+            names = dict.fromkeys((f"IMAGEGATEWAY_{adapter.route.upper()}_API_KEY", *call.route.settings))
+            words = f"refuses the key (status {reply.status}): check {' and '.join(names)}"
+        case ErrorReason.ERROR_REASON_PROVIDER_BILLING:
+            words = f"refuses for lack of credit (status {reply.status})"
+        case ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED | ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE:
+            words = f"is busy (status {reply.status}): ask again later"
+        case _:
+            words = f"answers with status {reply.status} at {target.base}"
+    return False, words

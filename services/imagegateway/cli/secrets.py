@@ -1,0 +1,62 @@
+"""`imagegateway secrets`: rotation of the root secret."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.cli.connection import connected
+from imagegateway.keys import provider_keys, webhook_secrets
+from imagegateway.keys.api_keys import KeyStore
+from imagegateway.keys.reencryption import reseal
+from imagegateway.keys.root_secret import PREVIOUS_SETTING, RootSecret
+from imagegateway.platform.logs import printable
+
+if TYPE_CHECKING:
+    import argparse
+
+    from imagegateway.platform.settings import Settings
+    from nats.aio.client import Client
+
+_STORED: Final = (
+    ("provider keys", provider_keys.BUCKET, provider_keys.PURPOSE),
+    ("webhook secrets", webhook_secrets.BUCKET, webhook_secrets.PURPOSE),
+)
+"""What is encrypted at rest without an end: its name, bucket and purpose."""
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command with its action."""
+    actions = commands.add_parser("secrets", help="rotate the root secret").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    rotate = actions.add_parser("rotate", help="encrypt all that is stored with the present root secret")
+    rotate.set_defaults(run=lambda _: connected(_rotate))
+
+
+async def _rotate(current: Settings, client: Client) -> int:
+    """Return 1 when a value can't be read with any root secret that is known."""
+    root = await asyncio.to_thread(RootSecret.load, current, make=False)
+    unreadable = 0
+    for name, bucket, purpose in _STORED:
+        counts = await reseal(client, bucket, current.nats_replicas, root.sealer(purpose))
+        unreadable += counts.unreadable
+        print(
+            f"{name}: {counts.resealed} encrypted anew, {counts.current} up to date, {counts.unreadable} unreadable"
+        )
+    if unreadable:
+        print(
+            f"imagegateway: set {PREVIOUS_SETTING} to the root secret that the unreadable ones were made with and "
+            "repeat this; without it, tenants have to store their provider keys again and to rotate their webhook "
+            "secrets",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"links and jobs made before need {PREVIOUS_SETTING} for 7 days more")
+    if old := await (await KeyStore.open(client, current.nats_replicas, root)).of_previous_roots():
+        print(
+            f"API keys that were made before and end with {PREVIOUS_SETTING}, so that others must take their place: "
+            + ", ".join(f"{key.id} of {printable(key.tenant)}" for key in old)
+        )
+    return 0

@@ -1,0 +1,1 @@
+"""API keys, provider keys, webhook secrets and the root secret that protects them."""

@@ -1,0 +1,64 @@
+"""Re-encryption of a bucket's values after the root secret has changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography.fernet import InvalidToken
+from imagegateway.platform.kv_mirror import snapshot
+from imagegateway.platform.nats import bucket
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
+
+if TYPE_CHECKING:
+    from imagegateway.keys.root_secret import Sealer
+    from nats.aio.client import Client
+    from nats.js.kv import KeyValue
+
+
+@dataclass(slots=True)
+class Resealed:
+    """Counts of a bucket's values."""
+
+    current: int = 0
+    """Sealed with the present key before."""
+    resealed: int = 0
+    """Sealed with a previous key before, with the present one now."""
+    unreadable: int = 0
+    """Damaged, or sealed with a key that is not known; left as they were."""
+
+
+async def reseal(client: Client, name: str, replicas: int, sealer: Sealer) -> Resealed:
+    """Seal every value of a bucket with the present key. Safe beside writers, and to repeat.
+
+    Raises nats.errors.Error or OSError.
+    """
+    js = client.jetstream()
+    kv = await bucket(js, name, replicas)
+    counts = Resealed()
+    for key in await snapshot(js, name):
+        await _reseal_value(kv, key, sealer, counts)
+    return counts
+
+
+async def _reseal_value(kv: KeyValue, key: str, sealer: Sealer, counts: Resealed) -> None:
+    while True:
+        try:
+            entry = await kv.get(key)
+        except KeyNotFoundError:  # deleted meanwhile
+            return
+        value = entry.value or b""
+        if sealer.is_current(value):
+            counts.current += 1
+            return
+        try:
+            fresh = sealer.seal(sealer.open(value))
+        except InvalidToken:
+            counts.unreadable += 1
+            return
+        try:
+            await kv.update(key, fresh, last=entry.revision)
+        except KeyWrongLastSequenceError:
+            continue
+        counts.resealed += 1
+        return

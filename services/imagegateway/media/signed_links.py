@@ -1,0 +1,110 @@
+"""Signed links to results, and the media types that they carry as file extensions."""
+
+from __future__ import annotations
+
+import base64
+import enum
+import hashlib
+import hmac
+import re
+import time
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.media.store import deletion_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from imagegateway.keys.root_secret import RootSecret
+
+_PURPOSE: Final = "media links"
+DEFAULT_LIFETIME: Final = 86_400
+SHORTEST_LIFETIME: Final = 60
+LONGEST_LIFETIME: Final = 604_800
+_EXTENSIONS: Final[Mapping[str, str]] = {
+    "image/png": "png",
+    "image/jpeg": "jpg",
+    "image/webp": "webp",
+    "image/gif": "gif",
+    "image/svg+xml": "svg",
+    "video/mp4": "mp4",
+}
+_MEDIA_TYPES: Final = {extension: media_type for media_type, extension in _EXTENSIONS.items()}
+CONTENT_POLICY: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self'"
+"""Content-Security-Policy of every result: an SVG that a browser opens runs nothing and loads nothing."""
+_FILENAME: Final = re.compile(rf"[0-9]{{1,4}}\.(?:{'|'.join(_MEDIA_TYPES)})")
+_EXPIRY: Final = re.compile(r"[0-9]{1,11}")
+_SIGNATURE_BYTES: Final = 18  # 144 bits, and base64 without padding
+
+
+def extension_of(media_type: str) -> str:
+    """File extension without dot. Raises ValueError for a media type that the gateway doesn't serve."""
+    try:
+        return _EXTENSIONS[media_type]
+    except KeyError:
+        raise ValueError(f"no extension for the media type {media_type!r}") from None
+
+
+def media_type_of(filename: str) -> str:
+    """Media type by the filename's extension. Raises ValueError for one that `extension_of` never gives."""
+    try:
+        return _MEDIA_TYPES[filename.rpartition(".")[2]]
+    except KeyError:
+        raise ValueError(f"no media type for the file {filename!r}") from None
+
+
+class Verdict(enum.Enum):
+    """What a link is worth."""
+
+    VALID = "valid"
+    FORBIDDEN = "forbidden"
+    """Tampered with, or never signed by us."""
+    EXPIRED = "expired"
+    """Ours, but its time is over."""
+
+
+class Links:
+    """Makes and checks `<public URL>/media/<day>/<sha256>/<filename>?exp=<Unix seconds>&sig=<key id>.<signature>`."""
+
+    def __init__(self, root: RootSecret, public_url: str, clock: Callable[[], float] = time.time) -> None:
+        """`public_url` has no slash at its end, `clock` gives Unix seconds."""
+        self._keys = root.keys(_PURPOSE)
+        self._present = next(iter(self._keys))
+        self._public_url = public_url
+        self._clock = clock
+
+    def expiry(self, key: str, lifetime: int = DEFAULT_LIFETIME) -> int:
+        """Unix seconds at which a link made now ends: after `lifetime` s, but never after the file's own end.
+
+        Raises ValueError for a lifetime outside 60 to 604800 s, and for a malformed key.
+        """
+        if not SHORTEST_LIFETIME <= lifetime <= LONGEST_LIFETIME:
+            raise ValueError(f"a link lives {SHORTEST_LIFETIME} to {LONGEST_LIFETIME} seconds")
+        return min(int(self._clock()) + lifetime, deletion_time(key))
+
+    def sign(self, key: str, filename: str, lifetime: int = DEFAULT_LIFETIME) -> str:
+        """A link to the result with this store key; `filename` is index and extension, such as `0.png`.
+
+        Raises ValueError for a key that names no result, for another filename, and as `expiry` does.
+        """
+        expires = self.expiry(key, lifetime)
+        kind, _, place = key.partition("/")
+        if kind != "results" or not _FILENAME.fullmatch(filename):
+            raise ValueError("a link names a result, and its file by index and extension")
+        path = f"/media/{place}/{filename}"
+        return f"{self._public_url}{path}?exp={expires}&sig={self._signature(self._present, path, str(expires))}"
+
+    def verify(self, path: str, exp: str, sig: str) -> Verdict:
+        """Judge a link by its path from `/media/` on and the two parameters, whatever they hold."""
+        key_id = sig.partition(".")[0]
+        if key_id not in self._keys or not _EXPIRY.fullmatch(exp):
+            return Verdict.FORBIDDEN
+        expected = self._signature(key_id, path, exp)
+        if not hmac.compare_digest(expected.encode(), sig.encode(errors="replace")):
+            return Verdict.FORBIDDEN
+        return Verdict.VALID if self._clock() < int(exp) else Verdict.EXPIRED
+
+    def _signature(self, key_id: str, path: str, exp: str) -> str:
+        message = f"{path}\n{exp}".encode(errors="replace")
+        digest = hmac.digest(self._keys[key_id], message, hashlib.sha256)[:_SIGNATURE_BYTES]
+        return f"{key_id}.{base64.urlsafe_b64encode(digest).decode()}"

@@ -1,0 +1,1 @@
+"""HTTP server for signed media, health, the API description and the web page."""

@@ -1,0 +1,105 @@
+"""Serves stored pictures and videos to whoever has a signed link."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import ETag, web
+from imagegateway.media.signed_links import CONTENT_POLICY, Links, Verdict, media_type_of
+from imagegateway.media.web.ranges import Span, Unsatisfiable, requested
+from imagegateway.media.web.responses import SENT, STREAM, failure
+from imagegateway.platform.errors import GatewayError
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imagegateway.media.store import MediaStore
+
+PATH: Final = "/media/{day}/{sha256}/{name}"
+
+
+class Downloads:
+    """The handler of `PATH` for GET and HEAD."""
+
+    def __init__(self, store: MediaStore, links: Links, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._links = links
+        self._clock = clock
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Answer 200, 206 or 304. Raises GatewayError for a link that is forbidden, expired or without file."""
+        day, sha256, name = (request.match_info[part] for part in ("day", "sha256", "name"))
+        expires = self._judge(f"/media/{day}/{sha256}/{name}", request)
+        key = f"results/{day}/{sha256}"
+        size = await self._store.size(key)
+        if size is None:
+            raise GatewayError(ErrorReason.ERROR_REASON_UNKNOWN_URL, "The file of this link does not exist.")
+
+        headers = {
+            "ETag": f'"{sha256}"',
+            "Cache-Control": f"private, max-age={expires - int(self._clock())}, immutable",
+            "Accept-Ranges": "bytes",
+            "Access-Control-Allow-Origin": "*",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+        }
+        if _has_it_already(request, sha256):
+            return web.Response(status=304, headers=headers)
+        try:
+            span = _wanted(request, sha256, size)
+        except Unsatisfiable:
+            error = GatewayError(
+                ErrorReason.ERROR_REASON_INVALID_VALUE, f"The file has {size} bytes only.", param="range"
+            )
+            return failure(error, 416, {"Content-Range": f"bytes */{size}", "Access-Control-Allow-Origin": "*"})
+
+        media_type = media_type_of(name)
+        headers["Content-Type"] = media_type
+        headers["Content-Disposition"] = f'inline; filename="{name}"'
+        headers["Content-Security-Policy"] = CONTENT_POLICY
+        response = web.StreamResponse(status=200 if span is None else 206, headers=headers)
+        if span is not None:
+            response.headers["Content-Range"] = f"bytes {span.start}-{span.start + span.length - 1}/{size}"
+        return await self._send(request, response, key, span or Span(0, size))
+
+    def _judge(self, path: str, request: web.Request) -> int:
+        """When the link ends, in Unix seconds. Raises GatewayError unless it is good."""
+        exp, sig = request.query.get("exp", ""), request.query.get("sig", "")
+        match self._links.verify(path, exp, sig):
+            case Verdict.VALID:
+                return int(exp)
+            case Verdict.EXPIRED:
+                raise GatewayError(ErrorReason.ERROR_REASON_EXPIRED, "This link has expired.")
+            case Verdict.FORBIDDEN:
+                raise GatewayError(
+                    ErrorReason.ERROR_REASON_INVALID_SIGNATURE,
+                    "This link is not as it was signed: use it whole and unchanged.",
+                )
+
+    async def _send(
+        self, request: web.Request, response: web.StreamResponse, key: str, span: Span
+    ) -> web.StreamResponse:
+        response.content_length = span.length
+        await response.prepare(request)
+        request[STREAM] = response
+        request[SENT] = 0
+        if request.method != "HEAD":
+            async for piece in self._store.stream(key, span.start, span.length):
+                await response.write(piece)
+                request[SENT] += len(piece)
+        return response
+
+
+def _has_it_already(request: web.Request, sha256: str) -> bool:
+    tags = request.if_none_match or ()
+    return any(tag.value in {sha256, "*"} for tag in tags if isinstance(tag, ETag))
+
+
+def _wanted(request: web.Request, sha256: str, size: int) -> Span | None:
+    """The span to send; None: the whole file. Raises Unsatisfiable."""
+    if request.method != "GET":  # ranges are defined for GET alone
+        return None
+    if request.headers.get("If-Range", f'"{sha256}"') != f'"{sha256}"':
+        return None
+    return requested(request.headers.get("Range"), size)

@@ -1,0 +1,107 @@
+"""What surrounds every handler: request ids, errors in OpenAI's shape, one log line a request."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+from imagegateway.media.store import StoreError
+from imagegateway.platform import ids, logs
+from imagegateway.platform.errors import GatewayError
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from structlog.contextvars import bound_contextvars
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp.typedefs import Handler
+
+REQUEST_ID: Final = web.RequestKey("request_id", str)
+STREAM: Final = web.RequestKey("stream", web.StreamResponse)
+"""Set by a handler as soon as an answer is on its way."""
+SENT: Final = web.RequestKey("sent", int)
+"""Bytes of that answer's body so far."""
+QUIET: Final = frozenset({"/healthz", "/readyz"})
+_log = logs.get(__name__)
+
+
+def failure(error: GatewayError, status: int | None = None, headers: Mapping[str, str] | None = None) -> web.Response:
+    """An error answer; `status` overrules the reason's for what only HTTP knows (405, 416)."""
+    response = web.Response(
+        text=json.dumps(error.body()),
+        status=status or error.meaning.http,
+        headers={"Cache-Control": "no-store", **(headers or {})},
+        content_type="application/json",
+    )
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(round(error.retry_after))
+    if response.status >= 500 and not error.meaning.retry:
+        response.headers["x-should-retry"] = "false"
+    return response
+
+
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """What every answer carries, also one that streams."""
+    response.headers["X-Request-Id"] = request[REQUEST_ID]
+    response.headers["X-Content-Type-Options"] = "nosniff"
+
+
+@web.middleware
+async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Give the request its id, turn whatever is raised into an answer, and log the one line."""
+    started = time.perf_counter()
+    request[REQUEST_ID] = ids.request_id(request.headers.get("x-request-id", ""))
+    with bound_contextvars(request_id=request[REQUEST_ID]):
+        status, response = await _answered(request, handler)
+        if request.path not in QUIET:
+            log = _log.error if status >= 500 else _log.info
+            log(
+                "request_finished",
+                method=request.method,
+                path=request.path,
+                status=status,
+                bytes=request.get(SENT, response.content_length or 0),
+                duration_ms=round((time.perf_counter() - started) * 1000, 1),
+            )
+    return response
+
+
+async def _answered(request: web.Request, handler: Handler) -> tuple[int, web.StreamResponse]:
+    """The status for the log, and the answer."""
+    try:
+        response = await handler(request)
+    except GatewayError as error:
+        response = failure(error)
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        reason = GatewayError(
+            ErrorReason.ERROR_REASON_UNKNOWN_URL, f"{request.method} is not possible here: use {allowed}."
+        )
+        response = failure(reason, error.status, {"Allow": allowed})
+    except web.HTTPException:
+        response = failure(GatewayError(ErrorReason.ERROR_REASON_UNKNOWN_URL, "There is nothing at this URL."))
+    except ConnectionError:
+        return 499, request.get(STREAM, web.Response(status=499))
+    except Exception as error:  # noqa: BLE001  the caller gets an answer whatever happened
+        _log.error("request_failed", exc_info=True)
+        if STREAM in request:
+            # Part of the file is out: only a broken connection tells that the rest is missing.
+            if request.transport is not None:
+                request.transport.abort()
+            return 500, request[STREAM]
+        response = failure(_hidden(error, request[REQUEST_ID]))
+    return response.status, response
+
+
+def _hidden(error: Exception, request_id: str) -> GatewayError:
+    if isinstance(error, StoreError):
+        return GatewayError(
+            ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+            "The media store can't be reached; try again.",
+            retry_after=2,
+        )
+    return GatewayError(
+        ErrorReason.ERROR_REASON_INTERNAL, f"Something went wrong in the gateway (request {request_id})."
+    )

@@ -1,0 +1,66 @@
+"""The HTTP server: routes, and the UNIX socket that Envoy reaches it by."""
+
+from __future__ import annotations
+
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+from imagegateway.media.sweeper import sweep_forever
+from imagegateway.media.web import openapi
+from imagegateway.media.web.downloads import PATH, Downloads
+from imagegateway.media.web.health import Health
+from imagegateway.media.web.pages import home
+from imagegateway.media.web.responses import add_headers, outermost
+from imagegateway.platform.http_server import listening
+from imagegateway.platform.supervision import Supervisor
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from imagegateway.media.signed_links import Links
+    from imagegateway.media.store import MediaStore
+    from imagegateway.platform.settings import Settings
+
+_GRACE: Final = 10.0
+
+
+def application(
+    settings: Settings, store: MediaStore, links: Links, clock: Callable[[], float] = time.time
+) -> web.Application:
+    """All routes. `clock` gives Unix seconds, the same as that of `links`."""
+    health = Health(store, {name: settings.socket(name) for name in _routers(settings)})
+    description = openapi.describe(settings.public_url, version("imagegateway"))
+
+    async def describe(_request: web.Request) -> web.Response:
+        return web.json_response(description)
+
+    app = web.Application(middlewares=[outermost])
+    app.on_response_prepare.append(add_headers)
+    app.router.add_get(PATH, Downloads(store, links, clock).serve)
+    app.router.add_get("/healthz", health.live)
+    app.router.add_get("/readyz", health.ready)
+    app.router.add_get("/openapi.json", describe)
+    app.router.add_get("/", home(settings.public_url))
+    return app
+
+
+def _routers(settings: Settings) -> list[str]:
+    return [f"router-{number}" for number in range(settings.routers)]
+
+
+async def serve(app: web.Application, path: Path, store: MediaStore, stop: asyncio.Event) -> None:
+    """Serve on a UNIX socket, sweeping the store meanwhile, until `stop`; downloads get 10 s to end.
+
+    Raises BackgroundTaskError when the sweeper breaks, so that the process is started anew.
+    """
+    supervisor = Supervisor()
+    async with listening(app, path, _GRACE):
+        supervisor.spawn("media sweeper", sweep_forever(store))
+        try:
+            await supervisor.run(stop.wait())
+        finally:
+            await supervisor.close()

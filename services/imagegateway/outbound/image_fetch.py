@@ -1,0 +1,82 @@
+"""Images that requests name by URL."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote_to_bytes
+
+import pybase64
+from imagegateway.outbound.client import TooLargeError
+from imagegateway.outbound.url_guard import OutboundError
+from imagegateway.platform.errors import GatewayError
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from imagegateway.outbound.client import Outbound, Write
+
+FETCH_SECONDS: Final = 30.0
+"""Time limit for an image to arrive, redirects included, in seconds."""
+
+_DATA_URL: Final = re.compile(r"data:[^,]{0,256}; *base64 *,", re.IGNORECASE)
+_WHITE_SPACE: Final = b"\t\n\f\r "
+_PLAIN_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
+
+
+async def fetch_image(outbound: Outbound, url: str, param: str, write: Write, *, max_bytes: int, tenant: str) -> None:
+    """Hand the bytes behind an https or base64 `data:` URL to `write`, unchecked but for their size, for a tenant.
+
+    Raises what `write` does, and GatewayError naming `param`: INVALID_IMAGE_URL, or FILE_TOO_LARGE over `max_bytes`.
+    """
+    if url[:5].lower() == "data:":
+        await write(_decode(url, param, max_bytes))
+        return
+    try:
+        await outbound.stream(url, write, tenant=tenant, max_bytes=max_bytes, seconds=FETCH_SECONDS)
+    except TooLargeError as error:
+        raise _too_large(param, max_bytes) from error
+    except OutboundError as error:
+        raise _invalid_url(param, f"{param} can't be fetched: {error.reason}.") from error
+
+
+def _decode(url: str, param: str, max_bytes: int) -> bytes:
+    header = _DATA_URL.match(url)
+    if header is None:
+        raise _invalid_url(param, f"{param} must be a data URL of the form data:image/png;base64,….")
+    # Four characters for three bytes, and up to three times that where each is percent-encoded.
+    if len(url) - header.end() > 4 * (max_bytes + 2):
+        raise _too_large(param, max_bytes)
+    text = url[header.end() :]
+    try:
+        encoded = unquote_to_bytes(text) if "%" in text else text.encode("ascii")
+        data = _forgiving_base64(encoded)
+    except ValueError:
+        raise _invalid_url(param, f"{param} is a data URL that holds malformed base64.") from None
+    if len(data) > max_bytes:
+        raise _too_large(param, max_bytes)
+    return data
+
+
+def _forgiving_base64(encoded: bytes) -> bytes:
+    """Decode base64 as WHATWG's Infra standard does (white space and missing padding pass), in the URL alphabet too.
+
+    Raises ValueError for anything else.
+    """
+    digits = encoded.translate(_PLAIN_ALPHABET, _WHITE_SPACE)
+    if len(digits) % 4 == 0:
+        digits = digits.removesuffix(b"=").removesuffix(b"=")
+    if digits.endswith(b"="):
+        raise ValueError("padding that does not belong there")
+    return pybase64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+
+
+def _too_large(param: str, max_bytes: int) -> GatewayError:
+    return GatewayError(
+        ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
+        f"{param} is larger than the limit of {max_bytes} bytes.",
+        param=param,
+    )
+
+
+def _invalid_url(param: str, message: str) -> GatewayError:
+    return GatewayError(ErrorReason.ERROR_REASON_INVALID_IMAGE_URL, message, param=param)

@@ -1,0 +1,1 @@
+"""Foundations of every process: settings, errors, logs, supervision, server factories, NATS."""

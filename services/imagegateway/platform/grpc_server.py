@@ -1,0 +1,109 @@
+"""The gRPC server that every process of the gateway runs: health, reflection, limits, sockets, graceful stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import grpc
+import uvloop
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from imagegateway.platform import grpc_reflection, logs, sockets
+from imagegateway.platform.settings import SettingError
+from imagegateway.platform.supervision import BackgroundTaskError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from pathlib import Path
+
+Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
+
+MAX_REQUEST_BYTES: Final = 64 * 1024 * 1024
+"""Largest gRPC request. Envoy refuses larger bodies first, with 413; gRPC's own refusal would read as 429."""
+
+MAX_METADATA_BYTES: Final = 64 * 1024
+"""Largest metadata of a call. Envoy refuses larger headers first, with 431; gRPC's own refusal would read as 429."""
+
+OPTIONS: Final = (
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_send_message_length", -1),
+    # A forgotten process would otherwise keep taking calls beside the new one.
+    ("grpc.so_reuseport", 0),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+)
+
+CHANNEL_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.enable_retries", 0),
+    # A restarted server is found again at once: its socket is local.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
+
+
+class Server:
+    """A grpc.aio server on a UNIX socket. `services` are full names, for health and reflection."""
+
+    def __init__(
+        self,
+        socket: Path,
+        services: Sequence[str],
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    ) -> None:
+        self._socket = socket
+        self._services = services
+        self.grpc = grpc.aio.server(interceptors=interceptors, options=OPTIONS)
+        self.health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.grpc)
+        grpc_reflection.enable(self.grpc, (*services, health.SERVICE_NAME))
+
+    async def start(self) -> None:
+        """Listen. Raises OSError when the socket can't be made."""
+        sockets.make_folder(self._socket.parent)
+        self._socket.unlink(missing_ok=True)
+        self.grpc.add_insecure_port(f"unix:{self._socket}")
+        await self.grpc.start()
+        self._socket.chmod(0o600)
+        await self.set_ready(ready=True)
+
+    async def set_ready(self, *, ready: bool) -> None:
+        """Tell health checks whether to send calls here."""
+        status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *self._services):
+            await self.health.set(name, status)
+
+    async def stop(self, grace: float) -> None:
+        """Take no new calls; give running ones `grace` seconds."""
+        await asyncio.to_thread(sockets.unlink, self._socket)  # new connections go elsewhere
+        await self.health.enter_graceful_shutdown()
+        await self.grpc.stop(grace)
+
+
+def run(main: Callable[[asyncio.Event], Awaitable[None]], process: str) -> None:
+    """Run a process until SIGTERM or SIGINT sets the event that `main` is given; `main` then winds down."""
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await main(stop)
+
+    log = logs.get(__name__)
+    log.info("process_started", name=process)
+    try:
+        uvloop.run(body())
+    except SettingError as error:
+        log.error("setting_refused", error=str(error))
+        sys.exit(1)
+    except BackgroundTaskError as error:
+        log.error("process_failed", name=process, reason=str(error))
+        sys.exit(1)
+    log.info("process_stopped", name=process)

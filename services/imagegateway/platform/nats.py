@@ -1,0 +1,62 @@
+"""One way to reach NATS: the stack's own server, or an external one or cluster."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from imagegateway.platform import logs
+from nats.aio.client import Client
+from nats.js.errors import BucketNotFoundError
+
+if TYPE_CHECKING:
+    from imagegateway.platform.settings import Settings
+    from nats.js import JetStreamContext
+    from nats.js.kv import KeyValue
+
+_log = logs.get(__name__)
+
+
+async def connect(settings: Settings, name: str, *, patient: bool = True) -> Client:
+    """Connect, and stay connected for as long as the process lives.
+
+    A server that is not there yet is waited for; with `patient=False` it raises nats.errors.Error or OSError.
+    """
+
+    client = Client()
+
+    async def disconnected() -> None:
+        if not client.is_closed:
+            _log.warning("nats_disconnected")
+
+    async def reconnected() -> None:
+        _log.info("nats_reconnected")
+
+    async def failed(error: Exception) -> None:
+        _log.debug("nats_error", error=repr(error))
+
+    await client.connect(
+        servers=settings.nats_address().split(","),
+        name=name,
+        user_credentials=settings.nats_credentials or None,
+        tls=ssl.create_default_context(cafile=settings.nats_ca) if settings.nats_ca else None,
+        connect_timeout=2,
+        max_reconnect_attempts=-1 if patient else 1,
+        reconnect_time_wait=0.25,  # type: ignore[arg-type]  # slept as it is: fractions work
+        ping_interval=5,
+        max_outstanding_pings=2,
+        allow_reconnect=patient,
+        disconnected_cb=disconnected,
+        reconnected_cb=reconnected,
+        error_cb=failed,
+    )
+    return client
+
+
+async def bucket(js: JetStreamContext, name: str, replicas: int, ttl: float | None = None) -> KeyValue:
+    """Open a key-value bucket, making it first where it is not there. `ttl` in seconds; none: for ever."""
+    try:
+        return await js.key_value(name)
+    except BucketNotFoundError:
+        # Two replicas may both come here: creating the same bucket twice is no error.
+        return await js.create_key_value(bucket=name, history=1, ttl=ttl, replicas=replicas, direct=False)

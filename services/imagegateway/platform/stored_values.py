@@ -1,0 +1,75 @@
+"""Values read back from NATS: others may have written them, so neither their form nor their types are trusted."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from imagegateway.platform import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MAX_INTEGER: Final = 1 << 40
+_T = TypeVar("_T")
+_log = logs.get(__name__)
+
+
+class StoredObject:
+    """A stored JSON object. Its readers raise ValueError for a value of another type than asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        """Raises ValueError for bytes that hold no JSON object."""
+        try:
+            fields = json.loads(data)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        if not isinstance(fields, dict):
+            raise ValueError("no JSON object")
+        self._fields: dict[str, object] = fields
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """Return a string; a missing one is an error unless there is a default."""
+        value = self._fields.get(name, default)
+        if not isinstance(value, str):
+            raise ValueError(f"{name} is no string")
+        return value
+
+    def integer(self, name: str, default: int | None = None) -> int:
+        """Return an integer from 0 to 2^40, such as Unix seconds."""
+        value = self._fields.get(name, default)
+        if type(value) is not int or not 0 <= value <= _MAX_INTEGER:
+            raise ValueError(f"{name} is no integer in range")
+        return value
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of strings; a missing one is empty."""
+        values = self._fields.get(name, [])
+        if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+            raise ValueError(f"{name} is no list of strings")
+        return tuple(values)
+
+
+class Decoder:
+    """Decodes the values of one place, skips what can't be read, and counts and logs it by key."""
+
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self.skipped = 0
+        """Values that could not be read so far."""
+
+    def decode(self, key: str, value: bytes, read: Callable[[str, bytes], _T]) -> _T | None:
+        """Return `read(key, value)`; None, and a log line, when it raises ValueError."""
+        try:
+            return read(key, value)
+        except ValueError as error:
+            self.skipped += 1
+            # Not the error's text: it may quote the value.
+            _log.error(
+                "stored_value_skipped",
+                place=self._place,
+                key=key,
+                error=type(error).__name__,
+                skipped=self.skipped,
+            )
+            return None

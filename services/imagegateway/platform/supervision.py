@@ -1,0 +1,83 @@
+"""Supervision of a process's background tasks: none of them ends unnoticed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from imagegateway.platform import logs
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+_AGAIN_SECONDS: Final = 0.1
+_T = TypeVar("_T")
+_log = logs.get(__name__)
+
+
+class BackgroundTaskError(Exception):
+    """A background task ended by itself: the process can't serve without it."""
+
+
+class Supervisor:
+    """Background tasks of one process. They run until `close`; one that ends earlier is fatal.
+
+    `run` raises BackgroundTaskError as soon as that happens, so a process that does its work inside `run` ends with
+    the reason, and its process manager starts it again.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._closing = False
+        self._failed = asyncio.Event()
+        self._failure: BackgroundTaskError | None = None
+
+    def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task that must not end; `name` stands in the log when it does."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks[task] = name
+        task.add_done_callback(self._on_done)
+
+    async def run(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Return the result of `work`. Cancel it and raise BackgroundTaskError when a background task ends."""
+        task = asyncio.create_task(work)
+        failed = asyncio.create_task(self._failed.wait())
+        try:
+            await asyncio.wait({task, failed}, return_when=asyncio.FIRST_COMPLETED)
+            if self._failure:
+                raise self._failure
+            return task.result()
+        finally:
+            await cancel(task, failed)
+
+    async def close(self) -> None:
+        """Cancel all tasks, and wait for them. Harmless to repeat."""
+        self._closing = True
+        await cancel(*self._tasks)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        name = self._tasks.pop(task)
+        error = None if task.cancelled() else task.exception()
+        if self._closing:
+            return
+        reason = repr(error) if error else "it was cancelled" if task.cancelled() else "it returned"
+        _log.error("background_task_ended", task=name, reason=reason, exc_info=error)
+        if self._failure is None:
+            self._failure = BackgroundTaskError(f"{name}: {reason}")
+            self._failed.set()
+
+
+async def cancel(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks, and wait until they have ended.
+
+    Once is not enough: in Python 3.11, `wait_for` (and so nats-py) swallows a cancellation that arrives together
+    with its result, and the task goes on.
+    """
+    left = {task for task in tasks if not task.done()}
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_AGAIN_SECONDS)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # else asyncio complains that nobody looked

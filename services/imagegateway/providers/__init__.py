@@ -1,0 +1,1 @@
+"""Provider families: the catalog of their models, and an adapter for each route."""

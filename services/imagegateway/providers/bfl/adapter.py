@@ -1,0 +1,215 @@
+"""Black Forest Labs' own API: submit a task, poll it, fetch one picture. There is no `n` and no cancel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import isfinite
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import pybase64
+from imagegateway.platform.errors import invalid
+from imagegateway.providers.bfl import video
+from imagegateway.providers.bfl.catalog import INPUT_FIELDS, KEEPS_SIZE
+from imagegateway.providers.catalog import Shapes
+from imagegateway.providers.kit import unsupported_options
+from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
+from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, moderated, refused_part
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+
+_FIRST_POLL: Final = 0.5
+_PACE: Final = 1.5
+_USD_PER_CREDIT: Final = 0.01
+_MAX_INPUT_BYTES: Final = 20_000_000
+_JSON: Final = {"accept": "application/json"}
+_LOST: Final = "Task not found"
+
+_OURS: Final = {
+    "aspect_ratio": "size",
+    "duration": "seconds",
+    "height": "size",
+    "image_prompt": "image",
+    "resolution": "size",
+    "safety_tolerance": "moderation",
+    "width": "size",
+}
+"""Our fields by those of BFL that they become, where the names differ."""
+
+
+class BflAdapter(Adapter):
+    """Source: docs.bfl.ai and BFL's OpenAPI document, read 2026-11-22."""
+
+    route = "bfl"
+    origin = "https://api.bfl.ai"
+    version = "/v1"
+    hosts = ("*.bfl.ai",)
+    seconds = 60.0
+    # No 5xx is free: its page warns that such a submit may have been charged.
+    errors = ErrorTable(
+        provider="Black Forest Labs",
+        by_status={
+            400: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+            403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            408: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            422: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            504: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+        },
+    )
+
+    def auth(self, credential: str) -> Mapping[str, str]:
+        return {"x-key": credential}
+
+    def submit(self, call: Call) -> Outgoing:
+        path = f"/{call.route.native}"
+        body = video.body(call) if call.model.modality == "video" else self._body(call)
+        return Outgoing("POST", path, json=call.with_options(body), headers=_JSON)
+
+    @staticmethod
+    def _body(call: Call) -> dict[str, Any]:
+        task = call.task
+        body: dict[str, Any] = {"prompt": task.prompt, **_size(call)}
+        if call.seed is not None:
+            body["seed"] = call.seed
+        if task.output_format:
+            # A quality is for the gateway to give, and it starts from what lost nothing.
+            body["output_format"] = "png" if task.HasField("output_compression") else task.output_format
+        if task.moderation == "low":
+            body["safety_tolerance"] = 5
+        unsupported_options.fields(call, "input_fidelity")
+        for index, picture in enumerate(call.inputs):
+            if len(picture.data) > _MAX_INPUT_BYTES:
+                raise invalid("image", "Black Forest Labs takes images of at most 20 MB.")
+            body[_input_field(call.route.native, index)] = pybase64.b64encode_as_string(picture.data)
+        if call.mask is not None:
+            body["mask"] = pybase64.b64encode_as_string(call.mask.data)  # white = repaint, as ours
+        return body
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        answer = reply.dict()
+        url = answer.get("polling_url")
+        if not (isinstance(url, str) and url.startswith(("https://", "http://"))):
+            # A caller's own webhook_url leaves it out.
+            url = f"/get_result?id={quote(str(answer['id']), safe='')}"
+        # The cost is told here only, so it travels in the reference.
+        return Pending(f"{_credits(answer.get('cost'))} {url}", after=_FIRST_POLL)
+
+    def poll(self, call: Call, ref: str) -> Outgoing:
+        return Outgoing("GET", ref.partition(" ")[2], headers=_JSON)
+
+    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        answer = reply.dict()
+        state = str(answer["status"])
+        match state.strip().casefold():
+            case "pending" | "reasoning" | "generating":
+                progress = answer.get("progress")
+                share = round(progress * 100) if isinstance(progress, int | float) and 0 <= progress <= 1 else None
+                return Pending(ref, after=_PACE, progress=share)
+            case "ready":
+                result = answer["result"]
+                seed = result.get("seed")
+                known = isinstance(seed, int) and 0 <= seed < 1 << 32
+                return Finished((Found(url=str(result["sample"]), seed=seed if known else None),), cost=_cost(ref))
+            case "request moderated":
+                return _moderated(answer, refused_part(call))
+            case "content moderated":
+                return _moderated(answer, Refused.RESULT)
+            case "error" | "failed":
+                return Failure(
+                    ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+                    "Black Forest Labs failed to make it.",
+                    accepted=True,
+                )
+        return Unknown(state)  # also "Task not found": right after a submit the task may not be visible yet
+
+    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        """A task that is not found, or not yet, may come with 404; nothing else in 4xx is the caller's doing."""
+        if reply.status < 500 and isinstance(reply.dict().get("status"), str):
+            return self.read_poll(call, ref, reply)
+        if reply.status == 404:
+            return Unknown(_LOST)
+        outcome = super().read_poll_error(call, ref, reply)
+        if isinstance(outcome, Failure) and outcome.reason == ErrorReason.ERROR_REASON_INVALID_VALUE:
+            return Failure(
+                ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+                "Black Forest Labs does not say how the task stands.",
+                accepted=True,
+            )
+        return outcome
+
+    def probe(self) -> Outgoing:
+        return Outgoing("GET", "/credits", headers=_JSON)
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        answer = reply.dict()
+        detail = answer.get("detail")
+        where = ""
+        if isinstance(detail, list):
+            first = detail[0] if detail and isinstance(detail[0], dict) else {}
+            path = first.get("loc")
+            where = ".".join(map(str, path[1:])) if isinstance(path, list) else ""
+            detail = first.get("msg")
+        text = detail or answer.get("message")
+        failure = self.errors.lookup(
+            reply, detail=text if isinstance(text, str) else "", param=_param(call, where) if where else ""
+        )
+        wait = answer.get("retry_after")
+        if failure.retry_after is None and isinstance(wait, int | float) and wait >= 0:
+            return replace(failure, retry_after=float(wait))
+        return failure
+
+
+def _size(call: Call) -> dict[str, Any]:
+    task = call.task
+    if call.route.native in KEEPS_SIZE:
+        unsupported_options.size(call)
+        return {}
+    if isinstance(call.model.sizes, Shapes):
+        return {"aspect_ratio": task.aspect_ratio} if task.aspect_ratio else {}
+    return {"width": task.width, "height": task.height} if task.width else {}
+
+
+def _input_field(native: str, index: int) -> str:
+    if native in INPUT_FIELDS:
+        return INPUT_FIELDS[native]
+    return "input_image" if index == 0 else f"input_image_{index + 1}"
+
+
+def _param(call: Call, where: str) -> str:
+    """The caller's field for one of BFL's."""
+    name = where.partition(".")[0]
+    if name in call.options:
+        return f"provider_options.{where}"
+    return "image" if name.startswith("input_image") else _OURS.get(name, name)
+
+
+def _moderated(answer: Mapping[str, Any], refused: Refused) -> Failure:
+    details = answer.get("details")
+    reasons = details.get("Moderation Reasons") if isinstance(details, dict) else None
+    categories = reasons if isinstance(reasons, list) else ()
+    return moderated("Black Forest Labs", refused, accepted=True, categories=categories)
+
+
+def _credits(cost: Any) -> str:
+    """A cost as a plain decimal number; empty when the answer has none."""
+    try:
+        value = float(cost)
+    except (TypeError, ValueError):
+        return ""
+    return str(value) if isfinite(value) and value >= 0 else ""
+
+
+def _cost(ref: str) -> Cost | None:
+    credits_used = ref.partition(" ")[0]
+    if not credits_used:
+        return None
+    return Cost(amount=round(float(credits_used) * _USD_PER_CREDIT, 6), currency="USD", estimated=False)

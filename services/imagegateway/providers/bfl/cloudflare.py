@@ -1,0 +1,196 @@
+"""Cloudflare Workers AI: one inline POST for a picture. FLUX.2 takes multipart alone, FLUX.1 schnell takes JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import pybase64
+from imagegateway.media import images
+from imagegateway.platform.errors import GatewayError
+from imagegateway.providers.bfl.catalog import JSON
+from imagegateway.providers.kit import unsupported_options
+from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Upload
+from imagegateway.providers.kit.error_table import ErrorTable, Failure, Uncharged, moderated, refused_part
+from imagegateway.providers.kit.parsing import form_fields
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from imagegateway.providers.kit.adapter import Call, Outcome, Picture, Reply
+
+_MAX_REFERENCE_SIDE: Final = 511
+"""References must be under 512x512."""
+_USD_PER_NEURON: Final = 0.011 / 1000
+
+# What the code 3030 means stands in its text only: a catch-all for whatever the model said.
+_TEXTS: Final = (
+    ("flagged", re.compile(r"has been flagged|nsfw", re.IGNORECASE)),
+    ("bad picture", re.compile(r"invalid input image|unable to decode image", re.IGNORECASE)),
+)
+_NOISE: Final = re.compile(r"^(?:AiError: )+|\s*\([0-9a-f-]{6,}\)$")
+"""Prefixes, and an id at the end that changes with every call."""
+_TAKEN: Final = frozenset({"3007", "3008", "3030"})
+"""The model may have run, so the call may have been paid for. Other codes that are known came before it did."""
+_AGAIN: Final = frozenset({"3007", "3008"})
+"""Timed out or aborted: Cloudflare says itself that there is no picture."""
+
+
+class CloudflareAdapter(Adapter):
+    """Source: developers.cloudflare.com, Workers AI's model pages and error table, read 2026-11-22."""
+
+    route = "cloudflare"
+    origin = "https://api.cloudflare.com"
+    version = "/client/v4"
+    seconds = 120.0
+    errors = ErrorTable(
+        provider="Cloudflare",
+        by_status={
+            400: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+            403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            408: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+            504: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            521: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+            522: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            523: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+            524: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+        },
+        by_code={
+            "971": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            "3003": ErrorReason.ERROR_REASON_INVALID_VALUE,
+            "3006": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            "3007": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            "3008": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            "3023": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "3030": ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+            "3036": ErrorReason.ERROR_REASON_PROVIDER_BILLING,  # the free neurons of the day are used up
+            "3039": ErrorReason.ERROR_REASON_INVALID_VALUE,  # a fine-tune lacks a file
+            "3040": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            "3041": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "3042": ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            "4006": ErrorReason.ERROR_REASON_PROVIDER_BILLING,  # 3036 as the live service sends it
+            "5004": ErrorReason.ERROR_REASON_INVALID_VALUE,
+            "5005": ErrorReason.ERROR_REASON_INVALID_VALUE,
+            "5006": ErrorReason.ERROR_REASON_INVALID_VALUE,
+            "5007": ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            "5016": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "5018": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "5019": ErrorReason.ERROR_REASON_INVALID_VALUE,
+            "7000": ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+            "7003": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,  # the account id is wrong
+            "9109": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "10000": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "10429": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            "flagged": ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+            "bad picture": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+        },
+        # Trouble of the edge, which has not reached the model.
+        uncharged=Uncharged(
+            frozenset({503, 521, 523}),
+            "https://developers.cloudflare.com/workers-ai/platform/errors/",
+            date(2026, 11, 22),
+        ),
+    )
+
+    def place(self, base: str, setting: Callable[[str], str]) -> str:
+        """A base URL that names an account is used as it is."""
+        if "/accounts/" in base:
+            return base
+        account = setting("CLOUDFLARE_ACCOUNT_ID")
+        if not account:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
+                "The setting IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID is empty.",
+            )
+        return f"{super().place(base, setting)}/accounts/{quote(account, safe='')}"
+
+    def auth(self, credential: str) -> Mapping[str, str]:
+        return {"Authorization": f"Bearer {credential}"}
+
+    def submit(self, call: Call) -> Outgoing:
+        native, task = call.route.native, call.task
+        path = f"/ai/run/{native}"
+        unsupported_options.fields(call, "moderation", "input_fidelity")
+        if task.HasField("output_compression") and task.output_format == "jpeg":
+            message = f"{call.model.id} makes its own JPEG; output_compression was ignored."
+            call.warn("unsupported_parameter", "output_compression", message)
+        if native in JSON:
+            return Outgoing("POST", path, json=call.with_options({"prompt": task.prompt}))
+        # Without a size Cloudflare makes another shape than the model's other route.
+        width, height = (task.width, task.height) if task.width else call.model.sizes.default
+        body: dict[str, Any] = {"prompt": task.prompt, "seed": call.seed, "width": width, "height": height}
+        return Outgoing(
+            "POST", path, fields=form_fields(call.with_options(body)), files=_references(call), multipart=True
+        )
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        if reply.headers.get("content-type", "").lower().startswith("image/"):
+            return _finished(call, reply, reply.content)
+        answer = reply.dict()
+        if answer.get("success") is False:
+            return self.read_error(call, reply)
+        encoded = (answer["result"] or {}).get("image")
+        if not encoded:
+            return Failure(
+                ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
+                "Cloudflare returned no image.",
+                accepted=True,
+                again=True,
+            )
+        return _finished(call, reply, pybase64.b64decode(encoded, validate=True))
+
+    def probe(self) -> Outgoing:
+        return Outgoing("GET", "/ai/models/search", query={"task": "Text-to-Image"})
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        errors = reply.dict().get("errors")
+        first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
+        code, text = str(first.get("code", "")), str(first.get("message", ""))
+        if code == "3030" or code not in self.errors.by_code:
+            code = next((name for name, pattern in _TEXTS if pattern.search(text)), code)
+        failure = self.errors.lookup(reply, code=code, detail=_NOISE.sub("", _NOISE.sub("", text)))
+        if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+            return moderated("Cloudflare", refused_part(call, text), accepted=True)
+        if code not in self.errors.by_code:
+            return dataclasses.replace(failure, accepted=failure.accepted or reply.status in {200, 408})
+        return dataclasses.replace(failure, accepted=code in _TAKEN, again=code in _AGAIN)
+
+
+def _references(call: Call) -> tuple[Upload, ...]:
+    if any(_too_large(picture) for picture in call.inputs):
+        call.warn(
+            "image_adjusted",
+            "image",
+            "Cloudflare takes images under 512x512 pixels; what was larger was scaled down.",
+        )
+    return tuple(_fitting(picture).upload(f"input_image_{index}") for index, picture in enumerate(call.inputs))
+
+
+def _too_large(picture: Picture) -> bool:
+    return max(picture.width, picture.height) > _MAX_REFERENCE_SIDE
+
+
+def _fitting(picture: Picture) -> Picture:
+    if not _too_large(picture):
+        return picture
+    small = images.shrink(picture.data, _MAX_REFERENCE_SIDE)
+    return dataclasses.replace(picture, data=small, media_type="image/png")
+
+
+def _finished(call: Call, reply: Reply, data: bytes) -> Finished:
+    neurons = reply.headers.get("cf-ai-neurons", "")
+    cost = None
+    if neurons.replace(".", "", 1).isdigit():
+        # By the list price: a part of each day's neurons is free.
+        cost = Cost(amount=round(float(neurons) * _USD_PER_NEURON, 6), currency="USD", estimated=True)
+    return Finished((Found(data=data, seed=call.seed),), cost=cost)

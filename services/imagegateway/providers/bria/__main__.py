@@ -1,0 +1,5 @@
+"""Serve the family alone: `python -m imagegateway.providers.bria`."""
+
+from imagegateway.providers.registry import FAMILIES, main
+
+main({"bria": FAMILIES["bria"]})

@@ -1,0 +1,154 @@
+"""Bria's own API, version 2: submit, ask for the status, fetch one picture. There is no `n` and no cancel."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import pybase64
+from imagegateway.providers.bria import operations
+from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Reply, Unknown
+from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, moderated, refused_part
+from imagegateway.providers.kit.parsing import seed_of, text_of
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagegateway.providers.kit.adapter import Call, Outcome, Picture
+
+# Asking for a status counts against the requests per minute.
+_FIRST_POLL: Final = 2.0
+_PACE: Final = 3.0
+
+# Moderation has no code of its own: it is a 422 whose words tell. A task's failure may name no status at all.
+_REFUSED: Final = frozenset({200, 400, 422})
+_MODERATED: Final = re.compile(r"moderat|content[ _-]?policy|nsfw|unsafe|inappropriate", re.IGNORECASE)
+_MODERATION: Final = "moderation"
+
+
+class BriaAdapter(Adapter):
+    """Source: Bria's OpenAPI documents and its pages on errors and rate limits, read 2026-11-22."""
+
+    route = "bria"
+    origin = "https://engine.prod.bria-api.com"
+    version = "/v2"
+    # No 5xx is free: a repeated POST is a new job, and billed.
+    errors = ErrorTable(
+        provider="Bria",
+        by_status={
+            400: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            403: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+            404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            415: ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            422: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            460: ErrorReason.ERROR_REASON_INVALID_IMAGE,
+        },
+        by_code={
+            _MODERATION: ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+            "VALIDATION_ERROR": ErrorReason.ERROR_REASON_INVALID_VALUE,
+        },
+    )
+
+    def auth(self, credential: str) -> Mapping[str, str]:
+        return {"api_token": credential}
+
+    def probe(self) -> Outgoing:
+        # There is no such request, which is told to good keys only.
+        return Outgoing("GET", "/status/00000000000000000000000000000000")
+
+    def passes(self, reply: Reply) -> bool:
+        return reply.status == 404 and reply.dict().get("status") == "NOT_FOUND"
+
+    def submit(self, call: Call) -> Outgoing:
+        return Outgoing("POST", call.route.native, json=call.with_options(operations.arguments(call, _encoded)))
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        answer = reply.dict()
+        if notice := text_of(answer.get("warning")):  # of other people's rights, where the caller asked for it
+            call.warn("provider_warning", "provider_options", f"Bria: {notice[:300]}")
+        if "result" in answer:  # the caller's own options can ask for a whole answer
+            return _finished(call, answer["result"])
+        if answer.get("error"):
+            return self._failed(call, answer["error"])
+        if not answer.get("request_id"):
+            raise ValueError("no request_id")
+        return Pending(str(answer["request_id"]), after=_FIRST_POLL)
+
+    def poll(self, call: Call, ref: str) -> Outgoing:
+        return Outgoing("GET", f"/status/{quote(ref, safe='')}")
+
+    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        answer = reply.dict()
+        match str(answer["status"]).upper():
+            case "IN_PROGRESS":
+                return Pending(ref, after=_PACE)
+            case "COMPLETED":
+                return _finished(call, answer["result"])
+            case "ERROR" | "FAILED" | "UNKNOWN":  # UNKNOWN is Bria's word for a fault of its own
+                return self._failed(call, answer.get("error"))
+            case other:
+                return Unknown(other)
+
+    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        outcome = super().read_poll_error(call, ref, reply)
+        if not isinstance(outcome, Failure):
+            return outcome
+        if reply.status not in {401, 403}:
+            # Failed tasks are answers with 200. One that is not visible yet looks like one that has expired.
+            return Unknown(text_of(reply.dict().get("status")) or f"HTTP {reply.status}")
+        return replace(outcome, accepted=True)
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        answer = reply.dict()
+        return self._failure(call, reply, answer.get("error") or answer)
+
+    def _failed(self, call: Call, error: Any) -> Failure:
+        """The error of a task, which stands in an answer with status 200."""
+        code = str(error.get("code")) if isinstance(error, dict) else ""
+        # Bria writes an HTTP status here, or a word.
+        status = int(code) if code.isdigit() else 200
+        return replace(self._failure(call, Reply(status, {}, b""), error), accepted=True)
+
+    def _failure(self, call: Call, reply: Reply, error: Any) -> Failure:
+        code = str(error.get("code", "")) if isinstance(error, dict) else ""
+        words = _words(error)
+        if reply.status not in _REFUSED or not _MODERATED.search(f"{code} {words}"):
+            return self.errors.lookup(reply, code=code, detail=words)
+        refused = refused_part(call, words)
+        return moderated("Bria", refused, accepted=refused is Refused.RESULT)
+
+
+def _words(error: Any) -> str:
+    """What an error says: `message` and `details`, or a text, or a list of fields with what is wrong with each."""
+    match error:
+        case str():
+            return error
+        case list():
+            return "; ".join(filter(None, map(_words, error)))
+        case dict():
+            told = (error.get(name) for name in ("message", "msg", "details", "detail"))
+            return ": ".join(filter(None, map(_words, told)))
+    return ""
+
+
+def _encoded(picture: Picture) -> str:
+    return pybase64.b64encode_as_string(picture.data)
+
+
+def _finished(call: Call, result: dict[str, Any]) -> Finished:
+    seed = seed_of(result.get("seed"))
+    return Finished(
+        (
+            Found(
+                url=result["image_url"],
+                seed=call.seed if seed is None else seed,
+                revised_prompt=text_of(result.get("refined_prompt")),
+            ),
+        )
+    )

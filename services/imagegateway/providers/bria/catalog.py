@@ -1,0 +1,188 @@
+"""Bria's models' facts. Source: Bria's OpenAPI documents and fal's model pages, read 2026-11-22."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Final
+
+from imagegateway.providers import catalog as c
+from imagegateway.providers.kit import reserved_options
+
+_SOURCE: Final = "https://docs.bria.ai/"
+_CHECKED: Final = date(2026, 11, 22)
+_ADDED: Final = date(2026, 11, 25)
+
+RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9")
+LARGE_FROM: Final = 2_000_000
+"""Pixels from which on a picture is asked for as 4MP instead of 1MP."""
+
+_LANDSCAPE: Final = ((1365, 768), (1183, 887), (1254, 836), (1145, 916))
+_SMALL: Final = ((1024, 1024), *_LANDSCAPE, *((height, width) for width, height in _LANDSCAPE))
+# Bria states the pixels of 1MP only; 4MP is four times the area.
+_GENERATED: Final = c.Listed(
+    (*_SMALL, *((2 * width, 2 * height) for width, height in _SMALL)), enough=1024 * 1024 / LARGE_FROM
+)
+_SAME: Final = c.Free(default=(1024, 1024), min_side=1, max_side=16_384)  # results have their input's size
+
+_QUALITIES: Final = ("low", "medium", "standard", "high", "xhigh", "max", "hd")
+_STEERED: Final = frozenset({c.SEED, c.NEGATIVE_PROMPT})
+_EDIT: Final = frozenset({c.IMAGE_TO_IMAGE})
+
+
+_RESERVED: Final = reserved_options.paths(
+    *("instruction", "structured_instruction", "structured_prompt", "object_name", "new_text", "season"),
+    *("num_results", "model_version", "tailored_model_id", "resolution", "output_type", "desired_increase"),
+)
+_FAL_RESERVED: Final = reserved_options.paths("num_images", "image_size", "original_vgl", "new_vgl", "fal_webhook")
+
+
+def _bria(operation: str, price: float | None = None) -> c.Route:
+    return c.Route(
+        name="bria",
+        mode=c.INLINE,
+        native=f"/image/{operation}",
+        settings=("IMAGEGATEWAY_BRIA_API_KEY",),
+        price_per_image=price,
+        reserved=_RESERVED,
+    )
+
+
+def _fal(app: str, price: float | None = None) -> c.Route:
+    return c.Route(
+        name="fal",
+        mode=c.INLINE,
+        native=app,
+        settings=("IMAGEGATEWAY_FAL_API_KEY",),
+        price_per_image=price,
+        reserved=_RESERVED | _FAL_RESERVED,
+    )
+
+
+def _model(name: str, description: str, *routes: c.Route, **facts: Any) -> c.Model:
+    facts = {"capabilities": _EDIT, "sizes": _SAME, "aliases": (name,), **facts}
+    return c.Model(
+        id=f"bria/{name}",
+        family="bria",
+        description=description,
+        created=_ADDED,
+        source=_SOURCE,
+        checked=_CHECKED,
+        routes=routes,
+        max_inputs=1,
+        **facts,
+    )
+
+
+def _silent(name: str, description: str, *routes: c.Route, **facts: Any) -> c.Model:
+    """An edit that takes no prompt."""
+    return _model(name, description, *routes, prompt_required=False, **facts)
+
+
+MODELS: Final = (
+    _model(
+        "fibo-edit/edit",
+        "FIBO edit: edits by instruction, in the whole picture or where the mask says.",
+        _bria("edit", 0.04),
+        _fal("bria/fibo-edit/edit", 0.04),
+        capabilities=_EDIT | _STEERED | {c.MASK},
+        aliases=("bria/fibo-edit", "fibo-edit", "fibo-edit/edit"),
+        output_formats=("png", "jpeg"),
+        qualities=_QUALITIES,
+    ),
+    _model(
+        "fibo/generate",
+        "FIBO: pictures from text, and from a reference.",
+        _bria("generate"),
+        _fal("bria/fibo/generate", 0.04),
+        capabilities=_EDIT | _STEERED | {c.TEXT_TO_IMAGE},
+        sizes=_GENERATED,
+        aliases=("bria/fibo", "fibo", "fibo/generate"),
+        output_formats=("png", "jpeg"),
+        qualities=_QUALITIES,
+    ),
+    _model(
+        "fibo/generate-lite",
+        "FIBO lite: faster pictures from text, and from a reference.",
+        _bria("generate/lite"),
+        capabilities=_EDIT | _STEERED | {c.TEXT_TO_IMAGE},
+        sizes=_GENERATED,
+        aliases=("bria/fibo-lite", "fibo-lite"),
+        output_formats=("png", "jpeg"),
+    ),
+    _silent(
+        "eraser",
+        "Eraser: removes what the mask marks.",
+        _bria("edit/erase"),
+        _fal("fal-ai/bria/eraser"),
+        capabilities=_EDIT | {c.MASK},
+        aliases=("bria/erase", "fal-ai/bria/eraser"),
+    ),
+    _model(
+        "genfill",
+        "Generative fill: draws what the prompt says where the mask says.",
+        _bria("edit/gen_fill"),
+        _fal("fal-ai/bria/genfill"),
+        capabilities=_EDIT | _STEERED | {c.MASK},
+        aliases=("bria/gen-fill", "bria/gen_fill", "fal-ai/bria/genfill"),
+    ),
+    _silent(
+        "remove-background",
+        "Background removal: the subject on a transparent ground.",
+        _bria("edit/remove_background", 0.018),
+        _fal("fal-ai/bria/background/remove"),
+        capabilities=_EDIT | {c.TRANSPARENT},
+        aliases=("bria/remove_background", "bria/background-removal", "fal-ai/bria/background/remove"),
+    ),
+    _model(
+        "replace-background",
+        "Background replacement by prompt.",
+        _bria("edit/replace_background"),
+        _fal("fal-ai/bria/background/replace"),
+        capabilities=_EDIT | _STEERED,
+        aliases=("bria/replace_background", "fal-ai/bria/background/replace"),
+    ),
+    _silent("blur-background", "Background blur.", _bria("edit/blur_background"), aliases=("bria/blur_background",)),
+    _silent(
+        "erase-foreground",
+        "Foreground eraser: the background without its subject.",
+        _bria("edit/erase_foreground"),
+        aliases=("bria/erase_foreground",),
+    ),
+    _silent(
+        "crop-foreground",
+        "Crops to the subject.",
+        _bria("edit/crop_foreground"),
+        capabilities=_EDIT | {c.TRANSPARENT},
+        aliases=("bria/crop_foreground",),
+    ),
+    _silent("enhance", "Enhances details.", _bria("edit/enhance"), aliases=("bria/image-enhance",)),
+    _silent(
+        "increase-resolution",
+        "Enlarges two or four times.",
+        _bria("edit/increase_resolution"),
+        aliases=("bria/increase_resolution",),
+    ),
+    *(
+        _model(
+            f"fibo-edit/{name}",
+            description,
+            _bria(f"edit/{name}"),
+            _fal(f"bria/fibo-edit/{name}"),
+        )
+        for name, description in (
+            ("add_object_by_text", "Adds what the prompt names."),
+            ("replace_object_by_text", "Replaces an object as the prompt says."),
+            ("blend", "Blends objects into the picture as the prompt says."),
+            ("erase_by_text", "Erases the object that the prompt names."),
+            ("rewrite_text", "Changes the lettering to the prompt."),
+            ("reseason", "Changes the season to the one that the prompt names."),
+        )
+    ),
+    *(
+        _silent(f"fibo-edit/{name}", description, _bria(f"edit/{name}"), _fal(f"bria/fibo-edit/{name}"))
+        for name, description in (
+            ("restore", "Restores an old photograph."),
+            ("sketch_to_colored_image", "Colours a sketch."),
+        )
+    ),
+)

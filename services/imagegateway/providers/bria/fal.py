@@ -1,0 +1,51 @@
+"""Bria's models on fal: the same operations under other names, one picture an answer."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+from imagegateway.providers.bria import operations
+from imagegateway.providers.fal import FalAdapter, data_url
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagegateway.providers.kit.adapter import Call, Outcome
+
+_SEEDED: Final = frozenset({"bria/fibo-edit/edit", "bria/fibo/generate"})
+"""Apps whose seed is always 5555 unless one is sent."""
+
+
+class BriaFalAdapter(FalAdapter):
+    """Source: fal's model pages (bria/fibo-edit, bria/fibo, fal-ai/bria), read 2026-11-22."""
+
+    params: Mapping[str, str] = {
+        **dict.fromkeys(operations.PROMPT_FIELDS, "prompt"),
+        "image_url": "image",
+        "mask_url": "mask",
+        "steps_num": "quality",
+    }
+
+    def app(self, call: Call) -> str:
+        return call.route.native
+
+    def arguments(self, call: Call) -> dict[str, Any]:
+        body = operations.arguments(call, data_url)
+        if call.route.native in _SEEDED:
+            body["seed"] = _seed(call)
+        return body
+
+    def read_output(self, call: Call, output: Mapping[str, Any]) -> Outcome:
+        # The answer does not repeat it.
+        known = {"seed": _seed(call)} if call.route.native in _SEEDED else {}
+        return super().read_output(
+            call, {**known, **{name: value for name, value in output.items() if value is not None}}
+        )
+
+
+def _seed(call: Call) -> int:
+    """The caller's seed, else one of the picture's own, the same when the same job asks again."""
+    if call.seed is not None:
+        return call.seed
+    return int.from_bytes(hashlib.sha256(f"{call.job_id}/{call.index}".encode()).digest()[:4], "big") >> 1

@@ -1,0 +1,191 @@
+"""BytePlus ModelArk: pictures in the answer itself, videos by tasks. There is no `n`, no mask, no negative prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+import pybase64
+from imagegateway.platform.errors import invalid, invalid_image
+from imagegateway.providers.bytedance import errors, video
+from imagegateway.providers.bytedance.catalog import PRO_AREA, PRO_PRICES, QUALITY_SIZES
+from imagegateway.providers.kit import unsupported_options
+from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
+from imagegateway.providers.kit.error_table import Failure
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from imagegateway.providers.kit.adapter import Call, Outcome, Picture, Reply
+
+_MAX_SEED: Final = (1 << 31) - 1
+_DEFAULTS: Final = {"watermark": False}
+"""A visible mark, unless it is switched off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """What differs between the native models, beside what the catalog says."""
+
+    auto: str = "2K"
+    """The size that leaves the pixels to the model; empty: none."""
+    adaptive: bool = False
+    """Takes no other size: results keep their input's shape."""
+    sequences: bool = False
+    """Makes several related pictures unless that is switched off."""
+    max_input_bytes: int = 10_000_000
+
+
+_NATIVE: Final[Mapping[str, Native]] = {
+    "seedream-5-0-260128": Native(sequences=True, max_input_bytes=30_000_000),
+    "dola-seedream-5-0-pro-260628": Native(max_input_bytes=30_000_000),
+    "seedream-4-5-251128": Native(sequences=True),
+    "seedream-4-0-250828": Native(sequences=True),
+    "seedream-3-0-t2i-250415": Native(auto=""),
+    "seededit-3-0-i2i-250628": Native(auto="adaptive", adaptive=True),
+}
+
+
+class BytedanceAdapter(Adapter):
+    """Source: ModelArk's image API (1541523), video tasks and error codes (1299023), read 2026-11-22."""
+
+    route = "bytedance"
+    origin = "https://ark.ap-southeast.bytepluses.com"
+    version = "/api/v3"
+    seconds = 300.0
+    errors = errors.TABLE
+
+    def auth(self, credential: str) -> Mapping[str, str]:
+        return {"authorization": f"Bearer {credential}"}
+
+    def submit(self, call: Call) -> Outgoing:
+        if call.model.modality == "video":
+            return Outgoing("POST", video.TASKS, json=call.with_options(video.body(call), _DEFAULTS))
+        _warn(call)
+        return Outgoing("POST", "/images/generations", json=call.with_options(_body(call), _DEFAULTS))
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        if call.model.modality == "video":
+            task_id = reply.dict()["id"]
+            if not (task_id and isinstance(task_id, str)):
+                raise TypeError("the task has no id")
+            return Pending(task_id, after=video.PACE)
+        answer = reply.dict()
+        if not answer:
+            raise TypeError("the answer is no object")
+        items = answer.get("data")
+        if not (items and isinstance(items, list)):
+            return errors.failure(call, reply, errors.told(reply))
+        # A refused image is an error in its place.
+        made = [item for item in items if isinstance(item, dict) and (item.get("url") or item.get("b64_json"))]
+        missing = tuple(_lost(call, reply, item) for item in items if item not in made)
+        if not made:
+            return missing[0]
+        pictures = tuple(_found(call, item) for item in made)
+        return Finished(pictures, missing, usage=video.usage(call, answer, "output_tokens"), cost=_cost(call, made))
+
+    def poll(self, call: Call, ref: str) -> Outgoing:
+        return Outgoing("GET", f"{video.TASKS}/{quote(ref, safe='')}")
+
+    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        return video.read(call, ref, reply)
+
+    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        if reply.status == 404:
+            # A task that is not visible yet looks like one that is gone.
+            return Unknown("not found")
+        outcome = super().read_poll_error(call, ref, reply)
+        return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
+
+    def cancel(self, call: Call, ref: str) -> Outgoing:
+        return Outgoing("DELETE", f"{video.TASKS}/{quote(ref, safe='')}")
+
+    def probe(self) -> Outgoing:
+        return Outgoing("GET", video.TASKS, query={"page_num": "1", "page_size": "1"})
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        return errors.failure(call, reply, errors.told(reply))
+
+
+def _body(call: Call) -> dict[str, Any]:
+    task, native = call.task, _NATIVE[call.route.native]
+    body: dict[str, Any] = {
+        "model": call.route.native,
+        "prompt": task.prompt,
+        "response_format": "url",
+    }
+    size = f"{task.width}x{task.height}" if task.width and not native.adaptive else native.auto
+    if task.quality and not task.width:
+        size = QUALITY_SIZES[task.quality]
+        if task.quality == "low":
+            body["optimize_prompt_options"] = {"mode": "fast"}
+    if size:
+        body["size"] = size
+    if native.sequences:
+        body["sequential_image_generation"] = "disabled"
+    images = [_data_url(picture, native.max_input_bytes) for picture in call.inputs]
+    if images:
+        body["image"] = images[0] if len(images) == 1 else images
+    if call.seed is not None:
+        if task.seed > _MAX_SEED:
+            raise invalid("seed", f"{call.model.id} takes seeds up to {_MAX_SEED}.")
+        body["seed"] = call.seed % (_MAX_SEED + 1)
+    if task.output_format and len(call.model.output_formats) > 1:
+        # WebP, and JPEG of a wanted quality, are made here, from what loses nothing.
+        plain = task.output_format == "jpeg" and not task.HasField("output_compression")
+        body["output_format"] = "jpeg" if plain else "png"
+    return body
+
+
+def _warn(call: Call) -> None:
+    unsupported_options.fields(call, "moderation", "input_fidelity")
+    if _NATIVE[call.route.native].adaptive:
+        unsupported_options.size(call)
+    task = call.task
+    if task.quality and task.width:
+        call.warn("unsupported_parameter", "quality", f"{call.model.id} takes quality with size auto only.")
+    made_here = {"webp", "jpeg"} if "png" in call.model.output_formats else {"webp"}
+    if task.HasField("output_compression") and task.output_format not in made_here:
+        message = f"{call.model.id} makes its own JPEG; output_compression was ignored."
+        call.warn("unsupported_parameter", "output_compression", message)
+
+
+def _data_url(picture: Picture, most: int) -> str:
+    if len(picture.data) > most:
+        raise invalid_image("image", f"ByteDance takes images of at most {most // 1_000_000} MB.")
+    return f"data:{picture.media_type};base64,{pybase64.b64encode_as_string(picture.data)}"
+
+
+def _found(call: Call, item: Mapping[str, Any]) -> Found:
+    seed = None if call.seed is None else call.seed % (_MAX_SEED + 1)
+    if item.get("url"):
+        return Found(url=item["url"], seed=seed)
+    return Found(data=pybase64.b64decode(item["b64_json"], validate=True), seed=seed)
+
+
+def _lost(call: Call, reply: Reply, item: Any) -> Failure:
+    """A picture that was asked for and is not there."""
+    error = item.get("error") if isinstance(item, dict) else None
+    if not error:
+        words = "ByteDance answered without an image."
+        return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, words, accepted=True)
+    return errors.failure(call, reply, error if isinstance(error, dict) else {})
+
+
+def _cost(call: Call, made: Sequence[Mapping[str, Any]]) -> Cost | None:
+    """Of models whose price is not flat: by each picture's area, and by the references."""
+    if call.route.native not in PRO_PRICES:
+        return None
+    small, large, reference = PRO_PRICES[call.route.native]
+    default = (call.task.width, call.task.height) if call.task.width else call.model.sizes.default
+    amount = sum(small if _area(item.get("size"), default) <= PRO_AREA else large for item in made)
+    amount += reference * max(0, len(call.inputs) - 1) * len(made)
+    return Cost(amount=round(amount, 6), currency="USD", estimated=True)
+
+
+def _area(size: Any, default: tuple[int, int]) -> int:
+    width, _, height = str(size).partition("x")
+    return int(width) * int(height) if width.isdecimal() and height.isdecimal() else default[0] * default[1]

@@ -1,0 +1,235 @@
+"""Seedream, SeedEdit and Seedance facts. Source: BytePlus ModelArk documentation, read 2026-11-22."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any, Final
+
+from imagegateway.providers import catalog as c
+from imagegateway.providers.kit import reserved_options
+
+_SOURCE: Final = "https://docs.byteplus.com/en/docs/ModelArk/1541523"
+_VIDEO_SOURCE: Final = "https://docs.byteplus.com/en/docs/ModelArk/1520757"
+_CHECKED: Final = date(2026, 11, 22)
+_ADDED: Final = date(2026, 11, 25)
+
+_MAX_RATIO: Final = 16
+_MAX_PIXELS: Final = 16_777_216
+# 4.5 and 5.0 lite refuse less than 2560x1440; what is scaled up to it comes out in blocks of 16.
+_LARGE: Final = c.Free(
+    default=(2048, 2048),
+    min_side=16,
+    max_side=16_384,
+    step=16,
+    min_pixels=3_686_400,
+    max_pixels=_MAX_PIXELS,
+    max_ratio=_MAX_RATIO,
+)
+_PRO: Final = c.Free(
+    default=(2048, 2048),
+    min_side=15,
+    max_side=8_192,
+    min_pixels=921_600,
+    max_pixels=4_624_220,
+    max_ratio=_MAX_RATIO,
+)
+_V4: Final = c.Free(
+    default=(2048, 2048),
+    min_side=15,
+    max_side=16_384,
+    min_pixels=921_600,
+    max_pixels=_MAX_PIXELS,
+    max_ratio=_MAX_RATIO,
+)
+_V3: Final = c.Free(default=(1024, 1024), min_side=512, max_side=2048)
+_SAME: Final = c.Free(default=(1024, 1024), min_side=1, max_side=16_384)  # SeedEdit keeps its input's shape
+
+VIDEO_RATIOS: Final = ("16:9", "4:3", "1:1", "3:4", "9:16", "21:9")
+# Resolutions are named after the shorter side; the first size is the default.
+_VIDEO: Final = c.Listed(
+    (
+        *((1280, 720), (960, 720), (720, 720), (720, 960), (720, 1280), (1680, 720)),
+        *((854, 480), (640, 480), (480, 480), (480, 640), (480, 854), (1120, 480)),
+        *((1920, 1080), (1440, 1080), (1080, 1080), (1080, 1440), (1080, 1920), (2520, 1080)),
+    ),
+    enough=1.0,
+)
+
+QUALITY_SIZES: Final = {"low": "1K", "medium": "2K", "high": "4K", "xhigh": "4K", "max": "4K"}
+"""What a quality makes of a size that is left to the model; each model takes those whose size it makes."""
+
+PRO_AREA: Final = 2_360_000
+PRO_PRICES: Final = {"dola-seedream-5-0-pro-260628": (0.045, 0.09, 0.003)}
+"""US dollars for a picture of up to PRO_AREA pixels, for a larger one, and for each reference after the first."""
+
+_T2I: Final = frozenset({c.TEXT_TO_IMAGE})
+_I2I: Final = frozenset({c.IMAGE_TO_IMAGE})
+
+
+_LARGE_QUALITIES: Final = ("medium", "high", "xhigh", "max")
+
+
+_RESERVED: Final = reserved_options.paths(
+    *("sequential_image_generation", "sequential_image_generation_options", "layer_decomposition"),
+    *("content", "ratio", "resolution", "duration", "frames", "service_tier", "draft"),
+)
+"""Beside the names of the fields: what makes more pictures of one call, or another price of it."""
+
+
+def _ark(native: str, mode: str = c.INLINE, price: float | None = None) -> c.Route:
+    return c.Route(
+        name="bytedance",
+        mode=mode,
+        native=native,
+        settings=("IMAGEGATEWAY_BYTEDANCE_API_KEY",),
+        price_per_image=price,
+        reserved=_RESERVED,
+    )
+
+
+def _image(name: str, description: str, native: str, sizes: c.Free, **facts: Any) -> c.Model:
+    price = facts.pop("price", None)
+    facts = {"output_formats": ("jpeg",), "aliases": (), **facts}
+    return c.Model(
+        id=f"bytedance/{name}",
+        family="bytedance",
+        description=description,
+        created=_ADDED,
+        source=_SOURCE,
+        checked=_CHECKED,
+        routes=(_ark(native, price=price),),
+        sizes=sizes,
+        **facts,
+    )
+
+
+def _seedream(
+    name: str, description: str, native: str, sizes: c.Free, *aliases: str, max_inputs: int, **facts: Any
+) -> tuple[c.Model, c.Model]:
+    """A model, and the id of its edits: the same native model, which needs a picture."""
+    return (
+        _image(
+            name,
+            description,
+            native,
+            sizes,
+            capabilities=_T2I | _I2I,
+            max_inputs=max_inputs,
+            aliases=(name, *aliases),
+            **facts,
+        ),
+        _image(
+            f"{name}-edit",
+            f"{description} Edits only.",
+            native,
+            sizes,
+            capabilities=_I2I,
+            max_inputs=max_inputs,
+            aliases=(f"{name}-edit", f"bytedance/{name}/edit"),
+            **facts,
+        ),
+    )
+
+
+def _seedance(name: str, description: str, native: str, *aliases: str) -> c.Model:
+    return c.Model(
+        id=f"bytedance/{name}",
+        family="bytedance",
+        description=description,
+        created=_ADDED,
+        source=_VIDEO_SOURCE,
+        checked=_CHECKED,
+        routes=(_ark(native, c.ASYNC),),
+        sizes=_VIDEO,
+        capabilities=frozenset({c.TEXT_TO_VIDEO, c.SEED}),
+        modality="video",
+        aliases=(name, native, *aliases),
+        output_formats=("mp4",),
+    )
+
+
+MODELS: Final = (
+    *_seedream(
+        "seedream-5",
+        "Seedream 5.0 lite: pictures from text and up to 14 references, from 3.7 MP on.",
+        "seedream-5-0-260128",
+        _LARGE,
+        "bytedance/seedream-5-lite",
+        "bytedance/seedream-5.0",
+        "bytedance/seedream-5.0-lite",
+        "seedream-5.0",
+        "seedream-5.0-lite",
+        "seedream-5-0-260128",
+        "seedream-5-0-lite-260128",
+        max_inputs=14,
+        output_formats=("jpeg", "png"),
+        qualities=_LARGE_QUALITIES,
+        price=0.035,
+    ),
+    *_seedream(
+        "seedream-5-pro",
+        "Seedream 5.0 pro: pictures from text and up to 10 references, up to 4.6 MP.",
+        "dola-seedream-5-0-pro-260628",
+        _PRO,
+        "bytedance/seedream-5.0-pro",
+        "seedream-5.0-pro",
+        "dola-seedream-5-0-pro-260628",
+        "seedream-5-0-pro-260628",
+        max_inputs=10,
+        output_formats=("jpeg", "png"),
+        qualities=("low", "medium"),
+    ),
+    *_seedream(
+        "seedream-4.5",
+        "Seedream 4.5: pictures from text and up to 14 references, from 3.7 MP on.",
+        "seedream-4-5-251128",
+        _LARGE,
+        "bytedance/seedream-4-5",
+        "seedream-4-5-251128",
+        max_inputs=14,
+        qualities=_LARGE_QUALITIES,
+        price=0.04,
+    ),
+    *_seedream(
+        "seedream-4",
+        "Seedream 4.0: pictures from text and up to 10 references.",
+        "seedream-4-0-250828",
+        _V4,
+        "bytedance/seedream-4.0",
+        "seedream-4.0",
+        "seedream-4-0-250828",
+        max_inputs=10,
+        qualities=tuple(QUALITY_SIZES),
+        price=0.03,
+    ),
+    _image(
+        "seedream-3",
+        "Seedream 3.0: pictures from text.",
+        "seedream-3-0-t2i-250415",
+        _V3,
+        capabilities=_T2I | {c.SEED},
+        aliases=("bytedance/seedream-3.0", "seedream-3", "seedream-3-0-t2i-250415"),
+        price=0.03,
+    ),
+    _image(
+        "seededit-3",
+        "SeedEdit 3.0: edits one picture by instruction.",
+        "seededit-3-0-i2i-250628",
+        _SAME,
+        capabilities=_I2I | {c.SEED},
+        max_inputs=1,
+        aliases=("bytedance/seededit-3.0", "seededit-3", "seededit-3-0-i2i-250628"),
+        price=0.03,
+    ),
+    _seedance("seedance-2.5", "Seedance 2.5: videos from text.", "dreamina-seedance-2-5-260628"),
+    _seedance(
+        "seedance-2.0", "Seedance 2.0: videos from text.", "dreamina-seedance-2-0-260128", "bytedance/seedance-2"
+    ),
+    _seedance("seedance-1.5-pro", "Seedance 1.5 pro: videos from text.", "seedance-1-5-pro-251215"),
+    _seedance(
+        "seedance-1-pro",
+        "Seedance 1.0 pro: videos from text.",
+        "seedance-1-0-pro-250528",
+        "bytedance/seedance-1.0-pro",
+    ),
+)

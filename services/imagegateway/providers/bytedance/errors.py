@@ -1,0 +1,108 @@
+"""ModelArk's error codes, for pictures and videos alike.
+
+Source: ModelArk's page on error codes (1299023) and live answers of September 2026, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, moderated, refused_part
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagegateway.providers.kit.adapter import Call, Reply
+
+_BUSY_SECONDS: Final = 5.0
+"""How long a refused call should wait when the answer does not say."""
+
+_REQUEST_ID: Final = re.compile(r"\s*Request id: \S*", re.IGNORECASE)
+_MODERATED: Final = re.compile(r"SensitiveContent|RiskDetection")
+_MODERATION: Final = "moderation"
+# What was refused, by the start of the code.
+_REFUSED: Final = {"InputText": Refused.PROMPT, "InputImage": Refused.INPUT, "Output": Refused.RESULT}
+
+# The gateway's field for each of ModelArk's that has another name.
+_PARAMS: Final = {"ratio": "size", "resolution": "size", "duration": "seconds", "content": "prompt"}
+_PATH: Final = re.compile(r"[.\[]")
+
+# Of all 5xx, ServerOverloaded alone says that nothing began: InternalServiceError may have been billed.
+TABLE: Final = ErrorTable(
+    provider="ByteDance",
+    by_status={
+        400: ErrorReason.ERROR_REASON_INVALID_VALUE,
+        401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+        403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+        413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
+        429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        504: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+    },
+    by_code={
+        _MODERATION: ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+        "MissingParameter": ErrorReason.ERROR_REASON_INVALID_VALUE,
+        "InvalidParameter": ErrorReason.ERROR_REASON_INVALID_VALUE,
+        "InvalidImageURL": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+        # The operator's endpoint, account or activation: nothing that a caller could mend.
+        "InvalidEndpoint": ErrorReason.ERROR_REASON_PROVIDER_ERROR,
+        "AuthenticationError": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "InvalidAccountStatus": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "AccessDenied": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "InvalidEndpointOrModel": ErrorReason.ERROR_REASON_MODEL_RETIRED,
+        "UnsupportedModel": ErrorReason.ERROR_REASON_MODEL_RETIRED,
+        "InvalidEndpointOrModel.ModelIDAccessDisabled": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "ModelNotOpen": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "OperationDenied": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "AccountOverdueError": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+        "QuotaExceeded": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+        "SetLimitExceeded": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+        "ModelAccountIpmRateLimitExceeded": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "ModelAccountRpmRateLimitExceeded": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "APIAccountRpmRateLimitExceeded": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "RateLimitExceeded": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "AccountRateLimitExceeded": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "RequestBurstTooFast": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "InflightBatchsizeExceeded": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "ServerOverloaded": ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+    },
+)
+
+
+def failure(call: Call, reply: Reply, error: Mapping[str, Any]) -> Failure:
+    """A `code` with its `message` and `param` as a failure. Codes have suffixes that seldom change what they mean."""
+    inside = reply.status < 300
+    code = str(error.get("code") or "")
+    if _MODERATED.search(code):
+        refused = next((part for start, part in _REFUSED.items() if code.startswith(start)), refused_part(call))
+        return moderated("ByteDance", refused, accepted=refused is Refused.RESULT or inside)
+    known = code if code in TABLE.by_code else code.partition(".")[0]
+    found = TABLE.lookup(
+        reply,
+        code=known,
+        detail=_REQUEST_ID.sub("", str(error.get("message") or "")),
+        param=_param(error),
+    )
+    if reply.status == 429 and found.retry_after is None:
+        found = replace(found, retry_after=_BUSY_SECONDS)
+    return replace(found, accepted=True) if inside else found
+
+
+def told(reply: Reply) -> Mapping[str, Any]:
+    """The error of an answer: wrapped as documented, flat as the size check gives it, or its code in a header."""
+    answer = reply.dict()
+    wrapped = answer.get("error")
+    if isinstance(wrapped, dict):
+        return wrapped
+    if isinstance(answer.get("code"), str):
+        return answer
+    return {"code": reply.headers.get("x-error-code", "")}
+
+
+def _param(error: Mapping[str, Any]) -> str:
+    field = _PATH.split(str(error.get("param") or ""))[0]
+    return _PARAMS.get(field, field)

@@ -1,0 +1,78 @@
+"""The Gemini API of Google: four APIs behind one host and one key; the catalog says which one serves a model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.providers.google import failures
+from imagegateway.providers.google.catalog import APIS, GENERATE_CONTENT, INTERACTIONS, PREDICT, PREDICT_LONG_RUNNING
+from imagegateway.providers.google.gemini import Gemini
+from imagegateway.providers.google.imagen import Imagen
+from imagegateway.providers.google.omni import Omni
+from imagegateway.providers.google.veo import Veo
+from imagegateway.providers.kit.adapter import Adapter, Outgoing, Pending, Unknown
+from imagegateway.providers.kit.error_table import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from imagegateway.providers.google.api import Api
+    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+
+_APIS: Final[Mapping[str, Api]] = {
+    GENERATE_CONTENT: Gemini(),
+    PREDICT: Imagen(),
+    PREDICT_LONG_RUNNING: Veo(),
+    INTERACTIONS: Omni(),
+}
+
+
+class GoogleAdapter(Adapter):
+    """Source: ai.google.dev and google-genai 3.4.0, read 2026-11-22."""
+
+    route = "google"
+    origin = "https://generativelanguage.googleapis.com"
+    version = "/v1beta"
+    hosts = ("generativelanguage.googleapis.com",)
+    errors = failures.ERRORS
+
+    def auth(self, credential: str) -> Mapping[str, str]:
+        return {"x-goog-api-key": credential}
+
+    def place(self, base: str, setting: Callable[[str], str]) -> str:
+        """A base URL may name the other version, too: both serve the same."""
+        return base if base.endswith("/v1") else super().place(base, setting)
+
+    def submit(self, call: Call) -> Outgoing:
+        return _api(call).submit(call)
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        return failures.of_answer(reply) or _api(call).read_submit(call, reply)
+
+    def poll(self, call: Call, ref: str) -> Outgoing:
+        return _api(call).poll(ref)
+
+    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        return failures.of_answer(reply) or _api(call).read_poll(call, ref, reply)
+
+    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        if reply.status == 404:  # of the task, not of the model
+            return Unknown("not found")
+        if reply.status == 409:
+            return Pending(ref, after=5.0)
+        outcome = super().read_poll_error(call, ref, reply)
+        return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
+
+    def cancel(self, call: Call, ref: str) -> Outgoing | None:
+        return _api(call).cancel(ref)
+
+    def probe(self) -> Outgoing:
+        return Outgoing("GET", "/models", query={"pageSize": "1"})
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        return failures.of_reply(reply)
+
+
+def _api(call: Call) -> Api:
+    return _APIS[APIS[call.route.native]]

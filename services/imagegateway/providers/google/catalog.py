@@ -1,0 +1,272 @@
+"""Google's models' facts. Source: ai.google.dev (models, image generation, pricing, deprecations, Interactions) and
+google-genai 3.4.0, 2.34.0 and 1.60.0, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from imagegateway.providers import catalog as c
+from imagegateway.providers.google.sizes import Tiered
+from imagegateway.providers.kit import reserved_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagegateway.v1.job_pb2 import Usage
+
+_SOURCE: Final = "https://ai.google.dev/gemini-api/docs/models"
+_CHECKED: Final = date(2026, 11, 22)
+_ADDED: Final = date(2026, 11, 25)
+_IMAGE_SUCCESSOR: Final = "google/gemini-nano-banana-2.1"
+_VIDEO_SUCCESSOR: Final = "google/gemini-omni-1.2-flash"
+
+_SHAPES: Final = {
+    "1:1": (1024, 1024),
+    "2:3": (848, 1264),
+    "3:2": (1264, 848),
+    "3:4": (896, 1200),
+    "4:3": (1200, 896),
+    "4:5": (928, 1152),
+    "5:4": (1152, 928),
+    "9:16": (768, 1376),
+    "16:9": (1376, 768),
+    "21:9": (1584, 672),
+}
+_LONG_SHAPES: Final = {
+    **_SHAPES,
+    "1:4": (512, 2048),
+    "4:1": (2048, 512),
+    "1:8": (384, 3072),
+    "8:1": (3072, 384),
+}
+_SHAPES25: Final = {
+    "1:1": (1024, 1024),
+    "2:3": (832, 1248),
+    "3:2": (1248, 832),
+    "3:4": (864, 1184),
+    "4:3": (1184, 864),
+    "4:5": (896, 1152),
+    "5:4": (1152, 896),
+    "9:16": (768, 1344),
+    "16:9": (1344, 768),
+    "21:9": (1536, 672),
+}
+_IMAGEN_SHAPES: Final = {
+    "1:1": (1024, 1024),
+    "3:4": (896, 1280),
+    "4:3": (1280, 896),
+    "9:16": (768, 1408),
+    "16:9": (1408, 768),
+}
+_VIDEO: Final = c.Listed(((1280, 720), (720, 1280), (1920, 1080), (1080, 1920), (3840, 2160), (2160, 3840)))
+_OMNI: Final = c.Listed((*_VIDEO.sizes, (640, 360), (360, 640)))
+
+RESOLUTIONS: Final[Mapping[int, str]] = {360: "360p", 720: "720p", 1080: "1080p", 2160: "4k"}
+"""A video's resolution by its shorter side."""
+
+VEO_SECONDS: Final = (4, 6, 8)
+"""Lengths of a Veo video; the last one is its default."""
+
+PREDICT: Final = "predict"
+PREDICT_LONG_RUNNING: Final = "predictLongRunning"
+GENERATE_CONTENT: Final = "generateContent"
+INTERACTIONS: Final = "interactions"
+
+APIS: Final[Mapping[str, str]] = {
+    "gemini-nano-banana-2.1": GENERATE_CONTENT,
+    "gemini-3.1-flash-image": GENERATE_CONTENT,
+    "gemini-3.1-flash-lite-image": GENERATE_CONTENT,
+    "gemini-3-pro-image": GENERATE_CONTENT,
+    "gemini-2.5-flash-image": GENERATE_CONTENT,
+    "imagen-4.0-generate-001": PREDICT,
+    "imagen-4.0-fast-generate-001": PREDICT,
+    "imagen-4.0-ultra-generate-001": PREDICT,
+    "imagen-3.0-generate-002": PREDICT,
+    "veo-3.1-generate-preview": PREDICT_LONG_RUNNING,
+    "veo-3.1-fast-generate-preview": PREDICT_LONG_RUNNING,
+    "veo-3.1-lite-generate-preview": PREDICT_LONG_RUNNING,
+    "gemini-omni-1.1-flash": INTERACTIONS,
+    "gemini-omni-1.2-flash": INTERACTIONS,
+}
+"""Which of Google's APIs serves a native id."""
+
+TIER_PRICES: Final[Mapping[str, Mapping[str, float]]] = {
+    "gemini-nano-banana-2.1": {"1K": 0.0336},  # other tiers by their tokens
+    "gemini-3.1-flash-image": {"512": 0.045, "1K": 0.067, "2K": 0.101, "4K": 0.151},
+    "gemini-3-pro-image": {"1K": 0.134, "2K": 0.134, "4K": 0.24},
+}
+"""US dollars for one picture of a tier, where they differ."""
+
+_TOKEN_PRICES: Final[Mapping[str, tuple[float, float]]] = {
+    "gemini-nano-banana-2.1": (1.5, 30.0),
+    "gemini-omni-1.1-flash": (0.0, 17.5),
+    "gemini-omni-1.2-flash": (0.0, 17.5),
+}
+"""US dollars for a million tokens of input and of output, where they are known."""
+
+SECOND_PRICES: Final[Mapping[str, Mapping[str, float]]] = {
+    "veo-3.1-generate-preview": {"720p": 0.40, "1080p": 0.40, "4k": 0.60},
+    "veo-3.1-fast-generate-preview": {"720p": 0.10, "1080p": 0.12, "4k": 0.30},
+    "veo-3.1-lite-generate-preview": {"720p": 0.05, "1080p": 0.08},
+}
+"""US dollars for one second of video, by resolution."""
+
+
+def token_cost(native: str, usage: Usage) -> float | None:
+    """US dollars for the tokens of an answer; None where they have no price."""
+    if native not in _TOKEN_PRICES:
+        return None
+    read, made = _TOKEN_PRICES[native]
+    return round((usage.input_tokens * read + usage.output_tokens * made) / 1e6, 6)
+
+
+_RESERVED: Final = reserved_options.paths(
+    *("contents", "cachedContent", "instances", "input", "previousInteractionId", "webhookConfig", "storageUri"),
+    *(f"generationConfig.{name}" for name in ("seed", "candidateCount", "responseModalities")),
+    *(f"generationConfig.imageConfig.{name}" for name in ("aspectRatio", "imageSize", "imageOutputOptions")),
+    *(f"parameters.{name}" for name in ("sampleCount", "aspectRatio", "sampleImageSize", "resolution", "seed")),
+    *(f"parameters.{name}" for name in ("durationSeconds", "negativePrompt", "fps", "outputOptions")),
+    *(f"parameters.{name}" for name in ("storageUri", "pubsubTopic", "editMode", "sampleImageStyle")),
+)
+"""Of all of Google's APIs: none takes another's names."""
+
+
+def _model(name: str, native: str, mode: str, price: float | None, per_call: int, **facts: Any) -> c.Model:
+    route = c.Route(
+        name="google",
+        mode=mode,
+        native=native,
+        settings=("IMAGEGATEWAY_GOOGLE_API_KEY",),
+        price_per_image=price,
+        per_call=per_call,
+        reserved=_RESERVED,
+    )
+    facts = {"aliases": (name,) if name == native else (name, native), **facts}
+    return c.Model(
+        id=f"google/{name}",
+        family="google",
+        created=_ADDED,
+        source=_SOURCE,
+        checked=_CHECKED,
+        routes=(route,),
+        **facts,
+    )
+
+
+def _gemini(
+    name: str, description: str, sizes: Tiered, price: float | None = None, inputs: int = 14, **facts: Any
+) -> c.Model:
+    return _model(
+        name,
+        name,
+        c.INLINE,
+        price,
+        1,
+        description=description,
+        sizes=sizes,
+        capabilities=frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.SEED}),
+        max_prompt_length=32_000,
+        max_inputs=inputs,
+        output_formats=("png", "jpeg", "webp"),
+        **facts,
+    )
+
+
+def _imagen(name: str, native: str, tiers: tuple[str, ...], price: float | None) -> c.Model:
+    return _model(
+        name,
+        native,
+        c.INLINE,
+        price,
+        4,
+        description=f"{name.replace('-', ' ').capitalize()}: pictures from text.",
+        sizes=Tiered.of(_IMAGEN_SHAPES, tiers),
+        capabilities=frozenset({c.TEXT_TO_IMAGE}),
+        output_formats=("png", "jpeg", "webp"),
+        retired_at=date(2026, 8, 17),
+        successor=_IMAGE_SUCCESSOR,
+    )
+
+
+def _veo(name: str, sizes: c.Listed = _VIDEO) -> c.Model:
+    return _model(
+        name,
+        f"{name}-generate-preview",
+        c.ASYNC,
+        None,
+        4,
+        description=f"{name.replace('-', ' ').capitalize()}: video with sound from text.",
+        sizes=sizes,
+        capabilities=frozenset({c.TEXT_TO_VIDEO, c.NEGATIVE_PROMPT}),
+        modality="video",
+        output_formats=("mp4",),
+        seconds=(VEO_SECONDS[0], VEO_SECONDS[-1]),
+        retired_at=date(2026, 10, 22),
+        successor=_VIDEO_SUCCESSOR,
+        aliases=(name, f"{name}-generate-preview", f"{name}-generate-001"),
+    )
+
+
+def _omni(name: str) -> c.Model:
+    return _model(
+        name,
+        name,
+        c.ASYNC,
+        None,
+        1,
+        description=f"{name.replace('-', ' ').capitalize()}: video with sound from text.",
+        sizes=_OMNI,
+        capabilities=frozenset({c.TEXT_TO_VIDEO}),
+        modality="video",
+        output_formats=("mp4",),
+    )
+
+
+# When some of the current ones end is not settled: their pages contradict each other, so that no date is given.
+MODELS: Final = (
+    _gemini(
+        "gemini-nano-banana-2.1",
+        "Gemini Nano Banana 2.1: pictures from text and up to 14 pictures.",
+        Tiered.of(_LONG_SHAPES, ("1K", "2K", "4K")),
+    ),
+    _gemini(
+        "gemini-3.1-flash-image",
+        "Gemini 3.1 Flash Image: pictures from text and up to 14 pictures.",
+        Tiered.of(_LONG_SHAPES, ("512", "1K", "2K", "4K")),
+        successor=_IMAGE_SUCCESSOR,
+        aliases=("gemini-3.1-flash-image", "gemini-3.1-flash-image-preview"),
+    ),
+    _gemini(
+        "gemini-3.1-flash-lite-image",
+        "Gemini 3.1 Flash Lite Image: the cheapest one.",
+        Tiered.of(_SHAPES),
+        price=0.0336,
+    ),
+    _gemini(
+        "gemini-3-pro-image",
+        "Gemini 3 Pro Image: pictures from text and up to 14 pictures, up to 4K.",
+        Tiered.of(_SHAPES, ("1K", "2K", "4K")),
+        successor=_IMAGE_SUCCESSOR,
+        aliases=("gemini-3-pro-image", "gemini-3-pro-image-preview"),
+    ),
+    _gemini(
+        "gemini-2.5-flash-image",
+        "Gemini 2.5 Flash Image: pictures from text and up to 3 pictures.",
+        Tiered.of(_SHAPES25),
+        price=0.039,
+        inputs=3,
+        successor=_IMAGE_SUCCESSOR,
+        aliases=("gemini-2.5-flash-image", "gemini-2.5-flash-image-preview"),
+    ),
+    _imagen("imagen-4", "imagen-4.0-generate-001", ("1K", "2K"), 0.04),
+    _imagen("imagen-4-fast", "imagen-4.0-fast-generate-001", ("1K",), 0.02),
+    _imagen("imagen-4-ultra", "imagen-4.0-ultra-generate-001", ("1K", "2K"), 0.06),
+    _imagen("imagen-3", "imagen-3.0-generate-002", ("1K",), None),
+    _veo("veo-3.1"),
+    _veo("veo-3.1-fast"),
+    _veo("veo-3.1-lite", c.Listed(_VIDEO.sizes[:4])),
+    _omni("gemini-omni-1.1-flash"),
+    _omni("gemini-omni-1.2-flash"),
+)

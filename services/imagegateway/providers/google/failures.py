@@ -1,0 +1,166 @@
+"""Google's errors as reasons: of an HTTP answer, and of an operation that failed.
+
+Source: ai.google.dev/gemini-api/docs/troubleshooting and error bodies in public issues, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from google.rpc.code_pb2 import Code
+from imagegateway.providers.google import wire
+from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, Uncharged, moderated
+from imagegateway.providers.kit.parsing import LONGEST_WAIT
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagegateway.providers.kit.adapter import Reply
+
+ERRORS: Final = ErrorTable(
+    provider="Google",
+    by_status={
+        400: ErrorReason.ERROR_REASON_INVALID_VALUE,
+        401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+        409: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        410: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+        413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
+        429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        504: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+    },
+    by_code={
+        "INVALID_ARGUMENT": ErrorReason.ERROR_REASON_INVALID_VALUE,
+        "OUT_OF_RANGE": ErrorReason.ERROR_REASON_INVALID_VALUE,
+        "FAILED_PRECONDITION": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+        "UNAUTHENTICATED": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "PERMISSION_DENIED": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "NOT_FOUND": ErrorReason.ERROR_REASON_MODEL_RETIRED,
+        "ABORTED": ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        "RESOURCE_EXHAUSTED": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        "UNAVAILABLE": ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        "DEADLINE_EXCEEDED": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+        # Not statuses: what the details or the words of one make of it.
+        "api key": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+        "billing": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+        "no quota": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+        "policy": ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+    },
+    # An overloaded model refuses before any work. Of 500 the page does not say whether it is charged.
+    uncharged=Uncharged(
+        frozenset({503}), "https://ai.google.dev/gemini-api/docs/troubleshooting", date(2026, 11, 22)
+    ),
+)
+BLOCKED: Final = frozenset(
+    {
+        "IMAGE_SAFETY",
+        "IMAGE_PROHIBITED_CONTENT",
+        "SAFETY",
+        "PROHIBITED_CONTENT",
+        "BLOCKLIST",
+        "SPII",
+        "IMAGE_RECITATION",
+        "RECITATION",
+    }
+)
+"""What Google calls the results that it holds back."""
+
+_DELAY: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)s?")
+_NO_QUOTA: Final = re.compile(r"\blimit: 0\b")
+_POLICY: Final = re.compile(r"Responsible AI|usage guidelines", re.IGNORECASE)
+"""Imagen and Veo refuse prompts as INVALID_ARGUMENT, in these words."""
+_NAMES: Final = {400: "INVALID_ARGUMENT", 429: "RESOURCE_EXHAUSTED"}
+"""Statuses of bodies that name none, where more than the HTTP status counts."""
+_INDEX: Final = re.compile(r"\[[^]]*\]")
+_PARAMS: Final = {
+    "aspectRatio": "size",
+    "imageSize": "size",
+    "sampleImageSize": "size",
+    "resolution": "size",
+    "durationSeconds": "seconds",
+    "duration": "seconds",
+    "sampleCount": "n",
+    "negativePrompt": "negative_prompt",
+    "inlineData": "image",
+    "text": "prompt",
+    "input": "prompt",
+    "contents": "prompt",
+}
+"""The gateway's field for each of Google's that has another name."""
+
+
+def of_reply(reply: Reply) -> Failure:
+    """What an answer outside 2xx says."""
+    error = wire.answer(reply).get("error")
+    return _failure(reply, error if isinstance(error, dict) else {})
+
+
+def of_answer(reply: Reply) -> Failure | None:
+    """What the error in an answer with status 200 says, such as a finished operation's; None without one."""
+    error = wire.answer(reply).get("error")
+    return inside(reply, error) if error and isinstance(error, dict) else None
+
+
+def inside(reply: Reply, error: Mapping[str, Any]) -> Failure:
+    """As `of_answer`. The error's `code` is a gRPC number, else an HTTP status or a status's name."""
+    code = str(error.get("code") or "")
+    number = wire.count(code)
+    status = error.get("status")
+    if not status and number:
+        status = Code.Name(number) if number in Code.values() else ""
+    if number >= 400:
+        reply = replace(reply, status=number)
+    return replace(_failure(reply, {**error, "status": code if status is None else status}), accepted=True)
+
+
+def _failure(reply: Reply, error: Mapping[str, Any]) -> Failure:
+    message = str(error.get("message") or "")
+    failure = ERRORS.lookup(reply, code=_code(reply, error, message), detail=message, param=_param(error))
+    if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+        return moderated(ERRORS.provider, Refused.PROMPT, accepted=failure.accepted)
+    if failure.reason != ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED:
+        return failure
+    if any("PerDay" in str(violation.get("quotaId")) for violation in _of_details(error, "violations")):
+        return replace(failure, retry_after=LONGEST_WAIT)  # a day's quota is not waited for
+    for detail in wire.objects(error.get("details")):
+        told = detail.get("retryDelay")
+        delay = _DELAY.fullmatch(str(told.get("seconds") if isinstance(told, dict) else told))
+        if delay:
+            return replace(failure, retry_after=float(delay[1]))
+    return failure
+
+
+def _code(reply: Reply, error: Mapping[str, Any], message: str) -> str:
+    status = str(error.get("status") or _NAMES.get(reply.status, "")).upper()
+    reasons = {str(detail.get("reason")) for detail in wire.objects(error.get("details"))}
+    if any(reason.startswith("API_KEY_") for reason in reasons) or message.lower().startswith("api key "):
+        return "api key"
+    if "BILLING_DISABLED" in reasons:
+        return "billing"
+    if status in BLOCKED or (status == "INVALID_ARGUMENT" and _POLICY.search(message)):
+        return "policy"
+    quotas = _of_details(error, "violations")
+    if status == "RESOURCE_EXHAUSTED" and (
+        _NO_QUOTA.search(message) or any(str(quota.get("quotaValue")) == "0" for quota in quotas)
+    ):
+        return "no quota"
+    return status
+
+
+def _param(error: Mapping[str, Any]) -> str:
+    """The field that is to blame, as the gateway calls it where it has it."""
+    for violation in _of_details(error, "fieldViolations"):
+        field = _INDEX.sub("", str(violation.get("field") or ""))
+        name = wire.spelt(field.rpartition(".")[2])
+        return _PARAMS.get(name, name)
+    return ""
+
+
+def _of_details(error: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    return [item for detail in wire.objects(error.get("details")) for item in wire.objects(detail.get(name))]

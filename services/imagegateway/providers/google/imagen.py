@@ -1,0 +1,55 @@
+"""Imagen: up to four pictures a call by `:predict`. Google shut it down; other hosts of its shape may still answer.
+
+Source: google-genai 1.60.0, the last one with Imagen on the Gemini API, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from imagegateway.providers.google import wire
+from imagegateway.providers.google.api import Api
+from imagegateway.providers.google.sizes import Tiered
+from imagegateway.providers.kit.adapter import Finished, Found, Outgoing
+from imagegateway.providers.kit.error_table import Refused, moderated
+
+if TYPE_CHECKING:
+    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+
+_DEFAULTS: Final = {"parameters": {"includeRaiReason": True}}
+_FORMATS: Final = frozenset({"png", "jpeg"})
+
+
+class Imagen(Api):
+    """`models/{model}:predict`."""
+
+    def submit(self, call: Call) -> Outgoing:
+        task, sizes = call.task, call.model.sizes
+        parameters: dict[str, Any] = {"sampleCount": call.count}
+        if task.width and isinstance(sizes, Tiered):
+            shape, tier = sizes.labels[sizes.nearest(task.width, task.height)]
+            parameters["aspectRatio"] = shape
+            if len(sizes.tiers) > 1 and not task.aspect_ratio:
+                parameters["sampleImageSize"] = tier
+        if task.output_format in _FORMATS:
+            parameters["outputOptions"] = {"mimeType": f"image/{task.output_format}"}
+            if task.output_format == "jpeg" and task.HasField("output_compression"):
+                parameters["outputOptions"]["compressionQuality"] = task.output_compression
+        if task.moderation == "low":
+            parameters["safetySetting"] = "block_only_high"
+        body = {"instances": [{"prompt": task.prompt}], "parameters": parameters}
+        return Outgoing("POST", f"/models/{call.route.native}:predict", json=call.with_options(body, _DEFAULTS))
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        if not isinstance(reply.json, dict):
+            raise TypeError("the answer is no object")
+        # An answer in which everything was filtered may be empty.
+        pictures = tuple(
+            Found(data=wire.decoded(item["bytesBase64Encoded"]), revised_prompt=str(item.get("prompt") or ""))
+            for item in wire.objects(wire.answer(reply).get("predictions"))
+            if item.get("bytesBase64Encoded")
+        )
+        filtered = moderated("Google", Refused.PROMPT_OR_RESULT, accepted=True)
+        if not pictures:
+            return filtered
+        return Finished(pictures, missing=(filtered,) * (call.count - len(pictures)))

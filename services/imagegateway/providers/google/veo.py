@@ -1,0 +1,109 @@
+"""Veo: videos by `:predictLongRunning`, an operation that is polled. Ended on the Gemini API on 2026-10-22.
+
+Source: google-genai 2.34.0, the last one with Veo on the Gemini API, and ai.google.dev/gemini-api/docs/video, read
+2026-11-22.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from imagegateway.platform.errors import invalid
+from imagegateway.providers.google import wire
+from imagegateway.providers.google.api import Api
+from imagegateway.providers.google.catalog import RESOLUTIONS, SECOND_PRICES, VEO_SECONDS
+from imagegateway.providers.kit import unsupported_options
+from imagegateway.providers.kit.adapter import Finished, Found, Outgoing, Pending
+from imagegateway.providers.kit.error_table import Failure, Refused, moderated
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+
+_PACE: Final = 5.0
+
+
+class Veo(Api):
+    """`models/{model}:predictLongRunning`, then the operation by its name."""
+
+    def submit(self, call: Call) -> Outgoing:
+        unsupported_options.fields(call, "moderation", "background")
+        body = {"instances": [{"prompt": call.task.prompt}], "parameters": _parameters(call)}
+        path = f"/models/{call.route.native}:predictLongRunning"
+        return Outgoing("POST", path, json=call.with_options(body))
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        name = wire.answer(reply)["name"]
+        if not (name and isinstance(name, str)):
+            raise TypeError("the operation has no name")
+        return self.read_poll(call, name.strip("/"), reply)
+
+    def poll(self, ref: str) -> Outgoing:
+        return Outgoing("GET", f"/{ref}")
+
+    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        operation = wire.answer(reply)
+        if not operation:
+            raise TypeError("the answer is no object")
+        if not operation.get("done"):
+            return Pending(ref, after=_PACE)
+        response = operation["response"]
+        answer = response.get("generateVideoResponse") or response
+        samples = wire.objects(answer.get("generatedSamples")) + wire.objects(answer.get("videos"))
+        videos = tuple(filter(None, (_found(sample.get("video") or sample) for sample in samples)))
+        missing = _missing(answer)
+        if not videos:
+            return missing
+        return Finished(videos, missing=(missing,) * (call.count - len(videos)), cost=_cost(call, len(videos)))
+
+
+def _found(video: Mapping[str, Any]) -> Found | None:
+    data = video.get("encodedVideo") or video.get("bytesBase64Encoded")
+    if data:
+        return Found(data=wire.decoded(data))
+    return wire.found(video["uri"]) if video.get("uri") else None
+
+
+def _parameters(call: Call) -> dict[str, Any]:
+    task = call.task
+    parameters: dict[str, Any] = {"sampleCount": call.count}
+    if task.width:
+        parameters["aspectRatio"] = "16:9" if task.width > task.height else "9:16"
+        parameters["resolution"] = _resolution(call)
+    if task.HasField("seconds"):
+        parameters["durationSeconds"] = _seconds(call)
+    if task.negative_prompt:
+        parameters["negativePrompt"] = task.negative_prompt
+    return parameters
+
+
+def _seconds(call: Call) -> int:
+    """Never another length than was asked for: seconds are paid for."""
+    if call.task.seconds not in VEO_SECONDS:
+        lengths = ", ".join(map(str, VEO_SECONDS))
+        raise invalid("seconds", f"seconds must be one of {lengths} for {call.model.id}.")
+    return int(call.task.seconds)
+
+
+def _resolution(call: Call) -> str:
+    width, height = call.model.sizes.nearest(call.task.width, call.task.height)
+    return RESOLUTIONS[min(width, height)]
+
+
+def _missing(answer: Mapping[str, Any]) -> Failure:
+    if wire.count(answer.get("raiMediaFilteredCount")) or answer.get("raiMediaFilteredReasons"):
+        return moderated("Google", Refused.PROMPT_OR_RESULT, accepted=True)
+    return Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google failed to make the video.", accepted=True)
+
+
+def _cost(call: Call, videos: int) -> Cost | None:
+    """By what was asked for."""
+    asked = _parameters(call)
+    price = SECOND_PRICES.get(call.route.native, {}).get(asked.get("resolution", "720p"))
+    if price is None:
+        return None
+    seconds = asked.get("durationSeconds", VEO_SECONDS[-1])
+    return Cost(amount=round(price * seconds * videos, 6), currency="USD", estimated=True)

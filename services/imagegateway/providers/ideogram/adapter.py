@@ -1,0 +1,263 @@
+"""Ideogram: one request makes up to 8 pictures; two generations of its API stand side by side."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from imagegateway.media import images
+from imagegateway.platform.errors import invalid, invalid_image, unsupported
+from imagegateway.providers.catalog import nearest_ratio, same_shape, sides
+from imagegateway.providers.ideogram.calls import ENDPOINTS, RATIOS
+from imagegateway.providers.kit import unsupported_options
+from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
+from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, Uncharged, moderated, refused_part
+from imagegateway.providers.kit.parsing import form_fields, seed_of, text_of
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from imagegateway.providers.ideogram.calls import Endpoint
+    from imagegateway.providers.kit.adapter import Call, Outcome, Reply, Upload
+
+_MAX_SEED: Final = (1 << 31) - 1
+_PACE: Final = 2.0
+# Our field for each of theirs, for the warning when a call has no such thing.
+_OURS: Final = {
+    "seed": "seed",
+    "negative_prompt": "negative_prompt",
+    "style_type": "style",
+    "rendering_speed": "quality",
+    "quality": "quality",
+}
+
+
+class IdeogramAdapter(Adapter):
+    """Source: Ideogram's OpenAPI document of API v1 and its reference of API v2, read 2026-11-22."""
+
+    route = "ideogram"
+    origin = "https://api.ideogram.ai"
+    per_call = 8
+    errors = ErrorTable(
+        provider="Ideogram",
+        by_status={
+            400: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+            403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            422: ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+            429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        },
+        # "A generation that fails is not billed": Ideogram's own word, which no server in between can give.
+        uncharged=Uncharged(
+            frozenset({500, 503}), "https://developer.ideogram.ai/ideogram-api/errors", date(2026, 11, 28)
+        ),
+    )
+
+    def place(self, base: str, setting: Callable[[str], str]) -> str:
+        # Two versions stand side by side, so each path names its own.
+        return base.removesuffix("/v1").removesuffix("/v2")
+
+    def auth(self, credential: str) -> Mapping[str, str]:
+        return {"Api-Key": credential}
+
+    def submit(self, call: Call) -> Outgoing:
+        endpoint = _endpoint(call)
+        body = _body(call, endpoint)
+        files = _files(call, endpoint)
+        if endpoint.json and not files:
+            return Outgoing("POST", endpoint.path, json=body)
+        return Outgoing("POST", endpoint.path, fields=form_fields(body), files=files, multipart=True)
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        answer = reply.dict()
+        if answer.get("data"):
+            return _finished(call, answer)
+        if answer.get("generation_id"):  # an asynchronous call, by the caller's own option
+            return self._standing(call, str(answer["generation_id"]), {"status": "pending", **answer})
+        return _NOTHING
+
+    def poll(self, call: Call, ref: str) -> Outgoing:
+        return Outgoing("GET", f"/v2/generations/{quote(ref, safe='')}")
+
+    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        return self._standing(call, ref, reply.dict())
+
+    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        outcome = super().read_poll_error(call, ref, reply)
+        if not isinstance(outcome, Failure):
+            return outcome
+        if reply.status not in {401, 402, 403}:
+            # A generation that is not visible yet looks like one that is gone.
+            return Unknown(f"HTTP {reply.status}")
+        return replace(outcome, accepted=True)
+
+    @staticmethod
+    def _standing(call: Call, ref: str, answer: Mapping[str, Any]) -> Outcome:
+        match str(answer["status"]).lower():
+            case "pending":
+                return Pending(ref, after=_PACE)
+            case "completed":
+                return _finished(call, answer)
+            case "failed":
+                return Failure(
+                    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Ideogram failed to make the image.", accepted=True
+                )
+            case other:
+                return Unknown(other)
+
+    def probe(self) -> Outgoing:
+        # A quote: nothing runs and nothing is billed.
+        return Outgoing(
+            "POST", "/v2/image/generate/ideogram-4-5", json={"prompt": "a fox"}, query={"dry_run": "true"}
+        )
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        words = _words(reply.dict())
+        failure = self.errors.lookup(reply, detail=words)
+        if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+            return moderated("Ideogram", refused_part(call, words), accepted=False)
+        return failure
+
+
+def _words(problem: Mapping[str, Any]) -> str:
+    """What an error says, in any of the forms that Ideogram's two APIs and what stands before them use."""
+    error = problem.get("error")
+    told = (problem.get("detail"), error, error.get("message") if isinstance(error, dict) else None)
+    return next((words for words in (*told, problem.get("message")) if isinstance(words, str)), "")
+
+
+def _endpoint(call: Call) -> Endpoint:
+    known = ENDPOINTS[call.route.native]
+    if call.mask is not None and "mask" in known:
+        return known["mask"]
+    if call.inputs:
+        return known["image"]
+    if call.task.background == "transparent" and "transparent" in known:
+        return known["transparent"]
+    return known["generate"]
+
+
+def _body(call: Call, endpoint: Endpoint) -> dict[str, Any]:
+    task = call.task
+    body: dict[str, Any] = {endpoint.prompt: task.prompt} if endpoint.prompt else {}
+    level = endpoint.levels.get(task.quality, "")
+    ratio = task.aspect_ratio if task.aspect_ratio in RATIOS else ""
+    if "resolution" not in endpoint.takes and task.width:
+        ratio = ratio or nearest_ratio(RATIOS, task.width, task.height)
+    wanted: dict[str, Any] = {
+        "seed": _seed(call),
+        "negative_prompt": task.negative_prompt,
+        "style_type": task.style.upper(),
+        "rendering_speed": level,
+        "quality": level,
+        "num_images": call.count if call.count > 1 else None,
+        "size": _size(call),
+        "transparent_background": True if task.background == "transparent" else None,
+    }
+    if ratio and "aspect_ratio" in endpoint.takes:
+        wanted["aspect_ratio"] = ratio.replace(":", "x")
+    elif task.width:
+        wanted["resolution"] = f"{task.width}x{task.height}"
+    body.update((name, value) for name, value in wanted.items() if name in endpoint.takes and value not in (None, ""))
+    asked = {_OURS[name] for name, value in wanted.items() if name in _OURS and value not in (None, "")}
+    asked.update({"quality"} if task.quality and not level else ())
+    for param in sorted(asked - {_OURS[name] for name in _OURS if name in body}):
+        call.warn("unsupported_parameter", param, f"Ideogram takes no {param} here; it was left out.")
+    _warn(call, endpoint, ratio)
+    return call.with_options(body)
+
+
+def _warn(call: Call, endpoint: Endpoint, ratio: str) -> None:
+    """Name what the caller asked for and this call has not. Raises GatewayError for what changes the meaning."""
+    task = call.task
+    if task.background == "transparent" and not (endpoint.transparent or "transparent_background" in endpoint.takes):
+        raise unsupported("background", f"{call.model.id} makes no transparent image of these inputs.")
+    unsupported_options.fields(call, "moderation", "input_fidelity")
+    if not endpoint.prompt:
+        unsupported_options.fields(call, "prompt")
+    if call.resized and not {"resolution", "size"} & endpoint.takes:
+        call.warn("size_adjusted", "size", "Ideogram keeps the size of the input image here.")
+    only_shape = "aspect_ratio" in endpoint.takes and "resolution" not in endpoint.takes
+    if only_shape and ratio and not same_shape((task.width, task.height), sides(ratio)):
+        call.warn("size_adjusted", "size", f"Ideogram takes only a shape here; the nearest is {ratio}.")
+
+
+def _seed(call: Call) -> int | None:
+    if call.seed is None:
+        return None
+    if call.task.seed > _MAX_SEED:
+        raise invalid("seed", f"Ideogram takes seeds from 0 to {_MAX_SEED}.")
+    return call.seed & _MAX_SEED
+
+
+def _size(call: Call) -> str:
+    """API v2's size: an edit that keeps its input's size asks for just that."""
+    if call.inputs and not call.resized:
+        return "source"
+    return f"{call.task.width}x{call.task.height}" if call.task.width else ""
+
+
+def _files(call: Call, endpoint: Endpoint) -> tuple[Upload, ...]:
+    for picture in call.inputs:
+        if len(picture.data) > endpoint.max_bytes:
+            raise invalid_image("image", f"Ideogram takes images of at most {endpoint.max_bytes // 1_000_000} MB.")
+    if sum(len(picture.data) for picture in call.inputs) > endpoint.max_total:
+        megabytes = endpoint.max_total // 1_000_000
+        raise invalid_image("image", f"Ideogram takes images of at most {megabytes} MB together.")
+    files = tuple(picture.upload(endpoint.image) for picture in call.inputs)
+    if len(files) > 1 and endpoint.image != "images":
+        raise unsupported("image", "Ideogram takes one image here.")
+    if call.mask is not None:
+        mask = replace(call.mask, data=images.stark_mask(call.mask.data, inverted=True))
+        if endpoint.two_coloured and images.is_plain(mask.data):
+            raise invalid_image("mask", "Ideogram takes masks here that mark a part: not all of the image, nor none.")
+        files = (*files, mask.upload("mask", "mask"))
+    return files
+
+
+def _finished(call: Call, answer: Mapping[str, Any]) -> Outcome:
+    made: list[Found] = []
+    missing: list[Failure] = []
+    for entry in answer["data"]:
+        told = entry if isinstance(entry, dict) else {"is_image_safe": True}
+        url, safe = told.get("url"), told.get("is_image_safe")
+        if safe is False or (safe is None and not url):
+            missing.append(_UNSAFE)
+            continue
+        if not isinstance(url, str) or not url:
+            missing.append(_NOTHING)
+            continue
+        prompt = text_of(told.get("prompt"))
+        made.append(
+            Found(
+                url=url,
+                revised_prompt=prompt if prompt != call.task.prompt else "",
+                seed=seed_of(told.get("seed")),
+            )
+        )
+    if not made:
+        return missing[0] if missing else _NOTHING
+    missing += [_NOTHING] * (call.count - len(made) - len(missing))
+    return Finished(tuple(made), tuple(missing), cost=_cost(call, len(answer["data"])))
+
+
+def _cost(call: Call, pictures: int) -> Cost | None:
+    """Pictures that failed the safety check are billed, too."""
+    endpoint = _endpoint(call)
+    level = endpoint.levels.get(call.task.quality, endpoint.default)
+    price = endpoint.usd.get(level)
+    return None if price is None else Cost(amount=round(price * pictures, 6), currency="USD", estimated=True)
+
+
+_UNSAFE: Final = moderated("Ideogram", Refused.RESULT, accepted=True)
+_NOTHING: Final = Failure(
+    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Ideogram returned fewer images than asked for.", accepted=True
+)

@@ -1,0 +1,171 @@
+"""Ideogram's models. Source: Ideogram's API reference, OpenAPI document and prices, read 2026-11-22."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+from typing import Any, Final
+
+from imagegateway.providers import catalog as c
+from imagegateway.providers.ideogram.calls import QUALITIES, RATIOS
+from imagegateway.providers.kit import reserved_options
+
+_SOURCE: Final = "https://developer.ideogram.ai/"
+_CHECKED: Final = date(2026, 11, 22)
+_ADDED: Final = date(2026, 11, 25)
+
+_TALL: Final = (
+    *((512, 1536), (576, 1408), (576, 1472), (576, 1536), (640, 1344), (640, 1408), (640, 1472), (640, 1536)),
+    *((704, 1152), (704, 1216), (704, 1280), (704, 1344), (704, 1408), (704, 1472), (736, 1312), (768, 1088)),
+    *((768, 1216), (768, 1280), (768, 1344), (800, 1280), (832, 960), (832, 1024), (832, 1088), (832, 1152)),
+    *((832, 1216), (832, 1248), (864, 1152), (896, 960), (896, 1024), (896, 1088), (896, 1120), (896, 1152)),
+    *((960, 1024), (960, 1088)),
+)
+_SIZES_3: Final = c.Listed(((1024, 1024), *_TALL, *((high, wide) for wide, high in _TALL)))
+# All but reframing take a shape instead; what is not listed goes as one.
+_SIZES_3_OR_RATIO: Final = replace(_SIZES_3, ratios=RATIOS, by_ratio=True)
+_TALL_4: Final = (
+    *((1664, 2496), (1792, 2240), (1728, 2304), (1440, 2560), (1600, 2560), (1440, 2880)),
+    *((1296, 3168), (1152, 2944), (1248, 3328), (1280, 3072)),
+)
+_SIZES_4: Final = c.Listed(((2048, 2048), *_TALL_4, *((high, wide) for wide, high in _TALL_4)))
+# Presets of both classes; of the smaller one only the square is documented.
+_SIZES_4_5: Final = c.Listed(((1024, 1024), *_SIZES_4.sizes))
+_EDITS_4_5: Final = c.Free(
+    default=(1024, 1024), min_side=256, max_side=4992, step=32, max_pixels=2048 * 2048, max_ratio=6
+)
+_SIZES_4_6: Final = c.Free(default=(1024, 1024), min_side=256, max_side=4096, step=32)
+_AS_INPUT: Final = c.Free(default=(1024, 1024), min_side=64, max_side=8192)  # the result has its input's size
+
+_TEXT: Final = frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.SEED})
+_EDIT: Final = frozenset({c.IMAGE_TO_IMAGE, c.SEED})
+
+
+_RESERVED: Final = reserved_options.paths(
+    *("text_prompt", "json_prompt", "image_request", "custom_model_uri", "resolution", "num_images"),
+    *("rendering_speed", "transparent_background", "upscale_factor", "character_reference_images"),
+)
+
+
+def _model(name: str, native: str, description: str, sizes: c.Listed | c.Free, **facts: Any) -> c.Model:
+    price = facts.pop("price", None)
+    aliases = (name.replace("/", "-"), f"ideogram/{name.replace('/', '-')}") if "/" in name else (name,)
+    facts = {"max_inputs": 1, "qualities": QUALITIES, "aliases": (*aliases, *facts.pop("also", ())), **facts}
+    return c.Model(
+        id=f"ideogram/{name}",
+        family="ideogram",
+        description=description,
+        created=_ADDED,
+        source=_SOURCE,
+        checked=_CHECKED,
+        routes=(
+            c.Route(
+                name="ideogram",
+                mode=c.INLINE,
+                native=native,
+                settings=("IMAGEGATEWAY_IDEOGRAM_API_KEY",),
+                concurrency=10,
+                price_per_image=price,
+                reserved=_RESERVED,
+            ),
+        ),
+        max_prompt_length=10_000,
+        sizes=sizes,
+        **facts,
+    )
+
+
+_STYLES: Final = ("AUTO", "GENERAL", "REALISTIC", "DESIGN", "FICTION")
+
+MODELS: Final = (
+    _model(
+        "ideogram-v3",
+        "ideogram-v3",
+        "Ideogram 3.0: pictures with lettering; remixes a picture, repaints what a mask marks.",
+        _SIZES_3_OR_RATIO,
+        capabilities=_TEXT | {c.MASK, c.NEGATIVE_PROMPT, c.TRANSPARENT},
+        styles=_STYLES,
+        price=0.06,
+        also=("ideogram/v3", "ideogram-ai/ideogram-v3", "ideogram-3"),
+    ),
+    _model(
+        "ideogram-v3/edit",
+        "ideogram-v3-edit",
+        "Ideogram 3.0 edit: repaints what a mask marks, or follows an instruction without one.",
+        _AS_INPUT,
+        capabilities=_EDIT | {c.MASK, c.TRANSPARENT},
+        styles=_STYLES,
+        max_inputs=10,
+        price=0.06,
+        also=("ideogram/v3/edit",),
+    ),
+    _model(
+        "ideogram-v3/remix",
+        "ideogram-v3-remix",
+        "Ideogram 3.0 remix: a picture made anew after a prompt.",
+        _SIZES_3_OR_RATIO,
+        capabilities=_EDIT | {c.NEGATIVE_PROMPT},
+        styles=_STYLES,
+        price=0.06,
+        also=("ideogram/v3/remix",),
+    ),
+    _model(
+        "ideogram-v3/reframe",
+        "ideogram-v3-reframe",
+        "Ideogram 3.0 reframe: carries a picture on to another shape.",
+        _SIZES_3,
+        capabilities=_EDIT,
+        prompt_required=False,
+        price=0.06,
+    ),
+    _model(
+        "ideogram-v3/replace-background",
+        "ideogram-v3-replace-background",
+        "Ideogram 3.0: another background behind the same subject.",
+        _AS_INPUT,
+        capabilities=_EDIT,
+        styles=_STYLES,
+        price=0.06,
+    ),
+    _model(
+        "ideogram-v4",
+        "ideogram-v4",
+        "Ideogram 4.0: pictures of about 4 megapixels, and remixes.",
+        _SIZES_4,
+        capabilities=frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE}),
+        price=0.06,
+        also=("ideogram/v4", "ideogram-4"),
+    ),
+    _model(
+        "ideogram-v4.5",
+        "ideogram-4-5",
+        "Ideogram 4.5: pictures from text and up to 5 references; honours a mask.",
+        _SIZES_4_5,
+        capabilities=_TEXT | {c.MASK},
+        edit_sizes=_EDITS_4_5,
+        max_inputs=5,
+        price=0.10,
+        also=("ideogram/v4.5", "ideogram-4-5", "ideogram-4.5"),
+    ),
+    _model(
+        "ideogram-v4.6",
+        "ideogram-4-6",
+        "Ideogram 4.6: up to 4096x4096, from text and up to 5 references; honours a mask.",
+        _SIZES_4_6,
+        capabilities=_TEXT | {c.MASK},
+        max_inputs=5,
+        also=("ideogram/v4.6", "ideogram-4-6", "ideogram-4.6"),
+    ),
+    _model(
+        "remove-background",
+        "remove-background",
+        "Ideogram: the subject on a transparent ground.",
+        _AS_INPUT,
+        capabilities=frozenset({c.IMAGE_TO_IMAGE, c.TRANSPARENT}),
+        prompt_required=False,
+        max_n=1,
+        qualities=(),
+        aliases=("ideogram/remove-bg",),
+        price=0.01,
+    ),
+)

@@ -1,0 +1,161 @@
+"""Provider calls that a family's server owns.
+
+A call is a task of the server: it goes on when the RPC that began it ends, any number of RPCs may wait for it, and
+its answer is kept for a while so that a router which takes a job over can still get it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from imagegateway.provider.v1 import provider_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from imagegateway.providers.kit.family import Tell
+
+    Work = Callable[[Tell], Coroutine[None, None, pb.TaskState]]
+
+ANSWER_SECONDS: Final = 900.0
+"""How long an answer is kept, in seconds: longer than a takeover takes."""
+ANSWER_BYTES: Final = 32 * 1024 * 1024
+"""Memory for kept answers, in bytes; the oldest are dropped first."""
+_OVERHEAD_BYTES: Final = 512
+"""Estimated memory of a kept answer beside its serialized state."""
+
+CallKey: TypeAlias = tuple[str, ...]
+"""Names a call: equal keys are one call."""
+
+
+class ServerStoppingError(Exception):
+    """The server stopped before the call ended."""
+
+
+class ProviderCall:
+    """A call under way or ended. Any number of callers may wait for it."""
+
+    def __init__(self) -> None:
+        self._answer: asyncio.Future[pb.TaskState] = asyncio.get_running_loop().create_future()
+        self._progress = pb.Running()
+        self._changed = asyncio.Event()
+
+    async def answer(self) -> pb.TaskState:
+        """Return the state that the call came to. Raises what the call raised."""
+        return await asyncio.shield(self._answer)
+
+    async def states(self) -> AsyncIterator[pb.TaskState]:
+        """Yield a running state for each change of the previews, and last the state that the call came to.
+
+        Raises what the call raised.
+        """
+        seen = 0
+        while True:
+            changed = self._changed
+            if len(self._progress.partial_images) > seen:
+                seen = len(self._progress.partial_images)
+                yield pb.TaskState(running=self._progress)
+            elif self._answer.done():
+                yield await self.answer()
+                return
+            else:
+                await changed.wait()
+
+    async def on_progress(self, running: pb.Running) -> None:
+        """Publish the previews so far."""
+        self._progress = pb.Running()
+        self._progress.CopyFrom(running)
+        self._wake()
+
+    def end(self, state: pb.TaskState) -> None:
+        """Publish the answer."""
+        self._answer.set_result(state)
+        self._wake()
+
+    def fail(self, error: BaseException) -> None:
+        """Publish that the call broke off."""
+        self._answer.set_exception(error)
+        self._answer.exception()  # asyncio complains about an exception that nobody waited for
+        self._wake()
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+class ProviderCalls:
+    """All calls of one family's server. `clock` gives monotonic seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, answer_bytes: int = ANSWER_BYTES) -> None:
+        self._clock = clock
+        self._answer_bytes = answer_bytes
+        self._open: dict[CallKey, ProviderCall] = {}
+        self._answers: dict[CallKey, tuple[float, bytes]] = {}
+        """Kept answers, oldest first: when each expires, and its serialized state."""
+        self._kept_bytes = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def find(self, key: CallKey) -> ProviderCall | None:
+        """Return the call under way, or the ended one whose answer is kept; None for an unknown call."""
+        if call := self._open.get(key):
+            return call
+        self._expire()
+        if kept := self._answers.get(key):
+            call = ProviderCall()
+            call.end(pb.TaskState.FromString(kept[1]))
+            return call
+        return None
+
+    def join(self, key: CallKey, work: Work, keep: Callable[[pb.TaskState], bool]) -> ProviderCall:
+        """Return the call that `key` names, begun with `work` where it is unknown. `keep` decides whether the answer
+        outlives the call; that of a call that raises never does.
+        """
+        if call := self.find(key):
+            return call
+        call = self._open[key] = ProviderCall()
+        task = asyncio.create_task(self._run(key, call, work, keep))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return call
+
+    async def drain(self, seconds: float) -> None:
+        """Wait at most `seconds` for the calls under way, then end those that are left."""
+        if not self._tasks:
+            return
+        _, late = await asyncio.wait(self._tasks, timeout=seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+
+    async def _run(self, key: CallKey, call: ProviderCall, work: Work, keep: Callable[[pb.TaskState], bool]) -> None:
+        try:
+            state = await work(call.on_progress)
+        except BaseException as error:
+            del self._open[key]
+            call.fail(ServerStoppingError() if isinstance(error, asyncio.CancelledError) else error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            del self._open[key]
+            if keep(state):
+                self._keep(key, state)
+            call.end(state)
+
+    def _keep(self, key: CallKey, state: pb.TaskState) -> None:
+        data = state.SerializeToString()
+        self._answers[key] = (self._clock() + ANSWER_SECONDS, data)
+        self._kept_bytes += len(data) + _OVERHEAD_BYTES
+        self._expire()
+
+    def _expire(self) -> None:
+        now = self._clock()
+        while self._answers:
+            key = next(iter(self._answers))
+            expires_at, data = self._answers[key]
+            if expires_at > now and self._kept_bytes <= self._answer_bytes:
+                return
+            del self._answers[key]
+            self._kept_bytes -= len(data) + _OVERHEAD_BYTES

@@ -1,0 +1,164 @@
+"""The gRPC face of a family: ProviderService over a `Family`, the same for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import grpc
+from imagegateway.platform import logs
+from imagegateway.platform.errors import INTERNAL, GatewayError, code_of
+from imagegateway.platform.grpc_server import Server
+from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.provider.v1 import provider_service_pb2_grpc as pb_grpc
+from imagegateway.providers.kit.provider_calls import ProviderCalls, ServerStoppingError
+from imagegateway.providers.kit.task_state import failed_as
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from pathlib import Path
+    from typing import NoReturn
+
+    from imagegateway.platform.grpc_server import Context
+    from imagegateway.providers.kit.family import Family, Tell
+    from imagegateway.providers.kit.provider_calls import ProviderCall
+
+SERVICE = pb.DESCRIPTOR.services_by_name["ProviderService"].full_name
+_log = logs.get(__name__)
+
+
+def failed(error: GatewayError, *, accepted: bool) -> pb.TaskState:
+    """Return a failure as the state of a task."""
+    return pb.TaskState(failed=failed_as(error, accepted=accepted))
+
+
+def outcome_unknown() -> pb.TaskState:
+    """Return the state of a start that this server does not know: another process began it, or nobody did."""
+    error = GatewayError(
+        ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
+        "The gateway lost the call to the provider; whether the provider took it is not known.",
+    )
+    return failed(error, accepted=True)
+
+
+class ProviderServicer(pb_grpc.ProviderServiceServicer):
+    """Serves one family. Each provider call is a task of `calls` and logs one line."""
+
+    def __init__(self, family: Family, calls: ProviderCalls) -> None:
+        self._family = family
+        self._calls = calls
+
+    async def Start(
+        self, request: pb.StartRequest, context: grpc.aio.ServicerContext[pb.StartRequest, pb.StartResponse]
+    ) -> pb.StartResponse:
+        call = self._start(request)
+        return pb.StartResponse(state=await _answer(call, context) if call else outcome_unknown())
+
+    async def Watch(  # type: ignore[override]  # grpc.aio takes a coroutine that writes as well as a generator
+        self, request: pb.WatchRequest, context: grpc.aio.ServicerContext[pb.WatchRequest, pb.WatchResponse]
+    ) -> None:
+        call = self._start(request.start)
+        if call is None:
+            await context.write(pb.WatchResponse(state=outcome_unknown()))
+            return
+        try:
+            async for state in call.states():
+                await context.write(pb.WatchResponse(state=state))
+        except ServerStoppingError:
+            await _stopping(context)
+
+    async def Poll(
+        self, request: pb.PollRequest, context: grpc.aio.ServicerContext[pb.PollRequest, pb.PollResponse]
+    ) -> pb.PollResponse:
+        async def work(_on_progress: Tell) -> pb.TaskState:
+            return await self._observed("poll", request.job_id, request.task, self._family.poll(request))
+
+        # A result that takes longer than the RPC goes on being fetched, and the next poll gets it.
+        call = self._calls.join(
+            ("poll", request.job_id, request.task_ref), work, keep=lambda state: not state.HasField("running")
+        )
+        return pb.PollResponse(state=await _answer(call, context))
+
+    async def Cancel(
+        self,
+        request: pb.CancelRequest,
+        context: grpc.aio.ServicerContext[pb.CancelRequest, pb.CancelResponse],
+    ) -> pb.CancelResponse:
+        requested = await self._family.cancel(request)
+        _log.info("task_cancelled", family=self._family.name, job_id=request.job_id, requested=requested)
+        return pb.CancelResponse(requested=requested)
+
+    def _start(self, request: pb.StartRequest) -> ProviderCall | None:
+        """Begin or join a start; None when it may only be joined and is unknown."""
+        key = ("start", request.job_id, str(request.attempt))
+        if request.join_only:
+            return self._calls.find(key)
+
+        async def work(on_progress: Tell) -> pb.TaskState:
+            tell = on_progress if request.task.partial_images else None
+            try:
+                return await self._observed("start", request.job_id, request.task, self._family.start(request, tell))
+            except Exception:  # noqa: BLE001  logged already
+                # The crash may have come after the provider took the task.
+                return failed(INTERNAL, accepted=True)
+
+        return self._calls.join(key, work, keep=lambda _state: True)
+
+    async def _observed(
+        self, operation: str, job_id: str, task: pb.ImageTask, work: Awaitable[pb.TaskState]
+    ) -> pb.TaskState:
+        """Log an operation, and turn the family's error into a state. Raises what is a fault of ours."""
+        began = time.perf_counter()
+        try:
+            state = await work
+        except GatewayError as error:
+            state = failed(error, accepted=operation == "poll")
+        except Exception:
+            _log.exception("task_crashed", family=self._family.name, operation=operation, job_id=job_id)
+            raise
+        _log.debug(
+            f"task_{operation}ed" if operation == "poll" else "task_started",
+            family=self._family.name,
+            job_id=job_id,
+            model=task.model,
+            route=task.route,
+            state=state.WhichOneof("state"),
+            reason=code_of(state.failed.reason) if state.HasField("failed") else None,
+            duration_ms=round((time.perf_counter() - began) * 1000, 1),
+        )
+        return state
+
+
+class ProviderServer(Server):
+    """A server that owns its provider calls: it ends when they have, or after its grace."""
+
+    def __init__(self, family: Family, socket: Path) -> None:
+        super().__init__(socket, [SERVICE])
+        self._calls = ProviderCalls()
+        pb_grpc.add_ProviderServiceServicer_to_server(ProviderServicer(family, self._calls), self.grpc)
+
+    async def stop(self, grace: float) -> None:
+        """Take no new calls; give those under way `grace` seconds, whether an RPC waits for them or not."""
+        await asyncio.gather(super().stop(grace), self._calls.drain(grace))
+
+
+async def serve(family: Family, socket: Path) -> Server:
+    """Start a server for the family on a UNIX socket."""
+    server = ProviderServer(family, socket)
+    await server.start()
+    return server
+
+
+async def _answer(call: ProviderCall, context: Context) -> pb.TaskState:
+    try:
+        return await call.answer()
+    except ServerStoppingError:
+        await _stopping(context)
+    except Exception:  # noqa: BLE001  logged where it was raised
+        await context.abort(grpc.StatusCode.INTERNAL, "The provider server failed.")
+
+
+async def _stopping(context: Context) -> NoReturn:
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "The provider server stops.")

@@ -1,0 +1,230 @@
+"""Typesetting of the sketch model: wrapped and sized to fit, in Pillow's built-in typeface.
+
+It has ASCII and a few marks, no accents. Lengths are in pixels. Texts come from `legible`, so they hold nothing
+that the typeface lacks.
+"""
+
+# ruff: noqa: RUF001 - look-alike characters are what the tables are about
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+from PIL import ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imagegateway.providers.local.sketch.palette import Colour
+    from PIL import Image
+
+SMALLEST: Final = 9
+"""Letters below this size aren't set."""
+_LEADING: Final = 1.28
+_LONGEST: Final = 600
+"""Characters of a prompt that are set at most; measuring more only costs time."""
+_MARKS: Final = frozenset("©«°±´·»‘’“”…‹›")
+
+
+def _pairs(signs: str, letters: str) -> dict[str, str]:
+    """Each sign with its letters, which blanks part; `|` stands for none."""
+    return {sign: latin.replace("|", "") for sign, latin in zip(signs.split(), letters.split(), strict=True)}
+
+
+_LATIN: Final = str.maketrans(
+    _pairs(
+        "а б в г д е ж з и й к л м н о п р с т у ф х ц ч ш щ ъ ы ь э ю я ё і ї є ґ",
+        "a b v g d e zh z i y k l m n o p r s t u f kh ts ch sh shch | y | e yu ya yo i yi ye g",
+    )
+    | _pairs(
+        "α β γ δ ε ζ η θ ι κ λ μ ν ξ ο π ρ σ ς τ υ φ χ ψ ω",
+        "a v g d e z i th i k l m n x o p r s s t y f ch ps o",
+    )
+    | _pairs(
+        "ß æ œ ø ł đ þ ð ı € £ –  —  ‐  ‑  − × → • „ ‚ ′ ″ ¿ ¡ 、 。",
+        "ss ae oe o l d th d i EUR GBP - - - - - x -> · “ ‘ ' \" ? ! , .",
+    )
+)
+
+
+def _spoken(char: str) -> str:
+    """The Latin reading that a character's Unicode name gives: kana and hangul; else nothing."""
+    kind, _, reading = unicodedata.name(char, "").rpartition(" ")
+    spelled = kind in {"HIRAGANA LETTER", "KATAKANA LETTER", "HANGUL SYLLABLE"}
+    return reading.lower() if spelled else ""
+
+
+def _set(char: str) -> str:
+    """What stands for one character: itself, its Latin letters, a blank, an emoji's name, or a raised dot."""
+    if " " <= char <= "~" or char in _MARKS:
+        return char
+    lower = char.lower()
+    latin = lower.translate(_LATIN)
+    if latin != lower:
+        return latin.capitalize() if char != lower else latin
+    category = unicodedata.category(char)
+    if category[0] == "Z" or char in "\t\n\r\v\f":
+        return " "
+    if category[0] in "CM" or category == "Sk":
+        return ""
+    if category == "So":
+        name = unicodedata.name(char, "").lower()
+        return f" ({name}) " if name else "·"
+    plain = [part for part in unicodedata.normalize("NFKD", char) if " " <= part <= "~"]
+    return "".join(plain) or _spoken(char) or "·"
+
+
+def legible(text: str) -> str:
+    """A text of any kind as letters that the typeface has, in one line; at most 600 characters.
+
+    Accents fall, Cyrillic, Greek, kana and hangul are spelled in Latin letters, emoji are named in
+    parentheses, and each run of other signs becomes at most three raised dots.
+    """
+    # NFC first: kana and hangul that came decomposed would lose their names.
+    composed = unicodedata.normalize("NFC", text[: 2 * _LONGEST])
+    joined = "".join(_set(char) for char in composed)
+    runs = ("".join(run) for _, run in groupby(joined, key=lambda char: char == "·"))
+    shortened = " ".join("".join(run[:3] if run[0] == "·" else run for run in runs).split())
+    shortened = shortened.replace(" ,", ",").replace(") .", ").")
+    return shortened if len(shortened) <= _LONGEST else shortened[: _LONGEST - 1].rstrip() + "…"
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    # Without FreeType Pillow hands out a bitmap font that can't be scaled; our wheels always have it.
+    font = ImageFont.load_default(size)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise TypeError("Pillow was built without FreeType")
+    return font
+
+
+@cache
+def _advance(char: str, size: int) -> float:
+    # Hinting rounds small sizes to whole pixels, so widths don't scale from one size to another.
+    return _font(size).getlength(char)
+
+
+def _length(text: str, size: int) -> float:
+    """Width of a text; kerning, which mostly tightens, is left out."""
+    return sum(_advance(char, size) for char in text)
+
+
+def _wrap(words: list[str], size: int, width: float) -> list[str]:
+    """Lines no wider than `width`; a word that is wider is broken where it must."""
+    lines: list[str] = []
+    line, used = "", 0.0
+    space = _advance(" ", size)
+    for word in words:
+        length = _length(word, size)
+        if line and used + space + length <= width:
+            line, used = f"{line} {word}", used + space + length
+            continue
+        if line:
+            lines.append(line)
+        line, used = word, length
+        while used > width and len(line) > 1:
+            cut, total = 1, _advance(line[0], size)
+            while total + _advance(line[cut], size) <= width:
+                total += _advance(line[cut], size)
+                cut += 1
+            lines.append(line[:cut])
+            line, used = line[cut:], used - total
+    if line:
+        lines.append(line)
+    return lines
+
+
+def _balance(words: list[str], size: int, width: float, lines: list[str]) -> list[str]:
+    """The same number of lines, as even in width as words allow."""
+    low, high = width * 0.4, width
+    for _ in range(7):
+        middle = (low + high) / 2
+        tried = _wrap(words, size, middle)
+        if len(tried) <= len(lines):
+            high, lines = middle, tried
+        else:
+            low = middle
+    return lines
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Lines of text at one size; no lines when there was no room for legible ones."""
+
+    lines: tuple[str, ...]
+    size: int
+
+    @property
+    def leading(self) -> int:
+        """From line to line."""
+        return round(self.size * _LEADING)
+
+    @property
+    def height(self) -> int:
+        """From the top of the first line's capitals to the last line's baseline."""
+        return self.leading * (len(self.lines) - 1) + round(self.size * 0.72) if self.lines else 0
+
+    @property
+    def width(self) -> int:
+        """Of the widest line."""
+        return math.ceil(max((_length(line, self.size) for line in self.lines), default=0.0))
+
+    def draw(self, picture: Image.Image, left: int, top: int, ink: Colour) -> None:
+        """Put the block's upper left corner, as `height` counts it, at a place in the picture."""
+        if not self.lines:
+            return
+        pen = ImageDraw.Draw(picture)
+        font = _font(self.size)
+        for index, line in enumerate(self.lines):
+            baseline = top + round(self.size * 0.72) + index * self.leading
+            pen.text((left, baseline), line, fill=ink, font=font, anchor="ls")
+
+
+def fit(text: str, width: float, height: float, largest: float, *, smallest: float = SMALLEST) -> Block:
+    """The largest setting of a text within a box, sizes `largest` down to `smallest`.
+
+    A text that doesn't fit at the smallest size ends in an ellipsis.
+    """
+    floor = max(SMALLEST, round(smallest))
+    words = text.split()
+    if not words or width < floor * 4 or height < floor * 0.8:
+        return Block((), floor)
+    size = max(floor, round(largest))
+    while True:
+        lines = _wrap(words, size, width)
+        block = Block(tuple(lines), size)
+        # A broken word is worse than small letters, as long as the letters stay comfortable.
+        whole = size <= floor * 1.25 or max(_length(word, size) for word in words) <= width
+        if block.height <= height and whole:
+            return Block(tuple(_balance(words, size, width, lines)), size)
+        if size == floor:
+            break
+        size = max(floor, min(size - 1, round(size * 0.93)))
+    room = max(1, int((height - size * 0.72) / block.leading) + 1)
+    if len(lines) > room:
+        last = lines[room - 1]
+        while last and _length(last + "…", size) > width:
+            last = last[:-1]
+        lines = [*lines[: room - 1], last.rstrip(" ,.;:-") + "…"]
+    return Block(tuple(lines), size)
+
+
+def spaced(text: str, size: int) -> tuple[int, Callable[[Image.Image, int, int, Colour], None]]:
+    """Small letter-spaced capitals: their width, and a function that draws them (left, baseline)."""
+    step = size * 0.14
+    letters = text.upper()
+    width = round(_length(letters, size) + step * max(0, len(letters) - 1))
+
+    def draw(picture: Image.Image, left: int, baseline: int, ink: Colour) -> None:
+        pen = ImageDraw.Draw(picture)
+        place = float(left)
+        for letter in letters:
+            pen.text((place, baseline), letter, fill=ink, font=_font(size), anchor="ls")
+            place += _advance(letter, size) + step
+
+    return width, draw

@@ -1,0 +1,5 @@
+"""The scenes of the sketch model: each paints a whole picture from a reading of the prompt."""
+
+from imagegateway.providers.local.sketch.scenes.registry import furnish, paint
+
+__all__ = ["furnish", "paint"]

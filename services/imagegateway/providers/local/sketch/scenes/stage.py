@@ -1,0 +1,28 @@
+"""What a scene is given to paint with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from imagegateway.providers.local.sketch.canvas import Canvas
+    from imagegateway.providers.local.sketch.palette import Palette
+    from imagegateway.providers.local.sketch.reading import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where a scene is painted, and from what."""
+
+    canvas: Canvas
+    palette: Palette
+    reading: Reading
+    rng: Random
+
+    @property
+    def hazy(self) -> bool:
+        """Whether the air hides the sun's edge."""
+        return bool(self.reading.weather & {"rain", "mist"})

@@ -1,0 +1,193 @@
+"""OpenAI's Images API: one answer with all pictures; generations as JSON, edits as a form."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.json_format import MessageToDict
+from imagegateway.providers.kit import unsupported_options
+from imagegateway.providers.kit.adapter import Adapter, Outgoing, Upload
+from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, Uncharged, moderated, refused_part
+from imagegateway.providers.kit.parsing import form_fields
+from imagegateway.providers.openai import answers, streams
+from imagegateway.providers.openai.catalog import DALLE, INPUT_FIDELITY
+from imagegateway.providers.openai.masks import transparent_where_white
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagegateway.providers.kit.adapter import Call, Outcome, Reading, Reply
+
+_COMPRESSED: Final = frozenset({"jpeg", "webp"})
+_GPT_QUALITY: Final = {"standard": "medium", "hd": "high"}
+_AGAIN: Final = re.compile(r"try again in ((?:[0-9]+(?:\.[0-9]+)?(?:ms|h|m|s))+)")
+_PART: Final = re.compile(r"([0-9.]+)(ms|h|m|s)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_VIOLATION: Final = re.compile(r"safety_violations=\[([a-z_/, -]*)\]")
+# How a retired model is refused differs from host to host.
+_GONE: Final = re.compile(
+    r"\bmodel\b.*\b(?:deprecated|retired|discontinued|shut down|no longer|not exist)", re.IGNORECASE
+)
+
+
+class OpenAIAdapter(Adapter):
+    """Source: OpenAI's OpenAPI document 2.3.0 and its Python SDK 3.57.0, read 2026-11-28."""
+
+    route = "openai"
+    origin = "https://api.openai.com"
+    version = "/v1"
+    per_call = 10
+    seconds = 240.0
+    errors = ErrorTable(
+        provider="OpenAI",
+        by_status={
+            400: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            408: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+            410: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            413: ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            422: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+            504: ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+        },
+        by_code={
+            "moderation_blocked": ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+            "content_policy_violation": ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
+            "billing_hard_limit_reached": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+            "insufficient_quota": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+            "invalid_api_key": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "unsupported_country_region_territory": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            "model_not_found": ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            "rate_limit_exceeded": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            "unknown_parameter": ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER,
+            "unsupported_file_mimetype": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+        },
+        # Overloaded: refused before any work. Of 500 the page does not say whether it is charged.
+        uncharged=Uncharged(
+            frozenset({503}), "https://developers.openai.com/api/docs/guides/error-codes", date(2026, 11, 22)
+        ),
+    )
+
+    def auth(self, credential: str) -> Mapping[str, str]:
+        return {"authorization": f"Bearer {credential}"}
+
+    def submit(self, call: Call) -> Outgoing:
+        fields = call.with_options(_fields(call))
+        if not call.inputs:
+            return Outgoing("POST", "/images/generations", json=fields)
+        return Outgoing("POST", "/images/edits", fields=form_fields(_bracketed(fields)), files=_files(call))
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        answer = reply.dict()
+        pictures = tuple(answers.found(item) for item in answer["data"] if answers.has_picture(item))
+        return answers.finished(call, pictures, [answer.get("usage")], author=answer.get("svg_usage"))
+
+    def reading(self, call: Call, head: Reply) -> Reading | None:
+        if not streams.is_stream(head):
+            return None
+        return streams.ImageStream(call, lambda error: replace(self._failure(call, head, error), accepted=True))
+
+    def probe(self) -> Outgoing:
+        return Outgoing("GET", "/models")
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        error = reply.dict().get("error")
+        return self._failure(call, reply, error if isinstance(error, dict) else {})
+
+    def _failure(self, call: Call, reply: Reply, error: Mapping[str, Any]) -> Failure:
+        code, param = str(error.get("code") or error.get("type") or ""), str(error.get("param") or "")
+        message = error.get("message")
+        message = message if isinstance(message, str) else ""
+        if call.model.retired_at and (param == "model" or (reply.status == 400 and _GONE.search(message))):
+            code = "model_not_found"  # no caller chose this field's value
+        if code not in self.errors.by_code and _VIOLATION.search(message):
+            code = "moderation_blocked"
+        failure = self.errors.lookup(reply, code=code, detail=message, param=param)
+        if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+            details = error.get("moderation_details") or reply.dict().get("moderation_details")
+            return _moderated(call, error, details)
+        again = _AGAIN.search(message)
+        if failure.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and failure.retry_after is None and again:
+            wait = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(again[1]))
+            return replace(failure, retry_after=wait)
+        return failure
+
+
+def _fields(call: Call) -> dict[str, Any]:
+    task, native = call.task, call.route.native
+    fields: dict[str, Any] = {"model": native, "prompt": task.prompt, "n": call.count}
+    if task.width:
+        fields["size"] = f"{task.width}x{task.height}"
+    return {**fields, **(_dalle_fields(call) if native in DALLE else _gpt_fields(call))}
+
+
+def _dalle_fields(call: Call) -> dict[str, Any]:
+    fields = {"response_format": "b64_json"}
+    for name in ("quality", "style", "user"):
+        if getattr(call.task, name):
+            fields[name] = getattr(call.task, name)
+    unsupported_options.fields(call, "moderation", "input_fidelity")
+    return fields
+
+
+def _gpt_fields(call: Call) -> dict[str, Any]:
+    task = call.task
+    fields: dict[str, Any] = {}
+    if task.quality:
+        fields["quality"] = _GPT_QUALITY.get(task.quality, task.quality)
+    for name in ("background", "output_format", "moderation", "complexity", "frame_count", "frame_duration_ms"):
+        if getattr(task, name):
+            fields[name] = getattr(task, name)
+    if task.user:
+        fields["safety_identifier" if task.safety_identifier else "user"] = task.user
+    if task.HasField("svg"):
+        fields["svg"] = MessageToDict(task.svg)
+    if task.HasField("output_compression") and task.output_format in _COMPRESSED:
+        fields["output_compression"] = task.output_compression
+    if task.input_fidelity and call.inputs:
+        if task.input_fidelity in INPUT_FIDELITY.get(call.route.native, ()):
+            fields["input_fidelity"] = task.input_fidelity
+        else:
+            what = f"{call.model.id} has no input fidelity {task.input_fidelity!r}."
+            call.warn("unsupported_parameter", "input_fidelity", what)
+    if task.partial_images:
+        fields["stream"], fields["partial_images"] = True, task.partial_images
+    return fields
+
+
+def _bracketed(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the fields of a form, objects taken apart as OpenAI reads them: `svg[model]`."""
+    found: dict[str, Any] = {}
+    for name, value in fields.items():
+        path = f"{prefix}[{name}]" if prefix else name
+        found |= _bracketed(value, path) if isinstance(value, dict) else {path: value}
+    return found
+
+
+def _files(call: Call) -> tuple[Upload, ...]:
+    name = "image" if len(call.inputs) == 1 else "image[]"
+    files = [picture.upload(name, f"image-{index}") for index, picture in enumerate(call.inputs)]
+    if call.mask is not None:
+        files.append(Upload("mask", "mask.png", transparent_where_white(call.mask.data), "image/png"))
+    if call.markup is not None:
+        files.append(call.markup.upload("markup", "markup"))
+    return tuple(files)
+
+
+def _moderated(call: Call, error: Mapping[str, Any], details: Any) -> Failure:
+    """Blocked before anything was made, unless the details say that it was the result."""
+    details = details if isinstance(details, dict) else {}
+    output = details.get("moderation_stage") == "output"
+    categories = details.get("categories")
+    if not isinstance(categories, list):
+        listed = _VIOLATION.search(str(error.get("message")))
+        categories = [name.strip() for name in listed[1].split(",") if name.strip()] if listed else []
+    refused = Refused.RESULT if output else refused_part(call)
+    return moderated("OpenAI", refused, accepted=output, categories=categories)

@@ -1,0 +1,190 @@
+"""OpenAI's models' facts. Source: OpenAI's OpenAPI document 2.3.0, its deprecations and pricing pages and its image
+guide, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from imagegateway.providers import catalog as c
+from imagegateway.providers.kit import reserved_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SOURCE: Final = "https://developers.openai.com/api/docs/models"
+_CHECKED: Final = date(2026, 11, 22)
+_ADDED: Final = date(2026, 11, 25)
+_SUCCESSOR: Final = "openai/gpt-image-2"
+
+_FREE: Final = c.Free(
+    default=(1024, 1024),
+    min_side=480,
+    max_side=3840,
+    step=16,
+    max_pixels=8_294_400,
+    min_pixels=655_360,
+    max_ratio=3,
+)
+_THREE: Final = c.Listed(((1024, 1024), (1536, 1024), (1024, 1536)))
+_DALLE3: Final = c.Listed(((1024, 1024), (1792, 1024), (1024, 1792)))
+_DALLE2: Final = c.Listed(((1024, 1024), (512, 512), (256, 256)))
+
+_GPT: Final = frozenset(
+    {c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.MASK, c.PARTIAL_IMAGES, c.TRANSPARENT, c.SAFETY_IDENTIFIER}
+)
+_NEWEST: Final[Mapping[str, Any]] = {
+    "capabilities": _GPT | {c.COMPLEXITY, c.MARKUP, c.SVG_AUTHOR},
+    "output_formats": ("png", "webp", "jpeg", "gif", "svg"),
+    "qualities": ("low", "medium", "high", "xhigh", "max", "standard", "hd"),
+}
+"""What GPT Image 2.5 and 2.6 share; gif and svg need access, which OpenAI grants by account."""
+# `standard` and `hd` are DALL·E's words, which clients still send; the adapter says `medium` and `high`.
+_QUALITIES: Final = ("low", "medium", "high", "standard", "hd")
+
+DALLE: Final = frozenset({"dall-e-2", "dall-e-3"})
+"""Native ids that take `response_format`, and none of the GPT image models' parameters."""
+
+INPUT_FIDELITY: Final[Mapping[str, tuple[str, ...]]] = {
+    "gpt-image-1": ("low", "high"),
+    "gpt-image-1-mini": ("low",),
+    "gpt-image-1.5": ("low", "high"),
+    "gpt-image-1.5-2025-12-16": ("low", "high"),
+    "chatgpt-image-latest": ("low", "high"),
+}
+"""What `input_fidelity` may be; native ids that are not here don't take it."""
+
+
+_RESERVED: Final = reserved_options.paths("tools", "input", "previous_response_id", "store")
+"""OpenAI's own names are the gateway's; these belong to its other API, and name inputs and targets there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """US dollars for a million tokens, not cached."""
+
+    text_in: float
+    image_in: float
+    image_out: float
+    text_out: float = 0.0
+
+
+_PRICES2: Final = Prices(5, 8, 30)
+_PRICES15: Final = Prices(5, 8, 32, 10)
+
+PRICES: Final[Mapping[str, Prices]] = {
+    "gpt-image-2.6-flare": _PRICES2,
+    "gpt-image-2.6-sunburst": _PRICES2,
+    "gpt-image-2.5-flare": _PRICES2,
+    "gpt-image-2.5-sunburst": _PRICES2,
+    "gpt-image-2.5-flare-2026-09-08": _PRICES2,
+    "gpt-image-2.5-sunburst-2026-09-08": _PRICES2,
+    "gpt-image-2": _PRICES2,
+    "gpt-image-2-2026-04-21": _PRICES2,
+    "gpt-image-1.5": _PRICES15,
+    "gpt-image-1.5-2025-12-16": _PRICES15,
+    "chatgpt-image-latest": _PRICES15,
+    "gpt-image-1-mini": Prices(2, 2.5, 8),
+    "gpt-image-1": Prices(5, 10, 40),
+}
+"""Prices by native id; the answer's `usage` makes the cost of them."""
+
+
+def _model(name: str, description: str, *, per_call: int | None = None, **facts: Any) -> c.Model:
+    facts = {
+        "sizes": _FREE,
+        "capabilities": _GPT,
+        "max_prompt_length": 32_000,
+        "max_inputs": 16,
+        "output_formats": ("png", "webp", "jpeg"),
+        "qualities": _QUALITIES,
+        "aliases": (name,),
+        "base64_aliases": frozenset() if name in DALLE else frozenset({name}),
+        **facts,
+    }
+    route = c.Route(
+        name="openai",
+        mode=c.INLINE,
+        native=name,
+        settings=("IMAGEGATEWAY_OPENAI_API_KEY",),
+        per_call=per_call,
+        reserved=_RESERVED,
+    )
+    return c.Model(
+        id=f"openai/{name}",
+        family="openai",
+        description=description,
+        created=_ADDED,
+        source=_SOURCE,
+        checked=_CHECKED,
+        routes=(route,),
+        **facts,
+    )
+
+
+MODELS: Final = (
+    _model("gpt-image-2.6-flare", "GPT Image 2.6 flare.", **_NEWEST),
+    _model("gpt-image-2.6-sunburst", "GPT Image 2.6 sunburst.", **_NEWEST),
+    _model("gpt-image-2.5-flare", "GPT Image 2.5 flare.", **_NEWEST),
+    _model("gpt-image-2.5-sunburst", "GPT Image 2.5 sunburst.", **_NEWEST),
+    _model("gpt-image-2.5-flare-2026-09-08", "GPT Image 2.5 flare, kept as it was.", **_NEWEST),
+    _model("gpt-image-2.5-sunburst-2026-09-08", "GPT Image 2.5 sunburst, kept as it was.", **_NEWEST),
+    _model("gpt-image-2", "GPT Image 2: pictures and edits of any size up to 4K."),
+    _model("gpt-image-2-2026-04-21", "GPT Image 2, kept as it was."),
+    _model(
+        "gpt-image-1.5",
+        "GPT Image 1.5.",
+        sizes=_THREE,
+        retired_at=date(2026, 12, 1),
+        successor=_SUCCESSOR,
+    ),
+    _model(
+        "gpt-image-1.5-2025-12-16",
+        "GPT Image 1.5, kept as it was.",
+        sizes=_THREE,
+        retired_at=date(2026, 12, 1),
+        successor=_SUCCESSOR,
+    ),
+    _model(
+        "chatgpt-image-latest",
+        "The GPT Image of ChatGPT.",
+        sizes=_THREE,
+        retired_at=date(2026, 12, 1),
+        successor=_SUCCESSOR,
+    ),
+    _model(
+        "gpt-image-1-mini",
+        "GPT Image 1 mini: the cheapest one.",
+        sizes=_THREE,
+        retired_at=date(2026, 12, 1),
+        successor=_SUCCESSOR,
+    ),
+    _model("gpt-image-1", "GPT Image 1.", sizes=_THREE, retired_at=date(2026, 10, 23), successor=_SUCCESSOR),
+    _model(
+        "dall-e-3",
+        "DALL·E 3.",
+        sizes=_DALLE3,
+        capabilities=frozenset({c.TEXT_TO_IMAGE, c.STYLE}),
+        max_prompt_length=4000,
+        max_inputs=0,
+        output_formats=("png",),
+        qualities=("standard", "hd"),
+        per_call=1,
+        retired_at=date(2026, 5, 12),
+        successor=_SUCCESSOR,
+    ),
+    _model(
+        "dall-e-2",
+        "DALL·E 2: edits one square PNG under 4 MB.",
+        sizes=_DALLE2,
+        capabilities=frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.MASK}),
+        max_prompt_length=1000,
+        max_inputs=1,
+        output_formats=("png",),
+        qualities=("standard",),
+        retired_at=date(2026, 5, 12),
+        successor=_SUCCESSOR,
+    ),
+)

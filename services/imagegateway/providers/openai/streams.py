@@ -1,0 +1,57 @@
+"""OpenAI's image event streams.
+
+Source: OpenAI's OpenAPI document 2.3.0 and the streaming code of its Python SDK 3.54.0, read 2026-11-22.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from imagegateway.providers.kit.adapter import Reading, Stage
+from imagegateway.providers.openai import answers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from imagegateway.providers.kit.adapter import Call, Found, Outcome, Reply
+    from imagegateway.providers.kit.error_table import Failure
+
+    Blame = Callable[[Mapping[str, Any]], Failure]
+
+_MEDIA_TYPE: Final = "text/event-stream"
+_END: Final = b"[DONE]"
+
+
+def is_stream(head: Reply) -> bool:
+    """Whether an answer is a stream of events."""
+    return str(head.headers.get("content-type", "")).startswith(_MEDIA_TYPE)
+
+
+class ImageStream(Reading):
+    """The events of one call: `partial_image` for each preview, `completed` for each picture, or an error."""
+
+    def __init__(self, call: Call, blame: Blame) -> None:
+        """`blame` makes a failure of an error object."""
+        self._call = call
+        self._blame = blame
+        self._pictures: list[Found] = []
+        self._counts: list[Any] = []
+        self._failure: Failure | None = None
+
+    def event(self, data: bytes) -> Stage | None:
+        if data == _END:
+            return None
+        event = orjson.loads(data)
+        kind = str(event.get("type"))
+        if isinstance(event.get("error"), dict):
+            self._failure = self._failure or self._blame(event["error"])
+        elif kind.endswith(".partial_image"):
+            return Stage(answers.found(event), int(event.get("partial_image_index", 0)))
+        elif kind.endswith(".completed"):
+            self._pictures.append(answers.found(event))
+            self._counts.append(event.get("usage"))
+        return None
+
+    def outcome(self, broken: Failure | None) -> Outcome:
+        return answers.finished(self._call, tuple(self._pictures), self._counts, self._failure or broken)

@@ -1,0 +1,5 @@
+"""Serve the family alone: `python -m imagegateway.providers.recraft`."""
+
+from imagegateway.providers.registry import FAMILIES, main
+
+main({"recraft": FAMILIES["recraft"]})

@@ -1,0 +1,163 @@
+"""Recraft's models. Source: Recraft's API pages, price page and OpenAPI document, read 2026-11-22."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+from imagegateway.providers import catalog as c
+from imagegateway.providers.kit import reserved_options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_SOURCE: Final = "https://www.recraft.ai/docs/api-reference/"
+_CHECKED: Final = date(2026, 11, 22)
+_ADDED: Final = date(2026, 11, 25)
+
+
+RATIOS: Final = (
+    *("1:1", "2:1", "1:2", "3:2", "2:3", "4:3", "3:4", "5:4", "4:5", "6:10", "14:10", "10:14", "16:9", "9:16"),
+)
+
+
+def _sizes(square: int, wide: tuple[tuple[int, int], ...], *more: tuple[int, int]) -> c.Listed:
+    tall = ((height, width) for width, height in wide)
+    return c.Listed(((square, square), *wide, *tall, *more), ratios=RATIOS)
+
+
+_SIZES_3: Final = _sizes(
+    1024, ((1365, 1024), (1536, 1024), (1820, 1024), (2048, 1024), (1434, 1024), (1280, 1024), (1707, 1024))
+)
+_SIZES_4: Final = _sizes(
+    1024, ((1536, 768), (1280, 832), (1216, 896), (1152, 896), (1280, 896), (1344, 768)), (832, 1344)
+)
+_SIZES_PRO: Final = _sizes(
+    2048, ((3072, 1536), (2560, 1664), (2432, 1792), (2304, 1792), (2560, 1792), (2688, 1536)), (1664, 2688)
+)
+_AS_INPUT: Final = c.Free(default=(1024, 1024), min_side=1, max_side=16_384)  # the result has its input's size
+_STYLES: Final = (*("any", "realistic_image", "digital_illustration", "vector_illustration", "logo_raster", "icon"),)
+
+_TEXT: Final = frozenset({c.TEXT_TO_IMAGE, c.SEED})
+_IMAGE: Final = _TEXT | {c.IMAGE_TO_IMAGE}
+_V3: Final = _IMAGE | {c.MASK, c.NEGATIVE_PROMPT}
+
+_RASTER: Final = ("webp", "png")
+_BOTH: Final = (*_RASTER, "svg")  # svg is the vector twin's work
+_SVG: Final = ("svg",)
+
+
+_RESERVED: Final = reserved_options.paths("random_seed", "image_format", "upscale")
+
+
+def _model(name: str, native: str, price: float | None, **facts: Any) -> c.Model:
+    if c.IMAGE_TO_IMAGE in facts["capabilities"]:
+        facts |= {"max_inputs": 1, "edit_sizes": _AS_INPUT}
+    return c.Model(
+        id=f"recraft/{name}",
+        family="recraft",
+        created=_ADDED,
+        source=_SOURCE,
+        checked=_CHECKED,
+        routes=(
+            c.Route(
+                name="recraft",
+                mode=c.INLINE,
+                native=native,
+                settings=("IMAGEGATEWAY_RECRAFT_API_KEY",),
+                price_per_image=price,
+                reserved=_RESERVED,
+            ),
+        ),
+        **facts,
+    )
+
+
+def _both(name: str, title: str, prices: tuple[float | None, float | None], **facts: Any) -> Iterator[c.Model]:
+    """A model and its vector twin. `vector`: capabilities of the twin, where they differ."""
+    native = name.replace("recraft-v", "recraftv").replace(".", "_").replace("-", "_")
+    vector = facts.pop("vector", facts["capabilities"])
+    yield _model(
+        name,
+        native,
+        prices[0],
+        description=f"{title}: raster pictures.",
+        aliases=_aliases(name, native),
+        output_formats=_BOTH,
+        **facts,
+    )
+    yield _model(
+        f"{name}-svg",
+        f"{native}_vector",
+        prices[1],
+        description=f"{title}: vector drawings as SVG.",
+        aliases=(*_aliases(f"{name}-svg", f"{native}_vector"), f"recraft/{name}-vector", f"{name}-vector"),
+        output_formats=_SVG,
+        **{**facts, "capabilities": vector},
+    )
+
+
+def _aliases(name: str, native: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((name, native, f"recraft/{native}", f"recraft-ai/{name}")))
+
+
+def _tool(
+    name: str, native: str, price: float, description: str, formats: tuple[str, ...], *capabilities: str
+) -> c.Model:
+    return _model(
+        name,
+        native,
+        price,
+        description=description,
+        capabilities=frozenset({c.IMAGE_TO_IMAGE, *capabilities}),
+        sizes=_AS_INPUT,
+        prompt_required=False,
+        max_n=1,
+        output_formats=formats,
+    )
+
+
+_OLD: Final = {"sizes": _SIZES_3, "capabilities": _V3, "styles": _STYLES, "max_prompt_length": 1000}
+_NEW: Final = {"sizes": _SIZES_4, "max_prompt_length": 10_000}
+_PRO: Final = {"sizes": _SIZES_PRO, "max_prompt_length": 10_000}
+
+MODELS: Final = (
+    *_both("recraft-v3", "Recraft V3, with styles and inpainting", (0.04, 0.08), **_OLD),
+    *_both("recraft-v2", "Recraft V2, with styles", (0.022, 0.044), **{**_OLD, "capabilities": _V3 - {c.MASK}}),
+    *_both("recraft-v4", "Recraft V4", (0.04, 0.08), **_NEW, capabilities=_IMAGE),
+    *_both("recraft-v4-pro", "Recraft V4 Pro, of about 4 megapixels", (0.25, 0.30), **_PRO, capabilities=_IMAGE),
+    *_both("recraft-v4-styles", "Recraft V4 in a style of one's own", (None, None), **_NEW, capabilities=_TEXT),
+    *_both(
+        "recraft-v4-styles-pro", "Recraft V4 Pro in a style of one's own", (None, None), **_PRO, capabilities=_TEXT
+    ),
+    *_both("recraft-v4.1", "Recraft V4.1", (0.035, 0.08), **_NEW, capabilities=_IMAGE, vector=_TEXT),
+    *_both("recraft-v4.1-pro", "Recraft V4.1 Pro", (0.21, 0.30), **_PRO, capabilities=_IMAGE, vector=_TEXT),
+    *(
+        _model(
+            f"recraft-v4.1-{kind}",
+            f"recraftv4_1_{kind.replace('-', '_')}",
+            price,
+            description=f"Recraft V4.1 {kind}: raster pictures.",
+            aliases=_aliases(f"recraft-v4.1-{kind}", f"recraftv4_1_{kind.replace('-', '_')}"),
+            output_formats=_RASTER,
+            capabilities=capabilities,
+            **sizes,
+        )
+        for kind, price, capabilities, sizes in (
+            ("flash", 0.007, _TEXT, _NEW),
+            ("utility", 0.035, _IMAGE, _NEW),
+            ("utility-pro", 0.21, _IMAGE, _PRO),
+        )
+    ),
+    _tool(
+        "remove-background",
+        "removeBackground",
+        0.01,
+        "Recraft: the subject on a transparent ground.",
+        ("png", "webp"),
+        c.TRANSPARENT,
+    ),
+    _tool("vectorize", "vectorize", 0.01, "Recraft: a picture redrawn as SVG.", _SVG),
+    _tool("crisp-upscale", "crispUpscale", 0.004, "Recraft: larger and sharper, nothing added.", _RASTER),
+    _tool("creative-upscale", "creativeUpscale", 0.25, "Recraft: larger, with new detail.", _RASTER),
+)

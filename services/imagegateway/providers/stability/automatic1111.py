@@ -1,0 +1,209 @@
+"""SDXL on a server of one's own that speaks AUTOMATIC1111's API: AUTOMATIC1111 itself or Forge."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import pybase64
+from imagegateway.platform.errors import invalid, unsupported
+from imagegateway.providers.kit import reserved_options, unsupported_options
+from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing
+from imagegateway.providers.kit.error_table import ErrorTable, Failure
+from imagegateway.providers.kit.parsing import seed_of
+from imagegateway.providers.stability import loras
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+
+_STEPS: Final = {"low": 20, "medium": 30, **dict.fromkeys(("high", "xhigh", "max"), 50)}
+_DEFAULTS: Final = {"steps": _STEPS["medium"]}
+_FORMATS: Final = {"png": "png", "jpeg": "jpg", "webp": "webp"}
+# What the prompt itself can load: LoRAs and their kin, and another server's extra arguments.
+_TAG: Final = re.compile(r"<\w+:[^>]*>|<(sd_cpp_extra_args)>.*?(?:</\1>|$)", re.DOTALL)
+_FILE: Final = re.compile(r"[^<>:\x00-\x1f]{1,200}")
+_NO_INIT: Final = "Init image not found"
+# The gateway's field for each of the server's own, where the names differ.
+_PARAMS: Final = {
+    "width": "size",
+    "height": "size",
+    "steps": "quality",
+    "batch_size": "n",
+    "n_iter": "n",
+    "init_images": "image",
+}
+
+
+class Automatic1111Adapter(Adapter):
+    """Source: modules/api of AUTOMATIC1111 and Forge, read 2026-11-22.
+
+    A route's native name is the checkpoint's file. The answer comes when all pictures are made, after the model has
+    been loaded: minutes, where there is no fast GPU.
+    """
+
+    route = "automatic1111"
+    origin = "http://127.0.0.1:7860"
+    needs_key = False
+    per_call = 10
+    seconds = 900.0
+    errors = ErrorTable(
+        provider="The AUTOMATIC1111 server",
+        by_status={
+            400: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            404: ErrorReason.ERROR_REASON_PROVIDER_ERROR,  # started without --api
+            413: ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
+            422: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        },
+        by_code={_NO_INIT: ErrorReason.ERROR_REASON_INVALID_IMAGE},
+    )
+
+    def auth(self, credential: str) -> Mapping[str, str]:
+        if ":" in credential:
+            return {"authorization": f"Basic {pybase64.b64encode_as_string(credential.encode())}"}
+        return {"authorization": f"Bearer {credential}"}
+
+    def submit(self, call: Call) -> Outgoing:
+        task = call.task
+        unsupported_options.fields(call, "moderation", "input_fidelity")
+        settings: dict[str, Any] = {"sd_model_checkpoint": call.route.native}
+        if task.output_format:
+            compressed = task.HasField("output_compression")
+            settings["samples_format"] = "png" if compressed else _FORMATS[task.output_format]
+        body: dict[str, Any] = {
+            "prompt": "".join((_plain(call, "prompt", task.prompt), *_tags(call))),
+            "negative_prompt": _plain(call, "negative_prompt", task.negative_prompt),
+            # One after the other: a batch needs its size in memory.
+            "batch_size": 1,
+            "n_iter": call.count,
+            "override_settings": settings,
+            "force_task_id": _task_id(call),
+        }
+        if task.quality in _STEPS:
+            body["steps"] = _STEPS[task.quality]
+        # The server's own default, 512x512, is not the model's.
+        body["width"], body["height"] = (task.width, task.height) if task.width else call.model.sizes.default
+        if call.seed is not None:
+            body["seed"] = call.seed
+        if call.inputs:
+            body["init_images"] = [pybase64.b64encode_as_string(call.inputs[0].data)]
+        if call.mask is not None:
+            body["mask"] = pybase64.b64encode_as_string(call.mask.data)  # white = repaint, as ours
+        action = "img2img" if call.inputs else "txt2img"
+        return Outgoing("POST", f"/sdapi/v1/{action}", json=reserved_options.beside(body, _options(call), _DEFAULTS))
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        answer = reply.dict()
+        info = _info(answer)
+        # A sheet of all pictures may come before them, control maps after them.
+        first = int(info.get("index_of_first_image") or 0)
+        images = answer["images"][first : first + call.count]
+        if not images:
+            return Failure(
+                ErrorReason.ERROR_REASON_PROVIDER_ERROR, "The AUTOMATIC1111 server made no image.", accepted=True
+            )
+        seeds = [*(info.get("all_seeds") or [info.get("seed")]), *[None] * len(images)]
+        return Finished(
+            tuple(
+                Found(data=pybase64.b64decode(text.rpartition(",")[2]), seed=seed_of(seed))
+                for text, seed in zip(images, seeds, strict=False)
+            ),
+            missing=(_MISSING,) * (call.count - len(images)),
+        )
+
+    def interrupt(self, call: Call) -> Outgoing:
+        return Outgoing("POST", "/sdapi/v1/interrupt")
+
+    def inquire(self, call: Call) -> Outgoing:
+        # An interrupt stops whatever runs: a call of the server's own page, or of another gateway.
+        return Outgoing("POST", "/internal/progress", json={"id_task": _task_id(call), "live_preview": False})
+
+    def works_on(self, call: Call, reply: Reply) -> bool:
+        return reply.dict().get("active") is True
+
+    def probe(self) -> Outgoing:
+        return Outgoing("GET", "/sdapi/v1/progress", query={"skip_current_image": "true"})
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        answer = reply.dict()
+        detail = answer.get("detail")
+        if isinstance(detail, list) and detail and isinstance(detail[0], dict):
+            loc = detail[0].get("loc")
+            where = [str(part) for part in loc[1:]] if isinstance(loc, list) else []
+            param = ".".join([*(_PARAMS.get(name, name) for name in where[:1]), *where[1:]])
+            failure = self.errors.lookup(reply, detail=str(detail[0].get("msg", "")), param=param)
+        else:
+            words = str(detail or answer.get("errors") or "")
+            failure = self.errors.lookup(reply, code=words, detail=words, param="image" if words == _NO_INIT else "")
+        # An answer means that the server has let go of it, and nobody is paid for what it did.
+        return replace(failure, accepted=False)
+
+
+_MISSING: Final = Failure(
+    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "The AUTOMATIC1111 server left this image out.", accepted=True
+)
+
+
+def _task_id(call: Call) -> str:
+    """The server's id of a call, by which its progress is asked for."""
+    return f"task({call.job_id}-{call.index})"
+
+
+def _info(answer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the server tells of its work: JSON as text, which some servers leave empty."""
+    info = answer.get("info")
+    if isinstance(info, str):
+        try:
+            info = json.loads(info)
+        except ValueError:
+            return {}
+    return info if isinstance(info, dict) else {}
+
+
+def _plain(call: Call, param: str, text: str) -> str:
+    """A text without tags that load what the caller was not given."""
+    plain = _untagged(text)
+    if plain != text:
+        call.warn("parameter_adjusted", param, f"Tags in angle brackets were taken out of {param}; use loras.")
+    return str(plain)
+
+
+def _options(call: Call) -> Mapping[str, Any]:
+    """The caller's own options, where prompts hide as well."""
+    options = {name: _untagged(value) for name, value in call.options.items()}
+    if options != call.options:
+        call.warn("parameter_adjusted", "provider_options", "Tags in angle brackets were taken out; use loras.")
+    return options
+
+
+def _untagged(value: Any) -> Any:
+    match value:
+        case dict():
+            return {name: _untagged(item) for name, item in value.items()}
+        case list():
+            return [_untagged(item) for item in value]
+        case str():
+            while (stripped := _TAG.sub("", value)) != value:  # what is left may close up to a tag again
+                value = stripped
+    return value
+
+
+def _tags(call: Call) -> list[str]:
+    tags = []
+    for lora in loras.of(call):
+        if lora.url:
+            raise unsupported(
+                f"{lora.param}.url", "A self-hosted server loads LoRAs that lie beside it: send their id."
+            )
+        if not _FILE.fullmatch(lora.id):
+            raise invalid(f"{lora.param}.id", f"{lora.param}.id must be the name of a file, without its ending.")
+        tags.append(f" <lora:{lora.id.removesuffix('.safetensors')}:{lora.scale:g}>")
+    return tags

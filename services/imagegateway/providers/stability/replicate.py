@@ -1,0 +1,205 @@
+"""SDXL on Replicate: a prediction of a pinned version, up to 4 pictures, each behind a URL."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+import pybase64
+from imagegateway.platform.errors import invalid, unsupported
+from imagegateway.providers.kit import unsupported_options
+from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
+from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, Uncharged, moderated
+from imagegateway.providers.stability import loras
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagegateway.providers.kit.adapter import Call, Outcome, Picture, Reply
+
+_FIRST_POLL: Final = 1.0
+_PACE: Final = 1.5
+_RESETS: Final = re.compile(r"resets in ~?(\d+)\s*s")
+_MODERATED: Final = ("nsfw", "flagged as sensitive", "e005")
+_REFINED: Final = {"refine": "expert_ensemble_refiner"}
+_QUALITIES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "low": {"num_inference_steps": 25},
+    **dict.fromkeys(("high", "xhigh", "max"), _REFINED),
+}
+_BAD_VERSION: Final = "invalid version or not permitted"
+# The field that a validation speaks of, in its own place or only in words: "- input: prompt is required".
+_LINE: Final = re.compile(r"- (input[\w.]*): (.*)")
+_REQUIRED: Final = re.compile(r"(\w+) is required")
+# The gateway's field for each of the model's own, where the names differ.
+_PARAMS: Final = {
+    "num_outputs": "n",
+    "width": "size",
+    "height": "size",
+    "replicate_weights": "loras",
+    "lora_scale": "loras",
+}
+_BLOCKED: Final = moderated("Replicate", Refused.RESULT, accepted=True)
+_ENDED: Final = {
+    "canceled": Failure(
+        ErrorReason.ERROR_REASON_CANCELLED, "The prediction was cancelled at Replicate.", accepted=True
+    ),
+    # Its deadline passed before it began, and it is not billed.
+    "aborted": Failure(ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, "Replicate did not begin the image in time."),
+}
+
+
+class ReplicateAdapter(Adapter):
+    """Source: Replicate's OpenAPI document 1.0.0-a1 and the source of cog-sdxl, read 2026-11-22.
+
+    A route's native name is `owner/name:version`.
+    """
+
+    route = "replicate"
+    origin = "https://api.replicate.com"
+    version = "/v1"
+    per_call = 4
+    seconds = 60.0
+    errors = ErrorTable(
+        provider="Replicate",
+        by_status={
+            400: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            401: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            402: ErrorReason.ERROR_REASON_PROVIDER_BILLING,
+            403: ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
+            404: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            410: ErrorReason.ERROR_REASON_MODEL_RETIRED,
+            413: ErrorReason.ERROR_REASON_FILE_TOO_LARGE,
+            422: ErrorReason.ERROR_REASON_INVALID_VALUE,
+            429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+            503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
+        },
+        by_code={_BAD_VERSION: ErrorReason.ERROR_REASON_MODEL_RETIRED},
+        # Predictions are billed, and a 5xx without an id has made none.
+        uncharged=Uncharged(
+            frozenset(range(500, 600)) - {504}, "https://replicate.com/docs/topics/billing", date(2026, 11, 22)
+        ),
+    )
+
+    def auth(self, credential: str) -> Mapping[str, str]:
+        return {"authorization": f"Bearer {credential}"}
+
+    def submit(self, call: Call) -> Outgoing:
+        task = call.task
+        unsupported_options.fields(call, "moderation", "input_fidelity")
+        made: dict[str, Any] = {"prompt": task.prompt, "num_outputs": call.count}
+        if task.negative_prompt:
+            made["negative_prompt"] = task.negative_prompt
+        if task.width:
+            made["width"], made["height"] = task.width, task.height
+        if call.seed is not None:
+            made["seed"] = call.seed
+        made.update(_QUALITIES.get(task.quality, {}))
+        if call.inputs:
+            made["image"] = _data_url(call.inputs[0])
+        if call.mask is not None:
+            made["mask"] = _data_url(call.mask)  # white = repaint, as ours
+        made.update(_lora(call))
+        version = call.route.native.partition(":")[2]
+        return Outgoing("POST", "/predictions", json={"version": version, "input": call.with_options(made)})
+
+    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+        return self._read(call, reply, after=_FIRST_POLL)
+
+    def poll(self, call: Call, ref: str) -> Outgoing:
+        return Outgoing("GET", f"/predictions/{ref}")
+
+    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        return self._read(call, reply, after=_PACE)
+
+    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+        if reply.status in {404, 410}:
+            return Unknown("not_found")
+        outcome = super().read_poll_error(call, ref, reply)
+        return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
+
+    def cancel(self, call: Call, ref: str) -> Outgoing | None:
+        return Outgoing("POST", f"/predictions/{ref}/cancel")
+
+    def probe(self) -> Outgoing:
+        return Outgoing("GET", "/account")
+
+    def _read(self, call: Call, reply: Reply, after: float) -> Outcome:
+        prediction = reply.dict()
+        match prediction["status"]:
+            case "starting" | "processing":
+                return Pending(str(prediction["id"]), after=after)
+            case "succeeded":
+                return _output(call, prediction["output"])
+            case "failed":
+                error = str(prediction.get("error", "")).lower()
+                if any(word in error for word in _MODERATED):
+                    return _BLOCKED
+                return Failure(
+                    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Replicate failed to make the image.", accepted=True
+                )
+            case "canceled" | "aborted" as state:
+                return _ENDED[state]
+            case other:
+                return Unknown(str(other))
+
+    def read_error(self, call: Call, reply: Reply) -> Failure:
+        answer = reply.dict()
+        detail = answer.get("detail")
+        detail = detail if isinstance(detail, str) else ""
+        field, words = _problem(answer, detail)
+        failure = self.errors.lookup(
+            reply, code=str(answer.get("title", "")).lower(), detail=words, param=_PARAMS.get(field, field)
+        )
+        resets = _RESETS.search(detail)
+        if reply.status == 429 and failure.retry_after is None and resets:
+            failure = replace(failure, retry_after=float(resets[1]))
+        if reply.status >= 500 and answer.get("id"):
+            failure = replace(failure, accepted=True, again=False)
+        return failure
+
+
+def _problem(answer: Mapping[str, Any], detail: str) -> tuple[str, str]:
+    """The input's field that an error speaks of, where it names one, and the words."""
+    problems = answer.get("invalid_fields")
+    line = _LINE.search(detail)
+    if isinstance(problems, list) and problems and isinstance(problems[0], dict):
+        field, words = str(problems[0].get("field", "")), str(problems[0].get("description", ""))
+    else:
+        field, words = line.groups() if line else ("", detail)
+    if field == "input":
+        required = _REQUIRED.match(words)
+        return (required[1] if required else ""), words
+    return field.removeprefix("input."), words or detail
+
+
+def _output(call: Call, output: Any) -> Outcome:
+    """The pictures, in the order of their seeds; flagged ones were left out by the model."""
+    urls = [url for url in ([output] if isinstance(output, str) else output or ()) if isinstance(url, str)]
+    if isinstance(output, dict) or not urls:
+        return Failure(
+            ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Replicate no longer has the image.", accepted=True
+        )
+    missing = (_BLOCKED,) * (call.count - len(urls))
+    # One seed makes the whole prediction; with pictures left out, nobody knows which is the first.
+    seed = None if missing else call.seed
+    pictures = (Found.at(url, seed if index == 0 else None) for index, url in enumerate(urls))
+    return Finished(tuple(pictures), missing=missing)
+
+
+def _lora(call: Call) -> dict[str, Any]:
+    weights = loras.of(call)
+    if not weights:
+        return {}
+    if len(weights) > 1:
+        raise unsupported("loras", "Replicate's SDXL loads one LoRA; send one, or a key of fal.")
+    (lora,) = weights
+    if not 0 <= lora.scale <= 1:
+        raise invalid(f"{lora.param}.scale", "Replicate's SDXL takes a scale from 0 to 1.")
+    return {"replicate_weights": lora.url or lora.id, "lora_scale": lora.scale}
+
+
+def _data_url(picture: Picture) -> str:
+    return f"data:{picture.media_type};base64,{pybase64.b64encode_as_string(picture.data)}"

@@ -1,0 +1,279 @@
+"""Every family's models in one place: lookup by id or alias, near matches, and the catalog as callers see it."""
+
+from __future__ import annotations
+
+import calendar
+import difflib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.jobs.fair_queue import Limits
+from imagegateway.platform.errors import GatewayError, invalid
+from imagegateway.providers.bfl.catalog import MODELS as BFL
+from imagegateway.providers.bria.catalog import MODELS as BRIA
+from imagegateway.providers.bytedance.catalog import MODELS as BYTEDANCE
+from imagegateway.providers.catalog import Free, Listed, Model, Route
+from imagegateway.providers.google.catalog import MODELS as GOOGLE
+from imagegateway.providers.ideogram.catalog import MODELS as IDEOGRAM
+from imagegateway.providers.local.catalog import MODELS as LOCAL
+from imagegateway.providers.openai.catalog import MODELS as OPENAI
+from imagegateway.providers.recraft.catalog import MODELS as RECRAFT
+from imagegateway.providers.stability.catalog import MODELS as STABILITY
+from imagegateway.v1 import model_pb2 as pb
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Cost
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator
+    from datetime import date
+
+    from imagegateway.platform.settings import Settings, Source
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
+
+FAMILIES: Final = (LOCAL, BFL, BRIA, BYTEDANCE, GOOGLE, IDEOGRAM, OPENAI, RECRAFT, STABILITY)
+
+
+EMBEDDED: Final = LOCAL[0].id
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The models that this gateway knows, and which of their routes are configured."""
+
+    models: dict[str, Model]
+    aliases: dict[str, str]
+    configured: frozenset[str]
+    """Names of the settings that routes ask for and that have a value."""
+    today: Callable[[], date] = _today
+    """The clock that tells whether a model is retired."""
+
+    @classmethod
+    def load(
+        cls,
+        source: Source,
+        families: Iterable[tuple[Model, ...]] = FAMILIES,
+        today: Callable[[], date] = _today,
+    ) -> Catalog:
+        """Raises ValueError when two models share an id or an alias."""
+        models: dict[str, Model] = {}
+        aliases: dict[str, str] = {}
+        settings: set[str] = set()
+        for model in (model for family in families for model in family):
+            for name in (model.id, *model.aliases):
+                if name.lower() in aliases:
+                    raise ValueError(f"the catalog has {name} twice")
+                aliases[name.lower()] = model.id
+            models[model.id] = model
+            settings.update(name for route in model.routes for name in route.settings)
+        configured = {name for name in settings if source.text(name.removeprefix("IMAGEGATEWAY_"))}
+        return cls(models=models, aliases=aliases, configured=frozenset(configured), today=today)
+
+    def resolve(self, name: str) -> Model:
+        """Return the model of an id or alias, case aside.
+
+        Raises GatewayError MODEL_NOT_FOUND naming near matches: live models, or retired ones where no other is near.
+        """
+        model_id = self.aliases.get(name.lower())
+        if model_id:
+            return self.models[model_id]
+        asked = name[:100].lower()
+        live = {alias: known for alias, known in self.aliases.items() if not self._is_retired(self.models[known])}
+        names = next((near for known in (live, self.aliases) if (near := _near(asked, known))), [])
+        ids = list(dict.fromkeys(self.aliases[match] for match in names))
+        hint = f" Did you mean {' or '.join(ids)}?" if ids else " GET /v1/models lists them."
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_MODEL_NOT_FOUND,
+            f"There is no model {name[:100]!r}.{hint}",
+            param="model",
+            details={"model": name[:100], "near": ",".join(ids)},
+        )
+
+    def stand_in(self, model: Model, stored: Collection[str] = ()) -> Model:
+        """Return the model that serves where `model` is the default: itself, or for images the embedded one while no
+        route of it is ready, so that a gateway without any key can be tried.
+        """
+        if any(self.ready(route, stored) for route in model.routes) or model.modality != "image":
+            return model
+        return self.resolve(EMBEDDED)
+
+    def ready(self, route: Route, stored: Collection[str] = ()) -> bool:
+        """Whether the route can serve a tenant that stored keys of these routes."""
+        return not self.missing(route, stored)
+
+    def missing(self, route: Route, stored: Collection[str] = ()) -> tuple[str, ...]:
+        """The settings that the route asks for and that have no value; `stored` names the routes that the tenant has
+        stored a key for, which stands in for the operator's key and for nothing else.
+        """
+        own = f"IMAGEGATEWAY_{route.name.upper()}_API_KEY" if route.name in stored else None
+        return tuple(name for name in route.settings if name not in self.configured and name != own)
+
+    @property
+    def keyed(self) -> list[str]:
+        """Names of the routes that a provider's key can be stored for, in order."""
+        return sorted({route.name for model in self.models.values() for route in model.routes if route.settings})
+
+    def route(
+        self,
+        model: Model,
+        byok: Collection[str] = (),
+        avoid: Callable[[str], bool] = bool,
+        stored: Collection[str] = (),
+        *,
+        own: bool = False,
+    ) -> Route:
+        """The route that the caller brings a key for, else the first ready one that need not be avoided; with `own`,
+        of those only that the tenant stored a key for.
+
+        Raises GatewayError: PROVIDER_NOT_CONFIGURED naming the settings, INVALID_VALUE for a key of another route.
+        """
+        if byok:
+            for route in model.routes:
+                if route.name in byok:
+                    return route
+            names = ", ".join(route.name for route in model.routes)
+            header = f"X-BYOK-{min(byok)}"
+            raise invalid(header, f"{model.id} is not reached by this provider; its routes are {names}.")
+        ready = self._ready(model.routes, stored, own=own)
+        if not ready:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
+                self._unready(model, stored, own=own),
+                param="model",
+            )
+        return next((route for route in ready if not avoid(route.name)), ready[0])
+
+    def fallback(
+        self, task: provider.ImageTask, avoid: Callable[[str], bool], stored: Collection[str] = ()
+    ) -> Route | None:
+        """The ready route of the same model that is tried after a task's present one, but none to be avoided; LoRAs
+        stay on routes that the tenant stored a key for.
+        """
+        after = self._ready(self.models[task.model].after(task.route), stored, own=bool(task.loras))
+        return next((route for route in after if not avoid(route.name)), None)
+
+    def limits(self, settings: Settings) -> Limits:
+        """How much may be at the providers at once: the most that a route's models are given, a model's own number
+        where that is smaller; a route's setting goes before what the provider says.
+        """
+        known: dict[str, int | None] = {}
+        for route in (route for model in self.models.values() for route in model.routes):
+            known[route.name] = max(known.get(route.name) or 0, route.concurrency or 0) or None
+        routes = {name: settings.route_concurrency(name, most) for name, most in known.items()}
+        return Limits(
+            routes=routes,
+            default=settings.default_concurrency,
+            tenant=settings.tenant_concurrency,
+            models={
+                (route.name, model.id): route.concurrency
+                for model in self.models.values()
+                for route in model.routes
+                if route.concurrency and route.concurrency < (known[route.name] or 0)
+            },
+        )
+
+    def price(self, task: provider.ImageTask, done: provider.Done) -> Cost | None:
+        """What the provider says it charged, else the catalog's flat price times the pictures; None when unknown."""
+        if done.HasField("cost"):
+            return done.cost
+        route = next(route for route in self.models[task.model].routes if route.name == task.route)
+        if route.price_per_image is None:
+            return None
+        amount = round(route.price_per_image * len(done.artifacts), 6)
+        return Cost(amount=amount, currency="USD", estimated=True)
+
+    def with_capability(self, capability: str) -> list[str]:
+        """Return the ids of the models that have a capability and are not retired, in order."""
+        return sorted(
+            model.id for model in self.models.values() if model.can(capability) and not self._is_retired(model)
+        )
+
+    def list(self, modality: str = "", provider: str = "", stored: Collection[str] = ()) -> list[pb.Model]:
+        """The public catalog, in the order of ids, for a tenant that stored keys of these routes. Raises nothing:
+        unknown filters match nothing.
+        """
+        return [
+            self.describe(model, stored)
+            for _, model in sorted(self.models.items())
+            if (not modality or model.modality == modality)
+            and (not provider or provider in {model.family, *(route.name for route in model.routes)})
+        ]
+
+    def describe(self, model: Model, stored: Collection[str] = ()) -> pb.Model:
+        """Return a model as callers see it who stored keys of these routes."""
+        available = any(self.ready(route, stored) for route in model.routes) and not self._is_retired(model)
+        return pb.Model(
+            id=model.id,
+            object="model",
+            created=_unix(model.created),
+            owned_by=model.family,
+            description=model.description,
+            modality=model.modality,
+            aliases=model.aliases,
+            capabilities=sorted(model.capabilities),
+            limits=_limits(model),
+            routes=[
+                pb.ModelRoute(
+                    name=route.name,
+                    mode=route.mode,
+                    available=self.ready(route, stored),
+                    missing_settings=self.missing(route, stored),
+                )
+                for route in model.routes
+            ],
+            available=available,
+            unavailable_reason=None if available else self.unavailable(model, stored),
+            retired_at=model.retired_at.isoformat() if model.retired_at else None,
+            successor=model.successor or None,
+        )
+
+    def _ready(self, routes: Iterable[Route], stored: Collection[str], *, own: bool) -> tuple[Route, ...]:
+        return tuple(route for route in _open(routes, stored, own=own) if self.ready(route, stored))
+
+    def unavailable(self, model: Model, stored: Collection[str] = ()) -> str:
+        """Return why a model can't serve, as a sentence: it is retired, or none of its routes is ready."""
+        if self._is_retired(model):
+            successor = f"; its successor is {model.successor}" if model.successor else ""
+            return f"{model.id} is retired by its provider since {model.retired_at}{successor}."
+        return self._unready(model, stored)
+
+    def _is_retired(self, model: Model) -> bool:
+        return model.retired_at is not None and model.retired_at <= self.today()
+
+    def _unready(self, model: Model, stored: Collection[str], *, own: bool = False) -> str:
+        """Return why none of the model's routes is ready."""
+        ways = (" and ".join(self.missing(route, stored)) for route in _open(model.routes, stored, own=own))
+        return f"{model.id} needs {', or '.join(dict.fromkeys(ways))}."
+
+
+def _near(name: str, known: Collection[str]) -> list[str]:
+    return difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+
+
+def _open(routes: Iterable[Route], stored: Collection[str], *, own: bool) -> Iterator[Route]:
+    """The routes that a call may take; with `own`, only those that the tenant stored a key for."""
+    return (route for route in routes if route.name in stored or not own)
+
+
+def _limits(model: Model) -> pb.ModelLimits:
+    limits = pb.ModelLimits(
+        max_prompt_length=model.max_prompt_length,
+        max_n=model.max_n,
+        max_input_images=model.max_inputs,
+        output_formats=model.output_formats,
+        qualities=model.qualities,
+    )
+    match model.sizes:
+        case Listed(sizes):
+            limits.sizes.extend(f"{width}x{height}" for width, height in sizes)
+        case Free(min_side=low, max_side=high, step=step):
+            limits.min_side, limits.max_side, limits.side_step = low, high, step
+    return limits
+
+
+def _unix(day: date) -> int:
+    return calendar.timegm(day.timetuple())

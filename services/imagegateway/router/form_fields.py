@@ -1,0 +1,127 @@
+"""A multipart form's text fields as an EditRequest: the same fields as in JSON, written as text."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from imagegateway.platform.errors import invalid
+from imagegateway.router import request_fields
+from imagegateway.v1 import image_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_FIELDS: Final = pb.EditRequest.DESCRIPTOR.fields_by_name
+_NESTED: Final = re.compile(r"^([a-z_]+)((?:\[[^\[\]]*\])+)$")
+_INDEX: Final = re.compile(r"[0-9]{1,4}")
+_MAX_DEPTH: Final = 32
+_LITERAL: Final = re.compile(r"true|false|-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
+_URLS: Final = frozenset({"images", "mask", "markup"})
+"""Fields that a form may also send as bare URLs."""
+
+
+def read(parts: Iterable[tuple[str, str]]) -> tuple[pb.EditRequest, list[str]]:
+    """Return the request, and the names of fields that it has no place for.
+
+    Lists and objects are sent as JSON (`metadata={"a":"b"}`) or in brackets, as SDKs do (`metadata[a]=b`). A field
+    without text counts as not sent.
+    Raises GatewayError naming the field whose text can't be read as its type, or that comes twice.
+    """
+    values: dict[str, Any] = {}
+    unknown: list[str] = []
+    seen: set[str] = set()
+    for name, text in parts:
+        nested = _NESTED.match(name)
+        base = nested[1] if nested else name
+        descriptor = _FIELDS.get(base)
+        if text == "" and not (nested and base in {"metadata", "provider_options"}):
+            continue
+        if descriptor is None or base.endswith("_content"):
+            unknown.append(name)
+            continue
+        _check_once(name, base, seen)
+        if nested:
+            path = [base, *re.findall(r"\[([^\[\]]*)\]", nested[2])]
+            _place(values, path, _literal(text) if base == "provider_options" else text)
+        elif base == "images":
+            if (found := _json(base, text)) is not None:
+                values[base] = [*values.get(base, []), *(found if isinstance(found, list) else [found])]
+        elif descriptor.is_repeated or descriptor.message_type is not None:
+            values[base] = _json(base, text)
+        else:
+            values[base] = text
+    request, inside = request_fields.build(pb.EditRequest, values)
+    return request, [*unknown, *inside]
+
+
+def _check_once(name: str, base: str, seen: set[str]) -> None:
+    """Note that a field came. Raises GatewayError for one that takes a single value and came before."""
+    other = base if name != base else f"{base}["
+    if other in seen:
+        raise invalid(base, f"{base} is sent in two ways at once.")
+    if name in seen and name != "images" and "[]" not in name:
+        raise invalid(name[:100], f"{name[:100]} is sent twice: send it once.")
+    seen.update((name, base if name == base else f"{base}["))
+
+
+def _json(name: str, text: str) -> Any:
+    if name in _URLS and not text.lstrip().startswith(("[", "{")) and text.strip() != "null":
+        return text
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object)
+    except (ValueError, RecursionError):
+        raise invalid(name, f"{name} must be JSON in a form.") from None
+
+
+def _refuse(constant: str) -> float:
+    """Refuse NaN and Infinity, which Python reads and JSON does not have."""
+    raise ValueError(constant)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name comes twice")
+    return found
+
+
+def _literal(text: str) -> object:
+    """Return what an SDK wrote as text: in an object of no fixed shape, the spelling tells numbers and booleans."""
+    return json.loads(text) if _LITERAL.fullmatch(text) else text
+
+
+def _place(values: dict[str, Any], path: list[str], leaf: object) -> None:
+    """Put `a[b][]=leaf` at its place; an empty bracket or a number appends to a list, but in metadata names a key."""
+    name = path[0]
+    if len(path) > _MAX_DEPTH:
+        raise invalid(name, f"{name} is nested more than {_MAX_DEPTH} levels deep.")
+    node: Any = values
+    for step, following in zip(path, [*path[1:], None], strict=True):
+        fresh: Any = leaf if following is None else [] if _is_index(following) and name != "metadata" else {}
+        if isinstance(node, list) and _is_index(step):
+            index = int(step) if step else len(node)
+            if index >= len(node) or following is None:
+                node.append(fresh)
+                index = len(node) - 1
+            node = node[index]
+        elif isinstance(node, dict):
+            if following is None:
+                node[step] = leaf
+            node = node.setdefault(step, fresh)
+        else:
+            raise invalid(name, f"{name} is not of the documented shape.")
+
+
+def _is_index(step: str) -> bool:
+    """Return whether a bracket's text stands for a place in a list."""
+    return step == "" or _INDEX.fullmatch(step) is not None

@@ -1,0 +1,139 @@
+"""Request bodies as they arrive: unpacked, counted and bounded before anything reads them."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.platform.errors import GatewayError, invalid
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, AsyncIterator, Iterator
+
+    from imagegateway.router.body_budget import HeldBody
+
+_MIB: Final = 1024 * 1024
+
+MAX_JSON_BYTES: Final = 60 * _MIB
+"""Largest JSON body, unpacked: one image of 25 MiB as a data URL has 33 MiB."""
+
+MAX_FORM_BYTES: Final = 17 * 25 * _MIB + _MIB
+"""Largest multipart body, unpacked: 16 images, a mask, and the text fields."""
+
+_STALL_SECONDS: Final = 50.0
+"""Longest pause within a body, and its first allowance in all: stalled and dripping bodies end within a minute."""
+
+_SLOWEST: Final = 16 * 1024
+"""Bytes a second that earn a body more time. A phone on a bad network sends 1 Mbit/s, eight times as much."""
+
+_GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
+_RAW_DEFLATE: Final = -zlib.MAX_WBITS
+_ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
+
+
+async def read(pieces: AsyncIterable[bytes], encoding: str, held: HeldBody) -> bytearray:
+    """Return a whole JSON body, unpacked, counted in `held`. `encoding`: the Content-Encoding header.
+
+    Raises GatewayError as `unpacked` and `HeldBody.grow` do.
+    """
+    body = bytearray()  # a list of pieces would stay beside what they are joined to
+    async for piece in unpacked(pieces, encoding, MAX_JSON_BYTES):
+        held.grow(len(piece))
+        body += piece
+    return body
+
+
+async def unpacked(pieces: AsyncIterable[bytes], encoding: str, limit: int) -> AsyncIterator[bytes]:
+    """Yield the pieces of a body without its content encoding.
+
+    Raises GatewayError UNSUPPORTED_MEDIA_TYPE for an encoding other than gzip and deflate, INVALID_VALUE for data
+    that is not in that encoding, REQUEST_TOO_LARGE after `limit` unpacked bytes, REQUEST_TIMEOUT as `timely` does.
+    """
+    name = encoding.strip().lower()
+    if name not in _ENCODINGS:
+        raise GatewayError(
+            ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE,
+            "Content-Encoding must be gzip or deflate.",
+            param="Content-Encoding",
+        )
+    inflater = None if name in {"", "identity"} else _Inflater()
+    size = 0
+    async for piece in timely(pieces):
+        for data in inflater.feed(piece) if inflater else (piece,):
+            size += len(data)
+            if size > limit:
+                raise GatewayError(
+                    ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE, f"The request body is over {limit // _MIB} MiB."
+                )
+            yield data
+    if inflater and not inflater.finished:
+        raise _damaged()
+
+
+async def timely(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Yield the pieces of a body. Only the waits for its sender count.
+
+    Raises GatewayError REQUEST_TIMEOUT for a wait of more than 50 s, and when all waits together exceed 50 s and a
+    further second for each 16 KiB that came.
+    """
+    clock = asyncio.get_running_loop().time
+    iterator = aiter(pieces)
+    left = _STALL_SECONDS
+    while True:
+        began = clock()
+        try:
+            async with asyncio.timeout(min(left, _STALL_SECONDS)):
+                piece = await anext(iterator, None)
+        except TimeoutError:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_REQUEST_TIMEOUT, "The request body took too long to arrive."
+            ) from None
+        if piece is None:
+            return
+        left += len(piece) / _SLOWEST - (clock() - began)
+        yield piece
+
+
+class _Inflater:
+    """Unpacks gzip, zlib and raw deflate, at most 1 MiB at a time."""
+
+    def __init__(self) -> None:
+        self._inflate: zlib._Decompress | None = None
+        self._head = b""
+
+    @property
+    def finished(self) -> bool:
+        return self._inflate is not None and self._inflate.eof
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        """Yield what a piece unpacks to. Raises GatewayError INVALID_VALUE."""
+        if self._inflate is None:
+            self._head += piece
+            if len(self._head) < 2:
+                return
+            piece, self._head = self._head, b""
+            self._inflate = zlib.decompressobj(_format(piece))
+        try:
+            while piece and not self._inflate.eof:
+                yield self._inflate.decompress(piece, _MIB)
+                piece = self._inflate.unconsumed_tail
+        except zlib.error:
+            raise _damaged() from None
+        if piece or self._inflate.unused_data:
+            raise _damaged()
+
+
+def _format(head: bytes) -> int:
+    """Return the zlib window bits for data that begins with `head`, at least 2 bytes.
+
+    "deflate" means zlib's format (RFC 9110, 8.4.1.2), and raw deflate to some clients.
+    """
+    first, second = head[:2]
+    is_zlib = first & 0x0F == zlib.DEFLATED and (first << 8 | second) % 31 == 0
+    return _GZIP_OR_ZLIB if is_zlib or (first, second) == (0x1F, 0x8B) else _RAW_DEFLATE
+
+
+def _damaged() -> GatewayError:
+    return invalid("Content-Encoding", "The body is not what its Content-Encoding says, or ends early.")

@@ -1,0 +1,194 @@
+"""From a job's record to what callers see: the job, its images, its error."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.jobs import states
+from imagegateway.media import signed_links
+from imagegateway.media.store import NotFound
+from imagegateway.platform.errors import REASONS, GatewayError, code_of
+from imagegateway.router import openai_values
+from imagegateway.v1 import image_service_pb2 as pb
+from imagegateway.v1 import job_pb2
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.media.signed_links import Links
+    from imagegateway.media.store import MediaStore
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
+
+RETENTION_SECONDS: Final = 7 * 86_400
+"""How long media live after a job's end."""
+_REJECTED: Final = "Your request was rejected as a result of the safety system."
+"""The sentence by which clients that read only the text, such as LiteLLM, recognise a moderation error."""
+
+
+class Answers:
+    """Builds answers; knows the store, the clock (Unix seconds), and how to sign."""
+
+    def __init__(self, store: MediaStore, signer: Links, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._links = signer
+        self._clock = clock
+
+    async def images(self, record: JobRecord, *, b64_json: bool) -> pb.ImagesResponse:
+        """The 200 answer of a completed job. Raises GatewayError EXPIRED when its media are gone."""
+        if self._expired(record):
+            raise _expired(record)
+        artifacts = record.done.artifacts
+        data = [self._image(artifact, index) for index, artifact in enumerate(artifacts)]
+        if b64_json:
+            try:
+                contents = await asyncio.gather(*(self._store.read(artifact.media.key) for artifact in artifacts))
+            except NotFound:
+                raise _expired(record) from None
+            for image, content in zip(data, contents, strict=True):
+                image.ClearField("url")
+                image.b64_json = content
+        response = pb.ImagesResponse(
+            created=record.completed_at // 1000,
+            data=data,
+            id=record.id,
+            model=record.task.model,
+            provider=record.task.route,
+            warnings=_warnings(record),
+            output_format=openai_values.output_format(artifacts[0].media.media_type),
+            size=openai_values.size(artifacts[0].media.width, artifacts[0].media.height),
+            quality=openai_values.quality(record.task.quality),
+            background=openai_values.background(record.task.background),
+            safety_identifier=record.task.user or None,
+        )
+        if record.done.HasField("usage"):
+            response.usage.CopyFrom(record.done.usage)
+        if record.done.HasField("svg_usage"):
+            response.svg_usage.CopyFrom(record.done.svg_usage)
+        if record.HasField("cost"):
+            response.cost.CopyFrom(record.cost)
+        return response
+
+    def accepted(self, record: JobRecord, queue_position: int | None) -> pb.ImagesResponse:
+        """The 202 answer: the job, in the response's own fields."""
+        job = self.job(record, queue_position)
+        return pb.ImagesResponse(
+            id=job.id,
+            model=job.model,
+            provider=job.provider,
+            warnings=job.warnings,
+            object=job.object,
+            type=job.type,
+            modality=job.modality,
+            status=job.status,
+            created_at=job.created_at,
+            started_at=job.started_at if job.HasField("started_at") else None,
+            updated_at=job.updated_at,
+            progress=job.progress if job.HasField("progress") else None,
+            queue_position=queue_position,
+            metadata=job.metadata,
+        )
+
+    def job(self, record: JobRecord, queue_position: int | None = None) -> job_pb2.Job:
+        """The job as callers see it; links are signed afresh."""
+        job = job_pb2.Job(
+            id=record.id,
+            object="job",
+            type=record.type,
+            modality=record.modality,
+            status=states.PUBLIC[record.state],
+            model=record.task.model,
+            provider=record.task.route,
+            created_at=record.created_at // 1000,
+            started_at=record.started_at // 1000 or None,
+            completed_at=record.completed_at // 1000 or None,
+            updated_at=record.updated_at // 1000,
+            progress=record.progress if record.HasField("progress") else None,
+            queue_position=queue_position if record.state == states.QUEUED else None,
+            warnings=_warnings(record),
+            metadata=record.metadata,
+            webhook_attempts=record.webhook.attempts,
+        )
+        if record.HasField("cost"):
+            job.cost.CopyFrom(record.cost)
+        if record.state == states.COMPLETED:
+            job.progress = 100
+            job.expires_at = record.completed_at // 1000 + RETENTION_SECONDS
+            if record.done.HasField("usage"):
+                job.usage.CopyFrom(record.done.usage)
+            if not self._expired(record):
+                data = [self._image(artifact, index) for index, artifact in enumerate(record.done.artifacts)]
+                job.result.CopyFrom(
+                    job_pb2.JobResult(created=record.completed_at // 1000, data=data, file_url=data[0].url)
+                )
+                job.result_url = data[0].url
+        elif record.state == states.FAILED:
+            job.error.CopyFrom(job_error(record.failed))
+        return job
+
+    def _image(self, artifact: provider.Artifact, index: int) -> job_pb2.Image:
+        media = artifact.media
+        return job_pb2.Image(
+            url=self._links.sign(media.key, f"{index}.{signed_links.extension_of(media.media_type)}"),
+            width=media.width or None,
+            height=media.height or None,
+            media_type=media.media_type,
+            revised_prompt=artifact.revised_prompt or None,
+            seed=artifact.seed if artifact.HasField("seed") else None,
+        )
+
+    def _expired(self, record: JobRecord) -> bool:
+        return self._clock() > record.completed_at / 1000 + RETENTION_SECONDS
+
+
+def failure(record: JobRecord) -> GatewayError:
+    """Why a job ended without images, as the caller's error."""
+    if record.state == states.CANCELLED:
+        return GatewayError(
+            ErrorReason.ERROR_REASON_CANCELLED, f"Job {record.id} was cancelled.", details={"job_id": record.id}
+        )
+    failed = record.failed
+    return GatewayError(
+        failed.reason,
+        _message(failed),
+        param=failed.param or None,
+        retry_after=failed.retry_after.ToTimedelta().total_seconds() if failed.HasField("retry_after") else None,
+        details={"job_id": record.id},
+    )
+
+
+def job_error(failed: provider.Failed) -> job_pb2.JobError:
+    """A failure as part of a job."""
+    return job_pb2.JobError(
+        message=_message(failed),
+        type=REASONS[failed.reason].type,
+        param=failed.param or None,
+        code=code_of(failed.reason),
+    )
+
+
+def _message(failed: provider.Failed) -> str:
+    """Return the text of a job's failure."""
+    if failed.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
+        return f"{failed.message} {_REJECTED}"
+    return failed.message
+
+
+def _warnings(record: JobRecord) -> list[job_pb2.Warning]:
+    missing = [
+        job_pb2.Warning(
+            code="image_failed", message=f"An image is missing ({code_of(failed.reason)}): {failed.message}"
+        )
+        for failed in record.done.missing
+    ]
+    return [*record.warnings, *record.done.warnings, *missing]
+
+
+def _expired(record: JobRecord) -> GatewayError:
+    return GatewayError(
+        ErrorReason.ERROR_REASON_EXPIRED,
+        f"The media of job {record.id} are gone: they live 7 days.",
+        details={"job_id": record.id},
+    )

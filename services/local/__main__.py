@@ -1,5 +1,0 @@
-"""Serve the family alone: `python -m services.local`."""
-
-from services.providers import FAMILIES, main
-
-main({"local": FAMILIES["local"]})

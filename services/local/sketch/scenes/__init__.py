@@ -1,5 +1,0 @@
-"""The scenes of the sketch model: each paints a whole picture from a reading of the prompt."""
-
-from services.local.sketch.scenes.registry import furnish, paint
-
-__all__ = ["furnish", "paint"]

@@ -1,5 +1,0 @@
-"""Serve the family alone: `python -m services.stability`."""
-
-from services.providers import FAMILIES, main
-
-main({"stability": FAMILIES["stability"]})
