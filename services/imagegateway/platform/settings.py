@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from imagegateway.platform import machine
+from imagegateway.platform import machine, sockets
 from imagegateway.platform.hosts import is_wildcard, origin
 from imagegateway.platform.setting_source import PREFIX, Secret, SettingError, Source
 
@@ -94,7 +94,8 @@ class Settings:
     """
     data_dir: Path
     """Directory of sockets and data, for this user alone (mode 0700). The start closes a directory that other users
-    can read, and warns where the mode cannot be changed.
+    can read, and warns where the mode cannot be changed. The path may have any length: sockets that do not fit go to
+    `/tmp/imagegateway-<user>-<hash>`.
     """
     api_key: Secret
     """An accepted API key, at least 20 printable characters. Another value replaces the previous one of this data
@@ -232,7 +233,7 @@ class Settings:
 
     @property
     def run_dir(self) -> Path:
-        """Sockets, rendered configuration and addresses of the running stack."""
+        """Rendered configuration and addresses of the running stack."""
         return self.data_dir / "run"
 
     @property
@@ -246,7 +247,7 @@ class Settings:
 
     def socket(self, name: str) -> Path:
         """Path of a process's UNIX socket."""
-        return self.run_dir / f"{name}.sock"
+        return sockets.folder(self.run_dir) / f"{name}.sock"
 
     def nats_address(self) -> str:
         """URL of the NATS server, with credentials: the external one, else what the stack wrote down.

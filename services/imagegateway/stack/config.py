@@ -6,6 +6,7 @@ import base64
 import os
 import re
 import secrets
+import shlex
 import shutil
 import socket
 import sys
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 _FILES: Final = Path(__file__).parent
 _DESCRIPTORS: Final = Path(image_service_pb2.__file__).with_name("descriptors.binpb")
-_MAX_SOCKET_PATH: Final = 107
 _PARAMETER: Final = re.compile(r"{(\w+)}")
 _SLASHED: Final = "model_id"
 """The path parameter whose values hold slashes."""
@@ -87,16 +87,7 @@ class Stack:
 
     @classmethod
     def prepare(cls, settings: Settings) -> Stack:
-        """Choose a port and a password for the stack's own NATS server.
-
-        Raises SettingError when the data directory's path is too long for sockets.
-        """
-        longest = str(settings.socket(f"uploads-{settings.routers - 1}"))
-        if len(longest.encode()) > _MAX_SOCKET_PATH:
-            raise SettingError(
-                f"IMAGEGATEWAY_DATA_DIR is too long: {longest} has over {_MAX_SOCKET_PATH} bytes, "
-                "the most that a socket's path can have"
-            )
+        """Choose a port and a password for the stack's own NATS server."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -134,7 +125,7 @@ class Stack:
         connections = connection_limit(settings.connections, machine.open_files())
         return _render(
             "envoy/envoy.yaml.j2",
-            run_dir=self.run_dir,
+            admin=settings.socket("envoy-admin"),
             edge_settings=folder / "edge_settings.lua",
             host=settings.host,
             port=settings.port,
@@ -156,15 +147,12 @@ class Stack:
         )
 
     def _programs(self) -> dict[str, object]:
-        python = sys.executable
         return {
-            "run_dir": self.run_dir,
-            "tether": f"{python} -m imagegateway.stack.die_with_parent",
-            "nats": "" if self.settings.nats_url else f"{binary('nats-server')} -c {self.run_dir}/nats.conf",
-            "envoy": f"{binary('envoy')} -c {self.run_dir}/envoy.yaml --disable-hot-restart --log-level warning "
-            "--file-flush-interval-msec 500 "  # else a refused request is logged up to 10 s later
-            f"--component-log-level main:error --concurrency {min(os.cpu_count() or 1, 4)} --drain-time-s 5",
-            "python": python,
+            "socket": self.settings.socket("supervisor"),
+            "python": sys.executable,
+            "nats": "" if self.settings.nats_url else binary("nats-server"),
+            "envoy": binary("envoy"),
+            "threads": min(os.cpu_count() or 1, 4),
             "routers": self.settings.routers,
         }
 
@@ -239,7 +227,13 @@ def _render(name: str, **values: object) -> str:
     environment = Environment(  # noqa: S701  configuration files, not HTML
         loader=FileSystemLoader(_FILES), undefined=StrictUndefined, keep_trailing_newline=True
     )
+    environment.filters |= {"literal": _literal, "word": lambda value: shlex.quote(_literal(value))}
     return environment.get_template(name).render(**values)
+
+
+def _literal(value: object) -> str:
+    """Return a text as supervisord reads it: it expands `%(name)s`."""
+    return str(value).replace("%", "%%")
 
 
 def _write(path: Path, text: str) -> None:
