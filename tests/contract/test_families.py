@@ -9,7 +9,7 @@ import pytest
 from imagegateway import providers
 from imagegateway.platform.errors import REASONS
 from imagegateway.platform.settings import Source
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Mode, Model
 from imagegateway.providers.kit.adapter import Adapter, Reply
 from imagegateway.providers.kit.error_table import NOT_BEGUN, Failure
 from imagegateway.providers.registry import FAMILIES, UPSTREAMS
@@ -44,26 +44,32 @@ def test_catalog_has_no_name_twice() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.id))
-def test_model_is_whole(model: c.Model) -> None:
+def test_model_is_whole(model: Model) -> None:
     routes = {route.name for route in model.routes}
     if model.family in UPSTREAMS:
         assert routes <= {adapter.route for adapter in UPSTREAMS[model.family].adapters}
         assert model.source.startswith("https://")
     assert model.checked <= date(2100, 1, 1)
-    assert model.can(c.TEXT_TO_IMAGE) or model.can(c.IMAGE_TO_IMAGE) or model.can(c.TEXT_TO_VIDEO)
-    assert bool(model.max_inputs) == model.can(c.IMAGE_TO_IMAGE)
-    assert model.can(c.IMAGE_TO_IMAGE) or not model.can(c.MASK)
-    assert (model.modality == "video") == model.can(c.TEXT_TO_VIDEO)
+    assert (
+        model.supports(Capability.TEXT_TO_IMAGE)
+        or model.supports(Capability.IMAGE_TO_IMAGE)
+        or model.supports(Capability.TEXT_TO_VIDEO)
+    )
+    assert bool(model.max_inputs) == model.supports(Capability.IMAGE_TO_IMAGE)
+    assert model.supports(Capability.IMAGE_TO_IMAGE) or not model.supports(Capability.MASK)
+    assert (model.modality == "video") == model.supports(Capability.TEXT_TO_VIDEO)
     assert model.sizes.nearest(*model.sizes.default) == model.sizes.default
     if model.successor:
         assert model.successor in {other.id for other in MODELS}
     for route in model.routes:
-        assert route.mode in {c.INLINE, c.ASYNC}
-        assert route.native
+        assert route.mode in {Mode.INLINE, Mode.ASYNC}
+        assert route.native_id
         setting = f"IMAGEGATEWAY_{route.name.upper()}_"
         # A server of one's own may want no key: then its address tells that it is there.
-        assert all(name.startswith(setting) for name in route.settings)
-        assert not route.settings or {setting + "API_KEY", setting + "BASE_URL"} & set(route.settings)
+        assert all(name.startswith(setting) for name in route.required_settings)
+        assert not route.required_settings or {setting + "API_KEY", setting + "BASE_URL"} & set(
+            route.required_settings
+        )
 
 
 @pytest.mark.parametrize(("name", "adapter"), ADAPTERS, ids=lambda value: getattr(value, "route", value))

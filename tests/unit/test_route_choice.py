@@ -10,8 +10,9 @@ import pytest
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.settings import Source
 from imagegateway.provider.v1 import provider_service_pb2 as provider
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Mode, Model, Route
 from imagegateway.providers.local.catalog import MODELS as LOCAL
+from imagegateway.providers.sizes import FixedSizes
 from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
@@ -21,7 +22,7 @@ from imagegateway.v1.image_service_pb2 import Lora
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-MODEL = c.Model(
+MODEL = Model(
     id="house/painter",
     family="house",
     description="A model with three routes.",
@@ -29,12 +30,12 @@ MODEL = c.Model(
     source="https://example.com",
     checked=date(2026, 1, 1),
     routes=(
-        c.Route("first", c.INLINE, "painter", ("IMAGEGATEWAY_FIRST_API_KEY",)),
-        c.Route("second", c.ASYNC, "painter", ("IMAGEGATEWAY_SECOND_API_KEY",)),
-        c.Route("server", c.ASYNC, "painter", ("IMAGEGATEWAY_SERVER_BASE_URL",)),
+        Route("first", Mode.INLINE, "painter", ("IMAGEGATEWAY_FIRST_API_KEY",)),
+        Route("second", Mode.ASYNC, "painter", ("IMAGEGATEWAY_SECOND_API_KEY",)),
+        Route("server", Mode.ASYNC, "painter", ("IMAGEGATEWAY_SERVER_BASE_URL",)),
     ),
-    sizes=c.Listed(((64, 64),)),
-    capabilities=frozenset({c.TEXT_TO_IMAGE, c.LORA}),
+    sizes=FixedSizes(((64, 64),)),
+    capabilities=frozenset({Capability.TEXT_TO_IMAGE, Capability.LORA}),
 )
 FIRST = {"IMAGEGATEWAY_FIRST_API_KEY": "k"}
 SECOND = {"IMAGEGATEWAY_SECOND_API_KEY": "k"}
@@ -156,7 +157,7 @@ def test_model_is_described_as_the_tenant_finds_it() -> None:
 def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:
     key, account = "IMAGEGATEWAY_FIRST_API_KEY", "IMAGEGATEWAY_ACCOUNT_ID"
     first, second, _ = MODEL.routes
-    model = replace(MODEL, routes=(replace(first, settings=(key, account)), second))
+    model = replace(MODEL, routes=(replace(first, required_settings=(key, account)), second))
     nothing, half = (Catalog.load(Source(values), ((model,), LOCAL)) for values in ({}, ACCOUNT))
     route = model.routes[0]
     assert (nothing.missing(route), nothing.missing(route, {"second"})) == ((key, account), (key, account))

@@ -73,7 +73,7 @@ def test_settings_of_routes_and_clients_and_foreign_variables_are_accepted(envir
 def test_registry_names_all_that_routes_and_the_documentation_name() -> None:
     known = {f"IMAGEGATEWAY_{name}" for name in known_names()}
     catalog = Catalog.load(given())
-    named = {name for model in catalog.models.values() for route in model.routes for name in route.settings}
+    named = {name for model in catalog.models.values() for route in model.routes for name in route.required_settings}
     assert named <= known
     for upstream in UPSTREAMS.values():
         assert {adapter.route for adapter in upstream.adapters} <= set(settings.ROUTES)

@@ -55,7 +55,7 @@ def _routes(families: Mapping[str, Upstream]) -> Iterator[tuple[Adapter, Call]]:
 async def _ask(adapter: Adapter, call: Call, settings: Settings, outbound: Outbound) -> tuple[bool, str]:
     """Whether all is well, and the line to print."""
     setting = f"IMAGEGATEWAY_{adapter.route.upper()}"
-    wanted = call.route.settings
+    wanted = call.route.required_settings
     missing = [name for name in wanted if not settings.source.text(name.removeprefix("IMAGEGATEWAY_"))]
     if missing:
         # One of several is a mistake; none is a route that nobody wants.
@@ -86,7 +86,7 @@ def _verdict(adapter: Adapter, call: Call, target: Target, reply: Reply) -> tupl
         return True, "works"
     match adapter.read_error(call, reply).reason:
         case ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS:
-            names = dict.fromkeys((f"IMAGEGATEWAY_{adapter.route.upper()}_API_KEY", *call.route.settings))
+            names = dict.fromkeys((f"IMAGEGATEWAY_{adapter.route.upper()}_API_KEY", *call.route.required_settings))
             words = f"refuses the key (status {reply.status}): check {' and '.join(names)}"
         case ErrorReason.ERROR_REASON_PROVIDER_BILLING:
             words = f"refuses for lack of credit (status {reply.status})"
