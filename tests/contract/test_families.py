@@ -12,26 +12,25 @@ from imagegateway.platform.settings import Source
 from imagegateway.providers.catalog import Capability, Mode, Model
 from imagegateway.providers.kit.adapter import Adapter, Reply
 from imagegateway.providers.kit.error_table import NOT_BEGUN, Failure
-from imagegateway.providers.registry import FAMILIES, UPSTREAMS
-from imagegateway.router.catalog import FAMILIES as CATALOGS
+from imagegateway.providers.registry import FAMILIES, HTTP_FAMILIES, MODELS
 from imagegateway.router.catalog import Catalog
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.contract.calls import call_of
 
 ROOT = Path(providers.__file__).parent
-MODELS = [model for models in CATALOGS for model in models]
-ADAPTERS = [(name, adapter) for name, upstream in UPSTREAMS.items() for adapter in upstream.adapters]
+ADAPTERS = [(name, adapter) for name, entry in HTTP_FAMILIES.items() for adapter in entry.adapters]
 
 
-def test_every_family_is_served_and_in_the_catalog() -> None:
-    assert {models[0].family for models in CATALOGS} == set(FAMILIES)
+def test_registry_entry_holds_models_of_its_own_family_only() -> None:
+    for name, entry in FAMILIES.items():
+        assert {model.family for model in entry.models} == {name}
 
 
-@pytest.mark.parametrize("name", UPSTREAMS)
+@pytest.mark.parametrize("name", HTTP_FAMILIES)
 def test_family_folder_has_its_files(name: str) -> None:
     files = {path.name for path in (ROOT / name).iterdir()}
-    assert files >= {"__init__.py", "__main__.py", "adapter.py", "catalog.py", "README.md"}
+    assert files >= {"__init__.py", "adapter.py", "catalog.py", "README.md"}
 
 
 def test_reasons_and_table_are_the_same_set() -> None:
@@ -46,8 +45,8 @@ def test_catalog_has_no_name_twice() -> None:
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.id))
 def test_model_is_whole(model: Model) -> None:
     routes = {route.name for route in model.routes}
-    if model.family in UPSTREAMS:
-        assert routes <= {adapter.route for adapter in UPSTREAMS[model.family].adapters}
+    if model.family in HTTP_FAMILIES:
+        assert routes <= {adapter.route for adapter in HTTP_FAMILIES[model.family].adapters}
         assert model.source.startswith("https://")
     assert model.checked <= date(2100, 1, 1)
     assert (

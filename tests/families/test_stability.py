@@ -369,6 +369,6 @@ async def test_key_of_the_caller_goes_before_the_operators(stability: Stability,
 
 
 def test_ids_and_aliases_are_unique_and_cover_the_table() -> None:
-    catalog = Catalog.load(Source({}), (MODELS,))
+    catalog = Catalog.load(Source({}), MODELS)
     for name in ("sdxl", "stable-image-ultra", "stable-image-core", "sd3.5", "inpaint", "erase"):
         assert catalog.resolve(f"stability-ai/{name}").family == "stability"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 from google.protobuf.json_format import MessageToDict, ParseDict
+from imagegateway.providers import registry
 from imagegateway.providers.catalog import Capability
-from imagegateway.router.catalog import FAMILIES
 from imagegateway.v1 import image_service_pb2 as pb
 
 from tests.gateway import pictures, rest
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.jobs_gateway.calls import Caller
 
-MODELS: Final[Mapping[str, Model]] = {model.id: model for family in FAMILIES for model in family}
+MODELS: Final[Mapping[str, Model]] = {model.id: model for model in registry.MODELS}
 WAIT: Final = {"prefer": "wait=60"}
 VIDEOS: Final = "/v1/videos/generations"
 INPUT: Final = pictures.picture(96, 64)

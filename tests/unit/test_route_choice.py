@@ -54,7 +54,7 @@ def make(
     """What is planned for a request with the operator's settings and the tenant's stored keys."""
     return validation.make(
         pb.GenerateRequest(prompt="a kite", model=MODEL.id, loras=[Lora(url=lora)] if lora else []),
-        Catalog.load(Source(configured), ((MODEL,), LOCAL)),
+        Catalog.load(Source(configured), (MODEL, *LOCAL)),
         MODEL.id,
         Preferences(),
         byok=byok,
@@ -135,7 +135,7 @@ def test_loras_never_run_on_the_operators_account() -> None:
 def test_next_route_is_one_that_is_ready(
     configured: dict[str, str], stored: Collection[str], lora: bool, after: str, route: str | None
 ) -> None:
-    catalog = Catalog.load(Source(configured), ((MODEL,), LOCAL))
+    catalog = Catalog.load(Source(configured), (MODEL, *LOCAL))
     task = provider.ImageTask(model=MODEL.id, route=after)
     if lora:
         task.loras.add(url=LORA)
@@ -144,10 +144,10 @@ def test_next_route_is_one_that_is_ready(
 
 
 def test_model_is_described_as_the_tenant_finds_it() -> None:
-    catalog = Catalog.load(Source(SECOND), ((MODEL,), LOCAL))
+    catalog = Catalog.load(Source(SECOND), (MODEL, *LOCAL))
     described = catalog.describe(MODEL, {"first", "server"})
     assert [route.available for route in described.routes] == [True, True, False]
-    nothing = Catalog.load(Source({}), ((MODEL,), LOCAL))
+    nothing = Catalog.load(Source({}), (MODEL, *LOCAL))
     assert nothing.describe(MODEL).unavailable_reason
     assert not nothing.describe(MODEL, {"first"}).HasField("unavailable_reason")
     assert nothing.stand_in(MODEL).id == "local/sketch"
@@ -158,7 +158,7 @@ def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:
     key, account = "IMAGEGATEWAY_FIRST_API_KEY", "IMAGEGATEWAY_ACCOUNT_ID"
     first, second, _ = MODEL.routes
     model = replace(MODEL, routes=(replace(first, required_settings=(key, account)), second))
-    nothing, half = (Catalog.load(Source(values), ((model,), LOCAL)) for values in ({}, ACCOUNT))
+    nothing, half = (Catalog.load(Source(values), (model, *LOCAL)) for values in ({}, ACCOUNT))
     route = model.routes[0]
     assert (nothing.missing(route), nothing.missing(route, {"second"})) == ((key, account), (key, account))
     assert (nothing.missing(route, {"first"}), half.missing(route, {"first"})) == ((account,), ())
@@ -177,7 +177,7 @@ def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:
 
 
 def test_next_route_is_not_one_that_is_set_aside() -> None:
-    catalog = Catalog.load(Source(FIRST | SERVER), ((MODEL,), LOCAL))
+    catalog = Catalog.load(Source(FIRST | SERVER), (MODEL, *LOCAL))
     task = provider.ImageTask(model=MODEL.id, route="first")
     found = catalog.fallback(task, {"second"}.__contains__, {"second"})
     assert found is MODEL.routes[2]
@@ -185,4 +185,4 @@ def test_next_route_is_not_one_that_is_set_aside() -> None:
 
 
 def test_embedded_route_takes_no_key() -> None:
-    assert Catalog.load(Source({}), ((MODEL,), LOCAL)).keyed == ["first", "second", "server"]
+    assert Catalog.load(Source({}), (MODEL, *LOCAL)).keyed == ["first", "second", "server"]

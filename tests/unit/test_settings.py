@@ -10,7 +10,7 @@ import pytest
 from imagegateway.platform import settings
 from imagegateway.platform.hosts import is_wildcard
 from imagegateway.platform.settings import SettingError, Source, known_names, load
-from imagegateway.providers.registry import UPSTREAMS
+from imagegateway.providers.registry import HTTP_FAMILIES
 from imagegateway.router.catalog import Catalog
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def test_registry_names_all_that_routes_and_the_documentation_name() -> None:
     catalog = Catalog.load(given())
     named = {name for model in catalog.models.values() for route in model.routes for name in route.required_settings}
     assert named <= known
-    for upstream in UPSTREAMS.values():
-        assert {adapter.route for adapter in upstream.adapters} <= set(settings.ROUTES)
+    for entry in HTTP_FAMILIES.values():
+        assert {adapter.route for adapter in entry.adapters} <= set(settings.ROUTES)
     text = Path("docs/settings.md").read_text()
     assert set(re.findall(r"IMAGEGATEWAY_[A-Z0-9_]+[A-Z0-9]", text)) <= known
     of_routes = {f"IMAGEGATEWAY_{route.upper()}_{end}" for route in settings.ROUTES for end in settings._OF_ROUTES}

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Request = pb.StartRequest | pb.PollRequest | pb.CancelRequest
 
 
-class UpstreamFamily:
+class HttpFamily:
     """A family whose models live behind HTTP: one adapter for each of its routes."""
 
     def __init__(
