@@ -329,8 +329,8 @@ class Studio:
             deadline=now + round(self.settings.job_deadline * 1000),
             warnings=made.warnings,
             metadata=made.metadata,
-            repeatable=made.route.repeatable,
-            places=made.route.places(made.task.n),
+            repeatable=made.route.idempotent,
+            places=made.route.slots(made.task.n),
             request_id=call.request_id,
         )
         credential = call.byok.get(made.route.name)
