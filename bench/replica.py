@@ -24,7 +24,7 @@ from imagegateway.keys.api_keys import Key
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.decoding import DecodeGate
-from imagegateway.media.signed_links import Links
+from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
@@ -85,7 +85,7 @@ async def _studio(number: int, families: Families) -> AsyncIterator[Studio]:
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
     memory = AnswerMemory(current.answer_memory * 1024**2)
-    answers = Answers(store, Links(root, current.public_url), time.time, memory)
+    answers = Answers(store, LinkSigner(root, current.public_url), time.time, memory)
     catalog = Catalog.load(current.source)
     engine = await Engine.open(
         settings=current,

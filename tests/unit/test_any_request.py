@@ -17,7 +17,7 @@ from imagegateway.jobs import states
 from imagegateway.keys.api_keys import Key
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.decoding import DecodeGate
-from imagegateway.media.signed_links import Links
+from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
@@ -164,7 +164,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
         readiness=Readiness({}),
     )
     stored: Any = SimpleNamespace(of=lambda _tenant: {})
-    links = Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW)
+    links = LinkSigner(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW)
     answers = Answers(store, links, lambda: NOW, AnswerMemory(1024**3))
     async with Outbound(Guard((), unresolved)) as outbound:
         called = WithoutEngine(

@@ -15,7 +15,7 @@ from imagegateway.keys.api_keys import API_KEY_NAME, KeyRing, KeyStore, RevokedK
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.decoding import DecodeGate
-from imagegateway.media.signed_links import Links
+from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
@@ -72,7 +72,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await ring.start(supervisor)
         stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
         await stored_keys.start(supervisor)
-        links = Links(root, current.public_url)
+        links = LinkSigner(root, current.public_url)
         store = MediaStore.open(current.media_url)
         answers = Answers(store, links, time.time, AnswerMemory(current.answer_memory * 1024**2))
         catalog = Catalog.load(current.source)
@@ -127,7 +127,7 @@ async def _adopt_key(current: Settings, keys: KeyStore) -> None:
         logs.get(__name__).error("api_key_revoked", setting=API_KEY_NAME)
 
 
-def _server(path: Path, ring: KeyRing, studio: Studio, links: Links, budget: BodyBudget) -> Server:
+def _server(path: Path, ring: KeyRing, studio: Studio, links: LinkSigner, budget: BodyBudget) -> Server:
     """The gRPC server with all public services, at a UNIX socket."""
     server = Server(
         path,

@@ -38,6 +38,6 @@ class AnswerMemory:
         async with call.authorized():
             try:
                 async with asyncio.timeout(self._seconds):
-                    return await self._bytes.take(record.tenant, cost)
+                    return await self._bytes.acquire(record.tenant, cost)
             except TimeoutError:
                 raise crowded(record) from None

@@ -17,7 +17,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from imagegateway.media.signed_links import Links
+    from imagegateway.media.signed_links import LinkSigner
     from imagegateway.platform.grpc_server import Context
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.router.operations import Studio
@@ -28,7 +28,7 @@ _DEFAULT_SECONDS: Final = 3600
 class RestFileService(pb_grpc.RestFileServiceServicer):
     """The bytes, or a link to them."""
 
-    def __init__(self, studio: Studio, signer: Links) -> None:
+    def __init__(self, studio: Studio, signer: LinkSigner) -> None:
         self._studio = studio
         self._links = signer
 

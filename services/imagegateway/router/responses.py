@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.media.signed_links import Links
+    from imagegateway.media.signed_links import LinkSigner
     from imagegateway.media.store import MediaStore
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.router.answer_memory import AnswerMemory
@@ -60,7 +60,9 @@ class Preview:
 class Answers:
     """Builds answers; knows the store, the clock (Unix seconds), how to sign, and the memory for images."""
 
-    def __init__(self, store: MediaStore, signer: Links, clock: Callable[[], float], memory: AnswerMemory) -> None:
+    def __init__(
+        self, store: MediaStore, signer: LinkSigner, clock: Callable[[], float], memory: AnswerMemory
+    ) -> None:
         self._store = store
         self._links = signer
         self._clock = clock

@@ -183,7 +183,7 @@ def _too_large(picture: Picture) -> bool:
 def _fitting(picture: Picture) -> Picture:
     if not _too_large(picture):
         return picture
-    small = images.shrink(picture.data, _MAX_REFERENCE_SIDE)
+    small = images.downscale(picture.data, _MAX_REFERENCE_SIDE)
     return dataclasses.replace(picture, data=small, media_type="image/png")
 
 

@@ -83,7 +83,7 @@ class RecraftAdapter(Adapter):
         if call.mask is None:
             fields = form_fields(call.with_options(body, {"strength": _STRENGTH}))
             return Outgoing("POST", "/images/imageToImage", fields=fields, files=(image,))
-        mask = replace(call.mask, data=images.stark_mask(call.mask.data)).upload("mask", "mask")
+        mask = replace(call.mask, data=images.binary_mask(call.mask.data)).upload("mask", "mask")
         return Outgoing("POST", "/images/inpaint", fields=form_fields(call.with_options(body)), files=(image, mask))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
