@@ -17,7 +17,7 @@ from imagegateway.platform import settings
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.driver import HttpFamily
-from imagegateway.providers.kit.servicer import failed
+from imagegateway.providers.kit.task_state import failed_task
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from imagegateway.providers.catalog import Model
     from imagegateway.providers.kit.adapter import Adapter
-    from imagegateway.providers.kit.family import Tell
+    from imagegateway.providers.kit.family import OnProgress
 
 
 @dataclass
@@ -80,14 +80,14 @@ class Bench:
         credential: str = "",
         polls: int = 200,
         patient: bool = False,
-        tell: Tell | None = None,
+        on_progress: OnProgress | None = None,
     ) -> pb.TaskState:
         """The terminal state of a task. Fails when it has not ended after so many polls, unless the test is
         patient: then that is the answer.
         """
         try:
             request = pb.StartRequest(job_id="job_test", task=task, credential=credential)
-            state = await self.family.start(request, tell)
+            state = await self.family.start(request, on_progress)
             for _ in range(polls):
                 if not state.HasField("running"):
                     return state
@@ -98,7 +98,7 @@ class Bench:
                     )
                 )
         except GatewayError as error:
-            return failed(error, accepted=False)
+            return failed_task(error, may_be_billed=False)
         if patient:
             return state
         raise AssertionError("the task does not end")

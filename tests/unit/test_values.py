@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from imagegateway.providers.kit.parsing import seed_of, text_of, wait_of
+from imagegateway.providers.kit.parsing import parse_retry_after, parse_seed, parse_text
 
 NOON = "Wed, 25 Nov 2026 12:00:00 GMT"
 
@@ -29,7 +29,7 @@ NOON = "Wed, 25 Nov 2026 12:00:00 GMT"
     ],
 )
 def test_wait_is_read_in_seconds(headers: dict[str, str], seconds: float | None) -> None:
-    assert wait_of(headers) == seconds
+    assert parse_retry_after(headers) == seconds
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,9 @@ def test_wait_is_read_in_seconds(headers: dict[str, str], seconds: float | None)
     ],
 )
 def test_seed_is_a_number_of_32_bits_or_none(value: object, seed: int | None) -> None:
-    assert seed_of(value) == seed
+    assert parse_seed(value) == seed
 
 
 @pytest.mark.parametrize(("value", "text"), [("a", "a"), (None, ""), (1, ""), ({}, "")])
 def test_text_is_text_or_nothing(value: object, text: str) -> None:
-    assert text_of(value) == text
+    assert parse_text(value) == text
