@@ -13,10 +13,11 @@ from imagegateway.media.references import reference
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, settings
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.driver import HttpFamily
+from imagegateway.providers.kit.response_memory import ResponseMemory
 from imagegateway.providers.kit.task_state import failed_task
 from PIL import Image
 
@@ -44,7 +45,7 @@ class Bench:
     ) -> Bench:
         """`values`: settings such as IMAGEGATEWAY_BFL_API_KEY and IMAGEGATEWAY_BFL_BASE_URL."""
         environment = {"IMAGEGATEWAY_ALLOW_HOSTS": "127.0.0.1", "IMAGEGATEWAY_DATA_DIR": str(tmp_path), **values}
-        current = settings.load(settings.Source(environment))
+        current = settings.load(setting_source.Source(environment))
         store = MediaStore.open((tmp_path / "media").as_uri())
         bench: Bench
 
@@ -61,6 +62,7 @@ class Bench:
             outbound=Outbound(Guard(current.allow_hosts), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
             store=store,
             gate=DecodeGate(current.decode_pixels),
+            memory=ResponseMemory(current.answer_memory * 1024**2, tmp_path),
             clock=lambda: bench.now,
             sleep=sleep,
         )

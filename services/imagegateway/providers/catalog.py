@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, TypedDict
 
-from imagegateway.platform.settings import PREFIX
+from imagegateway.platform.setting_source import PREFIX
 
 if TYPE_CHECKING:
     from datetime import date

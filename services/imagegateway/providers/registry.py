@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from imagegateway.providers.catalog import Model
     from imagegateway.providers.kit.adapter import Adapter
     from imagegateway.providers.kit.family import Family
+    from imagegateway.providers.kit.response_memory import ResponseMemory
 
     Opener = Callable[[Settings, MediaStore, DecodeGate], Family]
 
@@ -59,13 +60,20 @@ class FamilyEntry:
     opener: Opener | None = None
     """Constructor of a family that calls no provider; None for one behind HTTP."""
 
-    def open(self, settings: Settings, store: MediaStore, gate: DecodeGate) -> Family:
+    def open(self, settings: Settings, store: MediaStore, gate: DecodeGate, memory: ResponseMemory) -> Family:
         """Return the family, ready to serve. Raises SettingError."""
         if self.opener:
             return self.opener(settings, store, gate)
         outbound = Outbound(Guard(settings.allow_hosts))
         return HttpFamily(
-            self.name, self.models, self.adapters, settings=settings, outbound=outbound, store=store, gate=gate
+            self.name,
+            self.models,
+            self.adapters,
+            settings=settings,
+            outbound=outbound,
+            store=store,
+            gate=gate,
+            memory=memory,
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from imagegateway.jobs.fair_queue import Limits
 from imagegateway.platform.errors import GatewayError, invalid
-from imagegateway.platform.settings import PREFIX
+from imagegateway.platform.setting_source import PREFIX
 from imagegateway.providers.registry import EMBEDDED_MODEL, MODELS
 from imagegateway.providers.sizes import FixedSizes, SizeRange
 from imagegateway.v1 import model_pb2 as pb
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from datetime import date
 
-    from imagegateway.platform.settings import Settings, Source
+    from imagegateway.platform.setting_source import Source
+    from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.providers.catalog import Capability, Model, Route
 
@@ -157,7 +158,7 @@ class Catalog:
         routes = {name: settings.route_concurrency(name, most) for name, most in known.items()}
         return Limits(
             routes=routes,
-            default=settings.default_concurrency,
+            default=settings.concurrency,
             tenant=settings.tenant_concurrency,
             models={
                 (route.name, model.id): route.concurrency

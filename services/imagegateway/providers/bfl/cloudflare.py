@@ -21,7 +21,7 @@ from imagegateway.providers.kit.error_table import (
     moderation_failure,
     refused_part,
 )
-from imagegateway.providers.kit.parsing import form_fields
+from imagegateway.providers.kit.parsing import form_fields, parse_decimal
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
@@ -194,9 +194,9 @@ def _fitting(picture: InputImage) -> InputImage:
 
 
 def _finished(call: Call, response: HttpResponse, data: bytes) -> Finished:
-    neurons = response.headers.get("cf-ai-neurons", "")
+    neurons = parse_decimal(response.headers.get("cf-ai-neurons", ""))
     cost = None
-    if neurons.replace(".", "", 1).isdigit():
+    if neurons is not None:
         # By the list price: a part of each day's neurons is free.
-        cost = Cost(amount=round(float(neurons) * _USD_PER_NEURON, 6), currency="USD", estimated=True)
+        cost = Cost(amount=round(neurons * _USD_PER_NEURON, 6), currency="USD", estimated=True)
     return Finished((ResultMedia(data=data, seed=call.seed),), cost=cost)

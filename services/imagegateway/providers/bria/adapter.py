@@ -19,7 +19,7 @@ from imagegateway.providers.kit.adapter import (
     Unknown,
 )
 from imagegateway.providers.kit.error_table import ErrorTable, Failure, RefusedPart, moderation_failure, refused_part
-from imagegateway.providers.kit.parsing import parse_seed, parse_text
+from imagegateway.providers.kit.parsing import parse_seed, parse_text, parse_whole_number
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class BriaAdapter(Adapter):
         """The error of a task, which stands in an answer with status 200."""
         code = str(error.get("code")) if isinstance(error, dict) else ""
         # Bria writes an HTTP status here, or a word.
-        status = int(code) if code.isdigit() else 200
+        status = parse_whole_number(code) or 200
         return replace(self._failure(call, HttpResponse(status, {}, b""), error), may_be_billed=True)
 
     def _failure(self, call: Call, response: HttpResponse, error: Any) -> Failure:

@@ -10,6 +10,7 @@ from imagegateway.providers.bytedance.catalog import VIDEO_RATIOS
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Finished, Pending, ResultMedia, Unknown
 from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.parsing import parse_whole_number
 from imagegateway.providers.kit.usage import complete
 from imagegateway.providers.sizes import AspectRatioSizes
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -83,10 +84,7 @@ def usage(call: Call, answer: dict[str, Any], output: str) -> Usage | None:
     told = answer.get("usage")
     if not isinstance(told, dict):
         return None
-    counts = Usage(output_tokens=_count(told.get(output)), total_tokens=_count(told.get("total_tokens")))
+    counts = Usage(
+        output_tokens=parse_whole_number(told.get(output)), total_tokens=parse_whole_number(told.get("total_tokens"))
+    )
     return complete(counts, text_only=not call.inputs)
-
-
-def _count(value: Any) -> int | None:
-    """A number of tokens, also one in a string."""
-    return int(value) if str(value).isdecimal() and len(str(value)) < 10 else None

@@ -14,6 +14,7 @@ from imagegateway.providers.google.sizes import Tiered
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Finished, HttpRequest, ResultMedia, Unknown
 from imagegateway.providers.kit.error_table import Failure, RefusedPart, moderation_failure, refused_part
+from imagegateway.providers.kit.parsing import parse_whole_number
 from imagegateway.providers.kit.usage import complete
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost, Usage
@@ -126,11 +127,11 @@ def _usage(call: Call, answer: Mapping[str, Any]) -> Usage | None:
     counted = answer.get("usageMetadata")
     if not isinstance(counted, dict):
         return None
-    made = wire.number(counted.get("candidatesTokenCount"))
+    made = parse_whole_number(counted.get("candidatesTokenCount"))
     usage = Usage(
-        input_tokens=wire.number(counted.get("promptTokenCount")),
+        input_tokens=parse_whole_number(counted.get("promptTokenCount")),
         output_tokens=None if made is None else made + wire.count(counted.get("thoughtsTokenCount")),
-        total_tokens=wire.number(counted.get("totalTokenCount")),
+        total_tokens=parse_whole_number(counted.get("totalTokenCount")),
     )
     _split(usage.input_tokens_details, counted.get("promptTokensDetails"))
     _split(usage.output_tokens_details, counted.get("candidatesTokensDetails"))

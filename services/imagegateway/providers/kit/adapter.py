@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as pb
     from imagegateway.providers.catalog import Model, Route
     from imagegateway.providers.kit.error_table import ErrorTable
+    from imagegateway.providers.kit.response_memory import Spool
     from imagegateway.v1.job_pb2 import Cost, SvgUsage, Usage
 
 # ---- requests
@@ -139,6 +140,8 @@ class HttpResponse:
     status: int
     headers: Mapping[str, str]
     content: bytes
+    spool: Spool | None = None
+    """Content of a large response that waits for memory: `response_memory` loads it before an adapter reads it."""
 
     @property
     def is_success(self) -> bool:
@@ -194,6 +197,8 @@ class Finished:
     cost: Cost | None = None
     svg_usage: SvgUsage | None = None
     """Usage of the author of an SVG, apart from `usage`."""
+    stored: tuple[pb.Artifact | pb.Failed | None, ...] = ()
+    """`results` after the driver has fetched and stored them; None: the store stayed unavailable."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,20 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from imagegateway.media.store import StoreUnavailable
-from imagegateway.media.store_retry import POLL_PAUSE
+from imagegateway.media.store_retry import POLL_PAUSE, POLL_SECONDS, RESULT_SECONDS
 from imagegateway.platform import logs
 from imagegateway.platform.errors import INTERNAL, GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.adapter import PARSE_ERRORS, Finished, HttpResponse, Pending, Unknown
 from imagegateway.providers.kit.error_table import Failure, bad_response
 from imagegateway.providers.kit.parallel import in_parallel
+from imagegateway.providers.kit.response_memory import SMALL_BYTES
 from imagegateway.providers.kit.response_stream import ResponseReader
 from imagegateway.providers.kit.task_state import failed_call, to_failed
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from imagegateway.providers.kit.adapter import Adapter, Call, HttpRequest, Outcome, ResultMedia
     from imagegateway.providers.kit.endpoints import Endpoint
@@ -78,22 +79,25 @@ class CallDriver:
             return _UNREADABLE_POLL
 
     async def _poll(self, call: Call, state: CallState) -> Outcome:
-        response = await self._send(self.adapter.poll(call, state.ref), call)
+        request = self.adapter.poll(call, state.ref)
+        response = await self.sender.send(self.adapter, self.endpoint, request, call.job_id)
         if isinstance(response, Failure):
             if response.reason == ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE:
                 return response  # the guard refuses the poll's address, and always will
             # A poll is free and says nothing of the task; the job's deadline bounds the polls.
             return Pending(state.ref, after=_RETRY_POLL_SECONDS)
-        if response.is_success:
-            return self._parse(partial(self.adapter.read_poll, call, state.ref, response), _UNREADABLE_POLL)
-        outcome = self._parse(partial(self.adapter.read_poll_error, call, state.ref, response), _UNREADABLE_POLL)
-        # The provider accepted the task before it refused the poll.
-        return replace(outcome, may_be_billed=True) if isinstance(outcome, Failure) else outcome
+        async with self.sender.memory.load(response, call.tenant) as loaded:
+            if loaded.is_success:
+                outcome = self._parse(partial(self.adapter.read_poll, call, state.ref, loaded), _UNREADABLE_POLL)
+                return await self._store_results(call, outcome, POLL_SECONDS)
+            outcome = self._parse(partial(self.adapter.read_poll_error, call, state.ref, loaded), _UNREADABLE_POLL)
+            # The provider accepted the task before it refused the poll.
+            return replace(outcome, may_be_billed=True) if isinstance(outcome, Failure) else outcome
 
-    async def settle(self, call: Call, state: CallState, outcome: Outcome, store_seconds: float) -> Outcome:
-        """Apply an outcome to a call's state, and return the outcome; results are fetched and stored here.
+    def settle(self, call: Call, state: CallState, outcome: Outcome) -> Outcome:
+        """Apply an outcome to a call's state, and return the outcome.
 
-        A task whose results the store does not accept within `store_seconds` stays pending.
+        A task whose results the store did not accept stays pending.
         """
         if not state.is_running:
             return outcome
@@ -107,8 +111,7 @@ class CallDriver:
                 state.failure = failed_call(outcome)
                 if outcome.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED and call.model.successor:
                     state.failure.message += f" Its successor is {call.model.successor}."
-            case Finished(results=results):
-                stored = await in_parallel(self._store(call, result, store_seconds) for result in results)
+            case Finished(stored=stored):
                 if state.ref and None in stored:
                     return Pending(state.ref, after=POLL_PAUSE)
                 _finish(state, outcome, stored)
@@ -147,20 +150,34 @@ class CallDriver:
     async def _exchange(self, call: Call, request: HttpRequest, start: ActiveStart, previews: Previews) -> Outcome:
         """Send a call once, and return its outcome."""
         store = partial(self.results.save, self.adapter, self.endpoint)
-        reader = ResponseReader(self.adapter, call, store, previews)
+        reader = ResponseReader(self.adapter, call, store, previews, self.sender.memory.receive)
         with start.sending(call):
             response = await self.sender.send(self.adapter, self.endpoint, request, call.job_id, reader.read)
         if reader.decoder:
             error = response if isinstance(response, Failure) else None
-            return self._parse(partial(reader.outcome, reader.decoder, error), _UNREADABLE_SUBMIT)
+            outcome = self._parse(partial(reader.outcome, reader.decoder, error), _UNREADABLE_SUBMIT)
+            return await self._store_results(call, outcome, RESULT_SECONDS)
         if isinstance(response, Failure):
             return response
-        if response.is_success:
-            return self._parse(partial(self.adapter.read_submit, call, response), _UNREADABLE_SUBMIT)
-        return self._parse(partial(self.adapter.read_error, call, response), self.adapter.errors.lookup(response))
+        async with self.sender.memory.load(response, call.tenant) as loaded:
+            if loaded.is_success:
+                outcome = self._parse(partial(self.adapter.read_submit, call, loaded), _UNREADABLE_SUBMIT)
+                return await self._store_results(call, outcome, RESULT_SECONDS)
+            return self._parse(partial(self.adapter.read_error, call, loaded), self.adapter.errors.lookup(loaded))
 
-    def _send(self, request: HttpRequest, call: Call) -> Awaitable[HttpResponse | Failure]:
-        return self.sender.send(self.adapter, self.endpoint, request, call.job_id)
+    async def _store_results(self, call: Call, outcome: Outcome, seconds: float) -> Outcome:
+        """Return a call's outcome with its results stored, without their bytes.
+
+        An unavailable store is retried for `seconds`.
+        """
+        if not isinstance(outcome, Finished):
+            return outcome
+        stored = await in_parallel(self._store(call, result, seconds) for result in outcome.results)
+        return replace(outcome, results=(), stored=tuple(stored))
+
+    async def _send(self, request: HttpRequest, call: Call) -> HttpResponse | Failure:
+        """Send a request whose response holds no results."""
+        return await self.sender.send(self.adapter, self.endpoint, request, call.job_id, max_bytes=SMALL_BYTES)
 
     def _record_unknown(self, call: Call, state: CallState, name: str) -> None:
         """Record an unknown state, and fail the call by the state's name once the grace period is over."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagegateway.media.decoding import decoding_cost
 from imagegateway.media.store import StoreUnavailable
-from imagegateway.media.store_retry import INPUT_SECONDS, POLL_SECONDS, RESULT_SECONDS, retry_until_available
+from imagegateway.media.store_retry import INPUT_SECONDS, retry_until_available
 from imagegateway.platform.errors import GatewayError, unsupported
 from imagegateway.providers.catalog import Capability
 from imagegateway.providers.kit import reserved_options
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from imagegateway.providers.catalog import Model, Route
     from imagegateway.providers.kit.adapter import Adapter, HttpRequest, Outcome
     from imagegateway.providers.kit.family import OnProgress
+    from imagegateway.providers.kit.response_memory import ResponseMemory
     from imagegateway.providers.kit.submission import ActiveStart
 
     Request = pb.StartRequest | pb.PollRequest | pb.CancelRequest
@@ -60,6 +61,7 @@ class HttpFamily:
         outbound: Outbound,
         store: MediaStore,
         gate: DecodeGate,
+        memory: ResponseMemory,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
@@ -73,7 +75,7 @@ class HttpFamily:
         self._gate = gate
         self._clock = clock
         self._sleep = sleep
-        self._sender = HttpSender(outbound)
+        self._sender = HttpSender(outbound, memory)
         self._results = ResultStore(outbound, store, gate, self._sender, sleep)
         self._submitter = Submitter(RoutePauses(clock), settings.retry_seconds, clock, sleep)
         self._starts = ActiveStarts()
@@ -148,7 +150,7 @@ class HttpFamily:
             submits = [partial(driver.submit, call, request, start, previews) for call, request in batch]
             submitted = await submit_all(submits, fail_fast=fail_fast and not first)
             states = [CallState(call.index, call.count, warnings=call.warnings) for call, _ in batch]
-            outcomes += await _settle(driver, calls[first : first + batch_size], states, submitted, RESULT_SECONDS)
+            outcomes += _settle(driver, calls[first : first + batch_size], states, submitted)
             start.states += states
             if fail_fast and not first and all(map(is_safe_to_retry, submitted)):
                 break
@@ -160,7 +162,7 @@ class HttpFamily:
     async def _poll(self, driver: CallDriver, calls: list[Call], states: list[CallState]) -> pb.TaskState:
         """Poll each call that has not ended, and return the task's state."""
         polled = await in_parallel(driver.poll(call, state) for call, state in zip(calls, states, strict=True))
-        outcomes = await _settle(driver, calls, states, polled, POLL_SECONDS)
+        outcomes = _settle(driver, calls, states, polled)
         return merge_calls(states, outcomes, self._clock())
 
     async def _wait_for_calls(self, driver: CallDriver, calls: list[Call], start: ActiveStart) -> None:
@@ -239,13 +241,9 @@ class HttpFamily:
         return InputImage(data, ref.media_type, ref.width, ref.height)
 
 
-async def _settle(
-    driver: CallDriver,
-    calls: Sequence[Call],
-    states: Sequence[CallState],
-    outcomes: Sequence[Outcome],
-    store_seconds: float,
+def _settle(
+    driver: CallDriver, calls: Sequence[Call], states: Sequence[CallState], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
-    """Settle calls side by side, and return their outcomes."""
+    """Settle calls, and return their outcomes."""
     steps = zip(calls, states, outcomes, strict=True)
-    return await in_parallel(driver.settle(call, state, outcome, store_seconds) for call, state, outcome in steps)
+    return [driver.settle(call, state, outcome) for call, state, outcome in steps]

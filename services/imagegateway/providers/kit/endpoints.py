@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from imagegateway.platform.errors import GatewayError
-from imagegateway.platform.settings import PREFIX
+from imagegateway.platform.setting_source import PREFIX
 from imagegateway.providers.catalog import api_key_setting
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 

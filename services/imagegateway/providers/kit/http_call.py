@@ -11,7 +11,6 @@ from imagegateway.outbound.client import SentError, UnsentError
 from imagegateway.outbound.url_guard import UrlRefusedError
 from imagegateway.platform import logs
 from imagegateway.providers.kit.error_table import Failure, bad_response
-from imagegateway.providers.kit.response_stream import read_whole
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from imagegateway.outbound.client import Incoming, Outbound
     from imagegateway.providers.kit.adapter import Adapter, HttpRequest, HttpResponse
     from imagegateway.providers.kit.endpoints import Endpoint
+    from imagegateway.providers.kit.response_memory import ResponseMemory
 
 MAX_RESPONSE_BYTES: Final = 256 * 1024 * 1024
 """Largest response that is read whole."""
@@ -35,6 +35,7 @@ class HttpSender:
     """
 
     outbound: Outbound
+    memory: ResponseMemory
 
     async def send(
         self,
@@ -42,11 +43,13 @@ class HttpSender:
         endpoint: Endpoint,
         request: HttpRequest,
         job_id: str,
-        read: Callable[[Incoming], Awaitable[HttpResponse]] = read_whole,
+        read: Callable[[Incoming], Awaitable[HttpResponse]] | None = None,
         *,
         max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> HttpResponse | Failure:
-        """Send a request, and return what `read` makes of its response, whatever the status.
+        """Send a request, and return its response as `read` returns it, whatever the status.
+
+        `read`: by default `memory.receive`.
 
         The failure of a request without a whole response states whether the provider may bill it.
         """
@@ -73,7 +76,7 @@ class HttpSender:
                 guarded=not is_trusted,
             ) as incoming:
                 status = incoming.status
-                return await read(incoming)
+                return await (read or self.memory.receive)(incoming)
         except UrlRefusedError as error:
             return _UNREACHABLE if error.transient else bad_response("named an address that may not be called.")
         except UnsentError:

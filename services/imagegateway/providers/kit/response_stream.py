@@ -56,6 +56,8 @@ class ResponseReader:
     call: Call
     store: Store
     previews: Previews
+    receive: Callable[[Incoming], Awaitable[HttpResponse]]
+    """Receiver of a response that is no event stream."""
     decoder: StreamDecoder | None = None
     _parse_failure: Failure | None = None
 
@@ -67,7 +69,7 @@ class ResponseReader:
         head = HttpResponse(incoming.status, incoming.headers, b"")
         self.decoder = self.adapter.stream_decoder(self.call, head) if head.is_success else None
         if self.decoder is None:
-            return await read_whole(incoming)
+            return await self.receive(incoming)
         parser = sse.Parser()
         async with aclosing(incoming.chunks()) as chunks:
             async for chunk in chunks:
@@ -97,8 +99,3 @@ class ResponseReader:
                 _log.warning("preview_unusable", route=self.adapter.route, error=repr(error)[:200])
                 continue
             await self.previews.add(pb.Preview(media=stored.media, index=partial.index))
-
-
-async def read_whole(incoming: Incoming) -> HttpResponse:
-    """Return a response with its whole content. Raises as `Incoming.read`."""
-    return HttpResponse(incoming.status, incoming.headers, await incoming.read())

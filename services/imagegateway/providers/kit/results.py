@@ -22,7 +22,6 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.adapter import HttpRequest, HttpResponse
 from imagegateway.providers.kit.error_table import Failure
 from imagegateway.providers.kit.parsing import parse_seed, parse_text
-from imagegateway.providers.kit.response_stream import read_whole
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ class ResultStore:
 
         async def read(incoming: Incoming) -> HttpResponse:
             if incoming.status != 200:
-                return await read_whole(incoming)
+                return HttpResponse(incoming.status, incoming.headers, b"")
             async with aclosing(incoming.chunks()) as chunks:
                 async for chunk in chunks:
                     await write(chunk)
