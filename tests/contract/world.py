@@ -122,6 +122,6 @@ async def opened(row: Row, tmp_path: Path, **settings: str) -> AsyncIterator[Wor
 def verdict(state: pb.TaskState) -> tuple[str, bool]:
     """The code of a failure and whether it may have cost; an empty code for a success."""
     if state.HasField("failed"):
-        return code_of(state.failed.reason), state.failed.accepted
+        return code_of(state.failed.reason), state.failed.may_be_billed
     assert state.HasField("done"), state
     return "", True

@@ -98,7 +98,7 @@ class Bench:
                     )
                 )
         except GatewayError as error:
-            return failed(error, accepted=False)
+            return failed(error, may_be_billed=False)
         if patient:
             return state
         raise AssertionError("the task does not end")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.jobs import membership, reconciler, states
-from imagegateway.jobs.transitions import MAX_STARTS
+from imagegateway.jobs.transitions import MAX_ATTEMPTS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
@@ -62,7 +62,7 @@ async def test_twelve_calls_under_way_at_a_crash_all_complete(nats: Nats, famili
         call.answer(records.done())
         for job_id in jobs:
             ended = (await heir.ended(job_id)).record
-            assert (ended.state, ended.starts, families.starts[job_id]) == (states.COMPLETED, 1, 1)
+            assert (ended.state, ended.attempt, families.starts[job_id]) == (states.COMPLETED, 1, 1)
         await heir.held_nothing()
 
 
@@ -92,7 +92,7 @@ async def test_call_whose_family_server_died_too_has_an_unknown_outcome(
         ended = (await heir.ended(submitted.record.id)).record
         assert ended.state == states.FAILED
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-        assert ended.failed.accepted
+        assert ended.failed.may_be_billed
         assert families.starts[ended.id] == 1
         assert ended.owner == heir.engine.replicas.me
         # Its slot is free again.
@@ -151,13 +151,13 @@ async def test_a_repeatable_call_is_made_again(
     async with serving(one_at_a_time, families) as heir:
         ended = (await heir.ended(submitted.record.id)).record
         assert ended.state == states.COMPLETED
-        assert families.starts[ended.id] == ended.starts == 2
+        assert families.starts[ended.id] == ended.attempt == 2
 
 
 async def test_a_repeatable_call_is_not_made_for_ever(one_at_a_time: Settings, families: ScriptedFamilies) -> None:
     families.on_start = call = Unanswered()
     job_id = ""
-    for count in range(MAX_STARTS):
+    for count in range(MAX_ATTEMPTS):
         async with serving(one_at_a_time, families) as up:
             if not count:
                 job_id = (await up.submit(records.job(repeatable=True))).record.id
@@ -168,7 +168,7 @@ async def test_a_repeatable_call_is_not_made_for_ever(one_at_a_time: Settings, f
         ended = (await heir.ended(job_id)).record
         assert ended.state == states.FAILED
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-        assert families.starts[job_id] == MAX_STARTS
+        assert families.starts[job_id] == MAX_ATTEMPTS
 
 
 async def test_a_running_task_is_polled_by_the_heir(

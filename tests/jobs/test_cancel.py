@@ -122,7 +122,7 @@ async def test_a_deadline_in_the_line(replica: Replica, families: ScriptedFamili
     late = await replica.submit(records.job(deadline_seconds=-1))
     replica.engine.runner.reconcile()
     ended = (await replica.ended(late.record.id)).record
-    assert (ended.state, code_of(ended.failed.reason), ended.failed.accepted) == (
+    assert (ended.state, code_of(ended.failed.reason), ended.failed.may_be_billed) == (
         states.FAILED,
         "provider_timeout",
         False,
@@ -137,7 +137,7 @@ async def test_a_deadline_during_the_call(replica: Replica, families: ScriptedFa
     families.on_start = call = Call()
     submitted = await replica.submit(records.job(deadline_seconds=0.2))
     ended = (await replica.ended(submitted.record.id)).record
-    assert (ended.state, code_of(ended.failed.reason), ended.failed.accepted) == (
+    assert (ended.state, code_of(ended.failed.reason), ended.failed.may_be_billed) == (
         states.FAILED,
         "provider_timeout",
         True,

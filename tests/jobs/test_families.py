@@ -120,7 +120,7 @@ async def test_failure_after_a_preview_is_an_answer(families: Families, family: 
     for _ in range(2):
         family.go.release()
     _, last = [state async for state in families.start("drawing", request(1))]
-    assert (last.failed.message, last.failed.param, last.failed.accepted) == ("No.", "prompt", False)
+    assert (last.failed.message, last.failed.param, last.failed.may_be_billed) == ("No.", "prompt", False)
     assert last.failed.retry_after.ToMilliseconds() == 1500
 
 
@@ -147,7 +147,7 @@ async def test_server_that_goes_away_leaves_the_outcome_open(  # noqa: PLR0917  
             successor = await serve(family, current.socket(family.name))
             failed = (await waiting).failed
             await successor.stop(0)
-            assert failed.accepted
+            assert failed.may_be_billed
             reason = failed.reason
         else:
             with pytest.raises(GatewayError) as caught:
@@ -182,7 +182,7 @@ async def test_fault_of_the_family_is_ours(families: Families, family: Drawing) 
         family.go.release()
     *_, last = [state async for state in families.start("drawing", request(1))]
     assert last.failed.reason == ErrorReason.ERROR_REASON_INTERNAL
-    assert last.failed.accepted, "it may have come after the provider took the task"
+    assert last.failed.may_be_billed, "it may have come after the provider took the task"
 
 
 @pytest.mark.parametrize("previews", [0, 2])
@@ -228,7 +228,7 @@ async def test_unknown_call_is_not_begun_by_who_only_joins(families: Families, f
     asked.join_only = True
     [state] = [state async for state in families.start("drawing", asked)]
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-    assert state.failed.accepted
+    assert state.failed.may_be_billed
     assert not family.told
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imagegateway.jobs import states, stream, submission, worker
-from imagegateway.jobs.transitions import MAX_STARTS
+from imagegateway.jobs.transitions import MAX_ATTEMPTS
 from imagegateway.media.store import MediaStore
 from imagegateway.platform import ids
 from imagegateway.platform.errors import GatewayError
@@ -80,7 +80,7 @@ async def _interleave(  # noqa: PLR0912  one branch for each step
     async def start(request: provider.StartRequest) -> provider.TaskState:
         by_route[request.job_id, request.task.route] += 1
         if answer == "turned away" and request.task.route == "local":
-            return records.refused(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, accepted=False)
+            return records.refused(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, may_be_billed=False)
         answers = {"done": records.done, "running": records.running, "failed": records.refused}
         return answers.get(answer, records.running)()
 
@@ -124,7 +124,7 @@ async def _interleave(  # noqa: PLR0912  one branch for each step
         for record in tried:
             _assert_ended_once(world, record.id)
             for route in ("local", "second"):
-                assert by_route[record.id, route] <= (MAX_STARTS if repeatable and route == "local" else 1)
+                assert by_route[record.id, route] <= (MAX_ATTEMPTS if repeatable and route == "local" else 1)
             if record.id in world.refused - keyed:
                 assert not families.starts[record.id], "a job runs whose caller was told to make another"
         world.assert_nothing_is_held()
@@ -153,7 +153,7 @@ def _assert_ended_once(world: World, job_id: str) -> None:
     assert_lawful(world.log, job_id)
     assert past[-1].ended, "a job is stuck"
     assert not past[-1].record.call_open, "a call is held open"
-    assert world.families.starts[job_id] <= past[-1].record.starts
+    assert world.families.starts[job_id] <= past[-1].record.attempt
 
 
 async def test_three_hundred_hang_ups_leave_no_ghosts(store: MediaStore) -> None:

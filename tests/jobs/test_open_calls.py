@@ -50,7 +50,7 @@ async def test_cancelled_call_holds_its_slot_and_inputs_until_it_ends(
     assert not last.record.call_open
     assert last.record.HasField("cost") is (late == "done")
     assert last.record.completed_at == cancelled.record.completed_at
-    assert (last.record.sealed_credential, last.record.account) == (b"", "")
+    assert (last.record.sealed_credential, last.record.key_fingerprint) == (b"", "")
     assert last.event_seq == cancelled.seq, "subscribers see one end"
     await replica.engine.runner.drain(PATIENCE)
     assert await replica.store.size(key) is None

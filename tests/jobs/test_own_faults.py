@@ -53,7 +53,7 @@ async def test_unreadable_key_ends_the_job(replica: Replica, families: ScriptedF
         call.answer(records.running())
     ended = (await replica.ended(submitted.record.id)).record
     assert (ended.state, code_of(ended.failed.reason)) == (states.FAILED, "internal")
-    assert ended.failed.accepted is (at == "poll")
+    assert ended.failed.may_be_billed is (at == "poll")
     assert families.starts[record.id] == (at == "poll")
     await replica.held_nothing()
 
@@ -77,7 +77,11 @@ async def test_result_that_can_not_be_written_down_ends_the_job(
     monkeypatch.setattr(transitions, "completed", _broken)
     submitted = await replica.submit(records.job())
     ended = (await replica.ended(submitted.record.id)).record
-    assert (ended.state, code_of(ended.failed.reason), ended.failed.accepted) == (states.FAILED, "internal", True)
+    assert (ended.state, code_of(ended.failed.reason), ended.failed.may_be_billed) == (
+        states.FAILED,
+        "internal",
+        True,
+    )
     await replica.held_nothing()
 
 
@@ -107,7 +111,7 @@ async def test_poll_that_always_crashes_fails_the_job(
     families.on_start, families.on_poll = _running, poll
     submitted = await replica.submit(records.job())
     ended = (await replica.ended(submitted.record.id)).record
-    assert (ended.failed.reason, ended.failed.accepted) == (ErrorReason.ERROR_REASON_INTERNAL, True)
+    assert (ended.failed.reason, ended.failed.may_be_billed) == (ErrorReason.ERROR_REASON_INTERNAL, True)
     assert families.polls.total() == 5
 
 

@@ -114,7 +114,7 @@ async def test_job_whose_state_can_not_be_kept_fails_and_its_task_is_stopped(pla
         submitted = await up.submit(records.job())
         ended = (await up.ended(submitted.record.id)).record
         assert ended.state == states.FAILED
-        assert ended.failed.accepted
+        assert ended.failed.may_be_billed
         await until(lambda: families.cancels)
         await up.held_nothing()
 
@@ -188,5 +188,5 @@ def test_ended_record_gives_up_the_least_important_parts_first(limit: int) -> No
         assert record.done.artifacts[0].media.key
     else:
         assert record.state == states.FAILED
-        assert record.failed.accepted
+        assert record.failed.may_be_billed
     assert (len(record.task.prompt) > 500) == (limit > 20_000)

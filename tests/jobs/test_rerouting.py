@@ -48,7 +48,7 @@ class TwoRoutes(ScriptedFamilies):
     async def _begin(self, request: provider.StartRequest) -> provider.TaskState:
         if request.task.route == "first":
             self.first.append(request)
-            return records.refused(self.reason, accepted=False)
+            return records.refused(self.reason, may_be_billed=False)
         self.second.append(request)
         self.calls.append(Call())
         return await self.calls[-1](request)
@@ -91,8 +91,8 @@ async def test_next_route_is_called_at_once_where_it_has_places(up: Replica, two
     await begun(two, 1)
     two.calls[0].answer(records.done())
     ended = (await up.ended(record.id)).record
-    assert (ended.state, ended.task.route, ended.starts, ended.places) == (states.COMPLETED, "second", 2, 2)
-    assert [request.hand_back for request in (*two.first, *two.second)] == [True, False]
+    assert (ended.state, ended.task.route, ended.attempt, ended.slots) == (states.COMPLETED, "second", 2, 2)
+    assert [request.fail_fast for request in (*two.first, *two.second)] == [True, False]
     await up.held_nothing()
 
 
@@ -117,7 +117,7 @@ async def test_where_it_is_full_the_job_waits_for_its_turn_there(up: Replica, tw
     for record in (*there, *turned):
         assert (await up.ended(record.id)).record.state == states.COMPLETED
     assert [request.job_id for request in two.second] == [record.id for record in (*there, *turned)]
-    assert not any(request.hand_back for request in two.second)
+    assert not any(request.fail_fast for request in two.second)
     await up.held_nothing()
 
 
@@ -170,12 +170,12 @@ async def test_one_that_waits_too_long_fails_and_its_route_is_not_to_blame(up: R
     for record in turned:
         ended = (await up.ended(record.id)).record
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT
-        assert not ended.failed.accepted
+        assert not ended.failed.may_be_billed
     assert not up.engine.health.set_aside("acme", "local/sketch", "second")
 
 
 async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: TwoRoutes) -> None:
-    busy = records.refused(ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, accepted=False)
+    busy = records.refused(ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, may_be_billed=False)
     busy.failed.retry_after.FromSeconds(30)
 
     async def start(_request: object) -> provider.TaskState:
@@ -192,7 +192,7 @@ async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: Two
     seen: list[bool] = []
 
     async def patient(request: provider.StartRequest) -> provider.TaskState:
-        seen.append(request.hand_back)
+        seen.append(request.fail_fast)
         return records.done()
 
     two.on_start = patient
@@ -204,13 +204,13 @@ async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: Two
 
 async def test_a_callers_own_key_stays_on_its_route(up: Replica, two: TwoRoutes) -> None:
     for _ in range(4):
-        record = records.job(route="first", account="k")
+        record = records.job(route="first", key_fingerprint="k")
         record.sealed_credential = up.engine.credentials.seal("the caller's own key")
         await up.submit(record)
         ended = (await up.ended(record.id)).record
         assert ended.failed.reason == UNAVAILABLE
-        assert not ended.account, "nothing of the key is left"
-    assert not any(request.hand_back for request in two.first)
+        assert not ended.key_fingerprint, "nothing of the key is left"
+    assert not any(request.fail_fast for request in two.first)
     assert not two.second
     assert not up.engine.health.set_aside("acme", "local/sketch", "first"), "it says nothing of the operator's"
 
@@ -222,7 +222,7 @@ async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: R
     both = [stored(up, first=first, second=second) for _ in range(3)]
     one = [stored(up, first=first) for _ in range(2)]
     for record in (*both, *one):
-        assert record.account == credentials.fingerprint("first", first)
+        assert record.key_fingerprint == credentials.fingerprint("first", first)
         await up.submit(record)
     # Two of them find the places of their own key, the third waits for those, the others for the operator's.
     for record in (both[2], *one):
@@ -232,8 +232,8 @@ async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: R
     assert [request.credential for request in two.first] == [first] * 5
     assert [request.credential for request in two.second] == ["", "", second, second]
     live = up.engine.hub.live
-    assert {live[record.id].record.account for record in both} == {credentials.fingerprint("second", second)}
-    assert {live[record.id].record.account for record in one} == {""}
+    assert {live[record.id].record.key_fingerprint for record in both} == {credentials.fingerprint("second", second)}
+    assert {live[record.id].record.key_fingerprint for record in one} == {""}
     two.calls[2].answer(records.done())
     await begun(two, 5)
     assert two.second[4].job_id == both[2].id
@@ -247,7 +247,7 @@ async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: R
     for record in (*both, *one):
         ended = (await up.ended(record.id)).record
         assert (ended.state, ended.task.route) == (states.COMPLETED, "second")
-        assert not ended.account
+        assert not ended.key_fingerprint
         assert not ended.sealed_keys
     assert not up.engine.health.set_aside("acme", "local/sketch", "first"), "they say nothing of the operator's"
     await up.held_nothing()
@@ -258,13 +258,13 @@ def stored(up: Replica, **keys: str) -> JobRecord:
     record = records.job(route="first")
     for route, key in keys.items():
         record.sealed_keys[route] = up.engine.credentials.seal(key)
-    record.account = up.engine.credentials.account(record, Route("first", "async", "", concurrency=2))
+    record.key_fingerprint = up.engine.credentials.account(record, Route("first", "async", "", concurrency=2))
     return record
 
 
 async def test_each_key_waits_for_its_own_places_only(up: Replica, two: TwoRoutes) -> None:
     accounts = ("", "", "", "k", "k", "k", "l")
-    jobs = [records.job(route="second", account=account) for account in accounts]
+    jobs = [records.job(route="second", key_fingerprint=account) for account in accounts]
     told = [(await up.submit(record)).record.state for record in jobs]
     free, line = states.SUBMITTING, states.QUEUED
     assert told == [free, free, line, free, free, line, free]

@@ -41,7 +41,7 @@ async def test_done_at_once(replica: Replica, families: ScriptedFamilies) -> Non
     assert ended.state == states.COMPLETED
     assert len(ended.done.artifacts) == 1
     assert ended.created_at <= ended.started_at <= ended.completed_at
-    assert (ended.starts, ended.sealed_credential, families.starts[record.id]) == (1, b"", 1)
+    assert (ended.attempt, ended.sealed_credential, families.starts[record.id]) == (1, b"", 1)
     assert ended.HasField("cost")
     await replica.held_nothing()
     # Its inputs are deleted.
@@ -78,7 +78,7 @@ async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
     replica: Replica, families: ScriptedFamilies, sealed: str
 ) -> None:
     async def start(_request: object) -> provider.TaskState:
-        return records.refused(ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, accepted=False)
+        return records.refused(ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, may_be_billed=False)
 
     families.on_start = start
     for _ in range(circuit_breaker.FAILURES):
@@ -106,7 +106,7 @@ async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
     [
         (records.refused(), "provider_error", True),
         (
-            records.refused(ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, accepted=False),
+            records.refused(ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, may_be_billed=False),
             "provider_rate_limited",
             False,
         ),
@@ -135,7 +135,7 @@ async def test_failures(
     await replica.submit(record)
     ended = (await replica.ended(record.id)).record
     assert ended.state == states.FAILED
-    assert (code_of(ended.failed.reason), ended.failed.accepted) == (reason, accepted)
+    assert (code_of(ended.failed.reason), ended.failed.may_be_billed) == (reason, accepted)
     assert "ZeroDivision" not in ended.failed.message
     assert families.starts[record.id] == 1
     assert not families.cancels

@@ -88,8 +88,8 @@ class Turns:
         return self._queue.position(record.id) if record.state == states.QUEUED else None
 
     def _claim(self, record: JobRecord) -> Claim:
-        lane = self._limits.lane(record.task.route, record.account, record.task.model)
-        return Claim(record.id, lane, record.tenant, record.places or 1)
+        lane = self._limits.lane(record.task.route, record.key_fingerprint, record.task.model)
+        return Claim(record.id, lane, record.tenant, record.slots or 1)
 
     def _next(self) -> None:
         while not self._stopped and (job_id := self._queue.take()) is not None:

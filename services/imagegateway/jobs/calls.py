@@ -41,7 +41,7 @@ class Calls:
         self._crashes: Counter[str] = Counter()
 
     async def start(
-        self, entry: Entry, on_preview: OnPreview, *, join: bool, hand_back: bool
+        self, entry: Entry, on_preview: OnPreview, *, join: bool, fail_fast: bool
     ) -> tuple[Entry, provider.TaskState]:
         """Call the provider for a submitting job, or with `join` wait for a call that another process made.
 
@@ -50,11 +50,11 @@ class Calls:
         """
         record = entry.record
         if record.deadline < transitions.now() and not join:
-            return entry, failed(transitions.too_late(record), accepted=False)
+            return entry, failed(transitions.too_late(record), may_be_billed=False)
         try:
-            request = self._start_request(record, join=join, hand_back=hand_back)
+            request = self._start_request(record, join=join, fail_fast=fail_fast)
         except InvalidToken:
-            return entry, failed(_unreadable_key(record), accepted=join)
+            return entry, failed(_unreadable_key(record), may_be_billed=join)
         async with aclosing(self._families.start(record.family, request)) as states:
             while True:
                 try:
@@ -62,11 +62,11 @@ class Calls:
                 except TimeoutError:
                     raise
                 except GatewayError as error:
-                    accepted = error.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-                    return entry, failed(error, accepted=accepted)
+                    unknown = error.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
+                    return entry, failed(error, may_be_billed=unknown)
                 except Exception:  # noqa: BLE001  whatever happened, the job must end
                     _log.exception("job_start_crashed", job_id=record.id)
-                    return entry, failed(INTERNAL, accepted=True)
+                    return entry, failed(INTERNAL, may_be_billed=True)
                 if not transitions.on_its_way(state):
                     return entry, state
                 entry = await on_preview(entry, state.running)
@@ -75,7 +75,7 @@ class Calls:
         """Wait for the start of an ended job. Return an empty state where its end can't be known."""
         limit = max(record.deadline, transitions.now()) + _OPEN_MILLISECONDS
         try:
-            request = self._start_request(record, join=True, hand_back=False)
+            request = self._start_request(record, join=True, fail_fast=False)
             async with aclosing(self._families.start(record.family, request)) as states:
                 while transitions.on_its_way(state := await next_state(states, limit)):
                     pass
@@ -96,10 +96,10 @@ class Calls:
             )
             state = await self._families.poll(record.family, request)
         except InvalidToken:
-            return failed(_unreadable_key(record), accepted=True)
+            return failed(_unreadable_key(record), may_be_billed=True)
         except GatewayError as error:
             if error.reason != ErrorReason.ERROR_REASON_INTERNAL:
-                return failed(error, accepted=True)
+                return failed(error, may_be_billed=True)
         except Exception:  # noqa: BLE001  whatever happened, the job must end
             _log.exception("job_poll_crashed", job_id=record.id)
         else:
@@ -110,7 +110,7 @@ class Calls:
         if self._crashes[record.id] < _POLL_CRASHES:
             return None
         del self._crashes[record.id]
-        return failed(INTERNAL, accepted=True)
+        return failed(INTERNAL, may_be_billed=True)
 
     async def stop(self, record: JobRecord) -> bool:
         """Ask the provider to stop a task, or the start that is under way. Return whether it confirmed."""
@@ -127,14 +127,14 @@ class Calls:
             return False
         return await self._families.cancel(record.family, request)
 
-    def _start_request(self, record: JobRecord, *, join: bool, hand_back: bool) -> provider.StartRequest:
+    def _start_request(self, record: JobRecord, *, join: bool, fail_fast: bool) -> provider.StartRequest:
         """Raises InvalidToken."""
         return provider.StartRequest(
             job_id=record.id,
             task=record.task,
             credential=self._credentials.of(record),
-            hand_back=hand_back,
-            attempt=record.starts,
+            fail_fast=fail_fast,
+            attempt=record.attempt,
             join_only=join,
             tenant=record.tenant,
         )

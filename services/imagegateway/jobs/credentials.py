@@ -38,7 +38,7 @@ class Credentials:
         return self._sealer.open(sealed).decode() if sealed else ""
 
     def account(self, record: JobRecord, route: Route) -> str:
-        """Whose places a job takes up on `route`, its present one: JobRecord.account."""
+        """Whose places a job takes up on `route`, its present one: JobRecord.key_fingerprint."""
         try:
             key = "" if route.shared else self.of(record)
         except InvalidToken:

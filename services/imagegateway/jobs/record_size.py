@@ -86,5 +86,5 @@ def _steps(record: JobRecord) -> Iterator[None]:
         record.state = states.FAILED
         record.failed.reason = ErrorReason.ERROR_REASON_INTERNAL
         record.failed.message = "The job's record became larger than the gateway can keep."
-        record.failed.accepted = True
+        record.failed.may_be_billed = True
     yield

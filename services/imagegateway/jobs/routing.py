@@ -54,8 +54,8 @@ class Routing:
         _log.info("route_left", job_id=record.id, route=record.task.route, next=route.name)
         record.task.route = route.name
         record.repeatable = route.repeatable
-        record.places = route.places(record.task.n)
-        record.account = self._credentials.account(record, route)
+        record.slots = route.places(record.task.n)
+        record.key_fingerprint = self._credentials.account(record, route)
         if self._turns.enter(record):
             transitions.submitting(record)
         else:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.v1.job_pb2 import Cost
 
-MAX_STARTS: Final = 5
+MAX_ATTEMPTS: Final = 5
 """How often a job that may be started again is."""
 
 FALL_BACK: Final = frozenset(
@@ -32,7 +32,7 @@ FALL_BACK: Final = frozenset(
 def submitting(record: JobRecord) -> None:
     """The provider is about to be called."""
     record.state = states.SUBMITTING
-    record.starts += 1
+    record.attempt += 1
     record.started_at = record.started_at or now()
 
 
@@ -127,7 +127,7 @@ def _erase_call(record: JobRecord) -> None:
         record.task.ClearField(name)
     record.sealed_credential = b""
     record.sealed_keys.clear()
-    record.account = ""
+    record.key_fingerprint = ""
 
 
 def may_repeat(record: JobRecord, failure: provider.Failed) -> bool:
@@ -136,7 +136,7 @@ def may_repeat(record: JobRecord, failure: provider.Failed) -> bool:
         failure.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
         and record.repeatable
         and record.state == states.SUBMITTING
-        and record.starts < MAX_STARTS
+        and record.attempt < MAX_ATTEMPTS
     )
 
 
@@ -144,7 +144,7 @@ def may_fall_back(record: JobRecord, failure: provider.Failed) -> bool:
     """Whether another route may be tried: the present one surely took nothing, and the caller named none."""
     return (
         failure.reason in FALL_BACK
-        and not failure.accepted
+        and not failure.may_be_billed
         and record.state == states.SUBMITTING
         and not record.sealed_credential
     )
@@ -176,7 +176,7 @@ def nothing() -> provider.Failed:
     return provider.Failed(
         reason=ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
         message="The provider answered without a picture.",
-        accepted=True,
+        may_be_billed=True,
     )
 
 

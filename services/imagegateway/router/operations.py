@@ -321,7 +321,7 @@ class Studio:
             warnings=made.warnings,
             metadata=made.metadata,
             repeatable=made.route.repeatable,
-            places=made.route.places(made.task.n),
+            slots=made.route.places(made.task.n),
             request_id=call.request_id,
         )
         credential = call.byok.get(made.route.name)
@@ -332,7 +332,7 @@ class Studio:
             if route.name in made.stored:
                 key = self.provider_keys.reveal(call.tenant, route.name, made.stored[route.name])
                 record.sealed_keys[route.name] = self.engine.credentials.seal(key)
-        record.account = self.engine.credentials.account(record, made.route)
+        record.key_fingerprint = self.engine.credentials.account(record, made.route)
         if made.webhook_url:
             record.webhook.url = made.webhook_url
         return record

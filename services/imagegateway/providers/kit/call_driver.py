@@ -171,7 +171,7 @@ class CallDriver:
             _log.exception("result_not_stored", route=self.adapter.route, job_id=call.job_id)
             return None
         except GatewayError as error:
-            return failed_as(error, accepted=True)
+            return failed_as(error, may_be_billed=True)
         except Exception:  # noqa: BLE001  one result's trouble is no reason to lose the others, which are paid for
             _log.exception("result_crashed", route=self.adapter.route, job_id=call.job_id)
             return failed_of(_CRASHED)

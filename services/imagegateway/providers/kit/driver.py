@@ -93,7 +93,7 @@ class UpstreamFamily:
             for warning in (warning for call in calls for warning in call.warnings if request.task.strict):
                 raise unsupported(warning.param, warning.message)
             work = list(zip(calls, translated, strict=True))
-            return await self._begin(driver, work, start, Previews(tell), hand_back=request.hand_back)
+            return await self._begin(driver, work, start, Previews(tell), fail_fast=request.fail_fast)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
         """Ask how each unfinished call stands. A poll that gets no answer, or whose results can't be stored, changes
@@ -130,7 +130,7 @@ class UpstreamFamily:
         start: OpenStart,
         previews: Previews,
         *,
-        hand_back: bool,
+        fail_fast: bool,
     ) -> pb.TaskState:
         """Make a task's calls, as many at once as the provider takes."""
         calls = [call for call, _ in work]
@@ -140,11 +140,11 @@ class UpstreamFamily:
             await self._outlast(driver, calls[:first], start)
             wave = work[first : first + at_once]
             submits = [partial(driver.submit, call, outgoing, start, previews) for call, outgoing in wave]
-            made = await submit_all(submits, hand_back=hand_back and not first)
+            made = await submit_all(submits, fail_fast=fail_fast and not first)
             begun = [Item(call.index, call.count, warnings=call.warnings) for call, _ in wave]
             outcomes += await _settle(driver, calls[first : first + at_once], begun, made, RESULT_SECONDS)
             start.items += begun
-            if hand_back and not first and all(map(not_taken, made)):
+            if fail_fast and not first and all(map(not_taken, made)):
                 break
         state = state_of(start.items, outcomes, self._clock())
         if state.HasField("done"):

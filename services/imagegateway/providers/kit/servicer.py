@@ -29,9 +29,9 @@ SERVICE = pb.DESCRIPTOR.services_by_name["ProviderService"].full_name
 _log = logs.get(__name__)
 
 
-def failed(error: GatewayError, *, accepted: bool) -> pb.TaskState:
+def failed(error: GatewayError, *, may_be_billed: bool) -> pb.TaskState:
     """Return a failure as the state of a task."""
-    return pb.TaskState(failed=failed_as(error, accepted=accepted))
+    return pb.TaskState(failed=failed_as(error, may_be_billed=may_be_billed))
 
 
 def outcome_unknown() -> pb.TaskState:
@@ -40,7 +40,7 @@ def outcome_unknown() -> pb.TaskState:
         ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
         "The gateway lost the call to the provider; whether the provider took it is not known.",
     )
-    return failed(error, accepted=True)
+    return failed(error, may_be_billed=True)
 
 
 class ProviderServicer(pb_grpc.ProviderServiceServicer):
@@ -102,7 +102,7 @@ class ProviderServicer(pb_grpc.ProviderServiceServicer):
                 return await self._observed("start", request.job_id, request.task, self._family.start(request, tell))
             except Exception:  # noqa: BLE001  logged already
                 # The crash may have come after the provider took the task.
-                return failed(INTERNAL, accepted=True)
+                return failed(INTERNAL, may_be_billed=True)
 
         return self._calls.join(key, work, keep=lambda _state: True)
 
@@ -114,7 +114,7 @@ class ProviderServicer(pb_grpc.ProviderServiceServicer):
         try:
             state = await work
         except GatewayError as error:
-            state = failed(error, accepted=operation == "poll")
+            state = failed(error, may_be_billed=operation == "poll")
         except Exception:
             _log.exception("task_crashed", family=self._family.name, operation=operation, job_id=job_id)
             raise

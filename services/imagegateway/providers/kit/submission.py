@@ -148,13 +148,13 @@ class Submitter:
         return wait
 
 
-async def submit_all(submits: Sequence[Callable[[int], Awaitable[Outcome]]], *, hand_back: bool) -> list[Outcome]:
-    """Make calls side by side; each of `submits` takes the number of its tries. With `hand_back` each is made once,
+async def submit_all(submits: Sequence[Callable[[int], Awaitable[Outcome]]], *, fail_fast: bool) -> list[Outcome]:
+    """Make calls side by side; each of `submits` takes the number of its tries. With `fail_fast` each is made once,
     unless others of them were taken: then no other route may have the task, and the rest is worth the usual patience.
     """
-    outcomes = list(await asyncio.gather(*(submit(1 if hand_back else TRIES) for submit in submits)))
+    outcomes = list(await asyncio.gather(*(submit(1 if fail_fast else TRIES) for submit in submits)))
     again = [index for index, outcome in enumerate(outcomes) if not_taken(outcome)]
-    if hand_back and len(again) < len(submits):
+    if fail_fast and len(again) < len(submits):
         late = await asyncio.gather(*(submits[index](TRIES) for index in again))
         for index, outcome in zip(again, late, strict=True):
             outcomes[index] = outcome

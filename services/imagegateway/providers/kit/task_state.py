@@ -120,19 +120,21 @@ def state_of(items: Sequence[Item], outcomes: Sequence[Outcome], now: float) -> 
             _add(done.usage, count)
     if not done.artifacts:
         failure = next(item.failure for item in items if item.failure)
-        failure.accepted = any(item.failure.accepted for item in items if item.failure)
+        failure.may_be_billed = any(item.failure.may_be_billed for item in items if item.failure)
         return pb.TaskState(failed=failure)
     return pb.TaskState(done=done)
 
 
 def failed_of(failure: Failure) -> pb.Failed:
     """An adapter's failure as the router reads it."""
-    return failed_as(failure, accepted=failure.accepted)
+    return failed_as(failure, may_be_billed=failure.accepted)
 
 
-def failed_as(failure: Failure | GatewayError, *, accepted: bool) -> pb.Failed:
+def failed_as(failure: Failure | GatewayError, *, may_be_billed: bool) -> pb.Failed:
     """Any failure as the router reads it, its wait cut to `LONGEST_WAIT`."""
-    failed = pb.Failed(reason=failure.reason, message=failure.message, param=failure.param or "", accepted=accepted)
+    failed = pb.Failed(
+        reason=failure.reason, message=failure.message, param=failure.param or "", may_be_billed=may_be_billed
+    )
     if failure.retry_after is not None:
         failed.retry_after.FromMilliseconds(round(min(failure.retry_after, LONGEST_WAIT) * 1000))
     return failed
