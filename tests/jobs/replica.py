@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.json_format import ParseDict
 from imagegateway.jobs import states
-from imagegateway.jobs.engine import Engine
+from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.fair_queue import Limits
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.store import MediaStore
@@ -49,7 +49,7 @@ def _price(_task: provider.ImageTask, done: provider.Done) -> Cost | None:
 class Replica:
     """One life of a router replica."""
 
-    engine: Engine
+    engine: JobEngine
     client: Client
     families: ScriptedFamilies
     store: MediaStore
@@ -66,20 +66,20 @@ class Replica:
 
     async def ended(self, job_id: str) -> Entry:
         """The job's end, as this replica learns of it."""
-        entry = await self.engine.hub.ended(job_id, PATIENCE)
+        entry = await self.engine.feed.ended(job_id, PATIENCE)
         assert entry is not None, "the job does not end"
         return entry
 
     async def reached(self, job_id: str, wanted: Callable[[Entry], bool]) -> Entry:
-        entry = await self.engine.hub.when(job_id, wanted, PATIENCE)
+        entry = await self.engine.feed.when(job_id, wanted, PATIENCE)
         assert entry is not None, "the job does not get there"
         return entry
 
     async def held_nothing(self) -> None:
         """Wait until no job is held, waits or takes up a place."""
-        await self.engine.hub.catch_up()
-        queue = self.engine.runner._turns._queue
-        await until(lambda: not self.engine.hub.live and not queue.waiting and not queue._running)
+        await self.engine.feed.catch_up()
+        queue = self.engine.runner._admission._queue
+        await until(lambda: not self.engine.feed.live and not queue.waiting and not queue._running)
 
     async def stop(self, grace: float = PATIENCE) -> None:
         """SIGTERM."""
@@ -119,7 +119,7 @@ async def start(
     store = MediaStore.open(settings.media_url)
     outbound = Outbound(Guard(settings.allow_hosts))
     supervisor = Supervisor()
-    engine = await Engine.open(
+    engine = await JobEngine.open(
         settings=settings,
         client=client,
         replica=number,

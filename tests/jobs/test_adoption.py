@@ -58,7 +58,7 @@ async def test_twelve_calls_under_way_at_a_crash_all_complete(nats: Nats, famili
         await dying.crash()
     async with serving(settings, families) as heir:
         for job_id in jobs:
-            await heir.reached(job_id, lambda entry: entry.record.owner == heir.engine.replicas.me)
+            await heir.reached(job_id, lambda entry: entry.record.owner == heir.engine.membership.me)
         call.answer(records.done())
         for job_id in jobs:
             ended = (await heir.ended(job_id)).record
@@ -94,7 +94,7 @@ async def test_call_whose_family_server_died_too_has_an_unknown_outcome(
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
         assert ended.failed.may_be_billed
         assert families.starts[ended.id] == 1
-        assert ended.owner == heir.engine.replicas.me
+        assert ended.owner == heir.engine.membership.me
         # Its slot is free again.
         after = await heir.submit(records.job())
         assert (await heir.ended(after.record.id)).record.state == states.COMPLETED
@@ -112,7 +112,7 @@ async def test_call_that_sent_previews_before_a_crash_is_joined(
     await dying.reached(submitted.record.id, lambda entry: bool(entry.record.partial_images))
     await dying.crash()
     async with serving(one_at_a_time, families) as heir:
-        await heir.reached(submitted.record.id, lambda entry: entry.record.owner == heir.engine.replicas.me)
+        await heir.reached(submitted.record.id, lambda entry: entry.record.owner == heir.engine.membership.me)
         call.answer(records.done())
         ended = (await heir.ended(submitted.record.id)).record
         assert (ended.state, families.starts[ended.id]) == (states.COMPLETED, 1)
@@ -127,7 +127,7 @@ async def test_cancelled_job_of_a_dead_replica_holds_its_slot_until_its_call_end
     await dying.engine.runner.cancel(submitted)
     await dying.crash()
     async with serving(one_at_a_time, families) as heir:
-        await heir.reached(submitted.record.id, lambda entry: entry.record.owner == heir.engine.replicas.me)
+        await heir.reached(submitted.record.id, lambda entry: entry.record.owner == heir.engine.membership.me)
         waiting = await heir.submit(records.job())
         assert waiting.record.state == states.QUEUED
         call.answer(records.done())
@@ -212,11 +212,11 @@ async def test_many_running_tasks_are_not_polled_all_at_once(
         await dying.crash()
     async with serving(settings, families) as heir:
         for job_id in jobs:
-            await heir.reached(job_id, lambda entry: entry.record.owner == heir.engine.replicas.me or entry.ended)
+            await heir.reached(job_id, lambda entry: entry.record.owner == heir.engine.membership.me or entry.ended)
         async with asyncio.timeout(10):
             while families.polls.total() < 3:  # noqa: ASYNC110  no event tells
                 await asyncio.sleep(0.01)
-        await heir.engine.hub.catch_up()
+        await heir.engine.feed.catch_up()
         assert families.polls.total() == 3
         heir.engine.runner._worker._timers._heap.sort()
         due = [round((at - time.time()) / 3600) for at, _ in heir.engine.runner._worker._timers._heap]
@@ -256,14 +256,14 @@ async def test_an_orderly_stop_hands_over_at_once(
     async with serving(one_at_a_time, families, 1) as heir:
         # Nobody takes from the living.
         heir.engine.runner.reconcile()
-        await heir.engine.hub.catch_up()
-        assert {entry.record.owner for entry in heir.engine.hub.live.values()} == {dying.engine.replicas.me}
+        await heir.engine.feed.catch_up()
+        assert {entry.record.owner for entry in heir.engine.feed.live.values()} == {dying.engine.membership.me}
         families.on_start = ScriptedFamilies().on_start
         await dying.stop()
         for entry in (running, waiting):
             ended = (await heir.ended(entry.record.id)).record
             assert ended.state == states.COMPLETED
-            assert ended.owner == heir.engine.replicas.me
+            assert ended.owner == heir.engine.membership.me
             assert families.starts[ended.id] == 1
 
 

@@ -89,9 +89,9 @@ async def test_garbage_on_the_job_subjects_is_skipped_and_logged(settings: Setti
             subjects = await poison(client)
             good = await up.submit(records.job())
             assert (await up.ended(good.record.id)).record.state == states.COMPLETED
-            await up.engine.hub.catch_up()
+            await up.engine.feed.catch_up()
             assert (await up.engine.index.page(Query("acme"))).ids == [good.record.id]
-            assert not up.engine.hub.live
+            assert not up.engine.feed.live
             up.engine.runner.reconcile()
         # The next life finds the same in the stream.
         async with serving(settings, ScriptedFamilies()) as up:
@@ -182,13 +182,13 @@ async def test_garbage_among_the_routers_ends_nobody(
     async with serving(settings, ScriptedFamilies()) as up, serving(settings, ScriptedFamilies(), 1) as other:
         for number, value in enumerate(GARBAGE):
             await kv.put(f"bad{number}", value)
-        beats = up.engine.replicas._revision
-        await until(lambda: up.engine.replicas._revision > beats + 20)
-        assert not up.engine.replicas.gone(other.engine.replicas.me)
+        beats = up.engine.membership._revision
+        await until(lambda: up.engine.membership._revision > beats + 20)
+        assert not up.engine.membership.gone(other.engine.membership.me)
         assert up._supervisor._failure is None
         # Its own entry, overwritten by nobody that lives, is taken back.
-        await kv.put(up.engine.replicas.name, b"\xff\xff")
-        beats = up.engine.replicas._revision
-        await until(lambda: up.engine.replicas._revision > beats + 20)
+        await kv.put(up.engine.membership.name, b"\xff\xff")
+        beats = up.engine.membership._revision
+        await until(lambda: up.engine.membership._revision > beats + 20)
         assert up._supervisor._failure is None
         await asyncio.sleep(0)

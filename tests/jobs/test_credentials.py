@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography.fernet import InvalidToken
-from imagegateway.jobs.credentials import Credentials
+from imagegateway.jobs.credentials import JobCredentials
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.providers.catalog import Route
 
@@ -14,16 +14,16 @@ KEY = "a key of the caller's own"
 ROUTE = Route("bfl", "async", "")
 
 
-def same() -> Credentials:
+def same() -> JobCredentials:
     """What each replica has."""
-    return Credentials(RootSecret("root secret of the tests"))
+    return JobCredentials(RootSecret("root secret of the tests"))
 
 
 def test_fingerprint_tells_keys_apart_and_is_the_same_on_every_replica() -> None:
     account, elsewhere = same().fingerprint, same().fingerprint
     assert account("bfl", "a") == elsewhere("bfl", "a")
     assert len({account("bfl", "a"), account("bfl", "b"), account("fal", "a")}) == 3
-    assert account("bfl", "a") != Credentials(RootSecret("another root secret")).fingerprint("bfl", "a")
+    assert account("bfl", "a") != JobCredentials(RootSecret("another root secret")).fingerprint("bfl", "a")
     assert "a" * 40 not in account("bfl", "a" * 40)
 
 
@@ -62,7 +62,7 @@ def test_shared_places_are_the_servers_whoevers_key_it_is() -> None:
 
 def test_key_under_another_root_secret_counts_for_nobody_and_can_not_be_used() -> None:
     record = records.job(route="bfl")
-    record.sealed_keys["bfl"] = Credentials(RootSecret("another root secret")).seal(KEY)
+    record.sealed_keys["bfl"] = JobCredentials(RootSecret("another root secret")).seal(KEY)
     assert same().account(record, ROUTE) == ""
     with pytest.raises(InvalidToken):
         same().of(record)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.jobs import states
-from imagegateway.jobs.list_index import JobIndex, Projection, Query, row_of
+from imagegateway.jobs.list_index import JobListFile, JobListIndex, Query, row_of
 from imagegateway.jobs.stream import Entry, JobStream, OutcomeUnknownError
 from imagegateway.jobs.stream_check import FULL_SHARE, StreamCheck
 from imagegateway.platform.errors import GatewayError, UnavailableError
@@ -60,12 +60,12 @@ def entry(seq: int, job_id: str = "") -> Entry:
     return Entry(seq, records.job(job_id=job_id))
 
 
-async def listed(index: JobIndex) -> int:
+async def listed(index: JobListIndex) -> int:
     return len((await index.page(Query("acme", size=100))).ids)
 
 
 async def test_job_list_on_a_full_disk_keeps_its_position_and_catches_up(small_disk: SmallDisk) -> None:
-    index = JobIndex(Projection(small_disk.root / "jobs.sqlite"), time.time, InlineExecutor())
+    index = JobListIndex(JobListFile(small_disk.root / "jobs.sqlite"), time.time, InlineExecutor())
     index.note(1, entry(1))
     assert await listed(index) == 1
     small_disk.fill()
@@ -82,7 +82,7 @@ async def test_job_list_on_a_full_disk_keeps_its_position_and_catches_up(small_d
     small_disk.empty()
     await index.check()
     await index.close()
-    kept = Projection(small_disk.root / "jobs.sqlite")
+    kept = JobListFile(small_disk.root / "jobs.sqlite")
     assert kept.position == 999
     assert len(kept.unended()) == 999
     kept.close()
@@ -91,16 +91,16 @@ async def test_job_list_on_a_full_disk_keeps_its_position_and_catches_up(small_d
 def test_damaged_job_list_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     path.write_bytes(b"no database at all" * 1000)
-    projection = Projection(path)
+    projection = JobListFile(path)
     assert projection.position == 0
     projection.write([row_of(entry(7))], 7)
     projection.close()
-    assert Projection(path).position == 7
+    assert JobListFile(path).position == 7
 
 
 async def test_job_list_damaged_while_it_is_used_ends_the_process_and_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
-    projection = Projection(path)
+    projection = JobListFile(path)
     projection.write([row_of(entry(seq)) for seq in range(1, 200)], 199)
     projection.close()
     database = sqlite3.connect(path)
@@ -109,7 +109,7 @@ async def test_job_list_damaged_while_it_is_used_ends_the_process_and_is_read_ag
     with path.open("r+b") as file:
         file.seek((page - 1) * 4096)
         file.write(b"\xff" * 4096)
-    index = JobIndex(Projection(path), time.time, InlineExecutor())
+    index = JobListIndex(JobListFile(path), time.time, InlineExecutor())
     supervisor = Supervisor()
     index.start(supervisor)
     with pytest.raises(GatewayError):
@@ -118,7 +118,7 @@ async def test_job_list_damaged_while_it_is_used_ends_the_process_and_is_read_ag
         await supervisor.run(asyncio.sleep(30))
     await supervisor.close()
     await index.close()
-    assert Projection(path).position == 0
+    assert JobListFile(path).position == 0
 
 
 async def test_stream_check_refuses_before_the_disk_is_full(small_disk: SmallDisk, small_nats: Nats) -> None:

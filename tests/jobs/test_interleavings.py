@@ -91,7 +91,7 @@ async def _interleave(  # noqa: PLR0912  one branch for each step
     families.on_start, families.on_poll = start, poll
     world = World(store, families, fallback=_second_route)
     tried: list[JobRecord] = []
-    keyed: set[str] = set()
+    has_idempotency_key: set[str] = set()
     try:
         await world.serve()
         for step, choice in steps:
@@ -102,10 +102,10 @@ async def _interleave(  # noqa: PLR0912  one branch for each step
                 case "submit" | "submit with a key":
                     tried.append(records.job(repeatable=repeatable, tenant=f"t{choice}"))
                     if step == "submit with a key":
-                        keyed.add(tried[-1].id)
-                    world.submit(choice, _copied(tried[-1]), keyed=tried[-1].id in keyed)
-                case "twin" if tried and tried[-1].id in keyed:
-                    world.submit(choice, _copied(tried[-1]), keyed=True)
+                        has_idempotency_key.add(tried[-1].id)
+                    world.submit(choice, _copied(tried[-1]), has_idempotency_key=tried[-1].id in has_idempotency_key)
+                case "twin" if tried and tried[-1].id in has_idempotency_key:
+                    world.submit(choice, _copied(tried[-1]), has_idempotency_key=True)
                 case "hang up":
                     world.hang_up(choice)
                 case "cancel" if tried:
@@ -125,7 +125,7 @@ async def _interleave(  # noqa: PLR0912  one branch for each step
             _assert_ended_once(world, record.id)
             for route in ("local", "second"):
                 assert by_route[record.id, route] <= (MAX_ATTEMPTS if repeatable and route == "local" else 1)
-            if record.id in world.refused - keyed:
+            if record.id in world.refused - has_idempotency_key:
                 assert not families.starts[record.id], "a job runs whose caller was told to make another"
         world.assert_nothing_is_held()
     finally:
@@ -210,9 +210,9 @@ async def test_slots_of_twins_are_counted_once(store: MediaStore) -> None:
         await world.close()
 
 
-@pytest.mark.parametrize("keyed", [False, True])
+@pytest.mark.parametrize("has_idempotency_key", [False, True])
 async def test_refused_write_that_turns_up_runs_only_for_a_caller_that_comes_again(
-    store: MediaStore, keyed: bool
+    store: MediaStore, has_idempotency_key: bool
 ) -> None:
     world = World(store)
     try:
@@ -225,13 +225,13 @@ async def test_refused_write_that_turns_up_runs_only_for_a_caller_that_comes_aga
         world.gates.held.add("feed")
         world.gates.losing = 1_000_000  # until the world is told to finish
         with pytest.raises(GatewayError) as caught:
-            await life.runner.submit(_copied(record), keyed=keyed)
+            await life.runner.submit(_copied(record), has_idempotency_key=has_idempotency_key)
         assert caught.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
         assert await store.size(record.upload_keys[0]) is not None, "the job may exist and need its inputs"
         await world.finish()
         last = world.log.records(record.id)[-1].record
-        assert last.state == (states.COMPLETED if keyed else states.CANCELLED)
-        assert world.families.starts[record.id] == keyed
+        assert last.state == (states.COMPLETED if has_idempotency_key else states.CANCELLED)
+        assert world.families.starts[record.id] == has_idempotency_key
         await life.runner.drain(10)
         world.assert_nothing_is_held()
         assert await store.size(record.upload_keys[0]) is None
@@ -253,7 +253,7 @@ async def test_inputs_of_a_job_that_is_not_written_are_deleted(store: MediaStore
             await life.runner.submit(_copied(record))
         await life.runner.drain(10)
         assert await store.size(record.upload_keys[0]) is None
-        assert not life.runner._turns.holders()
+        assert not life.runner._admission.holders()
     finally:
         await world.close()
 

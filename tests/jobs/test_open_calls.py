@@ -37,8 +37,8 @@ async def test_cancelled_call_holds_its_slot_and_inputs_until_it_ends(
     assert cancelled.record.call_open
     waiting = await replica.submit(records.job())
     assert waiting.record.state == states.QUEUED
-    await replica.engine.hub.catch_up()
-    assert replica.engine.hub.live[submitted.record.id].record.sealed_credential, "a task may need it to be stopped"
+    await replica.engine.feed.catch_up()
+    assert replica.engine.feed.live[submitted.record.id].record.sealed_credential, "a task may need it to be stopped"
     assert await replica.store.size(key) is not None
     assert families.starts.total() == 1
     call.answer({"running": records.running, "done": records.done, "failed": records.refused}[late]())

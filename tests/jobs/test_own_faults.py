@@ -48,7 +48,7 @@ async def test_unreadable_key_ends_the_job(replica: Replica, families: ScriptedF
     submitted = await replica.submit(record)
     if at == "poll":
         await call.begun.wait()
-        entry = replica.engine.hub.live[submitted.record.id]
+        entry = replica.engine.feed.live[submitted.record.id]
         entry.record.sealed_credential = b"sealed under another root secret"
         call.answer(records.running())
     ended = (await replica.ended(submitted.record.id)).record
@@ -164,7 +164,7 @@ async def _done(_request: object) -> provider.TaskState:
 
 
 async def test_slot_without_a_job_is_freed(replica: Replica) -> None:
-    assert replica.engine.runner._turns.enter(records.job())
+    assert replica.engine.runner._admission.enter(records.job())
     waiting = await replica.submit(records.job())
     assert waiting.record.state == states.QUEUED
     replica.engine.runner.reconcile()

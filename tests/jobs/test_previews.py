@@ -35,7 +35,7 @@ async def test_previews_come_while_the_provider_is_called(replica: Replica, fami
     families.on_the_way = on_the_way
     record = records.job()
     await replica.submit(record)
-    changes = replica.engine.hub.changes(record.id, None)
+    changes = replica.engine.feed.changes(record.id, None)
     seen = [await anext(changes)]
     for _ in range(3):
         go.release()

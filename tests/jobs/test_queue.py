@@ -1,4 +1,4 @@
-"""Turns, limits and positions."""
+"""AdmissionControl, limits and positions."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imagegateway.jobs.fair_queue import FEW, KEPT, Claim, Lane, Limits, Queue
+from imagegateway.jobs.fair_queue import FEW, KEPT, FairQueue, LimitKey, Limits, SlotRequest
 
 BIG = 1000
 
 
 def queue(
     *, route: int = BIG, tenant: int = BIG, models: dict[tuple[str, str], int] | None = None, **routes: int
-) -> Queue:
-    return Queue(Limits(routes=routes, default=route, tenant=tenant, models=models or {}))
+) -> FairQueue:
+    return FairQueue(Limits(routes=routes, default=route, tenant=tenant, models=models or {}))
 
 
-def claim(job: str, route: str = "local", tenant: str = "", places: int = 1, model: str = "") -> Claim:
+def claim(job: str, route: str = "local", tenant: str = "", places: int = 1, model: str = "") -> SlotRequest:
     """A claim of a job whose tenant is, unless told, the first letter of its id."""
-    return Claim(job, Lane(route, model=model), tenant or job[0], places)
+    return SlotRequest(job, LimitKey(route, model=model), tenant or job[0], places)
 
 
-def drained(line: Queue) -> list[str]:
+def drained(line: FairQueue) -> list[str]:
     """All that may run, in order."""
     return list(iter(line.take, None))
 
@@ -51,8 +51,8 @@ def test_a_late_tenant_does_not_wait_for_a_long_line() -> None:
     assert line.take() == "b0"
 
 
-def shared(limit: int) -> Queue:
-    return Queue(Limits(routes={}, default=limit, tenant=BIG, shared=lambda: True))
+def shared(limit: int) -> FairQueue:
+    return FairQueue(Limits(routes={}, default=limit, tenant=BIG, multi_tenant=lambda: True))
 
 
 def test_tenant_that_fills_a_route_leaves_slots_for_another_tenant() -> None:
@@ -79,7 +79,7 @@ def test_lone_tenant_may_hold_every_slot() -> None:
 def test_key_of_a_tenant_has_every_slot_of_its_own() -> None:
     line = shared(FEW)
     for index in range(100):
-        line.wait(Claim(f"a{index}", Lane("bfl", account="fingerprint"), "a"))
+        line.wait(SlotRequest(f"a{index}", LimitKey("bfl", account="fingerprint"), "a"))
     assert len(drained(line)) == FEW
 
 
@@ -137,9 +137,9 @@ def test_a_job_that_takes_more_places_than_there_are_runs_alone() -> None:
 
 def test_a_model_has_places_of_its_own_within_its_route() -> None:
     limits = Limits(routes={"bfl": 4}, default=BIG, tenant=BIG, models={("bfl", "max"): 2})
-    assert limits.lane("bfl", "", "max") == Lane("bfl", model="max")
-    assert limits.lane("bfl", "", "pro") == Lane("bfl")
-    assert limits.lane("fal", "", "max") == Lane("fal")
+    assert limits.key("bfl", "", "max") == LimitKey("bfl", model="max")
+    assert limits.key("bfl", "", "pro") == LimitKey("bfl")
+    assert limits.key("fal", "", "max") == LimitKey("fal")
     line = queue(bfl=4, models={("bfl", "max"): 2})
     for job in ("a1", "a2", "a3", "a4"):
         line.wait(claim(job, "bfl", model="max"))
@@ -161,13 +161,13 @@ def test_a_model_has_places_of_its_own_within_its_route() -> None:
 
 def test_each_key_has_the_whole_limit() -> None:
     line = queue(bfl=2)
-    own = [Claim(f"k{index}", Lane("bfl", account="k"), "a") for index in range(3)]
+    own = [SlotRequest(f"k{index}", LimitKey("bfl", account="k"), "a") for index in range(3)]
     for index in range(3):
         line.wait(claim(f"a{index}", "bfl"))
         line.wait(own[index])
     assert sorted(drained(line)) == ["a0", "a1", "k0", "k1"]
     assert not line.free(claim("b", "bfl"))
-    assert line.free(Claim("b", Lane("bfl", account="l"), "b"))
+    assert line.free(SlotRequest("b", LimitKey("bfl", account="l"), "b"))
     line.end("k0")
     assert line.take() == "k2"
 
@@ -176,8 +176,8 @@ def test_keys_that_are_gone_leave_nothing() -> None:
     line = queue(bfl=1, models={("bfl", "max"): 1})
     for index in range(10):
         for job in ("w", "r"):
-            lane = Lane("bfl", account=f"k{index}", model="max")
-            line.wait(Claim(f"{job}{index}", lane, f"t{index}"))
+            lane = LimitKey("bfl", account=f"k{index}", model="max")
+            line.wait(SlotRequest(f"{job}{index}", lane, f"t{index}"))
     assert len(drained(line)) == 10
     for index in range(10):
         line.end(f"w{index}")
@@ -249,7 +249,7 @@ def test_no_position_for_what_does_not_wait() -> None:
 
 # ---- any order of events
 
-LANES = [Lane(route, account, model) for route in ("r0", "r1") for account in ("", "k") for model in ("", "m")]
+LANES = [LimitKey(route, account, model) for route in ("r0", "r1") for account in ("", "k") for model in ("", "m")]
 MODELS = {("r0", "m"): 2, ("r1", "m"): 1}
 OPS = st.lists(
     st.tuples(
@@ -260,18 +260,18 @@ OPS = st.lists(
     ),
     max_size=60,
 )
-Op = tuple[str, int, Lane, int]
+Op = tuple[str, int, LimitKey, int]
 
 
 @dataclass
 class Play:
     """Random operations, and who waits and runs by a plain account of them."""
 
-    line: Queue
-    waiting: dict[str, Claim] = field(default_factory=dict)
-    running: dict[str, Claim] = field(default_factory=dict)
+    line: FairQueue
+    waiting: dict[str, SlotRequest] = field(default_factory=dict)
+    running: dict[str, SlotRequest] = field(default_factory=dict)
 
-    def do(self, index: int, op: str, asked: Claim) -> None:
+    def do(self, index: int, op: str, asked: SlotRequest) -> None:
         match op:
             case "wait":
                 self.waiting[asked.job_id] = asked
@@ -293,15 +293,15 @@ class Play:
                 assert self.line.end(job)
             case "move" if self.running:
                 job = sorted(self.running)[index % len(self.running)]
-                moved = Claim(job, asked.lane, self.running[job].tenant, asked.places)
+                moved = SlotRequest(job, asked.lane, self.running[job].tenant, asked.places)
                 if self.line.free(moved):
                     self.running[job] = moved
                     self.line.run(moved)
 
-    def taken(self, lane: Lane) -> list[Claim]:
+    def taken(self, lane: LimitKey) -> list[SlotRequest]:
         return [running for running in self.running.values() if lane in running.lane.counts]
 
-    def fits(self, asked: Claim, tenant: int) -> bool:
+    def fits(self, asked: SlotRequest, tenant: int) -> bool:
         """Whether there are places for a job, by the plain account."""
         counts = [(self.taken(lane), self.line.limits.of(lane)) for lane in asked.lane.counts]
         owned = sum(running.tenant == asked.tenant for running in self.running.values())
@@ -310,10 +310,10 @@ class Play:
         )
 
 
-def played(ops: list[Op], line: Queue) -> Play:
+def played(ops: list[Op], line: FairQueue) -> Play:
     play = Play(line)
     for index, (op, who, lane, places) in enumerate(ops):
-        play.do(index, op, Claim(f"j{index}", lane, f"t{who}", places))
+        play.do(index, op, SlotRequest(f"j{index}", lane, f"t{who}", places))
     return play
 
 
@@ -322,7 +322,7 @@ def played(ops: list[Op], line: Queue) -> Play:
 def test_limits_hold_and_nothing_is_lost(ops: list[Op], route: int, tenant: int) -> None:
     play = Play(queue(route=route, tenant=tenant, models=MODELS))
     for index, (op, who, lane, places) in enumerate(ops):
-        play.do(index, op, Claim(f"j{index}", lane, f"t{who}", places))
+        play.do(index, op, SlotRequest(f"j{index}", lane, f"t{who}", places))
         for counted in {one for running in play.running.values() for one in running.lane.counts}:
             jobs = play.taken(counted)
             assert len(jobs) == 1 or sum(job.places for job in jobs) <= play.line.limits.of(counted)
@@ -345,7 +345,7 @@ def test_nobody_waits_for_nothing(ops: list[Op], route: int) -> None:
     play = played(ops, queue(route=route, models=MODELS))
     for _ in ops:
         play.do(0, "take", claim("nobody"))
-    first: dict[Lane, Claim] = {}
+    first: dict[LimitKey, SlotRequest] = {}
     for waiting in play.waiting.values():
         if play.line.position(waiting.job_id) == 0:
             first[waiting.lane.whole] = waiting
@@ -388,7 +388,7 @@ def test_nobody_is_served_twice_while_another_waits(owners: list[int], limit: in
 # ---- how many may wait
 
 
-def filled(limit: int, wishes: list[str]) -> tuple[Queue, list[str]]:
+def filled(limit: int, wishes: list[str]) -> tuple[FairQueue, list[str]]:
     """A queue that takes what it has room for, and the tenants of those jobs."""
     line, accepted = queue(), []
     for index, tenant in enumerate(wishes):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from imagegateway.jobs import membership as replicas_module
 from imagegateway.jobs import states
-from imagegateway.jobs.membership import BUCKET, LEASE_SECONDS, Replicas
+from imagegateway.jobs.membership import BUCKET, LEASE_SECONDS, Membership
 from imagegateway.platform.identity import load_identity, renew_identity
 from imagegateway.platform.nats import bucket, connect
 from imagegateway.platform.supervision import Supervisor
@@ -46,12 +46,12 @@ class Clock:
 
 
 @asynccontextmanager
-async def member(nats: Nats, path: Path, clock: Clock | None = None) -> AsyncIterator[Replicas]:
+async def member(nats: Nats, path: Path, clock: Clock | None = None) -> AsyncIterator[Membership]:
     """A replica that has claimed its name, on a connection of its own that closes as in a crash."""
     client = await connect(nats.settings, "replica")
     try:
         kv = await bucket(client.jetstream(), BUCKET, 1, ttl=LEASE_SECONDS)
-        made = Replicas(client, kv, path, clock or Clock())
+        made = Membership(client, kv, path, clock or Clock())
         await made._claim()
         yield made
     finally:
@@ -128,7 +128,7 @@ async def test_copied_data_directory_does_not_take_the_other_hosts_jobs(nats: Na
             await second.engine.runner.drain(5)
             entry = await second.stream.last(running.record.id)
             assert entry
-            assert entry.record.owner == first.engine.replicas.me
+            assert entry.record.owner == first.engine.membership.me
 
 
 async def test_restart_keeps_the_name_and_knows_its_former_life_gone(nats: Nats, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ async def test_beats_leave_no_consumer_and_no_subscription_behind(nats: Nats, cl
     async with AsyncExitStack() as held:
         up = [await held.enter_async_context(serving(settings, ScriptedFamilies(), number)) for number in (0, 1)]
         before, subscriptions = await consumers(), len(up[0].client._subs)
-        revision = up[0].engine.replicas._revision
-        await until(lambda: up[0].engine.replicas._revision > revision + 40)
+        revision = up[0].engine.membership._revision
+        await until(lambda: up[0].engine.membership._revision > revision + 40)
         assert await consumers() == before
         assert len(up[0].client._subs) == subscriptions

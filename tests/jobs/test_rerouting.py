@@ -171,7 +171,7 @@ async def test_one_that_waits_too_long_fails_and_its_route_is_not_to_blame(up: R
         ended = (await up.ended(record.id)).record
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT
         assert not ended.failed.may_be_billed
-    assert not up.engine.health.set_aside("acme", "local/sketch", "second")
+    assert not up.engine.breakers.is_open("acme", "local/sketch", "second")
 
 
 async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: TwoRoutes) -> None:
@@ -187,7 +187,7 @@ async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: Two
     ended = (await up.ended(record.id)).record
     assert ended.task.route == "second"
     assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
-    assert all(up.engine.health.set_aside("acme", "local/sketch", route) for route in ROUTES)
+    assert all(up.engine.breakers.is_open("acme", "local/sketch", route) for route in ROUTES)
     # With nowhere to go, a start keeps its patience.
     seen: list[bool] = []
 
@@ -212,7 +212,7 @@ async def test_a_callers_own_key_stays_on_its_route(up: Replica, two: TwoRoutes)
         assert not ended.key_fingerprint, "nothing of the key is left"
     assert not any(request.fail_fast for request in two.first)
     assert not two.second
-    assert not up.engine.health.set_aside("acme", "local/sketch", "first"), "it says nothing of the operator's"
+    assert not up.engine.breakers.is_open("acme", "local/sketch", "first"), "it says nothing of the operator's"
 
 
 async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: Replica, two: TwoRoutes) -> None:
@@ -231,7 +231,7 @@ async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: R
     assert {request.job_id for request in two.second[2:]} == {record.id for record in both[:2]}
     assert [request.credential for request in two.first] == [first] * 5
     assert [request.credential for request in two.second] == ["", "", second, second]
-    live = up.engine.hub.live
+    live = up.engine.feed.live
     assert {live[record.id].record.key_fingerprint for record in both} == {credentials.fingerprint("second", second)}
     assert {live[record.id].record.key_fingerprint for record in one} == {""}
     two.calls[2].answer(records.done())
@@ -249,7 +249,7 @@ async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: R
         assert (ended.state, ended.task.route) == (states.COMPLETED, "second")
         assert not ended.key_fingerprint
         assert not ended.sealed_keys
-    assert not up.engine.health.set_aside("acme", "local/sketch", "first"), "they say nothing of the operator's"
+    assert not up.engine.breakers.is_open("acme", "local/sketch", "first"), "they say nothing of the operator's"
     await up.held_nothing()
 
 

@@ -98,7 +98,7 @@ async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
         ),
     }
     assert (failed.message, failed.param) == told.get(sealed, ("The provider failed.", ""))
-    assert replica.engine.health.set_aside("acme", "local/sketch", "local") is (sealed not in told)
+    assert replica.engine.breakers.is_open("acme", "local/sketch", "local") is (sealed not in told)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ async def test_a_slow_task(replica: Replica, families: ScriptedFamilies, monkeyp
     families.on_start, families.on_poll = start, poll
     record = records.job()
     submitted = await replica.submit(record)
-    changes = replica.engine.hub.changes(record.id, None)
+    changes = replica.engine.feed.changes(record.id, None)
     seen = [await anext(changes)]
     go.release()
     for polls in (1, 3, 1, 1):
@@ -244,7 +244,7 @@ async def test_jobs_wait_for_their_turn(replica: Replica, families: ScriptedFami
         await asyncio.wait_for(call.begun.wait(), PATIENCE)
         assert families.starts.total() == index + 1
         [busy] = [
-            entry.record.id for entry in replica.engine.hub.live.values() if entry.record.state != states.QUEUED
+            entry.record.id for entry in replica.engine.feed.live.values() if entry.record.state != states.QUEUED
         ]
         order.append(busy)
         call.answer(records.done())
@@ -318,7 +318,7 @@ async def test_a_write_that_only_the_feed_tells_of_counts(
 
     async def lost(subject: str, payload: bytes, **options: Any) -> Msg:
         await request(subject, payload, **options)
-        await replica.engine.hub.reach(1)
+        await replica.engine.feed.reach(1)
         raise nats.errors.TimeoutError
 
     record = records.job()

@@ -74,7 +74,7 @@ async def over(replica: Replica, job_id: str) -> Entry:
 async def test_the_standards_library_verifies(replica: Replica, receiver: Receiver) -> None:
     entry = await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
-    secret = (await replica.engine.secrets.get("acme")).secret
+    secret = (await replica.engine.webhook_secrets.get("acme")).secret
     event = Webhook(secret).verify(delivery.body, delivery.headers)
     assert event["id"] == f"evt_{entry.record.id.removeprefix('job_')}" == delivery.headers["webhook-id"]
     assert (event["object"], event["type"]) == ("event", "job.completed")
@@ -89,13 +89,13 @@ async def test_the_standards_library_verifies(replica: Replica, receiver: Receiv
 async def test_openais_sdk_verifies(replica: Replica, receiver: Receiver) -> None:
     await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
-    secret = (await replica.engine.secrets.get("acme")).secret
+    secret = (await replica.engine.webhook_secrets.get("acme")).secret
     with openai.OpenAI(api_key="unused") as client:
         event = client.webhooks.unwrap(delivery.body, delivery.headers, secret=secret)
         assert event.id == delivery.headers["webhook-id"]
         with pytest.raises(openai.InvalidWebhookSignatureError):
             client.webhooks.unwrap(delivery.body.replace(b"event", b"evens"), delivery.headers, secret=secret)
-        other = (await replica.engine.secrets.get("another tenant")).secret
+        other = (await replica.engine.webhook_secrets.get("another tenant")).secret
         with pytest.raises(openai.InvalidWebhookSignatureError):
             client.webhooks.unwrap(delivery.body, delivery.headers, secret=other)
 
@@ -103,7 +103,7 @@ async def test_openais_sdk_verifies(replica: Replica, receiver: Receiver) -> Non
 async def test_the_hosted_services_header(replica: Replica, receiver: Receiver) -> None:
     await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
-    secret = (await replica.engine.secrets.get("acme")).secret
+    secret = (await replica.engine.webhook_secrets.get("acme")).secret
     at, _, signature = delivery.headers["x-gateway-signature"].partition(",")
     seconds = at.removeprefix("t=")
     signed = f"{seconds}.".encode() + delivery.body
@@ -112,8 +112,8 @@ async def test_the_hosted_services_header(replica: Replica, receiver: Receiver) 
 
 
 async def test_both_secrets_sign_after_a_rotation(replica: Replica, receiver: Receiver) -> None:
-    old = await replica.engine.secrets.get("acme")
-    new = await replica.engine.secrets.rotate("acme")
+    old = await replica.engine.webhook_secrets.get("acme")
+    new = await replica.engine.webhook_secrets.rotate("acme")
     assert new.secret != old.secret
     await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
@@ -175,7 +175,7 @@ async def test_the_schedule(nats: Nats, receiver: Receiver, monkeypatch: pytest.
                 assert len(receiver.deliveries) == attempt
                 time[0] += 1
         assert webhook.next_at == 0
-        assert job_id not in replica.engine.hub.live
+        assert job_id not in replica.engine.feed.live
     assert len(receiver.deliveries) == 8
     assert all(0.9 * pause <= gap <= 1.1 * pause for pause, gap in zip(pauses, gaps, strict=True))
     assert len({gap / pause for pause, gap in zip(pauses, gaps, strict=True)}) > 1
@@ -302,9 +302,9 @@ async def test_another_replica_sends_what_a_crash_left(nats: Nats, receiver: Rec
     receiver.hold.set()
     async with serving(settings, ScriptedFamilies()) as heir:
         entry = await over(heir, ended.record.id)
-        assert entry.record.owner == heir.engine.replicas.me
+        assert entry.record.owner == heir.engine.membership.me
         assert entry.record.webhook.delivered
-        secret = (await heir.engine.secrets.get("acme")).secret
+        secret = (await heir.engine.webhook_secrets.get("acme")).secret
     for delivery in receiver.deliveries:
         Webhook(secret).verify(delivery.body, delivery.headers)
     assert len({delivery.headers["webhook-id"] for delivery in receiver.deliveries}) == 1

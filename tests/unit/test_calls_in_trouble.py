@@ -37,10 +37,10 @@ async def silent(*_: object) -> Entry | None:
     raise OutcomeUnknownError
 
 
-def operations(hub: Any, readiness: Readiness) -> Studio:
+def operations(feed: Any, readiness: Readiness) -> Studio:
     unused: Any = None
     settings: Any = SimpleNamespace(inline_wait=600, sdk_hold=False)
-    engine: Any = SimpleNamespace(hub=hub, readiness=readiness)
+    engine: Any = SimpleNamespace(feed=feed, readiness=readiness)
     return Submitted(settings, unused, unused, unused, engine, unused, unused, unused)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagegateway.jobs import states
-from imagegateway.jobs.fair_queue import Claim, Queue
+from imagegateway.jobs.fair_queue import FairQueue, SlotRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from imagegateway.jobs.fair_queue import Limits
 
 
-class Turns:
+class AdmissionControl:
     """Counts every replica's jobs, and says when it is the turn of one of this replica's.
 
     All that it knows follows from records, so a replica that starts anew counts as the others do.
@@ -24,7 +24,7 @@ class Turns:
         """`me`: this replica as an owner. `begin` is called with the id of a job whose turn has come; its place is
         counted by then.
         """
-        self._queue = Queue(limits)
+        self._queue = FairQueue(limits)
         self._limits = limits
         self._me = me
         self._begin = begin
@@ -87,9 +87,9 @@ class Turns:
         """How many jobs are ahead of one of this replica's that has not been begun."""
         return self._queue.position(record.id) if record.state == states.QUEUED else None
 
-    def _claim(self, record: JobRecord) -> Claim:
-        lane = self._limits.lane(record.task.route, record.key_fingerprint, record.task.model)
-        return Claim(record.id, lane, record.tenant, record.slots or 1)
+    def _claim(self, record: JobRecord) -> SlotRequest:
+        lane = self._limits.key(record.task.route, record.key_fingerprint, record.task.model)
+        return SlotRequest(record.id, lane, record.tenant, record.slots or 1)
 
     def _next(self) -> None:
         while not self._stopped and (job_id := self._queue.take()) is not None:

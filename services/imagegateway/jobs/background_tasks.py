@@ -16,7 +16,7 @@ T = TypeVar("T")
 _log = logs.get(__name__)
 
 
-class Background:
+class BackgroundTasks:
     """Tasks that the process owns, whoever waits for them."""
 
     def __init__(self) -> None:

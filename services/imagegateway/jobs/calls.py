@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.jobs.credentials import Credentials
-    from imagegateway.jobs.provider_client import Families
+    from imagegateway.jobs.credentials import JobCredentials
+    from imagegateway.jobs.provider_client import ProviderClient
     from imagegateway.jobs.stream import Entry
 
     OnPreview = Callable[[Entry, provider.Running], Awaitable[Entry]]
@@ -32,10 +32,10 @@ _OPEN_MILLISECONDS: Final = 900_000
 _log = logs.get(__name__)
 
 
-class Calls:
+class JobCalls:
     """Start, poll and stop for job records."""
 
-    def __init__(self, families: Families, credentials: Credentials) -> None:
+    def __init__(self, families: ProviderClient, credentials: JobCredentials) -> None:
         self._families = families
         self._credentials = credentials
         self._crashes: Counter[str] = Counter()

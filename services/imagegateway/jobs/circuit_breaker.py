@@ -51,7 +51,7 @@ class _Breaker:
 
 
 @dataclass(slots=True)
-class Health:
+class CircuitBreakers:
     """This replica's experience with models' routes and the operator's keys. `clock` gives monotonic seconds."""
 
     clock: Callable[[], float] = time.monotonic
@@ -85,7 +85,7 @@ class Health:
         else:
             breaker.open_until = now + SECONDS
 
-    def set_aside(self, tenant: str, model: str, route: str) -> bool:
+    def is_open(self, tenant: str, model: str, route: str) -> bool:
         """Return whether a tenant's calls of a model should prefer another route."""
         breaker = self._breakers.get((model, route))
         if breaker is None:

@@ -18,7 +18,7 @@ _KEYS: Final = "provider credentials"
 _ACCOUNTS: Final = "provider accounts"
 
 
-class Credentials:
+class JobCredentials:
     """The same on every replica: what one of them has sealed, each can open and tell apart."""
 
     def __init__(self, root: RootSecret) -> None:

@@ -20,7 +20,7 @@ FEW: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
+class LimitKey:
     """Whose places a job takes up at its provider."""
 
     route: str
@@ -30,12 +30,12 @@ class Lane:
     """The model where it has a limit of its own within the route's; else empty."""
 
     @property
-    def whole(self) -> Lane:
+    def whole(self) -> LimitKey:
         """All that goes by the route with this key."""
-        return Lane(self.route, self.account) if self.model else self
+        return LimitKey(self.route, self.account) if self.model else self
 
     @property
-    def counts(self) -> tuple[Lane, ...]:
+    def counts(self) -> tuple[LimitKey, ...]:
         """What a job of this lane is counted in."""
         return (self, self.whole) if self.model else (self,)
 
@@ -51,55 +51,55 @@ class Limits:
     """Jobs that one tenant may have at the providers at once."""
     models: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Route and model, where the model has fewer places than its route."""
-    shared: Callable[[], bool] = bool
+    multi_tenant: Callable[[], bool] = bool
     """Whether there is more than one tenant: one that is alone may hold every slot."""
 
-    def lane(self, route: str, account: str, model: str) -> Lane:
-        return Lane(route, account, model if (route, model) in self.models else "")
+    def key(self, route: str, account: str, model: str) -> LimitKey:
+        return LimitKey(route, account, model if (route, model) in self.models else "")
 
-    def of(self, lane: Lane) -> int:
+    def of(self, lane: LimitKey) -> int:
         return self.models[lane.route, lane.model] if lane.model else self.routes.get(lane.route, self.default)
 
-    def share(self, lane: Lane) -> int:
+    def share(self, lane: LimitKey) -> int:
         """Return the number of slots that one tenant may hold."""
         limit = self.of(lane)
-        return limit if lane.account or limit < FEW or not self.shared() else limit - limit // KEPT
+        return limit if lane.account or limit < FEW or not self.multi_tenant() else limit - limit // KEPT
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class SlotRequest:
     """What a job needs to run: so many places of a lane, as one job of its tenant."""
 
     job_id: str
-    lane: Lane
+    lane: LimitKey
     tenant: str
     places: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    claim: Claim
+    claim: SlotRequest
     number: int
     """Order of arrival."""
 
 
 _NUMBER: Final = attrgetter("number")
 _Line: TypeAlias = OrderedDict[str, dict[str, deque[_Waiting]]]
-"""All that wait for a route with one key: tenants in the order of their turns, a tenant's jobs by `Lane.model`."""
+"""Queued jobs of one route and provider key: tenants in order of service, each with its jobs by `LimitKey.model`."""
 
 
 @dataclass(slots=True)
-class Queue:
+class FairQueue:
     """Waiting and running jobs as counts and lines; knows nothing of records."""
 
     limits: Limits
-    _lines: dict[Lane, _Line] = field(default_factory=dict)
+    _lines: dict[LimitKey, _Line] = field(default_factory=dict)
     _waiting: dict[str, _Waiting] = field(default_factory=dict)
-    _running: dict[str, Claim] = field(default_factory=dict)
-    _taken: Counter[Lane] = field(default_factory=Counter)
+    _running: dict[str, SlotRequest] = field(default_factory=dict)
+    _taken: Counter[LimitKey] = field(default_factory=Counter)
     _by_tenant: Counter[str] = field(default_factory=Counter)
     _waiting_by_tenant: Counter[str] = field(default_factory=Counter)
-    _held: Counter[tuple[Lane, str]] = field(default_factory=Counter)
+    _held: Counter[tuple[LimitKey, str]] = field(default_factory=Counter)
     """Slots by lane and tenant."""
     _numbers: Iterator[int] = field(default_factory=count)
 
@@ -129,7 +129,7 @@ class Queue:
         """Return the ids of all jobs that are counted as running."""
         return list(self._running)
 
-    def free(self, claim: Claim) -> bool:
+    def free(self, claim: SlotRequest) -> bool:
         """Whether a job that comes now may run at once: there are places for it, and nobody waits for them."""
         first, awaited = self._first(self._lines.get(claim.lane.whole, OrderedDict()))
         return (
@@ -140,7 +140,7 @@ class Queue:
             and not self._over_share(claim)
         )
 
-    def run(self, claim: Claim) -> bool:
+    def run(self, claim: SlotRequest) -> bool:
         """Count a job as running, by this claim and no other; tells whether others may have a turn by that. Harmless
         to repeat.
         """
@@ -172,7 +172,7 @@ class Queue:
             del self._by_tenant[claim.tenant]
         return True
 
-    def wait(self, claim: Claim) -> None:
+    def wait(self, claim: SlotRequest) -> None:
         """Put a job at the end of its tenant's line. Harmless to repeat."""
         if claim.job_id in self._waiting:
             return
@@ -233,13 +233,13 @@ class Queue:
                 ahead += min(sum(map(len, models.values())), rank + before)
         return ahead
 
-    def _first(self, line: _Line) -> tuple[Claim | None, set[Lane]]:
+    def _first(self, line: _Line) -> tuple[SlotRequest | None, set[LimitKey]]:
         """The first in turn that may run, and what those before it wait for.
 
         Who waits for places gets the next ones: a job that takes up many is not passed by for ever by small ones. A
         model without places holds up no other model, and a tenant at its limit or its share nobody else.
         """
-        awaited: set[Lane] = set()
+        awaited: set[LimitKey] = set()
         for tenant, models in line.items():
             if self._by_tenant[tenant] >= self.limits.tenant:
                 continue
@@ -255,14 +255,14 @@ class Queue:
                     return None, awaited
         return None, awaited
 
-    def _over_share(self, claim: Claim) -> bool:
+    def _over_share(self, claim: SlotRequest) -> bool:
         """Return whether a job would take slots that are kept for other tenants."""
         return any(
             (held := self._held[lane, claim.tenant]) and held + claim.places > self.limits.share(lane)
             for lane in claim.lane.counts
         )
 
-    def _short(self, claim: Claim) -> list[Lane]:
+    def _short(self, claim: SlotRequest) -> list[LimitKey]:
         """Where there are too few places for a job; one that takes more than there are runs alone."""
         return [
             lane

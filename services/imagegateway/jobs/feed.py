@@ -15,7 +15,7 @@ from imagegateway.platform import logs
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from imagegateway.jobs.list_index import JobIndex
+    from imagegateway.jobs.list_index import JobListIndex
     from imagegateway.jobs.stream import Entry, JobStream
     from imagegateway.platform.supervision import Supervisor
 
@@ -70,10 +70,10 @@ class Subscription:
         return self.unread.popleft()
 
 
-class Hub:
+class JobFeed:
     """What is known of jobs that have not ended, and who waits for what."""
 
-    def __init__(self, stream: JobStream, index: JobIndex) -> None:
+    def __init__(self, stream: JobStream, index: JobListIndex) -> None:
         self._stream = stream
         self._index = index
         self._subscriptions: dict[str, set[Subscription]] = {}

@@ -1,6 +1,6 @@
 """A list of all jobs in a file of this replica's own, fed by the stream. Losing it costs a replay, not data.
 
-`Projection` is the file, `JobIndex` is the way to it: SQL runs in one thread, never on the event loop.
+`JobListFile` is the file, `JobListIndex` is the way to it: SQL runs in one thread, never on the event loop.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def row_of(entry: Entry) -> Row:
     )
 
 
-class Projection:
+class JobListFile:
     """The file. Not flushed: a lost tail is read again from the stream. Every method may take a while."""
 
     def __init__(self, path: Path) -> None:
@@ -220,10 +220,10 @@ def _fault(error: BaseException) -> str:
     return "the job list can't be written"
 
 
-class JobIndex:
+class JobListIndex:
     """The projection, reached without blocking: one thread runs its SQL, and changes go there in batches."""
 
-    def __init__(self, projection: Projection, clock: Callable[[], float], executor: Executor) -> None:
+    def __init__(self, projection: JobListFile, clock: Callable[[], float], executor: Executor) -> None:
         """`clock` gives Unix seconds. `executor` runs one call at a time."""
         self._projection = projection
         self._clock = clock
@@ -236,11 +236,11 @@ class JobIndex:
         """The sequence up to which this replica has seen the stream."""
 
     @classmethod
-    async def open(cls, path: Path, clock: Callable[[], float]) -> JobIndex:
+    async def open(cls, path: Path, clock: Callable[[], float]) -> JobListIndex:
         """Open the file, or make it. Raises OSError and sqlite3.Error."""
         executor = ThreadPoolExecutor(1, thread_name_prefix="projection")
         loop = asyncio.get_running_loop()
-        projection = await loop.run_in_executor(executor, Projection, path)
+        projection = await loop.run_in_executor(executor, JobListFile, path)
         return cls(projection, clock, executor)
 
     def start(self, supervisor: Supervisor) -> None:

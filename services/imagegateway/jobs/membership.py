@@ -46,7 +46,7 @@ class IdentityTakenError(Exception):
     """Another process has claimed this replica's name while this one could not renew it."""
 
 
-class Replicas:
+class Membership:
     """This replica's own entry, and its view of the others'."""
 
     def __init__(self, client: Client, kv: KeyValue, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -67,7 +67,7 @@ class Replicas:
         self.life = secrets.token_hex(6)
 
     @classmethod
-    async def open(cls, client: Client, settings: Settings, replica: int) -> Replicas:
+    async def open(cls, client: Client, settings: Settings, replica: int) -> Membership:
         """Claim a name. Raises nats.errors.Error when JetStream can't be reached, OSError for the name's file."""
         kv = await bucket(client.jetstream(), BUCKET, settings.nats_replicas, ttl=LEASE_SECONDS)
         replicas = cls(client, kv, settings.data_dir / f"replica-{replica}")

@@ -31,7 +31,7 @@ _POLL_SECONDS: Final = 60.0
 _log = logs.get(__name__)
 
 
-class Families:
+class ProviderClient:
     """Calls ProviderService of the family that a model belongs to."""
 
     def __init__(self, settings: Settings, names: Iterable[str]) -> None:
@@ -117,7 +117,7 @@ class Families:
 
 
 async def next_state(told: AsyncGenerator[pb.TaskState, None], deadline: int) -> pb.TaskState:
-    """The next state that `Families.start` tells; raises as it, and TimeoutError at a time in Unix milliseconds."""
+    """Return the next state of `ProviderClient.start`. `deadline` in Unix milliseconds. Raises TimeoutError."""
     async with asyncio.timeout(max(0.0, deadline / 1000 - time.time())):
         return await anext(told)
 

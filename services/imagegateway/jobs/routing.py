@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.jobs.admission import Turns
-    from imagegateway.jobs.circuit_breaker import Health
-    from imagegateway.jobs.credentials import Credentials
+    from imagegateway.jobs.admission import AdmissionControl
+    from imagegateway.jobs.circuit_breaker import CircuitBreakers
+    from imagegateway.jobs.credentials import JobCredentials
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.providers.catalog import Route
 
@@ -23,23 +23,25 @@ if TYPE_CHECKING:
 _log = logs.get(__name__)
 
 
-class Routing:
+class RouteFallback:
     """`fallback` gives the route after a task's present one, leaving out those that its second argument tells to; the
     third names the routes that the tenant stored keys for.
     """
 
-    def __init__(self, fallback: Fallback, health: Health, turns: Turns, credentials: Credentials) -> None:
+    def __init__(
+        self, fallback: Fallback, breakers: CircuitBreakers, admission: AdmissionControl, credentials: JobCredentials
+    ) -> None:
         self._fallback = fallback
-        self._health = health
-        self._turns = turns
+        self._breakers = breakers
+        self._admission = admission
         self._credentials = credentials
 
     def next(self, record: JobRecord) -> Route | None:
         """The route that may serve if the present one takes nothing; a key that comes along is for one only."""
         if record.sealed_credential:
             return None
-        set_aside = partial(self._health.set_aside, record.tenant, record.task.model)
-        return self._fallback(record.task, set_aside, record.sealed_keys)
+        is_open = partial(self._breakers.is_open, record.tenant, record.task.model)
+        return self._fallback(record.task, is_open, record.sealed_keys)
 
     def begin_anew(self, record: JobRecord, failure: provider.Failed) -> bool:
         """Make of a failed start one more, where that costs nothing: by the next route, at once if a place of its is
@@ -56,7 +58,7 @@ class Routing:
         record.repeatable = route.repeatable
         record.slots = route.places(record.task.n)
         record.key_fingerprint = self._credentials.account(record, route)
-        if self._turns.enter(record):
+        if self._admission.enter(record):
             transitions.submitting(record)
         else:
             transitions.rerouted(record)
@@ -65,9 +67,9 @@ class Routing:
     def worked(self, record: JobRecord) -> None:
         """A call was taken, or has brought something."""
         if not transitions.own_key(record):
-            self._health.worked(record.task.model, record.task.route)
+            self._breakers.worked(record.task.model, record.task.route)
 
     def failed(self, record: JobRecord, failure: provider.Failed) -> None:
         """A caller's own key, and a job that was not begun, say nothing of the route."""
         if not transitions.own_key(record) and record.state not in states.WAITING:
-            self._health.failed(record.tenant, record.task.model, record.task.route, failure)
+            self._breakers.failed(record.tenant, record.task.model, record.task.route, failure)

@@ -5,24 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagegateway.jobs import transitions
-from imagegateway.jobs.admission import Turns
-from imagegateway.jobs.background_tasks import Background
-from imagegateway.jobs.calls import Calls
+from imagegateway.jobs.admission import AdmissionControl
+from imagegateway.jobs.background_tasks import BackgroundTasks
+from imagegateway.jobs.calls import JobCalls
 from imagegateway.jobs.cleanup import delete_inputs, log_finished
 from imagegateway.jobs.reconciler import Reconciler
-from imagegateway.jobs.routing import Routing
+from imagegateway.jobs.routing import RouteFallback
 from imagegateway.jobs.stream import OutcomeUnknownError, StaleError
 from imagegateway.jobs.submission import Submissions
 from imagegateway.jobs.worker import Worker
 
 if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.jobs.circuit_breaker import Health
-    from imagegateway.jobs.credentials import Credentials
+    from imagegateway.jobs.circuit_breaker import CircuitBreakers
+    from imagegateway.jobs.credentials import JobCredentials
     from imagegateway.jobs.fair_queue import Limits
-    from imagegateway.jobs.feed import Hub
-    from imagegateway.jobs.membership import Replicas
-    from imagegateway.jobs.provider_client import Families
+    from imagegateway.jobs.feed import JobFeed
+    from imagegateway.jobs.membership import Membership
+    from imagegateway.jobs.provider_client import ProviderClient
     from imagegateway.jobs.routing import Fallback
     from imagegateway.jobs.stream import Entry, JobStream
     from imagegateway.jobs.worker import Price
@@ -36,57 +36,57 @@ class Runner:
         self,
         *,
         stream: JobStream,
-        hub: Hub,
-        families: Families,
-        replicas: Replicas,
+        feed: JobFeed,
+        families: ProviderClient,
+        membership: Membership,
         limits: Limits,
         store: MediaStore,
         price: Price,
         fallback: Fallback,
-        health: Health,
-        credentials: Credentials,
+        breakers: CircuitBreakers,
+        credentials: JobCredentials,
         queue_limit: int,
         tenant_bytes: int,
     ) -> None:
         self._stream = stream
-        self._hub = hub
+        self._feed = feed
         self._store = store
-        self._tasks = Background()
-        self._turns = Turns(limits, replicas.me, self._take_turn)
+        self._tasks = BackgroundTasks()
+        self._admission = AdmissionControl(limits, membership.me, self._take_turn)
         self._worker = Worker(
             stream=stream,
-            hub=hub,
-            calls=Calls(families, credentials),
+            feed=feed,
+            calls=JobCalls(families, credentials),
             store=store,
             price=price,
-            routing=Routing(fallback, health, self._turns, credentials),
-            turns=self._turns,
+            routing=RouteFallback(fallback, breakers, self._admission, credentials),
+            admission=self._admission,
             background=self._tasks,
-            me=replicas.me,
+            me=membership.me,
         )
         self._submissions = Submissions(
             stream=stream,
-            hub=hub,
-            turns=self._turns,
+            feed=feed,
+            admission=self._admission,
             worker=self._worker,
             store=store,
             cancel=self._cancel,
             queue_limit=queue_limit,
             tenant_bytes=tenant_bytes,
-            me=replicas.me,
+            me=membership.me,
         )
         self._reconciler = Reconciler(
-            stream=stream, hub=hub, replicas=replicas, turns=self._turns, worker=self._worker
+            stream=stream, feed=feed, membership=membership, admission=self._admission, worker=self._worker
         )
         self._draining = False
-        hub.watch(self._worker.follow)
+        feed.watch(self._worker.follow)
 
-    async def submit(self, record: JobRecord, *, keyed: bool = False) -> Entry:
+    async def submit(self, record: JobRecord, *, has_idempotency_key: bool = False) -> Entry:
         """Write a new job, and start it at once when its route is free. Raises as `Submissions.submit`.
 
-        `keyed`: its caller has an idempotency key and may come again for it.
+        `has_idempotency_key`: its caller has an idempotency key and may come again for it.
         """
-        return await self._submissions.submit(record, keyed=keyed)
+        return await self._submissions.submit(record, has_idempotency_key=has_idempotency_key)
 
     async def cancel(self, entry: Entry) -> Entry:
         """End a job by its caller's wish; return one that has ended as it is. Raises OutcomeUnknownError.
@@ -97,7 +97,7 @@ class Runner:
 
     def position(self, record: JobRecord) -> int | None:
         """Return how many jobs are ahead of a queued one of this replica's."""
-        return self._turns.position(record)
+        return self._admission.position(record)
 
     async def run(self) -> None:
         """Poll what is due, without end."""
@@ -114,7 +114,7 @@ class Runner:
         What is left is no longer waited for: the families' servers own the calls, and a successor joins them.
         """
         self._draining = True
-        self._turns.stop()
+        self._admission.stop()
         await self._tasks.drain(seconds)
 
     async def _cancel(self, entry: Entry) -> Entry:
@@ -129,7 +129,7 @@ class Runner:
                     raise OutcomeUnknownError from None
                 entry = newer
                 continue
-            self._hub.wrote(entry)
+            self._feed.wrote(entry)
             log_finished(record)
             if not record.call_open:
                 self._tasks.spawn(delete_inputs(self._store, record.upload_keys))

@@ -106,7 +106,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class IdempotencyClaim:
     """What an idempotency key stands for."""
 
     job_id: str
@@ -272,7 +272,7 @@ class JobStream:
             if entry:
                 yield entry
 
-    async def claim(self, tenant: str, key: str, job_id: str, request_digest: str) -> Claim:
+    async def claim(self, tenant: str, key: str, job_id: str, request_digest: str) -> IdempotencyClaim:
         """Bind an idempotency key to a job id and a request, or find what it is bound to.
 
         Raises GatewayError when the engine can't be reached.
@@ -283,7 +283,7 @@ class JobStream:
         try:
             answer = await self._ask(subject, value, headers)
             if "error" not in answer:
-                return Claim(job_id, request_digest, mine=True)
+                return IdempotencyClaim(job_id, request_digest, mine=True)
             message = await self._message({"last_by_subj": subject})
             if message is None:
                 raise unavailable()
@@ -292,10 +292,10 @@ class JobStream:
                 headers["Nats-Expected-Last-Subject-Sequence"] = str(message.seq)
                 if "error" in await self._ask(subject, value, headers):
                     raise unavailable()
-                return Claim(job_id, request_digest, mine=True)
+                return IdempotencyClaim(job_id, request_digest, mine=True)
         except OutcomeUnknownError:
             raise unavailable() from None
-        return Claim(*held, mine=held[0] == job_id)
+        return IdempotencyClaim(*held, mine=held[0] == job_id)
 
     async def write_check(self, name: str) -> None:
         """Write a small message that is no job. Raises NoRoomError, RefusedError, OutcomeUnknownError."""

@@ -23,8 +23,8 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from imagegateway.jobs.admission import Turns
-    from imagegateway.jobs.feed import Hub
+    from imagegateway.jobs.admission import AdmissionControl
+    from imagegateway.jobs.feed import JobFeed
     from imagegateway.jobs.stream import Entry, JobStream
     from imagegateway.jobs.worker import Worker
     from imagegateway.media.store import MediaStore
@@ -38,11 +38,11 @@ _log = logs.get(__name__)
 class _Write:
     """A new job's write, and the caller that waits for it.
 
-    `keyed`: the caller has an idempotency key and may come again for the job.
+    `has_idempotency_key`: the caller has an idempotency key and may come again for the job.
     """
 
     record: JobRecord
-    keyed: bool
+    has_idempotency_key: bool
     answer: asyncio.Future[Entry] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     caller_gone: bool = False
 
@@ -63,8 +63,8 @@ class Submissions:
         self,
         *,
         stream: JobStream,
-        hub: Hub,
-        turns: Turns,
+        feed: JobFeed,
+        admission: AdmissionControl,
         worker: Worker,
         store: MediaStore,
         cancel: Callable[[Entry], Awaitable[Entry]],
@@ -73,8 +73,8 @@ class Submissions:
         me: str,
     ) -> None:
         self._stream = stream
-        self._hub = hub
-        self._turns = turns
+        self._feed = feed
+        self._admission = admission
         self._worker = worker
         self._store = store
         self._cancel = cancel
@@ -82,7 +82,7 @@ class Submissions:
         self._tenant_bytes = tenant_bytes
         self._me = me
 
-    async def submit(self, record: JobRecord, *, keyed: bool) -> Entry:
+    async def submit(self, record: JobRecord, *, has_idempotency_key: bool) -> Entry:
         """Write a new job, and start it at once when its route is free.
 
         The inputs in `record.upload_keys` are the job's from here on, or are deleted. Raises GatewayError: OVERLOADED
@@ -96,7 +96,7 @@ class Submissions:
             raise
         record.owner = self._me
         record.submission = secrets.token_hex(8)
-        write = _Write(record, keyed)
+        write = _Write(record, has_idempotency_key)
         self._worker.attend(record.id, self._complete(write))
         try:
             return await asyncio.shield(write.answer)
@@ -107,7 +107,7 @@ class Submissions:
     def _admit(self, record: JobRecord) -> None:
         """Take slots for a job, or queue it. Raises GatewayError."""
         record_size.check_new(record)
-        held = self._hub.held.of(record.tenant)
+        held = self._feed.held.of(record.tenant)
         if held + record.ByteSize() > self._tenant_bytes:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_OVERLOADED,
@@ -115,14 +115,14 @@ class Submissions:
                 retry_after=5,
             )
         # Counted before the write is answered, so that concurrent calls see the place taken.
-        if self._turns.enter(record):
+        if self._admission.enter(record):
             transitions.submitting(record)
             return
-        if not self._turns.room(record.tenant, self._queue_limit):
+        if not self._admission.room(record.tenant, self._queue_limit):
             raise GatewayError(
                 ErrorReason.ERROR_REASON_OVERLOADED,
-                f"{self._turns.waiting_of(record.tenant)} of your jobs are waiting already, which is your share of "
-                "the queue; try again later.",
+                f"{self._admission.waiting_of(record.tenant)} of your jobs are waiting already, which is your share "
+                "of the queue; try again later.",
                 retry_after=5,
             )
         record.state = states.QUEUED
@@ -138,7 +138,7 @@ class Submissions:
                 seen = self._seen(record)
                 if seen is None:
                     # Told to try again, a caller without a key can't find this job: then it must not run.
-                    refused = not write.caller_gone and not write.keyed
+                    refused = not write.caller_gone and not write.has_idempotency_key
                     write.fail(unavailable())
                     seen = await self._settle(_cancelled(record) if refused else record)
                 entry = seen
@@ -181,7 +181,7 @@ class Submissions:
 
     def _seen(self, record: JobRecord) -> Entry | None:
         """Return the job as the feed has brought it."""
-        seen = self._hub.live.get(record.id)
+        seen = self._feed.live.get(record.id)
         return seen if seen and seen.record.submission == record.submission else None
 
 

@@ -1,4 +1,4 @@
-"""Announces the end of jobs to their callers: Standard Webhooks, with retries that no restart forgets.
+"""Announces the end of jobs to their callers: Standard WebhookDelivery, with retries that no restart forgets.
 
 When the next attempt is due stands in the job's record; here it is an entry in a heap. The replica that owns the
 job sends; when it is gone, the one that takes the job over does.
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import nats.errors
 from google.protobuf.json_format import MessageToDict
 from imagegateway.jobs import states
-from imagegateway.jobs.background_tasks import Background
+from imagegateway.jobs.background_tasks import BackgroundTasks
 from imagegateway.jobs.stream import OutcomeUnknownError, StaleError
 from imagegateway.jobs.timers import Timers
 from imagegateway.keys.webhook_secrets import UnreadableSecretError
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
     View = Callable[[JobRecord], Job]
 
-    from imagegateway.jobs.feed import Hub
-    from imagegateway.jobs.membership import Replicas
+    from imagegateway.jobs.feed import JobFeed
+    from imagegateway.jobs.membership import Membership
     from imagegateway.jobs.stream import Entry, JobStream
     from imagegateway.keys.webhook_secrets import WebhookSecrets
     from imagegateway.outbound.client import Outbound
@@ -50,32 +50,32 @@ _AT_ONCE_EACH: Final = 10
 _log = logs.get(__name__)
 
 
-class Webhooks:
+class WebhookDelivery:
     """Sends what is due."""
 
     def __init__(
         self,
         *,
         stream: JobStream,
-        hub: Hub,
-        replicas: Replicas,
+        feed: JobFeed,
+        membership: Membership,
         secrets: WebhookSecrets,
         outbound: Outbound,
         view: View,
         pauses: Sequence[float],
     ) -> None:
         self._stream = stream
-        self._hub = hub
-        self._replicas = replicas
+        self._feed = feed
+        self._membership = membership
         self._secrets = secrets
         self._outbound = outbound
         self._view = view
         self._pauses = pauses
         self._timers = Timers(lambda job_id: self._tasks.spawn(self._send(job_id)))
         self._sending: set[str] = set()
-        self._tasks = Background()
+        self._tasks = BackgroundTasks()
         self._slots = TenantSlots(_AT_ONCE, _AT_ONCE_EACH)
-        hub.watch(self._learn)
+        feed.watch(self._learn)
 
     async def run(self) -> None:
         """Send what is due, for ever."""
@@ -85,7 +85,7 @@ class Webhooks:
         """Make an ended job's webhook due now, on this replica. Raises OutcomeUnknownError."""
         while True:
             record = entry.copy()
-            record.owner = self._replicas.me
+            record.owner = self._membership.me
             record.webhook.next_at = _now()
             record.webhook.delivered = False
             try:
@@ -96,17 +96,17 @@ class Webhooks:
                     raise OutcomeUnknownError from None
                 entry = newer
                 continue
-            self._hub.wrote(entry)
+            self._feed.wrote(entry)
             return entry
 
     def _learn(self, entry: Entry) -> None:
         webhook = entry.record.webhook
-        if entry.ended and webhook.next_at and entry.record.owner == self._replicas.me:
+        if entry.ended and webhook.next_at and entry.record.owner == self._membership.me:
             self._timers.set(webhook.next_at / 1000, entry.record.id)
 
     async def _send(self, job_id: str) -> None:
-        entry = self._hub.live.get(job_id)
-        if job_id in self._sending or entry is None or not entry.ended or entry.record.owner != self._replicas.me:
+        entry = self._feed.live.get(job_id)
+        if job_id in self._sending or entry is None or not entry.ended or entry.record.owner != self._membership.me:
             return
         if not 0 < entry.record.webhook.next_at <= _now():
             return
@@ -123,7 +123,7 @@ class Webhooks:
             self._timers.set(time.time() + 60, job_id)
         except StaleError:
             # Another replica, or a redelivery: the newer record decides. It may have come while this was being sent.
-            newer = self._hub.live.get(job_id)
+            newer = self._feed.live.get(job_id)
             if newer and newer.seq > entry.seq:
                 self._learn(newer)
         finally:
@@ -171,7 +171,7 @@ class Webhooks:
                 record = newer.copy()
                 record.webhook.attempts.append(attempt)
             entry = await self._stream.advance(newer, record)
-        self._hub.wrote(entry)
+        self._feed.wrote(entry)
 
     def _after(self, entry: Entry, attempt: WebhookAttempt) -> JobRecord:
         record = entry.copy()
@@ -202,7 +202,7 @@ def event_id(record: JobRecord) -> str:
 
 
 def sign(secrets: Sequence[str], message_id: str, at: datetime, body: str) -> dict[str, str]:
-    """Headers of a delivery: Standard Webhooks with every secret, and `X-Gateway-Signature` with the first."""
+    """Headers of a delivery: Standard WebhookDelivery with every secret, and `X-Gateway-Signature` with the first."""
     signatures = [Webhook(secret).sign(message_id, at, body) for secret in secrets]
     timestamp = int(at.timestamp())
     digest = hmac.new(secrets[0].encode(), f"{timestamp}.{body}".encode(), hashlib.sha256).hexdigest()

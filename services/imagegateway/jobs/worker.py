@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.jobs.admission import Turns
-    from imagegateway.jobs.background_tasks import Background
-    from imagegateway.jobs.calls import Calls
-    from imagegateway.jobs.feed import Hub
-    from imagegateway.jobs.routing import Routing
+    from imagegateway.jobs.admission import AdmissionControl
+    from imagegateway.jobs.background_tasks import BackgroundTasks
+    from imagegateway.jobs.calls import JobCalls
+    from imagegateway.jobs.feed import JobFeed
+    from imagegateway.jobs.routing import RouteFallback
     from imagegateway.jobs.stream import Entry, JobStream
     from imagegateway.media.store import MediaStore
     from imagegateway.v1.job_pb2 import Cost
@@ -47,22 +47,22 @@ class Worker:
         self,
         *,
         stream: JobStream,
-        hub: Hub,
-        calls: Calls,
+        feed: JobFeed,
+        calls: JobCalls,
         store: MediaStore,
         price: Price,
-        routing: Routing,
-        turns: Turns,
-        background: Background,
+        routing: RouteFallback,
+        admission: AdmissionControl,
+        background: BackgroundTasks,
         me: str,
     ) -> None:
         self._stream = stream
-        self._hub = hub
+        self._feed = feed
         self._calls = calls
         self._store = store
         self._price = price
         self._routing = routing
-        self._turns = turns
+        self._admission = admission
         self._background = background
         self._me = me
         self._timers = Timers(lambda job_id: self.attend(job_id, self._poll(job_id)))
@@ -89,18 +89,18 @@ class Worker:
 
     def attends(self, job_id: str) -> bool:
         """Return whether something will go on with a job: a step, a timer or the queue."""
-        return self.busy(job_id) or job_id in self._timers or self._turns.waits(job_id)
+        return self.busy(job_id) or job_id in self._timers or self._admission.waits(job_id)
 
     def begin(self, entry: Entry) -> None:
         """Go on with a job whose record was just written and that nobody has called a provider for."""
-        self._hub.wrote(entry)
+        self._feed.wrote(entry)
         record = entry.record
         if record.owner != self._me:
             return
         if record.state == states.SUBMITTING:
             self.attend(record.id, self._call(entry, join=False))
-        elif record.state in states.WAITING and self._hub.live.get(record.id) == entry:
-            self._turns.wait(record)
+        elif record.state in states.WAITING and self._feed.live.get(record.id) == entry:
+            self._admission.wait(record)
 
     def resume(self, entry: Entry, pause: float = 0.0) -> None:
         """Go on with a job that nobody runs, from where its record says that it stands.
@@ -111,7 +111,7 @@ class Worker:
         if record.call_open:
             self.attend(record.id, self._stop_call(entry))
         elif record.state in states.WAITING:
-            self._turns.wait(record)
+            self._admission.wait(record)
         elif record.state == states.SUBMITTING:
             self.attend(record.id, self._call(entry, join=True))
         elif record.state == states.RUNNING:
@@ -120,7 +120,7 @@ class Worker:
     def follow(self, entry: Entry) -> None:
         """Take in a change of any job. When it ends while its call is open, its owner stops the call."""
         record = entry.record
-        self._turns.follow(record)
+        self._admission.follow(record)
         if not record.call_open or record.owner != self._me:
             self._open.discard(record.id)
         elif record.id not in self._open:
@@ -133,20 +133,20 @@ class Worker:
     def expire(self, entry: Entry) -> None:
         """Fail a waiting job whose deadline has passed."""
         record = entry.record
-        self._turns.leave(record.id)
+        self._admission.leave(record.id)
         self.attend(record.id, self._apply(entry, failed(transitions.too_late(record), may_be_billed=False)))
 
     def give_back(self, job_id: str) -> None:
         """Free the slots that a job was to have and for which nothing is written; its newest record may hold some."""
-        known = self._hub.live.get(job_id)
+        known = self._feed.live.get(job_id)
         if known is None:
-            self._turns.leave(job_id)
+            self._admission.leave(job_id)
         else:
-            self._turns.follow(known.record)
+            self._admission.follow(known.record)
 
     async def take_turn(self, job_id: str) -> None:
         """Start a queued job; its slots are counted already."""
-        entry = self._hub.live.get(job_id)
+        entry = self._feed.live.get(job_id)
         if entry is None or entry.record.state not in states.WAITING or entry.record.owner != self._me:
             self.give_back(job_id)
             return
@@ -157,7 +157,7 @@ class Worker:
         except StaleError:
             self.give_back(job_id)
             return
-        self._hub.wrote(entry)
+        self._feed.wrote(entry)
         await self._call(entry, join=False)
 
     # ---- steps
@@ -168,7 +168,7 @@ class Worker:
         `join`: another process has made the call, or may have.
         """
         job_id = entry.record.id
-        if self._hub.live.get(job_id) != entry:  # cancelled, or taken over
+        if self._feed.live.get(job_id) != entry:  # cancelled, or taken over
             await self._superseded(entry, None if join else provider.TaskState())
             return
         self._calling.add(job_id)
@@ -200,11 +200,11 @@ class Worker:
             entry = await self._stream.advance(entry, record)
         except RefusedError:  # previews are not worth a job
             return entry
-        self._hub.wrote(entry)
+        self._feed.wrote(entry)
         return entry
 
     async def _poll(self, job_id: str) -> None:
-        entry = self._hub.live.get(job_id)
+        entry = self._feed.live.get(job_id)
         if entry is None or entry.record.owner != self._me:
             return
         record = entry.record
@@ -241,7 +241,7 @@ class Worker:
             except StaleError:
                 await self._superseded(entry, state)
                 return None
-            self._hub.wrote(entry)
+            self._feed.wrote(entry)
             record = entry.record
         if entry.ended:
             log_finished(record)
@@ -251,7 +251,7 @@ class Worker:
         elif record.state == states.SUBMITTING:
             return entry
         else:
-            self._turns.wait(record)
+            self._admission.wait(record)
         return None
 
     async def _written(self, entry: Entry, record: JobRecord) -> Entry:
@@ -296,7 +296,7 @@ class Worker:
         except StaleError:
             await self._superseded(entry, None)
             return
-        self._hub.wrote(entry)  # stops the call, see `follow`
+        self._feed.wrote(entry)  # stops the call, see `follow`
         log_finished(record)
         await self._end_call(entry, await self._calls.joined(record))
 
@@ -356,7 +356,7 @@ class Worker:
                     return entry
                 entry = newer
             else:
-                self._hub.wrote(entry)
+                self._feed.wrote(entry)
                 return entry
 
     # ---- parts

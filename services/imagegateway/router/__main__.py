@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imagegateway.jobs.engine import Engine
-from imagegateway.jobs.provider_client import Families
+from imagegateway.jobs.engine import JobEngine
+from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.keys.api_keys import API_KEY_NAME, KeyRing, KeyStore, RevokedKeyError
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
@@ -75,9 +75,9 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         catalog = Catalog.load(current.source)
         outbound = Outbound(Guard(current.allow_hosts))
         held.push_async_callback(outbound.aclose)
-        families = Families(current, {model.family for model in catalog.models.values()})
+        families = ProviderClient(current, {model.family for model in catalog.models.values()})
         held.push_async_callback(families.close)
-        engine = await Engine.open(
+        engine = await JobEngine.open(
             settings=current,
             client=client,
             replica=replica,
@@ -85,7 +85,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             store=store,
             families=families,
             outbound=outbound,
-            limits=replace(catalog.limits(current), shared=ring.is_shared),
+            limits=replace(catalog.limits(current), multi_tenant=ring.is_shared),
             price=catalog.price,
             fallback=catalog.fallback,
             view=answers.job,
@@ -146,16 +146,16 @@ def _server(current: Settings, replica: int, ring: KeyRing, studio: Studio, link
     return server
 
 
-async def _end_calls(server: Server, engine: Engine, *, patience: float, grace: float) -> None:
+async def _end_calls(server: Server, engine: JobEngine, *, patience: float, grace: float) -> None:
     """Take no new calls. Let streams end, and after `patience` seconds also the calls that wait for images: those are
     answered with their jobs.
     """
-    engine.hub.end_streams()
-    asyncio.get_running_loop().call_later(patience, lambda: engine.hub.end_streams(patient=True))
+    engine.feed.end_streams()
+    asyncio.get_running_loop().call_later(patience, lambda: engine.feed.end_streams(patient=True))
     await server.stop(grace)
 
 
-async def _follow_engine(server: Server, engine: Engine) -> None:
+async def _follow_engine(server: Server, engine: JobEngine) -> None:
     """Ready while all parts of the engine are: without one of them every new job would be refused."""
     ready = True
     while True:

@@ -107,7 +107,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         seen = entry.seq
         with answering():
             async with call.authorized():
-                changed = await self._studio.engine.hub.when(
+                changed = await self._studio.engine.feed.when(
                     entry.record.id, lambda newer: newer.ended or bool(known and newer.seq > seen), wait
                 )
         return changed or await self._studio.job(entry.record.id, call)
@@ -128,7 +128,7 @@ async def follow(
         return
     first = after is None
     try:
-        changes = studio.engine.hub.changes(request.job_id, after, quiet)
+        changes = studio.engine.feed.changes(request.job_id, after, quiet)
         async for change in call_context.while_authorized(call, changes):
             if change is None:
                 yield None

@@ -28,7 +28,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from imagegateway.jobs.engine import Engine
+    from imagegateway.jobs.engine import JobEngine
     from imagegateway.jobs.list_index import Page
     from imagegateway.jobs.stream import Entry
     from imagegateway.keys.provider_keys import ProviderKeys
@@ -76,7 +76,7 @@ class Studio:
     catalog: Catalog
     store: MediaStore
     outbound: Outbound
-    engine: Engine
+    engine: JobEngine
     answers: Answers
     provider_keys: ProviderKeys
     gate: DecodeGate
@@ -96,7 +96,7 @@ class Studio:
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
-            avoid=partial(self.engine.health.set_aside, call.tenant),
+            avoid=partial(self.engine.breakers.is_open, call.tenant),
         )
         if video and made.model.modality != "video":
             raise unsupported("model", f"{made.model.id} makes no videos; send it to /v1/images/generations.")
@@ -125,7 +125,7 @@ class Studio:
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
-            avoid=partial(self.engine.health.set_aside, call.tenant),
+            avoid=partial(self.engine.breakers.is_open, call.tenant),
         )
         await intake.take_request(request)
         await intake.settle(made)
@@ -155,7 +155,7 @@ class Studio:
             # Before the write: whoever goes away during it, the inputs stay as long as the job may exist.
             record.upload_keys.extend(intake.hand_over())
         try:
-            entry = await self.engine.runner.submit(record, keyed=bool(key))
+            entry = await self.engine.runner.submit(record, has_idempotency_key=bool(key))
         except StaleError:  # a twin with the same key was faster
             joined = await self._present(record.id)
             if joined is None:
@@ -194,7 +194,7 @@ class Studio:
         shown = 0
         while not entry.ended:
             try:
-                changes = self.engine.hub.changes(entry.record.id, entry.seq, LASTING_SECONDS, patient=True)
+                changes = self.engine.feed.changes(entry.record.id, entry.seq, LASTING_SECONDS, patient=True)
                 async for change in while_authorized(call, changes):
                     if change is None:
                         if self.engine.readiness.in_trouble():
@@ -225,7 +225,7 @@ class Studio:
     async def page(self, tenant: str, status: str, model: str, size: int, token: str) -> JobPage:
         """A page of a tenant's jobs, newest first, each read from the engine. Raises GatewayError."""
         try:
-            await self.engine.hub.catch_up()
+            await self.engine.feed.catch_up()
             found = await self.engine.index.page(Query(tenant, status, model, size, token))
             return await self._page(found)
         except OutcomeUnknownError:
@@ -247,7 +247,7 @@ class Studio:
 
     async def _ended(self, record: JobRecord, seconds: float) -> Entry | None:
         """Return the job's end; None when it does not come in time. Raises GatewayError in lasting trouble."""
-        ended = asyncio.create_task(self.engine.hub.ended(record.id, seconds))
+        ended = asyncio.create_task(self.engine.feed.ended(record.id, seconds))
         trouble = asyncio.create_task(self.engine.readiness.trouble())
         try:
             await asyncio.wait({ended, trouble}, return_when=asyncio.FIRST_COMPLETED)
