@@ -91,7 +91,7 @@ async def _studio(number: int, families: ProviderClient) -> AsyncIterator[Studio
         replica=number,
         root=root,
         store=store,
-        families=families,
+        provider_client=families,
         outbound=outbound,
         limits=catalog.limits(current),
         price=catalog.price,
@@ -145,7 +145,7 @@ async def submits(order: dict[str, Any]) -> dict[str, Any]:
         took = await _many(
             _AT_ONCE,
             order["seconds"],
-            lambda: studio.engine.runner.submit(_record(ids.job()), has_idempotency_key=False),
+            lambda: studio.engine.execution.submission.submit(_record(ids.job()), has_idempotency_key=False),
         )
         return {"took": took, "seconds": time.monotonic() - began}
 
@@ -162,13 +162,13 @@ async def work(order: dict[str, Any]) -> dict[str, Any]:
             if entry.record.state == states.RUNNING:
                 running.setdefault(entry.record.id, time.monotonic())
 
-        engine.feed.watch(seen)
+        engine.feed.add_listener(seen)
         waits = []
         start = time.monotonic()
         for number, job_id in enumerate(order["jobs"]):
             await asyncio.sleep(start + number / order["rate"] - time.monotonic())
             began[job_id] = time.monotonic()
-            await engine.runner.submit(_record(job_id))
+            await engine.execution.submission.submit(_record(job_id))
             waits.append(asyncio.create_task(engine.feed.ended(job_id, _PATIENCE)))
         await asyncio.gather(*waits)
         return {"running": [running[job_id] - began[job_id] for job_id in order["jobs"]], "done": families.done}
@@ -212,9 +212,9 @@ async def inline(order: dict[str, Any]) -> dict[str, Any]:
             call = begin()
             made = studio.plan_generate(request, call)
             record = studio._record(made, call)
-            transitions.submitting(record)
+            transitions.mark_submitting(record)
             state = await anext(families.start("local", provider.StartRequest(job_id=record.id, task=record.task)))
-            transitions.completed(record, state.done, studio.catalog.price(record.task, state.done))
+            transitions.mark_completed(record, state.done, studio.catalog.price(record.task, state.done))
             await studio.answers.images(record, b64_json=False)
 
         windows: list[dict[str, Any]] = []

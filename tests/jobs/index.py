@@ -7,7 +7,8 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from imagegateway.jobs.list_index import JobListFile, JobListIndex
+from imagegateway.jobs.list_file import JobListFile
+from imagegateway.jobs.list_index import JobListIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -32,7 +32,7 @@ def test_same_key_is_one_account_whether_it_comes_along_or_is_stored() -> None:
     brought, stored = records.job(route="bfl"), records.job(route="bfl")
     brought.sealed_credential = credentials.seal(KEY)
     stored.sealed_keys["bfl"] = credentials.seal(KEY)
-    assert credentials.of(brought) == same().of(stored) == KEY
+    assert credentials.open(brought) == same().open(stored) == KEY
     assert credentials.account(brought, ROUTE) == same().account(stored, ROUTE) == credentials.fingerprint("bfl", KEY)
 
 
@@ -40,14 +40,14 @@ def test_key_that_comes_along_goes_before_the_stored_one() -> None:
     credentials, record = same(), records.job(route="bfl")
     record.sealed_keys["bfl"] = credentials.seal("stored")
     record.sealed_credential = credentials.seal(KEY)
-    assert credentials.of(record) == KEY
+    assert credentials.open(record) == KEY
     assert credentials.account(record, ROUTE) == credentials.fingerprint("bfl", KEY)
 
 
 def test_account_is_that_of_the_present_routes_key_alone() -> None:
     credentials, record = same(), records.job(route="bfl")
     record.sealed_keys["cloudflare"] = credentials.seal(KEY)
-    assert credentials.of(record) == credentials.account(record, ROUTE) == ""
+    assert credentials.open(record) == credentials.account(record, ROUTE) == ""
     record.task.route = "cloudflare"
     route = Route("cloudflare", "inline", "")
     assert credentials.account(record, route) == credentials.fingerprint("cloudflare", KEY)
@@ -57,7 +57,7 @@ def test_shared_places_are_the_servers_whoevers_key_it_is() -> None:
     credentials, record = same(), records.job(route="automatic1111")
     record.sealed_keys["automatic1111"] = credentials.seal(KEY)
     assert credentials.account(record, Route("automatic1111", "async", "", shared=True)) == ""
-    assert credentials.of(record) == KEY
+    assert credentials.open(record) == KEY
 
 
 def test_key_under_another_root_secret_counts_for_nobody_and_can_not_be_used() -> None:
@@ -65,4 +65,4 @@ def test_key_under_another_root_secret_counts_for_nobody_and_can_not_be_used() -
     record.sealed_keys["bfl"] = JobCredentials(RootSecret("another root secret")).seal(KEY)
     assert same().account(record, ROUTE) == ""
     with pytest.raises(InvalidToken):
-        same().of(record)
+        same().open(record)

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.jobs import states
-from imagegateway.jobs.list_index import JobListFile, JobListIndex, Query, row_of
-from imagegateway.jobs.stream import Entry, JobStream, OutcomeUnknownError
+from imagegateway.jobs.list_file import JobListFile, row_of
+from imagegateway.jobs.list_index import JobListIndex
+from imagegateway.jobs.list_query import Query
+from imagegateway.jobs.stream import Entry, JobStream
 from imagegateway.jobs.stream_check import FULL_SHARE, StreamCheck
+from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform.errors import GatewayError, UnavailableError
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
@@ -66,11 +69,11 @@ async def listed(index: JobListIndex) -> int:
 
 async def test_job_list_on_a_full_disk_keeps_its_position_and_catches_up(small_disk: SmallDisk) -> None:
     index = JobListIndex(JobListFile(small_disk.root / "jobs.sqlite"), time.time, InlineExecutor())
-    index.note(1, entry(1))
+    index.add(1, entry(1))
     assert await listed(index) == 1
     small_disk.fill()
     for seq in range(2, 1000):
-        index.note(seq, entry(seq))
+        index.add(seq, entry(seq))
     with pytest.raises(UnavailableError, match=r"^the job list has no room$"):
         await index.check()
     with pytest.raises(GatewayError) as caught:
@@ -84,7 +87,7 @@ async def test_job_list_on_a_full_disk_keeps_its_position_and_catches_up(small_d
     await index.close()
     kept = JobListFile(small_disk.root / "jobs.sqlite")
     assert kept.position == 999
-    assert len(kept.unended()) == 999
+    assert len(kept.unfinished()) == 999
     kept.close()
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from imagegateway.jobs import states
-from imagegateway.jobs.feed import MAX_BEHIND, ClosingError, JobFeed, TooSlowError, public_type
+from imagegateway.jobs.feed import MAX_UNREAD, ClosingError, JobFeed, TooSlowError, public_type
 from imagegateway.jobs.stream import Entry
 from imagegateway.platform import ids
 from imagegateway.platform.supervision import Supervisor
 
 from tests.jobs import records
 from tests.jobs.index import inline_index
-from tests.jobs.memory import Log, MemoryStream
+from tests.jobs.memory import Log, memory_stream
 from tests.jobs.server import PATIENCE
 
 if TYPE_CHECKING:
@@ -40,11 +40,11 @@ class Setting:
     def __init__(self) -> None:
         self.log = Log()
         self.gate = Held()
-        self.stream = MemoryStream(self.log, self.gate)
-        self.other = MemoryStream(self.log)
+        self.stream = memory_stream(self.log, self.gate)
+        self.other = memory_stream(self.log)
         self.feed = JobFeed(self.stream, inline_index())
         self.seen: list[Entry] = []
-        self.feed.watch(self.seen.append)
+        self.feed.add_listener(self.seen.append)
 
     async def own(self, entry: Entry | None, state: records.StateValue, job_id: str = "") -> Entry:
         """A write of this replica."""
@@ -52,7 +52,7 @@ class Setting:
             written = await self.stream.create(records.job(job_id=job_id, state=state))
         else:
             written = await self.stream.advance(entry, records.follow(entry, state))
-        self.feed.wrote(written)
+        self.feed.apply_own_write(written)
         return written
 
     async def foreign(self, entry: Entry, state: records.StateValue) -> Entry:
@@ -62,7 +62,7 @@ class Setting:
     async def seen_all(self) -> None:
         self.gate.open.set()
         async with asyncio.timeout(PATIENCE):
-            await self.feed.reach(len(self.log.written))
+            await self.feed.wait_for(len(self.log.written))
 
 
 @asynccontextmanager
@@ -126,7 +126,7 @@ async def test_a_late_answer_does_not_bring_a_job_back() -> None:
         cancelled = await at.foreign(first, states.CANCELLED)
         await at.seen_all()
         assert at.seen == [first, cancelled]
-        at.feed.wrote(first)
+        at.feed.apply_own_write(first)
         assert at.seen == [first, cancelled]
         assert not at.feed.live
 
@@ -138,7 +138,7 @@ async def test_nothing_is_remembered_of_jobs_that_are_over() -> None:
         await at.seen_all()
         fast = await at.stream.create(records.job(state=states.SUBMITTING))
         await at.seen_all()
-        at.feed.wrote(fast)
+        at.feed.apply_own_write(fast)
         at.gate.open.clear()
         slow = await at.own(slow, states.RUNNING)
         slow = await at.foreign(slow, states.RUNNING)
@@ -146,7 +146,7 @@ async def test_nothing_is_remembered_of_jobs_that_are_over() -> None:
         await at.own(fast, states.FAILED)
         await at.seen_all()
         assert not at.feed.live
-        assert not at.feed._ahead
+        assert not at.feed._own_writes
         assert not at.feed._subscriptions
 
 
@@ -160,7 +160,7 @@ async def test_an_ended_job_is_held_while_its_webhook_is_due() -> None:
         assert at.feed.live == {record.id: due}
         record = records.follow(due, states.COMPLETED)
         record.webhook.next_at = 0
-        at.feed.wrote(await at.stream.advance(due, record))
+        at.feed.apply_own_write(await at.stream.advance(due, record))
         assert not at.feed.live
 
 
@@ -171,7 +171,7 @@ async def test_a_watcher_that_fails_does_not_stop_the_feed() -> None:
             if entry.seq == 1:
                 raise ZeroDivisionError
 
-        at.feed.watch(fail)
+        at.feed.add_listener(fail)
         await at.other.create(records.job())
         second = await at.other.create(records.job())
         await at.seen_all()
@@ -254,18 +254,18 @@ async def test_a_slow_subscriber_is_dropped() -> None:
         changes = opened(at.feed, entry.record.id, None)
         assert await anext(changes) == entry
         with at.feed.subscribe(entry.record.id) as patient:
-            for _ in range(MAX_BEHIND + 1):
+            for _ in range(MAX_UNREAD + 1):
                 entry = await at.own(entry, states.RUNNING)
                 assert (await patient.next()) == entry
             ended = await at.own(entry, states.COMPLETED)
             with at.feed.subscribe(entry.record.id) as slow:
-                for _ in range(10 * MAX_BEHIND):
+                for _ in range(10 * MAX_UNREAD):
                     slow.push(ended)
                 assert len(slow.unread) == 0
             assert await patient.next() == ended
         # It has read nothing since its first event.
         with at.feed.subscribe("other") as other:
-            for _ in range(MAX_BEHIND):
+            for _ in range(MAX_UNREAD):
                 other.push(ended)
             assert await other.next() == ended
             other.push(ended)
@@ -283,7 +283,7 @@ async def test_a_subscriber_that_reads_nothing_gets_a_typed_error() -> None:
         await settle()
         entry = await at.own(entry, states.RUNNING)
         assert await waiting == entry
-        for _ in range(MAX_BEHIND + 1):
+        for _ in range(MAX_UNREAD + 1):
             entry = await at.own(entry, states.RUNNING)
         with pytest.raises(TooSlowError):
             await anext(changes)

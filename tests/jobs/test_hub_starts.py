@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.jobs import states
-from imagegateway.jobs import stream as stream_module
+from imagegateway.jobs import states, stream_connection
 from imagegateway.jobs.feed import JobFeed
 from imagegateway.jobs.list_index import JobListIndex
 from imagegateway.jobs.stream import Entry, JobStream
@@ -111,7 +110,7 @@ async def test_a_stream_that_lost_records_is_refused(nats: Nats, stream: JobStre
 
 
 async def test_a_hub_survives_its_server(nats: Nats, stream: JobStream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_module, "_QUIET_SECONDS", 0.3)
+    monkeypatch.setattr(stream_connection, "IDLE_SECONDS", 0.3)
     life = await Life.open(stream)
     feed = life.feed
     await life.start()

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from imagegateway.jobs import states, stream, submission, worker
+from imagegateway.jobs import polling, states
 from imagegateway.jobs.transitions import MAX_ATTEMPTS
 from imagegateway.media.store import MediaStore
-from imagegateway.platform import ids
+from imagegateway.platform import backoff, ids
 from imagegateway.platform.errors import GatewayError
 from imagegateway.providers.catalog import Route
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -57,8 +57,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> MediaStore:
 @pytest.fixture(scope="module", autouse=True)
 def _no_pauses() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (stream, submission, worker):
-            patch.setattr(module, "_AGAIN_SECONDS", 0.0)
+        patch.setattr(backoff, "FIRST_SECONDS", 0.0)
+        patch.setattr(polling, "RETRY_SECONDS", 0.0)
         yield
 
 
@@ -225,14 +225,14 @@ async def test_refused_write_that_turns_up_runs_only_for_a_caller_that_comes_aga
         world.gates.held.add("feed")
         world.gates.losing = 1_000_000  # until the world is told to finish
         with pytest.raises(GatewayError) as caught:
-            await life.runner.submit(_copied(record), has_idempotency_key=has_idempotency_key)
+            await life.execution.submission.submit(_copied(record), has_idempotency_key=has_idempotency_key)
         assert caught.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
         assert await store.size(record.upload_keys[0]) is not None, "the job may exist and need its inputs"
         await world.finish()
         last = world.log.records(record.id)[-1].record
         assert last.state == (states.COMPLETED if has_idempotency_key else states.CANCELLED)
         assert world.families.starts[record.id] == has_idempotency_key
-        await life.runner.drain(10)
+        await life.execution.drain(10)
         world.assert_nothing_is_held()
         assert await store.size(record.upload_keys[0]) is None
     finally:
@@ -250,10 +250,10 @@ async def test_inputs_of_a_job_that_is_not_written_are_deleted(store: MediaStore
         life = world.lives[0]
         assert life is not None
         with pytest.raises(GatewayError):
-            await life.runner.submit(_copied(record))
-        await life.runner.drain(10)
+            await life.execution.submission.submit(_copied(record))
+        await life.execution.drain(10)
         assert await store.size(record.upload_keys[0]) is None
-        assert not life.runner._admission.holders()
+        assert not life.execution.admission.holders()
     finally:
         await world.close()
 

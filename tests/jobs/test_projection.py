@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imagegateway.jobs import list_index as projection_module
-from imagegateway.jobs import states
-from imagegateway.jobs.list_index import JobListFile, JobListIndex, Query, row_of
+from imagegateway.jobs import list_file, states
+from imagegateway.jobs.list_file import JobListFile, row_of
+from imagegateway.jobs.list_index import JobListIndex
+from imagegateway.jobs.list_query import Query
 from imagegateway.jobs.stream import RECORD_SECONDS, Entry
 from imagegateway.platform.errors import GatewayError
 
@@ -156,16 +157,16 @@ def test_older_news_change_nothing(listed: JobListFile) -> None:
     put(listed, 7, "j", state=states.COMPLETED)
     put(listed, 5, "j", state=states.RUNNING)
     assert pages(listed, status="completed") == ["j"]
-    assert listed.unended() == []
+    assert listed.unfinished() == []
 
 
 def test_what_is_not_over(listed: JobListFile) -> None:
     for seq, state in enumerate(sorted(states.PUBLIC), 1):
         put(listed, seq, f"j{seq}", state=state)
     put(listed, 10, "due", state=states.FAILED, next_at=12345)
-    assert sorted(listed.unended()) == ["due", "j1", "j2", "j3", "j7"]
+    assert sorted(listed.unfinished()) == ["due", "j1", "j2", "j3", "j7"]
     put(listed, 11, "due", state=states.FAILED)
-    assert sorted(listed.unended()) == ["j1", "j2", "j3", "j7"]
+    assert sorted(listed.unfinished()) == ["j1", "j2", "j3", "j7"]
 
 
 def test_expiry(listed: JobListFile) -> None:
@@ -203,7 +204,7 @@ def test_another_schema_is_built_anew(tmp_path: Path) -> None:
     old.close()
     projection = JobListFile(path)
     assert projection.position == 0
-    assert projection.unended() == []
+    assert projection.unfinished() == []
     put(projection, 1, "j1")
     assert pages(projection) == ["j1"]
     projection.close()
@@ -245,7 +246,7 @@ def test_expiry_and_start_read_only_what_they_need(listed: JobListFile) -> None:
 
 
 def test_expiry_goes_in_small_steps(listed: JobListFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(projection_module, "_EXPIRE_ROWS", 2)
+    monkeypatch.setattr(list_file, "EXPIRE_ROWS", 2)
     for seq in range(1, 6):
         put(listed, seq, f"j{seq}", state=states.COMPLETED, created=seq)
     assert [listed.expire(RECORD_SECONDS + 1) for _ in range(4)] == [2, 2, 1, 0]
@@ -265,7 +266,7 @@ async def test_the_loop_turns_while_the_file_is_busy(tmp_path: Path) -> None:
     held = asyncio.ensure_future(index._call(busy))
     await asyncio.to_thread(began.wait)
     page = asyncio.create_task(index.page(Query("acme")))
-    index.note(1, Entry(1, records.job(job_id="j1")))
+    index.add(1, Entry(1, records.job(job_id="j1")))
     for _ in range(100):
         await asyncio.sleep(0)
     assert not page.done()
@@ -286,13 +287,13 @@ async def test_what_could_not_be_written_is_written_later(tmp_path: Path, monkey
 
     monkeypatch.setattr(JobListFile, "write", full)
     job = records.job(job_id="j1")
-    index.note(1, Entry(1, job))
+    index.add(1, Entry(1, job))
     with pytest.raises(GatewayError) as caught:
         await index.page(Query("acme"))
     assert caught.value.code == "service_unavailable"
-    assert await index._call(lambda: index._projection.position) == 0
+    assert index.position == 1
     job.state = states.COMPLETED
-    index.note(2, Entry(2, job))
+    index.add(2, Entry(2, job))
     monkeypatch.setattr(JobListFile, "write", write)
     assert (await index.page(Query("acme", status="completed"))).ids == ["j1"]
     await index.close()

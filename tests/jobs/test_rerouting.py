@@ -105,7 +105,7 @@ async def test_where_it_is_full_the_job_waits_for_its_turn_there(up: Replica, tw
         submitted = await up.submit(record)
         await waits_again(up, record)
         assert states.PUBLIC[states.REROUTED] == "running", "for its caller it does not go back"
-        assert up.engine.runner.position(submitted.record) is None
+        assert up.engine.execution.admission.position(submitted.record) is None
     # None of them holds a place of the first route; none is called over the second one's limit.
     assert len(two.first) == 4
     await begun(two, 2)
@@ -149,7 +149,7 @@ async def test_one_that_waits_can_be_cancelled(up: Replica, two: TwoRoutes) -> N
     turned = records.job(route="first")
     await up.submit(turned)
     await waits_again(up, turned)
-    await up.engine.runner.cancel(await up.reached(turned.id, lambda _entry: True))
+    await up.engine.execution.cancellation.cancel(await up.reached(turned.id, lambda _entry: True))
     for index in range(2):
         await begun(two, index + 1)
         two.calls[index].answer(records.done())
@@ -166,7 +166,7 @@ async def test_one_that_waits_too_long_fails_and_its_route_is_not_to_blame(up: R
         await up.submit(record)
         await waits_again(up, record)
     await asyncio.sleep(0.5)
-    up.engine.runner.reconcile()
+    up.engine.execution.reconciler.reconcile()
     for record in turned:
         ended = (await up.ended(record.id)).record
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT
@@ -272,4 +272,4 @@ async def test_each_key_waits_for_its_own_places_only(up: Replica, two: TwoRoute
     two.calls[2].answer(records.done())
     await begun(two, 6)
     assert two.second[5].job_id == jobs[5].id
-    assert up.engine.runner.position(jobs[2]) == 0
+    assert up.engine.execution.admission.position(jobs[2]) == 0

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import nats.errors
 import pytest
-from imagegateway.jobs import circuit_breaker, states, stream
-from imagegateway.jobs import worker as module
-from imagegateway.jobs.stream import StaleError
+from imagegateway.jobs import circuit_breaker, polling, states, stream_connection
+from imagegateway.jobs.stream_errors import StaleError
 from imagegateway.platform.errors import GatewayError, code_of
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -81,7 +80,7 @@ async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
         return records.refused(ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, may_be_billed=False)
 
     families.on_start = start
-    for _ in range(circuit_breaker.FAILURES):
+    for _ in range(circuit_breaker.FAILURE_THRESHOLD):
         record = records.job()
         key = replica.engine.credentials.seal("a key")
         if sealed == "header":
@@ -143,7 +142,7 @@ async def test_failures(
 
 
 async def test_a_slow_task(replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(polling, "RETRY_SECONDS", 0.0)
     answers = iter(
         [
             records.running(progress=10),
@@ -230,8 +229,7 @@ async def test_jobs_wait_for_their_turn(replica: Replica, families: ScriptedFami
     jobs = [records.job(tenant=tenant) for tenant in ("a", "a", "a", "b")]
     for record in jobs:
         await replica.submit(record)
-    runner = replica.engine.runner
-    assert [runner.position(record) for record in jobs] == [None, 0, 2, 1]
+    assert [replica.engine.execution.admission.position(record) for record in jobs] == [None, 0, 2, 1]
     refused = records.job(tenant="a")
     with pytest.raises(GatewayError) as caught:
         await replica.submit(refused)
@@ -287,7 +285,7 @@ async def test_fifty_twins_start_once(replica: Replica, families: ScriptedFamili
 async def test_a_result_survives_the_loss_of_nats(
     nats: Nats, replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "_QUIET_SECONDS", 0.3)
+    monkeypatch.setattr(stream_connection, "IDLE_SECONDS", 0.3)
     call = Call()
     families.on_start = call
     submitted = await replica.submit(records.job())
@@ -318,7 +316,7 @@ async def test_a_write_that_only_the_feed_tells_of_counts(
 
     async def lost(subject: str, payload: bytes, **options: Any) -> Msg:
         await request(subject, payload, **options)
-        await replica.engine.feed.reach(1)
+        await replica.engine.feed.wait_for(1)
         raise nats.errors.TimeoutError
 
     record = records.job()
@@ -337,7 +335,7 @@ async def test_draining_waits_for_calls_and_starts_nothing(replica: Replica, fam
     first = await replica.submit(records.job())
     second = await replica.submit(records.job())
     await call.begun.wait()
-    draining = asyncio.create_task(replica.engine.runner.drain(PATIENCE))
+    draining = asyncio.create_task(replica.engine.drain(PATIENCE))
     await asyncio.sleep(0)
     assert not draining.done()
     call.answer(records.done())
@@ -348,4 +346,4 @@ async def test_draining_waits_for_calls_and_starts_nothing(replica: Replica, fam
     assert await replica.stream.last(second.record.id) == second
     assert families.starts.total() == 1
     # What does not end in time is left as it is.
-    await replica.engine.runner.drain(0)
+    await replica.engine.drain(0)

@@ -115,4 +115,4 @@ async def test_webhook_secret_without_the_previous_root_can_always_be_rotated(cl
 def test_provider_key_of_a_job_under_way_is_read_after_a_rotation() -> None:
     record = records.job(route="bfl")
     record.sealed_credential = JobCredentials(RootSecret(OLD)).seal(KEY)
-    assert JobCredentials(RootSecret(NEW, OLD)).of(record) == KEY
+    assert JobCredentials(RootSecret(NEW, OLD)).open(record) == KEY

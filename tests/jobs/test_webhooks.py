@@ -136,7 +136,7 @@ async def test_other_ends(replica: Replica, receiver: Receiver, answer: provider
     replica.families.on_start = start
     entry = await replica.submit(records.job(webhook_url=receiver.url))
     if type_ == "job.cancelled":
-        await replica.engine.runner.cancel(entry)
+        await replica.engine.execution.cancellation.cancel(entry)
     await over(replica, entry.record.id)
     assert [json.loads(delivery.body)["type"] for delivery in receiver.deliveries] == [type_]
 
@@ -148,19 +148,18 @@ def _attempted(times: int, entry: Entry) -> bool:
     return len(entry.record.webhook.attempts) == times
 
 
-async def test_the_schedule(nats: Nats, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_schedule(nats: Nats, receiver: Receiver) -> None:
     """8 attempts with the pauses of the settings, and up to a tenth of jitter."""
     pauses = [5.0, 60.0, 600.0, 3600.0, 7200.0, 14_400.0, 57_600.0]
     time = [records.now()]
-    monkeypatch.setattr(webhooks, "_now", lambda: time[0])
     receiver.status = itertools.repeat(500)
     settings = _settings(nats, receiver, ",".join(map(str, pauses)))
-    async with serving(settings, ScriptedFamilies()) as replica:
+    async with serving(settings, ScriptedFamilies(), clock=lambda: time[0]) as replica:
         job_id = (await replica.submit(records.job(webhook_url=receiver.url))).record.id
         time[0] += 1000  # the job ends by the true clock
         gaps = []
         for attempt in range(1, 9):
-            replica.engine.webhooks._timers._fire(job_id)
+            replica.engine.webhooks.send_due(job_id)
             entry = await replica.reached(job_id, partial(_attempted, attempt))
             webhook = entry.record.webhook
             assert webhook.attempts[-1].status_code == 500
@@ -170,7 +169,7 @@ async def test_the_schedule(nats: Nats, receiver: Receiver, monkeypatch: pytest.
                 gaps.append((webhook.next_at - time[0]) / 1000)
                 # One millisecond early, nothing is sent.
                 time[0] = webhook.next_at - 1
-                replica.engine.webhooks._timers._fire(job_id)
+                replica.engine.webhooks.send_due(job_id)
                 await asyncio.sleep(0)
                 assert len(receiver.deliveries) == attempt
                 time[0] += 1
@@ -249,11 +248,11 @@ async def test_receiver_of_one_tenant_that_hangs_delays_no_other_tenants_webhook
             for _ in range(60):
                 submitted = await up.submit(records.job(tenant="noisy", webhook_url=hanging.url))
                 await up.ended(submitted.record.id)
-            await until(lambda: len(hanging.deliveries) == webhooks._AT_ONCE_EACH)
+            await until(lambda: len(hanging.deliveries) == webhooks.MAX_CONCURRENT_PER_TENANT)
             submitted = await up.submit(records.job(tenant="quiet", webhook_url=good.url))
             await up.ended(submitted.record.id)
             await until(lambda: good.deliveries)
-            assert len(hanging.deliveries) == webhooks._AT_ONCE_EACH
+            assert len(hanging.deliveries) == webhooks.MAX_CONCURRENT_PER_TENANT
 
 
 # ---- redelivery and takeover
@@ -302,7 +301,7 @@ async def test_another_replica_sends_what_a_crash_left(nats: Nats, receiver: Rec
     receiver.hold.set()
     async with serving(settings, ScriptedFamilies()) as heir:
         entry = await over(heir, ended.record.id)
-        assert entry.record.owner == heir.engine.membership.me
+        assert entry.record.owner == heir.engine.membership.owner
         assert entry.record.webhook.delivered
         secret = (await heir.engine.webhook_secrets.get("acme")).secret
     for delivery in receiver.deliveries:

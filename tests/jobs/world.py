@@ -10,25 +10,26 @@ from typing import TYPE_CHECKING
 
 from imagegateway.jobs.circuit_breaker import CircuitBreakers
 from imagegateway.jobs.credentials import JobCredentials
-from imagegateway.jobs.fair_queue import Limits
+from imagegateway.jobs.execution import JobExecution
 from imagegateway.jobs.feed import JobFeed
-from imagegateway.jobs.list_index import JobListFile
+from imagegateway.jobs.limits import Limits
+from imagegateway.jobs.list_file import JobListFile
 from imagegateway.jobs.membership import Membership
-from imagegateway.jobs.runner import Runner
-from imagegateway.jobs.stream import OutcomeUnknownError, StaleError
+from imagegateway.jobs.stream_errors import OutcomeUnknownError, StaleError
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.supervision import Supervisor
 
 from tests.jobs.families import ScriptedFamilies
 from tests.jobs.index import inline_index
-from tests.jobs.memory import Log, MemoryStream
+from tests.jobs.memory import Log, memory_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.jobs.routing import Fallback
+    from imagegateway.jobs.route_fallback import Fallback
+    from imagegateway.jobs.stream import JobStream
     from imagegateway.media.store import MediaStore
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
@@ -45,11 +46,11 @@ class Known(Membership):
 
     def __init__(self, name: str, life: int, lives: dict[str, str]) -> None:
         self.name = name
-        self.life = str(life)
+        self.incarnation = str(life)
         self._living = lives
-        lives[name] = self.life
+        lives[name] = self.incarnation
 
-    def gone(self, owner: str) -> bool:
+    def is_expired(self, owner: str) -> bool:
         name, _, life = owner.partition("/")
         return self._living.get(name) != life
 
@@ -97,8 +98,8 @@ class Life:
     """A replica from its start to its crash."""
 
     feed: JobFeed
-    runner: Runner
-    stream: MemoryStream
+    execution: JobExecution
+    stream: JobStream
     supervisor: Supervisor = field(default_factory=Supervisor)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     ready: bool = False
@@ -148,12 +149,12 @@ class World:
         self.crash(index)
         self._count += 1
         membership = Known(f"r{index}", self._count, self._living)
-        stream = MemoryStream(self.log, self.gates)
+        stream = memory_stream(self.log, self.gates)
         feed = JobFeed(stream, inline_index(self._projections[index]))
-        runner = Runner(
+        execution = JobExecution.compose(
             stream=stream,
             feed=feed,
-            families=self.families,
+            provider_client=self.families,
             membership=membership,
             limits=Limits(routes={}, default=self.route_limit, tenant=self.route_limit),
             store=self.store,
@@ -164,7 +165,7 @@ class World:
             queue_limit=1000,
             tenant_bytes=1 << 26,
         )
-        life = Life(feed, runner, stream)
+        life = Life(feed, execution, stream)
         self.lives[index] = life
         life.spawn(self._run(index, life))
 
@@ -174,17 +175,19 @@ class World:
         except OutcomeUnknownError:
             self.start(index)  # as the process manager does
             return
-        life.runner.reconcile()
+        life.execution.reconciler.reconcile()
         life.ready = True
-        await life.runner.run()
+        await life.execution.worker.run()
 
     def crash(self, index: int) -> None:
         """`kill -9`: nothing that waits goes on."""
         life, self.lives[index] = self.lives[index], None
         if life is None:
             return
+        # The write of a refused job is settled after its caller was told: a crash before that leaves it to others.
+        self.refused = {job_id for job_id in self.refused if not life.execution.steps.is_busy(job_id)}
         self._living.pop(f"r{index}")
-        for task in [*life.tasks, *life.runner._tasks, *life.supervisor._tasks]:
+        for task in [*life.tasks, *life.execution.tasks._tasks, *life.supervisor._tasks]:
             task.cancel()
 
     def submit(self, index: int, record: JobRecord, *, has_idempotency_key: bool = False) -> None:
@@ -198,7 +201,7 @@ class World:
         # A twin with the same id is no error: it finds its job there.
         with contextlib.suppress(StaleError):
             try:
-                await life.runner.submit(record, has_idempotency_key=has_idempotency_key)
+                await life.execution.submission.submit(record, has_idempotency_key=has_idempotency_key)
             except GatewayError:
                 self.refused.add(record.id)
                 return
@@ -220,13 +223,13 @@ class World:
     async def _cancel(life: Life, job_id: str) -> None:
         entry = await life.stream.last(job_id)
         if entry:
-            await life.runner.cancel(entry)
+            await life.execution.cancellation.cancel(entry)
 
     def look(self, index: int) -> None:
         """The moment at which a replica takes over what is orphaned."""
         life = self.lives[index]
         if life and life.ready:
-            life.runner.reconcile()
+            life.execution.reconciler.reconcile()
 
     async def settle(self) -> None:
         """Until everything waits."""
@@ -264,9 +267,8 @@ class World:
             assert life is not None
             assert life.ready
             assert not life.feed.live, "an ended job is still held"
-            assert life.runner._admission._queue.waiting == 0
-            assert not life.runner._admission.holders(), "an ended job still takes up a slot"
-            assert not life.runner._worker._steps, "a step has not ended"
+            assert life.execution.admission.idle, "an ended job is still queued or holds slots"
+            assert life.execution.steps.idle, "a step has not ended"
 
     async def close(self) -> None:
         """End everything."""

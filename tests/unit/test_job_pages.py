@@ -7,7 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from imagegateway.jobs.list_index import JobListFile, JobListIndex, row_of
+from imagegateway.jobs.list_file import JobListFile, row_of
+from imagegateway.jobs.list_index import JobListIndex
 from imagegateway.jobs.stream import Entry
 from imagegateway.router.operations import Studio
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from imagegateway.jobs.fair_queue import LimitKey
+from imagegateway.jobs.limits import LimitKey
 from imagegateway.platform import settings
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.router.catalog import Catalog

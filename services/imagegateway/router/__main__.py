@@ -83,7 +83,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             replica=replica,
             root=root,
             store=store,
-            families=families,
+            provider_client=families,
             outbound=outbound,
             limits=replace(catalog.limits(current), multi_tenant=ring.is_shared),
             price=catalog.price,
@@ -109,7 +109,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
                 raise
             over = asyncio.get_running_loop().time() + GRACE
             await _end_calls(server, engine, patience=PATIENCE, grace=GRACE)
-        await engine.runner.drain(max(0.0, over - asyncio.get_running_loop().time()))
+        await engine.drain(max(0.0, over - asyncio.get_running_loop().time()))
 
 
 async def _adopt_key(current: Settings, keys: KeyStore) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs.fair_queue import Limits
+from imagegateway.jobs.limits import Limits
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.providers.bfl.catalog import MODELS as BFL
 from imagegateway.providers.bria.catalog import MODELS as BRIA

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
 from imagegateway.jobs.feed import ClosingError, TooSlowError
-from imagegateway.jobs.list_index import Query, page_token
-from imagegateway.jobs.stream import OutcomeUnknownError, StaleError, unavailable
+from imagegateway.jobs.list_query import Query, page_token
+from imagegateway.jobs.stream_errors import OutcomeUnknownError, StaleError, unavailable
 from imagegateway.outbound.url_guard import UrlRefusedError
 from imagegateway.platform import ids
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import GatewayError, UnavailableError, invalid, unsupported
 from imagegateway.platform.readiness import LASTING_SECONDS
 from imagegateway.platform.supervision import cancel
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from imagegateway.jobs.engine import JobEngine
-    from imagegateway.jobs.list_index import Page
+    from imagegateway.jobs.list_query import Page
     from imagegateway.jobs.stream import Entry
     from imagegateway.keys.provider_keys import ProviderKeys
     from imagegateway.media.decoding import DecodeGate
@@ -155,7 +155,7 @@ class Studio:
             # Before the write: whoever goes away during it, the inputs stay as long as the job may exist.
             record.upload_keys.extend(intake.hand_over())
         try:
-            entry = await self.engine.runner.submit(record, has_idempotency_key=bool(key))
+            entry = await self.engine.execution.submission.submit(record, has_idempotency_key=bool(key))
         except StaleError:  # a twin with the same key was faster
             joined = await self._present(record.id)
             if joined is None:
@@ -183,7 +183,7 @@ class Studio:
             call.headers[STATUS] = "202"
             call.headers["location"] = f"/v1/jobs/{entry.record.id}"
             call.headers["retry-after"] = str(POLL_SECONDS)
-            return self.answers.accepted(entry.record, self.engine.runner.position(entry.record))
+            return self.answers.accepted(entry.record, self.engine.execution.admission.position(entry.record))
         return await self._answer(entry, made, call)
 
     async def watch(
@@ -294,7 +294,7 @@ class Studio:
         for ref in _inputs(record.task):
             ref.sha256 = await self.store.digest(ref.key)
         digest = _digest(record, made)
-        claim = await self.engine.stream.claim(tenant, key, record.id, digest)
+        claim = await self.engine.idempotency.claim(tenant, key, record.id, digest)
         if claim.request_digest != digest:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_IDEMPOTENCY_KEY_MISMATCH,
@@ -308,7 +308,7 @@ class Studio:
         return await self._present(claim.job_id)
 
     def _record(self, made: Plan, call: Call) -> JobRecord:
-        now = time.time_ns() // 1_000_000
+        now = unix_millis()
         record = JobRecord(
             id=ids.job(),
             tenant=call.tenant,
