@@ -33,6 +33,7 @@ from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import Supervisor
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.router import call_context
+from imagegateway.router.answer_memory import AnswerMemory
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.operations import Studio
 from imagegateway.router.responses import Answers
@@ -83,7 +84,8 @@ async def _studio(number: int, families: ProviderClient) -> AsyncIterator[Studio
     outbound = Outbound(Guard(current.allow_hosts))
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
-    answers = Answers(store, Links(root, current.public_url), time.time)
+    memory = AnswerMemory(current.answer_memory * 1024**2)
+    answers = Answers(store, Links(root, current.public_url), time.time, memory)
     catalog = Catalog.load(current.source)
     engine = await JobEngine.open(
         settings=current,
@@ -143,9 +145,7 @@ async def submits(order: dict[str, Any]) -> dict[str, Any]:
     async with _studio(0, _Scripted(works=False)) as studio:
         began = time.monotonic()
         took = await _many(
-            _AT_ONCE,
-            order["seconds"],
-            lambda: studio.engine.execution.submission.submit(_record(ids.job()), has_idempotency_key=False),
+            _AT_ONCE, order["seconds"], lambda: studio.engine.execution.submission.submit(_record(ids.job()))
         )
         return {"took": took, "seconds": time.monotonic() - began}
 
@@ -215,7 +215,7 @@ async def inline(order: dict[str, Any]) -> dict[str, Any]:
             transitions.mark_submitting(record)
             state = await anext(families.start("local", provider.StartRequest(job_id=record.id, task=record.task)))
             transitions.mark_completed(record, state.done, studio.catalog.price(record.task, state.done))
-            await studio.answers.images(record, b64_json=False)
+            await studio.answers.images(record, call, b64_json=False)
 
         windows: list[dict[str, Any]] = []
         for _, path in ((direct, direct), (recorded, recorded)):

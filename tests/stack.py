@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil  # type: ignore[import-untyped]  # ships no types
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -47,8 +47,12 @@ def free_port() -> int:
 
 def environment(**values: str) -> dict[str, str]:
     """This process's environment without the gateway's settings, and `values` as IMAGEGATEWAY_<NAME>."""
-    inherited = {name: text for name, text in settings.environment().items() if not name.startswith(settings.PREFIX)}
-    return inherited | {settings.PREFIX + name.upper(): text for name, text in values.items()}
+    inherited = {
+        name: text
+        for name, text in setting_source.environment().items()
+        if not name.startswith(setting_source.PREFIX)
+    }
+    return inherited | {setting_source.PREFIX + name.upper(): text for name, text in values.items()}
 
 
 def eventually(met: Callable[[], bool], seconds: float, what: str) -> None:
@@ -109,6 +113,10 @@ class Stack:
     @property
     def data_dir(self) -> Path:
         return self.folder / "data"
+
+    def socket(self, name: str) -> Path:
+        """Path of a process's UNIX socket."""
+        return sockets.folder(self.data_dir / "run") / f"{name}.sock"
 
     @property
     def output(self) -> Path:
@@ -230,7 +238,7 @@ def start(folder: Path, *flags: str, **values: str) -> Stack:
 
 @contextmanager
 def short_folder() -> Iterator[Path]:
-    """A temporary folder with a path that leaves room for names of sockets."""
+    """A temporary folder; its path is as short as TMPDIR lets it be."""
     folder = Path(tempfile.mkdtemp(prefix="igw-"))
     try:
         yield folder

@@ -13,10 +13,11 @@ from imagegateway.media.references import reference
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, settings
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.kit.driver import UpstreamFamily
+from imagegateway.providers.kit.driver import HttpFamily
+from imagegateway.providers.kit.reply_memory import ReplyMemory
 from imagegateway.providers.kit.servicer import failed
 from PIL import Image
 
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 class Bench:
     """A family on a temporary store; time passes only where the code sleeps."""
 
-    family: UpstreamFamily
+    family: HttpFamily
     store: MediaStore
     now: float = 1_800_000_000.0
     slept: list[float] = field(default_factory=list)
@@ -44,7 +45,7 @@ class Bench:
     ) -> Bench:
         """`values`: settings such as IMAGEGATEWAY_BFL_API_KEY and IMAGEGATEWAY_BFL_BASE_URL."""
         environment = {"IMAGEGATEWAY_ALLOW_HOSTS": "127.0.0.1", "IMAGEGATEWAY_DATA_DIR": str(tmp_path), **values}
-        current = settings.load(settings.Source(environment))
+        current = settings.load(setting_source.Source(environment))
         store = MediaStore.open((tmp_path / "media").as_uri())
         bench: Bench
 
@@ -52,7 +53,7 @@ class Bench:
             bench.slept.append(seconds)
             bench.now += seconds
 
-        family = UpstreamFamily(
+        family = HttpFamily(
             models[0].family,
             models,
             adapters,
@@ -61,6 +62,7 @@ class Bench:
             outbound=Outbound(Guard(current.allow_hosts), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
             store=store,
             gate=DecodeGate(current.decode_pixels),
+            memory=ReplyMemory(current.answer_memory * 1024**2, tmp_path),
             clock=lambda: bench.now,
             sleep=sleep,
         )

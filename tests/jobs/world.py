@@ -164,6 +164,7 @@ class World:
             credentials=JobCredentials(RootSecret("root secret of the tests")),
             queue_limit=1000,
             tenant_bytes=1 << 26,
+            tenant_stored_bytes=1 << 30,
         )
         life = Life(feed, execution, stream)
         self.lives[index] = life

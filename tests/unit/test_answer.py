@@ -11,13 +11,12 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.signed_links import Links
-from imagegateway.platform.settings import Source
+from imagegateway.platform.setting_source import Source
 from imagegateway.provider.v1 import provider_service_pb2 as provider
-from imagegateway.router import event_streams, responses, validation
+from imagegateway.router import call_context, event_streams, responses, validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
-from imagegateway.router.operations import Preview
-from imagegateway.router.responses import Answers
+from imagegateway.router.responses import Answers, ImagesAnswer, Preview
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -30,7 +29,7 @@ from openai.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
 
 NOW = 1_790_000_000
@@ -57,11 +56,14 @@ def record(media_type: str, width: int, height: int, **task: Any) -> JobRecord:
 
 def answers() -> Answers:
     signer = Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW)
-    return Answers(None, signer, lambda: NOW)  # type: ignore[arg-type]  # links need no store
+    unused: Any = None  # links need neither store nor memory
+    return Answers(unused, signer, lambda: NOW, unused)
 
 
 async def document(made: JobRecord) -> dict[str, Any]:
-    return MessageToDict(await answers().images(made, b64_json=False), preserving_proto_field_name=True)
+    call = call_context.begin("Generate", {})
+    answered = await answers().images(made, call, b64_json=False)
+    return MessageToDict(answered.message, preserving_proto_field_name=True)
 
 
 @pytest.mark.parametrize(
@@ -118,10 +120,10 @@ async def test_end_users_id_and_svg_usage_are_told() -> None:
 class _Watched:
     """A studio whose calls give one preview and one answer."""
 
-    def __init__(self, steps: list[Preview | pb.ImagesResponse]) -> None:
+    def __init__(self, steps: list[Preview | ImagesAnswer]) -> None:
         self._steps = steps
 
-    async def watch(self, *_: object) -> AsyncIterator[Preview | pb.ImagesResponse]:
+    async def watch(self, *_: object) -> AsyncGenerator[Preview | ImagesAnswer, None]:
         for step in self._steps:
             yield step
 
@@ -142,9 +144,9 @@ async def test_events_are_valid_for_the_sdks_types(
 ) -> None:
     kind = pb.EditRequest if edit else pb.GenerateRequest
     made = validation.make(kind(model=model, prompt="a fox", stream=True, **fields), CATALOG, "", Preferences())
-    image = job_pb2.Image(b64_json=b"bytes", width=64, height=48, media_type=media_type)
+    image = job_pb2.Image(width=64, height=48, media_type=media_type)
     response = pb.ImagesResponse(data=[image], usage=USAGE, safety_identifier=fields.get("safety_identifier"))
-    studio: Any = _Watched([Preview(b"bytes", 0), response])
+    studio: Any = _Watched([Preview(b"bytes", 0), ImagesAnswer(response, [b"bytes"])])
     call: Any = None
     events = [event async for event in event_streams.image_events(studio, made, call)]
     partial, completed = (json.loads(event.partition(b"data: ")[2]) for event in events)

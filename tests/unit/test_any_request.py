@@ -23,10 +23,12 @@ from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.readiness import Readiness
-from imagegateway.platform.settings import Source, load
+from imagegateway.platform.setting_source import Source
+from imagegateway.platform.settings import load
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.providers.local.family import LocalFamily
 from imagegateway.router import operations
+from imagegateway.router.answer_memory import AnswerMemory
 from imagegateway.router.body_budget import BodyBudget
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.image_service import ImageService
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
     from imagegateway.router.call_context import Call
     from imagegateway.router.input_images import Intake
+    from imagegateway.router.responses import ImagesAnswer
     from imagegateway.router.validation import Plan
 
 NOW: Final = 1_790_000_000
@@ -124,7 +127,7 @@ def requests(draw: Any) -> pb.GenerateRequest | pb.EditRequest:
 class WithoutEngine(operations.Studio):
     """Runs each plan at once, with the embedded family; plans for other families end as records only."""
 
-    async def run(self, made: Plan, call: Call, intake: Intake | None = None) -> pb.ImagesResponse:
+    async def run(self, made: Plan, call: Call, intake: Intake | None = None) -> ImagesAnswer:
         if made.webhook_url:
             await self._check_webhook(made.webhook_url, "a")
         record = JobRecord.FromString(self._record(made, call).SerializeToString())
@@ -138,7 +141,7 @@ class WithoutEngine(operations.Studio):
         record.done.CopyFrom(state.done)
         record.state, record.completed_at = states.COMPLETED, NOW * 1000
         self.answers.job(record)
-        return await self.answers.images(record, b64_json=made.b64_json)
+        return await self.answers.images(record, call, b64_json=made.b64_json)
 
 
 class _Ring:
@@ -161,9 +164,8 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
         readiness=Readiness({}),
     )
     stored: Any = SimpleNamespace(of=lambda _tenant: {})
-    answers = Answers(
-        store, Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW), lambda: NOW
-    )
+    links = Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW)
+    answers = Answers(store, links, lambda: NOW, AnswerMemory(1024**3))
     async with Outbound(Guard((), unresolved)) as outbound:
         called = WithoutEngine(
             load(source), Catalog.load(source), store, outbound, engine, answers, stored, DecodeGate(10**8)

@@ -69,6 +69,47 @@ async def test_call_is_answered_when_a_part_stays_away() -> None:
     check(caught.value)
 
 
+async def in_trouble() -> Readiness:
+    now = 0.0
+
+    async def fail() -> None:
+        raise UnavailableError("the job store has no room")
+
+    readiness = Readiness({"job-store": fail}, lambda: now)
+    await readiness.refresh()
+    now += PERIOD + LASTING_SECONDS
+    await readiness.refresh()
+    return readiness
+
+
+async def test_change_of_a_job_is_answered_when_it_can_not_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("imagegateway.router.operations.LASTING_SECONDS", 0.0)
+
+    async def change() -> Entry:
+        await never()
+        return JOB
+
+    with pytest.raises(UnavailableError, match="the job store has no room"):
+        await operations(SimpleNamespace(), await in_trouble()).kept(change())
+
+
+async def test_change_of_a_job_that_can_be_kept_is_kept_in_trouble_too() -> None:
+    async def change() -> Entry:
+        await asyncio.sleep(0)
+        return JOB
+
+    assert await operations(SimpleNamespace(), await in_trouble()).kept(change()) is JOB
+
+
+async def test_change_of_a_job_that_the_store_leaves_unanswered_is_a_503() -> None:
+    async def change() -> Entry:
+        raise OutcomeUnknownError
+
+    with pytest.raises(GatewayError) as caught:
+        await operations(SimpleNamespace(), Readiness({})).kept(change())
+    assert (caught.value.meaning.http, caught.value.retry_after) == (503, 2)
+
+
 async def test_job_store_that_falls_silent_under_a_call_forbids_a_repeat() -> None:
     with pytest.raises(GatewayError, match="the job store does not answer") as caught:
         await operations(SimpleNamespace(ended=silent), Readiness({})).run(MADE, CALL)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.platform.errors import GatewayError
-from imagegateway.platform.settings import Source
+from imagegateway.platform.setting_source import Source
 from imagegateway.provider.v1 import provider_service_pb2 as provider
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Mode, Model, Route
 from imagegateway.providers.local.catalog import MODELS as LOCAL
+from imagegateway.providers.sizes import FixedSizes
 from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
@@ -21,7 +22,7 @@ from imagegateway.v1.image_service_pb2 import Lora
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-MODEL = c.Model(
+MODEL = Model(
     id="house/painter",
     family="house",
     description="A model with three routes.",
@@ -29,12 +30,12 @@ MODEL = c.Model(
     source="https://example.com",
     checked=date(2026, 1, 1),
     routes=(
-        c.Route("first", c.INLINE, "painter", ("IMAGEGATEWAY_FIRST_API_KEY",)),
-        c.Route("second", c.ASYNC, "painter", ("IMAGEGATEWAY_SECOND_API_KEY",)),
-        c.Route("server", c.ASYNC, "painter", ("IMAGEGATEWAY_SERVER_BASE_URL",)),
+        Route("first", Mode.INLINE, "painter", ("IMAGEGATEWAY_FIRST_API_KEY",)),
+        Route("second", Mode.ASYNC, "painter", ("IMAGEGATEWAY_SECOND_API_KEY",)),
+        Route("server", Mode.ASYNC, "painter", ("IMAGEGATEWAY_SERVER_BASE_URL",)),
     ),
-    sizes=c.Listed(((64, 64),)),
-    capabilities=frozenset({c.TEXT_TO_IMAGE, c.LORA}),
+    sizes=FixedSizes(((64, 64),)),
+    capabilities=frozenset({Capability.TEXT_TO_IMAGE, Capability.LORA}),
 )
 FIRST = {"IMAGEGATEWAY_FIRST_API_KEY": "k"}
 SECOND = {"IMAGEGATEWAY_SECOND_API_KEY": "k"}
@@ -53,7 +54,7 @@ def make(
     """What is planned for a request with the operator's settings and the tenant's stored keys."""
     return validation.make(
         pb.GenerateRequest(prompt="a kite", model=MODEL.id, loras=[Lora(url=lora)] if lora else []),
-        Catalog.load(Source(configured), ((MODEL,), LOCAL)),
+        Catalog.load(Source(configured), (MODEL, *LOCAL)),
         MODEL.id,
         Preferences(),
         byok=byok,
@@ -134,7 +135,7 @@ def test_loras_never_run_on_the_operators_account() -> None:
 def test_next_route_is_one_that_is_ready(
     configured: dict[str, str], stored: Collection[str], lora: bool, after: str, route: str | None
 ) -> None:
-    catalog = Catalog.load(Source(configured), ((MODEL,), LOCAL))
+    catalog = Catalog.load(Source(configured), (MODEL, *LOCAL))
     task = provider.ImageTask(model=MODEL.id, route=after)
     if lora:
         task.loras.add(url=LORA)
@@ -143,10 +144,10 @@ def test_next_route_is_one_that_is_ready(
 
 
 def test_model_is_described_as_the_tenant_finds_it() -> None:
-    catalog = Catalog.load(Source(SECOND), ((MODEL,), LOCAL))
+    catalog = Catalog.load(Source(SECOND), (MODEL, *LOCAL))
     described = catalog.describe(MODEL, {"first", "server"})
     assert [route.available for route in described.routes] == [True, True, False]
-    nothing = Catalog.load(Source({}), ((MODEL,), LOCAL))
+    nothing = Catalog.load(Source({}), (MODEL, *LOCAL))
     assert nothing.describe(MODEL).unavailable_reason
     assert not nothing.describe(MODEL, {"first"}).HasField("unavailable_reason")
     assert nothing.stand_in(MODEL).id == "local/sketch"
@@ -156,8 +157,8 @@ def test_model_is_described_as_the_tenant_finds_it() -> None:
 def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:
     key, account = "IMAGEGATEWAY_FIRST_API_KEY", "IMAGEGATEWAY_ACCOUNT_ID"
     first, second, _ = MODEL.routes
-    model = replace(MODEL, routes=(replace(first, settings=(key, account)), second))
-    nothing, half = (Catalog.load(Source(values), ((model,), LOCAL)) for values in ({}, ACCOUNT))
+    model = replace(MODEL, routes=(replace(first, required_settings=(key, account)), second))
+    nothing, half = (Catalog.load(Source(values), (model, *LOCAL)) for values in ({}, ACCOUNT))
     route = model.routes[0]
     assert (nothing.missing(route), nothing.missing(route, {"second"})) == ((key, account), (key, account))
     assert (nothing.missing(route, {"first"}), half.missing(route, {"first"})) == ((account,), ())
@@ -176,7 +177,7 @@ def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:
 
 
 def test_next_route_is_not_one_that_is_set_aside() -> None:
-    catalog = Catalog.load(Source(FIRST | SERVER), ((MODEL,), LOCAL))
+    catalog = Catalog.load(Source(FIRST | SERVER), (MODEL, *LOCAL))
     task = provider.ImageTask(model=MODEL.id, route="first")
     found = catalog.fallback(task, {"second"}.__contains__, {"second"})
     assert found is MODEL.routes[2]
@@ -184,4 +185,4 @@ def test_next_route_is_not_one_that_is_set_aside() -> None:
 
 
 def test_embedded_route_takes_no_key() -> None:
-    assert Catalog.load(Source({}), ((MODEL,), LOCAL)).keyed == ["first", "second", "server"]
+    assert Catalog.load(Source({}), (MODEL, *LOCAL)).keyed == ["first", "second", "server"]

@@ -40,7 +40,7 @@ class JobCredentials:
     def account(self, record: JobRecord, route: Route) -> str:
         """Return JobRecord.key_fingerprint of a job on `route`, its current one; empty: the operator's key."""
         try:
-            key = "" if route.shared else self.open(record)
+            key = "" if route.shared_slots else self.open(record)
         except InvalidToken:
             return ""  # the job's start fails at once, so its slots do not matter
         return self.fingerprint(route.name, key) if key else ""

@@ -97,6 +97,7 @@ class JobEngine:
             fallback=fallback,
             queue_limit=settings.queue_limit,
             tenant_bytes=settings.tenant_jobs_mib * 1024 * 1024,
+            tenant_stored_bytes=settings.tenant_records_mib * 1024 * 1024,
         )
         webhook_secrets = await WebhookSecrets.open(client, settings.nats_replicas, root)
         webhooks = WebhookDelivery(

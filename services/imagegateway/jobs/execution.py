@@ -62,6 +62,7 @@ class JobExecution:
         fallback: Fallback,
         queue_limit: int,
         tenant_bytes: int,
+        tenant_stored_bytes: int,
     ) -> JobExecution:
         """Build the parts and connect them to the feed. Queued jobs start from now on."""
         owner = membership.owner
@@ -103,6 +104,7 @@ class JobExecution:
             store=store,
             queue_limit=queue_limit,
             tenant_bytes=tenant_bytes,
+            tenant_stored_bytes=tenant_stored_bytes,
             owner=owner,
         )
         reconciler = Reconciler(

@@ -91,6 +91,10 @@ class JobFeed:
         self.live: dict[str, Entry] = {}
         """Unfinished jobs, and ended ones whose webhook is pending or whose provider call is open."""
 
+    def stored_bytes(self, tenant: str) -> int:
+        """Return the size of a tenant's records in the stream, ended jobs included."""
+        return self._index.stored_bytes(tenant)
+
     def add_listener(self, listener: Callable[[Entry], None]) -> None:
         """Call `listener` with every change of any job."""
         self._listeners.append(listener)

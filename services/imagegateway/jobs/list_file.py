@@ -5,8 +5,9 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from imagegateway.jobs import states
+from imagegateway.jobs import states, stored_bytes
 from imagegateway.jobs.list_query import Page, page_token
+from imagegateway.jobs.stored_bytes import StoredBytes
 from imagegateway.jobs.stream import RECORD_SECONDS
 from imagegateway.platform import logs
 
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imagegateway.jobs.list_query import Query
+    from imagegateway.jobs.stored_bytes import MessageRow
     from imagegateway.jobs.stream import Entry
 
 EXPIRE_ROWS: Final = 1000
-"""Most rows that one `expire` deletes."""
+"""Most rows of each table that one `expire` deletes."""
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 _SCHEMA: Final = """
 create table jobs (
     id text primary key, tenant text not null, model text not null, status text not null, ended integer not null,
@@ -36,6 +38,7 @@ create index oldest on jobs (updated_at) where ended = 1;
 create table position (seq integer not null);
 insert into position values (0);
 """
+_TABLES: Final = ("jobs", "position", *stored_bytes.TABLES)
 _UPSERT: Final = """
 insert into jobs values (?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (id) do update set status = excluded.status, ended = excluded.ended, seq = excluded.seq,
@@ -84,11 +87,12 @@ class JobListFile:
         self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = off")
+        self.stored = StoredBytes(self._db)
         version = self._db.execute("pragma user_version").fetchone()[0]
         if version != _VERSION:
-            for table in ("jobs", "position"):
+            for table in _TABLES:
                 self._db.execute(f"drop table if exists {table}")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(_SCHEMA + stored_bytes.SCHEMA)
             self._db.execute(f"pragma user_version = {_VERSION}")
         _ = self.position  # raises for a damaged file
 
@@ -97,11 +101,15 @@ class JobListFile:
         """Stream sequence up to which the file is complete."""
         return int(self._db.execute("select seq from position").fetchone()[0])
 
-    def write(self, rows: Collection[Row], position: int) -> None:
-        """Write rows and the position that they reach, in one transaction. Ignore rows older than the known ones."""
+    def write(self, rows: Collection[Row], position: int, messages: Collection[MessageRow] = ()) -> None:
+        """Write rows, messages and the position that they reach, in one transaction.
+
+        Rows older than the known ones are ignored.
+        """
         self._db.execute("begin")
         try:
             self._db.executemany(_UPSERT, rows)
+            self.stored.add(messages)
             self._db.execute("update position set seq = ?", (position,))
             self._db.execute("commit")
         except BaseException:
@@ -127,15 +135,16 @@ class JobListFile:
         return Page([row[0] for row in rows], page_token(rows[-1][1], rows[-1][0]) if more else "")
 
     def expire(self, now: float) -> int:
-        """Delete jobs whose records the stream no longer has, at most `EXPIRE_ROWS`. Return their number.
+        """Delete at most `EXPIRE_ROWS` jobs, and messages, that the stream no longer has. Return the larger number.
 
         `now` in Unix seconds.
         """
         oldest = int((now - RECORD_SECONDS) * 1000)
-        return self._db.execute(
+        jobs = self._db.execute(
             "delete from jobs where id in (select id from jobs where ended = 1 and updated_at < ? limit ?)",
             (oldest, EXPIRE_ROWS),
         ).rowcount
+        return max(jobs, self.stored.expire(int(now * 1000), EXPIRE_ROWS))
 
     def close(self) -> None:
         """Close the file. Idempotent."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from imagegateway.jobs import list_file
 from imagegateway.jobs.list_file import JobListFile, is_damaged, result_code, row_of
+from imagegateway.jobs.stored_bytes import message_row_of
 from imagegateway.jobs.stream_errors import unavailable
 from imagegateway.platform import logs
 from imagegateway.platform.errors import UnavailableError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from imagegateway.jobs.list_file import Row
     from imagegateway.jobs.list_query import Page, Query
+    from imagegateway.jobs.stored_bytes import MessageRow
     from imagegateway.jobs.stream import Entry
     from imagegateway.platform.supervision import Supervisor
 
@@ -43,6 +45,8 @@ class JobListIndex:
         self._clock = clock
         self._executor = executor
         self._rows: dict[str, Row] = {}
+        self._messages: dict[tuple[str, int], MessageRow] = {}
+        self._stored = file.stored.all()
         self._changed = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._damage: sqlite3.Error | None = None
@@ -66,8 +70,13 @@ class JobListIndex:
         """Add a change, if there is one. The index is complete up to `seq` then."""
         if entry is not None:
             self._rows[entry.record.id] = row_of(entry)
+            self._messages[entry.record.id, entry.record.state] = message_row_of(entry)
         self.position = seq
         self._changed.set()
+
+    def stored_bytes(self, tenant: str) -> int:
+        """Return the size of a tenant's records in the stream, as of the last write to the file."""
+        return self._stored.get(tenant, 0)
 
     async def unfinished(self) -> list[str]:
         """Return the ids of unfinished jobs, and of ended ones with a pending webhook or an open provider call."""
@@ -118,14 +127,23 @@ class JobListIndex:
             if not self._changed.is_set():
                 return
             self._changed.clear()
-            rows, position, self._rows = self._rows, self.position, {}
+            rows, messages, position = self._rows, self._messages, self.position
+            self._rows, self._messages = {}, {}
             try:
-                await self._call(lambda: self._file.write(rows.values(), position))
+                self._stored |= await self._call(lambda: self._write(rows, messages, position))
             except BaseException:
                 # The file's position stays before the rows that were not written. Newer rows win.
                 self._rows = rows | self._rows
+                self._messages = messages | self._messages
                 self._changed.set()
                 raise
+
+    def _write(
+        self, rows: dict[str, Row], messages: dict[tuple[str, int], MessageRow], position: int
+    ) -> dict[str, int]:
+        """Write to the file. Return the stored bytes of the tenants whose records changed."""
+        self._file.write(rows.values(), position, messages.values())
+        return self._file.stored.of({row[1] for row in rows.values()})
 
     async def _write_forever(self) -> None:
         """Raise JobListDamagedError for a damaged file, after deleting the file."""
@@ -149,6 +167,7 @@ class JobListIndex:
         while True:
             try:
                 deleted = await self._call(lambda: self._file.expire(self._clock()))
+                self._stored = await self._call(self._file.stored.all)
             except sqlite3.Error:
                 _log.exception("job_list_not_expired")
                 deleted = 0

@@ -59,8 +59,8 @@ class RouteFallback:
             return True
         _log.info("job_rerouted", job_id=record.id, route=record.task.route, next=route.name)
         record.task.route = route.name
-        record.repeatable = route.repeatable
-        record.slots = route.places(record.task.n)
+        record.repeatable = route.idempotent
+        record.slots = route.slots(record.task.n)
         record.key_fingerprint = self._credentials.account(record, route)
         if self._admission.try_reserve(record):
             transitions.mark_submitting(record)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform import logs
-from imagegateway.platform.settings import SettingError
+from imagegateway.platform.setting_source import SettingError
 from nats.js import api
 from nats.js.errors import NotFoundError, ServerError
 

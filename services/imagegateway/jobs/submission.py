@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import record_size, states, transitions
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from imagegateway.jobs.worker import Worker
     from imagegateway.media.store import MediaStore
 
+_STORED_RETRY_SECONDS: Final = 600.0
+"""Retry-After for a tenant whose share of the stream is used up: only the end of retention frees it."""
 _log = logs.get(__name__)
 
 
@@ -50,8 +52,9 @@ class _Write:
 
 
 class JobSubmission:
-    """Accepts jobs for this replica: at most `queue_limit` queued ones, and `tenant_bytes` of records per tenant.
+    """Accepts jobs for this replica: at most `queue_limit` queued ones.
 
+    A tenant's unfinished jobs may have `tenant_bytes` of records, all its kept jobs `tenant_stored_bytes`.
     `owner`: this replica's id as an owner of jobs.
     """
 
@@ -67,6 +70,7 @@ class JobSubmission:
         store: MediaStore,
         queue_limit: int,
         tenant_bytes: int,
+        tenant_stored_bytes: int,
         owner: str,
     ) -> None:
         self._stream = stream
@@ -78,6 +82,7 @@ class JobSubmission:
         self._store = store
         self._queue_limit = queue_limit
         self._tenant_bytes = tenant_bytes
+        self._tenant_stored_bytes = tenant_stored_bytes
         self._owner = owner
 
     async def submit(self, record: JobRecord, *, has_idempotency_key: bool = False) -> Entry:
@@ -112,6 +117,14 @@ class JobSubmission:
                 ErrorReason.ERROR_REASON_OVERLOADED,
                 f"Your jobs under way hold {held} bytes, and may hold {self._tenant_bytes}; try again later.",
                 retry_after=5,
+            )
+        stored = self._feed.stored_bytes(record.tenant)
+        if stored + record.ByteSize() > self._tenant_stored_bytes:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_OVERLOADED,
+                f"The records of your jobs hold {stored} bytes, and may hold {self._tenant_stored_bytes} "
+                "(IMAGEGATEWAY_TENANT_RECORDS_MIB); those of ended jobs are deleted after 30 days.",
+                retry_after=_STORED_RETRY_SECONDS,
             )
         # Slots are reserved before the write, so that concurrent submissions see them used.
         if self._admission.try_reserve(record):

@@ -26,6 +26,7 @@ from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
 from imagegateway.router import file_service, image_service, provider_key_service, rest_services, webhook_service
+from imagegateway.router.answer_memory import AnswerMemory
 from imagegateway.router.body_budget import BodyBudget
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.form_service import Uploads
@@ -40,6 +41,8 @@ from imagegateway.v1 import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from imagegateway.platform.settings import Settings
 
 GRACE = 30.0
@@ -71,7 +74,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await stored_keys.start(supervisor)
         links = Links(root, current.public_url)
         store = MediaStore.open(current.media_url)
-        answers = Answers(store, links, time.time)
+        answers = Answers(store, links, time.time, AnswerMemory(current.answer_memory * 1024**2))
         catalog = Catalog.load(current.source)
         outbound = Outbound(Guard(current.allow_hosts))
         held.push_async_callback(outbound.aclose)
@@ -96,8 +99,9 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         studio = Studio(
             current, catalog, store, outbound, engine, answers, stored_keys, DecodeGate(current.decode_pixels)
         )
-        server = _server(current, replica, ring, studio, links)
-        uploads = Uploads(studio, ring).application()
+        budget = BodyBudget(current.body_memory * 1024**2)
+        server = _server(current.socket(f"router-{replica}"), ring, studio, links, budget)
+        uploads = Uploads(studio, ring, budget).application()
         path = current.socket(f"uploads-{replica}")
         async with listening(uploads, path, GRACE, cancel=True, linger=LINGER):
             await server.start()
@@ -123,11 +127,10 @@ async def _adopt_key(current: Settings, keys: KeyStore) -> None:
         logs.get(__name__).error("api_key_revoked", setting=API_KEY_NAME)
 
 
-def _server(current: Settings, replica: int, ring: KeyRing, studio: Studio, links: Links) -> Server:
-    """The gRPC server with all public services."""
-    budget = BodyBudget(current.body_memory * 1024**2)
+def _server(path: Path, ring: KeyRing, studio: Studio, links: Links, budget: BodyBudget) -> Server:
+    """The gRPC server with all public services, at a UNIX socket."""
     server = Server(
-        current.socket(f"router-{replica}"),
+        path,
         [image_service.NAME, provider_key_service.NAME, webhook_service.NAME, *rest_services.NAMES],
         interceptors=[Outermost(ring, budget)],
     )

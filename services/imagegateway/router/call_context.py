@@ -91,6 +91,22 @@ class Call:
     authorized: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     """Context for whatever may wait for long: once the caller's key has ended, it ends its body with GatewayError
     INVALID_API_KEY. `authenticate` sets it."""
+    ended: bool = False
+    """True once the answer is written, or its caller has gone."""
+    _at_end: list[Callable[[], None]] = field(default_factory=list)
+
+    def at_end(self, release: Callable[[], None]) -> None:
+        """Have `release` called when the call has ended."""
+        if self.ended:
+            release()
+        else:
+            self._at_end.append(release)
+
+    def end(self) -> None:
+        """Release what the call holds. Harmless to repeat."""
+        self.ended = True
+        while self._at_end:
+            self._at_end.pop()()
 
     @property
     def byok(self) -> dict[str, str]:

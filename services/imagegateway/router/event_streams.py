@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import orjson
-import pybase64
 from google.protobuf.json_format import MessageToDict
 from imagegateway.router import openai_values
 from imagegateway.router.interceptor import failure_of
-from imagegateway.router.operations import Preview
+from imagegateway.router.json_rendering import PLACE, JsonDocument
+from imagegateway.router.responses import Preview
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,37 +20,42 @@ if TYPE_CHECKING:
     from imagegateway.router.call_context import Call
     from imagegateway.router.input_images import Intake
     from imagegateway.router.operations import Studio
+    from imagegateway.router.responses import ImagesAnswer
     from imagegateway.router.validation import Plan
-    from imagegateway.v1 import image_service_pb2 as pb
 
 CONTENT_TYPE: Final = "text/event-stream"
 HEARTBEAT_SECONDS: Final = 15.0
 HEADERS: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 """An event is of use at once: no cache keeps it, and no proxy collects them (nginx reads the second)."""
 COMMENT: Final = b": keep-alive\n\n"
+_END: Final = b"\n\n"
+_Event: TypeAlias = tuple[dict[str, object], Sequence[bytes]]
+"""The data of an event, and the images in it."""
 
 
 def event(name: str, data: dict[str, object], head: str = "") -> bytes:
     """One event; `head`: further lines, each with its end, such as its id."""
-    return b"%sevent: %s\ndata: %s\n\n" % (head.encode(), name.encode(), orjson.dumps(data))
+    return head.encode() + _head(name) + orjson.dumps(data) + _END
+
+
+def _head(name: str) -> bytes:
+    return b"event: %s\ndata: " % name.encode()
 
 
 async def image_events(studio: Studio, made: Plan, call: Call, intake: Intake | None = None) -> AsyncIterator[bytes]:
-    """OpenAI's image events. Once one is out the status is 200 for good: a later failure is an event too.
+    """Yield OpenAI's image events, in pieces. After the first one the status is 200 for good, and a failure an event.
 
     Raises GatewayError before the first event only.
     """
-    prefix = "image_edit" if made.edit else "image_generation"
     begun = False
     try:
-        async for step in studio.watch(made, call, intake):
-            if isinstance(step, Preview):
-                yield event(f"{prefix}.partial_image", _partial(made, step))
-                begun = True
-            else:
-                for completed in _completed(made, step):
-                    yield event(f"{prefix}.completed", completed)
-                    begun = True
+        async with aclosing(studio.watch(made, call, intake)) as steps:
+            async for step in steps:
+                events = [_partial(made, step)] if isinstance(step, Preview) else _completed(made, step)
+                for data, contents in events:
+                    for piece in JsonDocument.of(data, contents).pieces(_head(str(data["type"])), _END):
+                        yield piece
+                        begun = True
     except Exception as error:
         if not begun:
             raise
@@ -69,20 +76,22 @@ def _facts(made: Plan, width: int, height: int, output_format: str) -> dict[str,
     return facts
 
 
-def _partial(made: Plan, preview: Preview) -> dict[str, object]:
+def _partial(made: Plan, preview: Preview) -> _Event:
     prefix = "image_edit" if made.edit else "image_generation"
-    return {
+    data: dict[str, object] = {
         "type": f"{prefix}.partial_image",
-        "b64_json": pybase64.b64encode_as_string(preview.data),
+        "b64_json": PLACE,
         "partial_image_index": preview.index,
         **_facts(made, *made.size, made.task.output_format or made.model.output_formats[0]),
     }
+    return data, [preview.content]
 
 
-def _completed(made: Plan, response: pb.ImagesResponse) -> list[dict[str, object]]:
+def _completed(made: Plan, answer: ImagesAnswer) -> list[_Event]:
     prefix = "image_edit" if made.edit else "image_generation"
-    events: list[dict[str, object]] = []
-    for image in response.data:
+    events: list[_Event] = []
+    response = answer.message
+    for index, image in enumerate(response.data):
         output_format = openai_values.output_format(image.media_type) or ""
         facts = _facts(made, image.width, image.height, output_format)
         completed: dict[str, object] = {"type": f"{prefix}.completed", **facts}
@@ -90,9 +99,7 @@ def _completed(made: Plan, response: pb.ImagesResponse) -> list[dict[str, object
             completed["safety_identifier"] = response.safety_identifier
         if response.HasField("usage"):
             completed["usage"] = MessageToDict(response.usage, preserving_proto_field_name=True)
-        if image.HasField("b64_json"):
-            completed["b64_json"] = pybase64.b64encode_as_string(image.b64_json)
-        else:
-            completed["url"] = image.url
-        events.append(completed)
+        contents = answer.contents[index : index + 1]
+        completed |= {"b64_json": PLACE} if contents else {"url": image.url}
+        events.append((completed, contents))
     return events

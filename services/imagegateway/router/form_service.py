@@ -20,6 +20,7 @@ from imagegateway.router.request_body import MAX_FORM_BYTES, unpacked
 
 if TYPE_CHECKING:
     from imagegateway.keys.api_keys import KeyRing
+    from imagegateway.router.body_budget import BodyBudget, HeldBody
     from imagegateway.router.call_context import Call
     from imagegateway.router.input_images import FileSink, Intake
     from imagegateway.router.operations import Studio
@@ -37,9 +38,10 @@ class Uploads:
     `stream=true`.
     """
 
-    def __init__(self, studio: Studio, ring: KeyRing) -> None:
+    def __init__(self, studio: Studio, ring: KeyRing, budget: BodyBudget) -> None:
         self._studio = studio
         self._ring = ring
+        self._budget = budget
 
     def application(self) -> web.Application:
         """The server's only route."""
@@ -62,18 +64,29 @@ class Uploads:
             failure = interceptor.failure_of(call, error)
             interceptor.finished(call, began, failure=failure)
             return _failed(call, failure)
+        finally:
+            call.end()
         interceptor.finished(call, began)
         return response
 
     async def _edit(self, request: web.Request, call: Call) -> web.StreamResponse:
         async with self._studio.intake(call) as intake:
-            edit, unknown = await _receive(request, intake, call)
+            with self._budget.hold(call.tenant) as held:
+                edit, unknown = await _receive(request, intake, call, held)
             call.key_in_body = edit.request_id
             made = await self._studio.plan_edit(edit, call, intake, unknown)
             if made.stream:
                 return await self._stream(request, made, call, intake)
-            response = await self._studio.run(made, call, intake)
-            return _answer(call, images_to_json(response))
+            document = images_to_json(await self._studio.run(made, call, intake))
+            headers = dict(call.headers)
+            response = web.StreamResponse(status=int(headers.pop(call_context.STATUS, "200")), headers=headers)
+            response.content_type = "application/json"
+            response.content_length = document.length
+            await response.prepare(request)
+            for piece in document.pieces():
+                await response.write(piece)
+            await response.write_eof()
+            return response
 
     async def _stream(self, request: web.Request, made: Plan, call: Call, intake: Intake) -> web.StreamResponse:
         response: web.StreamResponse | None = None
@@ -89,7 +102,9 @@ class Uploads:
         return response
 
 
-async def _receive(request: web.Request, intake: Intake, call: Call) -> tuple[pb.EditRequest, list[str]]:
+async def _receive(
+    request: web.Request, intake: Intake, call: Call, held: HeldBody
+) -> tuple[pb.EditRequest, list[str]]:
     """The form, and the names of fields that have no place in it."""
     open_sinks: list[FileSink] = []
 
@@ -104,7 +119,7 @@ async def _receive(request: web.Request, intake: Intake, call: Call) -> tuple[pb
 
     try:
         pieces = unpacked(request.content.iter_any(), call.metadata.get("content-encoding", ""), MAX_FORM_BYTES)
-        fields = await multipart.parse(pieces, call.metadata["content-type"], open_file)
+        fields = await multipart.parse(pieces, call.metadata["content-type"], open_file, held.grow)
     except BaseException:
         for sink in open_sinks:
             await sink.abort()
@@ -112,12 +127,6 @@ async def _receive(request: web.Request, intake: Intake, call: Call) -> tuple[pb
     finally:
         call.log["request_bytes"] = request.content.total_bytes
     return form_fields.read(fields)
-
-
-def _answer(call: Call, body: bytes) -> web.Response:
-    headers = dict(call.headers)
-    status = int(headers.pop(call_context.STATUS, "200"))
-    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
 
 
 def _failed(call: Call, error: GatewayError) -> web.Response:

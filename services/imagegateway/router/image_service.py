@@ -41,7 +41,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         call = call_context.current()
         validation.no_stream_here(request)
         call.key_in_body = request.request_id
-        return await self._studio.run(self._studio.plan_generate(request, call), call)
+        return (await self._studio.run(self._studio.plan_generate(request, call), call)).whole()
 
     async def Edit(self, request: pb.EditRequest, context: Context) -> pb.ImagesResponse:
         call = call_context.current()
@@ -49,7 +49,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         call.key_in_body = request.request_id
         async with self._studio.intake(call) as intake:
             made = await self._studio.plan_edit(request, call, intake)
-            return await self._studio.run(made, call, intake)
+            return (await self._studio.run(made, call, intake)).whole()
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> job_pb2.Job:
         call = call_context.current()
@@ -72,8 +72,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> job_pb2.Job:
         entry = await self._studio.job(request.job_id, call_context.current())
-        with answering():
-            entry = await self._studio.engine.execution.cancellation.cancel(entry)
+        entry = await self._studio.kept(self._studio.engine.execution.cancellation.cancel(entry))
         return self._studio.answers.job(entry.record)
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:

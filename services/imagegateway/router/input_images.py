@@ -15,7 +15,7 @@ from imagegateway.media.references import reference
 from imagegateway.media.store import TooLarge
 from imagegateway.outbound import image_fetch
 from imagegateway.platform.errors import GatewayError, invalid, invalid_image, missing
-from imagegateway.providers import catalog
+from imagegateway.providers.catalog import Capability
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Intake:
         if role != IMAGE:
             return FileSink(self, self._store, role, role)
         if len(self._images) >= MAX_IMAGES:
-            raise invalid(IMAGE, f"An edit takes at most {MAX_IMAGES} images.")
+            raise too_many_images(IMAGE)
         index = len(self._images)
         return FileSink(self, self._store, IMAGE, f"image[{index}]" if index else IMAGE)
 
@@ -95,7 +95,7 @@ class Intake:
         urls = [("image_url", request.image_url)] if request.image_url else []
         urls += [(f"images[{index}]", _url(value, f"images[{index}]")) for index, value in enumerate(request.images)]
         if len(self._images) + len(urls) + len(request.image_content) > MAX_IMAGES:
-            raise invalid("images", f"An edit takes at most {MAX_IMAGES} images.")
+            raise too_many_images("images")
         guides = {role: _sources(request, role) for role in (MASK, MARKUP)}
         for role, sources in guides.items():
             if len(sources) + (role in self._guides) > 1:
@@ -121,7 +121,7 @@ class Intake:
         size = (first.width, first.height)
         if mask := self._guides.get(MASK):
             plan.task.mask.CopyFrom(await self._normalise(mask, size))
-        if (markup := self._guides.get(MARKUP)) and plan.model.can(catalog.MARKUP):
+        if (markup := self._guides.get(MARKUP)) and plan.model.supports(Capability.MARKUP):
             images.check_size(markup.facts, size, markup.param)
             if markup.facts.media_type != "image/png" or not markup.facts.alpha:
                 raise invalid_image(markup.param, f"{markup.param} must be a PNG with transparent pixels.")
@@ -235,6 +235,11 @@ class FileSink:
     async def abort(self) -> None:
         """Leave nothing of an unfinished upload."""
         await self._upload.__aexit__(None, None, None)
+
+
+def too_many_images(param: str) -> GatewayError:
+    """Return the refusal of an edit of more than `MAX_IMAGES` images."""
+    return invalid(param, f"An edit takes at most {MAX_IMAGES} images.")
 
 
 def _sources(request: pb.EditRequest, role: str) -> list[tuple[str, str | bytes]]:

@@ -18,16 +18,17 @@ from google.rpc import error_details_pb2
 from google.rpc.status_pb2 import Status
 from imagegateway.platform import logs
 from imagegateway.platform.errors import DOMAIN, INTERNAL, GatewayError, UnavailableError
-from imagegateway.router import call_context
+from imagegateway.router import call_context, grpc_messages
+from imagegateway.router.request_body import timely
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from google.protobuf.message import Message
     from imagegateway.keys.api_keys import KeyRing
     from imagegateway.platform.grpc_server import Context
-    from imagegateway.router.body_budget import BodyBudget
+    from imagegateway.router.body_budget import BodyBudget, HeldBody
     from imagegateway.router.call_context import Call
 
 _OPEN: Final = ("/grpc.health.v1.", "/grpc.reflection.")
@@ -67,10 +68,11 @@ class Outermost(grpc.aio.ServerInterceptor):
             call, began = _begin(name, context), time.perf_counter()
             try:
                 await call_context.authenticate(call, self._ring)
-                data = await _only(received)
                 with self._budget.hold(call.tenant) as held:  # the message is kept until the call ends
-                    held.grow(len(data))
-                    response: Message = await handler.unary_unary(_parsed(handler, data), context)
+                    # In no variable: the frame of a call that fails lives until a garbage collection.
+                    response: Message = await handler.unary_unary(
+                        _parsed(handler, await _only(call, received, held)), context
+                    )
             except BaseException as error:
                 await _fail(call, context, error, began, sent=False)
                 raise
@@ -88,20 +90,23 @@ class Outermost(grpc.aio.ServerInterceptor):
             sent = False
             try:
                 await call_context.authenticate(call, self._ring)
-                if handler.request_streaming:
-                    request = _all_parsed(handler, received)
-                else:
-                    request = _parsed(handler, await _only(received))
-                async with aclosing(method(request, context)) as messages:
-                    async for message in messages:
-                        if not sent:
-                            await context.send_initial_metadata(tuple(call.headers.items()))
-                            sent = True
-                        if call.head:
-                            message.ClearField("data")
-                        yield message
-                        if call.head:
-                            break
+                with self._budget.hold(call.tenant) as held:
+                    request = (
+                        _all_parsed(handler, _messages(call, received, held))
+                        if handler.request_streaming
+                        else _parsed(handler, await _only(call, received, held))
+                    )
+                    async with aclosing(method(request, context)) as messages:
+                        del request  # see _unary
+                        async for message in messages:
+                            if not sent:
+                                await context.send_initial_metadata(tuple(call.headers.items()))
+                                sent = True
+                            if call.head:
+                                message.ClearField("data")
+                            yield message
+                            if call.head:
+                                break
             except BaseException as error:
                 await _fail(call, context, error, began, sent=sent)
                 raise
@@ -110,10 +115,34 @@ class Outermost(grpc.aio.ServerInterceptor):
         return answer
 
 
-async def _only(received: AsyncIterator[bytes]) -> bytes:
-    """Return the message of a call that takes one. Raises GatewayError INVALID_VALUE where no whole one comes."""
-    async for data in received:
-        return data
+async def _messages(call: Call, received: AsyncIterator[bytes], held: HeldBody) -> AsyncGenerator[bytes]:
+    """Yield the caller's messages.
+
+    Count them in `held` unless Envoy's transcoder made them: those are small, or parts of a body that is counted when
+    the method reads it. Raises GatewayError as `timely` and `grpc_messages.read` do.
+    """
+    encoding = call.metadata.get(grpc_messages.PIECES)
+    sent: Any = aiter(received)
+    async with aclosing(sent):  # gRPC's generator would keep a message until a garbage collection
+        if encoding is None:
+            async for data in sent:
+                yield data
+        else:
+            async with (
+                aclosing(timely(sent)) as pieces,
+                aclosing(grpc_messages.read(pieces, encoding, held)) as whole,
+            ):
+                async for data in whole:
+                    yield data
+
+
+async def _only(call: Call, received: AsyncIterator[bytes], held: HeldBody) -> bytes:
+    """Return the message of a call that takes one. Raises GatewayError INVALID_VALUE where no whole one comes, and as
+    `_messages` does.
+    """
+    async with aclosing(_messages(call, received, held)) as messages:
+        async for data in messages:
+            return data
     raise GatewayError(ErrorReason.ERROR_REASON_INVALID_VALUE, "The request ends before its message does.")
 
 
@@ -133,9 +162,11 @@ async def _all_parsed(handler: Any, received: AsyncIterator[bytes]) -> AsyncIter
 
 
 def _begin(name: str, context: Context) -> Call:
-    return call_context.begin(
+    call = call_context.begin(
         name, {key: call_context.decode(value) for key, value in context.invocation_metadata() or ()}
     )
+    context.add_done_callback(lambda _context: call.end())  # type: ignore[arg-type]  # the stub takes no callable
+    return call
 
 
 async def _fail(call: Call, context: Context, error: BaseException, began: float, *, sent: bool) -> None:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 _MAX_FIELD_BYTES: Final = 256 * 1024
+_MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
+"""Most bytes of all text fields together: as many as 16 images by URL may have."""
 _MAX_PARTS: Final = 200
 _MAX_PREAMBLE_BYTES: Final = 64 * 1024
 _BOUNDARY: Final = re.compile(rb"[\x20-\x7e]{1,70}")
@@ -81,17 +83,20 @@ async def parse(
     chunks: AsyncIterator[bytes],
     content_type: str,
     open_file: Callable[[Part], Awaitable[Sink | None]],
+    hold: Callable[[int], None],
 ) -> list[tuple[str, str]]:
     """Read a whole form: files to the sinks that `open_file` gives, text fields as (name, value) in order.
 
     `open_file` answers None for a part that is a text field, and is not asked for a file field that was left empty
-    (no file name and no bytes): that one comes as an empty text field.
-    Raises GatewayError: UNSUPPORTED_MEDIA_TYPE without a boundary, INVALID_VALUE for a broken or cut-off body or text
-    in another charset than it names, REQUEST_TOO_LARGE for too many or too large fields.
+    (no file name and no bytes): that one comes as an empty text field. `hold` counts the bytes of text fields, which
+    stay in memory.
+
+    Raises what `hold` does, and GatewayError: UNSUPPORTED_MEDIA_TYPE without a boundary, INVALID_VALUE for a broken
+    or cut-off body or text in another charset than it names, REQUEST_TOO_LARGE for too many or too large fields.
     """
     boundary = _boundary(content_type)
     preamble = _Preamble(boundary)
-    reader = _Reader(open_file)
+    reader = _Reader(open_file, hold)
     events = _Events()
     parser = MultipartParser(boundary, events.callbacks())  # type: ignore[arg-type]  # a TypedDict, built as a dict
     parser.logger.disabled = True  # it warns of each malformed body, and what callers send is theirs
@@ -151,8 +156,9 @@ class _Preamble:
 
 
 class _Reader:
-    def __init__(self, open_file: Callable[[Part], Awaitable[Sink | None]]) -> None:
+    def __init__(self, open_file: Callable[[Part], Awaitable[Sink | None]], hold: Callable[[int], None]) -> None:
         self._open_file = open_file
+        self._hold = hold
         self._parts = 0
         self._header_field = b""
         self._header_value = b""
@@ -161,6 +167,7 @@ class _Reader:
         self._empty = True
         self._sink: Sink | None = None
         self._text = bytearray()
+        self._text_bytes = 0
         self._fields: list[tuple[Part, bytes]] = []
         self.done = False
 
@@ -238,6 +245,13 @@ class _Reader:
                 f"{self._part.name} is over {_MAX_FIELD_BYTES} bytes of text.",
                 param=self._part.name,
             )
+        self._text_bytes += len(data)
+        if self._text_bytes > _MAX_TEXT_BYTES:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE,
+                f"The form has more than {_MAX_TEXT_BYTES} bytes of text: send images as files.",
+            )
+        self._hold(len(data))
         self._text += data
 
     async def _end(self) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
@@ -26,7 +26,7 @@ from imagegateway.router.unrepeatable_errors import goes_on, readable, unreadabl
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, Coroutine, Sequence
 
     from imagegateway.jobs.engine import JobEngine
     from imagegateway.jobs.list_query import Page
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.router.call_context import Call
     from imagegateway.router.catalog import Catalog
-    from imagegateway.router.responses import Answers
+    from imagegateway.router.responses import Answers, ImagesAnswer, Preview
     from imagegateway.router.validation import Plan
     from imagegateway.v1 import image_service_pb2 as pb
 
@@ -50,14 +50,6 @@ _PAGE_BYTES: Final = 1024 * 1024
 """Bytes of records after which a page of the job list ends, whatever its size was to be."""
 _READ_AT_ONCE: Final = 10
 _SILENT: Final = UnavailableError("the job store does not answer")
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A picture on its way."""
-
-    data: bytes
-    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +157,7 @@ class Studio:
         call.log["job_id"] = entry.record.id
         return entry
 
-    async def run(self, made: Plan, call: Call, intake: Intake | None = None) -> pb.ImagesResponse:
+    async def run(self, made: Plan, call: Call, intake: Intake | None = None) -> ImagesAnswer:
         """Do the work; answer with the images, or with the job when it takes longer than the caller waits.
 
         The work goes on when the caller goes away. Raises GatewayError.
@@ -188,7 +180,7 @@ class Studio:
 
     async def watch(
         self, made: Plan, call: Call, intake: Intake | None = None
-    ) -> AsyncIterator[Preview | pb.ImagesResponse]:
+    ) -> AsyncGenerator[Preview | ImagesAnswer, None]:
         """Do the work: previews as they come, the answer last. Raises GatewayError."""
         entry = await self.submit(made, call, intake)
         shown = 0
@@ -202,7 +194,8 @@ class Studio:
                         continue
                     entry = change
                     for preview in entry.record.partial_images[shown:]:
-                        yield Preview(await self._preview(entry.record, preview.media.key), preview.index)
+                        async with self.answers.preview(entry.record, call, preview) as shown_now:
+                            yield shown_now
                         shown += 1
             except TooSlowError:
                 continue  # what was missed is read from the stream
@@ -211,7 +204,8 @@ class Studio:
             except OutcomeUnknownError:
                 raise unreadable(entry.record, _SILENT) from None
         for preview in entry.record.done.partial_images[shown:]:
-            yield Preview(await self._preview(entry.record, preview.media.key), preview.index)
+            async with self.answers.preview(entry.record, call, preview) as shown_now:
+                yield shown_now
         yield await self._answer(entry, made, call)
 
     async def job(self, job_id: str, call: Call) -> Entry:
@@ -221,6 +215,25 @@ class Studio:
             raise job_not_found(job_id)
         call.log["job_id"] = job_id
         return entry
+
+    async def kept(self, change: Coroutine[Any, Any, Entry]) -> Entry:
+        """Return a job whose change is kept.
+
+        Raises GatewayError when the engine does not answer, or when 6 s have passed and a part is in lasting trouble.
+        A change that its owner completes goes on then.
+        """
+        writing = asyncio.create_task(change)
+        trouble = asyncio.create_task(self.engine.readiness.trouble())
+        try:
+            await asyncio.wait({writing}, timeout=LASTING_SECONDS)
+            await asyncio.wait({writing, trouble}, return_when=asyncio.FIRST_COMPLETED)
+            if writing.done():
+                return writing.result()
+            raise UnavailableError(str(trouble.result()))
+        except OutcomeUnknownError:
+            raise unavailable() from None
+        finally:
+            await cancel(writing, trouble)
 
     async def page(self, tenant: str, status: str, model: str, size: int, token: str) -> JobPage:
         """A page of a tenant's jobs, newest first, each read from the engine. Raises GatewayError."""
@@ -274,7 +287,7 @@ class Studio:
         # A leader that has just been voted out may still answer, without what its successor knows.
         return await self.engine.stream.last(job_id) or await self.engine.stream.last(job_id)
 
-    async def _answer(self, entry: Entry, made: Plan, call: Call) -> pb.ImagesResponse:
+    async def _answer(self, entry: Entry, made: Plan, call: Call) -> ImagesAnswer:
         record = entry.record
         call.log["provider"] = call.headers["x-imagegateway-provider"] = record.task.route
         call.log["provider_ms"] = record.completed_at - record.started_at
@@ -283,11 +296,7 @@ class Studio:
         call.log["image_count"] = len(record.done.artifacts)
         call.log["bytes"] = sum(artifact.media.size for artifact in record.done.artifacts)
         with readable(record):
-            return await self.answers.images(record, b64_json=made.b64_json)
-
-    async def _preview(self, record: JobRecord, key: str) -> bytes:
-        with readable(record):
-            return await self.store.read(key)
+            return await self.answers.images(record, call, b64_json=made.b64_json)
 
     async def _join(self, record: JobRecord, made: Plan, tenant: str, key: str) -> Entry | None:
         """The job that a key already stands for; None when the key is new, and now `record`'s."""
@@ -320,8 +329,8 @@ class Studio:
             deadline=now + round(self.settings.job_deadline * 1000),
             warnings=made.warnings,
             metadata=made.metadata,
-            repeatable=made.route.repeatable,
-            slots=made.route.places(made.task.n),
+            repeatable=made.route.idempotent,
+            slots=made.route.slots(made.task.n),
             request_id=call.request_id,
         )
         credential = call.byok.get(made.route.name)

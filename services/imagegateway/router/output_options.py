@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform.errors import invalid, unsupported
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Model
 from imagegateway.router import value_checks
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _FRAME_MILLISECONDS: Final = range(1, 655_351)
 """The longest delay that a gif can state is 65,535 hundredths of a second."""
 
 
-def choose(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings, *, has_mask: bool) -> None:
+def choose(request: Request, model: Model, task: provider.ImageTask, warnings: Warnings, *, has_mask: bool) -> None:
     """Give a task the format that is asked for, and what belongs to it. Raises GatewayError naming the field."""
     wanted = value_checks.choice(request.output_format, "output_format", (*_CONVERTIBLE, *_NATIVE))
     if wanted in _NATIVE and wanted not in model.output_formats:
@@ -44,7 +44,7 @@ def choose(request: Request, model: c.Model, task: provider.ImageTask, warnings:
         raise unsupported("stream", f"A stream can't carry {made}, only png, jpeg and webp.")
 
 
-def stream(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> bool:
+def stream(request: Request, model: Model, task: provider.ImageTask, warnings: Warnings) -> bool:
     """Return whether the answer is a stream, and give the task its previews. Raises GatewayError naming the field."""
     partial = request.partial_images if request.HasField("partial_images") else 0
     if not 0 <= partial <= 3:
@@ -53,7 +53,7 @@ def stream(request: Request, model: c.Model, task: provider.ImageTask, warnings:
         if partial:
             warnings.add("unsupported_parameter", "partial_images", "partial_images needs stream.")
         return False
-    if partial and not model.can(c.PARTIAL_IMAGES):
+    if partial and not model.supports(Capability.PARTIAL_IMAGES):
         warnings.add("unsupported_parameter", "partial_images", f"{model.id} sends no partial images.")
     else:
         task.partial_images = partial
@@ -89,9 +89,9 @@ def _frames(request: Request, task: provider.ImageTask, warnings: Warnings, made
             warnings.add("unsupported_parameter", "frame_duration_ms", "frame_duration_ms needs output_format gif.")
 
 
-def _author(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings, made: str) -> None:
+def _author(request: Request, model: Model, task: provider.ImageTask, warnings: Warnings, made: str) -> None:
     """Check `svg`: the text model that writes the drawing, and how it reasons."""
-    authored = made == "svg" and model.can(c.SVG_AUTHOR)
+    authored = made == "svg" and model.supports(Capability.SVG_AUTHOR)
     if authored and task.n > 1:
         raise invalid("n", f"n must be 1 for an svg of {model.id}, not {task.n}.")
     if not request.HasField("svg"):

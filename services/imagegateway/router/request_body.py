@@ -10,7 +10,7 @@ from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 
     from imagegateway.router.body_budget import HeldBody
 
@@ -72,7 +72,7 @@ async def unpacked(pieces: AsyncIterable[bytes], encoding: str, limit: int) -> A
         raise _damaged()
 
 
-async def timely(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def timely(pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
     """Yield the pieces of a body. Only the waits for its sender count.
 
     Raises GatewayError REQUEST_TIMEOUT for a wait of more than 50 s, and when all waits together exceed 50 s and a

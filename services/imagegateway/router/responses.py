@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs import states
@@ -10,17 +12,20 @@ from imagegateway.media import signed_links
 from imagegateway.media.store import NotFound
 from imagegateway.platform.errors import REASONS, GatewayError, code_of
 from imagegateway.router import openai_values
+from imagegateway.router.unrepeatable_errors import readable
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.media.signed_links import Links
     from imagegateway.media.store import MediaStore
     from imagegateway.provider.v1 import provider_service_pb2 as provider
+    from imagegateway.router.answer_memory import AnswerMemory
+    from imagegateway.router.call_context import Call
 
 RETENTION_SECONDS: Final = 7 * 86_400
 """How long media live after a job's end."""
@@ -28,28 +33,58 @@ _REJECTED: Final = "Your request was rejected as a result of the safety system."
 """The sentence by which clients that read only the text, such as LiteLLM, recognise a moderation error."""
 
 
-class Answers:
-    """Builds answers; knows the store, the clock (Unix seconds), and how to sign."""
+@dataclass(slots=True)
+class ImagesAnswer:
+    """An answer with images, or with the job that makes them."""
 
-    def __init__(self, store: MediaStore, signer: Links, clock: Callable[[], float]) -> None:
+    message: pb.ImagesResponse
+    """The answer without the bytes of images."""
+    contents: list[bytes] = field(default_factory=list)
+    """The bytes of each of `message.data`, where the caller wants them in the answer; else empty."""
+
+    def whole(self) -> pb.ImagesResponse:
+        """Move the bytes of the images into the message, and return it."""
+        for image in self.message.data if self.contents else ():
+            image.b64_json = self.contents.pop(0)
+        return self.message
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """An image on its way."""
+
+    content: bytes
+    index: int
+
+
+class Answers:
+    """Builds answers; knows the store, the clock (Unix seconds), how to sign, and the memory for images."""
+
+    def __init__(self, store: MediaStore, signer: Links, clock: Callable[[], float], memory: AnswerMemory) -> None:
         self._store = store
         self._links = signer
         self._clock = clock
+        self._memory = memory
 
-    async def images(self, record: JobRecord, *, b64_json: bool) -> pb.ImagesResponse:
-        """The 200 answer of a completed job. Raises GatewayError EXPIRED when its media are gone."""
+    async def images(self, record: JobRecord, call: Call, *, b64_json: bool) -> ImagesAnswer:
+        """Build the 200 answer of a completed job. The memory of its images is the call's until that has ended.
+
+        Raises GatewayError EXPIRED when the job's media are gone, OVERLOADED when there is no memory for them.
+        """
         if self._expired(record):
             raise _expired(record)
         artifacts = record.done.artifacts
         data = [self._image(artifact, index) for index, artifact in enumerate(artifacts)]
+        contents: list[bytes] = []
         if b64_json:
+            size = sum(artifact.media.size for artifact in artifacts)
+            call.at_end(await self._memory.take(record, call, size))
             try:
                 contents = await asyncio.gather(*(self._store.read(artifact.media.key) for artifact in artifacts))
             except NotFound:
                 raise _expired(record) from None
-            for image, content in zip(data, contents, strict=True):
+            for image in data:
                 image.ClearField("url")
-                image.b64_json = content
         response = pb.ImagesResponse(
             created=record.completed_at // 1000,
             data=data,
@@ -69,12 +104,23 @@ class Answers:
             response.svg_usage.CopyFrom(record.done.svg_usage)
         if record.HasField("cost"):
             response.cost.CopyFrom(record.cost)
-        return response
+        return ImagesAnswer(response, contents)
 
-    def accepted(self, record: JobRecord, queue_position: int | None) -> pb.ImagesResponse:
+    @asynccontextmanager
+    async def preview(self, record: JobRecord, call: Call, shown: provider.Preview) -> AsyncIterator[Preview]:
+        """Read a preview, which stands in memory while the context lasts. Raises GatewayError OVERLOADED."""
+        give_back = await self._memory.take(record, call, shown.media.size)
+        try:
+            with readable(record):
+                content = await self._store.read(shown.media.key)
+            yield Preview(content, shown.index)
+        finally:
+            give_back()
+
+    def accepted(self, record: JobRecord, queue_position: int | None) -> ImagesAnswer:
         """The 202 answer: the job, in the response's own fields."""
         job = self.job(record, queue_position)
-        return pb.ImagesResponse(
+        message = pb.ImagesResponse(
             id=job.id,
             model=job.model,
             provider=job.provider,
@@ -90,6 +136,7 @@ class Answers:
             queue_position=queue_position,
             metadata=job.metadata,
         )
+        return ImagesAnswer(message)
 
     def job(self, record: JobRecord, queue_position: int | None = None) -> job_pb2.Job:
         """The job as callers see it; links are signed afresh."""

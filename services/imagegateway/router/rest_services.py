@@ -78,7 +78,10 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
             async for event in event_streams.image_events(self._studio, made, call, intake):
                 yield _events(event)
         else:
-            yield _document(call, images_to_json(await self._studio.run(made, call, intake)))
+            document = images_to_json(await self._studio.run(made, call, intake))
+            call.headers[call_context.LENGTH] = str(document.length)
+            for piece in document.pieces():
+                yield HttpBody(content_type=_JSON, data=piece)
 
 
 class RestProviderKeyService(pb_grpc.RestProviderKeyServiceServicer):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.outbound.url_guard import Guard, UrlRefusedError
 from imagegateway.platform.errors import GatewayError, invalid, missing, unsupported
 from imagegateway.provider.v1 import provider_service_pb2 as provider
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Mode, Model, Route
 from imagegateway.providers.kit import reserved_options
 from imagegateway.providers.kit.adapter import options_of
 from imagegateway.router import output_options, sizes, value_checks
@@ -52,8 +52,8 @@ def _avoid_none(_model: str, _route: str) -> bool:
 class Plan:
     """A checked request, ready to run."""
 
-    model: c.Model
-    route: c.Route
+    model: Model
+    route: Route
     task: provider.ImageTask
     warnings: tuple[PbWarning, ...]
     b64_json: bool
@@ -70,12 +70,12 @@ class Plan:
         """Width and height that are asked for; where the caller left them to the model, its usual ones."""
         if self.task.width:
             return self.task.width, self.task.height
-        return self.model.sizes_of(edit=self.edit).default
+        return self.model.sizes_for(edit=self.edit).default
 
     @property
     def inline(self) -> bool:
         """Whether callers wait for the answer by default."""
-        return self.route.mode == c.INLINE
+        return self.route.mode == Mode.INLINE
 
     @property
     def type(self) -> str:
@@ -130,7 +130,7 @@ def make(
     _options(request, task)
     route = catalog.route(model, byok, partial(avoid, model.id), stored, own=bool(task.loras))
     task.route = route.name
-    _reserved(task, (route,) if byok else (route, *model.after(route.name)))
+    _reserved(task, (route,) if byok else (route, *model.routes_after(route.name)))
     return Plan(
         model=model,
         route=route,
@@ -153,7 +153,7 @@ def _model(
     *,
     byok: Collection[str],
     stored: Collection[str],
-) -> c.Model:
+) -> Model:
     """Return the model that a request names, else the default or, with a warning, the one that stands in for it."""
     model = catalog.resolve(request.model or default_model)
     if request.model or byok or warnings.strict:
@@ -175,7 +175,7 @@ def _unknown(names: Sequence[str], warnings: Warnings, *, edit: bool) -> None:
         warnings.add("unknown_parameter", shown, f"There is no field {shown!r}; it was ignored.")
 
 
-def _b64_json(request: Request, model: c.Model) -> bool:
+def _b64_json(request: Request, model: Model) -> bool:
     """Return whether the answer carries the images' bytes."""
     # OpenAI's streams carry bytes, and so do answers under its own model names: its clients read nothing else.
     bytes_by_default = request.stream or request.model.lower() in model.base64_aliases
@@ -183,21 +183,21 @@ def _b64_json(request: Request, model: c.Model) -> bool:
     return value_checks.choice(request.response_format, "response_format", ("url", "b64_json"), default) == "b64_json"
 
 
-def _end_user(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
+def _end_user(request: Request, model: Model, task: provider.ImageTask, warnings: Warnings) -> None:
     user = value_checks.text(request.user, "user")
     task.safety_identifier = value_checks.text(request.safety_identifier, "safety_identifier")
     task.user = task.safety_identifier or user
-    if task.safety_identifier and not model.can(c.SAFETY_IDENTIFIER):
+    if task.safety_identifier and not model.supports(Capability.SAFETY_IDENTIFIER):
         what = f"{model.id} takes no safety identifier; it is kept on the job only."
         warnings.add("unsupported_parameter", "safety_identifier", what)
 
 
-def _guides(model: c.Model, warnings: Warnings, *, has_mask: bool, has_markup: bool) -> None:
-    if has_mask and has_markup and model.can(c.MARKUP):
+def _guides(model: Model, warnings: Warnings, *, has_mask: bool, has_markup: bool) -> None:
+    if has_mask and has_markup and model.supports(Capability.MARKUP):
         raise invalid("markup", "Send mask or markup, not both.")
-    if has_mask and not model.can(c.MASK):
+    if has_mask and not model.supports(Capability.MASK):
         warnings.add("mask_ignored", "mask", f"{model.id} has no masks: the whole image may change.")
-    if has_markup and not model.can(c.MARKUP):
+    if has_markup and not model.supports(Capability.MARKUP):
         warnings.add("unsupported_parameter", "markup", f"{model.id} takes no markup; it was ignored.")
 
 
@@ -218,15 +218,15 @@ def _options(request: Request, task: provider.ImageTask) -> None:
     task.provider_options.CopyFrom(request.provider_options)
 
 
-def _capable(model: c.Model, catalog: Catalog, *, edit: bool) -> None:
-    if edit and not model.can(c.IMAGE_TO_IMAGE):
-        able = ", ".join(catalog.with_capability(c.IMAGE_TO_IMAGE))
+def _capable(model: Model, catalog: Catalog, *, edit: bool) -> None:
+    if edit and not model.supports(Capability.IMAGE_TO_IMAGE):
+        able = ", ".join(catalog.with_capability(Capability.IMAGE_TO_IMAGE))
         raise unsupported("model", f"{model.id} can't edit images. These can: {able}.")
-    if not edit and not (model.can(c.TEXT_TO_IMAGE) or model.can(c.TEXT_TO_VIDEO)):
+    if not edit and not (model.supports(Capability.TEXT_TO_IMAGE) or model.supports(Capability.TEXT_TO_VIDEO)):
         raise unsupported("model", f"{model.id} edits images; send it to /v1/images/edits.")
 
 
-def _prompt(request: Request, model: c.Model) -> str:
+def _prompt(request: Request, model: Model) -> str:
     prompt = request.prompt
     if not prompt.strip():
         if model.prompt_required:
@@ -240,39 +240,39 @@ def _prompt(request: Request, model: c.Model) -> str:
     return prompt
 
 
-def _count(request: Request, model: c.Model) -> int:
+def _count(request: Request, model: Model) -> int:
     n = request.n if request.HasField("n") else 1
     if not 1 <= n <= model.max_n:
         raise invalid("n", f"n must be from 1 to {model.max_n} for {model.id}, not {n}.")
     return n
 
 
-def _reserved(task: provider.ImageTask, routes: Sequence[c.Route]) -> None:
+def _reserved(task: provider.ImageTask, routes: Sequence[Route]) -> None:
     """Refuse options in the place of what the gateway sets on any route that may serve, before a job is made."""
     for route in routes if task.HasField("provider_options") else ():
-        reserved_options.refuse(options_of(task), route.reserved)
+        reserved_options.refuse(options_of(task), route.reserved_options)
 
 
-def _look(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
+def _look(request: Request, model: Model, task: provider.ImageTask, warnings: Warnings) -> None:
     quality = value_checks.choice(request.quality, "quality", (*_QUALITIES, *model.qualities), "auto")
     if quality in model.qualities:
         task.quality = quality
     elif quality != "auto":
         warnings.add("unsupported_parameter", "quality", f"{model.id} has no quality {quality!r}.")
     style = value_checks.choice(request.style, "style", ("vivid", "natural", *model.styles))
-    if style and (model.can(c.STYLE) or style in model.styles):
+    if style and (model.supports(Capability.STYLE) or style in model.styles):
         task.style = style
     elif style:
         known = f"no style {style!r}; its styles are {', '.join(model.styles)}" if model.styles else "no styles"
         warnings.add("unsupported_parameter", "style", f"{model.id} has {known}.")
     background = value_checks.choice(request.background, "background", ("auto", "transparent", "opaque"), "auto")
-    if background == "transparent" and not model.can(c.TRANSPARENT):
+    if background == "transparent" and not model.supports(Capability.TRANSPARENT):
         # An opaque image is not what was asked for, and would be paid for.
         raise unsupported("background", f"{model.id} draws opaque backgrounds only.")
     if background != "auto":
         task.background = background
     complexity = value_checks.choice(request.complexity, "complexity", ("low", "medium", "high"))
-    if complexity and model.can(c.COMPLEXITY):
+    if complexity and model.supports(Capability.COMPLEXITY):
         task.complexity = complexity
     elif complexity:
         warnings.add("unsupported_parameter", "complexity", f"{model.id} has no complexity.")
@@ -281,27 +281,27 @@ def _look(request: Request, model: c.Model, task: provider.ImageTask, warnings: 
         task.input_fidelity = value_checks.choice(request.input_fidelity, "input_fidelity", ("high", "low"))
 
 
-def _steering(request: Request, model: c.Model, task: provider.ImageTask, warnings: Warnings) -> None:
+def _steering(request: Request, model: Model, task: provider.ImageTask, warnings: Warnings) -> None:
     if request.HasField("seed"):
         if not 0 <= request.seed < 1 << 32:
             raise invalid("seed", "seed must be from 0 to 4294967295.")
-        if model.can(c.SEED):
+        if model.supports(Capability.SEED):
             task.seed = request.seed
         else:
             warnings.add("unsupported_parameter", "seed", f"{model.id} takes no seed.")
     if request.negative_prompt:
         if len(request.negative_prompt) > model.max_prompt_length:
             raise invalid("negative_prompt", f"negative_prompt is over {model.max_prompt_length} characters.")
-        if model.can(c.NEGATIVE_PROMPT):
+        if model.supports(Capability.NEGATIVE_PROMPT):
             task.negative_prompt = request.negative_prompt
         else:
             warnings.add("unsupported_parameter", "negative_prompt", f"{model.id} has no negative prompt.")
 
 
-def _loras(request: Request, model: c.Model, task: provider.ImageTask, *, own: bool) -> None:
+def _loras(request: Request, model: Model, task: provider.ImageTask, *, own: bool) -> None:
     for index, lora in enumerate(request.loras):
         param = f"loras[{index}]"
-        if not model.can(c.LORA):
+        if not model.supports(Capability.LORA):
             raise unsupported("loras", f"{model.id} loads no LoRAs.")
         if bool(lora.url) == bool(lora.id):
             raise invalid(param, "A LoRA needs either url or id.")
@@ -322,8 +322,8 @@ def _loras(request: Request, model: c.Model, task: provider.ImageTask, *, own: b
         task.loras.append(lora)
 
 
-def _video(request: Request, model: c.Model, task: provider.ImageTask) -> None:
-    if not model.can(c.TEXT_TO_VIDEO):
+def _video(request: Request, model: Model, task: provider.ImageTask) -> None:
+    if not model.supports(Capability.TEXT_TO_VIDEO):
         for name in ("seconds", "fps"):
             if request.HasField(name):
                 raise unsupported(name, f"{name} is for text-to-video models; {model.id} makes images.")
@@ -343,7 +343,7 @@ def _video(request: Request, model: c.Model, task: provider.ImageTask) -> None:
         task.fps = request.fps
 
 
-def _retired(model: c.Model) -> str:
+def _retired(model: Model) -> str:
     successor = f" Its successor is {model.successor}." if model.successor else ""
     return f"{model.id}: its provider ends its service on {model.retired_at}.{successor}"
 

@@ -9,7 +9,6 @@ from imagegateway.jobs.stream_errors import unavailable
 from imagegateway.keys.webhook_secrets import UnreadableSecretError
 from imagegateway.platform.errors import GatewayError, unsupported
 from imagegateway.router import call_context
-from imagegateway.router.image_service import answering
 from imagegateway.v1 import webhook_service_pb2 as pb
 from imagegateway.v1 import webhook_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -43,8 +42,7 @@ class WebhookService(pb_grpc.WebhookServiceServicer):
             raise unsupported("job_id", f"Job {entry.record.id} has no webhook_url.")
         if not entry.ended:
             raise unsupported("job_id", f"Job {entry.record.id} has not ended yet; its webhook will be sent then.")
-        with answering():
-            entry = await self._studio.engine.webhooks.redeliver(entry)
+        entry = await self._studio.kept(self._studio.engine.webhooks.redeliver(entry))
         return self._studio.answers.job(entry.record)
 
 

@@ -14,6 +14,7 @@ from imagegateway.providers.google.catalog import RESOLUTIONS, token_cost
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Finished, Found, Outgoing, Pending, Unknown
 from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.parsing import whole_of
 from imagegateway.providers.kit.usage import completed
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost, Usage
@@ -50,7 +51,7 @@ class Omni(Api):
             video["resolution"] = RESOLUTIONS[min(width, height)]
         if task.HasField("seconds"):
             video["duration"] = f"{task.seconds:g}s"
-        body = {"model": call.route.native, "input": task.prompt, "response_format": video, "background": True}
+        body = {"model": call.route.native_id, "input": task.prompt, "response_format": video, "background": True}
         return Outgoing("POST", "/interactions", json=call.with_options(body))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
@@ -117,7 +118,7 @@ def _read_file(call: Call, ref: str, reply: Reply) -> Outcome:
 
 
 def _finished(call: Call, video: Found, usage: Usage | None) -> Finished:
-    amount = token_cost(call.route.native, usage) if usage else None
+    amount = token_cost(call.route.native_id, usage) if usage else None
     cost = None if amount is None else Cost(amount=amount, currency="USD", estimated=True)
     return Finished((video,), usage=usage, cost=cost)
 
@@ -136,7 +137,7 @@ def _usage(counted: Any) -> Usage | None:
 
 def _counts(told: Sequence[Any]) -> Usage:
     """The tokens of input, output and both; what is no number is not known."""
-    read, made, both = map(wire.number, told)
+    read, made, both = map(whole_of, told)
     return completed(Usage(input_tokens=read, output_tokens=made, total_tokens=both), text_only=True)
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as pb
     from imagegateway.providers.catalog import Model, Route
     from imagegateway.providers.kit.error_table import ErrorTable
+    from imagegateway.providers.kit.reply_memory import Spool
     from imagegateway.v1.job_pb2 import Cost, SvgUsage, Usage
 
 
@@ -80,7 +81,7 @@ class Call:
         """Whether an edit asks for another size than its first input's, as near as the model makes that one."""
         if not (self.inputs and self.task.width):
             return False
-        first, sizes = self.inputs[0], self.model.sizes_of(edit=True)
+        first, sizes = self.inputs[0], self.model.sizes_for(edit=True)
         return (self.task.width, self.task.height) != sizes.nearest(first.width, first.height)
 
     def warn(self, code: str, param: str, message: str) -> None:
@@ -124,6 +125,8 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     content: bytes
+    spool: Spool | None = None
+    """Where the content of a large answer waits: `reply_memory` loads it before an adapter reads it."""
 
     @cached_property
     def json(self) -> Any:
@@ -174,6 +177,8 @@ class Finished:
     cost: Cost | None = None
     svg_usage: SvgUsage | None = None
     """What the author of an SVG used, apart from `usage`."""
+    kept: tuple[pb.Artifact | pb.Failed | None, ...] = ()
+    """`pictures` once the driver has fetched and stored them; None: the store stayed away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +244,8 @@ class Adapter(ABC):
     """Further hosts that may see the key; `*.` in front means all below."""
     needs_key: bool = True
     """False for servers of one's own, which may ask for none."""
-    per_call: int = 1
-    """Most pictures that one request makes; `Route.per_call` of the catalog goes before it."""
+    max_images_per_call: int = 1
+    """Most pictures that one request makes; `Route.max_images_per_call` of the catalog goes before it."""
     seconds: float = 180.0
     """Longest that the provider may take to answer a request."""
     errors: ErrorTable
