@@ -66,7 +66,7 @@ async def test_error_in_a_stream_leaves_what_was_made(openai: OpenAI, bench: Ben
     assert (len(done.artifacts), openai.billed) == (1, 1)
     assert [missing.reason for missing in done.missing] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED]
     failed = (await bench.run(task(partial_images=1))).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
 
 
 @pytest.mark.parametrize("edit", [False, True])
@@ -83,7 +83,7 @@ async def test_preview_is_told_of_before_the_rest_is_sent(openai: OpenAI, bench:
         openai.hold.set()  # type: ignore[union-attr]  # nothing more comes before
 
     inputs = [await bench.keep(picture())] if edit else []
-    state = await bench.run(task(inputs=inputs, partial_images=3), tell=tell)
+    state = await bench.run(task(inputs=inputs, partial_images=3), on_progress=tell)
     assert seen == [[0], [0, 1], [0, 1, 2]]
     assert [preview.index for preview in state.done.partial_images] == [0, 1, 2]
     assert (len(state.done.artifacts), openai.billed, len(openai.sent)) == (1, 1, 1)
@@ -100,7 +100,7 @@ async def test_connection_that_breaks_after_previews_leaves_the_outcome_open(
 ) -> None:
     openai.cut = cut
     failed = (await bench.run(task(partial_images=2))).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN, True)
     assert (len(openai.sent), openai.billed) == (1, 0)
 
 
@@ -115,11 +115,11 @@ async def test_connection_that_breaks_after_a_picture_loses_only_the_others(open
 async def test_stream_that_takes_too_long_is_not_asked_again(
     openai: OpenAI, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(OpenAIAdapter, "seconds", 0.3)
+    monkeypatch.setattr(OpenAIAdapter, "timeout_seconds", 0.3)
     openai.hold = threading.Event()
     failed = (await bench.run(task(partial_images=1))).failed
     openai.hold.set()
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, True)
     assert len(openai.sent) == 1
 
 
@@ -148,12 +148,15 @@ async def test_preview_that_is_no_picture_does_not_lose_the_picture(openai: Open
 async def test_stream_that_breaks_off_is_a_failure_that_may_have_cost(openai: OpenAI, bench: Bench) -> None:
     openai.failures = [(200, b"event: x\ndata: {\n\n", {"content-type": "text/event-stream"})]
     state = await bench.run(task(partial_images=1))
-    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
 async def test_streamed_call_that_took_nothing_is_handed_back(openai: OpenAI, bench: Bench) -> None:
     openai.failures = [(429, {"error": {"message": "no", "type": "requests", "code": "rate_limit_exceeded"}}, {})]
     asked = task(partial_images=1)
-    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked, hand_back=True))
-    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, False)
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked, fail_fast=True))
+    assert (state.failed.reason, state.failed.may_be_billed) == (
+        ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        False,
+    )
     assert len(openai.sent) == 1

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from imagegateway.jobs.provider_client import Families
+from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.providers.kit.provider_calls import ProviderCalls
 from imagegateway.providers.kit.servicer import outcome_unknown
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
-    from imagegateway.providers.kit.family import Tell
+    from imagegateway.providers.kit.family import OnProgress
 
 
 async def _done(_request: object) -> provider.TaskState:
@@ -43,7 +43,7 @@ class Call:
         self._answer.set_result(state)
 
 
-class ScriptedFamilies(Families):
+class ScriptedFamilies(ProviderClient):
     """Counts calls by job, and answers with what `on_start` and `on_poll` give. `stops`: whether it confirms cancels.
 
     As a family's server it owns its calls: they outlive the replica that began them.
@@ -71,7 +71,7 @@ class ScriptedFamilies(Families):
     async def start(self, family: str, request: provider.StartRequest) -> AsyncGenerator[provider.TaskState, None]:
         key = ("start", request.job_id, str(request.attempt))
 
-        async def work(on_progress: Tell) -> provider.TaskState:
+        async def work(on_progress: OnProgress) -> provider.TaskState:
             self.starts[request.job_id] += 1
             async for state in self.on_the_way(request):
                 await on_progress(state.running)

@@ -18,7 +18,7 @@ from imagegateway.platform.errors import GatewayError, invalid, missing, unsuppo
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.providers.catalog import Capability, Mode, Model, Route
 from imagegateway.providers.kit import reserved_options
-from imagegateway.providers.kit.adapter import options_of
+from imagegateway.providers.kit.adapter import provider_options
 from imagegateway.router import output_options, sizes, value_checks
 from imagegateway.router.value_checks import Warnings
 from imagegateway.v1 import image_service_pb2 as pb
@@ -250,7 +250,7 @@ def _count(request: Request, model: Model) -> int:
 def _reserved(task: provider.ImageTask, routes: Sequence[Route]) -> None:
     """Refuse options in the place of what the gateway sets on any route that may serve, before a job is made."""
     for route in routes if task.HasField("provider_options") else ():
-        reserved_options.refuse(options_of(task), route.reserved_options)
+        reserved_options.check(provider_options(task), route.reserved_options)
 
 
 def _look(request: Request, model: Model, task: provider.ImageTask, warnings: Warnings) -> None:
