@@ -159,7 +159,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
     source = Source({f"IMAGEGATEWAY_{name}_API_KEY": "k" for name in ("OPENAI", "GOOGLE", "BFL")})
     store = MediaStore.open(folder.as_uri())
     engine: Any = SimpleNamespace(
-        health=SimpleNamespace(set_aside=lambda *_: False),
+        breakers=SimpleNamespace(is_open=lambda *_: False),
         credentials=SimpleNamespace(seal=str.encode, account=lambda *_: ""),
         readiness=Readiness({}),
     )

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from imagegateway.jobs.stream import Entry, OutcomeUnknownError
+from imagegateway.jobs.stream import Entry
+from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform.errors import GatewayError, UnavailableError
 from imagegateway.platform.readiness import LASTING_SECONDS, PERIOD, Readiness
 from imagegateway.router import call_context
@@ -37,10 +38,10 @@ async def silent(*_: object) -> Entry | None:
     raise OutcomeUnknownError
 
 
-def operations(hub: Any, readiness: Readiness) -> Studio:
+def operations(feed: Any, readiness: Readiness) -> Studio:
     unused: Any = None
     settings: Any = SimpleNamespace(inline_wait=600, sdk_hold=False)
-    engine: Any = SimpleNamespace(hub=hub, readiness=readiness)
+    engine: Any = SimpleNamespace(feed=feed, readiness=readiness)
     return Submitted(settings, unused, unused, unused, engine, unused, unused, unused)
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from imagegateway.jobs.list_index import JobIndex, Projection, row_of
+from imagegateway.jobs.list_file import JobListFile, row_of
+from imagegateway.jobs.list_index import JobListIndex
 from imagegateway.jobs.stream import Entry
 from imagegateway.router.operations import Studio
 
@@ -26,16 +27,16 @@ class Jobs:
 
     def __init__(self, prompt_bytes: int) -> None:
         self._entries: dict[str, Entry] = {}
-        projection = Projection(Path(":memory:"))
+        projection = JobListFile(Path(":memory:"))
         for seq in range(1, COUNT + 1):
             record = records.job()
             record.created_at = seq
             record.task.prompt = "x" * prompt_bytes
             self._entries[record.id] = entry = Entry(seq, record)
             projection.write([row_of(entry)], seq)
-        index = JobIndex(projection, time.time, InlineExecutor())
+        index = JobListIndex(projection, time.time, InlineExecutor())
         unused: Any = None
-        engine: Any = SimpleNamespace(hub=self, stream=self, index=index)
+        engine: Any = SimpleNamespace(feed=self, stream=self, index=index)
         self._studio = Studio(unused, unused, unused, unused, engine, unused, unused, unused)
 
     async def catch_up(self) -> None:

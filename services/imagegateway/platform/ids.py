@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from typing import Final
+
+from imagegateway.platform.clock import unix_millis
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _JOB: Final = re.compile(rf"job_[{_ALPHABET}]{{26}}")
@@ -18,7 +19,7 @@ _REQUEST: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 def job() -> str:
     """A new job id: `job_` and 26 characters."""
-    return f"job_{_ulid(time.time_ns() // 1_000_000, secrets.randbits(80))}"
+    return f"job_{_ulid(unix_millis(), secrets.randbits(80))}"
 
 
 def is_job(text: str) -> bool:

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from imagegateway.jobs.engine import Engine
-from imagegateway.jobs.provider_client import Families
+from imagegateway.jobs.engine import JobEngine
+from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.keys.api_keys import API_KEY_NAME, KeyRing, KeyStore, RevokedKeyError
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
@@ -78,17 +78,17 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         catalog = Catalog.load(current.source)
         outbound = Outbound(Guard(current.allow_hosts))
         held.push_async_callback(outbound.aclose)
-        families = Families(current, {model.family for model in catalog.models.values()})
+        families = ProviderClient(current, {model.family for model in catalog.models.values()})
         held.push_async_callback(families.close)
-        engine = await Engine.open(
+        engine = await JobEngine.open(
             settings=current,
             client=client,
             replica=replica,
             root=root,
             store=store,
-            families=families,
+            provider_client=families,
             outbound=outbound,
-            limits=replace(catalog.limits(current), shared=ring.is_shared),
+            limits=replace(catalog.limits(current), multi_tenant=ring.is_shared),
             price=catalog.price,
             fallback=catalog.fallback,
             view=answers.job,
@@ -113,7 +113,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
                 raise
             over = asyncio.get_running_loop().time() + GRACE
             await _end_calls(server, engine, patience=PATIENCE, grace=GRACE)
-        await engine.runner.drain(max(0.0, over - asyncio.get_running_loop().time()))
+        await engine.drain(max(0.0, over - asyncio.get_running_loop().time()))
 
 
 async def _adopt_key(current: Settings, keys: KeyStore) -> None:
@@ -149,16 +149,16 @@ def _server(path: Path, ring: KeyRing, studio: Studio, links: Links, budget: Bod
     return server
 
 
-async def _end_calls(server: Server, engine: Engine, *, patience: float, grace: float) -> None:
+async def _end_calls(server: Server, engine: JobEngine, *, patience: float, grace: float) -> None:
     """Take no new calls. Let streams end, and after `patience` seconds also the calls that wait for images: those are
     answered with their jobs.
     """
-    engine.hub.end_streams()
-    asyncio.get_running_loop().call_later(patience, lambda: engine.hub.end_streams(patient=True))
+    engine.feed.end_streams()
+    asyncio.get_running_loop().call_later(patience, lambda: engine.feed.end_streams(patient=True))
     await server.stop(grace)
 
 
-async def _follow_engine(server: Server, engine: Engine) -> None:
+async def _follow_engine(server: Server, engine: JobEngine) -> None:
     """Ready while all parts of the engine are: without one of them every new job would be refused."""
     ready = True
     while True:

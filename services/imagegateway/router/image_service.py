@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs import states
 from imagegateway.jobs.feed import ClosingError, TooSlowError, public_type
-from imagegateway.jobs.stream import OutcomeUnknownError, unavailable
+from imagegateway.jobs.stream_errors import OutcomeUnknownError, unavailable
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.router import call_context, validation
 from imagegateway.router.etags import etag, matches
@@ -62,7 +62,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
             call.headers["retry-after"] = str(POLL_SECONDS)
         if matches(known, etag(entry)):
             call.headers[call_context.STATUS] = "304"
-        return self._studio.answers.job(entry.record, self._studio.engine.runner.position(entry.record))
+        return self._studio.answers.job(entry.record, self._studio.engine.execution.admission.position(entry.record))
 
     async def StreamJob(self, request: pb.StreamJobRequest, context: Context) -> AsyncIterator[pb.StreamJobResponse]:
         call = call_context.current()
@@ -72,7 +72,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> job_pb2.Job:
         entry = await self._studio.job(request.job_id, call_context.current())
-        entry = await self._studio.kept(self._studio.engine.runner.cancel(entry))
+        entry = await self._studio.kept(self._studio.engine.execution.cancellation.cancel(entry))
         return self._studio.answers.job(entry.record)
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
@@ -106,7 +106,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         seen = entry.seq
         with answering():
             async with call.authorized():
-                changed = await self._studio.engine.hub.when(
+                changed = await self._studio.engine.feed.when(
                     entry.record.id, lambda newer: newer.ended or bool(known and newer.seq > seen), wait
                 )
         return changed or await self._studio.job(entry.record.id, call)
@@ -127,7 +127,7 @@ async def follow(
         return
     first = after is None
     try:
-        changes = studio.engine.hub.changes(request.job_id, after, quiet)
+        changes = studio.engine.feed.changes(request.job_id, after, quiet)
         async for change in call_context.while_authorized(call, changes):
             if change is None:
                 yield None
@@ -136,7 +136,7 @@ async def follow(
             yield pb.StreamJobResponse(
                 event_id=str(change.event_seq),
                 type=f"job.{status}" if first else public_type(change),
-                job=studio.answers.job(change.record, studio.engine.runner.position(change.record)),
+                job=studio.answers.job(change.record, studio.engine.execution.admission.position(change.record)),
             )
             first = False
     except TooSlowError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -12,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
 from imagegateway.jobs.feed import ClosingError, TooSlowError
-from imagegateway.jobs.list_index import Query, page_token
-from imagegateway.jobs.stream import OutcomeUnknownError, StaleError, unavailable
+from imagegateway.jobs.list_query import Query, page_token
+from imagegateway.jobs.stream_errors import OutcomeUnknownError, StaleError, unavailable
 from imagegateway.outbound.url_guard import UrlRefusedError
 from imagegateway.platform import ids
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import GatewayError, UnavailableError, invalid, unsupported
 from imagegateway.platform.readiness import LASTING_SECONDS
 from imagegateway.platform.supervision import cancel
@@ -28,8 +28,8 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Coroutine, Sequence
 
-    from imagegateway.jobs.engine import Engine
-    from imagegateway.jobs.list_index import Page
+    from imagegateway.jobs.engine import JobEngine
+    from imagegateway.jobs.list_query import Page
     from imagegateway.jobs.stream import Entry
     from imagegateway.keys.provider_keys import ProviderKeys
     from imagegateway.media.decoding import DecodeGate
@@ -68,7 +68,7 @@ class Studio:
     catalog: Catalog
     store: MediaStore
     outbound: Outbound
-    engine: Engine
+    engine: JobEngine
     answers: Answers
     provider_keys: ProviderKeys
     gate: DecodeGate
@@ -88,7 +88,7 @@ class Studio:
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
-            avoid=partial(self.engine.health.set_aside, call.tenant),
+            avoid=partial(self.engine.breakers.is_open, call.tenant),
         )
         if video and made.model.modality != "video":
             raise unsupported("model", f"{made.model.id} makes no videos; send it to /v1/images/generations.")
@@ -117,7 +117,7 @@ class Studio:
             unknown=unknown,
             byok=call.byok,
             stored=self.provider_keys.of(call.tenant),
-            avoid=partial(self.engine.health.set_aside, call.tenant),
+            avoid=partial(self.engine.breakers.is_open, call.tenant),
         )
         await intake.take_request(request)
         await intake.settle(made)
@@ -147,7 +147,7 @@ class Studio:
             # Before the write: whoever goes away during it, the inputs stay as long as the job may exist.
             record.upload_keys.extend(intake.hand_over())
         try:
-            entry = await self.engine.runner.submit(record, keyed=bool(key))
+            entry = await self.engine.execution.submission.submit(record, has_idempotency_key=bool(key))
         except StaleError:  # a twin with the same key was faster
             joined = await self._present(record.id)
             if joined is None:
@@ -175,7 +175,7 @@ class Studio:
             call.headers[STATUS] = "202"
             call.headers["location"] = f"/v1/jobs/{entry.record.id}"
             call.headers["retry-after"] = str(POLL_SECONDS)
-            return self.answers.accepted(entry.record, self.engine.runner.position(entry.record))
+            return self.answers.accepted(entry.record, self.engine.execution.admission.position(entry.record))
         return await self._answer(entry, made, call)
 
     async def watch(
@@ -186,7 +186,7 @@ class Studio:
         shown = 0
         while not entry.ended:
             try:
-                changes = self.engine.hub.changes(entry.record.id, entry.seq, LASTING_SECONDS, patient=True)
+                changes = self.engine.feed.changes(entry.record.id, entry.seq, LASTING_SECONDS, patient=True)
                 async for change in while_authorized(call, changes):
                     if change is None:
                         if self.engine.readiness.in_trouble():
@@ -238,7 +238,7 @@ class Studio:
     async def page(self, tenant: str, status: str, model: str, size: int, token: str) -> JobPage:
         """A page of a tenant's jobs, newest first, each read from the engine. Raises GatewayError."""
         try:
-            await self.engine.hub.catch_up()
+            await self.engine.feed.catch_up()
             found = await self.engine.index.page(Query(tenant, status, model, size, token))
             return await self._page(found)
         except OutcomeUnknownError:
@@ -260,7 +260,7 @@ class Studio:
 
     async def _ended(self, record: JobRecord, seconds: float) -> Entry | None:
         """Return the job's end; None when it does not come in time. Raises GatewayError in lasting trouble."""
-        ended = asyncio.create_task(self.engine.hub.ended(record.id, seconds))
+        ended = asyncio.create_task(self.engine.feed.ended(record.id, seconds))
         trouble = asyncio.create_task(self.engine.readiness.trouble())
         try:
             await asyncio.wait({ended, trouble}, return_when=asyncio.FIRST_COMPLETED)
@@ -303,7 +303,7 @@ class Studio:
         for ref in _inputs(record.task):
             ref.sha256 = await self.store.digest(ref.key)
         digest = _digest(record, made)
-        claim = await self.engine.stream.claim(tenant, key, record.id, digest)
+        claim = await self.engine.idempotency.claim(tenant, key, record.id, digest)
         if claim.request_digest != digest:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_IDEMPOTENCY_KEY_MISMATCH,
@@ -317,7 +317,7 @@ class Studio:
         return await self._present(claim.job_id)
 
     def _record(self, made: Plan, call: Call) -> JobRecord:
-        now = time.time_ns() // 1_000_000
+        now = unix_millis()
         record = JobRecord(
             id=ids.job(),
             tenant=call.tenant,
@@ -330,7 +330,7 @@ class Studio:
             warnings=made.warnings,
             metadata=made.metadata,
             repeatable=made.route.idempotent,
-            places=made.route.slots(made.task.n),
+            slots=made.route.slots(made.task.n),
             request_id=call.request_id,
         )
         credential = call.byok.get(made.route.name)
@@ -341,7 +341,7 @@ class Studio:
             if route.name in made.stored:
                 key = self.provider_keys.reveal(call.tenant, route.name, made.stored[route.name])
                 record.sealed_keys[route.name] = self.engine.credentials.seal(key)
-        record.account = self.engine.credentials.account(record, made.route)
+        record.key_fingerprint = self.engine.credentials.account(record, made.route)
         if made.webhook_url:
             record.webhook.url = made.webhook_url
         return record

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import nats.errors
-from imagegateway.jobs.stream import unavailable
+from imagegateway.jobs.stream_errors import unavailable
 from imagegateway.keys.webhook_secrets import UnreadableSecretError
 from imagegateway.platform.errors import GatewayError, unsupported
 from imagegateway.router import call_context
@@ -31,10 +31,10 @@ class WebhookService(pb_grpc.WebhookServiceServicer):
         self._studio = studio
 
     async def GetWebhookSecret(self, request: pb.GetWebhookSecretRequest, context: Context) -> pb.WebhookSecret:
-        return await _shown(self._studio.engine.secrets.get(call_context.current().tenant))
+        return await _shown(self._studio.engine.webhook_secrets.get(call_context.current().tenant))
 
     async def RotateWebhookSecret(self, request: pb.RotateWebhookSecretRequest, context: Context) -> pb.WebhookSecret:
-        return await _shown(self._studio.engine.secrets.rotate(call_context.current().tenant))
+        return await _shown(self._studio.engine.webhook_secrets.rotate(call_context.current().tenant))
 
     async def RedeliverWebhook(self, request: pb.RedeliverWebhookRequest, context: Context) -> job_pb2.Job:
         entry = await self._studio.job(request.job_id, call_context.current())
