@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -23,7 +24,6 @@ from imagegateway.jobs.provider_client import Families
 from imagegateway.keys.api_keys import Key
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.media.decoding import DecodeGate
 from imagegateway.media.signed_links import Links
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
@@ -34,8 +34,8 @@ from imagegateway.platform.supervision import Supervisor
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.router import call_context
 from imagegateway.router.catalog import Catalog
-from imagegateway.router.operations import Studio
-from imagegateway.router.responses import Answers
+from imagegateway.router.composition import compose_operations
+from imagegateway.router.responses import ResponseBuilder
 from imagegateway.v1 import image_service_pb2 as pb
 
 from bench import usage
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from imagegateway.router.call_context import Call
+    from imagegateway.router.composition import Operations
 
 _AT_ONCE: Final = 32
 _CALLERS: Final = 16
@@ -75,15 +76,25 @@ class _Scripted(Families):
         return provider.TaskState(done=provider.Done(artifacts=[provider.Artifact(media=media)]))
 
 
+@dataclass(frozen=True, slots=True)
+class _Replica:
+    """The parts of a router replica that the benchmarks call."""
+
+    engine: Engine
+    catalog: Catalog
+    responses: ResponseBuilder
+    operations: Operations
+
+
 @asynccontextmanager
-async def _studio(number: int, families: Families) -> AsyncIterator[Studio]:
-    """A router's inside."""
+async def _replica(number: int, families: Families) -> AsyncIterator[_Replica]:
+    """Run a router replica without its servers."""
     current = settings.current()
     client = await connect(current, f"router-{number}")
     outbound = Outbound(Guard(current.allow_hosts))
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
-    answers = Answers(store, Links(root, current.public_url), time.time)
+    responses = ResponseBuilder(store, Links(root, current.public_url), time.time)
     catalog = Catalog.load(current.source)
     engine = await Engine.open(
         settings=current,
@@ -96,15 +107,22 @@ async def _studio(number: int, families: Families) -> AsyncIterator[Studio]:
         limits=catalog.limits(current),
         price=catalog.price,
         fallback=catalog.fallback,
-        view=answers.job,
+        view=responses.job,
         supervisor=Supervisor(),
     )
-    stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
+    provider_keys = await ProviderKeys.open(client, current.nats_replicas, root)
     await engine.start()
+    operations = compose_operations(
+        settings=current,
+        engine=engine,
+        catalog=catalog,
+        provider_keys=provider_keys,
+        responses=responses,
+        store=store,
+        outbound=outbound,
+    )
     try:
-        yield Studio(
-            current, catalog, store, outbound, engine, answers, stored_keys, DecodeGate(current.decode_pixels)
-        )
+        yield _Replica(engine, catalog, responses, operations)
     finally:
         await engine.close()
         await asyncio.gather(families.close(), outbound.aclose(), client.close())
@@ -140,19 +158,17 @@ async def _many(at_once: int, seconds: float, work: Callable[[], Awaitable[objec
 
 async def submits(order: dict[str, Any]) -> dict[str, Any]:
     """Durable submissions a second: each is one record, on disk before it counts. No provider ever answers."""
-    async with _studio(0, _Scripted(works=False)) as studio:
+    async with _replica(0, _Scripted(works=False)) as replica:
         began = time.monotonic()
-        took = await _many(
-            _AT_ONCE, order["seconds"], lambda: studio.engine.runner.submit(_record(ids.job()), keyed=False)
-        )
+        took = await _many(_AT_ONCE, order["seconds"], lambda: replica.engine.runner.submit(_record(ids.job())))
         return {"took": took, "seconds": time.monotonic() - began}
 
 
 async def work(order: dict[str, Any]) -> dict[str, Any]:
     """Jobs at a steady pace: seconds from each submission to the record that says it runs, and when each was done."""
     families = _Scripted(works=True)
-    async with _studio(0, families) as studio:
-        engine = studio.engine
+    async with _replica(0, families) as replica:
+        engine = replica.engine
         began: dict[str, float] = {}
         running: dict[str, float] = {}
 
@@ -174,11 +190,11 @@ async def work(order: dict[str, Any]) -> dict[str, Any]:
 
 async def follow(order: dict[str, Any]) -> dict[str, Any]:
     """Subscribe to jobs that another replica works on; when each one's end came here."""
-    async with _studio(1, _Scripted(works=False)) as studio:
+    async with _replica(1, _Scripted(works=False)) as replica:
         seen: dict[str, float] = {}
 
         async def one(job_id: str) -> None:
-            with studio.engine.hub.subscribe(job_id) as subscription:
+            with replica.engine.hub.subscribe(job_id) as subscription:
                 while (entry := await subscription.next(_PATIENCE)) is not None:
                     if entry.ended:
                         seen[job_id] = time.monotonic()
@@ -194,26 +210,27 @@ async def follow(order: dict[str, Any]) -> dict[str, Any]:
 async def inline(order: dict[str, Any]) -> dict[str, Any]:
     """The same inline call with and without the job's record, in turn: CPU by role of each window, and its calls."""
     families = Families(settings.current(), ["local"])
-    async with _studio(0, families) as studio:
+    async with _replica(0, families) as replica:
+        operations = replica.operations
         request = pb.GenerateRequest(model="local/sketch", prompt="a lighthouse at dusk", size="1024x1024")
 
         def begin() -> Call:
-            call = call_context.begin("Generate", {})
+            call = call_context.begin("Generate", {}, rest=False)
             call.key = Key(id="bench", tenant="bench", name="bench", created_at=0)
             return call
 
         async def recorded() -> None:
             call = begin()
-            await studio.run(studio.plan_generate(request, call), call)
+            await operations.images.run(operations.planner.plan_generation(request, call), call)
 
         async def direct() -> None:
             call = begin()
-            made = studio.plan_generate(request, call)
-            record = studio._record(made, call)
+            plan = operations.planner.plan_generation(request, call)
+            record = operations.submission.new_record(plan, call)
             transitions.submitting(record)
             state = await anext(families.start("local", provider.StartRequest(job_id=record.id, task=record.task)))
-            transitions.completed(record, state.done, studio.catalog.price(record.task, state.done))
-            await studio.answers.images(record, b64_json=False)
+            transitions.completed(record, state.done, replica.catalog.price(record.task, state.done))
+            await replica.responses.images(record, b64_json=False)
 
         windows: list[dict[str, Any]] = []
         for _, path in ((direct, direct), (recorded, recorded)):

@@ -69,8 +69,7 @@ end
 function envoy_on_request(handle)
   local headers = handle:headers()
   local id = headers:get("x-request-id")
-  -- The same rule as `imagegateway.platform.ids.request_id`.
-  if id == nil or id == "" or #id > 128 or id:find("[^%w._:/+=-]") then
+  if id == nil or id == "" or #id > settings.max_request_id or id:find(settings.request_id_refused) then
     headers:replace("x-request-id", string.format("req_%s%08x",
       handle:timestampString(EnvoyTimestampResolution.MICROSECOND), math.random(0, 0x7fffffff)))
   end

@@ -225,7 +225,7 @@ async def test_refused_write_that_turns_up_runs_only_for_a_caller_that_comes_aga
         world.gates.held.add("feed")
         world.gates.losing = 1_000_000  # until the world is told to finish
         with pytest.raises(GatewayError) as caught:
-            await life.runner.submit(_copied(record), keyed=keyed)
+            await life.runner.submit(_copied(record), has_idempotency_key=keyed)
         assert caught.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
         assert await store.size(record.upload_keys[0]) is not None, "the job may exist and need its inputs"
         await world.finish()

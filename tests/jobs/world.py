@@ -198,7 +198,7 @@ class World:
         # A twin with the same id is no error: it finds its job there.
         with contextlib.suppress(StaleError):
             try:
-                await life.runner.submit(record, keyed=keyed)
+                await life.runner.submit(record, has_idempotency_key=keyed)
             except GatewayError:
                 self.refused.add(record.id)
                 return

@@ -13,11 +13,12 @@ from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.signed_links import Links
 from imagegateway.platform.settings import Source
 from imagegateway.provider.v1 import provider_service_pb2 as provider
-from imagegateway.router import event_streams, responses, validation
+from imagegateway.router import event_streams, job_errors, responses
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
-from imagegateway.router.operations import Preview
-from imagegateway.router.responses import Answers
+from imagegateway.router.image_operations import PartialImage
+from imagegateway.router.responses import ResponseBuilder
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -55,9 +56,9 @@ def record(media_type: str, width: int, height: int, **task: Any) -> JobRecord:
     )
 
 
-def answers() -> Answers:
+def answers() -> ResponseBuilder:
     signer = Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW)
-    return Answers(None, signer, lambda: NOW)  # type: ignore[arg-type]  # links need no store
+    return ResponseBuilder(None, signer, lambda: NOW)  # type: ignore[arg-type]  # links need no store
 
 
 async def document(made: JobRecord) -> dict[str, Any]:
@@ -115,13 +116,13 @@ async def test_end_users_id_and_svg_usage_are_told() -> None:
     assert found.svg_usage.total_tokens == 3
 
 
-class _Watched:
-    """A studio whose calls give one preview and one answer."""
+class _Streamed:
+    """Image operations that yield these steps."""
 
-    def __init__(self, steps: list[Preview | pb.ImagesResponse]) -> None:
+    def __init__(self, steps: list[PartialImage | pb.ImagesResponse]) -> None:
         self._steps = steps
 
-    async def watch(self, *_: object) -> AsyncIterator[Preview | pb.ImagesResponse]:
+    async def stream(self, *_: object) -> AsyncIterator[PartialImage | pb.ImagesResponse]:
         for step in self._steps:
             yield step
 
@@ -141,12 +142,12 @@ async def test_events_are_valid_for_the_sdks_types(
     model: str, fields: dict[str, Any], media_type: str, *, edit: bool
 ) -> None:
     kind = pb.EditRequest if edit else pb.GenerateRequest
-    made = validation.make(kind(model=model, prompt="a fox", stream=True, **fields), CATALOG, "", Preferences())
+    made = validate_request(kind(model=model, prompt="a fox", stream=True, **fields), CATALOG, "", Preferences())
     image = job_pb2.Image(b64_json=b"bytes", width=64, height=48, media_type=media_type)
     response = pb.ImagesResponse(data=[image], usage=USAGE, safety_identifier=fields.get("safety_identifier"))
-    studio: Any = _Watched([Preview(b"bytes", 0), response])
+    images: Any = _Streamed([PartialImage(b"bytes", 0), response])
     call: Any = None
-    events = [event async for event in event_streams.image_events(studio, made, call)]
+    events = [event async for event in event_streams.image_events(images, made, call)]
     partial, completed = (json.loads(event.partition(b"data: ")[2]) for event in events)
     partial_type, completed_type = (
         (ImageEditPartialImageEvent, ImageEditCompletedEvent)
@@ -173,5 +174,5 @@ def test_moderation_error_says_so_in_openais_words() -> None:
         "The content policy of Recraft refused the prompt."
         " Your request was rejected as a result of the safety system."
     )
-    assert responses.failure(refused).message == text
+    assert job_errors.job_failure(refused).message == text
     assert responses.job_error(refused.failed).message == text

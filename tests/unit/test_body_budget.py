@@ -9,7 +9,7 @@ from imagegateway.router.body_budget import BodyBudget
 
 def test_tenant_has_half_and_another_one_the_other_half() -> None:
     budget = BodyBudget(100)
-    with budget.hold("a") as first, budget.hold("a") as second, budget.hold("b") as other:
+    with budget.reservation("a") as first, budget.reservation("a") as second, budget.reservation("b") as other:
         first.grow(30)
         second.grow(20)
         with pytest.raises(GatewayError, match="of your request bodies"):
@@ -19,7 +19,7 @@ def test_tenant_has_half_and_another_one_the_other_half() -> None:
 
 def test_body_over_the_budget_of_all_is_overloaded_with_a_wait() -> None:
     budget = BodyBudget(100)
-    with budget.hold("a") as first, budget.hold("b") as second, budget.hold("c") as third:
+    with budget.reservation("a") as first, budget.reservation("b") as second, budget.reservation("c") as third:
         first.grow(40)
         second.grow(40)
         with pytest.raises(GatewayError, match="too many request bodies") as caught:
@@ -31,9 +31,9 @@ def test_body_over_the_budget_of_all_is_overloaded_with_a_wait() -> None:
 def test_bytes_of_a_body_that_ended_or_failed_are_free_again() -> None:
     budget = BodyBudget(100)
     for _ in range(5):
-        with budget.hold("a") as body:
+        with budget.reservation("a") as body:
             body.grow(50)
             with pytest.raises(GatewayError):
                 body.grow(1)
-    with budget.hold("a") as body:
+    with budget.reservation("a") as body:
         body.grow(50)

@@ -14,7 +14,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 
 def call(**headers: str) -> call_context.Call:
-    return call_context.begin("Generate", {name.replace("_", "-"): value for name, value in headers.items()})
+    return call_context.begin(
+        "Generate", {name.replace("_", "-"): value for name, value in headers.items()}, rest=True
+    )
 
 
 @pytest.mark.parametrize(

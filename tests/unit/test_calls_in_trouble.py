@@ -11,18 +11,18 @@ from imagegateway.jobs.stream import Entry, OutcomeUnknownError
 from imagegateway.platform.errors import GatewayError, UnavailableError
 from imagegateway.platform.readiness import LASTING_SECONDS, PERIOD, Readiness
 from imagegateway.router import call_context
-from imagegateway.router.interceptor import error_headers
-from imagegateway.router.operations import Studio
+from imagegateway.router.call_outcome import error_headers
+from imagegateway.router.image_operations import HoldPolicy, ImageOperations
 
 from tests.jobs import records
 
 JOB = Entry(1, records.job())
 CALL = call_context.begin("Generate", {}, rest=True)
-MADE: Any = SimpleNamespace(inline=True)
+PLAN: Any = SimpleNamespace(inline=True)
 
 
-class Submitted(Studio):
-    """Operations whose job is written already."""
+class Submitted:
+    """Submission whose job is written already."""
 
     async def submit(self, *_: object) -> Entry:
         return JOB
@@ -37,11 +37,19 @@ async def silent(*_: object) -> Entry | None:
     raise OutcomeUnknownError
 
 
-def operations(hub: Any, readiness: Readiness) -> Studio:
+def operations(watcher: Any, readiness: Readiness) -> ImageOperations:
     unused: Any = None
-    settings: Any = SimpleNamespace(inline_wait=600, sdk_hold=False)
-    engine: Any = SimpleNamespace(hub=hub, readiness=readiness)
-    return Submitted(settings, unused, unused, unused, engine, unused, unused, unused)
+    submission: Any = Submitted()
+    return ImageOperations(
+        submission=submission,
+        lookup=unused,
+        watcher=watcher,
+        positions=unused,
+        readiness=readiness,
+        responses=unused,
+        store=unused,
+        hold=HoldPolicy(600, hold_for_sdks=False),
+    )
 
 
 def check(error: GatewayError) -> None:
@@ -57,7 +65,7 @@ async def test_call_is_answered_when_a_part_stays_away() -> None:
         raise UnavailableError("the media store has no room")
 
     readiness = Readiness({"media-store": fail}, lambda: now)
-    running = asyncio.create_task(operations(SimpleNamespace(ended=never), readiness).run(MADE, CALL))
+    running = asyncio.create_task(operations(SimpleNamespace(ended=never), readiness).run(PLAN, CALL))
     await readiness.refresh()
     await asyncio.sleep(0)
     assert not running.done()
@@ -70,5 +78,5 @@ async def test_call_is_answered_when_a_part_stays_away() -> None:
 
 async def test_job_store_that_falls_silent_under_a_call_forbids_a_repeat() -> None:
     with pytest.raises(GatewayError, match="the job store does not answer") as caught:
-        await operations(SimpleNamespace(ended=silent), Readiness({})).run(MADE, CALL)
+        await operations(SimpleNamespace(ended=silent), Readiness({})).run(PLAN, CALL)
     check(caught.value)

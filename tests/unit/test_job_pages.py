@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from imagegateway.jobs.list_index import JobIndex, Projection, row_of
+from imagegateway.jobs.list_index import JobIndex, Projection, Query, row_of
 from imagegateway.jobs.stream import Entry
-from imagegateway.router.operations import Studio
+from imagegateway.router.job_list import JobList
 
 from tests.jobs import records
 from tests.jobs.index import InlineExecutor
 
 if TYPE_CHECKING:
-    from imagegateway.router.operations import JobPage
+    from imagegateway.router.job_list import JobPage
 
 KIB = 1024
 COUNT = 35
@@ -34,9 +33,7 @@ class Jobs:
             self._entries[record.id] = entry = Entry(seq, record)
             projection.write([row_of(entry)], seq)
         index = JobIndex(projection, time.time, InlineExecutor())
-        unused: Any = None
-        engine: Any = SimpleNamespace(hub=self, stream=self, index=index)
-        self._studio = Studio(unused, unused, unused, unused, engine, unused, unused, unused)
+        self._list = JobList(feed=self, lister=index, reader=self)
 
     async def catch_up(self) -> None:
         """Nothing is new."""
@@ -50,7 +47,7 @@ class Jobs:
             del self._entries[job_id]
 
     async def page(self, size: int, token: str = "") -> JobPage:
-        return await self._studio.page("acme", "", "", size, token)
+        return await self._list.page(Query("acme", size=size, token=token))
 
 
 async def test_page_of_large_records_ends_early_and_the_next_ones_have_the_rest() -> None:

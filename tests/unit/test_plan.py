@@ -8,13 +8,13 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.settings import Source
-from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from imagegateway.router.validation import Plan
+    from imagegateway.router.validation.plan import Plan
 
 CATALOG: Final = Catalog.load(
     Source(
@@ -28,7 +28,7 @@ CATALOG: Final = Catalog.load(
 
 def made(model: str, *, strict: bool = False, **fields: Any) -> Plan:
     request = ParseDict({"model": model, "prompt": "a fox", **fields}, pb.GenerateRequest())
-    return validation.make(request, CATALOG, model, Preferences(strict=strict))
+    return validate_request(request, CATALOG, model, Preferences(strict=strict))
 
 
 @pytest.mark.parametrize(

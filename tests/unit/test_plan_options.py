@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct, Value
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.settings import Source
-from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from imagegateway.router.validation.plan import Plan
 
 NEWEST: Final = "openai/gpt-image-2.6-flare"
 SKETCH: Final = "local/sketch"
@@ -22,12 +25,10 @@ TODAY: Final = date(2026, 11, 28)
 CATALOG: Final = Catalog.load(Source(KEYS), today=lambda: TODAY)
 
 
-def planned(
-    model: str, fields: dict[str, Any], *, strict: bool = False, edit: bool = False, **more: Any
-) -> validation.Plan:
+def planned(model: str, fields: dict[str, Any], *, strict: bool = False, edit: bool = False, **more: Any) -> Plan:
     values = {"model": model, "prompt": "a fox", **fields}
     request = ParseDict(values, pb.EditRequest() if edit else pb.GenerateRequest())
-    return validation.make(request, CATALOG, SKETCH, Preferences(strict=strict), **more)
+    return validate_request(request, CATALOG, SKETCH, Preferences(strict=strict), **more)
 
 
 def refused(model: str, fields: dict[str, Any], **more: Any) -> tuple[str, str | None]:
@@ -36,7 +37,7 @@ def refused(model: str, fields: dict[str, Any], **more: Any) -> tuple[str, str |
     return caught.value.code, caught.value.param
 
 
-def warned(made: validation.Plan) -> list[tuple[str, str]]:
+def warned(made: Plan) -> list[tuple[str, str]]:
     return [(warning.code, warning.param) for warning in made.warnings]
 
 
@@ -163,33 +164,35 @@ def test_number_that_json_can_not_hold_is_refused_in_provider_options(number: fl
     options["list"] = [1, {"deep": [number]}]
     request = pb.GenerateRequest(model=SKETCH, prompt="a fox", provider_options=options)
     with pytest.raises(GatewayError) as caught:
-        validation.make(request, CATALOG, SKETCH, Preferences())
+        validate_request(request, CATALOG, SKETCH, Preferences())
     assert (caught.value.code, caught.value.param) == ("invalid_value", "provider_options.list[1].deep[0]")
 
 
 def test_option_without_a_value_is_passed_on_as_null() -> None:
     request = pb.GenerateRequest(model=SKETCH, prompt="a fox")
     request.provider_options.fields["nothing"].CopyFrom(Value())
-    assert validation.make(request, CATALOG, SKETCH, Preferences()).task.provider_options == request.provider_options
+    assert validate_request(request, CATALOG, SKETCH, Preferences()).task.provider_options == request.provider_options
 
 
 def test_default_that_has_no_key_gives_way_with_a_warning() -> None:
     request = pb.GenerateRequest(prompt="a fox")
-    made = validation.make(request, CATALOG, "bfl/flux-2-pro", Preferences())
+    made = validate_request(request, CATALOG, "bfl/flux-2-pro", Preferences())
     assert made.model.id == SKETCH
     assert warned(made) == [("default_model_unavailable", "model")]
     assert "IMAGEGATEWAY_BFL_API_KEY" in made.warnings[0].message
     with pytest.raises(GatewayError) as caught:
-        validation.make(request, CATALOG, "bfl/flux-2-pro", Preferences(strict=True))
+        validate_request(request, CATALOG, "bfl/flux-2-pro", Preferences(strict=True))
     assert (caught.value.code, caught.value.meaning.http) == ("provider_not_configured", 503)
     assert "IMAGEGATEWAY_BFL_API_KEY" in caught.value.message
 
 
 def test_default_serves_a_caller_who_brings_its_key() -> None:
-    made = validation.make(pb.GenerateRequest(prompt="a fox"), CATALOG, "bfl/flux-2-pro", Preferences(), byok={"bfl"})
+    made = validate_request(
+        pb.GenerateRequest(prompt="a fox"), CATALOG, "bfl/flux-2-pro", Preferences(), byok={"bfl"}
+    )
     assert (made.model.id, made.warnings) == ("bfl/flux-2-pro", ())
-    stored = validation.make(
-        pb.GenerateRequest(prompt="a fox"), CATALOG, "bfl/flux-2-pro", Preferences(), stored={"bfl": b"sealed"}
+    stored = validate_request(
+        pb.GenerateRequest(prompt="a fox"), CATALOG, "bfl/flux-2-pro", Preferences(), stored_keys={"bfl": b"sealed"}
     )
     assert (stored.model.id, stored.warnings) == ("bfl/flux-2-pro", ())
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.settings import Source
-from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from imagegateway.router.validation import Plan
+    from imagegateway.router.validation.plan import Plan
 
 KEYS = ("GOOGLE", "BYTEDANCE", "OPENAI", "BFL")
 CATALOG = Catalog.load(Source({f"IMAGEGATEWAY_{name}_API_KEY": "k" for name in KEYS}))
@@ -22,7 +22,7 @@ CATALOG = Catalog.load(Source({f"IMAGEGATEWAY_{name}_API_KEY": "k" for name in K
 
 def planned(model: str, *, strict: bool = False, **fields: Any) -> Plan:
     request = pb.GenerateRequest(model=model, prompt="a fox", **fields)
-    return validation.make(request, CATALOG, "local/sketch", Preferences(strict=strict))
+    return validate_request(request, CATALOG, "local/sketch", Preferences(strict=strict))
 
 
 @pytest.mark.parametrize(

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.settings import Source
-from imagegateway.router import sizes, validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.validation import sizes
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from imagegateway.router.validation import Plan
+    from imagegateway.router.validation.plan import Plan
 
 KEYS = {f"IMAGEGATEWAY_{name}_API_KEY": "k" for name in ("BRIA", "GOOGLE", "IDEOGRAM", "OPENAI", "RECRAFT")}
 CATALOG = Catalog.load(Source(KEYS))
@@ -22,7 +23,7 @@ CATALOG = Catalog.load(Source(KEYS))
 
 def generate(model: str, *, strict: bool = False, **fields: Any) -> Plan:
     request = pb.GenerateRequest(model=model, prompt="a fox", **fields)
-    return validation.make(request, CATALOG, "", Preferences(strict=strict))
+    return validate_request(request, CATALOG, "", Preferences(strict=strict))
 
 
 def warned(made: Plan) -> list[tuple[str, str]]:
@@ -96,7 +97,7 @@ def test_edits_have_sizes_of_their_own_where_the_model_says_so(
     model: str, size: str, made: tuple[int, int], adjusted: bool
 ) -> None:
     request = pb.EditRequest(model=model, prompt="a fox", size=size)
-    planned = validation.make(request, CATALOG, "", Preferences())
+    planned = validate_request(request, CATALOG, "", Preferences())
     assert (planned.task.width, planned.task.height) == made
     assert bool(warned(planned)) == adjusted
     assert max(made) <= 6 * min(made)
@@ -120,7 +121,7 @@ def test_compression_is_of_the_format_that_comes_or_warned_of(model: str, wanted
 
 @pytest.mark.parametrize("model", ["recraft/recraft-v3", "recraft/recraft-v4"])
 def test_edit_by_a_model_that_keeps_its_inputs_size_is_not_told_of_the_sizes_for_text(model: str) -> None:
-    planned = validation.make(pb.EditRequest(model=model, prompt="a fox"), CATALOG, "", Preferences())
+    planned = validate_request(pb.EditRequest(model=model, prompt="a fox"), CATALOG, "", Preferences())
     sizes.fit_to_input(planned, 640, 481)
     assert (planned.task.width, planned.task.height) == (640, 481)
 
@@ -130,4 +131,4 @@ def test_edit_by_a_model_that_keeps_its_inputs_size_is_not_told_of_the_sizes_for
 )
 def test_transparent_ground_is_what_background_removal_gives(model: str) -> None:
     request = pb.EditRequest(model=model, background="transparent")
-    assert validation.make(request, CATALOG, "", Preferences(strict=True)).task.background == "transparent"
+    assert validate_request(request, CATALOG, "", Preferences(strict=True)).task.background == "transparent"

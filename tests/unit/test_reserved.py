@@ -9,13 +9,15 @@ from google.protobuf.json_format import ParseDict
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.settings import Source
 from imagegateway.providers.kit import reserved_options
-from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from imagegateway.router.validation.plan import Plan
 
 _KEYS: Final = ("CLOUDFLARE_API_KEY", "CLOUDFLARE_ACCOUNT_ID", "BFL_API_KEY")
 CATALOG: Final = Catalog.load(Source({f"IMAGEGATEWAY_{name}": "set" for name in _KEYS}))
@@ -80,10 +82,10 @@ def test_option_that_the_request_has_set_is_refused(options: dict[str, Any], bla
     assert refused.value.param == f"provider_options.{blamed}"
 
 
-def made(options: dict[str, Any], *, strict: bool = False, byok: Collection[str] = ()) -> validation.Plan:
+def made(options: dict[str, Any], *, strict: bool = False, byok: Collection[str] = ()) -> Plan:
     fields = {"model": "bfl/flux-2-klein-9b", "prompt": "a fox", "provider_options": options}
     request = ParseDict(fields, pb.GenerateRequest())
-    return validation.make(request, CATALOG, "", Preferences(strict=strict), byok=byok)
+    return validate_request(request, CATALOG, "", Preferences(strict=strict), byok=byok)
 
 
 @pytest.mark.parametrize("strict", [False, True])

@@ -12,14 +12,16 @@ from imagegateway.platform.settings import Source
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.providers import catalog as c
 from imagegateway.providers.local.catalog import MODELS as LOCAL
-from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1.image_service_pb2 import Lora
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from imagegateway.router.validation.plan import Plan
 
 MODEL = c.Model(
     id="house/painter",
@@ -49,16 +51,16 @@ def make(
     byok: Collection[str] = (),
     aside: Collection[str] = (),
     lora: str = "",
-) -> validation.Plan:
+) -> Plan:
     """What is planned for a request with the operator's settings and the tenant's stored keys."""
-    return validation.make(
+    return validate_request(
         pb.GenerateRequest(prompt="a kite", model=MODEL.id, loras=[Lora(url=lora)] if lora else []),
         Catalog.load(Source(configured), ((MODEL,), LOCAL)),
         MODEL.id,
         Preferences(),
         byok=byok,
-        stored=dict.fromkeys(stored, b"sealed"),
-        avoid=lambda _model, route: route in aside,
+        stored_keys=dict.fromkeys(stored, b"sealed"),
+        is_open=lambda _model, route: route in aside,
     )
 
 
@@ -87,8 +89,8 @@ def test_route_that_is_set_aside_is_passed_over() -> None:
 
 
 def test_key_that_comes_along_leaves_no_stored_one_to_fall_back_to() -> None:
-    assert make(FIRST, {"second"}, ("first",)).stored == {}
-    assert set(make(FIRST, {"second"}).stored) == {"second"}
+    assert make(FIRST, {"second"}, ("first",)).stored_keys == {}
+    assert set(make(FIRST, {"second"}).stored_keys) == {"second"}
 
 
 @pytest.mark.parametrize("stored", [set(), {"server"}, {"elsewhere"}])
@@ -149,8 +151,8 @@ def test_model_is_described_as_the_tenant_finds_it() -> None:
     nothing = Catalog.load(Source({}), ((MODEL,), LOCAL))
     assert nothing.describe(MODEL).unavailable_reason
     assert not nothing.describe(MODEL, {"first"}).HasField("unavailable_reason")
-    assert nothing.stand_in(MODEL).id == "local/sketch"
-    assert nothing.stand_in(MODEL, {"first"}) is MODEL
+    assert nothing.default_or_embedded(MODEL).id == "local/sketch"
+    assert nothing.default_or_embedded(MODEL, {"first"}) is MODEL
 
 
 def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:
@@ -184,4 +186,4 @@ def test_next_route_is_not_one_that_is_set_aside() -> None:
 
 
 def test_embedded_route_takes_no_key() -> None:
-    assert Catalog.load(Source({}), ((MODEL,), LOCAL)).keyed == ["first", "second", "server"]
+    assert Catalog.load(Source({}), ((MODEL,), LOCAL)).routes_with_keys == ["first", "second", "server"]

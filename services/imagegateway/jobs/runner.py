@@ -81,12 +81,12 @@ class Runner:
         self._draining = False
         hub.watch(self._worker.follow)
 
-    async def submit(self, record: JobRecord, *, keyed: bool = False) -> Entry:
+    async def submit(self, record: JobRecord, *, has_idempotency_key: bool = False) -> Entry:
         """Write a new job, and start it at once when its route is free. Raises as `Submissions.submit`.
 
-        `keyed`: its caller has an idempotency key and may come again for it.
+        `has_idempotency_key`: the caller may come again for the job.
         """
-        return await self._submissions.submit(record, keyed=keyed)
+        return await self._submissions.submit(record, keyed=has_idempotency_key)
 
     async def cancel(self, entry: Entry) -> Entry:
         """End a job by its caller's wish; return one that has ended as it is. Raises OutcomeUnknownError.

@@ -93,7 +93,7 @@ class Catalog:
             details={"model": name[:100], "near": ",".join(ids)},
         )
 
-    def stand_in(self, model: Model, stored: Collection[str] = ()) -> Model:
+    def default_or_embedded(self, model: Model, stored: Collection[str] = ()) -> Model:
         """Return the model that serves where `model` is the default: itself, or for images the embedded one while no
         route of it is ready, so that a gateway without any key can be tried.
         """
@@ -113,7 +113,7 @@ class Catalog:
         return tuple(name for name in route.settings if name not in self.configured and name != own)
 
     @property
-    def keyed(self) -> list[str]:
+    def routes_with_keys(self) -> list[str]:
         """Names of the routes that a provider's key can be stored for, in order."""
         return sorted({route.name for model in self.models.values() for route in model.routes if route.settings})
 
@@ -226,7 +226,7 @@ class Catalog:
                 for route in model.routes
             ],
             available=available,
-            unavailable_reason=None if available else self.unavailable(model, stored),
+            unavailable_reason=None if available else self.unavailable_reason(model, stored),
             retired_at=model.retired_at.isoformat() if model.retired_at else None,
             successor=model.successor or None,
         )
@@ -234,7 +234,7 @@ class Catalog:
     def _ready(self, routes: Iterable[Route], stored: Collection[str], *, own: bool) -> tuple[Route, ...]:
         return tuple(route for route in _open(routes, stored, own=own) if self.ready(route, stored))
 
-    def unavailable(self, model: Model, stored: Collection[str] = ()) -> str:
+    def unavailable_reason(self, model: Model, stored: Collection[str] = ()) -> str:
         """Return why a model can't serve, as a sentence: it is retired, or none of its routes is ready."""
         if self._is_retired(model):
             successor = f"; its successor is {model.successor}" if model.successor else ""

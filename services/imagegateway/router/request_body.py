@@ -12,7 +12,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator, Iterator
 
-    from imagegateway.router.body_budget import HeldBody
+    from imagegateway.router.body_budget import BodyReservation
 
 _MIB: Final = 1024 * 1024
 
@@ -33,14 +33,14 @@ _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 _ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
-async def read(pieces: AsyncIterable[bytes], encoding: str, held: HeldBody) -> bytearray:
-    """Return a whole JSON body, unpacked, counted in `held`. `encoding`: the Content-Encoding header.
+async def read(pieces: AsyncIterable[bytes], encoding: str, reservation: BodyReservation) -> bytearray:
+    """Return a whole JSON body, unpacked, counted in `reservation`. `encoding`: the Content-Encoding header.
 
-    Raises GatewayError as `unpacked` and `HeldBody.grow` do.
+    Raises GatewayError as `unpacked` and `BodyReservation.grow` do.
     """
     body = bytearray()  # a list of pieces would stay beside what they are joined to
     async for piece in unpacked(pieces, encoding, MAX_JSON_BYTES):
-        held.grow(len(piece))
+        reservation.grow(len(piece))
         body += piece
     return body
 

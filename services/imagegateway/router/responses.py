@@ -1,4 +1,4 @@
-"""From a job's record to what callers see: the job, its images, its error."""
+"""Responses: jobs and their images as callers see them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.jobs import states
 from imagegateway.media import signed_links
 from imagegateway.media.store import NotFound
-from imagegateway.platform.errors import REASONS, GatewayError, code_of
+from imagegateway.platform.errors import REASONS, code_of
 from imagegateway.router import openai_values
+from imagegateway.router.job_errors import failure_message, media_expired
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
-from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,30 +23,28 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
 RETENTION_SECONDS: Final = 7 * 86_400
-"""How long media live after a job's end."""
-_REJECTED: Final = "Your request was rejected as a result of the safety system."
-"""The sentence by which clients that read only the text, such as LiteLLM, recognise a moderation error."""
+"""Lifetime of media after the end of their job."""
 
 
-class Answers:
-    """Builds answers; knows the store, the clock (Unix seconds), and how to sign."""
+class ResponseBuilder:
+    """Builds responses from job records. `clock` returns Unix seconds."""
 
-    def __init__(self, store: MediaStore, signer: Links, clock: Callable[[], float]) -> None:
+    def __init__(self, store: MediaStore, links: Links, clock: Callable[[], float]) -> None:
         self._store = store
-        self._links = signer
+        self._links = links
         self._clock = clock
 
     async def images(self, record: JobRecord, *, b64_json: bool) -> pb.ImagesResponse:
-        """The 200 answer of a completed job. Raises GatewayError EXPIRED when its media are gone."""
+        """Return the response 200 of a completed job. Raises GatewayError EXPIRED when its media are deleted."""
         if self._expired(record):
-            raise _expired(record)
+            raise media_expired(record.id)
         artifacts = record.done.artifacts
         data = [self._image(artifact, index) for index, artifact in enumerate(artifacts)]
         if b64_json:
             try:
                 contents = await asyncio.gather(*(self._store.read(artifact.media.key) for artifact in artifacts))
             except NotFound:
-                raise _expired(record) from None
+                raise media_expired(record.id) from None
             for image, content in zip(data, contents, strict=True):
                 image.ClearField("url")
                 image.b64_json = content
@@ -72,7 +70,7 @@ class Answers:
         return response
 
     def accepted(self, record: JobRecord, queue_position: int | None) -> pb.ImagesResponse:
-        """The 202 answer: the job, in the response's own fields."""
+        """Return the response 202: the job, in the fields of ImagesResponse."""
         job = self.job(record, queue_position)
         return pb.ImagesResponse(
             id=job.id,
@@ -92,7 +90,7 @@ class Answers:
         )
 
     def job(self, record: JobRecord, queue_position: int | None = None) -> job_pb2.Job:
-        """The job as callers see it; links are signed afresh."""
+        """Return the public job, with newly signed links."""
         job = job_pb2.Job(
             id=record.id,
             object="job",
@@ -143,37 +141,14 @@ class Answers:
         return self._clock() > record.completed_at / 1000 + RETENTION_SECONDS
 
 
-def failure(record: JobRecord) -> GatewayError:
-    """Why a job ended without images, as the caller's error."""
-    if record.state == states.CANCELLED:
-        return GatewayError(
-            ErrorReason.ERROR_REASON_CANCELLED, f"Job {record.id} was cancelled.", details={"job_id": record.id}
-        )
-    failed = record.failed
-    return GatewayError(
-        failed.reason,
-        _message(failed),
-        param=failed.param or None,
-        retry_after=failed.retry_after.ToTimedelta().total_seconds() if failed.HasField("retry_after") else None,
-        details={"job_id": record.id},
-    )
-
-
 def job_error(failed: provider.Failed) -> job_pb2.JobError:
-    """A failure as part of a job."""
+    """Return the public error of a failed job."""
     return job_pb2.JobError(
-        message=_message(failed),
+        message=failure_message(failed),
         type=REASONS[failed.reason].type,
         param=failed.param or None,
         code=code_of(failed.reason),
     )
-
-
-def _message(failed: provider.Failed) -> str:
-    """Return the text of a job's failure."""
-    if failed.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-        return f"{failed.message} {_REJECTED}"
-    return failed.message
 
 
 def _warnings(record: JobRecord) -> list[job_pb2.Warning]:
@@ -184,11 +159,3 @@ def _warnings(record: JobRecord) -> list[job_pb2.Warning]:
         for failed in record.done.missing
     ]
     return [*record.warnings, *record.done.warnings, *missing]
-
-
-def _expired(record: JobRecord) -> GatewayError:
-    return GatewayError(
-        ErrorReason.ERROR_REASON_EXPIRED,
-        f"The media of job {record.id} are gone: they live 7 days.",
-        details={"job_id": record.id},
-    )
