@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagegateway.platform.errors import GatewayError
-from imagegateway.router.request_body import unpacked
+from imagegateway.router.request_body import decoded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -30,7 +30,7 @@ async def in_pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
 
 
 async def unpack(data: bytes, encoding: str, size: int = 7, limit: int = MIB) -> bytes:
-    return b"".join([piece async for piece in unpacked(in_pieces(data, size), encoding, limit)])
+    return b"".join([piece async for piece in decoded(in_pieces(data, size), encoding, limit)])
 
 
 @settings(deadline=None)

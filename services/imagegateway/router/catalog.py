@@ -1,4 +1,4 @@
-"""Every family's models in one place: lookup by id or alias, near matches, and the catalog as callers see it."""
+"""Catalog: lookup of models by id or alias, choice of routes, and the public catalog."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def _today() -> date:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The models that this gateway knows, and which of their routes are configured."""
+    """All models, and the configured settings of their routes."""
 
     models: dict[str, Model]
     aliases: dict[str, str]
     configured: frozenset[str]
-    """Names of the settings that routes ask for and that have a value."""
+    """Names of required settings that have a value."""
     today: Callable[[], date] = _today
-    """The clock that tells whether a model is retired."""
+    """Clock that decides which models are retired."""
 
     @classmethod
     def load(
@@ -59,7 +59,7 @@ class Catalog:
         families: Iterable[tuple[Model, ...]] = FAMILIES,
         today: Callable[[], date] = _today,
     ) -> Catalog:
-        """Raises ValueError when two models share an id or an alias."""
+        """Return the catalog of these families. Raises ValueError when two models share an id or an alias."""
         models: dict[str, Model] = {}
         aliases: dict[str, str] = {}
         settings: set[str] = set()
@@ -94,42 +94,45 @@ class Catalog:
         )
 
     def default_or_embedded(self, model: Model, stored: Collection[str] = ()) -> Model:
-        """Return the model that serves where `model` is the default: itself, or for images the embedded one while no
-        route of it is ready, so that a gateway without any key can be tried.
+        """Return a default model, or the embedded model for images while no route of the default is ready.
+
+        A gateway without any provider key makes images that way.
         """
         if any(self.ready(route, stored) for route in model.routes) or model.modality != "image":
             return model
         return self.resolve(EMBEDDED)
 
     def ready(self, route: Route, stored: Collection[str] = ()) -> bool:
-        """Whether the route can serve a tenant that stored keys of these routes."""
+        """Return True when a route can serve a tenant. `stored`: routes that the tenant has stored a key for."""
         return not self.missing(route, stored)
 
     def missing(self, route: Route, stored: Collection[str] = ()) -> tuple[str, ...]:
-        """The settings that the route asks for and that have no value; `stored` names the routes that the tenant has
-        stored a key for, which stands in for the operator's key and for nothing else.
+        """Return the required settings of a route that have no value.
+
+        `stored`: routes that the tenant has stored a key for. Such a key replaces the operator's key only.
         """
         own = f"IMAGEGATEWAY_{route.name.upper()}_API_KEY" if route.name in stored else None
         return tuple(name for name in route.settings if name not in self.configured and name != own)
 
     @property
     def routes_with_keys(self) -> list[str]:
-        """Names of the routes that a provider's key can be stored for, in order."""
+        """Return the sorted names of the routes that take a provider key."""
         return sorted({route.name for model in self.models.values() for route in model.routes if route.settings})
 
     def route(
         self,
         model: Model,
         byok: Collection[str] = (),
-        avoid: Callable[[str], bool] = bool,
+        is_open: Callable[[str], bool] = bool,
         stored: Collection[str] = (),
         *,
         own: bool = False,
     ) -> Route:
-        """The route that the caller brings a key for, else the first ready one that need not be avoided; with `own`,
-        of those only that the tenant stored a key for.
+        """Return the route that the caller brings a key for, else the first ready one with a closed circuit.
 
-        Raises GatewayError: PROVIDER_NOT_CONFIGURED naming the settings, INVALID_VALUE for a key of another route.
+        Without a closed one, return the first ready one. `own`: consider only routes that the tenant has stored a key
+        for. Raises GatewayError: PROVIDER_NOT_CONFIGURED naming the settings, INVALID_VALUE for a key of another
+        route.
         """
         if byok:
             for route in model.routes:
@@ -145,20 +148,23 @@ class Catalog:
                 self._unready(model, stored, own=own),
                 param="model",
             )
-        return next((route for route in ready if not avoid(route.name)), ready[0])
+        return next((route for route in ready if not is_open(route.name)), ready[0])
 
     def fallback(
-        self, task: provider.ImageTask, avoid: Callable[[str], bool], stored: Collection[str] = ()
+        self, task: provider.ImageTask, is_open: Callable[[str], bool], stored: Collection[str] = ()
     ) -> Route | None:
-        """The ready route of the same model that is tried after a task's present one, but none to be avoided; LoRAs
-        stay on routes that the tenant stored a key for.
+        """Return the next ready route of a task's model with a closed circuit, or None.
+
+        LoRAs stay on routes that the tenant has stored a key for.
         """
         after = self._ready(self.models[task.model].after(task.route), stored, own=bool(task.loras))
-        return next((route for route in after if not avoid(route.name)), None)
+        return next((route for route in after if not is_open(route.name)), None)
 
     def limits(self, settings: Settings) -> Limits:
-        """How much may be at the providers at once: the most that a route's models are given, a model's own number
-        where that is smaller; a route's setting goes before what the provider says.
+        """Return the concurrency limits of the providers.
+
+        A route's limit is the largest of its models' limits; a model with a smaller one has its own. The operator's
+        setting for a route takes precedence over the catalog.
         """
         known: dict[str, int | None] = {}
         for route in (route for model in self.models.values() for route in model.routes):
@@ -177,7 +183,7 @@ class Catalog:
         )
 
     def price(self, task: provider.ImageTask, done: provider.Done) -> Cost | None:
-        """What the provider says it charged, else the catalog's flat price times the pictures; None when unknown."""
+        """Return the provider's reported cost, else the catalog's price of the images, else None."""
         if done.HasField("cost"):
             return done.cost
         route = next(route for route in self.models[task.model].routes if route.name == task.route)
@@ -193,8 +199,9 @@ class Catalog:
         )
 
     def list(self, modality: str = "", provider: str = "", stored: Collection[str] = ()) -> list[pb.Model]:
-        """The public catalog, in the order of ids, for a tenant that stored keys of these routes. Raises nothing:
-        unknown filters match nothing.
+        """Return the public catalog, sorted by id. Unknown filters match nothing.
+
+        `stored`: routes that the tenant has stored a key for.
         """
         return [
             self.describe(model, stored)
@@ -204,7 +211,7 @@ class Catalog:
         ]
 
     def describe(self, model: Model, stored: Collection[str] = ()) -> pb.Model:
-        """Return a model as callers see it who stored keys of these routes."""
+        """Return the public form of a model. `stored`: routes that the tenant has stored a key for."""
         available = any(self.ready(route, stored) for route in model.routes) and not self._is_retired(model)
         return pb.Model(
             id=model.id,
@@ -232,10 +239,10 @@ class Catalog:
         )
 
     def _ready(self, routes: Iterable[Route], stored: Collection[str], *, own: bool) -> tuple[Route, ...]:
-        return tuple(route for route in _open(routes, stored, own=own) if self.ready(route, stored))
+        return tuple(route for route in _usable(routes, stored, own=own) if self.ready(route, stored))
 
     def unavailable_reason(self, model: Model, stored: Collection[str] = ()) -> str:
-        """Return why a model can't serve, as a sentence: it is retired, or none of its routes is ready."""
+        """Return a sentence on why a model can't serve: it is retired, or no route is ready."""
         if self._is_retired(model):
             successor = f"; its successor is {model.successor}" if model.successor else ""
             return f"{model.id} is retired by its provider since {model.retired_at}{successor}."
@@ -245,17 +252,17 @@ class Catalog:
         return model.retired_at is not None and model.retired_at <= self.today()
 
     def _unready(self, model: Model, stored: Collection[str], *, own: bool = False) -> str:
-        """Return why none of the model's routes is ready."""
-        ways = (" and ".join(self.missing(route, stored)) for route in _open(model.routes, stored, own=own))
-        return f"{model.id} needs {', or '.join(dict.fromkeys(ways))}."
+        """Return a sentence on the settings that the model's routes lack."""
+        options = (" and ".join(self.missing(route, stored)) for route in _usable(model.routes, stored, own=own))
+        return f"{model.id} needs {', or '.join(dict.fromkeys(options))}."
 
 
 def _near(name: str, known: Collection[str]) -> list[str]:
     return difflib.get_close_matches(name, known, n=3, cutoff=0.5)
 
 
-def _open(routes: Iterable[Route], stored: Collection[str], *, own: bool) -> Iterator[Route]:
-    """The routes that a call may take; with `own`, only those that the tenant stored a key for."""
+def _usable(routes: Iterable[Route], stored: Collection[str], *, own: bool) -> Iterator[Route]:
+    """Return the routes that a call may use. `own`: only those that the tenant has stored a key for."""
     return (route for route in routes if route.name in stored or not own)
 
 

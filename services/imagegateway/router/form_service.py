@@ -16,7 +16,7 @@ from imagegateway.platform.errors import INTERNAL, GatewayError, invalid
 from imagegateway.router import call_context, call_outcome, event_streams, form_fields, multipart
 from imagegateway.router.input_images import IMAGE, MARKUP, MASK
 from imagegateway.router.json_rendering import images_to_json
-from imagegateway.router.request_body import MAX_FORM_BYTES, unpacked
+from imagegateway.router.request_body import MAX_FORM_BYTES, decoded
 
 if TYPE_CHECKING:
     from imagegateway.keys.api_keys import KeyRing
@@ -102,7 +102,7 @@ async def _receive(request: web.Request, inputs: InputImages, call: Call) -> tup
         raise invalid(part.name[:100], f"There is no file field {part.name[:100]!r}: send image, mask or markup.")
 
     try:
-        pieces = unpacked(request.content.iter_any(), call.metadata.get("content-encoding", ""), MAX_FORM_BYTES)
+        pieces = decoded(request.content.iter_any(), call.metadata.get("content-encoding", ""), MAX_FORM_BYTES)
         fields = await multipart.parse(pieces, call.metadata["content-type"], open_file)
     except BaseException:
         for upload in uploads:

@@ -45,7 +45,7 @@ class PartialImage:
 
 @dataclass(frozen=True, slots=True)
 class HoldPolicy:
-    """How long responses wait for images when the call states no preference."""
+    """Rules of how long responses wait for images when the call states no preference."""
 
     inline_seconds: float
     """Wait for models that serve inline, and for SDKs that can't read jobs."""
@@ -140,7 +140,7 @@ class ImageOperations:
             await cancel(ended, trouble)
 
     async def _images(self, entry: Entry, plan: Plan, call: Call) -> pb.ImagesResponse:
-        """Return the images of an ended job. Raises GatewayError when the job has none."""
+        """Return the images of an ended job. Raises GatewayError for a job without images."""
         record = entry.record
         call.log["provider"] = call.headers["x-imagegateway-provider"] = record.task.route
         call.log["provider_ms"] = record.completed_at - record.started_at

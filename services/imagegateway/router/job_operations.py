@@ -64,7 +64,7 @@ class JobOperations:
         return found or await self._lookup.get(job_id, call)
 
     async def redeliver_webhook(self, job_id: str, call: Call) -> Entry:
-        """Send an ended job's webhook again. Raises GatewayError UNSUPPORTED_PARAMETER where there is none."""
+        """Send an ended job's webhook again. Raises GatewayError UNSUPPORTED_PARAMETER without one."""
         entry = await self._lookup.get(job_id, call)
         if not entry.record.webhook.url:
             raise unsupported("job_id", f"Job {entry.record.id} has no webhook_url.")

@@ -1,4 +1,4 @@
-"""JSON bodies as callers send them. Bounds are checked before a tree of values is built."""
+"""Parser of JSON bodies. Limits are checked before any value is built."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_VALUES: Final = 10_000
-"""Most values of all levels together. A request has some dozens."""
+"""Maximum number of values, over all levels. A request has some dozens."""
 _MAX_QUOTES: Final = 50_000
 _LONG: Final = 1024 * 1024
-"""Characters from which on a string must be ASCII: Python keeps others in up to 4 bytes each."""
+"""Length in bytes above which a string must be ASCII: Python stores other characters in up to 4 bytes each."""
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 def parse(body: bytearray) -> dict[str, Any]:
-    """Return a JSON object's fields. An empty body counts as `{}`. Removes a byte order mark from `body`.
+    """Return the fields of a JSON object. An empty body counts as `{}`. Removes a byte order mark from `body`.
 
-    Raises GatewayError: INVALID_JSON, INVALID_VALUE for another value than an object and for a field that comes
-    twice, REQUEST_TOO_LARGE for too many values.
+    Raises GatewayError: INVALID_JSON; INVALID_VALUE for any other value, and for a field that comes twice;
+    REQUEST_TOO_LARGE for too many values.
     """
     if body.startswith(_BYTE_ORDER_MARK):
         del body[: len(_BYTE_ORDER_MARK)]
@@ -37,15 +37,15 @@ def parse(body: bytearray) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise invalid("body", "The body must be a JSON object.")
     if len(outline.names) > len(values):
-        name = _doubled(outline.names)
+        name = _first_duplicate(outline.names)
         raise invalid(name, f"{name} is sent twice.")
     return values
 
 
 def _load(body: bytearray) -> tuple[Any, str]:
-    """Return a JSON value, or a sentence about what makes it none.
+    """Return the value, or a sentence about the syntax error.
 
-    orjson's error holds the whole text, and as the context of another error would hold it as long as that one lives.
+    orjson's error holds the whole body, and would stay in memory as the context of a GatewayError.
     """
     try:
         return orjson.loads(body), ""
@@ -59,7 +59,7 @@ def _sentence(error: orjson.JSONDecodeError) -> str:
     return f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
 
 
-def _doubled(names: Iterable[bytearray]) -> str:
+def _first_duplicate(names: Iterable[bytearray]) -> str:
     seen: set[str] = set()
     for quoted in names:
         name: str = orjson.loads(b'"%s"' % quoted)
@@ -71,16 +71,16 @@ def _doubled(names: Iterable[bytearray]) -> str:
 
 @dataclass(slots=True)
 class _Outline:
-    """What can be told of JSON without building it: names of the outermost object, and the number of values."""
+    """Outline of JSON, read without building values: names of the outermost object, and the number of values."""
 
     names: list[bytearray] = field(default_factory=list)
-    """As they are written, without quotes."""
+    """Names as written, without quotes."""
     _values: int = 0
     _depth: int = 0
 
     @classmethod
     def of(cls, body: bytearray) -> _Outline:
-        """Read the outline. Text that is no JSON gives a wrong one, but only after the place of its fault.
+        """Return the outline of a body. It is wrong only after a syntax error.
 
         Raises GatewayError REQUEST_TOO_LARGE for too many values, and for a long string that is not ASCII.
         """
@@ -105,7 +105,7 @@ class _Outline:
         return outline
 
     def _between(self, before: list[bytearray], part: bytearray) -> None:
-        """Take in what stands between two strings."""
+        """Count the text between two strings. `before`: the string before it."""
         if self._depth == 1 and part.lstrip().startswith(b":"):
             self.names.append(bytearray(b'"').join(before))
         opened = part.count(b"{") + part.count(b"[")

@@ -1,4 +1,4 @@
-"""Answers as the JSON of REST, where Envoy does not make it."""
+"""JSON of REST responses that Envoy's transcoder does not render."""
 
 from __future__ import annotations
 
@@ -24,22 +24,24 @@ def to_json(message: Message) -> bytes:
 
 
 def images_to_json(response: pb.ImagesResponse) -> bytes:
-    """As `to_json`. Takes the images' bytes out of the message: they are encoded apart, as the library's own way
-    costs 50 times more. Beside the message this holds the JSON and one more image: answers may have ten of 25 MB.
+    """Return the same as `to_json`, and remove the images' bytes from the message.
+
+    The bytes are encoded separately, because protobuf's own encoder costs 50 times more. Peak memory: the message,
+    the JSON and one image; a response may have ten images of 25 MB.
     """
-    # Where the images go: no text of a caller can hold it.
-    place = secrets.token_hex(16)
+    # Marks the place of an image. No text of a caller can contain it.
+    placeholder = secrets.token_hex(16)
     contents: deque[bytes] = deque()
     for image in response.data:
         if image.HasField("b64_json"):
             contents.append(pybase64.b64encode(image.b64_json))
             image.ClearField("b64_json")
-            image.url = place
+            image.url = placeholder
     values: dict[str, Any] = MessageToDict(response, preserving_proto_field_name=True)
     for image in values.get("data", ()):
-        if image.get("url") == place:
+        if image.get("url") == placeholder:
             image["b64_json"] = image.pop("url")
-    head, *rest = orjson.dumps(values).split(place.encode())
+    head, *rest = orjson.dumps(values).split(placeholder.encode())
     body = io.BytesIO(head)
     body.seek(0, io.SEEK_END)
     for text in rest:

@@ -48,7 +48,7 @@ def check_background(draft: Draft) -> None:
 
 
 def check_complexity(draft: Draft) -> None:
-    """Set the complexity. Warn where the model has none."""
+    """Set the complexity. Warn where the model lacks this option."""
     complexity = checked_choice(draft.request.complexity, "complexity", ("low", "medium", "high"))
     if complexity and draft.model.can(c.COMPLEXITY):
         draft.task.complexity = complexity

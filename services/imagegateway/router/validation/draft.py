@@ -53,7 +53,7 @@ class Draft:
     has_mask: bool = False
     has_markup: bool = False
     has_caller_key: bool = False
-    """True when the caller brings or has stored a key of its own for a route of the model."""
+    """True when the caller sent or stored a provider key for a route of the model."""
 
     @property
     def is_edit(self) -> bool:

@@ -76,7 +76,7 @@ def _set_compression(draft: Draft, output_format: str) -> None:
     if output_format not in _COMPRESSED:
         draft.warnings.add_unsupported("output_compression", "output_compression is for jpeg and webp.")
     else:
-        # The task names the format so that whoever compresses knows which one to make.
+        # The task names the format for the code that compresses the image.
         draft.task.output_format, draft.task.output_compression = output_format, request.output_compression
 
 
