@@ -6,18 +6,22 @@ BIN := $(VENV)/bin
 PROTOS := $(shell find proto -name '*.proto' | sort)
 STAGED := build/googleapis
 DESCRIPTORS := generated/imagegateway/v1/descriptors.binpb
+RELEASED := proto/released.binpb
+PRESENT := build/present.binpb
+GENERATED := generated docs/reasons.md docs/settings.md
 SDKS := build/sdks/bin/python -m pytest \
 	--noconftest --disable-warnings --override-ini addopts= --override-ini filterwarnings=default
 
 CLIENTS := build/clients
 
-.PHONY: help setup setup-dev run test test-emulators test-clients test-api audit bench generate check format lint types validate clean
+.PHONY: help setup setup-dev run generate format check lint types validate breaking news words \
+	test test-emulators test-clients test-api bench audit released clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-setup: $(VENV)/.runtime  ## Install what the gateway needs into .venv
-setup-dev: $(VENV)/.dev  ## Install what the tests need, too
+setup: $(VENV)/.runtime  ## Install the gateway and its dependencies into .venv
+setup-dev: $(VENV)/.dev  ## Install the tools of tests and checks, too
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("imagegateway needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
@@ -32,13 +36,64 @@ $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
-run: setup  ## Start the whole stack and make a first picture
+run: setup  ## Start the whole stack and make a first image
 	@exec $(BIN)/imagegateway up
+
+$(STAGED)/.staged: $(VENV)/.dev
+	@rm -rf $(STAGED) && mkdir -p $(STAGED)/google
+	@cp -r $$($(BIN)/python -c 'import google.api, pathlib; print(pathlib.Path(google.api.__path__[0]).parent)')/{api,rpc} $(STAGED)/google/
+	@find $(STAGED) -type f -not -name '*.proto' -delete
+	@touch $@
+
+generate: $(STAGED)/.staged  ## Generate code from proto/, and reference pages of docs/ from the code
+	@rm -rf generated && mkdir -p generated
+	$(BIN)/python -m grpc_tools.protoc -Iproto -I$(STAGED) \
+		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
+		--python_out=generated --grpc_python_out=generated \
+		--mypy_out=quiet:generated --mypy_grpc_out=quiet:generated $(PROTOS)
+	$(BIN)/buf build --as-file-descriptor-set --exclude-source-info --type imagegateway.v1 -o $(DESCRIPTORS)
+	$(BIN)/python -m grpc_tools.protoc -Iproto --include_source_info \
+		--descriptor_set_out=build/error_reason.binpb proto/imagegateway/v1/error_reason.proto
+	$(BIN)/python -m tools.reference build/error_reason.binpb
+
+format: $(STAGED)/.staged  ## Format protos and Python
+	$(BIN)/buf format --write proto
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+check: setup-dev $(STAGED)/.staged lint breaking news types validate  ## Run all checks that need no running stack
+	@$(MAKE) --no-print-directory generate
+	@test -z "$$(git status --porcelain -- $(GENERATED))" || { \
+		git status --short -- $(GENERATED); echo 'these are not current: run make generate and commit'; exit 1; }
+
+lint: $(STAGED)/.staged  ## Run buf lint, ruff check and both format checks
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code proto
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: setup-dev  ## Run mypy, strict
+	$(BIN)/mypy
+
+validate: setup-dev  ## Validate the rendered Envoy configuration with Envoy
+	$(BIN)/imagegateway validate
+
+breaking: $(STAGED)/.staged  ## Compare proto/ with the last release by buf breaking
+	$(BIN)/buf build proto --exclude-source-info -o $(PRESENT)
+	$(BIN)/buf breaking $(PRESENT) --against $(RELEASED) --path imagegateway/v1
+	$(BIN)/buf breaking $(PRESENT) --against $(RELEASED) --path imagegateway/job --path imagegateway/provider \
+		--config '{"version": "v2", "breaking": {"use": ["WIRE"]}}'
+
+news: $(VENV)/.dev  ## Show the changes since the last release; fail on an invalid fragment
+	@$(BIN)/towncrier build --draft --version Unreleased
+
+words: $(VENV)/.dev  ## List phrases that break the language rule, with replacements
+	@$(BIN)/python -m tools.words
 
 test: setup-dev  ## Run every test against the real Envoy, NATS and S3
 	$(BIN)/pytest
 
-test-emulators: setup-dev  ## Let the vendors' own SDKs prove the emulators
+test-emulators: setup-dev  ## Test the emulators with the vendors' own SDKs
 	@$(PYTHON) -m venv build/sdks
 	build/sdks/bin/pip install --quiet --disable-pip-version-check -r tests/emulators/sdk/requirements.txt
 	LITELLM_LOCAL_MODEL_COST_MAP=True PYTHONPATH=. PATH=$(CURDIR)/$(BIN):$$PATH $(SDKS) -m 'not genai1 and not genai2' tests/emulators/sdk
@@ -61,7 +116,7 @@ build/nginx/.unpacked:
 		&& apt-get download --quiet --quiet nginx && dpkg-deb --extract nginx_*.deb .; }
 	@touch $@
 
-test-clients: setup-dev $(CLIENTS)/.installed build/nginx/.unpacked  ## Let real clients prove the gateway
+test-clients: setup-dev $(CLIENTS)/.installed build/nginx/.unpacked  ## Test the gateway with real clients
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/clients
 
 build/api/.installed: tests/api/requirements.lock
@@ -69,57 +124,24 @@ build/api/.installed: tests/api/requirements.lock
 	build/api/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/api/requirements.lock
 	@touch $@
 
-test-api: setup-dev build/api/.installed  ## Let Schemathesis hold the served description against the gateway
+test-api: setup-dev build/api/.installed  ## Test the served API description with Schemathesis
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/api
+
+bench: setup-dev  ## Measure the gateway beside other gateways; print ratios of one run
+	$(BIN)/python -m bench --peers build/peers
 
 build/audit/.installed: requirements-audit.lock
 	$(PYTHON) -m venv build/audit
 	build/audit/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-audit.lock
 	@touch $@
 
-audit: build/audit/.installed  ## Look the locked packages up among known vulnerabilities; asks the package index
+audit: build/audit/.installed  ## Check the locked packages for known vulnerabilities; needs the package index
 	for lock in requirements.lock requirements-dev.lock tests/api/requirements.lock tests/clients/requirements.lock; do \
 		build/audit/bin/pip-audit --strict --disable-pip --requirement $$lock || exit 1; \
 	done
 
-bench: setup-dev  ## Measure the chain beside other gateways; prints ratios of one run
-	$(BIN)/python -m bench --peers build/peers
+released: $(STAGED)/.staged  ## Record proto/ as the last release, for `make breaking`
+	$(BIN)/buf build proto --exclude-source-info -o $(RELEASED)
 
-$(STAGED)/.staged: $(VENV)/.dev
-	@rm -rf $(STAGED) && mkdir -p $(STAGED)/google
-	@cp -r $$($(BIN)/python -c 'import google.api, pathlib; print(pathlib.Path(google.api.__path__[0]).parent)')/{api,rpc} $(STAGED)/google/
-	@find $(STAGED) -type f -not -name '*.proto' -delete
-	@touch $@
-
-generate: $(STAGED)/.staged  ## Make generated/ from proto/
-	@rm -rf generated && mkdir -p generated
-	$(BIN)/python -m grpc_tools.protoc -Iproto -I$(STAGED) \
-		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
-		--python_out=generated --grpc_python_out=generated \
-		--mypy_out=quiet:generated --mypy_grpc_out=quiet:generated $(PROTOS)
-	$(BIN)/buf build --as-file-descriptor-set --exclude-source-info --type imagegateway.v1 -o $(DESCRIPTORS)
-
-check: setup-dev $(STAGED)/.staged lint types validate  ## Everything that reads the code without running it
-	@$(MAKE) --no-print-directory generate
-	@git diff --exit-code --stat -- generated || { echo 'generated/ is not current: run make generate and commit'; exit 1; }
-	@test -z "$$(git status --porcelain -- generated)" || { git status --short -- generated; echo 'generated/ is not current: run make generate and commit'; exit 1; }
-
-lint: $(STAGED)/.staged  ## buf, ruff
-	$(BIN)/buf lint
-	$(BIN)/buf format --diff --exit-code proto
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
-
-types: setup-dev  ## mypy, strict
-	$(BIN)/mypy
-
-validate: setup-dev  ## Let Envoy read the configuration that `up` writes
-	$(BIN)/imagegateway validate
-
-format: $(STAGED)/.staged  ## Format protos and Python
-	$(BIN)/buf format --write proto
-	$(BIN)/ruff format
-	$(BIN)/ruff check --fix
-
-clean:  ## Remove what the targets made, but not the data
+clean:  ## Remove the products of all targets, but no data
 	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source
 
 from bench import pictures, samples, subjects
 from bench.cells import SMALL_BYTES, cells, submission, upstream_cells
@@ -75,7 +75,7 @@ def _key(chain: Subject, tenant: str) -> str:
     made = subprocess.run(
         [*command, "keys", "create", "--tenant", tenant],
         cwd=ROOT,
-        env={**environment(), f"{settings.PREFIX}DATA_DIR": str(chain.run.parent)},
+        env={**environment(), f"{setting_source.PREFIX}DATA_DIR": str(chain.run.parent)},
         capture_output=True,
         text=True,
         check=True,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, settings
 from imagegateway.stack.config import Stack, binary
 
 from bench.samples import hear, say
@@ -45,8 +45,8 @@ def parts(folder: Path, picture: Path) -> Iterator[Parts]:
         "LOG_LEVEL": "error",
         **RAISED,
     }
-    named = {f"{settings.PREFIX}{name}": value for name, value in own.items()}
-    stack = Stack.prepare(settings.load(settings.Source(named)))
+    named = {f"{setting_source.PREFIX}{name}": value for name, value in own.items()}
+    stack = Stack.prepare(settings.load(setting_source.Source(named)))
     stack.write()
     everything = {**environment(), **named, "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
     nats = [binary("nats-server"), "-c", str(stack.run_dir / "nats.conf")]

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source
 from imagegateway.stack.config import binary
 from jinja2 import Template
 
@@ -106,7 +106,7 @@ def chain(
         "IMAGEGATEWAY_API_KEY": key,
         "IMAGEGATEWAY_LOCAL_PICTURE": str(picture),
         "IMAGEGATEWAY_LOG_FORMAT": "json",
-        **{f"{settings.PREFIX}{name}": value for name, value in (more or {}).items()},
+        **{f"{setting_source.PREFIX}{name}": value for name, value in (more or {}).items()},
     }
     command = [sys.executable, "-c", "import sys; from imagegateway.cli import main; sys.exit(main())", "up"]
     with running(command, output, tree, variables) as process:
@@ -150,7 +150,11 @@ def plain(folder: Path, answers: Mapping[str, bytes]) -> Iterator[Subject]:
 
 def environment() -> dict[str, str]:
     """This process's environment without the gateway's settings."""
-    return {name: text for name, text in settings.environment().items() if not name.startswith(settings.PREFIX)}
+    return {
+        name: text
+        for name, text in setting_source.environment().items()
+        if not name.startswith(setting_source.PREFIX)
+    }
 
 
 def free_port() -> int:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil  # type: ignore[import-untyped]  # ships no types
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -47,8 +47,12 @@ def free_port() -> int:
 
 def environment(**values: str) -> dict[str, str]:
     """This process's environment without the gateway's settings, and `values` as IMAGEGATEWAY_<NAME>."""
-    inherited = {name: text for name, text in settings.environment().items() if not name.startswith(settings.PREFIX)}
-    return inherited | {settings.PREFIX + name.upper(): text for name, text in values.items()}
+    inherited = {
+        name: text
+        for name, text in setting_source.environment().items()
+        if not name.startswith(setting_source.PREFIX)
+    }
+    return inherited | {setting_source.PREFIX + name.upper(): text for name, text in values.items()}
 
 
 def eventually(met: Callable[[], bool], seconds: float, what: str) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source
 
 from tests.families_gateway.providers import every, serving
 from tests.stack import running
@@ -37,7 +37,7 @@ def test_every_answer_is_as_described(gateway: Stack) -> None:
             f"{gateway.url}/openapi.json",
         ],
         cwd=_ROOT,
-        env={**settings.environment(), "PYTHONPATH": str(_ROOT), "GATEWAY_KEY": gateway.key},
+        env={**setting_source.environment(), "PYTHONPATH": str(_ROOT), "GATEWAY_KEY": gateway.key},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,7 @@ def run(command: list[str | Path], folder: Path, variables: Mapping[str, str]) -
 
     Raises AssertionError with the whole output when the suite fails.
     """
-    inherited = settings.environment()
+    inherited = setting_source.environment()
     done = subprocess.run(
         command,
         cwd=folder,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from imagegateway import providers
 from imagegateway.platform.errors import REASONS
-from imagegateway.platform.settings import Source
+from imagegateway.platform.setting_source import Source
 from imagegateway.providers import catalog as c
 from imagegateway.providers.kit.adapter import Adapter, Reply
 from imagegateway.providers.kit.error_table import NOT_BEGUN, Failure
@@ -88,5 +88,6 @@ def test_any_error_answer_is_a_failure_by_the_table(name: str, adapter: Adapter,
     failure = adapter.read_error(call_of(name, adapter), Reply(status, {}, body))
     assert isinstance(failure, Failure)
     assert failure.reason in REASONS
+    assert REASONS[failure.reason].may_be_billed or not failure.accepted
     assert failure.message.endswith((".", "…")) or ":" in failure.message
     assert "oops" not in failure.message

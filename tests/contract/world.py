@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from imagegateway.platform.errors import code_of
+from imagegateway.platform.errors import REASONS, code_of
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.registry import UPSTREAMS
 
@@ -120,8 +120,9 @@ async def opened(row: Row, tmp_path: Path, **settings: str) -> AsyncIterator[Wor
 
 
 def verdict(state: pb.TaskState) -> tuple[str, bool]:
-    """The code of a failure and whether it may have cost; an empty code for a success."""
+    """Return a failure's code and whether the failure may be billed; an empty code for a success."""
     if state.HasField("failed"):
+        assert REASONS[state.failed.reason].may_be_billed or not state.failed.accepted
         return code_of(state.failed.reason), state.failed.accepted
     assert state.HasField("done"), state
     return "", True

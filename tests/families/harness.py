@@ -13,7 +13,7 @@ from imagegateway.media.references import reference
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, settings
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.driver import UpstreamFamily
@@ -44,7 +44,7 @@ class Bench:
     ) -> Bench:
         """`values`: settings such as IMAGEGATEWAY_BFL_API_KEY and IMAGEGATEWAY_BFL_BASE_URL."""
         environment = {"IMAGEGATEWAY_ALLOW_HOSTS": "127.0.0.1", "IMAGEGATEWAY_DATA_DIR": str(tmp_path), **values}
-        current = settings.load(settings.Source(environment))
+        current = settings.load(setting_source.Source(environment))
         store = MediaStore.open((tmp_path / "media").as_uri())
         bench: Bench
 

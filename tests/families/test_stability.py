@@ -9,7 +9,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imagegateway.platform.settings import Source
+from imagegateway.platform.setting_source import Source
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.stability.adapter import StabilityAdapter
 from imagegateway.providers.stability.catalog import MODELS

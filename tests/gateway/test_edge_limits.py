@@ -9,8 +9,8 @@ import subprocess
 from contextlib import ExitStack, closing
 
 import pytest
-from imagegateway.platform import settings
-from imagegateway.platform.settings import SettingError
+from imagegateway.platform import setting_source, settings
+from imagegateway.platform.setting_source import SettingError
 from imagegateway.stack import config
 from imagegateway.stack.config import Stack as StackFiles
 
@@ -50,7 +50,7 @@ def test_envoy_whose_heap_is_full_answers_503_overloaded() -> None:
     """The limit is set to less than an idle Envoy has."""
     with short_folder() as folder:
         values = {"port": str(free_port()), "data_dir": str(folder), "edge_memory": "32"}
-        source = settings.Source({f"IMAGEGATEWAY_{name.upper()}": value for name, value in values.items()})
+        source = setting_source.Source({f"IMAGEGATEWAY_{name.upper()}": value for name, value in values.items()})
         files = StackFiles.prepare(settings.load(source))
         (folder / "run").mkdir()
         files.write_envoy(folder / "run")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from imagegateway.keys import key_tags
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, settings
 from imagegateway.stack import config
 
 from tests.stack import eventually, free_port, short_folder
@@ -32,7 +32,7 @@ ENVOY: Final = Path(__file__).with_name("lua_functions.yaml")
 
 def write(folder: Path, port: int) -> Path:
     """Write the configuration of an Envoy that answers with what the Lua functions return."""
-    source = settings.Source(
+    source = setting_source.Source(
         {
             "IMAGEGATEWAY_SECRET_KEY": ROOT,
             "IMAGEGATEWAY_SECRET_KEY_PREVIOUS": PREVIOUS,

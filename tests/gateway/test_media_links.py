@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.signed_links import Links
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, settings
 
 from tests.gateway import pictures, rest
 from tests.gateway.rest import ask, assert_error, generate
@@ -41,7 +41,7 @@ def tag(path: str) -> str:
 
 def signed(stack: Stack, path: str, at: float) -> str:
     """A link to the same file as this stack would have signed it at another time."""
-    loaded = settings.load(settings.Source(environment(**stack.values)))
+    loaded = settings.load(setting_source.Source(environment(**stack.values)))
     links = Links(RootSecret.load(loaded), stack.url, clock=lambda: at)
     _, _, day, sha256, name = urlsplit(path).path.split("/")
     return rest.link(stack, links.sign(f"results/{day}/{sha256}", name))

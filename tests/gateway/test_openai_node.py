@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source
 
 from tests.gateway import cases
 from tests.gateway.pictures import MAX_FILE, mask, padded, picture
@@ -26,7 +26,7 @@ BIN: Final = Path(sys.executable).parent
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
     """Node before any other on PATH, and the packages of the lock file installed."""
-    values = settings.environment()
+    values = setting_source.environment()
     values["PATH"] = f"{BIN}:{values.get('PATH', '')}"
     stamp = FOLDER / "node_modules" / ".installed"
     wanted = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()

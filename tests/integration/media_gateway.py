@@ -14,7 +14,8 @@ from imagegateway.media.store import MediaStore
 from imagegateway.media.web import responses, server
 from imagegateway.platform import logs
 from imagegateway.platform.http_server import listening
-from imagegateway.platform.settings import Settings, Source, load
+from imagegateway.platform.setting_source import Source
+from imagegateway.platform.settings import Settings, load
 from yarl import URL
 
 if TYPE_CHECKING:

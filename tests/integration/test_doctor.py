@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.cli.doctor import examine
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, settings
 from imagegateway.providers.registry import UPSTREAMS
 
 from tests.emulators.ark import Ark
@@ -25,7 +25,7 @@ ACCOUNT = {"CLOUDFLARE_ACCOUNT_ID": "0123456789abcdef0123456789abcdef"}
 async def lines(capsys: pytest.CaptureFixture[str], *families: str, **values: str) -> tuple[int, dict[str, str]]:
     """The exit status, and what is said of each route; names of settings come without their prefix."""
     environment = {f"IMAGEGATEWAY_{name}": value for name, value in values.items()}
-    current = settings.load(settings.Source(environment))
+    current = settings.load(setting_source.Source(environment))
     status = await examine(current, {name: UPSTREAMS[name] for name in families})
     said = (line.partition(" ") for line in capsys.readouterr().out.splitlines())
     return status, {route: words.strip() for route, _, words in said}

@@ -11,7 +11,7 @@ import aiohttp
 import obstore
 import pytest
 from imagegateway.media.store import MediaStore, NotFound, StoreUnavailable, TooLarge, deletion_time
-from imagegateway.platform.settings import SettingError
+from imagegateway.platform.setting_source import SettingError
 from obstore.store import from_url
 
 from tests.integration.s3_server import S3Server, s3_server

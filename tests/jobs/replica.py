@@ -129,7 +129,7 @@ async def start(
         outbound=outbound,
         limits=Limits(
             routes={route: settings.route_concurrency(route, None) for route in routes},
-            default=settings.default_concurrency,
+            default=settings.concurrency,
             tenant=settings.tenant_concurrency,
         ),
         price=_price,

@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, settings
 from imagegateway.stack.config import Stack, binary
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Nats(Process):
 def settings_for(folder: Path, **values: str) -> Settings:
     """Settings with a data directory; `values` as in the environment, without prefix."""
     named = {f"IMAGEGATEWAY_{name}": value for name, value in values.items()}
-    return settings.load(settings.Source({"IMAGEGATEWAY_DATA_DIR": str(folder), **named}))
+    return settings.load(setting_source.Source({"IMAGEGATEWAY_DATA_DIR": str(folder), **named}))
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from imagegateway.jobs import provider_client as module
 from imagegateway.jobs.provider_client import Families
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, settings
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.servicer import serve
@@ -77,7 +77,7 @@ def family() -> Drawing:
 @pytest.fixture
 def current() -> Iterator[settings.Settings]:
     with short_folder() as folder:
-        yield settings.load(settings.Source({"IMAGEGATEWAY_DATA_DIR": str(folder)}))
+        yield settings.load(setting_source.Source({"IMAGEGATEWAY_DATA_DIR": str(folder)}))
 
 
 @pytest.fixture

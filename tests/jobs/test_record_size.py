@@ -11,7 +11,7 @@ from imagegateway.jobs import record_size, states
 from imagegateway.jobs.stream import JobStream, RecordTooLargeError, RefusedError
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.nats import connect
-from imagegateway.platform.settings import SettingError
+from imagegateway.platform.setting_source import SettingError
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import WebhookAttempt
 

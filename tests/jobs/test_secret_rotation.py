@@ -12,7 +12,8 @@ from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.reencryption import Resealed, reseal
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.webhook_secrets import UnreadableSecretError, WebhookSecrets
-from imagegateway.platform.settings import Source, load
+from imagegateway.platform.setting_source import Source
+from imagegateway.platform.settings import load
 from nats.js.kv import KeyValue
 
 from tests.jobs import records

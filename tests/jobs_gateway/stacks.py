@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import psutil  # type: ignore[import-untyped]  # ships no types
 from imagegateway.keys.api_keys import KeyStore
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, settings
 from imagegateway.platform.nats import connect
 from supervisor.xmlrpc import SupervisorTransport
 
@@ -39,8 +39,8 @@ def new_caller(stack: Stack, tenant: str, prefer: str = "") -> Caller:
     """A new key of a tenant, made as the command makes it, which as a process takes seconds."""
 
     async def create() -> str:
-        values = {f"{settings.PREFIX}{name.upper()}": value for name, value in stack.values.items()}
-        given = settings.load(settings.Source(values))
+        values = {f"{setting_source.PREFIX}{name.upper()}": value for name, value in stack.values.items()}
+        given = settings.load(setting_source.Source(values))
         root = RootSecret.load(given, make=False)
         client = await connect(given, "test")
         try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from imagegateway.keys.api_keys import KeyStore, fingerprint
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, settings
 from imagegateway.platform.nats import connect
 from imagegateway.v1 import image_service_pb2 as pb
 
@@ -34,8 +34,8 @@ OPTIONS = {"delay": 12}
 
 async def revoke(caller: Caller) -> None:
     """End the caller's key, as the command does it."""
-    values = {f"{settings.PREFIX}{name.upper()}": value for name, value in caller.stack.values.items()}
-    current = settings.load(settings.Source(values))
+    values = {f"{setting_source.PREFIX}{name.upper()}": value for name, value in caller.stack.values.items()}
+    current = settings.load(setting_source.Source(values))
     client = await connect(current, "test")
     try:
         store = await KeyStore.open(client, 1, RootSecret.load(current, make=False))

@@ -11,7 +11,7 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.signed_links import Links
-from imagegateway.platform.settings import Source
+from imagegateway.platform.setting_source import Source
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.router import event_streams, job_errors, responses
 from imagegateway.router.call_context import Preferences

@@ -24,7 +24,8 @@ from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.readiness import Readiness
-from imagegateway.platform.settings import Source, load
+from imagegateway.platform.setting_source import Source
+from imagegateway.platform.settings import load
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.providers.local.family import LocalFamily
 from imagegateway.router.body_budget import BodyBudget

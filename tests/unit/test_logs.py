@@ -10,7 +10,8 @@ from imagegateway.platform.logs import printable
 
 _PROGRAM = """
 from imagegateway.platform import logs
-from imagegateway.platform.settings import Source, load
+from imagegateway.platform.setting_source import Source
+from imagegateway.platform.settings import load
 
 logs.configure(load(Source({"IMAGEGATEWAY_LOG_FORMAT": "%s"})), "test")
 log = logs.get("test")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args, get_origin
 
 import pytest
 from imagegateway.platform.errors import GatewayError
-from imagegateway.platform.settings import Source
+from imagegateway.platform.setting_source import Source
 from imagegateway.providers.openai.catalog import MODELS
 from imagegateway.router import openai_values
 from imagegateway.router.call_context import Preferences

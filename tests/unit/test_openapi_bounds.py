@@ -9,7 +9,7 @@ from google.protobuf.json_format import ParseDict
 from imagegateway.media.web import openapi
 from imagegateway.media.web.openapi_bounds import FIELDS
 from imagegateway.platform.errors import GatewayError
-from imagegateway.platform.settings import Source
+from imagegateway.platform.setting_source import Source
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.validation.request import validate_request

@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct, Value
 from imagegateway.platform.errors import GatewayError
-from imagegateway.platform.settings import Source
+from imagegateway.platform.setting_source import Source
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.validation.request import validate_request

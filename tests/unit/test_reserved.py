@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 from google.protobuf.json_format import ParseDict
 from imagegateway.platform.errors import GatewayError
-from imagegateway.platform.settings import Source
+from imagegateway.platform.setting_source import Source
 from imagegateway.providers.kit import reserved_options
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.platform.errors import GatewayError
-from imagegateway.platform.settings import Source
+from imagegateway.platform.setting_source import Source
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.providers import catalog as c
 from imagegateway.providers.local.catalog import MODELS as LOCAL

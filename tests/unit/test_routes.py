@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from imagegateway.jobs.fair_queue import Lane
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, settings
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.router.catalog import Catalog
 
@@ -13,7 +13,7 @@ KEYS = {"IMAGEGATEWAY_BFL_API_KEY": "b", "IMAGEGATEWAY_CLOUDFLARE_API_KEY": "c",
 
 
 def catalog(**values: str) -> Catalog:
-    return Catalog.load(settings.Source(values))
+    return Catalog.load(setting_source.Source(values))
 
 
 def nobody(_route: str) -> bool:
@@ -40,7 +40,7 @@ def test_route_that_is_set_aside_is_skipped_for_one_after_it() -> None:
 
 
 def test_what_providers_allow_at_once() -> None:
-    limits = catalog().limits(settings.load(settings.Source({})))
+    limits = catalog().limits(settings.load(setting_source.Source({})))
     assert (limits.routes["bfl"], limits.routes["ideogram"], limits.routes["automatic1111"]) == (24, 10, 1)
     assert limits.models == {("bfl", "bfl/flux-kontext-max"): 6}
     assert limits.of(limits.lane("bfl", "", "bfl/flux-kontext-max")) == 6
@@ -53,7 +53,7 @@ def test_what_providers_allow_at_once() -> None:
 
 def test_a_setting_goes_before_a_routes_limit_and_leaves_the_models() -> None:
     values = {"IMAGEGATEWAY_BFL_CONCURRENCY": "100", "IMAGEGATEWAY_FAL_CONCURRENCY": "40"}
-    limits = catalog().limits(settings.load(settings.Source(values)))
+    limits = catalog().limits(settings.load(setting_source.Source(values)))
     assert (limits.routes["bfl"], limits.routes["fal"]) == (100, 40)
     assert limits.models == {("bfl", "bfl/flux-kontext-max"): 6}
 

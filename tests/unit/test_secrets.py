@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet, InvalidToken
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.platform.settings import SettingError, Settings, Source, load
+from imagegateway.platform.setting_source import SettingError, Source
+from imagegateway.platform.settings import Settings, load
 
 OLD, NEW = "the old root secret", "the new root secret"
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source, settings
 from imagegateway.platform.hosts import is_wildcard
-from imagegateway.platform.settings import SettingError, Source, known_names, load
+from imagegateway.platform.setting_source import SettingError, Source
+from imagegateway.platform.settings import known_names, load
 from imagegateway.providers.registry import UPSTREAMS
 from imagegateway.router.catalog import Catalog
 
@@ -24,8 +25,8 @@ def given(**values: str) -> Source:
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Sets variables in an environment that has none of the gateway's."""
-    for name in settings.environment():
-        if name.startswith(settings.PREFIX):
+    for name in setting_source.environment():
+        if name.startswith(setting_source.PREFIX):
             monkeypatch.delenv(name)
 
     def put(**values: str) -> None:
@@ -79,7 +80,7 @@ def test_registry_names_all_that_routes_and_the_documentation_name() -> None:
         assert {adapter.route for adapter in upstream.adapters} <= set(settings.ROUTES)
     text = Path("docs/settings.md").read_text()
     assert set(re.findall(r"IMAGEGATEWAY_[A-Z0-9_]+[A-Z0-9]", text)) <= known
-    of_routes = {f"IMAGEGATEWAY_{route.upper()}_{end}" for route in settings.ROUTES for end in settings._OF_ROUTES}
+    of_routes = {f"IMAGEGATEWAY_{route.upper()}_{end}" for route in settings.ROUTES for end in settings.OF_ROUTES}
     clients = {"IMAGEGATEWAY_URL", "IMAGEGATEWAY_KEY"}
     assert {name for name in known - of_routes - clients if name not in text} == set()
 

@@ -31,15 +31,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_VALUE: _ErrorReason.ValueType  # 3
     """A field's value is out of range or malformed. 400 / INVALID_ARGUMENT."""
     ERROR_REASON_UNSUPPORTED_PARAMETER: _ErrorReason.ValueType  # 4
-    """The model or the protocol can't do what a field asks. 400 / INVALID_ARGUMENT."""
+    """The model or the protocol does not support a field or its value. 400 / INVALID_ARGUMENT."""
     ERROR_REASON_INVALID_IMAGE: _ErrorReason.ValueType  # 5
     """An input is not a whole PNG, JPEG or WebP within limits. 400 / INVALID_ARGUMENT."""
     ERROR_REASON_INVALID_IMAGE_URL: _ErrorReason.ValueType  # 6
-    """A URL may not be fetched, or what it names could not be. 400 / INVALID_ARGUMENT."""
+    """A URL is not allowed, or its download failed. 400 / INVALID_ARGUMENT."""
     ERROR_REASON_MODERATION_BLOCKED: _ErrorReason.ValueType  # 7
-    """Prompt or output was refused by moderation; final. 400 / INVALID_ARGUMENT."""
+    """Moderation refused the prompt, an input or the output; final. 400 / INVALID_ARGUMENT."""
     ERROR_REASON_INVALID_API_KEY: _ErrorReason.ValueType  # 8
-    """No key, an unknown or a revoked one. 401 / UNAUTHENTICATED."""
+    """The key is missing, unknown or revoked. 401 / UNAUTHENTICATED."""
     ERROR_REASON_BUDGET_EXCEEDED: _ErrorReason.ValueType  # 9
     """The tenant's budget is used up. 402 / RESOURCE_EXHAUSTED."""
     ERROR_REASON_MODEL_NOT_ALLOWED: _ErrorReason.ValueType  # 10
@@ -47,9 +47,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_BYOK_REQUIRED: _ErrorReason.ValueType  # 11
     """The call needs the caller's own provider key. 403 / PERMISSION_DENIED."""
     ERROR_REASON_MODEL_NOT_FOUND: _ErrorReason.ValueType  # 12
-    """No such model; near matches are named. 404 / NOT_FOUND."""
+    """No such model; the error names near matches. 404 / NOT_FOUND."""
     ERROR_REASON_MODEL_RETIRED: _ErrorReason.ValueType  # 13
-    """The provider took the model out of service; the successor is named.
+    """The provider has retired the model; the error names the successor.
     404 / NOT_FOUND.
     """
     ERROR_REASON_JOB_NOT_FOUND: _ErrorReason.ValueType  # 14
@@ -61,7 +61,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 17
     """The whole request is too large. 413 / INVALID_ARGUMENT."""
     ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 18
-    """The content type is not one of this path. 415 / INVALID_ARGUMENT."""
+    """The path does not accept the content type. 415 / INVALID_ARGUMENT."""
     ERROR_REASON_IDEMPOTENCY_KEY_MISMATCH: _ErrorReason.ValueType  # 19
     """The idempotency key came with another body. 422 / INVALID_ARGUMENT."""
     ERROR_REASON_RATE_LIMIT_EXCEEDED: _ErrorReason.ValueType  # 20
@@ -69,7 +69,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PROVIDER_RATE_LIMITED: _ErrorReason.ValueType  # 21
     """The provider's rate limit, its wait passed on. 429 / RESOURCE_EXHAUSTED."""
     ERROR_REASON_CANCELLED: _ErrorReason.ValueType  # 22
-    """The caller went away or cancelled. 499 / CANCELLED."""
+    """The caller disconnected or cancelled. 499 / CANCELLED."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 23
     """A fault of the gateway itself. 500 / INTERNAL."""
     ERROR_REASON_NOT_IMPLEMENTED: _ErrorReason.ValueType  # 24
@@ -77,29 +77,29 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PROVIDER_ERROR: _ErrorReason.ValueType  # 25
     """The provider failed. 502 / INTERNAL."""
     ERROR_REASON_PROVIDER_BAD_RESPONSE: _ErrorReason.ValueType  # 26
-    """The provider answered something that can't be used. 502 / INTERNAL."""
+    """The provider's answer is unusable. 502 / INTERNAL."""
     ERROR_REASON_PROVIDER_CREDENTIALS: _ErrorReason.ValueType  # 27
     """The provider refused the operator's key. 502 / FAILED_PRECONDITION."""
     ERROR_REASON_PROVIDER_BILLING: _ErrorReason.ValueType  # 28
-    """The provider refused for lack of credit. 502 / FAILED_PRECONDITION."""
+    """The provider account has no credit. 502 / FAILED_PRECONDITION."""
     ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 29
-    """Whether the provider took the call is not known; it is not repeated.
-    502 / INTERNAL.
+    """The gateway does not know whether the provider accepted the call, and does
+    not repeat it. 502 / INTERNAL.
     """
     ERROR_REASON_PROVIDER_UNAVAILABLE: _ErrorReason.ValueType  # 30
-    """The provider can't be reached. 503 / UNAVAILABLE."""
+    """The provider is unreachable. 503 / UNAVAILABLE."""
     ERROR_REASON_PROVIDER_NOT_CONFIGURED: _ErrorReason.ValueType  # 31
-    """No route of the model has its key; the setting is named. 503 / UNAVAILABLE."""
+    """No route of the model has its key; the error names the setting. 503 / UNAVAILABLE."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 32
-    """Too much work is waiting. 503 / UNAVAILABLE."""
+    """Too much work is waiting, or a bound is reached. 503 / UNAVAILABLE."""
     ERROR_REASON_SERVICE_UNAVAILABLE: _ErrorReason.ValueType  # 33
-    """A part of the gateway can't be reached. 503 / UNAVAILABLE."""
+    """A part of the gateway is unavailable. 503 / UNAVAILABLE."""
     ERROR_REASON_PROVIDER_TIMEOUT: _ErrorReason.ValueType  # 34
-    """The provider took too long; the job is named. 504 / DEADLINE_EXCEEDED."""
+    """The provider took too long; the error names the job. 504 / DEADLINE_EXCEEDED."""
     ERROR_REASON_EXPIRED: _ErrorReason.ValueType  # 35
     """The media's 7 days, or the link's 24 hours, are over. 410 / NOT_FOUND."""
     ERROR_REASON_INVALID_SIGNATURE: _ErrorReason.ValueType  # 36
-    """The link was changed, or is none of ours. 403 / PERMISSION_DENIED."""
+    """The link was changed, or is not from this gateway. 403 / PERMISSION_DENIED."""
     ERROR_REASON_SUBSCRIBER_TOO_SLOW: _ErrorReason.ValueType  # 37
     """The subscriber left too many events unread and was dropped; its last event
     id resumes. 429 / RESOURCE_EXHAUSTED.
@@ -112,9 +112,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The request's body took too long to arrive. 408 / DEADLINE_EXCEEDED."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call failed. `google.rpc.ErrorInfo.reason` is the value's name without
-    its prefix, with domain `imagegateway`; the REST error's `code` is the same
-    in lower case. Status codes stand beside each value as HTTP / gRPC.
+    """Reason of a failed call. `google.rpc.ErrorInfo.reason` is the value's name
+    without its prefix, with domain `imagegateway`; the REST error's `code` is the
+    same in lower case. Each comment ends with the statuses, HTTP / gRPC.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -126,15 +126,15 @@ ERROR_REASON_MISSING_PARAMETER: ErrorReason.ValueType  # 2
 ERROR_REASON_INVALID_VALUE: ErrorReason.ValueType  # 3
 """A field's value is out of range or malformed. 400 / INVALID_ARGUMENT."""
 ERROR_REASON_UNSUPPORTED_PARAMETER: ErrorReason.ValueType  # 4
-"""The model or the protocol can't do what a field asks. 400 / INVALID_ARGUMENT."""
+"""The model or the protocol does not support a field or its value. 400 / INVALID_ARGUMENT."""
 ERROR_REASON_INVALID_IMAGE: ErrorReason.ValueType  # 5
 """An input is not a whole PNG, JPEG or WebP within limits. 400 / INVALID_ARGUMENT."""
 ERROR_REASON_INVALID_IMAGE_URL: ErrorReason.ValueType  # 6
-"""A URL may not be fetched, or what it names could not be. 400 / INVALID_ARGUMENT."""
+"""A URL is not allowed, or its download failed. 400 / INVALID_ARGUMENT."""
 ERROR_REASON_MODERATION_BLOCKED: ErrorReason.ValueType  # 7
-"""Prompt or output was refused by moderation; final. 400 / INVALID_ARGUMENT."""
+"""Moderation refused the prompt, an input or the output; final. 400 / INVALID_ARGUMENT."""
 ERROR_REASON_INVALID_API_KEY: ErrorReason.ValueType  # 8
-"""No key, an unknown or a revoked one. 401 / UNAUTHENTICATED."""
+"""The key is missing, unknown or revoked. 401 / UNAUTHENTICATED."""
 ERROR_REASON_BUDGET_EXCEEDED: ErrorReason.ValueType  # 9
 """The tenant's budget is used up. 402 / RESOURCE_EXHAUSTED."""
 ERROR_REASON_MODEL_NOT_ALLOWED: ErrorReason.ValueType  # 10
@@ -142,9 +142,9 @@ ERROR_REASON_MODEL_NOT_ALLOWED: ErrorReason.ValueType  # 10
 ERROR_REASON_BYOK_REQUIRED: ErrorReason.ValueType  # 11
 """The call needs the caller's own provider key. 403 / PERMISSION_DENIED."""
 ERROR_REASON_MODEL_NOT_FOUND: ErrorReason.ValueType  # 12
-"""No such model; near matches are named. 404 / NOT_FOUND."""
+"""No such model; the error names near matches. 404 / NOT_FOUND."""
 ERROR_REASON_MODEL_RETIRED: ErrorReason.ValueType  # 13
-"""The provider took the model out of service; the successor is named.
+"""The provider has retired the model; the error names the successor.
 404 / NOT_FOUND.
 """
 ERROR_REASON_JOB_NOT_FOUND: ErrorReason.ValueType  # 14
@@ -156,7 +156,7 @@ ERROR_REASON_FILE_TOO_LARGE: ErrorReason.ValueType  # 16
 ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 17
 """The whole request is too large. 413 / INVALID_ARGUMENT."""
 ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 18
-"""The content type is not one of this path. 415 / INVALID_ARGUMENT."""
+"""The path does not accept the content type. 415 / INVALID_ARGUMENT."""
 ERROR_REASON_IDEMPOTENCY_KEY_MISMATCH: ErrorReason.ValueType  # 19
 """The idempotency key came with another body. 422 / INVALID_ARGUMENT."""
 ERROR_REASON_RATE_LIMIT_EXCEEDED: ErrorReason.ValueType  # 20
@@ -164,7 +164,7 @@ ERROR_REASON_RATE_LIMIT_EXCEEDED: ErrorReason.ValueType  # 20
 ERROR_REASON_PROVIDER_RATE_LIMITED: ErrorReason.ValueType  # 21
 """The provider's rate limit, its wait passed on. 429 / RESOURCE_EXHAUSTED."""
 ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 22
-"""The caller went away or cancelled. 499 / CANCELLED."""
+"""The caller disconnected or cancelled. 499 / CANCELLED."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 23
 """A fault of the gateway itself. 500 / INTERNAL."""
 ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 24
@@ -172,29 +172,29 @@ ERROR_REASON_NOT_IMPLEMENTED: ErrorReason.ValueType  # 24
 ERROR_REASON_PROVIDER_ERROR: ErrorReason.ValueType  # 25
 """The provider failed. 502 / INTERNAL."""
 ERROR_REASON_PROVIDER_BAD_RESPONSE: ErrorReason.ValueType  # 26
-"""The provider answered something that can't be used. 502 / INTERNAL."""
+"""The provider's answer is unusable. 502 / INTERNAL."""
 ERROR_REASON_PROVIDER_CREDENTIALS: ErrorReason.ValueType  # 27
 """The provider refused the operator's key. 502 / FAILED_PRECONDITION."""
 ERROR_REASON_PROVIDER_BILLING: ErrorReason.ValueType  # 28
-"""The provider refused for lack of credit. 502 / FAILED_PRECONDITION."""
+"""The provider account has no credit. 502 / FAILED_PRECONDITION."""
 ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 29
-"""Whether the provider took the call is not known; it is not repeated.
-502 / INTERNAL.
+"""The gateway does not know whether the provider accepted the call, and does
+not repeat it. 502 / INTERNAL.
 """
 ERROR_REASON_PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 30
-"""The provider can't be reached. 503 / UNAVAILABLE."""
+"""The provider is unreachable. 503 / UNAVAILABLE."""
 ERROR_REASON_PROVIDER_NOT_CONFIGURED: ErrorReason.ValueType  # 31
-"""No route of the model has its key; the setting is named. 503 / UNAVAILABLE."""
+"""No route of the model has its key; the error names the setting. 503 / UNAVAILABLE."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 32
-"""Too much work is waiting. 503 / UNAVAILABLE."""
+"""Too much work is waiting, or a bound is reached. 503 / UNAVAILABLE."""
 ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 33
-"""A part of the gateway can't be reached. 503 / UNAVAILABLE."""
+"""A part of the gateway is unavailable. 503 / UNAVAILABLE."""
 ERROR_REASON_PROVIDER_TIMEOUT: ErrorReason.ValueType  # 34
-"""The provider took too long; the job is named. 504 / DEADLINE_EXCEEDED."""
+"""The provider took too long; the error names the job. 504 / DEADLINE_EXCEEDED."""
 ERROR_REASON_EXPIRED: ErrorReason.ValueType  # 35
 """The media's 7 days, or the link's 24 hours, are over. 410 / NOT_FOUND."""
 ERROR_REASON_INVALID_SIGNATURE: ErrorReason.ValueType  # 36
-"""The link was changed, or is none of ours. 403 / PERMISSION_DENIED."""
+"""The link was changed, or is not from this gateway. 403 / PERMISSION_DENIED."""
 ERROR_REASON_SUBSCRIBER_TOO_SLOW: ErrorReason.ValueType  # 37
 """The subscriber left too many events unread and was dropped; its last event
 id resumes. 429 / RESOURCE_EXHAUSTED.

@@ -19,7 +19,7 @@ from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform import settings
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.logs import printable
-from imagegateway.platform.settings import SettingError
+from imagegateway.platform.setting_source import SettingError
 from imagegateway.router.call_context import Preferences
 from imagegateway.stack.config import Stack, binary
 from imagegateway.stack.first_image import SelfCheckError

@@ -12,7 +12,7 @@ from imagegateway.keys.api_keys import check_tenant
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform.errors import GatewayError
-from imagegateway.platform.settings import SettingError
+from imagegateway.platform.setting_source import SettingError
 from imagegateway.router.catalog import Catalog
 
 if TYPE_CHECKING:

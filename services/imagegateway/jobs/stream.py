@@ -24,7 +24,7 @@ from imagegateway.jobs.stream_setup import make_stream
 from imagegateway.jobs.transitions import now
 from imagegateway.platform import logs
 from imagegateway.platform.errors import GatewayError
-from imagegateway.platform.settings import SettingError
+from imagegateway.platform.setting_source import SettingError
 from imagegateway.platform.stored_values import Decoder
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from nats.js import api

@@ -14,7 +14,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from imagegateway.platform.identity import write_once
-from imagegateway.platform.settings import SettingError
+from imagegateway.platform.setting_source import SettingError
 
 if TYPE_CHECKING:
     from imagegateway.platform.settings import Settings

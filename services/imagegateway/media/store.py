@@ -26,7 +26,7 @@ from imagegateway.media.store_backends import Bucket, Bytes, Directory
 from imagegateway.platform import disk, logs
 from imagegateway.platform.cancellation import run_to_end
 from imagegateway.platform.errors import UnavailableError
-from imagegateway.platform.settings import SettingError
+from imagegateway.platform.setting_source import SettingError
 from obstore.exceptions import BaseError
 
 if TYPE_CHECKING:

@@ -26,8 +26,9 @@ UNAVAILABLE_SECONDS: Final = 5.0
 class Meaning:
     """What a reason means to each reader.
 
-    `retry` tells whether the same call may be sent again without paying twice; OpenAI's SDKs repeat 408, 409,
-    429 and 5xx by themselves, so an answer with `retry=False` in that range carries `x-should-retry: false`.
+    `retry`: the same call may be sent again without paying twice. OpenAI's SDKs repeat 408, 409, 429 and 5xx by
+    themselves, so an answer with `retry=False` in that range carries `x-should-retry: false`. `may_be_billed`: the
+    provider may charge for the failed call, in some cases at least.
     """
 
     grpc: StatusCode
@@ -35,6 +36,7 @@ class Meaning:
     type: str
     retry: bool
     level: str
+    may_be_billed: bool = False
 
 
 _INVALID = Meaning(StatusCode.INVALID_ARGUMENT, 400, "invalid_request_error", retry=False, level="info")
@@ -53,7 +55,7 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
     ErrorReason.ERROR_REASON_INVALID_IMAGE: _INVALID,
     ErrorReason.ERROR_REASON_INVALID_IMAGE_URL: _INVALID,
     ErrorReason.ERROR_REASON_MODERATION_BLOCKED: Meaning(
-        StatusCode.INVALID_ARGUMENT, 400, "image_generation_user_error", retry=False, level="info"
+        StatusCode.INVALID_ARGUMENT, 400, "image_generation_user_error", retry=False, level="info", may_be_billed=True
     ),
     ErrorReason.ERROR_REASON_INVALID_API_KEY: Meaning(
         StatusCode.UNAUTHENTICATED, 401, "authentication_error", retry=False, level="info"
@@ -91,26 +93,28 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
         StatusCode.RESOURCE_EXHAUSTED, 429, "rate_limit_error", retry=True, level="info"
     ),
     ErrorReason.ERROR_REASON_CANCELLED: Meaning(
-        StatusCode.CANCELLED, 499, "invalid_request_error", retry=False, level="info"
+        StatusCode.CANCELLED, 499, "invalid_request_error", retry=False, level="info", may_be_billed=True
     ),
-    ErrorReason.ERROR_REASON_INTERNAL: Meaning(StatusCode.INTERNAL, 500, "server_error", retry=False, level="error"),
+    ErrorReason.ERROR_REASON_INTERNAL: Meaning(
+        StatusCode.INTERNAL, 500, "server_error", retry=False, level="error", may_be_billed=True
+    ),
     ErrorReason.ERROR_REASON_NOT_IMPLEMENTED: Meaning(
         StatusCode.UNIMPLEMENTED, 501, "server_error", retry=False, level="info"
     ),
     ErrorReason.ERROR_REASON_PROVIDER_ERROR: Meaning(
-        StatusCode.INTERNAL, 502, "provider_error", retry=False, level="warning"
+        StatusCode.INTERNAL, 502, "provider_error", retry=False, level="warning", may_be_billed=True
     ),
     ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE: Meaning(
-        StatusCode.INTERNAL, 502, "provider_error", retry=False, level="warning"
+        StatusCode.INTERNAL, 502, "provider_error", retry=False, level="warning", may_be_billed=True
     ),
     ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS: Meaning(
-        StatusCode.FAILED_PRECONDITION, 502, "provider_error", retry=False, level="error"
+        StatusCode.FAILED_PRECONDITION, 502, "provider_error", retry=False, level="error", may_be_billed=True
     ),
     ErrorReason.ERROR_REASON_PROVIDER_BILLING: Meaning(
-        StatusCode.FAILED_PRECONDITION, 502, "provider_error", retry=False, level="error"
+        StatusCode.FAILED_PRECONDITION, 502, "provider_error", retry=False, level="error", may_be_billed=True
     ),
     ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN: Meaning(
-        StatusCode.INTERNAL, 502, "provider_error", retry=False, level="warning"
+        StatusCode.INTERNAL, 502, "provider_error", retry=False, level="warning", may_be_billed=True
     ),
     ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE: Meaning(
         StatusCode.UNAVAILABLE, 503, "server_error", retry=True, level="warning"
@@ -125,7 +129,7 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
         StatusCode.UNAVAILABLE, 503, "server_error", retry=True, level="error"
     ),
     ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT: Meaning(
-        StatusCode.DEADLINE_EXCEEDED, 504, "timeout_error", retry=False, level="warning"
+        StatusCode.DEADLINE_EXCEEDED, 504, "timeout_error", retry=False, level="warning", may_be_billed=True
     ),
     ErrorReason.ERROR_REASON_EXPIRED: Meaning(
         StatusCode.NOT_FOUND, 410, "invalid_request_error", retry=False, level="info"

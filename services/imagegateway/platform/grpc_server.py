@@ -11,7 +11,7 @@ import grpc
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from imagegateway.platform import grpc_reflection, logs
-from imagegateway.platform.settings import SettingError
+from imagegateway.platform.setting_source import SettingError
 from imagegateway.platform.supervision import BackgroundTaskError
 
 if TYPE_CHECKING:

@@ -1,14 +1,12 @@
 """The gateway's settings: environment first, then the settings file, then the default.
 
-This is the only module that reads the environment, and the one place that knows all settings' names. A wrong value or
-an unknown name stops the process with the setting's name.
+This module defines every setting's name, range, default and meaning; docs/settings.md is generated from it. A wrong
+value or an unknown name stops the process with the setting's name.
 """
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from functools import cache
@@ -18,11 +16,11 @@ from urllib.parse import urlsplit
 
 from imagegateway.platform import machine
 from imagegateway.platform.hosts import is_wildcard, origin
+from imagegateway.platform.setting_source import PREFIX, Secret, SettingError, Source
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PREFIX: Final = "IMAGEGATEWAY_"
 ROUTES: Final = (
     "automatic1111",
     "bfl",
@@ -38,202 +36,171 @@ ROUTES: Final = (
     "replicate",
     "stability",
 )
-"""Providers' routes: each has settings of its own."""
-_OF_ROUTES: Final = ("API_KEY", "BASE_URL", "CONCURRENCY")
-_FURTHER: Final = frozenset({"SETTINGS", "URL", "KEY", "CONCURRENCY", "CLOUDFLARE_ACCOUNT_ID", "LOCAL_PICTURE"})
-"""Settings that are no field of `Settings`: read elsewhere, or (URL, KEY) by clients of the gateway."""
+"""Providers' routes: each has the settings of `OF_ROUTES`."""
+OF_ROUTES: Final[Mapping[str, tuple[str, str]]] = {
+    "API_KEY": (
+        "secret",
+        """The operator's key at the provider. A call's own key takes precedence, then the tenant's stored key.
+        `imagegateway doctor` checks it.""",
+    ),
+    "BASE_URL": (
+        "text",
+        """Another address for the provider: an origin, or an origin with a proxy's path prefix.
+        Default: the provider's own.""",
+    ),
+    "CONCURRENCY": (
+        "integer, 1 to 100000",
+        """Concurrent jobs of this route at its provider, for each key. The unit is the provider's own where its limit
+        has one: tasks of bfl, images of ideogram. A smaller limit of a model stays in force.
+        Default: the provider's limit (bfl 24, ideogram 10, automatic1111 1; local 64), else
+        `IMAGEGATEWAY_CONCURRENCY`.""",
+    ),
+}
+"""Settings of each route, `<ROUTE>_<name>`: type and meaning."""
+FURTHER: Final[Mapping[str, tuple[str, str]]] = {
+    "SETTINGS": ("text", "Path of the TOML settings file."),
+    "CLOUDFLARE_ACCOUNT_ID": (
+        "text",
+        "Account that Workers AI is called for. The route cloudflare is unavailable without it.",
+    ),
+    "LOCAL_PICTURE": ("text", "Path of an image that answers every task of `local/sketch`, for benchmarks."),
+    "URL": ("text", "Address of the gateway, for its clients."),
+    "KEY": ("secret", "API key, for the gateway's clients."),
+}
+"""Settings outside `Settings`: type and meaning. They are read elsewhere, or by clients of the gateway."""
 _SHORTEST_KEY: Final = 20
 _KEY: Final = re.compile(r"[!-~]+")
-_TRUE: Final = {"1", "true", "yes", "on"}
-_FALSE: Final = {"", "0", "false", "no", "off"}
-
-
-class SettingError(ValueError):
-    """A setting is missing or malformed; the message names it, never its secret value."""
-
-
-class Secret:
-    """A string that does not show itself when printed or logged."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        return self._value
-
-    def __bool__(self) -> bool:
-        return bool(self._value)
-
-    def __repr__(self) -> str:
-        return "Secret('**********')"
-
-    __str__ = __repr__
-
-
-class Source:
-    """Where values come from: `IMAGEGATEWAY_X` in the environment, else `x = …` in the settings file."""
-
-    def __init__(self, environ: Mapping[str, str], file: Mapping[str, object] | None = None) -> None:
-        self._environ = environ
-        self._file = file or {}
-
-    @classmethod
-    def load(cls) -> Source:
-        """Read the environment, and the TOML file that `IMAGEGATEWAY_SETTINGS` names.
-
-        Raises SettingError for a file that can't be read or that holds a table.
-        """
-        name = os.environ.get(PREFIX + "SETTINGS", "")
-        if not name:
-            return cls(os.environ)
-        try:
-            file = tomllib.loads(Path(name).read_text())
-        except (OSError, tomllib.TOMLDecodeError) as error:
-            raise SettingError(f"IMAGEGATEWAY_SETTINGS: {error}") from error
-        for key, value in file.items():
-            if not isinstance(value, str | int | float | bool):
-                raise SettingError(f"IMAGEGATEWAY_SETTINGS: {key} must be a string, a number or a boolean")
-        return cls(os.environ, file)
-
-    def names(self) -> list[tuple[str, str]]:
-        """Every setting that is given: its name without prefix, and as it is written there."""
-        environment = [(name.removeprefix(PREFIX), name) for name in self._environ if name.startswith(PREFIX)]
-        return environment + [(name.upper(), name) for name in self._file]
-
-    def text(self, name: str, default: str = "") -> str:
-        value = self._environ.get(PREFIX + name)
-        if value is None:
-            value = str(self._file.get(name.lower(), default))
-        return value.strip()
-
-    def secret(self, name: str) -> Secret:
-        return Secret(self.text(name))
-
-    def number(self, name: str, default: float, low: float, high: float) -> float:
-        text = self.text(name, str(default))
-        try:
-            value = float(text)
-        except ValueError:
-            raise SettingError(f"{PREFIX}{name} must be a number, not {text!r}") from None
-        if not low <= value <= high:
-            raise SettingError(f"{PREFIX}{name} must be from {low:g} to {high:g}, not {text}")
-        return value
-
-    def integer(self, name: str, default: int, low: int, high: int) -> int:
-        value = self.number(name, default, low, high)
-        if value != int(value):
-            raise SettingError(f"{PREFIX}{name} must be a whole number, not {value:g}")
-        return int(value)
-
-    def numbers(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
-        text = self.text(name)
-        try:
-            values = tuple(float(part) for part in text.split(",")) if text else default
-        except ValueError:
-            raise SettingError(f"{PREFIX}{name} must be numbers with commas, not {text!r}") from None
-        if any(value < 0 for value in values):
-            raise SettingError(f"{PREFIX}{name} must not be negative")
-        return values
-
-    def flag(self, name: str, *, default: bool = False) -> bool:
-        text = self.text(name, str(default)).lower()
-        if text in _TRUE:
-            return True
-        if text in _FALSE:
-            return False
-        raise SettingError(f"{PREFIX}{name} must be true or false, not {text!r}")
-
-    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
-        text = self.text(name, default).lower()
-        if text not in choices:
-            raise SettingError(f"{PREFIX}{name} must be one of {', '.join(choices)}, not {text!r}")
-        return text
-
-
 _HOST_ENTRY: Final = re.compile(r"^[a-z0-9_.-]+(:\d{1,5})?$|^\[[0-9a-f:.]+\](:\d{1,5})?$")
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What every process of the gateway knows; families read their own keys from `source`."""
+    """Settings that every process reads. Providers read those of their routes from `source`.
+
+    A field is the setting `IMAGEGATEWAY_<FIELD>`; its docstring is the meaning in docs/settings.md. A paragraph that
+    begins with "Default:" states a default that `load` computes.
+    """
 
     source: Source
-    data_dir: Path
-    """Sockets and data live here. IMAGEGATEWAY_DATA_DIR, default `.data`."""
     host: str
-    """Address that Envoy listens on. IMAGEGATEWAY_HOST, default 127.0.0.1."""
+    """Address that Envoy listens on."""
     port: int
-    """Port of REST, gRPC and gRPC-Web. IMAGEGATEWAY_PORT, default 8080."""
+    """Port of REST, gRPC and gRPC-Web."""
     public_url: str
-    """Start of the signed links. IMAGEGATEWAY_PUBLIC_URL, default `http://<host>:<port>`."""
-    media_url: str
-    """Media store: `file:///…`, `s3://bucket/prefix`, `gs://…`, `az://…`. IMAGEGATEWAY_MEDIA_URL."""
-    nats_url: str
-    """External NATS server or cluster, URLs with commas; empty: the stack's own. IMAGEGATEWAY_NATS_URL."""
-    nats_credentials: str
-    """File with a user's JWT and seed for NATS. IMAGEGATEWAY_NATS_CREDENTIALS, default none."""
-    nats_ca: str
-    """File with the certificates that NATS's TLS is checked against. IMAGEGATEWAY_NATS_CA, default the system's."""
-    nats_replicas: int
-    """Copies of streams and buckets in a NATS cluster, 1, 3 or 5. IMAGEGATEWAY_NATS_REPLICAS, default 1."""
-    api_key: Secret
-    """Adopted as the first key when set. IMAGEGATEWAY_API_KEY."""
-    secret_key: Secret
-    """Root of link signatures and encryption at rest. IMAGEGATEWAY_SECRET_KEY; else made in the data directory."""
-    secret_key_previous: Secret
-    """Earlier roots, separated by commas, that are still read. IMAGEGATEWAY_SECRET_KEY_PREVIOUS, default none."""
-    allow_hosts: frozenset[str]
-    """Hosts (`name` or `name:port`) that pass the URL guard, also over http. IMAGEGATEWAY_ALLOW_HOSTS."""
-    routers: int
-    """Router processes behind Envoy, 1 to 32. IMAGEGATEWAY_ROUTERS, default 1."""
-    log_format: str
-    """`json` or `pretty`. IMAGEGATEWAY_LOG_FORMAT, default: pretty on a terminal."""
-    log_level: str
-    """`debug`, `info`, `warning` or `error`. IMAGEGATEWAY_LOG_LEVEL, default info."""
-    default_generate_model: str
-    """IMAGEGATEWAY_DEFAULT_GENERATE_MODEL."""
-    default_edit_model: str
-    """IMAGEGATEWAY_DEFAULT_EDIT_MODEL."""
-    default_video_model: str
-    """IMAGEGATEWAY_DEFAULT_VIDEO_MODEL."""
-    inline_wait: float
-    """Longest that an answer is held open, in seconds. IMAGEGATEWAY_INLINE_WAIT, default 300."""
-    sdk_hold: bool
-    """Hold the answers of slow models for SDKs that read no jobs. IMAGEGATEWAY_SDK_HOLD, default true."""
+    """Origin by which callers reach the gateway: the start of signed links. Required where the host is a wildcard
+    (`0.0.0.0`, `::`).
 
+    Default: `http://<host>:<port>`.
+    """
+    data_dir: Path
+    """Directory of sockets and data, for this user alone (mode 0700). The start closes a directory that other users
+    can read, and warns where the mode cannot be changed.
+    """
+    api_key: Secret
+    """An accepted API key, at least 20 printable characters. Another value replaces the previous one of this data
+    directory. A revoked key stays revoked. A key from this setting is never printed. Gateways that share a NATS
+    server accept the key only where it is set.
+
+    Default: the first start creates a key and prints it.
+    """
+    secret_key: Secret
+    """Root secret of link signatures and encryption at rest, at least 16 characters without a comma. All replicas
+    need the same value. [Rotation](root-secret-rotation.md) replaces the root secret without loss.
+
+    Default: created in the data directory.
+    """
+    secret_key_previous: Secret
+    """Earlier root secrets, separated by commas. Links and values made under these stay valid."""
+    media_url: str
+    """Media store: `file:///dir`, `s3://bucket/prefix`, `gs://…`, `az://…`. Credentials come from the store's own
+    environment variables, such as `AWS_…`.
+
+    Default: `file://<data dir>/media`.
+    """
+    allow_hosts: frozenset[str]
+    """Hosts that pass the URL guard, also over http: `name` or `name:port`, separated by commas or blanks."""
+    default_generate_model: str
+    """Model of generations without `model`. A default model that has no key is replaced by `local/sketch` with the
+    warning `default_model_unavailable` (strict handling: 503).
+    """
+    default_edit_model: str
+    """Model of edits without `model`, with the same replacement."""
+    default_video_model: str
+    """Model of videos without `model`, without a replacement."""
+    inline_wait: float
+    """Longest hold of an inline model's response in seconds. The response then becomes 202 with the job."""
+    sdk_hold: bool
+    """Hold the responses of slow models for callers that cannot read a job and state no preference. Request headers
+    identify these callers: `X-Stainless-*` (OpenAI's SDKs), `ai-sdk…/` or `litellm/` in the user agent.
+    """
     job_deadline: float
-    """Longest that a job may take from its acceptance, in seconds. IMAGEGATEWAY_JOB_DEADLINE, default 21600 (6 h)."""
-    webhook_pauses: tuple[float, ...]
-    """Seconds after each failed webhook attempt. IMAGEGATEWAY_WEBHOOK_PAUSES; default: 8 attempts over a day."""
+    """Longest duration of a job from its acceptance, in seconds."""
+    concurrency: int
+    """Concurrent jobs of one route at its provider, where the catalog knows no limit of the provider."""
+    retry_seconds: float
+    """Longest time in seconds that one call waits and repeats requests that its provider did not accept. The caller
+    then receives the error with `Retry-After`.
+    """
+    tenant_concurrency: int
+    """Concurrent jobs of one tenant at all providers. [Bounds](bounds.md) lists all shares of a tenant."""
     queue_limit: int
-    """Jobs that may wait on a replica before new ones are refused; then each tenant may have its share of these.
-    IMAGEGATEWAY_QUEUE_LIMIT, default 20000.
+    """Waiting jobs on a replica. At the limit, each tenant has an equal share (the limit divided by the number of
+    waiting tenants); more jobs answer 503 `overloaded`.
+    """
+    tenant_jobs_mib: int
+    """MiB of records of one tenant's jobs under way, including jobs with pending webhooks. More jobs answer 503
+    `overloaded`.
     """
     jobs_max_mib: int
-    """MiB that the stream of job records may take up in NATS. IMAGEGATEWAY_JOBS_MAX_MIB, default 8192."""
-    tenant_jobs_mib: int
-    """MiB that the records of any one tenant's jobs under way may hold. IMAGEGATEWAY_TENANT_JOBS_MIB, default 64."""
-    default_concurrency: int
-    """Jobs at once of any one route whose provider names no limit. IMAGEGATEWAY_CONCURRENCY, default 1000."""
-    retry_seconds: float
-    """Longest that one call may wait and repeat what its provider did not take. IMAGEGATEWAY_RETRY_SECONDS, default
-    60."""
-    connections: int
-    """Client connections at once. IMAGEGATEWAY_CONNECTIONS, default 20000; fewer where the limit of open files is
-    low."""
-    edge_memory: int
-    """MiB of heap at which Envoy sheds load. IMAGEGATEWAY_EDGE_MEMORY, default a quarter of the machine's memory, 512
-    to 4096."""
-    body_memory: int
-    """MiB of request bodies that each router holds at once. IMAGEGATEWAY_BODY_MEMORY, default as `edge_memory`."""
-    tenant_concurrency: int
-    """Jobs of any one tenant at providers at once. IMAGEGATEWAY_TENANT_CONCURRENCY, default 1000."""
-    decode_pixels: int
-    """Pixels that a process decodes at once, 60 million at least: one input of the largest size.
-    IMAGEGATEWAY_DECODE_PIXELS, default 64 million.
+    """MiB of job records in NATS (`max_bytes` of the stream, where the server can reserve as much). From nine tenths
+    on, new jobs and `/readyz` answer 503; accepted jobs continue.
     """
+    decode_pixels: int
+    """Pixels that a router or the providers' process decodes concurrently. A PNG or JPEG takes 5 to 18 bytes of
+    memory per pixel; WebP counts twice. An edit whose mask finds no room within 30 s answers 503 `overloaded`.
+    """
+    webhook_pauses: tuple[float, ...]
+    """Pauses after each failed webhook attempt in seconds, separated by commas."""
+    nats_url: str
+    """External NATS server or cluster: URLs separated by commas; `tls://` and `user:password@` work. `imagegateway
+    up` then creates no first image and no key without `--first-image` and `--first-key`. The server's `max_payload`
+    limits a request's fields: its default of 1 MiB leaves about 900 KiB.
+
+    Default: the stack's own server.
+    """
+    nats_credentials: str
+    """File with a user's JWT and seed for NATS."""
+    nats_ca: str
+    """File with the certificates that NATS's TLS is checked against.
+
+    Default: the system's certificates.
+    """
+    nats_replicas: int
+    """Copies of streams and buckets in a NATS cluster: 1, 3 or 5. An external server must flush before it
+    acknowledges (`sync_interval: always`).
+    """
+    routers: int
+    """Router processes behind Envoy."""
+    connections: int
+    """Concurrent client connections, lowered to what the limit of open files (`ulimit -Hn`, at least 900) allows.
+    Idle connections close earlier from half of the limit on, after 2 s at nine tenths. Envoy has no limit by client
+    address: use a firewall or load balancer where strangers can connect.
+    """
+    edge_memory: int
+    """MiB of Envoy's heap. Envoy resets the largest streams from 85 % on and answers 503 `overloaded` at 95 %.
+
+    Default: a quarter of the machine's memory, 512 to 4096.
+    """
+    body_memory: int
+    """MiB of JSON bodies and gRPC messages that each router holds concurrently. A tenant has half of it. More
+    requests answer 503 `overloaded` with `Retry-After`.
+
+    Default: a quarter of the machine's memory, 512 to 4096.
+    """
+    log_format: str
+    """Format of log lines. `auto`: `pretty` on a terminal, else `json`."""
+    log_level: str
+    """Lowest level that is logged."""
 
     @property
     def local_host(self) -> str:
@@ -258,8 +225,8 @@ class Settings:
         return self.jobs_max_mib * 1024 * 1024
 
     def route_concurrency(self, route: str, allowed: int | None) -> int:
-        """Places of a route at its provider, for each key. IMAGEGATEWAY_<ROUTE>_CONCURRENCY, default `allowed`."""
-        return self.source.integer(f"{route.upper()}_CONCURRENCY", allowed or self.default_concurrency, 1, 100_000)
+        """Return a route's concurrent jobs for each key: IMAGEGATEWAY_<ROUTE>_CONCURRENCY, default `allowed`."""
+        return self.source.integer(f"{route.upper()}_CONCURRENCY", allowed or self.concurrency, 1, 100_000)
 
     def socket(self, name: str) -> Path:
         """Path of a process's UNIX socket."""
@@ -324,7 +291,7 @@ def load(source: Source | None = None) -> Settings:
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
         jobs_max_mib=source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24),
         tenant_jobs_mib=source.integer("TENANT_JOBS_MIB", 64, 1, 1 << 20),
-        default_concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
+        concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
         edge_memory=source.integer("EDGE_MEMORY", _quarter_of_memory(), 32, 1_048_576),
@@ -340,13 +307,10 @@ def _quarter_of_memory() -> int:
 
 
 def known_names() -> frozenset[str]:
-    """Names of all settings, without prefix."""
-    of_routes = (f"{route.upper()}_{suffix}" for route in ROUTES for suffix in _OF_ROUTES)
-    return frozenset({*(field.name.upper() for field in fields(Settings)), *of_routes, *_FURTHER} - _NO_SETTINGS)
-
-
-_NO_SETTINGS: Final = frozenset({"SOURCE", "DEFAULT_CONCURRENCY"})
-"""Fields of `Settings` that have no setting of their name."""
+    """Return the names of all settings, without prefix."""
+    own = {field.name.upper() for field in fields(Settings) if field.name != "source"}
+    of_routes = {f"{route.upper()}_{suffix}" for route in ROUTES for suffix in OF_ROUTES}
+    return frozenset(own | of_routes | FURTHER.keys())
 
 
 def _check_names(source: Source) -> None:
@@ -386,11 +350,6 @@ def _api_key(source: Source) -> Secret:
             "space: `openssl rand -hex 32` makes one"
         )
     return key
-
-
-def environment() -> dict[str, str]:
-    """A copy of the environment, to hand on to child processes."""
-    return dict(os.environ)
 
 
 @cache

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
     from datetime import date
 
-    from imagegateway.platform.settings import Settings, Source
+    from imagegateway.platform.setting_source import Source
+    from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
 FAMILIES: Final = (LOCAL, BFL, BRIA, BYTEDANCE, GOOGLE, IDEOGRAM, OPENAI, RECRAFT, STABILITY)
@@ -172,7 +173,7 @@ class Catalog:
         routes = {name: settings.route_concurrency(name, most) for name, most in known.items()}
         return Limits(
             routes=routes,
-            default=settings.default_concurrency,
+            default=settings.concurrency,
             tenant=settings.tenant_concurrency,
             models={
                 (route.name, model.id): route.concurrency

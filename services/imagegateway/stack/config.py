@@ -22,7 +22,7 @@ from imagegateway.media.web import openapi
 from imagegateway.platform import ids, machine
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.grpc_server import MAX_METADATA_BYTES
-from imagegateway.platform.settings import SettingError
+from imagegateway.platform.setting_source import SettingError
 from imagegateway.router import call_context, call_outcome
 from imagegateway.router.request_body import MAX_FORM_BYTES
 from imagegateway.v1 import image_service_pb2
@@ -52,7 +52,7 @@ _RESERVED_FILES: Final = 500
 """Open files of Envoy that are no connection of a client, nor one made for it."""
 _FEWEST_CONNECTIONS: Final = 200
 
-_LOCAL_REPLIES: Final = (
+LOCAL_REPLIES: Final = (
     (400, "invalid_request_error", "invalid_request", "The request is not well-formed HTTP."),
     (403, "permission_error", "forbidden", "The gateway does not serve this request."),
     (404, "invalid_request_error", "unknown_url", "There is no such URL."),
@@ -141,7 +141,7 @@ class Stack:
             media=settings.socket("media"),
             max_form_bytes=MAX_FORM_BYTES,
             max_response_bytes=MAX_RESPONSE_BYTES,
-            local_replies=_LOCAL_REPLIES,
+            local_replies=LOCAL_REPLIES,
             connections=connection_limit(settings.connections, machine.open_files()),
             max_heap_bytes=settings.edge_memory * _MIB,
             allowed_methods=_allowed_methods(),
@@ -214,7 +214,7 @@ def _refusal(error: GatewayError) -> dict[str, object]:
 def _headers_refusal() -> dict[str, object]:
     """Return the refusal of too large headers. Only Envoy knows it: there is no reason of the gateway's for it."""
     ((kind, code, message),) = (
-        texts for status, *texts in _LOCAL_REPLIES if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        texts for status, *texts in LOCAL_REPLIES if status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
     )
     return {
         "status": HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE.value,

@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.keys.api_keys import API_KEY_NAME, KeyStore, RevokedKeyError
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.platform import logs
-from imagegateway.platform import settings as settings_module
+from imagegateway.platform import logs, setting_source
 from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.nats import connect
 from imagegateway.stack.config import Stack
@@ -74,7 +73,7 @@ class Supervisor:
             start_new_session=True,
             preexec_fn=tie,  # noqa: PLW1509  no threads run yet
             env={
-                **settings_module.environment(),
+                **setting_source.environment(),
                 "IMAGEGATEWAY_DATA_DIR": str(stack.settings.data_dir),
                 "IMAGEGATEWAY_LOG_FORMAT": log_format,
                 "PYTHONUNBUFFERED": "1",

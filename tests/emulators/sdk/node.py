@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from imagegateway.platform import settings
+from imagegateway.platform import setting_source
 
 
 async def node(folder: Path, *command: str, params: dict[str, Any] | None = None) -> str:
     """What a command of Node's prints, run in a folder with `params` as JSON in the environment's PARAMS."""
-    environment = settings.environment()
+    environment = setting_source.environment()
     path = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
     program = shutil.which(command[0], path=path)
     assert program, f"no {command[0]}"

@@ -19,7 +19,7 @@ from imagegateway.media.references import reference
 from imagegateway.media.store import StoreUnavailable
 from imagegateway.media.store_retry import POLL_PAUSE, POLL_SECONDS, RESULT_SECONDS, retry_until_available
 from imagegateway.platform.errors import REASONS, GatewayError, invalid
-from imagegateway.platform.settings import SettingError
+from imagegateway.platform.setting_source import SettingError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.error_table import Refused, moderated
 from imagegateway.providers.local import sketch

@@ -1,0 +1,127 @@
+"""Setting sources: raw values from the environment and the settings file, parsed and checked by kind.
+
+No other module reads the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX: Final = "IMAGEGATEWAY_"
+_TRUE: Final = {"1", "true", "yes", "on"}
+_FALSE: Final = {"", "0", "false", "no", "off"}
+
+
+class SettingError(ValueError):
+    """A setting is missing or malformed; the message names it, never its secret value."""
+
+
+class Secret:
+    """A string that does not show itself when printed or logged."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret('**********')"
+
+    __str__ = __repr__
+
+
+class Source:
+    """Source of values: `IMAGEGATEWAY_X` in the environment, else `x = …` in the settings file."""
+
+    def __init__(self, environ: Mapping[str, str], file: Mapping[str, object] | None = None) -> None:
+        self._environ = environ
+        self._file = file or {}
+
+    @classmethod
+    def load(cls) -> Source:
+        """Read the environment, and the TOML file that `IMAGEGATEWAY_SETTINGS` names.
+
+        Raises SettingError for a file that can't be read or that holds a table.
+        """
+        name = os.environ.get(PREFIX + "SETTINGS", "")
+        if not name:
+            return cls(os.environ)
+        try:
+            file = tomllib.loads(Path(name).read_text())
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise SettingError(f"IMAGEGATEWAY_SETTINGS: {error}") from error
+        for key, value in file.items():
+            if not isinstance(value, str | int | float | bool):
+                raise SettingError(f"IMAGEGATEWAY_SETTINGS: {key} must be a string, a number or a boolean")
+        return cls(os.environ, file)
+
+    def names(self) -> list[tuple[str, str]]:
+        """Return every given setting: its name without prefix, and its name as written."""
+        environment = [(name.removeprefix(PREFIX), name) for name in self._environ if name.startswith(PREFIX)]
+        return environment + [(name.upper(), name) for name in self._file]
+
+    def text(self, name: str, default: str = "") -> str:
+        value = self._environ.get(PREFIX + name)
+        if value is None:
+            value = str(self._file.get(name.lower(), default))
+        return value.strip()
+
+    def secret(self, name: str) -> Secret:
+        return Secret(self.text(name))
+
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        text = self.text(name, str(default))
+        try:
+            value = float(text)
+        except ValueError:
+            raise SettingError(f"{PREFIX}{name} must be a number, not {text!r}") from None
+        if not low <= value <= high:
+            raise SettingError(f"{PREFIX}{name} must be from {low:g} to {high:g}, not {text}")
+        return value
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        value = self.number(name, default, low, high)
+        if value != int(value):
+            raise SettingError(f"{PREFIX}{name} must be a whole number, not {value:g}")
+        return int(value)
+
+    def numbers(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
+        text = self.text(name)
+        try:
+            values = tuple(float(part) for part in text.split(",")) if text else default
+        except ValueError:
+            raise SettingError(f"{PREFIX}{name} must be numbers with commas, not {text!r}") from None
+        if any(value < 0 for value in values):
+            raise SettingError(f"{PREFIX}{name} must not be negative")
+        return values
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        text = self.text(name, str(default)).lower()
+        if text in _TRUE:
+            return True
+        if text in _FALSE:
+            return False
+        raise SettingError(f"{PREFIX}{name} must be true or false, not {text!r}")
+
+    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        text = self.text(name, default).lower()
+        if text not in choices:
+            raise SettingError(f"{PREFIX}{name} must be one of {', '.join(choices)}, not {text!r}")
+        return text
+
+
+def environment() -> dict[str, str]:
+    """Return a copy of the environment for child processes."""
+    return dict(os.environ)

@@ -1,0 +1,66 @@
+"""Reference pages: complete, the same on every machine, and true to the protos."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from grpc_tools import protoc
+from imagegateway.platform import machine
+from imagegateway.platform.errors import REASONS, code_of
+from imagegateway.platform.settings import FURTHER, OF_ROUTES, ROUTES, known_names
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+from tools import reasons_page, settings_page
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def descriptors(tmp_path: Path) -> Path:
+    """error_reason.proto with its comments."""
+    path = tmp_path / "error_reason.binpb"
+    proto = "proto/imagegateway/v1/error_reason.proto"
+    arguments = ["protoc", "-Iproto", "--include_source_info", f"--descriptor_set_out={path}", proto]
+    assert protoc.main(arguments) == 0
+    return path
+
+
+def test_settings_page_has_one_row_for_every_setting() -> None:
+    rows = [line.split("`")[1] for line in settings_page.render().splitlines() if line.startswith("| `")]
+    own = known_names() - FURTHER.keys() - {f"{route.upper()}_{name}" for route in ROUTES for name in OF_ROUTES}
+    expected = own | FURTHER.keys() | {f"<ROUTE>_{name}" for name in OF_ROUTES}
+    assert sorted(rows) == sorted(f"IMAGEGATEWAY_{name}" for name in expected)
+
+
+def test_settings_page_states_type_range_default_and_meaning() -> None:
+    assert "| `IMAGEGATEWAY_PORT` | integer, 1 to 65535 | `8080` | Port of REST, gRPC" in settings_page.render()
+    assert "| `IMAGEGATEWAY_SDK_HOLD` | boolean | `true` |" in settings_page.render()
+
+
+def test_settings_page_does_not_depend_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = settings_page.render()
+    monkeypatch.setattr(machine, "memory", lambda: 3 << 30)
+    assert settings_page.render() == here
+
+
+def test_reasons_page_has_one_row_for_every_reason(descriptors: Path) -> None:
+    table = reasons_page.render(descriptors).partition("\n## ")[0]
+    rows = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert sorted(rows) == sorted(map(code_of, REASONS))
+
+
+def test_comment_that_contradicts_the_table_is_refused(descriptors: Path) -> None:
+    files = FileDescriptorSet.FromString(descriptors.read_bytes())
+    for location in files.file[0].source_code_info.location:
+        location.leading_comments = location.leading_comments.replace("404 /", "400 /")
+    descriptors.write_bytes(files.SerializeToString())
+    with pytest.raises(ValueError, match="MODEL_NOT_FOUND must end with 404 / NOT_FOUND"):
+        reasons_page.render(descriptors)
+
+
+def test_reason_that_may_be_billed_is_never_repeated() -> None:
+    contradictions = {reason for reason, meaning in REASONS.items() if meaning.retry and meaning.may_be_billed}
+    assert contradictions == set(), [ErrorReason.Name(reason) for reason in contradictions]
