@@ -35,6 +35,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.router import call_context
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.composition import compose_operations
+from imagegateway.router.response_memory import ResponseMemory
 from imagegateway.router.responses import ResponseBuilder
 from imagegateway.v1 import image_service_pb2 as pb
 
@@ -94,7 +95,8 @@ async def _replica(number: int, families: Families) -> AsyncIterator[_Replica]:
     outbound = Outbound(Guard(current.allow_hosts))
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
-    responses = ResponseBuilder(store, Links(root, current.public_url), time.time)
+    memory = ResponseMemory(current.answer_memory * 1024**2)
+    responses = ResponseBuilder(store, Links(root, current.public_url), time.time, memory)
     catalog = Catalog.load(current.source)
     engine = await Engine.open(
         settings=current,
@@ -230,7 +232,7 @@ async def inline(order: dict[str, Any]) -> dict[str, Any]:
             transitions.submitting(record)
             state = await anext(families.start("local", provider.StartRequest(job_id=record.id, task=record.task)))
             transitions.completed(record, state.done, replica.catalog.price(record.task, state.done))
-            await replica.responses.images(record, b64_json=False)
+            await replica.responses.images(record, call, b64_json=False)
 
         windows: list[dict[str, Any]] = []
         for _, path in ((direct, direct), (recorded, recorded)):

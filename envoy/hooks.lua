@@ -26,12 +26,13 @@ end
 
 -- Return whether headers are more than the servers behind Envoy take, and the names of those to remove: names that gRPC
 -- can't carry, though HTTP can (the router would refuse the whole call), and from a caller that does not speak gRPC also
--- those that mean something to it. Sizes are those of HTTP/2 (RFC 9113, 6.5.2), by which gRPC counts.
+-- those that mean something to it. Envoy has met `Expect: 100-continue` itself; what else it may say, the servers would
+-- refuse without the gateway's words. Sizes are those of HTTP/2 (RFC 9113, 6.5.2), by which gRPC counts.
 local function inspect(headers, native)
   local size, count, unwanted = 0, 0, {}
   for name, value in pairs(headers) do
     size, count = size + #name + #value + 32, count + 1
-    if not name:find("^:?[%w_.-]+$") or (not native and (name:sub(1, 5) == "grpc-" or name:sub(-4) == "-bin")) then
+    if not name:find("^:?[%w_.-]+$") or name == "expect" or (not native and (name:sub(1, 5) == "grpc-" or name:sub(-4) == "-bin")) then
       unwanted[#unwanted + 1] = name
     end
   end

@@ -17,6 +17,7 @@ from imagegateway.platform import setting_source, settings
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.driver import UpstreamFamily
+from imagegateway.providers.kit.reply_memory import ReplyMemory
 from imagegateway.providers.kit.servicer import failed
 from PIL import Image
 
@@ -61,6 +62,7 @@ class Bench:
             outbound=Outbound(Guard(current.allow_hosts), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
             store=store,
             gate=DecodeGate(current.decode_pixels),
+            memory=ReplyMemory(current.answer_memory * 1024**2, tmp_path),
             clock=lambda: bench.now,
             sleep=sleep,
         )

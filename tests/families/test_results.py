@@ -23,6 +23,7 @@ from imagegateway.providers.kit import results
 from imagegateway.providers.kit.adapter import Call, Found
 from imagegateway.providers.kit.endpoints import Target
 from imagegateway.providers.kit.http_call import Sender
+from imagegateway.providers.kit.reply_memory import ReplyMemory
 from imagegateway.providers.kit.results import Results
 
 from tests.emulators.base import Emulator
@@ -105,7 +106,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         async def sleep(seconds: float) -> None:
             slept.append(seconds)
 
-        taking = Results(outbound, store, DecodeGate(10**8), Sender(outbound), sleep)
+        sender = Sender(outbound, ReplyMemory(2**30, tmp_path))
+        taking = Results(outbound, store, DecodeGate(10**8), sender, sleep)
         yield World(files, store, taking, tmp_path, slept)
 
 

@@ -59,8 +59,15 @@ NAMES: Final = st.sampled_from(
             b"range",
             b"x-http-method",
         ),
-        *(b"x-envoy-original-path", b"x-http-status", b"x-oai-error", b"x-envoy-upstream-rq-timeout-ms", b"x_y"),
-        *(b"e^9", b"a'b", b"x!#$%&*+|~`"),
+        *(
+            b"expect",
+            b"x-envoy-original-path",
+            b"x-http-status",
+            b"x-oai-error",
+            b"x-envoy-upstream-rq-timeout-ms",
+            b"x_y",
+        ),
+        *(b"expect", b"e^9", b"a'b", b"x!#$%&*+|~`"),
     ]
 )
 HEADERS: Final = st.lists(st.tuples(NAMES, TEXT), max_size=4)
@@ -229,6 +236,13 @@ def test_grpc_web_call_of_any_bytes_is_answered(
 ) -> None:
     started = head(stack, b"POST", b"/imagegateway.v1.ImageService/" + method, content_type, headers)
     exchange(stack, with_body(started, base64.b64encode(frame) if content_type.endswith(b"text") else frame))
+
+
+@pytest.mark.parametrize("value", [b"\xff", b"a miracle", b"100-continue, more"])
+@pytest.mark.parametrize("target", [b"/", b"/media/a/b/c", b"/readyz", b"/v1/models", b"/v1/images/edits"])
+def test_expectation_of_any_value_changes_no_answer(stack: Stack, target: bytes, value: bytes) -> None:
+    method, kind = (b"POST", b"multipart/form-data") if target.endswith(b"edits") else (b"GET", b"")
+    exchange(stack, head(stack, method, target, kind, [(b"expect", value)]) + b"\r\n")
 
 
 @pytest.mark.parametrize("method", [b"Generate", b"GetJob", b"StreamJob"])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import json
 import socket
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
+from imagegateway.v1 import image_service_pb2 as pb
+from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
-from tests.gateway import rest
+from tests.gateway import cases, pictures, rest
 from tests.gateway.rest import EDITS, GENERATIONS, ask
 from tests.gateway.test_upload_memory import MIB, watching
 from tests.stack import running
@@ -58,20 +62,31 @@ def test_key_is_judged_before_any_byte_of_the_body_has_come(stack: Stack, path: 
         (b'{"prompt":"', b"\xff", b'"}', 413),
         (b'{"prompt":"a boat"', b" ", b"", 400),
         (b'{"prompt":', b"9", b"}", 400),
+        (b'{"a":[', b'"%s\xf0\x9f\x98\x80",' % (b"a" * 6000), b"0]}", 413),
+        (b'{"prompt":"', b"a", b'\\ud83d\\ude00"}', 413),
     ],
     ids=[
         *("text", "text of two alphabets", "numbers", "objects", "texts", "zeros", "open lists", "nested lists"),
-        *("escapes", "escaped quotes", "no UTF-8", "cut off", "one number"),
+        *("escapes", "escaped quotes", "no UTF-8", "cut off", "one number", "wide texts", "one wide escape"),
     ],
 )
 def test_memory_of_a_json_body_is_at_most_three_times_its_size(
     stack: Stack, start: bytes, unit: bytes, end: bytes, status: int
 ) -> None:
     body = start + unit * (SIZE // len(unit)) + end
+    assert_bounded_memory(stack, GENERATIONS, body, status)
+
+
+def test_memory_of_an_image_in_json_is_at_most_three_times_its_size(stack: Stack) -> None:
+    fields = {**rest.SMALL, "image_url": pictures.data_url(pictures.padded(pictures.MAX_FILE))}
+    assert_bounded_memory(stack, EDITS, json.dumps(fields).encode(), 200)
+
+
+def assert_bounded_memory(stack: Stack, path: str, body: bytes, status: int) -> None:
     processes = [stack.running_child("router"), stack.running_child("envoy")]
     before = sum(process.memory_info().rss for process in processes)
     with watching(processes) as peak:
-        answer = ask(stack, "POST", GENERATIONS, body, rest.JSON)
+        answer = ask(stack, "POST", path, body, rest.JSON)
     assert answer.status == status, answer.body
     grown = peak.bytes - before
     assert grown < 3 * len(body) + SLACK, f"{grown / len(body):.1f} bytes a byte"
@@ -85,4 +100,18 @@ def test_what_the_router_keeps_of_large_bodies_is_bounded(stack: Stack, start: b
     for _ in range(10):
         assert ask(stack, "POST", GENERATIONS, start + b" " * SIZE, rest.JSON).status == status
         kept.append((router.memory_info().rss - before) // MIB)
+    assert max(kept) * MIB < 2 * SLACK, kept
+
+
+def test_what_the_router_keeps_of_large_messages_is_bounded(stack: Stack) -> None:
+    router = stack.running_child("router")
+    before = router.memory_info().rss
+    kept = []
+    request = pb.GenerateRequest(model="local/sketch", prompt="a" * SIZE)
+    with cases.channel(stack) as channel:
+        stub = pb_grpc.ImageServiceStub(channel)
+        for _ in range(10):
+            with pytest.raises(grpc.RpcError, match="characters"):
+                stub.Generate(request, metadata=(cases.authorization(stack),), timeout=30)
+            kept.append((router.memory_info().rss - before) // MIB)
     assert max(kept) * MIB < 2 * SLACK, kept

@@ -282,6 +282,13 @@ def test_cors_preflight_from_any_origin_is_allowed(stack: Stack) -> None:
     assert "authorization" in answer.headers["access-control-allow-headers"]
 
 
+def test_options_without_a_preflight_is_a_method_that_nothing_takes(stack: Stack) -> None:
+    for headers in ({}, {"origin": "https://app.example"}, {"access-control-request-method": "POST"}):
+        answer = ask(stack, "OPTIONS", GENERATIONS, headers=headers)
+        rest.assert_error(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == "POST"
+
+
 def test_cors_headers_are_on_errors_too(stack: Stack) -> None:
     for answer in (
         generate(stack, {"origin": "https://app.example"}, n=0),

@@ -163,6 +163,7 @@ class World:
             credentials=Credentials(RootSecret("root secret of the tests")),
             queue_limit=1000,
             tenant_bytes=1 << 26,
+            tenant_stored_bytes=1 << 30,
         )
         life = Life(hub, runner, stream)
         self.lives[index] = life

@@ -13,11 +13,10 @@ from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.signed_links import Links
 from imagegateway.platform.setting_source import Source
 from imagegateway.provider.v1 import provider_service_pb2 as provider
-from imagegateway.router import event_streams, job_errors, responses
+from imagegateway.router import call_context, event_streams, job_errors, responses
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
-from imagegateway.router.image_operations import PartialImage
-from imagegateway.router.responses import ResponseBuilder
+from imagegateway.router.responses import ImagesResult, PartialImage, ResponseBuilder
 from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
@@ -31,7 +30,7 @@ from openai.types import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
 
 NOW = 1_790_000_000
@@ -58,11 +57,14 @@ def record(media_type: str, width: int, height: int, **task: Any) -> JobRecord:
 
 def answers() -> ResponseBuilder:
     signer = Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW)
-    return ResponseBuilder(None, signer, lambda: NOW)  # type: ignore[arg-type]  # links need no store
+    unused: Any = None  # links need neither store nor memory
+    return ResponseBuilder(unused, signer, lambda: NOW, unused)
 
 
 async def document(made: JobRecord) -> dict[str, Any]:
-    return MessageToDict(await answers().images(made, b64_json=False), preserving_proto_field_name=True)
+    call = call_context.begin("Generate", {}, rest=True)
+    result = await answers().images(made, call, b64_json=False)
+    return MessageToDict(result.message, preserving_proto_field_name=True)
 
 
 @pytest.mark.parametrize(
@@ -119,10 +121,10 @@ async def test_end_users_id_and_svg_usage_are_told() -> None:
 class _Streamed:
     """Image operations that yield these steps."""
 
-    def __init__(self, steps: list[PartialImage | pb.ImagesResponse]) -> None:
+    def __init__(self, steps: list[PartialImage | ImagesResult]) -> None:
         self._steps = steps
 
-    async def stream(self, *_: object) -> AsyncIterator[PartialImage | pb.ImagesResponse]:
+    async def stream(self, *_: object) -> AsyncGenerator[PartialImage | ImagesResult, None]:
         for step in self._steps:
             yield step
 
@@ -143,9 +145,9 @@ async def test_events_are_valid_for_the_sdks_types(
 ) -> None:
     kind = pb.EditRequest if edit else pb.GenerateRequest
     made = validate_request(kind(model=model, prompt="a fox", stream=True, **fields), CATALOG, "", Preferences())
-    image = job_pb2.Image(b64_json=b"bytes", width=64, height=48, media_type=media_type)
+    image = job_pb2.Image(width=64, height=48, media_type=media_type)
     response = pb.ImagesResponse(data=[image], usage=USAGE, safety_identifier=fields.get("safety_identifier"))
-    images: Any = _Streamed([PartialImage(b"bytes", 0), response])
+    images: Any = _Streamed([PartialImage(b"bytes", 0), ImagesResult(response, [b"bytes"])])
     call: Any = None
     events = [event async for event in event_streams.image_events(images, made, call)]
     partial, completed = (json.loads(event.partition(b"data: ")[2]) for event in events)

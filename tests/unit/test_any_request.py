@@ -36,6 +36,7 @@ from imagegateway.router.interceptor import RequestInterceptor
 from imagegateway.router.job_lookup import JobLookup
 from imagegateway.router.job_submission import JobSubmission
 from imagegateway.router.request_planner import RequestPlanner
+from imagegateway.router.response_memory import ResponseMemory
 from imagegateway.router.responses import ResponseBuilder
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
@@ -180,7 +181,10 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
     engine: Any = LocalEngine(store)
     current, catalog, readiness = load(source), Catalog.load(source), Readiness({})
     responses = ResponseBuilder(
-        store, Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW), lambda: NOW
+        store,
+        Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW),
+        lambda: NOW,
+        ResponseMemory(1024**3),
     )
     lookup = JobLookup(engine)
     async with Outbound(Guard((), unresolved)) as outbound:
@@ -213,7 +217,6 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
                 positions=engine,
                 readiness=readiness,
                 responses=responses,
-                store=store,
                 hold=HoldPolicy(1, hold_for_sdks=False),
             ),
             jobs=unused,

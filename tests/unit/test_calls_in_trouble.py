@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.jobs.stream import Entry, OutcomeUnknownError
 from imagegateway.platform.errors import GatewayError, UnavailableError
 from imagegateway.platform.readiness import LASTING_SECONDS, PERIOD, Readiness
-from imagegateway.router import call_context
+from imagegateway.router import call_context, job_operations
 from imagegateway.router.call_outcome import error_headers
 from imagegateway.router.image_operations import HoldPolicy, ImageOperations
+from imagegateway.router.job_operations import JobOperations
 
 from tests.jobs import records
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 JOB = Entry(1, records.job())
 CALL = call_context.begin("Generate", {}, rest=True)
@@ -47,7 +51,6 @@ def operations(watcher: Any, readiness: Readiness) -> ImageOperations:
         positions=unused,
         readiness=readiness,
         responses=unused,
-        store=unused,
         hold=HoldPolicy(600, hold_for_sdks=False),
     )
 
@@ -74,6 +77,71 @@ async def test_call_is_answered_when_a_part_stays_away() -> None:
     with pytest.raises(GatewayError, match="the media store has no room") as caught:
         await running
     check(caught.value)
+
+
+async def in_trouble() -> Readiness:
+    now = 0.0
+
+    async def fail() -> None:
+        raise UnavailableError("the job store has no room")
+
+    readiness = Readiness({"job-store": fail}, lambda: now)
+    await readiness.refresh()
+    now += PERIOD + LASTING_SECONDS
+    await readiness.refresh()
+    return readiness
+
+
+async def cancel(change: Callable[[], Awaitable[Entry]], readiness: Readiness) -> Entry:
+    """Cancel a job, with `change` as the engine's part of it."""
+    unused: Any = None
+
+    async def engine_cancel(_entry: Entry) -> Entry:
+        return await change()
+
+    async def get(*_: object) -> Entry:
+        return JOB
+
+    lookup: Any = SimpleNamespace(get=get)
+    canceller: Any = SimpleNamespace(cancel=engine_cancel)
+    jobs = JobOperations(
+        lookup=lookup,
+        watcher=unused,
+        canceller=canceller,
+        positions=unused,
+        redeliverer=unused,
+        readiness=readiness,
+        responses=unused,
+    )
+    return await jobs.cancel(JOB.record.id, CALL)
+
+
+async def test_cancel_is_answered_when_it_can_not_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_operations, "LASTING_SECONDS", 0.0)
+
+    async def change() -> Entry:
+        await never()
+        return JOB
+
+    with pytest.raises(UnavailableError, match="the job store has no room"):
+        await cancel(change, await in_trouble())
+
+
+async def test_cancel_that_can_be_written_is_written_in_trouble_too() -> None:
+    async def change() -> Entry:
+        await asyncio.sleep(0)
+        return JOB
+
+    assert await cancel(change, await in_trouble()) is JOB
+
+
+async def test_cancel_that_the_store_leaves_unanswered_is_a_503() -> None:
+    async def change() -> Entry:
+        raise OutcomeUnknownError
+
+    with pytest.raises(GatewayError) as caught:
+        await cancel(change, Readiness({}))
+    assert (caught.value.meaning.http, caught.value.retry_after) == (503, 2)
 
 
 async def test_job_store_that_falls_silent_under_a_call_forbids_a_repeat() -> None:

@@ -117,6 +117,8 @@ def test_objects_come_in_brackets_as_sdks_write_them() -> None:
         ("provider_options", '{"a": "\\ud800"}'),
         ("provider_options", "7"),
         ("metadata", '{"a": 7}'),
+        ("metadata", '{"\\ud800": 1}'),
+        ("images", "[" + "[]," * 16 + "[]]"),
         ("loras", '[{"scale": NaN}]'),
         ("images", '[{"image_url":'),
         ("n", "²"),
@@ -132,6 +134,12 @@ def test_objects_come_in_brackets_as_sdks_write_them() -> None:
 def test_what_is_no_value_of_its_field_is_refused(name: str, text: str) -> None:
     base = name.partition("[")[0]
     assert re.split(r"[.[]", str(refused((name, text)).param))[0] == base
+
+
+def test_json_of_more_values_than_a_body_may_have_is_too_large() -> None:
+    with pytest.raises(GatewayError) as caught:
+        form_fields.read([("provider_options", '{"a": [' + "0," * 10_000 + "0]}")])
+    assert (caught.value.code, caught.value.param) == ("request_too_large", "provider_options")
 
 
 @pytest.mark.parametrize("name", ["nosuch", "image_content", "mask_content", "images[²", "request"])
@@ -153,7 +161,22 @@ _BRACKETS = st.lists(
 _TEXTS = st.one_of(
     st.text(max_size=8),
     st.sampled_from(
-        ["1", "-1", "1e9", "NaN", "null", "true", "[]", "{}", '{"a":1}', "[null]", '["x"]', "[[]]", '""']
+        [
+            "1",
+            "-1",
+            "1e9",
+            "NaN",
+            "null",
+            "true",
+            "[]",
+            "{}",
+            '{"a":1}',
+            "[null]",
+            '["x"]',
+            "[[]]",
+            '""',
+            '{"\\ud800": 1}',
+        ]
     ),
 )
 
@@ -164,3 +187,4 @@ def test_any_fields_are_a_request_or_one_error(fields: list[tuple[str, str, str]
         form_fields.read([(name + brackets, text) for name, brackets, text in fields])
     except GatewayError as error:
         assert error.code == "invalid_value"  # noqa: PT017  either outcome is right, no other is
+        assert f"{error.message}{error.param}".encode()  # noqa: PT017

@@ -6,6 +6,7 @@ import base64
 from urllib.parse import quote
 
 import pytest
+from imagegateway.outbound import image_fetch
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.image_fetch import fetch_image
 from imagegateway.outbound.url_guard import Guard
@@ -38,6 +39,12 @@ async def fails(outbound: Outbound, url: str, max_bytes: int = 1000) -> GatewayE
     assert error.message.endswith(".")
     assert error.message.count(". ") == 0
     return error
+
+
+@pytest.fixture(params=[3, 4, 7, 1 << 20], autouse=True)
+def _piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decode data URLs in pieces of several sizes: none may matter."""
+    monkeypatch.setattr(image_fetch, "_PIECE", request.param)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ async def read(
             return None
         return files.setdefault(found.name, File())
 
-    return await multipart.parse(chunks(), kind, open_file)
+    return await multipart.parse(chunks(), kind, open_file, lambda _size: None)
 
 
 async def refused(body: bytes, kind: str = KIND) -> GatewayError:
@@ -181,3 +181,23 @@ async def test_transfer_encoding_that_changes_nothing_passes(encoding: str) -> N
 )
 async def test_boundary_that_is_none_is_refused(kind: str, code: str) -> None:
     assert (await refused(part('name="prompt"', b"a fox") + END, kind)).code == code
+
+
+async def test_texts_of_a_form_are_bounded_together() -> None:
+    text = part('name="images"', b"a" * (256 * 1024))
+    assert len(await read(text * 16 + END)) == 16
+    assert (await refused(text * 16 + part('name="user"', b"a") + END)).code == "request_too_large"
+
+
+async def test_bytes_of_texts_are_counted_and_those_of_files_are_not() -> None:
+    held: list[int] = []
+    body = part('name="prompt"', b"a fox") + part('name="image"; filename="a.png"', b"b" * 1000) + END
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield body
+
+    async def open_file(found: Part) -> File | None:
+        return File() if found.filename else None
+
+    await multipart.parse(chunks(), KIND, open_file, held.append)
+    assert sum(held) == len("a fox")

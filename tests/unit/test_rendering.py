@@ -6,45 +6,61 @@ import base64
 import json
 import tracemalloc
 
-from imagegateway.router.json_rendering import images_to_json
+import pytest
+from imagegateway.router.json_rendering import JsonDocument, images_to_json
+from imagegateway.router.responses import ImagesResult
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
 
 MIB = 1024 * 1024
 
 
-def test_images_are_base64_in_their_places() -> None:
-    first, second = bytes(range(256)), b"\xff" * 100
-    response = pb.ImagesResponse(
+def joined(document: JsonDocument) -> bytes:
+    body = b"".join(document.pieces())
+    assert len(body) == document.length
+    return body
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 768 * 1024 - 1, 768 * 1024, 768 * 1024 + 1, 2 * MIB])
+def test_images_are_base64_in_their_places(size: int) -> None:
+    contents = [bytes(range(256)), b"\xff" * size, b""]
+    message = pb.ImagesResponse(
         created=1,
-        data=[
-            job_pb2.Image(b64_json=first, revised_prompt='a "fox"'),
-            job_pb2.Image(url="https://a.example/1.png"),
-            job_pb2.Image(b64_json=second, seed=7),
-            job_pb2.Image(b64_json=b""),
-        ],
+        data=[job_pb2.Image(revised_prompt='a "fox"'), job_pb2.Image(seed=7), job_pb2.Image()],
         model="a/model",
     )
-    data = json.loads(images_to_json(response))["data"]
-    assert [image.get("url") for image in data] == [None, "https://a.example/1.png", None, None]
-    assert base64.b64decode(data[0]["b64_json"]) == first
-    assert base64.b64decode(data[2]["b64_json"]) == second
-    assert data[3]["b64_json"] == ""
-    assert (data[0]["revised_prompt"], data[2]["seed"]) == ('a "fox"', 7)
+    found = json.loads(joined(images_to_json(ImagesResult(message, contents))))
+    assert [base64.b64decode(image["b64_json"], validate=True) for image in found["data"]] == contents
+    assert (found["data"][0]["revised_prompt"], found["data"][1]["seed"]) == ('a "fox"', 7)
+    assert not any("url" in image for image in found["data"])
 
 
-def test_answer_without_images_is_plain_json() -> None:
-    assert json.loads(images_to_json(pb.ImagesResponse(model="a/model"))) == {"model": "a/model"}
+def test_answer_without_contents_keeps_its_links() -> None:
+    message = pb.ImagesResponse(data=[job_pb2.Image(url="https://a.example/1.png")])
+    document = images_to_json(ImagesResult(message))
+    assert json.loads(joined(document)) == {"data": [{"url": "https://a.example/1.png"}]}
 
 
-def test_ten_images_take_the_size_of_the_json_and_little_more() -> None:
-    image = bytes(6 * MIB)
-    response = pb.ImagesResponse(data=[job_pb2.Image(b64_json=image) for _ in range(10)])
+def test_pieces_of_an_event_stand_between_its_lines() -> None:
+    document = JsonDocument.of({"n": 1})
+    assert b"".join(document.pieces(b"data: ", b"\n\n")) == b'data: {"n":1}\n\n'
+
+
+def test_message_of_grpc_holds_the_images() -> None:
+    answer = ImagesResult(pb.ImagesResponse(data=[job_pb2.Image(seed=1), job_pb2.Image()]), [b"one", b"two"])
+    assert [image.b64_json for image in answer.whole_message().data] == [b"one", b"two"]
+    assert not answer.contents
+
+
+def test_ten_images_take_a_few_mib_beside_themselves() -> None:
+    contents = [bytes(6 * MIB)] * 10
+    document = images_to_json(ImagesResult(pb.ImagesResponse(data=[job_pb2.Image()] * 10), contents))
     tracemalloc.start()
     try:
-        body = images_to_json(response)
+        sizes = [len(piece) for piece in document.pieces()]
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert len(body) > 80 * MIB
-    assert peak < 1.3 * len(body), f"{peak / len(body):.2f}"
+    assert sum(sizes) == document.length > 80 * MIB
+    assert max(sizes) < 2 * MIB
+    assert peak < 6 * MIB, peak

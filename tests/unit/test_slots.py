@@ -71,3 +71,46 @@ async def test_waiter_that_is_cancelled_leaves_no_slot_taken() -> None:
     await last.end()
     assert not slots._held
     assert not slots._waiting
+
+
+async def test_weights_stay_within_the_pool_and_each_share() -> None:
+    slots = TenantSlots(total=100, each=50)
+    held = {"a": 0, "b": 0}
+
+    async def work(tenant: str, count: int) -> None:
+        async with slots.hold(tenant, count):
+            held[tenant] += count
+            assert held[tenant] <= 50
+            assert sum(held.values()) <= 100
+            await asyncio.sleep(0)
+            held[tenant] -= count
+
+    async with asyncio.TaskGroup() as group:
+        for count in [30, 20, 10, 50, 1] * 5:
+            group.create_task(work("a", count))
+            group.create_task(work("b", count))
+    assert (slots._free, slots._held) == (100, {})
+
+
+async def test_request_over_the_share_takes_the_whole_share_and_leaves_the_other_half() -> None:
+    slots = TenantSlots(total=100, each=50)
+    give_back = await slots.take("a", 1000)
+    waiting = asyncio.create_task(slots.take("a"))
+    other = await slots.take("b", 50)
+    assert not waiting.done()
+    give_back()
+    (await waiting)()
+    other()
+    assert slots._free == 100
+
+
+async def test_wait_that_is_cancelled_as_it_is_granted_gives_its_slots_back() -> None:
+    slots = TenantSlots(total=1, each=1)
+    give_back = await slots.take("a")
+    waiting = asyncio.create_task(slots.take("b"))
+    await settle()
+    give_back()
+    waiting.cancel()
+    await settle()
+    assert waiting.cancelled()
+    assert (slots._free, slots._held) == (1, {})

@@ -7,6 +7,7 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 from imagegateway.media.store import MediaStore, StoreUnavailable, TooLarge, deletion_time
@@ -207,3 +208,16 @@ async def test_result_in_pieces_over_its_limit_leaves_nothing(tmp_path: Path) ->
         with pytest.raises(TooLarge):
             await upload.write(b"1")
     assert files(tmp_path) == []
+
+
+async def test_many_open_streams_read_in_smaller_pieces(tmp_path: Path) -> None:
+    store = MediaStore.open(tmp_path.as_uri())
+    size = 2 * 1024 * 1024
+    key = (await store.put_result(bytes(size))).key
+    streams: list[Any] = [store.stream(key, 0, size) for _ in range(5000)]
+    sizes = [len(await anext(stream)) for stream in streams]
+    assert sizes[0] == 1024 * 1024
+    assert sizes[-1] == 64 * 1024
+    for stream in streams:
+        await stream.aclose()
+    assert len(await anext(store.stream(key, 0, size))) == 1024 * 1024

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from imagegateway.providers.kit.parsing import seed_of, text_of, wait_of
+from imagegateway.providers.kit.parsing import decimal_of, seed_of, text_of, wait_of, whole_of
 
 NOON = "Wed, 25 Nov 2026 12:00:00 GMT"
 
@@ -26,6 +26,8 @@ NOON = "Wed, 25 Nov 2026 12:00:00 GMT"
         ({"retry-after": "-1"}, None),
         ({"retry-after": "1e9"}, None),
         ({"retry-after": "inf"}, None),
+        ({"retry-after": f"Wed, 25 Nov 2026 12:00:{'9' * 30} GMT", "date": NOON}, None),
+        ({"retry-after": f"Wed, 25 Nov 2026 12:00:30 +{'9' * 30}", "date": NOON}, None),
     ],
 )
 def test_wait_is_read_in_seconds(headers: dict[str, str], seconds: float | None) -> None:
@@ -43,11 +45,46 @@ def test_wait_is_read_in_seconds(headers: dict[str, str], seconds: float | None)
         (True, None),
         (-1, None),
         ("x", None),
+        ("1" * 5000, None),
         (1.5, None),
     ],
 )
 def test_seed_is_a_number_of_32_bits_or_none(value: object, seed: int | None) -> None:
     assert seed_of(value) == seed
+
+
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        (7, 7),
+        ("7", 7),
+        ("²", None),
+        ("٣", None),
+        ("9" * 5000, None),
+        (10**9, None),
+        (-1, None),
+        (7.0, None),
+        (True, None),
+    ],
+)
+def test_whole_number_has_at_most_nine_digits(value: object, number: int | None) -> None:
+    assert whole_of(value) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("7", 7.0),
+        ("0.25", 0.25),
+        ("11.012345678901", 11.012345678901),
+        ("9" * 400, None),
+        ("²", None),
+        ("1e9", None),
+        ("", None),
+    ],
+)
+def test_decimal_number_has_no_exponent(text: str, number: float | None) -> None:
+    assert decimal_of(text) == number
 
 
 @pytest.mark.parametrize(("value", "text"), [("a", "a"), (None, ""), (1, ""), ({}, "")])

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.outbound.client import Outbound, SentError, UnsentError
 from imagegateway.outbound.url_guard import Guard
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.kit.adapter import Call
+from imagegateway.providers.kit.adapter import Call, Reply
 from imagegateway.providers.kit.endpoints import Target
-from imagegateway.providers.kit.response_stream import whole
 from imagegateway.providers.registry import UPSTREAMS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from imagegateway.platform.settings import Settings
-    from imagegateway.providers.kit.adapter import Adapter, Reply
+    from imagegateway.providers.kit.adapter import Adapter
     from imagegateway.providers.registry import Upstream
 
 _SECONDS: Final = 15.0
@@ -74,7 +73,7 @@ async def _ask(adapter: Adapter, call: Call, settings: Settings, outbound: Outbo
             max_bytes=_MAX_BYTES,
             seconds=_SECONDS,
         ) as incoming:
-            reply = await whole(incoming)
+            reply = Reply(incoming.status, incoming.headers, await incoming.read())
     except (UnsentError, SentError, TimeoutError):
         return False, f"can't be reached at {target.base}: check {setting}_BASE_URL and the network"
     return _verdict(adapter, call, target, reply)

@@ -91,6 +91,7 @@ class Engine:
             credentials=credentials,
             queue_limit=settings.queue_limit,
             tenant_bytes=settings.tenant_jobs_mib * 1024 * 1024,
+            tenant_stored_bytes=settings.tenant_records_mib * 1024 * 1024,
         )
         secrets = await WebhookSecrets.open(client, settings.nats_replicas, root)
         webhooks = Webhooks(

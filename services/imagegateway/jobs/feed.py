@@ -87,6 +87,10 @@ class Hub:
         self.live: dict[str, Entry] = {}
         """Jobs that have not ended, and ended ones whose webhook is not delivered or whose provider call goes on."""
 
+    def stored(self, tenant: str) -> int:
+        """Return the bytes that a tenant's records take up in the stream, those of ended jobs included."""
+        return self._index.stored(tenant)
+
     def watch(self, watcher: Callable[[Entry], None]) -> None:
         """Call `watcher` with every change that this replica learns of."""
         self._watchers.append(watcher)

@@ -12,7 +12,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
-from imagegateway.jobs import states
+from imagegateway.jobs import states, stored_bytes
+from imagegateway.jobs.stored_bytes import StoredBytes, message_of
 from imagegateway.jobs.stream import RECORD_SECONDS, unavailable
 from imagegateway.platform import logs
 from imagegateway.platform.errors import UnavailableError, invalid
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
+    from imagegateway.jobs.stored_bytes import Message
     from imagegateway.jobs.stream import Entry
     from imagegateway.platform.supervision import Supervisor
 
-_VERSION: Final = 3
+_VERSION: Final = 4
 _SCHEMA: Final = """
 create table jobs (
     id text primary key, tenant text not null, model text not null, status text not null, ended integer not null,
@@ -40,6 +42,7 @@ create index oldest on jobs (updated_at) where ended = 1;
 create table position (seq integer not null);
 insert into position values (0);
 """
+_TABLES: Final = ("jobs", "position", *stored_bytes.TABLES)
 _COMMIT_SECONDS: Final = 0.2
 _AGAIN_SECONDS: Final = 1.0
 _CHECK_SECONDS: Final = 5.0
@@ -138,11 +141,12 @@ class Projection:
         self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = off")
+        self.stored = StoredBytes(self._db)
         version = self._db.execute("pragma user_version").fetchone()[0]
         if version != _VERSION:
-            for table in ("jobs", "position"):
+            for table in _TABLES:
                 self._db.execute(f"drop table if exists {table}")
-            self._db.executescript(_SCHEMA)
+            self._db.executescript(_SCHEMA + stored_bytes.SCHEMA)
             self._db.execute(f"pragma user_version = {_VERSION}")
         _ = self.position  # raises for a damaged file
 
@@ -151,13 +155,14 @@ class Projection:
         """The sequence up to which the stream has been read."""
         return int(self._db.execute("select seq from position").fetchone()[0])
 
-    def write(self, rows: Collection[Row], position: int) -> None:
-        """Take in rows, and note the sequence that they reach up to: all of it or nothing. A row older than what is
-        known has no effect.
+    def write(self, rows: Collection[Row], position: int, messages: Collection[Message] = ()) -> None:
+        """Take in rows and messages, and note the sequence that they reach up to: all of it or nothing. A row older
+        than what is known has no effect.
         """
         self._db.execute("begin")
         try:
             self._db.executemany(_UPSERT, rows)
+            self.stored.take(messages)
             self._db.execute("update position set seq = ?", (position,))
             self._db.execute("commit")
         except BaseException:
@@ -183,12 +188,15 @@ class Projection:
         return Page([row[0] for row in rows], page_token(rows[-1][1], rows[-1][0]) if more else "")
 
     def expire(self, now: float) -> int:
-        """Drop some jobs whose records the stream no longer has, and return how many. `now` in Unix seconds."""
+        """Drop some of what the stream no longer has, and return how many jobs or messages, whichever are more.
+        `now` in Unix seconds.
+        """
         oldest = int((now - RECORD_SECONDS) * 1000)
-        return self._db.execute(
+        jobs = self._db.execute(
             "delete from jobs where id in (select id from jobs where ended = 1 and updated_at < ? limit ?)",
             (oldest, _EXPIRE_ROWS),
         ).rowcount
+        return max(jobs, self.stored.expire(int(now * 1000), _EXPIRE_ROWS))
 
     def close(self) -> None:
         """Close the file. Harmless to repeat."""
@@ -229,6 +237,8 @@ class JobIndex:
         self._clock = clock
         self._executor = executor
         self._rows: dict[str, Row] = {}
+        self._messages: dict[tuple[str, int], Message] = {}
+        self._stored = projection.stored.all()
         self._changed = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._damage: sqlite3.Error | None = None
@@ -252,8 +262,13 @@ class JobIndex:
         """Take in a change, if there is one; all up to this sequence has been taken in."""
         if entry is not None:
             self._rows[entry.record.id] = row_of(entry)
+            self._messages[entry.record.id, entry.record.state] = message_of(entry)
         self.position = seq
         self._changed.set()
+
+    def stored(self, tenant: str) -> int:
+        """Return the bytes that a tenant's records take up in the stream, as of the last write to the file."""
+        return self._stored.get(tenant, 0)
 
     async def unended(self) -> list[str]:
         """Return the ids of jobs that have not ended, and of ended ones with a due webhook or an open call."""
@@ -303,14 +318,23 @@ class JobIndex:
             if not self._changed.is_set():
                 return
             self._changed.clear()
-            rows, position, self._rows = self._rows, self.position, {}
+            rows, messages, position = self._rows, self._messages, self.position
+            self._rows, self._messages = {}, {}
             try:
-                await self._call(lambda: self._projection.write(rows.values(), position))
+                self._stored |= await self._call(lambda: self._written(rows, messages, position))
             except BaseException:
                 # The position that is on file stays behind what was not written. Newer rows win.
                 self._rows = rows | self._rows
+                self._messages = messages | self._messages
                 self._changed.set()
                 raise
+
+    def _written(
+        self, rows: dict[str, Row], messages: dict[tuple[str, int], Message], position: int
+    ) -> dict[str, int]:
+        """Write, and return the bytes of the tenants whose records changed."""
+        self._projection.write(rows.values(), position, messages.values())
+        return self._projection.stored.of({row[1] for row in rows.values()})
 
     async def _write_forever(self) -> None:
         """Raises JobListDamagedError when the file is broken, once it is deleted."""
@@ -334,6 +358,7 @@ class JobIndex:
         while True:
             try:
                 dropped = await self._call(lambda: self._projection.expire(self._clock()))
+                self._stored = await self._call(self._projection.stored.all)
             except sqlite3.Error:
                 _log.exception("job_list_not_expired")
                 dropped = 0

@@ -47,6 +47,7 @@ class Runner:
         credentials: Credentials,
         queue_limit: int,
         tenant_bytes: int,
+        tenant_stored_bytes: int,
     ) -> None:
         self._stream = stream
         self._hub = hub
@@ -73,6 +74,7 @@ class Runner:
             cancel=self._cancel,
             queue_limit=queue_limit,
             tenant_bytes=tenant_bytes,
+            tenant_stored_bytes=tenant_stored_bytes,
             me=replicas.me,
         )
         self._reconciler = Reconciler(

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from imagegateway.jobs.worker import Worker
     from imagegateway.media.store import MediaStore
 
+_STORED_SECONDS: Final = 600.0
+"""Pause before a tenant whose share of the stream is used up may come again: only the end of retention frees it."""
 _AGAIN_SECONDS: Final = 0.2
 _LONGEST_PAUSE: Final = 5.0
 _log = logs.get(__name__)
@@ -54,7 +56,8 @@ class _Write:
 
 
 class Submissions:
-    """Accepts jobs for this replica: at most `queue_limit` waiting ones, and `tenant_bytes` of each tenant under way.
+    """Accepts jobs for this replica: at most `queue_limit` waiting ones, and of each tenant `tenant_bytes` of records
+    under way and `tenant_stored_bytes` of all records that are kept.
 
     `cancel` ends a job; `me`: this replica as an owner.
     """
@@ -70,6 +73,7 @@ class Submissions:
         cancel: Callable[[Entry], Awaitable[Entry]],
         queue_limit: int,
         tenant_bytes: int,
+        tenant_stored_bytes: int,
         me: str,
     ) -> None:
         self._stream = stream
@@ -80,6 +84,7 @@ class Submissions:
         self._cancel = cancel
         self._queue_limit = queue_limit
         self._tenant_bytes = tenant_bytes
+        self._tenant_stored_bytes = tenant_stored_bytes
         self._me = me
 
     async def submit(self, record: JobRecord, *, keyed: bool) -> Entry:
@@ -113,6 +118,14 @@ class Submissions:
                 ErrorReason.ERROR_REASON_OVERLOADED,
                 f"Your jobs under way hold {held} bytes, and may hold {self._tenant_bytes}; try again later.",
                 retry_after=5,
+            )
+        stored = self._hub.stored(record.tenant)
+        if stored + record.ByteSize() > self._tenant_stored_bytes:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_OVERLOADED,
+                f"The records of your jobs hold {stored} bytes, and may hold {self._tenant_stored_bytes} "
+                "(IMAGEGATEWAY_TENANT_RECORDS_MIB); those of ended jobs are deleted after 30 days.",
+                retry_after=_STORED_SECONDS,
             )
         # Counted before the write is answered, so that concurrent calls see the place taken.
         if self._turns.enter(record):

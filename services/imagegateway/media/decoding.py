@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from imagegateway.platform.cancellation import run_to_end
 from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.tenant_slots import TenantSlots
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -39,9 +39,7 @@ class DecodeGate:
     """
 
     def __init__(self, pixels: int) -> None:
-        self._budget = self._free = pixels
-        self._queues: dict[str, deque[_Ticket]] = {}
-        """Those that wait, by tenant; the tenant that is next comes first."""
+        self._pixels = TenantSlots(pixels, pixels)
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode")
 
     @asynccontextmanager
@@ -50,53 +48,19 @@ class DecodeGate:
 
         Raises GatewayError OVERLOADED when no room comes up within `seconds`; None waits without limit.
         """
-        ticket = _Ticket(min(cost, self._budget))
-        self._queues.setdefault(tenant, deque()).append(ticket)
-        self._grant()
         try:
-            try:
-                async with asyncio.timeout(seconds):
-                    await ticket.granted.wait()
-            except TimeoutError:
-                raise _overloaded() from None
+            async with asyncio.timeout(seconds):
+                give_back = await self._pixels.take(tenant, cost)
+        except TimeoutError:
+            raise _overloaded() from None
+        try:
             yield
         finally:
-            if ticket.granted.is_set():
-                self._free += ticket.cost
-            else:
-                self._leave(tenant, ticket)
-            self._grant()
+            give_back()
 
     async def run(self, work: Callable[[], T]) -> T:
         """Run `work` in one of the gate's threads. A cancelled caller goes on only when the thread has ended."""
         return await run_to_end(asyncio.get_running_loop().run_in_executor(self._threads, work))
-
-    def _grant(self) -> None:
-        """Admit the next one of each tenant in turn. The next one waits for room before all others, or it starves."""
-        while self._queues:
-            tenant, queue = next(iter(self._queues.items()))
-            if queue[0].cost > self._free:
-                return
-            ticket = queue.popleft()
-            del self._queues[tenant]
-            if queue:
-                self._queues[tenant] = queue
-            self._free -= ticket.cost
-            ticket.granted.set()
-
-    def _leave(self, tenant: str, ticket: _Ticket) -> None:
-        queue = self._queues[tenant]
-        queue.remove(ticket)
-        if not queue:
-            del self._queues[tenant]
-
-
-class _Ticket:
-    """A place in the queue."""
-
-    def __init__(self, cost: int) -> None:
-        self.cost = cost
-        self.granted = asyncio.Event()
 
 
 def _overloaded() -> GatewayError:

@@ -41,6 +41,9 @@ _KINDS: Final = ("results", "uploads")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _KEY: Final = re.compile(rf"results/{_DAY.pattern}/[0-9a-f]{{64}}|uploads/{_DAY.pattern}/[0-9a-f]{{32}}")
 _CHUNK: Final = 1024 * 1024
+_SMALLEST_CHUNK: Final = 64 * 1024
+_STREAMED: Final = 256 * 1024 * 1024
+"""Bytes that all streams of this process hold together, while there are fewer than 4096 of them."""
 _CHECK_SECONDS: Final = 5.0
 _BATCH: Final = 2 * 1024 * 1024
 """Bytes of an upload that are written at once: each write is a trip to a thread and back."""
@@ -116,6 +119,7 @@ class MediaStore:
     def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
         self._backend = backend
         self._clock = clock
+        self._streams = 0
 
     @classmethod
     def open(cls, url: str, clock: Callable[[], float] = time.time) -> MediaStore:
@@ -192,20 +196,26 @@ class MediaStore:
             return None
 
     async def stream(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
-        """`length` bytes from `start`, both within the object, in pieces of 1 MiB. Raises NotFound.
+        """`length` bytes from `start`, both within the object, in pieces of 64 KiB to 1 MiB: smaller the more streams
+        are open. Raises NotFound.
 
         Each piece is its own read: a slow consumer holds neither file nor connection, one that stops leaves
         nothing behind.
         """
         _checked(key)
         end = start + length
-        while start < end:
-            with _translated(missing=key):
-                piece = await self._backend.read(key, start, min(_CHUNK, end - start))
-            if not piece:
-                raise StoreUnavailable("the object is shorter than its size")
-            yield piece
-            start += len(piece)
+        self._streams += 1
+        try:
+            while start < end:
+                most = max(_SMALLEST_CHUNK, min(_CHUNK, _STREAMED // self._streams))
+                with _translated(missing=key):
+                    piece = await self._backend.read(key, start, min(most, end - start))
+                if not piece:
+                    raise StoreUnavailable("the object is shorter than its size")
+                yield piece
+                start += len(piece)
+        finally:
+            self._streams -= 1
 
     async def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; those that are gone already are fine."""

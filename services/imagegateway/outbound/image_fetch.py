@@ -13,12 +13,16 @@ from imagegateway.platform.errors import GatewayError
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from imagegateway.outbound.client import Outbound, Write
 
 FETCH_SECONDS: Final = 30.0
 """Time limit for an image to arrive, redirects included, in seconds."""
 
 _DATA_URL: Final = re.compile(r"data:[^,]{0,256}; *base64 *,", re.IGNORECASE)
+_PIECE: Final = 1024 * 1024
+"""Characters of a data URL that are decoded at once."""
 _WHITE_SPACE: Final = b"\t\n\f\r "
 _PLAIN_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 
@@ -29,7 +33,8 @@ async def fetch_image(outbound: Outbound, url: str, param: str, write: Write, *,
     Raises what `write` does, and GatewayError naming `param`: INVALID_IMAGE_URL, or FILE_TOO_LARGE over `max_bytes`.
     """
     if url[:5].lower() == "data:":
-        await write(_decode(url, param, max_bytes))
+        for data in _decode(url, param, max_bytes):
+            await write(data)
         return
     try:
         await outbound.stream(url, write, tenant=tenant, max_bytes=max_bytes, seconds=FETCH_SECONDS)
@@ -39,35 +44,53 @@ async def fetch_image(outbound: Outbound, url: str, param: str, write: Write, *,
         raise _invalid_url(param, f"{param} can't be fetched: {error.reason}.") from error
 
 
-def _decode(url: str, param: str, max_bytes: int) -> bytes:
+def _decode(url: str, param: str, max_bytes: int) -> Iterator[bytes]:
+    """Yield the bytes of a data URL. Nothing of a long one is held twice."""
     header = _DATA_URL.match(url)
     if header is None:
         raise _invalid_url(param, f"{param} must be a data URL of the form data:image/png;base64,….")
     # Four characters for three bytes, and up to three times that where each is percent-encoded.
     if len(url) - header.end() > 4 * (max_bytes + 2):
         raise _too_large(param, max_bytes)
-    text = url[header.end() :]
+    size = 0
     try:
-        encoded = unquote_to_bytes(text) if "%" in text else text.encode("ascii")
-        data = _forgiving_base64(encoded)
+        for data in _forgiving_base64(_unquoted(url, header.end())):
+            size += len(data)
+            if size > max_bytes:
+                raise _too_large(param, max_bytes)
+            yield data
     except ValueError:
         raise _invalid_url(param, f"{param} is a data URL that holds malformed base64.") from None
-    if len(data) > max_bytes:
-        raise _too_large(param, max_bytes)
-    return data
 
 
-def _forgiving_base64(encoded: bytes) -> bytes:
+def _unquoted(url: str, start: int) -> Iterator[bytes]:
+    """Yield a URL from `start` on, percent-decoded. Raises ValueError for characters that are not ASCII."""
+    while start < len(url):
+        end = start + _PIECE
+        escape = url.rfind("%", end - 2, end)  # the piece would end within it
+        piece = url[start : end if escape < 0 else escape]
+        start += len(piece)
+        yield unquote_to_bytes(piece) if "%" in piece else piece.encode("ascii")
+
+
+def _forgiving_base64(pieces: Iterable[bytes]) -> Iterator[bytes]:
     """Decode base64 as WHATWG's Infra standard does (white space and missing padding pass), in the URL alphabet too.
 
     Raises ValueError for anything else.
     """
-    digits = encoded.translate(_PLAIN_ALPHABET, _WHITE_SPACE)
-    if len(digits) % 4 == 0:
+    digits = b""
+    for piece in pieces:
+        digits += piece.translate(_PLAIN_ALPHABET, _WHITE_SPACE)
+        whole = max(0, len(digits) - 1) // 4 * 4  # the last group may have padding
+        group, digits = digits[:whole], digits[whole:]
+        if b"=" in group:
+            raise ValueError("padding that does not belong there")
+        yield pybase64.b64decode(group, validate=True)
+    if len(digits) == 4:
         digits = digits.removesuffix(b"=").removesuffix(b"=")
     if digits.endswith(b"="):
         raise ValueError("padding that does not belong there")
-    return pybase64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+    yield pybase64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
 
 
 def _too_large(param: str, max_bytes: int) -> GatewayError:

@@ -19,6 +19,11 @@ def memory() -> int:
     return physical
 
 
+def quarter_of_memory() -> int:
+    """Return a quarter of that memory in MiB, from 512 to 4096."""
+    return min(max(memory() // 4 // 1024**2, 512), 4096)
+
+
 def open_files() -> int:
     """Return how many files a child process may have open: the hard limit (`ulimit -Hn`), to which the soft one is
     raised.

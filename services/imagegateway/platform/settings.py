@@ -155,6 +155,12 @@ class Settings:
     """MiB of job records in NATS (`max_bytes` of the stream, where the server can reserve as much). From nine tenths
     on, new jobs and `/readyz` answer 503; accepted jobs continue.
     """
+    tenant_records_mib: int
+    """MiB of all kept records of one tenant in NATS: three days for earlier states of a job, 30 days for its end.
+    More jobs answer 503 `overloaded` before anything is paid.
+
+    Default: half of `IMAGEGATEWAY_JOBS_MAX_MIB`.
+    """
     decode_pixels: int
     """Pixels that a router or the providers' process decodes concurrently. A PNG or JPEG takes 5 to 18 bytes of
     memory per pixel; WebP counts twice. An edit whose mask finds no room within 30 s answers 503 `overloaded`.
@@ -194,6 +200,14 @@ class Settings:
     body_memory: int
     """MiB of JSON bodies and gRPC messages that each router holds concurrently. A tenant has half of it. More
     requests answer 503 `overloaded` with `Retry-After`.
+
+    Default: a quarter of the machine's memory, 512 to 4096.
+    """
+    answer_memory: int
+    """MiB of images that each router holds concurrently to send them (`b64_json`, partial images), and MiB of large
+    answers that the providers' process reads. A tenant has half of it; an answer that needs more takes that half. An
+    answer without room in a router for 30 s is 503 `overloaded` with `Retry-After`, and its job keeps its result. A
+    provider's answer waits in `<data dir>/replies`.
 
     Default: a quarter of the machine's memory, 512 to 4096.
     """
@@ -263,6 +277,7 @@ def load(source: Source | None = None) -> Settings:
     for entry in allow_hosts:
         if not _HOST_ENTRY.match(entry):
             raise SettingError(f"IMAGEGATEWAY_ALLOW_HOSTS: {entry!r} is not a host or host:port")
+    jobs_max_mib = source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24)
     return Settings(
         source=source,
         data_dir=data_dir,
@@ -289,21 +304,18 @@ def load(source: Source | None = None) -> Settings:
         job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
         webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
-        jobs_max_mib=source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24),
+        jobs_max_mib=jobs_max_mib,
+        tenant_records_mib=source.integer("TENANT_RECORDS_MIB", jobs_max_mib // 2, 1, 1 << 24),
         tenant_jobs_mib=source.integer("TENANT_JOBS_MIB", 64, 1, 1 << 20),
         concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
-        edge_memory=source.integer("EDGE_MEMORY", _quarter_of_memory(), 32, 1_048_576),
-        body_memory=source.integer("BODY_MEMORY", _quarter_of_memory(), 128, 1_048_576),
+        edge_memory=source.integer("EDGE_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),
+        body_memory=source.integer("BODY_MEMORY", machine.quarter_of_memory(), 128, 1_048_576),
+        answer_memory=source.integer("ANSWER_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
         decode_pixels=source.integer("DECODE_PIXELS", 64_000_000, 60_000_000, 100_000_000_000),
     )
-
-
-def _quarter_of_memory() -> int:
-    """Return a quarter of the machine's memory in MiB, from 512 to 4096."""
-    return min(max(machine.memory() // 4 // 1024**2, 512), 4096)
 
 
 def known_names() -> frozenset[str]:

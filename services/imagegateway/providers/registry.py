@@ -25,6 +25,7 @@ from imagegateway.providers.google.catalog import MODELS as GOOGLE
 from imagegateway.providers.ideogram.adapter import IdeogramAdapter
 from imagegateway.providers.ideogram.catalog import MODELS as IDEOGRAM
 from imagegateway.providers.kit.driver import UpstreamFamily
+from imagegateway.providers.kit.reply_memory import ReplyMemory
 from imagegateway.providers.kit.servicer import serve
 from imagegateway.providers.local.family import open_family as open_local
 from imagegateway.providers.openai.adapter import OpenAIAdapter
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Adapter
     from imagegateway.providers.kit.family import Family
 
-    Opener = Callable[[Settings, MediaStore, DecodeGate], Family]
+    Opener = Callable[[Settings, MediaStore, DecodeGate, ReplyMemory], Family]
 
 GRACE = 10.0
 """Seconds that running calls get to end."""
@@ -58,11 +59,18 @@ class Upstream:
     models: tuple[Model, ...]
     adapters: tuple[Adapter, ...]
 
-    def open(self, current: Settings, store: MediaStore, gate: DecodeGate) -> Family:
+    def open(self, current: Settings, store: MediaStore, gate: DecodeGate, memory: ReplyMemory) -> Family:
         outbound = Outbound(Guard(current.allow_hosts))
         name = self.models[0].family
         return UpstreamFamily(
-            name, self.models, self.adapters, settings=current, outbound=outbound, store=store, gate=gate
+            name,
+            self.models,
+            self.adapters,
+            settings=current,
+            outbound=outbound,
+            store=store,
+            gate=gate,
+            memory=memory,
         )
 
 
@@ -81,7 +89,7 @@ UPSTREAMS: Final[Mapping[str, Upstream]] = {
 """Families behind HTTP, by name. A new one is a folder, a line here, and its models in `router.catalog`."""
 
 FAMILIES: Final[Mapping[str, Opener]] = {
-    "local": open_local,
+    "local": lambda current, store, gate, _memory: open_local(current, store, gate),
     **{name: upstream.open for name, upstream in UPSTREAMS.items()},
 }
 """Every family, by name."""
@@ -95,7 +103,8 @@ def main(families: Mapping[str, Opener]) -> None:
     async def body(stop: asyncio.Event) -> None:
         store = MediaStore.open(current.media_url)
         gate = DecodeGate(current.decode_pixels)
-        opened = {name: opener(current, store, gate) for name, opener in families.items()}
+        memory = ReplyMemory(current.answer_memory * 1024**2, current.data_dir / "replies")
+        opened = {name: opener(current, store, gate, memory) for name, opener in families.items()}
         servers = [await serve(family, current.socket(name)) for name, family in opened.items()]
         await stop.wait()
         await asyncio.gather(*(server.stop(GRACE) for server in servers))

@@ -33,6 +33,7 @@ from imagegateway.router.form_service import FormService
 from imagegateway.router.image_service import ImageService
 from imagegateway.router.interceptor import RequestInterceptor
 from imagegateway.router.provider_key_service import ProviderKeyService
+from imagegateway.router.response_memory import ResponseMemory
 from imagegateway.router.responses import ResponseBuilder
 from imagegateway.router.rest_services import RestEventService, RestImageService, RestProviderKeyService
 from imagegateway.router.webhook_service import WebhookService
@@ -56,6 +57,7 @@ PATIENCE: Final = 10.0
 CRASH_GRACE: Final = 2.0
 """Grace after a background task has failed, in seconds: the calls may wait in vain."""
 _READINESS_PERIOD: Final = 0.25
+_MIB: Final = 1024 * 1024
 
 
 async def main(stop: asyncio.Event, replica: int) -> None:
@@ -77,7 +79,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await provider_keys.start(supervisor)
         links = Links(root, current.public_url)
         store = MediaStore.open(current.media_url)
-        responses = ResponseBuilder(store, links, time.time)
+        responses = ResponseBuilder(store, links, time.time, ResponseMemory(current.answer_memory * _MIB))
         catalog = Catalog.load(current.source)
         outbound = Outbound(Guard(current.allow_hosts))
         resources.push_async_callback(outbound.aclose)
@@ -108,7 +110,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             store=store,
             outbound=outbound,
         )
-        budget = BodyBudget(current.body_memory * 1024**2)
+        budget = BodyBudget(current.body_memory * _MIB)
         server = Server(
             current.socket(f"router-{replica}"),
             [image_service.NAME, provider_key_service.NAME, webhook_service.NAME, *rest_services.NAMES],
@@ -130,9 +132,9 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server.grpc)
         files = RestFileService(lookup=operations.lookup, store=store, links=links)
         _add_rest_services(server, operations, budget, tenant_keys, files)
-        forms = FormService(planner=operations.planner, images=operations.images, ring=ring).application()
+        forms = FormService(planner=operations.planner, images=operations.images, ring=ring, budget=budget)
         path = current.socket(f"uploads-{replica}")
-        async with listening(forms, path, GRACE, cancel=True, linger=LINGER):
+        async with listening(forms.application(), path, GRACE, cancel=True, linger=LINGER):
             await server.start()
             supervisor.spawn("readiness", _follow_readiness(server, engine))
             try:

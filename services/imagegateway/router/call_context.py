@@ -95,6 +95,22 @@ class Call:
     key_guard: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
     """Context for long waits: raises GatewayError INVALID_API_KEY in its body as soon as the caller's key is revoked
     or expires. `authenticate` sets it."""
+    ended: bool = False
+    """True after the response is sent, or after the caller has disconnected."""
+    _releases: list[Callable[[], None]] = field(default_factory=list)
+
+    def at_end(self, release: Callable[[], None]) -> None:
+        """Call `release` at the end of the call, or now if the call has ended."""
+        if self.ended:
+            release()
+        else:
+            self._releases.append(release)
+
+    def end(self) -> None:
+        """Release the resources of the call. Idempotent."""
+        self.ended = True
+        while self._releases:
+            self._releases.pop()()
 
     @property
     def byok(self) -> dict[str, str]:

@@ -77,7 +77,6 @@ def compose_operations(
             positions=engine.runner,
             readiness=engine.readiness,
             responses=responses,
-            store=store,
             hold=HoldPolicy(settings.inline_wait, hold_for_sdks=settings.sdk_hold),
         ),
         jobs=JobOperations(
@@ -86,6 +85,7 @@ def compose_operations(
             canceller=engine.runner,
             positions=engine.runner,
             redeliverer=engine.webhooks,
+            readiness=engine.readiness,
             responses=responses,
         ),
         job_list=JobList(feed=engine.hub, lister=engine.index, reader=engine.stream),

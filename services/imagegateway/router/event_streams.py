@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import orjson
-import pybase64
 from google.protobuf.json_format import MessageToDict
 from imagegateway.router import openai_values
 from imagegateway.router.call_outcome import error_of
-from imagegateway.router.image_operations import PartialImage
+from imagegateway.router.json_rendering import PLACEHOLDER, JsonDocument
+from imagegateway.router.responses import PartialImage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -18,39 +20,44 @@ if TYPE_CHECKING:
     from imagegateway.router.call_context import Call
     from imagegateway.router.image_operations import ImageOperations
     from imagegateway.router.input_images import InputImages
+    from imagegateway.router.responses import ImagesResult
     from imagegateway.router.validation.plan import Plan
-    from imagegateway.v1 import image_service_pb2 as pb
 
 CONTENT_TYPE: Final = "text/event-stream"
 HEARTBEAT_SECONDS: Final = 15.0
 HEADERS: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
 """Headers of every event stream: caches keep no event, and proxies buffer none (nginx reads the second header)."""
 COMMENT: Final = b": keep-alive\n\n"
+_END: Final = b"\n\n"
+_Event: TypeAlias = tuple[dict[str, object], Sequence[bytes]]
+"""Data of an event, and the images that replace its placeholders."""
 
 
 def event(name: str, data: dict[str, object], head: str = "") -> bytes:
     """Return one server-sent event. `head`: further lines, such as the id, each with its line end."""
-    return b"%sevent: %s\ndata: %s\n\n" % (head.encode(), name.encode(), orjson.dumps(data))
+    return head.encode() + _head(name) + orjson.dumps(data) + _END
+
+
+def _head(name: str) -> bytes:
+    return b"event: %s\ndata: " % name.encode()
 
 
 async def image_events(
     images: ImageOperations, plan: Plan, call: Call, inputs: InputImages | None = None
 ) -> AsyncIterator[bytes]:
-    """Yield OpenAI's image events. The first one fixes the status 200: a later failure is an event, too.
+    """Yield OpenAI's image events, in pieces. The first one fixes the status 200: a later failure is an event, too.
 
     Raises GatewayError before the first event only.
     """
-    prefix = _prefix(plan)
     has_begun = False
     try:
-        async for step in images.stream(plan, call, inputs):
-            if isinstance(step, PartialImage):
-                yield event(f"{prefix}.partial_image", _partial(plan, step))
-                has_begun = True
-            else:
-                for completed in _completed(plan, step):
-                    yield event(f"{prefix}.completed", completed)
-                    has_begun = True
+        async with aclosing(images.stream(plan, call, inputs)) as steps:
+            async for step in steps:
+                events = [_partial(plan, step)] if isinstance(step, PartialImage) else _completed(plan, step)
+                for data, contents in events:
+                    for piece in JsonDocument.of(data, contents).pieces(_head(str(data["type"])), _END):
+                        yield piece
+                        has_begun = True
     except Exception as error:
         if not has_begun:
             raise
@@ -76,30 +83,28 @@ def _common_fields(plan: Plan, width: int, height: int, output_format: str) -> d
     return fields
 
 
-def _partial(plan: Plan, partial: PartialImage) -> dict[str, object]:
-    prefix = _prefix(plan)
-    return {
-        "type": f"{prefix}.partial_image",
-        "b64_json": pybase64.b64encode_as_string(partial.data),
+def _partial(plan: Plan, partial: PartialImage) -> _Event:
+    data: dict[str, object] = {
+        "type": f"{_prefix(plan)}.partial_image",
+        "b64_json": PLACEHOLDER,
         "partial_image_index": partial.index,
         **_common_fields(plan, *plan.size, plan.task.output_format or plan.model.output_formats[0]),
     }
+    return data, [partial.content]
 
 
-def _completed(plan: Plan, response: pb.ImagesResponse) -> list[dict[str, object]]:
-    prefix = _prefix(plan)
-    events: list[dict[str, object]] = []
-    for image in response.data:
+def _completed(plan: Plan, result: ImagesResult) -> list[_Event]:
+    events: list[_Event] = []
+    response = result.message
+    for index, image in enumerate(response.data):
         output_format = openai_values.output_format(image.media_type) or ""
         fields = _common_fields(plan, image.width, image.height, output_format)
-        completed: dict[str, object] = {"type": f"{prefix}.completed", **fields}
+        completed: dict[str, object] = {"type": f"{_prefix(plan)}.completed", **fields}
         if response.safety_identifier:
             completed["safety_identifier"] = response.safety_identifier
         if response.HasField("usage"):
             completed["usage"] = MessageToDict(response.usage, preserving_proto_field_name=True)
-        if image.HasField("b64_json"):
-            completed["b64_json"] = pybase64.b64encode_as_string(image.b64_json)
-        else:
-            completed["url"] = image.url
-        events.append(completed)
+        contents = result.contents[index : index + 1]
+        completed |= {"b64_json": PLACEHOLDER} if contents else {"url": image.url}
+        events.append((completed, contents))
     return events

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 
-from imagegateway.platform.errors import invalid
-from imagegateway.router import request_fields
+import orjson
+from imagegateway.platform.errors import GatewayError, invalid
+from imagegateway.router import json_body, request_fields
+from imagegateway.router.input_images import MAX_IMAGES, too_many_images
 from imagegateway.v1 import image_service_pb2 as pb
+from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +29,8 @@ def read(parts: Iterable[tuple[str, str]]) -> tuple[pb.EditRequest, list[str]]:
 
     Lists and objects come as JSON (`metadata={"a":"b"}`) or in brackets, as SDKs send them (`metadata[a]=b`). An
     empty field counts as absent.
-    Raises GatewayError naming a field of another type, or a field that comes twice.
+    Raises GatewayError naming a field of another type, or a field that comes twice; REQUEST_TOO_LARGE for JSON with
+    too many values.
     """
     values: dict[str, Any] = {}
     unknown: list[str] = []
@@ -49,6 +51,8 @@ def read(parts: Iterable[tuple[str, str]]) -> tuple[pb.EditRequest, list[str]]:
         elif base == "images":
             if (found := _json(base, text)) is not None:
                 values[base] = [*values.get(base, []), *(found if isinstance(found, list) else [found])]
+                if len(values[base]) > MAX_IMAGES:
+                    raise too_many_images(base)
         elif descriptor.is_repeated or descriptor.message_type is not None:
             values[base] = _json(base, text)
         else:
@@ -71,33 +75,16 @@ def _json(name: str, text: str) -> Any:
     if name in _URLS and not text.lstrip().startswith(("[", "{")) and text.strip() != "null":
         return text
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object)
-    except (ValueError, RecursionError):
+        return json_body.parse_value(bytearray(text.encode()))
+    except GatewayError as error:
+        if error.reason == ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE:
+            raise GatewayError(error.reason, f"{name} has too many values.", param=name) from None
         raise invalid(name, f"{name} must be JSON in a form.") from None
-
-
-def _refuse(constant: str) -> float:
-    """Raise ValueError for NaN and Infinity, which Python's parser accepts and JSON does not have."""
-    raise ValueError(constant)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return number
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name comes twice")
-    return found
 
 
 def _literal(text: str) -> object:
     """Return a number or a boolean for a text spelled as one: an object without a schema has no types."""
-    return json.loads(text) if _LITERAL.fullmatch(text) else text
+    return orjson.loads(text) if _LITERAL.fullmatch(text) else text
 
 
 def _set_nested(values: dict[str, Any], path: list[str], leaf: object) -> None:

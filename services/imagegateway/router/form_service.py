@@ -20,9 +20,11 @@ from imagegateway.router.request_body import MAX_FORM_BYTES, decoded
 
 if TYPE_CHECKING:
     from imagegateway.keys.api_keys import KeyRing
+    from imagegateway.router.body_budget import BodyBudget, BodyReservation
     from imagegateway.router.call_context import Call
     from imagegateway.router.image_operations import ImageOperations
     from imagegateway.router.input_images import InputImages, InputUpload
+    from imagegateway.router.json_rendering import JsonDocument
     from imagegateway.router.request_planner import RequestPlanner
     from imagegateway.router.validation.plan import Plan
     from imagegateway.v1 import image_service_pb2 as pb
@@ -36,10 +38,13 @@ _FILE: Final = re.compile(rf"({IMAGE}|{MASK}|{MARKUP})(?:\[[0-9]*\])?")
 class FormService:
     """Serves Edit for forms: one JSON body (ImagesResponse), or OpenAI's image events for `stream=true`."""
 
-    def __init__(self, *, planner: RequestPlanner, images: ImageOperations, ring: KeyRing) -> None:
+    def __init__(
+        self, *, planner: RequestPlanner, images: ImageOperations, ring: KeyRing, budget: BodyBudget
+    ) -> None:
         self._planner = planner
         self._images = images
         self._ring = ring
+        self._budget = budget
 
     def application(self) -> web.Application:
         """Return the server with its only route."""
@@ -62,17 +67,21 @@ class FormService:
             failure = call_outcome.error_of(call, error)
             call_outcome.log_outcome(call, started, error=failure)
             return _error_response(call, failure)
+        finally:
+            call.end()
         call_outcome.log_outcome(call, started)
         return response
 
     async def _edit(self, request: web.Request, call: Call) -> web.StreamResponse:
         async with self._planner.open_inputs(call) as inputs:
-            edit, unknown = await _receive(request, inputs, call)
+            with self._budget.reservation(call.tenant) as reservation:
+                edit, unknown = await _receive(request, inputs, call, reservation)
             call.body_idempotency_key = edit.request_id
             plan = await self._planner.plan_edit(edit, call, inputs, unknown)
             if plan.stream:
                 return await self._stream(request, plan, call, inputs)
-            return _response(call, images_to_json(await self._images.run(plan, call, inputs)))
+            document = images_to_json(await self._images.run(plan, call, inputs))
+            return await _send(request, document, call)
 
     async def _stream(self, request: web.Request, plan: Plan, call: Call, inputs: InputImages) -> web.StreamResponse:
         response: web.StreamResponse | None = None
@@ -88,7 +97,9 @@ class FormService:
         return response
 
 
-async def _receive(request: web.Request, inputs: InputImages, call: Call) -> tuple[pb.EditRequest, list[str]]:
+async def _receive(
+    request: web.Request, inputs: InputImages, call: Call, reservation: BodyReservation
+) -> tuple[pb.EditRequest, list[str]]:
     """Return the form's request, and the names of unknown fields."""
     uploads: list[InputUpload] = []
 
@@ -103,7 +114,7 @@ async def _receive(request: web.Request, inputs: InputImages, call: Call) -> tup
 
     try:
         pieces = decoded(request.content.iter_any(), call.metadata.get("content-encoding", ""), MAX_FORM_BYTES)
-        fields = await multipart.parse(pieces, call.metadata["content-type"], open_file)
+        fields = await multipart.parse(pieces, call.metadata["content-type"], open_file, reservation.grow)
     except BaseException:
         for upload in uploads:
             await upload.abort()
@@ -113,10 +124,17 @@ async def _receive(request: web.Request, inputs: InputImages, call: Call) -> tup
     return form_fields.read(fields)
 
 
-def _response(call: Call, body: bytes) -> web.Response:
+async def _send(request: web.Request, document: JsonDocument, call: Call) -> web.StreamResponse:
+    """Send a JSON document in pieces, and return the response."""
     headers = dict(call.headers)
-    status = int(headers.pop(call_context.STATUS, "200"))
-    return web.Response(body=body, status=status, headers=headers, content_type="application/json")
+    response = web.StreamResponse(status=int(headers.pop(call_context.STATUS, "200")), headers=headers)
+    response.content_type = "application/json"
+    response.content_length = document.length
+    await response.prepare(request)
+    for piece in document.pieces():
+        await response.write(piece)
+    await response.write_eof()
+    return response
 
 
 def _error_response(call: Call, error: GatewayError) -> web.Response:

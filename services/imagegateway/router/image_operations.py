@@ -16,31 +16,21 @@ from imagegateway.router import job_errors
 from imagegateway.router.call_context import STATUS, stop_on_revocation
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.jobs.stream import Entry
-    from imagegateway.media.store import MediaStore
     from imagegateway.router.call_context import Call
     from imagegateway.router.input_images import InputImages
     from imagegateway.router.job_lookup import JobLookup
     from imagegateway.router.job_submission import JobSubmission
     from imagegateway.router.ports import JobWatcher, QueuePositions, ReadinessGate
-    from imagegateway.router.responses import ResponseBuilder
+    from imagegateway.router.responses import ImagesResult, PartialImage, ResponseBuilder
     from imagegateway.router.validation.plan import Plan
-    from imagegateway.v1 import image_service_pb2 as pb
 
 POLL_SECONDS: Final = 3
 """Value of `Retry-After` for callers that poll a job."""
 _SILENT: Final = UnavailableError("the job store does not answer")
-
-
-@dataclass(frozen=True, slots=True)
-class PartialImage:
-    """Preview of an image in progress."""
-
-    data: bytes
-    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +55,6 @@ class ImageOperations:
         positions: QueuePositions,
         readiness: ReadinessGate,
         responses: ResponseBuilder,
-        store: MediaStore,
         hold: HoldPolicy,
     ) -> None:
         self._submission = submission
@@ -74,10 +63,9 @@ class ImageOperations:
         self._positions = positions
         self._readiness = readiness
         self._responses = responses
-        self._store = store
         self._hold = hold
 
-    async def run(self, plan: Plan, call: Call, inputs: InputImages | None = None) -> pb.ImagesResponse:
+    async def run(self, plan: Plan, call: Call, inputs: InputImages | None = None) -> ImagesResult:
         """Return the images, or the job when it takes longer than the caller waits.
 
         The job goes on when the caller disconnects. Raises GatewayError.
@@ -100,7 +88,7 @@ class ImageOperations:
 
     async def stream(
         self, plan: Plan, call: Call, inputs: InputImages | None = None
-    ) -> AsyncIterator[PartialImage | pb.ImagesResponse]:
+    ) -> AsyncGenerator[PartialImage | ImagesResult, None]:
         """Yield partial images as they arrive, and the response last. Raises GatewayError."""
         entry = await self._submission.submit(plan, call, inputs)
         sent = 0
@@ -115,7 +103,8 @@ class ImageOperations:
                         continue
                     entry = change
                     for partial in entry.record.partial_images[sent:]:
-                        yield PartialImage(await self._read(entry.record, partial.media.key), partial.index)
+                        async with self._responses.partial_image(entry.record, call, partial) as image:
+                            yield image
                         sent += 1
             except TooSlowError:
                 continue  # the next round reads the missed changes from the stream
@@ -124,7 +113,8 @@ class ImageOperations:
             except OutcomeUnknownError:
                 raise job_errors.images_unavailable(entry.record.id, _SILENT) from None
         for partial in entry.record.done.partial_images[sent:]:
-            yield PartialImage(await self._read(entry.record, partial.media.key), partial.index)
+            async with self._responses.partial_image(entry.record, call, partial) as image:
+                yield image
         yield await self._images(entry, plan, call)
 
     async def _wait_for_end(self, record: JobRecord, seconds: float) -> Entry | None:
@@ -139,7 +129,7 @@ class ImageOperations:
         finally:
             await cancel(ended, trouble)
 
-    async def _images(self, entry: Entry, plan: Plan, call: Call) -> pb.ImagesResponse:
+    async def _images(self, entry: Entry, plan: Plan, call: Call) -> ImagesResult:
         """Return the images of an ended job. Raises GatewayError for a job without images."""
         record = entry.record
         call.log["provider"] = call.headers["x-imagegateway-provider"] = record.task.route
@@ -149,11 +139,7 @@ class ImageOperations:
         call.log["image_count"] = len(record.done.artifacts)
         call.log["bytes"] = sum(artifact.media.size for artifact in record.done.artifacts)
         with job_errors.naming_job(record):
-            return await self._responses.images(record, b64_json=plan.b64_json)
-
-    async def _read(self, record: JobRecord, key: str) -> bytes:
-        with job_errors.naming_job(record):
-            return await self._store.read(key)
+            return await self._responses.images(record, call, b64_json=plan.b64_json)
 
     def _hold_seconds(self, plan: Plan, call: Call) -> float:
         """Return how long the response waits for the images, in seconds; 0: not at all."""

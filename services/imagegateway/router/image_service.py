@@ -59,7 +59,8 @@ class ImageService(pb_grpc.ImageServiceServicer):
         call = call_context.current()
         refuse_stream(request)
         call.body_idempotency_key = request.request_id
-        return await self._images.run(self._planner.plan_generation(request, call), call)
+        result = await self._images.run(self._planner.plan_generation(request, call), call)
+        return result.whole_message()
 
     async def Edit(self, request: pb.EditRequest, context: Context) -> pb.ImagesResponse:
         call = call_context.current()
@@ -67,7 +68,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
         call.body_idempotency_key = request.request_id
         async with self._planner.open_inputs(call) as inputs:
             plan = await self._planner.plan_edit(request, call, inputs)
-            return await self._images.run(plan, call, inputs)
+            return (await self._images.run(plan, call, inputs)).whole_message()
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> job_pb2.Job:
         call = call_context.current()

@@ -99,7 +99,7 @@ class InputImages:
         if role != IMAGE:
             return InputUpload(self, self._store, role, role)
         if len(self._images) >= MAX_IMAGES:
-            raise invalid(IMAGE, f"An edit takes at most {MAX_IMAGES} images.")
+            raise too_many_images(IMAGE)
         index = len(self._images)
         return InputUpload(self, self._store, IMAGE, f"image[{index}]" if index else IMAGE)
 
@@ -108,7 +108,7 @@ class InputImages:
         urls = [("image_url", request.image_url)] if request.image_url else []
         urls += [(f"images[{index}]", _url(value, f"images[{index}]")) for index, value in enumerate(request.images)]
         if len(self._images) + len(urls) + len(request.image_content) > MAX_IMAGES:
-            raise invalid("images", f"An edit takes at most {MAX_IMAGES} images.")
+            raise too_many_images("images")
         guides = {role: _guide_sources(request, role) for role in (MASK, MARKUP)}
         for role, found in guides.items():
             if len(found) + (role in self._guides) > 1:
@@ -255,6 +255,11 @@ class InputUpload:
     async def abort(self) -> None:
         """Discard an unfinished upload."""
         await self._upload.__aexit__(None, None, None)
+
+
+def too_many_images(param: str) -> GatewayError:
+    """Return the error of an edit with more than `MAX_IMAGES` images."""
+    return invalid(param, f"An edit takes at most {MAX_IMAGES} images.")
 
 
 def _guide_sources(request: pb.EditRequest, role: str) -> list[tuple[str, str | bytes]]:

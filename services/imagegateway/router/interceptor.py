@@ -15,16 +15,16 @@ from imagegateway.router import call_context, call_outcome
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from imagegateway.keys.api_keys import KeyRing
     from imagegateway.platform.grpc_server import Context
-    from imagegateway.router.body_budget import BodyBudget
+    from imagegateway.router.body_budget import BodyBudget, BodyReservation
     from imagegateway.router.call_context import Call
 
-    _Received: TypeAlias = AsyncIterator[bytes]
+    _Received: TypeAlias = AsyncGenerator[bytes, None]
     _Unary: TypeAlias = Callable[[Message, Context], Awaitable[Message]]
-    _Streaming: TypeAlias = Callable[[Message | AsyncIterator[Message], Context], AsyncIterator[Message]]
+    _Streaming: TypeAlias = Callable[[Message | AsyncIterator[Message], Context], AsyncGenerator[Message, None]]
     _Deserializer: TypeAlias = Callable[[bytes], Message]
 
 _TRequest = TypeVar("_TRequest")
@@ -79,10 +79,9 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             call, started = _begin(name, context), time.perf_counter()
             try:
                 await call_context.authenticate(call, self._ring)
-                data = await _only_message(received)
                 with self._budget.reservation(call.tenant) as reservation:  # gRPC keeps the message until the end
-                    reservation.grow(len(data))
-                    response = await method(_parse(deserialize, data), context)
+                    # No variable holds the message: the frame of a failed call lives until a garbage collection.
+                    response = await method(_parse(deserialize, await _only_message(received, reservation)), context)
             except BaseException as error:
                 await _fail(call, context, error, started, sent=False)
                 raise
@@ -104,21 +103,23 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             sent = False
             try:
                 await call_context.authenticate(call, self._ring)
-                request: Message | AsyncIterator[Message]
-                if handler.request_streaming:
-                    request = _parse_all(deserialize, received)
-                else:
-                    request = _parse(deserialize, await _only_message(received))
-                async with aclosing(cast("Any", method(request, context))) as messages:
-                    async for message in messages:
-                        if not sent:
-                            await context.send_initial_metadata(tuple(call.headers.items()))
-                            sent = True
-                        if call.head:
-                            message.ClearField(_BODY_FIELD)
-                        yield message
-                        if call.head:
-                            break
+                with self._budget.reservation(call.tenant) as reservation:
+                    request = (
+                        _parse_all(deserialize, received)
+                        if handler.request_streaming
+                        else _parse(deserialize, await _only_message(received, reservation))
+                    )
+                    async with aclosing(method(request, context)) as messages:
+                        del request  # see _unary
+                        async for message in messages:
+                            if not sent:
+                                await context.send_initial_metadata(tuple(call.headers.items()))
+                                sent = True
+                            if call.head:
+                                message.ClearField(_BODY_FIELD)
+                            yield message
+                            if call.head:
+                                break
             except BaseException as error:
                 await _fail(call, context, error, started, sent=sent)
                 raise
@@ -127,10 +128,16 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         return serve
 
 
-async def _only_message(received: _Received) -> bytes:
-    """Return the message of a call with one request. Raises GatewayError INVALID_VALUE for a call without one."""
-    async for data in received:
-        return data
+async def _only_message(received: _Received, reservation: BodyReservation) -> bytes:
+    """Return the message of a call with one request, and reserve its memory.
+
+    Raises GatewayError INVALID_VALUE for a call without a whole message, and as `BodyReservation.grow` does.
+    """
+    generator = cast("_Received", aiter(received))
+    async with aclosing(generator) as messages:  # else the generator keeps the message until a garbage collection
+        async for data in messages:
+            reservation.grow(len(data))
+            return data
     raise GatewayError(ErrorReason.ERROR_REASON_INVALID_VALUE, "The request ends before its message does.")
 
 
@@ -151,7 +158,9 @@ async def _parse_all(deserialize: _Deserializer, received: _Received) -> AsyncIt
 
 def _begin(name: str, context: Context) -> Call:
     metadata = {key: call_context.decode(value) for key, value in context.invocation_metadata() or ()}
-    return call_context.begin(name, metadata, rest=_ORIGINAL_PATH in metadata)
+    call = call_context.begin(name, metadata, rest=_ORIGINAL_PATH in metadata)
+    context.add_done_callback(lambda _context: call.end())  # type: ignore[arg-type]  # the stub takes no callable
+    return call
 
 
 async def _fail(call: Call, context: Context, error: BaseException, started: float, *, sent: bool) -> None:

@@ -57,6 +57,18 @@ def images_unavailable(job_id: str, error: UnavailableError) -> GatewayError:
     )
 
 
+def response_memory_exhausted(job_id: str) -> GatewayError:
+    """Return the error of a call whose images find no memory in this process."""
+    return GatewayError(
+        ErrorReason.ERROR_REASON_OVERLOADED,
+        f"The gateway is sending as many images as it can hold. Job {job_id} keeps its result: "
+        f"GET /v1/jobs/{job_id} has it.",
+        retry_after=UNAVAILABLE_SECONDS,
+        details={"job_id": job_id},
+        paid=True,
+    )
+
+
 def job_failure(record: JobRecord) -> GatewayError:
     """Return the error of a job that ended without images."""
     if record.state == states.CANCELLED:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.jobs import states
 from imagegateway.jobs.feed import ClosingError, TooSlowError, public_type
-from imagegateway.platform.errors import GatewayError, invalid, unsupported
+from imagegateway.platform.errors import GatewayError, UnavailableError, invalid, unsupported
+from imagegateway.platform.readiness import LASTING_SECONDS
+from imagegateway.platform.supervision import cancel
 from imagegateway.router.call_context import stop_on_revocation
 from imagegateway.router.job_errors import engine_errors
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from imagegateway.jobs.stream import Entry
     from imagegateway.router.call_context import Call
     from imagegateway.router.job_lookup import JobLookup
-    from imagegateway.router.ports import JobCanceller, JobWatcher, QueuePositions, WebhookRedeliverer
+    from imagegateway.router.ports import JobCanceller, JobWatcher, QueuePositions, ReadinessGate, WebhookRedeliverer
     from imagegateway.router.responses import ResponseBuilder
     from imagegateway.v1 import job_pb2
 
@@ -37,6 +40,7 @@ class JobOperations:
         canceller: JobCanceller,
         positions: QueuePositions,
         redeliverer: WebhookRedeliverer,
+        readiness: ReadinessGate,
         responses: ResponseBuilder,
     ) -> None:
         self._lookup = lookup
@@ -44,6 +48,7 @@ class JobOperations:
         self._canceller = canceller
         self._positions = positions
         self._redeliverer = redeliverer
+        self._readiness = readiness
         self._responses = responses
 
     async def get(self, job_id: str, call: Call) -> Entry:
@@ -52,9 +57,7 @@ class JobOperations:
 
     async def cancel(self, job_id: str, call: Call) -> Entry:
         """Cancel a job and return it; return one that has ended unchanged. Raises GatewayError."""
-        entry = await self._lookup.get(job_id, call)
-        with engine_errors():
-            return await self._canceller.cancel(entry)
+        return await self._written(self._canceller.cancel(await self._lookup.get(job_id, call)))
 
     async def wait(self, job_id: str, wanted: Callable[[Entry], bool], seconds: float, call: Call) -> Entry:
         """Return the job as soon as `wanted` accepts it, else as it is after `seconds`. Raises GatewayError."""
@@ -70,8 +73,25 @@ class JobOperations:
             raise unsupported("job_id", f"Job {entry.record.id} has no webhook_url.")
         if not entry.ended:
             raise unsupported("job_id", f"Job {entry.record.id} has not ended yet; its webhook will be sent then.")
-        with engine_errors():
-            return await self._redeliverer.redeliver(entry)
+        return await self._written(self._redeliverer.redeliver(entry))
+
+    async def _written(self, change: Coroutine[Any, Any, Entry]) -> Entry:
+        """Return the job of a change as soon as the change is written.
+
+        Raises GatewayError when the engine does not answer, and UnavailableError after 6 s while a part stays
+        unavailable. A change with an owner goes on then.
+        """
+        writing = asyncio.create_task(change)
+        trouble = asyncio.create_task(self._readiness.trouble())
+        try:
+            with engine_errors():
+                await asyncio.wait({writing}, timeout=LASTING_SECONDS)
+                await asyncio.wait({writing, trouble}, return_when=asyncio.FIRST_COMPLETED)
+                if writing.done():
+                    return writing.result()
+                raise UnavailableError(str(trouble.result()))
+        finally:
+            await cancel(writing, trouble)
 
     def describe(self, entry: Entry) -> job_pb2.Job:
         """Return the job as callers see it."""

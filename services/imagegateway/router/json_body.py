@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import orjson
 from imagegateway.platform.errors import GatewayError, invalid
@@ -15,9 +16,16 @@ if TYPE_CHECKING:
 MAX_VALUES: Final = 10_000
 """Maximum number of values, over all levels. A request has some dozens."""
 _MAX_QUOTES: Final = 50_000
-_LONG: Final = 1024 * 1024
-"""Length in bytes above which a string must be ASCII: Python stores other characters in up to 4 bytes each."""
+_MAX_WIDE: Final = 1024 * 1024
+"""Maximum size of all strings together that are not ASCII: Python stores their characters in up to 4 bytes each."""
+_WIDE_ESCAPE: Final = re.compile(rb"\\u(?!00[0-7])")
+"""An escape of a character that is not ASCII. Some encoders write the "+" of base64 as `\\u002B`."""
+_COLON: Final = re.compile(rb"[ \t\r\n]*+:")
+_BLOCK: Final = 1024
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+_Span: TypeAlias = tuple[int, int]
+"""Start and end of a part of the body."""
 
 
 def parse(body: bytearray) -> dict[str, Any]:
@@ -30,16 +38,22 @@ def parse(body: bytearray) -> dict[str, Any]:
         del body[: len(_BYTE_ORDER_MARK)]
     if not body or body.isspace():
         return {}
-    outline = _Outline.of(body)
-    values, refusal = _load(body)
-    if refusal:
-        raise GatewayError(ErrorReason.ERROR_REASON_INVALID_JSON, refusal)
+    values = parse_value(body)
     if not isinstance(values, dict):
         raise invalid("body", "The body must be a JSON object.")
-    if len(outline.names) > len(values):
-        name = _first_duplicate(outline.names)
-        raise invalid(name, f"{name} is sent twice.")
     return values
+
+
+def parse_value(text: bytearray) -> Any:
+    """Return a JSON value. Raises GatewayError as `parse` does, but accepts any value."""
+    outline = _Outline.of(text)
+    value, refusal = _load(text)
+    if refusal:
+        raise GatewayError(ErrorReason.ERROR_REASON_INVALID_JSON, refusal)
+    if isinstance(value, dict) and len(outline.names) > len(value):
+        name = _first_duplicate(text, outline.names)
+        raise invalid(name, f"{name} is sent twice.")
+    return value
 
 
 def _load(body: bytearray) -> tuple[Any, str]:
@@ -59,10 +73,10 @@ def _sentence(error: orjson.JSONDecodeError) -> str:
     return f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
 
 
-def _first_duplicate(names: Iterable[bytearray]) -> str:
+def _first_duplicate(body: bytearray, names: Iterable[_Span]) -> str:
     seen: set[str] = set()
-    for quoted in names:
-        name: str = orjson.loads(b'"%s"' % quoted)
+    for start, end in names:
+        name: str = orjson.loads(b'"%s"' % body[start:end])
         if name in seen:
             return name[:100]
         seen.add(name)
@@ -71,48 +85,85 @@ def _first_duplicate(names: Iterable[bytearray]) -> str:
 
 @dataclass(slots=True)
 class _Outline:
-    """Outline of JSON, read without building values: names of the outermost object, and the number of values."""
+    """Outline of JSON, read without building values: names of the outermost object, and the number of values.
 
-    names: list[bytearray] = field(default_factory=list)
-    """Names as written, without quotes."""
+    Reading copies only small blocks of the text.
+    """
+
+    names: list[_Span] = field(default_factory=list)
+    """Positions of the names, without quotes."""
     _values: int = 0
     _depth: int = 0
+    _wide: int = 0
 
     @classmethod
     def of(cls, body: bytearray) -> _Outline:
         """Return the outline of a body. It is wrong only after a syntax error.
 
-        Raises GatewayError REQUEST_TOO_LARGE for too many values, and for a long string that is not ASCII.
+        Raises GatewayError REQUEST_TOO_LARGE for too many values, and for long strings that are not ASCII.
         """
         outline = cls()
-        parts = body.split(b'"', _MAX_QUOTES)
-        if len(parts) > _MAX_QUOTES:
-            raise _too_large()
-        string: list[bytearray] | None = None
-        closed: list[bytearray] = []
-        for part in parts:
-            if string is None:
-                outline._between(closed, part)
-                string = []
+        may_be_wide = not body.isascii() or b"\\u" in body
+        string: _Span = (0, 0)
+        inside, start, at = False, 0, -1
+        for _ in range(_MAX_QUOTES):
+            at = body.find(b'"', at + 1)
+            if at < 0:
+                if not inside:
+                    outline._between(body, string, (start, len(body)))
+                return outline
+            if not inside:
+                outline._between(body, string, (start, at))
+            elif _is_escaped(body, at, start):
                 continue
-            string.append(part)
-            if (len(part) - len(part.rstrip(b"\\"))) % 2 == 0:  # the next quote is not escaped: it ends the string
-                if sum(map(len, string)) > _LONG and not all(map(bytearray.isascii, string)):
-                    raise GatewayError(
-                        ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE, "A text in the body is over 1 MiB."
-                    )
-                closed, string = string, None
-        return outline
+            else:
+                string = (start, at)
+                if may_be_wide:
+                    outline._string(body, string)
+            inside, start = not inside, at + 1
+        raise _too_large()
 
-    def _between(self, before: list[bytearray], part: bytearray) -> None:
-        """Count the text between two strings. `before`: the string before it."""
-        if self._depth == 1 and part.lstrip().startswith(b":"):
-            self.names.append(bytearray(b'"').join(before))
-        opened = part.count(b"{") + part.count(b"[")
-        self._depth += opened - part.count(b"}") - part.count(b"]")
-        self._values += opened + part.count(b",")
+    def _between(self, body: bytearray, before: _Span, part: _Span) -> None:
+        """Count the text between the string `before` and the next one."""
+        if self._depth == 1 and _COLON.match(body, *part):
+            self.names.append(before)
+        opened = body.count(b"{", *part) + body.count(b"[", *part)
+        self._depth += opened - body.count(b"}", *part) - body.count(b"]", *part)
+        self._values += opened + body.count(b",", *part)
         if self._values > MAX_VALUES:
             raise _too_large()
+
+    def _string(self, body: bytearray, string: _Span) -> None:
+        """Count a string that is not ASCII. Raises GatewayError REQUEST_TOO_LARGE."""
+        if _is_wide(body, *string):
+            start, end = string
+            self._wide += end - start
+            if self._wide > _MAX_WIDE:
+                raise GatewayError(
+                    ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE,
+                    "The texts in the body that are not ASCII exceed 1 MiB.",
+                )
+
+
+def _is_escaped(body: bytearray, quote: int, start: int) -> bool:
+    """Return True if an odd number of backslashes precedes a quote, from `start` on."""
+    at = quote
+    while at > start:
+        block = body[max(start, at - _BLOCK) : at]
+        other = len(block.rstrip(b"\\"))
+        at -= len(block) - other
+        if other:
+            break
+    return (quote - at) % 2 == 1
+
+
+def _is_wide(body: bytearray, start: int, end: int) -> bool:
+    """Return True if a string has characters that are not ASCII, literally or as escapes."""
+    blocks = range(start, end, _BLOCK * _BLOCK)
+    return (
+        not all(body[at : min(at + _BLOCK * _BLOCK, end)].isascii() for at in blocks)
+        or _WIDE_ESCAPE.search(body, start, end) is not None
+    )
 
 
 def _too_large() -> GatewayError:

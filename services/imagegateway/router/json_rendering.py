@@ -1,21 +1,62 @@
-"""JSON of REST responses that Envoy's transcoder does not render."""
+"""JSON of REST responses that Envoy's transcoder does not render. JSON with images is rendered in pieces."""
 
 from __future__ import annotations
 
-import io
 import secrets
-from collections import deque
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import orjson
 import pybase64
 from google.protobuf.json_format import MessageToDict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import Any
 
     from google.protobuf.message import Message
-    from imagegateway.v1 import image_service_pb2 as pb
+    from imagegateway.router.responses import ImagesResult
+
+PLACEHOLDER: Final = secrets.token_hex(16)
+"""Placeholder of an image's base64 until the JSON is rendered. No text of a caller can contain it."""
+_STEP: Final = 768 * 1024
+"""Bytes per encoding step: divisible by 3, so that the pieces of one base64 text join."""
+
+
+@dataclass(frozen=True, slots=True)
+class JsonDocument:
+    """JSON with images. Rendering needs about 1 MiB of memory besides the images."""
+
+    _texts: Sequence[bytes]
+    """Texts before, between and after the images."""
+    _contents: Sequence[bytes]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], contents: Sequence[bytes] = ()) -> JsonDocument:
+        """Return the document of `values`: the contents replace each `PLACEHOLDER`, in order."""
+        return cls(orjson.dumps(values).split(PLACEHOLDER.encode()), contents)
+
+    @property
+    def length(self) -> int:
+        """Return the length of the document in bytes."""
+        return sum(map(len, self._texts)) + sum((len(content) + 2) // 3 * 4 for content in self._contents)
+
+    def pieces(self, start: bytes = b"", end: bytes = b"") -> Iterator[bytes]:
+        """Yield `start`, the document and `end`, in pieces."""
+        pending = bytearray(start + self._texts[0])
+        for content, text in zip(self._contents, self._texts[1:], strict=True):
+            data = memoryview(content)
+            for at in range(0, len(data), _STEP):
+                if at:
+                    yield bytes(pending)
+                    pending.clear()
+                pending += pybase64.b64encode(data[at : at + _STEP])
+            pending += text
+            if len(pending) >= _STEP:
+                yield bytes(pending)
+                pending.clear()
+        if pending or end:
+            yield bytes(pending + end)
 
 
 def to_json(message: Message) -> bytes:
@@ -23,28 +64,9 @@ def to_json(message: Message) -> bytes:
     return orjson.dumps(MessageToDict(message, preserving_proto_field_name=True))
 
 
-def images_to_json(response: pb.ImagesResponse) -> bytes:
-    """Return the same as `to_json`, and remove the images' bytes from the message.
-
-    The bytes are encoded separately, because protobuf's own encoder costs 50 times more. Peak memory: the message,
-    the JSON and one image; a response may have ten images of 25 MB.
-    """
-    # Marks the place of an image. No text of a caller can contain it.
-    placeholder = secrets.token_hex(16)
-    contents: deque[bytes] = deque()
-    for image in response.data:
-        if image.HasField("b64_json"):
-            contents.append(pybase64.b64encode(image.b64_json))
-            image.ClearField("b64_json")
-            image.url = placeholder
-    values: dict[str, Any] = MessageToDict(response, preserving_proto_field_name=True)
-    for image in values.get("data", ()):
-        if image.get("url") == placeholder:
-            image["b64_json"] = image.pop("url")
-    head, *rest = orjson.dumps(values).split(placeholder.encode())
-    body = io.BytesIO(head)
-    body.seek(0, io.SEEK_END)
-    for text in rest:
-        body.write(contents.popleft())
-        body.write(text)
-    return body.getvalue()
+def images_to_json(result: ImagesResult) -> JsonDocument:
+    """Return the JSON of an image operation's result. Protobuf's own base64 encoder would cost 50 times more."""
+    values = MessageToDict(result.message, preserving_proto_field_name=True)
+    for image in values.get("data", ()) if result.contents else ():
+        image["b64_json"] = PLACEHOLDER
+    return JsonDocument.of(values, result.contents)

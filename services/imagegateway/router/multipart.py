@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 _MAX_FIELD_BYTES: Final = 256 * 1024
+_MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
+"""Maximum size of all text fields together: that of 16 images by URL."""
 _MAX_PARTS: Final = 200
 _MAX_PREAMBLE_BYTES: Final = 64 * 1024
 _BOUNDARY: Final = re.compile(rb"[\x20-\x7e]{1,70}")
@@ -102,17 +104,21 @@ async def parse(
     chunks: AsyncIterator[bytes],
     content_type: str,
     open_file: Callable[[Part], Awaitable[Sink | None]],
+    reserve: Callable[[int], None],
 ) -> list[tuple[str, str]]:
     """Read a form: write files to sinks, and return the text fields as (name, value) in order.
 
     `open_file` returns the sink of a file, or None for a text field. It is not called for an empty file field (no
-    file name and no bytes), which counts as an empty text field.
-    Raises GatewayError: UNSUPPORTED_MEDIA_TYPE without a boundary; INVALID_VALUE for a malformed or incomplete body,
-    and for text in another charset than named; REQUEST_TOO_LARGE for too many or too large fields.
+    file name and no bytes), which counts as an empty text field. `reserve` is called with the size of each piece of
+    text, because texts stay in memory.
+
+    Raises as `reserve` does, and GatewayError: UNSUPPORTED_MEDIA_TYPE without a boundary; INVALID_VALUE for a
+    malformed or incomplete body, and for text in another charset than named; REQUEST_TOO_LARGE for too many or too
+    large fields.
     """
     boundary = _boundary(content_type)
     preamble = _Preamble(boundary)
-    reader = _Reader(open_file)
+    reader = _Reader(open_file, reserve)
     log = _EventLog()
     parser = MultipartParser(boundary, log.callbacks())  # type: ignore[arg-type]  # a TypedDict, built as a dict
     parser.logger.disabled = True  # it would warn of each malformed body of a caller
@@ -174,8 +180,9 @@ class _Preamble:
 class _Reader:
     """Reads parts from the parser's events."""
 
-    def __init__(self, open_file: Callable[[Part], Awaitable[Sink | None]]) -> None:
+    def __init__(self, open_file: Callable[[Part], Awaitable[Sink | None]], reserve: Callable[[int], None]) -> None:
         self._open_file = open_file
+        self._reserve = reserve
         self._parts = 0
         self._header_name = b""
         self._header_value = b""
@@ -184,6 +191,7 @@ class _Reader:
         self._empty = True
         self._sink: Sink | None = None
         self._text = bytearray()
+        self._text_bytes = 0
         self._fields: list[tuple[Part, bytes]] = []
         self.done = False
 
@@ -258,6 +266,13 @@ class _Reader:
                 f"{self._part.name} is over {_MAX_FIELD_BYTES} bytes of text.",
                 param=self._part.name,
             )
+        self._text_bytes += len(data)
+        if self._text_bytes > _MAX_TEXT_BYTES:
+            raise GatewayError(
+                ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE,
+                f"The form has more than {_MAX_TEXT_BYTES} bytes of text: send images as files.",
+            )
+        self._reserve(len(data))
         self._text += data
 
     async def _end(self) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.jobs.list_index import Page, Query
@@ -25,7 +25,7 @@ class JobSubmitter(Protocol):
 class JobCanceller(Protocol):
     """Cancels jobs."""
 
-    async def cancel(self, entry: Entry) -> Entry:
+    def cancel(self, entry: Entry) -> Coroutine[Any, Any, Entry]:
         """Cancel a job; return one that has ended unchanged. Raises OutcomeUnknownError."""
         ...
 
@@ -123,6 +123,6 @@ class CredentialSealer(Protocol):
 class WebhookRedeliverer(Protocol):
     """Sends webhooks again."""
 
-    async def redeliver(self, entry: Entry) -> Entry:
+    def redeliver(self, entry: Entry) -> Coroutine[Any, Any, Entry]:
         """Make an ended job's webhook due now. Raises OutcomeUnknownError."""
         ...

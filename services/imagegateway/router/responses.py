@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs import states
@@ -10,44 +12,76 @@ from imagegateway.media import signed_links
 from imagegateway.media.store import NotFound
 from imagegateway.platform.errors import REASONS, code_of
 from imagegateway.router import openai_values
-from imagegateway.router.job_errors import failure_message, media_expired
+from imagegateway.router.job_errors import failure_message, media_expired, naming_job
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.media.signed_links import Links
     from imagegateway.media.store import MediaStore
     from imagegateway.provider.v1 import provider_service_pb2 as provider
+    from imagegateway.router.call_context import Call
+    from imagegateway.router.response_memory import ResponseMemory
 
 RETENTION_SECONDS: Final = 7 * 86_400
 """Lifetime of media after the end of their job."""
 
 
+@dataclass(slots=True)
+class ImagesResult:
+    """Result of an image operation: images, or the job that makes them."""
+
+    message: pb.ImagesResponse
+    """Response without the bytes of images."""
+    contents: list[bytes] = field(default_factory=list)
+    """Bytes of each of `message.data` for a response with `b64_json`, else empty."""
+
+    def whole_message(self) -> pb.ImagesResponse:
+        """Move the bytes of the images into the message, and return it."""
+        for image in self.message.data if self.contents else ():
+            image.b64_json = self.contents.pop(0)
+        return self.message
+
+
+@dataclass(frozen=True, slots=True)
+class PartialImage:
+    """Unfinished image of a stream."""
+
+    content: bytes
+    index: int
+
+
 class ResponseBuilder:
     """Builds responses from job records. `clock` returns Unix seconds."""
 
-    def __init__(self, store: MediaStore, links: Links, clock: Callable[[], float]) -> None:
+    def __init__(self, store: MediaStore, links: Links, clock: Callable[[], float], memory: ResponseMemory) -> None:
         self._store = store
         self._links = links
         self._clock = clock
+        self._memory = memory
 
-    async def images(self, record: JobRecord, *, b64_json: bool) -> pb.ImagesResponse:
-        """Return the response 200 of a completed job. Raises GatewayError EXPIRED when its media are deleted."""
+    async def images(self, record: JobRecord, call: Call, *, b64_json: bool) -> ImagesResult:
+        """Return the response 200 of a completed job. The end of the call releases the memory of its images.
+
+        Raises GatewayError: EXPIRED when the media are deleted, OVERLOADED without memory for the images.
+        """
         if self._expired(record):
             raise media_expired(record.id)
         artifacts = record.done.artifacts
         data = [self._image(artifact, index) for index, artifact in enumerate(artifacts)]
+        contents: list[bytes] = []
         if b64_json:
+            size = sum(artifact.media.size for artifact in artifacts)
+            call.at_end(await self._memory.reserve(record, call, size))
             try:
                 contents = await asyncio.gather(*(self._store.read(artifact.media.key) for artifact in artifacts))
             except NotFound:
                 raise media_expired(record.id) from None
-            for image, content in zip(data, contents, strict=True):
+            for image in data:
                 image.ClearField("url")
-                image.b64_json = content
         response = pb.ImagesResponse(
             created=record.completed_at // 1000,
             data=data,
@@ -67,12 +101,25 @@ class ResponseBuilder:
             response.svg_usage.CopyFrom(record.done.svg_usage)
         if record.HasField("cost"):
             response.cost.CopyFrom(record.cost)
-        return response
+        return ImagesResult(response, contents)
 
-    def accepted(self, record: JobRecord, queue_position: int | None) -> pb.ImagesResponse:
+    @asynccontextmanager
+    async def partial_image(
+        self, record: JobRecord, call: Call, stored: provider.Preview
+    ) -> AsyncIterator[PartialImage]:
+        """Return a partial image. The end of the context releases its memory. Raises GatewayError OVERLOADED."""
+        release = await self._memory.reserve(record, call, stored.media.size)
+        try:
+            with naming_job(record):
+                content = await self._store.read(stored.media.key)
+            yield PartialImage(content, stored.index)
+        finally:
+            release()
+
+    def accepted(self, record: JobRecord, queue_position: int | None) -> ImagesResult:
         """Return the response 202: the job, in the fields of ImagesResponse."""
         job = self.job(record, queue_position)
-        return pb.ImagesResponse(
+        message = pb.ImagesResponse(
             id=job.id,
             model=job.model,
             provider=job.provider,
@@ -88,6 +135,7 @@ class ResponseBuilder:
             queue_position=queue_position,
             metadata=job.metadata,
         )
+        return ImagesResult(message)
 
     def job(self, record: JobRecord, queue_position: int | None = None) -> job_pb2.Job:
         """Return the public job, with newly signed links."""

@@ -88,7 +88,10 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
             async for event in event_streams.image_events(self._images, plan, call, inputs):
                 yield _event_body(event)
         else:
-            yield _json_body(call, images_to_json(await self._images.run(plan, call, inputs)))
+            document = images_to_json(await self._images.run(plan, call, inputs))
+            call.headers[call_context.LENGTH] = str(document.length)
+            for piece in document.pieces():
+                yield HttpBody(content_type=_JSON, data=piece)
 
 
 class RestProviderKeyService(pb_grpc.RestProviderKeyServiceServicer):

@@ -15,7 +15,7 @@ from imagegateway.providers.bfl.catalog import JSON
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Upload
 from imagegateway.providers.kit.error_table import ErrorTable, Failure, Uncharged, moderated, refused_part
-from imagegateway.providers.kit.parsing import form_fields
+from imagegateway.providers.kit.parsing import decimal_of, form_fields
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
@@ -188,9 +188,9 @@ def _fitting(picture: Picture) -> Picture:
 
 
 def _finished(call: Call, reply: Reply, data: bytes) -> Finished:
-    neurons = reply.headers.get("cf-ai-neurons", "")
+    neurons = decimal_of(reply.headers.get("cf-ai-neurons", ""))
     cost = None
-    if neurons.replace(".", "", 1).isdigit():
+    if neurons is not None:
         # By the list price: a part of each day's neurons is free.
-        cost = Cost(amount=round(float(neurons) * _USD_PER_NEURON, 6), currency="USD", estimated=True)
+        cost = Cost(amount=round(neurons * _USD_PER_NEURON, 6), currency="USD", estimated=True)
     return Finished((Found(data=data, seed=call.seed),), cost=cost)

@@ -11,7 +11,7 @@ import pybase64
 from imagegateway.providers.bria import operations
 from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Reply, Unknown
 from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, moderated, refused_part
-from imagegateway.providers.kit.parsing import seed_of, text_of
+from imagegateway.providers.kit.parsing import seed_of, text_of, whole_of
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class BriaAdapter(Adapter):
         """The error of a task, which stands in an answer with status 200."""
         code = str(error.get("code")) if isinstance(error, dict) else ""
         # Bria writes an HTTP status here, or a word.
-        status = int(code) if code.isdigit() else 200
+        status = whole_of(code) or 200
         return replace(self._failure(call, Reply(status, {}, b""), error), accepted=True)
 
     def _failure(self, call: Call, reply: Reply, error: Any) -> Failure:

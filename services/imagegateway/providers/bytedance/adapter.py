@@ -13,6 +13,7 @@ from imagegateway.providers.bytedance.catalog import PRO_AREA, PRO_PRICES, QUALI
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
 from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.parsing import whole_of
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
@@ -187,5 +188,5 @@ def _cost(call: Call, made: Sequence[Mapping[str, Any]]) -> Cost | None:
 
 
 def _area(size: Any, default: tuple[int, int]) -> int:
-    width, _, height = str(size).partition("x")
-    return int(width) * int(height) if width.isdecimal() and height.isdecimal() else default[0] * default[1]
+    width, height = map(whole_of, str(size).partition("x")[::2])
+    return default[0] * default[1] if width is None or height is None else width * height

@@ -11,6 +11,7 @@ from imagegateway.providers.bytedance.catalog import VIDEO_RATIOS
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Finished, Found, Pending, Unknown
 from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.parsing import whole_of
 from imagegateway.providers.kit.usage import completed
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Usage
@@ -81,10 +82,5 @@ def usage(call: Call, answer: dict[str, Any], output: str) -> Usage | None:
     told = answer.get("usage")
     if not isinstance(told, dict):
         return None
-    counts = Usage(output_tokens=_count(told.get(output)), total_tokens=_count(told.get("total_tokens")))
+    counts = Usage(output_tokens=whole_of(told.get(output)), total_tokens=whole_of(told.get("total_tokens")))
     return completed(counts, text_only=not call.inputs)
-
-
-def _count(value: Any) -> int | None:
-    """A number of tokens, also one in a string."""
-    return int(value) if str(value).isdecimal() and len(str(value)) < 10 else None

@@ -15,6 +15,7 @@ from imagegateway.providers.google.sizes import Tiered
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Finished, Found, Outgoing, Unknown
 from imagegateway.providers.kit.error_table import Failure, Refused, moderated, refused_part
+from imagegateway.providers.kit.parsing import whole_of
 from imagegateway.providers.kit.usage import completed
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost, Usage
@@ -128,11 +129,11 @@ def _usage(call: Call, answer: Mapping[str, Any]) -> Usage | None:
     counted = answer.get("usageMetadata")
     if not isinstance(counted, dict):
         return None
-    made = wire.number(counted.get("candidatesTokenCount"))
+    made = whole_of(counted.get("candidatesTokenCount"))
     usage = Usage(
-        input_tokens=wire.number(counted.get("promptTokenCount")),
+        input_tokens=whole_of(counted.get("promptTokenCount")),
         output_tokens=None if made is None else made + wire.count(counted.get("thoughtsTokenCount")),
-        total_tokens=wire.number(counted.get("totalTokenCount")),
+        total_tokens=whole_of(counted.get("totalTokenCount")),
     )
     _split(usage.input_tokens_details, counted.get("promptTokensDetails"))
     _split(usage.output_tokens_details, counted.get("candidatesTokensDetails"))

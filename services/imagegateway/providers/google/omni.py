@@ -14,6 +14,7 @@ from imagegateway.providers.google.catalog import RESOLUTIONS, token_cost
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Finished, Found, Outgoing, Pending, Unknown
 from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.parsing import whole_of
 from imagegateway.providers.kit.usage import completed
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost, Usage
@@ -136,7 +137,7 @@ def _usage(counted: Any) -> Usage | None:
 
 def _counts(told: Sequence[Any]) -> Usage:
     """The tokens of input, output and both; what is no number is not known."""
-    read, made, both = map(wire.number, told)
+    read, made, both = map(whole_of, told)
     return completed(Usage(input_tokens=read, output_tokens=made, total_tokens=both), text_only=True)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pybase64
 from imagegateway.providers.kit.adapter import Found
+from imagegateway.providers.kit.parsing import whole_of
 
 if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Reply
@@ -47,12 +48,7 @@ def objects(value: Any) -> list[dict[str, Any]]:
 
 def count(value: Any) -> int:
     """A number that is not negative, also one in a string; 0 for anything else."""
-    return number(value) or 0
-
-
-def number(value: Any) -> int | None:
-    """As `count`; None for anything else."""
-    return int(value) if str(value).isdecimal() and len(str(value)) < 10 else None
+    return whole_of(value) or 0
 
 
 def decoded(text: str) -> bytes:

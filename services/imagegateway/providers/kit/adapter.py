@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as pb
     from imagegateway.providers.catalog import Model, Route
     from imagegateway.providers.kit.error_table import ErrorTable
+    from imagegateway.providers.kit.reply_memory import Spool
     from imagegateway.v1.job_pb2 import Cost, SvgUsage, Usage
 
 
@@ -124,6 +125,8 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     content: bytes
+    spool: Spool | None = None
+    """Where the content of a large answer waits: `reply_memory` loads it before an adapter reads it."""
 
     @cached_property
     def json(self) -> Any:
@@ -174,6 +177,8 @@ class Finished:
     cost: Cost | None = None
     svg_usage: SvgUsage | None = None
     """What the author of an SVG used, apart from `usage`."""
+    kept: tuple[pb.Artifact | pb.Failed | None, ...] = ()
+    """`pictures` once the driver has fetched and stored them; None: the store stayed away."""
 
 
 @dataclass(frozen=True, slots=True)

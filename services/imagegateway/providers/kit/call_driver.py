@@ -8,18 +8,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.media.store import StoreUnavailable
-from imagegateway.media.store_retry import POLL_PAUSE
+from imagegateway.media.store_retry import POLL_PAUSE, POLL_SECONDS, RESULT_SECONDS
 from imagegateway.platform import logs
 from imagegateway.platform.errors import INTERNAL, GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.adapter import UNREADABLE, Finished, Pending, Reply, Unknown
 from imagegateway.providers.kit.error_table import Failure, bad_response
+from imagegateway.providers.kit.reply_memory import SMALL_BYTES
 from imagegateway.providers.kit.response_stream import Listener
 from imagegateway.providers.kit.task_state import failed_as, failed_of
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from imagegateway.providers.kit.adapter import Adapter, Call, Found, Outcome, Outgoing
     from imagegateway.providers.kit.endpoints import Target
@@ -73,22 +74,24 @@ class CallDriver:
             return _GARBLED
 
     async def _ask(self, call: Call, item: Item) -> Outcome:
-        reply = await self._send(self.adapter.poll(call, item.ref), call)
+        outgoing = self.adapter.poll(call, item.ref)
+        reply = await self.sender.send(self.adapter, self.target, outgoing, call.job_id)
         if isinstance(reply, Failure):
             if reply.reason == ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE:
                 return reply  # where to ask may not be called, and never will
             # Asking costs nothing and says nothing of the task: ask again later; the job's deadline bounds it.
             return Pending(item.ref, after=5.0)
-        if 200 <= reply.status < 300:
-            return self._read(partial(self.adapter.read_poll, call, item.ref, reply), _GARBLED)
-        outcome = self._read(partial(self.adapter.read_poll_error, call, item.ref, reply), _GARBLED)
-        # What refuses a poll has not refused the task, which had been taken.
-        return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
+        async with self.sender.memory.load(reply, call.tenant) as loaded:
+            if 200 <= loaded.status < 300:
+                outcome = self._read(partial(self.adapter.read_poll, call, item.ref, loaded), _GARBLED)
+                return await self._stored(call, outcome, POLL_SECONDS)
+            outcome = self._read(partial(self.adapter.read_poll_error, call, item.ref, loaded), _GARBLED)
+            # What refuses a poll has not refused the task, which had been taken.
+            return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
 
-    async def settle(self, call: Call, item: Item, outcome: Outcome, store_seconds: float) -> Outcome:
-        """Bring an item to where its call stands, and return that; results are fetched and stored here.
-
-        A task whose results the store does not take within `store_seconds` goes on.
+    def settle(self, call: Call, item: Item, outcome: Outcome) -> Outcome:
+        """Bring an item to where its call stands, and return that. A task whose results the store did not take goes
+        on.
         """
         if not item.running:
             return outcome
@@ -102,8 +105,7 @@ class CallDriver:
                 item.failure = failed_of(outcome)
                 if outcome.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED and call.model.successor:
                     item.failure.message += f" Its successor is {call.model.successor}."
-            case Finished(pictures=found):
-                kept = await asyncio.gather(*(self._keep(call, result, store_seconds) for result in found))
+            case Finished(kept=kept):
                 if item.ref and None in kept:
                     return Pending(item.ref, after=POLL_PAUSE)
                 _finish(item, outcome, kept)
@@ -140,20 +142,34 @@ class CallDriver:
         return False
 
     async def _exchange(self, call: Call, outgoing: Outgoing, start: OpenStart, previews: Previews) -> Outcome:
-        listener = Listener(self.adapter, call, partial(self.results.keep, self.adapter, self.target), previews)
+        keep = partial(self.results.keep, self.adapter, self.target)
+        listener = Listener(self.adapter, call, keep, previews, self.sender.memory.receive)
         with start.sending(call):
             reply = await self.sender.send(self.adapter, self.target, outgoing, call.job_id, listener.read)
         if listener.reading:
             broken = reply if isinstance(reply, Failure) else None
-            return self._read(partial(listener.outcome, listener.reading, broken), _UNREADABLE)
+            outcome = self._read(partial(listener.outcome, listener.reading, broken), _UNREADABLE)
+            return await self._stored(call, outcome, RESULT_SECONDS)
         if isinstance(reply, Failure):
             return reply
-        if 200 <= reply.status < 300:
-            return self._read(partial(self.adapter.read_submit, call, reply), _UNREADABLE)
-        return self._read(partial(self.adapter.read_error, call, reply), self.adapter.errors.lookup(reply))
+        async with self.sender.memory.load(reply, call.tenant) as loaded:
+            if 200 <= loaded.status < 300:
+                outcome = self._read(partial(self.adapter.read_submit, call, loaded), _UNREADABLE)
+                return await self._stored(call, outcome, RESULT_SECONDS)
+            return self._read(partial(self.adapter.read_error, call, loaded), self.adapter.errors.lookup(loaded))
 
-    def _send(self, outgoing: Outgoing, call: Call) -> Awaitable[Reply | Failure]:
-        return self.sender.send(self.adapter, self.target, outgoing, call.job_id)
+    async def _stored(self, call: Call, outcome: Outcome, seconds: float) -> Outcome:
+        """Return a call's outcome without the bytes of its results: those are fetched and stored, for which a store
+        that is away is waited for so many seconds.
+        """
+        if not isinstance(outcome, Finished):
+            return outcome
+        kept = await asyncio.gather(*(self._keep(call, found, seconds) for found in outcome.pictures))
+        return replace(outcome, pictures=(), kept=tuple(kept))
+
+    async def _send(self, outgoing: Outgoing, call: Call) -> Reply | Failure:
+        """Send a request whose answer brings no results."""
+        return await self.sender.send(self.adapter, self.target, outgoing, call.job_id, max_bytes=SMALL_BYTES)
 
     def _wait_out(self, call: Call, item: Item, state: str) -> None:
         """Give an unknown state its grace, then fail the call by the state's name."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagegateway.media.decoding import decoding_cost
 from imagegateway.media.store import StoreUnavailable
-from imagegateway.media.store_retry import INPUT_SECONDS, POLL_SECONDS, RESULT_SECONDS, retry_until_available
+from imagegateway.media.store_retry import INPUT_SECONDS, retry_until_available
 from imagegateway.platform.errors import GatewayError, unsupported
 from imagegateway.providers.catalog import MASK
 from imagegateway.providers.kit import reserved_options
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from imagegateway.providers.catalog import Model, Route
     from imagegateway.providers.kit.adapter import Adapter, Outcome, Outgoing
     from imagegateway.providers.kit.family import Tell
+    from imagegateway.providers.kit.reply_memory import ReplyMemory
     from imagegateway.providers.kit.submission import OpenStart
 
     Request = pb.StartRequest | pb.PollRequest | pb.CancelRequest
@@ -57,6 +58,7 @@ class UpstreamFamily:
         outbound: Outbound,
         store: MediaStore,
         gate: DecodeGate,
+        memory: ReplyMemory,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
@@ -70,7 +72,7 @@ class UpstreamFamily:
         self._gate = gate
         self._clock = clock
         self._sleep = sleep
-        self._sender = Sender(outbound)
+        self._sender = Sender(outbound, memory)
         self._results = Results(outbound, store, gate, self._sender, sleep)
         self._submitter = Submitter(RoutePauses(clock), settings.retry_seconds, clock, sleep)
         self._starts = OpenStarts()
@@ -142,7 +144,7 @@ class UpstreamFamily:
             submits = [partial(driver.submit, call, outgoing, start, previews) for call, outgoing in wave]
             made = await submit_all(submits, hand_back=hand_back and not first)
             begun = [Item(call.index, call.count, warnings=call.warnings) for call, _ in wave]
-            outcomes += await _settle(driver, calls[first : first + at_once], begun, made, RESULT_SECONDS)
+            outcomes += _settle(driver, calls[first : first + at_once], begun, made)
             start.items += begun
             if hand_back and not first and all(map(not_taken, made)):
                 break
@@ -154,7 +156,7 @@ class UpstreamFamily:
     async def _look(self, driver: CallDriver, calls: list[Call], items: list[Item]) -> pb.TaskState:
         """Ask for every call that has not ended."""
         asked = (driver.ask(call, item) for call, item in zip(calls, items, strict=True))
-        outcomes = await _settle(driver, calls, items, await asyncio.gather(*asked), POLL_SECONDS)
+        outcomes = _settle(driver, calls, items, await asyncio.gather(*asked))
         return state_of(items, outcomes, self._clock())
 
     async def _outlast(self, driver: CallDriver, calls: list[Call], start: OpenStart) -> None:
@@ -232,12 +234,8 @@ class UpstreamFamily:
         return Picture(data, ref.media_type, ref.width, ref.height)
 
 
-async def _settle(
-    driver: CallDriver,
-    calls: Sequence[Call],
-    items: Sequence[Item],
-    outcomes: Sequence[Outcome],
-    store_seconds: float,
+def _settle(
+    driver: CallDriver, calls: Sequence[Call], items: Sequence[Item], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
     steps = zip(calls, items, outcomes, strict=True)
-    return await asyncio.gather(*(driver.settle(call, item, outcome, store_seconds) for call, item, outcome in steps))
+    return [driver.settle(call, item, outcome) for call, item, outcome in steps]

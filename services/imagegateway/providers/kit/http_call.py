@@ -11,7 +11,6 @@ from imagegateway.outbound.client import SentError, UnsentError
 from imagegateway.outbound.url_guard import UrlRefusedError
 from imagegateway.platform import logs
 from imagegateway.providers.kit.error_table import Failure, bad_response
-from imagegateway.providers.kit.response_stream import whole
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from imagegateway.outbound.client import Incoming, Outbound
     from imagegateway.providers.kit.adapter import Adapter, Outgoing, Reply
     from imagegateway.providers.kit.endpoints import Target
+    from imagegateway.providers.kit.reply_memory import ReplyMemory
 
 MAX_REPLY_BYTES: Final = 256 * 1024 * 1024
 """Largest answer that is read whole."""
@@ -33,6 +33,7 @@ class Sender:
     """
 
     outbound: Outbound
+    memory: ReplyMemory
 
     async def send(
         self,
@@ -40,11 +41,13 @@ class Sender:
         target: Target,
         outgoing: Outgoing,
         job_id: str,
-        read: Callable[[Incoming], Awaitable[Reply]] = whole,
+        read: Callable[[Incoming], Awaitable[Reply]] | None = None,
         *,
         max_bytes: int = MAX_REPLY_BYTES,
     ) -> Reply | Failure:
-        """Send a request and `read` its answer, whatever its status. A failure says whether anything was taken."""
+        """Send a request and `read` its answer, whatever its status; by default `memory.receive` does. A failure says
+        whether anything was taken.
+        """
         url = target.url(outgoing.path)
         trusted = target.trusts(url, adapter.hosts)
         seconds = adapter.seconds if outgoing.seconds is None else outgoing.seconds
@@ -65,7 +68,7 @@ class Sender:
                 guarded=not trusted,
             ) as incoming:
                 status = incoming.status
-                return await read(incoming)
+                return await (read or self.memory.receive)(incoming)
         except UrlRefusedError as error:
             return _AWAY if error.transient else bad_response("named an address that may not be called.")
         except UnsentError:

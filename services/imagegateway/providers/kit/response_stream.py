@@ -55,6 +55,8 @@ class Listener:
     call: Call
     keep: Keep
     previews: Previews
+    receive: Callable[[Incoming], Awaitable[Reply]]
+    """Receives an answer that is no stream of events."""
     reading: Reading | None = None
     _unreadable: Failure | None = None
 
@@ -63,7 +65,7 @@ class Listener:
         head = Reply(incoming.status, incoming.headers, b"")
         self.reading = self.adapter.reading(self.call, head) if 200 <= head.status < 300 else None
         if self.reading is None:
-            return await whole(incoming)
+            return await self.receive(incoming)
         parser = sse.Parser()
         async with aclosing(incoming.chunks()) as chunks:
             async for chunk in chunks:
@@ -93,8 +95,3 @@ class Listener:
                 _log.warning("preview_unusable", route=self.adapter.route, error=repr(error)[:200])
                 continue
             await self.previews.add(pb.Preview(media=kept.media, index=stage.index))
-
-
-async def whole(incoming: Incoming) -> Reply:
-    """An answer that is read at its end. Raises as `Incoming.read`."""
-    return Reply(incoming.status, incoming.headers, await incoming.read())

@@ -22,7 +22,6 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.adapter import Outgoing, Reply
 from imagegateway.providers.kit.error_table import Failure
 from imagegateway.providers.kit.parsing import seed_of, text_of
-from imagegateway.providers.kit.response_stream import whole
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -148,7 +147,7 @@ class Results:
 
         async def read(incoming: Incoming) -> Reply:
             if incoming.status != 200:
-                return await whole(incoming)
+                return Reply(incoming.status, incoming.headers, b"")
             async with aclosing(incoming.chunks()) as chunks:
                 async for chunk in chunks:
                     await write(chunk)

@@ -1,0 +1,100 @@
+"""Answers with images in them, many at once: the router holds no more of them than it may, and serves each."""
+
+from __future__ import annotations
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from imagegateway.v1 import image_service_pb2 as pb
+from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
+
+from tests.gateway import cases, rest
+from tests.gateway.pictures import padded
+from tests.gateway.rest import GENERATIONS, SMALL, ask
+from tests.gateway.test_auth import create
+from tests.gateway.test_upload_memory import MIB, watching
+from tests.stack import eventually, running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.stack import Stack
+
+IMAGE: Final = 12 * MIB
+COUNT: Final = 4
+CALLS: Final = 8
+LIMIT: Final = 128
+"""MiB of images that the router may hold to send them: 64 of each tenant, one answer of this test's."""
+SLACK: Final = 96 * MIB
+"""What else grows: the allocator's, and pieces on their way."""
+WANTED: Final[dict[str, Any]] = {**SMALL, "n": COUNT, "response_format": "b64_json"}
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack of their own, whose images have 12 MiB."""
+    file: Path = tmp_path_factory.mktemp("image") / "image.png"
+    file.write_bytes(padded(IMAGE))
+    with running(answer_memory=str(LIMIT), local_picture=str(file)) as own:
+        yield own
+
+
+def length_of_answer(stack: Stack, fields: dict[str, Any], key: str) -> int:
+    answer = ask(stack, "POST", GENERATIONS, fields, key=key)
+    assert answer.status == 200, answer.body[:500]
+    return len(answer.body)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["document", "events"])
+def test_memory_of_parallel_answers_is_bounded(stack: Stack, *, stream: bool) -> None:
+    router = stack.running_child("router")
+    fields = {**WANTED, "stream": stream}
+    before = router.memory_info().rss
+    with watching([router]) as peak, ThreadPoolExecutor(CALLS) as pool:
+        lengths = list(pool.map(lambda _: length_of_answer(stack, fields, stack.key), range(CALLS)))
+    assert min(lengths) > COUNT * IMAGE * 4 // 3
+    assert peak.bytes - before < LIMIT * MIB // 2 + SLACK, f"{(peak.bytes - before) // MIB} MiB"
+
+
+def test_memory_of_parallel_grpc_answers_is_bounded(stack: Stack) -> None:
+    router = stack.running_child("router")
+    before = router.memory_info().rss
+    with cases.channel(stack) as channel, watching([router]) as peak, ThreadPoolExecutor(CALLS) as pool:
+        stub = pb_grpc.ImageServiceStub(channel)
+        request = pb.GenerateRequest(model="local/sketch", prompt="a kite", response_format="b64_json")
+
+        def size(_: int) -> int:
+            answer = stub.Generate(request, metadata=(cases.authorization(stack),), timeout=60)
+            return len(answer.data[0].b64_json)
+
+        assert list(pool.map(size, range(CALLS))) == [IMAGE] * CALLS
+    assert peak.bytes - before < LIMIT * MIB // 2 + SLACK, f"{(peak.bytes - before) // MIB} MiB"
+
+
+@contextmanager
+def unread(stack: Stack) -> Iterator[None]:
+    """Ask for images, and read the head of the answer only."""
+    body = json.dumps(WANTED).encode()
+    head = f"authorization: Bearer {stack.key}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as connection:
+        connection.sendall(f"POST {GENERATIONS} HTTP/1.1\r\nhost: x\r\n{head}\r\n".encode() + body)
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        yield
+
+
+def test_tenant_whose_answers_are_not_read_delays_nobody_else(stack: Stack) -> None:
+    other, _ = create(stack, "--tenant", "painters")
+    with ExitStack() as open_answers, ThreadPoolExecutor(1) as pool:
+        open_answers.enter_context(unread(stack))
+        waiting = pool.submit(ask, stack, "POST", GENERATIONS, WANTED)
+        assert length_of_answer(stack, WANTED, other) > COUNT * IMAGE
+        assert rest.generate(stack).status == 200, "links take no memory"
+        assert not waiting.done()
+        open_answers.close()
+        assert waiting.result(timeout=30).status == 200
+    eventually(lambda: ask(stack, "POST", GENERATIONS, WANTED).status == 200, 20, "the tenant is served again")

@@ -1,0 +1,112 @@
+"""A tenant's share of all kept records: what ended jobs hold counts too, and costs other tenants nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from imagegateway.jobs import states
+from imagegateway.jobs.list_index import Projection, row_of
+from imagegateway.jobs.stored_bytes import message_of
+from imagegateway.jobs.stream import RECORD_SECONDS, STEP_SECONDS, Entry
+from imagegateway.platform.errors import GatewayError
+
+from tests.jobs import records
+from tests.jobs.replica import serving
+from tests.jobs.server import settings_for, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
+
+    from tests.jobs.families import ScriptedFamilies
+    from tests.jobs.replica import Replica
+    from tests.jobs.server import Nats
+
+KIB = 1024
+
+
+@pytest.fixture
+def listed() -> Iterator[Projection]:
+    projection = Projection(Path(":memory:"))
+    yield projection
+    projection.close()
+
+
+def put(projection: Projection, seq: int, job_id: str, state: records.StateValue, tenant: str = "acme") -> int:
+    """Take in a record that was written at 1 s, and return the bytes of its message."""
+    record = records.job(job_id=job_id, tenant=tenant, state=state)
+    record.updated_at = 1000
+    message = message_of(Entry(seq, record))
+    projection.write([row_of(Entry(seq, record))], seq, [message])
+    return message[3]
+
+
+def test_each_state_of_a_job_counts_once(listed: Projection) -> None:
+    queued = put(listed, 1, "a", states.QUEUED)
+    put(listed, 2, "a", states.RUNNING)
+    running = put(listed, 3, "a", states.RUNNING)
+    other = put(listed, 4, "b", states.QUEUED, tenant="painters")
+    assert listed.stored.all() == {"acme": queued + running, "painters": other}
+    assert listed.stored.of({"acme", "nobody"}) == {"acme": queued + running}
+
+
+def test_expired_messages_count_no_more_and_ended_states_are_kept_longer(listed: Projection) -> None:
+    put(listed, 1, "a", states.RUNNING)
+    completed = put(listed, 2, "a", states.COMPLETED)
+    listed.expire(STEP_SECONDS + 2)
+    assert listed.stored.all() == {"acme": completed}
+    listed.expire(RECORD_SECONDS + 2)
+    assert listed.stored.all() == {}
+
+
+def long_job(tenant: str) -> JobRecord:
+    record = records.job(tenant=tenant)
+    record.task.prompt = "p" * 60 * KIB
+    return record
+
+
+async def complete(replica: Replica, tenant: str) -> None:
+    entry = await replica.submit(long_job(tenant))
+    await replica.ended(entry.record.id)
+
+
+async def refusal(replica: Replica, tenant: str) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        await replica.submit(long_job(tenant))
+    return caught.value
+
+
+async def test_tenant_whose_ended_jobs_fill_its_share_is_refused_and_another_is_not(
+    nats: Nats, families: ScriptedFamilies
+) -> None:
+    started: list[str] = []
+
+    async def start(request: provider.StartRequest) -> provider.TaskState:
+        started.append(request.job_id)
+        return records.done()
+
+    families.on_start = start
+    values = {"NATS_URL": nats.settings.nats_address(), "TENANT_RECORDS_MIB": "1"}
+    settings = settings_for(nats.settings.data_dir, **values)
+    async with serving(settings, families) as up:
+        stored = up.engine.hub.stored
+        while stored("acme") < 960 * KIB:
+            before = stored("acme")
+            await complete(up, "acme")
+            await until(lambda before=before: stored("acme") >= before + 120 * KIB)  # type: ignore[misc]
+        assert not up.engine.hub.live
+        calls = len(started)
+        refused = await refusal(up, "acme")
+        assert refused.code == "overloaded"
+        assert "IMAGEGATEWAY_TENANT_RECORDS_MIB" in refused.message
+        assert refused.retry_after
+        assert len(started) == calls
+        await complete(up, "painters")
+        assert abs(await up.stream.used_bytes() - stored("acme") - stored("painters")) < 130 * KIB
+    async with serving(settings, families) as successor:
+        assert (await refusal(successor, "acme")).code == "overloaded"
+        await complete(successor, "painters")

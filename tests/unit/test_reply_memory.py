@@ -1,0 +1,120 @@
+"""Providers' large answers: received at once, loaded when there is room, in turn by tenant, and never lost."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imagegateway.providers.kit.reply_memory import SMALL_BYTES, ReplyMemory, Spool
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from imagegateway.providers.kit.adapter import Reply
+
+MIB = 1024 * 1024
+PIECE = 300_000
+
+
+def content(size: int) -> bytes:
+    return bytes(range(251)) * (size // 251 + 1)
+
+
+class _Incoming:
+    """An answer that arrives in pieces; it breaks off where `breaks` says."""
+
+    status = 200
+    headers: dict[str, str] = {}  # noqa: RUF012  never changed
+
+    def __init__(self, body: bytes, *, breaks: bool = False) -> None:
+        self._body = body
+        self._breaks = breaks
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), PIECE):
+            yield self._body[start : start + PIECE]
+        if self._breaks:
+            raise ConnectionError
+
+
+def incoming(size: int, *, breaks: bool = False) -> Any:
+    return _Incoming(content(size)[:size], breaks=breaks)
+
+
+@pytest.mark.parametrize("size", [0, 1, SMALL_BYTES, SMALL_BYTES + 1, 5 * MIB + 7])
+async def test_answer_is_whole(tmp_path: Path, size: int) -> None:
+    memory = ReplyMemory(100 * MIB, tmp_path / "replies")
+    reply = await memory.receive(incoming(size))
+    assert (reply.spool is not None) == (size > SMALL_BYTES)
+    async with memory.load(reply, "acme") as loaded:
+        assert loaded.content == content(size)[:size]
+        assert loaded.spool is None
+
+
+@pytest.mark.parametrize("room", [0, 1, PIECE, 2 * MIB])
+async def test_disk_without_room_leaves_the_rest_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    class File:
+        """Takes `room` bytes."""
+
+        def __init__(self, **_: object) -> None:
+            self.real = open_file(dir=tmp_path, buffering=0)
+            self.left = room
+
+        def write(self, data: memoryview) -> int:
+            if not self.left:
+                raise OSError(errno.ENOSPC, "no space left on device")
+            taken: int = self.real.write(data[: self.left])
+            self.left -= taken
+            return taken
+
+        def fileno(self) -> int:
+            number: int = self.real.fileno()
+            return number
+
+        def close(self) -> None:
+            self.real.close()
+
+    open_file: Any = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", File)
+    whole = content(5 * MIB)
+    spool = Spool(tmp_path)
+    for start in range(0, len(whole), PIECE):
+        await spool.write(whole[start : start + PIECE])
+    assert spool.size == len(whole)
+    assert await spool.read() == whole
+
+
+async def test_folder_that_is_not_there_leaves_the_answer_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    memory = ReplyMemory(100 * MIB, tmp_path / "file" / "replies")
+    reply = await memory.receive(incoming(3 * MIB))
+    async with memory.load(reply, "acme") as loaded:
+        assert len(loaded.content) == 3 * MIB
+
+
+async def test_answer_that_breaks_off_leaves_nothing_open(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionError):  # an open file would be a warning, which fails the test
+        await ReplyMemory(100 * MIB, tmp_path).receive(incoming(3 * MIB, breaks=True))
+
+
+async def test_answers_are_received_without_room_and_loaded_in_turn(tmp_path: Path) -> None:
+    memory = ReplyMemory(24 * MIB, tmp_path)
+    loaded: list[str] = []
+
+    async def use(reply: Reply, tenant: str) -> None:
+        async with memory.load(reply, tenant):
+            loaded.append(tenant)
+
+    first, second, third = [await memory.receive(incoming(4 * MIB)) for _ in range(3)]
+    async with memory.load(first, "a"):
+        waiting = asyncio.create_task(use(second, "a"))
+        await asyncio.wait_for(use(third, "b"), 10)
+        assert loaded == ["b"]
+    await asyncio.wait_for(waiting, 10)
+    assert loaded == ["b", "a"]
