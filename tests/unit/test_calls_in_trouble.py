@@ -1,4 +1,4 @@
-"""Calls whose job is under way while a part of the gateway is away: the job's id, and no repeat that would pay."""
+"""Calls of running jobs while a part of the gateway is unavailable: the error names the job and forbids a repeat."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PLAN: Any = SimpleNamespace(inline=True)
 
 
 class Submitted:
-    """Submission whose job is written already."""
+    """Submission that returns a written job."""
 
     async def submit(self, *_: object) -> Entry:
         return JOB
@@ -61,7 +61,7 @@ def check(error: GatewayError) -> None:
     assert error_headers(CALL, error)["x-should-retry"] == "false"
 
 
-async def test_call_is_answered_when_a_part_stays_away() -> None:
+async def test_call_fails_when_a_part_stays_unavailable() -> None:
     now = 0.0
 
     async def fail() -> None:
@@ -116,7 +116,7 @@ async def cancel(change: Callable[[], Awaitable[Entry]], readiness: Readiness) -
     return await jobs.cancel(JOB.record.id, CALL)
 
 
-async def test_cancel_is_answered_when_it_can_not_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cancel_fails_when_it_can_not_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(job_operations, "LASTING_SECONDS", 0.0)
 
     async def change() -> Entry:
@@ -127,7 +127,7 @@ async def test_cancel_is_answered_when_it_can_not_be_written(monkeypatch: pytest
         await cancel(change, await in_trouble())
 
 
-async def test_cancel_that_can_be_written_is_written_in_trouble_too() -> None:
+async def test_written_cancel_succeeds_while_a_part_is_unavailable() -> None:
     async def change() -> Entry:
         await asyncio.sleep(0)
         return JOB
@@ -135,7 +135,7 @@ async def test_cancel_that_can_be_written_is_written_in_trouble_too() -> None:
     assert await cancel(change, await in_trouble()) is JOB
 
 
-async def test_cancel_that_the_store_leaves_unanswered_is_a_503() -> None:
+async def test_cancel_without_an_answer_of_the_store_is_503() -> None:
     async def change() -> Entry:
         raise OutcomeUnknownError
 
@@ -144,7 +144,7 @@ async def test_cancel_that_the_store_leaves_unanswered_is_a_503() -> None:
     assert (caught.value.meaning.http, caught.value.retry_after) == (503, 2)
 
 
-async def test_job_store_that_falls_silent_under_a_call_forbids_a_repeat() -> None:
+async def test_silent_job_store_during_a_call_forbids_a_repeat() -> None:
     with pytest.raises(GatewayError, match="the job store does not answer") as caught:
         await operations(SimpleNamespace(ended=silent), Readiness({})).run(PLAN, CALL)
     check(caught.value)

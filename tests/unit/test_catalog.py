@@ -1,4 +1,4 @@
-"""The router's catalog: which routes are configured, and what is said of those that are not."""
+"""Catalog of the router: configured routes, and the missing settings of the others."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_route_is_available_when_all_its_settings_are_filled(filled: tuple[str, 
     assert (bfl.available, list(bfl.missing_settings)) == (False, [BFL])
 
 
-def test_unavailable_model_names_what_is_missing_on_each_route() -> None:
+def test_unavailable_model_names_the_missing_settings_of_each_route() -> None:
     catalog = catalog_with(TOKEN)
     model = catalog.models[KLEIN]
     assert catalog.describe(model).unavailable_reason == f"{KLEIN} needs {ACCOUNT}, or {BFL}."
@@ -44,7 +44,7 @@ def test_unavailable_model_names_what_is_missing_on_each_route() -> None:
     assert TOKEN not in refused.value.message
 
 
-def test_half_configured_route_is_passed_over() -> None:
+def test_half_configured_route_is_skipped() -> None:
     catalog = catalog_with(TOKEN, BFL)
     assert catalog.route(catalog.models[KLEIN]).name == "bfl"
 

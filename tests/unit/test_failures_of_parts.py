@@ -1,4 +1,4 @@
-"""A part of the gateway that fails during a call: the caller's error, and whether a repeat may be made."""
+"""Failures of the gateway's parts during a call: the caller's error, and whether a repeat is safe."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CALL = call_context.begin("Generate", {}, rest=True)
 
 
-def test_store_without_room_is_503_that_may_be_repeated() -> None:
+def test_full_store_is_503_and_may_be_repeated() -> None:
     failure = error_of(CALL, StoreUnavailable("the media store has no room"))
     assert (failure.code, failure.meaning.http) == ("service_unavailable", 503)
     assert failure.message == "The media store has no room; try again later."
@@ -41,13 +41,13 @@ def test_unforeseen_fault_is_internal_and_logged() -> None:
     assert [(line["event"], line["exc_info"]) for line in logs] == [("request_failed", error)]
 
 
-def test_failure_after_the_work_is_paid_for_forbids_a_repeat() -> None:
+def test_failure_of_a_billed_job_forbids_a_repeat() -> None:
     failure = GatewayError(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The images can't be read.", paid=True)
     headers = error_headers(CALL, failure)
     assert (headers["x-should-retry"], headers["retry-after"]) == ("false", "1")
 
 
-async def test_intake_on_a_failing_disk_tells_the_write_that_failed(
+async def test_failed_write_is_reported_though_cleanup_fails_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_self: Directory, _keys: list[str]) -> None:

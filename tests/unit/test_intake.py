@@ -1,4 +1,4 @@
-"""Inputs by URL: fetched side by side, within a time in all, and nothing is left of an edit that fails."""
+"""Input images by URL: fetched concurrently, within a common timeout, and deleted when the edit fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Origin:
-    """Stands for Outbound: serves an image as wide as the URL's number; counts what is under way."""
+    """Fake of Outbound: serves an image as wide as the URL's number, and counts concurrent fetches."""
 
     fails: set[int] = field(default_factory=set)
     stands_still: set[int] = field(default_factory=set)
@@ -51,7 +51,7 @@ class Origin:
             data = pictures.picture(number, 8)
             await write(data[:10])
             if number in self.fails:
-                raise OutboundError("its server is away")
+                raise OutboundError("its server is unavailable")
             await write(data[10:])
             self.fetched.append(number)
         finally:
@@ -91,7 +91,7 @@ async def edit(tmp_path: Path) -> AsyncIterator[Edit]:
         yield Edit(origin, gate, await held.enter_async_context(opened), tmp_path)
 
 
-async def test_inputs_are_fetched_side_by_side_and_kept_in_order(edit: Edit) -> None:
+async def test_inputs_are_fetched_concurrently_and_kept_in_order(edit: Edit) -> None:
     numbers = list(range(10, 26))
     await edit.take(*numbers)
     assert edit.origin.peak == CONCURRENT_FETCHES
@@ -100,7 +100,7 @@ async def test_inputs_are_fetched_side_by_side_and_kept_in_order(edit: Edit) -> 
     assert [image.param for image in edit.inputs._images] == [f"images[{index}]" for index in range(16)]
 
 
-async def test_first_failure_ends_the_others_and_nothing_is_left(edit: Edit) -> None:
+async def test_first_failure_cancels_the_others_and_deletes_all(edit: Edit) -> None:
     edit.origin.fails = {12}
     edit.origin.stands_still = {11, 13}
     with pytest.raises(GatewayError) as caught:
@@ -111,7 +111,7 @@ async def test_first_failure_ends_the_others_and_nothing_is_left(edit: Edit) -> 
     assert edit.stored() == []
 
 
-async def test_all_inputs_arrive_within_a_time(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_slow_inputs_time_out_together(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_images, "FETCH_SECONDS", 0.2)
     edit.origin.stands_still = {11}
     with pytest.raises(GatewayError, match=r"did not arrive within 0\.2 s") as caught:
@@ -121,7 +121,7 @@ async def test_all_inputs_arrive_within_a_time(edit: Edit, monkeypatch: pytest.M
     assert edit.stored() == []
 
 
-async def test_mask_waits_for_room_and_is_then_overloaded(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_mask_without_memory_is_overloaded_after_a_wait(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_images, "DECODE_SECONDS", 0.01)
     await edit.inputs.take_request(pb.EditRequest(image_content=[pictures.picture()], mask_content=pictures.mask()))
     async with edit.gate.admit(10**8):

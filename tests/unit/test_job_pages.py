@@ -1,4 +1,4 @@
-"""Pages of the job list: as many jobs as were asked for, unless their records are large."""
+"""Pages of the job list: the requested number of jobs, or fewer large ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNT = 35
 
 
 class Jobs:
-    """A tenant's jobs, in stream and list, and how many are read at once."""
+    """Fake of stream and list index with a tenant's jobs."""
 
     def __init__(self, prompt_bytes: int) -> None:
         self._entries: dict[str, Entry] = {}
@@ -36,13 +36,13 @@ class Jobs:
         self._list = JobList(feed=self, lister=index, reader=self)
 
     async def catch_up(self) -> None:
-        """Nothing is new."""
+        """Do nothing: the list is current."""
 
     async def last(self, job_id: str) -> Entry | None:
         return self._entries.get(job_id)
 
     def lose(self, count: int) -> None:
-        """Let the newest records end."""
+        """Remove the newest records."""
         for job_id in list(self._entries)[-count:]:
             del self._entries[job_id]
 
@@ -50,7 +50,7 @@ class Jobs:
         return await self._list.page(Query("acme", size=size, token=token))
 
 
-async def test_page_of_large_records_ends_early_and_the_next_ones_have_the_rest() -> None:
+async def test_page_of_large_records_ends_early_and_continues() -> None:
     jobs = Jobs(128 * KIB)
     seen: list[int] = []
     token = ""
@@ -64,14 +64,14 @@ async def test_page_of_large_records_ends_early_and_the_next_ones_have_the_rest(
     assert seen == list(range(COUNT, 0, -1))
 
 
-async def test_page_of_small_records_has_the_size_that_was_asked_for() -> None:
+async def test_page_of_small_records_has_the_requested_size() -> None:
     jobs = Jobs(10)
     first = await jobs.page(30)
     assert len(first.entries) == 30
     assert len((await jobs.page(30, first.next_token)).entries) == COUNT - 30
 
 
-async def test_page_leaves_out_records_that_are_gone() -> None:
+async def test_page_omits_removed_records() -> None:
     jobs = Jobs(10)
     jobs.lose(12)
     assert len((await jobs.page(20)).entries) == 8

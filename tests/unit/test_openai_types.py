@@ -1,4 +1,4 @@
-"""Our contract against the types of the pinned OpenAI SDK: what a new version adds is seen when the pin moves."""
+"""The public contract against the types of the pinned OpenAI SDK."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ CATALOG: Final = Catalog.load(Source({"IMAGEGATEWAY_OPENAI_API_KEY": "k"}))
 
 
 def values_of(hint: Any) -> set[str]:
-    """Every text of a Literal, however deep it lies in unions."""
+    """Return every text of a Literal, also inside unions."""
     if get_origin(hint) is Literal:
         return {value for value in get_args(hint) if isinstance(value, str)}
     return {value for part in get_args(hint) for value in values_of(part)}
 
 
 def is_free(hint: Any) -> bool:
-    """Whether any text is allowed beside the literal ones."""
+    """Return True if the type allows any text."""
     return hint is str or any(is_free(part) for part in get_args(hint) if get_origin(hint) is not Literal)
 
 

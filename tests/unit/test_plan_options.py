@@ -1,4 +1,4 @@
-"""What a request becomes by its formats, its newest options, its unknown fields and its missing model."""
+"""Plans of formats, the newest options, unknown fields, and requests without a model."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_newest_option_reaches_the_model_that_takes_it(fields: dict[str, Any], *
 
 @pytest.mark.parametrize("fields", OPTIONS)
 @pytest.mark.parametrize("model", [SKETCH, "openai/dall-e-3", "recraft/recraft-v3-svg"])
-def test_newest_option_is_warned_of_elsewhere_and_refused_under_strict(model: str, fields: dict[str, Any]) -> None:
+def test_newest_option_is_a_warning_elsewhere_and_an_error_under_strict(model: str, fields: dict[str, Any]) -> None:
     *_, name = fields
     made = planned(model, {name: fields[name]})
     assert ("unsupported_parameter", name) in warned(made)
@@ -90,7 +90,7 @@ def test_newest_option_out_of_range_is_refused(fields: dict[str, Any], param: st
     assert refused(NEWEST, fields) == ("invalid_value", param)
 
 
-def test_safety_identifier_wins_over_user() -> None:
+def test_safety_identifier_takes_precedence_over_user() -> None:
     assert planned(NEWEST, {"user": "u"}).task.user == "u"
     both = planned(NEWEST, {"user": "u", "safety_identifier": "s"}).task
     assert (both.user, both.safety_identifier) == ("s", "s")
@@ -152,7 +152,7 @@ def test_inputs_of_an_edit_are_refused_on_a_generation(name: str, *, strict: boo
 
 
 @pytest.mark.parametrize("name", ["steps", "image_size", "imagery", "masked", "x" * 200])
-def test_unknown_field_is_warned_of_and_refused_under_strict(name: str) -> None:
+def test_unknown_field_is_a_warning_and_an_error_under_strict(name: str) -> None:
     assert warned(planned(SKETCH, {}, unknown=[name])) == [("unknown_parameter", name[:100])]
     assert refused(SKETCH, {}, unknown=[name], strict=True) == ("unsupported_parameter", name[:100])
 
@@ -174,7 +174,7 @@ def test_option_without_a_value_is_passed_on_as_null() -> None:
     assert validate_request(request, CATALOG, SKETCH, Preferences()).task.provider_options == request.provider_options
 
 
-def test_default_that_has_no_key_gives_way_with_a_warning() -> None:
+def test_default_without_a_key_is_replaced_with_a_warning() -> None:
     request = pb.GenerateRequest(prompt="a fox")
     made = validate_request(request, CATALOG, "bfl/flux-2-pro", Preferences())
     assert made.model.id == SKETCH
@@ -197,7 +197,7 @@ def test_default_serves_a_caller_who_brings_its_key() -> None:
     assert (stored.model.id, stored.warnings) == ("bfl/flux-2-pro", ())
 
 
-def test_style_that_a_model_lacks_names_those_it_has() -> None:
+def test_warning_of_a_missing_style_names_the_models_styles() -> None:
     (warning,) = planned("recraft/recraft-v3", {"style": "vivid"}).warnings
     assert "no style 'vivid'; its styles are " in warning.message
     assert (
@@ -205,7 +205,7 @@ def test_style_that_a_model_lacks_names_those_it_has() -> None:
     )
 
 
-def test_retired_models_are_unavailable_and_named_by_nobody() -> None:
+def test_retired_models_are_unavailable_and_never_suggested() -> None:
     retired = CATALOG.describe(CATALOG.models["openai/dall-e-3"])
     assert retired.available is False
     assert "2026-05-12" in retired.unavailable_reason

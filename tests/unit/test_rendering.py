@@ -1,4 +1,4 @@
-"""The JSON of answers that hold images."""
+"""JSON of responses with images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def joined(document: JsonDocument) -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 768 * 1024 - 1, 768 * 1024, 768 * 1024 + 1, 2 * MIB])
-def test_images_are_base64_in_their_places(size: int) -> None:
+def test_images_replace_their_placeholders_as_base64(size: int) -> None:
     contents = [bytes(range(256)), b"\xff" * size, b""]
     message = pb.ImagesResponse(
         created=1,
@@ -35,24 +35,24 @@ def test_images_are_base64_in_their_places(size: int) -> None:
     assert not any("url" in image for image in found["data"])
 
 
-def test_answer_without_contents_keeps_its_links() -> None:
+def test_response_without_contents_keeps_its_links() -> None:
     message = pb.ImagesResponse(data=[job_pb2.Image(url="https://a.example/1.png")])
     document = images_to_json(ImagesResult(message))
     assert json.loads(joined(document)) == {"data": [{"url": "https://a.example/1.png"}]}
 
 
-def test_pieces_of_an_event_stand_between_its_lines() -> None:
+def test_pieces_begin_and_end_with_the_given_bytes() -> None:
     document = JsonDocument.of({"n": 1})
     assert b"".join(document.pieces(b"data: ", b"\n\n")) == b'data: {"n":1}\n\n'
 
 
-def test_message_of_grpc_holds_the_images() -> None:
+def test_grpc_message_has_the_images() -> None:
     answer = ImagesResult(pb.ImagesResponse(data=[job_pb2.Image(seed=1), job_pb2.Image()]), [b"one", b"two"])
     assert [image.b64_json for image in answer.whole_message().data] == [b"one", b"two"]
     assert not answer.contents
 
 
-def test_ten_images_take_a_few_mib_beside_themselves() -> None:
+def test_rendering_ten_images_needs_a_few_mib() -> None:
     contents = [bytes(6 * MIB)] * 10
     document = images_to_json(ImagesResult(pb.ImagesResponse(data=[job_pb2.Image()] * 10), contents))
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Provider options beside the gateway's fields: what is merged, and what is refused in any spelling."""
+"""Provider options: merged with the gateway's fields, or refused in any spelling."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def made(options: dict[str, Any], *, strict: bool = False, byok: Collection[str]
 
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("name", ["n", "requests", "input_image_9"])
-def test_plan_refuses_what_any_route_that_may_serve_reserves(name: str, *, strict: bool) -> None:
+def test_plan_refuses_reserved_options_of_every_route_that_may_serve(name: str, *, strict: bool) -> None:
     """`requests` is a name of Cloudflare's, the first route; `input_image_9` one of BFL's, which a fallback takes."""
     with pytest.raises(GatewayError) as refused:
         made({name: 1}, strict=strict)
     assert refused.value.param == f"provider_options.{name}"
 
 
-def test_plan_with_a_callers_key_asks_its_route_alone() -> None:
+def test_plan_with_a_callers_key_checks_only_its_route() -> None:
     assert made({"requests": 1}, byok={"bfl"}).route.name == "bfl"
     assert made({"guidance": 3}).task.provider_options["guidance"] == 3

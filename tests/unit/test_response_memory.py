@@ -33,7 +33,7 @@ def call(*, rest: bool = True) -> Call:
     return call_context.begin("Generate", {}, rest=rest)
 
 
-async def test_tenant_without_room_is_told_its_job_and_another_is_served() -> None:
+async def test_tenant_without_memory_gets_its_job_id_and_another_is_served() -> None:
     memory = ResponseMemory(100 * MIB, seconds=0)
     record, asking = records.job(), call()
     await memory.reserve(record, asking, 40 * MIB)
@@ -46,7 +46,7 @@ async def test_tenant_without_room_is_told_its_job_and_another_is_served() -> No
     await memory.reserve(records.job(tenant="painters"), call(), 40 * MIB)
 
 
-async def test_answer_over_the_share_waits_for_the_whole_share() -> None:
+async def test_response_over_the_share_waits_for_the_whole_share() -> None:
     memory = ResponseMemory(100 * MIB)
     release = await memory.reserve(records.job(), call(), 1)
     large = asyncio.create_task(memory.reserve(records.job(), call(), 1000 * MIB))
@@ -64,7 +64,7 @@ async def test_grpc_message_counts_three_times() -> None:
     await memory.reserve(records.job(), call(), 5 * MIB)
 
 
-def test_end_of_a_call_releases_once_and_so_does_what_comes_later() -> None:
+def test_end_of_a_call_releases_each_resource_once() -> None:
     released: list[str] = []
     ending = call()
     ending.at_end(lambda: released.append("held"))
@@ -79,8 +79,8 @@ class _Ring:
         return Key(id="k", tenant="t", name="n", created_at=0)
 
 
-class _Answering(ImageService):
-    """Answers a call with some bytes, fails, or waits, as its prompt says."""
+class _ScriptedService(ImageService):
+    """Service that responds, fails, or waits, as the prompt says."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
@@ -97,9 +97,9 @@ class _Answering(ImageService):
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[_Answering, pb_grpc.ImageServiceAsyncStub]]:
+async def serving() -> AsyncIterator[tuple[_ScriptedService, pb_grpc.ImageServiceAsyncStub]]:
     ring: Any = _Ring()
-    service = _Answering()
+    service = _ScriptedService()
     server = grpc.aio.server(interceptors=[RequestInterceptor(ring, BodyBudget(MIB))])
     pb_grpc.add_ImageServiceServicer_to_server(service, server)
     port = server.add_insecure_port("127.0.0.1:0")

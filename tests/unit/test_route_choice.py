@@ -1,4 +1,4 @@
-"""Which route serves a call: keys that come with it, keys that the tenant stored, and the operator's settings."""
+"""Choice of the route: the call's own keys, the tenant's stored keys, and the operator's settings."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def make(
     configured: dict[str, str],
     stored: Collection[str],
     byok: Collection[str] = (),
-    aside: Collection[str] = (),
+    open_routes: Collection[str] = (),
     lora: str = "",
 ) -> Plan:
-    """What is planned for a request with the operator's settings and the tenant's stored keys."""
+    """Return the plan of a request with the operator's settings and the tenant's stored keys."""
     return validate_request(
         pb.GenerateRequest(prompt="a kite", model=MODEL.id, loras=[Lora(url=lora)] if lora else []),
         Catalog.load(Source(configured), ((MODEL,), LOCAL)),
@@ -60,7 +60,7 @@ def make(
         Preferences(),
         byok=byok,
         stored_keys=dict.fromkeys(stored, b"sealed"),
-        is_open=lambda _model, route: route in aside,
+        is_open=lambda _model, route: route in open_routes,
     )
 
 
@@ -83,12 +83,12 @@ def test_first_ready_route_serves(
     assert make(configured, stored, byok).route.name == route
 
 
-def test_route_that_is_set_aside_is_passed_over() -> None:
-    assert make(FIRST, {"second"}, aside={"first"}).route.name == "second"
-    assert make({}, {"first"}, aside={"first"}).route.name == "first"
+def test_route_with_an_open_circuit_is_skipped() -> None:
+    assert make(FIRST, {"second"}, open_routes={"first"}).route.name == "second"
+    assert make({}, {"first"}, open_routes={"first"}).route.name == "first"
 
 
-def test_key_that_comes_along_leaves_no_stored_one_to_fall_back_to() -> None:
+def test_key_of_the_call_excludes_stored_keys() -> None:
     assert make(FIRST, {"second"}, ("first",)).stored_keys == {}
     assert set(make(FIRST, {"second"}).stored_keys) == {"second"}
 
@@ -115,7 +115,7 @@ def test_loras_run_on_a_route_that_the_tenant_stored_a_key_for(
 
 
 def test_loras_never_run_on_the_operators_account() -> None:
-    assert make(FIRST, {"second"}, aside={"second"}, lora=LORA).route.name == "second"
+    assert make(FIRST, {"second"}, open_routes={"second"}, lora=LORA).route.name == "second"
     for stored, code in ((set[str](), "byok_required"), ({"server"}, "provider_not_configured")):
         with pytest.raises(GatewayError) as raised:
             make(FIRST, stored, lora=LORA)
@@ -144,7 +144,7 @@ def test_next_route_is_one_that_is_ready(
     assert (found.name if found else None) == route
 
 
-def test_model_is_described_as_the_tenant_finds_it() -> None:
+def test_model_description_depends_on_the_tenants_keys() -> None:
     catalog = Catalog.load(Source(SECOND), ((MODEL,), LOCAL))
     described = catalog.describe(MODEL, {"first", "server"})
     assert [route.available for route in described.routes] == [True, True, False]
@@ -155,7 +155,7 @@ def test_model_is_described_as_the_tenant_finds_it() -> None:
     assert nothing.default_or_embedded(MODEL, {"first"}) is MODEL
 
 
-def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:
+def test_stored_key_replaces_only_the_routes_key() -> None:
     key, account = "IMAGEGATEWAY_FIRST_API_KEY", "IMAGEGATEWAY_ACCOUNT_ID"
     first, second, _ = MODEL.routes
     model = replace(MODEL, routes=(replace(first, settings=(key, account)), second))
@@ -177,7 +177,7 @@ def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:
     assert half.route(model, stored={"first"}) is route
 
 
-def test_next_route_is_not_one_that_is_set_aside() -> None:
+def test_fallback_skips_a_route_with_an_open_circuit() -> None:
     catalog = Catalog.load(Source(FIRST | SERVER), ((MODEL,), LOCAL))
     task = provider.ImageTask(model=MODEL.id, route="first")
     found = catalog.fallback(task, {"second"}.__contains__, {"second"})
