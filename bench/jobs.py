@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from imagegateway.platform import ids
+from imagegateway.platform import ids, sockets
 
 from bench import beside, held, subjects
 from bench.parts import Parts, engine, parts, worker
@@ -124,7 +124,7 @@ def _subscribers(folder: Path, picture: Path, scale: Scale) -> Iterable[Figure]:
         chain = stack.enter_context(subjects.chain("streams", ROOT, folder, picture))
         before = resident(chain.pid)["router"]
         job_id = submit(chain)
-        order = {"key": chain.key, "socket": str(chain.run / "router-0.sock"), "job_id": job_id}
+        order = {"key": chain.key, "socket": str(sockets.folder(chain.run) / "router-0.sock"), "job_id": job_id}
         began = time.monotonic()
         clients = [
             stack.enter_context(

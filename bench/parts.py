@@ -56,7 +56,7 @@ def parts(folder: Path, picture: Path) -> Iterator[Parts]:
         running(providers, folder / "providers-output", ROOT, everything) as families,
     ):
         until(lambda: listens(stack.nats_port), server, folder / "nats-output", "nats-server")
-        until((stack.run_dir / "local.sock").exists, families, folder / "providers-output", "the families' servers")
+        until(stack.settings.socket("local").exists, families, folder / "providers-output", "the families' servers")
         yield Parts(everything, server.pid)
 
 

@@ -24,19 +24,37 @@ local function has_type(headers, prefix)
   return content_type ~= nil and content_type:sub(1, #prefix):lower() == prefix
 end
 
+-- Return whether a call is native gRPC or gRPC-Web: the type ends there, or a format or parameters follow.
+local function is_grpc(headers)
+  return has_type(headers, "application/grpc") and headers:get("content-type"):sub(17, 17):find("^[+;-]?$") ~= nil
+end
+
+-- gRPC's headers that mean something to the router. It fails calls with others of its own that it can't parse.
+local OF_GRPC = { ["grpc-timeout"] = true, ["grpc-encoding"] = true, ["grpc-accept-encoding"] = true }
+
 -- Return whether headers are more than the servers behind Envoy take, and the names of those to remove: names that gRPC
--- can't carry, though HTTP can (the router would refuse the whole call), and from a caller that does not speak gRPC also
--- those that mean something to it. Envoy has met `Expect: 100-continue` itself; what else it may say, the servers would
--- refuse without the gateway's words. Sizes are those of HTTP/2 (RFC 9113, 6.5.2), by which gRPC counts.
+-- can't carry, though HTTP can (the router would refuse the whole call), binary metadata, which no method reads, and
+-- headers of gRPC's own from a caller that does not speak it. Envoy has met `Expect: 100-continue` itself; the servers
+-- would refuse other values without the gateway's words. Sizes are those of HTTP/2 (RFC 9113, 6.5.2), as gRPC counts.
 local function inspect(headers, native)
   local size, count, unwanted = 0, 0, {}
   for name, value in pairs(headers) do
     size, count = size + #name + #value + 32, count + 1
-    if not name:find("^:?[%w_.-]+$") or name == "expect" or (not native and (name:sub(1, 5) == "grpc-" or name:sub(-4) == "-bin")) then
+    if not name:find("^:?[%w_.-]+$") or name == "expect" or name:sub(-4) == "-bin" or
+      (name:sub(1, 5) == "grpc-" and not (native and OF_GRPC[name])) then
       unwanted[#unwanted + 1] = name
     end
   end
   return size > settings.max_header_bytes or count > settings.max_headers, unwanted
+end
+
+-- Return why the time that a gRPC caller waits can't be kept, or nil.
+local function timeout_refusal(headers)
+  local timeout = headers:get("grpc-timeout")
+  if timeout == nil then return nil end
+  local digits = timeout:match("^(%d+)[HMSmun]$")
+  if digits == nil or #digits > 8 then return settings.refusals.timeout end
+  return tonumber(digits) == 0 and settings.refusals.deadline or nil
 end
 
 -- A trailing slash means the same path. Only reading methods take fields from their query.
@@ -78,11 +96,13 @@ function envoy_on_request(handle)
   local origin = headers:get("origin")
   -- Only what is so is noted: each fact costs some microseconds, and what is not there reads as nil.
   if origin then facts:set("gateway", "origin", origin) end
-  local native = has_type(headers, "application/grpc")
+  local native = is_grpc(headers)
   local too_large, unwanted = inspect(headers, native)
   local why = refusal(headers, too_large)
   for _, name in ipairs(unwanted) do headers:remove(name) end
   if native then
+    why = why or timeout_refusal(headers)
+    headers:replace("te", "trailers") -- gRPC resets calls without it; Envoy passes trailers on, whatever the caller says
     facts:set("gateway", "kind", "native")
     if why then
       facts:set("gateway", "refused_type", headers:get("content-type"))

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil  # type: ignore[import-untyped]  # ships no types
-from imagegateway.platform import setting_source
+from imagegateway.platform import setting_source, sockets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -113,6 +113,10 @@ class Stack:
     @property
     def data_dir(self) -> Path:
         return self.folder / "data"
+
+    def socket(self, name: str) -> Path:
+        """Path of a process's UNIX socket."""
+        return sockets.folder(self.data_dir / "run") / f"{name}.sock"
 
     @property
     def output(self) -> Path:
@@ -234,7 +238,7 @@ def start(folder: Path, *flags: str, **values: str) -> Stack:
 
 @contextmanager
 def short_folder() -> Iterator[Path]:
-    """A temporary folder with a path that leaves room for names of sockets."""
+    """A temporary folder; its path is as short as TMPDIR lets it be."""
     folder = Path(tempfile.mkdtemp(prefix="igw-"))
     try:
         yield folder

@@ -6,7 +6,7 @@ import http.client
 import json
 import socket
 import subprocess
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 
 import pytest
 from imagegateway.platform import setting_source, settings
@@ -30,19 +30,48 @@ def test_limit_of_open_files_that_is_too_low_is_named_at_the_start() -> None:
         config.connection_limit(20_000, 512)
 
 
-def test_idle_connections_make_room_for_others() -> None:
-    with running(connections="40") as stack, ExitStack() as held:
+@pytest.mark.parametrize("share", ["50", "100"])
+def test_idle_connections_make_room_for_others(share: str) -> None:
+    with running(connections="40", address_share=share) as stack, ExitStack() as held:
         idle = [held.enter_context(socket.create_connection(("127.0.0.1", stack.port))) for _ in range(39)]
-        eventually(lambda: _is_served(stack), 15, "another client is served")
-        for connection in idle:
-            connection.settimeout(10)
-            assert connection.recv(1) == b""
+        eventually(lambda: _is_served(stack, "127.0.0.1"), 15, "another client is served")
+        assert [_is_closed_within(connection, 10) for connection in idle] == [True] * 39
 
 
-def _is_served(stack: Stack) -> bool:
+def test_flood_from_one_address_leaves_room_for_others() -> None:
+    """A head that does not end keeps its connection busy for 10 s."""
+    with running(connections="40") as stack, ExitStack() as held:
+        flood = [held.enter_context(socket.create_connection(("127.0.0.1", stack.port))) for _ in range(40)]
+        for connection in flood:
+            with suppress(OSError):  # some are closed already
+                connection.sendall(b"GET /healthz HTTP/1.1\r\n")
+        # Of 16 groups of addresses one is full, and chance decides which others are in it.
+        others = [f"127.0.0.{number}" for number in range(2, 22)]
+        served = [_is_served(stack, address) for address in others]
+        assert served.count(True) >= 10
+        assert not _is_served(stack, "127.0.0.1")
+        assert [_is_closed_within(connection, 0.1) for connection in flood].count(False) == 20
+
+
+def _is_served(stack: Stack, address: str) -> bool:
+    """Whether a client at an address of this machine gets an answer."""
     try:
-        return ask(stack, "GET", "/v1/models").status == 200
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", stack.port, timeout=5, source_address=(address, 0))
+        ) as connection:
+            connection.request("GET", "/healthz")
+            return connection.getresponse().status == 200
     except (OSError, http.client.HTTPException):
+        return False
+
+
+def _is_closed_within(connection: socket.socket, seconds: float) -> bool:
+    connection.settimeout(seconds)
+    try:
+        return connection.recv(1) == b""
+    except ConnectionResetError:
+        return True
+    except TimeoutError:
         return False
 
 

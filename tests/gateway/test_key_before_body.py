@@ -45,7 +45,7 @@ def send_head(stack: Stack, request_line: str, headers: dict[str, str], start: b
     [
         (f"POST {GENERATIONS}", rest.JSON, b"[0,0"),
         (f"POST {GENERATIONS}", rest.JSON, b"\0" * 65536),
-        (f"POST {EDITS}", rest.JSON | {"content-encoding": "gzip"}, gzip.compress(b"[")),
+        (f"POST {EDITS}", rest.JSON | {"content-encoding": "gzip"}, gzip.compress(b"[", mtime=0)),
         (f"POST {EDITS}", FORM, b"--nonsense"),
         ("PUT /v1/provider-keys/fal", rest.JSON, b""),
         ("POST /v1/webhook-secret/rotate", rest.JSON, b"{"),

@@ -99,11 +99,19 @@ def test_start_with_a_wrong_setting_names_it(setting: str, value: str) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_start_with_a_data_directory_too_long_for_sockets_says_so() -> None:
+def test_stack_starts_in_a_deep_folder_with_spaces_and_its_commands_reach_it() -> None:
     with short_folder() as folder:
-        done = cli("up", data_dir=str(folder / ("d" * 100)), port=str(free_port()))
-    assert done.returncode == 1
-    assert "IMAGEGATEWAY_DATA_DIR" in done.stderr
+        deep = folder / "100% of a folder's name" / ("d" * 200)
+        deep.mkdir(parents=True)
+        stack = start(deep, api_key=f"key-{secrets.token_hex(16)}")
+        try:
+            stack.wait_ready()
+            assert serves(stack)
+            assert stack.cli("keys", "create", "--tenant", "deep").returncode == 0
+            assert "deep" in stack.cli("keys", "list").stdout
+        finally:
+            assert stack.stop() == 0
+    assert not stack.socket("router-0").parent.exists()
 
 
 def test_child_that_can_not_run_ends_the_stack_with_a_clear_message() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _ACCESS_KEY = "test-access"
 _SECRET_KEY = "test-secret"
 _PORTS = ("master", "master_grpc", "volume", "volume_grpc", "filer", "filer_grpc", "s3", "s3_grpc")
-_SOCKETS = Path("/tmp")  # noqa: S108  where it puts them whatever one says
+_SOCKETS = Path("/tmp")  # noqa: S108  where it puts them; a path in a folder of the test may be too long
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +85,11 @@ def _command(folder: Path, ports: dict[str, int]) -> list[str]:
         "-filer",
         f"-filer.port={ports['filer']}",
         f"-filer.port.grpc={ports['filer_grpc']}",
-        f"-filer.localSocket={folder}/filer.sock",
         "-s3",
         f"-s3.port={ports['s3']}",
         f"-s3.port.grpc={ports['s3_grpc']}",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
-        f"-s3.localSocket={folder}/s3.sock",
         f"-s3.config={config}",
     ]
 
@@ -141,3 +139,4 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
         process.wait()
         for part in ("master", "volume", "filer", "s3"):
             _SOCKETS.joinpath(f"seaweedfs-{part}-grpc-{ports[f'{part}_grpc']}.sock").unlink(missing_ok=True)
+            _SOCKETS.joinpath(f"seaweedfs-{part}-{ports[part]}.sock").unlink(missing_ok=True)

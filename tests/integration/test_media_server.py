@@ -17,7 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from imagegateway.media import sweeper
 from imagegateway.media.store import MediaStore, StoreUnavailable
 from imagegateway.media.store_backends import Directory
-from imagegateway.platform import http_server, ids, readiness
+from imagegateway.platform import http_server, ids, readiness, sockets
 from imagegateway.platform import logs as structured
 from structlog.testing import capture_logs
 
@@ -96,7 +96,7 @@ async def test_one_line_a_request_without_query_and_none_for_health(gateway: Gat
     assert line == {
         "event": "request_finished",
         "log_level": "info",
-        "module": "media.answers",
+        "module": "media.web.responses",
         "method": "GET",
         "path": url.path,
         "status": 200,
@@ -238,12 +238,13 @@ async def test_the_page_runs_its_own_script_only_and_fetches_nothing_elsewhere(g
     assert "<link" not in text.replace('<link rel="icon" href="data:', "")
 
 
-async def test_the_socket_is_the_owners_alone_and_replaces_a_stale_one(gateway: Gateway, tmp_path: Path) -> None:
+async def test_the_socket_is_the_owners_alone_and_replaces_a_stale_one(gateway: Gateway) -> None:
     assert stat.S_IMODE(gateway.settings.socket("media").lstat().st_mode) == 0o600
-    stale = tmp_path / "new" / "stale.sock"
+    stale = gateway.settings.socket("stale")
     for _ in range(2):  # closing a socket leaves its file, as a killed process does
         http_server._bound(stale).close()
         assert stat.S_IMODE(stale.lstat().st_mode) == 0o600
+    sockets.unlink(stale)
 
 
 class Enough(Exception):  # noqa: N818
@@ -292,7 +293,7 @@ async def test_the_process_starts_and_ends_in_order(tmp_path: Path) -> None:
     lines: list[dict[str, Any]] = []
     while not lines or lines[-1]["event"] != "media_swept":
         lines.append(json.loads(await asyncio.wait_for(process.stdout.readline(), 30)))
-    path = tmp_path / "run" / "media.sock"
+    path = sockets.folder(tmp_path / "run") / "media.sock"
     async with (
         aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(path))) as client,
         client.get("http://media/healthz") as answer,

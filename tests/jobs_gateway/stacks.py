@@ -131,6 +131,6 @@ def wait_back(stack: Stack, name: str, killed: int) -> None:
 
 def manage(stack: Stack, action: str, name: str) -> None:
     """Let the stack's process manager `stop` or `start` a process."""
-    transport = SupervisorTransport(None, None, f"unix://{stack.data_dir}/run/supervisor.sock")
+    transport = SupervisorTransport(None, None, f"unix://{stack.socket('supervisor')}")
     with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as rpc:
         getattr(rpc.supervisor, f"{action}Process")(name)

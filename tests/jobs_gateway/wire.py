@@ -41,7 +41,7 @@ def public(caller: Caller) -> Iterator[pb_grpc.ImageServiceStub]:
 @contextmanager
 def router(caller: Caller, index: int) -> Iterator[pb_grpc.ImageServiceStub]:
     """The service of one router, by its own socket."""
-    with grpc.insecure_channel(f"unix:{caller.stack.data_dir}/run/router-{index}.sock") as channel:
+    with grpc.insecure_channel(f"unix:{caller.stack.socket(f'router-{index}')}") as channel:
         yield pb_grpc.ImageServiceStub(channel)
 
 

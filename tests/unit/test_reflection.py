@@ -8,6 +8,7 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pb2
 from grpc_reflection.v1alpha import reflection_pb2 as pb
+from imagegateway.platform import sockets
 from imagegateway.platform.grpc_server import Server
 
 if TYPE_CHECKING:
@@ -27,10 +28,11 @@ async def ask(channel: grpc.aio.Channel, service: str, request: pb.ServerReflect
 
 @pytest.mark.parametrize("service", [V1, ALPHA])
 async def test_both_versions_list_and_describe_all_services(tmp_path: Path, service: str) -> None:
-    server = Server(tmp_path / "socket", [OURS])
+    path = sockets.folder(tmp_path) / "reflection.sock"
+    server = Server(path, [OURS])
     await server.start()
     try:
-        async with grpc.aio.insecure_channel(f"unix:{tmp_path}/socket") as channel:
+        async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
             answer = await ask(channel, service, pb.ServerReflectionRequest(list_services=""))
             listed = pb.ServerReflectionResponse.FromString(answer).list_services_response.service
             names = {found.name for found in listed}

@@ -3,38 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from imagegateway.platform.errors import GatewayError
 from imagegateway.router.request_body import timely
 
+from tests.unit.clock import SkippingLoop
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
 MIB: Final = 1024 * 1024
-
-
-class _SkippingSelector(selectors.DefaultSelector):
-    """Waits for nothing: moves its clock instead."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, Any]]:
-        ready = super().select(0)
-        if not ready and timeout:
-            self.now += timeout
-        return ready
-
-
-class _SkippingLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._clock = _SkippingSelector()
-        super().__init__(self._clock)
-
-    def time(self) -> float:
-        return self._clock.now
 
 
 async def sent(pieces: Iterable[tuple[float, int]]) -> AsyncIterator[bytes]:
@@ -59,7 +39,7 @@ def receive(pieces: Iterable[tuple[float, int]], busy: float = 0.0) -> tuple[int
             return size, asyncio.get_running_loop().time(), True
         return size, asyncio.get_running_loop().time(), False
 
-    with asyncio.Runner(loop_factory=_SkippingLoop) as runner:
+    with asyncio.Runner(loop_factory=SkippingLoop) as runner:
         return runner.run(read())
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import grpc
 import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from imagegateway.platform import grpc_reflection, logs
+from imagegateway.platform import grpc_reflection, logs, sockets
 from imagegateway.platform.setting_source import SettingError
 from imagegateway.platform.supervision import BackgroundTaskError
 
@@ -66,7 +66,7 @@ class Server:
 
     async def start(self) -> None:
         """Listen. Raises OSError when the socket can't be made."""
-        self._socket.parent.mkdir(parents=True, exist_ok=True)
+        sockets.make_folder(self._socket.parent)
         self._socket.unlink(missing_ok=True)
         self.grpc.add_insecure_port(f"unix:{self._socket}")
         await self.grpc.start()
@@ -81,7 +81,7 @@ class Server:
 
     async def stop(self, grace: float) -> None:
         """Take no new calls; give running ones `grace` seconds."""
-        await asyncio.to_thread(self._socket.unlink, missing_ok=True)  # new connections go elsewhere
+        await asyncio.to_thread(sockets.unlink, self._socket)  # new connections go elsewhere
         await self.health.enter_graceful_shutdown()
         await self.grpc.stop(grace)
 

@@ -9,6 +9,7 @@ import socket
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
+from imagegateway.platform import sockets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,7 +45,7 @@ async def listening(
         yield
     finally:
         # A listener that closes resets the connections that wait for it, with the requests that they hold.
-        await asyncio.to_thread(path.unlink, missing_ok=True)
+        await asyncio.to_thread(sockets.unlink, path)
         await asyncio.sleep(linger)
         await runner.cleanup()
 
@@ -56,7 +57,7 @@ async def _without_server(_request: web.Request, response: web.StreamResponse) -
 
 def _bound(path: Path) -> socket.socket:
     """A socket that only its owner can reach, in place of one that a killed process left."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    sockets.make_folder(path.parent)
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)  # a mode that is set after bind comes too late

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from imagegateway.platform import machine
+from imagegateway.platform import machine, sockets
 from imagegateway.platform.hosts import is_wildcard, origin
 from imagegateway.platform.setting_source import PREFIX, Secret, SettingError, Source
 
@@ -94,7 +94,8 @@ class Settings:
     """
     data_dir: Path
     """Directory of sockets and data, for this user alone (mode 0700). The start closes a directory that other users
-    can read, and warns where the mode cannot be changed.
+    can read, and warns where the mode cannot be changed. The path may have any length: sockets that do not fit go to
+    `/tmp/imagegateway-<user>-<hash>`.
     """
     api_key: Secret
     """An accepted API key, at least 20 printable characters. Another value replaces the previous one of this data
@@ -188,9 +189,11 @@ class Settings:
     routers: int
     """Router processes behind Envoy."""
     connections: int
-    """Concurrent client connections, lowered to what the limit of open files (`ulimit -Hn`, at least 900) allows.
-    Idle connections close earlier from half of the limit on, after 2 s at nine tenths. Envoy has no limit by client
-    address: use a firewall or load balancer where strangers can connect.
+    """Concurrent client connections, lowered to what the limit of open files (`ulimit -Hn`, at least 900) allows."""
+    address_share: int
+    """Percent of the client connections that one address may have. Use 100 behind a load balancer, which is one
+    address for all clients. Addresses count in 16 groups, so a few share one limit. From half of this share on, idle
+    connections of all clients close earlier, after 2 s at nine tenths.
     """
     edge_memory: int
     """MiB of Envoy's heap. Envoy resets the largest streams from 85 % on and answers 503 `overloaded` at 95 %.
@@ -230,7 +233,7 @@ class Settings:
 
     @property
     def run_dir(self) -> Path:
-        """Sockets, rendered configuration and addresses of the running stack."""
+        """Rendered configuration and addresses of the running stack."""
         return self.data_dir / "run"
 
     @property
@@ -244,7 +247,7 @@ class Settings:
 
     def socket(self, name: str) -> Path:
         """Path of a process's UNIX socket."""
-        return self.run_dir / f"{name}.sock"
+        return sockets.folder(self.run_dir) / f"{name}.sock"
 
     def nats_address(self) -> str:
         """URL of the NATS server, with credentials: the external one, else what the stack wrote down.
@@ -310,6 +313,7 @@ def load(source: Source | None = None) -> Settings:
         concurrency=source.integer("CONCURRENCY", 1000, 1, 100_000),
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
+        address_share=source.integer("ADDRESS_SHARE", 50, 20, 100),
         edge_memory=source.integer("EDGE_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),
         body_memory=source.integer("BODY_MEMORY", machine.quarter_of_memory(), 128, 1_048_576),
         answer_memory=source.integer("ANSWER_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 import grpc
 from google.protobuf.message import DecodeError, Message
 from imagegateway.platform.errors import GatewayError
-from imagegateway.router import call_context, call_outcome
+from imagegateway.router import call_context, call_outcome, grpc_messages
+from imagegateway.router.request_body import timely
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from imagegateway.router.body_budget import BodyBudget, BodyReservation
     from imagegateway.router.call_context import Call
 
-    _Received: TypeAlias = AsyncGenerator[bytes, None]
+    _Received: TypeAlias = AsyncIterator[bytes]
     _Unary: TypeAlias = Callable[[Message, Context], Awaitable[Message]]
     _Streaming: TypeAlias = Callable[[Message | AsyncIterator[Message], Context], AsyncGenerator[Message, None]]
     _Deserializer: TypeAlias = Callable[[bytes], Message]
@@ -81,7 +82,9 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 await call_context.authenticate(call, self._ring)
                 with self._budget.reservation(call.tenant) as reservation:  # gRPC keeps the message until the end
                     # No variable holds the message: the frame of a failed call lives until a garbage collection.
-                    response = await method(_parse(deserialize, await _only_message(received, reservation)), context)
+                    response = await method(
+                        _parse(deserialize, await _only_message(call, received, reservation)), context
+                    )
             except BaseException as error:
                 await _fail(call, context, error, started, sent=False)
                 raise
@@ -105,9 +108,9 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
                 await call_context.authenticate(call, self._ring)
                 with self._budget.reservation(call.tenant) as reservation:
                     request = (
-                        _parse_all(deserialize, received)
+                        _parse_all(deserialize, _messages(call, received, reservation))
                         if handler.request_streaming
-                        else _parse(deserialize, await _only_message(received, reservation))
+                        else _parse(deserialize, await _only_message(call, received, reservation))
                     )
                     async with aclosing(method(request, context)) as messages:
                         del request  # see _unary
@@ -128,15 +131,34 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         return serve
 
 
-async def _only_message(received: _Received, reservation: BodyReservation) -> bytes:
-    """Return the message of a call with one request, and reserve its memory.
+async def _messages(call: Call, received: _Received, reservation: BodyReservation) -> AsyncGenerator[bytes]:
+    """Yield the caller's messages, and reserve their memory.
 
-    Raises GatewayError INVALID_VALUE for a call without a whole message, and as `BodyReservation.grow` does.
+    The messages of Envoy's transcoder reserve none: they are small, or pieces of a body whose reader reserves it.
+    Raises GatewayError as `timely` and `grpc_messages.read` do.
     """
-    generator = cast("_Received", aiter(received))
-    async with aclosing(generator) as messages:  # else the generator keeps the message until a garbage collection
+    encoding = call.metadata.get(grpc_messages.PIECES)
+    generator = cast("AsyncGenerator[bytes]", aiter(received))
+    async with aclosing(generator) as sent:  # else the generator keeps a message until a garbage collection
+        if encoding is None:
+            async for data in sent:
+                yield data
+        else:
+            async with (
+                aclosing(timely(sent)) as pieces,
+                aclosing(grpc_messages.read(pieces, encoding, reservation)) as messages,
+            ):
+                async for data in messages:
+                    yield data
+
+
+async def _only_message(call: Call, received: _Received, reservation: BodyReservation) -> bytes:
+    """Return the message of a call with one request.
+
+    Raises GatewayError INVALID_VALUE for a call without a whole message, and as `_messages` does.
+    """
+    async with aclosing(_messages(call, received, reservation)) as messages:
         async for data in messages:
-            reservation.grow(len(data))
             return data
     raise GatewayError(ErrorReason.ERROR_REASON_INVALID_VALUE, "The request ends before its message does.")
 
@@ -151,8 +173,8 @@ def _parse(deserialize: _Deserializer, data: bytes) -> Message:
         ) from None
 
 
-async def _parse_all(deserialize: _Deserializer, received: _Received) -> AsyncIterator[Message]:
-    async for data in received:
+async def _parse_all(deserialize: _Deserializer, messages: AsyncIterator[bytes]) -> AsyncIterator[Message]:
+    async for data in messages:
         yield _parse(deserialize, data)
 
 

@@ -10,7 +10,7 @@ from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator, Iterator
+    from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 
     from imagegateway.router.body_budget import BodyReservation
 
@@ -72,7 +72,7 @@ async def decoded(pieces: AsyncIterable[bytes], encoding: str, limit: int) -> As
         raise _damaged()
 
 
-async def timely(pieces: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+async def timely(pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
     """Yield the pieces of a body, with a timeout of the waits for its sender.
 
     Raises GatewayError REQUEST_TIMEOUT after one wait of over 50 s, and when all waits together exceed 50 s plus one

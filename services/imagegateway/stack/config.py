@@ -6,6 +6,7 @@ import base64
 import os
 import re
 import secrets
+import shlex
 import shutil
 import socket
 import sys
@@ -20,7 +21,7 @@ from imagegateway.keys import key_tags
 from imagegateway.keys.api_keys import fingerprint
 from imagegateway.media.web import openapi
 from imagegateway.platform import ids, machine
-from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.platform.grpc_server import MAX_METADATA_BYTES
 from imagegateway.platform.setting_source import SettingError
 from imagegateway.router import call_context, call_outcome
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
 _FILES: Final = Path(__file__).parent
 _DESCRIPTORS: Final = Path(image_service_pb2.__file__).with_name("descriptors.binpb")
-_MAX_SOCKET_PATH: Final = 107
 _PARAMETER: Final = re.compile(r"{(\w+)}")
 _SLASHED: Final = "model_id"
 """The path parameter whose values hold slashes."""
@@ -51,6 +51,9 @@ _MAX_HEADERS: Final = 100
 _RESERVED_FILES: Final = 500
 """Open files of Envoy that are no connection of a client, nor one made for it."""
 _FEWEST_CONNECTIONS: Final = 200
+
+_ADDRESS_GROUPS: Final = 16
+"""Groups of client addresses that Envoy counts connections for. Each costs Envoy 2.5 MiB of memory."""
 
 LOCAL_REPLIES: Final = (
     (400, "invalid_request_error", "invalid_request", "The request is not well-formed HTTP."),
@@ -84,16 +87,7 @@ class Stack:
 
     @classmethod
     def prepare(cls, settings: Settings) -> Stack:
-        """Choose a port and a password for the stack's own NATS server.
-
-        Raises SettingError when the data directory's path is too long for sockets.
-        """
-        longest = str(settings.socket(f"uploads-{settings.routers - 1}"))
-        if len(longest.encode()) > _MAX_SOCKET_PATH:
-            raise SettingError(
-                f"IMAGEGATEWAY_DATA_DIR is too long: {longest} has over {_MAX_SOCKET_PATH} bytes, "
-                "the most that a socket's path can have"
-            )
+        """Choose a port and a password for the stack's own NATS server."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -128,9 +122,10 @@ class Stack:
 
     def _envoy(self, folder: Path) -> str:
         settings = self.settings
+        connections = connection_limit(settings.connections, machine.open_files())
         return _render(
             "envoy/envoy.yaml.j2",
-            run_dir=self.run_dir,
+            admin=settings.socket("envoy-admin"),
             edge_settings=folder / "edge_settings.lua",
             host=settings.host,
             port=settings.port,
@@ -142,21 +137,22 @@ class Stack:
             max_form_bytes=MAX_FORM_BYTES,
             max_response_bytes=MAX_RESPONSE_BYTES,
             local_replies=LOCAL_REPLIES,
-            connections=connection_limit(settings.connections, machine.open_files()),
+            connections=connections,
+            address_share=settings.address_share / 100,
+            address_connections=connections * settings.address_share // 100,
+            address_groups=_ADDRESS_GROUPS,
+            address_seed=secrets.randbits(63),  # else a caller could choose addresses of one group
             max_heap_bytes=settings.edge_memory * _MIB,
             allowed_methods=_allowed_methods(),
         )
 
     def _programs(self) -> dict[str, object]:
-        python = sys.executable
         return {
-            "run_dir": self.run_dir,
-            "tether": f"{python} -m imagegateway.stack.die_with_parent",
-            "nats": "" if self.settings.nats_url else f"{binary('nats-server')} -c {self.run_dir}/nats.conf",
-            "envoy": f"{binary('envoy')} -c {self.run_dir}/envoy.yaml --disable-hot-restart --log-level warning "
-            "--file-flush-interval-msec 500 "  # else a refused request is logged up to 10 s later
-            f"--component-log-level main:error --concurrency {min(os.cpu_count() or 1, 4)} --drain-time-s 5",
-            "python": python,
+            "socket": self.settings.socket("supervisor"),
+            "python": sys.executable,
+            "nats": "" if self.settings.nats_url else binary("nats-server"),
+            "envoy": binary("envoy"),
+            "threads": min(os.cpu_count() or 1, 4),
             "routers": self.settings.routers,
         }
 
@@ -185,6 +181,10 @@ def edge_settings(settings: Settings) -> str:
             ErrorReason.ERROR_REASON_INVALID_API_KEY,
             "The API key was made by an earlier version of the gateway: ask its operator for a new one "
             "(`imagegateway keys create`).",
+        ),
+        "timeout": invalid("grpc-timeout", "grpc-timeout must be up to eight digits and a unit: H, M, S, m, u or n."),
+        "deadline": GatewayError(
+            ErrorReason.ERROR_REASON_REQUEST_TIMEOUT, "The deadline is over: grpc-timeout is zero."
         ),
     }
     return _render(
@@ -229,7 +229,13 @@ def _render(name: str, **values: object) -> str:
     environment = Environment(  # noqa: S701  configuration files, not HTML
         loader=FileSystemLoader(_FILES), undefined=StrictUndefined, keep_trailing_newline=True
     )
+    environment.filters |= {"literal": _literal, "word": lambda value: shlex.quote(_literal(value))}
     return environment.get_template(name).render(**values)
+
+
+def _literal(value: object) -> str:
+    """Return a text as supervisord reads it: it expands `%(name)s`."""
+    return str(value).replace("%", "%%")
 
 
 def _write(path: Path, text: str) -> None:

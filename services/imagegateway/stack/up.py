@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.keys.api_keys import API_KEY_NAME, KeyStore, RevokedKeyError
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.platform import logs, setting_source
+from imagegateway.platform import logs, setting_source, sockets
 from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.nats import connect
 from imagegateway.stack.config import Stack
@@ -144,6 +144,7 @@ def up(settings: Settings, first: First) -> int:
     make_private(settings.data_dir)
     with lock(settings):
         free_port(settings)
+        _make_socket_dir(settings)
         stack = Stack.prepare(settings)
         stack.write()
         stop = _stop_on_signal()
@@ -153,6 +154,7 @@ def up(settings: Settings, first: First) -> int:
             return asyncio.run(_serve(settings, first, supervisor, watch, stop))
         finally:
             supervisor.stop()
+            sockets.remove_folder(sockets.folder(settings.run_dir))
 
 
 def _nats_watch(stack: Stack) -> NatsWatch:
@@ -321,6 +323,13 @@ def make_private(folder: Path) -> None:
         _log.warning("data_directory_open", path=str(folder), mode=f"{mode:04o}")
     else:
         _log.warning("data_directory_closed", path=str(folder), mode=f"{mode:04o}")
+
+
+def _make_socket_dir(settings: Settings) -> None:
+    try:
+        sockets.make_folder(sockets.folder(settings.run_dir))
+    except OSError as error:
+        raise StackError(f"the folder of the stack's sockets can't be made: {error}") from None
 
 
 @contextlib.contextmanager
