@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BodyBudget:
-    """Counts the bytes of request bodies in this process: `limit` bytes in all, half of them for one tenant."""
+    """Limit of the request bodies in this process: `limit` bytes in all, half of them for one tenant."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

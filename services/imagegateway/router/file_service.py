@@ -28,7 +28,7 @@ _DEFAULT_SECONDS: Final = 3600
 
 
 class RestFileService(pb_grpc.RestFileServiceServicer):
-    """Serves the bytes of a job's file, or a link to them."""
+    """Service of a job's files: their bytes, and signed links."""
 
     def __init__(self, *, lookup: JobLookup, store: MediaStore, links: Links) -> None:
         self._lookup = lookup

@@ -36,7 +36,7 @@ _FILE: Final = re.compile(rf"({IMAGE}|{MASK}|{MARKUP})(?:\[[0-9]*\])?")
 
 
 class FormService:
-    """Serves Edit for forms: one JSON body (ImagesResponse), or OpenAI's image events for `stream=true`."""
+    """Edit for forms. The response is JSON (ImagesResponse), or OpenAI's image events for `stream=true`."""
 
     def __init__(
         self, *, planner: RequestPlanner, images: ImageOperations, ring: KeyRing, budget: BodyBudget

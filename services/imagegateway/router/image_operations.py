@@ -44,7 +44,7 @@ class HoldPolicy:
 
 
 class ImageOperations:
-    """Runs plans of generations, edits and videos."""
+    """Operations that make images: generations, edits and videos."""
 
     def __init__(
         self,

@@ -34,7 +34,7 @@ _MAX_PAGE: Final = 100
 
 
 class ImageService(pb_grpc.ImageServiceServicer):
-    """Serves images, jobs and the catalog."""
+    """Service of images, jobs and the catalog."""
 
     def __init__(
         self,

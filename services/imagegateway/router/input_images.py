@@ -1,4 +1,4 @@
-"""InputImage images of an edit: fetched or received, checked and stored.
+"""Input images of an edit: fetched or received, checked and stored.
 
 An edit that fails leaves no image in the store.
 """

@@ -40,7 +40,7 @@ _BODY_FIELD: Final = "data"
 
 
 class RequestInterceptor(grpc.aio.ServerInterceptor):
-    """Wraps every method of the public services."""
+    """Wrapper of every method of the public services."""
 
     def __init__(self, ring: KeyRing, budget: BodyBudget) -> None:
         self._ring = ring
@@ -60,13 +60,14 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         name = method.rpartition("/")[2]
         # Requests count as streams here, so that the key is checked before a message is read. For a single message
         # that ends early gRPC would never call the method, nor end the call.
-        make: Any = grpc.stream_unary_rpc_method_handler
-        wrapper: Any = self._unary(name, handler)
+        serializer = handler.response_serializer
+        wrapped: grpc.RpcMethodHandler[Any, Any]  # grpc's stubs type the methods of synchronous servers
         if handler.response_streaming:
-            make, wrapper = grpc.stream_stream_rpc_method_handler, self._streaming(name, handler)
-        wrapped: grpc.RpcMethodHandler[_TRequest, _TResponse] = make(
-            wrapper, response_serializer=handler.response_serializer
-        )
+            streaming = cast("Any", self._streaming(name, handler))
+            wrapped = grpc.stream_stream_rpc_method_handler(streaming, response_serializer=serializer)
+        else:
+            unary = cast("Any", self._unary(name, handler))
+            wrapped = grpc.stream_unary_rpc_method_handler(unary, response_serializer=serializer)
         return wrapped
 
     def _unary(

@@ -6,7 +6,7 @@ A call whose job goes on, or is done, names the job: a repeat of the call would 
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs import states
 from imagegateway.jobs.stream import OutcomeUnknownError, unavailable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-_REJECTED = "Your request was rejected as a result of the safety system."
+_REJECTED: Final = "Your request was rejected as a result of the safety system."
 """The sentence by which clients that read only the text, such as LiteLLM, recognise a moderation error."""
 
 

@@ -28,7 +28,7 @@ class JobPage:
 
 
 class JobList:
-    """Lists the jobs of a tenant."""
+    """List of a tenant's jobs, in pages."""
 
     def __init__(self, *, feed: JobFeed, lister: JobLister, reader: JobReader) -> None:
         self._feed = feed

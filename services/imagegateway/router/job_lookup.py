@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class JobLookup:
-    """Finds jobs in the stream."""
+    """Lookup of jobs in the stream."""
 
     def __init__(self, reader: JobReader) -> None:
         self._reader = reader

@@ -30,7 +30,7 @@ _MAX_KEY: Final = 255
 
 
 class JobSubmission:
-    """Submits jobs. `deadline_seconds`: maximum duration of a job."""
+    """Submission of jobs. `deadline_seconds`: maximum duration of a job."""
 
     def __init__(
         self,

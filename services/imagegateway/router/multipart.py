@@ -152,7 +152,7 @@ def _boundary(content_type: str) -> bytes:
 
 
 class _Preamble:
-    """Skips the preamble: the bytes before the first boundary (RFC 2046, 5.1.1)."""
+    """Filter of the preamble: the bytes before the first boundary (RFC 2046, 5.1.1)."""
 
     def __init__(self, boundary: bytes) -> None:
         self._delimiter = re.compile(rb"\r\n(?=--" + re.escape(boundary) + rb"(?:\r\n|--))")
@@ -178,7 +178,7 @@ class _Preamble:
 
 
 class _Reader:
-    """Reads parts from the parser's events."""
+    """Reader of parts from the parser's events."""
 
     def __init__(self, open_file: Callable[[Part], Awaitable[Sink | None]], reserve: Callable[[int], None]) -> None:
         self._open_file = open_file

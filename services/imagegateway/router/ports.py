@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class JobSubmitter(Protocol):
-    """Writes new jobs."""
+    """Writer of new jobs."""
 
     async def submit(self, record: JobRecord, *, has_idempotency_key: bool = False) -> Entry:
         """Write a new job and return it. Raises GatewayError, StaleError when the id is taken."""
@@ -23,7 +23,7 @@ class JobSubmitter(Protocol):
 
 
 class JobCanceller(Protocol):
-    """Cancels jobs."""
+    """Cancellation of jobs."""
 
     def cancel(self, entry: Entry) -> Coroutine[Any, Any, Entry]:
         """Cancel a job; return one that has ended unchanged. Raises OutcomeUnknownError."""
@@ -31,7 +31,7 @@ class JobCanceller(Protocol):
 
 
 class JobReader(Protocol):
-    """Reads jobs from the stream."""
+    """Reader of jobs in the stream."""
 
     async def last(self, job_id: str) -> Entry | None:
         """Return the newest record of a job, or None. Raises OutcomeUnknownError."""
@@ -39,7 +39,7 @@ class JobReader(Protocol):
 
 
 class IdempotencyClaims(Protocol):
-    """Binds idempotency keys to jobs."""
+    """Claims of idempotency keys for jobs."""
 
     async def claim(self, tenant: str, key: str, job_id: str, digest: str) -> Claim:
         """Return the claim of a tenant's key: a new one for `job_id`, or the first one. Raises GatewayError."""
@@ -47,7 +47,7 @@ class IdempotencyClaims(Protocol):
 
 
 class JobLister(Protocol):
-    """Lists the ids of jobs."""
+    """List of the ids of jobs."""
 
     async def page(self, query: Query) -> Page:
         """Return one page of ids. Raises GatewayError for a bad filter or token."""
@@ -55,7 +55,7 @@ class JobLister(Protocol):
 
 
 class JobFeed(Protocol):
-    """Follows the stream."""
+    """Feed of the stream's changes."""
 
     async def catch_up(self) -> None:
         """Wait until this replica has seen every write made before the call. Raises OutcomeUnknownError."""
@@ -63,7 +63,7 @@ class JobFeed(Protocol):
 
 
 class JobWatcher(Protocol):
-    """Waits for changes of jobs."""
+    """Subscriptions to changes of jobs."""
 
     def changes(
         self, job_id: str, after: int | None, quiet: float | None = None, *, patient: bool = False
@@ -85,7 +85,7 @@ class JobWatcher(Protocol):
 
 
 class QueuePositions(Protocol):
-    """Knows the queue of this replica."""
+    """Positions in the queue of this replica."""
 
     def position(self, record: JobRecord) -> int | None:
         """Return the number of jobs ahead of a queued one, or None for any other job."""
@@ -93,7 +93,7 @@ class QueuePositions(Protocol):
 
 
 class ReadinessGate(Protocol):
-    """Knows whether the parts that jobs need serve now."""
+    """Readiness of the parts that jobs need."""
 
     def require(self) -> None:
         """Raise UnavailableError when a part does not serve."""
@@ -109,7 +109,7 @@ class ReadinessGate(Protocol):
 
 
 class CredentialSealer(Protocol):
-    """Encrypts provider keys for job records."""
+    """Encryption of provider keys for job records."""
 
     def seal(self, key: str) -> bytes:
         """Return an encrypted key."""
@@ -121,7 +121,7 @@ class CredentialSealer(Protocol):
 
 
 class WebhookRedeliverer(Protocol):
-    """Sends webhooks again."""
+    """Redelivery of webhooks."""
 
     def redeliver(self, entry: Entry) -> Coroutine[Any, Any, Entry]:
         """Make an ended job's webhook due now. Raises OutcomeUnknownError."""

@@ -22,7 +22,7 @@ NAME = pb.DESCRIPTOR.services_by_name["ProviderKeyService"].full_name
 
 
 class ProviderKeyService(pb_grpc.ProviderKeyServiceServicer):
-    """Serves the keys of the caller's tenant. `routes`: names of the routes that take a key."""
+    """Service of the tenant's provider keys. `routes`: names of the routes that take a key."""
 
     def __init__(self, *, keys: ProviderKeys, routes: Sequence[str]) -> None:
         self._keys = keys

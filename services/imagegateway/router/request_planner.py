@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class RequestPlanner:
-    """Makes plans of requests. `is_open(tenant, model, route)` returns True for an open circuit breaker."""
+    """Planner of requests. `is_open(tenant, model, route)` returns True for an open circuit breaker."""
 
     def __init__(
         self,

@@ -23,7 +23,7 @@ _MESSAGE_COPIES: Final = 3
 
 
 class ResponseMemory:
-    """Counts the bytes of images in responses: `limit` bytes in all, half of them for one tenant."""
+    """Limit of the images in responses of this process: `limit` bytes in all, half of them for one tenant."""
 
     def __init__(self, limit: int, seconds: float = WAIT_SECONDS) -> None:
         self._bytes = TenantSlots(limit, limit // 2)

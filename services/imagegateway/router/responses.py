@@ -55,7 +55,7 @@ class PartialImage:
 
 
 class ResponseBuilder:
-    """Builds responses from job records. `clock` returns Unix seconds."""
+    """Builder of responses from job records. `clock` returns Unix seconds."""
 
     def __init__(self, store: MediaStore, links: Links, clock: Callable[[], float], memory: ResponseMemory) -> None:
         self._store = store

@@ -33,7 +33,7 @@ _JSON: Final = "application/json"
 
 
 class RestImageService(pb_grpc.RestImageServiceServicer):
-    """Serves Generate and Edit for JSON bodies, as one document or as events."""
+    """Generate and Edit for JSON bodies. The response is one document, or a stream of events."""
 
     def __init__(self, *, planner: RequestPlanner, images: ImageOperations, budget: BodyBudget) -> None:
         self._planner = planner
@@ -95,7 +95,7 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
 
 
 class RestProviderKeyService(pb_grpc.RestProviderKeyServiceServicer):
-    """Serves SetProviderKey for JSON bodies."""
+    """SetProviderKey for JSON bodies."""
 
     def __init__(self, service: ProviderKeyService, budget: BodyBudget) -> None:
         self._service = service
@@ -122,7 +122,7 @@ class RestProviderKeyService(pb_grpc.RestProviderKeyServiceServicer):
 
 
 class RestEventService(pb_grpc.RestEventServiceServicer):
-    """Serves StreamJob as server-sent events."""
+    """StreamJob as server-sent events."""
 
     def __init__(self, jobs: JobOperations) -> None:
         self._jobs = jobs

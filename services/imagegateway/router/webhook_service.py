@@ -25,7 +25,7 @@ NAME = pb.DESCRIPTOR.services_by_name["WebhookService"].full_name
 
 
 class WebhookService(pb_grpc.WebhookServiceServicer):
-    """Serves the webhook secret and the webhooks of the caller's tenant."""
+    """Service of the tenant's webhook secret and webhooks."""
 
     def __init__(self, *, secrets: WebhookSecrets, jobs: JobOperations) -> None:
         self._secrets = secrets
