@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.adapter import Call
-from imagegateway.providers.registry import UPSTREAMS
+from imagegateway.providers.registry import HTTP_FAMILIES
 
 if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Adapter
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def call_of(family: str, adapter: Adapter) -> Call:
     """A call for the first model that the adapter's route serves."""
-    for model in UPSTREAMS[family].models:
+    for model in HTTP_FAMILIES[family].models:
         for route in model.routes:
             if route.name == adapter.route:
                 task = pb.ImageTask(model=model.id, route=route.name, prompt="a fox", n=1)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Route
 from imagegateway.providers.kit.reserved_options import COMMON
 from imagegateway.providers.kit.submission import TRIES
 
@@ -35,7 +35,7 @@ def submissions(world: World) -> list[Sent]:
     return [sent for sent in world.provider.calls if sent.method == "POST"]
 
 
-def route_of(world: World) -> c.Route:
+def route_of(world: World) -> Route:
     return next(
         route
         for model in world.bench.family.models
@@ -106,7 +106,7 @@ async def test_several_pictures_are_each_paid_once(world: World) -> None:
         return  # one script can't answer several tasks
     world.provider.script = list(world.row.ends["done"].answers)
     state = await world.bench.run(world.task(n=2))
-    each = route_of(world).per_call or adapter_of(world.row).per_call
+    each = route_of(world).max_images_per_call or adapter_of(world.row).max_images_per_call
     assert len(submissions(world)) == (1 if each > 1 else 2)
     assert len(state.done.artifacts) + len(state.done.missing) == 2
 
@@ -172,7 +172,7 @@ async def test_callers_own_options_go_beside_ours(world: World) -> None:
 @pytest.mark.parametrize("strict", [False, True])
 async def test_reserved_option_is_refused_before_anything_is_sent(world: World, *, strict: bool) -> None:
     world.provider.script = world.row.script(*world.row.ends["done"].answers)
-    for path in sorted(COMMON | route_of(world).reserved):
+    for path in sorted(COMMON | route_of(world).reserved_options):
         for options, param in _spellings(path):
             state = await world.bench.run(world.task(provider_options=options, strict=strict))
             assert verdict(state) == ("unsupported_parameter", False), options
@@ -212,17 +212,17 @@ async def _send_whole(world: World, **fields: Any) -> pb.TaskState:
     """Run a task with every option that its model takes; with inputs and a mask where it edits."""
     model = next(model for model in world.bench.family.models if model.id == world.row.model)
     wanted: dict[str, Any] = {"width": 1024, "height": 1024, "output_format": model.output_formats[0]}
-    if model.can(c.SEED):
+    if model.supports(Capability.SEED):
         wanted["seed"] = 5
-    if model.can(c.NEGATIVE_PROMPT):
+    if model.supports(Capability.NEGATIVE_PROMPT):
         wanted["negative_prompt"] = "rain"
     if model.qualities:
         wanted["quality"] = model.qualities[0]
     if model.styles:
         wanted["style"] = model.styles[0]
-    if model.max_inputs and not model.can(c.TEXT_TO_VIDEO):
+    if model.max_inputs and not model.supports(Capability.TEXT_TO_VIDEO):
         wanted["inputs"] = [await world.bench.keep(PNG)]
-    if model.can(c.MASK):
+    if model.supports(Capability.MASK):
         wanted["mask"] = await world.bench.keep(left_half(16, 16))
     world.provider.script = world.row.script(*world.row.ends["done"].answers)
     return await world.bench.run(world.task(**wanted, moderation="low", **fields))

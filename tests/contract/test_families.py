@@ -9,29 +9,28 @@ import pytest
 from imagegateway import providers
 from imagegateway.platform.errors import REASONS
 from imagegateway.platform.setting_source import Source
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Mode, Model
 from imagegateway.providers.kit.adapter import Adapter, Reply
 from imagegateway.providers.kit.error_table import NOT_BEGUN, Failure
-from imagegateway.providers.registry import FAMILIES, UPSTREAMS
-from imagegateway.router.catalog import FAMILIES as CATALOGS
+from imagegateway.providers.registry import FAMILIES, HTTP_FAMILIES, MODELS
 from imagegateway.router.catalog import Catalog
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.contract.calls import call_of
 
 ROOT = Path(providers.__file__).parent
-MODELS = [model for models in CATALOGS for model in models]
-ADAPTERS = [(name, adapter) for name, upstream in UPSTREAMS.items() for adapter in upstream.adapters]
+ADAPTERS = [(name, adapter) for name, entry in HTTP_FAMILIES.items() for adapter in entry.adapters]
 
 
-def test_every_family_is_served_and_in_the_catalog() -> None:
-    assert {models[0].family for models in CATALOGS} == set(FAMILIES)
+def test_registry_entry_holds_models_of_its_own_family_only() -> None:
+    for name, entry in FAMILIES.items():
+        assert {model.family for model in entry.models} == {name}
 
 
-@pytest.mark.parametrize("name", UPSTREAMS)
+@pytest.mark.parametrize("name", HTTP_FAMILIES)
 def test_family_folder_has_its_files(name: str) -> None:
     files = {path.name for path in (ROOT / name).iterdir()}
-    assert files >= {"__init__.py", "__main__.py", "adapter.py", "catalog.py", "README.md"}
+    assert files >= {"__init__.py", "adapter.py", "catalog.py", "README.md"}
 
 
 def test_reasons_and_table_are_the_same_set() -> None:
@@ -44,26 +43,32 @@ def test_catalog_has_no_name_twice() -> None:
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.id))
-def test_model_is_whole(model: c.Model) -> None:
+def test_model_is_whole(model: Model) -> None:
     routes = {route.name for route in model.routes}
-    if model.family in UPSTREAMS:
-        assert routes <= {adapter.route for adapter in UPSTREAMS[model.family].adapters}
+    if model.family in HTTP_FAMILIES:
+        assert routes <= {adapter.route for adapter in HTTP_FAMILIES[model.family].adapters}
         assert model.source.startswith("https://")
     assert model.checked <= date(2100, 1, 1)
-    assert model.can(c.TEXT_TO_IMAGE) or model.can(c.IMAGE_TO_IMAGE) or model.can(c.TEXT_TO_VIDEO)
-    assert bool(model.max_inputs) == model.can(c.IMAGE_TO_IMAGE)
-    assert model.can(c.IMAGE_TO_IMAGE) or not model.can(c.MASK)
-    assert (model.modality == "video") == model.can(c.TEXT_TO_VIDEO)
+    assert (
+        model.supports(Capability.TEXT_TO_IMAGE)
+        or model.supports(Capability.IMAGE_TO_IMAGE)
+        or model.supports(Capability.TEXT_TO_VIDEO)
+    )
+    assert bool(model.max_inputs) == model.supports(Capability.IMAGE_TO_IMAGE)
+    assert model.supports(Capability.IMAGE_TO_IMAGE) or not model.supports(Capability.MASK)
+    assert (model.modality == "video") == model.supports(Capability.TEXT_TO_VIDEO)
     assert model.sizes.nearest(*model.sizes.default) == model.sizes.default
     if model.successor:
         assert model.successor in {other.id for other in MODELS}
     for route in model.routes:
-        assert route.mode in {c.INLINE, c.ASYNC}
-        assert route.native
+        assert route.mode in {Mode.INLINE, Mode.ASYNC}
+        assert route.native_id
         setting = f"IMAGEGATEWAY_{route.name.upper()}_"
         # A server of one's own may want no key: then its address tells that it is there.
-        assert all(name.startswith(setting) for name in route.settings)
-        assert not route.settings or {setting + "API_KEY", setting + "BASE_URL"} & set(route.settings)
+        assert all(name.startswith(setting) for name in route.required_settings)
+        assert not route.required_settings or {setting + "API_KEY", setting + "BASE_URL"} & set(
+            route.required_settings
+        )
 
 
 @pytest.mark.parametrize(("name", "adapter"), ADAPTERS, ids=lambda value: getattr(value, "route", value))

@@ -7,7 +7,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.call_driver import GRACE_SECONDS
 from imagegateway.providers.kit.error_table import Refused
 from imagegateway.providers.kit.usage import is_whole
-from imagegateway.providers.registry import UPSTREAMS
+from imagegateway.providers.registry import HTTP_FAMILIES
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.contract.routes import ROWS
@@ -17,12 +17,12 @@ from tests.contract.world import World, adapter_of, verdict
 
 def test_table_has_every_route_of_every_family() -> None:
     """A new adapter fails here until `tests.contract.routes` has its row."""
-    routes = {(name, adapter.route) for name, upstream in UPSTREAMS.items() for adapter in upstream.adapters}
+    routes = {(name, adapter.route) for name, entry in HTTP_FAMILIES.items() for adapter in entry.adapters}
     assert {(row.family, row.route) for row in ROWS} == routes
 
 
 def test_row_is_whole(row: Row) -> None:
-    models = {model.id: model for model in UPSTREAMS[row.family].models}
+    models = {model.id: model for model in HTTP_FAMILIES[row.family].models}
     assert row.route in {route.name for route in models[row.model].routes}
     assert row.ends["done"].code == ""
     assert bool(row.accepted) == bool(row.working)

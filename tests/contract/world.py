@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from imagegateway.platform.errors import REASONS, code_of
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.registry import UPSTREAMS
+from imagegateway.providers.registry import HTTP_FAMILIES
 
 from tests.contract.rows import MP4, PNG, Answer, Row
 from tests.emulators.base import Emulator, Sent
@@ -102,7 +102,7 @@ class World:
 
 
 def adapter_of(row: Row) -> Adapter:
-    return next(adapter for adapter in UPSTREAMS[row.family].adapters if adapter.route == row.route)
+    return next(adapter for adapter in HTTP_FAMILIES[row.family].adapters if adapter.route == row.route)
 
 
 @asynccontextmanager
@@ -112,7 +112,7 @@ async def opened(row: Row, tmp_path: Path, **settings: str) -> AsyncIterator[Wor
         assert isinstance(provider, Scripted)
         prefix = f"IMAGEGATEWAY_{row.route.upper()}"
         values = {f"{prefix}_BASE_URL": provider.base, f"{prefix}_API_KEY": provider.key, **row.settings, **settings}
-        bench = Bench.open(UPSTREAMS[row.family].models, UPSTREAMS[row.family].adapters, tmp_path, values)
+        bench = Bench.open(HTTP_FAMILIES[row.family].models, HTTP_FAMILIES[row.family].adapters, tmp_path, values)
         try:
             yield World(row, bench, provider)
         finally:

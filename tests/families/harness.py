@@ -16,7 +16,7 @@ from imagegateway.outbound.url_guard import Guard
 from imagegateway.platform import setting_source, settings
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.kit.driver import UpstreamFamily
+from imagegateway.providers.kit.driver import HttpFamily
 from imagegateway.providers.kit.reply_memory import ReplyMemory
 from imagegateway.providers.kit.servicer import failed
 from PIL import Image
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Bench:
     """A family on a temporary store; time passes only where the code sleeps."""
 
-    family: UpstreamFamily
+    family: HttpFamily
     store: MediaStore
     now: float = 1_800_000_000.0
     slept: list[float] = field(default_factory=list)
@@ -53,7 +53,7 @@ class Bench:
             bench.slept.append(seconds)
             bench.now += seconds
 
-        family = UpstreamFamily(
+        family = HttpFamily(
             models[0].family,
             models,
             adapters,

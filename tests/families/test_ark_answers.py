@@ -9,6 +9,7 @@ import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.bytedance.adapter import BytedanceAdapter
 from imagegateway.providers.bytedance.catalog import MODELS
+from imagegateway.providers.catalog import Capability
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.ark import VIDEO, Ark
@@ -162,7 +163,7 @@ async def test_quality_beside_a_size_is_warned_about(ark: Ark, bench: Bench) -> 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model.qualities], ids=lambda model: str(model.id))
 async def test_every_quality_that_a_model_lists_is_taken(ark: Ark, bench: Bench, model: Any) -> None:
-    inputs = [] if model.can("text-to-image") else [await bench.keep(DATA)]
+    inputs = [] if model.supports(Capability.TEXT_TO_IMAGE) else [await bench.keep(DATA)]
     for quality in model.qualities:
         assert (await bench.run(task(model.id, quality=quality, inputs=inputs))).HasField("done")
     assert ark.billed == len(model.qualities)

@@ -145,7 +145,7 @@ async def test_every_model_that_fal_has_is_served(fal: BriaOnFal, bench: Bench, 
     app = fal.sent[0].path.removeprefix("/")
     # fal ignores what an app does not know, so nothing of it may be sent.
     assert set(fal.sent[0].json) <= set(APPS[app][0])
-    assert (app, fal.billed) == (next(route.native for route in model.routes if route.name == "fal"), 1)
+    assert (app, fal.billed) == (next(route.native_id for route in model.routes if route.name == "fal"), 1)
 
 
 @pytest.mark.parametrize(

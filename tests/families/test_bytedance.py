@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers import catalog as c
 from imagegateway.providers.bytedance.adapter import BytedanceAdapter
 from imagegateway.providers.bytedance.catalog import MODELS
+from imagegateway.providers.catalog import Capability, Model
+from imagegateway.providers.sizes import SizeRange
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.ark import Ark
@@ -80,18 +81,18 @@ async def test_key_does_not_go_to_the_result_host(ark: Ark, bench: Bench) -> Non
 
 
 @pytest.mark.parametrize("model", IMAGES, ids=lambda model: str(model.id))
-async def test_every_model_is_served(ark: Ark, bench: Bench, model: c.Model) -> None:
+async def test_every_model_is_served(ark: Ark, bench: Bench, model: Model) -> None:
     inputs = [await bench.keep(picture(64, 48))] if model.max_inputs else []
     width, height = model.sizes.default
     state = await bench.run(task(model.id, inputs=inputs, width=width, height=height))
     assert state.HasField("done"), state
-    assert (posts(ark)[0]["model"], ark.billed) == (model.routes[0].native, 1)
+    assert (posts(ark)[0]["model"], ark.billed) == (model.routes[0].native_id, 1)
 
 
 def test_edit_ids_are_of_the_same_native_model_and_want_pictures() -> None:
     edit = BY_ID["bytedance/seedream-4.5-edit"]
     assert edit.routes == BY_ID["bytedance/seedream-4.5"].routes
-    assert not edit.can(c.TEXT_TO_IMAGE)
+    assert not edit.supports(Capability.TEXT_TO_IMAGE)
 
 
 async def test_one_reference_is_a_string_and_several_are_a_list(ark: Ark, bench: Bench) -> None:
@@ -136,8 +137,8 @@ async def test_sizes_come_within_the_models_limits(
 
 @pytest.mark.parametrize("asked", [(1, 20_000), (99_999, 99_999), (3000, 180), (16_384, 1000), (5000, 7777), (1, 1)])
 @pytest.mark.parametrize("model", [model for model in IMAGES if model.sizes.default == (2048, 2048)])
-def test_any_size_comes_to_one_that_is_taken(model: c.Model, asked: tuple[int, int]) -> None:
-    assert isinstance(model.sizes, c.Free)
+def test_any_size_comes_to_one_that_is_taken(model: Model, asked: tuple[int, int]) -> None:
+    assert isinstance(model.sizes, SizeRange)
     width, height = model.sizes.nearest(*asked)
     assert model.sizes.min_pixels <= width * height <= model.sizes.max_pixels
     assert 1 / 16 <= width / height <= 16

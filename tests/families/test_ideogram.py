@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imagegateway.media import images
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability
 from imagegateway.providers.ideogram.adapter import IdeogramAdapter
 from imagegateway.providers.ideogram.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -161,7 +161,7 @@ async def test_second_api_takes_json_without_pictures_and_source_size_with(
     assert [artifact.media.width for artifact in state.done.artifacts] == [2048, 2048]
     ideogram.sent.clear()
     ref = await bench.keep(picture(640, 480))
-    fitted = next(known for known in MODELS if known.id == model).sizes_of(edit=True).nearest(640, 480)
+    fitted = next(known for known in MODELS if known.id == model).sizes_for(edit=True).nearest(640, 480)
     edit = task(model, inputs=[ref], width=fitted[0], height=fitted[1])
     assert (await bench.run(edit)).HasField("done")
     assert texts(ideogram) == {"prompt": "a fox", "size": "source"}
@@ -380,7 +380,7 @@ async def test_transparent_ground_of_an_edit_is_asked_for_where_there_is_one(
     state = await bench.run(task(known.id, inputs=inputs, background="transparent", prompt=prompt))
     assert texts(ideogram).get("transparent_background") == sent
     assert not state.done.warnings
-    assert c.TRANSPARENT in known.capabilities
+    assert Capability.TRANSPARENT in known.capabilities
 
 
 @pytest.mark.parametrize(("model", "masked"), [("ideogram/ideogram-v3", False), ("ideogram/ideogram-v3/edit", True)])

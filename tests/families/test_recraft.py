@@ -186,7 +186,7 @@ async def test_size_of_an_edit_is_the_inputs(recraft: Recraft, bench: Bench) -> 
 async def test_tools_take_a_picture_and_answer_with_one(
     recraft: Recraft, bench: Bench, path: str, media_type: str, cost: float
 ) -> None:
-    model = next(known.id for known in MODELS if known.routes[0].native == path)
+    model = next(known.id for known in MODELS if known.routes[0].native_id == path)
     state = await bench.run(task(model, prompt="", inputs=[await bench.keep(picture(64, 48))], width=64, height=48))
     assert recraft.sent[0].path == f"/v1/images/{path}"
     assert [part.name for part in recraft.sent[0].parts] == ["image"]

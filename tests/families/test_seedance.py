@@ -68,7 +68,7 @@ async def test_video_is_submitted_polled_and_fetched(ark: Ark, bench: Bench) -> 
 @pytest.mark.parametrize("model", VIDEOS, ids=lambda model: str(model.id))
 async def test_every_model_is_served(ark: Ark, bench: Bench, model: Any) -> None:
     assert (await bench.run(task(model.id))).HasField("done")
-    assert ark.sent[0].json["model"] == model.routes[0].native
+    assert ark.sent[0].json["model"] == model.routes[0].native_id
 
 
 @pytest.mark.parametrize(

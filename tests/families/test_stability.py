@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imagegateway.platform.setting_source import Source
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.catalog import Capability
 from imagegateway.providers.stability.adapter import StabilityAdapter
 from imagegateway.providers.stability.catalog import MODELS
 from imagegateway.router.catalog import Catalog
@@ -106,13 +107,13 @@ async def test_every_model_works(stability: Stability, bench: Bench, model: Any)
     asked = task(model.id.partition("/")[2], inputs=inputs, width=80, height=64)
     if not model.prompt_required:
         asked.prompt = ""
-    if model.can("mask"):
+    if model.supports(Capability.MASK):
         asked.mask.CopyFrom(await bench.keep(mask()))
     asked.provider_options.update(_OPTIONS.get(model.id, {}))
     state = await bench.run(asked)
     assert len(state.done.artifacts) == stability.billed == 1, state
     assert not state.done.warnings
-    service = model.routes[0].native.partition(":")[0]
+    service = model.routes[0].native_id.partition(":")[0]
     assert stability.sent[0].path == f"/v2beta/stable-image/{service}"
 
 
@@ -368,6 +369,6 @@ async def test_key_of_the_caller_goes_before_the_operators(stability: Stability,
 
 
 def test_ids_and_aliases_are_unique_and_cover_the_table() -> None:
-    catalog = Catalog.load(Source({}), (MODELS,))
+    catalog = Catalog.load(Source({}), MODELS)
     for name in ("sdxl", "stable-image-ultra", "stable-image-core", "sd3.5", "inpaint", "erase"):
         assert catalog.resolve(f"stability-ai/{name}").family == "stability"

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import grpc
 from google.protobuf.json_format import MessageToDict, ParseDict
-from imagegateway.providers import catalog as c
-from imagegateway.router.catalog import FAMILIES
+from imagegateway.providers import registry
+from imagegateway.providers.catalog import Capability
 from imagegateway.v1 import image_service_pb2 as pb
 
 from tests.gateway import pictures, rest
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tests.jobs_gateway.calls import Caller
 
-MODELS: Final[Mapping[str, Model]] = {model.id: model for family in FAMILIES for model in family}
+MODELS: Final[Mapping[str, Model]] = {model.id: model for model in registry.MODELS}
 WAIT: Final = {"prefer": "wait=60"}
 VIDEOS: Final = "/v1/videos/generations"
 INPUT: Final = pictures.picture(96, 64)
@@ -63,7 +63,7 @@ class Said:
 
 def edits(model: Model) -> bool:
     """Whether a model does nothing but edit."""
-    return not (model.can(c.TEXT_TO_IMAGE) or model.can(c.TEXT_TO_VIDEO))
+    return not (model.supports(Capability.TEXT_TO_IMAGE) or model.supports(Capability.TEXT_TO_VIDEO))
 
 
 def request(model_id: str, **more: Any) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def request(model_id: str, **more: Any) -> dict[str, Any]:
         image = pictures.data_url(INPUT)
         # A model that takes two at least says so itself; a style, for example, is the second picture.
         fields |= {"images": [{"image_url": image}] * 2} if model.max_inputs == 2 else {"image_url": image}
-        if model.can(c.MASK):
+        if model.supports(Capability.MASK):
             fields["mask_url"] = pictures.data_url(MASK)
     if model_id in OPTIONS:
         fields["provider_options"] = dict(OPTIONS[model_id])
@@ -88,7 +88,7 @@ def edit(model_id: str, **more: Any) -> dict[str, Any]:
     fields = request(model_id, **more)
     if not edits(MODELS[model_id]):
         fields["image_url"] = pictures.data_url(INPUT)
-        if MODELS[model_id].can(c.MASK):
+        if MODELS[model_id].supports(Capability.MASK):
             fields["mask_url"] = pictures.data_url(MASK)
     return fields
 

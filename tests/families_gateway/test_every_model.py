@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability
 
 from tests.families_gateway.asking import (
     MODELS,
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
 
 IDS: Final = sorted(MODELS)
 UPSTREAM: Final = [model_id for model_id in IDS if MODELS[model_id].family != "local"]
-EDITORS: Final = [name for name in UPSTREAM if MODELS[name].can(c.IMAGE_TO_IMAGE) and not edits(MODELS[name])]
+EDITORS: Final = [
+    name for name in UPSTREAM if MODELS[name].supports(Capability.IMAGE_TO_IMAGE) and not edits(MODELS[name])
+]
 """Those that make pictures from words, and from pictures too."""
 BOTH_FORMS: Final = [
     "bfl/flux-2-klein-9b",

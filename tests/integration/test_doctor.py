@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imagegateway.cli.doctor import examine
 from imagegateway.platform import setting_source, settings
-from imagegateway.providers.registry import UPSTREAMS
+from imagegateway.providers.registry import HTTP_FAMILIES
 
 from tests.emulators.ark import Ark
 from tests.emulators.bria import Bria
@@ -26,7 +26,7 @@ async def lines(capsys: pytest.CaptureFixture[str], *families: str, **values: st
     """The exit status, and what is said of each route; names of settings come without their prefix."""
     environment = {f"IMAGEGATEWAY_{name}": value for name, value in values.items()}
     current = settings.load(setting_source.Source(environment))
-    status = await examine(current, {name: UPSTREAMS[name] for name in families})
+    status = await examine(current, {name: HTTP_FAMILIES[name] for name in families})
     said = (line.partition(" ") for line in capsys.readouterr().out.splitlines())
     return status, {route: words.strip() for route, _, words in said}
 
@@ -81,7 +81,7 @@ async def test_other_refusals_are_told_apart(
 
 
 async def test_route_that_nobody_configured_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
-    status, said = await lines(capsys, *UPSTREAMS)
+    status, said = await lines(capsys, *HTTP_FAMILIES)
     assert status == 0
     assert said["google"] == "not configured: set IMAGEGATEWAY_GOOGLE_API_KEY"
     assert said["automatic1111"] == "not configured: set IMAGEGATEWAY_AUTOMATIC1111_BASE_URL"

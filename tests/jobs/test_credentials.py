@@ -6,12 +6,12 @@ import pytest
 from cryptography.fernet import InvalidToken
 from imagegateway.jobs.credentials import Credentials
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.providers.catalog import Route
+from imagegateway.providers.catalog import Mode, Route
 
 from tests.jobs import records
 
 KEY = "a key of the caller's own"
-ROUTE = Route("bfl", "async", "")
+ROUTE = Route("bfl", Mode.ASYNC, "")
 
 
 def same() -> Credentials:
@@ -49,14 +49,14 @@ def test_account_is_that_of_the_present_routes_key_alone() -> None:
     record.sealed_keys["cloudflare"] = credentials.seal(KEY)
     assert credentials.of(record) == credentials.account(record, ROUTE) == ""
     record.task.route = "cloudflare"
-    route = Route("cloudflare", "inline", "")
+    route = Route("cloudflare", Mode.INLINE, "")
     assert credentials.account(record, route) == credentials.fingerprint("cloudflare", KEY)
 
 
 def test_shared_places_are_the_servers_whoevers_key_it_is() -> None:
     credentials, record = same(), records.job(route="automatic1111")
     record.sealed_keys["automatic1111"] = credentials.seal(KEY)
-    assert credentials.account(record, Route("automatic1111", "async", "", shared=True)) == ""
+    assert credentials.account(record, Route("automatic1111", Mode.ASYNC, "", shared_slots=True)) == ""
     assert credentials.of(record) == KEY
 
 

@@ -15,7 +15,7 @@ from imagegateway.jobs.transitions import MAX_STARTS
 from imagegateway.media.store import MediaStore
 from imagegateway.platform import ids
 from imagegateway.platform.errors import GatewayError
-from imagegateway.providers.catalog import Route
+from imagegateway.providers.catalog import Mode, Route
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
@@ -140,7 +140,7 @@ def _copied(record: JobRecord) -> JobRecord:
 
 def _second_route(task: provider.ImageTask, avoid: Callable[[str], bool], _stored: Collection[str]) -> Route | None:
     """A route that is tried after the first one."""
-    second = Route("second", "async", "")
+    second = Route("second", Mode.ASYNC, "")
     return second if task.route == "local" and not avoid("second") else None
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.jobs import states
-from imagegateway.providers.catalog import Route
+from imagegateway.providers.catalog import Mode, Route
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
@@ -30,7 +30,7 @@ UNAVAILABLE = ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE
 
 
 def fallback(task: provider.ImageTask, avoid: Callable[[str], bool], _stored: Collection[str]) -> Route | None:
-    second = Route("second", "async", "", concurrency=2)
+    second = Route("second", Mode.ASYNC, "", concurrency=2)
     return second if task.route == "first" and not avoid("second") else None
 
 
@@ -258,7 +258,7 @@ def stored(up: Replica, **keys: str) -> JobRecord:
     record = records.job(route="first")
     for route, key in keys.items():
         record.sealed_keys[route] = up.engine.credentials.seal(key)
-    record.account = up.engine.credentials.account(record, Route("first", "async", "", concurrency=2))
+    record.account = up.engine.credentials.account(record, Route("first", Mode.ASYNC, "", concurrency=2))
     return record
 
 

@@ -10,6 +10,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.struct_pb2 import Struct, Value
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.setting_source import Source
+from imagegateway.providers.catalog import Capability
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.validation.request import validate_request
@@ -212,7 +213,7 @@ def test_retired_models_are_unavailable_and_never_suggested() -> None:
     assert retired.successor in retired.unavailable_reason
     assert CATALOG.describe(CATALOG.models["openai/gpt-image-1.5"]).available, "it is retired in December"
     assert planned("dall-e-3", {}).warnings[0].code == "model_retired"
-    listed = CATALOG.with_capability("image-to-image")
+    listed = CATALOG.with_capability(Capability.IMAGE_TO_IMAGE)
     assert "openai/gpt-image-2" in listed
     assert "openai/gpt-image-1" not in listed
     assert "openai/dall-e-2" not in listed

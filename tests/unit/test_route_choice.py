@@ -10,8 +10,9 @@ import pytest
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.setting_source import Source
 from imagegateway.provider.v1 import provider_service_pb2 as provider
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Mode, Model, Route
 from imagegateway.providers.local.catalog import MODELS as LOCAL
+from imagegateway.providers.sizes import FixedSizes
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.validation.request import validate_request
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from imagegateway.router.validation.plan import Plan
 
-MODEL = c.Model(
+MODEL = Model(
     id="house/painter",
     family="house",
     description="A model with three routes.",
@@ -31,12 +32,12 @@ MODEL = c.Model(
     source="https://example.com",
     checked=date(2026, 1, 1),
     routes=(
-        c.Route("first", c.INLINE, "painter", ("IMAGEGATEWAY_FIRST_API_KEY",)),
-        c.Route("second", c.ASYNC, "painter", ("IMAGEGATEWAY_SECOND_API_KEY",)),
-        c.Route("server", c.ASYNC, "painter", ("IMAGEGATEWAY_SERVER_BASE_URL",)),
+        Route("first", Mode.INLINE, "painter", ("IMAGEGATEWAY_FIRST_API_KEY",)),
+        Route("second", Mode.ASYNC, "painter", ("IMAGEGATEWAY_SECOND_API_KEY",)),
+        Route("server", Mode.ASYNC, "painter", ("IMAGEGATEWAY_SERVER_BASE_URL",)),
     ),
-    sizes=c.Listed(((64, 64),)),
-    capabilities=frozenset({c.TEXT_TO_IMAGE, c.LORA}),
+    sizes=FixedSizes(((64, 64),)),
+    capabilities=frozenset({Capability.TEXT_TO_IMAGE, Capability.LORA}),
 )
 FIRST = {"IMAGEGATEWAY_FIRST_API_KEY": "k"}
 SECOND = {"IMAGEGATEWAY_SECOND_API_KEY": "k"}
@@ -55,7 +56,7 @@ def make(
     """Return the plan of a request with the operator's settings and the tenant's stored keys."""
     return validate_request(
         pb.GenerateRequest(prompt="a kite", model=MODEL.id, loras=[Lora(url=lora)] if lora else []),
-        Catalog.load(Source(configured), ((MODEL,), LOCAL)),
+        Catalog.load(Source(configured), (MODEL, *LOCAL)),
         MODEL.id,
         Preferences(),
         byok=byok,
@@ -136,7 +137,7 @@ def test_loras_never_run_on_the_operators_account() -> None:
 def test_next_route_is_one_that_is_ready(
     configured: dict[str, str], stored: Collection[str], lora: bool, after: str, route: str | None
 ) -> None:
-    catalog = Catalog.load(Source(configured), ((MODEL,), LOCAL))
+    catalog = Catalog.load(Source(configured), (MODEL, *LOCAL))
     task = provider.ImageTask(model=MODEL.id, route=after)
     if lora:
         task.loras.add(url=LORA)
@@ -145,10 +146,10 @@ def test_next_route_is_one_that_is_ready(
 
 
 def test_model_description_depends_on_the_tenants_keys() -> None:
-    catalog = Catalog.load(Source(SECOND), ((MODEL,), LOCAL))
+    catalog = Catalog.load(Source(SECOND), (MODEL, *LOCAL))
     described = catalog.describe(MODEL, {"first", "server"})
     assert [route.available for route in described.routes] == [True, True, False]
-    nothing = Catalog.load(Source({}), ((MODEL,), LOCAL))
+    nothing = Catalog.load(Source({}), (MODEL, *LOCAL))
     assert nothing.describe(MODEL).unavailable_reason
     assert not nothing.describe(MODEL, {"first"}).HasField("unavailable_reason")
     assert nothing.default_or_embedded(MODEL).id == "local/sketch"
@@ -158,8 +159,8 @@ def test_model_description_depends_on_the_tenants_keys() -> None:
 def test_stored_key_replaces_only_the_routes_key() -> None:
     key, account = "IMAGEGATEWAY_FIRST_API_KEY", "IMAGEGATEWAY_ACCOUNT_ID"
     first, second, _ = MODEL.routes
-    model = replace(MODEL, routes=(replace(first, settings=(key, account)), second))
-    nothing, half = (Catalog.load(Source(values), ((model,), LOCAL)) for values in ({}, ACCOUNT))
+    model = replace(MODEL, routes=(replace(first, required_settings=(key, account)), second))
+    nothing, half = (Catalog.load(Source(values), (model, *LOCAL)) for values in ({}, ACCOUNT))
     route = model.routes[0]
     assert (nothing.missing(route), nothing.missing(route, {"second"})) == ((key, account), (key, account))
     assert (nothing.missing(route, {"first"}), half.missing(route, {"first"})) == ((account,), ())
@@ -178,7 +179,7 @@ def test_stored_key_replaces_only_the_routes_key() -> None:
 
 
 def test_fallback_skips_a_route_with_an_open_circuit() -> None:
-    catalog = Catalog.load(Source(FIRST | SERVER), ((MODEL,), LOCAL))
+    catalog = Catalog.load(Source(FIRST | SERVER), (MODEL, *LOCAL))
     task = provider.ImageTask(model=MODEL.id, route="first")
     found = catalog.fallback(task, {"second"}.__contains__, {"second"})
     assert found is MODEL.routes[2]
@@ -186,4 +187,4 @@ def test_fallback_skips_a_route_with_an_open_circuit() -> None:
 
 
 def test_embedded_route_takes_no_key() -> None:
-    assert Catalog.load(Source({}), ((MODEL,), LOCAL)).routes_with_keys == ["first", "second", "server"]
+    assert Catalog.load(Source({}), (MODEL, *LOCAL)).routes_with_keys == ["first", "second", "server"]

@@ -69,4 +69,4 @@ def test_a_setting_goes_before_a_routes_limit_and_leaves_the_models() -> None:
 )
 def test_places_are_counted_as_the_provider_does(model: str, route: str, places: list[int]) -> None:
     (found,) = [known for known in catalog().models[model].routes if known.name == route]
-    assert [found.places(n) for n in (1, 4, 10)] == places
+    assert [found.slots(n) for n in (1, 4, 10)] == places

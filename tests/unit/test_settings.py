@@ -11,7 +11,7 @@ from imagegateway.platform import setting_source, settings
 from imagegateway.platform.hosts import is_wildcard
 from imagegateway.platform.setting_source import SettingError, Source
 from imagegateway.platform.settings import known_names, load
-from imagegateway.providers.registry import UPSTREAMS
+from imagegateway.providers.registry import HTTP_FAMILIES
 from imagegateway.router.catalog import Catalog
 
 if TYPE_CHECKING:
@@ -74,10 +74,10 @@ def test_settings_of_routes_and_clients_and_foreign_variables_are_accepted(envir
 def test_registry_names_all_that_routes_and_the_documentation_name() -> None:
     known = {f"IMAGEGATEWAY_{name}" for name in known_names()}
     catalog = Catalog.load(given())
-    named = {name for model in catalog.models.values() for route in model.routes for name in route.settings}
+    named = {name for model in catalog.models.values() for route in model.routes for name in route.required_settings}
     assert named <= known
-    for upstream in UPSTREAMS.values():
-        assert {adapter.route for adapter in upstream.adapters} <= set(settings.ROUTES)
+    for entry in HTTP_FAMILIES.values():
+        assert {adapter.route for adapter in entry.adapters} <= set(settings.ROUTES)
     text = Path("docs/settings.md").read_text()
     assert set(re.findall(r"IMAGEGATEWAY_[A-Z0-9_]+[A-Z0-9]", text)) <= known
     of_routes = {f"IMAGEGATEWAY_{route.upper()}_{end}" for route in settings.ROUTES for end in settings.OF_ROUTES}

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from imagegateway.providers.catalog import Free
+from imagegateway.providers.sizes import SizeRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SIDES = st.integers(1, 99_999)
-WINDOW = Free(
+WINDOW = SizeRange(
     default=(1024, 1024),
     min_side=480,
     max_side=3840,
@@ -57,7 +57,7 @@ def test_nearest_size_within_a_window_of_pixels(asked: tuple[int, int], made: tu
     ],
 )
 def test_sides_that_are_too_long_or_too_short_keep_the_shape(asked: tuple[int, int], made: tuple[int, int]) -> None:
-    sides = Free(default=(1024, 768), min_side=256, max_side=1440, step=32)
+    sides = SizeRange(default=(1024, 768), min_side=256, max_side=1440, step=32)
     assert sides.nearest(*asked) == made
 
 
@@ -71,7 +71,7 @@ def test_every_limit_holds_for_any_size_and_allowed_ones_stay(width: int, height
     assert WINDOW.nearest(height, width) == made[::-1]
 
 
-def grid(sizes: Free) -> Iterator[tuple[int, int]]:
+def grid(sizes: SizeRange) -> Iterator[tuple[int, int]]:
     """Every size that a model makes."""
     sides = range(-(-sizes.min_side // sizes.step) * sizes.step, sizes.max_side + 1, sizes.step)
     for width, height in itertools.product(sides, sides):
@@ -80,7 +80,7 @@ def grid(sizes: Free) -> Iterator[tuple[int, int]]:
             yield width, height
 
 
-COARSE = Free(
+COARSE = SizeRange(
     default=(512, 512), min_side=128, max_side=1024, step=64, max_pixels=700_000, min_pixels=60_000, max_ratio=4
 )
 

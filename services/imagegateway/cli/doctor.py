@@ -10,7 +10,7 @@ from imagegateway.outbound.url_guard import Guard
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.adapter import Call, Reply
 from imagegateway.providers.kit.endpoints import Target
-from imagegateway.providers.registry import UPSTREAMS
+from imagegateway.providers.registry import HTTP_FAMILIES
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from imagegateway.platform.settings import Settings
     from imagegateway.providers.kit.adapter import Adapter
-    from imagegateway.providers.registry import Upstream
+    from imagegateway.providers.registry import FamilyEntry
 
 _SECONDS: Final = 15.0
 _MAX_BYTES: Final = 10 * 1024 * 1024
 
 
-async def examine(settings: Settings, families: Mapping[str, Upstream] = UPSTREAMS) -> int:
+async def examine(settings: Settings, families: Mapping[str, FamilyEntry] = HTTP_FAMILIES) -> int:
     """Print a line for each route; gives 1 when one that has any of its settings does not work."""
     routes = {call.route.name: (adapter, call) for adapter, call in _routes(families)}
     async with Outbound(Guard(settings.allow_hosts)) as outbound:
@@ -36,7 +36,7 @@ async def examine(settings: Settings, families: Mapping[str, Upstream] = UPSTREA
     return 0 if all(good for good, _ in verdicts) else 1
 
 
-def _routes(families: Mapping[str, Upstream]) -> Iterator[tuple[Adapter, Call]]:
+def _routes(families: Mapping[str, FamilyEntry]) -> Iterator[tuple[Adapter, Call]]:
     """Every adapter, with a call of the first model that it serves."""
     for family in families.values():
         for adapter in family.adapters:
@@ -54,7 +54,7 @@ def _routes(families: Mapping[str, Upstream]) -> Iterator[tuple[Adapter, Call]]:
 async def _ask(adapter: Adapter, call: Call, settings: Settings, outbound: Outbound) -> tuple[bool, str]:
     """Whether all is well, and the line to print."""
     setting = f"IMAGEGATEWAY_{adapter.route.upper()}"
-    wanted = call.route.settings
+    wanted = call.route.required_settings
     missing = [name for name in wanted if not settings.source.text(name.removeprefix("IMAGEGATEWAY_"))]
     if missing:
         # One of several is a mistake; none is a route that nobody wants.
@@ -85,7 +85,7 @@ def _verdict(adapter: Adapter, call: Call, target: Target, reply: Reply) -> tupl
         return True, "works"
     match adapter.read_error(call, reply).reason:
         case ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS:
-            names = dict.fromkeys((f"IMAGEGATEWAY_{adapter.route.upper()}_API_KEY", *call.route.settings))
+            names = dict.fromkeys((call.route.api_key_setting, *call.route.required_settings))
             words = f"refuses the key (status {reply.status}): check {' and '.join(names)}"
         case ErrorReason.ERROR_REASON_PROVIDER_BILLING:
             words = f"refuses for lack of credit (status {reply.status})"

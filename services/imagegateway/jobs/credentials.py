@@ -40,7 +40,7 @@ class Credentials:
     def account(self, record: JobRecord, route: Route) -> str:
         """Whose places a job takes up on `route`, its present one: JobRecord.account."""
         try:
-            key = "" if route.shared else self.of(record)
+            key = "" if route.shared_slots else self.of(record)
         except InvalidToken:
             return ""  # its start will fail, and takes up no place for long
         return self.fingerprint(route.name, key) if key else ""

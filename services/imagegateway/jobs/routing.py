@@ -53,8 +53,8 @@ class Routing:
             return True
         _log.info("route_left", job_id=record.id, route=record.task.route, next=route.name)
         record.task.route = route.name
-        record.repeatable = route.repeatable
-        record.places = route.places(record.task.n)
+        record.repeatable = route.idempotent
+        record.places = route.slots(record.task.n)
         record.account = self._credentials.account(record, route)
         if self._turns.enter(record):
             transitions.submitting(record)

@@ -1,5 +1,54 @@
-"""Serve every family: `python -m imagegateway.providers`."""
+"""Server of provider families: `python -m imagegateway.providers [FAMILY…]`, all of them by default."""
 
-from imagegateway.providers.registry import FAMILIES, main
+from __future__ import annotations
 
-main(FAMILIES)
+import argparse
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.store import MediaStore
+from imagegateway.platform import logs, settings
+from imagegateway.platform.grpc_server import run
+from imagegateway.providers.kit.reply_memory import ReplyMemory
+from imagegateway.providers.kit.servicer import serve
+from imagegateway.providers.registry import FAMILIES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagegateway.providers.registry import FamilyEntry
+
+GRACE: Final = 10.0
+"""Seconds that running calls get to end."""
+
+
+def main(families: Mapping[str, FamilyEntry]) -> None:
+    """Serve each family on a UNIX socket of its name, until SIGTERM."""
+    current = settings.current()
+    logs.configure(current, "providers" if len(families) > 1 else next(iter(families)))
+
+    async def body(stop: asyncio.Event) -> None:
+        store = MediaStore.open(current.media_url)
+        gate = DecodeGate(current.decode_pixels)
+        memory = ReplyMemory(current.answer_memory * 1024**2, current.data_dir / "replies")
+        opened = {name: entry.open(current, store, gate, memory) for name, entry in families.items()}
+        servers = [await serve(family, current.socket(name)) for name, family in opened.items()]
+        await stop.wait()
+        async with asyncio.TaskGroup() as stopping:
+            for server in servers:
+                stopping.create_task(server.stop(GRACE))
+        async with asyncio.TaskGroup() as closing:
+            for family in opened.values():
+                closing.create_task(family.close())
+
+    run(body, "providers")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m imagegateway.providers", description=__doc__)
+    parser.add_argument("families", nargs="*", metavar="FAMILY", help=", ".join(FAMILIES))
+    names = parser.parse_args().families or list(FAMILIES)
+    if unknown := [name for name in names if name not in FAMILIES]:
+        parser.error(f"unknown family {unknown[0]}; choose from {', '.join(FAMILIES)}")
+    main({name: FAMILIES[name] for name in names})

@@ -1,17 +1,15 @@
-"""Runs families' servers: all in one process, or one process each by `python -m imagegateway.providers.<family>`."""
+"""Registry of provider families: the one list that the router, the family servers, the CLI and the tests read.
+
+A new family is a folder and one entry here.
+"""
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.media.decoding import DecodeGate
-from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
-from imagegateway.platform import logs, settings
-from imagegateway.platform.grpc_server import run
 from imagegateway.providers.bfl.adapter import BflAdapter
 from imagegateway.providers.bfl.catalog import MODELS as BFL
 from imagegateway.providers.bfl.cloudflare import CloudflareAdapter
@@ -24,9 +22,8 @@ from imagegateway.providers.google.adapter import GoogleAdapter
 from imagegateway.providers.google.catalog import MODELS as GOOGLE
 from imagegateway.providers.ideogram.adapter import IdeogramAdapter
 from imagegateway.providers.ideogram.catalog import MODELS as IDEOGRAM
-from imagegateway.providers.kit.driver import UpstreamFamily
-from imagegateway.providers.kit.reply_memory import ReplyMemory
-from imagegateway.providers.kit.servicer import serve
+from imagegateway.providers.kit.driver import HttpFamily
+from imagegateway.providers.local.catalog import MODELS as LOCAL
 from imagegateway.providers.local.family import open_family as open_local
 from imagegateway.providers.openai.adapter import OpenAIAdapter
 from imagegateway.providers.openai.catalog import MODELS as OPENAI
@@ -41,32 +38,38 @@ from imagegateway.providers.stability.replicate import ReplicateAdapter
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from imagegateway.media.decoding import DecodeGate
+    from imagegateway.media.store import MediaStore
     from imagegateway.platform.settings import Settings
     from imagegateway.providers.catalog import Model
     from imagegateway.providers.kit.adapter import Adapter
     from imagegateway.providers.kit.family import Family
+    from imagegateway.providers.kit.reply_memory import ReplyMemory
 
-    Opener = Callable[[Settings, MediaStore, DecodeGate, ReplyMemory], Family]
-
-GRACE = 10.0
-"""Seconds that running calls get to end."""
+    Opener = Callable[[Settings, MediaStore, DecodeGate], Family]
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
-    """A family behind HTTP: its models, and an adapter for each of its routes."""
+class FamilyEntry:
+    """Registry entry of one family."""
 
+    name: str
     models: tuple[Model, ...]
-    adapters: tuple[Adapter, ...]
+    adapters: tuple[Adapter, ...] = ()
+    """Adapters of the family's routes; none for a family that calls no provider."""
+    opener: Opener | None = None
+    """Constructor of a family that calls no provider; None for one behind HTTP."""
 
-    def open(self, current: Settings, store: MediaStore, gate: DecodeGate, memory: ReplyMemory) -> Family:
-        outbound = Outbound(Guard(current.allow_hosts))
-        name = self.models[0].family
-        return UpstreamFamily(
-            name,
+    def open(self, settings: Settings, store: MediaStore, gate: DecodeGate, memory: ReplyMemory) -> Family:
+        """Return the family, ready to serve. Raises SettingError."""
+        if self.opener:
+            return self.opener(settings, store, gate)
+        outbound = Outbound(Guard(settings.allow_hosts))
+        return HttpFamily(
+            self.name,
             self.models,
             self.adapters,
-            settings=current,
+            settings=settings,
             outbound=outbound,
             store=store,
             gate=gate,
@@ -74,40 +77,28 @@ class Upstream:
         )
 
 
-UPSTREAMS: Final[Mapping[str, Upstream]] = {
-    "bfl": Upstream(BFL, (BflAdapter(), CloudflareAdapter())),
-    "bria": Upstream(BRIA, (BriaAdapter(), BriaFalAdapter())),
-    "bytedance": Upstream(BYTEDANCE, (BytedanceAdapter(),)),
-    "google": Upstream(GOOGLE, (GoogleAdapter(),)),
-    "ideogram": Upstream(IDEOGRAM, (IdeogramAdapter(),)),
-    "openai": Upstream(OPENAI, (OpenAIAdapter(),)),
-    "recraft": Upstream(RECRAFT, (RecraftAdapter(),)),
-    "stability": Upstream(
-        STABILITY, (StabilityAdapter(), ReplicateAdapter(), SdxlFalAdapter(), Automatic1111Adapter())
+_ENTRIES: Final = (
+    FamilyEntry("local", LOCAL, opener=open_local),
+    FamilyEntry("bfl", BFL, (BflAdapter(), CloudflareAdapter())),
+    FamilyEntry("bria", BRIA, (BriaAdapter(), BriaFalAdapter())),
+    FamilyEntry("bytedance", BYTEDANCE, (BytedanceAdapter(),)),
+    FamilyEntry("google", GOOGLE, (GoogleAdapter(),)),
+    FamilyEntry("ideogram", IDEOGRAM, (IdeogramAdapter(),)),
+    FamilyEntry("openai", OPENAI, (OpenAIAdapter(),)),
+    FamilyEntry("recraft", RECRAFT, (RecraftAdapter(),)),
+    FamilyEntry(
+        "stability", STABILITY, (StabilityAdapter(), ReplicateAdapter(), SdxlFalAdapter(), Automatic1111Adapter())
     ),
-}
-"""Families behind HTTP, by name. A new one is a folder, a line here, and its models in `router.catalog`."""
+)
 
-FAMILIES: Final[Mapping[str, Opener]] = {
-    "local": lambda current, store, gate, _memory: open_local(current, store, gate),
-    **{name: upstream.open for name, upstream in UPSTREAMS.items()},
-}
-"""Every family, by name."""
+FAMILIES: Final[Mapping[str, FamilyEntry]] = {entry.name: entry for entry in _ENTRIES}
+"""All families, by name."""
 
+MODELS: Final = tuple(model for entry in _ENTRIES for model in entry.models)
+"""All models, family by family."""
 
-def main(families: Mapping[str, Opener]) -> None:
-    """Serve each family on its own UNIX socket, named after it, until SIGTERM."""
-    current = settings.current()
-    logs.configure(current, "providers" if len(families) > 1 else next(iter(families)))
+HTTP_FAMILIES: Final[Mapping[str, FamilyEntry]] = {name: entry for name, entry in FAMILIES.items() if entry.adapters}
+"""Families that call providers, by name."""
 
-    async def body(stop: asyncio.Event) -> None:
-        store = MediaStore.open(current.media_url)
-        gate = DecodeGate(current.decode_pixels)
-        memory = ReplyMemory(current.answer_memory * 1024**2, current.data_dir / "replies")
-        opened = {name: opener(current, store, gate, memory) for name, opener in families.items()}
-        servers = [await serve(family, current.socket(name)) for name, family in opened.items()]
-        await stop.wait()
-        await asyncio.gather(*(server.stop(GRACE) for server in servers))
-        await asyncio.gather(*(family.close() for family in opened.values()))
-
-    run(body, "providers")
+EMBEDDED_MODEL: Final = LOCAL[0].id
+"""Id of the model that runs in this process and requires no key."""

@@ -6,20 +6,13 @@ import calendar
 import difflib
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from imagegateway.jobs.fair_queue import Limits
 from imagegateway.platform.errors import GatewayError, invalid
-from imagegateway.providers.bfl.catalog import MODELS as BFL
-from imagegateway.providers.bria.catalog import MODELS as BRIA
-from imagegateway.providers.bytedance.catalog import MODELS as BYTEDANCE
-from imagegateway.providers.catalog import Free, Listed, Model, Route
-from imagegateway.providers.google.catalog import MODELS as GOOGLE
-from imagegateway.providers.ideogram.catalog import MODELS as IDEOGRAM
-from imagegateway.providers.local.catalog import MODELS as LOCAL
-from imagegateway.providers.openai.catalog import MODELS as OPENAI
-from imagegateway.providers.recraft.catalog import MODELS as RECRAFT
-from imagegateway.providers.stability.catalog import MODELS as STABILITY
+from imagegateway.platform.setting_source import PREFIX
+from imagegateway.providers.registry import EMBEDDED_MODEL, MODELS
+from imagegateway.providers.sizes import FixedSizes, SizeRange
 from imagegateway.v1 import model_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
@@ -31,11 +24,7 @@ if TYPE_CHECKING:
     from imagegateway.platform.setting_source import Source
     from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as provider
-
-FAMILIES: Final = (LOCAL, BFL, BRIA, BYTEDANCE, GOOGLE, IDEOGRAM, OPENAI, RECRAFT, STABILITY)
-
-
-EMBEDDED: Final = LOCAL[0].id
+    from imagegateway.providers.catalog import Capability, Model, Route
 
 
 def _today() -> date:
@@ -57,22 +46,22 @@ class Catalog:
     def load(
         cls,
         source: Source,
-        families: Iterable[tuple[Model, ...]] = FAMILIES,
+        models: Iterable[Model] = MODELS,
         today: Callable[[], date] = _today,
     ) -> Catalog:
-        """Return the catalog of these families. Raises ValueError when two models share an id or an alias."""
-        models: dict[str, Model] = {}
+        """Return the catalog of these models. Raises ValueError when two models share an id or an alias."""
+        by_id: dict[str, Model] = {}
         aliases: dict[str, str] = {}
         settings: set[str] = set()
-        for model in (model for family in families for model in family):
+        for model in models:
             for name in (model.id, *model.aliases):
                 if name.lower() in aliases:
                     raise ValueError(f"the catalog has {name} twice")
                 aliases[name.lower()] = model.id
-            models[model.id] = model
-            settings.update(name for route in model.routes for name in route.settings)
-        configured = {name for name in settings if source.text(name.removeprefix("IMAGEGATEWAY_"))}
-        return cls(models=models, aliases=aliases, configured=frozenset(configured), today=today)
+            by_id[model.id] = model
+            settings.update(name for route in model.routes for name in route.required_settings)
+        configured = {name for name in settings if source.text(name.removeprefix(PREFIX))}
+        return cls(models=by_id, aliases=aliases, configured=frozenset(configured), today=today)
 
     def resolve(self, name: str) -> Model:
         """Return the model of an id or alias, case aside.
@@ -101,7 +90,7 @@ class Catalog:
         """
         if any(self.ready(route, stored) for route in model.routes) or model.modality != "image":
             return model
-        return self.resolve(EMBEDDED)
+        return self.resolve(EMBEDDED_MODEL)
 
     def ready(self, route: Route, stored: Collection[str] = ()) -> bool:
         """Return True when a route can serve a tenant. `stored`: routes that the tenant has stored a key for."""
@@ -112,13 +101,15 @@ class Catalog:
 
         `stored`: routes that the tenant has stored a key for. Such a key replaces the operator's key only.
         """
-        own = f"IMAGEGATEWAY_{route.name.upper()}_API_KEY" if route.name in stored else None
-        return tuple(name for name in route.settings if name not in self.configured and name != own)
+        own = route.api_key_setting if route.name in stored else None
+        return tuple(name for name in route.required_settings if name not in self.configured and name != own)
 
     @property
     def routes_with_keys(self) -> list[str]:
         """Return the sorted names of the routes that take a provider key."""
-        return sorted({route.name for model in self.models.values() for route in model.routes if route.settings})
+        return sorted(
+            {route.name for model in self.models.values() for route in model.routes if route.required_settings}
+        )
 
     def route(
         self,
@@ -158,7 +149,7 @@ class Catalog:
 
         LoRAs stay on routes that the tenant has stored a key for.
         """
-        after = self._ready(self.models[task.model].after(task.route), stored, own=bool(task.loras))
+        after = self._ready(self.models[task.model].routes_after(task.route), stored, own=bool(task.loras))
         return next((route for route in after if not is_open(route.name)), None)
 
     def limits(self, settings: Settings) -> Limits:
@@ -187,16 +178,16 @@ class Catalog:
         """Return the provider's reported cost, else the catalog's price of the images, else None."""
         if done.HasField("cost"):
             return done.cost
-        route = next(route for route in self.models[task.model].routes if route.name == task.route)
+        route = self.models[task.model].route(task.route)
         if route.price_per_image is None:
             return None
         amount = round(route.price_per_image * len(done.artifacts), 6)
         return Cost(amount=amount, currency="USD", estimated=True)
 
-    def with_capability(self, capability: str) -> list[str]:
+    def with_capability(self, capability: Capability) -> list[str]:
         """Return the ids of the models that have a capability and are not retired, in order."""
         return sorted(
-            model.id for model in self.models.values() if model.can(capability) and not self._is_retired(model)
+            model.id for model in self.models.values() if model.supports(capability) and not self._is_retired(model)
         )
 
     def list(self, modality: str = "", provider: str = "", stored: Collection[str] = ()) -> list[pb.Model]:
@@ -276,9 +267,9 @@ def _limits(model: Model) -> pb.ModelLimits:
         qualities=model.qualities,
     )
     match model.sizes:
-        case Listed(sizes):
+        case FixedSizes(sizes):
             limits.sizes.extend(f"{width}x{height}" for width, height in sizes)
-        case Free(min_side=low, max_side=high, step=step):
+        case SizeRange(min_side=low, max_side=high, step=step):
             limits.min_side, limits.max_side, limits.side_step = low, high, step
     return limits
 

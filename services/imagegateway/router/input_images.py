@@ -18,7 +18,7 @@ from imagegateway.media.references import reference
 from imagegateway.media.store import TooLarge
 from imagegateway.outbound import image_fetch
 from imagegateway.platform.errors import GatewayError, invalid, invalid_image, missing
-from imagegateway.providers import catalog
+from imagegateway.providers.catalog import Capability
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class InputImages:
         size = (first.width, first.height)
         if mask := self._guides.get(MASK):
             plan.task.mask.CopyFrom(await self._normalise(mask, size))
-        if (markup := self._guides.get(MARKUP)) and plan.model.can(catalog.MARKUP):
+        if (markup := self._guides.get(MARKUP)) and plan.model.supports(Capability.MARKUP):
             images.check_size(markup.facts, size, markup.param)
             if markup.facts.media_type != "image/png" or not markup.facts.alpha:
                 raise invalid_image(markup.param, f"{markup.param} must be a PNG with transparent pixels.")

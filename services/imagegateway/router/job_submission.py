@@ -100,8 +100,8 @@ class JobSubmission:
             deadline=created_at + round(self._deadline_seconds * 1000),
             warnings=plan.warnings,
             metadata=plan.metadata,
-            repeatable=plan.route.repeatable,
-            places=plan.route.places(plan.task.n),
+            repeatable=plan.route.idempotent,
+            places=plan.route.slots(plan.task.n),
             request_id=call.request_id,
         )
         credential = call.byok.get(plan.route.name)

@@ -11,10 +11,10 @@ import pybase64
 from imagegateway.platform.errors import invalid
 from imagegateway.providers.bfl import video
 from imagegateway.providers.bfl.catalog import INPUT_FIELDS, KEEPS_SIZE
-from imagegateway.providers.catalog import Shapes
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
 from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, moderated, refused_part
+from imagegateway.providers.sizes import AspectRatioSizes
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
@@ -70,7 +70,7 @@ class BflAdapter(Adapter):
         return {"x-key": credential}
 
     def submit(self, call: Call) -> Outgoing:
-        path = f"/{call.route.native}"
+        path = f"/{call.route.native_id}"
         body = video.body(call) if call.model.modality == "video" else self._body(call)
         return Outgoing("POST", path, json=call.with_options(body), headers=_JSON)
 
@@ -89,7 +89,7 @@ class BflAdapter(Adapter):
         for index, picture in enumerate(call.inputs):
             if len(picture.data) > _MAX_INPUT_BYTES:
                 raise invalid("image", "Black Forest Labs takes images of at most 20 MB.")
-            body[_input_field(call.route.native, index)] = pybase64.b64encode_as_string(picture.data)
+            body[_input_field(call.route.native_id, index)] = pybase64.b64encode_as_string(picture.data)
         if call.mask is not None:
             body["mask"] = pybase64.b64encode_as_string(call.mask.data)  # white = repaint, as ours
         return body
@@ -170,10 +170,10 @@ class BflAdapter(Adapter):
 
 def _size(call: Call) -> dict[str, Any]:
     task = call.task
-    if call.route.native in KEEPS_SIZE:
+    if call.route.native_id in KEEPS_SIZE:
         unsupported_options.size(call)
         return {}
-    if isinstance(call.model.sizes, Shapes):
+    if isinstance(call.model.sizes, AspectRatioSizes):
         return {"aspect_ratio": task.aspect_ratio} if task.aspect_ratio else {}
     return {"width": task.width, "height": task.height} if task.width else {}
 

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Modality, Mode, Model, ModelFacts, Route
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.sizes import AspectRatioSizes, FixedSizes, SizeRange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from imagegateway.providers.sizes import Sizes
 
 _SOURCE: Final = "https://docs.bfl.ai/"
 _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
 
 # Larger than 4 MP is scaled down by BFL without a word, so it is never asked for.
-_FLUX2: Final = c.Free(default=(1024, 1024), min_side=64, max_side=4096, step=16, max_pixels=4_194_304)
+_FLUX2: Final = SizeRange(default=(1024, 1024), min_side=64, max_side=4096, step=16, max_pixels=4_194_304)
 # What both of klein's routes make: Cloudflare ends at 1920.
-_KLEIN: Final = c.Free(default=(1024, 1024), min_side=256, max_side=1920, step=16, max_pixels=3_686_400)
-_FLUX1: Final = c.Free(default=(1024, 768), min_side=256, max_side=1440, step=32)
-_KONTEXT: Final = c.Shapes(
+_KLEIN: Final = SizeRange(default=(1024, 1024), min_side=256, max_side=1920, step=16, max_pixels=3_686_400)
+_FLUX1: Final = SizeRange(default=(1024, 768), min_side=256, max_side=1440, step=32)
+_KONTEXT: Final = AspectRatioSizes(
     ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16", "9:21"), pixels=1_048_576
 )
-VIDEO_SHAPES: Final = c.Shapes(("16:9", "21:9", "2:1", "4:3", "1:1", "3:4", "9:16"), pixels=921_600)
+VIDEO_SHAPES: Final = AspectRatioSizes(("16:9", "21:9", "2:1", "4:3", "1:1", "3:4", "9:16"), pixels=921_600)
 # The tiers hd and fhd in every shape; BFL names tier and shape, and chooses the pixels.
-_VIDEO: Final = c.Listed(
+_VIDEO: Final = FixedSizes(
     tuple(
         (round(side * max(wide / high, 1)), round(side * max(high / wide, 1)))
         for side in (720, 1080)
-        for wide, high in (map(int, ratio.split(":")) for ratio in VIDEO_SHAPES.ratios)
+        for wide, high in (map(int, ratio.split(":")) for ratio in VIDEO_SHAPES.aspect_ratios)
     )
 )
-_AS_INPUT: Final = c.Free(default=(1024, 1024), min_side=1, max_side=16_384)  # the result has its input's size
+_AS_INPUT: Final = SizeRange(default=(1024, 1024), min_side=1, max_side=16_384)  # the result has its input's size
 
 KEEPS_SIZE: Final = frozenset({"flux-pro-1.0-fill"})
 """Native ids at BFL that take no size: the result has its input's."""
@@ -43,8 +46,8 @@ INPUT_FIELDS: Final[Mapping[str, str]] = {"flux-dev": "image_prompt", "flux-pro-
 JSON: Final = frozenset({"@cf/black-forest-labs/flux-1-schnell"})
 """Native ids at Cloudflare that take JSON, without size and seed; all others take multipart, even for text alone."""
 
-_T2I: Final = frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.SEED})
-_EDIT: Final = frozenset({c.IMAGE_TO_IMAGE, c.MASK, c.SEED})
+_T2I: Final = frozenset({Capability.TEXT_TO_IMAGE, Capability.IMAGE_TO_IMAGE, Capability.SEED})
+_EDIT: Final = frozenset({Capability.IMAGE_TO_IMAGE, Capability.MASK, Capability.SEED})
 
 
 _BFL_RESERVED: Final = reserved_options.paths(
@@ -57,47 +60,55 @@ _CLOUDFLARE_RESERVED: Final = reserved_options.paths(
 )
 
 
-def _cloudflare(native: str, price: float | None) -> c.Route:
-    return c.Route(
+def _cloudflare(native: str, price: float | None) -> Route:
+    return Route(
         name="cloudflare",
-        mode=c.INLINE,
-        native=f"@cf/black-forest-labs/{native}",
-        settings=("IMAGEGATEWAY_CLOUDFLARE_API_KEY", "IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID"),
+        mode=Mode.INLINE,
+        native_id=f"@cf/black-forest-labs/{native}",
+        required_settings=("IMAGEGATEWAY_CLOUDFLARE_API_KEY", "IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID"),
         price_per_image=price,
-        reserved=_CLOUDFLARE_RESERVED,
+        reserved_options=_CLOUDFLARE_RESERVED,
     )
 
 
-def _bfl(native: str, price: float | None, concurrency: int = 24, mode: str = c.ASYNC) -> c.Route:
-    return c.Route(
+def _bfl(native: str, price: float | None, concurrency: int = 24, mode: Mode = Mode.ASYNC) -> Route:
+    return Route(
         name="bfl",
         mode=mode,
-        native=native,
-        settings=("IMAGEGATEWAY_BFL_API_KEY",),
+        native_id=native,
+        required_settings=("IMAGEGATEWAY_BFL_API_KEY",),
         concurrency=concurrency,
         price_per_image=price,
-        reserved=_BFL_RESERVED,
+        reserved_options=_BFL_RESERVED,
     )
 
 
-def _model(name: str, description: str, sizes: c.Listed | c.Free | c.Shapes, **facts: Any) -> c.Model:
+def _model(
+    name: str,
+    description: str,
+    sizes: Sizes,
+    *,
+    routes: tuple[Route, ...] | None = None,
+    capabilities: frozenset[Capability] = _T2I,
+    **facts: Unpack[ModelFacts],
+) -> Model:
     facts = {
-        "routes": (_bfl(name, None),),
-        "capabilities": _T2I,
         "max_inputs": 1,
         "output_formats": ("jpeg", "png", "webp"),
         "max_prompt_length": 10_000,
+        "aliases": (f"black-forest-labs/{name}", name),
         **facts,
     }
-    return c.Model(
+    return Model(
         id=f"bfl/{name}",
         family="bfl",
         description=description,
         created=_ADDED,
         source=_SOURCE,
         checked=_CHECKED,
-        aliases=(f"black-forest-labs/{name}", name),
+        routes=routes or (_bfl(name, None),),
         sizes=sizes,
+        capabilities=capabilities,
         **facts,
     )
 
@@ -107,14 +118,14 @@ MODELS: Final = (
         "flux-2-klein-9b",
         "FLUX.2 klein 9B: fast pictures from text and up to 4 references.",
         _KLEIN,
-        routes=(_cloudflare("flux-2-klein-9b", 0.015), _bfl("flux-2-klein-9b", 0.015, mode=c.INLINE)),
+        routes=(_cloudflare("flux-2-klein-9b", 0.015), _bfl("flux-2-klein-9b", 0.015, mode=Mode.INLINE)),
         max_inputs=4,
     ),
     _model(
         "flux-2-klein-4b",
         "FLUX.2 klein 4B: the smallest FLUX.2, from text and up to 4 references.",
         _KLEIN,
-        routes=(_cloudflare("flux-2-klein-4b", None), _bfl("flux-2-klein-4b", 0.014, mode=c.INLINE)),
+        routes=(_cloudflare("flux-2-klein-4b", None), _bfl("flux-2-klein-4b", 0.014, mode=Mode.INLINE)),
         max_inputs=4,
     ),
     _model(
@@ -127,9 +138,9 @@ MODELS: Final = (
     _model(
         "flux-1-schnell",
         "FLUX.1 schnell: the fastest FLUX.1, squares only.",
-        c.Listed(((1024, 1024),)),
+        FixedSizes(((1024, 1024),)),
         routes=(_cloudflare("flux-1-schnell", 0.0002),),
-        capabilities=frozenset({c.TEXT_TO_IMAGE}),
+        capabilities=frozenset({Capability.TEXT_TO_IMAGE}),
         max_inputs=0,
         max_prompt_length=2048,
     ),
@@ -165,8 +176,8 @@ MODELS: Final = (
         "flux-3-video",
         "FLUX 3 video: 5 to 20 seconds from text, in HD or Full HD.",
         _VIDEO,
-        capabilities=frozenset({c.TEXT_TO_VIDEO}),
-        modality="video",
+        capabilities=frozenset({Capability.TEXT_TO_VIDEO}),
+        modality=Modality.VIDEO,
         max_inputs=0,
         output_formats=("mp4",),
         seconds=(5, 20),

@@ -118,7 +118,7 @@ class CloudflareAdapter(Adapter):
         return {"Authorization": f"Bearer {credential}"}
 
     def submit(self, call: Call) -> Outgoing:
-        native, task = call.route.native, call.task
+        native, task = call.route.native_id, call.task
         path = f"/ai/run/{native}"
         unsupported_options.fields(call, "moderation", "input_fidelity")
         if task.HasField("output_compression") and task.output_format == "jpeg":

@@ -19,7 +19,7 @@ def body(call: Call) -> dict[str, Any]:
     task = call.task
     body: dict[str, Any] = {"mode": "t2v", "prompt": task.prompt}
     if task.width:
-        body["aspect_ratio"] = VIDEO_SHAPES.ratio(task.width, task.height)
+        body["aspect_ratio"] = VIDEO_SHAPES.nearest_aspect_ratio(task.width, task.height)
         body["resolution"] = "hd" if min(task.width, task.height) <= _HD_SIDE else "fhd"
     if task.HasField("seconds"):
         if task.seconds != int(task.seconds):

@@ -66,7 +66,7 @@ class BriaAdapter(Adapter):
         return reply.status == 404 and reply.dict().get("status") == "NOT_FOUND"
 
     def submit(self, call: Call) -> Outgoing:
-        return Outgoing("POST", call.route.native, json=call.with_options(operations.arguments(call, _encoded)))
+        return Outgoing("POST", call.route.native_id, json=call.with_options(operations.arguments(call, _encoded)))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = reply.dict()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Mode, Model, ModelFacts, Route
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.sizes import FixedSizes, SizeRange
+
+if TYPE_CHECKING:
+    from imagegateway.providers.sizes import Sizes
 
 _SOURCE: Final = "https://docs.bria.ai/"
 _CHECKED: Final = date(2026, 11, 22)
@@ -19,14 +23,14 @@ LARGE_FROM: Final = 2_000_000
 _LANDSCAPE: Final = ((1365, 768), (1183, 887), (1254, 836), (1145, 916))
 _SMALL: Final = ((1024, 1024), *_LANDSCAPE, *((height, width) for width, height in _LANDSCAPE))
 # Bria states the pixels of 1MP only; 4MP is four times the area.
-_GENERATED: Final = c.Listed(
-    (*_SMALL, *((2 * width, 2 * height) for width, height in _SMALL)), enough=1024 * 1024 / LARGE_FROM
+_GENERATED: Final = FixedSizes(
+    (*_SMALL, *((2 * width, 2 * height) for width, height in _SMALL)), min_area_share=1024 * 1024 / LARGE_FROM
 )
-_SAME: Final = c.Free(default=(1024, 1024), min_side=1, max_side=16_384)  # results have their input's size
+_SAME: Final = SizeRange(default=(1024, 1024), min_side=1, max_side=16_384)  # results have their input's size
 
 _QUALITIES: Final = ("low", "medium", "standard", "high", "xhigh", "max", "hd")
-_STEERED: Final = frozenset({c.SEED, c.NEGATIVE_PROMPT})
-_EDIT: Final = frozenset({c.IMAGE_TO_IMAGE})
+_STEERED: Final = frozenset({Capability.SEED, Capability.NEGATIVE_PROMPT})
+_EDIT: Final = frozenset({Capability.IMAGE_TO_IMAGE})
 
 
 _RESERVED: Final = reserved_options.paths(
@@ -36,31 +40,38 @@ _RESERVED: Final = reserved_options.paths(
 _FAL_RESERVED: Final = reserved_options.paths("num_images", "image_size", "original_vgl", "new_vgl", "fal_webhook")
 
 
-def _bria(operation: str, price: float | None = None) -> c.Route:
-    return c.Route(
+def _bria(operation: str, price: float | None = None) -> Route:
+    return Route(
         name="bria",
-        mode=c.INLINE,
-        native=f"/image/{operation}",
-        settings=("IMAGEGATEWAY_BRIA_API_KEY",),
+        mode=Mode.INLINE,
+        native_id=f"/image/{operation}",
+        required_settings=("IMAGEGATEWAY_BRIA_API_KEY",),
         price_per_image=price,
-        reserved=_RESERVED,
+        reserved_options=_RESERVED,
     )
 
 
-def _fal(app: str, price: float | None = None) -> c.Route:
-    return c.Route(
+def _fal(app: str, price: float | None = None) -> Route:
+    return Route(
         name="fal",
-        mode=c.INLINE,
-        native=app,
-        settings=("IMAGEGATEWAY_FAL_API_KEY",),
+        mode=Mode.INLINE,
+        native_id=app,
+        required_settings=("IMAGEGATEWAY_FAL_API_KEY",),
         price_per_image=price,
-        reserved=_RESERVED | _FAL_RESERVED,
+        reserved_options=_RESERVED | _FAL_RESERVED,
     )
 
 
-def _model(name: str, description: str, *routes: c.Route, **facts: Any) -> c.Model:
-    facts = {"capabilities": _EDIT, "sizes": _SAME, "aliases": (name,), **facts}
-    return c.Model(
+def _model(
+    name: str,
+    description: str,
+    *routes: Route,
+    capabilities: frozenset[Capability] = _EDIT,
+    sizes: Sizes = _SAME,
+    **facts: Unpack[ModelFacts],
+) -> Model:
+    facts = {"aliases": (name,), "max_inputs": 1, **facts}
+    return Model(
         id=f"bria/{name}",
         family="bria",
         description=description,
@@ -68,14 +79,28 @@ def _model(name: str, description: str, *routes: c.Route, **facts: Any) -> c.Mod
         source=_SOURCE,
         checked=_CHECKED,
         routes=routes,
-        max_inputs=1,
+        sizes=sizes,
+        capabilities=capabilities,
         **facts,
     )
 
 
-def _silent(name: str, description: str, *routes: c.Route, **facts: Any) -> c.Model:
-    """An edit that takes no prompt."""
-    return _model(name, description, *routes, prompt_required=False, **facts)
+def _without_prompt(
+    name: str,
+    description: str,
+    *routes: Route,
+    capabilities: frozenset[Capability] = _EDIT,
+    aliases: tuple[str, ...] | None = None,
+) -> Model:
+    """Return the entry of an edit that takes no prompt."""
+    return _model(
+        name,
+        description,
+        *routes,
+        capabilities=capabilities,
+        aliases=(name,) if aliases is None else aliases,
+        prompt_required=False,
+    )
 
 
 MODELS: Final = (
@@ -84,7 +109,7 @@ MODELS: Final = (
         "FIBO edit: edits by instruction, in the whole picture or where the mask says.",
         _bria("edit", 0.04),
         _fal("bria/fibo-edit/edit", 0.04),
-        capabilities=_EDIT | _STEERED | {c.MASK},
+        capabilities=_EDIT | _STEERED | {Capability.MASK},
         aliases=("bria/fibo-edit", "fibo-edit", "fibo-edit/edit"),
         output_formats=("png", "jpeg"),
         qualities=_QUALITIES,
@@ -94,7 +119,7 @@ MODELS: Final = (
         "FIBO: pictures from text, and from a reference.",
         _bria("generate"),
         _fal("bria/fibo/generate", 0.04),
-        capabilities=_EDIT | _STEERED | {c.TEXT_TO_IMAGE},
+        capabilities=_EDIT | _STEERED | {Capability.TEXT_TO_IMAGE},
         sizes=_GENERATED,
         aliases=("bria/fibo", "fibo", "fibo/generate"),
         output_formats=("png", "jpeg"),
@@ -104,17 +129,17 @@ MODELS: Final = (
         "fibo/generate-lite",
         "FIBO lite: faster pictures from text, and from a reference.",
         _bria("generate/lite"),
-        capabilities=_EDIT | _STEERED | {c.TEXT_TO_IMAGE},
+        capabilities=_EDIT | _STEERED | {Capability.TEXT_TO_IMAGE},
         sizes=_GENERATED,
         aliases=("bria/fibo-lite", "fibo-lite"),
         output_formats=("png", "jpeg"),
     ),
-    _silent(
+    _without_prompt(
         "eraser",
         "Eraser: removes what the mask marks.",
         _bria("edit/erase"),
         _fal("fal-ai/bria/eraser"),
-        capabilities=_EDIT | {c.MASK},
+        capabilities=_EDIT | {Capability.MASK},
         aliases=("bria/erase", "fal-ai/bria/eraser"),
     ),
     _model(
@@ -122,15 +147,15 @@ MODELS: Final = (
         "Generative fill: draws what the prompt says where the mask says.",
         _bria("edit/gen_fill"),
         _fal("fal-ai/bria/genfill"),
-        capabilities=_EDIT | _STEERED | {c.MASK},
+        capabilities=_EDIT | _STEERED | {Capability.MASK},
         aliases=("bria/gen-fill", "bria/gen_fill", "fal-ai/bria/genfill"),
     ),
-    _silent(
+    _without_prompt(
         "remove-background",
         "Background removal: the subject on a transparent ground.",
         _bria("edit/remove_background", 0.018),
         _fal("fal-ai/bria/background/remove"),
-        capabilities=_EDIT | {c.TRANSPARENT},
+        capabilities=_EDIT | {Capability.TRANSPARENT},
         aliases=("bria/remove_background", "bria/background-removal", "fal-ai/bria/background/remove"),
     ),
     _model(
@@ -141,22 +166,24 @@ MODELS: Final = (
         capabilities=_EDIT | _STEERED,
         aliases=("bria/replace_background", "fal-ai/bria/background/replace"),
     ),
-    _silent("blur-background", "Background blur.", _bria("edit/blur_background"), aliases=("bria/blur_background",)),
-    _silent(
+    _without_prompt(
+        "blur-background", "Background blur.", _bria("edit/blur_background"), aliases=("bria/blur_background",)
+    ),
+    _without_prompt(
         "erase-foreground",
         "Foreground eraser: the background without its subject.",
         _bria("edit/erase_foreground"),
         aliases=("bria/erase_foreground",),
     ),
-    _silent(
+    _without_prompt(
         "crop-foreground",
         "Crops to the subject.",
         _bria("edit/crop_foreground"),
-        capabilities=_EDIT | {c.TRANSPARENT},
+        capabilities=_EDIT | {Capability.TRANSPARENT},
         aliases=("bria/crop_foreground",),
     ),
-    _silent("enhance", "Enhances details.", _bria("edit/enhance"), aliases=("bria/image-enhance",)),
-    _silent(
+    _without_prompt("enhance", "Enhances details.", _bria("edit/enhance"), aliases=("bria/image-enhance",)),
+    _without_prompt(
         "increase-resolution",
         "Enlarges two or four times.",
         _bria("edit/increase_resolution"),
@@ -179,7 +206,7 @@ MODELS: Final = (
         )
     ),
     *(
-        _silent(f"fibo-edit/{name}", description, _bria(f"edit/{name}"), _fal(f"bria/fibo-edit/{name}"))
+        _without_prompt(f"fibo-edit/{name}", description, _bria(f"edit/{name}"), _fal(f"bria/fibo-edit/{name}"))
         for name, description in (
             ("restore", "Restores an old photograph."),
             ("sketch_to_colored_image", "Colours a sketch."),

@@ -28,17 +28,17 @@ class BriaFalAdapter(FalAdapter):
     }
 
     def app(self, call: Call) -> str:
-        return call.route.native
+        return call.route.native_id
 
     def arguments(self, call: Call) -> dict[str, Any]:
         body = operations.arguments(call, data_url)
-        if call.route.native in _SEEDED:
+        if call.route.native_id in _SEEDED:
             body["seed"] = _seed(call)
         return body
 
     def read_output(self, call: Call, output: Mapping[str, Any]) -> Outcome:
         # The answer does not repeat it.
-        known = {"seed": _seed(call)} if call.route.native in _SEEDED else {}
+        known = {"seed": _seed(call)} if call.route.native_id in _SEEDED else {}
         return super().read_output(
             call, {**known, **{name: value for name, value in output.items() if value is not None}}
         )

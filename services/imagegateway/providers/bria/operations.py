@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.media.images import stark_mask
 from imagegateway.platform.errors import invalid_image, missing
-from imagegateway.providers import catalog as c
 from imagegateway.providers.bria.catalog import LARGE_FROM, RATIOS
 from imagegateway.providers.kit import unsupported_options
+from imagegateway.providers.sizes import AspectRatioSizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Call, Picture
 
 MAX_INPUT_BYTES: Final = 12_000_000
-_SHAPES: Final = c.Shapes(RATIOS, pixels=0)
+_SHAPES: Final = AspectRatioSizes(RATIOS, pixels=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +96,7 @@ def arguments(call: Call, encode: Callable[[Picture], str]) -> dict[str, Any]:
 
     Raises GatewayError for a missing mask and for pictures over Bria's limit.
     """
-    task, operation = call.task, OPERATIONS[call.route.native]
+    task, operation = call.task, OPERATIONS[call.route.native_id]
     if operation.mask_required and call.mask is None:
         raise missing("mask", f"{call.model.id} needs a mask: transparent or white where it is to work.")
     _warn(call, operation)
@@ -117,7 +117,7 @@ def arguments(call: Call, encode: Callable[[Picture], str]) -> dict[str, Any]:
     if task.quality in operation.steps:
         body["steps_num"] = operation.steps[task.quality]
     if operation.shaped and task.width:
-        body["aspect_ratio"] = _SHAPES.ratio(task.width, task.height)
+        body["aspect_ratio"] = _SHAPES.nearest_aspect_ratio(task.width, task.height)
         body["resolution"] = "4MP" if task.width * task.height > LARGE_FROM else "1MP"
     if operation.output_type and task.output_format:
         # WebP, and JPEG of a wanted quality, are made here, from what loses nothing.

@@ -112,9 +112,9 @@ class BytedanceAdapter(Adapter):
 
 
 def _body(call: Call) -> dict[str, Any]:
-    task, native = call.task, _NATIVE[call.route.native]
+    task, native = call.task, _NATIVE[call.route.native_id]
     body: dict[str, Any] = {
-        "model": call.route.native,
+        "model": call.route.native_id,
         "prompt": task.prompt,
         "response_format": "url",
     }
@@ -143,7 +143,7 @@ def _body(call: Call) -> dict[str, Any]:
 
 def _warn(call: Call) -> None:
     unsupported_options.fields(call, "moderation", "input_fidelity")
-    if _NATIVE[call.route.native].adaptive:
+    if _NATIVE[call.route.native_id].adaptive:
         unsupported_options.size(call)
     task = call.task
     if task.quality and task.width:
@@ -178,9 +178,9 @@ def _lost(call: Call, reply: Reply, item: Any) -> Failure:
 
 def _cost(call: Call, made: Sequence[Mapping[str, Any]]) -> Cost | None:
     """Of models whose price is not flat: by each picture's area, and by the references."""
-    if call.route.native not in PRO_PRICES:
+    if call.route.native_id not in PRO_PRICES:
         return None
-    small, large, reference = PRO_PRICES[call.route.native]
+    small, large, reference = PRO_PRICES[call.route.native_id]
     default = (call.task.width, call.task.height) if call.task.width else call.model.sizes.default
     amount = sum(small if _area(item.get("size"), default) <= PRO_AREA else large for item in made)
     amount += reference * max(0, len(call.inputs) - 1) * len(made)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Final
+from typing import Final, Unpack
 
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Modality, Mode, Model, ModelFacts, Route
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.sizes import FixedSizes, SizeRange
 
 _SOURCE: Final = "https://docs.byteplus.com/en/docs/ModelArk/1541523"
 _VIDEO_SOURCE: Final = "https://docs.byteplus.com/en/docs/ModelArk/1520757"
@@ -16,7 +17,7 @@ _ADDED: Final = date(2026, 11, 25)
 _MAX_RATIO: Final = 16
 _MAX_PIXELS: Final = 16_777_216
 # 4.5 and 5.0 lite refuse less than 2560x1440; what is scaled up to it comes out in blocks of 16.
-_LARGE: Final = c.Free(
+_LARGE: Final = SizeRange(
     default=(2048, 2048),
     min_side=16,
     max_side=16_384,
@@ -25,7 +26,7 @@ _LARGE: Final = c.Free(
     max_pixels=_MAX_PIXELS,
     max_ratio=_MAX_RATIO,
 )
-_PRO: Final = c.Free(
+_PRO: Final = SizeRange(
     default=(2048, 2048),
     min_side=15,
     max_side=8_192,
@@ -33,7 +34,7 @@ _PRO: Final = c.Free(
     max_pixels=4_624_220,
     max_ratio=_MAX_RATIO,
 )
-_V4: Final = c.Free(
+_V4: Final = SizeRange(
     default=(2048, 2048),
     min_side=15,
     max_side=16_384,
@@ -41,18 +42,18 @@ _V4: Final = c.Free(
     max_pixels=_MAX_PIXELS,
     max_ratio=_MAX_RATIO,
 )
-_V3: Final = c.Free(default=(1024, 1024), min_side=512, max_side=2048)
-_SAME: Final = c.Free(default=(1024, 1024), min_side=1, max_side=16_384)  # SeedEdit keeps its input's shape
+_V3: Final = SizeRange(default=(1024, 1024), min_side=512, max_side=2048)
+_SAME: Final = SizeRange(default=(1024, 1024), min_side=1, max_side=16_384)  # SeedEdit keeps its input's shape
 
 VIDEO_RATIOS: Final = ("16:9", "4:3", "1:1", "3:4", "9:16", "21:9")
 # Resolutions are named after the shorter side; the first size is the default.
-_VIDEO: Final = c.Listed(
+_VIDEO: Final = FixedSizes(
     (
         *((1280, 720), (960, 720), (720, 720), (720, 960), (720, 1280), (1680, 720)),
         *((854, 480), (640, 480), (480, 480), (480, 640), (480, 854), (1120, 480)),
         *((1920, 1080), (1440, 1080), (1080, 1080), (1080, 1440), (1080, 1920), (2520, 1080)),
     ),
-    enough=1.0,
+    min_area_share=1.0,
 )
 
 QUALITY_SIZES: Final = {"low": "1K", "medium": "2K", "high": "4K", "xhigh": "4K", "max": "4K"}
@@ -62,8 +63,8 @@ PRO_AREA: Final = 2_360_000
 PRO_PRICES: Final = {"dola-seedream-5-0-pro-260628": (0.045, 0.09, 0.003)}
 """US dollars for a picture of up to PRO_AREA pixels, for a larger one, and for each reference after the first."""
 
-_T2I: Final = frozenset({c.TEXT_TO_IMAGE})
-_I2I: Final = frozenset({c.IMAGE_TO_IMAGE})
+_T2I: Final = frozenset({Capability.TEXT_TO_IMAGE})
+_I2I: Final = frozenset({Capability.IMAGE_TO_IMAGE})
 
 
 _LARGE_QUALITIES: Final = ("medium", "high", "xhigh", "max")
@@ -76,21 +77,29 @@ _RESERVED: Final = reserved_options.paths(
 """Beside the names of the fields: what makes more pictures of one call, or another price of it."""
 
 
-def _ark(native: str, mode: str = c.INLINE, price: float | None = None) -> c.Route:
-    return c.Route(
+def _ark(native: str, mode: Mode = Mode.INLINE, price: float | None = None) -> Route:
+    return Route(
         name="bytedance",
         mode=mode,
-        native=native,
-        settings=("IMAGEGATEWAY_BYTEDANCE_API_KEY",),
+        native_id=native,
+        required_settings=("IMAGEGATEWAY_BYTEDANCE_API_KEY",),
         price_per_image=price,
-        reserved=_RESERVED,
+        reserved_options=_RESERVED,
     )
 
 
-def _image(name: str, description: str, native: str, sizes: c.Free, **facts: Any) -> c.Model:
-    price = facts.pop("price", None)
-    facts = {"output_formats": ("jpeg",), "aliases": (), **facts}
-    return c.Model(
+def _image(
+    name: str,
+    description: str,
+    native: str,
+    sizes: SizeRange,
+    *,
+    capabilities: frozenset[Capability],
+    price: float | None = None,
+    **facts: Unpack[ModelFacts],
+) -> Model:
+    facts = {"output_formats": ("jpeg",), **facts}
+    return Model(
         id=f"bytedance/{name}",
         family="bytedance",
         description=description,
@@ -99,50 +108,49 @@ def _image(name: str, description: str, native: str, sizes: c.Free, **facts: Any
         checked=_CHECKED,
         routes=(_ark(native, price=price),),
         sizes=sizes,
+        capabilities=capabilities,
         **facts,
     )
 
 
 def _seedream(
-    name: str, description: str, native: str, sizes: c.Free, *aliases: str, max_inputs: int, **facts: Any
-) -> tuple[c.Model, c.Model]:
-    """A model, and the id of its edits: the same native model, which needs a picture."""
+    name: str,
+    description: str,
+    native: str,
+    sizes: SizeRange,
+    *more_aliases: str,
+    price: float | None = None,
+    **facts: Unpack[ModelFacts],
+) -> tuple[Model, Model]:
+    """Return a model, and the entry of its edits: the same native model, which requires an input image."""
+    facts = {**facts, "aliases": (name, *more_aliases)}
+    edit_facts: ModelFacts = {**facts, "aliases": (f"{name}-edit", f"bytedance/{name}/edit")}
     return (
-        _image(
-            name,
-            description,
-            native,
-            sizes,
-            capabilities=_T2I | _I2I,
-            max_inputs=max_inputs,
-            aliases=(name, *aliases),
-            **facts,
-        ),
+        _image(name, description, native, sizes, capabilities=_T2I | _I2I, price=price, **facts),
         _image(
             f"{name}-edit",
             f"{description} Edits only.",
             native,
             sizes,
             capabilities=_I2I,
-            max_inputs=max_inputs,
-            aliases=(f"{name}-edit", f"bytedance/{name}/edit"),
-            **facts,
+            price=price,
+            **edit_facts,
         ),
     )
 
 
-def _seedance(name: str, description: str, native: str, *aliases: str) -> c.Model:
-    return c.Model(
+def _seedance(name: str, description: str, native: str, *aliases: str) -> Model:
+    return Model(
         id=f"bytedance/{name}",
         family="bytedance",
         description=description,
         created=_ADDED,
         source=_VIDEO_SOURCE,
         checked=_CHECKED,
-        routes=(_ark(native, c.ASYNC),),
+        routes=(_ark(native, Mode.ASYNC),),
         sizes=_VIDEO,
-        capabilities=frozenset({c.TEXT_TO_VIDEO, c.SEED}),
-        modality="video",
+        capabilities=frozenset({Capability.TEXT_TO_VIDEO, Capability.SEED}),
+        modality=Modality.VIDEO,
         aliases=(name, native, *aliases),
         output_formats=("mp4",),
     )
@@ -207,7 +215,7 @@ MODELS: Final = (
         "Seedream 3.0: pictures from text.",
         "seedream-3-0-t2i-250415",
         _V3,
-        capabilities=_T2I | {c.SEED},
+        capabilities=_T2I | {Capability.SEED},
         aliases=("bytedance/seedream-3.0", "seedream-3", "seedream-3-0-t2i-250415"),
         price=0.03,
     ),
@@ -216,7 +224,7 @@ MODELS: Final = (
         "SeedEdit 3.0: edits one picture by instruction.",
         "seededit-3-0-i2i-250628",
         _SAME,
-        capabilities=_I2I | {c.SEED},
+        capabilities=_I2I | {Capability.SEED},
         max_inputs=1,
         aliases=("bytedance/seededit-3.0", "seededit-3", "seededit-3-0-i2i-250628"),
         price=0.03,

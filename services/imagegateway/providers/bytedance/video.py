@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.platform.errors import invalid
-from imagegateway.providers import catalog as c
 from imagegateway.providers.bytedance import errors
 from imagegateway.providers.bytedance.catalog import VIDEO_RATIOS
 from imagegateway.providers.kit import unsupported_options
@@ -13,6 +12,7 @@ from imagegateway.providers.kit.adapter import Finished, Found, Pending, Unknown
 from imagegateway.providers.kit.error_table import Failure
 from imagegateway.providers.kit.parsing import whole_of
 from imagegateway.providers.kit.usage import completed
+from imagegateway.providers.sizes import AspectRatioSizes
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Usage
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TASKS: Final = "/contents/generations/tasks"
 PACE: Final = 3.0
-_SHAPES: Final = c.Shapes(VIDEO_RATIOS, pixels=0)
+_SHAPES: Final = AspectRatioSizes(VIDEO_RATIOS, pixels=0)
 _RESOLUTIONS: Final = ((480, "480p"), (720, "720p"), (1080, "1080p"))
 """Longest shorter side of each; above them is 4k."""
 
@@ -31,13 +31,13 @@ def body(call: Call) -> dict[str, Any]:
     task = call.task
     unsupported_options.fields(call, "moderation")
     request: dict[str, Any] = {
-        "model": call.route.native,
+        "model": call.route.native_id,
         "content": [{"type": "text", "text": task.prompt}],
     }
     if task.width:
         # A caller who names a shape only has not asked for more pixels than usual.
         side = min(call.model.sizes.default if task.aspect_ratio else (task.width, task.height))
-        request["ratio"] = _SHAPES.ratio(task.width, task.height)
+        request["ratio"] = _SHAPES.nearest_aspect_ratio(task.width, task.height)
         request["resolution"] = next((name for longest, name in _RESOLUTIONS if side <= longest), "4k")
     if task.HasField("seconds"):
         if not task.seconds.is_integer():

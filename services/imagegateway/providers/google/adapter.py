@@ -75,4 +75,4 @@ class GoogleAdapter(Adapter):
 
 
 def _api(call: Call) -> Api:
-    return _APIS[APIS[call.route.native]]
+    return _APIS[APIS[call.route.native_id]]

@@ -5,11 +5,12 @@ google-genai 3.4.0, 2.34.0 and 1.60.0, read 2026-11-22.
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Modality, Mode, Model, ModelFacts, Route
 from imagegateway.providers.google.sizes import Tiered
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.sizes import FixedSizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,8 +61,8 @@ _IMAGEN_SHAPES: Final = {
     "9:16": (768, 1408),
     "16:9": (1408, 768),
 }
-_VIDEO: Final = c.Listed(((1280, 720), (720, 1280), (1920, 1080), (1080, 1920), (3840, 2160), (2160, 3840)))
-_OMNI: Final = c.Listed((*_VIDEO.sizes, (640, 360), (360, 640)))
+_VIDEO: Final = FixedSizes(((1280, 720), (720, 1280), (1920, 1080), (1080, 1920), (3840, 2160), (2160, 3840)))
+_OMNI: Final = FixedSizes((*_VIDEO.sizes, (640, 360), (360, 640)))
 
 RESOLUTIONS: Final[Mapping[int, str]] = {360: "360p", 720: "720p", 1080: "1080p", 2160: "4k"}
 """A video's resolution by its shorter side."""
@@ -133,74 +134,95 @@ _RESERVED: Final = reserved_options.paths(
 """Of all of Google's APIs: none takes another's names."""
 
 
-def _model(name: str, native: str, mode: str, price: float | None, per_call: int, **facts: Any) -> c.Model:
-    route = c.Route(
+def _model(
+    name: str,
+    native: str,
+    mode: Mode,
+    price: float | None,
+    max_images_per_call: int,
+    *,
+    description: str,
+    sizes: FixedSizes,
+    capabilities: frozenset[Capability],
+    **facts: Unpack[ModelFacts],
+) -> Model:
+    route = Route(
         name="google",
         mode=mode,
-        native=native,
-        settings=("IMAGEGATEWAY_GOOGLE_API_KEY",),
+        native_id=native,
+        required_settings=("IMAGEGATEWAY_GOOGLE_API_KEY",),
         price_per_image=price,
-        per_call=per_call,
-        reserved=_RESERVED,
+        max_images_per_call=max_images_per_call,
+        reserved_options=_RESERVED,
     )
     facts = {"aliases": (name,) if name == native else (name, native), **facts}
-    return c.Model(
+    return Model(
         id=f"google/{name}",
         family="google",
+        description=description,
         created=_ADDED,
         source=_SOURCE,
         checked=_CHECKED,
         routes=(route,),
+        sizes=sizes,
+        capabilities=capabilities,
         **facts,
     )
 
 
 def _gemini(
-    name: str, description: str, sizes: Tiered, price: float | None = None, inputs: int = 14, **facts: Any
-) -> c.Model:
+    name: str,
+    description: str,
+    sizes: Tiered,
+    price: float | None = None,
+    **facts: Unpack[ModelFacts],
+) -> Model:
+    facts = {
+        "max_prompt_length": 32_000,
+        "max_inputs": 14,
+        "output_formats": ("png", "jpeg", "webp"),
+        **facts,
+    }
     return _model(
         name,
         name,
-        c.INLINE,
+        Mode.INLINE,
         price,
         1,
         description=description,
         sizes=sizes,
-        capabilities=frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.SEED}),
-        max_prompt_length=32_000,
-        max_inputs=inputs,
-        output_formats=("png", "jpeg", "webp"),
+        capabilities=frozenset({Capability.TEXT_TO_IMAGE, Capability.IMAGE_TO_IMAGE, Capability.SEED}),
         **facts,
     )
 
 
-def _imagen(name: str, native: str, tiers: tuple[str, ...], price: float | None) -> c.Model:
+def _imagen(name: str, native: str, tiers: tuple[str, ...], price: float | None) -> Model:
     return _model(
         name,
         native,
-        c.INLINE,
+        Mode.INLINE,
         price,
         4,
         description=f"{name.replace('-', ' ').capitalize()}: pictures from text.",
         sizes=Tiered.of(_IMAGEN_SHAPES, tiers),
-        capabilities=frozenset({c.TEXT_TO_IMAGE}),
+        capabilities=frozenset({Capability.TEXT_TO_IMAGE}),
         output_formats=("png", "jpeg", "webp"),
         retired_at=date(2026, 8, 17),
         successor=_IMAGE_SUCCESSOR,
     )
 
 
-def _veo(name: str, sizes: c.Listed = _VIDEO) -> c.Model:
+def _veo(name: str, sizes: FixedSizes = _VIDEO) -> Model:
     return _model(
         name,
         f"{name}-generate-preview",
-        c.ASYNC,
+        Mode.ASYNC,
         None,
         4,
         description=f"{name.replace('-', ' ').capitalize()}: video with sound from text.",
         sizes=sizes,
-        capabilities=frozenset({c.TEXT_TO_VIDEO, c.NEGATIVE_PROMPT}),
-        modality="video",
+        capabilities=frozenset({Capability.TEXT_TO_VIDEO, Capability.NEGATIVE_PROMPT}),
+        modality=Modality.VIDEO,
         output_formats=("mp4",),
         seconds=(VEO_SECONDS[0], VEO_SECONDS[-1]),
         retired_at=date(2026, 10, 22),
@@ -209,17 +231,17 @@ def _veo(name: str, sizes: c.Listed = _VIDEO) -> c.Model:
     )
 
 
-def _omni(name: str) -> c.Model:
+def _omni(name: str) -> Model:
     return _model(
         name,
         name,
-        c.ASYNC,
+        Mode.ASYNC,
         None,
         1,
         description=f"{name.replace('-', ' ').capitalize()}: video with sound from text.",
         sizes=_OMNI,
-        capabilities=frozenset({c.TEXT_TO_VIDEO}),
-        modality="video",
+        capabilities=frozenset({Capability.TEXT_TO_VIDEO}),
+        modality=Modality.VIDEO,
         output_formats=("mp4",),
     )
 
@@ -256,7 +278,7 @@ MODELS: Final = (
         "Gemini 2.5 Flash Image: pictures from text and up to 3 pictures.",
         Tiered.of(_SHAPES25),
         price=0.039,
-        inputs=3,
+        max_inputs=3,
         successor=_IMAGE_SUCCESSOR,
         aliases=("gemini-2.5-flash-image", "gemini-2.5-flash-image-preview"),
     ),
@@ -266,7 +288,7 @@ MODELS: Final = (
     _imagen("imagen-3", "imagen-3.0-generate-002", ("1K",), None),
     _veo("veo-3.1"),
     _veo("veo-3.1-fast"),
-    _veo("veo-3.1-lite", c.Listed(_VIDEO.sizes[:4])),
+    _veo("veo-3.1-lite", FixedSizes(_VIDEO.sizes[:4])),
     _omni("gemini-omni-1.1-flash"),
     _omni("gemini-omni-1.2-flash"),
 )

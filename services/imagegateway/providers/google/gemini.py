@@ -61,7 +61,7 @@ class Gemini(Api):
         }
         if task.moderation == "low":
             body["safetySettings"] = [{"category": harm, "threshold": "BLOCK_ONLY_HIGH"} for harm in _HARMS]
-        return Outgoing("POST", f"/models/{call.route.native}:generateContent", json=call.with_options(body))
+        return Outgoing("POST", f"/models/{call.route.native_id}:generateContent", json=call.with_options(body))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         answer = wire.answer(reply)
@@ -119,9 +119,9 @@ def _image_config(call: Call) -> dict[str, str]:
 def _cost(call: Call, usage: Usage | None) -> Cost | None:
     """By the tier; by the tokens where tiers have no price."""
     tier = _image_config(call).get("imageSize", "1K")
-    amount = TIER_PRICES.get(call.route.native, {}).get(tier)
+    amount = TIER_PRICES.get(call.route.native_id, {}).get(tier)
     if amount is None and usage is not None:
-        amount = token_cost(call.route.native, usage)
+        amount = token_cost(call.route.native_id, usage)
     return None if amount is None else Cost(amount=amount, currency="USD", estimated=True)
 
 

@@ -38,7 +38,7 @@ class Imagen(Api):
         if task.moderation == "low":
             parameters["safetySetting"] = "block_only_high"
         body = {"instances": [{"prompt": task.prompt}], "parameters": parameters}
-        return Outgoing("POST", f"/models/{call.route.native}:predict", json=call.with_options(body, _DEFAULTS))
+        return Outgoing("POST", f"/models/{call.route.native_id}:predict", json=call.with_options(body, _DEFAULTS))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
         if not isinstance(reply.json, dict):

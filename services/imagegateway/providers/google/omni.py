@@ -51,7 +51,7 @@ class Omni(Api):
             video["resolution"] = RESOLUTIONS[min(width, height)]
         if task.HasField("seconds"):
             video["duration"] = f"{task.seconds:g}s"
-        body = {"model": call.route.native, "input": task.prompt, "response_format": video, "background": True}
+        body = {"model": call.route.native_id, "input": task.prompt, "response_format": video, "background": True}
         return Outgoing("POST", "/interactions", json=call.with_options(body))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
@@ -118,7 +118,7 @@ def _read_file(call: Call, ref: str, reply: Reply) -> Outcome:
 
 
 def _finished(call: Call, video: Found, usage: Usage | None) -> Finished:
-    amount = token_cost(call.route.native, usage) if usage else None
+    amount = token_cost(call.route.native_id, usage) if usage else None
     cost = None if amount is None else Cost(amount=amount, currency="USD", estimated=True)
     return Finished((video,), usage=usage, cost=cost)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.providers.catalog import Listed
+from imagegateway.providers.sizes import FixedSizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ _LONGEST: Final = {"512": 768, "1K": 1600, "2K": 3200, "4K": 1 << 31}
 
 
 @dataclass(frozen=True, slots=True)
-class Tiered(Listed):
+class Tiered(FixedSizes):
     """`labels`: shape and tier of each size."""
 
     labels: Mapping[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Tiered(Listed):
             for tier in sorted(tiers, key="1K".__ne__)
             for shape, (width, height) in shapes.items()
         }
-        return cls(tuple(labels), ratios=tuple(shapes), labels=labels, tiers=tiers)
+        return cls(tuple(labels), aspect_ratios=tuple(shapes), labels=labels, tiers=tiers)
 
     def nearest(self, width: int, height: int) -> tuple[int, int]:
         """The closest shape, in the tier that the longer side asks for."""

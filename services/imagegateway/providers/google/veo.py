@@ -32,7 +32,7 @@ class Veo(Api):
     def submit(self, call: Call) -> Outgoing:
         unsupported_options.fields(call, "moderation", "background")
         body = {"instances": [{"prompt": call.task.prompt}], "parameters": _parameters(call)}
-        path = f"/models/{call.route.native}:predictLongRunning"
+        path = f"/models/{call.route.native_id}:predictLongRunning"
         return Outgoing("POST", path, json=call.with_options(body))
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:
@@ -102,7 +102,7 @@ def _missing(answer: Mapping[str, Any]) -> Failure:
 def _cost(call: Call, videos: int) -> Cost | None:
     """By what was asked for."""
     asked = _parameters(call)
-    price = SECOND_PRICES.get(call.route.native, {}).get(asked.get("resolution", "720p"))
+    price = SECOND_PRICES.get(call.route.native_id, {}).get(asked.get("resolution", "720p"))
     if price is None:
         return None
     seconds = asked.get("durationSeconds", VEO_SECONDS[-1])

@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 from imagegateway.media import images
 from imagegateway.platform.errors import invalid, invalid_image, unsupported
-from imagegateway.providers.catalog import nearest_ratio, same_shape, sides
 from imagegateway.providers.ideogram.calls import ENDPOINTS, RATIOS
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
 from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, Uncharged, moderated, refused_part
 from imagegateway.providers.kit.parsing import form_fields, seed_of, text_of
+from imagegateway.providers.sizes import has_same_aspect_ratio, nearest_aspect_ratio, parse_aspect_ratio
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
@@ -41,7 +41,7 @@ class IdeogramAdapter(Adapter):
 
     route = "ideogram"
     origin = "https://api.ideogram.ai"
-    per_call = 8
+    max_images_per_call = 8
     errors = ErrorTable(
         provider="Ideogram",
         by_status={
@@ -135,7 +135,7 @@ def _words(problem: Mapping[str, Any]) -> str:
 
 
 def _endpoint(call: Call) -> Endpoint:
-    known = ENDPOINTS[call.route.native]
+    known = ENDPOINTS[call.route.native_id]
     if call.mask is not None and "mask" in known:
         return known["mask"]
     if call.inputs:
@@ -151,7 +151,7 @@ def _body(call: Call, endpoint: Endpoint) -> dict[str, Any]:
     level = endpoint.levels.get(task.quality, "")
     ratio = task.aspect_ratio if task.aspect_ratio in RATIOS else ""
     if "resolution" not in endpoint.takes and task.width:
-        ratio = ratio or nearest_ratio(RATIOS, task.width, task.height)
+        ratio = ratio or nearest_aspect_ratio(RATIOS, task.width, task.height)
     wanted: dict[str, Any] = {
         "seed": _seed(call),
         "negative_prompt": task.negative_prompt,
@@ -186,7 +186,7 @@ def _warn(call: Call, endpoint: Endpoint, ratio: str) -> None:
     if call.resized and not {"resolution", "size"} & endpoint.takes:
         call.warn("size_adjusted", "size", "Ideogram keeps the size of the input image here.")
     only_shape = "aspect_ratio" in endpoint.takes and "resolution" not in endpoint.takes
-    if only_shape and ratio and not same_shape((task.width, task.height), sides(ratio)):
+    if only_shape and ratio and not has_same_aspect_ratio((task.width, task.height), parse_aspect_ratio(ratio)):
         call.warn("size_adjusted", "size", f"Ideogram takes only a shape here; the nearest is {ratio}.")
 
 

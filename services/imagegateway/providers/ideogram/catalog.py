@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Mode, Model, ModelFacts, Route
 from imagegateway.providers.ideogram.calls import QUALITIES, RATIOS
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.sizes import FixedSizes, SizeRange
+
+if TYPE_CHECKING:
+    from imagegateway.providers.sizes import Sizes
 
 _SOURCE: Final = "https://developer.ideogram.ai/"
 _CHECKED: Final = date(2026, 11, 22)
@@ -21,24 +25,24 @@ _TALL: Final = (
     *((832, 1216), (832, 1248), (864, 1152), (896, 960), (896, 1024), (896, 1088), (896, 1120), (896, 1152)),
     *((960, 1024), (960, 1088)),
 )
-_SIZES_3: Final = c.Listed(((1024, 1024), *_TALL, *((high, wide) for wide, high in _TALL)))
+_SIZES_3: Final = FixedSizes(((1024, 1024), *_TALL, *((high, wide) for wide, high in _TALL)))
 # All but reframing take a shape instead; what is not listed goes as one.
-_SIZES_3_OR_RATIO: Final = replace(_SIZES_3, ratios=RATIOS, by_ratio=True)
+_SIZES_3_OR_RATIO: Final = replace(_SIZES_3, aspect_ratios=RATIOS, by_aspect_ratio=True)
 _TALL_4: Final = (
     *((1664, 2496), (1792, 2240), (1728, 2304), (1440, 2560), (1600, 2560), (1440, 2880)),
     *((1296, 3168), (1152, 2944), (1248, 3328), (1280, 3072)),
 )
-_SIZES_4: Final = c.Listed(((2048, 2048), *_TALL_4, *((high, wide) for wide, high in _TALL_4)))
+_SIZES_4: Final = FixedSizes(((2048, 2048), *_TALL_4, *((high, wide) for wide, high in _TALL_4)))
 # Presets of both classes; of the smaller one only the square is documented.
-_SIZES_4_5: Final = c.Listed(((1024, 1024), *_SIZES_4.sizes))
-_EDITS_4_5: Final = c.Free(
+_SIZES_4_5: Final = FixedSizes(((1024, 1024), *_SIZES_4.sizes))
+_EDITS_4_5: Final = SizeRange(
     default=(1024, 1024), min_side=256, max_side=4992, step=32, max_pixels=2048 * 2048, max_ratio=6
 )
-_SIZES_4_6: Final = c.Free(default=(1024, 1024), min_side=256, max_side=4096, step=32)
-_AS_INPUT: Final = c.Free(default=(1024, 1024), min_side=64, max_side=8192)  # the result has its input's size
+_SIZES_4_6: Final = SizeRange(default=(1024, 1024), min_side=256, max_side=4096, step=32)
+_AS_INPUT: Final = SizeRange(default=(1024, 1024), min_side=64, max_side=8192)  # the result has its input's size
 
-_TEXT: Final = frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.SEED})
-_EDIT: Final = frozenset({c.IMAGE_TO_IMAGE, c.SEED})
+_TEXT: Final = frozenset({Capability.TEXT_TO_IMAGE, Capability.IMAGE_TO_IMAGE, Capability.SEED})
+_EDIT: Final = frozenset({Capability.IMAGE_TO_IMAGE, Capability.SEED})
 
 
 _RESERVED: Final = reserved_options.paths(
@@ -47,11 +51,26 @@ _RESERVED: Final = reserved_options.paths(
 )
 
 
-def _model(name: str, native: str, description: str, sizes: c.Listed | c.Free, **facts: Any) -> c.Model:
-    price = facts.pop("price", None)
+def _model(
+    name: str,
+    native: str,
+    description: str,
+    sizes: Sizes,
+    *,
+    capabilities: frozenset[Capability],
+    price: float | None = None,
+    also: tuple[str, ...] = (),
+    **facts: Unpack[ModelFacts],
+) -> Model:
     aliases = (name.replace("/", "-"), f"ideogram/{name.replace('/', '-')}") if "/" in name else (name,)
-    facts = {"max_inputs": 1, "qualities": QUALITIES, "aliases": (*aliases, *facts.pop("also", ())), **facts}
-    return c.Model(
+    facts = {
+        "max_prompt_length": 10_000,
+        "max_inputs": 1,
+        "qualities": QUALITIES,
+        "aliases": (*aliases, *also),
+        **facts,
+    }
+    return Model(
         id=f"ideogram/{name}",
         family="ideogram",
         description=description,
@@ -59,18 +78,18 @@ def _model(name: str, native: str, description: str, sizes: c.Listed | c.Free, *
         source=_SOURCE,
         checked=_CHECKED,
         routes=(
-            c.Route(
+            Route(
                 name="ideogram",
-                mode=c.INLINE,
-                native=native,
-                settings=("IMAGEGATEWAY_IDEOGRAM_API_KEY",),
+                mode=Mode.INLINE,
+                native_id=native,
+                required_settings=("IMAGEGATEWAY_IDEOGRAM_API_KEY",),
                 concurrency=10,
                 price_per_image=price,
-                reserved=_RESERVED,
+                reserved_options=_RESERVED,
             ),
         ),
-        max_prompt_length=10_000,
         sizes=sizes,
+        capabilities=capabilities,
         **facts,
     )
 
@@ -83,7 +102,7 @@ MODELS: Final = (
         "ideogram-v3",
         "Ideogram 3.0: pictures with lettering; remixes a picture, repaints what a mask marks.",
         _SIZES_3_OR_RATIO,
-        capabilities=_TEXT | {c.MASK, c.NEGATIVE_PROMPT, c.TRANSPARENT},
+        capabilities=_TEXT | {Capability.MASK, Capability.NEGATIVE_PROMPT, Capability.TRANSPARENT},
         styles=_STYLES,
         price=0.06,
         also=("ideogram/v3", "ideogram-ai/ideogram-v3", "ideogram-3"),
@@ -93,7 +112,7 @@ MODELS: Final = (
         "ideogram-v3-edit",
         "Ideogram 3.0 edit: repaints what a mask marks, or follows an instruction without one.",
         _AS_INPUT,
-        capabilities=_EDIT | {c.MASK, c.TRANSPARENT},
+        capabilities=_EDIT | {Capability.MASK, Capability.TRANSPARENT},
         styles=_STYLES,
         max_inputs=10,
         price=0.06,
@@ -104,7 +123,7 @@ MODELS: Final = (
         "ideogram-v3-remix",
         "Ideogram 3.0 remix: a picture made anew after a prompt.",
         _SIZES_3_OR_RATIO,
-        capabilities=_EDIT | {c.NEGATIVE_PROMPT},
+        capabilities=_EDIT | {Capability.NEGATIVE_PROMPT},
         styles=_STYLES,
         price=0.06,
         also=("ideogram/v3/remix",),
@@ -132,7 +151,7 @@ MODELS: Final = (
         "ideogram-v4",
         "Ideogram 4.0: pictures of about 4 megapixels, and remixes.",
         _SIZES_4,
-        capabilities=frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE}),
+        capabilities=frozenset({Capability.TEXT_TO_IMAGE, Capability.IMAGE_TO_IMAGE}),
         price=0.06,
         also=("ideogram/v4", "ideogram-4"),
     ),
@@ -141,7 +160,7 @@ MODELS: Final = (
         "ideogram-4-5",
         "Ideogram 4.5: pictures from text and up to 5 references; honours a mask.",
         _SIZES_4_5,
-        capabilities=_TEXT | {c.MASK},
+        capabilities=_TEXT | {Capability.MASK},
         edit_sizes=_EDITS_4_5,
         max_inputs=5,
         price=0.10,
@@ -152,7 +171,7 @@ MODELS: Final = (
         "ideogram-4-6",
         "Ideogram 4.6: up to 4096x4096, from text and up to 5 references; honours a mask.",
         _SIZES_4_6,
-        capabilities=_TEXT | {c.MASK},
+        capabilities=_TEXT | {Capability.MASK},
         max_inputs=5,
         also=("ideogram/v4.6", "ideogram-4-6", "ideogram-4.6"),
     ),
@@ -161,7 +180,7 @@ MODELS: Final = (
         "remove-background",
         "Ideogram: the subject on a transparent ground.",
         _AS_INPUT,
-        capabilities=frozenset({c.IMAGE_TO_IMAGE, c.TRANSPARENT}),
+        capabilities=frozenset({Capability.IMAGE_TO_IMAGE, Capability.TRANSPARENT}),
         prompt_required=False,
         max_n=1,
         qualities=(),

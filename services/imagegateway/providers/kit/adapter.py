@@ -81,7 +81,7 @@ class Call:
         """Whether an edit asks for another size than its first input's, as near as the model makes that one."""
         if not (self.inputs and self.task.width):
             return False
-        first, sizes = self.inputs[0], self.model.sizes_of(edit=True)
+        first, sizes = self.inputs[0], self.model.sizes_for(edit=True)
         return (self.task.width, self.task.height) != sizes.nearest(first.width, first.height)
 
     def warn(self, code: str, param: str, message: str) -> None:
@@ -244,8 +244,8 @@ class Adapter(ABC):
     """Further hosts that may see the key; `*.` in front means all below."""
     needs_key: bool = True
     """False for servers of one's own, which may ask for none."""
-    per_call: int = 1
-    """Most pictures that one request makes; `Route.per_call` of the catalog goes before it."""
+    max_images_per_call: int = 1
+    """Most pictures that one request makes; `Route.max_images_per_call` of the catalog goes before it."""
     seconds: float = 180.0
     """Longest that the provider may take to answer a request."""
     errors: ErrorTable

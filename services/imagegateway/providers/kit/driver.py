@@ -15,7 +15,7 @@ from imagegateway.media.decoding import decoding_cost
 from imagegateway.media.store import StoreUnavailable
 from imagegateway.media.store_retry import INPUT_SECONDS, retry_until_available
 from imagegateway.platform.errors import GatewayError, unsupported
-from imagegateway.providers.catalog import MASK
+from imagegateway.providers.catalog import Capability
 from imagegateway.providers.kit import reserved_options
 from imagegateway.providers.kit.adapter import Call, Picture, options_of
 from imagegateway.providers.kit.call_driver import CallDriver
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Request = pb.StartRequest | pb.PollRequest | pb.CancelRequest
 
 
-class UpstreamFamily:
+class HttpFamily:
     """A family whose models live behind HTTP: one adapter for each of its routes."""
 
     def __init__(
@@ -87,7 +87,7 @@ class UpstreamFamily:
         Raises GatewayError before the first call for what can't be asked and, where the task is strict, for what
         an adapter warns of.
         """
-        reserved_options.refuse(options_of(request.task), self._route(request.task).reserved)
+        reserved_options.refuse(options_of(request.task), self._route(request.task).reserved_options)
         driver = self._driver(request)
         with self._starts.open(request.job_id, request.task.route) as start:
             calls = await self._calls(request, driver.adapter)
@@ -175,7 +175,7 @@ class UpstreamFamily:
         if route.concurrency is None:
             return call.task.n
         most = min(route.concurrency, self._settings.route_concurrency(route.name, route.concurrency))
-        return max(1, most // route.places(call.count))
+        return max(1, most // route.slots(call.count))
 
     # ---- what calls are made of
 
@@ -197,9 +197,9 @@ class UpstreamFamily:
     async def _calls(self, request: pb.StartRequest, adapter: Adapter) -> list[Call]:
         task, model = request.task, self._by_id[request.task.model]
         inputs = tuple([await self._picture(ref) for ref in task.inputs])
-        mask = await self._picture(task.mask) if task.HasField("mask") and model.can(MASK) else None
+        mask = await self._picture(task.mask) if task.HasField("mask") and model.supports(Capability.MASK) else None
         markup = await self._picture(task.markup) if task.HasField("markup") else None
-        most = self._route(task).per_call or adapter.per_call
+        most = self._route(task).max_images_per_call or adapter.max_images_per_call
         calls = []
         for index in range(0, task.n, most):
             call = self._call(request, index, min(most, task.n - index))

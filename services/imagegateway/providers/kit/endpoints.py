@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.setting_source import PREFIX
+from imagegateway.providers.catalog import api_key_setting
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -29,12 +31,12 @@ class Target:
 
         Raises GatewayError PROVIDER_NOT_CONFIGURED without a key.
         """
-        setting = f"{adapter.route.upper()}_API_KEY"
+        setting = api_key_setting(adapter.route)
         key = credential or settings.source.text(setting)
         if not key and adapter.needs_key:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
-                f"The setting IMAGEGATEWAY_{setting} is empty.",
+                f"The setting {PREFIX}{setting} is empty.",
             )
         base = settings.source.text(f"{adapter.route.upper()}_BASE_URL", adapter.origin).rstrip("/")
         return cls(adapter.place(base, settings.source.text), key)

@@ -3,10 +3,11 @@
 from datetime import date
 from typing import Final
 
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Mode, Model, Route
+from imagegateway.providers.sizes import SizeRange
 
 MODELS: Final = (
-    c.Model(
+    Model(
         id="local/sketch",
         family="local",
         description="The embedded development model: draws a poster from the prompt. No key, no network.",
@@ -14,29 +15,29 @@ MODELS: Final = (
         source="",
         checked=date(2026, 11, 25),
         routes=(
-            c.Route(
+            Route(
                 name="local",
-                mode=c.INLINE,
-                native="sketch",
-                repeatable=True,
+                mode=Mode.INLINE,
+                native_id="sketch",
+                idempotent=True,
                 price_per_image=0.0,
                 # It draws on this machine's cores.
                 concurrency=64,
-                pictures_per_place=10,
-                shared=True,
+                images_per_slot=10,
+                shared_slots=True,
             ),
         ),
-        sizes=c.Free(default=(1024, 1024), min_side=64, max_side=2048),
+        sizes=SizeRange(default=(1024, 1024), min_side=64, max_side=2048),
         capabilities=frozenset(
             {
-                c.TEXT_TO_IMAGE,
-                c.IMAGE_TO_IMAGE,
-                c.MASK,
-                c.SEED,
-                c.NEGATIVE_PROMPT,
-                c.PARTIAL_IMAGES,
-                c.TRANSPARENT,
-                c.STYLE,
+                Capability.TEXT_TO_IMAGE,
+                Capability.IMAGE_TO_IMAGE,
+                Capability.MASK,
+                Capability.SEED,
+                Capability.NEGATIVE_PROMPT,
+                Capability.PARTIAL_IMAGES,
+                Capability.TRANSPARENT,
+                Capability.STYLE,
             }
         ),
         aliases=("sketch",),

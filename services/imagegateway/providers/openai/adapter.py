@@ -40,7 +40,7 @@ class OpenAIAdapter(Adapter):
     route = "openai"
     origin = "https://api.openai.com"
     version = "/v1"
-    per_call = 10
+    max_images_per_call = 10
     seconds = 240.0
     errors = ErrorTable(
         provider="OpenAI",
@@ -121,7 +121,7 @@ class OpenAIAdapter(Adapter):
 
 
 def _fields(call: Call) -> dict[str, Any]:
-    task, native = call.task, call.route.native
+    task, native = call.task, call.route.native_id
     fields: dict[str, Any] = {"model": native, "prompt": task.prompt, "n": call.count}
     if task.width:
         fields["size"] = f"{task.width}x{task.height}"
@@ -152,7 +152,7 @@ def _gpt_fields(call: Call) -> dict[str, Any]:
     if task.HasField("output_compression") and task.output_format in _COMPRESSED:
         fields["output_compression"] = task.output_compression
     if task.input_fidelity and call.inputs:
-        if task.input_fidelity in INPUT_FIDELITY.get(call.route.native, ()):
+        if task.input_fidelity in INPUT_FIDELITY.get(call.route.native_id, ()):
             fields["input_fidelity"] = task.input_fidelity
         else:
             what = f"{call.model.id} has no input fidelity {task.input_fidelity!r}."

@@ -49,6 +49,6 @@ def finished(
         pictures,
         missing=(short,) * (call.count - len(pictures)),
         usage=used,
-        cost=None if author else usage.cost(call.route.native, used),
+        cost=None if author else usage.cost(call.route.native_id, used),
         svg_usage=usage.author(author),
     )

@@ -6,20 +6,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Mode, Model, ModelFacts, Route
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.sizes import FixedSizes, SizeRange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from imagegateway.providers.sizes import Sizes
 
 _SOURCE: Final = "https://developers.openai.com/api/docs/models"
 _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
 _SUCCESSOR: Final = "openai/gpt-image-2"
 
-_FREE: Final = c.Free(
+_FREE: Final = SizeRange(
     default=(1024, 1024),
     min_side=480,
     max_side=3840,
@@ -28,19 +31,20 @@ _FREE: Final = c.Free(
     min_pixels=655_360,
     max_ratio=3,
 )
-_THREE: Final = c.Listed(((1024, 1024), (1536, 1024), (1024, 1536)))
-_DALLE3: Final = c.Listed(((1024, 1024), (1792, 1024), (1024, 1792)))
-_DALLE2: Final = c.Listed(((1024, 1024), (512, 512), (256, 256)))
+_THREE: Final = FixedSizes(((1024, 1024), (1536, 1024), (1024, 1536)))
+_DALLE3: Final = FixedSizes(((1024, 1024), (1792, 1024), (1024, 1792)))
+_DALLE2: Final = FixedSizes(((1024, 1024), (512, 512), (256, 256)))
 
 _GPT: Final = frozenset(
-    {c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.MASK, c.PARTIAL_IMAGES, c.TRANSPARENT, c.SAFETY_IDENTIFIER}
+    {
+        Capability.TEXT_TO_IMAGE,
+        Capability.IMAGE_TO_IMAGE,
+        Capability.MASK,
+        Capability.PARTIAL_IMAGES,
+        Capability.TRANSPARENT,
+        Capability.SAFETY_IDENTIFIER,
+    }
 )
-_NEWEST: Final[Mapping[str, Any]] = {
-    "capabilities": _GPT | {c.COMPLEXITY, c.MARKUP, c.SVG_AUTHOR},
-    "output_formats": ("png", "webp", "jpeg", "gif", "svg"),
-    "qualities": ("low", "medium", "high", "xhigh", "max", "standard", "hd"),
-}
-"""What GPT Image 2.5 and 2.6 share; gif and svg need access, which OpenAI grants by account."""
 # `standard` and `hd` are DALL·E's words, which clients still send; the adapter says `medium` and `high`.
 _QUALITIES: Final = ("low", "medium", "high", "standard", "hd")
 
@@ -92,10 +96,16 @@ PRICES: Final[Mapping[str, Prices]] = {
 """Prices by native id; the answer's `usage` makes the cost of them."""
 
 
-def _model(name: str, description: str, *, per_call: int | None = None, **facts: Any) -> c.Model:
+def _model(
+    name: str,
+    description: str,
+    *,
+    sizes: Sizes = _FREE,
+    capabilities: frozenset[Capability] = _GPT,
+    max_images_per_call: int | None = None,
+    **facts: Unpack[ModelFacts],
+) -> Model:
     facts = {
-        "sizes": _FREE,
-        "capabilities": _GPT,
         "max_prompt_length": 32_000,
         "max_inputs": 16,
         "output_formats": ("png", "webp", "jpeg"),
@@ -104,15 +114,15 @@ def _model(name: str, description: str, *, per_call: int | None = None, **facts:
         "base64_aliases": frozenset() if name in DALLE else frozenset({name}),
         **facts,
     }
-    route = c.Route(
+    route = Route(
         name="openai",
-        mode=c.INLINE,
-        native=name,
-        settings=("IMAGEGATEWAY_OPENAI_API_KEY",),
-        per_call=per_call,
-        reserved=_RESERVED,
+        mode=Mode.INLINE,
+        native_id=name,
+        required_settings=("IMAGEGATEWAY_OPENAI_API_KEY",),
+        max_images_per_call=max_images_per_call,
+        reserved_options=_RESERVED,
     )
-    return c.Model(
+    return Model(
         id=f"openai/{name}",
         family="openai",
         description=description,
@@ -120,17 +130,30 @@ def _model(name: str, description: str, *, per_call: int | None = None, **facts:
         source=_SOURCE,
         checked=_CHECKED,
         routes=(route,),
+        sizes=sizes,
+        capabilities=capabilities,
         **facts,
     )
 
 
+def _gpt_2_5(name: str, description: str) -> Model:
+    """Return the entry of a GPT Image 2.5 or 2.6 model; gif and svg need access, which OpenAI grants by account."""
+    return _model(
+        name,
+        description,
+        capabilities=_GPT | {Capability.COMPLEXITY, Capability.MARKUP, Capability.SVG_AUTHOR},
+        output_formats=("png", "webp", "jpeg", "gif", "svg"),
+        qualities=("low", "medium", "high", "xhigh", "max", "standard", "hd"),
+    )
+
+
 MODELS: Final = (
-    _model("gpt-image-2.6-flare", "GPT Image 2.6 flare.", **_NEWEST),
-    _model("gpt-image-2.6-sunburst", "GPT Image 2.6 sunburst.", **_NEWEST),
-    _model("gpt-image-2.5-flare", "GPT Image 2.5 flare.", **_NEWEST),
-    _model("gpt-image-2.5-sunburst", "GPT Image 2.5 sunburst.", **_NEWEST),
-    _model("gpt-image-2.5-flare-2026-09-08", "GPT Image 2.5 flare, kept as it was.", **_NEWEST),
-    _model("gpt-image-2.5-sunburst-2026-09-08", "GPT Image 2.5 sunburst, kept as it was.", **_NEWEST),
+    _gpt_2_5("gpt-image-2.6-flare", "GPT Image 2.6 flare."),
+    _gpt_2_5("gpt-image-2.6-sunburst", "GPT Image 2.6 sunburst."),
+    _gpt_2_5("gpt-image-2.5-flare", "GPT Image 2.5 flare."),
+    _gpt_2_5("gpt-image-2.5-sunburst", "GPT Image 2.5 sunburst."),
+    _gpt_2_5("gpt-image-2.5-flare-2026-09-08", "GPT Image 2.5 flare, kept as it was."),
+    _gpt_2_5("gpt-image-2.5-sunburst-2026-09-08", "GPT Image 2.5 sunburst, kept as it was."),
     _model("gpt-image-2", "GPT Image 2: pictures and edits of any size up to 4K."),
     _model("gpt-image-2-2026-04-21", "GPT Image 2, kept as it was."),
     _model(
@@ -166,12 +189,12 @@ MODELS: Final = (
         "dall-e-3",
         "DALL·E 3.",
         sizes=_DALLE3,
-        capabilities=frozenset({c.TEXT_TO_IMAGE, c.STYLE}),
+        capabilities=frozenset({Capability.TEXT_TO_IMAGE, Capability.STYLE}),
         max_prompt_length=4000,
         max_inputs=0,
         output_formats=("png",),
         qualities=("standard", "hd"),
-        per_call=1,
+        max_images_per_call=1,
         retired_at=date(2026, 5, 12),
         successor=_SUCCESSOR,
     ),
@@ -179,7 +202,7 @@ MODELS: Final = (
         "dall-e-2",
         "DALL·E 2: edits one square PNG under 4 MB.",
         sizes=_DALLE2,
-        capabilities=frozenset({c.TEXT_TO_IMAGE, c.IMAGE_TO_IMAGE, c.MASK}),
+        capabilities=frozenset({Capability.TEXT_TO_IMAGE, Capability.IMAGE_TO_IMAGE, Capability.MASK}),
         max_prompt_length=1000,
         max_inputs=1,
         output_formats=("png",),

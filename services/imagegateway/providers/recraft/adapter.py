@@ -45,7 +45,7 @@ class RecraftAdapter(Adapter):
     route = "recraft"
     origin = "https://external.api.recraft.ai"
     version = "/v1"
-    per_call = 6
+    max_images_per_call = 6
     # No 5xx is free: nothing tells whether the request was taken.
     errors = ErrorTable(
         provider="Recraft",
@@ -69,7 +69,7 @@ class RecraftAdapter(Adapter):
         return {"Authorization": f"Bearer {credential}"}
 
     def submit(self, call: Call) -> Outgoing:
-        native = call.route.native
+        native = call.route.native_id
         unsupported_options.fields(call, "moderation", "input_fidelity")
         unsupported_options.size(call)
         if native in _TOOLS:
@@ -109,7 +109,7 @@ class RecraftAdapter(Adapter):
 
 
 def _body(call: Call) -> dict[str, Any]:
-    task, native = call.task, call.route.native
+    task, native = call.task, call.route.native_id
     vector = native.endswith(_VECTOR)
     if vector and task.output_format not in {"", "svg"}:
         raise unsupported("output_format", f"{call.model.id} draws SVG and has no {task.output_format}.")

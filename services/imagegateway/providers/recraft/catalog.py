@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Mode, Model, ModelFacts, Route
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.sizes import FixedSizes, SizeRange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from imagegateway.providers.sizes import Sizes
 
 _SOURCE: Final = "https://www.recraft.ai/docs/api-reference/"
 _CHECKED: Final = date(2026, 11, 22)
@@ -21,9 +24,9 @@ RATIOS: Final = (
 )
 
 
-def _sizes(square: int, wide: tuple[tuple[int, int], ...], *more: tuple[int, int]) -> c.Listed:
+def _sizes(square: int, wide: tuple[tuple[int, int], ...], *more: tuple[int, int]) -> FixedSizes:
     tall = ((height, width) for width, height in wide)
-    return c.Listed(((square, square), *wide, *tall, *more), ratios=RATIOS)
+    return FixedSizes(((square, square), *wide, *tall, *more), aspect_ratios=RATIOS)
 
 
 _SIZES_3: Final = _sizes(
@@ -35,12 +38,12 @@ _SIZES_4: Final = _sizes(
 _SIZES_PRO: Final = _sizes(
     2048, ((3072, 1536), (2560, 1664), (2432, 1792), (2304, 1792), (2560, 1792), (2688, 1536)), (1664, 2688)
 )
-_AS_INPUT: Final = c.Free(default=(1024, 1024), min_side=1, max_side=16_384)  # the result has its input's size
+_AS_INPUT: Final = SizeRange(default=(1024, 1024), min_side=1, max_side=16_384)  # the result has its input's size
 _STYLES: Final = (*("any", "realistic_image", "digital_illustration", "vector_illustration", "logo_raster", "icon"),)
 
-_TEXT: Final = frozenset({c.TEXT_TO_IMAGE, c.SEED})
-_IMAGE: Final = _TEXT | {c.IMAGE_TO_IMAGE}
-_V3: Final = _IMAGE | {c.MASK, c.NEGATIVE_PROMPT}
+_TEXT: Final = frozenset({Capability.TEXT_TO_IMAGE, Capability.SEED})
+_IMAGE: Final = _TEXT | {Capability.IMAGE_TO_IMAGE}
+_V3: Final = _IMAGE | {Capability.MASK, Capability.NEGATIVE_PROMPT}
 
 _RASTER: Final = ("webp", "png")
 _BOTH: Final = (*_RASTER, "svg")  # svg is the vector twin's work
@@ -50,33 +53,54 @@ _SVG: Final = ("svg",)
 _RESERVED: Final = reserved_options.paths("random_seed", "image_format", "upscale")
 
 
-def _model(name: str, native: str, price: float | None, **facts: Any) -> c.Model:
-    if c.IMAGE_TO_IMAGE in facts["capabilities"]:
-        facts |= {"max_inputs": 1, "edit_sizes": _AS_INPUT}
-    return c.Model(
+def _model(
+    name: str,
+    native: str,
+    price: float | None,
+    *,
+    description: str,
+    sizes: Sizes,
+    capabilities: frozenset[Capability],
+    **facts: Unpack[ModelFacts],
+) -> Model:
+    if Capability.IMAGE_TO_IMAGE in capabilities:
+        facts = {"max_inputs": 1, "edit_sizes": _AS_INPUT, **facts}
+    return Model(
         id=f"recraft/{name}",
         family="recraft",
+        description=description,
         created=_ADDED,
         source=_SOURCE,
         checked=_CHECKED,
         routes=(
-            c.Route(
+            Route(
                 name="recraft",
-                mode=c.INLINE,
-                native=native,
-                settings=("IMAGEGATEWAY_RECRAFT_API_KEY",),
+                mode=Mode.INLINE,
+                native_id=native,
+                required_settings=("IMAGEGATEWAY_RECRAFT_API_KEY",),
                 price_per_image=price,
-                reserved=_RESERVED,
+                reserved_options=_RESERVED,
             ),
         ),
+        sizes=sizes,
+        capabilities=capabilities,
         **facts,
     )
 
 
-def _both(name: str, title: str, prices: tuple[float | None, float | None], **facts: Any) -> Iterator[c.Model]:
-    """A model and its vector twin. `vector`: capabilities of the twin, where they differ."""
+def _both(
+    name: str,
+    title: str,
+    *,
+    prices: tuple[float | None, float | None],
+    sizes: FixedSizes,
+    capabilities: frozenset[Capability],
+    vector_capabilities: frozenset[Capability] | None = None,
+    max_prompt_length: int = 10_000,
+    styles: tuple[str, ...] = (),
+) -> Iterator[Model]:
+    """Yield a model and its vector twin, which has the same capabilities unless `vector_capabilities` differ."""
     native = name.replace("recraft-v", "recraftv").replace(".", "_").replace("-", "_")
-    vector = facts.pop("vector", facts["capabilities"])
     yield _model(
         name,
         native,
@@ -84,7 +108,10 @@ def _both(name: str, title: str, prices: tuple[float | None, float | None], **fa
         description=f"{title}: raster pictures.",
         aliases=_aliases(name, native),
         output_formats=_BOTH,
-        **facts,
+        sizes=sizes,
+        capabilities=capabilities,
+        max_prompt_length=max_prompt_length,
+        styles=styles,
     )
     yield _model(
         f"{name}-svg",
@@ -93,7 +120,10 @@ def _both(name: str, title: str, prices: tuple[float | None, float | None], **fa
         description=f"{title}: vector drawings as SVG.",
         aliases=(*_aliases(f"{name}-svg", f"{native}_vector"), f"recraft/{name}-vector", f"{name}-vector"),
         output_formats=_SVG,
-        **{**facts, "capabilities": vector},
+        sizes=sizes,
+        capabilities=capabilities if vector_capabilities is None else vector_capabilities,
+        max_prompt_length=max_prompt_length,
+        styles=styles,
     )
 
 
@@ -102,14 +132,14 @@ def _aliases(name: str, native: str) -> tuple[str, ...]:
 
 
 def _tool(
-    name: str, native: str, price: float, description: str, formats: tuple[str, ...], *capabilities: str
-) -> c.Model:
+    name: str, native: str, price: float, description: str, formats: tuple[str, ...], *capabilities: Capability
+) -> Model:
     return _model(
         name,
         native,
         price,
         description=description,
-        capabilities=frozenset({c.IMAGE_TO_IMAGE, *capabilities}),
+        capabilities=frozenset({Capability.IMAGE_TO_IMAGE, *capabilities}),
         sizes=_AS_INPUT,
         prompt_required=False,
         max_n=1,
@@ -117,21 +147,63 @@ def _tool(
     )
 
 
-_OLD: Final = {"sizes": _SIZES_3, "capabilities": _V3, "styles": _STYLES, "max_prompt_length": 1000}
-_NEW: Final = {"sizes": _SIZES_4, "max_prompt_length": 10_000}
-_PRO: Final = {"sizes": _SIZES_PRO, "max_prompt_length": 10_000}
-
 MODELS: Final = (
-    *_both("recraft-v3", "Recraft V3, with styles and inpainting", (0.04, 0.08), **_OLD),
-    *_both("recraft-v2", "Recraft V2, with styles", (0.022, 0.044), **{**_OLD, "capabilities": _V3 - {c.MASK}}),
-    *_both("recraft-v4", "Recraft V4", (0.04, 0.08), **_NEW, capabilities=_IMAGE),
-    *_both("recraft-v4-pro", "Recraft V4 Pro, of about 4 megapixels", (0.25, 0.30), **_PRO, capabilities=_IMAGE),
-    *_both("recraft-v4-styles", "Recraft V4 in a style of one's own", (None, None), **_NEW, capabilities=_TEXT),
     *_both(
-        "recraft-v4-styles-pro", "Recraft V4 Pro in a style of one's own", (None, None), **_PRO, capabilities=_TEXT
+        "recraft-v3",
+        "Recraft V3, with styles and inpainting",
+        prices=(0.04, 0.08),
+        sizes=_SIZES_3,
+        capabilities=_V3,
+        max_prompt_length=1000,
+        styles=_STYLES,
     ),
-    *_both("recraft-v4.1", "Recraft V4.1", (0.035, 0.08), **_NEW, capabilities=_IMAGE, vector=_TEXT),
-    *_both("recraft-v4.1-pro", "Recraft V4.1 Pro", (0.21, 0.30), **_PRO, capabilities=_IMAGE, vector=_TEXT),
+    *_both(
+        "recraft-v2",
+        "Recraft V2, with styles",
+        prices=(0.022, 0.044),
+        sizes=_SIZES_3,
+        capabilities=_V3 - {Capability.MASK},
+        max_prompt_length=1000,
+        styles=_STYLES,
+    ),
+    *_both("recraft-v4", "Recraft V4", prices=(0.04, 0.08), sizes=_SIZES_4, capabilities=_IMAGE),
+    *_both(
+        "recraft-v4-pro",
+        "Recraft V4 Pro, of about 4 megapixels",
+        prices=(0.25, 0.30),
+        sizes=_SIZES_PRO,
+        capabilities=_IMAGE,
+    ),
+    *_both(
+        "recraft-v4-styles",
+        "Recraft V4 in a style of one's own",
+        prices=(None, None),
+        sizes=_SIZES_4,
+        capabilities=_TEXT,
+    ),
+    *_both(
+        "recraft-v4-styles-pro",
+        "Recraft V4 Pro in a style of one's own",
+        prices=(None, None),
+        sizes=_SIZES_PRO,
+        capabilities=_TEXT,
+    ),
+    *_both(
+        "recraft-v4.1",
+        "Recraft V4.1",
+        prices=(0.035, 0.08),
+        sizes=_SIZES_4,
+        capabilities=_IMAGE,
+        vector_capabilities=_TEXT,
+    ),
+    *_both(
+        "recraft-v4.1-pro",
+        "Recraft V4.1 Pro",
+        prices=(0.21, 0.30),
+        sizes=_SIZES_PRO,
+        capabilities=_IMAGE,
+        vector_capabilities=_TEXT,
+    ),
     *(
         _model(
             f"recraft-v4.1-{kind}",
@@ -140,13 +212,14 @@ MODELS: Final = (
             description=f"Recraft V4.1 {kind}: raster pictures.",
             aliases=_aliases(f"recraft-v4.1-{kind}", f"recraftv4_1_{kind.replace('-', '_')}"),
             output_formats=_RASTER,
+            sizes=sizes,
             capabilities=capabilities,
-            **sizes,
+            max_prompt_length=10_000,
         )
         for kind, price, capabilities, sizes in (
-            ("flash", 0.007, _TEXT, _NEW),
-            ("utility", 0.035, _IMAGE, _NEW),
-            ("utility-pro", 0.21, _IMAGE, _PRO),
+            ("flash", 0.007, _TEXT, _SIZES_4),
+            ("utility", 0.035, _IMAGE, _SIZES_4),
+            ("utility-pro", 0.21, _IMAGE, _SIZES_PRO),
         )
     ),
     _tool(
@@ -155,7 +228,7 @@ MODELS: Final = (
         0.01,
         "Recraft: the subject on a transparent ground.",
         ("png", "webp"),
-        c.TRANSPARENT,
+        Capability.TRANSPARENT,
     ),
     _tool("vectorize", "vectorize", 0.01, "Recraft: a picture redrawn as SVG.", _SVG),
     _tool("crisp-upscale", "crispUpscale", 0.004, "Recraft: larger and sharper, nothing added.", _RASTER),

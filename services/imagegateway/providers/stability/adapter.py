@@ -96,7 +96,7 @@ class StabilityAdapter(Adapter):
 
     def submit(self, call: Call) -> Outgoing:
         task = call.task
-        service, _, variant = call.route.native.partition(":")
+        service, _, variant = call.route.native_id.partition(":")
         form: dict[str, Any] = {}
         defaults = {"strength": _STRENGTH} if call.inputs and service in _STRONG else {}
         prompt = _PROMPTS.get(service, "prompt")

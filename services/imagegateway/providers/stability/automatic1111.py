@@ -49,7 +49,7 @@ class Automatic1111Adapter(Adapter):
     route = "automatic1111"
     origin = "http://127.0.0.1:7860"
     needs_key = False
-    per_call = 10
+    max_images_per_call = 10
     seconds = 900.0
     errors = ErrorTable(
         provider="The AUTOMATIC1111 server",
@@ -74,7 +74,7 @@ class Automatic1111Adapter(Adapter):
     def submit(self, call: Call) -> Outgoing:
         task = call.task
         unsupported_options.fields(call, "moderation", "input_fidelity")
-        settings: dict[str, Any] = {"sd_model_checkpoint": call.route.native}
+        settings: dict[str, Any] = {"sd_model_checkpoint": call.route.native_id}
         if task.output_format:
             compressed = task.HasField("output_compression")
             settings["samples_format"] = "png" if compressed else _FORMATS[task.output_format]

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, Unpack
 
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability, Mode, Model, ModelFacts, Route
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.sizes import AspectRatioSizes, SizeRange
+
+if TYPE_CHECKING:
+    from imagegateway.providers.sizes import Sizes
 
 _SOURCE: Final = "https://platform.stability.ai/docs/api-reference"
 _CHECKED: Final = date(2026, 11, 22)
@@ -14,12 +18,12 @@ _ADDED: Final = date(2026, 11, 25)
 _SETTINGS: Final = ("IMAGEGATEWAY_STABILITY_API_KEY",)
 
 _RATIOS: Final = ("16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21")
-_ONE_MP: Final = c.Shapes(_RATIOS, pixels=1_048_576)
-_CORE: Final = c.Shapes(_RATIOS, pixels=1_572_864)
+_ONE_MP: Final = AspectRatioSizes(_RATIOS, pixels=1_048_576)
+_CORE: Final = AspectRatioSizes(_RATIOS, pixels=1_572_864)
 # Results follow their input, whose sides start at 64 and whose area ends at 9,437,184 pixels.
-_INPUT: Final = c.Free(default=(1024, 1024), min_side=64, max_side=16_384, max_pixels=9_437_184)
+_INPUT: Final = SizeRange(default=(1024, 1024), min_side=64, max_side=16_384, max_pixels=9_437_184)
 # Limits of ours: SDXL was trained around 1024x1024 and repeats its subject far beyond.
-_SDXL: Final = c.Free(default=(1024, 1024), min_side=256, max_side=2048, step=8)
+_SDXL: Final = SizeRange(default=(1024, 1024), min_side=256, max_side=2048, step=8)
 
 _STYLES: Final = (
     "3d-model", "analog-film", "anime", "cinematic", "comic-book", "digital-art", "enhance", "fantasy-art",
@@ -33,10 +37,10 @@ _STYLED: Final = frozenset({
 })  # fmt: skip
 
 _ALL_FORMATS: Final = ("png", "jpeg", "webp")
-_GENERATE: Final = frozenset({c.TEXT_TO_IMAGE, c.SEED, c.NEGATIVE_PROMPT})
-_BOTH: Final = _GENERATE | {c.IMAGE_TO_IMAGE}
-_STEERED: Final = frozenset({c.IMAGE_TO_IMAGE, c.SEED, c.NEGATIVE_PROMPT})
-_EDIT: Final = frozenset({c.IMAGE_TO_IMAGE, c.SEED})
+_GENERATE: Final = frozenset({Capability.TEXT_TO_IMAGE, Capability.SEED, Capability.NEGATIVE_PROMPT})
+_BOTH: Final = _GENERATE | {Capability.IMAGE_TO_IMAGE}
+_STEERED: Final = frozenset({Capability.IMAGE_TO_IMAGE, Capability.SEED, Capability.NEGATIVE_PROMPT})
+_EDIT: Final = frozenset({Capability.IMAGE_TO_IMAGE, Capability.SEED})
 
 
 def _model(
@@ -45,27 +49,34 @@ def _model(
     native: str,
     price: float | None,
     *,
-    aliases: tuple[str, ...] = (),
-    mode: str = c.INLINE,
-    **facts: Any,
-) -> c.Model:
-    facts = {"sizes": _INPUT, "max_inputs": 1, "output_formats": _ALL_FORMATS, **facts}
-    return c.Model(
+    capabilities: frozenset[Capability],
+    sizes: Sizes = _INPUT,
+    mode: Mode = Mode.INLINE,
+    **facts: Unpack[ModelFacts],
+) -> Model:
+    facts = {
+        "max_prompt_length": 10_000,
+        "max_inputs": 1,
+        "output_formats": _ALL_FORMATS,
+        "styles": _STYLES if native.partition(":")[0] in _STYLED else (),
+        **facts,
+        "aliases": (f"stability/{name}", *facts.get("aliases", ())),
+    }
+    return Model(
         id=f"stability-ai/{name}",
         family="stability",
         description=description,
         created=_ADDED,
         source=_SOURCE,
         checked=_CHECKED,
-        routes=(c.Route("stability", mode, native, _SETTINGS, price_per_image=price, reserved=_RESERVED),),
-        aliases=(f"stability/{name}", *aliases),
-        max_prompt_length=10_000,
-        styles=_STYLES if native.partition(":")[0] in _STYLED else (),
+        routes=(Route("stability", mode, native, _SETTINGS, price_per_image=price, reserved_options=_RESERVED),),
+        sizes=sizes,
+        capabilities=capabilities,
         **facts,
     )
 
 
-def _sd35(variant: str, price: float, capabilities: frozenset[str], *aliases: str) -> c.Model:
+def _sd35(variant: str, price: float, capabilities: frozenset[Capability], *aliases: str) -> Model:
     name = f"sd3.5-{variant}"
     return _model(
         name,
@@ -81,16 +92,26 @@ def _sd35(variant: str, price: float, capabilities: frozenset[str], *aliases: st
 
 
 def _service(
-    name: str, description: str, native: str, price: float | None, capabilities: frozenset[str], **facts: Any
-) -> c.Model:
+    name: str,
+    description: str,
+    native: str,
+    price: float | None,
+    capabilities: frozenset[Capability],
+    *,
+    sizes: Sizes = _INPUT,
+    mode: Mode = Mode.INLINE,
+    **facts: Unpack[ModelFacts],
+) -> Model:
     """A service that works on a picture; its bare name belongs to no vendor, so the alias says whose it is."""
+    facts = {"aliases": (f"stability-edit-{name}",), **facts}
     return _model(
         name,
         description,
         native,
         price,
-        aliases=(f"stability-edit-{name}",),
         capabilities=capabilities,
+        sizes=sizes,
+        mode=mode,
         **facts,
     )
 
@@ -111,7 +132,7 @@ _AUTOMATIC1111_RESERVED: Final = reserved_options.paths(
 )
 
 
-_SDXL_MODEL: Final = c.Model(
+_SDXL_MODEL: Final = Model(
     id="stability-ai/sdxl",
     family="stability",
     description="Stable Diffusion XL 1.0: open weights, LoRAs by the caller's own key.",
@@ -120,28 +141,28 @@ _SDXL_MODEL: Final = c.Model(
     checked=_CHECKED,
     aliases=("sdxl", "stability/sdxl", "stability-ai/sdxl-1.0", "sdxl-1.0", "stable-diffusion-xl-1024-v1-0"),
     routes=(
-        c.Route(
+        Route(
             "replicate",
-            c.ASYNC,
+            Mode.ASYNC,
             "stability-ai/sdxl:7762fd07cf82c948538e41f63f77d685e02b063e37e496e96eefd46c929f9bdc",
             ("IMAGEGATEWAY_REPLICATE_API_KEY",),
-            reserved=_REPLICATE_RESERVED,
+            reserved_options=_REPLICATE_RESERVED,
         ),
-        c.Route("fal", c.ASYNC, "fal-ai/fast-sdxl", ("IMAGEGATEWAY_FAL_API_KEY",), reserved=_FAL_RESERVED),
+        Route("fal", Mode.ASYNC, "fal-ai/fast-sdxl", ("IMAGEGATEWAY_FAL_API_KEY",), reserved_options=_FAL_RESERVED),
         # One GPU serves one request at a time; without a setting nobody has said that there is a server.
-        c.Route(
+        Route(
             "automatic1111",
-            c.INLINE,
+            Mode.INLINE,
             "sd_xl_base_1.0.safetensors",
             ("IMAGEGATEWAY_AUTOMATIC1111_BASE_URL",),
             concurrency=1,
-            pictures_per_place=10,
-            shared=True,
-            reserved=_AUTOMATIC1111_RESERVED,
+            images_per_slot=10,
+            shared_slots=True,
+            reserved_options=_AUTOMATIC1111_RESERVED,
         ),
     ),
     sizes=_SDXL,
-    capabilities=_BOTH | {c.MASK, c.LORA},
+    capabilities=_BOTH | {Capability.MASK, Capability.LORA},
     max_prompt_length=2000,
     max_inputs=1,
     output_formats=_ALL_FORMATS,
@@ -170,21 +191,21 @@ MODELS: Final = (
         max_inputs=0,
     ),
     _sd35("large", 0.065, _BOTH, "stability-ai/sd3.5", "stability/sd3.5", "sd3.5", "stability-ai/sd3", "sd3"),
-    _sd35("large-turbo", 0.04, _BOTH - {c.NEGATIVE_PROMPT}),
+    _sd35("large-turbo", 0.04, _BOTH - {Capability.NEGATIVE_PROMPT}),
     _sd35("medium", 0.035, _BOTH),
     _service(
         "inpaint",
         "Repaints by a prompt what the mask marks.",
         "edit/inpaint",
         0.05,
-        _STEERED | {c.MASK},
+        _STEERED | {Capability.MASK},
     ),
     _service(
         "erase",
         "Takes away what the mask marks.",
         "edit/erase",
         0.05,
-        _EDIT | {c.MASK},
+        _EDIT | {Capability.MASK},
         prompt_required=False,
     ),
     _service(
@@ -214,7 +235,7 @@ MODELS: Final = (
         "Cuts the subject out; the result is transparent.",
         "edit/remove-background",
         0.05,
-        frozenset({c.IMAGE_TO_IMAGE, c.TRANSPARENT}),
+        frozenset({Capability.IMAGE_TO_IMAGE, Capability.TRANSPARENT}),
         prompt_required=False,
         output_formats=("png", "webp"),
     ),
@@ -224,7 +245,7 @@ MODELS: Final = (
         "edit/replace-background-and-relight",
         0.08,
         _EDIT,
-        mode=c.ASYNC,
+        mode=Mode.ASYNC,
         max_inputs=2,
     ),
     _service("sketch", "Makes a picture of a sketch.", "control/sketch", 0.05, _STEERED),
@@ -251,7 +272,7 @@ MODELS: Final = (
         "Four times as wide and high within a second.",
         "upscale/fast",
         0.02,
-        frozenset({c.IMAGE_TO_IMAGE}),
+        frozenset({Capability.IMAGE_TO_IMAGE}),
         prompt_required=False,
     ),
     _service("upscale-conservative", "Up to 4 MP, with little invention.", "upscale/conservative", 0.40, _STEERED),
@@ -261,6 +282,6 @@ MODELS: Final = (
         "upscale/creative",
         0.60,
         _STEERED,
-        mode=c.ASYNC,
+        mode=Mode.ASYNC,
     ),
 )

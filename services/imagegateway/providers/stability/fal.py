@@ -19,13 +19,13 @@ _FORMATS: Final = ("png", "jpeg")
 class SdxlFalAdapter(FalAdapter):
     """Source: fal.ai/models/fal-ai/fast-sdxl/api, read 2026-11-22."""
 
-    per_call = 8
+    max_images_per_call = 8
     params = {"image_url": "image", "mask_url": "mask", "image_size": "size", "num_images": "n"}  # noqa: RUF012
 
     def app(self, call: Call) -> str:
         if call.mask is not None:
-            return f"{call.route.native}/inpainting"
-        return f"{call.route.native}/image-to-image" if call.inputs else call.route.native
+            return f"{call.route.native_id}/inpainting"
+        return f"{call.route.native_id}/image-to-image" if call.inputs else call.route.native_id
 
     def arguments(self, call: Call) -> dict[str, Any]:
         task = call.task

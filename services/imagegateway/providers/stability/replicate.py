@@ -60,7 +60,7 @@ class ReplicateAdapter(Adapter):
     route = "replicate"
     origin = "https://api.replicate.com"
     version = "/v1"
-    per_call = 4
+    max_images_per_call = 4
     seconds = 60.0
     errors = ErrorTable(
         provider="Replicate",
@@ -102,7 +102,7 @@ class ReplicateAdapter(Adapter):
         if call.mask is not None:
             made["mask"] = _data_url(call.mask)  # white = repaint, as ours
         made.update(_lora(call))
-        version = call.route.native.partition(":")[2]
+        version = call.route.native_id.partition(":")[2]
         return Outgoing("POST", "/predictions", json={"version": version, "input": call.with_options(made)})
 
     def read_submit(self, call: Call, reply: Reply) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform.errors import unsupported
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability
 from imagegateway.router.validation.value_checks import checked_choice
 from imagegateway.v1 import image_service_pb2 as pb
 
@@ -30,7 +30,7 @@ def check_style(draft: Draft) -> None:
     """Set the style. Warn where the model does not have it."""
     model = draft.model
     style = checked_choice(draft.request.style, "style", (*_STYLES, *model.styles))
-    if style and (model.can(c.STYLE) or style in model.styles):
+    if style and (model.supports(Capability.STYLE) or style in model.styles):
         draft.task.style = style
     elif style:
         known = f"no style {style!r}; its styles are {', '.join(model.styles)}" if model.styles else "no styles"
@@ -40,7 +40,7 @@ def check_style(draft: Draft) -> None:
 def check_background(draft: Draft) -> None:
     """Set the background. Refuse `transparent` where the model makes opaque images only."""
     background = checked_choice(draft.request.background, "background", ("auto", "transparent", "opaque"), "auto")
-    if background == "transparent" and not draft.model.can(c.TRANSPARENT):
+    if background == "transparent" and not draft.model.supports(Capability.TRANSPARENT):
         # A warning would not do: the caller would pay for an opaque image.
         raise unsupported("background", f"{draft.model.id} draws opaque backgrounds only.")
     if background != "auto":
@@ -50,7 +50,7 @@ def check_background(draft: Draft) -> None:
 def check_complexity(draft: Draft) -> None:
     """Set the complexity. Warn where the model lacks this option."""
     complexity = checked_choice(draft.request.complexity, "complexity", ("low", "medium", "high"))
-    if complexity and draft.model.can(c.COMPLEXITY):
+    if complexity and draft.model.supports(Capability.COMPLEXITY):
         draft.task.complexity = complexity
     elif complexity:
         draft.warnings.add_unsupported("complexity", f"{draft.model.id} has no complexity.")

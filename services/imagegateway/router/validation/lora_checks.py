@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.outbound.url_guard import Guard, UrlRefusedError
 from imagegateway.platform.errors import GatewayError, invalid, unsupported
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def check_loras(draft: Draft) -> None:
     """Set the LoRAs. Raises GatewayError BYOK_REQUIRED without a provider key of the caller's own."""
     for index, lora in enumerate(draft.request.loras):
         param = f"loras[{index}]"
-        if not draft.model.can(c.LORA):
+        if not draft.model.supports(Capability.LORA):
             raise unsupported("loras", f"{draft.model.id} loads no LoRAs.")
         if bool(lora.url) == bool(lora.id):
             raise invalid(param, "A LoRA needs either url or id.")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagegateway.platform.errors import unsupported
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability
 from imagegateway.v1 import image_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from imagegateway.providers.catalog import Model
     from imagegateway.router.catalog import Catalog
     from imagegateway.router.validation.draft import Draft, Request, WarningList
 
@@ -23,7 +24,7 @@ def choose_model(
     *,
     byok: Collection[str],
     stored: Collection[str],
-) -> c.Model:
+) -> Model:
     """Return the requested model, else the default one or, with a warning, its substitute.
 
     Raises GatewayError MODEL_NOT_FOUND, or UNSUPPORTED_PARAMETER for a model that can't do this kind of work.
@@ -35,7 +36,7 @@ def choose_model(
     return model
 
 
-def _substitute(default: c.Model, catalog: Catalog, warnings: WarningList, stored: Collection[str]) -> c.Model:
+def _substitute(default: Model, catalog: Catalog, warnings: WarningList, stored: Collection[str]) -> Model:
     """Return the default model while it is ready, else the embedded model with a warning."""
     model = catalog.default_or_embedded(default, stored)
     if model is not default:
@@ -45,11 +46,11 @@ def _substitute(default: c.Model, catalog: Catalog, warnings: WarningList, store
     return model
 
 
-def _check_capability(model: c.Model, catalog: Catalog, *, edit: bool) -> None:
-    if edit and not model.can(c.IMAGE_TO_IMAGE):
-        able = ", ".join(catalog.with_capability(c.IMAGE_TO_IMAGE))
+def _check_capability(model: Model, catalog: Catalog, *, edit: bool) -> None:
+    if edit and not model.supports(Capability.IMAGE_TO_IMAGE):
+        able = ", ".join(catalog.with_capability(Capability.IMAGE_TO_IMAGE))
         raise unsupported("model", f"{model.id} can't edit images. These can: {able}.")
-    if not edit and not (model.can(c.TEXT_TO_IMAGE) or model.can(c.TEXT_TO_VIDEO)):
+    if not edit and not (model.supports(Capability.TEXT_TO_IMAGE) or model.supports(Capability.TEXT_TO_VIDEO)):
         raise unsupported("model", f"{model.id} edits images; send it to /v1/images/edits.")
 
 

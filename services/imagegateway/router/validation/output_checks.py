@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform.errors import invalid, unsupported
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability
 from imagegateway.router.validation.value_checks import checked_choice, checked_text
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def check_partial_images(draft: Draft) -> None:
         raise invalid("partial_images", f"partial_images must be from 0 to {_MAX_PARTIAL_IMAGES}.")
     if count and not request.stream:
         draft.warnings.add_unsupported("partial_images", "partial_images needs stream.")
-    elif count and not draft.model.can(c.PARTIAL_IMAGES):
+    elif count and not draft.model.supports(Capability.PARTIAL_IMAGES):
         draft.warnings.add_unsupported("partial_images", f"{draft.model.id} sends no partial images.")
     else:
         draft.task.partial_images = count
@@ -101,7 +101,7 @@ def _set_frames(draft: Draft, output_format: str) -> None:
 def _set_svg_author(draft: Draft, output_format: str) -> None:
     """Set `svg`: the text model that writes the drawing, and its reasoning effort."""
     request, model, task = draft.request, draft.model, draft.task
-    has_author = output_format == "svg" and model.can(c.SVG_AUTHOR)
+    has_author = output_format == "svg" and model.supports(Capability.SVG_AUTHOR)
     if has_author and task.n > 1:
         raise invalid("n", f"n must be 1 for an svg of {model.id}, not {task.n}.")
     if not request.HasField("svg"):

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform.errors import invalid, unsupported
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability
 from imagegateway.providers.kit import reserved_options
 from imagegateway.providers.kit.adapter import options_of
 from imagegateway.router.validation.value_checks import MAX_TEXT, checked_text
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.struct_pb2 import Value
     from imagegateway.provider.v1 import provider_service_pb2 as provider
+    from imagegateway.providers.catalog import Route
     from imagegateway.router.validation.draft import Draft, Request
 
 _MAX_METADATA: Final = 16
@@ -40,7 +41,7 @@ def check_end_user(draft: Draft) -> None:
     user = checked_text(request.user, "user")
     task.safety_identifier = checked_text(request.safety_identifier, "safety_identifier")
     task.user = task.safety_identifier or user
-    if task.safety_identifier and not draft.model.can(c.SAFETY_IDENTIFIER):
+    if task.safety_identifier and not draft.model.supports(Capability.SAFETY_IDENTIFIER):
         message = f"{draft.model.id} takes no safety identifier; it is kept on the job only."
         draft.warnings.add_unsupported("safety_identifier", message)
 
@@ -63,10 +64,10 @@ def check_provider_options(draft: Draft) -> None:
     draft.task.provider_options.CopyFrom(request.provider_options)
 
 
-def check_reserved_options(task: provider.ImageTask, routes: Sequence[c.Route]) -> None:
+def check_reserved_options(task: provider.ImageTask, routes: Sequence[Route]) -> None:
     """Refuse provider options that would replace the gateway's own fields on any route that may serve the job."""
     for route in routes if task.HasField("provider_options") else ():
-        reserved_options.refuse(options_of(task), route.reserved)
+        reserved_options.refuse(options_of(task), route.reserved_options)
 
 
 def checked_metadata(request: Request) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imagegateway.providers.catalog import INLINE
+from imagegateway.providers.catalog import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,12 +38,12 @@ class Plan:
         """Return the requested width and height in pixels, or the model's default."""
         if self.task.width:
             return self.task.width, self.task.height
-        return self.model.sizes_of(edit=self.is_edit).default
+        return self.model.sizes_for(edit=self.is_edit).default
 
     @property
     def inline(self) -> bool:
         """Return True when callers wait for the images by default."""
-        return self.route.mode == INLINE
+        return self.route.mode == Mode.INLINE
 
     @property
     def job_type(self) -> str:

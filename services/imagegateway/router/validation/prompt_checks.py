@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform.errors import invalid, missing
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability
 
 if TYPE_CHECKING:
     from imagegateway.router.validation.draft import Draft
@@ -43,7 +43,7 @@ def check_seed(draft: Draft) -> None:
         return
     if not 0 <= request.seed <= _MAX_SEED:
         raise invalid("seed", f"seed must be from 0 to {_MAX_SEED}.")
-    if draft.model.can(c.SEED):
+    if draft.model.supports(Capability.SEED):
         draft.task.seed = request.seed
     else:
         draft.warnings.add_unsupported("seed", f"{draft.model.id} takes no seed.")
@@ -56,7 +56,7 @@ def check_negative_prompt(draft: Draft) -> None:
         return
     if len(text) > model.max_prompt_length:
         raise invalid("negative_prompt", f"negative_prompt is over {model.max_prompt_length} characters.")
-    if model.can(c.NEGATIVE_PROMPT):
+    if model.supports(Capability.NEGATIVE_PROMPT):
         draft.task.negative_prompt = text
     else:
         draft.warnings.add_unsupported("negative_prompt", f"{model.id} has no negative prompt.")

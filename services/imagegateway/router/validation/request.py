@@ -101,7 +101,7 @@ def validate_request(
         check(draft)
     route = catalog.route(model, byok, partial(is_open, model.id), stored_keys, own=bool(task.loras))
     task.route = route.name
-    passthrough_checks.check_reserved_options(task, (route,) if byok else (route, *model.after(route.name)))
+    passthrough_checks.check_reserved_options(task, (route,) if byok else (route, *model.routes_after(route.name)))
     return Plan(
         model=model,
         route=route,

@@ -6,7 +6,14 @@ import re
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform.errors import invalid
-from imagegateway.providers import catalog as c
+from imagegateway.providers.sizes import (
+    AspectRatioSizes,
+    FixedSizes,
+    SizeRange,
+    has_same_aspect_ratio,
+    nearest_aspect_ratio,
+    parse_aspect_ratio,
+)
 
 if TYPE_CHECKING:
     from imagegateway.router.validation.draft import Draft, Request
@@ -22,7 +29,7 @@ def check_size(draft: Draft) -> None:
     Sets nothing without a request: the model chooses, and an edit takes its input's size. Raises GatewayError naming
     `size` or `aspect_ratio`.
     """
-    sizes = draft.model.sizes_of(edit=draft.is_edit)
+    sizes = draft.model.sizes_for(edit=draft.is_edit)
     if draft.request.aspect_ratio:
         draft.task.aspect_ratio = _checked_ratio(draft.request)
         requested = _size_of_ratio(sizes, draft.task.aspect_ratio)
@@ -30,7 +37,7 @@ def check_size(draft: Draft) -> None:
         requested = _checked_size(draft.request.size)
     else:
         return
-    if isinstance(sizes, c.Shapes):
+    if isinstance(sizes, AspectRatioSizes):
         _set_shape(draft, sizes, requested)
     else:
         _set_pixels(draft, sizes, requested)
@@ -38,8 +45,8 @@ def check_size(draft: Draft) -> None:
 
 def fit_to_input(plan: Plan, width: int, height: int) -> None:
     """Set the size of an edit without a requested size: the nearest to its input's width and height in pixels."""
-    sizes = plan.model.sizes_of(edit=True)
-    if not plan.task.width and not isinstance(sizes, c.Shapes):
+    sizes = plan.model.sizes_for(edit=True)
+    if not plan.task.width and not isinstance(sizes, AspectRatioSizes):
         plan.task.width, plan.task.height = sizes.nearest(width, height)
 
 
@@ -58,17 +65,17 @@ def _checked_size(size: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _set_pixels(draft: Draft, sizes: c.Listed | c.Free, requested: tuple[int, int]) -> None:
+def _set_pixels(draft: Draft, sizes: FixedSizes | SizeRange, requested: tuple[int, int]) -> None:
     """Set width and height for models that take pixels."""
     task = draft.task
     nearest = sizes.nearest(*requested)
     exact = nearest == requested
     by_ratio = bool(draft.request.aspect_ratio)
     if by_ratio:
-        named = sizes.ratios if isinstance(sizes, c.Listed) else ()
-        exact = task.aspect_ratio in named or c.same_shape(nearest, requested)
-    elif not exact and isinstance(sizes, c.Listed) and sizes.by_ratio:
-        task.aspect_ratio = c.nearest_ratio(sizes.ratios, *requested)
+        named = sizes.aspect_ratios if isinstance(sizes, FixedSizes) else ()
+        exact = task.aspect_ratio in named or has_same_aspect_ratio(nearest, requested)
+    elif not exact and isinstance(sizes, FixedSizes) and sizes.by_aspect_ratio:
+        task.aspect_ratio = nearest_aspect_ratio(sizes.aspect_ratios, *requested)
         nearest = sizes.nearest(*_size_of_ratio(sizes, task.aspect_ratio))
     task.width, task.height = nearest
     if not exact:
@@ -80,11 +87,11 @@ def _set_pixels(draft: Draft, sizes: c.Listed | c.Free, requested: tuple[int, in
         )
 
 
-def _set_shape(draft: Draft, shapes: c.Shapes, requested: tuple[int, int]) -> None:
+def _set_shape(draft: Draft, shapes: AspectRatioSizes, requested: tuple[int, int]) -> None:
     """Set the aspect ratio for models that choose the pixels themselves."""
     task = draft.task
     requested_ratio = task.aspect_ratio
-    task.aspect_ratio = shapes.ratio(*requested)
+    task.aspect_ratio = shapes.nearest_aspect_ratio(*requested)
     nearest = shapes.nearest(*requested)
     if nearest != requested and task.aspect_ratio != requested_ratio:
         draft.warnings.add(
@@ -95,9 +102,9 @@ def _set_shape(draft: Draft, shapes: c.Shapes, requested: tuple[int, int]) -> No
         )
 
 
-def _size_of_ratio(sizes: c.Listed | c.Free | c.Shapes, ratio: str) -> tuple[int, int]:
+def _size_of_ratio(sizes: FixedSizes | SizeRange | AspectRatioSizes, ratio: str) -> tuple[int, int]:
     """Return a size of the model's default area with another aspect ratio, `<w>:<h>`."""
     area = sizes.default[0] * sizes.default[1]
-    wide, high = c.sides(ratio)
+    wide, high = parse_aspect_ratio(ratio)
     width = (area * wide / high) ** 0.5
     return max(1, round(width)), max(1, round(width * high / wide))

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from imagegateway.platform.errors import invalid, unsupported
-from imagegateway.providers import catalog as c
+from imagegateway.providers.catalog import Capability
 
 if TYPE_CHECKING:
     from imagegateway.router.validation.draft import Draft
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def check_video_options(draft: Draft) -> None:
     """Set the length in seconds and the frames per second. Refuse both for models that make images."""
-    if draft.model.can(c.TEXT_TO_VIDEO):
+    if draft.model.supports(Capability.TEXT_TO_VIDEO):
         _set_seconds(draft)
         _set_fps(draft)
         return
