@@ -13,6 +13,7 @@ from imagegateway.platform.setting_source import Source
 from imagegateway.providers.catalog import Capability
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.model_description import describe_model
 from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 
@@ -207,11 +208,11 @@ def test_warning_of_a_missing_style_names_the_models_styles() -> None:
 
 
 def test_retired_models_are_unavailable_and_never_suggested() -> None:
-    retired = CATALOG.describe(CATALOG.models["openai/dall-e-3"])
+    retired = describe_model(CATALOG, CATALOG.models["openai/dall-e-3"])
     assert retired.available is False
     assert "2026-05-12" in retired.unavailable_reason
     assert retired.successor in retired.unavailable_reason
-    assert CATALOG.describe(CATALOG.models["openai/gpt-image-1.5"]).available, "it is retired in December"
+    assert describe_model(CATALOG, CATALOG.models["openai/gpt-image-1.5"]).available, "it is retired in December"
     assert planned("dall-e-3", {}).warnings[0].code == "model_retired"
     listed = CATALOG.with_capability(Capability.IMAGE_TO_IMAGE)
     assert "openai/gpt-image-2" in listed

@@ -15,6 +15,7 @@ from imagegateway.providers.local.catalog import MODELS as LOCAL
 from imagegateway.providers.sizes import FixedSizes
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.model_description import describe_model
 from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1.image_service_pb2 import Lora
@@ -147,11 +148,11 @@ def test_next_route_is_one_that_is_ready(
 
 def test_model_description_depends_on_the_tenants_keys() -> None:
     catalog = Catalog.load(Source(SECOND), (MODEL, *LOCAL))
-    described = catalog.describe(MODEL, {"first", "server"})
+    described = describe_model(catalog, MODEL, {"first", "server"})
     assert [route.available for route in described.routes] == [True, True, False]
     nothing = Catalog.load(Source({}), (MODEL, *LOCAL))
-    assert nothing.describe(MODEL).unavailable_reason
-    assert not nothing.describe(MODEL, {"first"}).HasField("unavailable_reason")
+    assert describe_model(nothing, MODEL).unavailable_reason
+    assert not describe_model(nothing, MODEL, {"first"}).HasField("unavailable_reason")
     assert nothing.default_or_embedded(MODEL).id == "local/sketch"
     assert nothing.default_or_embedded(MODEL, {"first"}) is MODEL
 
@@ -166,7 +167,7 @@ def test_stored_key_replaces_only_the_routes_key() -> None:
     assert (nothing.missing(route, {"first"}), half.missing(route, {"first"})) == ((account,), ())
     assert not nothing.ready(route, {"first"})
     assert half.ready(route, {"first"})
-    described = nothing.describe(model, {"first"})
+    described = describe_model(nothing, model, {"first"})
     assert [list(shown.missing_settings) for shown in described.routes] == [
         [account],
         ["IMAGEGATEWAY_SECOND_API_KEY"],

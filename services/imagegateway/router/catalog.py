@@ -1,8 +1,7 @@
-"""Catalog: lookup of models by id or alias, choice of routes, and the public catalog."""
+"""Catalog: lookup of models by id or alias, choice and limits of their routes, prices."""
 
 from __future__ import annotations
 
-import calendar
 import difflib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING
 from imagegateway.jobs.fair_queue import Limits
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.platform.setting_source import PREFIX
+from imagegateway.providers.catalog import Modality
 from imagegateway.providers.registry import EMBEDDED_MODEL, MODELS
-from imagegateway.providers.sizes import FixedSizes, SizeRange
-from imagegateway.v1 import model_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
@@ -72,7 +70,7 @@ class Catalog:
         if model_id:
             return self.models[model_id]
         asked = name[:100].lower()
-        live = {alias: known for alias, known in self.aliases.items() if not self._is_retired(self.models[known])}
+        live = {alias: known for alias, known in self.aliases.items() if not self.is_retired(self.models[known])}
         names = next((near for known in (live, self.aliases) if (near := _near(asked, known))), [])
         ids = list(dict.fromkeys(self.aliases[match] for match in names))
         hint = f" Did you mean {' or '.join(ids)}?" if ids else " GET /v1/models lists them."
@@ -88,7 +86,7 @@ class Catalog:
 
         A gateway without any provider key makes images that way.
         """
-        if any(self.ready(route, stored) for route in model.routes) or model.modality != "image":
+        if any(self.ready(route, stored) for route in model.routes) or model.modality != Modality.IMAGE:
             return model
         return self.resolve(EMBEDDED_MODEL)
 
@@ -187,47 +185,7 @@ class Catalog:
     def with_capability(self, capability: Capability) -> list[str]:
         """Return the ids of the models that have a capability and are not retired, in order."""
         return sorted(
-            model.id for model in self.models.values() if model.supports(capability) and not self._is_retired(model)
-        )
-
-    def list(self, modality: str = "", provider: str = "", stored: Collection[str] = ()) -> list[pb.Model]:
-        """Return the public catalog, sorted by id. Unknown filters match nothing.
-
-        `stored`: routes that the tenant has stored a key for.
-        """
-        return [
-            self.describe(model, stored)
-            for _, model in sorted(self.models.items())
-            if (not modality or model.modality == modality)
-            and (not provider or provider in {model.family, *(route.name for route in model.routes)})
-        ]
-
-    def describe(self, model: Model, stored: Collection[str] = ()) -> pb.Model:
-        """Return the public form of a model. `stored`: routes that the tenant has stored a key for."""
-        available = any(self.ready(route, stored) for route in model.routes) and not self._is_retired(model)
-        return pb.Model(
-            id=model.id,
-            object="model",
-            created=_unix(model.created),
-            owned_by=model.family,
-            description=model.description,
-            modality=model.modality,
-            aliases=model.aliases,
-            capabilities=sorted(model.capabilities),
-            limits=_limits(model),
-            routes=[
-                pb.ModelRoute(
-                    name=route.name,
-                    mode=route.mode,
-                    available=self.ready(route, stored),
-                    missing_settings=self.missing(route, stored),
-                )
-                for route in model.routes
-            ],
-            available=available,
-            unavailable_reason=None if available else self.unavailable_reason(model, stored),
-            retired_at=model.retired_at.isoformat() if model.retired_at else None,
-            successor=model.successor or None,
+            model.id for model in self.models.values() if model.supports(capability) and not self.is_retired(model)
         )
 
     def _ready(self, routes: Iterable[Route], stored: Collection[str], *, own: bool) -> tuple[Route, ...]:
@@ -235,12 +193,13 @@ class Catalog:
 
     def unavailable_reason(self, model: Model, stored: Collection[str] = ()) -> str:
         """Return a sentence on why a model can't serve: it is retired, or no route is ready."""
-        if self._is_retired(model):
+        if self.is_retired(model):
             successor = f"; its successor is {model.successor}" if model.successor else ""
             return f"{model.id} is retired by its provider since {model.retired_at}{successor}."
         return self._unready(model, stored)
 
-    def _is_retired(self, model: Model) -> bool:
+    def is_retired(self, model: Model) -> bool:
+        """Return True from the model's date of retirement on."""
         return model.retired_at is not None and model.retired_at <= self.today()
 
     def _unready(self, model: Model, stored: Collection[str], *, own: bool = False) -> str:
@@ -256,23 +215,3 @@ def _near(name: str, known: Collection[str]) -> list[str]:
 def _usable(routes: Iterable[Route], stored: Collection[str], *, own: bool) -> Iterator[Route]:
     """Return the routes that a call may use. `own`: only those that the tenant has stored a key for."""
     return (route for route in routes if route.name in stored or not own)
-
-
-def _limits(model: Model) -> pb.ModelLimits:
-    limits = pb.ModelLimits(
-        max_prompt_length=model.max_prompt_length,
-        max_n=model.max_n,
-        max_input_images=model.max_inputs,
-        output_formats=model.output_formats,
-        qualities=model.qualities,
-    )
-    match model.sizes:
-        case FixedSizes(sizes):
-            limits.sizes.extend(f"{width}x{height}" for width, height in sizes)
-        case SizeRange(min_side=low, max_side=high, step=step):
-            limits.min_side, limits.max_side, limits.side_step = low, high, step
-    return limits
-
-
-def _unix(day: date) -> int:
-    return calendar.timegm(day.timetuple())

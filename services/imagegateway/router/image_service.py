@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs.list_index import Query
 from imagegateway.platform.errors import invalid
+from imagegateway.providers.catalog import Modality
 from imagegateway.router import call_context
 from imagegateway.router.etags import etag, matches
 from imagegateway.router.image_operations import POLL_SECONDS
+from imagegateway.router.model_description import describe_model, describe_models
 from imagegateway.router.validation.request import refuse_stream
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
@@ -103,13 +105,13 @@ class ImageService(pb_grpc.ImageServiceServicer):
         return pb.ListJobsResponse(object="list", data=jobs, next_page_token=page.next_token)
 
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
-        if request.modality not in {"", "image", "video"}:
+        if request.modality and request.modality not in tuple(Modality):
             raise invalid("modality", "modality must be image or video.")
-        models = self._catalog.list(request.modality, request.provider, self._stored_keys())
+        models = describe_models(self._catalog, request.modality, request.provider, self._stored_keys())
         return pb.ListModelsResponse(object="list", data=models)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> model_pb2.Model:
-        return self._catalog.describe(self._catalog.resolve(request.model_id), self._stored_keys())
+        return describe_model(self._catalog, self._catalog.resolve(request.model_id), self._stored_keys())
 
     def _stored_keys(self) -> Mapping[str, bytes]:
         return self._provider_keys.of(call_context.current().tenant)

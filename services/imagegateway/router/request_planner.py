@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from imagegateway.platform.errors import unsupported
+from imagegateway.providers.catalog import Modality
 from imagegateway.router.input_images import MARKUP, MASK, InputImages
 from imagegateway.router.validation import sizes
 from imagegateway.router.validation.request import validate_request
@@ -59,7 +60,7 @@ class RequestPlanner:
     def plan_video(self, request: pb.GenerateRequest, call: Call, unknown: Sequence[str] = ()) -> Plan:
         """Return the plan of a video, as `plan_generation`. Raises GatewayError for models that make images."""
         plan = self._plan(request, call, self._settings.default_video_model, unknown)
-        if plan.model.modality != "video":
+        if plan.model.modality != Modality.VIDEO:
             raise unsupported("model", f"{plan.model.id} makes no videos; send it to /v1/images/generations.")
         _log_plan(call, plan)
         return plan

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imagegateway.providers.catalog import Mode
+from imagegateway.providers.catalog import Modality, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +48,6 @@ class Plan:
     @property
     def job_type(self) -> str:
         """Return the public type of the job: `video.generation`, `image.edit` or `image.generation`."""
-        if self.model.modality == "video":
+        if self.model.modality == Modality.VIDEO:
             return "video.generation"
         return "image.edit" if self.is_edit else "image.generation"
