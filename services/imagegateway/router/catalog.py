@@ -29,6 +29,10 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
+def _no_open_circuit(_route: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """All models, and the configured settings of their routes."""
@@ -113,7 +117,7 @@ class Catalog:
         self,
         model: Model,
         byok: Collection[str] = (),
-        is_open: Callable[[str], bool] = bool,
+        is_open: Callable[[str], bool] = _no_open_circuit,
         stored: Collection[str] = (),
         *,
         own: bool = False,
