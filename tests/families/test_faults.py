@@ -125,7 +125,7 @@ async def test_listener_that_is_gone_costs_no_result(openai: OpenAI, inline: Ben
     async def gone(_running: pb.Running) -> None:
         raise ConnectionResetError
 
-    state = await inline.run(image(partial_images=2), tell=gone)
+    state = await inline.run(image(partial_images=2), on_progress=gone)
     assert len(state.done.artifacts) == openai.billed == 1
     assert len(state.done.partial_images) == 2
 

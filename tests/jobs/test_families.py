@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from imagegateway.platform.grpc_server import Server
     from imagegateway.providers.catalog import Model
-    from imagegateway.providers.kit.family import Tell
+    from imagegateway.providers.kit.family import OnProgress
 
 
 class Drawing:
@@ -40,15 +40,15 @@ class Drawing:
         self.polls = 0
         self.answer: pb.TaskState | Exception = records.done()
 
-    async def start(self, request: pb.StartRequest, tell: Tell | None = None) -> pb.TaskState:
-        self.told.append(tell is not None)
+    async def start(self, request: pb.StartRequest, on_progress: OnProgress | None = None) -> pb.TaskState:
+        self.told.append(on_progress is not None)
         shown: list[pb.Preview] = []
         try:
             for index in range(request.task.partial_images):
                 await self.go.acquire()
                 shown.append(pb.Preview(media=records.ref("b"), index=index))
-                assert tell
-                await tell(pb.Running(partial_images=shown))
+                assert on_progress
+                await on_progress(pb.Running(partial_images=shown))
             await self.go.acquire()
         except asyncio.CancelledError:
             self.cancelled.set()

@@ -44,7 +44,7 @@ NAMES: Final = reserved_options.paths("num_images", "parameters.sampleCount", "s
 )
 def test_reserved_name_is_refused_in_any_spelling(options: dict[str, Any], blamed: str) -> None:
     with pytest.raises(GatewayError) as refused:
-        reserved_options.refuse(options, NAMES)
+        reserved_options.check(options, NAMES)
     assert (refused.value.code, refused.value.param) == ("unsupported_parameter", f"provider_options.{blamed}")
 
 
@@ -52,19 +52,19 @@ def test_reserved_name_is_refused_in_any_spelling(options: dict[str, Any], blame
     "options", [{}, {"steps": 3}, {"parameters": {"x": 1}}, {"settings": {}}, {"nested": {"prompt": "theirs"}}]
 )
 def test_other_names_pass(options: dict[str, Any]) -> None:
-    reserved_options.refuse(options, NAMES)
+    reserved_options.check(options, NAMES)
 
 
 def test_options_are_merged_beside_and_replace_defaults_only() -> None:
     ours = {"prompt": "a fox", "config": {"seed": 5}}
     defaults = {"steps": 30, "config": {"reason": True}}
-    assert reserved_options.beside(ours, {}, defaults) == {
+    assert reserved_options.merge(ours, {}, defaults) == {
         "prompt": "a fox",
         "steps": 30,
         "config": {"seed": 5, "reason": True},
     }
     options = {"steps": 3, "config": {"reason": False, "x": 1}, "y": [1]}
-    assert reserved_options.beside(ours, options, defaults) == {
+    assert reserved_options.merge(ours, options, defaults) == {
         "prompt": "a fox",
         "steps": 3,
         "config": {"seed": 5, "reason": False, "x": 1},
@@ -78,7 +78,7 @@ def test_options_are_merged_beside_and_replace_defaults_only() -> None:
 )
 def test_option_that_the_request_has_set_is_refused(options: dict[str, Any], blamed: str) -> None:
     with pytest.raises(GatewayError) as refused:
-        reserved_options.beside({"prompt": "a fox", "config": {"seed": 5}}, options, {"config": {"reason": True}})
+        reserved_options.merge({"prompt": "a fox", "config": {"seed": 5}}, options, {"config": {"reason": True}})
     assert refused.value.param == f"provider_options.{blamed}"
 
 

@@ -1,120 +1,120 @@
-"""Response memory: shares of tenants, the error that names the job, and the end of a call."""
+"""Providers' large answers: received at once, loaded when there is room, in turn by tenant, and never lost."""
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+import errno
+import tempfile
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
-from imagegateway.keys.api_keys import Key
-from imagegateway.platform.errors import GatewayError
-from imagegateway.router import call_context
-from imagegateway.router.body_budget import BodyBudget
-from imagegateway.router.call_outcome import error_headers
-from imagegateway.router.image_service import ImageService
-from imagegateway.router.interceptor import RequestInterceptor
-from imagegateway.router.response_memory import ResponseMemory
-from imagegateway.v1 import image_service_pb2 as pb
-from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
-
-from tests.jobs import records
+from imagegateway.providers.kit.response_memory import SMALL_BYTES, ResponseMemory, Spool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
-    from imagegateway.router.call_context import Call
+    from imagegateway.providers.kit.adapter import HttpResponse
 
 MIB = 1024 * 1024
+PIECE = 300_000
 
 
-def call(*, rest: bool = True) -> Call:
-    return call_context.begin("Generate", {}, rest=rest)
+def content(size: int) -> bytes:
+    return bytes(range(251)) * (size // 251 + 1)
 
 
-async def test_tenant_without_memory_gets_its_job_id_and_another_is_served() -> None:
-    memory = ResponseMemory(100 * MIB, seconds=0)
-    record, asking = records.job(), call()
-    await memory.reserve(record, asking, 40 * MIB)
-    with pytest.raises(GatewayError) as caught:
-        await memory.reserve(record, asking, 40 * MIB)
-    assert (caught.value.code, caught.value.meaning.http) == ("overloaded", 503)
-    assert record.id in caught.value.message
-    headers = error_headers(asking, caught.value)
-    assert (headers["retry-after"], headers["x-should-retry"]) == ("5", "false")
-    await memory.reserve(records.job(tenant="painters"), call(), 40 * MIB)
+class _Incoming:
+    """An answer that arrives in pieces; it breaks off where `breaks` says."""
+
+    status = 200
+    headers: dict[str, str] = {}  # noqa: RUF012  never changed
+
+    def __init__(self, body: bytes, *, breaks: bool = False) -> None:
+        self._body = body
+        self._breaks = breaks
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._body), PIECE):
+            yield self._body[start : start + PIECE]
+        if self._breaks:
+            raise ConnectionError
 
 
-async def test_response_over_the_share_waits_for_the_whole_share() -> None:
-    memory = ResponseMemory(100 * MIB)
-    release = await memory.reserve(records.job(), call(), 1)
-    large = asyncio.create_task(memory.reserve(records.job(), call(), 1000 * MIB))
-    await asyncio.sleep(0)
-    assert not large.done()
-    release()
-    (await large)()
+def incoming(size: int, *, breaks: bool = False) -> Any:
+    return _Incoming(content(size)[:size], breaks=breaks)
 
 
-async def test_grpc_message_counts_three_times() -> None:
-    memory = ResponseMemory(200 * MIB, seconds=0)
-    await memory.reserve(records.job(), call(rest=False), 30 * MIB)
-    with pytest.raises(GatewayError):
-        await memory.reserve(records.job(), call(rest=False), 5 * MIB)
-    await memory.reserve(records.job(), call(), 5 * MIB)
+@pytest.mark.parametrize("size", [0, 1, SMALL_BYTES, SMALL_BYTES + 1, 5 * MIB + 7])
+async def test_answer_is_whole(tmp_path: Path, size: int) -> None:
+    memory = ResponseMemory(100 * MIB, tmp_path / "replies")
+    reply = await memory.receive(incoming(size))
+    assert (reply.spool is not None) == (size > SMALL_BYTES)
+    async with memory.load(reply, "acme") as loaded:
+        assert loaded.content == content(size)[:size]
+        assert loaded.spool is None
 
 
-def test_end_of_a_call_releases_each_resource_once() -> None:
-    released: list[str] = []
-    ending = call()
-    ending.at_end(lambda: released.append("held"))
-    ending.end()
-    ending.end()
-    ending.at_end(lambda: released.append("late"))
-    assert released == ["held", "late"]
+@pytest.mark.parametrize("room", [0, 1, PIECE, 2 * MIB])
+async def test_disk_without_room_leaves_the_rest_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    class File:
+        """Takes `room` bytes."""
+
+        def __init__(self, **_: object) -> None:
+            self.real = open_file(dir=tmp_path, buffering=0)
+            self.left = room
+
+        def write(self, data: memoryview) -> int:
+            if not self.left:
+                raise OSError(errno.ENOSPC, "no space left on device")
+            taken: int = self.real.write(data[: self.left])
+            self.left -= taken
+            return taken
+
+        def fileno(self) -> int:
+            number: int = self.real.fileno()
+            return number
+
+        def close(self) -> None:
+            self.real.close()
+
+    open_file: Any = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", File)
+    whole = content(5 * MIB)
+    spool = Spool(tmp_path)
+    for start in range(0, len(whole), PIECE):
+        await spool.write(whole[start : start + PIECE])
+    assert spool.size == len(whole)
+    assert await spool.read() == whole
 
 
-class _Ring:
-    async def find(self, secret: str) -> Key:
-        return Key(id="k", tenant="t", name="n", created_at=0)
+async def test_folder_that_is_not_there_leaves_the_answer_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    memory = ResponseMemory(100 * MIB, tmp_path / "file" / "replies")
+    reply = await memory.receive(incoming(3 * MIB))
+    async with memory.load(reply, "acme") as loaded:
+        assert len(loaded.content) == 3 * MIB
 
 
-class _ScriptedService(ImageService):
-    """Service that responds, fails, or waits, as the prompt says."""
-
-    def __init__(self) -> None:
-        self.begun = asyncio.Event()
-        self.ended = asyncio.Event()
-
-    async def Generate(self, request: pb.GenerateRequest, context: object) -> pb.ImagesResponse:
-        self.begun.set()
-        call_context.current().at_end(self.ended.set)
-        if request.prompt == "wait":
-            await asyncio.Event().wait()
-        if request.prompt == "fail":
-            raise GatewayError(records.refused().failed.reason, "No.")
-        return pb.ImagesResponse(id="x" * MIB)
+async def test_answer_that_breaks_off_leaves_nothing_open(tmp_path: Path) -> None:
+    with pytest.raises(ConnectionError):  # an open file would be a warning, which fails the test
+        await ResponseMemory(100 * MIB, tmp_path).receive(incoming(3 * MIB, breaks=True))
 
 
-@asynccontextmanager
-async def serving() -> AsyncIterator[tuple[_ScriptedService, pb_grpc.ImageServiceAsyncStub]]:
-    ring: Any = _Ring()
-    service = _ScriptedService()
-    server = grpc.aio.server(interceptors=[RequestInterceptor(ring, BodyBudget(MIB))])
-    pb_grpc.add_ImageServiceServicer_to_server(service, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        stub: Any = pb_grpc.ImageServiceStub(channel)
-        yield service, stub
-    await server.stop(None)
+async def test_answers_are_received_without_room_and_loaded_in_turn(tmp_path: Path) -> None:
+    memory = ResponseMemory(24 * MIB, tmp_path)
+    loaded: list[str] = []
 
+    async def use(reply: HttpResponse, tenant: str) -> None:
+        async with memory.load(reply, tenant):
+            loaded.append(tenant)
 
-@pytest.mark.parametrize("prompt", ["answer", "fail", "wait"])
-async def test_every_grpc_call_ends(prompt: str) -> None:
-    async with serving() as (service, stub), asyncio.timeout(10):
-        asking: Any = stub.Generate(pb.GenerateRequest(prompt=prompt), metadata=[("authorization", "Bearer key")])
-        await service.begun.wait()
-        if prompt == "wait":
-            asking.cancel()
-        await service.ended.wait()
+    first, second, third = [await memory.receive(incoming(4 * MIB)) for _ in range(3)]
+    async with memory.load(first, "a"):
+        waiting = asyncio.create_task(use(second, "a"))
+        await asyncio.wait_for(use(third, "b"), 10)
+        assert loaded == ["b"]
+    await asyncio.wait_for(waiting, 10)
+    assert loaded == ["b", "a"]

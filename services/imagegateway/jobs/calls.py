@@ -12,7 +12,7 @@ from imagegateway.jobs.provider_client import next_state
 from imagegateway.platform import logs
 from imagegateway.platform.errors import INTERNAL, GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as provider
-from imagegateway.providers.kit.servicer import failed
+from imagegateway.providers.kit.task_state import failed_task
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ class Calls:
         """
         record = entry.record
         if record.deadline < transitions.now() and not join:
-            return entry, failed(transitions.too_late(record), accepted=False)
+            return entry, failed_task(transitions.too_late(record), may_be_billed=False)
         try:
             request = self._start_request(record, join=join, hand_back=hand_back)
         except InvalidToken:
-            return entry, failed(_unreadable_key(record), accepted=join)
+            return entry, failed_task(_unreadable_key(record), may_be_billed=join)
         async with aclosing(self._families.start(record.family, request)) as states:
             while True:
                 try:
@@ -63,10 +63,10 @@ class Calls:
                     raise
                 except GatewayError as error:
                     accepted = error.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-                    return entry, failed(error, accepted=accepted)
+                    return entry, failed_task(error, may_be_billed=accepted)
                 except Exception:  # noqa: BLE001  whatever happened, the job must end
                     _log.exception("job_start_crashed", job_id=record.id)
-                    return entry, failed(INTERNAL, accepted=True)
+                    return entry, failed_task(INTERNAL, may_be_billed=True)
                 if not transitions.on_its_way(state):
                     return entry, state
                 entry = await on_preview(entry, state.running)
@@ -96,10 +96,10 @@ class Calls:
             )
             state = await self._families.poll(record.family, request)
         except InvalidToken:
-            return failed(_unreadable_key(record), accepted=True)
+            return failed_task(_unreadable_key(record), may_be_billed=True)
         except GatewayError as error:
             if error.reason != ErrorReason.ERROR_REASON_INTERNAL:
-                return failed(error, accepted=True)
+                return failed_task(error, may_be_billed=True)
         except Exception:  # noqa: BLE001  whatever happened, the job must end
             _log.exception("job_poll_crashed", job_id=record.id)
         else:
@@ -110,7 +110,7 @@ class Calls:
         if self._crashes[record.id] < _POLL_CRASHES:
             return None
         del self._crashes[record.id]
-        return failed(INTERNAL, accepted=True)
+        return failed_task(INTERNAL, may_be_billed=True)
 
     async def stop(self, record: JobRecord) -> bool:
         """Ask the provider to stop a task, or the start that is under way. Return whether it confirmed."""

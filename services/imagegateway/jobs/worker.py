@@ -18,7 +18,7 @@ from imagegateway.jobs.timers import Timers
 from imagegateway.platform import logs
 from imagegateway.platform.errors import INTERNAL
 from imagegateway.provider.v1 import provider_service_pb2 as provider
-from imagegateway.providers.kit.servicer import failed
+from imagegateway.providers.kit.task_state import failed_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -134,7 +134,7 @@ class Worker:
         """Fail a waiting job whose deadline has passed."""
         record = entry.record
         self._turns.leave(record.id)
-        self.attend(record.id, self._apply(entry, failed(transitions.too_late(record), accepted=False)))
+        self.attend(record.id, self._apply(entry, failed_task(transitions.too_late(record), may_be_billed=False)))
 
     def give_back(self, job_id: str) -> None:
         """Free the slots that a job was to have and for which nothing is written; its newest record may hold some."""
@@ -214,7 +214,7 @@ class Worker:
         late = record.deadline < transitions.now()
         if late and running:
             await self._calls.stop(record)
-            state: provider.TaskState | None = failed(transitions.too_late(record), accepted=True)
+            state: provider.TaskState | None = failed_task(transitions.too_late(record), may_be_billed=True)
         elif late:
             state = provider.TaskState()
         else:
@@ -234,7 +234,7 @@ class Worker:
         except Exception:  # noqa: BLE001  whatever happened, the job must end
             _log.exception("job_result_crashed", job_id=record.id)
             record, changed = entry.copy(), True
-            transitions.failed(record, failed(INTERNAL, accepted=True).failed)
+            transitions.failed(record, failed_task(INTERNAL, may_be_billed=True).failed)
         if changed:
             try:
                 entry = await self._written(entry, record)
@@ -267,7 +267,7 @@ class Worker:
             if record.state == states.RUNNING:
                 self._background.spawn(self._calls.stop(record))
             failure = entry.copy()
-            transitions.failed(failure, failed(INTERNAL, accepted=True).failed)
+            transitions.failed(failure, failed_task(INTERNAL, may_be_billed=True).failed)
             return await self._stream.advance(entry, failure)
 
     def _fold(self, record: JobRecord, state: provider.TaskState) -> bool:
@@ -290,7 +290,9 @@ class Worker:
     async def _time_out(self, entry: Entry) -> None:
         """Fail a job whose deadline came during its call, and wait for the call."""
         record = entry.copy()
-        transitions.failed(record, failed(transitions.too_late(record), accepted=True).failed, call_open=True)
+        transitions.failed(
+            record, failed_task(transitions.too_late(record), may_be_billed=True).failed, call_open=True
+        )
         try:
             entry = await self._stream.advance(entry, record)
         except StaleError:

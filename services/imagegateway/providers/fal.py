@@ -9,16 +9,22 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-import pybase64
-from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
-from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, Uncharged, moderated, refused_part
-from imagegateway.providers.kit.parsing import seed_of
+from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, Pending, ResultMedia, Unknown
+from imagegateway.providers.kit.error_table import (
+    ErrorTable,
+    Failure,
+    RefusedPart,
+    UnchargedErrors,
+    moderation_failure,
+    refused_part,
+)
+from imagegateway.providers.kit.parsing import parse_seed
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from imagegateway.providers.kit.adapter import Call, Outcome, Picture, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
 _FIRST_POLL: Final = 0.5
 _PACE: Final = 1.0
@@ -30,10 +36,10 @@ _STATUS: Final = "status"
 _RESULT: Final = "result"
 _FAILED: Final = "failed"
 
-_BLOCKED: Final = moderated("fal", Refused.RESULT, accepted=True)
-_FAILED_SO: Final = Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "fal failed.", accepted=True)
+_BLOCKED: Final = moderation_failure("fal", RefusedPart.RESULT, may_be_billed=True)
+_FAILED_SO: Final = Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "fal failed.", may_be_billed=True)
 _LEFT_OUT: Final = Failure(
-    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "fal answered without an image.", accepted=True
+    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "fal answered without an image.", may_be_billed=True
 )
 
 
@@ -45,9 +51,9 @@ class FalAdapter(Adapter):
     """
 
     route = "fal"
-    origin = "https://queue.fal.run"
-    hosts = ("queue.fal.run",)
-    seconds = 60.0
+    default_base_url = "https://queue.fal.run"
+    trusted_hosts = ("queue.fal.run",)
+    timeout_seconds = 60.0
     errors = ErrorTable(
         provider="fal",
         by_status={
@@ -82,7 +88,7 @@ class FalAdapter(Adapter):
             "generation_timeout": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
         },
         # "5xx are not billed": the app's own, which `read_error` tells from the ingress's; those but for 503 are not.
-        uncharged=Uncharged(frozenset({503}), "https://docs.fal.ai/errors", date(2026, 11, 22)),
+        uncharged=UnchargedErrors(frozenset({503}), "https://docs.fal.ai/errors", date(2026, 11, 22)),
     )
     defaults: Mapping[str, Any] = {}
     """What the app is sent where neither the gateway nor the caller's options say anything."""
@@ -102,21 +108,21 @@ class FalAdapter(Adapter):
         files = output.get("images") or [output["image"]]
         return finished(files, output.get("has_nsfw_concepts"), seed=output.get("seed"), count=call.count)
 
-    def auth(self, credential: str) -> Mapping[str, str]:
+    def auth_headers(self, credential: str) -> Mapping[str, str]:
         return {"authorization": f"Key {credential}"}
 
-    def probe(self) -> Outgoing:
+    def probe(self) -> HttpRequest:
         # There is no such request, which is told to good keys only.
-        return Outgoing("GET", "/fal-ai/fast-sdxl/requests/00000000-0000-0000-0000-000000000000/status")
+        return HttpRequest("GET", "/fal-ai/fast-sdxl/requests/00000000-0000-0000-0000-000000000000/status")
 
-    def passes(self, reply: Reply) -> bool:
-        return reply.status == 404 and reply.dict().get("status") == "NOT_FOUND"
+    def accepts_key(self, response: HttpResponse) -> bool:
+        return response.status == 404 and response.json_object().get("status") == "NOT_FOUND"
 
-    def submit(self, call: Call) -> Outgoing:
-        return Outgoing("POST", f"/{self.app(call)}", json=call.with_options(self.arguments(call), self.defaults))
+    def submit(self, call: Call) -> HttpRequest:
+        return HttpRequest("POST", f"/{self.app(call)}", json=call.with_options(self.arguments(call), self.defaults))
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        answer = reply.dict()
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        answer = response.json_object()
         urls = {name: str(answer.get(f"{name}_url") or "") for name in ("status", "response", "cancel")}
         if not all(urls.values()):
             # The app's own path is no part of the queue's.
@@ -124,17 +130,17 @@ class FalAdapter(Adapter):
             urls = {"status": f"{root}/status", "response": root, "cancel": f"{root}/cancel"}
         return Pending(_ref(_STATUS, urls), after=_FIRST_POLL)
 
-    def poll(self, call: Call, ref: str) -> Outgoing:
+    def poll(self, call: Call, ref: str) -> HttpRequest:
         standing = json.loads(ref)
-        return Outgoing("GET", standing["urls"]["status" if standing["at"] == _STATUS else "response"])
+        return HttpRequest("GET", standing["urls"]["status" if standing["at"] == _STATUS else "response"])
 
-    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+    def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
         standing = json.loads(ref)
-        answer = reply.dict()
+        answer = response.json_object()
         if standing["at"] == _RESULT:
             return self.read_output(call, answer)
         if standing["at"] == _FAILED:
-            return self._failure(call, reply, standing["error"])
+            return self._failure(call, response, standing["error"])
         match answer["status"]:
             case "IN_QUEUE" | "IN_PROGRESS":
                 return Pending(ref, after=_PACE)
@@ -146,54 +152,54 @@ class FalAdapter(Adapter):
             case other:
                 return Unknown(str(other))
 
-    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+    def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
         standing = json.loads(ref)
         if standing["at"] == _FAILED:
-            failure = self._failure(call, reply, standing["error"])
+            failure = self._failure(call, response, standing["error"])
             # What is gone is the answer, not the app.
             return _FAILED_SO if failure.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED else failure
-        if reply.status in {404, 410}:
+        if response.status in {404, 410}:
             # A request that is not visible yet looks like one that is gone.
             return Unknown("NOT_FOUND")
-        if standing["at"] == _STATUS or not self._of_the_app(reply):
-            outcome = super().read_poll_error(call, ref, reply)
-            return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
-        return self._failure(call, reply)
+        if standing["at"] == _STATUS or not self._of_the_app(response):
+            outcome = super().read_poll_error(call, ref, response)
+            return replace(outcome, may_be_billed=True) if isinstance(outcome, Failure) else outcome
+        return self._failure(call, response)
 
-    def cancel(self, call: Call, ref: str) -> Outgoing | None:
-        return Outgoing("PUT", json.loads(ref)["urls"]["cancel"])
+    def cancel(self, call: Call, ref: str) -> HttpRequest | None:
+        return HttpRequest("PUT", json.loads(ref)["urls"]["cancel"])
 
-    def read_error(self, call: Call, reply: Reply) -> Failure:
-        failure = self._failure(call, reply, accepted=False)
-        if reply.status >= 500 and self._of_the_app(reply):
+    def read_error(self, call: Call, response: HttpResponse) -> Failure:
+        failure = self._failure(call, response, may_be_billed=False)
+        if response.status >= 500 and self._of_the_app(response):
             # fal's own 5xx is not billed; of the ingress's nobody knows what is behind it.
-            failure = replace(failure, accepted=False, again=True)
+            failure = replace(failure, may_be_billed=False, retry_once=True)
         return failure
 
-    def _failure(self, call: Call, reply: Reply, told: str = "", *, accepted: bool = True) -> Failure:
+    def _failure(self, call: Call, response: HttpResponse, told: str = "", *, may_be_billed: bool = True) -> Failure:
         """`told`: the type that the status named, for answers that name none."""
-        code, words, where = _problem(reply)
-        failure = self.errors.lookup(reply, code=code or told, detail=words, param=self._param(where))
+        code, words, where = _problem(response)
+        failure = self.errors.lookup(response, code=code or told, detail=words, param=self._param(where))
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return moderated("fal", self._refused(call, where), accepted=accepted)
-        return replace(failure, accepted=accepted or failure.accepted)
+            return moderation_failure("fal", self._refused(call, where), may_be_billed=may_be_billed)
+        return replace(failure, may_be_billed=may_be_billed or failure.may_be_billed)
 
     def _param(self, where: list[str]) -> str:
         first, rest = where[:1], where[1:]
         return "".join([self.params.get(name, name) for name in first] + [_step(part) for part in rest])
 
-    def _refused(self, call: Call, where: list[str]) -> Refused:
+    def _refused(self, call: Call, where: list[str]) -> RefusedPart:
         """What was refused, by the field that the error names."""
-        named = {refused.param: refused for refused in (Refused.PROMPT, Refused.INPUT)}
+        named = {refused.param: refused for refused in (RefusedPart.PROMPT, RefusedPart.INPUT)}
         return named.get(self._param(where[:1]), refused_part(call))
 
     @staticmethod
-    def _of_the_app(reply: Reply) -> bool:
+    def _of_the_app(response: HttpResponse) -> bool:
         """Whether an error is fal's or the app's: a 5xx without these is the ingress's, and passes as limits do."""
-        if reply.status in {408, 429}:
+        if response.status in {408, 429}:
             return False
-        told = "detail" in reply.dict() or bool(_problem(reply)[0])
-        return reply.status < 500 or "x-fal-request-id" in reply.headers or told
+        told = "detail" in response.json_object() or bool(_problem(response)[0])
+        return response.status < 500 or "x-fal-request-id" in response.headers or told
 
 
 def finished(
@@ -205,15 +211,10 @@ def finished(
     if not kept:
         return _BLOCKED if files else _LEFT_OUT
     # The seed is of the whole request: it makes the first picture again and no other.
-    first = seed_of(seed) if kept[0] is files[0] else None
-    pictures = (Found.at(_url(file), first if index == 0 else None) for index, file in enumerate(kept))
+    first = parse_seed(seed) if kept[0] is files[0] else None
+    pictures = (ResultMedia.from_url(_url(file), first if index == 0 else None) for index, file in enumerate(kept))
     missing = (_BLOCKED,) * (len(files) - len(kept)) + (_LEFT_OUT,) * (count - len(files))
     return Finished(tuple(pictures), missing=missing)
-
-
-def data_url(picture: Picture) -> str:
-    """A picture for the apps' `*_url` fields."""
-    return f"data:{picture.media_type};base64,{pybase64.b64encode_as_string(picture.data)}"
 
 
 def _url(file: Mapping[str, Any]) -> str:
@@ -228,16 +229,16 @@ def _ref(at: str, urls: Mapping[str, str], error: str = "") -> str:
     return json.dumps({"at": at, "urls": urls, "error": error})
 
 
-def _problem(reply: Reply) -> tuple[str, str, list[str]]:
+def _problem(response: HttpResponse) -> tuple[str, str, list[str]]:
     """The error's type, its words and the field it speaks of."""
-    answer = reply.dict()
+    answer = response.json_object()
     detail = answer.get("detail")
-    kind = str(answer.get("error_type") or reply.headers.get("x-fal-error-type", ""))
+    kind = str(answer.get("error_type") or response.headers.get("x-fal-error-type", ""))
     if isinstance(detail, list) and detail and isinstance(detail[0], dict):
         first = detail[0]
         return str(first.get("type") or kind), str(first.get("msg", "")), _field(first.get("loc"))
     words = detail if isinstance(detail, str) else ""
-    if reply.status == 403 and _LOCKED.search(words):
+    if response.status == 403 and _LOCKED.search(words):
         kind = "account_locked"
     return kind, words, []
 

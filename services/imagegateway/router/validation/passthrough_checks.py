@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.platform.errors import invalid, unsupported
 from imagegateway.providers.catalog import Capability
 from imagegateway.providers.kit import reserved_options
-from imagegateway.providers.kit.adapter import options_of
+from imagegateway.providers.kit.adapter import provider_options
 from imagegateway.router.validation.value_checks import MAX_TEXT, checked_text
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def check_provider_options(draft: Draft) -> None:
 def check_reserved_options(task: provider.ImageTask, routes: Sequence[Route]) -> None:
     """Refuse provider options that would replace the gateway's own fields on any route that may serve the job."""
     for route in routes if task.HasField("provider_options") else ():
-        reserved_options.refuse(options_of(task), route.reserved_options)
+        reserved_options.check(provider_options(task), route.reserved_options)
 
 
 def checked_metadata(request: Request) -> dict[str, str]:
