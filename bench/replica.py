@@ -19,8 +19,8 @@ import uvloop
 from google.protobuf.duration_pb2 import Duration
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states, transitions
-from imagegateway.jobs.engine import Engine
-from imagegateway.jobs.provider_client import Families
+from imagegateway.jobs.engine import JobEngine
+from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.keys.api_keys import Key
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
@@ -53,7 +53,7 @@ _POLL_SECONDS: Final = 0.1
 _PATIENCE: Final = 30.0
 
 
-class _Scripted(Families):
+class _Scripted(ProviderClient):
     """A provider in this process: `works` are answered as running, then as done; the others never."""
 
     def __init__(self, *, works: bool) -> None:
@@ -81,14 +81,14 @@ class _Scripted(Families):
 class _Replica:
     """The parts of a router replica that the benchmarks call."""
 
-    engine: Engine
+    engine: JobEngine
     catalog: Catalog
     responses: ResponseBuilder
     operations: Operations
 
 
 @asynccontextmanager
-async def _replica(number: int, families: Families) -> AsyncIterator[_Replica]:
+async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Replica]:
     """Run a router replica without its servers."""
     current = settings.current()
     client = await connect(current, f"router-{number}")
@@ -98,13 +98,13 @@ async def _replica(number: int, families: Families) -> AsyncIterator[_Replica]:
     memory = ResponseMemory(current.answer_memory * 1024**2)
     responses = ResponseBuilder(store, Links(root, current.public_url), time.time, memory)
     catalog = Catalog.load(current.source)
-    engine = await Engine.open(
+    engine = await JobEngine.open(
         settings=current,
         client=client,
         replica=number,
         root=root,
         store=store,
-        families=families,
+        provider_client=families,
         outbound=outbound,
         limits=catalog.limits(current),
         price=catalog.price,
@@ -162,7 +162,9 @@ async def submits(order: dict[str, Any]) -> dict[str, Any]:
     """Durable submissions a second: each is one record, on disk before it counts. No provider ever answers."""
     async with _replica(0, _Scripted(works=False)) as replica:
         began = time.monotonic()
-        took = await _many(_AT_ONCE, order["seconds"], lambda: replica.engine.runner.submit(_record(ids.job())))
+        took = await _many(
+            _AT_ONCE, order["seconds"], lambda: replica.engine.execution.submission.submit(_record(ids.job()))
+        )
         return {"took": took, "seconds": time.monotonic() - began}
 
 
@@ -178,14 +180,14 @@ async def work(order: dict[str, Any]) -> dict[str, Any]:
             if entry.record.state == states.RUNNING:
                 running.setdefault(entry.record.id, time.monotonic())
 
-        engine.hub.watch(seen)
+        engine.feed.add_listener(seen)
         waits = []
         start = time.monotonic()
         for number, job_id in enumerate(order["jobs"]):
             await asyncio.sleep(start + number / order["rate"] - time.monotonic())
             began[job_id] = time.monotonic()
-            await engine.runner.submit(_record(job_id))
-            waits.append(asyncio.create_task(engine.hub.ended(job_id, _PATIENCE)))
+            await engine.execution.submission.submit(_record(job_id))
+            waits.append(asyncio.create_task(engine.feed.ended(job_id, _PATIENCE)))
         await asyncio.gather(*waits)
         return {"running": [running[job_id] - began[job_id] for job_id in order["jobs"]], "done": families.done}
 
@@ -196,7 +198,7 @@ async def follow(order: dict[str, Any]) -> dict[str, Any]:
         seen: dict[str, float] = {}
 
         async def one(job_id: str) -> None:
-            with replica.engine.hub.subscribe(job_id) as subscription:
+            with replica.engine.feed.subscribe(job_id) as subscription:
                 while (entry := await subscription.next(_PATIENCE)) is not None:
                     if entry.ended:
                         seen[job_id] = time.monotonic()
@@ -211,7 +213,7 @@ async def follow(order: dict[str, Any]) -> dict[str, Any]:
 
 async def inline(order: dict[str, Any]) -> dict[str, Any]:
     """The same inline call with and without the job's record, in turn: CPU by role of each window, and its calls."""
-    families = Families(settings.current(), ["local"])
+    families = ProviderClient(settings.current(), ["local"])
     async with _replica(0, families) as replica:
         operations = replica.operations
         request = pb.GenerateRequest(model="local/sketch", prompt="a lighthouse at dusk", size="1024x1024")
@@ -229,9 +231,9 @@ async def inline(order: dict[str, Any]) -> dict[str, Any]:
             call = begin()
             plan = operations.planner.plan_generation(request, call)
             record = operations.submission.new_record(plan, call)
-            transitions.submitting(record)
+            transitions.mark_submitting(record)
             state = await anext(families.start("local", provider.StartRequest(job_id=record.id, task=record.task)))
-            transitions.completed(record, state.done, replica.catalog.price(record.task, state.done))
+            transitions.mark_completed(record, state.done, replica.catalog.price(record.task, state.done))
             await replica.responses.images(record, call, b64_json=False)
 
         windows: list[dict[str, Any]] = []

@@ -94,7 +94,7 @@ async def test_server_error_is_repeated_once_at_most_and_only_where_it_is_free(
 ) -> None:
     state = await world.submit(Answer(body, status))
     free = world.row.free(status, body if isinstance(body, dict) else None)
-    assert state.failed.accepted == (not free)
+    assert state.failed.may_be_billed == (not free)
     own_server = world.row.route == "automatic1111"  # nobody is paid, and only a server that loads is waited for
     calls = (MAX_ATTEMPTS if status == 503 else 1) if own_server else 1 + free
     assert len(submissions(world)) == calls

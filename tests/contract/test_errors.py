@@ -43,7 +43,7 @@ async def test_every_status_of_the_table_has_its_reason(world: World) -> None:
         state = await world.submit(Answer(b"", status))
         accepted = status >= 500 and not world.row.free(status, None)
         if status == 408:
-            accepted = state.failed.accepted  # who waited for whom is the adapter's to know
+            accepted = state.failed.may_be_billed  # who waited for whom is the adapter's to know
         if (status, world.row.route) == (422, "ideogram"):
             assert verdict(state)[0] == "moderation_blocked"
         assert verdict(state) == (code_of(reason), accepted), status

@@ -122,7 +122,7 @@ async def opened(row: Row, tmp_path: Path, **settings: str) -> AsyncIterator[Wor
 def verdict(state: pb.TaskState) -> tuple[str, bool]:
     """Return a failure's code and whether the failure may be billed; an empty code for a success."""
     if state.HasField("failed"):
-        assert REASONS[state.failed.reason].may_be_billed or not state.failed.accepted
-        return code_of(state.failed.reason), state.failed.accepted
+        assert REASONS[state.failed.reason].may_be_billed or not state.failed.may_be_billed
+        return code_of(state.failed.reason), state.failed.may_be_billed
     assert state.HasField("done"), state
     return "", True

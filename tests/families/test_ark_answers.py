@@ -74,7 +74,7 @@ async def test_answers_with_status_200(ark: Ark, bench: Bench, *, body: Any, mad
     state = await bench.run(task())
     assert len(state.done.artifacts) == made
     lost = list(state.done.missing) if made else [state.failed]
-    assert [(failed.reason, failed.accepted) for failed in lost] == [(reason, True) for reason in missing]
+    assert [(failed.reason, failed.may_be_billed) for failed in lost] == [(reason, True) for reason in missing]
     assert not [failed for failed in lost if "10.0.0.7" in failed.message]
     assert len(ark.sent) == 1
 
@@ -124,7 +124,7 @@ async def test_error_bodies_in_other_forms(
     ark.failures = [(status, body, headers)] * 4
     failed = (await bench.run(task(model))).failed
     assert (ErrorReason.Name(failed.reason).removeprefix("ERROR_REASON_"), failed.param) == (reason, param)
-    assert (len(ark.sent), failed.accepted) == (calls, status in {502, 503, 504})
+    assert (len(ark.sent), failed.may_be_billed) == (calls, status in {502, 503, 504})
     assert "10.0.0.7" not in failed.message
 
 
@@ -185,7 +185,7 @@ async def test_price_of_the_pro_goes_by_area_and_references(
 async def test_task_without_an_id_is_unreadable(ark: Ark, bench: Bench, body: Any) -> None:
     ark.failures = [(200, body, {})]
     failed = (await bench.run(task(SEEDANCE))).failed
-    assert (failed.reason, failed.accepted, len(ark.sent)) == (UNREADABLE, True, 1)
+    assert (failed.reason, failed.may_be_billed, len(ark.sent)) == (UNREADABLE, True, 1)
 
 
 @pytest.mark.parametrize("odd", [b"<html>busy</html>", b"{", {}, {"status": None}, {"status": "succeeded"}, b""])
@@ -212,4 +212,4 @@ async def test_poll_that_can_not_be_read_costs_no_video(ark: Ark, bench: Bench, 
 async def test_failed_tasks_tell_by_their_code(ark: Ark, bench: Bench, error: Any, reason: Any) -> None:
     ark.failures = [(200, {"id": "cgt-9"}, {}), (200, {"status": "failed", "error": error, "content": None}, {})]
     failed = (await bench.run(task(SEEDANCE))).failed
-    assert (failed.reason, failed.accepted, len(ark.sent)) == (reason, True, 2)
+    assert (failed.reason, failed.may_be_billed, len(ark.sent)) == (reason, True, 2)

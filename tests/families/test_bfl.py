@@ -73,7 +73,7 @@ async def test_poll_goes_to_the_host_that_the_answer_names_without_the_key_where
 async def test_poll_at_an_internal_address_is_refused_at_once(bfl: Bfl, bench: Bench) -> None:
     bfl.sibling = "http://169.254.169.254"
     state = await bench.run(task(), polls=2)
-    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
     assert "169.254" not in state.failed.message
 
 
@@ -183,7 +183,7 @@ async def test_terminal_and_unknown_states_end_by_name(
 ) -> None:
     bfl.script = ("Pending", last)
     state = await bench.run(task())
-    assert (state.failed.reason, state.failed.accepted) == (reason, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (reason, True)
     assert (len([sent for sent in bfl.sent if sent.method == "POST"]), bfl.billed) == (1, 0)
 
 
@@ -247,7 +247,7 @@ async def test_poll_that_is_refused_fails_a_task_that_was_taken(
 ) -> None:
     bfl.polls = [(status, body, {"location": "/elsewhere"})] * 100
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (reason, True)
+    assert (failed.reason, failed.may_be_billed) == (reason, True)
     assert "secret" not in failed.message
 
 
@@ -286,7 +286,7 @@ async def test_errors_are_final_after_one_call(
     bfl.failures = [(status, body, {})]
     state = await bench.run(task())
     assert (state.failed.reason, len(bfl.sent)) == (reason, 1)
-    assert state.failed.accepted == (status == 200 or status >= 500)
+    assert state.failed.may_be_billed == (status == 200 or status >= 500)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,7 @@ async def test_refusal_names_the_callers_own_field(bfl: Bfl, bench: Bench, loc: 
 async def test_server_error_is_not_repeated_as_it_may_have_been_charged(bfl: Bfl, bench: Bench, status: int) -> None:
     bfl.failures = [(status, b"<html>", {})]
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
     assert len(bfl.sent) == 1
 
 
@@ -331,7 +331,7 @@ async def test_broken_connection_after_the_request_is_not_repeated(bench: Bench,
     await bfl.stop()
     state = await bench.run(task())
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE
-    assert not state.failed.accepted
+    assert not state.failed.may_be_billed
 
 
 async def test_video_has_shape_tier_and_whole_seconds(bfl: Bfl, bench: Bench) -> None:

@@ -232,7 +232,7 @@ async def test_options_go_beside_the_gateways_fields_and_a_whole_answer_is_read(
 async def test_terminal_and_unknown_states_end(bria: Bria, bench: Bench, last: Any, reason: Any) -> None:
     bria.script = ("IN_PROGRESS", last)
     state = await edit(bench)
-    assert (state.failed.reason, state.failed.accepted) == (reason, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (reason, True)
     assert "secret" not in state.failed.message
     assert (len(submits(bria)), bria.billed) == (1, 0)
 
@@ -243,7 +243,7 @@ async def test_moderation_says_of_what(bria: Bria, bench: Bench) -> None:
     bria.failures = [(422, {"error": {"code": 422, "message": "Prompt moderation", "details": "x"}}, {})]
     failed = (await edit(bench)).failed
     assert failed.message == "The content policy of Bria refused the prompt."
-    assert (failed.param, failed.accepted) == ("prompt", False)
+    assert (failed.param, failed.may_be_billed) == ("prompt", False)
     bria.failures = [(422, {"error": {"code": 422, "details": "visual_input_content_moderation"}}, {})]
     failed = (await edit(bench)).failed
     assert (failed.message, failed.param) == ("The content policy of Bria refused the input image.", "image")
@@ -278,7 +278,7 @@ async def test_errors_are_final_after_one_call(
 ) -> None:
     bria.failures = [(status, {"error": {"code": status, "message": "the words", "details": "of Bria"}}, {})]
     state = await edit(bench)
-    assert (state.failed.reason, state.failed.accepted, len(bria.sent)) == (reason, accepted, 1)
+    assert (state.failed.reason, state.failed.may_be_billed, len(bria.sent)) == (reason, accepted, 1)
     blamed = reason in {ErrorReason.ERROR_REASON_INVALID_VALUE, ErrorReason.ERROR_REASON_INVALID_IMAGE}
     assert ("the words: of Bria" in state.failed.message) == blamed
 
@@ -294,7 +294,7 @@ async def test_status_that_fails_is_asked_again_and_a_refused_key_is_not(bria: B
     accepted: Any = (202, {"request_id": "request-0", "status_url": "x"}, {})
     bria.failures = [accepted, (429, {}, {}), (500, b"oops", {}), (401, {"error": {"code": 401}}, {})]
     failed = (await edit(bench)).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, True)
     assert len(bria.sent) == 4
 
 
@@ -336,7 +336,7 @@ async def test_words_of_moderation_count_only_where_the_request_is_refused(
 async def test_errors_of_every_form_are_read(bria: Bria, bench: Bench, body: Any, words: bool) -> None:
     bria.failures = [(422, body, {})]
     failed = (await edit(bench)).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_INVALID_VALUE, False)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_INVALID_VALUE, False)
     assert ("the words" in failed.message) == words
     assert "secret" not in failed.message
 
@@ -344,7 +344,7 @@ async def test_errors_of_every_form_are_read(bria: Bria, bench: Bench, body: Any
 async def test_server_error_is_not_repeated_as_each_post_is_a_billed_job(bria: Bria, bench: Bench) -> None:
     bria.failures = [(503, b"<html>down</html>", {})]
     failed = (await edit(bench)).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
     assert len(bria.sent) == 1
 
 
@@ -366,7 +366,7 @@ async def test_answers_without_a_picture_end_the_task(bria: Bria, bench: Bench, 
     accepted: Any = (202, {"request_id": "r", "status_url": "x"}, {})
     bria.failures = [done] if sync else [accepted, done]
     state = await edit(bench)
-    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
     assert len(submits(bria)) == 1
 
 
@@ -374,7 +374,7 @@ async def test_answers_without_a_picture_end_the_task(bria: Bria, bench: Bench, 
 async def test_submits_that_answer_without_a_reference_end_the_task(bria: Bria, bench: Bench, body: Any) -> None:
     bria.failures = [(202, body, {})]
     state = await edit(bench)
-    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
     assert len(bria.sent) == 1
 
 
@@ -399,7 +399,7 @@ async def test_status_that_cannot_be_asked_for_never_blames_the_caller(bria: Bri
     accepted: Any = (202, {"request_id": "request-0", "status_url": "x"}, {})
     bria.failures = [accepted, *[(status, {"error": {"message": "prompt moderation: secret"}}, {})] * 40]
     failed = (await edit(bench)).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
     assert "secret" not in failed.message
     assert len(submits(bria)) == 1
 

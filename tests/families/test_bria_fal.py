@@ -163,7 +163,7 @@ async def test_failed_requests_end_by_their_type_and_name_our_field(
     detail = [{"loc": ["body", "instruction"], "msg": "words", "type": kind, "input": "secret"}]
     fal.result = (status, {"detail": detail}, {"x-fal-request-id": "req-0"})
     state = await edit(bench)
-    assert (state.failed.reason, state.failed.accepted, fal.billed) == (reason, True, 0)
+    assert (state.failed.reason, state.failed.may_be_billed, fal.billed) == (reason, True, 0)
     assert state.failed.param in {"prompt", ""}
     assert "secret" not in state.failed.message
 

@@ -180,7 +180,7 @@ async def test_answer_may_have_refused_images_beside_good_ones(ark: Ark, bench: 
     state = await bench.run(task())
     assert (len(state.done.artifacts), len(ark.sent)) == (2, 1)
     (missing,) = state.done.missing
-    assert (missing.reason, missing.accepted) == (BLOCKED, True)
+    assert (missing.reason, missing.may_be_billed) == (BLOCKED, True)
     assert missing.message == "The content policy of ByteDance refused the result."
 
 
@@ -247,7 +247,7 @@ async def test_errors_are_final_after_one_call(
     error = {"code": code, "message": "the words. Request id: 0217", "param": "size", "type": ""}
     ark.failures = [(status, {"error": error} if wrapped else error, {})]
     state = await bench.run(task())
-    assert (state.failed.reason, state.failed.accepted, len(ark.sent)) == (reason, accepted, 1)
+    assert (state.failed.reason, state.failed.may_be_billed, len(ark.sent)) == (reason, accepted, 1)
     assert "0217" not in state.failed.message
     assert ("the words." in state.failed.message) == (reason in {INVALID, ErrorReason.ERROR_REASON_INVALID_IMAGE})
 

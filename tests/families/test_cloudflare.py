@@ -190,7 +190,7 @@ async def test_errors_go_by_code_and_are_final(
     cloudflare: Cloudflare, bench: Bench, prompt: str, reason: ErrorReason.ValueType, *, accepted: bool
 ) -> None:
     state = await bench.run(task(prompt=prompt))
-    assert (state.failed.reason, state.failed.accepted) == (reason, accepted)
+    assert (state.failed.reason, state.failed.may_be_billed) == (reason, accepted)
     assert (len(cloudflare.sent), cloudflare.billed) == (1, 0)
     for internal in ("CUDA", "10.0.0.1", "AiError", "e900ad1a", cloudflare.account):
         assert internal not in state.failed.message
@@ -209,14 +209,14 @@ async def test_what_took_nothing_is_tried_again_and_then_fails(
     cloudflare: Cloudflare, bench: Bench, prompt: str, reason: ErrorReason.ValueType
 ) -> None:
     state = await bench.run(task(prompt=prompt))
-    assert (state.failed.reason, state.failed.accepted) == (reason, False)
+    assert (state.failed.reason, state.failed.may_be_billed) == (reason, False)
     assert (len(cloudflare.sent), cloudflare.billed) == (4, 0)
 
 
 async def test_edge_that_is_unavailable_is_asked_once_more(cloudflare: Cloudflare, bench: Bench) -> None:
     state = await bench.run(task(prompt="edge-503"))
     unavailable = ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE
-    assert (state.failed.reason, state.failed.accepted) == (unavailable, False)
+    assert (state.failed.reason, state.failed.may_be_billed) == (unavailable, False)
     assert (len(cloudflare.sent), cloudflare.billed) == (2, 0)
 
 
@@ -232,7 +232,7 @@ async def test_what_cloudflare_says_made_no_picture_is_asked_once_more(
     cloudflare: Cloudflare, bench: Bench, prompt: str, reason: ErrorReason.ValueType
 ) -> None:
     state = await bench.run(task(prompt=prompt))
-    assert (state.failed.reason, state.failed.accepted) == (reason, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (reason, True)
     assert (len(cloudflare.sent), cloudflare.billed) == (2, 0)
 
 
@@ -243,7 +243,7 @@ async def test_refusal_with_status_200_goes_by_its_code(
     body = {"success": False, "errors": [{"code": code, "message": "AiError: no"}], "result": None}
     cloudflare.failures = [(200, body, {})]
     state = await bench.run(task())
-    assert (state.failed.accepted, len(cloudflare.sent)) == (accepted, 1)
+    assert (state.failed.may_be_billed, len(cloudflare.sent)) == (accepted, 1)
 
 
 @pytest.mark.parametrize(
@@ -252,7 +252,7 @@ async def test_refusal_with_status_200_goes_by_its_code(
 async def test_answer_that_is_no_picture_is_not_repeated(cloudflare: Cloudflare, bench: Bench, answer: Any) -> None:
     cloudflare.failures = [(200, answer, {})]
     state = await bench.run(task())
-    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
     assert len(cloudflare.sent) == 1
 
 

@@ -38,22 +38,25 @@ async def bench(bfl: Bfl, tmp_path: Path) -> AsyncIterator[Bench]:
     await bench.family.close()
 
 
-def start(*, hand_back: bool, n: int = 1) -> pb.StartRequest:
+def start(*, fail_fast: bool, n: int = 1) -> pb.StartRequest:
     task = pb.ImageTask(model="bfl/flux-2-pro", route="bfl", prompt="a fox", n=n)
-    return pb.StartRequest(job_id="job_test", task=task, hand_back=hand_back)
+    return pb.StartRequest(job_id="job_test", task=task, fail_fast=fail_fast)
 
 
 async def test_first_failure_that_took_nothing_is_handed_back(bfl: Bfl, bench: Bench) -> None:
     bfl.failures[:] = [BUSY] * 3
-    state = await bench.family.start(start(hand_back=True, n=3))
-    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, False)
+    state = await bench.family.start(start(fail_fast=True, n=3))
+    assert (state.failed.reason, state.failed.may_be_billed) == (
+        ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        False,
+    )
     assert len(bfl.sent) == 3, "each call was made once"
     assert not bench.slept
 
 
 async def test_without_another_route_all_tries_are_made(bfl: Bfl, bench: Bench) -> None:
     bfl.failures[:] = [BUSY] * (MAX_ATTEMPTS - 1)
-    state = await bench.family.start(start(hand_back=False))
+    state = await bench.family.start(start(fail_fast=False))
     assert state.HasField("running")
     assert len(bfl.sent) == MAX_ATTEMPTS
     assert sum(bench.slept) >= 5 * (MAX_ATTEMPTS - 1)
@@ -62,16 +65,16 @@ async def test_without_another_route_all_tries_are_made(bfl: Bfl, bench: Bench) 
 async def test_server_that_refuses_connections_is_handed_back(tmp_path: Path) -> None:
     values = {"IMAGEGATEWAY_BFL_BASE_URL": f"http://127.0.0.1:{free_port()}", "IMAGEGATEWAY_BFL_API_KEY": "k"}
     bench = Bench.open(MODELS, [BflAdapter()], tmp_path, values)
-    state = await bench.family.start(start(hand_back=True))
+    state = await bench.family.start(start(fail_fast=True))
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE
-    assert not state.failed.accepted
+    assert not state.failed.may_be_billed
     assert not bench.slept
     await bench.family.close()
 
 
 async def test_task_that_was_taken_in_part_stays_and_the_rest_is_tried_again(bfl: Bfl, bench: Bench) -> None:
     bfl.failures[:] = [BUSY] * 2
-    state = await bench.family.start(start(hand_back=True, n=3))
+    state = await bench.family.start(start(fail_fast=True, n=3))
     assert state.HasField("running")
     assert len(bfl.tasks) == 3, "no other route may have it, so nothing of it is given up"
     assert len(bfl.sent) == 5
@@ -79,19 +82,19 @@ async def test_task_that_was_taken_in_part_stays_and_the_rest_is_tried_again(bfl
 
 async def test_refusal_is_no_reason_to_try_again(bfl: Bfl, bench: Bench) -> None:
     bfl.failures[:] = [(422, {"detail": [{"loc": ["body", "prompt"], "msg": "no", "type": "x"}]}, {})]
-    state = await bench.family.start(start(hand_back=True))
+    state = await bench.family.start(start(fail_fast=True))
     assert state.failed.reason == ErrorReason.ERROR_REASON_INVALID_VALUE
     assert len(bfl.sent) == 1
 
 
 async def test_limit_that_was_handed_back_slows_the_next_calls_down(bfl: Bfl, bench: Bench) -> None:
     bfl.failures[:] = [BUSY]
-    await bench.family.start(start(hand_back=True))
-    again = await bench.family.start(start(hand_back=True))
+    await bench.family.start(start(fail_fast=True))
+    again = await bench.family.start(start(fail_fast=True))
     assert again.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
     assert 0 < again.failed.retry_after.ToTimedelta().total_seconds() <= 5
     assert len(bfl.sent) == 1, "a route that wants to be left alone is not asked"
-    patient = await bench.family.start(start(hand_back=False))
+    patient = await bench.family.start(start(fail_fast=False))
     assert patient.HasField("running")
     assert sum(bench.slept) == pytest.approx(5)
 
@@ -99,11 +102,11 @@ async def test_limit_that_was_handed_back_slows_the_next_calls_down(bfl: Bfl, be
 async def test_limit_that_names_no_time_quiets_the_route_only_shortly(bfl: Bfl, bench: Bench) -> None:
     """A call's own pauses grow to 8 s; the others on its key need not wait for them."""
     bfl.failures[:] = [(429, {"detail": "Too many active tasks"}, {})] * MAX_ATTEMPTS
-    state = await bench.family.start(start(hand_back=False))
+    state = await bench.family.start(start(fail_fast=False))
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
     assert sum(bench.slept) >= 1 + 2 + 4
     bench.slept.clear()
-    assert (await bench.family.start(start(hand_back=False))).HasField("running")
+    assert (await bench.family.start(start(fail_fast=False))).HasField("running")
     assert sum(bench.slept) == pytest.approx(SHARED_PAUSE)
 
 
@@ -119,14 +122,14 @@ async def test_task_of_more_calls_than_are_taken_at_once_makes_them_in_turn(bfl:
 async def test_no_call_follows_those_that_are_handed_back(bfl: Bfl, bench: Bench) -> None:
     bfl.failures[:] = [BUSY] * 6
     task = pb.ImageTask(model="bfl/flux-kontext-max", route="bfl", prompt="a fox", n=10)
-    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task, hand_back=True))
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task, fail_fast=True))
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
     assert len(bfl.sent) == 6
 
 
 async def test_polls_become_fewer_while_nothing_moves(bfl: Bfl, bench: Bench) -> None:
     bfl.script = ["Pending"]
-    request = start(hand_back=False)
+    request = start(fail_fast=False)
     state = await bench.family.start(request)
     pauses, elapsed = [], 0.0
     while elapsed < 120:
@@ -144,7 +147,7 @@ async def test_polls_become_fewer_while_nothing_moves(bfl: Bfl, bench: Bench) ->
 
 async def test_progress_makes_polls_frequent_again(bfl: Bfl, bench: Bench) -> None:
     bfl.script = ["Pending"]
-    request = start(hand_back=False)
+    request = start(fail_fast=False)
     state = await bench.family.start(request)
 
     async def asked() -> pb.TaskState:

@@ -97,7 +97,7 @@ async def test_inline_result_is_given_up_after_a_quarter_of_an_hour(
 ) -> None:
     store_away(inline, monkeypatch, 1e6, StoreUnavailable("disk"))
     failed = (await inline.run(image())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_INTERNAL, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_INTERNAL, True)
     assert sum(inline.slept) == pytest.approx(900)
     assert openai.billed == 1
 
@@ -202,13 +202,13 @@ async def test_fault_of_ours_in_one_poll_does_not_lose_the_task(
 @pytest.mark.parametrize("status", [500, 502, 504, 520])
 async def test_server_error_that_may_be_charged_is_not_repeated(openai: OpenAI, inline: Bench, status: int) -> None:
     openai.failures[:] = [(status, {"error": {"message": "oops", "type": "server_error"}}, {})] * 4
-    assert (await inline.run(image())).failed.accepted
+    assert (await inline.run(image())).failed.may_be_billed
     assert len(openai.sent) == 1
 
 
 async def test_server_error_after_the_work_is_paid_once(openai: OpenAI, inline: Bench) -> None:
     openai.spoiled[:] = [(500, {"error": {"message": "oops", "type": "server_error"}}, {})] * 4
-    assert (await inline.run(image())).failed.accepted
+    assert (await inline.run(image())).failed.may_be_billed
     assert (len(openai.sent), openai.billed) == (1, 1)
 
 
@@ -245,7 +245,7 @@ async def test_pause_of_others_is_waited_for_no_longer_than_the_retry_time(opena
     openai.failures[:] = [(429, {"error": {"message": "slow"}}, {"retry-after": "20"})] * 99
     began = inline.now
     for _ in range(3):
-        await inline.family.start(pb.StartRequest(job_id="job_other", task=image(), hand_back=True))
+        await inline.family.start(pb.StartRequest(job_id="job_other", task=image(), fail_fast=True))
         failed = (await inline.run(image())).failed
         assert failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
         assert failed.retry_after.seconds <= 20
@@ -267,7 +267,7 @@ async def test_start_that_is_cancelled_while_it_reads_its_inputs_sends_nothing(
 
     monkeypatch.setattr(inline.store, "read", cancelled_meanwhile)
     failed = (await inline.run(task)).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_CANCELLED, False)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_CANCELLED, False)
     assert openai.sent == []
 
 

@@ -175,7 +175,7 @@ async def test_blocked_result_is_moderation_though_the_status_is_200(
     failed = (await bench.run(task())).failed
     assert failed.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED
     assert "result" in failed.message
-    assert (failed.accepted, len(google.sent), google.billed) == (True, 1, 0)
+    assert (failed.may_be_billed, len(google.sent), google.billed) == (True, 1, 0)
 
 
 @pytest.mark.parametrize("finish", ["NO_IMAGE", "IMAGE_OTHER", "OTHER", "MALFORMED_FUNCTION_CALL", "MAX_TOKENS"])
@@ -185,7 +185,7 @@ async def test_answer_without_a_picture_is_asked_for_once_more(google: Google, b
     assert (len(google.sent), google.billed) == (2, 1)
     google.finishes = [finish, finish]
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
     assert len(google.sent) == 4
 
 
@@ -207,7 +207,7 @@ async def test_unknown_finish_reason_fails_by_name(google: Google, bench: Bench)
 async def test_answer_that_says_nothing_is_unreadable(google: Google, bench: Bench, body: Any) -> None:
     google.failures = [(200, body, {})]
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
 async def test_imagen_is_predict_with_up_to_four_pictures_a_call(google: Google, bench: Bench) -> None:
@@ -298,7 +298,7 @@ async def test_errors_are_final_after_one_call(
     google.failures = [(status, body, {})]
     failed = (await bench.run(task())).failed
     assert (failed.reason, len(google.sent), google.billed) == (reason, 1, 0)
-    assert failed.accepted == (status >= 500)
+    assert failed.may_be_billed == (status >= 500)
 
 
 @pytest.mark.parametrize(("status", "name"), [(409, "ABORTED"), (429, "RESOURCE_EXHAUSTED"), (503, "UNAVAILABLE")])
@@ -311,7 +311,7 @@ async def test_what_took_nothing_is_tried_again(google: Google, bench: Bench, st
 async def test_overloaded_model_is_asked_once_more(google: Google, bench: Bench) -> None:
     google.failures = [(503, error(503, "UNAVAILABLE", "no"), {})] * 4
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
     assert (len(google.sent), google.billed) == (2, 0)
 
 

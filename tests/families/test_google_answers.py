@@ -134,7 +134,7 @@ async def test_answers_without_a_picture(
     google: Google, bench: Bench, *, body: Any, reason: Any, param: str, calls: int
 ) -> None:
     failed = (await answered(google, bench, *[body] * 2)).failed
-    assert (failed.reason, failed.param, len(google.sent), failed.accepted) == (reason, param, calls, True)
+    assert (failed.reason, failed.param, len(google.sent), failed.may_be_billed) == (reason, param, calls, True)
     assert not [secret for secret in ("10.0.0.7", "Code 1", "No.", google.key) if secret in failed.message]
 
 
@@ -212,7 +212,7 @@ async def test_imagen_answers(google: Google, bench: Bench, body: Any, made: int
 async def test_imagen_error_with_status_200_is_no_moderation(google: Google, bench: Bench) -> None:
     body = {"error": {"code": 13, "message": "at 10.0.0.7"}}
     failed = (await answered(google, bench, body, model=IMAGEN)).failed
-    assert (failed.reason, failed.accepted, len(google.sent)) == (FAILED, True, 1)
+    assert (failed.reason, failed.may_be_billed, len(google.sent)) == (FAILED, True, 1)
     assert "10.0.0.7" not in failed.message
 
 
@@ -264,7 +264,7 @@ async def test_error_bodies_in_other_forms(
     google.failures = [(status, body, {})] * 4
     failed = (await bench.run(task())).failed
     assert (ErrorReason.Name(failed.reason).removeprefix("ERROR_REASON_"), failed.param) == (reason, param)
-    assert (len(google.sent), failed.accepted) == (calls, status == 502)
+    assert (len(google.sent), failed.may_be_billed) == (calls, status == 502)
     assert "10.0.0.7" not in failed.message
 
 
@@ -320,13 +320,13 @@ async def test_operation_may_be_done_at_once(google: Google, bench: Bench) -> No
     assert (len(state.done.artifacts), len(google.sent)) == (1, 1)
     refused = {"name": NAME, "done": True, "error": {"code": 3, "message": "It violates our usage guidelines."}}
     failed = (await answered(google, bench, refused, model=VEO)).failed
-    assert (failed.reason, failed.param, failed.accepted) == (BLOCKED, "prompt", True)
+    assert (failed.reason, failed.param, failed.may_be_billed) == (BLOCKED, "prompt", True)
 
 
 @pytest.mark.parametrize("body", [{}, {"name": ""}, {"name": 7}, b"oops"])
 async def test_operation_without_a_name_is_unreadable(google: Google, bench: Bench, body: Any) -> None:
     failed = (await answered(google, bench, body, model=VEO)).failed
-    assert (failed.reason, failed.accepted, len(google.sent)) == (UNREADABLE, True, 1)
+    assert (failed.reason, failed.may_be_billed, len(google.sent)) == (UNREADABLE, True, 1)
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,7 @@ async def test_errors_inside_answers_have_codes_of_several_kinds(
     begun: Any = {"name": NAME} if model == VEO else {"id": "v1_7", "status": "in_progress"}
     ended = {"done": True, "error": error} if model == VEO else {"status": "failed", "errors": [error]}
     failed = (await answered(google, bench, begun, ended, model=model)).failed
-    assert (failed.reason, failed.accepted, len(google.sent)) == (reason, True, 2)
+    assert (failed.reason, failed.may_be_billed, len(google.sent)) == (reason, True, 2)
 
 
 async def test_count_of_filtered_videos_may_be_a_string(google: Google, bench: Bench) -> None:
@@ -400,7 +400,7 @@ async def test_video_of_an_interaction_may_lie_outside_of_the_files_api(google: 
 async def test_interactions_with_nothing_or_failed_files_end(google: Google, bench: Bench) -> None:
     words = {"status": "completed", "steps": [{"type": "model_output", "content": [{"type": "text", "text": "No."}]}]}
     failed = (await answered(google, bench, {"id": "v1_7", "status": "in_progress"}, words, model=OMNI)).failed
-    assert (failed.reason, failed.accepted) == (FAILED, True)
+    assert (failed.reason, failed.may_be_billed) == (FAILED, True)
     video = {"type": "video", "uri": f"{google.base}/v1beta/files/a:download?alt=media"}
     made = {"id": "v1_7", "status": "completed", "steps": [{"type": "model_output", "content": [video]}]}
     for ended in (
@@ -408,14 +408,14 @@ async def test_interactions_with_nothing_or_failed_files_end(google: Google, ben
         {"state": "FAILED"},
     ):
         failed = (await answered(google, bench, made, {"state": "PROCESSING"}, ended, model=OMNI)).failed
-        assert (failed.reason, failed.accepted) == (FAILED, True)
+        assert (failed.reason, failed.may_be_billed) == (FAILED, True)
 
 
 async def test_result_that_can_not_be_used_costs_the_others_nothing(google: Google, bench: Bench) -> None:
     pictures = {"predictions": [{"bytesBase64Encoded": b64(data)} for data in (PNG, b"<html>", JPEG)]}
     done = (await answered(google, bench, pictures, model=IMAGEN, n=3)).done
     assert [await bench.bytes_of(artifact) for artifact in done.artifacts] == [PNG, JPEG]
-    assert [(missing.reason, missing.accepted) for missing in done.missing] == [(UNREADABLE, True)]
+    assert [(missing.reason, missing.may_be_billed) for missing in done.missing] == [(UNREADABLE, True)]
     google.files["a"] = ["ACTIVE"]
     samples = [{"video": {"uri": f"{google.base}/v1beta/files/{name}:download?alt=media"}} for name in ("gone", "a")]
     body = operation(generateVideoResponse={"generatedSamples": samples})
@@ -429,4 +429,4 @@ async def test_result_without_an_address_is_never_fetched(google: Google, bench:
     steps = [{"type": "model_output", "content": [{"type": "video", "uri": uri}]}]
     body = {"id": "v1_7", "status": "completed", "steps": steps}
     failed = (await answered(google, bench, body, model=OMNI)).failed
-    assert (failed.reason, failed.accepted, len(google.sent)) == (UNREADABLE, True, 1)
+    assert (failed.reason, failed.may_be_billed, len(google.sent)) == (UNREADABLE, True, 1)

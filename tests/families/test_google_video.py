@@ -138,7 +138,7 @@ async def test_several_videos_are_one_operation_and_filtered_ones_are_missing(go
 async def test_all_filtered_is_moderation(google: Google, bench: Bench) -> None:
     google.filtered = 1
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
 
 
 async def test_operation_without_videos_is_a_failure(google: Google, bench: Bench) -> None:
@@ -147,7 +147,7 @@ async def test_operation_without_videos_is_a_failure(google: Google, bench: Benc
         (200, {"done": True, "response": {"generateVideoResponse": {}}}, {}),
     ]
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ async def test_failed_operations_are_told_by_their_grpc_code(
 ) -> None:
     google.failed = {"code": code, "message": message}
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted, google.billed) == (reason, True, 0)
+    assert (failed.reason, failed.may_be_billed, google.billed) == (reason, True, 0)
     assert len([sent for sent in google.sent if sent.method == "POST"]) == 1
 
 
@@ -182,7 +182,7 @@ async def test_polls_that_fail_say_nothing_of_the_task(google: Google, bench: Be
         assert state.HasField("running"), status
     google.failures = [(403, b"", {})]
     state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=ref, task=task()))
-    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, True)
 
 
 async def test_operation_that_is_gone_ends_after_a_grace(google: Google, bench: Bench) -> None:
@@ -252,7 +252,7 @@ async def test_interactions_end_by_their_status(
 ) -> None:
     google.status, google.failed = status, failed
     state = await bench.run(task(OMNI))
-    assert (state.failed.reason, state.failed.accepted, google.billed) == (reason, True, 0)
+    assert (state.failed.reason, state.failed.may_be_billed, google.billed) == (reason, True, 0)
 
 
 async def test_omni_is_cancelled_at_google_and_veo_can_not_be(google: Google, bench: Bench) -> None:

@@ -226,14 +226,14 @@ async def test_unsafe_pictures_are_missing_and_the_others_delivered(ideogram: Id
     state = await bench.run(task(n=3))
     assert len(state.done.artifacts) == 2
     (missing,) = state.done.missing
-    assert (missing.reason, missing.accepted) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
+    assert (missing.reason, missing.may_be_billed) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
     assert (state.done.cost.amount, ideogram.billed) == (0.18, 3)
 
 
 async def test_all_unsafe_is_a_moderation_error_behind_status_200(ideogram: Ideogram, bench: Bench) -> None:
     ideogram.unsafe = frozenset({0, 1})
     state = await bench.run(task(n=2))
-    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
     assert len(ideogram.sent) == 1
 
 
@@ -258,7 +258,7 @@ async def test_errors_are_final_after_one_call(
     ideogram.failures = [(status, body, {})]
     state = await bench.run(task())
     assert (state.failed.reason, len(ideogram.sent), ideogram.billed) == (reason, 1, 0)
-    assert state.failed.accepted == (status >= 500)
+    assert state.failed.may_be_billed == (status >= 500)
     assert "oops" not in state.failed.message
 
 
@@ -272,7 +272,10 @@ async def test_busy_provider_is_asked_again(ideogram: Ideogram, bench: Bench, st
 async def test_limit_counts_pictures_and_not_calls(ideogram: Ideogram, bench: Bench) -> None:
     ideogram.limit = 2
     state = await bench.run(task(n=3))
-    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, False)
+    assert (state.failed.reason, state.failed.may_be_billed) == (
+        ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        False,
+    )
     assert (len(ideogram.sent), ideogram.billed) == (4, 0)
 
 
@@ -289,7 +292,7 @@ async def test_result_that_cannot_be_fetched_leaves_the_others(ideogram: Ideogra
     state = await bench.run(task(n=3))
     assert [artifact.media.width for artifact in state.done.artifacts] == [64, 32]
     (missing,) = state.done.missing
-    assert (missing.reason, missing.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (missing.reason, missing.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
 BAD = ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE
@@ -317,7 +320,7 @@ async def test_answers_without_a_picture_end_the_task(
 ) -> None:
     ideogram.failures = [(200, body, {})]
     state = await bench.run(task())
-    assert (state.failed.reason, state.failed.accepted, len(ideogram.sent)) == (reason, True, 1)
+    assert (state.failed.reason, state.failed.may_be_billed, len(ideogram.sent)) == (reason, True, 1)
 
 
 async def test_numbers_as_text_and_structured_prompts_are_read(ideogram: Ideogram, bench: Bench) -> None:
@@ -353,7 +356,7 @@ async def test_generation_that_cannot_be_asked_for_has_been_accepted_all_the_sam
 ) -> None:
     ideogram.failures = [(200, {"generation_id": "g"}, {}), *[(status, {"detail": "secret"}, {})] * 40]
     state = await asynchronous(bench)
-    assert (state.failed.reason, state.failed.accepted) == (reason, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (reason, True)
     assert [sent.method for sent in ideogram.sent].count("POST") == 1
     assert "secret" not in state.failed.message
 
@@ -432,7 +435,7 @@ async def test_refusals_say_why_and_name_the_field(ideogram: Ideogram, bench: Be
     assert (await bench.run(task())).failed.message == "Ideogram refused the request: words"
     failed = (await bench.run(task())).failed
     assert failed.message == "The content policy of Ideogram refused the prompt."
-    assert (failed.param, failed.accepted) == ("prompt", False)
+    assert (failed.param, failed.may_be_billed) == ("prompt", False)
 
 
 async def test_fault_of_ideograms_is_asked_again_once(ideogram: Ideogram, bench: Bench) -> None:
@@ -441,7 +444,7 @@ async def test_fault_of_ideograms_is_asked_again_once(ideogram: Ideogram, bench:
     ideogram.sent.clear()
     ideogram.failures = [(500, b"oops", {}), (500, b"oops", {})]
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, False)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, False)
     assert (failed.message, len(ideogram.sent)) == ("Ideogram failed.", 2)
 
 

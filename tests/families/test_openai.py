@@ -196,7 +196,7 @@ async def test_strict_refuses_what_would_be_warned_about_before_anything_is_sent
     inputs = [await bench.keep(picture())]
     failed = (await bench.run(task(inputs=inputs, input_fidelity="high", n=3, strict=True))).failed
     assert (failed.reason, failed.param) == (ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER, "input_fidelity")
-    assert (failed.accepted, openai.sent) == (False, [])
+    assert (failed.may_be_billed, openai.sent) == (False, [])
 
 
 async def test_fewer_pictures_than_asked_are_counted(openai: OpenAI, bench: Bench) -> None:
@@ -205,7 +205,7 @@ async def test_fewer_pictures_than_asked_are_counted(openai: OpenAI, bench: Benc
     assert (len(done.artifacts), openai.billed) == (2, 2)
     assert [missing.message for missing in done.missing] == ["OpenAI made 2 of 3 images."]
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
 
 
 @pytest.mark.parametrize("broken", [{}, None, {"b64_json": ""}, {"b64_json": "aGVsbG8="}])
@@ -220,7 +220,7 @@ async def test_one_bad_picture_does_not_lose_the_good_ones(openai: OpenAI, bench
 async def test_only_picture_that_cannot_be_used_fails_as_paid_for(openai: OpenAI, bench: Bench) -> None:
     openai.failures = [(200, {"data": [{"b64_json": base64.b64encode(b"no picture").decode()}]}, {})]
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
 async def test_counts_that_can_not_be_do_not_lose_pictures(openai: OpenAI, bench: Bench) -> None:
@@ -240,7 +240,7 @@ async def test_moderation_says_what_was_blocked(
     assert failed.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED
     assert words in failed.message
     assert "sexual" in failed.message
-    assert (failed.param, failed.accepted, len(openai.sent)) == (param, stage == "output", 1)
+    assert (failed.param, failed.may_be_billed, len(openai.sent)) == (param, stage == "output", 1)
 
 
 async def test_moderation_is_known_without_its_code_and_with_its_details_outside_the_error(
@@ -253,13 +253,13 @@ async def test_moderation_is_known_without_its_code_and_with_its_details_outside
     first, second = [(await bench.run(task())).failed for _ in range(2)]
     assert [failed.reason for failed in (first, second)] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED] * 2
     assert "(violence, self-harm)" in first.message
-    assert [(failed.param, failed.accepted) for failed in (first, second)] == [("prompt", False), ("", True)]
+    assert [(failed.param, failed.may_be_billed) for failed in (first, second)] == [("prompt", False), ("", True)]
 
 
 async def test_moderation_of_dalle_is_known_by_its_own_word(openai: OpenAI, bench: Bench) -> None:
     openai.blocked = "input"
     failed = (await bench.run(task("openai/dall-e-3"))).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, False)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, False)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +295,7 @@ async def test_errors_are_final_after_one_call(
     openai.failures = [(status, body, {})]
     failed = (await bench.run(task())).failed
     assert (failed.reason, len(openai.sent), openai.billed) == (reason, 1, 0)
-    assert failed.accepted == (status in {200, 408, 500, 502, 504})
+    assert failed.may_be_billed == (status in {200, 408, 500, 502, 504})
     assert "10.0.0.1" not in failed.message
 
 
@@ -368,4 +368,4 @@ async def test_callers_own_key_is_used(openai: OpenAI, bench: Bench) -> None:
 async def test_host_that_can_not_be_reached_took_nothing(openai: OpenAI, bench: Bench) -> None:
     await openai.stop()
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, False)

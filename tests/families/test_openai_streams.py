@@ -66,7 +66,7 @@ async def test_error_in_a_stream_leaves_what_was_made(openai: OpenAI, bench: Ben
     assert (len(done.artifacts), openai.billed) == (1, 1)
     assert [missing.reason for missing in done.missing] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED]
     failed = (await bench.run(task(partial_images=1))).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
 
 
 @pytest.mark.parametrize("edit", [False, True])
@@ -100,7 +100,7 @@ async def test_connection_that_breaks_after_previews_leaves_the_outcome_open(
 ) -> None:
     openai.cut = cut
     failed = (await bench.run(task(partial_images=2))).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN, True)
     assert (len(openai.sent), openai.billed) == (1, 0)
 
 
@@ -119,7 +119,7 @@ async def test_stream_that_takes_too_long_is_not_asked_again(
     openai.hold = threading.Event()
     failed = (await bench.run(task(partial_images=1))).failed
     openai.hold.set()
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, True)
     assert len(openai.sent) == 1
 
 
@@ -148,12 +148,15 @@ async def test_preview_that_is_no_picture_does_not_lose_the_picture(openai: Open
 async def test_stream_that_breaks_off_is_a_failure_that_may_have_cost(openai: OpenAI, bench: Bench) -> None:
     openai.failures = [(200, b"event: x\ndata: {\n\n", {"content-type": "text/event-stream"})]
     state = await bench.run(task(partial_images=1))
-    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
 async def test_streamed_call_that_took_nothing_is_handed_back(openai: OpenAI, bench: Bench) -> None:
     openai.failures = [(429, {"error": {"message": "no", "type": "requests", "code": "rate_limit_exceeded"}}, {})]
     asked = task(partial_images=1)
-    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked, hand_back=True))
-    assert (state.failed.reason, state.failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, False)
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked, fail_fast=True))
+    assert (state.failed.reason, state.failed.may_be_billed) == (
+        ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
+        False,
+    )
     assert len(openai.sent) == 1

@@ -238,7 +238,7 @@ async def test_busy_provider_is_asked_again(recraft: Recraft, bench: Bench) -> N
 async def test_server_error_is_not_repeated_as_nothing_tells_what_it_cost(recraft: Recraft, bench: Bench) -> None:
     recraft.failures = [(503, b"", {})]
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
     assert len(recraft.sent) == 1
 
 
@@ -263,7 +263,7 @@ BAD = ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE
 async def test_answers_without_a_picture_end_the_task(recraft: Recraft, bench: Bench, body: Any) -> None:
     recraft.failures = [(200, body, {})]
     state = await bench.run(task())
-    assert (state.failed.reason, state.failed.accepted, len(recraft.sent)) == (BAD, True, 1)
+    assert (state.failed.reason, state.failed.may_be_billed, len(recraft.sent)) == (BAD, True, 1)
 
 
 async def test_one_lost_picture_leaves_the_others_and_their_true_cost(recraft: Recraft, bench: Bench) -> None:

@@ -175,7 +175,7 @@ async def test_cancel_of_a_call_in_its_retry_pause_sends_nothing(own: Automatic1
 
     bench.family._submitter = replace(bench.family._submitter, sleep=stopped_in_the_pause)
     state = await asyncio.wait_for(begin(bench, "job_test"), 10)
-    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_CANCELLED, False)
+    assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_CANCELLED, False)
     assert cancelled == [True]
     assert [sent.path for sent in own.sent] == ["/sdapi/v1/txt2img"]
 
@@ -217,7 +217,7 @@ async def test_own_servers_errors(
 ) -> None:
     own.failures = [(status, body, {})]
     state = await bench.run(task("automatic1111"))
-    assert (state.failed.reason, state.failed.accepted, len(own.sent)) == (reason, False, 1)
+    assert (state.failed.reason, state.failed.may_be_billed, len(own.sent)) == (reason, False, 1)
     assert "CUDA" not in state.failed.message
 
 
@@ -237,7 +237,7 @@ async def test_own_servers_errors_name_our_fields(
 ) -> None:
     own.failures = [(status, body, {})]
     state = await bench.run(task("automatic1111"))
-    assert (state.failed.param, state.failed.accepted, len(own.sent)) == (param, False, 1)
+    assert (state.failed.param, state.failed.may_be_billed, len(own.sent)) == (param, False, 1)
 
 
 async def test_own_server_that_loads_its_model_is_waited_for(own: Automatic1111, bench: Bench) -> None:
@@ -245,7 +245,7 @@ async def test_own_server_that_loads_its_model_is_waited_for(own: Automatic1111,
     assert (await bench.run(task("automatic1111"))).HasField("done")
     await own.stop()
     state = await bench.run(task("automatic1111"))
-    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
+    assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
 
 
 @pytest.mark.parametrize(
@@ -276,4 +276,4 @@ async def test_own_servers_empty_and_damaged_answers_are_failures(
     own.failures = [(200, answer, {})]
     state = await bench.run(task("automatic1111"))
     expected = R.ERROR_REASON_PROVIDER_BAD_RESPONSE if missing else R.ERROR_REASON_PROVIDER_ERROR
-    assert (state.failed.reason, state.failed.accepted) == (expected, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (expected, True)

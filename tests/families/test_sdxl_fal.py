@@ -79,7 +79,7 @@ async def test_fals_flagged_pictures_are_missing_or_all_is_refused(fal: Fal, ben
     assert len(state.done.artifacts) == 2
     assert [missing.reason for missing in state.done.missing] == [R.ERROR_REASON_MODERATION_BLOCKED]
     state = await bench.run(task("fal"))
-    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_MODERATION_BLOCKED, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_MODERATION_BLOCKED, True)
 
 
 async def test_fals_bytes_within_the_answer_are_read(fal: Fal, bench: Bench) -> None:
@@ -123,7 +123,7 @@ async def test_fals_failed_answers_are_final(
     fal.result = (*result, {})
     fal.error = {"error": "it failed", "error_type": error} if error else {}
     state = await bench.run(task("fal"))
-    assert (state.failed.reason, state.failed.accepted) == (reason, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (reason, True)
     assert "secret" not in state.failed.message
     assert len([sent for sent in fal.sent if sent.method == "POST"]) == 1
 
@@ -162,7 +162,7 @@ async def test_fals_unknown_states_and_lost_requests_end_by_name(
         state = await bench.family.poll(
             pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked)
         )
-    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
     assert ("DREAMING" if len(script) > 1 else "NOT_FOUND") in state.failed.message
 
 
@@ -193,7 +193,7 @@ async def test_fals_errors(fal: Fal, bench: Bench, answer: tuple[int, Any], reas
     fal.failures = [(*answer, {})]
     state = await bench.run(task("fal"))
     assert (state.failed.reason, state.failed.param, len(fal.sent)) == (reason, param, 1)
-    assert state.failed.accepted == (answer[0] == 504)
+    assert state.failed.may_be_billed == (answer[0] == 504)
     assert "balance" not in state.failed.message
 
 
@@ -215,7 +215,7 @@ async def test_fals_own_trouble_took_nothing_and_is_asked_again(
     assert fal.billed == 1
     fal.failures = [answer] * 4
     state = await bench.run(task("fal"))
-    assert (state.failed.reason, state.failed.accepted) == (reason, False)
+    assert (state.failed.reason, state.failed.may_be_billed) == (reason, False)
     assert len([sent for sent in fal.sent if sent.method == "POST"]) == 4, "once more each time"
 
 
@@ -233,7 +233,7 @@ async def test_url_that_may_not_be_called_ends_the_task(fal: Fal, bench: Bench) 
     urls = {f"{name}_url": "https://127.0.0.2/x" for name in ("status", "response", "cancel")}
     fal.failures = [(200, {"request_id": "abc", **urls}, {})]
     state = await bench.run(task("fal"), polls=2)
-    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
 async def test_foreign_host_of_an_answer_is_called_where_the_guard_found_it(

@@ -120,7 +120,7 @@ async def test_replicates_states_end_by_name(
     replicate.script, replicate.error = ("starting", last), error
     state = await bench.run(task("replicate"))
     assert state.failed.reason == reason
-    assert state.failed.accepted == (last != "aborted")  # never begun, so never billed
+    assert state.failed.may_be_billed == (last != "aborted")  # never begun, so never billed
     assert "CUDA" not in state.failed.message
     assert len([sent for sent in replicate.sent if sent.method == "POST"]) == 1
 
@@ -149,7 +149,7 @@ async def test_replicates_output_in_any_shape(
     state = await bench.run(task("replicate", n=2))
     assert (len(state.done.artifacts), len(state.done.missing)) == (made, missing)
     if not made:
-        assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+        assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
 async def test_replicates_limit_at_a_poll_is_waited_out(replicate: Replicate, bench: Bench) -> None:
@@ -216,7 +216,7 @@ async def test_replicates_errors(
     replicate.failures = [(*answer, {})]
     state = await bench.run(task("replicate"))
     assert (state.failed.reason, state.failed.param, len(replicate.sent)) == (reason, param, 1)
-    assert state.failed.accepted == (answer[0] == 504)
+    assert state.failed.may_be_billed == (answer[0] == 504)
 
 
 @pytest.mark.parametrize("answer", [(500, {"detail": "x"}, {}), (502, b"<html>", {}), (503, b"", {})])
@@ -228,14 +228,14 @@ async def test_platform_in_trouble_that_gave_no_id_is_asked_again(
     assert replicate.billed == 1
     replicate.failures = [answer] * 4
     state = await bench.run(task("replicate"))
-    assert not state.failed.accepted
+    assert not state.failed.may_be_billed
     assert len([sent for sent in replicate.sent if sent.path == "/v1/predictions"]) == 4, "once more each time"
 
 
 async def test_platform_in_trouble_that_gave_an_id_is_not(replicate: Replicate, bench: Bench) -> None:
     replicate.failures = [(500, {"id": "x", "status": "starting"}, {})]
     state = await bench.run(task("replicate"))
-    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_ERROR, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_ERROR, True)
     assert len(replicate.sent) == 1
 
 

@@ -127,7 +127,7 @@ async def test_n_videos_are_n_tasks(ark: Ark, bench: Bench) -> None:
 async def test_terminal_and_unknown_states_end(ark: Ark, bench: Bench, last: Any, reason: Any) -> None:
     ark.script = ("queued", last)
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (reason, True)
+    assert (failed.reason, failed.may_be_billed) == (reason, True)
     assert "secret" not in failed.message
     assert (len([sent for sent in ark.sent if sent.method == "POST"]), ark.billed) == (1, 0)
 
@@ -152,7 +152,7 @@ async def test_task_that_is_gone_ends_after_its_grace_and_errors_of_asking_pass(
     gone: Any = (404, {"error": {"code": "NotFound", "message": "no"}}, {})
     ark.failures = [(200, {"id": "cgt-9"}, {}), gone, (503, b"", {}), (429, {}, {}), *[gone] * 99]
     failed = (await bench.run(task())).failed
-    assert (failed.reason, failed.accepted) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
 async def test_cancel_reaches_the_provider(ark: Ark, bench: Bench) -> None:

@@ -266,7 +266,7 @@ async def test_seed_beyond_ours_is_not_told(stability: Stability, bench: Bench) 
 async def test_answers_without_a_picture_are_no_success(stability: Stability, bench: Bench, answer: Any) -> None:
     stability.failures = [(200, answer, {})]
     state = await bench.run(task())
-    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
     assert len(stability.sent) == 1
 
 
@@ -285,7 +285,7 @@ async def test_filtered_and_unknown_ends_deliver_nothing(
     stability.finish = finish
     inputs = [await bench.keep(picture())] if model.startswith("upscale") else []
     state = await bench.run(task(model, inputs=inputs))
-    assert (state.failed.reason, state.failed.accepted) == (reason, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (reason, True)
     assert len([sent for sent in stability.sent if sent.method == "POST"]) == 1
 
 
@@ -315,7 +315,7 @@ async def test_errors_are_final_after_one_call_and_took_nothing(
     stability.failures = [(*answer, {})]
     state = await bench.run(task())
     assert (state.failed.reason, state.failed.param, len(stability.sent)) == (reason, param, 1)
-    assert not state.failed.accepted
+    assert not state.failed.may_be_billed
     assert "secret" not in state.failed.message
 
 
@@ -330,7 +330,7 @@ async def test_vendor_fault_cost_nothing_and_is_asked_for_again(
     assert 1 <= bench.slept[0] < 1.2
     stability.failures = [fault] * 4
     state = await bench.run(task())
-    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_PROVIDER_ERROR, False)
+    assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_ERROR, False)
     assert (len(stability.sent), stability.billed) == (4, 1)
     assert "10.0.0.1" not in state.failed.message
 
@@ -338,7 +338,7 @@ async def test_vendor_fault_cost_nothing_and_is_asked_for_again(
 async def test_unreadable_server_error_may_have_been_paid_for(stability: Stability, bench: Bench) -> None:
     stability.failures = [(502, b"<html>", {})]
     state = await bench.run(task())
-    assert (state.failed.reason, state.failed.accepted, len(stability.sent)) == (
+    assert (state.failed.reason, state.failed.may_be_billed, len(stability.sent)) == (
         R.ERROR_REASON_PROVIDER_ERROR,
         True,
         1,

@@ -76,7 +76,7 @@ async def test_task_may_be_refused_at_a_poll(stability: Stability, bench: Bench)
     state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
     stability.failures = [(403, _body("content_moderation", "flagged"), {})]
     state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked))
-    assert (state.failed.reason, state.failed.accepted) == (R.ERROR_REASON_MODERATION_BLOCKED, True)
+    assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_MODERATION_BLOCKED, True)
 
 
 async def test_tasks_are_asked_for_every_ten_seconds(stability: Stability, bench: Bench) -> None:
@@ -103,4 +103,4 @@ async def test_task_that_is_gone_ends_by_name_after_its_grace(stability: Stabili
         )
     assert state.failed.reason == R.ERROR_REASON_PROVIDER_BAD_RESPONSE
     assert "not_found" in state.failed.message
-    assert state.failed.accepted
+    assert state.failed.may_be_billed

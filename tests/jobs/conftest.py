@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.jobs.idempotency import IdempotencyKeys
 from imagegateway.jobs.stream import JobStream
+from imagegateway.jobs.stream_connection import StreamConnection
 from imagegateway.platform.nats import connect
 
 from tests.jobs.families import ScriptedFamilies
@@ -37,6 +39,13 @@ async def client(nats: Nats) -> AsyncIterator[Client]:
 async def stream(client: Client) -> JobStream:
     """The jobs' stream in it."""
     return await JobStream.open(client, 1)
+
+
+@pytest.fixture
+def idempotency(stream: JobStream, client: Client) -> IdempotencyKeys:
+    """Idempotency keys in the same stream."""
+    assert stream.connected
+    return IdempotencyKeys(StreamConnection(client))
 
 
 @pytest.fixture

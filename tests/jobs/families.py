@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from imagegateway.jobs.provider_client import Families
+from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.providers.kit.provider_calls import ProviderCalls
 from imagegateway.providers.kit.servicer import outcome_unknown
 
@@ -43,7 +43,7 @@ class Call:
         self._answer.set_result(state)
 
 
-class ScriptedFamilies(Families):
+class ScriptedFamilies(ProviderClient):
     """Counts calls by job, and answers with what `on_start` and `on_poll` give. `stops`: whether it confirms cancels.
 
     As a family's server it owns its calls: they outlive the replica that began them.

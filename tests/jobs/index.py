@@ -7,7 +7,8 @@ from concurrent.futures import Executor, Future
 from pathlib import Path
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from imagegateway.jobs.list_index import JobIndex, Projection
+from imagegateway.jobs.list_file import JobListFile
+from imagegateway.jobs.list_index import JobListIndex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,6 @@ class InlineExecutor(Executor):
         return done
 
 
-def inline_index(projection: Projection | None = None) -> JobIndex:
+def inline_index(projection: JobListFile | None = None) -> JobListIndex:
     """An index over a projection, by default a new one in memory."""
-    return JobIndex(projection or Projection(Path(":memory:")), time.time, InlineExecutor())
+    return JobListIndex(projection or JobListFile(Path(":memory:")), time.time, InlineExecutor())

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
-from imagegateway.jobs.stream import Entry, JobStream, OutcomeUnknownError
+from imagegateway.jobs.stream import Entry, JobStream
+from imagegateway.jobs.stream_connection import StreamConnection
+from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.jobs.stream_messages import Message
-from imagegateway.platform.stored_values import Decoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -71,28 +72,29 @@ def _fits(name: str, pattern: str) -> bool:
     return name.startswith(pattern[:-1]) if pattern.endswith(">") else name == pattern
 
 
-class MemoryStream(JobStream):
-    """JobStream over a `Log`; `gate` is awaited before the server gets a request, before its answer arrives, and
-    before the feed brings a record.
+class MemoryConnection(StreamConnection):
+    """StreamConnection over a `Log`.
+
+    `gate` is awaited before the server gets a request, before its answer arrives, and before the consumer brings a
+    record.
     """
 
     def __init__(self, log: Log, gate: Callable[[str], Awaitable[None]] = _at_once) -> None:
         self.log = log
         self._gate = gate
-        self._decoder = Decoder("JOBS")
 
     @property
     def connected(self) -> bool:
         return not self.log.down
 
     @property
-    def max_record_bytes(self) -> int:
+    def max_payload(self) -> int:
         return 1 << 20
 
     async def last_sequence(self) -> int:
         return len(self.log.written)
 
-    async def feed(self, after: int) -> AsyncIterator[Entry | int]:
+    async def messages(self, after: int) -> AsyncIterator[Message | int]:
         while True:
             async with self.log.grown:
                 while len(self.log.written) <= after:
@@ -103,10 +105,10 @@ class MemoryStream(JobStream):
             if subject.startswith("j."):
                 await self._gate("feed")
                 if self.log.kept[subject][0] == seq:
-                    yield self._entry(Message(subject, seq, data)) or seq
+                    yield Message(subject, seq, data)
 
-    async def _ask(
-        self, subject: str, data: bytes, headers: dict[str, str] | None, seconds: float = 0.0
+    async def request(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None, seconds: float | None = None
     ) -> dict[str, Any]:
         if not self.connected:
             raise OutcomeUnknownError
@@ -116,3 +118,8 @@ class MemoryStream(JobStream):
             self.log.grown.notify_all()
         await self._gate("answer")
         return answer
+
+
+def memory_stream(log: Log, gate: Callable[[str], Awaitable[None]] = _at_once) -> JobStream:
+    """Return a job stream over a log."""
+    return JobStream(MemoryConnection(log, gate))

@@ -32,8 +32,8 @@ def job(
     deadline_seconds: float = 3600,
     webhook_url: str = "",
     owner: str = "",
-    places: int = 1,
-    account: str = "",
+    slots: int = 1,
+    key_fingerprint: str = "",
 ) -> JobRecord:
     """A new job."""
     record = JobRecord(
@@ -48,8 +48,8 @@ def job(
         deadline=now() + round(deadline_seconds * 1000),
         repeatable=repeatable,
         owner=owner,
-        places=places,
-        account=account,
+        slots=slots,
+        key_fingerprint=key_fingerprint,
     )
     if webhook_url:
         record.webhook.url = webhook_url
@@ -94,8 +94,8 @@ def running(
 
 
 def refused(
-    reason: ErrorReason.ValueType = ErrorReason.ERROR_REASON_PROVIDER_ERROR, *, accepted: bool = True
+    reason: ErrorReason.ValueType = ErrorReason.ERROR_REASON_PROVIDER_ERROR, *, may_be_billed: bool = True
 ) -> provider.TaskState:
     return provider.TaskState(
-        failed=provider.Failed(reason=reason, message="The provider failed.", accepted=accepted)
+        failed=provider.Failed(reason=reason, message="The provider failed.", may_be_billed=may_be_billed)
     )

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.json_format import ParseDict
 from imagegateway.jobs import states
-from imagegateway.jobs.engine import Engine
-from imagegateway.jobs.fair_queue import Limits
+from imagegateway.jobs.engine import JobEngine
+from imagegateway.jobs.limits import Limits
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.nats import connect
-from imagegateway.platform.supervision import Supervisor, cancel
+from imagegateway.platform.supervision import Supervisor
 from imagegateway.v1.job_pb2 import Cost, Job
 
 from tests.jobs.server import PATIENCE, until
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.jobs.routing import Fallback
+    from imagegateway.jobs.pricing import Price
+    from imagegateway.jobs.route_fallback import Fallback
     from imagegateway.jobs.stream import Entry, JobStream
     from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -49,7 +51,7 @@ def _price(_task: provider.ImageTask, done: provider.Done) -> Cost | None:
 class Replica:
     """One life of a router replica."""
 
-    engine: Engine
+    engine: JobEngine
     client: Client
     families: ScriptedFamilies
     store: MediaStore
@@ -62,30 +64,29 @@ class Replica:
         return self.engine.stream
 
     async def submit(self, record: JobRecord) -> Entry:
-        return await self.engine.runner.submit(record)
+        return await self.engine.execution.submission.submit(record)
 
     async def ended(self, job_id: str) -> Entry:
         """The job's end, as this replica learns of it."""
-        entry = await self.engine.hub.ended(job_id, PATIENCE)
+        entry = await self.engine.feed.ended(job_id, PATIENCE)
         assert entry is not None, "the job does not end"
         return entry
 
     async def reached(self, job_id: str, wanted: Callable[[Entry], bool]) -> Entry:
-        entry = await self.engine.hub.when(job_id, wanted, PATIENCE)
+        entry = await self.engine.feed.when(job_id, wanted, PATIENCE)
         assert entry is not None, "the job does not get there"
         return entry
 
     async def held_nothing(self) -> None:
         """Wait until no job is held, waits or takes up a place."""
-        await self.engine.hub.catch_up()
-        queue = self.engine.runner._turns._queue
-        await until(lambda: not self.engine.hub.live and not queue.waiting and not queue._running)
+        await self.engine.feed.catch_up()
+        await until(lambda: not self.engine.feed.live and self.engine.execution.admission.idle)
 
     async def stop(self, grace: float = PATIENCE) -> None:
         """SIGTERM."""
         if not self._over:
             self._over = True
-            await self.engine.runner.drain(grace)
+            await self.engine.drain(grace)
             await self.engine.close()
             await self.client.close()
             await self._outbound.aclose()
@@ -97,7 +98,8 @@ class Replica:
         self._over = True
         engine = self.engine
         await self._supervisor.close()
-        await cancel(*engine.runner._tasks, *engine.webhooks._tasks)
+        await engine.execution.tasks.cancel()
+        await engine.webhooks.close()
         await engine.index.close()
         await self.client.close()
         await self._outbound.aclose()
@@ -113,29 +115,33 @@ async def start(
     number: int = 0,
     routes: tuple[str, ...] = ("local",),
     fallback: Fallback = nowhere,
+    *,
+    price: Price = _price,
+    clock: Callable[[], int] = unix_millis,
 ) -> Replica:
     """Start a replica; one that had the number before is taken for dead."""
     client = await connect(settings, f"router-{number}")
     store = MediaStore.open(settings.media_url)
     outbound = Outbound(Guard(settings.allow_hosts))
     supervisor = Supervisor()
-    engine = await Engine.open(
+    engine = await JobEngine.open(
         settings=settings,
         client=client,
         replica=number,
         root=RootSecret(ROOT),
         store=store,
-        families=families,
+        provider_client=families,
         outbound=outbound,
         limits=Limits(
             routes={route: settings.route_concurrency(route, None) for route in routes},
             default=settings.concurrency,
             tenant=settings.tenant_concurrency,
         ),
-        price=_price,
+        price=price,
         fallback=fallback,
         view=_view,
         supervisor=supervisor,
+        clock=clock,
     )
     await engine.start()
     return Replica(engine, client, families, store, outbound, supervisor)
@@ -148,9 +154,12 @@ async def serving(
     number: int = 0,
     routes: tuple[str, ...] = ("local",),
     fallback: Fallback = nowhere,
+    *,
+    price: Price = _price,
+    clock: Callable[[], int] = unix_millis,
 ) -> AsyncIterator[Replica]:
     """A replica that is stopped in the end, unless it has crashed."""
-    replica = await start(settings, families, number, routes, fallback)
+    replica = await start(settings, families, number, routes, fallback, price=price, clock=clock)
     try:
         yield replica
     finally:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.jobs import membership, reconciler, states
-from imagegateway.jobs.transitions import MAX_STARTS
+from imagegateway.jobs.transitions import MAX_ATTEMPTS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
@@ -58,11 +58,11 @@ async def test_twelve_calls_under_way_at_a_crash_all_complete(nats: Nats, famili
         await dying.crash()
     async with serving(settings, families) as heir:
         for job_id in jobs:
-            await heir.reached(job_id, lambda entry: entry.record.owner == heir.engine.replicas.me)
+            await heir.reached(job_id, lambda entry: entry.record.owner == heir.engine.membership.owner)
         call.answer(records.done())
         for job_id in jobs:
             ended = (await heir.ended(job_id)).record
-            assert (ended.state, ended.starts, families.starts[job_id]) == (states.COMPLETED, 1, 1)
+            assert (ended.state, ended.attempt, families.starts[job_id]) == (states.COMPLETED, 1, 1)
         await heir.held_nothing()
 
 
@@ -92,9 +92,9 @@ async def test_call_whose_family_server_died_too_has_an_unknown_outcome(
         ended = (await heir.ended(submitted.record.id)).record
         assert ended.state == states.FAILED
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-        assert ended.failed.accepted
+        assert ended.failed.may_be_billed
         assert families.starts[ended.id] == 1
-        assert ended.owner == heir.engine.replicas.me
+        assert ended.owner == heir.engine.membership.owner
         # Its slot is free again.
         after = await heir.submit(records.job())
         assert (await heir.ended(after.record.id)).record.state == states.COMPLETED
@@ -112,7 +112,7 @@ async def test_call_that_sent_previews_before_a_crash_is_joined(
     await dying.reached(submitted.record.id, lambda entry: bool(entry.record.partial_images))
     await dying.crash()
     async with serving(one_at_a_time, families) as heir:
-        await heir.reached(submitted.record.id, lambda entry: entry.record.owner == heir.engine.replicas.me)
+        await heir.reached(submitted.record.id, lambda entry: entry.record.owner == heir.engine.membership.owner)
         call.answer(records.done())
         ended = (await heir.ended(submitted.record.id)).record
         assert (ended.state, families.starts[ended.id]) == (states.COMPLETED, 1)
@@ -124,10 +124,10 @@ async def test_cancelled_job_of_a_dead_replica_holds_its_slot_until_its_call_end
     families.on_start = call = Call()
     submitted = await dying.submit(records.job())
     await call.begun.wait()
-    await dying.engine.runner.cancel(submitted)
+    await dying.engine.execution.cancellation.cancel(submitted)
     await dying.crash()
     async with serving(one_at_a_time, families) as heir:
-        await heir.reached(submitted.record.id, lambda entry: entry.record.owner == heir.engine.replicas.me)
+        await heir.reached(submitted.record.id, lambda entry: entry.record.owner == heir.engine.membership.owner)
         waiting = await heir.submit(records.job())
         assert waiting.record.state == states.QUEUED
         call.answer(records.done())
@@ -151,13 +151,13 @@ async def test_a_repeatable_call_is_made_again(
     async with serving(one_at_a_time, families) as heir:
         ended = (await heir.ended(submitted.record.id)).record
         assert ended.state == states.COMPLETED
-        assert families.starts[ended.id] == ended.starts == 2
+        assert families.starts[ended.id] == ended.attempt == 2
 
 
 async def test_a_repeatable_call_is_not_made_for_ever(one_at_a_time: Settings, families: ScriptedFamilies) -> None:
     families.on_start = call = Unanswered()
     job_id = ""
-    for count in range(MAX_STARTS):
+    for count in range(MAX_ATTEMPTS):
         async with serving(one_at_a_time, families) as up:
             if not count:
                 job_id = (await up.submit(records.job(repeatable=True))).record.id
@@ -168,7 +168,7 @@ async def test_a_repeatable_call_is_not_made_for_ever(one_at_a_time: Settings, f
         ended = (await heir.ended(job_id)).record
         assert ended.state == states.FAILED
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-        assert families.starts[job_id] == MAX_STARTS
+        assert families.starts[job_id] == MAX_ATTEMPTS
 
 
 async def test_a_running_task_is_polled_by_the_heir(
@@ -197,8 +197,8 @@ async def test_a_running_task_is_polled_by_the_heir(
 async def test_many_running_tasks_are_not_polled_all_at_once(
     nats: Nats, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reconciler, "_ADOPTED_AT_ONCE", 3)
-    monkeypatch.setattr(reconciler, "_ADOPTION_SECONDS", 3600.0)
+    monkeypatch.setattr(reconciler, "BATCH", 3)
+    monkeypatch.setattr(reconciler, "BATCH_SECONDS", 3600.0)
     settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address())
 
     async def start(_request: object) -> provider.TaskState:
@@ -212,14 +212,15 @@ async def test_many_running_tasks_are_not_polled_all_at_once(
         await dying.crash()
     async with serving(settings, families) as heir:
         for job_id in jobs:
-            await heir.reached(job_id, lambda entry: entry.record.owner == heir.engine.replicas.me or entry.ended)
+            await heir.reached(
+                job_id, lambda entry: entry.record.owner == heir.engine.membership.owner or entry.ended
+            )
         async with asyncio.timeout(10):
             while families.polls.total() < 3:  # noqa: ASYNC110  no event tells
                 await asyncio.sleep(0.01)
-        await heir.engine.hub.catch_up()
+        await heir.engine.feed.catch_up()
         assert families.polls.total() == 3
-        heir.engine.runner._worker._timers._heap.sort()
-        due = [round((at - time.time()) / 3600) for at, _ in heir.engine.runner._worker._timers._heap]
+        due = [round((at - time.time()) / 3600) for at in heir.engine.execution.polls.due]
         assert due == [1, 1, 1, 2, 2, 2, 3], "all of them, in their turn"
 
 
@@ -244,7 +245,7 @@ async def test_an_orderly_stop_hands_over_at_once(
     one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another replica takes over without waiting for a lease to run out."""
-    monkeypatch.setattr(membership, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(membership, "HEARTBEAT_SECONDS", 0.05)
 
     async def start(_request: object) -> provider.TaskState:
         return records.running(after=3600)
@@ -255,22 +256,22 @@ async def test_an_orderly_stop_hands_over_at_once(
     waiting = await dying.submit(records.job())
     async with serving(one_at_a_time, families, 1) as heir:
         # Nobody takes from the living.
-        heir.engine.runner.reconcile()
-        await heir.engine.hub.catch_up()
-        assert {entry.record.owner for entry in heir.engine.hub.live.values()} == {dying.engine.replicas.me}
+        heir.engine.execution.reconciler.reconcile()
+        await heir.engine.feed.catch_up()
+        assert {entry.record.owner for entry in heir.engine.feed.live.values()} == {dying.engine.membership.owner}
         families.on_start = ScriptedFamilies().on_start
         await dying.stop()
         for entry in (running, waiting):
             ended = (await heir.ended(entry.record.id)).record
             assert ended.state == states.COMPLETED
-            assert ended.owner == heir.engine.replicas.me
+            assert ended.owner == heir.engine.membership.owner
             assert families.starts[ended.id] == 1
 
 
 async def test_a_silent_replica_is_gone_after_its_lease(
     one_at_a_time: Settings, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(membership, "_BEAT_SECONDS", 0.05)
+    monkeypatch.setattr(membership, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(membership, "LEASE_SECONDS", 2.0)
 
     async def start(_request: object) -> provider.TaskState:
@@ -298,7 +299,9 @@ async def test_cancelled_from_another_replica(
     waiting = await dying.submit(records.job())
     async with serving(one_at_a_time, families, 1) as other:
         for entry in (waiting, running):
-            await other.engine.runner.cancel(await other.reached(entry.record.id, lambda _entry: True))
+            await other.engine.execution.cancellation.cancel(
+                await other.reached(entry.record.id, lambda _entry: True)
+            )
         for entry in (waiting, running):
             assert (await dying.ended(entry.record.id)).record.state == states.CANCELLED
         # The first replica stops the call, and its slot is free again.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.jobs import membership, states
-from imagegateway.jobs.list_index import Query
+from imagegateway.jobs.list_query import Query
 from imagegateway.keys import api_keys as keys_module
 from imagegateway.keys import provider_keys, webhook_secrets
 from imagegateway.keys.api_keys import KeyRing, KeyStore, fingerprint
@@ -29,7 +29,7 @@ from tests.jobs.server import settings_for, until
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from imagegateway.jobs.stream import JobStream
+    from imagegateway.jobs.idempotency import IdempotencyKeys
     from imagegateway.platform.settings import Settings
     from nats.aio.client import Client
 
@@ -89,10 +89,10 @@ async def test_garbage_on_the_job_subjects_is_skipped_and_logged(settings: Setti
             subjects = await poison(client)
             good = await up.submit(records.job())
             assert (await up.ended(good.record.id)).record.state == states.COMPLETED
-            await up.engine.hub.catch_up()
+            await up.engine.feed.catch_up()
             assert (await up.engine.index.page(Query("acme"))).ids == [good.record.id]
-            assert not up.engine.hub.live
-            up.engine.runner.reconcile()
+            assert not up.engine.feed.live
+            up.engine.execution.reconciler.reconcile()
         # The next life finds the same in the stream.
         async with serving(settings, ScriptedFamilies()) as up:
             good = await up.submit(records.job())
@@ -107,15 +107,15 @@ async def test_garbage_on_the_job_subjects_is_skipped_and_logged(settings: Setti
 
 @pytest.mark.parametrize("value", [*GARBAGE, b'{"job_id": 1, "request": "r"}', b'{"job_id": "j"}'])
 async def test_garbage_behind_an_idempotency_key_counts_as_none(
-    stream: JobStream, client: Client, value: bytes
+    idempotency: IdempotencyKeys, client: Client, value: bytes
 ) -> None:
-    await stream.claim("acme", "key", "job_first", "request")
+    await idempotency.claim("acme", "key", "job_first", "request")
     subject = (await client.jetstream().get_msg("JOBS", subject="k.*", seq=1, next=True)).subject
     assert subject
     await client.jetstream().publish(subject, value)
-    claim = await stream.claim("acme", "key", "job_second", "request")
+    claim = await idempotency.claim("acme", "key", "job_second", "request")
     assert (claim.job_id, claim.mine) == ("job_second", True)
-    claim = await stream.claim("acme", "key", "job_third", "request")
+    claim = await idempotency.claim("acme", "key", "job_third", "request")
     assert (claim.job_id, claim.mine) == ("job_second", False)
 
 
@@ -177,18 +177,18 @@ async def test_garbage_among_webhook_secrets_is_told_and_replaced_by_a_rotation(
 async def test_garbage_among_the_routers_ends_nobody(
     settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(membership, "_BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(membership, "HEARTBEAT_SECONDS", 0.02)
     kv = await bucket(client.jetstream(), membership.BUCKET, 1, ttl=membership.LEASE_SECONDS)
     async with serving(settings, ScriptedFamilies()) as up, serving(settings, ScriptedFamilies(), 1) as other:
         for number, value in enumerate(GARBAGE):
             await kv.put(f"bad{number}", value)
-        beats = up.engine.replicas._revision
-        await until(lambda: up.engine.replicas._revision > beats + 20)
-        assert not up.engine.replicas.gone(other.engine.replicas.me)
+        beats = up.engine.membership._revision
+        await until(lambda: up.engine.membership._revision > beats + 20)
+        assert not up.engine.membership.is_expired(other.engine.membership.owner)
         assert up._supervisor._failure is None
         # Its own entry, overwritten by nobody that lives, is taken back.
-        await kv.put(up.engine.replicas.name, b"\xff\xff")
-        beats = up.engine.replicas._revision
-        await until(lambda: up.engine.replicas._revision > beats + 20)
+        await kv.put(up.engine.membership.name, b"\xff\xff")
+        beats = up.engine.membership._revision
+        await until(lambda: up.engine.membership._revision > beats + 20)
         assert up._supervisor._failure is None
         await asyncio.sleep(0)

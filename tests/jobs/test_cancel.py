@@ -29,9 +29,9 @@ async def test_cancelling_what_waits(replica: Replica, families: ScriptedFamilie
     first = await replica.submit(records.job())
     second = await replica.submit(records.job())
     third = await replica.submit(records.job())
-    cancelled = await replica.engine.runner.cancel(second)
+    cancelled = await replica.engine.execution.cancellation.cancel(second)
     assert cancelled.record.state == states.CANCELLED
-    assert replica.engine.runner.position(third.record) == 0
+    assert replica.engine.execution.admission.position(third.record) == 0
     call.answer(records.done())
     await replica.ended(first.record.id)
     await replica.ended(third.record.id)
@@ -46,9 +46,9 @@ async def test_cancelling_during_the_call(replica: Replica, families: ScriptedFa
     families.on_start = call
     submitted = await replica.submit(records.job())
     await call.begun.wait()
-    await replica.engine.runner.cancel(submitted)
+    await replica.engine.execution.cancellation.cancel(submitted)
     call.answer({"running": records.running, "done": records.done, "failed": records.refused}[late]())
-    await replica.engine.runner.drain(PATIENCE)
+    await replica.engine.drain(PATIENCE)
     job_id = submitted.record.id
     # First the call that is under way, whose task nobody knows yet.
     assert families.cancels == [(job_id, ""), *([(job_id, "task-1")] if late == "running" else [])]
@@ -68,15 +68,15 @@ async def test_cancelling_what_runs(replica: Replica, families: ScriptedFamilies
     running = await replica.reached(submitted.record.id, lambda entry: entry.record.state == states.RUNNING)
     # The caller knows an older state, as another replica may.
     cancelled, again = await asyncio.gather(
-        replica.engine.runner.cancel(submitted), replica.engine.runner.cancel(running)
+        replica.engine.execution.cancellation.cancel(submitted), replica.engine.execution.cancellation.cancel(running)
     )
     assert cancelled.event_seq == again.event_seq, "one end, though the second may see its call ended"
     assert cancelled.record.state == states.CANCELLED
     assert cancelled.record.completed_at
-    await replica.engine.runner.drain(PATIENCE)
+    await replica.engine.drain(PATIENCE)
     assert families.cancels == [(submitted.record.id, "task-1")]
     # Once more: it is as it is.
-    repeated = await replica.engine.runner.cancel(submitted)
+    repeated = await replica.engine.execution.cancellation.cancel(submitted)
     assert repeated.event_seq == cancelled.event_seq
     assert repeated.record.completed_at == cancelled.record.completed_at
     assert len(families.cancels) == 1
@@ -86,7 +86,7 @@ async def test_cancelling_what_runs(replica: Replica, families: ScriptedFamilies
 async def test_an_ended_job_can_not_be_cancelled(replica: Replica, families: ScriptedFamilies) -> None:
     submitted = await replica.submit(records.job())
     ended = await replica.ended(submitted.record.id)
-    assert await replica.engine.runner.cancel(submitted) == ended
+    assert await replica.engine.execution.cancellation.cancel(submitted) == ended
     assert ended.record.state == states.COMPLETED
     assert not families.cancels
 
@@ -100,9 +100,9 @@ async def test_cancelling_while_a_poll_is_under_way(replica: Replica, families: 
     families.on_start, families.on_poll = start, poll
     submitted = await replica.submit(records.job())
     await asyncio.wait_for(poll.begun.wait(), PATIENCE)
-    cancelled = await replica.engine.runner.cancel(submitted)
+    cancelled = await replica.engine.execution.cancellation.cancel(submitted)
     poll.answer(records.done())
-    await replica.engine.runner.drain(PATIENCE)
+    await replica.engine.drain(PATIENCE)
     last = await replica.stream.last(submitted.record.id)
     assert last is not None
     assert last.event_seq == cancelled.seq
@@ -120,9 +120,9 @@ async def test_a_deadline_in_the_line(replica: Replica, families: ScriptedFamili
     families.on_start = call
     first = await replica.submit(records.job())
     late = await replica.submit(records.job(deadline_seconds=-1))
-    replica.engine.runner.reconcile()
+    replica.engine.execution.reconciler.reconcile()
     ended = (await replica.ended(late.record.id)).record
-    assert (ended.state, code_of(ended.failed.reason), ended.failed.accepted) == (
+    assert (ended.state, code_of(ended.failed.reason), ended.failed.may_be_billed) == (
         states.FAILED,
         "provider_timeout",
         False,
@@ -137,14 +137,14 @@ async def test_a_deadline_during_the_call(replica: Replica, families: ScriptedFa
     families.on_start = call = Call()
     submitted = await replica.submit(records.job(deadline_seconds=0.2))
     ended = (await replica.ended(submitted.record.id)).record
-    assert (ended.state, code_of(ended.failed.reason), ended.failed.accepted) == (
+    assert (ended.state, code_of(ended.failed.reason), ended.failed.may_be_billed) == (
         states.FAILED,
         "provider_timeout",
         True,
     )
     assert ended.id in ended.failed.message
     call.answer(records.refused())
-    await replica.engine.runner.drain(PATIENCE)
+    await replica.engine.drain(PATIENCE)
     assert families.cancels == [(ended.id, "")]
     await replica.held_nothing()
 

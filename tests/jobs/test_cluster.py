@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import nats.errors
 import pytest
 from imagegateway.jobs import states
-from imagegateway.jobs import stream as module
-from imagegateway.jobs.stream import Entry, JobStream, OutcomeUnknownError, StaleError
+from imagegateway.jobs.stream import Entry, JobStream
+from imagegateway.jobs.stream_connection import NAME, StreamConnection
+from imagegateway.jobs.stream_errors import OutcomeUnknownError, StaleError
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.nats import connect
 
@@ -57,7 +58,7 @@ async def opened(client: Client) -> JobStream:
 async def test_a_feed_that_starts_has_all_that_was_acknowledged(clients: list[Client]) -> None:
     """Its consumer may sit at a follower that has not yet what the leader has acknowledged."""
     stream = await opened(clients[0])
-    streams = [JobStream(client) for client in clients]
+    streams = [JobStream(StreamConnection(client)) for client in clients]
     for _ in range(15):
         entry = await stream.create(records.job())
         feeds = [Feed(each, entry.seq - 1) for each in streams]
@@ -72,7 +73,7 @@ async def test_a_feed_that_starts_has_all_that_was_acknowledged(clients: list[Cl
 
 async def test_reads_see_acknowledged_writes(clients: list[Client]) -> None:
     await opened(clients[0])
-    streams = [JobStream(client) for client in clients]
+    streams = [JobStream(StreamConnection(client)) for client in clients]
     for index in range(40):
         entry = await streams[index % 3].create(records.job())
         found = await asyncio.gather(*(stream.last(entry.record.id) for stream in streams))
@@ -121,12 +122,12 @@ class Load:
 
 async def test_the_leader_is_killed_under_load(three: Cluster, clients: list[Client]) -> None:
     stream = await opened(clients[0])
-    streams = [JobStream(client) for client in clients]
+    streams = [JobStream(StreamConnection(client)) for client in clients]
     begin = await stream.last_sequence()
     async with Feed(streams[0], begin) as first, Feed(streams[1], begin) as second:
         load = Load(streams)
         await until(lambda: len(load.accepted) >= 60)
-        info = await clients[0].jetstream().stream_info(module.NAME)
+        info = await clients[0].jetstream().stream_info(NAME)
         assert info.cluster is not None
         leader = info.cluster.leader
         assert leader is not None

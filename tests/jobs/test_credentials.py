@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography.fernet import InvalidToken
-from imagegateway.jobs.credentials import Credentials
+from imagegateway.jobs.credentials import JobCredentials
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.providers.catalog import Mode, Route
 
@@ -14,16 +14,16 @@ KEY = "a key of the caller's own"
 ROUTE = Route("bfl", Mode.ASYNC, "")
 
 
-def same() -> Credentials:
+def same() -> JobCredentials:
     """What each replica has."""
-    return Credentials(RootSecret("root secret of the tests"))
+    return JobCredentials(RootSecret("root secret of the tests"))
 
 
 def test_fingerprint_tells_keys_apart_and_is_the_same_on_every_replica() -> None:
     account, elsewhere = same().fingerprint, same().fingerprint
     assert account("bfl", "a") == elsewhere("bfl", "a")
     assert len({account("bfl", "a"), account("bfl", "b"), account("fal", "a")}) == 3
-    assert account("bfl", "a") != Credentials(RootSecret("another root secret")).fingerprint("bfl", "a")
+    assert account("bfl", "a") != JobCredentials(RootSecret("another root secret")).fingerprint("bfl", "a")
     assert "a" * 40 not in account("bfl", "a" * 40)
 
 
@@ -32,7 +32,7 @@ def test_same_key_is_one_account_whether_it_comes_along_or_is_stored() -> None:
     brought, stored = records.job(route="bfl"), records.job(route="bfl")
     brought.sealed_credential = credentials.seal(KEY)
     stored.sealed_keys["bfl"] = credentials.seal(KEY)
-    assert credentials.of(brought) == same().of(stored) == KEY
+    assert credentials.open(brought) == same().open(stored) == KEY
     assert credentials.account(brought, ROUTE) == same().account(stored, ROUTE) == credentials.fingerprint("bfl", KEY)
 
 
@@ -40,14 +40,14 @@ def test_key_that_comes_along_goes_before_the_stored_one() -> None:
     credentials, record = same(), records.job(route="bfl")
     record.sealed_keys["bfl"] = credentials.seal("stored")
     record.sealed_credential = credentials.seal(KEY)
-    assert credentials.of(record) == KEY
+    assert credentials.open(record) == KEY
     assert credentials.account(record, ROUTE) == credentials.fingerprint("bfl", KEY)
 
 
 def test_account_is_that_of_the_present_routes_key_alone() -> None:
     credentials, record = same(), records.job(route="bfl")
     record.sealed_keys["cloudflare"] = credentials.seal(KEY)
-    assert credentials.of(record) == credentials.account(record, ROUTE) == ""
+    assert credentials.open(record) == credentials.account(record, ROUTE) == ""
     record.task.route = "cloudflare"
     route = Route("cloudflare", Mode.INLINE, "")
     assert credentials.account(record, route) == credentials.fingerprint("cloudflare", KEY)
@@ -57,12 +57,12 @@ def test_shared_places_are_the_servers_whoevers_key_it_is() -> None:
     credentials, record = same(), records.job(route="automatic1111")
     record.sealed_keys["automatic1111"] = credentials.seal(KEY)
     assert credentials.account(record, Route("automatic1111", Mode.ASYNC, "", shared_slots=True)) == ""
-    assert credentials.of(record) == KEY
+    assert credentials.open(record) == KEY
 
 
 def test_key_under_another_root_secret_counts_for_nobody_and_can_not_be_used() -> None:
     record = records.job(route="bfl")
-    record.sealed_keys["bfl"] = Credentials(RootSecret("another root secret")).seal(KEY)
+    record.sealed_keys["bfl"] = JobCredentials(RootSecret("another root secret")).seal(KEY)
     assert same().account(record, ROUTE) == ""
     with pytest.raises(InvalidToken):
-        same().of(record)
+        same().open(record)

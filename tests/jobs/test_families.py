@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.jobs import provider_client as module
-from imagegateway.jobs.provider_client import Families
+from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.platform import setting_source, settings
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
@@ -88,8 +88,8 @@ async def server(family: Drawing, current: settings.Settings) -> AsyncIterator[S
 
 
 @pytest.fixture
-async def families(server: Server, current: settings.Settings) -> AsyncIterator[Families]:
-    opened = Families(current, ["drawing"])
+async def families(server: Server, current: settings.Settings) -> AsyncIterator[ProviderClient]:
+    opened = ProviderClient(current, ["drawing"])
     yield opened
     await opened.close()
 
@@ -98,13 +98,13 @@ def request(previews: int = 0) -> pb.StartRequest:
     return pb.StartRequest(job_id="job_1", task=pb.ImageTask(model="m", partial_images=previews))
 
 
-async def test_task_without_previews_is_one_call(families: Families, family: Drawing) -> None:
+async def test_task_without_previews_is_one_call(families: ProviderClient, family: Drawing) -> None:
     family.go.release()
     assert [state async for state in families.start("drawing", request())] == [records.done()]
     assert family.told == [False]
 
 
-async def test_previews_come_one_by_one_and_the_answer_last(families: Families, family: Drawing) -> None:
+async def test_previews_come_one_by_one_and_the_answer_last(families: ProviderClient, family: Drawing) -> None:
     async with asyncio.timeout(PATIENCE), aclosing(families.start("drawing", request(2))) as told:
         for count in (1, 2):
             family.go.release()
@@ -115,19 +115,19 @@ async def test_previews_come_one_by_one_and_the_answer_last(families: Families, 
         assert [state async for state in told] == [records.done()]
 
 
-async def test_failure_after_a_preview_is_an_answer(families: Families, family: Drawing) -> None:
+async def test_failure_after_a_preview_is_an_answer(families: ProviderClient, family: Drawing) -> None:
     family.answer = GatewayError(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "No.", param="prompt", retry_after=1.5)
     for _ in range(2):
         family.go.release()
     _, last = [state async for state in families.start("drawing", request(1))]
-    assert (last.failed.message, last.failed.param, last.failed.accepted) == ("No.", "prompt", False)
+    assert (last.failed.message, last.failed.param, last.failed.may_be_billed) == ("No.", "prompt", False)
     assert last.failed.retry_after.ToMilliseconds() == 1500
 
 
 @pytest.mark.parametrize("previews", [0, 1])
 @pytest.mark.parametrize("back", [False, True])
 async def test_server_that_goes_away_leaves_the_outcome_open(  # noqa: PLR0917  fixtures
-    families: Families,
+    families: ProviderClient,
     family: Drawing,
     server: Server,
     current: settings.Settings,
@@ -147,7 +147,7 @@ async def test_server_that_goes_away_leaves_the_outcome_open(  # noqa: PLR0917  
             successor = await serve(family, current.socket(family.name))
             failed = (await waiting).failed
             await successor.stop(0)
-            assert failed.accepted
+            assert failed.may_be_billed
             reason = failed.reason
         else:
             with pytest.raises(GatewayError) as caught:
@@ -158,7 +158,7 @@ async def test_server_that_goes_away_leaves_the_outcome_open(  # noqa: PLR0917  
 
 
 async def test_server_that_is_away_surely_took_no_new_call(
-    families: Families, server: Server, monkeypatch: pytest.MonkeyPatch
+    families: ProviderClient, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CONNECT_SECONDS", 0.2)
     monkeypatch.setattr(module, "_REJOIN_SECONDS", 0.2)
@@ -176,17 +176,19 @@ async def test_server_that_is_away_surely_took_no_new_call(
     ]
 
 
-async def test_fault_of_the_family_is_ours(families: Families, family: Drawing) -> None:
+async def test_fault_of_the_family_is_ours(families: ProviderClient, family: Drawing) -> None:
     family.answer = ZeroDivisionError()
     for _ in range(2):
         family.go.release()
     *_, last = [state async for state in families.start("drawing", request(1))]
     assert last.failed.reason == ErrorReason.ERROR_REASON_INTERNAL
-    assert last.failed.accepted, "it may have come after the provider took the task"
+    assert last.failed.may_be_billed, "it may have come after the provider took the task"
 
 
 @pytest.mark.parametrize("previews", [0, 2])
-async def test_call_outlives_its_caller_and_is_joined(families: Families, family: Drawing, previews: int) -> None:
+async def test_call_outlives_its_caller_and_is_joined(
+    families: ProviderClient, family: Drawing, previews: int
+) -> None:
     async with asyncio.timeout(PATIENCE):
         async with aclosing(families.start("drawing", request(previews))) as told:
             waiting = asyncio.ensure_future(anext(told))
@@ -214,7 +216,7 @@ async def test_call_outlives_its_caller_and_is_joined(families: Families, family
     assert not family.cancelled.is_set()
 
 
-async def test_another_attempt_is_another_call(families: Families, family: Drawing) -> None:
+async def test_another_attempt_is_another_call(families: ProviderClient, family: Drawing) -> None:
     for attempt in (1, 2):
         family.go.release()
         asked = request()
@@ -223,17 +225,17 @@ async def test_another_attempt_is_another_call(families: Families, family: Drawi
     assert len(family.told) == 2
 
 
-async def test_unknown_call_is_not_begun_by_who_only_joins(families: Families, family: Drawing) -> None:
+async def test_unknown_call_is_not_begun_by_who_only_joins(families: ProviderClient, family: Drawing) -> None:
     asked = request()
     asked.join_only = True
     [state] = [state async for state in families.start("drawing", asked)]
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-    assert state.failed.accepted
+    assert state.failed.may_be_billed
     assert not family.told
 
 
 async def test_slow_poll_goes_on_and_the_next_one_joins_it(
-    families: Families, family: Drawing, monkeypatch: pytest.MonkeyPatch
+    families: ProviderClient, family: Drawing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.2)
     asked = pb.PollRequest(job_id="job_1", task_ref="a task", task=pb.ImageTask(model="m"))
@@ -248,7 +250,7 @@ async def test_slow_poll_goes_on_and_the_next_one_joins_it(
 
 
 async def test_stopping_server_gives_calls_without_a_caller_their_time(
-    families: Families, family: Drawing, server: Server
+    families: ProviderClient, family: Drawing, server: Server
 ) -> None:
     async with asyncio.timeout(PATIENCE), aclosing(families.start("drawing", request())) as told:
         waiting = asyncio.ensure_future(anext(told))

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.jobs import states
-from imagegateway.jobs.list_index import JobIndex, Projection, Query, row_of
-from imagegateway.jobs.stream import Entry, JobStream, OutcomeUnknownError
+from imagegateway.jobs.list_file import JobListFile, row_of
+from imagegateway.jobs.list_index import JobListIndex
+from imagegateway.jobs.list_query import Query
+from imagegateway.jobs.stream import Entry, JobStream
 from imagegateway.jobs.stream_check import FULL_SHARE, StreamCheck
+from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform.errors import GatewayError, UnavailableError
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
@@ -60,17 +63,17 @@ def entry(seq: int, job_id: str = "") -> Entry:
     return Entry(seq, records.job(job_id=job_id))
 
 
-async def listed(index: JobIndex) -> int:
+async def listed(index: JobListIndex) -> int:
     return len((await index.page(Query("acme", size=100))).ids)
 
 
 async def test_job_list_on_a_full_disk_keeps_its_position_and_catches_up(small_disk: SmallDisk) -> None:
-    index = JobIndex(Projection(small_disk.root / "jobs.sqlite"), time.time, InlineExecutor())
-    index.note(1, entry(1))
+    index = JobListIndex(JobListFile(small_disk.root / "jobs.sqlite"), time.time, InlineExecutor())
+    index.add(1, entry(1))
     assert await listed(index) == 1
     small_disk.fill()
     for seq in range(2, 1000):
-        index.note(seq, entry(seq))
+        index.add(seq, entry(seq))
     with pytest.raises(UnavailableError, match=r"^the job list has no room$"):
         await index.check()
     with pytest.raises(GatewayError) as caught:
@@ -82,25 +85,25 @@ async def test_job_list_on_a_full_disk_keeps_its_position_and_catches_up(small_d
     small_disk.empty()
     await index.check()
     await index.close()
-    kept = Projection(small_disk.root / "jobs.sqlite")
+    kept = JobListFile(small_disk.root / "jobs.sqlite")
     assert kept.position == 999
-    assert len(kept.unended()) == 999
+    assert len(kept.unfinished()) == 999
     kept.close()
 
 
 def test_damaged_job_list_is_made_anew(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     path.write_bytes(b"no database at all" * 1000)
-    projection = Projection(path)
+    projection = JobListFile(path)
     assert projection.position == 0
     projection.write([row_of(entry(7))], 7)
     projection.close()
-    assert Projection(path).position == 7
+    assert JobListFile(path).position == 7
 
 
 async def test_job_list_damaged_while_it_is_used_ends_the_process_and_is_read_again(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
-    projection = Projection(path)
+    projection = JobListFile(path)
     projection.write([row_of(entry(seq)) for seq in range(1, 200)], 199)
     projection.close()
     database = sqlite3.connect(path)
@@ -109,7 +112,7 @@ async def test_job_list_damaged_while_it_is_used_ends_the_process_and_is_read_ag
     with path.open("r+b") as file:
         file.seek((page - 1) * 4096)
         file.write(b"\xff" * 4096)
-    index = JobIndex(Projection(path), time.time, InlineExecutor())
+    index = JobListIndex(JobListFile(path), time.time, InlineExecutor())
     supervisor = Supervisor()
     index.start(supervisor)
     with pytest.raises(GatewayError):
@@ -118,7 +121,7 @@ async def test_job_list_damaged_while_it_is_used_ends_the_process_and_is_read_ag
         await supervisor.run(asyncio.sleep(30))
     await supervisor.close()
     await index.close()
-    assert Projection(path).position == 0
+    assert JobListFile(path).position == 0
 
 
 async def test_stream_check_refuses_before_the_disk_is_full(small_disk: SmallDisk, small_nats: Nats) -> None:

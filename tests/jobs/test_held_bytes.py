@@ -58,8 +58,8 @@ def test_ended_job_keeps_its_request_without_inputs_and_options() -> None:
     record.task.inputs.add(key="uploads/a")
     record.task.mask.key = "uploads/b"
     record.task.seed = 7
-    transitions.submitting(record)
-    transitions.failed(record, records.refused().failed)
+    transitions.mark_submitting(record)
+    transitions.mark_failed(record, records.refused().failed)
     assert (record.task.prompt, record.task.n, record.task.seed) == ("a lighthouse", 1, 7)
     assert not record.task.inputs
     assert not record.task.HasField("mask")
@@ -68,11 +68,11 @@ def test_ended_job_keeps_its_request_without_inputs_and_options() -> None:
 
 def test_cancelled_job_keeps_its_inputs_until_its_call_is_over() -> None:
     record = with_options(KIB)
-    transitions.submitting(record)
-    transitions.cancelled(record)
+    transitions.mark_submitting(record)
+    transitions.mark_cancelled(record)
     assert record.call_open
     assert record.task.HasField("provider_options")
-    transitions.call_ended(record, None)
+    transitions.close_call(record, None)
     assert not record.task.HasField("provider_options")
 
 

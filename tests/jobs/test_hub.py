@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from imagegateway.jobs import states
-from imagegateway.jobs.feed import MAX_BEHIND, ClosingError, Hub, TooSlowError, public_type
+from imagegateway.jobs.feed import MAX_UNREAD, ClosingError, JobFeed, TooSlowError, public_type
 from imagegateway.jobs.stream import Entry
 from imagegateway.platform import ids
 from imagegateway.platform.supervision import Supervisor
 
 from tests.jobs import records
 from tests.jobs.index import inline_index
-from tests.jobs.memory import Log, MemoryStream
+from tests.jobs.memory import Log, memory_stream
 from tests.jobs.server import PATIENCE
 
 if TYPE_CHECKING:
@@ -35,16 +35,16 @@ class Held:
 
 
 class Setting:
-    """A hub over an in-memory stream, whose feed can be held up, and another replica that writes."""
+    """A feed over an in-memory stream, whose feed can be held up, and another replica that writes."""
 
     def __init__(self) -> None:
         self.log = Log()
-        self.feed = Held()
-        self.stream = MemoryStream(self.log, self.feed)
-        self.other = MemoryStream(self.log)
-        self.hub = Hub(self.stream, inline_index())
+        self.gate = Held()
+        self.stream = memory_stream(self.log, self.gate)
+        self.other = memory_stream(self.log)
+        self.feed = JobFeed(self.stream, inline_index())
         self.seen: list[Entry] = []
-        self.hub.watch(self.seen.append)
+        self.feed.add_listener(self.seen.append)
 
     async def own(self, entry: Entry | None, state: records.StateValue, job_id: str = "") -> Entry:
         """A write of this replica."""
@@ -52,7 +52,7 @@ class Setting:
             written = await self.stream.create(records.job(job_id=job_id, state=state))
         else:
             written = await self.stream.advance(entry, records.follow(entry, state))
-        self.hub.wrote(written)
+        self.feed.apply_own_write(written)
         return written
 
     async def foreign(self, entry: Entry, state: records.StateValue) -> Entry:
@@ -60,32 +60,32 @@ class Setting:
         return await self.other.advance(entry, records.follow(entry, state))
 
     async def seen_all(self) -> None:
-        self.feed.open.set()
+        self.gate.open.set()
         async with asyncio.timeout(PATIENCE):
-            await self.hub.reach(len(self.log.written))
+            await self.feed.wait_for(len(self.log.written))
 
 
 @asynccontextmanager
 async def setting() -> AsyncIterator[Setting]:
     made, supervisor = Setting(), Supervisor()
-    await made.hub.start(supervisor)
+    await made.feed.start(supervisor)
     try:
         yield made
     finally:
         await supervisor.close()
 
 
-async def collect(hub: Hub, job_id: str, after: int | None = None) -> list[Entry | None]:
-    return [change async for change in hub.changes(job_id, after)]
+async def collect(feed: JobFeed, job_id: str, after: int | None = None) -> list[Entry | None]:
+    return [change async for change in feed.changes(job_id, after)]
 
 
-def opened(hub: Hub, job_id: str, after: int | None) -> AsyncGenerator[Entry | None, None]:
+def opened(feed: JobFeed, job_id: str, after: int | None) -> AsyncGenerator[Entry | None, None]:
     """Changes that the test leaves before their end."""
-    return cast("AsyncGenerator[Entry | None, None]", hub.changes(job_id, after))
+    return cast("AsyncGenerator[Entry | None, None]", feed.changes(job_id, after))
 
 
-def following(hub: Hub, job_id: str, after: int | None = None) -> asyncio.Task[list[Entry | None]]:
-    return asyncio.create_task(collect(hub, job_id, after))
+def following(feed: JobFeed, job_id: str, after: int | None = None) -> asyncio.Task[list[Entry | None]]:
+    return asyncio.create_task(collect(feed, job_id, after))
 
 
 async def settle() -> None:
@@ -98,24 +98,24 @@ async def settle() -> None:
 
 async def test_an_own_write_counts_at_once_and_once() -> None:
     async with setting() as at:
-        at.feed.open.clear()
+        at.gate.open.clear()
         first = await at.own(None, states.QUEUED)
         second = await at.own(first, states.SUBMITTING)
-        assert at.hub.live == {first.record.id: second}
+        assert at.feed.live == {first.record.id: second}
         await at.seen_all()
         assert at.seen == [first, second]
-        assert at.hub.live == {first.record.id: second}
+        assert at.feed.live == {first.record.id: second}
 
 
 async def test_older_news_do_not_bring_a_job_back() -> None:
     async with setting() as at:
-        at.feed.open.clear()
+        at.gate.open.clear()
         entry = await at.own(None, states.QUEUED)
         for state in (states.SUBMITTING, states.RUNNING, states.COMPLETED):
             entry = await at.own(entry, state)
-        assert not at.hub.live
+        assert not at.feed.live
         await at.seen_all()
-        assert not at.hub.live
+        assert not at.feed.live
         assert [seen.seq for seen in at.seen] == [1, 2, 3, 4]
 
 
@@ -126,9 +126,9 @@ async def test_a_late_answer_does_not_bring_a_job_back() -> None:
         cancelled = await at.foreign(first, states.CANCELLED)
         await at.seen_all()
         assert at.seen == [first, cancelled]
-        at.hub.wrote(first)
+        at.feed.apply_own_write(first)
         assert at.seen == [first, cancelled]
-        assert not at.hub.live
+        assert not at.feed.live
 
 
 async def test_nothing_is_remembered_of_jobs_that_are_over() -> None:
@@ -138,16 +138,16 @@ async def test_nothing_is_remembered_of_jobs_that_are_over() -> None:
         await at.seen_all()
         fast = await at.stream.create(records.job(state=states.SUBMITTING))
         await at.seen_all()
-        at.hub.wrote(fast)
-        at.feed.open.clear()
+        at.feed.apply_own_write(fast)
+        at.gate.open.clear()
         slow = await at.own(slow, states.RUNNING)
         slow = await at.foreign(slow, states.RUNNING)
         slow = await at.foreign(slow, states.COMPLETED)
         await at.own(fast, states.FAILED)
         await at.seen_all()
-        assert not at.hub.live
-        assert not at.hub._ahead
-        assert not at.hub._subscriptions
+        assert not at.feed.live
+        assert not at.feed._own_writes
+        assert not at.feed._subscriptions
 
 
 async def test_an_ended_job_is_held_while_its_webhook_is_due() -> None:
@@ -157,11 +157,11 @@ async def test_an_ended_job_is_held_while_its_webhook_is_due() -> None:
         record.webhook.next_at = records.now()
         due = await at.stream.advance(first, record)
         await at.seen_all()
-        assert at.hub.live == {record.id: due}
+        assert at.feed.live == {record.id: due}
         record = records.follow(due, states.COMPLETED)
         record.webhook.next_at = 0
-        at.hub.wrote(await at.stream.advance(due, record))
-        assert not at.hub.live
+        at.feed.apply_own_write(await at.stream.advance(due, record))
+        assert not at.feed.live
 
 
 async def test_a_watcher_that_fails_does_not_stop_the_feed() -> None:
@@ -171,11 +171,11 @@ async def test_a_watcher_that_fails_does_not_stop_the_feed() -> None:
             if entry.seq == 1:
                 raise ZeroDivisionError
 
-        at.hub.watch(fail)
+        at.feed.add_listener(fail)
         await at.other.create(records.job())
         second = await at.other.create(records.job())
         await at.seen_all()
-        assert second.record.id in at.hub.live
+        assert second.record.id in at.feed.live
 
 
 # ---- subscribers
@@ -184,7 +184,7 @@ async def test_a_watcher_that_fails_does_not_stop_the_feed() -> None:
 async def test_every_change_reaches_every_subscriber() -> None:
     async with setting() as at:
         entry = first = await at.own(None, states.QUEUED)
-        streams = [following(at.hub, first.record.id) for _ in range(3)]
+        streams = [following(at.feed, first.record.id) for _ in range(3)]
         await settle()
         wanted = [first]
         for state in (states.SUBMITTING, states.RUNNING, states.RUNNING, states.COMPLETED):
@@ -192,13 +192,13 @@ async def test_every_change_reaches_every_subscriber() -> None:
             wanted.append(entry)
         for stream in streams:
             assert await asyncio.wait_for(stream, PATIENCE) == wanted
-        assert not at.hub._subscriptions
+        assert not at.feed._subscriptions
 
 
 async def test_a_subscriber_on_another_replica() -> None:
     async with setting() as at:
         first = await at.other.create(records.job(state=states.SUBMITTING))
-        stream = following(at.hub, first.record.id)
+        stream = following(at.feed, first.record.id)
         await settle()
         running = await at.foreign(first, states.RUNNING)
         await at.seen_all()
@@ -210,10 +210,10 @@ async def test_a_late_subscriber_gets_the_end() -> None:
     async with setting() as at:
         first = await at.own(None, states.SUBMITTING)
         ended = await at.own(first, states.FAILED)
-        assert await collect(at.hub, first.record.id) == [ended]
+        assert await collect(at.feed, first.record.id) == [ended]
         running = await at.own(None, states.SUBMITTING)
         running = await at.own(running, states.RUNNING)
-        stream = following(at.hub, running.record.id)
+        stream = following(at.feed, running.record.id)
         await settle()
         over = await at.own(running, states.COMPLETED)
         assert await asyncio.wait_for(stream, PATIENCE) == [running, over]
@@ -227,8 +227,8 @@ async def test_resuming_after_an_event() -> None:
             entry = await at.own(entry, state)
             past.append(entry)
         # The feed is behind: what it brings again is not told again.
-        at.feed.open.clear()
-        streams = [following(at.hub, entry.record.id, after) for after in (0, *(item.seq for item in past))]
+        at.gate.open.clear()
+        streams = [following(at.feed, entry.record.id, after) for after in (0, *(item.seq for item in past))]
         await settle()
         past.append(await at.own(entry, states.COMPLETED))
         await at.seen_all()
@@ -239,7 +239,7 @@ async def test_resuming_after_an_event() -> None:
 async def test_quiet_is_told() -> None:
     async with setting() as at:
         first = await at.own(None, states.QUEUED)
-        changes = at.hub.changes(first.record.id, None, quiet=0.0)
+        changes = at.feed.changes(first.record.id, None, quiet=0.0)
         assert await anext(changes) == first
         assert await anext(changes) is None
         assert await anext(changes) is None
@@ -251,21 +251,21 @@ async def test_quiet_is_told() -> None:
 async def test_a_slow_subscriber_is_dropped() -> None:
     async with setting() as at:
         entry = await at.own(None, states.SUBMITTING)
-        changes = opened(at.hub, entry.record.id, None)
+        changes = opened(at.feed, entry.record.id, None)
         assert await anext(changes) == entry
-        with at.hub.subscribe(entry.record.id) as patient:
-            for _ in range(MAX_BEHIND + 1):
+        with at.feed.subscribe(entry.record.id) as patient:
+            for _ in range(MAX_UNREAD + 1):
                 entry = await at.own(entry, states.RUNNING)
                 assert (await patient.next()) == entry
             ended = await at.own(entry, states.COMPLETED)
-            with at.hub.subscribe(entry.record.id) as slow:
-                for _ in range(10 * MAX_BEHIND):
+            with at.feed.subscribe(entry.record.id) as slow:
+                for _ in range(10 * MAX_UNREAD):
                     slow.push(ended)
                 assert len(slow.unread) == 0
             assert await patient.next() == ended
         # It has read nothing since its first event.
-        with at.hub.subscribe("other") as other:
-            for _ in range(MAX_BEHIND):
+        with at.feed.subscribe("other") as other:
+            for _ in range(MAX_UNREAD):
                 other.push(ended)
             assert await other.next() == ended
             other.push(ended)
@@ -278,17 +278,17 @@ async def test_a_slow_subscriber_is_dropped() -> None:
 async def test_a_subscriber_that_reads_nothing_gets_a_typed_error() -> None:
     async with setting() as at:
         entry = await at.own(None, states.SUBMITTING)
-        changes = at.hub.changes(entry.record.id, entry.seq)
+        changes = at.feed.changes(entry.record.id, entry.seq)
         waiting = asyncio.ensure_future(anext(changes))
         await settle()
         entry = await at.own(entry, states.RUNNING)
         assert await waiting == entry
-        for _ in range(MAX_BEHIND + 1):
+        for _ in range(MAX_UNREAD + 1):
             entry = await at.own(entry, states.RUNNING)
         with pytest.raises(TooSlowError):
             await anext(changes)
         # It comes back with what it has read last, and finds the present.
-        again = opened(at.hub, entry.record.id, 2)
+        again = opened(at.feed, entry.record.id, 2)
         assert await anext(again) == entry
         await again.aclose()
 
@@ -296,26 +296,26 @@ async def test_a_subscriber_that_reads_nothing_gets_a_typed_error() -> None:
 async def test_streams_end_with_the_replica() -> None:
     async with setting() as at:
         first = await at.own(None, states.SUBMITTING)
-        stream = following(at.hub, first.record.id)
-        waiting = asyncio.create_task(at.hub.ended(first.record.id, 600))
+        stream = following(at.feed, first.record.id)
+        waiting = asyncio.create_task(at.feed.ended(first.record.id, 600))
         await settle()
         second = await at.own(first, states.RUNNING)
-        at.hub.end_streams()
+        at.feed.end_streams()
         with pytest.raises(ClosingError):
             await asyncio.wait_for(stream, PATIENCE)
-        assert second in at.hub.live.values()
+        assert second in at.feed.live.values()
         # A call that waits for the end gets more time.
         assert not waiting.done()
-        at.hub.end_streams(patient=True)
+        at.feed.end_streams(patient=True)
         assert await asyncio.wait_for(waiting, PATIENCE) is None
 
 
 async def test_what_was_unread_is_read_before_the_stream_ends() -> None:
     async with setting() as at:
         first = await at.own(None, states.SUBMITTING)
-        with at.hub.subscribe(first.record.id) as subscription:
+        with at.feed.subscribe(first.record.id) as subscription:
             second = await at.own(first, states.RUNNING)
-            at.hub.end_streams()
+            at.feed.end_streams()
             assert await subscription.next() == second
             with pytest.raises(ClosingError):
                 await subscription.next()
@@ -324,13 +324,13 @@ async def test_what_was_unread_is_read_before_the_stream_ends() -> None:
 async def test_waiting_for_an_end() -> None:
     async with setting() as at:
         first = await at.own(None, states.SUBMITTING)
-        assert await at.hub.ended(first.record.id, 0) is None
-        assert await at.hub.ended(ids.job(), 0) is None
-        waiting = asyncio.create_task(at.hub.ended(first.record.id, 600))
+        assert await at.feed.ended(first.record.id, 0) is None
+        assert await at.feed.ended(ids.job(), 0) is None
+        waiting = asyncio.create_task(at.feed.ended(first.record.id, 600))
         await settle()
         ended = await at.own(await at.own(first, states.RUNNING), states.COMPLETED)
         assert await asyncio.wait_for(waiting, PATIENCE) == ended
-        assert await at.hub.ended(first.record.id, 0) == ended
+        assert await at.feed.ended(first.record.id, 0) == ended
 
 
 def test_names_of_events() -> None:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.jobs import states
-from imagegateway.jobs import stream as stream_module
-from imagegateway.jobs.feed import Hub
-from imagegateway.jobs.list_index import JobIndex
+from imagegateway.jobs import states, stream_connection
+from imagegateway.jobs.feed import JobFeed
+from imagegateway.jobs.list_index import JobListIndex
 from imagegateway.jobs.stream import Entry, JobStream
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import Supervisor
@@ -28,39 +27,39 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Life:
-    """A hub from its start to its stop, over a file or over nothing that lasts."""
+    """A feed from its start to its stop, over a file or over nothing that lasts."""
 
-    hub: Hub
-    index: JobIndex
+    feed: JobFeed
+    index: JobListIndex
     supervisor: Supervisor = field(default_factory=Supervisor)
 
     @classmethod
     async def open(cls, stream: JobStream, path: Path | None = None) -> Life:
-        index = await JobIndex.open(path, time.time) if path else inline_index()
-        return cls(Hub(stream, index), index)
+        index = await JobListIndex.open(path, time.time) if path else inline_index()
+        return cls(JobFeed(stream, index), index)
 
     async def start(self) -> None:
-        await self.hub.start(self.supervisor)
+        await self.feed.start(self.supervisor)
 
     async def close(self) -> None:
         await self.supervisor.close()
         await self.index.close()
 
 
-async def collect(hub: Hub, job_id: str) -> list[Entry | None]:
-    return [change async for change in hub.changes(job_id, None)]
+async def collect(feed: JobFeed, job_id: str) -> list[Entry | None]:
+    return [change async for change in feed.changes(job_id, None)]
 
 
 async def test_starting_again_from_the_projection(nats: Nats, stream: JobStream) -> None:
     path = nats.settings.data_dir / "jobs-0.sqlite"
     life = await Life.open(stream, path)
-    hub = life.hub
+    feed = life.feed
     await life.start()
     ended = await stream.create(records.job(state=states.SUBMITTING))
     ended = await stream.advance(ended, records.follow(ended, states.COMPLETED))
     left = await stream.create(records.job())
-    await hub.catch_up()
-    assert hub.live == {left.record.id: left}
+    await feed.catch_up()
+    assert feed.live == {left.record.id: left}
     await life.close()
     # Things go on while it is away.
     moved = await stream.advance(left, records.follow(left, states.SUBMITTING))
@@ -68,35 +67,35 @@ async def test_starting_again_from_the_projection(nats: Nats, stream: JobStream)
     gone = await stream.create(records.job())
     gone = await stream.advance(gone, records.follow(gone, states.CANCELLED))
     life = await Life.open(stream, path)
-    hub = life.hub
+    feed = life.feed
     await life.start()
-    assert hub.live == {moved.record.id: moved, new.record.id: new}
+    assert feed.live == {moved.record.id: moved, new.record.id: new}
     await life.close()
     # Without its file it finds the same.
     life = await Life.open(stream, nats.settings.data_dir / "another.sqlite")
-    hub = life.hub
+    feed = life.feed
     await life.start()
-    assert hub.live == {moved.record.id: moved, new.record.id: new}
+    assert feed.live == {moved.record.id: moved, new.record.id: new}
     await life.close()
 
 
 async def test_starting_on_an_empty_stream(stream: JobStream) -> None:
     life = await Life.open(stream)
-    hub = life.hub
+    feed = life.feed
     await life.start()
-    await hub.catch_up()
-    assert not hub.live
+    await feed.catch_up()
+    assert not feed.live
     await life.close()
 
 
 async def test_a_stream_that_lost_records_is_refused(nats: Nats, stream: JobStream, tmp_path: Path) -> None:
     path = tmp_path / "jobs-0.sqlite"
     life = await Life.open(stream, path)
-    hub = life.hub
+    feed = life.feed
     await life.start()
     for _ in range(5):
         await stream.create(records.job())
-    await hub.catch_up()
+    await feed.catch_up()
     await life.close()
     with single(tmp_path / "older") as other:
         client = await connect(other.settings, "test")
@@ -111,13 +110,13 @@ async def test_a_stream_that_lost_records_is_refused(nats: Nats, stream: JobStre
 
 
 async def test_a_hub_survives_its_server(nats: Nats, stream: JobStream, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream_module, "_QUIET_SECONDS", 0.3)
+    monkeypatch.setattr(stream_connection, "IDLE_SECONDS", 0.3)
     life = await Life.open(stream)
-    hub = life.hub
+    feed = life.feed
     await life.start()
     first = await stream.create(records.job(state=states.SUBMITTING))
-    follower = asyncio.create_task(collect(hub, first.record.id))
-    await hub.catch_up()
+    follower = asyncio.create_task(collect(feed, first.record.id))
+    await feed.catch_up()
     nats.kill()
     await until(lambda: not stream.connected)
     nats.start()

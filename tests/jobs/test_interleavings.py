@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from imagegateway.jobs import states, stream, submission, worker
-from imagegateway.jobs.transitions import MAX_STARTS
+from imagegateway.jobs import polling, states
+from imagegateway.jobs.transitions import MAX_ATTEMPTS
 from imagegateway.media.store import MediaStore
-from imagegateway.platform import ids
+from imagegateway.platform import backoff, ids
 from imagegateway.platform.errors import GatewayError
 from imagegateway.providers.catalog import Mode, Route
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -57,8 +57,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> MediaStore:
 @pytest.fixture(scope="module", autouse=True)
 def _no_pauses() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        for module in (stream, submission, worker):
-            patch.setattr(module, "_AGAIN_SECONDS", 0.0)
+        patch.setattr(backoff, "FIRST_SECONDS", 0.0)
+        patch.setattr(polling, "RETRY_SECONDS", 0.0)
         yield
 
 
@@ -80,7 +80,7 @@ async def _interleave(  # noqa: PLR0912  one branch for each step
     async def start(request: provider.StartRequest) -> provider.TaskState:
         by_route[request.job_id, request.task.route] += 1
         if answer == "turned away" and request.task.route == "local":
-            return records.refused(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, accepted=False)
+            return records.refused(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, may_be_billed=False)
         answers = {"done": records.done, "running": records.running, "failed": records.refused}
         return answers.get(answer, records.running)()
 
@@ -91,7 +91,7 @@ async def _interleave(  # noqa: PLR0912  one branch for each step
     families.on_start, families.on_poll = start, poll
     world = World(store, families, fallback=_second_route)
     tried: list[JobRecord] = []
-    keyed: set[str] = set()
+    has_idempotency_key: set[str] = set()
     try:
         await world.serve()
         for step, choice in steps:
@@ -102,10 +102,10 @@ async def _interleave(  # noqa: PLR0912  one branch for each step
                 case "submit" | "submit with a key":
                     tried.append(records.job(repeatable=repeatable, tenant=f"t{choice}"))
                     if step == "submit with a key":
-                        keyed.add(tried[-1].id)
-                    world.submit(choice, _copied(tried[-1]), keyed=tried[-1].id in keyed)
-                case "twin" if tried and tried[-1].id in keyed:
-                    world.submit(choice, _copied(tried[-1]), keyed=True)
+                        has_idempotency_key.add(tried[-1].id)
+                    world.submit(choice, _copied(tried[-1]), has_idempotency_key=tried[-1].id in has_idempotency_key)
+                case "twin" if tried and tried[-1].id in has_idempotency_key:
+                    world.submit(choice, _copied(tried[-1]), has_idempotency_key=True)
                 case "hang up":
                     world.hang_up(choice)
                 case "cancel" if tried:
@@ -124,8 +124,8 @@ async def _interleave(  # noqa: PLR0912  one branch for each step
         for record in tried:
             _assert_ended_once(world, record.id)
             for route in ("local", "second"):
-                assert by_route[record.id, route] <= (MAX_STARTS if repeatable and route == "local" else 1)
-            if record.id in world.refused - keyed:
+                assert by_route[record.id, route] <= (MAX_ATTEMPTS if repeatable and route == "local" else 1)
+            if record.id in world.refused - has_idempotency_key:
                 assert not families.starts[record.id], "a job runs whose caller was told to make another"
         world.assert_nothing_is_held()
     finally:
@@ -153,7 +153,7 @@ def _assert_ended_once(world: World, job_id: str) -> None:
     assert_lawful(world.log, job_id)
     assert past[-1].ended, "a job is stuck"
     assert not past[-1].record.call_open, "a call is held open"
-    assert world.families.starts[job_id] <= past[-1].record.starts
+    assert world.families.starts[job_id] <= past[-1].record.attempt
 
 
 async def test_three_hundred_hang_ups_leave_no_ghosts(store: MediaStore) -> None:
@@ -210,9 +210,9 @@ async def test_slots_of_twins_are_counted_once(store: MediaStore) -> None:
         await world.close()
 
 
-@pytest.mark.parametrize("keyed", [False, True])
+@pytest.mark.parametrize("has_idempotency_key", [False, True])
 async def test_refused_write_that_turns_up_runs_only_for_a_caller_that_comes_again(
-    store: MediaStore, keyed: bool
+    store: MediaStore, has_idempotency_key: bool
 ) -> None:
     world = World(store)
     try:
@@ -225,14 +225,14 @@ async def test_refused_write_that_turns_up_runs_only_for_a_caller_that_comes_aga
         world.gates.held.add("feed")
         world.gates.losing = 1_000_000  # until the world is told to finish
         with pytest.raises(GatewayError) as caught:
-            await life.runner.submit(_copied(record), has_idempotency_key=keyed)
+            await life.execution.submission.submit(_copied(record), has_idempotency_key=has_idempotency_key)
         assert caught.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
         assert await store.size(record.upload_keys[0]) is not None, "the job may exist and need its inputs"
         await world.finish()
         last = world.log.records(record.id)[-1].record
-        assert last.state == (states.COMPLETED if keyed else states.CANCELLED)
-        assert world.families.starts[record.id] == keyed
-        await life.runner.drain(10)
+        assert last.state == (states.COMPLETED if has_idempotency_key else states.CANCELLED)
+        assert world.families.starts[record.id] == has_idempotency_key
+        await life.execution.drain(10)
         world.assert_nothing_is_held()
         assert await store.size(record.upload_keys[0]) is None
     finally:
@@ -250,10 +250,10 @@ async def test_inputs_of_a_job_that_is_not_written_are_deleted(store: MediaStore
         life = world.lives[0]
         assert life is not None
         with pytest.raises(GatewayError):
-            await life.runner.submit(_copied(record))
-        await life.runner.drain(10)
+            await life.execution.submission.submit(_copied(record))
+        await life.execution.drain(10)
         assert await store.size(record.upload_keys[0]) is None
-        assert not life.runner._turns.holders()
+        assert not life.execution.admission.holders()
     finally:
         await world.close()
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.jobs import states, worker
+from imagegateway.jobs import polling, states
 
 from tests.jobs import records
 from tests.jobs.families import Call
@@ -32,13 +32,13 @@ async def test_cancelled_call_holds_its_slot_and_inputs_until_it_ends(
     record.sealed_credential = replica.engine.credentials.seal("the caller's own key")
     submitted = await replica.submit(record)
     await call.begun.wait()
-    cancelled = await replica.engine.runner.cancel(submitted)
+    cancelled = await replica.engine.execution.cancellation.cancel(submitted)
     assert cancelled.record.state == states.CANCELLED
     assert cancelled.record.call_open
     waiting = await replica.submit(records.job())
     assert waiting.record.state == states.QUEUED
-    await replica.engine.hub.catch_up()
-    assert replica.engine.hub.live[submitted.record.id].record.sealed_credential, "a task may need it to be stopped"
+    await replica.engine.feed.catch_up()
+    assert replica.engine.feed.live[submitted.record.id].record.sealed_credential, "a task may need it to be stopped"
     assert await replica.store.size(key) is not None
     assert families.starts.total() == 1
     call.answer({"running": records.running, "done": records.done, "failed": records.refused}[late]())
@@ -50,9 +50,9 @@ async def test_cancelled_call_holds_its_slot_and_inputs_until_it_ends(
     assert not last.record.call_open
     assert last.record.HasField("cost") is (late == "done")
     assert last.record.completed_at == cancelled.record.completed_at
-    assert (last.record.sealed_credential, last.record.account) == (b"", "")
+    assert (last.record.sealed_credential, last.record.key_fingerprint) == (b"", "")
     assert last.event_seq == cancelled.seq, "subscribers see one end"
-    await replica.engine.runner.drain(PATIENCE)
+    await replica.engine.drain(PATIENCE)
     assert await replica.store.size(key) is None
 
 
@@ -73,7 +73,7 @@ async def test_submit_and_cancel_in_a_loop_keep_one_call_in_flight(
     jobs = []
     for _ in range(20):
         jobs.append(await replica.submit(records.job()))
-        await replica.engine.runner.cancel(jobs[-1])
+        await replica.engine.execution.cancellation.cancel(jobs[-1])
     await replica.held_nothing()
     assert most == 1
     for entry in jobs:
@@ -86,7 +86,7 @@ async def test_job_cancelled_before_its_call_is_never_started(replica: Replica, 
     submitting = asyncio.ensure_future(replica.submit(records.job()))
     entry = await submitting
     # Written in the same turn of the loop: the call has not begun.
-    await replica.engine.runner.cancel(entry)
+    await replica.engine.execution.cancellation.cancel(entry)
     await replica.held_nothing()
     last = await replica.stream.last(entry.record.id)
     assert last is not None
@@ -96,7 +96,7 @@ async def test_job_cancelled_before_its_call_is_never_started(replica: Replica, 
 async def test_task_that_can_not_be_stopped_is_polled_to_its_end(
     replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(polling, "RETRY_SECONDS", 0.0)
     families.stops = False
     go = asyncio.Semaphore(0)
 
@@ -111,7 +111,7 @@ async def test_task_that_can_not_be_stopped_is_polled_to_its_end(
     families.on_start, families.on_poll = start, poll
     submitted = await replica.submit(records.job())
     running = await replica.reached(submitted.record.id, lambda entry: entry.record.state == states.RUNNING)
-    await replica.engine.runner.cancel(running)
+    await replica.engine.execution.cancellation.cancel(running)
     waiting = await replica.submit(records.job())
     assert waiting.record.state == states.QUEUED
     for _ in range(3):
@@ -129,7 +129,7 @@ async def test_task_that_can_not_be_stopped_is_polled_to_its_end(
 async def test_task_that_can_not_be_stopped_holds_its_slot_to_its_deadline_at_most(
     replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_AGAIN_SECONDS", 0.02)
+    monkeypatch.setattr(polling, "RETRY_SECONDS", 0.02)
     families.stops = False
 
     async def running(_request: object) -> provider.TaskState:
@@ -138,7 +138,7 @@ async def test_task_that_can_not_be_stopped_holds_its_slot_to_its_deadline_at_mo
     families.on_start = families.on_poll = running
     submitted = await replica.submit(records.job(deadline_seconds=0.5))
     entry = await replica.reached(submitted.record.id, lambda entry: entry.record.state == states.RUNNING)
-    await replica.engine.runner.cancel(entry)
+    await replica.engine.execution.cancellation.cancel(entry)
     await replica.held_nothing()
     last = await replica.stream.last(submitted.record.id)
     assert last is not None
@@ -166,7 +166,7 @@ async def test_cancel_takes_effect_when_its_caller_goes_away(replica: Replica, f
     families.on_start = call = Call()
     submitted = await replica.submit(records.job())
     await call.begun.wait()
-    cancelling = asyncio.ensure_future(replica.engine.runner.cancel(submitted))
+    cancelling = asyncio.ensure_future(replica.engine.execution.cancellation.cancel(submitted))
     await asyncio.sleep(0)
     cancelling.cancel()
     assert (await replica.ended(submitted.record.id)).record.state == states.CANCELLED

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
-from imagegateway.jobs import states, transitions, worker
+from imagegateway.jobs import polling, states, transitions
+from imagegateway.jobs.open_calls import OpenCalls
 from imagegateway.jobs.worker import Worker
 from imagegateway.platform.errors import INTERNAL, code_of
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -14,29 +15,32 @@ from structlog.testing import capture_logs
 
 from tests.jobs import records
 from tests.jobs.families import Call
-from tests.jobs.server import PATIENCE, until
+from tests.jobs.replica import serving
+from tests.jobs.server import PATIENCE, settings_for, until
 
 if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
     from tests.jobs.families import ScriptedFamilies
     from tests.jobs.replica import Replica
+    from tests.jobs.server import Nats
 
 
 async def _running(_request: object) -> provider.TaskState:
     return records.running()
 
 
-def _broken(*_arguments: object) -> None:
+def _broken(*_arguments: object) -> NoReturn:
     raise ZeroDivisionError
 
 
-async def test_price_that_raises_costs_no_image(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replica.engine.runner._worker, "_price", _broken)
-    submitted = await replica.submit(records.job())
-    ended = (await replica.ended(submitted.record.id)).record
-    assert (ended.state, len(ended.done.artifacts), ended.HasField("cost")) == (states.COMPLETED, 1, False)
-    await replica.held_nothing()
+async def test_price_that_raises_costs_no_image(nats: Nats, families: ScriptedFamilies) -> None:
+    settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address())
+    async with serving(settings, families, price=_broken) as replica:
+        submitted = await replica.submit(records.job())
+        ended = (await replica.ended(submitted.record.id)).record
+        assert (ended.state, len(ended.done.artifacts), ended.HasField("cost")) == (states.COMPLETED, 1, False)
+        await replica.held_nothing()
 
 
 @pytest.mark.parametrize("at", ["start", "poll"])
@@ -48,12 +52,12 @@ async def test_unreadable_key_ends_the_job(replica: Replica, families: ScriptedF
     submitted = await replica.submit(record)
     if at == "poll":
         await call.begun.wait()
-        entry = replica.engine.hub.live[submitted.record.id]
+        entry = replica.engine.feed.live[submitted.record.id]
         entry.record.sealed_credential = b"sealed under another root secret"
         call.answer(records.running())
     ended = (await replica.ended(submitted.record.id)).record
     assert (ended.state, code_of(ended.failed.reason)) == (states.FAILED, "internal")
-    assert ended.failed.accepted is (at == "poll")
+    assert ended.failed.may_be_billed is (at == "poll")
     assert families.starts[record.id] == (at == "poll")
     await replica.held_nothing()
 
@@ -65,7 +69,7 @@ async def test_unreadable_key_does_not_keep_a_cancel_from_ending(
     submitted = await replica.submit(records.job())
     await call.begun.wait()
     submitted.record.sealed_credential = b"sealed under another root secret"
-    await replica.engine.runner.cancel(submitted)
+    await replica.engine.execution.cancellation.cancel(submitted)
     call.answer(records.done())
     await replica.held_nothing()
     assert not families.cancels
@@ -74,17 +78,21 @@ async def test_unreadable_key_does_not_keep_a_cancel_from_ending(
 async def test_result_that_can_not_be_written_down_ends_the_job(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transitions, "completed", _broken)
+    monkeypatch.setattr(transitions, "mark_completed", _broken)
     submitted = await replica.submit(records.job())
     ended = (await replica.ended(submitted.record.id)).record
-    assert (ended.state, code_of(ended.failed.reason), ended.failed.accepted) == (states.FAILED, "internal", True)
+    assert (ended.state, code_of(ended.failed.reason), ended.failed.may_be_billed) == (
+        states.FAILED,
+        "internal",
+        True,
+    )
     await replica.held_nothing()
 
 
 async def test_poll_that_crashes_is_repeated(
     replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(polling, "RETRY_SECONDS", 0.0)
 
     async def poll(_request: object) -> provider.TaskState:
         if families.polls.total() < 5:
@@ -99,7 +107,7 @@ async def test_poll_that_crashes_is_repeated(
 async def test_poll_that_always_crashes_fails_the_job(
     replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(polling, "RETRY_SECONDS", 0.0)
 
     async def poll(_request: object) -> provider.TaskState:
         raise ZeroDivisionError
@@ -107,14 +115,14 @@ async def test_poll_that_always_crashes_fails_the_job(
     families.on_start, families.on_poll = _running, poll
     submitted = await replica.submit(records.job())
     ended = (await replica.ended(submitted.record.id)).record
-    assert (ended.failed.reason, ended.failed.accepted) == (ErrorReason.ERROR_REASON_INTERNAL, True)
+    assert (ended.failed.reason, ended.failed.may_be_billed) == (ErrorReason.ERROR_REASON_INTERNAL, True)
     assert families.polls.total() == 5
 
 
 # ---- the reconciler
 
 
-@pytest.mark.parametrize("step", ["begin", "_apply", "take_turn", "_poll", "_end_call"])
+@pytest.mark.parametrize("step", ["start", "_apply_result", "_start_queued", "_poll", "close"])
 async def test_step_that_crashes_is_gone_on_with(
     replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -134,24 +142,24 @@ async def test_step_that_crashes_is_gone_on_with(
     first = await replica.submit(records.job())
     await call.begun.wait()
     with monkeypatch.context() as patch:
-        patch.setattr(Worker, step, crash_at_once if step == "begin" else crash)
-        if step in {"begin", "take_turn"}:
+        patch.setattr(OpenCalls if step == "close" else Worker, step, crash_at_once if step == "start" else crash)
+        if step in {"start", "_start_queued"}:
             second = await replica.submit(records.job())
-        if step == "_end_call":
-            await replica.engine.runner.cancel(first)
+        if step == "close":
+            await replica.engine.execution.cancellation.cancel(first)
         call.answer(records.running() if step == "_poll" else records.done())
         await asyncio.wait_for(crashed.wait(), PATIENCE)
         await asyncio.sleep(0.05)
-    if step == "begin":
+    if step == "start":
         await replica.ended(first.record.id)
-    await until(lambda: not replica.engine.runner._worker._steps)
-    replica.engine.runner.reconcile()
-    if step in {"begin", "take_turn"}:
+    await until(lambda: replica.engine.execution.steps.idle)
+    replica.engine.execution.reconciler.reconcile()
+    if step in {"start", "_start_queued"}:
         assert (await replica.ended(second.record.id)).record.ended_seq == 0
     await replica.held_nothing()
     last = await replica.stream.last(first.record.id)
     assert last is not None
-    assert last.record.state == (states.CANCELLED if step == "_end_call" else states.COMPLETED)
+    assert last.record.state == (states.CANCELLED if step == "close" else states.COMPLETED)
     assert families.starts[first.record.id] == 1
 
 
@@ -160,10 +168,10 @@ async def _done(_request: object) -> provider.TaskState:
 
 
 async def test_slot_without_a_job_is_freed(replica: Replica) -> None:
-    assert replica.engine.runner._turns.enter(records.job())
+    assert replica.engine.execution.admission.try_reserve(records.job())
     waiting = await replica.submit(records.job())
     assert waiting.record.state == states.QUEUED
-    replica.engine.runner.reconcile()
+    replica.engine.execution.reconciler.reconcile()
     assert (await replica.ended(waiting.record.id)).record.state == states.COMPLETED
     await replica.held_nothing()
 
@@ -180,7 +188,7 @@ async def test_each_end_is_one_log_line(replica: Replica, families: ScriptedFami
         submitted = await replica.submit(record)
         await call.begun.wait()
         if end == "cancelled":
-            await replica.engine.runner.cancel(submitted)
+            await replica.engine.execution.cancellation.cancel(submitted)
         call.answer(records.refused() if end == "failed" else records.done())
         ended = (await replica.ended(record.id)).record
         await replica.held_nothing()

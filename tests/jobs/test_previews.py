@@ -35,7 +35,7 @@ async def test_previews_come_while_the_provider_is_called(replica: Replica, fami
     families.on_the_way = on_the_way
     record = records.job()
     await replica.submit(record)
-    changes = replica.engine.hub.changes(record.id, None)
+    changes = replica.engine.feed.changes(record.id, None)
     seen = [await anext(changes)]
     for _ in range(3):
         go.release()
@@ -84,7 +84,7 @@ async def test_a_job_that_is_cancelled_between_previews_stays_cancelled(
     record = records.job()
     await replica.submit(record)
     entry = await replica.reached(record.id, lambda entry: bool(entry.record.partial_images))
-    assert (await replica.engine.runner.cancel(entry)).record.state == states.CANCELLED
+    assert (await replica.engine.execution.cancellation.cancel(entry)).record.state == states.CANCELLED
     go.set()
     async with asyncio.timeout(PATIENCE):
         await over.wait()

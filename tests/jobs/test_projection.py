@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imagegateway.jobs import list_index as projection_module
-from imagegateway.jobs import states
-from imagegateway.jobs.list_index import JobIndex, Projection, Query, row_of
+from imagegateway.jobs import list_file, states
+from imagegateway.jobs.list_file import JobListFile, row_of
+from imagegateway.jobs.list_index import JobListIndex
+from imagegateway.jobs.list_query import Query
 from imagegateway.jobs.stream import RECORD_SECONDS, Entry
 from imagegateway.platform.errors import GatewayError
 
@@ -26,14 +27,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def listed() -> Iterator[Projection]:
-    projection = Projection(Path(":memory:"))
+def listed() -> Iterator[JobListFile]:
+    projection = JobListFile(Path(":memory:"))
     yield projection
     projection.close()
 
 
 def put(
-    projection: Projection,
+    projection: JobListFile,
     seq: int,
     job_id: str,
     *,
@@ -52,7 +53,7 @@ def put(
 
 
 def pages(
-    projection: Projection, tenant: str = "acme", status: str = "", model: str = "", size: int = 2
+    projection: JobListFile, tenant: str = "acme", status: str = "", model: str = "", size: int = 2
 ) -> list[str]:
     """All ids, page by page."""
     found: list[str] = []
@@ -67,7 +68,7 @@ def pages(
             return found
 
 
-def test_newest_first_page_by_page(listed: Projection) -> None:
+def test_newest_first_page_by_page(listed: JobListFile) -> None:
     # Two were made in the same millisecond: the id decides.
     for seq, (job_id, created) in enumerate([("a", 10), ("b", 999), ("c", 999), ("d", 1000), ("e", 5)], 1):
         put(listed, seq, job_id, created=created)
@@ -77,7 +78,7 @@ def test_newest_first_page_by_page(listed: Projection) -> None:
     assert pages(listed, tenant="nobody") == []
 
 
-def test_new_jobs_do_not_shift_pages(listed: Projection) -> None:
+def test_new_jobs_do_not_shift_pages(listed: JobListFile) -> None:
     for seq in range(1, 5):
         put(listed, seq, f"j{seq}", created=seq)
     first = listed.page(Query("acme", "", "", 2, ""))
@@ -93,7 +94,7 @@ def test_new_jobs_do_not_shift_pages(listed: Projection) -> None:
     st.integers(1, 7),
 )
 def test_pages_have_each_job_once(jobs: list[tuple[int, str]], size: int) -> None:
-    projection = Projection(Path(":memory:"))
+    projection = JobListFile(Path(":memory:"))
     for seq, (created, tenant) in enumerate(jobs, 1):
         put(projection, seq, f"job{seq:02}", created=created, tenant=tenant)
     wanted = [
@@ -106,7 +107,7 @@ def test_pages_have_each_job_once(jobs: list[tuple[int, str]], size: int) -> Non
     projection.close()
 
 
-def test_filters(listed: Projection) -> None:
+def test_filters(listed: JobListFile) -> None:
     for seq, state in enumerate(sorted(states.PUBLIC), 1):
         put(listed, seq, f"j{seq}", state=state, created=seq, model=f"local/{seq % 2}")
     assert pages(listed, status="queued") == ["j1"]
@@ -120,7 +121,7 @@ def test_filters(listed: Projection) -> None:
 
 
 @pytest.mark.parametrize("status", ["Queued", "submitting", "done", "' or 1 --"])
-def test_an_unknown_status(listed: Projection, status: str) -> None:
+def test_an_unknown_status(listed: JobListFile, status: str) -> None:
     with pytest.raises(GatewayError) as caught:
         listed.page(Query("acme", status, "", 2, ""))
     assert (caught.value.code, caught.value.param) == ("invalid_value", "status")
@@ -132,13 +133,13 @@ TOKENS = ["x", "!", "é", "a" * 5000, "====", *(base64.urlsafe_b64encode(text).d
 
 
 @pytest.mark.parametrize("token", TOKENS, ids=range(len(TOKENS)))
-def test_a_bad_token(listed: Projection, token: str) -> None:
+def test_a_bad_token(listed: JobListFile, token: str) -> None:
     with pytest.raises(GatewayError) as caught:
         listed.page(Query("acme", "", "", 2, token))
     assert (caught.value.code, caught.value.param) == ("invalid_value", "page_token")
 
 
-def test_a_token_opens_no_other_tenants_list(listed: Projection) -> None:
+def test_a_token_opens_no_other_tenants_list(listed: JobListFile) -> None:
     for seq in range(1, 5):
         put(listed, seq, f"j{seq}", created=seq, tenant="acme" if seq % 2 else "other")
     token = listed.page(Query("acme", "", "", 1, "")).next_token
@@ -146,29 +147,29 @@ def test_a_token_opens_no_other_tenants_list(listed: Projection) -> None:
 
 
 @pytest.mark.parametrize("created", [10**25, -(10**25), 2**63])
-def test_a_made_up_token_harms_nothing(listed: Projection, created: int) -> None:
+def test_a_made_up_token_harms_nothing(listed: JobListFile, created: int) -> None:
     put(listed, 1, "j1")
     token = base64.urlsafe_b64encode(f"{created}:zzz".encode()).decode().rstrip("=")
     assert listed.page(Query("acme", "", "", 5, token)).ids in ([], ["j1"])
 
 
-def test_older_news_change_nothing(listed: Projection) -> None:
+def test_older_news_change_nothing(listed: JobListFile) -> None:
     put(listed, 7, "j", state=states.COMPLETED)
     put(listed, 5, "j", state=states.RUNNING)
     assert pages(listed, status="completed") == ["j"]
-    assert listed.unended() == []
+    assert listed.unfinished() == []
 
 
-def test_what_is_not_over(listed: Projection) -> None:
+def test_what_is_not_over(listed: JobListFile) -> None:
     for seq, state in enumerate(sorted(states.PUBLIC), 1):
         put(listed, seq, f"j{seq}", state=state)
     put(listed, 10, "due", state=states.FAILED, next_at=12345)
-    assert sorted(listed.unended()) == ["due", "j1", "j2", "j3", "j7"]
+    assert sorted(listed.unfinished()) == ["due", "j1", "j2", "j3", "j7"]
     put(listed, 11, "due", state=states.FAILED)
-    assert sorted(listed.unended()) == ["j1", "j2", "j3", "j7"]
+    assert sorted(listed.unfinished()) == ["j1", "j2", "j3", "j7"]
 
 
-def test_expiry(listed: Projection) -> None:
+def test_expiry(listed: JobListFile) -> None:
     now = 5_000_000.0
     old = round((now - RECORD_SECONDS) * 1000)
     put(listed, 1, "old", state=states.COMPLETED, created=old - 1)
@@ -181,13 +182,13 @@ def test_expiry(listed: Projection) -> None:
 
 def test_the_position_survives(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "jobs.sqlite"
-    projection = Projection(path)
+    projection = JobListFile(path)
     assert projection.position == 0
     put(projection, 1, "j1")
     projection.write([], 41)
     assert projection.position == 41
     projection.close()
-    projection = Projection(path)
+    projection = JobListFile(path)
     assert projection.position == 41
     assert pages(projection) == ["j1"]
     projection.close()
@@ -201,9 +202,9 @@ def test_another_schema_is_built_anew(tmp_path: Path) -> None:
         "create table position (seq integer); insert into position values (99); pragma user_version = 999;"
     )
     old.close()
-    projection = Projection(path)
+    projection = JobListFile(path)
     assert projection.position == 0
-    assert projection.unended() == []
+    assert projection.unfinished() == []
     put(projection, 1, "j1")
     assert pages(projection) == ["j1"]
     projection.close()
@@ -219,20 +220,20 @@ PLANS = [
 ]
 
 
-def plan(projection: Projection, statement: str, values: Sequence[object] = ()) -> list[str]:
+def plan(projection: JobListFile, statement: str, values: Sequence[object] = ()) -> list[str]:
     """How SQLite would answer."""
     return [row[3] for row in projection._db.execute(f"explain query plan {statement}", values)]
 
 
 @pytest.mark.parametrize("query", PLANS, ids=range(len(PLANS)))
-def test_list_reads_no_row_that_it_does_not_show(listed: Projection, query: Query) -> None:
+def test_list_reads_no_row_that_it_does_not_show(listed: JobListFile, query: Query) -> None:
     (step,) = plan(listed, *query.sql())
     assert step.startswith("SEARCH jobs USING COVERING INDEX")  # no scan, and no sort
     for name in ("status", "model"):
         assert bool(getattr(query, name)) == (f"{name}=?" in step)
 
 
-def test_expiry_and_start_read_only_what_they_need(listed: Projection) -> None:
+def test_expiry_and_start_read_only_what_they_need(listed: JobListFile) -> None:
     (select, *_) = plan(
         listed,
         "delete from jobs where id in (select id from jobs where ended = 1 and updated_at < ? limit ?)",
@@ -244,8 +245,8 @@ def test_expiry_and_start_read_only_what_they_need(listed: Projection) -> None:
         assert "USING INDEX" in step
 
 
-def test_expiry_goes_in_small_steps(listed: Projection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(projection_module, "_EXPIRE_ROWS", 2)
+def test_expiry_goes_in_small_steps(listed: JobListFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(list_file, "EXPIRE_ROWS", 2)
     for seq in range(1, 6):
         put(listed, seq, f"j{seq}", state=states.COMPLETED, created=seq)
     assert [listed.expire(RECORD_SECONDS + 1) for _ in range(4)] == [2, 2, 1, 0]
@@ -255,7 +256,7 @@ def test_expiry_goes_in_small_steps(listed: Projection, monkeypatch: pytest.Monk
 
 
 async def test_the_loop_turns_while_the_file_is_busy(tmp_path: Path) -> None:
-    index = await JobIndex.open(tmp_path / "jobs.sqlite", time.time)
+    index = await JobListIndex.open(tmp_path / "jobs.sqlite", time.time)
     began, go_on = threading.Event(), threading.Event()
 
     def busy() -> None:
@@ -265,7 +266,7 @@ async def test_the_loop_turns_while_the_file_is_busy(tmp_path: Path) -> None:
     held = asyncio.ensure_future(index._call(busy))
     await asyncio.to_thread(began.wait)
     page = asyncio.create_task(index.page(Query("acme")))
-    index.note(1, Entry(1, records.job(job_id="j1")))
+    index.add(1, Entry(1, records.job(job_id="j1")))
     for _ in range(100):
         await asyncio.sleep(0)
     assert not page.done()
@@ -278,24 +279,24 @@ async def test_the_loop_turns_while_the_file_is_busy(tmp_path: Path) -> None:
 
 async def test_what_could_not_be_written_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk costs no job: the position on file stays behind what is missing."""
-    index = await JobIndex.open(tmp_path / "jobs.sqlite", time.time)
-    write = Projection.write
+    index = await JobListIndex.open(tmp_path / "jobs.sqlite", time.time)
+    write = JobListFile.write
 
     def full(*_arguments: object) -> None:
         raise sqlite3.OperationalError("database or disk is full")
 
-    monkeypatch.setattr(Projection, "write", full)
+    monkeypatch.setattr(JobListFile, "write", full)
     job = records.job(job_id="j1")
-    index.note(1, Entry(1, job))
+    index.add(1, Entry(1, job))
     with pytest.raises(GatewayError) as caught:
         await index.page(Query("acme"))
     assert caught.value.code == "service_unavailable"
-    assert await index._call(lambda: index._projection.position) == 0
+    assert index.position == 1
     job.state = states.COMPLETED
-    index.note(2, Entry(2, job))
-    monkeypatch.setattr(Projection, "write", write)
+    index.add(2, Entry(2, job))
+    monkeypatch.setattr(JobListFile, "write", write)
     assert (await index.page(Query("acme", status="completed"))).ids == ["j1"]
     await index.close()
-    found = Projection(tmp_path / "jobs.sqlite")
+    found = JobListFile(tmp_path / "jobs.sqlite")
     assert found.position == 2
     found.close()

@@ -1,4 +1,4 @@
-"""Turns, limits and positions."""
+"""AdmissionControl, limits and positions."""
 
 from __future__ import annotations
 
@@ -8,248 +8,251 @@ from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from imagegateway.jobs.fair_queue import FEW, KEPT, Claim, Lane, Limits, Queue
+from imagegateway.jobs.fair_queue import FairQueue
+from imagegateway.jobs.limits import MIN_DIVIDED_SLOTS, RESERVED_SHARE, LimitKey, Limits, SlotRequest
+from imagegateway.jobs.slot_pool import SlotPool
 
 BIG = 1000
 
 
 def queue(
     *, route: int = BIG, tenant: int = BIG, models: dict[tuple[str, str], int] | None = None, **routes: int
-) -> Queue:
-    return Queue(Limits(routes=routes, default=route, tenant=tenant, models=models or {}))
+) -> FairQueue:
+    return FairQueue(SlotPool(Limits(routes=routes, default=route, tenant=tenant, models=models or {})))
 
 
-def claim(job: str, route: str = "local", tenant: str = "", places: int = 1, model: str = "") -> Claim:
+def request(job: str, route: str = "local", tenant: str = "", slots: int = 1, model: str = "") -> SlotRequest:
     """A claim of a job whose tenant is, unless told, the first letter of its id."""
-    return Claim(job, Lane(route, model=model), tenant or job[0], places)
+    return SlotRequest(job, LimitKey(route, model=model), tenant or job[0], slots)
 
 
-def drained(line: Queue) -> list[str]:
+def drained(queue_: FairQueue) -> list[str]:
     """All that may run, in order."""
-    return list(iter(line.take, None))
+    return list(iter(queue_.grant_next, None))
 
 
 def test_tenants_take_turns() -> None:
-    line = queue()
+    queue_ = queue()
     for job in ("a1", "a2", "a3", "b1", "c1", "c2"):
-        line.wait(claim(job))
-    assert line.waiting == 6
-    assert drained(line) == ["a1", "b1", "c1", "a2", "c2", "a3"]
-    assert line.waiting == 0
+        queue_.enqueue(request(job))
+    assert len(queue_) == 6
+    assert drained(queue_) == ["a1", "b1", "c1", "a2", "c2", "a3"]
+    assert len(queue_) == 0
 
 
 def test_a_late_tenant_does_not_wait_for_a_long_line() -> None:
-    line = queue(route=1)
+    queue_ = queue(route=1)
     for index in range(100):
-        line.wait(claim(f"a{index}"))
-    assert line.take() == "a0"
-    line.wait(claim("b0"))
-    assert line.position("b0") == 1
-    line.end("a0")
-    assert line.take() == "a1"
-    line.end("a1")
-    assert line.take() == "b0"
+        queue_.enqueue(request(f"a{index}"))
+    assert queue_.grant_next() == "a0"
+    queue_.enqueue(request("b0"))
+    assert queue_.position("b0") == 1
+    queue_.pool.release("a0")
+    assert queue_.grant_next() == "a1"
+    queue_.pool.release("a1")
+    assert queue_.grant_next() == "b0"
 
 
-def shared(limit: int) -> Queue:
-    return Queue(Limits(routes={}, default=limit, tenant=BIG, shared=lambda: True))
+def shared(limit: int) -> FairQueue:
+    return FairQueue(SlotPool(Limits(routes={}, default=limit, tenant=BIG, multi_tenant=lambda: True)))
 
 
 def test_tenant_that_fills_a_route_leaves_slots_for_another_tenant() -> None:
-    line = shared(FEW)
+    queue_ = shared(MIN_DIVIDED_SLOTS)
     for index in range(100):
-        line.wait(claim(f"a{index}"))
-    assert len(drained(line)) == FEW - FEW // KEPT
-    assert line.free(claim("b0"))
-    line.wait(claim("b0"))
-    assert line.take() == "b0"
-    assert line.take() is None
-    line.end("b0")
-    line.wait(claim("c0"))
-    assert line.take() == "c0", "a tenant over its share holds up nobody else"
+        queue_.enqueue(request(f"a{index}"))
+    assert len(drained(queue_)) == MIN_DIVIDED_SLOTS - MIN_DIVIDED_SLOTS // RESERVED_SHARE
+    assert queue_.can_reserve(request("b0"))
+    queue_.enqueue(request("b0"))
+    assert queue_.grant_next() == "b0"
+    assert queue_.grant_next() is None
+    queue_.pool.release("b0")
+    queue_.enqueue(request("c0"))
+    assert queue_.grant_next() == "c0", "a tenant over its share holds up nobody else"
 
 
 def test_lone_tenant_may_hold_every_slot() -> None:
-    line = queue(route=FEW)
+    queue_ = queue(route=MIN_DIVIDED_SLOTS)
     for index in range(100):
-        line.wait(claim(f"a{index}"))
-    assert len(drained(line)) == FEW
+        queue_.enqueue(request(f"a{index}"))
+    assert len(drained(queue_)) == MIN_DIVIDED_SLOTS
 
 
 def test_key_of_a_tenant_has_every_slot_of_its_own() -> None:
-    line = shared(FEW)
+    queue_ = shared(MIN_DIVIDED_SLOTS)
     for index in range(100):
-        line.wait(Claim(f"a{index}", Lane("bfl", account="fingerprint"), "a"))
-    assert len(drained(line)) == FEW
+        queue_.enqueue(SlotRequest(f"a{index}", LimitKey("bfl", account="fingerprint"), "a"))
+    assert len(drained(queue_)) == MIN_DIVIDED_SLOTS
 
 
 def test_few_slots_are_not_divided() -> None:
-    line = shared(FEW - 1)
+    queue_ = shared(MIN_DIVIDED_SLOTS - 1)
     for index in range(100):
-        line.wait(claim(f"a{index}"))
-    assert len(drained(line)) == FEW - 1
+        queue_.enqueue(request(f"a{index}"))
+    assert len(drained(queue_)) == MIN_DIVIDED_SLOTS - 1
 
 
 def test_job_of_more_slots_than_a_share_runs_where_its_tenant_holds_none() -> None:
-    line = shared(FEW)
-    line.wait(claim("a0", places=FEW))
-    assert line.take() == "a0"
+    queue_ = shared(MIN_DIVIDED_SLOTS)
+    queue_.enqueue(request("a0", slots=MIN_DIVIDED_SLOTS))
+    assert queue_.grant_next() == "a0"
 
 
 def test_a_route_has_its_own_limit() -> None:
-    line = queue(route=2, slow=1)
+    queue_ = queue(route=2, slow=1)
     for index in range(4):
-        line.wait(claim(f"f{index}", "fast", "a"))
-        line.wait(claim(f"s{index}", "slow", "a"))
-    assert Counter(job[0] for job in drained(line)) == {"f": 2, "s": 1}
-    line.end("s0")
-    assert line.take() == "s1"
-    assert line.take() is None
+        queue_.enqueue(request(f"f{index}", "fast", "a"))
+        queue_.enqueue(request(f"s{index}", "slow", "a"))
+    assert Counter(job[0] for job in drained(queue_)) == {"f": 2, "s": 1}
+    queue_.pool.release("s0")
+    assert queue_.grant_next() == "s1"
+    assert queue_.grant_next() is None
 
 
 def test_a_new_job_passes_nobody_by_who_waits_for_the_same_places() -> None:
-    line = queue(route=4)
-    line.run(claim("a1", places=2))
-    assert line.free(claim("b1", places=2))
-    assert not line.free(claim("b1", places=3))
-    line.wait(claim("b1", places=3))
-    assert line.take() is None
-    assert not line.free(claim("c1")), "it would take what b1 waits for"
-    line.wait(claim("c1"))
-    assert line.take() is None, "as it would from its place in line"
-    assert line.free(claim("c1", "other"))
-    line.end("a1")
-    assert drained(line) == ["b1", "c1"]
+    queue_ = queue(route=4)
+    queue_.pool.reserve(request("a1", slots=2))
+    assert queue_.can_reserve(request("b1", slots=2))
+    assert not queue_.can_reserve(request("b1", slots=3))
+    queue_.enqueue(request("b1", slots=3))
+    assert queue_.grant_next() is None
+    assert not queue_.can_reserve(request("c1")), "it would take what b1 waits for"
+    queue_.enqueue(request("c1"))
+    assert queue_.grant_next() is None, "as it would from its place in queue_"
+    assert queue_.can_reserve(request("c1", "other"))
+    queue_.pool.release("a1")
+    assert drained(queue_) == ["b1", "c1"]
 
 
 def test_a_job_that_takes_more_places_than_there_are_runs_alone() -> None:
-    line = queue(route=4)
-    line.run(claim("a1"))
-    line.wait(claim("b1", places=10))
-    line.wait(claim("c1"))
-    assert line.take() is None
-    line.end("a1")
-    assert line.take() == "b1"
-    assert line.take() is None
-    line.end("b1")
-    assert line.take() == "c1"
+    queue_ = queue(route=4)
+    queue_.pool.reserve(request("a1"))
+    queue_.enqueue(request("b1", slots=10))
+    queue_.enqueue(request("c1"))
+    assert queue_.grant_next() is None
+    queue_.pool.release("a1")
+    assert queue_.grant_next() == "b1"
+    assert queue_.grant_next() is None
+    queue_.pool.release("b1")
+    assert queue_.grant_next() == "c1"
 
 
 def test_a_model_has_places_of_its_own_within_its_route() -> None:
     limits = Limits(routes={"bfl": 4}, default=BIG, tenant=BIG, models={("bfl", "max"): 2})
-    assert limits.lane("bfl", "", "max") == Lane("bfl", model="max")
-    assert limits.lane("bfl", "", "pro") == Lane("bfl")
-    assert limits.lane("fal", "", "max") == Lane("fal")
-    line = queue(bfl=4, models={("bfl", "max"): 2})
+    assert limits.key("bfl", "", "max") == LimitKey("bfl", model="max")
+    assert limits.key("bfl", "", "pro") == LimitKey("bfl")
+    assert limits.key("fal", "", "max") == LimitKey("fal")
+    queue_ = queue(bfl=4, models={("bfl", "max"): 2})
     for job in ("a1", "a2", "a3", "a4"):
-        line.wait(claim(job, "bfl", model="max"))
+        queue_.enqueue(request(job, "bfl", model="max"))
     for job in ("a5", "a6", "a7"):
-        line.wait(claim(job, "bfl"))
-    assert drained(line) == ["a1", "a2", "a5", "a6"], "a full model does not hold up its tenant's others"
-    line.end("a5")
-    assert line.take() == "a7"
-    line.end("a1")
-    assert line.take() == "a3"
-    line.end("a6")
-    assert line.take() is None
-    assert line.free(claim("b1", "bfl")), "who waits for the model's places does not wait for these"
-    assert not line.free(claim("b1", "bfl", model="max"))
-    line.end("a2")
-    assert not line.free(claim("b1", "bfl")), "it is the turn of one who waited"
-    assert line.take() == "a4"
+        queue_.enqueue(request(job, "bfl"))
+    assert drained(queue_) == ["a1", "a2", "a5", "a6"], "a full model does not hold up its tenant's others"
+    queue_.pool.release("a5")
+    assert queue_.grant_next() == "a7"
+    queue_.pool.release("a1")
+    assert queue_.grant_next() == "a3"
+    queue_.pool.release("a6")
+    assert queue_.grant_next() is None
+    assert queue_.can_reserve(request("b1", "bfl")), "who waits for the model's slots does not wait for these"
+    assert not queue_.can_reserve(request("b1", "bfl", model="max"))
+    queue_.pool.release("a2")
+    assert not queue_.can_reserve(request("b1", "bfl")), "it is the turn of one who waited"
+    assert queue_.grant_next() == "a4"
 
 
 def test_each_key_has_the_whole_limit() -> None:
-    line = queue(bfl=2)
-    own = [Claim(f"k{index}", Lane("bfl", account="k"), "a") for index in range(3)]
+    queue_ = queue(bfl=2)
+    own = [SlotRequest(f"k{index}", LimitKey("bfl", account="k"), "a") for index in range(3)]
     for index in range(3):
-        line.wait(claim(f"a{index}", "bfl"))
-        line.wait(own[index])
-    assert sorted(drained(line)) == ["a0", "a1", "k0", "k1"]
-    assert not line.free(claim("b", "bfl"))
-    assert line.free(Claim("b", Lane("bfl", account="l"), "b"))
-    line.end("k0")
-    assert line.take() == "k2"
+        queue_.enqueue(request(f"a{index}", "bfl"))
+        queue_.enqueue(own[index])
+    assert sorted(drained(queue_)) == ["a0", "a1", "k0", "k1"]
+    assert not queue_.can_reserve(request("b", "bfl"))
+    assert queue_.can_reserve(SlotRequest("b", LimitKey("bfl", account="l"), "b"))
+    queue_.pool.release("k0")
+    assert queue_.grant_next() == "k2"
 
 
 def test_keys_that_are_gone_leave_nothing() -> None:
-    line = queue(bfl=1, models={("bfl", "max"): 1})
+    queue_ = queue(bfl=1, models={("bfl", "max"): 1})
     for index in range(10):
         for job in ("w", "r"):
-            lane = Lane("bfl", account=f"k{index}", model="max")
-            line.wait(Claim(f"{job}{index}", lane, f"t{index}"))
-    assert len(drained(line)) == 10
+            lane = LimitKey("bfl", account=f"k{index}", model="max")
+            queue_.enqueue(SlotRequest(f"{job}{index}", lane, f"t{index}"))
+    assert len(drained(queue_)) == 10
     for index in range(10):
-        line.end(f"w{index}")
-        line.leave(f"r{index}")
-    assert not any((line._lines, line._taken, line._by_tenant, line._waiting, line._running))
+        queue_.pool.release(f"w{index}")
+        queue_.remove(f"r{index}")
+    assert queue_.empty
+    assert queue_.pool.empty
 
 
 def test_a_tenant_at_its_limit_holds_up_nobody_else() -> None:
-    line = queue(route=10, tenant=2)
+    queue_ = queue(route=10, tenant=2)
     for job in ("a1", "a2", "a3", "b1"):
-        line.wait(claim(job))
-    assert drained(line) == ["a1", "b1", "a2"]
-    assert not line.free(claim("a", "other"))
-    assert line.free(claim("b", "other"))
-    assert line.free(claim("b"))
-    line.end("a1")
-    assert line.take() == "a3"
+        queue_.enqueue(request(job))
+    assert drained(queue_) == ["a1", "b1", "a2"]
+    assert not queue_.can_reserve(request("a", "other"))
+    assert queue_.can_reserve(request("b", "other"))
+    assert queue_.can_reserve(request("b"))
+    queue_.pool.release("a1")
+    assert queue_.grant_next() == "a3"
 
 
 def test_running_and_ending_may_be_said_twice() -> None:
-    line = queue(route=2)
+    queue_ = queue(route=2)
     for _ in range(3):
-        assert not line.run(claim("a"))
-    assert line.free(claim("x"))
-    line.run(claim("b"))
-    assert not line.free(claim("x"))
-    assert [line.end("a") for _ in range(3)] == [True, False, False]
-    assert line.free(claim("x"))
-    line.run(claim("c"))
-    assert not line.free(claim("x"))
-    assert not line.end("nobody")
-    assert not line.free(claim("x"))
+        assert not queue_.pool.reserve(request("a"))
+    assert queue_.can_reserve(request("x"))
+    queue_.pool.reserve(request("b"))
+    assert not queue_.can_reserve(request("x"))
+    assert [queue_.pool.release("a") for _ in range(3)] == [True, False, False]
+    assert queue_.can_reserve(request("x"))
+    queue_.pool.reserve(request("c"))
+    assert not queue_.can_reserve(request("x"))
+    assert not queue_.pool.release("nobody")
+    assert not queue_.can_reserve(request("x"))
 
 
 def test_a_job_that_turns_to_another_route_takes_its_places_along() -> None:
-    line = queue(first=2, second=5)
-    line.run(claim("a", "first", places=2))
-    line.wait(claim("b", "first"))
-    assert line.run(claim("a", "second", places=4)), "there is room on the first route now"
-    assert line.take() == "b"
-    assert not line.free(claim("c", "second", places=2))
-    assert line.free(claim("c", "second"))
-    assert line.end("a")
-    assert line.free(claim("c", "second", places=5))
+    queue_ = queue(first=2, second=5)
+    queue_.pool.reserve(request("a", "first", slots=2))
+    queue_.enqueue(request("b", "first"))
+    assert queue_.pool.reserve(request("a", "second", slots=4)), "there is room on the first route now"
+    assert queue_.grant_next() == "b"
+    assert not queue_.can_reserve(request("c", "second", slots=2))
+    assert queue_.can_reserve(request("c", "second"))
+    assert queue_.pool.release("a")
+    assert queue_.can_reserve(request("c", "second", slots=5))
 
 
 def test_leaving() -> None:
-    line = queue()
+    queue_ = queue()
     for job in ("a1", "a2", "b1"):
-        line.wait(claim(job))
-    assert [line.leave(job) for job in ("a1", "a1", "x")] == [True, False, False]
-    assert line.waiting == 2
-    assert line.position("a1") is None
-    line.leave("b1")
-    assert drained(line) == ["a2"]
+        queue_.enqueue(request(job))
+    assert [queue_.remove(job) for job in ("a1", "a1", "x")] == [True, False, False]
+    assert len(queue_) == 2
+    assert queue_.position("a1") is None
+    queue_.remove("b1")
+    assert drained(queue_) == ["a2"]
 
 
 def test_no_position_for_what_does_not_wait() -> None:
-    line = queue()
-    assert line.position("a") is None
-    line.wait(claim("a"))
-    line.wait(claim("a"))
-    assert line.position("a") == 0
-    assert line.position("b") is None
-    assert line.take() == "a"
-    assert line.position("a") is None
-    assert line.take() is None
+    queue_ = queue()
+    assert queue_.position("a") is None
+    queue_.enqueue(request("a"))
+    queue_.enqueue(request("a"))
+    assert queue_.position("a") == 0
+    assert queue_.position("b") is None
+    assert queue_.grant_next() == "a"
+    assert queue_.position("a") is None
+    assert queue_.grant_next() is None
 
 
 # ---- any order of events
 
-LANES = [Lane(route, account, model) for route in ("r0", "r1") for account in ("", "k") for model in ("", "m")]
+LANES = [LimitKey(route, account, model) for route in ("r0", "r1") for account in ("", "k") for model in ("", "m")]
 MODELS = {("r0", "m"): 2, ("r1", "m"): 1}
 OPS = st.lists(
     st.tuples(
@@ -260,60 +263,60 @@ OPS = st.lists(
     ),
     max_size=60,
 )
-Op = tuple[str, int, Lane, int]
+Op = tuple[str, int, LimitKey, int]
 
 
 @dataclass
 class Play:
     """Random operations, and who waits and runs by a plain account of them."""
 
-    line: Queue
-    waiting: dict[str, Claim] = field(default_factory=dict)
-    running: dict[str, Claim] = field(default_factory=dict)
+    queue_: FairQueue
+    waiting: dict[str, SlotRequest] = field(default_factory=dict)
+    running: dict[str, SlotRequest] = field(default_factory=dict)
 
-    def do(self, index: int, op: str, asked: Claim) -> None:
+    def do(self, index: int, op: str, asked: SlotRequest) -> None:
         match op:
             case "wait":
                 self.waiting[asked.job_id] = asked
-                self.line.wait(asked)
-            case "enter" if self.line.free(asked):
+                self.queue_.enqueue(asked)
+            case "enter" if self.queue_.can_reserve(asked):
                 self.running[asked.job_id] = asked
-                self.line.run(asked)
+                self.queue_.pool.reserve(asked)
             case "take":
-                job = self.line.take()
+                job = self.queue_.grant_next()
                 if job is not None:
                     self.running[job] = self.waiting.pop(job)
             case "leave" if self.waiting:
                 job = sorted(self.waiting)[index % len(self.waiting)]
                 del self.waiting[job]
-                assert self.line.leave(job)
+                assert self.queue_.remove(job)
             case "end" if self.running:
                 job = sorted(self.running)[index % len(self.running)]
                 del self.running[job]
-                assert self.line.end(job)
+                assert self.queue_.pool.release(job)
             case "move" if self.running:
                 job = sorted(self.running)[index % len(self.running)]
-                moved = Claim(job, asked.lane, self.running[job].tenant, asked.places)
-                if self.line.free(moved):
+                moved = SlotRequest(job, asked.key, self.running[job].tenant, asked.slots)
+                if self.queue_.can_reserve(moved):
                     self.running[job] = moved
-                    self.line.run(moved)
+                    self.queue_.pool.reserve(moved)
 
-    def taken(self, lane: Lane) -> list[Claim]:
-        return [running for running in self.running.values() if lane in running.lane.counts]
+    def taken(self, lane: LimitKey) -> list[SlotRequest]:
+        return [running for running in self.running.values() if lane in running.key.levels]
 
-    def fits(self, asked: Claim, tenant: int) -> bool:
-        """Whether there are places for a job, by the plain account."""
-        counts = [(self.taken(lane), self.line.limits.of(lane)) for lane in asked.lane.counts]
+    def fits(self, asked: SlotRequest, tenant: int) -> bool:
+        """Whether there are slots for a job, by the plain account."""
+        counts = [(self.taken(lane), self.queue_.pool.limits.of(lane)) for lane in asked.key.levels]
         owned = sum(running.tenant == asked.tenant for running in self.running.values())
         return owned < tenant and all(
-            not jobs or sum(job.places for job in jobs) + asked.places <= limit for jobs, limit in counts
+            not jobs or sum(job.slots for job in jobs) + asked.slots <= limit for jobs, limit in counts
         )
 
 
-def played(ops: list[Op], line: Queue) -> Play:
-    play = Play(line)
-    for index, (op, who, lane, places) in enumerate(ops):
-        play.do(index, op, Claim(f"j{index}", lane, f"t{who}", places))
+def played(ops: list[Op], queue_: FairQueue) -> Play:
+    play = Play(queue_)
+    for index, (op, who, lane, slots) in enumerate(ops):
+        play.do(index, op, SlotRequest(f"j{index}", lane, f"t{who}", slots))
     return play
 
 
@@ -321,19 +324,19 @@ def played(ops: list[Op], line: Queue) -> Play:
 @given(OPS, st.integers(1, 5), st.integers(1, 4))
 def test_limits_hold_and_nothing_is_lost(ops: list[Op], route: int, tenant: int) -> None:
     play = Play(queue(route=route, tenant=tenant, models=MODELS))
-    for index, (op, who, lane, places) in enumerate(ops):
-        play.do(index, op, Claim(f"j{index}", lane, f"t{who}", places))
-        for counted in {one for running in play.running.values() for one in running.lane.counts}:
+    for index, (op, who, lane, slots) in enumerate(ops):
+        play.do(index, op, SlotRequest(f"j{index}", lane, f"t{who}", slots))
+        for counted in {one for running in play.running.values() for one in running.key.levels}:
             jobs = play.taken(counted)
-            assert len(jobs) == 1 or sum(job.places for job in jobs) <= play.line.limits.of(counted)
+            assert len(jobs) == 1 or sum(job.slots for job in jobs) <= play.queue_.pool.limits.of(counted)
         assert all(count <= tenant for count in Counter(job.tenant for job in play.running.values()).values())
-        assert play.line.waiting == len(play.waiting)
+        assert len(play.queue_) == len(play.waiting)
         if not any(play.fits(waiting, tenant) for waiting in play.waiting.values()):
-            assert copy.deepcopy(play.line).take() is None
+            assert copy.deepcopy(play.queue_).grant_next() is None
     # Whoever waits comes up in the end.
     for _ in range(2 * len(ops) + 1):
-        play.do(0, "take", claim("nobody"))
-        play.do(0, "end", claim("nobody"))
+        play.do(0, "take", request("nobody"))
+        play.do(0, "end", request("nobody"))
     assert not play.waiting
     assert not play.running
 
@@ -341,15 +344,15 @@ def test_limits_hold_and_nothing_is_lost(ops: list[Op], route: int, tenant: int)
 @settings(deadline=None)
 @given(OPS, st.integers(1, 5))
 def test_nobody_waits_for_nothing(ops: list[Op], route: int) -> None:
-    """When all run that may, there are too few places for the first of each line."""
+    """When all run that may, there are too few slots for the first of each queue_."""
     play = played(ops, queue(route=route, models=MODELS))
     for _ in ops:
-        play.do(0, "take", claim("nobody"))
-    first: dict[Lane, Claim] = {}
+        play.do(0, "take", request("nobody"))
+    first: dict[LimitKey, SlotRequest] = {}
     for waiting in play.waiting.values():
-        if play.line.position(waiting.job_id) == 0:
-            first[waiting.lane.whole] = waiting
-    assert first.keys() == {waiting.lane.whole for waiting in play.waiting.values()}
+        if play.queue_.position(waiting.job_id) == 0:
+            first[waiting.key.route_key] = waiting
+    assert first.keys() == {waiting.key.route_key for waiting in play.waiting.values()}
     assert not any(play.fits(waiting, BIG) for waiting in first.values())
 
 
@@ -357,26 +360,26 @@ def test_nobody_waits_for_nothing(ops: list[Op], route: int) -> None:
 @given(OPS)
 def test_a_position_is_the_number_of_turns_before(ops: list[Op]) -> None:
     play = played(ops, queue(models=dict.fromkeys(MODELS, BIG)))
-    for whole in {lane.whole for lane in LANES}:
-        # What would happen: let only this line's jobs go, until nobody is left.
-        simulated = copy.deepcopy(play.line)
+    for whole in {lane.route_key for lane in LANES}:
+        # What would happen: let only this queue_'s jobs go, until nobody is left.
+        simulated = copy.deepcopy(play.queue_)
         for job, waiting in play.waiting.items():
-            if waiting.lane.whole != whole:
-                simulated.leave(job)
+            if waiting.key.route_key != whole:
+                simulated.remove(job)
         for turn, job in enumerate(drained(simulated)):
-            assert play.line.position(job) == turn
+            assert play.queue_.position(job) == turn
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 3), st.integers(1, 4))
-def test_nobody_is_served_twice_while_another_waits(owners: list[int], limit: int, places: int) -> None:
-    line = queue(route=limit)
+def test_nobody_is_served_twice_while_another_waits(owners: list[int], limit: int, slots: int) -> None:
+    queue_ = queue(route=limit)
     for index, owner in enumerate(owners):
-        line.wait(claim(f"{index}", tenant=f"t{owner}", places=1 + index % places))
+        queue_.enqueue(request(f"{index}", tenant=f"t{owner}", slots=1 + index % slots))
     left = Counter(owners)
     served: Counter[int] = Counter()
-    while (job := line.take()) is not None:
-        line.end(job)
+    while (job := queue_.grant_next()) is not None:
+        queue_.pool.release(job)
         owner = owners[int(job)]
         # No tenant with jobs left is more than one turn behind.
         assert all(served[owner] <= served[other] for other in left if left[other])
@@ -388,14 +391,14 @@ def test_nobody_is_served_twice_while_another_waits(owners: list[int], limit: in
 # ---- how many may wait
 
 
-def filled(limit: int, wishes: list[str]) -> tuple[Queue, list[str]]:
+def filled(limit: int, wishes: list[str]) -> tuple[FairQueue, list[str]]:
     """A queue that takes what it has room for, and the tenants of those jobs."""
-    line, accepted = queue(), []
+    queue_, accepted = queue(), []
     for index, tenant in enumerate(wishes):
-        if line.waiting_of(tenant) < line.share(tenant, limit):
-            line.wait(claim(f"{index}", tenant=tenant))
+        if queue_.queued_by(tenant) < queue_.tenant_limit(tenant, limit):
+            queue_.enqueue(request(f"{index}", tenant=tenant))
             accepted.append(tenant)
-    return line, accepted
+    return queue_, accepted
 
 
 def test_lone_tenant_may_fill_the_queue() -> None:
@@ -403,12 +406,12 @@ def test_lone_tenant_may_fill_the_queue() -> None:
 
 
 def test_tenant_that_fills_the_queue_shuts_nobody_out() -> None:
-    line, accepted = filled(10, ["a"] * 20 + ["b"] * 20 + ["c"] * 20 + ["a"] * 5)
+    queue_, accepted = filled(10, ["a"] * 20 + ["b"] * 20 + ["c"] * 20 + ["a"] * 5)
     assert Counter(accepted) == {"a": 10, "b": 5, "c": 3}
     for job in range(8):
-        line.leave(f"{job}")
-    assert line.waiting == 10
-    assert line.waiting_of("a") < line.share("a", 10)  # it has its share again
+        queue_.remove(f"{job}")
+    assert len(queue_) == 10
+    assert queue_.queued_by("a") < queue_.tenant_limit("a", 10)  # it has its share again
 
 
 def test_no_queue_means_none_for_anybody() -> None:
@@ -418,9 +421,9 @@ def test_no_queue_means_none_for_anybody() -> None:
 @settings(deadline=None)
 @given(st.lists(st.sampled_from("abcde"), max_size=80), st.integers(1, 20))
 def test_every_tenant_finds_room_and_the_whole_stays_bounded(wishes: list[str], limit: int) -> None:
-    line, accepted = filled(limit, wishes)
+    queue_, accepted = filled(limit, wishes)
     assert set(accepted) == set(wishes)
-    assert line.waiting <= sum(max(1, limit // number) for number in range(1, 6))
+    assert len(queue_) <= sum(max(1, limit // number) for number in range(1, 6))
     for job in range(len(wishes)):
-        line.leave(f"{job}")
-    assert not line._waiting_by_tenant
+        queue_.remove(f"{job}")
+    assert queue_.empty

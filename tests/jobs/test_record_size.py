@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf.json_format import ParseDict
 from imagegateway.jobs import record_size, states
-from imagegateway.jobs.stream import JobStream, RecordTooLargeError, RefusedError
+from imagegateway.jobs.stream import JobStream
+from imagegateway.jobs.stream_errors import RecordTooLargeError, RefusedError
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.nats import connect
 from imagegateway.platform.setting_source import SettingError
@@ -17,7 +18,7 @@ from imagegateway.v1.job_pb2 import WebhookAttempt
 
 from tests.jobs import records
 from tests.jobs.families import ScriptedFamilies
-from tests.jobs.memory import Log, MemoryStream
+from tests.jobs.memory import Log, MemoryConnection
 from tests.jobs.replica import serving
 from tests.jobs.server import Process, settings_for, until
 from tests.stack import free_port
@@ -114,7 +115,7 @@ async def test_job_whose_state_can_not_be_kept_fails_and_its_task_is_stopped(pla
         submitted = await up.submit(records.job())
         ended = (await up.ended(submitted.record.id)).record
         assert ended.state == states.FAILED
-        assert ended.failed.accepted
+        assert ended.failed.may_be_billed
         await until(lambda: families.cancels)
         await up.held_nothing()
 
@@ -122,26 +123,31 @@ async def test_job_whose_state_can_not_be_kept_fails_and_its_task_is_stopped(pla
 async def test_missing_permission_stops_the_start_and_is_named(
     small: JobStream, plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("imagegateway.jobs.stream._REQUEST_SECONDS", 0.1)
+    monkeypatch.setattr("imagegateway.jobs.stream_connection.REQUEST_SECONDS", 0.1)
     client = await connect(settings_for(tmp_path, NATS_URL=f"nats://reader:p@{plain}"), "test")
     with pytest.raises(SettingError, match=r"j\.> and k\.>"):
         await JobStream.open(client, 1)
     await client.close()
 
 
-class Refusing(MemoryStream):
+class Refusing(MemoryConnection):
     """A server that answers writes with errors, one after the other, before it takes one."""
 
     def __init__(self, *errors: dict[str, Any]) -> None:
         super().__init__(Log())
-        self._errors = list(errors)
+        self.errors = list(errors)
 
-    async def _ask(
-        self, subject: str, data: bytes, headers: dict[str, str] | None, seconds: float = 0.0
+    async def request(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None, seconds: float | None = None
     ) -> dict[str, Any]:
-        if subject.startswith("j.") and self._errors:
-            return {"error": self._errors.pop(0)}
-        return await super()._ask(subject, data, headers, seconds)
+        if subject.startswith("j.") and self.errors:
+            return {"error": self.errors.pop(0)}
+        return await super().request(subject, data, headers, seconds)
+
+
+def refusing(*errors: dict[str, Any]) -> JobStream:
+    """Return a stream whose server refuses the first writes."""
+    return JobStream(Refusing(*errors))
 
 
 FULL = {"code": 503, "err_code": 10077, "description": "maximum bytes exceeded"}
@@ -149,23 +155,24 @@ BAD = {"code": 400, "err_code": 10054, "description": "message size exceeds maxi
 
 
 async def test_refusal_of_the_message_itself_is_final() -> None:
-    entry = await Refusing().create(records.job(state=states.SUBMITTING))
+    entry = await refusing().create(records.job(state=states.SUBMITTING))
     with pytest.raises(RefusedError, match="message size"):
-        await Refusing(BAD).advance(entry, records.follow(entry, states.RUNNING))
+        await refusing(BAD).advance(entry, records.follow(entry, states.RUNNING))
     with pytest.raises(GatewayError) as caught:
-        await Refusing(BAD).create(records.job())
+        await refusing(BAD).create(records.job())
     assert caught.value.code == "service_unavailable"
 
 
 async def test_full_stream_is_waited_for_with_a_result_and_told_to_a_new_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imagegateway.jobs.stream._AGAIN_SECONDS", 0.0)
-    stream = Refusing()
+    monkeypatch.setattr("imagegateway.platform.backoff.FIRST_SECONDS", 0.0)
+    server = Refusing()
+    stream = JobStream(server)
     entry = await stream.create(records.job(state=states.SUBMITTING))
-    stream._errors = [FULL] * 7
+    server.errors = [FULL] * 7
     ended = await stream.advance(entry, records.follow(entry, states.COMPLETED))
     assert ended.record.state == states.COMPLETED
     with pytest.raises(GatewayError) as caught:
-        await Refusing(*[FULL] * 3).create(records.job())
+        await refusing(*[FULL] * 3).create(records.job())
     assert (caught.value.code, bool(caught.value.retry_after)) == ("service_unavailable", True)
 
 
@@ -188,5 +195,5 @@ def test_ended_record_gives_up_the_least_important_parts_first(limit: int) -> No
         assert record.done.artifacts[0].media.key
     else:
         assert record.state == states.FAILED
-        assert record.failed.accepted
+        assert record.failed.may_be_billed
     assert (len(record.task.prompt) > 500) == (limit > 20_000)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from imagegateway.jobs import membership as replicas_module
 from imagegateway.jobs import states
-from imagegateway.jobs.membership import BUCKET, LEASE_SECONDS, Replicas
+from imagegateway.jobs.membership import BUCKET, LEASE_SECONDS, Membership
 from imagegateway.platform.identity import load_identity, renew_identity
 from imagegateway.platform.nats import bucket, connect
 from imagegateway.platform.supervision import Supervisor
@@ -32,7 +32,7 @@ BEAT = 0.02
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replicas_module, "_BEAT_SECONDS", BEAT)
+    monkeypatch.setattr(replicas_module, "HEARTBEAT_SECONDS", BEAT)
 
 
 class Clock:
@@ -46,12 +46,12 @@ class Clock:
 
 
 @asynccontextmanager
-async def member(nats: Nats, path: Path, clock: Clock | None = None) -> AsyncIterator[Replicas]:
+async def member(nats: Nats, path: Path, clock: Clock | None = None) -> AsyncIterator[Membership]:
     """A replica that has claimed its name, on a connection of its own that closes as in a crash."""
     client = await connect(nats.settings, "replica")
     try:
         kv = await bucket(client.jetstream(), BUCKET, 1, ttl=LEASE_SECONDS)
-        made = Replicas(client, kv, path, clock or Clock())
+        made = Membership(client, kv, path, clock or Clock())
         await made._claim()
         yield made
     finally:
@@ -100,11 +100,11 @@ async def test_copied_data_directory_takes_another_name_while_the_first_lives(na
         shutil.copy(one, copy)
         async with member(nats, copy) as second:
             assert second.name != first.name
-            await first._renew()
-            await first._look()
-            assert not first.gone(second.me)
-            await second._look()
-            assert not second.gone(first.me)
+            await first.heartbeat()
+            await first.refresh()
+            assert not first.is_expired(second.owner)
+            await second.refresh()
+            assert not second.is_expired(first.owner)
             name = second.name
         # The new name is the copy's for good.
         async with member(nats, copy) as again:
@@ -124,28 +124,28 @@ async def test_copied_data_directory_does_not_take_the_other_hosts_jobs(nats: Na
         running = await first.submit(records.job())
         await first.reached(running.record.id, lambda entry: entry.record.state == states.RUNNING)
         async with serving(settings_for(copy, NATS_URL=url), families) as second:
-            second.engine.runner.reconcile()
-            await second.engine.runner.drain(5)
+            second.engine.execution.reconciler.reconcile()
+            await second.engine.drain(5)
             entry = await second.stream.last(running.record.id)
             assert entry
-            assert entry.record.owner == first.engine.replicas.me
+            assert entry.record.owner == first.engine.membership.owner
 
 
 async def test_restart_keeps_the_name_and_knows_its_former_life_gone(nats: Nats, tmp_path: Path) -> None:
     path = folder(tmp_path, "one")
     async with member(nats, path) as first:
-        former = first.me
+        former = first.owner
     async with member(nats, path) as again:  # at once: no lease is waited for
         assert again.name == first.name
-        assert again.gone(former)
-        assert not again.gone(again.me)
+        assert again.is_expired(former)
+        assert not again.is_expired(again.owner)
 
 
 @pytest.mark.usefixtures("quick")
 async def test_holder_that_can_not_be_asked_is_known_by_its_renewals(
     nats: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replicas_module, "_ASK_SECONDS", 0.05)
+    monkeypatch.setattr(replicas_module, "PROBE_SECONDS", 0.05)
 
     async def never(*_arguments: object) -> None:
         """A holder whose host is gone, or too busy to answer."""
@@ -177,13 +177,13 @@ async def test_replica_whose_name_was_claimed_while_it_was_cut_off_ends(nats: Na
 
 async def test_entry_that_ended_by_itself_or_whose_answer_was_lost_is_renewed(nats: Nats, tmp_path: Path) -> None:
     async with member(nats, folder(tmp_path, "one")) as first:
-        await first._kv.put(first.name, first.life.encode())  # the answer was lost
-        await first._renew()
+        await first._kv.put(first.name, first.incarnation.encode())  # the answer was lost
+        await first.heartbeat()
         await first._kv.delete(first.name)
-        await first._renew()
+        await first.heartbeat()
         await first._kv.purge(first.name)
-        await first._renew()
-        assert (await first._entry()) == (first.life, first._revision)
+        await first.heartbeat()
+        assert (await first._entry()) == (first.incarnation, first._revision)
 
 
 # ---- who lives
@@ -192,54 +192,54 @@ async def test_entry_that_ended_by_itself_or_whose_answer_was_lost_is_renewed(na
 async def test_vanished_replica_is_gone_within_90_seconds_of_its_last_sign(nats: Nats, tmp_path: Path) -> None:
     clock = Clock()
     async with member(nats, folder(tmp_path, "one")) as dying, member(nats, folder(tmp_path, "b"), clock) as heir:
-        await heir._look()
-        await dying._renew()
+        await heir.refresh()
+        await dying.heartbeat()
         died = clock.now
-        while not heir.gone(dying.me):
-            clock.now += replicas_module._BEAT_SECONDS
-            await heir._renew()
-            await heir._look()
+        while not heir.is_expired(dying.owner):
+            clock.now += replicas_module.HEARTBEAT_SECONDS
+            await heir.heartbeat()
+            await heir.refresh()
         assert LEASE_SECONDS <= clock.now - died <= 75
 
 
 async def test_outage_of_nats_makes_nobody_gone_and_begins_no_lease_anew(nats: Nats, tmp_path: Path) -> None:
     clock = Clock()
     async with member(nats, folder(tmp_path, "one")) as dying, member(nats, folder(tmp_path, "b"), clock) as heir:
-        await heir._look()
+        await heir.refresh()
         clock.now += 50
-        await heir._look()
+        await heir.refresh()
         # For ten minutes nobody could renew.
-        heir._looked = None
+        heir.suspend()
         clock.now += 600
-        await heir._look()
-        assert not heir.gone(dying.me)
+        await heir.refresh()
+        assert not heir.is_expired(dying.owner)
         clock.now += 5
-        await heir._look()
-        assert not heir.gone(dying.me)
+        await heir.refresh()
+        assert not heir.is_expired(dying.owner)
         clock.now += 10
-        await heir._look()
-        assert heir.gone(dying.me)
+        await heir.refresh()
+        assert heir.is_expired(dying.owner)
 
 
 async def test_orderly_stop_is_known_at_once(nats: Nats, tmp_path: Path) -> None:
     async with member(nats, folder(tmp_path, "one")) as leaving, member(nats, folder(tmp_path, "b")) as heir:
-        await heir._look()
-        assert not heir.gone(leaving.me)
+        await heir.refresh()
+        assert not heir.is_expired(leaving.owner)
         await leaving.close()
-        await heir._look()
-        assert heir.gone(leaving.me)
+        await heir.refresh()
+        assert heir.is_expired(leaving.owner)
 
 
 async def test_names_that_are_long_gone_are_forgotten(nats: Nats, tmp_path: Path) -> None:
     clock = Clock()
     async with member(nats, folder(tmp_path, "one")) as dead, member(nats, folder(tmp_path, "b"), clock) as heir:
-        await heir._look()
+        await heir.refresh()
         for _ in range(3):
             clock.now += LEASE_SECONDS
-            await heir._renew()
-            await heir._look()
-        assert set(heir._mirror.values) == {heir.name}
-        assert heir.gone(dead.me)
+            await heir.heartbeat()
+            await heir.refresh()
+        assert heir.known == {heir.name}
+        assert heir.is_expired(dead.owner)
 
 
 @pytest.mark.usefixtures("quick")
@@ -254,7 +254,7 @@ async def test_beats_leave_no_consumer_and_no_subscription_behind(nats: Nats, cl
     async with AsyncExitStack() as held:
         up = [await held.enter_async_context(serving(settings, ScriptedFamilies(), number)) for number in (0, 1)]
         before, subscriptions = await consumers(), len(up[0].client._subs)
-        revision = up[0].engine.replicas._revision
-        await until(lambda: up[0].engine.replicas._revision > revision + 40)
+        revision = up[0].engine.membership._revision
+        await until(lambda: up[0].engine.membership._revision > revision + 40)
         assert await consumers() == before
         assert len(up[0].client._subs) == subscriptions

@@ -48,7 +48,7 @@ class TwoRoutes(ScriptedFamilies):
     async def _begin(self, request: provider.StartRequest) -> provider.TaskState:
         if request.task.route == "first":
             self.first.append(request)
-            return records.refused(self.reason, accepted=False)
+            return records.refused(self.reason, may_be_billed=False)
         self.second.append(request)
         self.calls.append(Call())
         return await self.calls[-1](request)
@@ -91,8 +91,8 @@ async def test_next_route_is_called_at_once_where_it_has_places(up: Replica, two
     await begun(two, 1)
     two.calls[0].answer(records.done())
     ended = (await up.ended(record.id)).record
-    assert (ended.state, ended.task.route, ended.starts, ended.places) == (states.COMPLETED, "second", 2, 2)
-    assert [request.hand_back for request in (*two.first, *two.second)] == [True, False]
+    assert (ended.state, ended.task.route, ended.attempt, ended.slots) == (states.COMPLETED, "second", 2, 2)
+    assert [request.fail_fast for request in (*two.first, *two.second)] == [True, False]
     await up.held_nothing()
 
 
@@ -105,7 +105,7 @@ async def test_where_it_is_full_the_job_waits_for_its_turn_there(up: Replica, tw
         submitted = await up.submit(record)
         await waits_again(up, record)
         assert states.PUBLIC[states.REROUTED] == "running", "for its caller it does not go back"
-        assert up.engine.runner.position(submitted.record) is None
+        assert up.engine.execution.admission.position(submitted.record) is None
     # None of them holds a place of the first route; none is called over the second one's limit.
     assert len(two.first) == 4
     await begun(two, 2)
@@ -117,7 +117,7 @@ async def test_where_it_is_full_the_job_waits_for_its_turn_there(up: Replica, tw
     for record in (*there, *turned):
         assert (await up.ended(record.id)).record.state == states.COMPLETED
     assert [request.job_id for request in two.second] == [record.id for record in (*there, *turned)]
-    assert not any(request.hand_back for request in two.second)
+    assert not any(request.fail_fast for request in two.second)
     await up.held_nothing()
 
 
@@ -149,7 +149,7 @@ async def test_one_that_waits_can_be_cancelled(up: Replica, two: TwoRoutes) -> N
     turned = records.job(route="first")
     await up.submit(turned)
     await waits_again(up, turned)
-    await up.engine.runner.cancel(await up.reached(turned.id, lambda _entry: True))
+    await up.engine.execution.cancellation.cancel(await up.reached(turned.id, lambda _entry: True))
     for index in range(2):
         await begun(two, index + 1)
         two.calls[index].answer(records.done())
@@ -166,16 +166,16 @@ async def test_one_that_waits_too_long_fails_and_its_route_is_not_to_blame(up: R
         await up.submit(record)
         await waits_again(up, record)
     await asyncio.sleep(0.5)
-    up.engine.runner.reconcile()
+    up.engine.execution.reconciler.reconcile()
     for record in turned:
         ended = (await up.ended(record.id)).record
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT
-        assert not ended.failed.accepted
-    assert not up.engine.health.set_aside("acme", "local/sketch", "second")
+        assert not ended.failed.may_be_billed
+    assert not up.engine.breakers.is_open("acme", "local/sketch", "second")
 
 
 async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: TwoRoutes) -> None:
-    busy = records.refused(ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, accepted=False)
+    busy = records.refused(ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, may_be_billed=False)
     busy.failed.retry_after.FromSeconds(30)
 
     async def start(_request: object) -> provider.TaskState:
@@ -187,12 +187,12 @@ async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: Two
     ended = (await up.ended(record.id)).record
     assert ended.task.route == "second"
     assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
-    assert all(up.engine.health.set_aside("acme", "local/sketch", route) for route in ROUTES)
+    assert all(up.engine.breakers.is_open("acme", "local/sketch", route) for route in ROUTES)
     # With nowhere to go, a start keeps its patience.
     seen: list[bool] = []
 
     async def patient(request: provider.StartRequest) -> provider.TaskState:
-        seen.append(request.hand_back)
+        seen.append(request.fail_fast)
         return records.done()
 
     two.on_start = patient
@@ -204,15 +204,15 @@ async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: Two
 
 async def test_a_callers_own_key_stays_on_its_route(up: Replica, two: TwoRoutes) -> None:
     for _ in range(4):
-        record = records.job(route="first", account="k")
+        record = records.job(route="first", key_fingerprint="k")
         record.sealed_credential = up.engine.credentials.seal("the caller's own key")
         await up.submit(record)
         ended = (await up.ended(record.id)).record
         assert ended.failed.reason == UNAVAILABLE
-        assert not ended.account, "nothing of the key is left"
-    assert not any(request.hand_back for request in two.first)
+        assert not ended.key_fingerprint, "nothing of the key is left"
+    assert not any(request.fail_fast for request in two.first)
     assert not two.second
-    assert not up.engine.health.set_aside("acme", "local/sketch", "first"), "it says nothing of the operator's"
+    assert not up.engine.breakers.is_open("acme", "local/sketch", "first"), "it says nothing of the operator's"
 
 
 async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: Replica, two: TwoRoutes) -> None:
@@ -222,7 +222,7 @@ async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: R
     both = [stored(up, first=first, second=second) for _ in range(3)]
     one = [stored(up, first=first) for _ in range(2)]
     for record in (*both, *one):
-        assert record.account == credentials.fingerprint("first", first)
+        assert record.key_fingerprint == credentials.fingerprint("first", first)
         await up.submit(record)
     # Two of them find the places of their own key, the third waits for those, the others for the operator's.
     for record in (both[2], *one):
@@ -231,9 +231,9 @@ async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: R
     assert {request.job_id for request in two.second[2:]} == {record.id for record in both[:2]}
     assert [request.credential for request in two.first] == [first] * 5
     assert [request.credential for request in two.second] == ["", "", second, second]
-    live = up.engine.hub.live
-    assert {live[record.id].record.account for record in both} == {credentials.fingerprint("second", second)}
-    assert {live[record.id].record.account for record in one} == {""}
+    live = up.engine.feed.live
+    assert {live[record.id].record.key_fingerprint for record in both} == {credentials.fingerprint("second", second)}
+    assert {live[record.id].record.key_fingerprint for record in one} == {""}
     two.calls[2].answer(records.done())
     await begun(two, 5)
     assert two.second[4].job_id == both[2].id
@@ -247,9 +247,9 @@ async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: R
     for record in (*both, *one):
         ended = (await up.ended(record.id)).record
         assert (ended.state, ended.task.route) == (states.COMPLETED, "second")
-        assert not ended.account
+        assert not ended.key_fingerprint
         assert not ended.sealed_keys
-    assert not up.engine.health.set_aside("acme", "local/sketch", "first"), "they say nothing of the operator's"
+    assert not up.engine.breakers.is_open("acme", "local/sketch", "first"), "they say nothing of the operator's"
     await up.held_nothing()
 
 
@@ -258,13 +258,13 @@ def stored(up: Replica, **keys: str) -> JobRecord:
     record = records.job(route="first")
     for route, key in keys.items():
         record.sealed_keys[route] = up.engine.credentials.seal(key)
-    record.account = up.engine.credentials.account(record, Route("first", Mode.ASYNC, "", concurrency=2))
+    record.key_fingerprint = up.engine.credentials.account(record, Route("first", Mode.ASYNC, "", concurrency=2))
     return record
 
 
 async def test_each_key_waits_for_its_own_places_only(up: Replica, two: TwoRoutes) -> None:
     accounts = ("", "", "", "k", "k", "k", "l")
-    jobs = [records.job(route="second", account=account) for account in accounts]
+    jobs = [records.job(route="second", key_fingerprint=account) for account in accounts]
     told = [(await up.submit(record)).record.state for record in jobs]
     free, line = states.SUBMITTING, states.QUEUED
     assert told == [free, free, line, free, free, line, free]
@@ -272,4 +272,4 @@ async def test_each_key_waits_for_its_own_places_only(up: Replica, two: TwoRoute
     two.calls[2].answer(records.done())
     await begun(two, 6)
     assert two.second[5].job_id == jobs[5].id
-    assert up.engine.runner.position(jobs[2]) == 0
+    assert up.engine.execution.admission.position(jobs[2]) == 0

@@ -8,7 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.jobs.engine import Engine
+from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.stream import JobStream
 from imagegateway.platform import settings as settings_module
 from imagegateway.platform.supervision import BackgroundTaskError
@@ -55,10 +55,10 @@ async def test_router_that_can_not_start_leaves_no_connection_and_no_task(
 ) -> None:
     before = asyncio.all_tasks()
 
-    async def fail(_engine: Engine) -> None:
+    async def fail(_engine: JobEngine) -> None:
         raise RuntimeError("the job stream has lost records")
 
-    monkeypatch.setattr(Engine, "start", fail)
+    monkeypatch.setattr(JobEngine, "start", fail)
     with pytest.raises(RuntimeError, match="lost records"):
         await router.main(asyncio.Event(), 0)
     await asyncio.sleep(0)

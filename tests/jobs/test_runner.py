@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import nats.errors
 import pytest
-from imagegateway.jobs import circuit_breaker, states, stream
-from imagegateway.jobs import worker as module
-from imagegateway.jobs.stream import StaleError
+from imagegateway.jobs import circuit_breaker, polling, states, stream_connection
+from imagegateway.jobs.stream_errors import StaleError
 from imagegateway.platform.errors import GatewayError, code_of
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -41,7 +40,7 @@ async def test_done_at_once(replica: Replica, families: ScriptedFamilies) -> Non
     assert ended.state == states.COMPLETED
     assert len(ended.done.artifacts) == 1
     assert ended.created_at <= ended.started_at <= ended.completed_at
-    assert (ended.starts, ended.sealed_credential, families.starts[record.id]) == (1, b"", 1)
+    assert (ended.attempt, ended.sealed_credential, families.starts[record.id]) == (1, b"", 1)
     assert ended.HasField("cost")
     await replica.held_nothing()
     # Its inputs are deleted.
@@ -78,10 +77,10 @@ async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
     replica: Replica, families: ScriptedFamilies, sealed: str
 ) -> None:
     async def start(_request: object) -> provider.TaskState:
-        return records.refused(ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, accepted=False)
+        return records.refused(ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, may_be_billed=False)
 
     families.on_start = start
-    for _ in range(circuit_breaker.FAILURES):
+    for _ in range(circuit_breaker.FAILURE_THRESHOLD):
         record = records.job()
         key = replica.engine.credentials.seal("a key")
         if sealed == "header":
@@ -98,7 +97,7 @@ async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
         ),
     }
     assert (failed.message, failed.param) == told.get(sealed, ("The provider failed.", ""))
-    assert replica.engine.health.set_aside("acme", "local/sketch", "local") is (sealed not in told)
+    assert replica.engine.breakers.is_open("acme", "local/sketch", "local") is (sealed not in told)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +105,7 @@ async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
     [
         (records.refused(), "provider_error", True),
         (
-            records.refused(ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, accepted=False),
+            records.refused(ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, may_be_billed=False),
             "provider_rate_limited",
             False,
         ),
@@ -135,7 +134,7 @@ async def test_failures(
     await replica.submit(record)
     ended = (await replica.ended(record.id)).record
     assert ended.state == states.FAILED
-    assert (code_of(ended.failed.reason), ended.failed.accepted) == (reason, accepted)
+    assert (code_of(ended.failed.reason), ended.failed.may_be_billed) == (reason, accepted)
     assert "ZeroDivision" not in ended.failed.message
     assert families.starts[record.id] == 1
     assert not families.cancels
@@ -143,7 +142,7 @@ async def test_failures(
 
 
 async def test_a_slow_task(replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(polling, "RETRY_SECONDS", 0.0)
     answers = iter(
         [
             records.running(progress=10),
@@ -169,7 +168,7 @@ async def test_a_slow_task(replica: Replica, families: ScriptedFamilies, monkeyp
     families.on_start, families.on_poll = start, poll
     record = records.job()
     submitted = await replica.submit(record)
-    changes = replica.engine.hub.changes(record.id, None)
+    changes = replica.engine.feed.changes(record.id, None)
     seen = [await anext(changes)]
     go.release()
     for polls in (1, 3, 1, 1):
@@ -230,8 +229,7 @@ async def test_jobs_wait_for_their_turn(replica: Replica, families: ScriptedFami
     jobs = [records.job(tenant=tenant) for tenant in ("a", "a", "a", "b")]
     for record in jobs:
         await replica.submit(record)
-    runner = replica.engine.runner
-    assert [runner.position(record) for record in jobs] == [None, 0, 2, 1]
+    assert [replica.engine.execution.admission.position(record) for record in jobs] == [None, 0, 2, 1]
     refused = records.job(tenant="a")
     with pytest.raises(GatewayError) as caught:
         await replica.submit(refused)
@@ -244,7 +242,7 @@ async def test_jobs_wait_for_their_turn(replica: Replica, families: ScriptedFami
         await asyncio.wait_for(call.begun.wait(), PATIENCE)
         assert families.starts.total() == index + 1
         [busy] = [
-            entry.record.id for entry in replica.engine.hub.live.values() if entry.record.state != states.QUEUED
+            entry.record.id for entry in replica.engine.feed.live.values() if entry.record.state != states.QUEUED
         ]
         order.append(busy)
         call.answer(records.done())
@@ -287,7 +285,7 @@ async def test_fifty_twins_start_once(replica: Replica, families: ScriptedFamili
 async def test_a_result_survives_the_loss_of_nats(
     nats: Nats, replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "_QUIET_SECONDS", 0.3)
+    monkeypatch.setattr(stream_connection, "IDLE_SECONDS", 0.3)
     call = Call()
     families.on_start = call
     submitted = await replica.submit(records.job())
@@ -318,7 +316,7 @@ async def test_a_write_that_only_the_feed_tells_of_counts(
 
     async def lost(subject: str, payload: bytes, **options: Any) -> Msg:
         await request(subject, payload, **options)
-        await replica.engine.hub.reach(1)
+        await replica.engine.feed.wait_for(1)
         raise nats.errors.TimeoutError
 
     record = records.job()
@@ -337,7 +335,7 @@ async def test_draining_waits_for_calls_and_starts_nothing(replica: Replica, fam
     first = await replica.submit(records.job())
     second = await replica.submit(records.job())
     await call.begun.wait()
-    draining = asyncio.create_task(replica.engine.runner.drain(PATIENCE))
+    draining = asyncio.create_task(replica.engine.drain(PATIENCE))
     await asyncio.sleep(0)
     assert not draining.done()
     call.answer(records.done())
@@ -348,4 +346,4 @@ async def test_draining_waits_for_calls_and_starts_nothing(replica: Replica, fam
     assert await replica.stream.last(second.record.id) == second
     assert families.starts.total() == 1
     # What does not end in time is left as it is.
-    await replica.engine.runner.drain(0)
+    await replica.engine.drain(0)

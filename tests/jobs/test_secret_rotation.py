@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.cli import secrets as command
-from imagegateway.jobs.credentials import Credentials
+from imagegateway.jobs.credentials import JobCredentials
 from imagegateway.keys import provider_keys
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.reencryption import Resealed, reseal
@@ -115,5 +115,5 @@ async def test_webhook_secret_without_the_previous_root_can_always_be_rotated(cl
 
 def test_provider_key_of_a_job_under_way_is_read_after_a_rotation() -> None:
     record = records.job(route="bfl")
-    record.sealed_credential = Credentials(RootSecret(OLD)).seal(KEY)
-    assert Credentials(RootSecret(NEW, OLD)).of(record) == KEY
+    record.sealed_credential = JobCredentials(RootSecret(OLD)).seal(KEY)
+    assert JobCredentials(RootSecret(NEW, OLD)).open(record) == KEY

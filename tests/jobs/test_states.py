@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
 from imagegateway.jobs.states import IllegalTransitionError
-from imagegateway.jobs.stream import StaleError
+from imagegateway.jobs.stream_errors import StaleError
 
 from tests.jobs import records
-from tests.jobs.memory import Log, MemoryStream
+from tests.jobs.memory import Log, memory_stream
 
 ALL = JobRecord.State.values()
 RANK = {
@@ -95,7 +95,7 @@ def test_writers_that_know_different_pasts(steps: list[tuple[int, records.StateV
 
     async def run() -> None:
         log = Log()
-        streams = [MemoryStream(log) for _ in range(3)]
+        streams = [memory_stream(log) for _ in range(3)]
         first = await streams[0].create(records.job())
         held = [first] * 3
         for writer, wish, read in steps:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.jobs import states
-from imagegateway.jobs.list_index import Projection, row_of
-from imagegateway.jobs.stored_bytes import message_of
+from imagegateway.jobs.list_file import JobListFile, row_of
+from imagegateway.jobs.stored_bytes import message_row_of
 from imagegateway.jobs.stream import RECORD_SECONDS, STEP_SECONDS, Entry
 from imagegateway.platform.errors import GatewayError
 
@@ -30,22 +30,22 @@ KIB = 1024
 
 
 @pytest.fixture
-def listed() -> Iterator[Projection]:
-    projection = Projection(Path(":memory:"))
+def listed() -> Iterator[JobListFile]:
+    projection = JobListFile(Path(":memory:"))
     yield projection
     projection.close()
 
 
-def put(projection: Projection, seq: int, job_id: str, state: records.StateValue, tenant: str = "acme") -> int:
+def put(projection: JobListFile, seq: int, job_id: str, state: records.StateValue, tenant: str = "acme") -> int:
     """Take in a record that was written at 1 s, and return the bytes of its message."""
     record = records.job(job_id=job_id, tenant=tenant, state=state)
     record.updated_at = 1000
-    message = message_of(Entry(seq, record))
+    message = message_row_of(Entry(seq, record))
     projection.write([row_of(Entry(seq, record))], seq, [message])
     return message[3]
 
 
-def test_each_state_of_a_job_counts_once(listed: Projection) -> None:
+def test_each_state_of_a_job_counts_once(listed: JobListFile) -> None:
     queued = put(listed, 1, "a", states.QUEUED)
     put(listed, 2, "a", states.RUNNING)
     running = put(listed, 3, "a", states.RUNNING)
@@ -54,7 +54,7 @@ def test_each_state_of_a_job_counts_once(listed: Projection) -> None:
     assert listed.stored.of({"acme", "nobody"}) == {"acme": queued + running}
 
 
-def test_expired_messages_count_no_more_and_ended_states_are_kept_longer(listed: Projection) -> None:
+def test_expired_messages_count_no_more_and_ended_states_are_kept_longer(listed: JobListFile) -> None:
     put(listed, 1, "a", states.RUNNING)
     completed = put(listed, 2, "a", states.COMPLETED)
     listed.expire(STEP_SECONDS + 2)
@@ -93,12 +93,12 @@ async def test_tenant_whose_ended_jobs_fill_its_share_is_refused_and_another_is_
     values = {"NATS_URL": nats.settings.nats_address(), "TENANT_RECORDS_MIB": "1"}
     settings = settings_for(nats.settings.data_dir, **values)
     async with serving(settings, families) as up:
-        stored = up.engine.hub.stored
+        stored = up.engine.feed.stored_bytes
         while stored("acme") < 960 * KIB:
             before = stored("acme")
             await complete(up, "acme")
             await until(lambda before=before: stored("acme") >= before + 120 * KIB)  # type: ignore[misc]
-        assert not up.engine.hub.live
+        assert not up.engine.feed.live
         calls = len(started)
         refused = await refusal(up, "acme")
         assert refused.code == "overloaded"

@@ -11,8 +11,11 @@ import nats.errors
 import pytest
 from imagegateway.jobs import states
 from imagegateway.jobs import stream as module
+from imagegateway.jobs.idempotency import IdempotencyKeys
 from imagegateway.jobs.states import IllegalTransitionError
-from imagegateway.jobs.stream import Entry, JobStream, OutcomeUnknownError, StaleError
+from imagegateway.jobs.stream import Entry, JobStream
+from imagegateway.jobs.stream_connection import NAME, StreamConnection
+from imagegateway.jobs.stream_errors import OutcomeUnknownError, StaleError
 from imagegateway.platform import ids
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.nats import connect
@@ -141,14 +144,14 @@ async def test_a_submit_gives_up(stream: JobStream, client: Client, monkeypatch:
     assert len(lossy.sent) <= 6
 
 
-async def test_messages_end_by_themselves(stream: JobStream, client: Client) -> None:
+async def test_messages_end_by_themselves(stream: JobStream, idempotency: IdempotencyKeys, client: Client) -> None:
     entry = await stream.create(records.job(state=states.SUBMITTING))
     ended = await stream.advance(entry, records.follow(entry, states.FAILED))
-    await stream.claim("acme", "key", ids.job(), "digest")
+    await idempotency.claim("acme", "key", ids.job(), "digest")
     js = client.jetstream()
     ttls = []
     for seq in (entry.seq, ended.seq, ended.seq + 1):
-        message = await js.get_msg(module.NAME, seq)
+        message = await js.get_msg(NAME, seq)
         ttls.append((message.subject, (message.headers or {}).get("Nats-TTL")))
     assert ttls[0] == (f"j.{entry.record.id}.local.submitting", "259200s")
     assert ttls[1] == (f"j.{entry.record.id}.local.failed", "2592000s")
@@ -194,49 +197,49 @@ async def test_history_has_the_states_in_order(stream: JobStream) -> None:
 # ---- idempotency keys
 
 
-async def test_fifty_twins_make_one_claim(nats: Nats, stream: JobStream) -> None:
+async def test_fifty_twins_make_one_claim(nats: Nats, idempotency: IdempotencyKeys) -> None:
     other = await connect(nats.settings, "other")
     try:
-        streams = [stream, JobStream(other)]
+        keys = [idempotency, IdempotencyKeys(StreamConnection(other))]
         wanted = [ids.job() for _ in range(50)]
         claims = await asyncio.gather(
-            *(streams[index % 2].claim("acme", "key", job_id, "digest") for index, job_id in enumerate(wanted))
+            *(keys[index % 2].claim("acme", "key", job_id, "digest") for index, job_id in enumerate(wanted))
         )
     finally:
         await other.close()
     [mine] = [claim for claim in claims if claim.mine]
     assert {claim.job_id for claim in claims} == {mine.job_id}
     assert mine.job_id in wanted
-    again = await stream.claim("acme", "key", ids.job(), "another digest")
+    again = await idempotency.claim("acme", "key", ids.job(), "another digest")
     assert (again.job_id, again.request_digest, again.mine) == (mine.job_id, "digest", False)
 
 
-async def test_keys_are_a_tenants_own(stream: JobStream) -> None:
+async def test_keys_are_a_tenants_own(idempotency: IdempotencyKeys) -> None:
     claims = [
-        await stream.claim(tenant, key, ids.job(), "digest")
+        await idempotency.claim(tenant, key, ids.job(), "digest")
         for tenant, key in (("acme", "key"), ("other", "key"), ("acme", "key2"), ("acm", "ekey"), ("a", "\n .*>é"))
     ]
     assert all(claim.mine for claim in claims)
 
 
-async def test_a_claim_survives_a_crash(nats: Nats, stream: JobStream) -> None:
-    mine = await stream.claim("acme", "key", ids.job(), "digest")
+async def test_a_claim_survives_a_crash(nats: Nats, stream: JobStream, idempotency: IdempotencyKeys) -> None:
+    mine = await idempotency.claim("acme", "key", ids.job(), "digest")
     nats.kill()
     await until(lambda: not stream.connected)
     nats.start()
     await until(lambda: stream.connected)
-    again = await stream.claim("acme", "key", ids.job(), "digest")
+    again = await idempotency.claim("acme", "key", ids.job(), "digest")
     assert (again.job_id, again.mine) == (mine.job_id, False)
 
 
 async def test_a_claim_whose_answer_got_lost_is_still_mine_when_it_is_repeated(
-    stream: JobStream, client: Client, monkeypatch: pytest.MonkeyPatch
+    idempotency: IdempotencyKeys, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = ids.job()
     Lossy(client, monkeypatch, 1)
     with pytest.raises(GatewayError):
-        await stream.claim("acme", "key", job_id, "digest")
-    assert (await stream.claim("acme", "key", job_id, "digest")).mine
+        await idempotency.claim("acme", "key", job_id, "digest")
+    assert (await idempotency.claim("acme", "key", job_id, "digest")).mine
 
 
 # ---- the stream itself
@@ -247,7 +250,7 @@ async def test_two_openers_at_once(nats: Nats) -> None:
     try:
         await asyncio.gather(*(JobStream.open(client, 1) for client in clients))
         await asyncio.gather(*(JobStream.open(client, 1) for client in clients))
-        info = await clients[0].jetstream().stream_info(module.NAME)
+        info = await clients[0].jetstream().stream_info(NAME)
     finally:
         await asyncio.gather(*(client.close() for client in clients))
     config = info.config
@@ -260,10 +263,10 @@ async def test_an_older_stream_is_upgraded(nats: Nats) -> None:
     clients = [await connect(nats.settings, f"opener-{index}") for index in range(2)]
     try:
         js = clients[0].jetstream()
-        await js.add_stream(api.StreamConfig(name=module.NAME, subjects=["j.*.*.*"], max_msgs_per_subject=1))
+        await js.add_stream(api.StreamConfig(name=NAME, subjects=["j.*.*.*"], max_msgs_per_subject=1))
         await js.publish("j.old.local.queued", records.job(job_id="old").SerializeToString())
         first, _ = await asyncio.gather(*(JobStream.open(client, 1) for client in clients))
-        assert (await first.claim("acme", "key", ids.job(), "digest")).mine
+        assert (await IdempotencyKeys(StreamConnection(clients[0])).claim("acme", "key", ids.job(), "digest")).mine
         old = await first.last("old")
         assert old is not None
         moved = await first.advance(old, records.follow(old, states.SUBMITTING))
@@ -272,12 +275,14 @@ async def test_an_older_stream_is_upgraded(nats: Nats) -> None:
         await asyncio.gather(*(client.close() for client in clients))
 
 
-async def test_an_unreachable_server_is_told_at_once(nats: Nats, stream: JobStream) -> None:
+async def test_an_unreachable_server_is_told_at_once(
+    nats: Nats, stream: JobStream, idempotency: IdempotencyKeys
+) -> None:
     entry = await stream.create(records.job())
     nats.kill()
     await until(lambda: not stream.connected)
     # No time passes: with a limit of 0 whatever waits for the server is cut off.
-    for work in (stream.create(records.job()), stream.claim("acme", "key", ids.job(), "digest")):
+    for work in (stream.create(records.job()), idempotency.claim("acme", "key", ids.job(), "digest")):
         with pytest.raises(GatewayError) as caught:
             await asyncio.wait_for(work, 0.5)
         assert caught.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
@@ -294,10 +299,10 @@ async def test_an_unreachable_server_is_told_at_once(nats: Nats, stream: JobStre
 # ---- the feed
 
 
-async def test_the_feed_has_all_in_order(stream: JobStream) -> None:
+async def test_the_feed_has_all_in_order(stream: JobStream, idempotency: IdempotencyKeys) -> None:
     entries = [await stream.create(records.job(state=states.SUBMITTING)) for _ in range(20)]
     async with Feed(stream, 0) as early, Feed(stream, entries[9].seq) as late:
-        await stream.claim("acme", "key", ids.job(), "digest")
+        await idempotency.claim("acme", "key", ids.job(), "digest")
         entries += [await stream.advance(entry, records.follow(entry, states.FAILED)) for entry in entries]
         await early.until(entries[-1].seq)
         await late.until(entries[-1].seq)
@@ -372,8 +377,8 @@ async def test_the_feed_starts_nothing_over(stream: JobStream, client: Client) -
         assert feed.entries == entries[-1:]
 
 
-async def test_a_key_is_stored_as_a_digest(stream: JobStream, client: Client) -> None:
-    await stream.claim("acme", "a secret order number", ids.job(), "digest")
-    message = await client.jetstream().get_msg(module.NAME, 1)
+async def test_a_key_is_stored_as_a_digest(idempotency: IdempotencyKeys, client: Client) -> None:
+    await idempotency.claim("acme", "a secret order number", ids.job(), "digest")
+    message = await client.jetstream().get_msg(NAME, 1)
     assert "secret" not in f"{message.subject} {message.data!r}"
     assert set(json.loads(message.data or b"")) == {"job_id", "request"}

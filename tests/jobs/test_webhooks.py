@@ -74,7 +74,7 @@ async def over(replica: Replica, job_id: str) -> Entry:
 async def test_the_standards_library_verifies(replica: Replica, receiver: Receiver) -> None:
     entry = await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
-    secret = (await replica.engine.secrets.get("acme")).secret
+    secret = (await replica.engine.webhook_secrets.get("acme")).secret
     event = Webhook(secret).verify(delivery.body, delivery.headers)
     assert event["id"] == f"evt_{entry.record.id.removeprefix('job_')}" == delivery.headers["webhook-id"]
     assert (event["object"], event["type"]) == ("event", "job.completed")
@@ -89,13 +89,13 @@ async def test_the_standards_library_verifies(replica: Replica, receiver: Receiv
 async def test_openais_sdk_verifies(replica: Replica, receiver: Receiver) -> None:
     await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
-    secret = (await replica.engine.secrets.get("acme")).secret
+    secret = (await replica.engine.webhook_secrets.get("acme")).secret
     with openai.OpenAI(api_key="unused") as client:
         event = client.webhooks.unwrap(delivery.body, delivery.headers, secret=secret)
         assert event.id == delivery.headers["webhook-id"]
         with pytest.raises(openai.InvalidWebhookSignatureError):
             client.webhooks.unwrap(delivery.body.replace(b"event", b"evens"), delivery.headers, secret=secret)
-        other = (await replica.engine.secrets.get("another tenant")).secret
+        other = (await replica.engine.webhook_secrets.get("another tenant")).secret
         with pytest.raises(openai.InvalidWebhookSignatureError):
             client.webhooks.unwrap(delivery.body, delivery.headers, secret=other)
 
@@ -103,7 +103,7 @@ async def test_openais_sdk_verifies(replica: Replica, receiver: Receiver) -> Non
 async def test_the_hosted_services_header(replica: Replica, receiver: Receiver) -> None:
     await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
-    secret = (await replica.engine.secrets.get("acme")).secret
+    secret = (await replica.engine.webhook_secrets.get("acme")).secret
     at, _, signature = delivery.headers["x-gateway-signature"].partition(",")
     seconds = at.removeprefix("t=")
     signed = f"{seconds}.".encode() + delivery.body
@@ -112,8 +112,8 @@ async def test_the_hosted_services_header(replica: Replica, receiver: Receiver) 
 
 
 async def test_both_secrets_sign_after_a_rotation(replica: Replica, receiver: Receiver) -> None:
-    old = await replica.engine.secrets.get("acme")
-    new = await replica.engine.secrets.rotate("acme")
+    old = await replica.engine.webhook_secrets.get("acme")
+    new = await replica.engine.webhook_secrets.rotate("acme")
     assert new.secret != old.secret
     await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
@@ -136,7 +136,7 @@ async def test_other_ends(replica: Replica, receiver: Receiver, answer: provider
     replica.families.on_start = start
     entry = await replica.submit(records.job(webhook_url=receiver.url))
     if type_ == "job.cancelled":
-        await replica.engine.runner.cancel(entry)
+        await replica.engine.execution.cancellation.cancel(entry)
     await over(replica, entry.record.id)
     assert [json.loads(delivery.body)["type"] for delivery in receiver.deliveries] == [type_]
 
@@ -148,19 +148,18 @@ def _attempted(times: int, entry: Entry) -> bool:
     return len(entry.record.webhook.attempts) == times
 
 
-async def test_the_schedule(nats: Nats, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_schedule(nats: Nats, receiver: Receiver) -> None:
     """8 attempts with the pauses of the settings, and up to a tenth of jitter."""
     pauses = [5.0, 60.0, 600.0, 3600.0, 7200.0, 14_400.0, 57_600.0]
     time = [records.now()]
-    monkeypatch.setattr(webhooks, "_now", lambda: time[0])
     receiver.status = itertools.repeat(500)
     settings = _settings(nats, receiver, ",".join(map(str, pauses)))
-    async with serving(settings, ScriptedFamilies()) as replica:
+    async with serving(settings, ScriptedFamilies(), clock=lambda: time[0]) as replica:
         job_id = (await replica.submit(records.job(webhook_url=receiver.url))).record.id
         time[0] += 1000  # the job ends by the true clock
         gaps = []
         for attempt in range(1, 9):
-            replica.engine.webhooks._timers._fire(job_id)
+            replica.engine.webhooks.send_due(job_id)
             entry = await replica.reached(job_id, partial(_attempted, attempt))
             webhook = entry.record.webhook
             assert webhook.attempts[-1].status_code == 500
@@ -170,12 +169,12 @@ async def test_the_schedule(nats: Nats, receiver: Receiver, monkeypatch: pytest.
                 gaps.append((webhook.next_at - time[0]) / 1000)
                 # One millisecond early, nothing is sent.
                 time[0] = webhook.next_at - 1
-                replica.engine.webhooks._timers._fire(job_id)
+                replica.engine.webhooks.send_due(job_id)
                 await asyncio.sleep(0)
                 assert len(receiver.deliveries) == attempt
                 time[0] += 1
         assert webhook.next_at == 0
-        assert job_id not in replica.engine.hub.live
+        assert job_id not in replica.engine.feed.live
     assert len(receiver.deliveries) == 8
     assert all(0.9 * pause <= gap <= 1.1 * pause for pause, gap in zip(pauses, gaps, strict=True))
     assert len({gap / pause for pause, gap in zip(pauses, gaps, strict=True)}) > 1
@@ -249,11 +248,11 @@ async def test_receiver_of_one_tenant_that_hangs_delays_no_other_tenants_webhook
             for _ in range(60):
                 submitted = await up.submit(records.job(tenant="noisy", webhook_url=hanging.url))
                 await up.ended(submitted.record.id)
-            await until(lambda: len(hanging.deliveries) == webhooks._AT_ONCE_EACH)
+            await until(lambda: len(hanging.deliveries) == webhooks.MAX_CONCURRENT_PER_TENANT)
             submitted = await up.submit(records.job(tenant="quiet", webhook_url=good.url))
             await up.ended(submitted.record.id)
             await until(lambda: good.deliveries)
-            assert len(hanging.deliveries) == webhooks._AT_ONCE_EACH
+            assert len(hanging.deliveries) == webhooks.MAX_CONCURRENT_PER_TENANT
 
 
 # ---- redelivery and takeover
@@ -302,9 +301,9 @@ async def test_another_replica_sends_what_a_crash_left(nats: Nats, receiver: Rec
     receiver.hold.set()
     async with serving(settings, ScriptedFamilies()) as heir:
         entry = await over(heir, ended.record.id)
-        assert entry.record.owner == heir.engine.replicas.me
+        assert entry.record.owner == heir.engine.membership.owner
         assert entry.record.webhook.delivered
-        secret = (await heir.engine.secrets.get("acme")).secret
+        secret = (await heir.engine.webhook_secrets.get("acme")).secret
     for delivery in receiver.deliveries:
         Webhook(secret).verify(delivery.body, delivery.headers)
     assert len({delivery.headers["webhook-id"] for delivery in receiver.deliveries}) == 1

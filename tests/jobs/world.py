@@ -8,48 +8,49 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagegateway.jobs.circuit_breaker import Health
-from imagegateway.jobs.credentials import Credentials
-from imagegateway.jobs.fair_queue import Limits
-from imagegateway.jobs.feed import Hub
-from imagegateway.jobs.list_index import Projection
-from imagegateway.jobs.membership import Replicas
-from imagegateway.jobs.runner import Runner
-from imagegateway.jobs.stream import OutcomeUnknownError, StaleError
+from imagegateway.jobs.circuit_breaker import CircuitBreakers
+from imagegateway.jobs.credentials import JobCredentials
+from imagegateway.jobs.execution import JobExecution
+from imagegateway.jobs.feed import JobFeed
+from imagegateway.jobs.limits import Limits
+from imagegateway.jobs.list_file import JobListFile
+from imagegateway.jobs.membership import Membership
+from imagegateway.jobs.stream_errors import OutcomeUnknownError, StaleError
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.supervision import Supervisor
 
 from tests.jobs.families import ScriptedFamilies
 from tests.jobs.index import inline_index
-from tests.jobs.memory import Log, MemoryStream
+from tests.jobs.memory import Log, memory_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.jobs.routing import Fallback
+    from imagegateway.jobs.route_fallback import Fallback
+    from imagegateway.jobs.stream import JobStream
     from imagegateway.media.store import MediaStore
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
 _TURNS = 60
-"""Turns of the loop after which everything waits at a gate."""
+"""AdmissionControl of the loop after which everything waits at a gate."""
 
 
 def _nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool], _stored: Collection[str]) -> None:
     """There is one route only."""
 
 
-class Known(Replicas):
+class Known(Membership):
     """Knows who lives by what the test says."""
 
     def __init__(self, name: str, life: int, lives: dict[str, str]) -> None:
         self.name = name
-        self.life = str(life)
+        self.incarnation = str(life)
         self._living = lives
-        lives[name] = self.life
+        lives[name] = self.incarnation
 
-    def gone(self, owner: str) -> bool:
+    def is_expired(self, owner: str) -> bool:
         name, _, life = owner.partition("/")
         return self._living.get(name) != life
 
@@ -96,9 +97,9 @@ class Gates:
 class Life:
     """A replica from its start to its crash."""
 
-    hub: Hub
-    runner: Runner
-    stream: MemoryStream
+    feed: JobFeed
+    execution: JobExecution
+    stream: JobStream
     supervisor: Supervisor = field(default_factory=Supervisor)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     ready: bool = False
@@ -124,8 +125,8 @@ class World:
     _callers: list[asyncio.Task[None]] = field(default_factory=list)
     _living: dict[str, str] = field(default_factory=dict)
     _count: int = 0
-    _projections: list[Projection] = field(
-        default_factory=lambda: [Projection(Path(":memory:")), Projection(Path(":memory:"))]
+    _projections: list[JobListFile] = field(
+        default_factory=lambda: [JobListFile(Path(":memory:")), JobListFile(Path(":memory:"))]
     )
 
     def __post_init__(self) -> None:
@@ -147,59 +148,61 @@ class World:
         """Start a replica, in place of its earlier life."""
         self.crash(index)
         self._count += 1
-        replicas = Known(f"r{index}", self._count, self._living)
-        stream = MemoryStream(self.log, self.gates)
-        hub = Hub(stream, inline_index(self._projections[index]))
-        runner = Runner(
+        membership = Known(f"r{index}", self._count, self._living)
+        stream = memory_stream(self.log, self.gates)
+        feed = JobFeed(stream, inline_index(self._projections[index]))
+        execution = JobExecution.compose(
             stream=stream,
-            hub=hub,
-            families=self.families,
-            replicas=replicas,
+            feed=feed,
+            provider_client=self.families,
+            membership=membership,
             limits=Limits(routes={}, default=self.route_limit, tenant=self.route_limit),
             store=self.store,
             price=lambda _task, _done: None,
             fallback=self.fallback,
-            health=Health(),
-            credentials=Credentials(RootSecret("root secret of the tests")),
+            breakers=CircuitBreakers(),
+            credentials=JobCredentials(RootSecret("root secret of the tests")),
             queue_limit=1000,
             tenant_bytes=1 << 26,
             tenant_stored_bytes=1 << 30,
         )
-        life = Life(hub, runner, stream)
+        life = Life(feed, execution, stream)
         self.lives[index] = life
         life.spawn(self._run(index, life))
 
     async def _run(self, index: int, life: Life) -> None:
         try:
-            await life.hub.start(life.supervisor)
+            await life.feed.start(life.supervisor)
         except OutcomeUnknownError:
             self.start(index)  # as the process manager does
             return
-        life.runner.reconcile()
+        life.execution.reconciler.reconcile()
         life.ready = True
-        await life.runner.run()
+        await life.execution.worker.run()
 
     def crash(self, index: int) -> None:
         """`kill -9`: nothing that waits goes on."""
         life, self.lives[index] = self.lives[index], None
         if life is None:
             return
+        # The write of a refused job is settled after its caller was told: a crash before that leaves it to others.
+        self.refused = {job_id for job_id in self.refused if not life.execution.steps.is_busy(job_id)}
         self._living.pop(f"r{index}")
-        for task in [*life.tasks, *life.runner._tasks, *life.supervisor._tasks]:
+        for task in [*life.tasks, *life.execution.tasks._tasks, *life.supervisor._tasks]:
             task.cancel()
 
-    def submit(self, index: int, record: JobRecord, *, keyed: bool = False) -> None:
+    def submit(self, index: int, record: JobRecord, *, has_idempotency_key: bool = False) -> None:
         """Submit on a replica that serves."""
         life = self.lives[index]
         if life and life.ready:
-            life.spawn(self._submit(life, record, keyed=keyed))
+            life.spawn(self._submit(life, record, has_idempotency_key=has_idempotency_key))
             self._callers.append(life.tasks[-1])
 
-    async def _submit(self, life: Life, record: JobRecord, *, keyed: bool) -> None:
+    async def _submit(self, life: Life, record: JobRecord, *, has_idempotency_key: bool) -> None:
         # A twin with the same id is no error: it finds its job there.
         with contextlib.suppress(StaleError):
             try:
-                await life.runner.submit(record, has_idempotency_key=keyed)
+                await life.execution.submission.submit(record, has_idempotency_key=has_idempotency_key)
             except GatewayError:
                 self.refused.add(record.id)
                 return
@@ -221,13 +224,13 @@ class World:
     async def _cancel(life: Life, job_id: str) -> None:
         entry = await life.stream.last(job_id)
         if entry:
-            await life.runner.cancel(entry)
+            await life.execution.cancellation.cancel(entry)
 
     def look(self, index: int) -> None:
         """The moment at which a replica takes over what is orphaned."""
         life = self.lives[index]
         if life and life.ready:
-            life.runner.reconcile()
+            life.execution.reconciler.reconcile()
 
     async def settle(self) -> None:
         """Until everything waits."""
@@ -235,7 +238,7 @@ class World:
             await asyncio.sleep(0)
 
     async def serve(self) -> None:
-        """Start both replicas, and hold up what they do from then on."""
+        """Start both membership, and hold up what they do from then on."""
         self.gates.open = True
         self.start(0)
         self.start(1)
@@ -264,10 +267,9 @@ class World:
         for life in self.lives:
             assert life is not None
             assert life.ready
-            assert not life.hub.live, "an ended job is still held"
-            assert life.runner._turns._queue.waiting == 0
-            assert not life.runner._turns.holders(), "an ended job still takes up a slot"
-            assert not life.runner._worker._steps, "a step has not ended"
+            assert not life.feed.live, "an ended job is still held"
+            assert life.execution.admission.idle, "an ended job is still queued or holds slots"
+            assert life.execution.steps.idle, "a step has not ended"
 
     async def close(self) -> None:
         """End everything."""

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
-from imagegateway.jobs.stream import Claim, Entry
+from imagegateway.jobs.idempotency import IdempotencyClaim
+from imagegateway.jobs.stream import Entry
 from imagegateway.keys.api_keys import Key
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.decoding import DecodeGate
@@ -34,7 +35,7 @@ from imagegateway.router.image_operations import HoldPolicy, ImageOperations
 from imagegateway.router.image_service import ImageService
 from imagegateway.router.interceptor import RequestInterceptor
 from imagegateway.router.job_lookup import JobLookup
-from imagegateway.router.job_submission import JobSubmission
+from imagegateway.router.plan_submission import PlanSubmission
 from imagegateway.router.request_planner import RequestPlanner
 from imagegateway.router.response_memory import ResponseMemory
 from imagegateway.router.responses import ResponseBuilder
@@ -143,8 +144,8 @@ class LocalEngine:
             record.state, record.completed_at = states.COMPLETED, NOW * 1000
         return Entry(1, record)
 
-    async def claim(self, tenant: str, key: str, job_id: str, digest: str) -> Claim:
-        return Claim(job_id, digest, mine=True)
+    async def claim(self, tenant: str, key: str, job_id: str, digest: str) -> IdempotencyClaim:
+        return IdempotencyClaim(job_id, digest, mine=True)
 
     async def last(self, job_id: str) -> Entry | None:
         return None
@@ -188,7 +189,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
     )
     lookup = JobLookup(engine)
     async with Outbound(Guard((), unresolved)) as outbound:
-        submission = JobSubmission(
+        submission = PlanSubmission(
             submitter=engine,
             claims=engine,
             lookup=lookup,

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imagegateway.jobs.stream import Entry, OutcomeUnknownError
+from imagegateway.jobs.stream import Entry
+from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform.errors import GatewayError, UnavailableError
 from imagegateway.platform.readiness import LASTING_SECONDS, PERIOD, Readiness
 from imagegateway.router import call_context, job_operations

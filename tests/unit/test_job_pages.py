@@ -6,7 +6,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imagegateway.jobs.list_index import JobIndex, Projection, Query, row_of
+from imagegateway.jobs.list_file import JobListFile, row_of
+from imagegateway.jobs.list_index import JobListIndex
+from imagegateway.jobs.list_query import Query
 from imagegateway.jobs.stream import Entry
 from imagegateway.router.job_list import JobList
 
@@ -25,14 +27,14 @@ class Jobs:
 
     def __init__(self, prompt_bytes: int) -> None:
         self._entries: dict[str, Entry] = {}
-        projection = Projection(Path(":memory:"))
+        file = JobListFile(Path(":memory:"))
         for seq in range(1, COUNT + 1):
             record = records.job()
             record.created_at = seq
             record.task.prompt = "x" * prompt_bytes
             self._entries[record.id] = entry = Entry(seq, record)
-            projection.write([row_of(entry)], seq)
-        index = JobIndex(projection, time.time, InlineExecutor())
+            file.write([row_of(entry)], seq)
+        index = JobListIndex(file, time.time, InlineExecutor())
         self._list = JobList(feed=self, lister=index, reader=self)
 
     async def catch_up(self) -> None:

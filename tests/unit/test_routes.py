@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from imagegateway.jobs.fair_queue import Lane
+from imagegateway.jobs.limits import LimitKey
 from imagegateway.platform import setting_source, settings
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.router.catalog import Catalog
@@ -43,9 +43,9 @@ def test_what_providers_allow_at_once() -> None:
     limits = catalog().limits(settings.load(setting_source.Source({})))
     assert (limits.routes["bfl"], limits.routes["ideogram"], limits.routes["automatic1111"]) == (24, 10, 1)
     assert limits.models == {("bfl", "bfl/flux-kontext-max"): 6}
-    assert limits.of(limits.lane("bfl", "", "bfl/flux-kontext-max")) == 6
-    assert limits.of(limits.lane("bfl", "key", "bfl/flux-2-pro")) == 24
-    assert limits.lane("bfl", "key", "bfl/flux-2-pro") == Lane("bfl", "key")
+    assert limits.of(limits.key("bfl", "", "bfl/flux-kontext-max")) == 6
+    assert limits.of(limits.key("bfl", "key", "bfl/flux-2-pro")) == 24
+    assert limits.key("bfl", "key", "bfl/flux-2-pro") == LimitKey("bfl", "key")
     assert limits.routes["fal"] == limits.default == 1000
     assert limits.routes["local"] == 64
     assert set(limits.routes) > {"openai", "google"}

@@ -1,96 +1,118 @@
-"""Which jobs may be at their providers: the queue's places, counted and handed out by what records say."""
+"""Admission control: grants provider slots to queued jobs, deriving usage from job records."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from imagegateway.jobs import states
-from imagegateway.jobs.fair_queue import Claim, Queue
+from imagegateway.jobs.fair_queue import FairQueue
+from imagegateway.jobs.limits import SlotRequest
+from imagegateway.jobs.slot_pool import SlotPool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.jobs.fair_queue import Limits
+    from imagegateway.jobs.limits import Limits
 
 
-class Turns:
-    """Counts every replica's jobs, and says when it is the turn of one of this replica's.
+class AdmissionControl:
+    """Counts the slots of all replicas' jobs, and queues this replica's own.
 
-    All that it knows follows from records, so a replica that starts anew counts as the others do.
+    Its state follows from job records alone, so a restarted replica counts the same as the others.
     """
 
-    def __init__(self, limits: Limits, me: str, begin: Callable[[str], None]) -> None:
-        """`me`: this replica as an owner. `begin` is called with the id of a job whose turn has come; its place is
-        counted by then.
-        """
-        self._queue = Queue(limits)
+    def __init__(self, limits: Limits, owner: str) -> None:
+        """`owner`: this replica's id as an owner of jobs."""
         self._limits = limits
-        self._me = me
-        self._begin = begin
-        self._stopped = False
+        self._owner = owner
+        self._pool = SlotPool(limits)
+        self._queue = FairQueue(self._pool)
+        self._on_grant: Callable[[str], None] | None = None
 
-    def room(self, tenant: str, limit: int) -> bool:
-        """Whether one more job of a tenant may wait on this replica; `limit`: how many may in all."""
-        return self._queue.waiting_of(tenant) < self._queue.share(tenant, limit)
-
-    def waiting_of(self, tenant: str) -> int:
-        """How many jobs of a tenant wait on this replica."""
-        return self._queue.waiting_of(tenant)
+    def start(self, on_grant: Callable[[str], None]) -> None:
+        """Grant slots from now on. `on_grant` gets the id of each queued job whose slots have been reserved."""
+        self._on_grant = on_grant
 
     def stop(self) -> None:
-        """Nobody's turn comes any more."""
-        self._stopped = True
+        """Grant no more slots to queued jobs."""
+        self._on_grant = None
 
-    def enter(self, record: JobRecord) -> bool:
-        """Take up a job's places at once, where nobody waits for them; tells whether there were any."""
-        claim = self._claim(record)
-        free = self._queue.free(claim)
-        if free and self._queue.run(claim):
-            self._next()
-        return free
+    @property
+    def idle(self) -> bool:
+        """Whether no job is queued or holds slots."""
+        return self._queue.empty and self._pool.empty
 
-    def wait(self, record: JobRecord) -> None:
-        """Put a job in line."""
-        self._queue.wait(self._claim(record))
-        self._next()
+    def has_queue_room(self, tenant: str, limit: int) -> bool:
+        """Return whether a tenant may queue one more job. `limit`: most queued jobs of this replica."""
+        return self._queue.queued_by(tenant) < self._queue.tenant_limit(tenant, limit)
 
-    def leave(self, job_id: str) -> None:
-        """It is in line no more, and takes up no place."""
-        left, ended = self._queue.leave(job_id), self._queue.end(job_id)
-        if left or ended:
-            self._next()
+    def queued_by(self, tenant: str) -> int:
+        """Return the number of a tenant's queued jobs on this replica."""
+        return self._queue.queued_by(tenant)
 
-    def follow(self, record: JobRecord) -> None:
-        """Count a job as its record has it, whoever wrote that. An ended job keeps its slots while its provider call
-        goes on.
+    def try_reserve(self, record: JobRecord) -> bool:
+        """Reserve a job's slots if they are free. Return whether they were.
+
+        The job releases the slots of its previous route, if it holds any.
+        """
+        request = self._request(record)
+        if not self._queue.can_reserve(request):
+            return False
+        if self._pool.reserve(request):
+            self._grant_slots()
+        return True
+
+    def enqueue(self, record: JobRecord) -> None:
+        """Queue a job."""
+        self._queue.enqueue(self._request(record))
+        self._grant_slots()
+
+    def release(self, job_id: str) -> None:
+        """Remove a job from the queue and release its slots. Idempotent."""
+        removed, released = self._queue.remove(job_id), self._pool.release(job_id)
+        if removed or released:
+            self._grant_slots()
+
+    def apply(self, record: JobRecord) -> None:
+        """Count a job as its newest record says, whichever replica wrote it.
+
+        An ended job keeps its slots while its provider call is open.
         """
         if record.state in states.ACTIVE or record.call_open:
-            freed = self._queue.run(self._claim(record))
-        elif record.state in states.WAITING and record.owner == self._me:
-            freed = self._queue.end(record.id)
+            removed = self._queue.remove(record.id)
+            released = self._pool.reserve(self._request(record))
+        elif record.state in states.WAITING and record.owner == self._owner:
+            removed, released = False, self._pool.release(record.id)
         else:
-            self.leave(record.id)
+            self.release(record.id)
             return
-        if freed:
-            self._next()
+        if removed or released:
+            self._grant_slots()
 
-    def waits(self, job_id: str) -> bool:
-        """Return whether a job of this replica's is in the queue."""
-        return self._queue.waits(job_id)
+    def recount(self, job_id: str, newest: JobRecord | None) -> None:
+        """Correct a job's slots after a write that did not happen. `newest`: its record; None: it has none."""
+        if newest is None:
+            self.release(job_id)
+        else:
+            self.apply(newest)
+
+    def is_queued(self, job_id: str) -> bool:
+        """Return whether one of this replica's jobs is queued."""
+        return job_id in self._queue
 
     def holders(self) -> list[str]:
         """Return the ids of all jobs that hold slots."""
-        return self._queue.holders()
+        return self._pool.holders()
 
     def position(self, record: JobRecord) -> int | None:
-        """How many jobs are ahead of one of this replica's that has not been begun."""
+        """Return the number of jobs ahead of a queued job of this replica; None for any other job."""
         return self._queue.position(record.id) if record.state == states.QUEUED else None
 
-    def _claim(self, record: JobRecord) -> Claim:
-        lane = self._limits.lane(record.task.route, record.account, record.task.model)
-        return Claim(record.id, lane, record.tenant, record.places or 1)
+    def _request(self, record: JobRecord) -> SlotRequest:
+        key = self._limits.key(record.task.route, record.key_fingerprint, record.task.model)
+        return SlotRequest(record.id, key, record.tenant, record.slots or 1)
 
-    def _next(self) -> None:
-        while not self._stopped and (job_id := self._queue.take()) is not None:
-            self._begin(job_id)
+    def _grant_slots(self) -> None:
+        while self._on_grant and (job_id := self._queue.grant_next()) is not None:
+            self._on_grant(job_id)

@@ -1,4 +1,4 @@
-"""Steps that run beside their caller."""
+"""Background tasks that the process owns, independent of their callers."""
 
 from __future__ import annotations
 
@@ -9,44 +9,44 @@ from imagegateway.platform import logs
 from imagegateway.platform.supervision import cancel
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Coroutine
 
-T = TypeVar("T")
-
+_T = TypeVar("_T")
 _log = logs.get(__name__)
 
 
-class Background:
-    """Tasks that the process owns, whoever waits for them."""
+class BackgroundTasks:
+    """A set of running tasks."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def __iter__(self) -> Iterator[asyncio.Task[Any]]:
-        return iter(self._tasks)
-
     def spawn(self, work: Coroutine[Any, Any, object]) -> None:
-        """Begin a step. What it raises is logged."""
-        self._own(asyncio.create_task(_guarded(work)))
+        """Start a task. Log its exception."""
+        self._own(asyncio.create_task(_logged(work)))
 
-    async def complete(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what `work` returns, or raise what it raises. It goes on when its caller is cancelled."""
+    async def complete(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Return the result of `work`. The task continues when its caller is cancelled."""
         return await asyncio.shield(self._own(asyncio.create_task(work)))
 
     async def drain(self, seconds: float) -> None:
-        """Wait at most `seconds` for all tasks, then cancel those that are left."""
+        """Wait at most `seconds` for all tasks, then cancel the others."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=seconds)
             await cancel(*late)
 
-    def _own(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
+    async def cancel(self) -> None:
+        """Cancel all tasks, and wait until they have ended."""
+        await cancel(*self._tasks)
+
+    def _own(self, task: asyncio.Task[_T]) -> asyncio.Task[_T]:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
 
-async def _guarded(work: Coroutine[Any, Any, object]) -> None:
+async def _logged(work: Coroutine[Any, Any, object]) -> None:
     try:
         await work
-    except Exception:  # noqa: BLE001  the last place where a background step can be heard
-        _log.exception("background_step_crashed")
+    except Exception:  # noqa: BLE001  nobody awaits the task, so its exception ends here
+        _log.exception("background_task_crashed")

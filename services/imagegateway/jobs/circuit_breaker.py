@@ -1,7 +1,11 @@
-"""Circuit breakers: a model's route that keeps failing, or asks for a pause, is set aside and tried again later.
+"""Circuit breakers of model routes.
 
-Each model has its own breaker on each route, so that failures of one model close no route for others. A failure that
-one tenant's requests may have caused sets the route aside for that tenant only, until another tenant sees one, too.
+A closed breaker opens after three consecutive failures, or when the provider asks for a pause. An open breaker makes
+calls prefer another route. After its cooldown it is half-open: calls use the route again; the next failure reopens
+the breaker and a success closes it.
+
+Each model has its own breaker on each route, so failures of one model block no other. A failure that a request may
+have caused opens the breaker for its tenant only, until another tenant sees such a failure as well.
 """
 
 from __future__ import annotations
@@ -19,75 +23,77 @@ if TYPE_CHECKING:
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-FAILURES: Final = 3
-"""Failures in a row after which a route is set aside."""
-SECONDS: Final = 60.0
-"""How long it is; then calls go by it again, and the next failure sets it aside anew."""
+FAILURE_THRESHOLD: Final = 3
+"""Consecutive failures that open a breaker."""
+COOLDOWN_SECONDS: Final = 60.0
+"""Time for which a breaker stays open."""
 WINDOW_SECONDS: Final = 600.0
-"""Failures that lie further apart do not add up."""
+"""Age from which a failure no longer counts."""
 
-_OF_ROUTE: Final = frozenset(
+_ROUTE_FAILURES: Final = frozenset(
     {
         ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
         ErrorReason.ERROR_REASON_PROVIDER_BILLING,
     }
 )
-"""Failures that no request causes: the provider is away, or refuses the operator's key."""
-_OF_CALL: Final = frozenset({ErrorReason.ERROR_REASON_PROVIDER_ERROR, ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT})
-"""Failures that may be the route's fault or the request's."""
+"""Failures that no request causes: the provider is unreachable, or refuses the operator's key."""
+_REQUEST_FAILURES: Final = frozenset(
+    {ErrorReason.ERROR_REASON_PROVIDER_ERROR, ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT}
+)
+"""Failures that either the route or the request may cause."""
 
 
 @dataclass(slots=True)
 class _Breaker:
-    """One model by one route. Times are the clock's."""
+    """Breaker of one model on one route. All times are the clock's."""
 
-    failures: deque[tuple[float, str | None]] = field(default_factory=lambda: deque(maxlen=FAILURES))
-    """The latest ones in a row: when, and which tenant saw it; None: it was no request's fault."""
+    failures: deque[tuple[float, str | None]] = field(default_factory=lambda: deque(maxlen=FAILURE_THRESHOLD))
+    """Latest consecutive failures: time, and tenant whose request may be the cause."""
     open_until: float = 0.0
-    open_for: dict[str, float] = field(default_factory=dict)
-    """Tenants for whom alone it is open, and until when."""
+    open_by_tenant: dict[str, float] = field(default_factory=dict)
+    """End of the cooldown for tenants for whom alone the breaker is open."""
     paused_until: float = 0.0
 
 
 @dataclass(slots=True)
-class Health:
-    """This replica's experience with models' routes and the operator's keys. `clock` gives monotonic seconds."""
+class CircuitBreakers:
+    """This replica's breakers of calls with the operator's keys. `clock` returns monotonic seconds."""
 
     clock: Callable[[], float] = time.monotonic
     _breakers: dict[tuple[str, str], _Breaker] = field(default_factory=dict)
 
-    def worked(self, model: str, route: str) -> None:
-        """Close a breaker: a call was taken, or has brought something. A pause that the provider asked for stays."""
+    def record_success(self, model: str, route: str) -> None:
+        """Close a breaker: the provider accepted a call or made progress. A pause that it asked for stays."""
         breaker = self._breakers.get((model, route))
         if breaker:
             breaker.failures.clear()
             breaker.open_until = 0.0
-            breaker.open_for.clear()
+            breaker.open_by_tenant.clear()
 
-    def failed(self, tenant: str, model: str, route: str, failure: provider.Failed) -> None:
-        """Count a failure that may be the provider's; refusals and the caller's mistakes say nothing of the route."""
+    def record_failure(self, tenant: str, model: str, route: str, failure: provider.Failed) -> None:
+        """Count a failure that the provider may have caused. Refused content and invalid requests do not count."""
         now = self.clock()
         breaker = self._breakers.setdefault((model, route), _Breaker())
         if failure.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED:
             wait = min(failure.retry_after.ToTimedelta().total_seconds(), LONGEST_WAIT)
             breaker.paused_until = max(breaker.paused_until, now + wait)
-        if failure.reason not in _OF_ROUTE | _OF_CALL:
+        if failure.reason not in _ROUTE_FAILURES | _REQUEST_FAILURES:
             return
         while breaker.failures and breaker.failures[0][0] <= now - WINDOW_SECONDS:
             breaker.failures.popleft()
-        breaker.failures.append((now, tenant if failure.reason in _OF_CALL else None))
-        if len(breaker.failures) < FAILURES:
+        breaker.failures.append((now, tenant if failure.reason in _REQUEST_FAILURES else None))
+        if len(breaker.failures) < FAILURE_THRESHOLD:
             return
         if {source for _, source in breaker.failures} == {tenant}:
-            breaker.open_for = {name: until for name, until in breaker.open_for.items() if until > now}
-            breaker.open_for[tenant] = now + SECONDS
+            breaker.open_by_tenant = {name: until for name, until in breaker.open_by_tenant.items() if until > now}
+            breaker.open_by_tenant[tenant] = now + COOLDOWN_SECONDS
         else:
-            breaker.open_until = now + SECONDS
+            breaker.open_until = now + COOLDOWN_SECONDS
 
-    def set_aside(self, tenant: str, model: str, route: str) -> bool:
+    def is_open(self, tenant: str, model: str, route: str) -> bool:
         """Return whether a tenant's calls of a model should prefer another route."""
         breaker = self._breakers.get((model, route))
         if breaker is None:
             return False
-        return max(breaker.open_until, breaker.paused_until, breaker.open_for.get(tenant, 0.0)) > self.clock()
+        return max(breaker.open_until, breaker.paused_until, breaker.open_by_tenant.get(tenant, 0.0)) > self.clock()

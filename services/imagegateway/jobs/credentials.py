@@ -1,4 +1,4 @@
-"""Callers' own provider keys inside job records: encrypted, and told apart by fingerprints."""
+"""Callers' own provider keys in job records: encryption, and fingerprints that tell the keys apart."""
 
 from __future__ import annotations
 
@@ -15,38 +15,36 @@ if TYPE_CHECKING:
     from imagegateway.providers.catalog import Route
 
 _KEYS: Final = "provider credentials"
-_ACCOUNTS: Final = "provider accounts"
+_FINGERPRINTS: Final = "provider accounts"
 
 
-class Credentials:
-    """The same on every replica: what one of them has sealed, each can open and tell apart."""
+class JobCredentials:
+    """Encrypts and decrypts provider keys with keys derived from the root secret, the same on every replica."""
 
     def __init__(self, root: RootSecret) -> None:
         self._sealer = root.sealer(_KEYS)
-        self._accounts = root.derive(_ACCOUNTS)
+        self._fingerprint_key = root.derive(_FINGERPRINTS)
 
     def seal(self, key: str) -> bytes:
-        """A key as a record may hold it: JobRecord.sealed_credential, JobRecord.sealed_keys."""
+        """Return a key encrypted for JobRecord.sealed_credential or JobRecord.sealed_keys."""
         return self._sealer.seal(key.encode())
 
-    def of(self, record: JobRecord) -> str:
-        """The caller's own key for a job's present route; empty: the operator's is used.
+    def open(self, record: JobRecord) -> str:
+        """Return the caller's own key for a job's current route; empty: the operator's key applies.
 
-        Raises cryptography's InvalidToken for one that was sealed under a root secret that is not known.
+        Raises cryptography's InvalidToken for a key that was encrypted under an unknown root secret.
         """
-        sealed = transitions.own_key(record)
+        sealed = transitions.caller_key(record)
         return self._sealer.open(sealed).decode() if sealed else ""
 
     def account(self, record: JobRecord, route: Route) -> str:
-        """Whose places a job takes up on `route`, its present one: JobRecord.account."""
+        """Return JobRecord.key_fingerprint of a job on `route`, its current one; empty: the operator's key."""
         try:
-            key = "" if route.shared_slots else self.of(record)
+            key = "" if route.shared_slots else self.open(record)
         except InvalidToken:
-            return ""  # its start will fail, and takes up no place for long
+            return ""  # the job's start fails at once, so its slots do not matter
         return self.fingerprint(route.name, key) if key else ""
 
     def fingerprint(self, route: str, key: str) -> str:
-        """32 hex digits that tell a route's keys apart; without a key of the gateway's own, nobody can find out by
-        trying which one it is.
-        """
-        return hmac.new(self._accounts, f"{route}\0{key}".encode(), hashlib.sha256).hexdigest()[:32]
+        """Return 32 hex digits that identify a route's key. Keyed, so that nobody can find a key by trying."""
+        return hmac.new(self._fingerprint_key, f"{route}\0{key}".encode(), hashlib.sha256).hexdigest()[:32]

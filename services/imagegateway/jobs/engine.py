@@ -1,4 +1,4 @@
-"""The job engine's parts, put together for one router replica."""
+"""Job engine: all parts of one router replica that keep and run jobs."""
 
 from __future__ import annotations
 
@@ -6,24 +6,29 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imagegateway.jobs.circuit_breaker import Health
-from imagegateway.jobs.credentials import Credentials
-from imagegateway.jobs.feed import Hub
-from imagegateway.jobs.list_index import JobIndex
-from imagegateway.jobs.membership import Replicas
-from imagegateway.jobs.runner import Runner
+from imagegateway.jobs.circuit_breaker import CircuitBreakers
+from imagegateway.jobs.credentials import JobCredentials
+from imagegateway.jobs.execution import JobExecution
+from imagegateway.jobs.feed import JobFeed
+from imagegateway.jobs.idempotency import IdempotencyKeys
+from imagegateway.jobs.list_index import JobListIndex
+from imagegateway.jobs.membership import Membership
 from imagegateway.jobs.stream import JobStream
 from imagegateway.jobs.stream_check import StreamCheck
-from imagegateway.jobs.webhooks import Webhooks
+from imagegateway.jobs.stream_connection import StreamConnection
+from imagegateway.jobs.webhooks import WebhookDelivery
 from imagegateway.keys.webhook_secrets import WebhookSecrets
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.readiness import Readiness
 
 if TYPE_CHECKING:
-    from imagegateway.jobs.fair_queue import Limits
-    from imagegateway.jobs.provider_client import Families
-    from imagegateway.jobs.routing import Fallback
-    from imagegateway.jobs.webhooks import View
-    from imagegateway.jobs.worker import Price
+    from collections.abc import Callable
+
+    from imagegateway.jobs.limits import Limits
+    from imagegateway.jobs.pricing import Price
+    from imagegateway.jobs.provider_client import ProviderClient
+    from imagegateway.jobs.route_fallback import Fallback
+    from imagegateway.jobs.webhooks import JobView
     from imagegateway.keys.root_secret import RootSecret
     from imagegateway.media.store import MediaStore
     from imagegateway.outbound.client import Outbound
@@ -32,19 +37,20 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
 
 
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What the public services use of it, and its life."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobEngine:
+    """Parts of the engine and their lifecycle. The router hands the parts on, each where it is needed."""
 
     stream: JobStream
-    index: JobIndex
-    hub: Hub
-    replicas: Replicas
-    runner: Runner
-    secrets: WebhookSecrets
-    webhooks: Webhooks
-    health: Health
-    credentials: Credentials
+    idempotency: IdempotencyKeys
+    index: JobListIndex
+    feed: JobFeed
+    membership: Membership
+    execution: JobExecution
+    breakers: CircuitBreakers
+    credentials: JobCredentials
+    webhook_secrets: WebhookSecrets
+    webhooks: WebhookDelivery
     readiness: Readiness
     _supervisor: Supervisor
 
@@ -57,70 +63,88 @@ class Engine:
         replica: int,
         root: RootSecret,
         store: MediaStore,
-        families: Families,
+        provider_client: ProviderClient,
         outbound: Outbound,
         limits: Limits,
         price: Price,
         fallback: Fallback,
-        view: View,
+        view: JobView,
         supervisor: Supervisor,
-    ) -> Engine:
-        """Make or bring up to date what the engine keeps in NATS. Raises nats.errors.Error.
+        clock: Callable[[], int] = unix_millis,
+    ) -> JobEngine:
+        """Create or update the engine's data in NATS, and build all parts. Raises nats.errors.Error.
 
-        `supervisor` runs the background tasks of this process; `close` ends them.
+        `supervisor` runs the background tasks of this process; `close` ends them. `clock` times the webhooks,
+        in Unix milliseconds.
         """
         stream = await JobStream.open(client, settings.nats_replicas, settings.jobs_max_bytes)
-        index = await JobIndex.open(settings.data_dir / f"jobs-{replica}.sqlite", time.time)
-        hub = Hub(stream, index)
-        replicas = await Replicas.open(client, settings, replica)
-        # The stack's own server has its files beside ours.
+        index = await JobListIndex.open(settings.data_dir / f"jobs-{replica}.sqlite", time.time)
+        feed = JobFeed(stream, index)
+        membership = await Membership.open(client, settings, replica)
+        # The stack's own NATS server keeps its files on the same disk.
         check = StreamCheck(stream, settings.jobs_max_bytes, None if settings.nats_url else settings.data_dir)
-        readiness = Readiness({"media-store": store.check, "job-store": check.check, "job-list": index.check})
-        health = Health()
-        credentials = Credentials(root)
-        runner = Runner(
+        breakers, credentials = CircuitBreakers(), JobCredentials(root)
+        execution = JobExecution.compose(
             stream=stream,
-            hub=hub,
-            families=families,
-            replicas=replicas,
+            feed=feed,
+            membership=membership,
+            provider_client=provider_client,
+            credentials=credentials,
+            breakers=breakers,
             limits=limits,
             store=store,
             price=price,
             fallback=fallback,
-            health=health,
-            credentials=credentials,
             queue_limit=settings.queue_limit,
             tenant_bytes=settings.tenant_jobs_mib * 1024 * 1024,
             tenant_stored_bytes=settings.tenant_records_mib * 1024 * 1024,
         )
-        secrets = await WebhookSecrets.open(client, settings.nats_replicas, root)
-        webhooks = Webhooks(
+        webhook_secrets = await WebhookSecrets.open(client, settings.nats_replicas, root)
+        webhooks = WebhookDelivery(
             stream=stream,
-            hub=hub,
-            replicas=replicas,
-            secrets=secrets,
+            feed=feed,
+            writer=execution.writer,
+            secrets=webhook_secrets,
             outbound=outbound,
             view=view,
             pauses=settings.webhook_pauses,
+            owner=membership.owner,
+            clock=clock,
         )
         return cls(
-            stream, index, hub, replicas, runner, secrets, webhooks, health, credentials, readiness, supervisor
+            stream=stream,
+            idempotency=IdempotencyKeys(StreamConnection(client)),
+            index=index,
+            feed=feed,
+            membership=membership,
+            execution=execution,
+            breakers=breakers,
+            credentials=credentials,
+            webhook_secrets=webhook_secrets,
+            webhooks=webhooks,
+            readiness=Readiness({"media-store": store.check, "job-store": check.check, "job-list": index.check}),
+            _supervisor=supervisor,
         )
 
     async def start(self) -> None:
-        """Catch up with the stream, take up what an earlier life left, and go to work."""
-        supervisor = self._supervisor
+        """Catch up with the stream, resume jobs of an earlier incarnation, and start the background tasks."""
+        supervisor, execution = self._supervisor, self.execution
         self.index.start(supervisor)
-        await self.hub.start(supervisor)
-        await self.replicas.start(supervisor, self.runner.reconcile)
-        self.runner.reconcile()
-        supervisor.spawn("job polls", self.runner.run())
+        await self.feed.start(supervisor)
+        await self.membership.start(supervisor, execution.reconciler.reconcile)
+        execution.reconciler.reconcile()
+        supervisor.spawn("job polls", execution.worker.run())
         supervisor.spawn("webhooks", self.webhooks.run())
         await self.readiness.refresh()
         supervisor.spawn("readiness", self.readiness.run())
 
+    async def drain(self, seconds: float) -> None:
+        """Start no more jobs, and wait at most `seconds` for steps in progress."""
+        await self.execution.drain(seconds)
+
     async def close(self) -> None:
-        """End the background tasks, and leave the work to other replicas."""
+        """End the background tasks, and leave the jobs to other replicas."""
         await self._supervisor.close()
-        await self.replicas.close()
+        await self.webhooks.close()
+        await self.membership.close()
         await self.index.close()

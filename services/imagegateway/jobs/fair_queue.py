@@ -1,4 +1,4 @@
-"""Whose turn it is: jobs that wait, by lane, fair between tenants, within what providers and tenants may have."""
+"""Fair queue: grants slots to queued jobs, in turn between tenants."""
 
 from __future__ import annotations
 
@@ -10,262 +10,152 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator
 
-
-KEPT: Final = 8
-"""One slot in so many is kept from a tenant that holds all others of a route with the operator's key."""
-FEW: Final = 32
-"""Routes of fewer slots keep none: a provider's own small limit is soon free again, and taken by turns."""
+    from imagegateway.jobs.limits import LimitKey, SlotRequest
+    from imagegateway.jobs.slot_pool import SlotPool
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """Whose places a job takes up at its provider."""
-
-    route: str
-    account: str = ""
-    """Which key: empty for the operator's, else a fingerprint of a caller's own."""
-    model: str = ""
-    """The model where it has a limit of its own within the route's; else empty."""
-
-    @property
-    def whole(self) -> Lane:
-        """All that goes by the route with this key."""
-        return Lane(self.route, self.account) if self.model else self
-
-    @property
-    def counts(self) -> tuple[Lane, ...]:
-        """What a job of this lane is counted in."""
-        return (self, self.whole) if self.model else (self,)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How many places there are, for each key."""
-
-    routes: Mapping[str, int]
-    default: int
-    """For routes that are not among `routes`."""
-    tenant: int
-    """Jobs that one tenant may have at the providers at once."""
-    models: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """Route and model, where the model has fewer places than its route."""
-    shared: Callable[[], bool] = bool
-    """Whether there is more than one tenant: one that is alone may hold every slot."""
-
-    def lane(self, route: str, account: str, model: str) -> Lane:
-        return Lane(route, account, model if (route, model) in self.models else "")
-
-    def of(self, lane: Lane) -> int:
-        return self.models[lane.route, lane.model] if lane.model else self.routes.get(lane.route, self.default)
-
-    def share(self, lane: Lane) -> int:
-        """Return the number of slots that one tenant may hold."""
-        limit = self.of(lane)
-        return limit if lane.account or limit < FEW or not self.shared() else limit - limit // KEPT
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a job needs to run: so many places of a lane, as one job of its tenant."""
-
-    job_id: str
-    lane: Lane
-    tenant: str
-    places: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    claim: Claim
+class _Queued:
+    request: SlotRequest
     number: int
     """Order of arrival."""
 
 
 _NUMBER: Final = attrgetter("number")
-_Line: TypeAlias = OrderedDict[str, dict[str, deque[_Waiting]]]
-"""All that wait for a route with one key: tenants in the order of their turns, a tenant's jobs by `Lane.model`."""
+_Queues: TypeAlias = OrderedDict[str, dict[str, deque[_Queued]]]
+"""Queued jobs of one route and provider key: tenants in order of service, each with its jobs by `LimitKey.model`."""
 
 
 @dataclass(slots=True)
-class Queue:
-    """Waiting and running jobs as counts and lines; knows nothing of records."""
+class FairQueue:
+    """Queued jobs by route and provider key. Knows slot requests only, no records."""
 
-    limits: Limits
-    _lines: dict[Lane, _Line] = field(default_factory=dict)
-    _waiting: dict[str, _Waiting] = field(default_factory=dict)
-    _running: dict[str, Claim] = field(default_factory=dict)
-    _taken: Counter[Lane] = field(default_factory=Counter)
-    _by_tenant: Counter[str] = field(default_factory=Counter)
-    _waiting_by_tenant: Counter[str] = field(default_factory=Counter)
-    _held: Counter[tuple[Lane, str]] = field(default_factory=Counter)
-    """Slots by lane and tenant."""
+    pool: SlotPool
+    _queues: dict[LimitKey, _Queues] = field(default_factory=dict)
+    _queued: dict[str, _Queued] = field(default_factory=dict)
+    _queued_by_tenant: Counter[str] = field(default_factory=Counter)
     _numbers: Iterator[int] = field(default_factory=count)
 
+    def __len__(self) -> int:
+        """Return the number of queued jobs."""
+        return len(self._queued)
+
+    def __contains__(self, job_id: str) -> bool:
+        """Return whether a job is queued."""
+        return job_id in self._queued
+
     @property
-    def waiting(self) -> int:
-        return len(self._waiting)
+    def empty(self) -> bool:
+        """Whether no job is queued, and nothing of earlier jobs is left."""
+        return not (self._queued or self._queues or self._queued_by_tenant)
 
-    def waiting_of(self, tenant: str) -> int:
-        """How many jobs of a tenant wait."""
-        return self._waiting_by_tenant[tenant]
+    def queued_by(self, tenant: str) -> int:
+        """Return the number of a tenant's queued jobs."""
+        return self._queued_by_tenant[tenant]
 
-    def share(self, tenant: str, limit: int) -> int:
-        """How many jobs a tenant may have waiting: `limit`, and once so many wait in all, its part of them.
+    def tenant_limit(self, tenant: str, limit: int) -> int:
+        """Return the most jobs that a tenant may queue: `limit`, or its share once so many jobs are queued in all.
 
-        A tenant that has none waiting always finds room, however many jobs the others have.
+        A tenant without queued jobs may always queue one, however many the others have.
         """
-        if self.waiting < limit:
+        if len(self) < limit:
             return limit
-        tenants = self._waiting_by_tenant.keys() | {tenant}
+        tenants = self._queued_by_tenant.keys() | {tenant}
         return max(min(limit, 1), limit // len(tenants))
 
-    def waits(self, job_id: str) -> bool:
-        """Return whether a job is in line."""
-        return job_id in self._waiting
-
-    def holders(self) -> list[str]:
-        """Return the ids of all jobs that are counted as running."""
-        return list(self._running)
-
-    def free(self, claim: Claim) -> bool:
-        """Whether a job that comes now may run at once: there are places for it, and nobody waits for them."""
-        first, awaited = self._first(self._lines.get(claim.lane.whole, OrderedDict()))
+    def can_reserve(self, request: SlotRequest) -> bool:
+        """Return whether a new job may run at once: slots are free, and no queued job waits for them."""
+        first, awaited = self._first(self._queues.get(request.key.route_key, OrderedDict()))
         return (
             first is None
-            and awaited.isdisjoint(claim.lane.counts)
-            and not self._short(claim)
-            and self._by_tenant[claim.tenant] < self.limits.tenant
-            and not self._over_share(claim)
+            and awaited.isdisjoint(request.key.levels)
+            and not self.pool.exhausted(request)
+            and not self.pool.tenant_at_limit(request.tenant)
+            and not self.pool.exceeds_share(request)
         )
 
-    def run(self, claim: Claim) -> bool:
-        """Count a job as running, by this claim and no other; tells whether others may have a turn by that. Harmless
-        to repeat.
-        """
-        left = self.leave(claim.job_id)
-        if self._running.get(claim.job_id) == claim:
-            return left
-        ended = self.end(claim.job_id)
-        self._running[claim.job_id] = claim
-        for lane in claim.lane.counts:
-            self._taken[lane] += claim.places
-            self._held[lane, claim.tenant] += claim.places
-        self._by_tenant[claim.tenant] += 1
-        return left or ended
-
-    def end(self, job_id: str) -> bool:
-        """Count it no more; tells whether it was counted. Harmless for one that does not run."""
-        claim = self._running.pop(job_id, None)
-        if claim is None:
-            return False
-        for lane in claim.lane.counts:
-            self._taken[lane] -= claim.places
-            if not self._taken[lane]:
-                del self._taken[lane]  # callers' keys come and go
-            self._held[lane, claim.tenant] -= claim.places
-            if not self._held[lane, claim.tenant]:
-                del self._held[lane, claim.tenant]
-        self._by_tenant[claim.tenant] -= 1
-        if not self._by_tenant[claim.tenant]:
-            del self._by_tenant[claim.tenant]
-        return True
-
-    def wait(self, claim: Claim) -> None:
-        """Put a job at the end of its tenant's line. Harmless to repeat."""
-        if claim.job_id in self._waiting:
+    def enqueue(self, request: SlotRequest) -> None:
+        """Append a job to its tenant's queue. Idempotent."""
+        if request.job_id in self._queued:
             return
-        entry = self._waiting[claim.job_id] = _Waiting(claim, next(self._numbers))
-        self._waiting_by_tenant[claim.tenant] += 1
-        jobs = self._lines.setdefault(claim.lane.whole, OrderedDict()).setdefault(claim.tenant, {})
-        jobs.setdefault(claim.lane.model, deque()).append(entry)
+        queued = self._queued[request.job_id] = _Queued(request, next(self._numbers))
+        self._queued_by_tenant[request.tenant] += 1
+        jobs = self._queues.setdefault(request.key.route_key, OrderedDict()).setdefault(request.tenant, {})
+        jobs.setdefault(request.key.model, deque()).append(queued)
 
-    def leave(self, job_id: str) -> bool:
-        """Take a job out of its line; tells whether it stood there."""
-        entry = self._waiting.pop(job_id, None)
-        if entry is None:
+    def remove(self, job_id: str) -> bool:
+        """Remove a job from the queue. Return whether it was queued. Idempotent."""
+        queued = self._queued.pop(job_id, None)
+        if queued is None:
             return False
-        lane, tenant = entry.claim.lane, entry.claim.tenant
-        self._waiting_by_tenant[tenant] -= 1
-        if not self._waiting_by_tenant[tenant]:
-            del self._waiting_by_tenant[tenant]
-        line = self._lines[lane.whole]
-        jobs = line[tenant][lane.model]
-        del jobs[bisect_left(jobs, entry.number, key=_NUMBER)]
+        key, tenant = queued.request.key, queued.request.tenant
+        self._queued_by_tenant[tenant] -= 1
+        if not self._queued_by_tenant[tenant]:
+            del self._queued_by_tenant[tenant]
+        tenants = self._queues[key.route_key]
+        jobs = tenants[tenant][key.model]
+        del jobs[bisect_left(jobs, queued.number, key=_NUMBER)]
         if not jobs:
-            del line[tenant][lane.model]
-        if not line[tenant]:
-            del line[tenant]
-        if not line:
-            del self._lines[lane.whole]
+            del tenants[tenant][key.model]
+        if not tenants[tenant]:
+            del tenants[tenant]
+        if not tenants:
+            del self._queues[key.route_key]
         return True
 
-    def take(self) -> str | None:
-        """The next job that may run, counted as running; None when none may.
+    def grant_next(self) -> str | None:
+        """Reserve slots for the next job that may run, and return its id; None when none may.
 
-        Tenants take turns: the one that was served goes to the end.
+        Tenants take turns: the tenant of the granted job moves to the end. So do routes.
         """
-        for lane, line in list(self._lines.items()):
-            claim, _ = self._first(line)
-            if claim is None:
+        for route_key, tenants in list(self._queues.items()):
+            request, _ = self._first(tenants)
+            if request is None:
                 continue
-            self.run(claim)
-            if claim.tenant in line:
-                line.move_to_end(claim.tenant)
-            if line:
-                self._lines[lane] = self._lines.pop(lane)  # lanes take turns, too
-            return claim.job_id
+            self.remove(request.job_id)
+            self.pool.reserve(request)
+            if request.tenant in tenants:
+                tenants.move_to_end(request.tenant)
+            if tenants:
+                self._queues[route_key] = self._queues.pop(route_key)
+            return request.job_id
         return None
 
     def position(self, job_id: str) -> int | None:
-        """How many jobs are ahead of a waiting one, if tenants keep taking turns; None when it does not wait."""
-        entry = self._waiting.get(job_id)
-        if entry is None:
+        """Return the number of jobs that run before a queued one if tenants keep taking turns; None for others."""
+        queued = self._queued.get(job_id)
+        if queued is None:
             return None
-        line = self._lines[entry.claim.lane.whole]
-        rank = sum(bisect_left(jobs, entry.number, key=_NUMBER) for jobs in line[entry.claim.tenant].values())
+        tenants = self._queues[queued.request.key.route_key]
+        rank = sum(bisect_left(jobs, queued.number, key=_NUMBER) for jobs in tenants[queued.request.tenant].values())
         ahead, before = rank, True
-        for tenant, models in line.items():
-            if tenant == entry.claim.tenant:
+        for tenant, models in tenants.items():
+            if tenant == queued.request.tenant:
                 before = False
             else:
                 ahead += min(sum(map(len, models.values())), rank + before)
         return ahead
 
-    def _first(self, line: _Line) -> tuple[Claim | None, set[Lane]]:
-        """The first in turn that may run, and what those before it wait for.
+    def _first(self, tenants: _Queues) -> tuple[SlotRequest | None, set[LimitKey]]:
+        """Return the first request in turn that may run, and the keys that requests before it wait for.
 
-        Who waits for places gets the next ones: a job that takes up many is not passed by for ever by small ones. A
-        model without places holds up no other model, and a tenant at its limit or its share nobody else.
+        The first request that waits for slots gets the next free ones, so small jobs do not overtake a large one
+        forever. A model without free slots blocks no other model, and a tenant at its limit or share no other tenant.
         """
-        awaited: set[Lane] = set()
-        for tenant, models in line.items():
-            if self._by_tenant[tenant] >= self.limits.tenant:
+        awaited: set[LimitKey] = set()
+        for tenant, models in tenants.items():
+            if self.pool.tenant_at_limit(tenant):
                 continue
-            for entry in sorted((jobs[0] for jobs in models.values()), key=_NUMBER):
-                claim = entry.claim
-                if self._over_share(claim) or not awaited.isdisjoint(claim.lane.counts):
+            for queued in sorted((jobs[0] for jobs in models.values()), key=_NUMBER):
+                request = queued.request
+                if self.pool.exceeds_share(request) or not awaited.isdisjoint(request.key.levels):
                     continue
-                short = self._short(claim)
-                if not short:
-                    return claim, awaited
-                awaited.update(short)
-                if claim.lane.whole in awaited:
+                exhausted = self.pool.exhausted(request)
+                if not exhausted:
+                    return request, awaited
+                awaited.update(exhausted)
+                if request.key.route_key in awaited:
                     return None, awaited
         return None, awaited
-
-    def _over_share(self, claim: Claim) -> bool:
-        """Return whether a job would take slots that are kept for other tenants."""
-        return any(
-            (held := self._held[lane, claim.tenant]) and held + claim.places > self.limits.share(lane)
-            for lane in claim.lane.counts
-        )
-
-    def _short(self, claim: Claim) -> list[Lane]:
-        """Where there are too few places for a job; one that takes more than there are runs alone."""
-        return [
-            lane
-            for lane in claim.lane.counts
-            if (taken := self._taken[lane]) and taken + claim.places > self.limits.of(lane)
-        ]

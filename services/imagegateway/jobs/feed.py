@@ -1,4 +1,4 @@
-"""This replica's live view of all jobs: one ordered feed in, waiting calls and subscribers out."""
+"""Job feed: this replica's live view of all jobs, and subscriptions to their changes."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ from imagegateway.platform import logs
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    from imagegateway.jobs.list_index import JobIndex
+    from imagegateway.jobs.list_index import JobListIndex
     from imagegateway.jobs.stream import Entry, JobStream
     from imagegateway.platform.supervision import Supervisor
 
-MAX_BEHIND: Final = 64
-"""Events that a subscriber may leave unread before it is dropped."""
+MAX_UNREAD: Final = 64
+"""Most unread changes of a subscriber; with more, the subscription fails."""
 
-_AT_ONCE: Final = 100
-"""Subscribers of one job that learn of a change in one turn of the loop."""
+_BATCH: Final = 100
+"""Subscribers of one job that are notified in one iteration of the event loop."""
 _log = logs.get(__name__)
 
 
 class TooSlowError(Exception):
-    """A subscriber left too much unread."""
+    """A subscriber has more than `MAX_UNREAD` unread changes."""
 
 
 class ClosingError(Exception):
-    """This replica stops; another one will go on."""
+    """This replica stops; the subscriber reconnects to another one."""
 
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """One follower of one job."""
+    """One subscriber of one job."""
 
     unread: deque[Entry] = field(default_factory=deque)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     overrun: bool = False
     closing: bool = False
     patient: bool = False
-    """A call that waits for an end: it is given some time when this replica stops, a stream is not."""
+    """Whether a call waits for the job's end: such a subscription outlives streams while this replica stops."""
 
     def push(self, entry: Entry) -> None:
-        if len(self.unread) >= MAX_BEHIND:
+        """Add a change, or fail the subscription when too many are unread."""
+        if len(self.unread) >= MAX_UNREAD:
             self.overrun = True
             self.unread.clear()
         elif not self.overrun:
@@ -55,7 +56,7 @@ class Subscription:
         self.wake.set()
 
     async def next(self, seconds: float | None = None) -> Entry | None:
-        """The next change; None when there is none for that long. Raises TooSlowError, ClosingError."""
+        """Return the next change; None after `seconds` without one. Raises TooSlowError, ClosingError."""
         if not self.unread and not self.overrun and not self.closing:
             self.wake.clear()
             try:
@@ -70,44 +71,47 @@ class Subscription:
         return self.unread.popleft()
 
 
-class Hub:
-    """What is known of jobs that have not ended, and who waits for what."""
+class JobFeed:
+    """Replicated live view of jobs, fed by the stream and by this replica's own writes."""
 
-    def __init__(self, stream: JobStream, index: JobIndex) -> None:
+    def __init__(self, stream: JobStream, index: JobListIndex) -> None:
         self._stream = stream
         self._index = index
         self._subscriptions: dict[str, set[Subscription]] = {}
-        self._reached = index.position
+        self._position = index.position
+        """Sequence up to which the feed has been read."""
         self._progress = asyncio.Event()
-        self._watchers: list[Callable[[Entry], None]] = []
-        self._closing: set[bool] = set()  # whether streams, and patient waits, are to end
-        self._ahead: dict[str, int] = {}  # newest own writes that the feed has not brought yet
+        self._listeners: list[Callable[[Entry], None]] = []
+        self._closing: set[bool] = set()
+        """Values of `Subscription.patient` that are closing."""
+        self._own_writes: dict[str, int] = {}
+        """Sequence of the newest own write of each job that the feed has not brought yet."""
         self.held = HeldBytes()
-        """What the records in `live` take up."""
+        """Size of the records in `live`."""
         self.live: dict[str, Entry] = {}
-        """Jobs that have not ended, and ended ones whose webhook is not delivered or whose provider call goes on."""
+        """Unfinished jobs, and ended ones whose webhook is pending or whose provider call is open."""
 
-    def stored(self, tenant: str) -> int:
-        """Return the bytes that a tenant's records take up in the stream, those of ended jobs included."""
-        return self._index.stored(tenant)
+    def stored_bytes(self, tenant: str) -> int:
+        """Return the size of a tenant's records in the stream, ended jobs included."""
+        return self._index.stored_bytes(tenant)
 
-    def watch(self, watcher: Callable[[Entry], None]) -> None:
-        """Call `watcher` with every change that this replica learns of."""
-        self._watchers.append(watcher)
+    def add_listener(self, listener: Callable[[Entry], None]) -> None:
+        """Call `listener` with every change of any job."""
+        self._listeners.append(listener)
 
     async def start(self, supervisor: Supervisor) -> None:
         """Catch up with the stream, then follow it.
 
-        Raises RuntimeError when the stream has lost what this replica has seen of it: better not to serve than to
-        serve quietly from a damaged or older store.
+        Raises RuntimeError when the stream has lost records that this replica has seen: serving from a damaged or
+        older store would lose jobs silently.
         """
         last = await self._stream.last_sequence()
-        if last < self._reached:
+        if last < self._position:
             raise RuntimeError(
-                f"the job stream ends at {last}, but {self._reached} was seen before: it has lost "
+                f"the job stream ends at {last}, but {self._position} was seen before: it has lost "
                 "records. Restore it, or delete the jobs-*.sqlite files in the data directory to accept the loss."
             )
-        for job_id in await self._index.unended():
+        for job_id in await self._index.unfinished():
             entry = await self._stream.last(job_id)
             if entry:
                 self._apply(entry)
@@ -115,20 +119,20 @@ class Hub:
         await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Wait until all that has been written by now has been seen. Raises OutcomeUnknownError."""
-        await self.reach(await self._stream.newest())
+        """Wait until the feed has seen every write made before the call. Raises OutcomeUnknownError."""
+        await self.wait_for(await self._stream.newest())
 
-    async def reach(self, seq: int) -> None:
-        """Wait until the feed has come as far as a sequence."""
-        while self._reached < seq:
+    async def wait_for(self, seq: int) -> None:
+        """Wait until the feed has read up to a sequence."""
+        while self._position < seq:
             self._progress.clear()
             await self._progress.wait()
 
-    def wrote(self, entry: Entry) -> None:
-        """Take in this replica's own write at once: the feed will bring it again, later."""
-        if entry.seq <= self._reached:
-            return  # the feed was faster than the answer, and may have brought newer ones since
-        self._ahead[entry.record.id] = entry.seq
+    def apply_own_write(self, entry: Entry) -> None:
+        """Apply this replica's own write at once; the feed brings the same write later."""
+        if entry.seq <= self._position:
+            return  # the feed was faster than the acknowledgement, and may have brought newer changes since
+        self._own_writes[entry.record.id] = entry.seq
         self._apply(entry)
 
     def _apply(self, entry: Entry) -> None:
@@ -136,19 +140,19 @@ class Hub:
         known = self.live.get(record.id)
         if known and known.seq >= entry.seq:
             return
-        self._keep(entry)
-        self._tell(list(self._subscriptions.get(record.id, ())), entry)
-        for watcher in self._watchers:
-            watcher(entry)
+        self._update_live(entry)
+        self._notify(list(self._subscriptions.get(record.id, ())), entry)
+        for listener in self._listeners:
+            listener(entry)
 
-    def _tell(self, subscriptions: list[Subscription], entry: Entry) -> None:
-        """Some now, the others in later turns of the loop: thousands at once would keep everybody else waiting."""
-        for subscription in subscriptions[:_AT_ONCE]:
+    def _notify(self, subscriptions: list[Subscription], entry: Entry) -> None:
+        """Notify subscribers in batches: thousands at once would block the event loop."""
+        for subscription in subscriptions[:_BATCH]:
             subscription.push(entry)
-        if rest := subscriptions[_AT_ONCE:]:
-            asyncio.get_running_loop().call_soon(self._tell, rest, entry)
+        if rest := subscriptions[_BATCH:]:
+            asyncio.get_running_loop().call_soon(self._notify, rest, entry)
 
-    def _keep(self, entry: Entry) -> None:
+    def _update_live(self, entry: Entry) -> None:
         if entry.ended and not entry.record.webhook.next_at and not entry.record.call_open:
             self.live.pop(entry.record.id, None)
             self.held.drop(entry.record.id)
@@ -158,7 +162,7 @@ class Hub:
 
     @contextlib.contextmanager
     def subscribe(self, job_id: str, *, patient: bool = False) -> Iterator[Subscription]:
-        """Follow a job from now on. `patient`: its end is waited for when this replica stops, for some time."""
+        """Subscribe to a job's changes from now on. `patient`: outlive streams while this replica stops."""
         subscription = Subscription(patient=patient, closing=patient in self._closing)
         self._subscriptions.setdefault(job_id, set()).add(subscription)
         try:
@@ -170,7 +174,7 @@ class Hub:
                 del self._subscriptions[job_id]
 
     def end_streams(self, *, patient: bool = False) -> None:
-        """This replica stops: let streams end, and with `patient` also the calls that wait for a job's end."""
+        """Close all streams because this replica stops, and with `patient` also calls that wait for a job's end."""
         self._closing = {False, patient}
         for subscriptions in self._subscriptions.values():
             for subscription in subscriptions:
@@ -181,16 +185,16 @@ class Hub:
     async def changes(
         self, job_id: str, after: int | None, quiet: float | None = None, *, patient: bool = False
     ) -> AsyncIterator[Entry | None]:
-        """A job's changes, in order, up to its end: those after a sequence, or the present state first.
+        """Yield a job's changes in order up to its end: those after a sequence, or the current state first.
 
-        None says that nothing has come for `quiet` seconds. Nothing at all comes for a job that does not exist.
-        `patient` as in `subscribe`. Raises TooSlowError, ClosingError, OutcomeUnknownError.
+        Yield None after each `quiet` seconds without a change, and nothing for a job that does not exist. `patient`
+        as in `subscribe`. Raises TooSlowError, ClosingError, OutcomeUnknownError.
         """
         with self.subscribe(job_id, patient=patient) as subscription:
             last = -1
             if after is None:
-                present = await self._stream.last(job_id)
-                missed = [present] if present else []
+                current = await self._stream.last(job_id)
+                missed = [current] if current else []
             else:
                 missed = [entry async for entry in self._stream.history(job_id, after)]
             for entry in missed:
@@ -209,11 +213,11 @@ class Hub:
                     last = change.seq
 
     async def ended(self, job_id: str, seconds: float) -> Entry | None:
-        """The job's end, waited for; None when it has not come in that time. Raises OutcomeUnknownError."""
+        """Return the job as soon as it has ended; None after `seconds`. Raises OutcomeUnknownError."""
         return await self.when(job_id, lambda entry: entry.ended, seconds)
 
     async def when(self, job_id: str, wanted: Callable[[Entry], bool], seconds: float) -> Entry | None:
-        """The job once it is as wanted; None when it does not become so in that time."""
+        """Return the job as soon as `wanted` accepts it; None after `seconds`. Raises OutcomeUnknownError."""
         deadline = asyncio.get_running_loop().time() + seconds
         with self.subscribe(job_id, patient=True) as subscription:
             entry = self.live.get(job_id) or await self._stream.last(job_id)
@@ -229,28 +233,28 @@ class Hub:
             return entry
 
     async def _follow(self) -> None:
-        async for item in self._stream.feed(self._reached):
+        async for item in self._stream.feed(self._position):
             entry, seq = (None, item) if isinstance(item, int) else (item, item.seq)
             if entry is not None:
                 try:
-                    self._take(entry)
-                except Exception:  # noqa: BLE001  no watcher may stop the feed
+                    self._apply_from_feed(entry)
+                except Exception:  # noqa: BLE001  a failing listener must not stop the feed
                     _log.exception("feed_entry_failed", seq=seq)
-            self._index.note(seq, entry)
-            self._reached = seq
+            self._index.add(seq, entry)
+            self._position = seq
             self._progress.set()
 
-    def _take(self, entry: Entry) -> None:
+    def _apply_from_feed(self, entry: Entry) -> None:
         job_id = entry.record.id
-        ahead = self._ahead.get(job_id, -1)
-        if ahead <= entry.seq:
-            self._ahead.pop(job_id, None)
-        if ahead < entry.seq:
+        own = self._own_writes.get(job_id, -1)
+        if own <= entry.seq:
+            self._own_writes.pop(job_id, None)
+        if own < entry.seq:
             self._apply(entry)
 
 
 def public_type(entry: Entry) -> str:
-    """Name of the event that a change is."""
+    """Return the public event type of a change."""
     if entry.record.state == states.RUNNING or entry.record.partial_images:
         return "job.progress"
     return f"job.{states.PUBLIC[entry.record.state]}"

@@ -1,9 +1,9 @@
-"""Who is alive: every router replica renews its entry in a bucket whose entries end by themselves.
+"""Membership of router replicas: each renews an entry in a bucket whose entries expire.
 
-An owner is written `<replica>/<life>`. The replica's name is random, kept in its data directory, and claimed: where
-another process lives under the same name (a copied data directory), the later one takes a new name. A replica that
-has come back with another life is surely gone; one that does not renew is believed gone only after a lease that
-outlasts an election of the NATS cluster.
+Jobs name their owner as `<name>/<incarnation>`. A replica's name is random, kept in its data directory and claimed:
+when another live process holds the name (a copied data directory), the later process takes a new one. An owner has
+expired when its replica runs with another incarnation, or when it sent no heartbeat for a whole lease, which outlasts
+a leader election of the NATS cluster.
 """
 
 from __future__ import annotations
@@ -33,12 +33,14 @@ if TYPE_CHECKING:
 
 BUCKET: Final = "routers"
 LEASE_SECONDS: Final = 60.0
-_BEAT_SECONDS: Final = 5.0
-_ASK_SECONDS: Final = 2.0
-_SILENT_BEATS: Final = 3
-"""Beats without a renewal after which a name whose holder does not answer may be claimed."""
-_LEFT: Final = "gone"
-_MAX_LIFE: Final = 64
+"""Time without a heartbeat after which an owner has expired."""
+HEARTBEAT_SECONDS: Final = 5.0
+PROBE_SECONDS: Final = 2.0
+_MISSED_HEARTBEATS: Final = 3
+"""Missed heartbeats after which the name of a holder that does not answer may be claimed."""
+_STOPPED: Final = "gone"
+"""Value of a stopped replica's entry."""
+_MAX_INCARNATION: Final = 64
 _log = logs.get(__name__)
 
 
@@ -46,135 +48,145 @@ class IdentityTakenError(Exception):
     """Another process has claimed this replica's name while this one could not renew it."""
 
 
-class Replicas:
-    """This replica's own entry, and its view of the others'."""
+class Membership:
+    """This replica's own entry, and its view of the others."""
 
     def __init__(self, client: Client, kv: KeyValue, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        """`path`: the file that keeps this replica's name."""
+        """`path`: file with this replica's name. `clock` returns monotonic seconds."""
         self._client = client
         self._kv = kv
         self._path = path
         self._clock = clock
         self._mirror = Mirror(client.jetstream(), BUCKET)
         self._revision = 0
-        self._heard: dict[str, float] = {}
-        """When each replica last wrote its entry, in observed seconds."""
+        self._heartbeats: dict[str, float] = {}
+        """Time of each replica's last heartbeat, in observed seconds."""
         self._observed = 0.0
-        """Seconds in which replicas could renew: while NATS can't be reached, nobody's silence means anything."""
-        self._looked: float | None = None
-        """When NATS last answered, if it did so at the last beat."""
+        """Seconds in which replicas could renew: silence while NATS is unreachable does not count."""
+        self._refreshed_at: float | None = None
+        """Time of the last refresh, if it succeeded."""
         self.name = ""
-        self.life = secrets.token_hex(6)
+        self.incarnation = secrets.token_hex(6)
 
     @classmethod
-    async def open(cls, client: Client, settings: Settings, replica: int) -> Replicas:
+    async def open(cls, client: Client, settings: Settings, replica: int) -> Membership:
         """Claim a name. Raises nats.errors.Error when JetStream can't be reached, OSError for the name's file."""
         kv = await bucket(client.jetstream(), BUCKET, settings.nats_replicas, ttl=LEASE_SECONDS)
-        replicas = cls(client, kv, settings.data_dir / f"replica-{replica}")
-        await replicas._claim()
-        return replicas
+        membership = cls(client, kv, settings.data_dir / f"replica-{replica}")
+        await membership._claim()
+        return membership
 
     @property
-    def me(self) -> str:
-        """This replica as an owner."""
-        return f"{self.name}/{self.life}"
+    def owner(self) -> str:
+        """This replica's id as an owner of jobs."""
+        return f"{self.name}/{self.incarnation}"
 
-    async def start(self, supervisor: Supervisor, changed: Callable[[], None]) -> None:
-        """Renew the entry and look around every few seconds; `changed` is called after each look."""
-        await self._look()
-        supervisor.spawn("replica's lease", self._run(changed))
+    async def start(self, supervisor: Supervisor, on_refresh: Callable[[], None]) -> None:
+        """Send heartbeats and refresh the view every 5 s. `on_refresh` is called after each refresh."""
+        await self.refresh()
+        supervisor.spawn("membership", self._run(on_refresh))
 
     async def close(self) -> None:
-        """Leave the list, so that others take over at once."""
+        """Leave, so that other replicas take over at once."""
         with contextlib.suppress(nats.errors.Error, OSError):
-            await self._kv.update(self.name, _LEFT.encode(), last=self._revision)
+            await self._kv.update(self.name, _STOPPED.encode(), last=self._revision)
 
-    def gone(self, owner: str) -> bool:
-        """Whether an owner will surely, or after its whole lease most likely, not write any more."""
-        name, _, life = owner.partition("/")
+    def is_expired(self, owner: str) -> bool:
+        """Return whether an owner will write no more: surely, or most likely after its lease."""
+        name, _, incarnation = owner.partition("/")
         if name == self.name:
-            return life != self.life
-        current = _life(self._mirror.values.get(name, b""))
-        if current and current != life:
+            return incarnation != self.incarnation
+        current = _incarnation(self._mirror.values.get(name, b""))
+        if current and current != incarnation:
             return True
-        return self._observed - self._heard.get(name, 0.0) > LEASE_SECONDS
+        return self._observed - self._heartbeats.get(name, 0.0) > LEASE_SECONDS
 
     async def _claim(self) -> None:
-        """Enter the list under this replica's own name, or under a new one where another process lives under that."""
-        await self._client.subscribe(_subject(self.life), cb=_answer)
+        """Claim this replica's own name, or a new one where another live process holds that."""
+        await self._client.subscribe(_subject(self.incarnation), cb=_answer)
         self.name = await asyncio.to_thread(load_identity, self._path)
         while True:
             holder, revision = await self._entry()
-            if holder and holder not in {_LEFT, self.life} and await self._lives(holder, revision):
+            if holder and holder not in {_STOPPED, self.incarnation} and await self._is_alive(holder, revision):
                 _log.warning("replica_name_in_use", name=self.name)
                 self.name = await asyncio.to_thread(renew_identity, self._path)
                 continue
             try:
-                self._revision = await self._kv.update(self.name, self.life.encode(), last=revision)
+                self._revision = await self._kv.update(self.name, self.incarnation.encode(), last=revision)
             except KeyWrongLastSequenceError:
                 continue
             return
 
-    async def _lives(self, life: str, revision: int) -> bool:
-        """Whether the process that has claimed this replica's name is there."""
+    async def _is_alive(self, incarnation: str, revision: int) -> bool:
+        """Return whether the process that holds this replica's name is alive."""
         try:
-            await self._client.request(_subject(life), timeout=_ASK_SECONDS)
+            await self._client.request(_subject(incarnation), timeout=PROBE_SECONDS)
         except nats.errors.NoRespondersError:
             return False  # its connection is closed
         except nats.errors.TimeoutError:
-            # Its host may have vanished with the connection open, or is too busy to answer: does it renew?
-            await asyncio.sleep(_SILENT_BEATS * _BEAT_SECONDS)
-            return await self._entry() != (life, revision)
+            # Its host may have failed with the connection open, or be too busy to answer: heartbeats decide.
+            await asyncio.sleep(_MISSED_HEARTBEATS * HEARTBEAT_SECONDS)
+            return await self._entry() != (incarnation, revision)
         return True
 
-    async def _run(self, changed: Callable[[], None]) -> None:
+    async def _run(self, on_refresh: Callable[[], None]) -> None:
         while True:
-            await asyncio.sleep(_BEAT_SECONDS)
+            await asyncio.sleep(HEARTBEAT_SECONDS)
             try:
-                await self._renew()
-                await self._look()
+                await self.heartbeat()
+                await self.refresh()
             except (nats.errors.Error, OSError) as error:
-                self._looked = None
-                _log.debug("presence_not_renewed", error=type(error).__name__)
+                self.suspend()
+                _log.debug("heartbeat_failed", error=type(error).__name__)
                 continue
-            changed()
+            on_refresh()
 
-    async def _renew(self) -> None:
-        """Raises IdentityTakenError, and nats.errors.Error or OSError when NATS can't be reached."""
+    async def heartbeat(self) -> None:
+        """Renew this replica's entry. Raises IdentityTakenError, and nats.errors.Error or OSError for NATS."""
         try:
-            self._revision = await self._kv.update(self.name, self.life.encode(), last=self._revision)
+            self._revision = await self._kv.update(self.name, self.incarnation.encode(), last=self._revision)
         except KeyWrongLastSequenceError:
-            # The entry has ended by itself, an answer was lost, or somebody else is there.
+            # The entry has expired, an acknowledgement was lost, or another process holds the name.
             holder, revision = await self._entry()
-            if holder and holder != self.life:
+            if holder and holder != self.incarnation:
                 raise IdentityTakenError(self.name) from None
-            self._revision = await self._kv.update(self.name, self.life.encode(), last=revision)
+            self._revision = await self._kv.update(self.name, self.incarnation.encode(), last=revision)
 
     async def _entry(self) -> tuple[str, int]:
-        """The life that this replica's name is claimed for, and the entry's revision; of none, empty and 0."""
+        """Return the incarnation that holds this replica's name and the entry's revision; without one, "" and 0."""
         try:
             entry = await self._kv.get(self.name)
         except KeyNotFoundError as error:
             return "", (error.entry.revision or 0) if error.entry else 0
-        return _life(entry.value or b""), entry.revision or 0
+        return _incarnation(entry.value or b""), entry.revision or 0
 
-    async def _look(self) -> None:
+    async def refresh(self) -> None:
+        """Update the view of the other replicas. Raises nats.errors.Error or OSError."""
         changes = await self._mirror.update()
         now = self._clock()
-        if self._looked is not None:
-            self._observed += now - self._looked
-        self._looked = now
+        if self._refreshed_at is not None:
+            self._observed += now - self._refreshed_at
+        self._refreshed_at = now
         for change in changes:
-            self._heard[change.key] = self._observed
-        for name, heard in list(self._heard.items()):
-            if self._observed - heard > 2 * LEASE_SECONDS:  # it makes no difference any more
-                del self._heard[name]
+            self._heartbeats[change.key] = self._observed
+        for name, heard in list(self._heartbeats.items()):
+            if self._observed - heard > 2 * LEASE_SECONDS:  # expired with or without the entry
+                del self._heartbeats[name]
                 self._mirror.values.pop(name, None)
 
+    def suspend(self) -> None:
+        """Stop the clock of all leases until the next refresh, because NATS is unreachable."""
+        self._refreshed_at = None
 
-def _subject(life: str) -> str:
-    """Where a replica answers for as long as its life lasts."""
-    return f"imagegateway.replicas.{life}"
+    @property
+    def known(self) -> set[str]:
+        """Names of all replicas in the view."""
+        return set(self._mirror.values)
+
+
+def _subject(incarnation: str) -> str:
+    """Return the subject on which a replica answers while its process lives."""
+    return f"imagegateway.replicas.{incarnation}"
 
 
 async def _answer(message: Msg) -> None:
@@ -182,7 +194,7 @@ async def _answer(message: Msg) -> None:
         await message.respond(b"")
 
 
-def _life(value: bytes) -> str:
-    """The life in an entry; empty for what no replica wrote."""
+def _incarnation(value: bytes) -> str:
+    """Return the incarnation in an entry; empty for a value that no replica wrote."""
     text = value.decode("ascii", "replace")
-    return text if text.isalnum() and text.isascii() and len(text) <= _MAX_LIFE else ""
+    return text if text.isalnum() and text.isascii() and len(text) <= _MAX_INCARNATION else ""

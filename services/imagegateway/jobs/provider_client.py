@@ -1,4 +1,4 @@
-"""Client of the families' servers: one open channel each, over its UNIX socket."""
+"""gRPC client of the provider servers: one open channel for each family, over its UNIX socket."""
 
 from __future__ import annotations
 
@@ -20,50 +20,52 @@ if TYPE_CHECKING:
 
     from imagegateway.platform.settings import Settings
 
-_AWAY: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
+_UNREACHABLE: Final = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED}
 _CONNECT_SECONDS: Final = 10.0
-"""How long a new call waits for the family's server, in seconds."""
+"""Timeout of the connection for a new call."""
 _REJOIN_SECONDS: Final = 60.0
-"""How long a call that may be under way waits for it."""
-_PAUSE_SECONDS: Final = 0.1
+"""Timeout of the connection for a call that may be in progress."""
+_RETRY_SECONDS: Final = 0.1
 _POLL_SECONDS: Final = 60.0
-"""Timeout of one poll. A server that still fetches a result goes on, and the next poll joins it."""
+"""Timeout of a poll. A server that is still fetching a result continues, and the next poll joins it."""
+_CANCEL_SECONDS: Final = 10.0
 _log = logs.get(__name__)
 
 
-class Families:
+class ProviderClient:
     """Calls ProviderService of the family that a model belongs to."""
 
-    def __init__(self, settings: Settings, names: Iterable[str]) -> None:
+    def __init__(self, settings: Settings, families: Iterable[str]) -> None:
         self._channels = {
-            name: grpc.aio.insecure_channel(f"unix:{settings.socket(name)}", options=CHANNEL_OPTIONS)
-            for name in names
+            family: grpc.aio.insecure_channel(f"unix:{settings.socket(family)}", options=CHANNEL_OPTIONS)
+            for family in families
         }
-        self._stubs = {name: pb_grpc.ProviderServiceStub(channel) for name, channel in self._channels.items()}
+        self._stubs = {family: pb_grpc.ProviderServiceStub(channel) for family, channel in self._channels.items()}
 
     async def close(self) -> None:
+        """Close all channels."""
         await asyncio.gather(*(channel.close() for channel in self._channels.values()))
 
     async def start(self, family: str, request: pb.StartRequest) -> AsyncGenerator[pb.TaskState, None]:
-        """Begin or join the provider call of a job's attempt.
+        """Start or join the provider call of a job's attempt.
 
-        Yields a running state without a task reference for each preview, where the task wants any, and last the
-        state that the call came to. The family's server owns the call: a connection that breaks is made anew and
-        joins it. PROVIDER_OUTCOME_UNKNOWN therefore comes from a server that does not know the call.
+        Yield a running state without a task reference for each preview, where the task asks for previews, and the
+        final state of the call last. The provider server owns the call, so a broken connection is replaced and joins
+        the call again. A server that does not know the call ends it as PROVIDER_OUTCOME_UNKNOWN.
 
-        Raises GatewayError: PROVIDER_UNAVAILABLE when the server surely did not get a new call,
-        PROVIDER_OUTCOME_UNKNOWN when it may have and stays away.
+        Raises GatewayError: PROVIDER_UNAVAILABLE when the server certainly did not get a new call,
+        PROVIDER_OUTCOME_UNKNOWN when it may have got the call and stays unreachable.
         """
-        if not await self._connected(family, _REJOIN_SECONDS if request.join_only else _CONNECT_SECONDS):
-            raise _lost(family) if request.join_only else _away(family)
+        if not await self._connect(family, _REJOIN_SECONDS if request.join_only else _CONNECT_SECONDS):
+            raise _outcome_unknown(family) if request.join_only else _unreachable(family)
         while True:
             try:
                 async with aclosing(self._states(family, request)) as states:
                     async for state in states:
                         yield state
             except grpc.aio.AioRpcError as error:
-                if error.code() not in _AWAY:
-                    raise _unanswered(family, error) from error
+                if error.code() not in _UNREACHABLE:
+                    raise _rpc_failure(family, error) from error
                 _log.warning("provider_call_rejoined", family=family, job_id=request.job_id, status=error.code().name)
             else:
                 return
@@ -72,12 +74,12 @@ class Families:
                 joining.CopyFrom(request)
                 joining.join_only = True
                 request = joining
-            await asyncio.sleep(_PAUSE_SECONDS)
-            if not await self._connected(family, _REJOIN_SECONDS):
-                raise _lost(family)
+            await asyncio.sleep(_RETRY_SECONDS)
+            if not await self._connect(family, _REJOIN_SECONDS):
+                raise _outcome_unknown(family)
 
     async def _states(self, family: str, request: pb.StartRequest) -> AsyncGenerator[pb.TaskState, None]:
-        """Make one RPC. Raises grpc.aio.AioRpcError."""
+        """Make one RPC and yield its states. Raises grpc.aio.AioRpcError."""
         if not request.task.partial_images:
             yield (await self._stubs[family].Start(request)).state
             return
@@ -88,8 +90,8 @@ class Families:
         finally:
             call.cancel()
 
-    async def _connected(self, family: str, seconds: float) -> bool:
-        """Wait for the server, long enough for one that is being restarted. Return False when it stays away."""
+    async def _connect(self, family: str, seconds: float) -> bool:
+        """Wait at most `seconds` for the server, which may be restarting. Return whether it is connected."""
         try:
             async with asyncio.timeout(seconds):
                 await self._channels[family].channel_ready()
@@ -98,38 +100,41 @@ class Families:
         return True
 
     async def poll(self, family: str, request: pb.PollRequest) -> pb.TaskState | None:
-        """How a task stands; None when the family's server is away for now. Raises GatewayError."""
+        """Return the state of a task; None when the provider server is unreachable. Raises GatewayError."""
         try:
             return (await self._stubs[family].Poll(request, timeout=_POLL_SECONDS)).state
         except grpc.aio.AioRpcError as error:
-            if error.code() in _AWAY:
+            if error.code() in _UNREACHABLE:
                 _log.warning("poll_unanswered", family=family, job_id=request.job_id, status=error.code().name)
                 return None
-            raise _unanswered(family, error) from error
+            raise _rpc_failure(family, error) from error
 
     async def cancel(self, family: str, request: pb.CancelRequest) -> bool:
-        """Stop a task; False where the upstream can't, or did not answer."""
+        """Ask the provider to stop a task. Return whether it confirmed."""
         try:
-            return (await self._stubs[family].Cancel(request, timeout=10)).requested
+            return (await self._stubs[family].Cancel(request, timeout=_CANCEL_SECONDS)).requested
         except grpc.aio.AioRpcError as error:
             _log.warning("cancel_unanswered", family=family, job_id=request.job_id, status=error.code().name)
             return False
 
 
-async def next_state(told: AsyncGenerator[pb.TaskState, None], deadline: int) -> pb.TaskState:
-    """The next state that `Families.start` tells; raises as it, and TimeoutError at a time in Unix milliseconds."""
+async def next_state(states: AsyncGenerator[pb.TaskState, None], deadline: int) -> pb.TaskState:
+    """Return the next state of `ProviderClient.start`. `deadline` in Unix milliseconds.
+
+    Raises TimeoutError at the deadline, and what `states` raises.
+    """
     async with asyncio.timeout(max(0.0, deadline / 1000 - time.time())):
-        return await anext(told)
+        return await anext(states)
 
 
-def _unanswered(family: str, error: grpc.aio.AioRpcError) -> GatewayError:
+def _rpc_failure(family: str, error: grpc.aio.AioRpcError) -> GatewayError:
     if error.code() is grpc.StatusCode.INTERNAL:
         return INTERNAL
-    _log.warning("family_unanswered", family=family, status=error.code().name, error=error.details())
-    return _lost(family)
+    _log.warning("provider_server_failed", family=family, status=error.code().name, error=error.details())
+    return _outcome_unknown(family)
 
 
-def _away(family: str) -> GatewayError:
+def _unreachable(family: str) -> GatewayError:
     return GatewayError(
         ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         f"The server of the {family} models is not running.",
@@ -137,18 +142,8 @@ def _away(family: str) -> GatewayError:
     )
 
 
-def _lost(family: str) -> GatewayError:
+def _outcome_unknown(family: str) -> GatewayError:
     return GatewayError(
         ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
         f"The server of the {family} models went away during the call; whether the provider took it is not known.",
-    )
-
-
-def failure(state: pb.Failed) -> GatewayError:
-    """A task's failure as the caller's error."""
-    return GatewayError(
-        state.reason,
-        state.message,
-        param=state.param or None,
-        retry_after=state.retry_after.ToTimedelta().total_seconds() if state.HasField("retry_after") else None,
     )

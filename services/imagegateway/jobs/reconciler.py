@@ -1,71 +1,89 @@
-"""Reconciler: sees that somebody goes on with every job, and that no slot is held for nothing."""
+"""Reconciler: resumes jobs that nothing attends, takes over jobs of expired owners, and frees unused slots."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs import states, transitions
-from imagegateway.jobs.stream import StaleError
+from imagegateway.jobs import states
+from imagegateway.jobs.stream_errors import StaleError
 from imagegateway.platform import logs
+from imagegateway.platform.clock import unix_millis
 
 if TYPE_CHECKING:
-    from imagegateway.jobs.admission import Turns
-    from imagegateway.jobs.feed import Hub
-    from imagegateway.jobs.membership import Replicas
-    from imagegateway.jobs.stream import Entry, JobStream
+    from imagegateway.jobs.admission import AdmissionControl
+    from imagegateway.jobs.feed import JobFeed
+    from imagegateway.jobs.job_steps import JobSteps
+    from imagegateway.jobs.job_writer import JobWriter
+    from imagegateway.jobs.membership import Membership
+    from imagegateway.jobs.stream import Entry
     from imagegateway.jobs.worker import Worker
 
-_ADOPTED_AT_ONCE: Final = 50
-_ADOPTION_SECONDS: Final = 0.25
-"""After a takeover so many tasks are polled at first, and as many more every so often."""
+BATCH: Final = 50
+BATCH_SECONDS: Final = 0.25
+"""After a takeover, running tasks are polled in batches at this interval."""
 _log = logs.get(__name__)
 
 
 class Reconciler:
-    """Compares the records with what this replica does. Each pass takes one turn of the loop."""
+    """Compares the records of all jobs with the work of this replica."""
 
-    def __init__(self, *, stream: JobStream, hub: Hub, replicas: Replicas, turns: Turns, worker: Worker) -> None:
-        self._stream = stream
-        self._hub = hub
-        self._replicas = replicas
-        self._turns = turns
+    def __init__(
+        self,
+        *,
+        feed: JobFeed,
+        writer: JobWriter,
+        membership: Membership,
+        admission: AdmissionControl,
+        worker: Worker,
+        steps: JobSteps,
+    ) -> None:
+        self._feed = feed
+        self._writer = writer
+        self._membership = membership
+        self._admission = admission
         self._worker = worker
+        self._steps = steps
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Make `reconcile` do nothing."""
+        self._stopped = True
 
     def reconcile(self) -> None:
-        """Take over the jobs of replicas that are gone, end those whose time is over, go on with own ones that nobody
-        runs, and free slots without a job.
+        """Take over jobs of expired owners, expire waiting jobs, resume unattended ones, and free unused slots.
 
-        Crashes and lost messages are handled where they happen; this is the net below.
+        Crashes and lost messages are handled where they happen; this pass catches what those handlers miss. Called
+        every few seconds.
         """
-        now, adopted = transitions.now(), 0
-        for entry in list(self._hub.live.values()):
+        if self._stopped:
+            return
+        now, running = unix_millis(), 0
+        for entry in list(self._feed.live.values()):
             record = entry.record
-            if self._worker.busy(record.id):
+            if self._steps.is_busy(record.id):
                 continue
-            if record.owner != self._replicas.me:
-                if self._replicas.gone(record.owner):
-                    pause = adopted // _ADOPTED_AT_ONCE * _ADOPTION_SECONDS
-                    self._worker.attend(record.id, self._adopt(entry, pause))
-                    adopted += record.state == states.RUNNING
+            if record.owner != self._membership.owner:
+                if self._membership.is_expired(record.owner):
+                    pause = running // BATCH * BATCH_SECONDS
+                    self._steps.spawn(record.id, self._take_over(entry, pause))
+                    running += record.state == states.RUNNING
             elif record.state in states.WAITING and record.deadline < now:
                 self._worker.expire(entry)
-            elif (not entry.ended or record.call_open) and not self._worker.attends(record.id):
+            elif (not entry.ended or record.call_open) and not self._worker.is_attended(record.id):
                 _log.warning("job_unattended", job_id=record.id, state=states.token(record.state))
                 self._worker.resume(entry)
-        for job_id in self._turns.holders():
-            if not self._worker.busy(job_id):
-                self._worker.give_back(job_id)
+        for job_id in self._admission.holders():
+            if not self._steps.is_busy(job_id):
+                self._worker.recount(job_id)
 
-    async def _adopt(self, entry: Entry, pause: float) -> None:
-        """Take a job over from a replica that is gone. `pause`: seconds until a running one is polled."""
+    async def _take_over(self, entry: Entry, pause: float) -> None:
+        """Take a job over from an expired owner. `pause`: delay in seconds before a running task is polled."""
         record = entry.copy()
-        before = record.owner
-        record.owner = self._replicas.me
+        record.owner = self._membership.owner
         try:
-            entry = await self._stream.advance(entry, record)
+            taken = await self._writer.advance(entry, record)
         except StaleError:
             return
-        _log.info("job_adopted", job_id=record.id, owner=before, state=states.token(record.state))
-        self._hub.wrote(entry)
-        if not record.call_open:  # else the worker has learned of it as of a cancel
-            self._worker.resume(entry, pause)
+        _log.info("job_taken_over", job_id=record.id, owner=entry.record.owner, state=states.token(record.state))
+        if not record.call_open:  # else `Worker.on_change` stops the call
+            self._worker.resume(taken, pause)

@@ -1,4 +1,4 @@
-"""How large a job's record may become, and what an ended job gives up to be written at all."""
+"""Size limits of job records, and the trimming of ended records that exceed the server's limit."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
 
 HEADERS_BYTES: Final = 1024
-"""More than the subject and headers of a message take: NATS counts them as part of its payload."""
+"""Upper bound of a message's subject and headers, which NATS counts as payload."""
 GROWTH_BYTES: Final = 128 * 1024
-"""Room that a new job leaves for what is written of it later: its result, its warnings, its webhook's attempts."""
+"""Room that a new record leaves for later ones: result, warnings, webhook attempts."""
 MAX_FIELDS_BYTES: Final = 64 * 1024
-"""What a new job's record may hold beside its prompts, which have limits of their own."""
+"""Largest size of a new record without its prompts, which have limits of their own."""
 MAX_NEW_BYTES: Final = 320 * 1024
-"""What it may hold in all: two prompts of 32,000 characters, and the rest."""
+"""Largest size of a new record: two prompts of 32,000 characters, and the other fields."""
 _SHORT: Final = 500
+"""Length of a shortened text in characters."""
 
 
 def check_new(record: JobRecord) -> None:
-    """Raise GatewayError REQUEST_TOO_LARGE for a new job with more bytes than each of its states may have."""
+    """Raise GatewayError REQUEST_TOO_LARGE for a new record that exceeds its limits."""
     task, size = record.task, record.ByteSize()
     fields = size - len(task.prompt.encode()) - len(task.negative_prompt.encode())
     if fields <= MAX_FIELDS_BYTES and size <= MAX_NEW_BYTES:
@@ -42,9 +43,9 @@ def check_new(record: JobRecord) -> None:
 
 
 def trim(record: JobRecord, limit: int) -> None:
-    """Shorten an ended job's record until it has at most `limit` bytes, least important parts first.
+    """Shorten an ended job's record to at most `limit` bytes, least important parts first.
 
-    What was made and paid for goes last: then the job has failed, and says why.
+    The result, which is billed, goes last; the job becomes failed then, and its error says why.
     """
     for _ in _steps(record):
         if record.ByteSize() <= limit:
@@ -52,7 +53,7 @@ def trim(record: JobRecord, limit: int) -> None:
 
 
 def _steps(record: JobRecord) -> Iterator[None]:
-    """Yield after each part that was given up."""
+    """Yield after the removal of each part."""
     task, done = record.task, record.done
     del done.partial_images[:]
     yield
@@ -86,5 +87,5 @@ def _steps(record: JobRecord) -> Iterator[None]:
         record.state = states.FAILED
         record.failed.reason = ErrorReason.ERROR_REASON_INTERNAL
         record.failed.message = "The job's record became larger than the gateway can keep."
-        record.failed.accepted = True
+        record.failed.may_be_billed = True
     yield

@@ -1,4 +1,4 @@
-"""The job's state machine, as data. Nothing else decides what may follow what."""
+"""Job states and the transitions between them, as data."""
 
 from __future__ import annotations
 
@@ -20,45 +20,46 @@ REROUTED: Final = JobRecord.STATE_REROUTED
 
 TERMINAL: Final = frozenset({COMPLETED, FAILED, CANCELLED})
 ACTIVE: Final = frozenset({SUBMITTING, RUNNING})
-"""States that take up a place at the provider."""
+"""States in which a job holds slots."""
 WAITING: Final = frozenset({QUEUED, REROUTED})
-"""States that wait for one."""
+"""States in which a job waits for slots."""
 
 NEXT: Final[Mapping[JobRecord.State.ValueType, frozenset[JobRecord.State.ValueType]]] = {
-    # A new job; it may start at once, and it never runs when its caller was told that it was not written.
+    # A new job may start at once. It is cancelled where its caller was told that the write failed.
     JobRecord.STATE_UNSPECIFIED: frozenset({QUEUED, SUBMITTING, CANCELLED}),
-    QUEUED: frozenset({QUEUED, SUBMITTING, FAILED, CANCELLED}),  # itself: another replica takes it over
-    SUBMITTING: frozenset({SUBMITTING, REROUTED, RUNNING, COMPLETED, FAILED, CANCELLED}),  # itself: one more attempt
+    QUEUED: frozenset({QUEUED, SUBMITTING, FAILED, CANCELLED}),  # to itself: takeover
+    SUBMITTING: frozenset({SUBMITTING, REROUTED, RUNNING, COMPLETED, FAILED, CANCELLED}),  # to itself: next attempt
     REROUTED: frozenset({REROUTED, SUBMITTING, FAILED, CANCELLED}),  # as QUEUED
-    RUNNING: frozenset({RUNNING, COMPLETED, FAILED, CANCELLED}),  # itself: progress, another replica
-    # An ended job changes no more; what is written on is the bookkeeping of its webhook.
+    RUNNING: frozenset({RUNNING, COMPLETED, FAILED, CANCELLED}),  # to itself: progress, takeover
+    # Later records of an ended job update its webhook and its provider call only.
     COMPLETED: frozenset({COMPLETED}),
     FAILED: frozenset({FAILED}),
     CANCELLED: frozenset({CANCELLED}),
 }
+"""Allowed transitions."""
 
 PUBLIC: Final[Mapping[JobRecord.State.ValueType, str]] = {
     QUEUED: "queued",
     SUBMITTING: "running",
-    REROUTED: "running",  # for callers a job never goes back
+    REROUTED: "running",  # the public state never goes back to queued
     RUNNING: "running",
     COMPLETED: "completed",
     FAILED: "failed",
     CANCELLED: "cancelled",
 }
-"""What callers see."""
+"""Job status in the public API."""
 
 
 class IllegalTransitionError(Exception):
-    """A transition that the table does not have: a fault of ours."""
+    """A transition outside the table: a bug in the gateway."""
 
 
 def check(before: JobRecord.State.ValueType, after: JobRecord.State.ValueType) -> None:
-    """Raises IllegalTransitionError."""
+    """Raise IllegalTransitionError unless the transition is allowed."""
     if after not in NEXT[before]:
         raise IllegalTransitionError(f"{JobRecord.State.Name(before)} to {JobRecord.State.Name(after)}")
 
 
 def token(state: JobRecord.State.ValueType) -> str:
-    """The state in a subject of the stream."""
+    """Return the state's token in stream subjects."""
     return JobRecord.State.Name(state).removeprefix("STATE_").lower()

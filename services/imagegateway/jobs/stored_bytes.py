@@ -1,4 +1,4 @@
-"""Bytes that each tenant's job records take up in the stream, counted in the job list's file."""
+"""Size of each tenant's job records in the stream, ended jobs included, counted in the job list's file."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ create trigger message_expired after delete on messages begin
 end;
 """
 _OVERHEAD: Final = 300
-"""Bytes that the server keeps of a message beside its record: the subject, the headers, its own bookkeeping."""
+"""Bytes of a message beside its record: subject, headers and the server's bookkeeping."""
 _UPSERT: Final = """
 insert into messages values (?, ?, ?, ?, ?)
 on conflict (job, state) do update set bytes = excluded.bytes, expires_at = excluded.expires_at
 """
-Message: TypeAlias = tuple[str, int, str, int, int]
-"""A message of the stream, in the columns' order; the stream keeps one for each state of a job."""
+MessageRow: TypeAlias = tuple[str, int, str, int, int]
+"""A message of the stream, in the order of the columns. The stream keeps one for each state of a job."""
 
 
-def message_of(entry: Entry) -> Message:
-    """Return what the file keeps of the message that holds a record."""
+def message_row_of(entry: Entry) -> MessageRow:
+    """Return the row of the message that holds a record."""
     record = entry.record
     seconds = RECORD_SECONDS if entry.ended else STEP_SECONDS
     size = record.ByteSize() + _OVERHEAD
@@ -50,27 +50,30 @@ def message_of(entry: Entry) -> Message:
 
 
 class StoredBytes:
-    """The sums by tenant. Every method may take a while, as those of `Projection`."""
+    """Sums by tenant. Every method may block, as those of `JobListFile`."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
-    def take(self, messages: Iterable[Message]) -> None:
-        """Count messages, each in place of the earlier one of its job and state."""
+    def add(self, messages: Iterable[MessageRow]) -> None:
+        """Count messages, each in place of the previous one of its job and state."""
         self._db.executemany(_UPSERT, messages)
 
     def all(self) -> dict[str, int]:
-        """Return the bytes of each tenant that has records."""
+        """Return the bytes of every tenant with records."""
         return dict(self._db.execute("select tenant, bytes from stored where bytes > 0"))
 
     def of(self, tenants: Collection[str]) -> dict[str, int]:
         """Return the bytes of these tenants."""
-        places = ", ".join("?" * len(tenants))
-        statement = f"select tenant, bytes from stored where tenant in ({places})"  # noqa: S608  question marks only
+        marks = ", ".join("?" * len(tenants))
+        statement = f"select tenant, bytes from stored where tenant in ({marks})"  # noqa: S608  question marks only
         return dict(self._db.execute(statement, tuple(tenants)))
 
     def expire(self, now: int, limit: int) -> int:
-        """Drop at most `limit` messages that the stream no longer has, and return how many. `now` in Unix ms."""
+        """Delete at most `limit` messages that the stream no longer has. Return their number.
+
+        `now` in Unix milliseconds.
+        """
         return self._db.execute(
             "delete from messages where (job, state) in "
             "(select job, state from messages where expires_at < ? order by expires_at limit ?)",

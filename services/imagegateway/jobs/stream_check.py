@@ -1,4 +1,4 @@
-"""Readiness of the job stream: a real write, and room for more."""
+"""Readiness check of the job stream: a real write, and room for more."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs.stream import NoRoomError, OutcomeUnknownError, RefusedError
+from imagegateway.jobs.stream_errors import NoRoomError, OutcomeUnknownError, RefusedError
 from imagegateway.platform import disk
 from imagegateway.platform.errors import UnavailableError
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from imagegateway.jobs.stream import JobStream
 
 FULL_SHARE: Final = 0.9
-"""Share of the stream's bytes from which new jobs are refused: the rest is for the next states of accepted ones."""
+"""Share of the stream's size from which new jobs are refused; the rest is for later records of accepted jobs."""
 _PART: Final = "the job store"
 
 
 class StreamCheck:
-    """Checks a stream by writing to it, under a name of this process's own."""
+    """Checks the stream by a write under a name of this process's own."""
 
     def __init__(self, stream: JobStream, max_bytes: int, folder: Path | None) -> None:
-        """`max_bytes`: the most that the stream may hold. `folder`: on the disk of a server of this machine."""
+        """`max_bytes`: largest size of the stream. `folder`: on the disk of a local NATS server; None: not local."""
         self._stream = stream
         self._max_bytes = max_bytes
         self._folder = folder
@@ -34,7 +34,7 @@ class StreamCheck:
         """Raise UnavailableError when new jobs should not be accepted."""
         try:
             if self._folder:
-                # Before the write: a server whose disk refuses one takes no others until it is restarted.
+                # Before the write: a server whose disk refuses a write accepts no others until it is restarted.
                 await asyncio.to_thread(disk.require_room, self._folder)
             await self._stream.write_check(self._name)
             used = await self._stream.used_bytes()

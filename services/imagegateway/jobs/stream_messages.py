@@ -1,4 +1,4 @@
-"""The stream's messages, which others may have written as well: subjects, and what may be believed of contents."""
+"""Messages of the job stream: subjects, and validation of contents that other clients may have written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imagegateway.platform.stored_values import StoredObject
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message of the stream."""
+    """A stored message of the stream."""
 
     subject: str
     seq: int
@@ -20,12 +20,12 @@ class Message:
 
 
 def subject_of(record: JobRecord) -> str:
-    """Return the subject that a record is written on. Raises ValueError for a state that this version can't know."""
+    """Return the subject of a record's message. Raises ValueError for a state that this version does not know."""
     return f"j.{record.id}.{record.family}.{states.token(record.state)}"
 
 
 def read_record(subject: str, data: bytes) -> JobRecord:
-    """Return the record in a message. Raises ValueError for one that is not of this subject, or none at all."""
+    """Return the record in a message. Raises ValueError for invalid data and for another subject's record."""
     try:
         record = JobRecord.FromString(data)
     except DecodeError as error:
@@ -36,6 +36,6 @@ def read_record(subject: str, data: bytes) -> JobRecord:
 
 
 def read_claim(_subject: str, data: bytes) -> tuple[str, str]:
-    """Return the job and the request that an idempotency key stands for. Raises ValueError."""
-    held = StoredObject(data)
-    return held.text("job_id"), held.text("request")
+    """Return the job id and the request digest of an idempotency claim. Raises ValueError."""
+    claim = StoredObject(data)
+    return claim.text("job_id"), claim.text("request")

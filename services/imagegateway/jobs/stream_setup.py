@@ -1,25 +1,32 @@
-"""The job stream's configuration, and how it comes into force."""
+"""Configuration of the job stream: creation, update, and a check of the NATS permissions."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform import logs
+from imagegateway.platform.setting_source import SettingError
 from nats.js import api
 from nats.js.errors import NotFoundError, ServerError
 
 if TYPE_CHECKING:
+    from imagegateway.jobs.stream_connection import StreamConnection
     from nats.js import JetStreamContext
 
 _NO_RESOURCES: Final = (10023, 10028, 10047)
-"""Refusals of a stream whose `max_bytes` the server or the account can't reserve."""
+"""Error codes of a server or account that can't reserve `max_bytes`."""
+_UNREACHABLE_SEQUENCE: Final = 2**62
+_PERMISSION_TRIES: Final = 3
 _log = logs.get(__name__)
 
 
 async def make_stream(js: JetStreamContext, name: str, replicas: int, max_bytes: int) -> None:
-    """Make the stream, or bring an existing one up to date; any replica may, at any time.
+    """Create the stream or update its configuration. Any replica may do so at any time.
 
-    A server with less than `max_bytes` to give makes a stream without that bound: `StreamCheck` keeps it as well.
+    `max_bytes`: largest size of the stream; -1: no limit. A server that can't reserve `max_bytes` creates a stream
+    without the limit; `StreamCheck` enforces it as well.
     """
     config = api.StreamConfig(
         name=name,
@@ -27,7 +34,7 @@ async def make_stream(js: JetStreamContext, name: str, replicas: int, max_bytes:
         max_msgs_per_subject=1,
         num_replicas=replicas,
         allow_msg_ttl=True,
-        # Followers may lag: only the leader tells the truth about a write just made.
+        # Followers may lag: only the leader knows every acknowledged write.
         allow_direct=False,
         discard=api.DiscardPolicy.NEW,
         max_bytes=max_bytes,
@@ -46,3 +53,19 @@ async def _make(js: JetStreamContext, config: api.StreamConfig) -> None:
         await js.update_stream(config)
     except NotFoundError:
         await js.add_stream(config)
+
+
+async def check_permissions(connection: StreamConnection) -> None:
+    """Raise SettingError when NATS denies this process a write: the server does not answer such a write at all."""
+    # The server answers with a refusal, because no stream meets the expectation; so it received the message.
+    headers = {"Nats-Expected-Last-Sequence": str(_UNREACHABLE_SEQUENCE)}
+    for subject in ("j.permission.none.none", "k.permission"):
+        for _ in range(_PERMISSION_TRIES):
+            with suppress(OutcomeUnknownError):
+                await connection.request(subject, b"", headers)
+                break
+        else:
+            raise SettingError(
+                f"NATS does not answer a message on {subject}: let the gateway's user "
+                "(IMAGEGATEWAY_NATS_CREDENTIALS) publish on j.> and k.>"
+            )

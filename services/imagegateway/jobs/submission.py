@@ -1,8 +1,8 @@
-"""Admission of new jobs, and the writes that make them.
+"""Submission of new jobs: admission, and the durable write of the first record.
 
-The process owns each write, not the call that asked for it: a caller that goes away changes nothing, and a write
-whose answer is lost is followed until it is certain whether the job exists. The job's inputs belong to the write from
-the start, and are deleted only when the job surely was not written.
+The process owns each write, not the call that asked for it. So a caller that disconnects changes nothing, and a write
+without an acknowledgement is followed until it is certain whether the job exists. The write owns the job's inputs,
+and deletes them only when the job certainly does not exist.
 """
 
 from __future__ import annotations
@@ -15,94 +15,93 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import record_size, states, transitions
 from imagegateway.jobs.cleanup import delete_inputs
-from imagegateway.jobs.stream import OutcomeUnknownError, StaleError, unavailable
-from imagegateway.platform import logs
+from imagegateway.jobs.stream_errors import OutcomeUnknownError, StaleError, unavailable
+from imagegateway.platform import backoff, logs
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import GatewayError
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from imagegateway.jobs.admission import Turns
-    from imagegateway.jobs.feed import Hub
+    from imagegateway.jobs.admission import AdmissionControl
+    from imagegateway.jobs.cancellation import JobCancellation
+    from imagegateway.jobs.feed import JobFeed
+    from imagegateway.jobs.job_steps import JobSteps
     from imagegateway.jobs.stream import Entry, JobStream
     from imagegateway.jobs.worker import Worker
     from imagegateway.media.store import MediaStore
 
-_STORED_SECONDS: Final = 600.0
-"""Pause before a tenant whose share of the stream is used up may come again: only the end of retention frees it."""
-_AGAIN_SECONDS: Final = 0.2
-_LONGEST_PAUSE: Final = 5.0
+_STORED_RETRY_SECONDS: Final = 600.0
+"""Retry-After for a tenant whose share of the stream is used up: only the end of retention frees it."""
 _log = logs.get(__name__)
 
 
 @dataclass(slots=True)
 class _Write:
-    """A new job's write, and the caller that waits for it.
-
-    `keyed`: the caller has an idempotency key and may come again for the job.
-    """
+    """Write of a new job, and the caller that waits for it."""
 
     record: JobRecord
-    keyed: bool
+    has_idempotency_key: bool
     answer: asyncio.Future[Entry] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     caller_gone: bool = False
 
     def fail(self, error: Exception) -> None:
-        """Answer the caller with an error, unless it has its answer."""
+        """Answer the caller with an error, unless it has been answered."""
         if not self.answer.done():
             self.answer.set_exception(error)
-            self.answer.exception()  # asyncio complains about an exception that nobody waited for
+            self.answer.exception()  # asyncio logs an exception that nobody retrieves
 
 
-class Submissions:
-    """Accepts jobs for this replica: at most `queue_limit` waiting ones, and of each tenant `tenant_bytes` of records
-    under way and `tenant_stored_bytes` of all records that are kept.
+class JobSubmission:
+    """Accepts jobs for this replica: at most `queue_limit` queued ones.
 
-    `cancel` ends a job; `me`: this replica as an owner.
+    A tenant's unfinished jobs may have `tenant_bytes` of records, all its kept jobs `tenant_stored_bytes`.
+    `owner`: this replica's id as an owner of jobs.
     """
 
     def __init__(
         self,
         *,
         stream: JobStream,
-        hub: Hub,
-        turns: Turns,
+        feed: JobFeed,
+        admission: AdmissionControl,
         worker: Worker,
+        steps: JobSteps,
+        cancellation: JobCancellation,
         store: MediaStore,
-        cancel: Callable[[Entry], Awaitable[Entry]],
         queue_limit: int,
         tenant_bytes: int,
         tenant_stored_bytes: int,
-        me: str,
+        owner: str,
     ) -> None:
         self._stream = stream
-        self._hub = hub
-        self._turns = turns
+        self._feed = feed
+        self._admission = admission
         self._worker = worker
+        self._steps = steps
+        self._cancellation = cancellation
         self._store = store
-        self._cancel = cancel
         self._queue_limit = queue_limit
         self._tenant_bytes = tenant_bytes
         self._tenant_stored_bytes = tenant_stored_bytes
-        self._me = me
+        self._owner = owner
 
-    async def submit(self, record: JobRecord, *, keyed: bool) -> Entry:
-        """Write a new job, and start it at once when its route is free.
+    async def submit(self, record: JobRecord, *, has_idempotency_key: bool = False) -> Entry:
+        """Write a new job, and start it at once if its route has free slots.
 
-        The inputs in `record.upload_keys` are the job's from here on, or are deleted. Raises GatewayError: OVERLOADED
-        when too many jobs wait, REQUEST_TOO_LARGE, SERVICE_UNAVAILABLE when the engine can't be reached. StaleError
-        when the id is taken.
+        From here on the inputs in `record.upload_keys` belong to the job, or are deleted. `has_idempotency_key`: the
+        caller can find the job again after an error. Raises GatewayError: OVERLOADED when too many jobs are queued,
+        REQUEST_TOO_LARGE, SERVICE_UNAVAILABLE when the engine can't be reached. Raises StaleError when the id is
+        taken.
         """
         try:
             self._admit(record)
         except GatewayError:
-            self._worker.attend(record.id, delete_inputs(self._store, record.upload_keys))
+            self._steps.spawn(record.id, delete_inputs(self._store, record.upload_keys))
             raise
-        record.owner = self._me
+        record.owner = self._owner
         record.submission = secrets.token_hex(8)
-        write = _Write(record, keyed)
-        self._worker.attend(record.id, self._complete(write))
+        write = _Write(record, has_idempotency_key)
+        self._steps.spawn(record.id, self._complete(write))
         try:
             return await asyncio.shield(write.answer)
         except asyncio.CancelledError:
@@ -110,38 +109,38 @@ class Submissions:
             raise
 
     def _admit(self, record: JobRecord) -> None:
-        """Take slots for a job, or queue it. Raises GatewayError."""
+        """Reserve slots for a job, or mark it queued. Raises GatewayError."""
         record_size.check_new(record)
-        held = self._hub.held.of(record.tenant)
+        held = self._feed.held.of(record.tenant)
         if held + record.ByteSize() > self._tenant_bytes:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_OVERLOADED,
                 f"Your jobs under way hold {held} bytes, and may hold {self._tenant_bytes}; try again later.",
                 retry_after=5,
             )
-        stored = self._hub.stored(record.tenant)
+        stored = self._feed.stored_bytes(record.tenant)
         if stored + record.ByteSize() > self._tenant_stored_bytes:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_OVERLOADED,
                 f"The records of your jobs hold {stored} bytes, and may hold {self._tenant_stored_bytes} "
                 "(IMAGEGATEWAY_TENANT_RECORDS_MIB); those of ended jobs are deleted after 30 days.",
-                retry_after=_STORED_SECONDS,
+                retry_after=_STORED_RETRY_SECONDS,
             )
-        # Counted before the write is answered, so that concurrent calls see the place taken.
-        if self._turns.enter(record):
-            transitions.submitting(record)
+        # Slots are reserved before the write, so that concurrent submissions see them used.
+        if self._admission.try_reserve(record):
+            transitions.mark_submitting(record)
             return
-        if not self._turns.room(record.tenant, self._queue_limit):
+        if not self._admission.has_queue_room(record.tenant, self._queue_limit):
             raise GatewayError(
                 ErrorReason.ERROR_REASON_OVERLOADED,
-                f"{self._turns.waiting_of(record.tenant)} of your jobs are waiting already, which is your share of "
-                "the queue; try again later.",
+                f"{self._admission.queued_by(record.tenant)} of your jobs are waiting already, which is your share "
+                "of the queue; try again later.",
                 retry_after=5,
             )
         record.state = states.QUEUED
 
     async def _complete(self, write: _Write) -> None:
-        """Bring a write to its end, and go on with the job where there is one."""
+        """Complete a write, and start the job if it exists."""
         record = write.record
         refused = False
         try:
@@ -150,58 +149,58 @@ class Submissions:
             except OutcomeUnknownError:
                 seen = self._seen(record)
                 if seen is None:
-                    # Told to try again, a caller without a key can't find this job: then it must not run.
-                    refused = not write.caller_gone and not write.keyed
+                    # A caller without a key can't find the job again after the error, so the job must not run.
+                    refused = not write.caller_gone and not write.has_idempotency_key
                     write.fail(unavailable())
                     seen = await self._settle(_cancelled(record) if refused else record)
                 entry = seen
         except (GatewayError, StaleError) as error:
             found = await self._stream.last_patiently(record.id) if isinstance(error, StaleError) else None
             if found is None or found.record.submission != record.submission:
-                self._worker.give_back(record.id)
+                self._worker.recount(record.id)
                 write.fail(error)
                 await delete_inputs(self._store, record.upload_keys)
                 return
-            entry = found  # written, and changed by somebody else since
+            entry = found  # this write, and changed by another writer since
         except Exception as error:
-            # Whether the job is written is not known: the reconciler goes on with it if it turns up.
+            # Whether the job exists is unknown: the reconciler resumes it if the feed brings it.
             write.fail(error)
             raise
         if refused:
-            entry = await self._cancel(entry)
+            entry = await self._cancellation.cancel(entry)
             await delete_inputs(self._store, record.upload_keys)
         if not write.answer.done():
             write.answer.set_result(entry)
-        self._worker.begin(entry)
+        self._worker.start(entry)
 
     async def _settle(self, record: JobRecord) -> Entry:
-        """Write a job whose first write has no answer until it is certain that it is there, as `record` or as that
-        first write. A cancelled `record` keeps the first write from taking effect later.
+        """Write a job whose first write was not acknowledged, until this record or the first one is stored.
+
+        A cancelled `record` prevents the first write from taking effect later.
 
         Raises StaleError when the id is taken, OutcomeUnknownError at the job's deadline.
         """
-        tries = 0
-        while transitions.now() < record.deadline:
-            tries += 1
-            await asyncio.sleep(min(_AGAIN_SECONDS * tries, _LONGEST_PAUSE))
+        pauses = backoff.pauses()
+        while unix_millis() < record.deadline:
+            await asyncio.sleep(next(pauses))
             if seen := self._seen(record):
                 return seen
             try:
                 return await self._stream.create(record)
             except (OutcomeUnknownError, GatewayError):
-                _log.warning("job_write_unsettled", job_id=record.id, tries=tries)
+                _log.warning("job_write_unsettled", job_id=record.id)
         raise OutcomeUnknownError
 
     def _seen(self, record: JobRecord) -> Entry | None:
-        """Return the job as the feed has brought it."""
-        seen = self._hub.live.get(record.id)
+        """Return the job of this submission if the feed has brought it."""
+        seen = self._feed.live.get(record.id)
         return seen if seen and seen.record.submission == record.submission else None
 
 
 def _cancelled(record: JobRecord) -> JobRecord:
-    """Return the record of the same submission that never runs."""
+    """Return a cancelled record of the same submission."""
     cancelled = JobRecord()
     cancelled.CopyFrom(record)
-    transitions.cancelled(cancelled)
+    transitions.mark_cancelled(cancelled)
     cancelled.call_open = False
     return cancelled

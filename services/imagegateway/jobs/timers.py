@@ -1,4 +1,4 @@
-"""Things that are due some time: a heap and one coroutine, however many there are."""
+"""Timer heap served by a single coroutine."""
 
 from __future__ import annotations
 
@@ -13,30 +13,32 @@ if TYPE_CHECKING:
 
 
 class Timers:
-    """Calls `fire` with a job's id when its time has come. What is due stands in the jobs' records as well: after a
-    crash the heap is built anew.
-    """
+    """Timers of jobs. Job records hold the times as well, so a restarted process rebuilds the heap."""
 
-    def __init__(self, fire: Callable[[str], None], clock: Callable[[], float] = time.time) -> None:
-        """`clock` gives Unix seconds."""
-        self._fire = fire
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """`clock` returns Unix seconds."""
         self._clock = clock
         self._heap: list[tuple[float, str]] = []
         self._pending: Counter[str] = Counter()
         self._changed = asyncio.Event()
 
     def __contains__(self, job_id: str) -> bool:
-        """Return whether a job has a time set that has not come yet."""
+        """Return whether a job has a pending timer."""
         return job_id in self._pending
 
+    @property
+    def due(self) -> list[float]:
+        """Times of all pending timers in Unix seconds, earliest first."""
+        return sorted(at for at, _ in self._heap)
+
     def set(self, at: float, job_id: str) -> None:
-        """Fire at a time, in Unix seconds; an earlier setting for the same job stays."""
+        """Add a timer at a time in Unix seconds. Earlier timers of the same job stay."""
         heapq.heappush(self._heap, (at, job_id))
         self._pending[job_id] += 1
         self._changed.set()
 
-    async def run(self) -> None:
-        """Fire what is due, for ever."""
+    async def run(self, on_due: Callable[[str], None]) -> None:
+        """Serve the timers without end: call `on_due` with the id of each job that is due."""
         while True:
             now = self._clock()
             while self._heap and self._heap[0][0] <= now:
@@ -44,7 +46,7 @@ class Timers:
                 self._pending[job_id] -= 1
                 if not self._pending[job_id]:
                     del self._pending[job_id]
-                self._fire(job_id)
+                on_due(job_id)
             pause = self._heap[0][0] - now if self._heap else None
             self._changed.clear()
             try:

@@ -1,11 +1,11 @@
-"""What a family's answer makes of a job's record: pure steps, written down by the runner."""
+"""Job transitions: pure functions that update a record, which a writer then appends to the stream."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs import states
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.v1.job_pb2 import Cost
 
-MAX_STARTS: Final = 5
-"""How often a job that may be started again is."""
+MAX_ATTEMPTS: Final = 5
+"""Most attempts to start a job whose start may be repeated."""
 
 FALL_BACK: Final = frozenset(
     {
@@ -26,24 +26,24 @@ FALL_BACK: Final = frozenset(
         ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
     }
 )
-"""Failures after which another route may serve; refusals, bad input and credentials never fall back."""
+"""Failures after which another route may serve. Refused content, invalid input and credentials never fall back."""
 
 
-def submitting(record: JobRecord) -> None:
-    """The provider is about to be called."""
+def mark_submitting(record: JobRecord) -> None:
+    """Mark the job submitting: the provider call follows."""
     record.state = states.SUBMITTING
-    record.starts += 1
-    record.started_at = record.started_at or now()
+    record.attempt += 1
+    record.started_at = record.started_at or unix_millis()
 
 
-def rerouted(record: JobRecord) -> None:
-    """It has left its route, and waits for its turn on the next one."""
+def mark_rerouted(record: JobRecord) -> None:
+    """Mark the job rerouted: it waits for a slot on its next route."""
     record.state = states.REROUTED
 
 
-def running(record: JobRecord, state: provider.Running) -> bool:
-    """The provider works on it; tells whether there is anything new to write down."""
-    new = (
+def mark_running(record: JobRecord, state: provider.Running) -> bool:
+    """Mark the job running. Return whether the record changed."""
+    changed = (
         record.state != states.RUNNING
         or record.task_ref != state.task_ref
         or record.progress != state.progress
@@ -53,64 +53,52 @@ def running(record: JobRecord, state: provider.Running) -> bool:
     record.task_ref = state.task_ref
     if state.HasField("progress"):
         record.progress = state.progress
-    previewed(record, state)
-    return new
+    set_previews(record, state)
+    return changed
 
 
-def on_its_way(state: provider.TaskState) -> bool:
-    """Whether the provider's call goes on: it has sent a preview, and not yet said how the task stands."""
+def is_preview(state: provider.TaskState) -> bool:
+    """Return whether a state only brings previews, while the provider call continues."""
     return state.HasField("running") and not state.running.task_ref
 
 
-def previewed(record: JobRecord, state: provider.Running) -> None:
-    """A preview has come while the provider is being called; whether it accepts is still open."""
+def set_previews(record: JobRecord, state: provider.Running) -> None:
+    """Replace the record's previews. Whether the provider accepts the task remains unknown."""
     del record.partial_images[:]
     record.partial_images.extend(state.partial_images)
 
 
-def completed(record: JobRecord, done: provider.Done, cost: Cost | None) -> None:
-    """It ended with media."""
+def mark_completed(record: JobRecord, done: provider.Done, cost: Cost | None) -> None:
+    """Mark the job completed with media."""
     record.state = states.COMPLETED
     record.done.CopyFrom(done)
     for missing in record.done.missing:
-        _blame_key(record, missing)
+        _name_refused_key(record, missing)
     if cost is not None:
         record.cost.CopyFrom(cost)
-    end(record)
+    _end(record)
 
 
-def failed(record: JobRecord, failure: provider.Failed, *, call_open: bool = False) -> None:
-    """Mark the job failed. `call_open`: its provider call may still go on."""
+def mark_failed(record: JobRecord, failure: provider.Failed, *, call_open: bool = False) -> None:
+    """Mark the job failed. `call_open`: the provider call may continue."""
     record.state = states.FAILED
     record.failed.CopyFrom(failure)
-    _blame_key(record, record.failed)
+    _name_refused_key(record, record.failed)
     record.call_open = call_open
-    end(record)
+    _end(record)
 
 
-def cancelled(record: JobRecord) -> None:
-    """Mark the job cancelled by its caller."""
+def mark_cancelled(record: JobRecord) -> None:
+    """Mark the job cancelled. The provider call of an active job remains open."""
     record.call_open = record.state in states.ACTIVE
     record.state = states.CANCELLED
-    end(record)
+    _end(record)
 
 
-def end(record: JobRecord) -> None:
-    """Do what every end brings: set its time, make the webhook due, and erase what is secret unless the provider call
-    goes on.
-    """
-    record.completed_at = now()
-    del record.partial_images[:]
-    if not record.call_open:
-        _erase_call(record)
-    if record.webhook.url:
-        record.webhook.next_at = record.completed_at
+def close_call(record: JobRecord, cost: Cost | None) -> bool:
+    """Close the provider call of an ended job, with its cost where the call completed.
 
-
-def call_ended(record: JobRecord, cost: Cost | None) -> bool:
-    """Note that the provider call of an ended job is over, and what it cost where it completed.
-
-    Return whether there is anything new to write down.
+    Return whether the record needs a write.
     """
     changed = record.call_open
     record.call_open = False
@@ -121,44 +109,55 @@ def call_ended(record: JobRecord, cost: Cost | None) -> bool:
     return changed
 
 
+def _end(record: JobRecord) -> None:
+    """Set the end time, make the webhook due, and erase secrets unless the provider call is open."""
+    record.completed_at = unix_millis()
+    del record.partial_images[:]
+    if not record.call_open:
+        _erase_call(record)
+    if record.webhook.url:
+        record.webhook.next_at = record.completed_at
+
+
 def _erase_call(record: JobRecord) -> None:
-    """Erase what only the provider call needs, keys, inputs and options: the record is kept for 30 days."""
+    """Erase keys, inputs and options: only the provider call needs them, and the record stays for 30 days."""
     for name in ("inputs", "mask", "markup", "provider_options"):
         record.task.ClearField(name)
     record.sealed_credential = b""
     record.sealed_keys.clear()
-    record.account = ""
+    record.key_fingerprint = ""
 
 
 def may_repeat(record: JobRecord, failure: provider.Failed) -> bool:
-    """Whether a start with an unknown outcome may be made again: where that costs nothing."""
+    """Return whether a start with an unknown outcome may be repeated because that costs nothing."""
     return (
         failure.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
         and record.repeatable
         and record.state == states.SUBMITTING
-        and record.starts < MAX_STARTS
+        and record.attempt < MAX_ATTEMPTS
     )
 
 
 def may_fall_back(record: JobRecord, failure: provider.Failed) -> bool:
-    """Whether another route may be tried: the present one surely took nothing, and the caller named none."""
+    """Return whether another route may serve: this one bills nothing, and the caller's key names no route."""
     return (
         failure.reason in FALL_BACK
-        and not failure.accepted
+        and not failure.may_be_billed
         and record.state == states.SUBMITTING
         and not record.sealed_credential
     )
 
 
-def own_key(record: JobRecord) -> bytes:
-    """The caller's own key for the present route, encrypted: the one that came with the call, else a stored one.
-    Empty: there is none, and the operator's is used.
+def caller_key(record: JobRecord) -> bytes:
+    """Return the caller's own key for the current route, encrypted: the call's key, else the tenant's stored key.
+
+    Empty: the operator's key applies.
     """
     return record.sealed_credential or record.sealed_keys.get(record.task.route, b"")
 
 
-def _blame_key(record: JobRecord, failure: provider.Failed) -> None:
-    """Say whose key the provider refused: the family knows only that it was given one."""
+def _name_refused_key(record: JobRecord, failure: provider.Failed) -> None:
+    """Name the key that the provider refused, which the provider server does not know."""
     route = record.task.route
     if failure.reason != ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS:
         return
@@ -171,24 +170,19 @@ def _blame_key(record: JobRecord, failure: provider.Failed) -> None:
         )
 
 
-def nothing() -> provider.Failed:
-    """A provider that said it was done, and gave nothing."""
+def no_artifacts() -> provider.Failed:
+    """Return the failure of a task that ended as done without artifacts."""
     return provider.Failed(
         reason=ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
-        message="The provider answered without a picture.",
-        accepted=True,
+        message="The provider returned no image.",
+        may_be_billed=True,
     )
 
 
-def too_late(record: JobRecord) -> GatewayError:
-    """The job's time is over."""
+def deadline_error(record: JobRecord) -> GatewayError:
+    """Return the error of a job whose deadline has passed."""
     return GatewayError(
         ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
         f"{record.task.model} did not end job {record.id} in time.",
         details={"job_id": record.id},
     )
-
-
-def now() -> int:
-    """Unix milliseconds, as records have them."""
-    return time.time_ns() // 1_000_000

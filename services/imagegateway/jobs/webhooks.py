@@ -1,145 +1,142 @@
-"""Announces the end of jobs to their callers: Standard Webhooks, with retries that no restart forgets.
+"""Webhook delivery: announces the end of jobs, with retries that survive restarts.
 
-When the next attempt is due stands in the job's record; here it is an entry in a heap. The replica that owns the
-job sends; when it is gone, the one that takes the job over does.
+A job's record holds the time of its next attempt; here the time is a timer. The replica that owns the job sends;
+after a takeover its new owner does.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
 import random
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 import nats.errors
-from google.protobuf.json_format import MessageToDict
-from imagegateway.jobs import states
-from imagegateway.jobs.background_tasks import Background
-from imagegateway.jobs.stream import OutcomeUnknownError, StaleError
+from imagegateway.jobs.background_tasks import BackgroundTasks
+from imagegateway.jobs.stream_errors import StaleError
 from imagegateway.jobs.timers import Timers
+from imagegateway.jobs.webhook_message import event_body, event_id, sign
 from imagegateway.keys.webhook_secrets import UnreadableSecretError
 from imagegateway.outbound.url_guard import OutboundError
 from imagegateway.platform import logs
 from imagegateway.platform.tenant_slots import TenantSlots
 from imagegateway.v1.job_pb2 import WebhookAttempt
-from standardwebhooks import Webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.v1.job_pb2 import Job
-
-    View = Callable[[JobRecord], Job]
-
-    from imagegateway.jobs.feed import Hub
-    from imagegateway.jobs.membership import Replicas
+    from imagegateway.jobs.feed import JobFeed
+    from imagegateway.jobs.job_writer import JobWriter
     from imagegateway.jobs.stream import Entry, JobStream
     from imagegateway.keys.webhook_secrets import WebhookSecrets
     from imagegateway.outbound.client import Outbound
+    from imagegateway.v1.job_pb2 import Job
+
+    JobView = Callable[[JobRecord], Job]
+    """Returns a job as callers see it."""
 
 ATTEMPT_SECONDS: Final = 10.0
+"""Timeout of an attempt."""
 _JITTER: Final = 0.1
 _KEPT_ATTEMPTS: Final = 50
-_AT_ONCE: Final = 50
-_AT_ONCE_EACH: Final = 10
-"""Deliveries of one tenant at once: a receiver that hangs takes up no more."""
+MAX_CONCURRENT: Final = 50
+MAX_CONCURRENT_PER_TENANT: Final = 10
+"""Concurrent attempts of one tenant, so that a receiver that hangs blocks no other tenant."""
+_NATS_RETRY_SECONDS: Final = 1.0
+_SECRET_RETRY_SECONDS: Final = 60.0
 _log = logs.get(__name__)
 
 
-class Webhooks:
-    """Sends what is due."""
+class WebhookDelivery:
+    """Sends the webhooks of this replica's jobs. `owner`: this replica's id as an owner of jobs."""
 
     def __init__(
         self,
         *,
         stream: JobStream,
-        hub: Hub,
-        replicas: Replicas,
+        feed: JobFeed,
+        writer: JobWriter,
         secrets: WebhookSecrets,
         outbound: Outbound,
-        view: View,
+        view: JobView,
         pauses: Sequence[float],
+        owner: str,
+        clock: Callable[[], int],
     ) -> None:
+        """`pauses`: delays in seconds before each further attempt. `clock` returns Unix milliseconds."""
         self._stream = stream
-        self._hub = hub
-        self._replicas = replicas
+        self._feed = feed
+        self._writer = writer
         self._secrets = secrets
         self._outbound = outbound
         self._view = view
         self._pauses = pauses
-        self._timers = Timers(lambda job_id: self._tasks.spawn(self._send(job_id)))
+        self._owner = owner
+        self._clock = clock
+        self._timers = Timers()
         self._sending: set[str] = set()
-        self._tasks = Background()
-        self._slots = TenantSlots(_AT_ONCE, _AT_ONCE_EACH)
-        hub.watch(self._learn)
+        self._tasks = BackgroundTasks()
+        self._slots = TenantSlots(MAX_CONCURRENT, MAX_CONCURRENT_PER_TENANT)
+        feed.add_listener(self._on_change)
 
     async def run(self) -> None:
-        """Send what is due, for ever."""
-        await self._timers.run()
+        """Send webhooks at their times, without end."""
+        await self._timers.run(self.send_due)
+
+    def send_due(self, job_id: str) -> None:
+        """Send a job's webhook in the background, if it is due."""
+        self._tasks.spawn(self._send(job_id))
+
+    async def close(self) -> None:
+        """Cancel the attempts in progress."""
+        await self._tasks.cancel()
 
     async def redeliver(self, entry: Entry) -> Entry:
         """Make an ended job's webhook due now, on this replica. Raises OutcomeUnknownError."""
-        while True:
-            record = entry.copy()
-            record.owner = self._replicas.me
-            record.webhook.next_at = _now()
-            record.webhook.delivered = False
-            try:
-                entry = await self._stream.advance(entry, record)
-            except StaleError:
-                newer = await self._stream.last(record.id)
-                if newer is None:
-                    raise OutcomeUnknownError from None
-                entry = newer
-                continue
-            self._hub.wrote(entry)
-            return entry
+        return await self._writer.update(entry, self._make_due)
 
-    def _learn(self, entry: Entry) -> None:
+    def _make_due(self, record: JobRecord) -> bool:
+        record.owner = self._owner
+        record.webhook.next_at = self._clock()
+        record.webhook.delivered = False
+        return True
+
+    def _on_change(self, entry: Entry) -> None:
         webhook = entry.record.webhook
-        if entry.ended and webhook.next_at and entry.record.owner == self._replicas.me:
+        if entry.ended and webhook.next_at and entry.record.owner == self._owner:
             self._timers.set(webhook.next_at / 1000, entry.record.id)
 
     async def _send(self, job_id: str) -> None:
-        entry = self._hub.live.get(job_id)
-        if job_id in self._sending or entry is None or not entry.ended or entry.record.owner != self._replicas.me:
+        entry = self._feed.live.get(job_id)
+        if job_id in self._sending or entry is None or not entry.ended or entry.record.owner != self._owner:
             return
-        if not 0 < entry.record.webhook.next_at <= _now():
+        if not 0 < entry.record.webhook.next_at <= self._clock():
             return
         self._sending.add(job_id)
         try:
             async with self._slots.hold(entry.record.tenant):
                 attempt = await self._attempt(entry.record)
-            await self._note(entry, attempt)
+            await self._write_attempt(entry, attempt)
         except (nats.errors.Error, OSError) as error:
             _log.warning("webhook_postponed", job_id=job_id, error=type(error).__name__)
-            self._timers.set(time.time() + 1, job_id)
+            self._timers.set(time.time() + _NATS_RETRY_SECONDS, job_id)
         except UnreadableSecretError:
             _log.error("webhook_secret_unreadable", job_id=job_id)
-            self._timers.set(time.time() + 60, job_id)
+            self._timers.set(time.time() + _SECRET_RETRY_SECONDS, job_id)
         except StaleError:
-            # Another replica, or a redelivery: the newer record decides. It may have come while this was being sent.
-            newer = self._hub.live.get(job_id)
+            # Another replica or a redelivery wrote a newer record, perhaps during the attempt: that record decides.
+            newer = self._feed.live.get(job_id)
             if newer and newer.seq > entry.seq:
-                self._learn(newer)
+                self._on_change(newer)
         finally:
             self._sending.discard(job_id)
 
     async def _attempt(self, record: JobRecord) -> WebhookAttempt:
+        """Send the event once. Raises UnreadableSecretError, and nats.errors.Error or OSError for NATS."""
         now = datetime.now(UTC)
         attempt = WebhookAttempt(at=int(now.timestamp()))
-        event = {
-            "id": event_id(record),
-            "object": "event",
-            "type": f"job.{states.PUBLIC[record.state]}",
-            "created_at": record.completed_at // 1000,
-            "data": MessageToDict(self._view(record), preserving_proto_field_name=True),
-        }
-        body = json.dumps(event, separators=(",", ":"))
+        body = event_body(record, self._view(record))
         secret = await self._secrets.get(record.tenant)
         headers = sign(secret.signing(now.timestamp()), event_id(record), now, body)
         try:
@@ -154,26 +151,26 @@ class Webhooks:
                 attempt.error = f"it answered with status {status}"
         return attempt
 
-    async def _note(self, entry: Entry, attempt: WebhookAttempt) -> None:
-        """Write the attempt down, and when the next one is due; a redelivery asked for meanwhile stays due.
+    async def _write_attempt(self, entry: Entry, attempt: WebhookAttempt) -> None:
+        """Write an attempt and the time of the next one. A redelivery requested meanwhile stays due.
 
         Raises StaleError when the record keeps changing.
         """
         try:
-            entry = await self._stream.advance(entry, self._after(entry, attempt))
+            await self._writer.advance(entry, self._after(entry, attempt))
         except StaleError:
             newer = await self._stream.last_patiently(entry.record.id)
             if newer is None or not newer.ended:
                 return
-            if newer.record.webhook == entry.record.webhook:  # its provider call has ended, nothing else
+            if newer.record.webhook == entry.record.webhook:  # only the provider call has changed
                 record = self._after(newer, attempt)
             else:
                 record = newer.copy()
                 record.webhook.attempts.append(attempt)
-            entry = await self._stream.advance(newer, record)
-        self._hub.wrote(entry)
+            await self._writer.advance(newer, record)
 
     def _after(self, entry: Entry, attempt: WebhookAttempt) -> JobRecord:
+        """Return the record after an attempt."""
         record = entry.copy()
         webhook = record.webhook
         webhook.attempts.append(attempt)
@@ -184,7 +181,7 @@ class Webhooks:
             webhook.next_at = 0
         else:
             pause = self._pauses[tries - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  only spreads load
-            webhook.next_at = _now() + round(pause * 1000)
+            webhook.next_at = self._clock() + round(pause * 1000)
         _log.info(
             "webhook_sent",
             job_id=record.id,
@@ -194,26 +191,3 @@ class Webhooks:
             final=not webhook.next_at,
         )
         return record
-
-
-def event_id(record: JobRecord) -> str:
-    """The delivery's id: the same in every attempt, so that receivers can tell a repetition."""
-    return f"evt_{record.id.removeprefix('job_')}"
-
-
-def sign(secrets: Sequence[str], message_id: str, at: datetime, body: str) -> dict[str, str]:
-    """Headers of a delivery: Standard Webhooks with every secret, and `X-Gateway-Signature` with the first."""
-    signatures = [Webhook(secret).sign(message_id, at, body) for secret in secrets]
-    timestamp = int(at.timestamp())
-    digest = hmac.new(secrets[0].encode(), f"{timestamp}.{body}".encode(), hashlib.sha256).hexdigest()
-    return {
-        "content-type": "application/json",
-        "webhook-id": message_id,
-        "webhook-timestamp": str(timestamp),
-        "webhook-signature": " ".join(signatures),
-        "x-gateway-signature": f"t={timestamp},v1={digest}",
-    }
-
-
-def _now() -> int:
-    return time.time_ns() // 1_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from imagegateway.media.store import StoreUnavailable
-from imagegateway.platform import logs
+from imagegateway.platform import backoff, logs
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,19 +21,17 @@ POLL_SECONDS: Final = 10.0
 POLL_PAUSE: Final = 2.0
 """Seconds until then."""
 
-_FIRST_PAUSE: Final = 0.2
-_LONGEST_PAUSE: Final = 5.0
 _log = logs.get(__name__)
 
 
 async def retry_until_available(
     operation: Callable[[], Awaitable[T]], *, seconds: float, sleep: Callable[[float], Any]
 ) -> T:
-    """Run a store operation again, with pauses from 0.2 s growing to 5 s, until it succeeds.
+    """Run a store operation until it succeeds, with exponential backoff.
 
     Raises StoreUnavailable when the pauses add up to `seconds`.
     """
-    pause, waited = _FIRST_PAUSE, 0.0
+    pauses, waited = backoff.pauses(), 0.0
     while True:
         try:
             return await operation()
@@ -41,7 +39,6 @@ async def retry_until_available(
             if waited >= seconds:
                 raise StoreUnavailable("the media store stayed away") from error
             _log.warning("media_store_away", waited_seconds=round(waited, 1), error=repr(error)[:200])
-        pause = min(pause, seconds - waited)
+        pause = min(next(pauses), seconds - waited)
         await sleep(pause)
         waited += pause
-        pause = min(pause * 2, _LONGEST_PAUSE)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 import secrets
-import time
 from typing import Final
+
+from imagegateway.platform.clock import unix_millis
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _JOB: Final = re.compile(rf"job_[{_ALPHABET}]{{26}}")
@@ -20,7 +21,7 @@ _REQUEST: Final = re.compile(rf"[{REQUEST_ID_CHARACTERS}]{{1,{REQUEST_ID_MAX_LEN
 
 def job() -> str:
     """Return a new job id: `job_` and 26 characters."""
-    return f"job_{_ulid(time.time_ns() // 1_000_000, secrets.randbits(80))}"
+    return f"job_{_ulid(unix_millis(), secrets.randbits(80))}"
 
 
 def is_job(text: str) -> bool:

@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs.engine import Engine
-from imagegateway.jobs.provider_client import Families
+from imagegateway.jobs.engine import JobEngine
+from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.keys.api_keys import API_KEY_NAME, KeyRing, KeyStore, RevokedKeyError
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
@@ -83,17 +83,17 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         catalog = Catalog.load(current.source)
         outbound = Outbound(Guard(current.allow_hosts))
         resources.push_async_callback(outbound.aclose)
-        families = Families(current, {model.family for model in catalog.models.values()})
-        resources.push_async_callback(families.close)
-        engine = await Engine.open(
+        provider_client = ProviderClient(current, {model.family for model in catalog.models.values()})
+        resources.push_async_callback(provider_client.close)
+        engine = await JobEngine.open(
             settings=current,
             client=client,
             replica=replica,
             root=root,
             store=store,
-            families=families,
+            provider_client=provider_client,
             outbound=outbound,
-            limits=replace(catalog.limits(current), shared=ring.is_shared),
+            limits=replace(catalog.limits(current), multi_tenant=ring.is_shared),
             price=catalog.price,
             fallback=catalog.fallback,
             view=responses.job,
@@ -128,7 +128,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, server.grpc)
         tenant_keys = ProviderKeyService(keys=provider_keys, routes=catalog.routes_with_keys)
         provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(tenant_keys, server.grpc)
-        webhooks = WebhookService(secrets=engine.secrets, jobs=operations.jobs)
+        webhooks = WebhookService(secrets=engine.webhook_secrets, jobs=operations.jobs)
         webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server.grpc)
         files = RestFileService(lookup=operations.lookup, store=store, links=links)
         _add_rest_services(server, operations, budget, tenant_keys, files)
@@ -144,7 +144,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
                 raise
             deadline = asyncio.get_running_loop().time() + GRACE
             await _end_calls(server, engine, patience=PATIENCE, grace=GRACE)
-        await engine.runner.drain(max(0.0, deadline - asyncio.get_running_loop().time()))
+        await engine.drain(max(0.0, deadline - asyncio.get_running_loop().time()))
 
 
 async def _adopt_key(current: Settings, keys: KeyStore) -> None:
@@ -169,17 +169,17 @@ def _add_rest_services(
     rest_edge_pb2_grpc.add_RestFileServiceServicer_to_server(files, server.grpc)
 
 
-async def _end_calls(server: Server, engine: Engine, *, patience: float, grace: float) -> None:
+async def _end_calls(server: Server, engine: JobEngine, *, patience: float, grace: float) -> None:
     """Stop accepting calls, and end the running ones.
 
     Event streams end at once. After `patience` seconds, calls that wait for images are answered with their jobs.
     """
-    engine.hub.end_streams()
-    asyncio.get_running_loop().call_later(patience, lambda: engine.hub.end_streams(patient=True))
+    engine.feed.end_streams()
+    asyncio.get_running_loop().call_later(patience, lambda: engine.feed.end_streams(patient=True))
     await server.stop(grace)
 
 
-async def _follow_readiness(server: Server, engine: Engine) -> None:
+async def _follow_readiness(server: Server, engine: JobEngine) -> None:
     """Report ready while every part of the engine serves: without one of them, every new job would be refused."""
     ready = True
     while True:

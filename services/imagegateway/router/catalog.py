@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from imagegateway.jobs.fair_queue import Limits
+from imagegateway.jobs.limits import Limits
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.platform.setting_source import PREFIX
 from imagegateway.providers.catalog import Modality

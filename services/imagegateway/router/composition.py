@@ -10,11 +10,11 @@ from imagegateway.router.image_operations import HoldPolicy, ImageOperations
 from imagegateway.router.job_list import JobList
 from imagegateway.router.job_lookup import JobLookup
 from imagegateway.router.job_operations import JobOperations
-from imagegateway.router.job_submission import JobSubmission
+from imagegateway.router.plan_submission import PlanSubmission
 from imagegateway.router.request_planner import RequestPlanner
 
 if TYPE_CHECKING:
-    from imagegateway.jobs.engine import Engine
+    from imagegateway.jobs.engine import JobEngine
     from imagegateway.keys.provider_keys import ProviderKeys
     from imagegateway.media.store import MediaStore
     from imagegateway.outbound.client import Outbound
@@ -28,7 +28,7 @@ class Operations:
     """The operations of one router replica. Each service takes the ones that it calls."""
 
     planner: RequestPlanner
-    submission: JobSubmission
+    submission: PlanSubmission
     images: ImageOperations
     jobs: JobOperations
     job_list: JobList
@@ -38,7 +38,7 @@ class Operations:
 def compose_operations(
     *,
     settings: Settings,
-    engine: Engine,
+    engine: JobEngine,
     catalog: Catalog,
     provider_keys: ProviderKeys,
     responses: ResponseBuilder,
@@ -46,10 +46,11 @@ def compose_operations(
     outbound: Outbound,
 ) -> Operations:
     """Return the operations of a replica."""
+    execution = engine.execution
     lookup = JobLookup(engine.stream)
-    submission = JobSubmission(
-        submitter=engine.runner,
-        claims=engine.stream,
+    submission = PlanSubmission(
+        submitter=execution.submission,
+        claims=engine.idempotency,
         lookup=lookup,
         readiness=engine.readiness,
         sealer=engine.credentials,
@@ -63,7 +64,7 @@ def compose_operations(
             settings=settings,
             catalog=catalog,
             provider_keys=provider_keys,
-            is_open=engine.health.set_aside,
+            is_open=engine.breakers.is_open,
             readiness=engine.readiness,
             store=store,
             outbound=outbound,
@@ -73,21 +74,21 @@ def compose_operations(
         images=ImageOperations(
             submission=submission,
             lookup=lookup,
-            watcher=engine.hub,
-            positions=engine.runner,
+            watcher=engine.feed,
+            positions=execution.admission,
             readiness=engine.readiness,
             responses=responses,
             hold=HoldPolicy(settings.inline_wait, hold_for_sdks=settings.sdk_hold),
         ),
         jobs=JobOperations(
             lookup=lookup,
-            watcher=engine.hub,
-            canceller=engine.runner,
-            positions=engine.runner,
+            watcher=engine.feed,
+            canceller=execution.cancellation,
+            positions=execution.admission,
             redeliverer=engine.webhooks,
             readiness=engine.readiness,
             responses=responses,
         ),
-        job_list=JobList(feed=engine.hub, lister=engine.index, reader=engine.stream),
+        job_list=JobList(feed=engine.feed, lister=engine.index, reader=engine.stream),
         lookup=lookup,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs import states
 from imagegateway.jobs.feed import ClosingError, TooSlowError
-from imagegateway.jobs.stream import OutcomeUnknownError
+from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.readiness import LASTING_SECONDS
 from imagegateway.platform.supervision import cancel
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from imagegateway.router.call_context import Call
     from imagegateway.router.input_images import InputImages
     from imagegateway.router.job_lookup import JobLookup
-    from imagegateway.router.job_submission import JobSubmission
+    from imagegateway.router.plan_submission import PlanSubmission
     from imagegateway.router.ports import JobWatcher, QueuePositions, ReadinessGate
     from imagegateway.router.responses import ImagesResult, PartialImage, ResponseBuilder
     from imagegateway.router.validation.plan import Plan
@@ -49,7 +49,7 @@ class ImageOperations:
     def __init__(
         self,
         *,
-        submission: JobSubmission,
+        submission: PlanSubmission,
         lookup: JobLookup,
         watcher: JobWatcher,
         positions: QueuePositions,

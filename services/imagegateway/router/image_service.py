@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs.list_index import Query
+from imagegateway.jobs.list_query import Query
 from imagegateway.platform.errors import invalid
 from imagegateway.providers.catalog import Modality
 from imagegateway.router import call_context

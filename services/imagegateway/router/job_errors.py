@@ -6,12 +6,10 @@ A call whose job goes on, or is done, names the job: a repeat of the call would 
 from __future__ import annotations
 
 import contextlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs import states
-from imagegateway.jobs.provider_client import failure
-from imagegateway.jobs.stream import OutcomeUnknownError, unavailable
+from imagegateway.jobs.stream_errors import OutcomeUnknownError, unavailable
 from imagegateway.platform.errors import UNAVAILABLE_SECONDS, GatewayError, UnavailableError
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -77,7 +75,14 @@ def job_failure(record: JobRecord) -> GatewayError:
         return GatewayError(
             ErrorReason.ERROR_REASON_CANCELLED, f"Job {record.id} was cancelled.", details={"job_id": record.id}
         )
-    return replace(failure(record.failed), message=failure_message(record.failed), details={"job_id": record.id})
+    failed = record.failed
+    return GatewayError(
+        failed.reason,
+        failure_message(failed),
+        param=failed.param or None,
+        retry_after=failed.retry_after.ToTimedelta().total_seconds() if failed.HasField("retry_after") else None,
+        details={"job_id": record.id},
+    )
 
 
 def failure_message(failed: provider.Failed) -> str:

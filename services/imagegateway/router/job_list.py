@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs.list_index import page_token
+from imagegateway.jobs.list_query import page_token
 from imagegateway.router.job_errors import engine_errors
 
 if TYPE_CHECKING:
-    from imagegateway.jobs.list_index import Page, Query
+    from imagegateway.jobs.list_query import Page, Query
     from imagegateway.jobs.stream import Entry
-    from imagegateway.router.ports import JobFeed, JobLister, JobReader
+    from imagegateway.router.ports import FeedSync, JobLister, JobReader
 
 _PAGE_BYTES: Final = 1024 * 1024
 """Size of records after which a page ends early."""
@@ -30,7 +30,7 @@ class JobPage:
 class JobList:
     """List of a tenant's jobs, in pages."""
 
-    def __init__(self, *, feed: JobFeed, lister: JobLister, reader: JobReader) -> None:
+    def __init__(self, *, feed: FeedSync, lister: JobLister, reader: JobReader) -> None:
         self._feed = feed
         self._lister = lister
         self._reader = reader

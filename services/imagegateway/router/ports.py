@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.jobs.list_index import Page, Query
-    from imagegateway.jobs.stream import Claim, Entry
+    from imagegateway.jobs.idempotency import IdempotencyClaim
+    from imagegateway.jobs.list_query import Page, Query
+    from imagegateway.jobs.stream import Entry
     from imagegateway.platform.errors import UnavailableError
     from imagegateway.providers.catalog import Route
 
@@ -41,7 +42,7 @@ class JobReader(Protocol):
 class IdempotencyClaims(Protocol):
     """Claims of idempotency keys for jobs."""
 
-    async def claim(self, tenant: str, key: str, job_id: str, digest: str) -> Claim:
+    async def claim(self, tenant: str, key: str, job_id: str, digest: str) -> IdempotencyClaim:
         """Return the claim of a tenant's key: a new one for `job_id`, or the first one. Raises GatewayError."""
         ...
 
@@ -54,8 +55,8 @@ class JobLister(Protocol):
         ...
 
 
-class JobFeed(Protocol):
-    """Feed of the stream's changes."""
+class FeedSync(Protocol):
+    """Synchronisation of this replica's feed with the stream."""
 
     async def catch_up(self) -> None:
         """Wait until this replica has seen every write made before the call. Raises OutcomeUnknownError."""

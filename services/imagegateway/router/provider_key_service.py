@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 import nats.errors
-from imagegateway.jobs.stream import unavailable
+from imagegateway.jobs.stream_errors import unavailable
 from imagegateway.platform.errors import invalid
 from imagegateway.router import call_context
 from imagegateway.v1 import provider_key_service_pb2 as pb

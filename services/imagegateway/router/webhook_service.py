@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import nats.errors
-from imagegateway.jobs.stream import unavailable
+from imagegateway.jobs.stream_errors import unavailable
 from imagegateway.keys.webhook_secrets import UnreadableSecretError
 from imagegateway.platform.errors import GatewayError
 from imagegateway.router import call_context

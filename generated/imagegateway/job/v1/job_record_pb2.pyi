@@ -23,8 +23,8 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class JobRecord(_message.Message):
-    """A job as the engine keeps it: each transition is one message of the stream,
-    and every message holds the whole record. Not served to callers; Job is.
+    """Durable record of a job. Each transition is one message of the job stream and
+    holds the whole record. Internal: callers get a Job.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -38,42 +38,42 @@ class JobRecord(_message.Message):
         STATE_UNSPECIFIED: JobRecord._State.ValueType  # 0
         """Never written."""
         STATE_QUEUED: JobRecord._State.ValueType  # 1
-        """Accepted, and waiting for its turn."""
+        """Accepted; waits for a slot."""
         STATE_SUBMITTING: JobRecord._State.ValueType  # 2
-        """The provider is being called: whether it has accepted is not yet known."""
+        """The provider call is in progress; whether the provider accepts is unknown."""
         STATE_RUNNING: JobRecord._State.ValueType  # 3
-        """The provider works on it; `task_ref` names its task."""
+        """The provider works on the task that `task_ref` names."""
         STATE_COMPLETED: JobRecord._State.ValueType  # 4
         """Ended with media."""
         STATE_FAILED: JobRecord._State.ValueType  # 5
         """Ended without media."""
         STATE_CANCELLED: JobRecord._State.ValueType  # 6
-        """Ended by the caller's wish."""
+        """Ended at the caller's request."""
         STATE_REROUTED: JobRecord._State.ValueType  # 7
-        """The route surely took nothing, and the job waits for its turn on the next
-        one. Callers see it as running, as it was before.
+        """The previous route certainly did not accept the task; waits for a slot on
+        the next one. Callers see a running job, as before.
         """
 
     class State(_State, metaclass=_StateEnumTypeWrapper):
-        """Where a job stands. `imagegateway.jobs.states` says which may follow which."""
+        """State of a job. `imagegateway.jobs.states` lists the allowed transitions."""
 
     STATE_UNSPECIFIED: JobRecord.State.ValueType  # 0
     """Never written."""
     STATE_QUEUED: JobRecord.State.ValueType  # 1
-    """Accepted, and waiting for its turn."""
+    """Accepted; waits for a slot."""
     STATE_SUBMITTING: JobRecord.State.ValueType  # 2
-    """The provider is being called: whether it has accepted is not yet known."""
+    """The provider call is in progress; whether the provider accepts is unknown."""
     STATE_RUNNING: JobRecord.State.ValueType  # 3
-    """The provider works on it; `task_ref` names its task."""
+    """The provider works on the task that `task_ref` names."""
     STATE_COMPLETED: JobRecord.State.ValueType  # 4
     """Ended with media."""
     STATE_FAILED: JobRecord.State.ValueType  # 5
     """Ended without media."""
     STATE_CANCELLED: JobRecord.State.ValueType  # 6
-    """Ended by the caller's wish."""
+    """Ended at the caller's request."""
     STATE_REROUTED: JobRecord.State.ValueType  # 7
-    """The route surely took nothing, and the job waits for its turn on the next
-    one. Callers see it as running, as it was before.
+    """The previous route certainly did not accept the task; waits for a slot on
+    the next one. Callers see a running job, as before.
     """
 
     @_typing.final
@@ -141,11 +141,11 @@ class JobRecord(_message.Message):
     WEBHOOK_FIELD_NUMBER: _builtins.int
     SEALED_CREDENTIAL_FIELD_NUMBER: _builtins.int
     COST_FIELD_NUMBER: _builtins.int
-    STARTS_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
     REPEATABLE_FIELD_NUMBER: _builtins.int
     ENDED_SEQ_FIELD_NUMBER: _builtins.int
-    PLACES_FIELD_NUMBER: _builtins.int
-    ACCOUNT_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    KEY_FINGERPRINT_FIELD_NUMBER: _builtins.int
     SEALED_KEYS_FIELD_NUMBER: _builtins.int
     CALL_OPEN_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
@@ -153,69 +153,73 @@ class JobRecord(_message.Message):
     id: _builtins.str
     """`job_` and 26 characters."""
     tenant: _builtins.str
-    """Whose job it is."""
+    """Tenant that owns the job."""
     type: _builtins.str
     """As Job.type."""
     modality: _builtins.str
     """As Job.modality."""
     family: _builtins.str
-    """Provider family whose server runs it."""
+    """Provider family whose server runs the task."""
     state: Global___JobRecord.State.ValueType
-    """Where it stands."""
+    """Current state."""
     created_at: _builtins.int
-    """Unix milliseconds, as all times here. When it was accepted."""
+    """Time of acceptance. All times are Unix milliseconds."""
     started_at: _builtins.int
-    """When the provider was first called; 0 before."""
+    """Time of the first provider call; 0 before."""
     completed_at: _builtins.int
-    """When it ended; 0 before."""
+    """Time of the end; 0 before."""
     updated_at: _builtins.int
-    """When this message was written."""
+    """Time of this write."""
     deadline: _builtins.int
-    """When it is given up, if it has not ended before."""
+    """Time at which an unfinished job fails."""
     owner: _builtins.str
-    """The router replica that works on it, and that replica's life."""
+    """Router replica that works on the job: its name and incarnation, joined by
+    `/`.
+    """
     nonce: _builtins.str
-    """Random; tells a writer whose answer got lost that the write was its own."""
+    """Random id of this write. A writer whose acknowledgement was lost recognizes
+    its own write by this id.
+    """
     task_ref: _builtins.str
     """The provider's task, while running."""
     progress: _builtins.int
-    """Percent done, where known."""
+    """Progress in percent, where known."""
     sealed_credential: _builtins.bytes
     """The caller's provider key, encrypted; erased when the job and its provider
     call have ended.
     """
-    starts: _builtins.int
-    """How often the provider was called to start it: the number of the present
-    attempt.
-    """
+    attempt: _builtins.int
+    """Number of the current attempt to start the task, from 1; 0 before the first."""
     repeatable: _builtins.bool
-    """Starting it again costs nothing, so that an unknown outcome may be repeated."""
+    """Whether another start costs nothing, so that an attempt with an unknown
+    outcome may be repeated.
+    """
     ended_seq: _builtins.int
-    """Sequence of the message that first held its end, in later ones: the id of
+    """Sequence of the message that first held the end, in later messages: the id of
     the last event.
     """
-    places: _builtins.int
-    """How many of its provider's places it takes up while it is there; 0 counts
+    slots: _builtins.int
+    """Number of slots that the job holds while its provider call is open; 0 counts
     as 1.
     """
-    account: _builtins.str
-    """Whose places these are: a keyed fingerprint of the caller's own key for the
-    present route, whether it came with the call or was stored; erased with it;
-    empty: the operator's.
+    key_fingerprint: _builtins.str
+    """Owner of these slots: a keyed fingerprint of the caller's own provider key
+    for the current route, whether the key came with the call or was stored.
+    Erased together with the key. Empty: the operator's key.
     """
     call_open: _builtins.bool
-    """The job has ended and its provider call may still go on: the job keeps its
-    slots, inputs and encrypted keys until the call is over.
+    """Whether the provider call may continue although the job has ended. The job
+    keeps its slots, inputs and encrypted keys until the call ends.
     """
     request_id: _builtins.str
-    """Id of the request that made the job."""
+    """Id of the request that created the job."""
     submission: _builtins.str
-    """Random id of the write that made the job, kept by all later records. A
-    writer whose answer was lost recognizes its own job by this id.
+    """Random id of the write that created the job, kept by all later records. A
+    writer whose acknowledgement was lost recognizes its own job by this id.
     """
     @_builtins.property
     def task(self) -> _provider_service_pb2.ImageTask:
-        """What is to be made."""
+        """The task."""
 
     @_builtins.property
     def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[_provider_service_pb2.Preview]:
@@ -223,15 +227,15 @@ class JobRecord(_message.Message):
 
     @_builtins.property
     def done(self) -> _provider_service_pb2.Done:
-        """What it made, when completed."""
+        """Result, when completed."""
 
     @_builtins.property
     def failed(self) -> _provider_service_pb2.Failed:
-        """Why it failed, when failed."""
+        """Failure, when failed."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Warning]:
-        """What the caller asked for and will not get exactly."""
+        """Requested options that the model does not support."""
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -239,26 +243,25 @@ class JobRecord(_message.Message):
 
     @_builtins.property
     def upload_keys(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Inputs to delete from the media store when the job and its provider call
-        have ended.
+        """Keys of the inputs in the media store, deleted when the job and its provider
+        call have ended.
         """
 
     @_builtins.property
     def webhook(self) -> Global___Webhook:
-        """The webhook to call when it ends, if any."""
+        """Webhook to call when the job ends, if any."""
 
     @_builtins.property
     def cost(self) -> _job_pb2.Cost:
-        """What the provider call cost. Set when the job completed, and when the call
-        of a cancelled job completed.
+        """Cost of the provider call. Set when the job completes, and when the call of a
+        cancelled job completes.
         """
 
     @_builtins.property
     def sealed_keys(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
-        """Copies of the provider keys that the tenant had stored when the job was
-        accepted, for the routes of its model, each encrypted; erased when the job
-        and its provider call have ended. The job's route and those that it may fall
-        back to use them.
+        """Copies of the tenant's stored provider keys at the time of acceptance, by
+        route of the model, each encrypted; erased when the job and its provider call
+        have ended. The job's route and its fallback routes use them.
         """
 
     def __init__(
@@ -289,11 +292,11 @@ class JobRecord(_message.Message):
         webhook: Global___Webhook | None = ...,
         sealed_credential: _builtins.bytes = ...,
         cost: _job_pb2.Cost | None = ...,
-        starts: _builtins.int = ...,
+        attempt: _builtins.int = ...,
         repeatable: _builtins.bool = ...,
         ended_seq: _builtins.int = ...,
-        places: _builtins.int = ...,
-        account: _builtins.str = ...,
+        slots: _builtins.int = ...,
+        key_fingerprint: _builtins.str = ...,
         sealed_keys: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
         call_open: _builtins.bool = ...,
         request_id: _builtins.str = ...,
@@ -301,7 +304,7 @@ class JobRecord(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "cost", b"cost", "done", b"done", "failed", b"failed", "progress", b"progress", "task", b"task", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "account", b"account", "call_open", b"call_open", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "ended_seq", b"ended_seq", "failed", b"failed", "family", b"family", "id", b"id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "places", b"places", "progress", b"progress", "repeatable", b"repeatable", "request_id", b"request_id", "sealed_credential", b"sealed_credential", "sealed_keys", b"sealed_keys", "started_at", b"started_at", "starts", b"starts", "state", b"state", "submission", b"submission", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "attempt", b"attempt", "call_open", b"call_open", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "ended_seq", b"ended_seq", "failed", b"failed", "family", b"family", "id", b"id", "key_fingerprint", b"key_fingerprint", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "progress", b"progress", "repeatable", b"repeatable", "request_id", b"request_id", "sealed_credential", b"sealed_credential", "sealed_keys", b"sealed_keys", "slots", b"slots", "started_at", b"started_at", "state", b"state", "submission", b"submission", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
@@ -320,7 +323,7 @@ Global___JobRecord: _TypeAlias = JobRecord  # noqa: Y015
 
 @_typing.final
 class Webhook(_message.Message):
-    """The delivery of a job's end."""
+    """Delivery of the event that announces a job's end."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -329,11 +332,11 @@ class Webhook(_message.Message):
     NEXT_AT_FIELD_NUMBER: _builtins.int
     DELIVERED_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """Where to."""
+    """URL of the receiver."""
     next_at: _builtins.int
-    """When the next attempt is due, Unix milliseconds; 0: none is."""
+    """Time of the next attempt in Unix milliseconds; 0: none is due."""
     delivered: _builtins.bool
-    """True once it was delivered."""
+    """Whether an attempt succeeded."""
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.WebhookAttempt]:
         """Attempts so far, oldest first."""

@@ -25,7 +25,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ImageTask(_message.Message):
-    """What to make, after validation: every value is one that the model accepts."""
+    """A validated request for media: the model accepts every value."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -63,19 +63,19 @@ class ImageTask(_message.Message):
     model: _builtins.str
     """Model id of the catalog."""
     route: _builtins.str
-    """Route of the catalog that is to serve it."""
+    """Route of the catalog that serves the task."""
     prompt: _builtins.str
     """Prompt; empty for models that need none."""
     negative_prompt: _builtins.str
-    """What to keep out; empty: nothing."""
+    """Negative prompt; empty: none."""
     n: _builtins.int
-    """Number of pictures, 1 to 10."""
+    """Number of images, 1 to 10."""
     width: _builtins.int
-    """Width in pixels; 0: the model's own."""
+    """Width in pixels; 0: the model's default."""
     height: _builtins.int
-    """Height in pixels; 0: the model's own."""
+    """Height in pixels; 0: the model's default."""
     aspect_ratio: _builtins.str
-    """`<w>:<h>`, or empty."""
+    """Aspect ratio as `<width>:<height>`, or empty."""
     quality: _builtins.str
     """Quality, or empty."""
     style: _builtins.str
@@ -85,9 +85,9 @@ class ImageTask(_message.Message):
     moderation: _builtins.str
     """Moderation level, or empty."""
     output_format: _builtins.str
-    """Wanted format, or empty: the model's own."""
+    """Requested format; empty: the model's default."""
     output_compression: _builtins.int
-    """Wanted jpeg or webp quality in percent; unset: the model's own."""
+    """Requested jpeg or webp quality in percent; unset: the model's default."""
     seed: _builtins.int
     """Seed; unset: the provider draws one."""
     seconds: _builtins.float
@@ -95,36 +95,38 @@ class ImageTask(_message.Message):
     fps: _builtins.int
     """Frames per second of a video."""
     user: _builtins.str
-    """The caller's end-user id, or empty; the same as `safety_identifier` where
-    that is set.
+    """The caller's end-user id, or empty; equals `safety_identifier` where that is
+    set.
     """
     input_fidelity: _builtins.str
     """Input fidelity, or empty."""
     partial_images: _builtins.int
-    """Previews wanted on the way, 0 to 3."""
+    """Number of previews, 0 to 3."""
     strict: _builtins.bool
-    """True to refuse, before the provider is called, what would only be warned
-    about.
+    """Whether to refuse unsupported options before the provider is called, instead
+    of warning about them.
     """
     safety_identifier: _builtins.str
     """Stable id of the end user, or empty."""
     complexity: _builtins.str
     """Complexity, or empty."""
     frame_count: _builtins.int
-    """Frames of a gif, 2 to 16; unset: the model's own."""
+    """Frames of a gif, 2 to 16; unset: the model's default."""
     frame_duration_ms: _builtins.int
-    """Milliseconds of each frame; unset: the model's own."""
+    """Duration of each frame in milliseconds; unset: the model's default."""
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___MediaRef]:
-        """Pictures to edit, in order."""
+        """Images to edit, in order."""
 
     @_builtins.property
     def mask(self) -> Global___MediaRef:
-        """Mask, normalised to one channel of the first input's size: white = edit."""
+        """Mask, normalised to one channel of the first input's size; white marks the
+        area to edit.
+        """
 
     @_builtins.property
     def loras(self) -> _containers.RepeatedCompositeFieldContainer[_image_service_pb2.Lora]:
-        """Adapters to load."""
+        """LoRA adapters to load."""
 
     @_builtins.property
     def provider_options(self) -> _struct_pb2.Struct:
@@ -132,11 +134,11 @@ class ImageTask(_message.Message):
 
     @_builtins.property
     def svg(self) -> _image_service_pb2.Svg:
-        """The author of an SVG."""
+        """Options of the model that writes an SVG."""
 
     @_builtins.property
     def markup(self) -> Global___MediaRef:
-        """Drawing on the first input, of its size."""
+        """Drawing on the first input, of the same size."""
 
     def __init__(
         self,
@@ -218,7 +220,7 @@ Global___ImageTask: _TypeAlias = ImageTask  # noqa: Y015
 
 @_typing.final
 class MediaRef(_message.Message):
-    """Bytes in the media store."""
+    """Reference to bytes in the media store."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -231,17 +233,17 @@ class MediaRef(_message.Message):
     key: _builtins.str
     """Object key in the store."""
     sha256: _builtins.str
-    """SHA-256 of the bytes, 64 hex digits; of inputs only where a key makes the
-    call idempotent, else empty.
+    """SHA-256 of the bytes, 64 hex digits. Inputs have one only where an
+    idempotency key makes the call idempotent; else empty.
     """
     media_type: _builtins.str
-    """Media type read from the bytes."""
+    """Media type, detected from the bytes."""
     width: _builtins.int
     """Width in pixels."""
     height: _builtins.int
     """Height in pixels."""
     size: _builtins.int
-    """Length in bytes."""
+    """Size in bytes."""
     def __init__(
         self,
         *,
@@ -262,38 +264,38 @@ Global___MediaRef: _TypeAlias = MediaRef  # noqa: Y015
 
 @_typing.final
 class StartRequest(_message.Message):
-    """Begins a task."""
+    """Request to start a task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_ID_FIELD_NUMBER: _builtins.int
     TASK_FIELD_NUMBER: _builtins.int
     CREDENTIAL_FIELD_NUMBER: _builtins.int
-    HAND_BACK_FIELD_NUMBER: _builtins.int
+    FAIL_FAST_FIELD_NUMBER: _builtins.int
     ATTEMPT_FIELD_NUMBER: _builtins.int
     JOIN_ONLY_FIELD_NUMBER: _builtins.int
     TENANT_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """Names the work in logs and, where the upstream takes one, as its
+    """Job id; names the task in logs and, where the provider accepts one, as its
     idempotency key.
     """
     credential: _builtins.str
     """The caller's own provider key (BYOK); empty: the operator's."""
-    hand_back: _builtins.bool
-    """Another route can serve: where the upstream surely took nothing of the
-    task, say so at once instead of waiting and trying again.
+    fail_fast: _builtins.bool
+    """Fail at once, without waiting or retrying, when the provider certainly did
+    not accept the task, because another route can serve it.
     """
     attempt: _builtins.int
-    """Number of the attempt, from 1. A job and an attempt name one provider call."""
+    """Number of the attempt, from 1. Job and attempt identify one provider call."""
     join_only: _builtins.bool
-    """Only join: never begin a call. A server that does not know the call answers
-    with a failure whose reason is PROVIDER_OUTCOME_UNKNOWN.
+    """Join an existing call only, never start one. A server that does not know the
+    call returns a failure with the reason PROVIDER_OUTCOME_UNKNOWN.
     """
     tenant: _builtins.str
-    """The job's tenant: what tenants share in this server has a share for each."""
+    """The job's tenant. The server divides what tenants share."""
     @_builtins.property
     def task(self) -> Global___ImageTask:
-        """What to make."""
+        """The task."""
 
     def __init__(
         self,
@@ -301,14 +303,14 @@ class StartRequest(_message.Message):
         job_id: _builtins.str = ...,
         task: Global___ImageTask | None = ...,
         credential: _builtins.str = ...,
-        hand_back: _builtins.bool = ...,
+        fail_fast: _builtins.bool = ...,
         attempt: _builtins.int = ...,
         join_only: _builtins.bool = ...,
         tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["task", b"task"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "credential", b"credential", "hand_back", b"hand_back", "job_id", b"job_id", "join_only", b"join_only", "task", b"task", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "credential", b"credential", "fail_fast", b"fail_fast", "job_id", b"job_id", "join_only", b"join_only", "task", b"task", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -316,7 +318,7 @@ Global___StartRequest: _TypeAlias = StartRequest  # noqa: Y015
 
 @_typing.final
 class StartResponse(_message.Message):
-    """How the begun task stands."""
+    """State of a started task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -340,7 +342,7 @@ Global___StartResponse: _TypeAlias = StartResponse  # noqa: Y015
 
 @_typing.final
 class WatchRequest(_message.Message):
-    """Begins a task, with previews on the way."""
+    """Request to start a task and stream its previews."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -364,7 +366,7 @@ Global___WatchRequest: _TypeAlias = WatchRequest  # noqa: Y015
 
 @_typing.final
 class WatchResponse(_message.Message):
-    """How the task stands on its way, and at last how it began."""
+    """State of a task while its call is in progress, and the final state of the call."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -388,7 +390,7 @@ Global___WatchResponse: _TypeAlias = WatchResponse  # noqa: Y015
 
 @_typing.final
 class PollRequest(_message.Message):
-    """Names a running task."""
+    """Request for the state of a running task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -400,7 +402,7 @@ class PollRequest(_message.Message):
     job_id: _builtins.str
     """As in StartRequest."""
     task_ref: _builtins.str
-    """The reference of the last Running state."""
+    """Reference of the last Running state."""
     credential: _builtins.str
     """As in StartRequest."""
     tenant: _builtins.str
@@ -428,7 +430,7 @@ Global___PollRequest: _TypeAlias = PollRequest  # noqa: Y015
 
 @_typing.final
 class PollResponse(_message.Message):
-    """How the task stands."""
+    """State of a polled task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -452,7 +454,7 @@ Global___PollResponse: _TypeAlias = PollResponse  # noqa: Y015
 
 @_typing.final
 class CancelRequest(_message.Message):
-    """Names a task to stop."""
+    """Request to stop a task."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -464,7 +466,7 @@ class CancelRequest(_message.Message):
     job_id: _builtins.str
     """As in StartRequest."""
     task_ref: _builtins.str
-    """The reference of the last Running state; empty while Start is not answered."""
+    """Reference of the last Running state; empty before Start returns."""
     credential: _builtins.str
     """As in StartRequest."""
     tenant: _builtins.str
@@ -492,13 +494,15 @@ Global___CancelRequest: _TypeAlias = CancelRequest  # noqa: Y015
 
 @_typing.final
 class CancelResponse(_message.Message):
-    """Whether the upstream was told."""
+    """Result of a cancel request."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUESTED_FIELD_NUMBER: _builtins.int
     requested: _builtins.bool
-    """False where the upstream has no cancel call."""
+    """Whether the provider confirmed the cancellation. False where the provider has
+    no cancel call.
+    """
     def __init__(
         self,
         *,
@@ -514,7 +518,7 @@ Global___CancelResponse: _TypeAlias = CancelResponse  # noqa: Y015
 
 @_typing.final
 class TaskState(_message.Message):
-    """A task as the family sees it."""
+    """State of a task at the provider."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -523,7 +527,7 @@ class TaskState(_message.Message):
     FAILED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def running(self) -> Global___Running:
-        """The upstream works on it."""
+        """The provider works on the task."""
 
     @_builtins.property
     def done(self) -> Global___Done:
@@ -531,7 +535,7 @@ class TaskState(_message.Message):
 
     @_builtins.property
     def failed(self) -> Global___Failed:
-        """It ended without media."""
+        """The task ended without media."""
 
     def __init__(
         self,
@@ -552,7 +556,7 @@ Global___TaskState: _TypeAlias = TaskState  # noqa: Y015
 
 @_typing.final
 class Running(_message.Message):
-    """A task that goes on."""
+    """A task in progress."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -561,14 +565,14 @@ class Running(_message.Message):
     PROGRESS_FIELD_NUMBER: _builtins.int
     PARTIAL_IMAGES_FIELD_NUMBER: _builtins.int
     task_ref: _builtins.str
-    """Opaque to the router; complete: another process can poll with it. Empty on
-    the way of a Watch: nobody can poll yet.
+    """Task reference, opaque to the router and sufficient for any process to poll.
+    Empty in the earlier messages of a Watch: the task can't be polled yet.
     """
     progress: _builtins.int
-    """Percent done, where known."""
+    """Progress in percent, where known."""
     @_builtins.property
     def poll_after(self) -> _duration_pb2.Duration:
-        """When to ask again."""
+        """Delay before the next poll."""
 
     @_builtins.property
     def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preview]:
@@ -607,31 +611,31 @@ class Done(_message.Message):
     SVG_USAGE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Artifact]:
-        """One entry for each picture that was made."""
+        """One entry for each image or video made."""
 
     @_builtins.property
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___Failed]:
-        """One entry for each picture that was asked for and not made."""
+        """One entry for each requested image that is missing."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Warning]:
-        """What the caller asked for and the provider did not do exactly."""
+        """Requested options that the provider did not follow exactly."""
 
     @_builtins.property
     def usage(self) -> _job_pb2.Usage:
-        """What the provider counted."""
+        """Usage as the provider counts it."""
 
     @_builtins.property
     def cost(self) -> _job_pb2.Cost:
-        """What the provider charged, where it says."""
+        """Cost as the provider reports it, where it does."""
 
     @_builtins.property
     def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Preview]:
-        """Previews in the order in which they were drawn."""
+        """Previews in the order in which the provider made them."""
 
     @_builtins.property
     def svg_usage(self) -> _job_pb2.SvgUsage:
-        """What the author of an SVG used, where the provider counts."""
+        """Usage of the model that wrote an SVG, where the provider counts it."""
 
     def __init__(
         self,
@@ -665,17 +669,17 @@ Global___Done: _TypeAlias = Done  # noqa: Y015
 
 @_typing.final
 class Preview(_message.Message):
-    """A picture on its way."""
+    """A preview of an unfinished image."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MEDIA_FIELD_NUMBER: _builtins.int
     INDEX_FIELD_NUMBER: _builtins.int
     index: _builtins.int
-    """Which stage of its picture it is, from 0."""
+    """Position among the previews of the image, from 0."""
     @_builtins.property
     def media(self) -> Global___MediaRef:
-        """Where its bytes are."""
+        """The bytes."""
 
     def __init__(
         self,
@@ -693,7 +697,7 @@ Global___Preview: _TypeAlias = Preview  # noqa: Y015
 
 @_typing.final
 class Artifact(_message.Message):
-    """One picture or video."""
+    """One image or video."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -701,12 +705,12 @@ class Artifact(_message.Message):
     REVISED_PROMPT_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     revised_prompt: _builtins.str
-    """The prompt as the provider rewrote it, or empty."""
+    """The prompt as the provider revised it, or empty."""
     seed: _builtins.int
-    """The seed that was used, where known."""
+    """The seed used, where known."""
     @_builtins.property
     def media(self) -> Global___MediaRef:
-        """Where its bytes are."""
+        """The bytes."""
 
     def __init__(
         self,
@@ -735,20 +739,20 @@ class Failed(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     PARAM_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_FIELD_NUMBER: _builtins.int
-    ACCEPTED_FIELD_NUMBER: _builtins.int
+    MAY_BE_BILLED_FIELD_NUMBER: _builtins.int
     reason: _error_reason_pb2.ErrorReason.ValueType
-    """Why."""
+    """Reason of the failure."""
     message: _builtins.str
-    """One sentence for the caller; nothing internal."""
+    """One sentence for the caller, without internal details."""
     param: _builtins.str
-    """The request field to blame, or empty."""
-    accepted: _builtins.bool
-    """False when the upstream surely did not take the task: another attempt or
-    route costs nothing.
+    """Request field at fault, or empty."""
+    may_be_billed: _builtins.bool
+    """Whether the provider may bill for the task. False when the provider
+    certainly did not accept the task: another attempt or route costs nothing.
     """
     @_builtins.property
     def retry_after(self) -> _duration_pb2.Duration:
-        """The upstream's wish to be left alone for a while, where it has one."""
+        """Delay that the provider asks for before the next call, where it does."""
 
     def __init__(
         self,
@@ -757,11 +761,11 @@ class Failed(_message.Message):
         message: _builtins.str = ...,
         param: _builtins.str = ...,
         retry_after: _duration_pb2.Duration | None = ...,
-        accepted: _builtins.bool = ...,
+        may_be_billed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_after", b"_retry_after", "retry_after", b"retry_after"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_after", b"_retry_after", "accepted", b"accepted", "message", b"message", "param", b"param", "reason", b"reason", "retry_after", b"retry_after"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_after", b"_retry_after", "may_be_billed", b"may_be_billed", "message", b"message", "param", b"param", "reason", b"reason", "retry_after", b"retry_after"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__retry_after: _TypeAlias = _typing.Literal["retry_after"]  # noqa: Y015
     _WhichOneofArgType__retry_after: _TypeAlias = _typing.Literal["_retry_after", b"_retry_after"]  # noqa: Y015

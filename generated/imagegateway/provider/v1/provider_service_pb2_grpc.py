@@ -26,13 +26,14 @@ if _version_not_supported:
 
 
 class ProviderServiceStub:
-    """What the router asks of a provider family's server. The server holds no job:
-    a task reference is all that another process needs to go on. An upstream's
-    failure is a TaskState, not a gRPC error; gRPC errors mean that the server
-    itself could not answer.
+    """Internal API between the router and the server of a provider family. The
+    server keeps no job: a task reference is sufficient for another process to
+    continue. A provider's failure is a TaskState, not a gRPC error; a gRPC error
+    means that the server itself could not answer.
 
-    The server owns the provider calls. A call goes on when its RPC ends, and its
-    answer is kept for some minutes, so another router can join it.
+    The server owns the provider calls. A call continues after its RPC ends, and
+    the server keeps the result for 15 minutes, so that another router can join the
+    call.
     """
 
     def __init__(self, channel):
@@ -64,41 +65,43 @@ class ProviderServiceStub:
 
 
 class ProviderServiceServicer:
-    """What the router asks of a provider family's server. The server holds no job:
-    a task reference is all that another process needs to go on. An upstream's
-    failure is a TaskState, not a gRPC error; gRPC errors mean that the server
-    itself could not answer.
+    """Internal API between the router and the server of a provider family. The
+    server keeps no job: a task reference is sufficient for another process to
+    continue. A provider's failure is a TaskState, not a gRPC error; a gRPC error
+    means that the server itself could not answer.
 
-    The server owns the provider calls. A call goes on when its RPC ends, and its
-    answer is kept for some minutes, so another router can join it.
+    The server owns the provider calls. A call continues after its RPC ends, and
+    the server keeps the result for 15 minutes, so that another router can join the
+    call.
     """
 
     def Start(self, request, context):
-        """Begins a task, or joins the call of the same job and attempt. Idempotent for
-        the life of the server process.
+        """Starts a task, or joins the call of the same job and attempt. Idempotent for
+        the lifetime of the server process.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Watch(self, request, context):
-        """Begins or joins a task as Start does, and sends its previews on the way. The
-        last message is what Start would have answered; those before it are running
-        states with all previews so far and no task reference.
+        """Starts or joins a task as Start does, and streams its previews. The last
+        message holds the state that Start would return; earlier messages hold
+        running states with all previews so far and no task reference.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Poll(self, request, context):
-        """Asks how a task stands. Joins a poll of the same task that is under way.
+        """Returns the state of a task. Joins a poll of the same task that is in
+        progress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Cancel(self, request, context):
-        """Asks the upstream to stop a task, where it can. Safe to repeat.
+        """Asks the provider to stop a task, where the provider can. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,13 +139,14 @@ def add_ProviderServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProviderService:
-    """What the router asks of a provider family's server. The server holds no job:
-    a task reference is all that another process needs to go on. An upstream's
-    failure is a TaskState, not a gRPC error; gRPC errors mean that the server
-    itself could not answer.
+    """Internal API between the router and the server of a provider family. The
+    server keeps no job: a task reference is sufficient for another process to
+    continue. A provider's failure is a TaskState, not a gRPC error; a gRPC error
+    means that the server itself could not answer.
 
-    The server owns the provider calls. A call goes on when its RPC ends, and its
-    answer is kept for some minutes, so another router can join it.
+    The server owns the provider calls. A call continues after its RPC ends, and
+    the server keeps the result for 15 minutes, so that another router can join the
+    call.
     """
 
     @staticmethod

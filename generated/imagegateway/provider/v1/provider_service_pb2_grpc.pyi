@@ -27,13 +27,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ProviderServiceStub:
-    """What the router asks of a provider family's server. The server holds no job:
-    a task reference is all that another process needs to go on. An upstream's
-    failure is a TaskState, not a gRPC error; gRPC errors mean that the server
-    itself could not answer.
+    """Internal API between the router and the server of a provider family. The
+    server keeps no job: a task reference is sufficient for another process to
+    continue. A provider's failure is a TaskState, not a gRPC error; a gRPC error
+    means that the server itself could not answer.
 
-    The server owns the provider calls. A call goes on when its RPC ends, and its
-    answer is kept for some minutes, so another router can join it.
+    The server owns the provider calls. A call continues after its RPC ends, and
+    the server keeps the result for 15 minutes, so that another router can join the
+    call.
     """
 
     @_typing.overload
@@ -41,53 +42,59 @@ class ProviderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProviderServiceAsyncStub: ...
     Start: _grpc.UnaryUnaryMultiCallable[_provider_service_pb2.StartRequest, _provider_service_pb2.StartResponse]
-    """Begins a task, or joins the call of the same job and attempt. Idempotent for
-    the life of the server process.
+    """Starts a task, or joins the call of the same job and attempt. Idempotent for
+    the lifetime of the server process.
     """
     Watch: _grpc.UnaryStreamMultiCallable[_provider_service_pb2.WatchRequest, _provider_service_pb2.WatchResponse]
-    """Begins or joins a task as Start does, and sends its previews on the way. The
-    last message is what Start would have answered; those before it are running
-    states with all previews so far and no task reference.
+    """Starts or joins a task as Start does, and streams its previews. The last
+    message holds the state that Start would return; earlier messages hold
+    running states with all previews so far and no task reference.
     """
     Poll: _grpc.UnaryUnaryMultiCallable[_provider_service_pb2.PollRequest, _provider_service_pb2.PollResponse]
-    """Asks how a task stands. Joins a poll of the same task that is under way."""
+    """Returns the state of a task. Joins a poll of the same task that is in
+    progress.
+    """
     Cancel: _grpc.UnaryUnaryMultiCallable[_provider_service_pb2.CancelRequest, _provider_service_pb2.CancelResponse]
-    """Asks the upstream to stop a task, where it can. Safe to repeat."""
+    """Asks the provider to stop a task, where the provider can. Idempotent."""
 
 @_typing.type_check_only
 class ProviderServiceAsyncStub(ProviderServiceStub):
-    """What the router asks of a provider family's server. The server holds no job:
-    a task reference is all that another process needs to go on. An upstream's
-    failure is a TaskState, not a gRPC error; gRPC errors mean that the server
-    itself could not answer.
+    """Internal API between the router and the server of a provider family. The
+    server keeps no job: a task reference is sufficient for another process to
+    continue. A provider's failure is a TaskState, not a gRPC error; a gRPC error
+    means that the server itself could not answer.
 
-    The server owns the provider calls. A call goes on when its RPC ends, and its
-    answer is kept for some minutes, so another router can join it.
+    The server owns the provider calls. A call continues after its RPC ends, and
+    the server keeps the result for 15 minutes, so that another router can join the
+    call.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Start: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.StartRequest, _provider_service_pb2.StartResponse]  # type: ignore[assignment]
-    """Begins a task, or joins the call of the same job and attempt. Idempotent for
-    the life of the server process.
+    """Starts a task, or joins the call of the same job and attempt. Idempotent for
+    the lifetime of the server process.
     """
     Watch: _aio.UnaryStreamMultiCallable[_provider_service_pb2.WatchRequest, _provider_service_pb2.WatchResponse]  # type: ignore[assignment]
-    """Begins or joins a task as Start does, and sends its previews on the way. The
-    last message is what Start would have answered; those before it are running
-    states with all previews so far and no task reference.
+    """Starts or joins a task as Start does, and streams its previews. The last
+    message holds the state that Start would return; earlier messages hold
+    running states with all previews so far and no task reference.
     """
     Poll: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.PollRequest, _provider_service_pb2.PollResponse]  # type: ignore[assignment]
-    """Asks how a task stands. Joins a poll of the same task that is under way."""
+    """Returns the state of a task. Joins a poll of the same task that is in
+    progress.
+    """
     Cancel: _aio.UnaryUnaryMultiCallable[_provider_service_pb2.CancelRequest, _provider_service_pb2.CancelResponse]  # type: ignore[assignment]
-    """Asks the upstream to stop a task, where it can. Safe to repeat."""
+    """Asks the provider to stop a task, where the provider can. Idempotent."""
 
 class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What the router asks of a provider family's server. The server holds no job:
-    a task reference is all that another process needs to go on. An upstream's
-    failure is a TaskState, not a gRPC error; gRPC errors mean that the server
-    itself could not answer.
+    """Internal API between the router and the server of a provider family. The
+    server keeps no job: a task reference is sufficient for another process to
+    continue. A provider's failure is a TaskState, not a gRPC error; a gRPC error
+    means that the server itself could not answer.
 
-    The server owns the provider calls. A call goes on when its RPC ends, and its
-    answer is kept for some minutes, so another router can join it.
+    The server owns the provider calls. A call continues after its RPC ends, and
+    the server keeps the result for 15 minutes, so that another router can join the
+    call.
     """
 
     @_abc_1.abstractmethod
@@ -96,8 +103,8 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.StartRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_service_pb2.StartResponse, _abc.Awaitable[_provider_service_pb2.StartResponse]]:
-        """Begins a task, or joins the call of the same job and attempt. Idempotent for
-        the life of the server process.
+        """Starts a task, or joins the call of the same job and attempt. Idempotent for
+        the lifetime of the server process.
         """
 
     @_abc_1.abstractmethod
@@ -106,9 +113,9 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.WatchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_provider_service_pb2.WatchResponse], _abc.AsyncIterator[_provider_service_pb2.WatchResponse]]:
-        """Begins or joins a task as Start does, and sends its previews on the way. The
-        last message is what Start would have answered; those before it are running
-        states with all previews so far and no task reference.
+        """Starts or joins a task as Start does, and streams its previews. The last
+        message holds the state that Start would return; earlier messages hold
+        running states with all previews so far and no task reference.
         """
 
     @_abc_1.abstractmethod
@@ -117,7 +124,9 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.PollRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_service_pb2.PollResponse, _abc.Awaitable[_provider_service_pb2.PollResponse]]:
-        """Asks how a task stands. Joins a poll of the same task that is under way."""
+        """Returns the state of a task. Joins a poll of the same task that is in
+        progress.
+        """
 
     @_abc_1.abstractmethod
     def Cancel(
@@ -125,6 +134,6 @@ class ProviderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_service_pb2.CancelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_service_pb2.CancelResponse, _abc.Awaitable[_provider_service_pb2.CancelResponse]]:
-        """Asks the upstream to stop a task, where it can. Safe to repeat."""
+        """Asks the provider to stop a task, where the provider can. Idempotent."""
 
 def add_ProviderServiceServicer_to_server(servicer: ProviderServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

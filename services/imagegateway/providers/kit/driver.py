@@ -99,7 +99,7 @@ class HttpFamily:
             for warning in (warning for call in calls for warning in call.warnings if request.task.strict):
                 raise unsupported(warning.param, warning.message)
             work = list(zip(calls, requests, strict=True))
-            return await self._begin(driver, work, start, Previews(on_progress), fail_fast=request.hand_back)
+            return await self._begin(driver, work, start, Previews(on_progress), fail_fast=request.fail_fast)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
         """Poll each unfinished call, and return the task's state.

@@ -105,7 +105,7 @@ def merge_calls(states: Sequence[CallState], outcomes: Sequence[Outcome], now: f
     if done.artifacts:
         return pb.TaskState(done=done)
     failure = next(state.failure for state in states if state.failure)
-    failure.accepted = any(state.failure.accepted for state in states if state.failure)
+    failure.may_be_billed = any(state.failure.may_be_billed for state in states if state.failure)
     return pb.TaskState(failed=failure)
 
 
@@ -149,7 +149,7 @@ def _done(states: Sequence[CallState]) -> pb.Done:
 def to_failed(failure: Failure | GatewayError, *, may_be_billed: bool) -> pb.Failed:
     """Return a failure as a message for the router, its wait cut to `LONGEST_WAIT`."""
     failed = pb.Failed(
-        reason=failure.reason, message=failure.message, param=failure.param or "", accepted=may_be_billed
+        reason=failure.reason, message=failure.message, param=failure.param or "", may_be_billed=may_be_billed
     )
     if failure.retry_after is not None:
         failed.retry_after.FromMilliseconds(round(min(failure.retry_after, LONGEST_WAIT) * 1000))

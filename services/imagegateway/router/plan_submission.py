@@ -1,4 +1,4 @@
-"""Job submission: writes a plan as a job, or joins the job of its idempotency key."""
+"""Plan submission: writes a plan as a job, or joins the job of its idempotency key."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
-from imagegateway.jobs.stream import StaleError, unavailable
-from imagegateway.jobs.transitions import now
+from imagegateway.jobs.stream_errors import StaleError, unavailable
 from imagegateway.outbound.url_guard import UrlRefusedError
 from imagegateway.platform import ids
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.router.job_errors import engine_errors
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 _MAX_KEY: Final = 255
 
 
-class JobSubmission:
-    """Submission of jobs. `deadline_seconds`: maximum duration of a job."""
+class PlanSubmission:
+    """Submission of plans as jobs. `deadline_seconds`: maximum duration of a job."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class JobSubmission:
 
     def new_record(self, plan: Plan, call: Call) -> JobRecord:
         """Return the record of a new job."""
-        created_at = now()
+        created_at = unix_millis()
         record = JobRecord(
             id=ids.job(),
             tenant=call.tenant,
@@ -101,7 +101,7 @@ class JobSubmission:
             warnings=plan.warnings,
             metadata=plan.metadata,
             repeatable=plan.route.idempotent,
-            places=plan.route.slots(plan.task.n),
+            slots=plan.route.slots(plan.task.n),
             request_id=call.request_id,
         )
         credential = call.byok.get(plan.route.name)
@@ -112,7 +112,7 @@ class JobSubmission:
             if route.name in plan.stored_keys:
                 key = self._provider_keys.reveal(call.tenant, route.name, plan.stored_keys[route.name])
                 record.sealed_keys[route.name] = self._sealer.seal(key)
-        record.account = self._sealer.account(record, plan.route)
+        record.key_fingerprint = self._sealer.account(record, plan.route)
         if plan.webhook_url:
             record.webhook.url = plan.webhook_url
         return record

@@ -1,0 +1,63 @@
+"""Queries of the job list: filters, pages and page tokens."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+
+from imagegateway.jobs import states
+from imagegateway.platform.errors import invalid
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Job ids of one page, newest first, and the token of the next page (empty: none)."""
+
+    ids: list[str]
+    next_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Request for a page of a tenant's jobs. Empty strings mean no filter and the first page."""
+
+    tenant: str
+    status: str = ""
+    model: str = ""
+    size: int = 20
+    token: str = ""
+
+    def sql(self) -> tuple[str, list[str]]:
+        """Return the statement and its values. Raises GatewayError for an invalid status or token."""
+        where, values = ["tenant = ?"], [self.tenant]
+        if self.status:
+            known = tuple(dict.fromkeys(states.PUBLIC.values()))
+            if self.status not in known:
+                raise invalid("status", f"status must be one of {', '.join(known)}.")
+            where.append("status = ?")
+            values.append(self.status)
+        if self.model:
+            where.append("model = ?")
+            values.append(self.model)
+        if self.token:
+            where.append("(created_at, id) < (?, ?)")
+            values += _read_token(self.token)
+        statement = (
+            f"select id, created_at from jobs where {' and '.join(where)} "  # noqa: S608  the conditions are constants
+            f"order by created_at desc, id desc limit {self.size + 1:d}"
+        )
+        return statement, values
+
+
+def page_token(created: int, job_id: str) -> str:
+    """Return the token of the page after a job. `created` in Unix milliseconds."""
+    return base64.urlsafe_b64encode(f"{created}:{job_id}".encode()).decode().rstrip("=")
+
+
+def _read_token(token: str) -> tuple[str, str]:
+    try:
+        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
+        created, job_id = text.split(":")
+        return str(int(created)), job_id
+    except ValueError:
+        raise invalid("page_token", "page_token is not one that a list gave.") from None

@@ -1,0 +1,82 @@
+"""Slot pool: the slots that running jobs hold, by limit key and tenant."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from imagegateway.jobs.limits import LimitKey, Limits, SlotRequest
+
+
+class SlotPool:
+    """Counts reserved slots against their limits."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._reserved: dict[str, SlotRequest] = {}
+        self._used: Counter[LimitKey] = Counter()
+        self._used_by_tenant: Counter[tuple[LimitKey, str]] = Counter()
+        self._jobs_by_tenant: Counter[str] = Counter()
+
+    @property
+    def empty(self) -> bool:
+        """Whether no job holds slots, and nothing of earlier jobs is left."""
+        return not (self._reserved or self._used or self._used_by_tenant or self._jobs_by_tenant)
+
+    def holders(self) -> list[str]:
+        """Return the ids of all jobs that hold slots."""
+        return list(self._reserved)
+
+    def reserve(self, request: SlotRequest) -> bool:
+        """Reserve a job's slots, in place of any that it holds, whether or not they are free.
+
+        Return whether this released others. Idempotent.
+        """
+        if self._reserved.get(request.job_id) == request:
+            return False
+        released = self.release(request.job_id)
+        self._reserved[request.job_id] = request
+        for key in request.key.levels:
+            self._used[key] += request.slots
+            self._used_by_tenant[key, request.tenant] += request.slots
+        self._jobs_by_tenant[request.tenant] += 1
+        return released
+
+    def release(self, job_id: str) -> bool:
+        """Release a job's slots. Return whether it held any. Idempotent."""
+        request = self._reserved.pop(job_id, None)
+        if request is None:
+            return False
+        # Zero counts are deleted, because callers' keys come and go.
+        for key in request.key.levels:
+            self._used[key] -= request.slots
+            if not self._used[key]:
+                del self._used[key]
+            self._used_by_tenant[key, request.tenant] -= request.slots
+            if not self._used_by_tenant[key, request.tenant]:
+                del self._used_by_tenant[key, request.tenant]
+        self._jobs_by_tenant[request.tenant] -= 1
+        if not self._jobs_by_tenant[request.tenant]:
+            del self._jobs_by_tenant[request.tenant]
+        return True
+
+    def tenant_at_limit(self, tenant: str) -> bool:
+        """Return whether a tenant has its maximum number of jobs at the providers."""
+        return self._jobs_by_tenant[tenant] >= self.limits.tenant
+
+    def exceeds_share(self, request: SlotRequest) -> bool:
+        """Return whether a job would take slots that are kept for other tenants."""
+        return any(
+            (held := self._used_by_tenant[key, request.tenant])
+            and held + request.slots > self.limits.tenant_share(key)
+            for key in request.key.levels
+        )
+
+    def exhausted(self, request: SlotRequest) -> list[LimitKey]:
+        """Return the keys with too few free slots for a job. A job that needs more than all slots runs alone."""
+        return [
+            key
+            for key in request.key.levels
+            if (used := self._used[key]) and used + request.slots > self.limits.of(key)
+        ]

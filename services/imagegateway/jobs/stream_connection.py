@@ -1,0 +1,133 @@
+"""Connection to the job stream: requests to its leader, and its messages through one ordered consumer."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import nats.errors
+from imagegateway.jobs.stream_errors import OutcomeUnknownError
+from imagegateway.jobs.stream_messages import Message
+from nats.js import api
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from nats.aio.client import Client
+    from nats.js import JetStreamContext
+
+NAME: Final = "JOBS"
+
+REQUEST_SECONDS: Final = 2.0
+IDLE_SECONDS: Final = 1.0
+"""Seconds without a message after which the consumer is compared with the stream."""
+_RESUBSCRIBE_SECONDS: Final = 0.2
+_NOT_FOUND: Final = 10037
+
+
+class StreamConnection:
+    """The job stream as this process's NATS connection reaches it."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self.js: JetStreamContext = client.jetstream()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the NATS connection is open."""
+        return self._client.is_connected
+
+    @property
+    def max_payload(self) -> int:
+        """Largest message that the server accepts, headers included, in bytes."""
+        return self._client.max_payload
+
+    async def request(
+        self, subject: str, data: bytes, headers: dict[str, str] | None = None, seconds: float | None = None
+    ) -> dict[str, Any]:
+        """Send a message and return the server's JSON answer. `seconds`: timeout, 2 s by default.
+
+        Raises OutcomeUnknownError.
+        """
+        if not self.connected:
+            raise OutcomeUnknownError
+        timeout = REQUEST_SECONDS if seconds is None else seconds
+        try:
+            message = await self._client.request(subject, data, timeout=timeout, headers=headers)
+        except (nats.errors.Error, OSError) as error:
+            raise OutcomeUnknownError from error
+        answer: dict[str, Any] = json.loads(message.data)
+        return answer
+
+    async def get_message(self, query: dict[str, Any]) -> Message | None:
+        """Return the leader's message for a JetStream query; None: not found. Raises OutcomeUnknownError."""
+        answer = await self.request(f"$JS.API.STREAM.MSG.GET.{NAME}", json.dumps(query).encode())
+        error = answer.get("error")
+        if error is not None:
+            if error.get("err_code") == _NOT_FOUND or error.get("code") == 404:
+                return None
+            raise OutcomeUnknownError
+        message = answer["message"]
+        return Message(message["subject"], message["seq"], base64.b64decode(message.get("data", "")))
+
+    async def newest(self) -> int:
+        """Return the sequence of the newest record that the stream keeps; 0: none. Raises OutcomeUnknownError."""
+        message = await self.get_message({"last_by_subj": "j.>"})
+        return message.seq if message else 0
+
+    async def last_sequence(self) -> int:
+        """Return the stream's last sequence, also where its message has expired. Raises OutcomeUnknownError."""
+        return (await self._state()).last_seq
+
+    async def used_bytes(self) -> int:
+        """Return the stream's size in bytes. Raises OutcomeUnknownError."""
+        return (await self._state()).bytes
+
+    async def _state(self) -> api.StreamState:
+        try:
+            return (await self.js.stream_info(NAME)).state
+        except (nats.errors.Error, OSError) as error:
+            raise OutcomeUnknownError from error
+
+    async def messages(self, after: int) -> AsyncIterator[Message | int]:
+        """Yield all record messages after a sequence, in order, without gaps and without end.
+
+        A bare number means that every message up to this sequence has been seen. A consumer that goes silent is
+        compared with the stream and replaced, so the iteration survives a restart of the server.
+        """
+        while True:
+            with suppress(nats.errors.Error, OutcomeUnknownError, OSError):
+                async for item in self._consume(after):
+                    after = item if isinstance(item, int) else item.seq
+                    yield item
+            await asyncio.sleep(_RESUBSCRIBE_SECONDS)
+
+    async def _consume(self, after: int) -> AsyncIterator[Message | int]:
+        goal = await self.newest()
+        subscription = await self.js.subscribe(
+            "j.>",
+            stream=NAME,
+            ordered_consumer=True,
+            config=api.ConsumerConfig(deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1),
+        )
+        try:
+            while True:
+                try:
+                    message = await subscription.next_msg(timeout=IDLE_SECONDS)
+                except nats.errors.TimeoutError:
+                    if await self.newest() > after:
+                        return
+                    # The consumer may run on a follower that lags: only the leader knows that nothing is pending.
+                    after = max(after, goal)
+                    yield after
+                    continue
+                seq = message.metadata.sequence.stream
+                if seq > after:  # a lower sequence: nats-py has restarted the consumer from the first record
+                    after = seq
+                    yield Message(message.subject, seq, message.data)
+        finally:
+            with suppress(nats.errors.Error):
+                await subscription.unsubscribe()
