@@ -1,7 +1,7 @@
-"""A router replica's engine in a process of its own: `python -m bench.replica MODE`.
+"""Router replica without servers, in a separate process: `python -m bench.replica MODE`.
 
-One JSON line on its input tells it what to do. Its settings come from the environment, as a router's do. What it
-finds is one JSON line on its output.
+One JSON line on the input has the parameters, one JSON line on the output the measurements. Settings come from the
+environment, as a router's do.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ _PATIENCE: Final = 30.0
 
 
 class _Scripted(ProviderClient):
-    """A provider in this process: `works` are answered as running, then as done; the others never."""
+    """Provider client without a server. With `works`, tasks run and then end; else calls never return."""
 
     def __init__(self, *, works: bool) -> None:
         self._works = works
         self.done: dict[str, float] = {}
-        """When each job's end was told to the engine, by the machine's monotonic clock."""
+        """Time of each job's end, by the machine's monotonic clock."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection."""
 
     async def start(self, family: str, request: provider.StartRequest) -> AsyncGenerator[provider.TaskState, None]:
         if not self._works:
@@ -79,7 +79,7 @@ class _Scripted(ProviderClient):
 
 @dataclass(frozen=True, slots=True)
 class _Replica:
-    """The parts of a router replica that the benchmarks call."""
+    """Parts of a router replica that the benchmarks call."""
 
     engine: JobEngine
     catalog: Catalog
@@ -145,7 +145,7 @@ def _record(job_id: str) -> JobRecord:
 
 
 async def _many(at_once: int, seconds: float, work: Callable[[], Awaitable[object]]) -> list[float]:
-    """Do it over and over, so many at a time; the seconds that each took."""
+    """Repeat `work` in `at_once` concurrent loops for `seconds`. Return the duration of each repeat in seconds."""
     took: list[float] = []
     until = time.monotonic() + seconds
 
@@ -159,7 +159,7 @@ async def _many(at_once: int, seconds: float, work: Callable[[], Awaitable[objec
 
 
 async def submits(order: dict[str, Any]) -> dict[str, Any]:
-    """Durable submissions a second: each is one record, on disk before it counts. No provider ever answers."""
+    """Measure durable submissions: each is one record on disk. No provider answers."""
     async with _replica(0, _Scripted(works=False)) as replica:
         began = time.monotonic()
         took = await _many(
@@ -169,7 +169,7 @@ async def submits(order: dict[str, Any]) -> dict[str, Any]:
 
 
 async def work(order: dict[str, Any]) -> dict[str, Any]:
-    """Jobs at a steady pace: seconds from each submission to the record that says it runs, and when each was done."""
+    """Submit jobs at a steady rate. Return the seconds until each one runs, and the times of the ends."""
     families = _Scripted(works=True)
     async with _replica(0, families) as replica:
         engine = replica.engine
@@ -193,7 +193,7 @@ async def work(order: dict[str, Any]) -> dict[str, Any]:
 
 
 async def follow(order: dict[str, Any]) -> dict[str, Any]:
-    """Subscribe to jobs that another replica works on; when each one's end came here."""
+    """Subscribe to the jobs of another replica. Return the times at which their ends arrive."""
     async with _replica(1, _Scripted(works=False)) as replica:
         seen: dict[str, float] = {}
 
@@ -212,7 +212,7 @@ async def follow(order: dict[str, Any]) -> dict[str, Any]:
 
 
 async def inline(order: dict[str, Any]) -> dict[str, Any]:
-    """The same inline call with and without the job's record, in turn: CPU by role of each window, and its calls."""
+    """Alternate inline calls with and without job records. Return CPU time by role and calls of each window."""
     families = ProviderClient(settings.current(), ["local"])
     async with _replica(0, families) as replica:
         operations = replica.operations
