@@ -21,7 +21,7 @@ from imagegateway.providers.kit.task_state import failed_task
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from imagegateway.providers.catalog import Model
@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class Bench:
-    """A family on a temporary store; time passes only where the code sleeps."""
+    """Family on a temporary store, with a fake clock that only sleeps advance."""
 
     family: HttpFamily
     store: MediaStore
     now: float = 1_800_000_000.0
     slept: list[float] = field(default_factory=list)
+    sleep: Callable[[float], Awaitable[None]] | None = None
+    """Replacement of the family's sleep, which by default advances the clock."""
 
     @classmethod
     def open(
@@ -49,6 +51,9 @@ class Bench:
         bench: Bench
 
         async def sleep(seconds: float) -> None:
+            if bench.sleep:
+                await bench.sleep(seconds)
+                return
             bench.slept.append(seconds)
             bench.now += seconds
 
