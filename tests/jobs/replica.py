@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from nats.aio.client import Client
 
-    from tests.jobs.families import ScriptedFamilies
+    from tests.jobs.families import ScriptedProviders
 
 ROOT = "root secret of the tests"
 
@@ -53,7 +53,7 @@ class Replica:
 
     engine: JobEngine
     client: Client
-    families: ScriptedFamilies
+    providers: ScriptedProviders
     store: MediaStore
     _outbound: Outbound
     _supervisor: Supervisor
@@ -111,7 +111,7 @@ def nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool], _stored: C
 
 async def start(
     settings: Settings,
-    families: ScriptedFamilies,
+    providers: ScriptedProviders,
     number: int = 0,
     routes: tuple[str, ...] = ("local",),
     fallback: Fallback = nowhere,
@@ -130,7 +130,7 @@ async def start(
         replica=number,
         root=RootSecret(ROOT),
         store=store,
-        provider_client=families,
+        provider_client=providers,
         outbound=outbound,
         limits=Limits(
             routes={route: settings.route_concurrency(route, None) for route in routes},
@@ -144,13 +144,13 @@ async def start(
         clock=clock,
     )
     await engine.start()
-    return Replica(engine, client, families, store, outbound, supervisor)
+    return Replica(engine, client, providers, store, outbound, supervisor)
 
 
 @asynccontextmanager
 async def serving(
     settings: Settings,
-    families: ScriptedFamilies,
+    providers: ScriptedProviders,
     number: int = 0,
     routes: tuple[str, ...] = ("local",),
     fallback: Fallback = nowhere,
@@ -159,7 +159,7 @@ async def serving(
     clock: Callable[[], int] = unix_millis,
 ) -> AsyncIterator[Replica]:
     """A replica that is stopped in the end, unless it has crashed."""
-    replica = await start(settings, families, number, routes, fallback, price=price, clock=clock)
+    replica = await start(settings, providers, number, routes, fallback, price=price, clock=clock)
     try:
         yield replica
     finally:

@@ -22,7 +22,7 @@ from imagegateway.platform.supervision import Supervisor
 from structlog.testing import capture_logs
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedFamilies
+from tests.jobs.families import ScriptedProviders
 from tests.jobs.replica import ROOT, serving
 from tests.jobs.server import settings_for, until
 
@@ -85,7 +85,7 @@ async def poison(client: Client) -> list[str]:
 
 async def test_garbage_on_the_job_subjects_is_skipped_and_logged(settings: Settings, client: Client) -> None:
     with capture_logs() as lines:
-        async with serving(settings, ScriptedFamilies()) as up:
+        async with serving(settings, ScriptedProviders()) as up:
             subjects = await poison(client)
             good = await up.submit(records.job())
             assert (await up.ended(good.record.id)).record.state == states.COMPLETED
@@ -94,7 +94,7 @@ async def test_garbage_on_the_job_subjects_is_skipped_and_logged(settings: Setti
             assert not up.engine.feed.live
             up.engine.execution.reconciler.reconcile()
         # The next life finds the same in the stream.
-        async with serving(settings, ScriptedFamilies()) as up:
+        async with serving(settings, ScriptedProviders()) as up:
             good = await up.submit(records.job())
             assert (await up.ended(good.record.id)).record.state == states.COMPLETED
             assert await up.stream.last("job_bad0") is None
@@ -179,7 +179,7 @@ async def test_garbage_among_the_routers_ends_nobody(
 ) -> None:
     monkeypatch.setattr(membership, "HEARTBEAT_SECONDS", 0.02)
     kv = await bucket(client.jetstream(), membership.BUCKET, 1, ttl=membership.LEASE_SECONDS)
-    async with serving(settings, ScriptedFamilies()) as up, serving(settings, ScriptedFamilies(), 1) as other:
+    async with serving(settings, ScriptedProviders()) as up, serving(settings, ScriptedProviders(), 1) as other:
         for number, value in enumerate(GARBAGE):
             await kv.put(f"bad{number}", value)
         beats = up.engine.membership._revision
