@@ -15,7 +15,7 @@ SDKS := build/sdks/bin/python -m pytest \
 CLIENTS := build/clients
 
 .PHONY: help setup setup-dev run generate format check lint types validate breaking news words \
-	test test-emulators test-clients test-api bench audit released clean
+	test test-fast coverage test-emulators test-clients test-api bench audit released clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -90,8 +90,20 @@ news: $(VENV)/.dev  ## Show the changes since the last release; fail on an inval
 words: $(VENV)/.dev  ## List phrases that break the language rule, with replacements
 	@$(BIN)/python -m tools.words
 
+# Cached bytecode saves each worker of the tests 8 s of compiling them.
+unexport PYTHONDONTWRITEBYTECODE
+# Most tests wait for other processes: two workers for each core. A file stays with one worker, and its stack with it.
+WORKERS ?= $(shell echo $$((2 * $$(nproc))))
+PARALLEL := --numprocesses=$(WORKERS) --dist=loadfile --no-loadscope-reorder
+
 test: setup-dev  ## Run every test against the real Envoy, NATS and S3
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL) --durations=15
+
+test-fast: setup-dev  ## Run the tests that need no whole stack
+	$(BIN)/pytest $(PARALLEL) --durations=15 tests/unit tests/contract tests/families tests/jobs tests/integration
+
+coverage: setup-dev  ## Run every test and show the lines and branches that none runs
+	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered
 
 test-emulators: setup-dev  ## Test the emulators with the vendors' own SDKs
 	@$(PYTHON) -m venv build/sdks

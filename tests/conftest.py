@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from tests.stack import Stack
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of whole stacks first: they take longest, and the short ones then keep every worker busy."""
+    items.sort(key=lambda item: "gateway" not in item.path.parent.name)
+
+
 @pytest.fixture(scope="session")
 def origin() -> Iterator[Origin]:
     """The one web server from which the stack may fetch pictures."""

@@ -11,7 +11,7 @@ import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.catalog import Capability, Route
 from imagegateway.providers.kit.reserved_options import COMMON
-from imagegateway.providers.kit.submission import TRIES
+from imagegateway.providers.kit.submission import MAX_ATTEMPTS
 
 from tests.contract.rows import PNG, Answer
 from tests.contract.world import Scripted, World, adapter_of, verdict
@@ -50,7 +50,7 @@ def route_of(world: World) -> Route:
 async def test_provider_that_never_answers_is_given_up_and_not_asked_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(adapter_of(world.row), "seconds", 0.05)
+    monkeypatch.setattr(adapter_of(world.row), "timeout_seconds", 0.05)
     world.provider.silent = True
     assert verdict(await world.submit(Answer(b""))) == ("provider_timeout", True)
     assert len(world.provider.sent) <= 1
@@ -79,7 +79,7 @@ async def test_poll_that_breaks_changes_nothing(world: World, trouble: str, monk
     world.provider.script = [world.row.accepted, world.row.working[0]]
     task = world.task()
     state = await world.bench.family.start(pb.StartRequest(job_id="job_test", task=task))
-    monkeypatch.setattr(adapter_of(world.row), "seconds", 0.05)
+    monkeypatch.setattr(adapter_of(world.row), "timeout_seconds", 0.05)
     world.provider.silent, world.provider.breaks = trouble == "silent", trouble if trouble != "silent" else ""
     request = pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=task)
     again = await world.bench.family.poll(request)
@@ -96,7 +96,7 @@ async def test_server_error_is_repeated_once_at_most_and_only_where_it_is_free(
     free = world.row.free(status, body if isinstance(body, dict) else None)
     assert state.failed.may_be_billed == (not free)
     own_server = world.row.route == "automatic1111"  # nobody is paid, and only a server that loads is waited for
-    calls = (TRIES if status == 503 else 1) if own_server else 1 + free
+    calls = (MAX_ATTEMPTS if status == 503 else 1) if own_server else 1 + free
     assert len(submissions(world)) == calls
 
 

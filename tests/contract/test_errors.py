@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from imagegateway.platform.errors import code_of
-from imagegateway.providers.kit.adapter import Reply
+from imagegateway.providers.kit.adapter import HttpResponse
 
 from tests.contract.rows import Answer
 from tests.contract.world import World, adapter_of, verdict
@@ -70,7 +70,7 @@ async def test_hostile_answer_to_a_submit_is_the_providers_fault_and_may_have_co
         assert "html" not in state.failed.message
     code, accepted = verdict(await world.submit(Answer(body, 502)))
     assert code == "provider_error"
-    assert accepted or world.row.free(502, Reply(502, {}, body).json)
+    assert accepted or world.row.free(502, HttpResponse(502, {}, body).json)
 
 
 @pytest.mark.parametrize("body", _HOSTILE, ids=range(len(_HOSTILE)))

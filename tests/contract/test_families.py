@@ -10,8 +10,8 @@ from imagegateway import providers
 from imagegateway.platform.errors import REASONS
 from imagegateway.platform.setting_source import Source
 from imagegateway.providers.catalog import Capability, Mode, Model
-from imagegateway.providers.kit.adapter import Adapter, Reply
-from imagegateway.providers.kit.error_table import NOT_BEGUN, Failure
+from imagegateway.providers.kit.adapter import Adapter, HttpResponse
+from imagegateway.providers.kit.error_table import NOT_STARTED, Failure
 from imagegateway.providers.registry import FAMILIES, HTTP_FAMILIES, MODELS
 from imagegateway.router.catalog import Catalog
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -79,7 +79,7 @@ def test_free_server_errors_have_their_page(name: str, adapter: Adapter) -> None
     if table.uncharged:
         assert table.uncharged.page.startswith("https://")
         assert table.uncharged.checked <= date(2100, 1, 1)
-    refusals = {status for status, reason in table.by_status.items() if reason in NOT_BEGUN and status >= 500}
+    refusals = {status for status, reason in table.by_status.items() if reason in NOT_STARTED and status >= 500}
     if (name, adapter.route) != ("stability", "automatic1111"):  # a server of one's own charges nothing
         assert refusals <= free, "what says that no work began may be asked again"
 
@@ -90,9 +90,9 @@ def test_free_server_errors_have_their_page(name: str, adapter: Adapter) -> None
     "body", [b"", b"<html>oops</html>", b"[]", b'"text"', b"null", b'{"error": 7}', b'{"detail": []}']
 )
 def test_any_error_answer_is_a_failure_by_the_table(name: str, adapter: Adapter, status: int, body: bytes) -> None:
-    failure = adapter.read_error(call_of(name, adapter), Reply(status, {}, body))
+    failure = adapter.read_error(call_of(name, adapter), HttpResponse(status, {}, body))
     assert isinstance(failure, Failure)
     assert failure.reason in REASONS
-    assert REASONS[failure.reason].may_be_billed or not failure.accepted
+    assert REASONS[failure.reason].may_be_billed or not failure.may_be_billed
     assert failure.message.endswith((".", "…")) or ":" in failure.message
     assert "oops" not in failure.message

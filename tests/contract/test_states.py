@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.call_driver import GRACE_SECONDS
-from imagegateway.providers.kit.error_table import Refused
-from imagegateway.providers.kit.usage import is_whole
+from imagegateway.providers.kit.error_table import RefusedPart
+from imagegateway.providers.kit.usage import is_complete
 from imagegateway.providers.registry import HTTP_FAMILIES
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -21,7 +21,7 @@ def test_table_has_every_route_of_every_family() -> None:
     assert {(row.family, row.route) for row in ROWS} == routes
 
 
-def test_row_is_whole(row: Row) -> None:
+def test_row_is_complete(row: Row) -> None:
     models = {model.id: model for model in HTTP_FAMILIES[row.family].models}
     assert row.route in {route.name for route in models[row.model].routes}
     assert row.ends["done"].code == ""
@@ -37,7 +37,7 @@ async def test_every_end_ends_the_task(world: World) -> None:
         assert verdict(state) == ((end.code, end.accepted) if end.code else ("", True)), name
         if end.code == "moderation_blocked":
             assert_names_the_policy(state)
-        assert not state.done.HasField("usage") or is_whole(state.done.usage), name
+        assert not state.done.HasField("usage") or is_complete(state.done.usage), name
         if not end.code:
             (artifact,) = state.done.artifacts
             stored = await world.bench.bytes_of(artifact)
@@ -59,7 +59,7 @@ async def test_moderation_of_a_submit_names_the_policy_and_what_it_refused(world
 def assert_names_the_policy(state: pb.TaskState) -> None:
     message = state.failed.message
     assert message.startswith("The content policy of "), message
-    assert any(f"refused the {refused.noun}" in message for refused in Refused), message
+    assert any(f"refused the {refused.noun}" in message for refused in RefusedPart), message
     assert ("result" in message and "prompt" not in message) == (not state.failed.param)
 
 

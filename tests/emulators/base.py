@@ -79,7 +79,7 @@ class Emulator:
         """Listen on a port of the system's choice; `base` is the origin from then on."""
         app = web.Application(client_max_size=256 * 1024 * 1024, middlewares=[self._keep])
         self.routes(app)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()

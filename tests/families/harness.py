@@ -17,27 +17,29 @@ from imagegateway.platform import setting_source, settings
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.driver import HttpFamily
-from imagegateway.providers.kit.reply_memory import ReplyMemory
-from imagegateway.providers.kit.servicer import failed
+from imagegateway.providers.kit.response_memory import ResponseMemory
+from imagegateway.providers.kit.task_state import failed_task
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from imagegateway.providers.catalog import Model
     from imagegateway.providers.kit.adapter import Adapter
-    from imagegateway.providers.kit.family import Tell
+    from imagegateway.providers.kit.family import OnProgress
 
 
 @dataclass
 class Bench:
-    """A family on a temporary store; time passes only where the code sleeps."""
+    """Family on a temporary store, with a fake clock that only sleeps advance."""
 
     family: HttpFamily
     store: MediaStore
     now: float = 1_800_000_000.0
     slept: list[float] = field(default_factory=list)
+    sleep: Callable[[float], Awaitable[None]] | None = None
+    """Replacement of the family's sleep, which by default advances the clock."""
 
     @classmethod
     def open(
@@ -50,6 +52,9 @@ class Bench:
         bench: Bench
 
         async def sleep(seconds: float) -> None:
+            if bench.sleep:
+                await bench.sleep(seconds)
+                return
             bench.slept.append(seconds)
             bench.now += seconds
 
@@ -62,7 +67,7 @@ class Bench:
             outbound=Outbound(Guard(current.allow_hosts), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
             store=store,
             gate=DecodeGate(current.decode_pixels),
-            memory=ReplyMemory(current.answer_memory * 1024**2, tmp_path),
+            memory=ResponseMemory(current.answer_memory * 1024**2, tmp_path),
             clock=lambda: bench.now,
             sleep=sleep,
         )
@@ -82,14 +87,14 @@ class Bench:
         credential: str = "",
         polls: int = 200,
         patient: bool = False,
-        tell: Tell | None = None,
+        on_progress: OnProgress | None = None,
     ) -> pb.TaskState:
         """The terminal state of a task. Fails when it has not ended after so many polls, unless the test is
         patient: then that is the answer.
         """
         try:
             request = pb.StartRequest(job_id="job_test", task=task, credential=credential)
-            state = await self.family.start(request, tell)
+            state = await self.family.start(request, on_progress)
             for _ in range(polls):
                 if not state.HasField("running"):
                     return state
@@ -100,7 +105,7 @@ class Bench:
                     )
                 )
         except GatewayError as error:
-            return failed(error, may_be_billed=False)
+            return failed_task(error, may_be_billed=False)
         if patient:
             return state
         raise AssertionError("the task does not end")

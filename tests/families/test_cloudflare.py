@@ -9,7 +9,7 @@ import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.bfl.catalog import MODELS
 from imagegateway.providers.bfl.cloudflare import CloudflareAdapter
-from imagegateway.providers.kit.adapter import Call, Finished, Reply
+from imagegateway.providers.kit.adapter import Call, Finished, HttpResponse
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
@@ -274,6 +274,6 @@ async def test_stranger_is_refused_by_account_and_token(cloudflare: Cloudflare, 
 def test_raw_picture_is_told_by_its_content_type() -> None:
     model = next(model for model in MODELS if model.id == "bfl/flux-1-schnell")
     call = Call(task(model.id), model, model.routes[0], "job_test", 0, 1)
-    outcome = CloudflareAdapter().read_submit(call, Reply(200, {"content-type": "image/jpeg"}, b"\xff\xd8"))
+    outcome = CloudflareAdapter().read_submit(call, HttpResponse(200, {"content-type": "image/jpeg"}, b"\xff\xd8"))
     assert isinstance(outcome, Finished)
-    assert outcome.pictures[0].data == b"\xff\xd8"
+    assert outcome.results[0].data == b"\xff\xd8"

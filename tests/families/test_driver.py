@@ -8,7 +8,7 @@ import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.bfl.adapter import BflAdapter
 from imagegateway.providers.bfl.catalog import MODELS
-from imagegateway.providers.kit.submission import SHARED_PAUSE, TRIES
+from imagegateway.providers.kit.submission import MAX_ATTEMPTS, SHARED_PAUSE
 from imagegateway.providers.kit.task_state import SLOWEST_POLL
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -55,11 +55,11 @@ async def test_first_failure_that_took_nothing_is_handed_back(bfl: Bfl, bench: B
 
 
 async def test_without_another_route_all_tries_are_made(bfl: Bfl, bench: Bench) -> None:
-    bfl.failures[:] = [BUSY] * (TRIES - 1)
+    bfl.failures[:] = [BUSY] * (MAX_ATTEMPTS - 1)
     state = await bench.family.start(start(fail_fast=False))
     assert state.HasField("running")
-    assert len(bfl.sent) == TRIES
-    assert sum(bench.slept) >= 5 * (TRIES - 1)
+    assert len(bfl.sent) == MAX_ATTEMPTS
+    assert sum(bench.slept) >= 5 * (MAX_ATTEMPTS - 1)
 
 
 async def test_server_that_refuses_connections_is_handed_back(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ async def test_limit_that_was_handed_back_slows_the_next_calls_down(bfl: Bfl, be
 
 async def test_limit_that_names_no_time_quiets_the_route_only_shortly(bfl: Bfl, bench: Bench) -> None:
     """A call's own pauses grow to 8 s; the others on its key need not wait for them."""
-    bfl.failures[:] = [(429, {"detail": "Too many active tasks"}, {})] * TRIES
+    bfl.failures[:] = [(429, {"detail": "Too many active tasks"}, {})] * MAX_ATTEMPTS
     state = await bench.family.start(start(fail_fast=False))
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
     assert sum(bench.slept) >= 1 + 2 + 4

@@ -21,7 +21,7 @@ from tests.emulators.openai import OpenAI
 from tests.families.harness import Bench
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from imagegateway.media.store import Stored
@@ -102,7 +102,7 @@ async def test_inline_result_is_given_up_after_a_quarter_of_an_hour(
     assert openai.billed == 1
 
 
-@pytest.mark.parametrize("seconds", [1.5, 30.0, 3600.0])
+@pytest.mark.parametrize("seconds", [1.5, 30.0, 1000.0])
 async def test_polled_task_goes_on_while_the_store_is_away(
     bfl: Bfl, polled: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
@@ -125,7 +125,7 @@ async def test_listener_that_is_gone_costs_no_result(openai: OpenAI, inline: Ben
     async def gone(_running: pb.Running) -> None:
         raise ConnectionResetError
 
-    state = await inline.run(image(partial_images=2), tell=gone)
+    state = await inline.run(image(partial_images=2), on_progress=gone)
     assert len(state.done.artifacts) == openai.billed == 1
     assert len(state.done.partial_images) == 2
 
@@ -271,9 +271,7 @@ async def test_start_that_is_cancelled_while_it_reads_its_inputs_sends_nothing(
     assert openai.sent == []
 
 
-async def test_cancelled_start_makes_no_further_calls_and_stops_those_that_are_taken(
-    bfl: Bfl, polled: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_cancelled_start_makes_no_further_calls_and_stops_those_that_are_taken(bfl: Bfl, polled: Bench) -> None:
     """The model takes 6 of 10 calls at once; the cancel comes while those are polled."""
     bfl.script = ["Pending"]
     task = flux(model="bfl/flux-kontext-max", n=10)
@@ -285,7 +283,7 @@ async def test_cancelled_start_makes_no_further_calls_and_stops_those_that_are_t
         asked += 1
         await polled.family.cancel(pb.CancelRequest(job_id="job_test", task=task))
 
-    monkeypatch.setattr(polled.family, "_sleep", sleep)
+    polled.sleep = sleep
     state = await polled.family.start(pb.StartRequest(job_id="job_test", task=task))
     assert state.HasField("running"), "those six can't be stopped at BFL"
     assert (asked, len(bfl.tasks)) == (1, 6)
@@ -306,11 +304,21 @@ def test_pauses_hold_no_keys_and_are_forgotten() -> None:
     assert "secret" not in repr(vars(pauses))
 
 
+def held_by(owner: object) -> Iterator[dict[str, object]]:
+    """Yield the attributes of an object of the kit, and of those that it holds."""
+    attributes = {
+        name: getattr(owner, name) for name in (*getattr(owner, "__slots__", ()), *getattr(owner, "__dict__", ()))
+    }
+    yield attributes
+    for value in attributes.values():
+        if type(value).__module__.startswith("imagegateway.providers.kit"):
+            yield from held_by(value)
+
+
 async def test_callers_key_stays_nowhere_in_the_family(openai: OpenAI, inline: Bench) -> None:
     openai.failures[:] = [(429, {"error": {"message": "slow"}}, {"retry-after": "2"})]
     await inline.run(image(), credential="sk-of-a-caller")
-    holders = [vars(inline.family), vars(inline.family._submitter.pauses)]
-    assert "sk-of-a-caller" not in repr(holders)
+    assert "sk-of-a-caller" not in repr(list(held_by(inline.family)))
 
 
 # ---- usage

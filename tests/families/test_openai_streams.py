@@ -83,7 +83,7 @@ async def test_preview_is_told_of_before_the_rest_is_sent(openai: OpenAI, bench:
         openai.hold.set()  # type: ignore[union-attr]  # nothing more comes before
 
     inputs = [await bench.keep(picture())] if edit else []
-    state = await bench.run(task(inputs=inputs, partial_images=3), tell=tell)
+    state = await bench.run(task(inputs=inputs, partial_images=3), on_progress=tell)
     assert seen == [[0], [0, 1], [0, 1, 2]]
     assert [preview.index for preview in state.done.partial_images] == [0, 1, 2]
     assert (len(state.done.artifacts), openai.billed, len(openai.sent)) == (1, 1, 1)
@@ -115,7 +115,7 @@ async def test_connection_that_breaks_after_a_picture_loses_only_the_others(open
 async def test_stream_that_takes_too_long_is_not_asked_again(
     openai: OpenAI, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(OpenAIAdapter, "seconds", 0.3)
+    monkeypatch.setattr(OpenAIAdapter, "timeout_seconds", 0.3)
     openai.hold = threading.Event()
     failed = (await bench.run(task(partial_images=1))).failed
     openai.hold.set()

@@ -20,11 +20,11 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.google.adapter import GoogleAdapter
 from imagegateway.providers.google.catalog import MODELS
 from imagegateway.providers.kit import results
-from imagegateway.providers.kit.adapter import Call, Found
-from imagegateway.providers.kit.endpoints import Target
-from imagegateway.providers.kit.http_call import Sender
-from imagegateway.providers.kit.reply_memory import ReplyMemory
-from imagegateway.providers.kit.results import Results
+from imagegateway.providers.kit.adapter import Call, ResultMedia
+from imagegateway.providers.kit.endpoints import Endpoint
+from imagegateway.providers.kit.http_call import HttpSender
+from imagegateway.providers.kit.response_memory import ResponseMemory
+from imagegateway.providers.kit.results import ResultStore
 
 from tests.emulators.base import Emulator
 
@@ -77,7 +77,7 @@ class World:
 
     files: Files
     store: MediaStore
-    results: Results
+    results: ResultStore
     folder: Path
     slept: list[float] = field(default_factory=list)
 
@@ -86,9 +86,9 @@ class World:
     ) -> pb.MediaRef:
         model = next(model for model in MODELS if model.modality == modality)
         call = Call(pb.ImageTask(model=model.id, n=1), model, model.routes[0], "job_test", 0, 1)
-        target = Target(self.files.base, self.files.key)
-        found = Found(url=self.files.base + path, keyed=keyed)
-        kept = await self.results.keep(GoogleAdapter(), target, call, found, **more)
+        target = Endpoint(self.files.base, self.files.key)
+        found = ResultMedia(url=self.files.base + path, needs_credentials=keyed)
+        kept = await self.results.save(GoogleAdapter(), target, call, found, **more)
         return kept.media
 
     def stored(self) -> list[str]:
@@ -106,8 +106,8 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         async def sleep(seconds: float) -> None:
             slept.append(seconds)
 
-        sender = Sender(outbound, ReplyMemory(2**30, tmp_path))
-        taking = Results(outbound, store, DecodeGate(10**8), sender, sleep)
+        sender = HttpSender(outbound, ResponseMemory(2**30, tmp_path))
+        taking = ResultStore(outbound, store, DecodeGate(10**8), sender, sleep)
         yield World(files, store, taking, tmp_path, slept)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
-    from imagegateway.providers.kit.family import Tell
+    from imagegateway.providers.kit.family import OnProgress
 
 
 async def _done(_request: object) -> provider.TaskState:
@@ -71,7 +71,7 @@ class ScriptedProviders(ProviderClient):
     async def start(self, family: str, request: provider.StartRequest) -> AsyncGenerator[provider.TaskState, None]:
         key = ("start", request.job_id, str(request.attempt))
 
-        async def work(on_progress: Tell) -> provider.TaskState:
+        async def work(on_progress: OnProgress) -> provider.TaskState:
             self.starts[request.job_id] += 1
             async for state in self.previews(request):
                 await on_progress(state.running)

@@ -35,7 +35,7 @@ class Receiver:
         self._over = asyncio.Event()
         app = web.Application()
         app.router.add_post("/hook", self._take)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
 
     @property
     def host(self) -> str:

@@ -1,4 +1,4 @@
-"""Router replicas in the test's process: the whole engine over a real server, with a scripted provider."""
+"""Router replicas in the test's process: the whole engine over a real NATS server, with scripted providers."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _price(_task: provider.ImageTask, done: provider.Done) -> Cost | None:
 
 @dataclass(slots=True)
 class Replica:
-    """One life of a router replica."""
+    """One incarnation of a router replica."""
 
     engine: JobEngine
     client: Client
@@ -78,7 +78,7 @@ class Replica:
         return entry
 
     async def held_nothing(self) -> None:
-        """Wait until no job is held, waits or takes up a place."""
+        """Wait until no job is live, queued or holds slots."""
         await self.engine.feed.catch_up()
         await until(lambda: not self.engine.feed.live and self.engine.execution.admission.idle)
 
@@ -92,7 +92,7 @@ class Replica:
             await self._outbound.aclose()
 
     async def crash(self) -> None:
-        """`kill -9`: nothing that is under way goes on, nothing is said to anybody."""
+        """End all tasks as `kill -9` does: no write, and no message to other replicas."""
         if self._over:
             return
         self._over = True

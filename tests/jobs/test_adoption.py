@@ -1,4 +1,4 @@
-"""What a crash leaves, and who goes on with it."""
+"""Takeover of a crashed replica's jobs."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ async def test_running_tasks_are_polled_in_batches_after_a_takeover(
                 job_id, lambda entry: entry.record.owner == successor.engine.membership.owner or entry.ended
             )
         async with asyncio.timeout(10):
-            while providers.polls.total() < 3:  # noqa: ASYNC110  no event tells
+            while providers.polls.total() < 3:  # noqa: ASYNC110  no event announces the polls
                 await asyncio.sleep(0.01)
         await successor.engine.feed.catch_up()
         assert providers.polls.total() == 3
@@ -261,7 +261,7 @@ async def test_stopped_replica_hands_over_at_once(
     await dying.reached(running.record.id, lambda entry: entry.record.state == states.RUNNING)
     waiting = await dying.submit(records.job())
     async with serving(one_at_a_time, providers, 1) as successor:
-        # Nobody takes from the living.
+        # No replica takes over jobs of a live one.
         successor.engine.execution.reconciler.reconcile()
         await successor.engine.feed.catch_up()
         assert {entry.record.owner for entry in successor.engine.feed.live.values()} == {

@@ -50,7 +50,7 @@ async def test_submitting_job_is_cancelled(replica: Replica, providers: Scripted
     call.answer({"running": records.running, "done": records.done, "failed": records.refused}[late]())
     await replica.engine.drain(PATIENCE)
     job_id = submitted.record.id
-    # First the call that is under way, whose task nobody knows yet.
+    # First the call in progress, whose task reference is not known yet.
     assert providers.cancels == [(job_id, ""), *([(job_id, "task-1")] if late == "running" else [])]
     assert providers.starts[job_id] == 1
     entry = await replica.stream.last(job_id)

@@ -101,7 +101,7 @@ class Load:
             self.accepted[entry.record.id] = entry
 
     async def _submit(self, stream: JobStream, record: JobRecord) -> Entry:
-        """With the client's retry: the same id, as an idempotency key gives."""
+        """Submit with retries under the same id, as with an idempotency key."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:

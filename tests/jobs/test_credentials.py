@@ -1,4 +1,4 @@
-"""Callers' own keys in records: whose places a job takes up, and what a record tells of the key."""
+"""Callers' own keys in job records: encryption and fingerprints."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROUTE = Route("bfl", Mode.ASYNC, "")
 
 
 def same() -> JobCredentials:
-    """What each replica has."""
+    """Return the credentials of any replica."""
     return JobCredentials(RootSecret("root secret of the tests"))
 
 

@@ -1,4 +1,4 @@
-"""The way to a family's server: previews on the way, the answer last, and what is known when the server goes away."""
+"""Provider client: previews before the result, and the outcome when the provider server stops."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from imagegateway.platform.grpc_server import Server
     from imagegateway.providers.catalog import Model
-    from imagegateway.providers.kit.family import Tell
+    from imagegateway.providers.kit.family import OnProgress
 
 
 class Drawing:
@@ -36,19 +36,19 @@ class Drawing:
     def __init__(self) -> None:
         self.go = asyncio.Semaphore(0)
         self.cancelled = asyncio.Event()
-        self.states: list[bool] = []
+        self.streamed: list[bool] = []
         self.polls = 0
         self.answer: pb.TaskState | Exception = records.done()
 
-    async def start(self, request: pb.StartRequest, tell: Tell | None = None) -> pb.TaskState:
-        self.states.append(tell is not None)
+    async def start(self, request: pb.StartRequest, on_progress: OnProgress | None = None) -> pb.TaskState:
+        self.streamed.append(on_progress is not None)
         shown: list[pb.Preview] = []
         try:
             for index in range(request.task.partial_images):
                 await self.go.acquire()
                 shown.append(pb.Preview(media=records.ref("b"), index=index))
-                assert tell
-                await tell(pb.Running(partial_images=shown))
+                assert on_progress
+                await on_progress(pb.Running(partial_images=shown))
             await self.go.acquire()
         except asyncio.CancelledError:
             self.cancelled.set()
@@ -101,7 +101,7 @@ def request(previews: int = 0) -> pb.StartRequest:
 async def test_task_without_previews_is_one_call(providers: ProviderClient, family: Drawing) -> None:
     family.go.release()
     assert [state async for state in providers.start("drawing", request())] == [records.done()]
-    assert family.states == [False]
+    assert family.streamed == [False]
 
 
 async def test_previews_arrive_one_by_one_before_the_result(providers: ProviderClient, family: Drawing) -> None:
@@ -141,7 +141,7 @@ async def test_server_that_stops_leaves_the_outcome_unknown(  # noqa: PLR0917  f
             family.go.release()
             await anext(states)
         waiting = asyncio.ensure_future(anext(states))
-        await until(lambda: bool(family.states))
+        await until(lambda: bool(family.streamed))
         await server.stop(0)
         if back:
             successor = await serve(family, current.socket(family.name))
@@ -154,7 +154,7 @@ async def test_server_that_stops_leaves_the_outcome_unknown(  # noqa: PLR0917  f
                 await waiting
             reason = caught.value.reason
     assert reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-    assert len(family.states) == 1, "the call is not repeated"
+    assert len(family.streamed) == 1, "the call is not repeated"
 
 
 async def test_unreachable_server_certainly_got_no_new_call(
@@ -192,7 +192,7 @@ async def test_call_outlives_its_caller_and_is_joined(
     async with asyncio.timeout(PATIENCE):
         async with aclosing(providers.start("drawing", request(previews))) as states:
             waiting = asyncio.ensure_future(anext(states))
-            await until(lambda: bool(family.states))
+            await until(lambda: bool(family.streamed))
             if previews:
                 family.go.release()
                 await waiting
@@ -204,7 +204,7 @@ async def test_call_outlives_its_caller_and_is_joined(
         async with aclosing(providers.start("drawing", joining)) as states:
             if previews:
                 state = await anext(states)
-                assert len(state.running.partial_images) == 1, "what was drawn before"
+                assert len(state.running.partial_images) == 1, "the previews from before"
             for _ in range(previews + 1):
                 family.go.release()
             *_, last = [state async for state in states]
@@ -212,7 +212,7 @@ async def test_call_outlives_its_caller_and_is_joined(
         # And once more, when it has ended.
         *_, last = [state async for state in providers.start("drawing", joining)]
         assert last == records.done()
-    assert len(family.states) == 1
+    assert len(family.streamed) == 1
     assert not family.cancelled.is_set()
 
 
@@ -222,7 +222,7 @@ async def test_another_attempt_is_another_call(providers: ProviderClient, family
         asked = request()
         asked.attempt = attempt
         assert [state async for state in providers.start("drawing", asked)] == [records.done()]
-    assert len(family.states) == 2
+    assert len(family.streamed) == 2
 
 
 async def test_unknown_call_is_not_started_by_a_join(providers: ProviderClient, family: Drawing) -> None:
@@ -231,7 +231,7 @@ async def test_unknown_call_is_not_started_by_a_join(providers: ProviderClient, 
     [state] = [state async for state in providers.start("drawing", asked)]
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
     assert state.failed.may_be_billed
-    assert not family.states
+    assert not family.streamed
 
 
 async def test_slow_poll_continues_and_the_next_one_joins_it(
@@ -254,7 +254,7 @@ async def test_stopping_server_lets_calls_without_a_caller_end(
 ) -> None:
     async with asyncio.timeout(PATIENCE), aclosing(providers.start("drawing", request())) as states:
         waiting = asyncio.ensure_future(anext(states))
-        await until(lambda: bool(family.states))
+        await until(lambda: bool(family.streamed))
         waiting.cancel()
         await asyncio.wait([waiting])
     stopping = asyncio.ensure_future(server.stop(PATIENCE))

@@ -1,4 +1,4 @@
-"""Bounds by bytes: what a new job may hold, what a tenant may, and what an ended job gives up."""
+"""Bounds by bytes: of a new job, of a tenant, and of an ended job."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ async def test_subscriber_resumes_after_an_event() -> None:
         for state in (states.SUBMITTING, states.RUNNING):
             entry = await at.own(entry, state)
             past.append(entry)
-        # The feed is behind: what it brings again is not told again.
+        # The feed is behind: subscribers get no change twice.
         at.gate.open.clear()
         streams = [following(at.feed, entry.record.id, after) for after in (0, *(item.seq for item in past))]
         await settle()

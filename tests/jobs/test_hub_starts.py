@@ -1,4 +1,4 @@
-"""How a replica's live view begins: from its own file, from nothing, after the server was away."""
+"""Start of a job feed: from its list file, without one, and after an outage of the server."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_restart_resumes_from_the_list_index(nats: Nats, stream: JobStream
     await feed.catch_up()
     assert feed.live == {left.record.id: left}
     await life.close()
-    # Things go on while it is away.
+    # Changes made while the replica is down.
     moved = await stream.advance(left, records.follow(left, states.SUBMITTING))
     new = await stream.create(records.job())
     gone = await stream.create(records.job())

@@ -181,7 +181,7 @@ async def test_three_hundred_disconnects_leave_no_unattended_jobs(store: MediaSt
 
 
 async def test_slots_of_concurrent_duplicates_are_counted_once(store: MediaStore) -> None:
-    """Twins with the same id on one replica: the losers don't give back the winner's slot."""
+    """Duplicates with the same id on one replica: the losers don't release the winner's slot."""
     providers = ScriptedProviders()
     release = asyncio.Event()
 
@@ -223,7 +223,7 @@ async def test_unacknowledged_write_runs_only_for_a_caller_with_an_idempotency_k
         record = records.job()
         record.upload_keys.append(await _input(store))
         pair.gates.held.add("feed")
-        pair.gates.losing = 1_000_000  # until the pair is told to finish
+        pair.gates.losing = 1_000_000  # until `finish`
         with pytest.raises(GatewayError) as caught:
             await replica.execution.submission.submit(_copied(record), has_idempotency_key=has_idempotency_key)
         assert caught.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE

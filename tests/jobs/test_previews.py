@@ -40,8 +40,8 @@ async def test_previews_come_while_the_provider_is_called(replica: Replica, prov
     for _ in range(3):
         go.release()
         seen.append(await anext(changes))
-    told = [(item.record.state, len(item.record.partial_images), public_type(item)) for item in seen if item]
-    assert told == [
+    received = [(item.record.state, len(item.record.partial_images), public_type(item)) for item in seen if item]
+    assert received == [
         (states.SUBMITTING, 0, "job.running"),
         (states.SUBMITTING, 1, "job.progress"),
         (states.SUBMITTING, 2, "job.progress"),

@@ -73,7 +73,7 @@ def test_pages_are_newest_first(listed: JobListFile) -> None:
     assert pages(listed) == ["d", "c", "b", "a", "e"]
     assert pages(listed, size=1) == pages(listed, size=5) == pages(listed)
     assert listed.page(Query("acme", "", "", 5, "")).next_token == ""
-    assert pages(listed, tenant="nobody") == []
+    assert pages(listed, tenant="another") == []
 
 
 def test_new_jobs_do_not_shift_pages(listed: JobListFile) -> None:
@@ -219,7 +219,7 @@ PLANS = [
 
 
 def plan(file: JobListFile, statement: str, values: Sequence[object] = ()) -> list[str]:
-    """How SQLite would answer."""
+    """Return SQLite's query plan."""
     return [row[3] for row in file._db.execute(f"explain query plan {statement}", values)]
 
 
@@ -276,7 +276,7 @@ async def test_event_loop_runs_while_the_file_is_busy(tmp_path: Path) -> None:
 
 
 async def test_rows_of_a_failed_write_are_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk costs no job: the position on file stays behind what is missing."""
+    """A full disk costs no job: the position in the file stays before the missing rows."""
     index = await JobListIndex.open(tmp_path / "jobs.sqlite", time.time)
     write = JobListFile.write
 

@@ -363,7 +363,7 @@ def test_no_job_waits_while_its_slots_are_free(ops: list[Op], route: int) -> Non
 def test_position_is_the_number_of_jobs_before(ops: list[Op]) -> None:
     model_ = replayed(ops, queue(models=dict.fromkeys(MODELS, BIG)))
     for whole in {key.route_key for key in KEYS}:
-        # What would happen: let only this fair_queue's jobs go, until nobody is left.
+        # Expected order: grant only this key's jobs, until none is left.
         simulated = copy.deepcopy(model_.fair_queue)
         for job, waiting in model_.waiting.items():
             if waiting.key.route_key != whole:

@@ -1,4 +1,4 @@
-"""Records that a server does not take: refused at the door, shortened at the end, and never retried for ever."""
+"""Records that a server refuses: new ones are refused, ended ones trimmed, and no write is retried without limit."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ jetstream {{ store_dir: "{store}" }}
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Iterator[str]:
-    """A server as others run it, with the default limit of 1 MiB for a message; gives its address."""
+    """Return the address of an external server with the default limit of 1 MiB for a message."""
     port = free_port()
     config = tmp_path / "nats.conf"
     config.write_text(CONFIG.format(port=port, store=tmp_path / "store"))

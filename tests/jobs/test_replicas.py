@@ -1,4 +1,4 @@
-"""Who a replica is, who lives, and who is believed gone."""
+"""Membership: names, incarnations, heartbeats and expiry of replicas."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Clock:
 
 @asynccontextmanager
 async def member(nats: Nats, path: Path, clock: Clock | None = None) -> AsyncIterator[Membership]:
-    """A replica that has claimed its name, on a connection of its own that closes as in a crash."""
+    """A replica that has claimed its name, on a separate connection that closes as in a crash."""
     client = await connect(nats.settings, "replica")
     try:
         kv = await bucket(client.jetstream(), BUCKET, 1, ttl=LEASE_SECONDS)
@@ -87,7 +87,7 @@ def test_identity_that_can_not_be_one_is_replaced(tmp_path: Path, content: bytes
 
 
 async def test_hosts_with_the_same_data_directory_path_have_different_names(nats: Nats, tmp_path: Path) -> None:
-    """Their host names and paths are no part of it: each has a directory of its own behind them."""
+    """Host names and paths are no part of the name; each host has a separate directory behind them."""
     one, other = folder(tmp_path, "one"), folder(tmp_path, "other")
     async with member(nats, one) as first, member(nats, other) as second:
         assert first.name != second.name
@@ -207,7 +207,7 @@ async def test_outage_of_nats_expires_no_replica_and_restarts_no_lease(nats: Nat
         await heir.refresh()
         clock.now += 50
         await heir.refresh()
-        # For ten minutes nobody could renew.
+        # For ten minutes no replica could renew.
         heir.suspend()
         clock.now += 600
         await heir.refresh()

@@ -80,7 +80,7 @@ async def waits_again(replica: Replica, record: JobRecord) -> None:
 async def begun(two: TwoRouteProviders, count: int) -> None:
     """Wait until the second route has been called so often."""
     async with asyncio.timeout(PATIENCE):
-        while len(two.calls) < count:  # noqa: ASYNC110  no event tells
+        while len(two.calls) < count:  # noqa: ASYNC110  no event announces the calls
             await asyncio.sleep(0.01)
 
 
@@ -267,9 +267,9 @@ def stored(up: Replica, **keys: str) -> JobRecord:
 async def test_each_key_waits_for_its_own_slots_only(up: Replica, two: TwoRouteProviders) -> None:
     accounts = ("", "", "", "k", "k", "k", "l")
     jobs = [records.job(route="second", key_fingerprint=account) for account in accounts]
-    told = [(await up.submit(record)).record.state for record in jobs]
+    found = [(await up.submit(record)).record.state for record in jobs]
     free, line = states.SUBMITTING, states.QUEUED
-    assert told == [free, free, line, free, free, line, free]
+    assert found == [free, free, line, free, free, line, free]
     await begun(two, 5)
     two.calls[2].answer(records.done())
     await begun(two, 6)

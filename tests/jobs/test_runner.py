@@ -45,7 +45,7 @@ async def test_inline_result_completes_the_job(replica: Replica, providers: Scri
     await replica.held_nothing()
     # Its inputs are deleted.
     async with asyncio.timeout(PATIENCE):
-        while await replica.store.size(stored.key) is not None:  # noqa: ASYNC110  no event tells
+        while await replica.store.size(stored.key) is not None:  # noqa: ASYNC110  no event announces the deletion
             await asyncio.sleep(0.01)
 
 
@@ -148,7 +148,7 @@ async def test_running_task_is_polled_to_its_end(
     answers = iter(
         [
             records.running(progress=10),
-            None,  # the family's server is away
+            None,  # the provider server is unreachable
             records.running(progress=10),  # nothing new: nothing is written
             records.running(progress=60, previews=1),
             records.running("task-2", progress=90, previews=2),

@@ -51,7 +51,7 @@ def test_each_state_of_a_job_counts_once(listed: JobListFile) -> None:
     running = put(listed, 3, "a", states.RUNNING)
     other = put(listed, 4, "b", states.QUEUED, tenant="painters")
     assert listed.stored.all() == {"acme": queued + running, "painters": other}
-    assert listed.stored.of({"acme", "nobody"}) == {"acme": queued + running}
+    assert listed.stored.of({"acme", "another"}) == {"acme": queued + running}
 
 
 def test_expired_messages_count_no_more_and_ended_states_are_kept_longer(listed: JobListFile) -> None:

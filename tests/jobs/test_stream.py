@@ -137,7 +137,7 @@ async def test_write_of_another_is_not_taken_for_an_own_one(
     assert await stream.last(entry.record.id) == other
 
 
-async def test_submit_gives_up_after_three_attempts(
+async def test_submit_stops_after_three_attempts(
     stream: JobStream, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lossy = LossyRequests(client, monkeypatch, 100)
@@ -285,7 +285,7 @@ async def test_unreachable_server_fails_new_jobs_at_once(
     entry = await stream.create(records.job())
     nats.kill()
     await until(lambda: not stream.connected)
-    # No time passes: with a limit of 0 whatever waits for the server is cut off.
+    # No call waits for the server: the timeout would cut it off.
     for work in (stream.create(records.job()), idempotency.claim("acme", "key", ids.job(), "digest")):
         with pytest.raises(GatewayError) as caught:
             await asyncio.wait_for(work, 0.5)
@@ -322,7 +322,7 @@ async def test_empty_feed_yields_no_record(stream: JobStream) -> None:
 
 
 async def test_feed_position_never_passes_its_records(stream: JobStream) -> None:
-    """What a bare number says has been seen, has been handed out before."""
+    """A bare number comes after all records up to that sequence."""
     for _ in range(10):
         entries = [await stream.create(records.job()) for _ in range(3)]
         async with Feed(stream, entries[0].seq) as feed:
@@ -369,7 +369,7 @@ async def test_feed_survives_a_restart_of_its_server(nats: Nats, stream: JobStre
 
 
 async def test_feed_repeats_no_record(stream: JobStream, client: Client) -> None:
-    """nats-py begins an idle ordered consumer anew from the first record when the server's heartbeats stop."""
+    """nats-py restarts an idle ordered consumer from the first record when the server's heartbeats stop."""
     entries = [await stream.create(records.job()) for _ in range(5)]
     async with Feed(stream, entries[-1].seq) as feed:
         await until(lambda: any(found._jsi for found in client._subs.values()))

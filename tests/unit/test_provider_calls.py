@@ -10,21 +10,21 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.provider_calls import ANSWER_SECONDS, ProviderCalls, ServerStoppingError
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.family import Tell
+    from imagegateway.providers.kit.family import OnProgress
 
 DONE = pb.TaskState(done=pb.Done(artifacts=[pb.Artifact(revised_prompt="x" * 100)]))
 
 
-async def done(_on_progress: Tell) -> pb.TaskState:
+async def done(_on_progress: OnProgress) -> pb.TaskState:
     return DONE
 
 
-async def never(_on_progress: Tell) -> pb.TaskState:
+async def never(_on_progress: OnProgress) -> pb.TaskState:
     await asyncio.Event().wait()
     raise AssertionError("unreachable")
 
 
-async def broken(_on_progress: Tell) -> pb.TaskState:
+async def broken(_on_progress: OnProgress) -> pb.TaskState:
     raise ZeroDivisionError
 
 

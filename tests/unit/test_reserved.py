@@ -1,4 +1,4 @@
-"""Provider options beside the gateway's fields: what is merged, and what is refused in any spelling."""
+"""Provider options: merged with the gateway's fields, or refused in any spelling."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from google.protobuf.json_format import ParseDict
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.setting_source import Source
 from imagegateway.providers.kit import reserved_options
-from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from imagegateway.router.validation.plan import Plan
 
 _KEYS: Final = ("CLOUDFLARE_API_KEY", "CLOUDFLARE_ACCOUNT_ID", "BFL_API_KEY")
 CATALOG: Final = Catalog.load(Source({f"IMAGEGATEWAY_{name}": "set" for name in _KEYS}))
@@ -42,7 +44,7 @@ NAMES: Final = reserved_options.paths("num_images", "parameters.sampleCount", "s
 )
 def test_reserved_name_is_refused_in_any_spelling(options: dict[str, Any], blamed: str) -> None:
     with pytest.raises(GatewayError) as refused:
-        reserved_options.refuse(options, NAMES)
+        reserved_options.check(options, NAMES)
     assert (refused.value.code, refused.value.param) == ("unsupported_parameter", f"provider_options.{blamed}")
 
 
@@ -50,19 +52,19 @@ def test_reserved_name_is_refused_in_any_spelling(options: dict[str, Any], blame
     "options", [{}, {"steps": 3}, {"parameters": {"x": 1}}, {"settings": {}}, {"nested": {"prompt": "theirs"}}]
 )
 def test_other_names_pass(options: dict[str, Any]) -> None:
-    reserved_options.refuse(options, NAMES)
+    reserved_options.check(options, NAMES)
 
 
 def test_options_are_merged_beside_and_replace_defaults_only() -> None:
     ours = {"prompt": "a fox", "config": {"seed": 5}}
     defaults = {"steps": 30, "config": {"reason": True}}
-    assert reserved_options.beside(ours, {}, defaults) == {
+    assert reserved_options.merge(ours, {}, defaults) == {
         "prompt": "a fox",
         "steps": 30,
         "config": {"seed": 5, "reason": True},
     }
     options = {"steps": 3, "config": {"reason": False, "x": 1}, "y": [1]}
-    assert reserved_options.beside(ours, options, defaults) == {
+    assert reserved_options.merge(ours, options, defaults) == {
         "prompt": "a fox",
         "steps": 3,
         "config": {"seed": 5, "reason": False, "x": 1},
@@ -76,25 +78,25 @@ def test_options_are_merged_beside_and_replace_defaults_only() -> None:
 )
 def test_option_that_the_request_has_set_is_refused(options: dict[str, Any], blamed: str) -> None:
     with pytest.raises(GatewayError) as refused:
-        reserved_options.beside({"prompt": "a fox", "config": {"seed": 5}}, options, {"config": {"reason": True}})
+        reserved_options.merge({"prompt": "a fox", "config": {"seed": 5}}, options, {"config": {"reason": True}})
     assert refused.value.param == f"provider_options.{blamed}"
 
 
-def made(options: dict[str, Any], *, strict: bool = False, byok: Collection[str] = ()) -> validation.Plan:
+def made(options: dict[str, Any], *, strict: bool = False, byok: Collection[str] = ()) -> Plan:
     fields = {"model": "bfl/flux-2-klein-9b", "prompt": "a fox", "provider_options": options}
     request = ParseDict(fields, pb.GenerateRequest())
-    return validation.make(request, CATALOG, "", Preferences(strict=strict), byok=byok)
+    return validate_request(request, CATALOG, "", Preferences(strict=strict), byok=byok)
 
 
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("name", ["n", "requests", "input_image_9"])
-def test_plan_refuses_what_any_route_that_may_serve_reserves(name: str, *, strict: bool) -> None:
+def test_plan_refuses_reserved_options_of_every_route_that_may_serve(name: str, *, strict: bool) -> None:
     """`requests` is a name of Cloudflare's, the first route; `input_image_9` one of BFL's, which a fallback takes."""
     with pytest.raises(GatewayError) as refused:
         made({name: 1}, strict=strict)
     assert refused.value.param == f"provider_options.{name}"
 
 
-def test_plan_with_a_callers_key_asks_its_route_alone() -> None:
+def test_plan_with_a_callers_key_checks_only_its_route() -> None:
     assert made({"requests": 1}, byok={"bfl"}).route.name == "bfl"
     assert made({"guidance": 3}).task.provider_options["guidance"] == 3

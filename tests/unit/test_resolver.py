@@ -101,7 +101,7 @@ async def test_search_domains_count(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_tenant_whose_lookups_hang_delays_no_other_tenants_check(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (resolver, client):
-        monkeypatch.setattr(module, "LOOKUP_SECONDS", 0.3)
+        monkeypatch.setattr(module, "LOOKUP_SECONDS", 1.0)
     async with (
         name_server() as server,
         resolving(server) as names,
@@ -117,9 +117,9 @@ async def test_tenant_whose_lookups_hang_delays_no_other_tenants_check(monkeypat
         began = time.monotonic()
         hanging = [asyncio.create_task(hang(number)) for number in range(300)]
         await asyncio.sleep(0)
-        async with asyncio.timeout(0.3):
+        async with asyncio.timeout(1.0):
             await outbound.check("https://b.example/hook", "b")
         assert all(await asyncio.gather(*hanging))
-        assert time.monotonic() - began < 3, "the wait for a slot counts, too"
+        assert time.monotonic() - began < 4, "the wait for a slot counts, too"
         asked = {name for name in server.asked if name.endswith(".silent")}
         assert len(asked) <= 2 * client.TENANT_CHECKS, "a second set begins where the first just ended"

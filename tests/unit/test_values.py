@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from imagegateway.providers.kit.parsing import decimal_of, seed_of, text_of, wait_of, whole_of
+from imagegateway.providers.kit.parsing import (
+    parse_decimal,
+    parse_retry_after,
+    parse_seed,
+    parse_text,
+    parse_whole_number,
+)
 
 NOON = "Wed, 25 Nov 2026 12:00:00 GMT"
 
@@ -31,7 +37,7 @@ NOON = "Wed, 25 Nov 2026 12:00:00 GMT"
     ],
 )
 def test_wait_is_read_in_seconds(headers: dict[str, str], seconds: float | None) -> None:
-    assert wait_of(headers) == seconds
+    assert parse_retry_after(headers) == seconds
 
 
 @pytest.mark.parametrize(
@@ -50,7 +56,7 @@ def test_wait_is_read_in_seconds(headers: dict[str, str], seconds: float | None)
     ],
 )
 def test_seed_is_a_number_of_32_bits_or_none(value: object, seed: int | None) -> None:
-    assert seed_of(value) == seed
+    assert parse_seed(value) == seed
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,7 @@ def test_seed_is_a_number_of_32_bits_or_none(value: object, seed: int | None) ->
     ],
 )
 def test_whole_number_has_at_most_nine_digits(value: object, number: int | None) -> None:
-    assert whole_of(value) == number
+    assert parse_whole_number(value) == number
 
 
 @pytest.mark.parametrize(
@@ -84,9 +90,9 @@ def test_whole_number_has_at_most_nine_digits(value: object, number: int | None)
     ],
 )
 def test_decimal_number_has_no_exponent(text: str, number: float | None) -> None:
-    assert decimal_of(text) == number
+    assert parse_decimal(text) == number
 
 
 @pytest.mark.parametrize(("value", "text"), [("a", "a"), (None, ""), (1, ""), ({}, "")])
 def test_text_is_text_or_nothing(value: object, text: str) -> None:
-    assert text_of(value) == text
+    assert parse_text(value) == text

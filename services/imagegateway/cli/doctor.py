@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.outbound.client import Outbound, SentError, UnsentError
 from imagegateway.outbound.url_guard import Guard
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.kit.adapter import Call, Reply
-from imagegateway.providers.kit.endpoints import Target
+from imagegateway.providers.kit.adapter import Call, HttpResponse
+from imagegateway.providers.kit.endpoints import Endpoint
 from imagegateway.providers.registry import HTTP_FAMILIES
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -59,38 +59,38 @@ async def _ask(adapter: Adapter, call: Call, settings: Settings, outbound: Outbo
     if missing:
         # One of several is a mistake; none is a route that nobody wants.
         return missing == list(wanted), f"not configured: set {' and '.join(missing)}"
-    target = Target.of(adapter, settings, "")
+    endpoint = Endpoint.resolve(adapter, settings, "")
     probe = adapter.probe()
     if probe is None:
         return True, "configured; the provider has nothing that can be asked without cost"
     try:
         async with outbound.call(
             probe.method,
-            target.url(probe.path),
-            headers={**probe.headers, **(adapter.auth(target.key) if target.key else {})},
+            endpoint.url(probe.path),
+            headers={**probe.headers, **(adapter.auth_headers(endpoint.key) if endpoint.key else {})},
             query=probe.query,
             json=probe.json,
             max_bytes=_MAX_BYTES,
             seconds=_SECONDS,
         ) as incoming:
-            reply = Reply(incoming.status, incoming.headers, await incoming.read())
+            response = HttpResponse(incoming.status, incoming.headers, await incoming.read())
     except (UnsentError, SentError, TimeoutError):
-        return False, f"can't be reached at {target.base}: check {setting}_BASE_URL and the network"
-    return _verdict(adapter, call, target, reply)
+        return False, f"can't be reached at {endpoint.base_url}: check {setting}_BASE_URL and the network"
+    return _verdict(adapter, call, endpoint, response)
 
 
-def _verdict(adapter: Adapter, call: Call, target: Target, reply: Reply) -> tuple[bool, str]:
+def _verdict(adapter: Adapter, call: Call, endpoint: Endpoint, response: HttpResponse) -> tuple[bool, str]:
     """As `_ask`, from the probe's answer."""
-    if adapter.passes(reply):
+    if adapter.accepts_key(response):
         return True, "works"
-    match adapter.read_error(call, reply).reason:
+    match adapter.read_error(call, response).reason:
         case ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS:
             names = dict.fromkeys((call.route.api_key_setting, *call.route.required_settings))
-            words = f"refuses the key (status {reply.status}): check {' and '.join(names)}"
+            words = f"refuses the key (status {response.status}): check {' and '.join(names)}"
         case ErrorReason.ERROR_REASON_PROVIDER_BILLING:
-            words = f"refuses for lack of credit (status {reply.status})"
+            words = f"refuses for lack of credit (status {response.status})"
         case ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED | ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE:
-            words = f"is busy (status {reply.status}): ask again later"
+            words = f"is busy (status {response.status}): ask again later"
         case _:
-            words = f"answers with status {reply.status} at {target.base}"
+            words = f"answers with status {response.status} at {endpoint.base_url}"
     return False, words

@@ -90,7 +90,7 @@ def _with_keys(tenant: str, work: Callable[[ProviderKeys, list[str]], Awaitable[
         # A secret made here would encrypt what no router can read.
         root = RootSecret.load(current, make=False)
         keys = await ProviderKeys.open(client, current.nats_replicas, root)
-        return await work(keys, Catalog.load(current.source).keyed)
+        return await work(keys, Catalog.load(current.source).routes_with_keys)
 
     return connected(body)
 

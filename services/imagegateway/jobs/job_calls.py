@@ -13,7 +13,7 @@ from imagegateway.platform import logs
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import INTERNAL, GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as provider
-from imagegateway.providers.kit.servicer import failed
+from imagegateway.providers.kit.task_state import failed_task
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -51,11 +51,11 @@ class JobCalls:
         """
         record = entry.record
         if record.deadline < unix_millis() and not join:
-            return entry, failed(transitions.deadline_error(record), may_be_billed=False)
+            return entry, failed_task(transitions.deadline_error(record), may_be_billed=False)
         try:
             request = self._start_request(record, join=join, fail_fast=fail_fast)
         except InvalidToken:
-            return entry, failed(_unreadable_key(record), may_be_billed=join)
+            return entry, failed_task(_unreadable_key(record), may_be_billed=join)
         async with aclosing(self._client.start(record.family, request)) as states:
             while True:
                 try:
@@ -64,10 +64,10 @@ class JobCalls:
                     raise
                 except GatewayError as error:
                     unknown = error.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-                    return entry, failed(error, may_be_billed=unknown)
+                    return entry, failed_task(error, may_be_billed=unknown)
                 except Exception:  # noqa: BLE001  the job must end after any error
                     _log.exception("job_start_crashed", job_id=record.id)
-                    return entry, failed(INTERNAL, may_be_billed=True)
+                    return entry, failed_task(INTERNAL, may_be_billed=True)
                 if not transitions.is_preview(state):
                     return entry, state
                 entry = await on_preview(entry, state.running)
@@ -97,10 +97,10 @@ class JobCalls:
             )
             state = await self._client.poll(record.family, request)
         except InvalidToken:
-            return failed(_unreadable_key(record), may_be_billed=True)
+            return failed_task(_unreadable_key(record), may_be_billed=True)
         except GatewayError as error:
             if error.reason != ErrorReason.ERROR_REASON_INTERNAL:
-                return failed(error, may_be_billed=True)
+                return failed_task(error, may_be_billed=True)
         except Exception:  # noqa: BLE001  the job must end after any error
             _log.exception("job_poll_crashed", job_id=record.id)
         else:
@@ -111,7 +111,7 @@ class JobCalls:
         if self._crashes[record.id] < _POLL_CRASHES:
             return None
         del self._crashes[record.id]
-        return failed(INTERNAL, may_be_billed=True)
+        return failed_task(INTERNAL, may_be_billed=True)
 
     async def stop(self, record: JobRecord) -> bool:
         """Ask the provider to stop a job's task, or its start in progress. Return whether it confirmed."""

@@ -15,7 +15,7 @@ from imagegateway.jobs.stream_errors import RefusedError, StaleError
 from imagegateway.platform import logs
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import INTERNAL
-from imagegateway.providers.kit.servicer import failed
+from imagegateway.providers.kit.task_state import failed_task
 
 if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
@@ -129,7 +129,7 @@ class Worker:
         record = entry.record
         self._admission.release(record.id)
         self._steps.spawn(
-            record.id, self._apply_result(entry, failed(transitions.deadline_error(record), may_be_billed=False))
+            record.id, self._apply_result(entry, failed_task(transitions.deadline_error(record), may_be_billed=False))
         )
 
     def recount(self, job_id: str) -> None:
@@ -206,7 +206,7 @@ class Worker:
         state: provider.TaskState | None
         if late:
             await self._calls.stop(record)
-            state = failed(transitions.deadline_error(record), may_be_billed=True)
+            state = failed_task(transitions.deadline_error(record), may_be_billed=True)
         else:
             state = await self._calls.poll(record)
         if state is None:
@@ -222,7 +222,7 @@ class Worker:
         except Exception:  # noqa: BLE001  the job must end after any error
             _log.exception("job_result_crashed", job_id=record.id)
             record, changed = entry.copy(), True
-            transitions.mark_failed(record, failed(INTERNAL, may_be_billed=True).failed)
+            transitions.mark_failed(record, failed_task(INTERNAL, may_be_billed=True).failed)
         if changed:
             try:
                 entry = await self._write_result(entry, record)
@@ -269,13 +269,13 @@ class Worker:
             if record.state == states.RUNNING:
                 self._tasks.spawn(self._calls.stop(record))
             failure = entry.copy()
-            transitions.mark_failed(failure, failed(INTERNAL, may_be_billed=True).failed)
+            transitions.mark_failed(failure, failed_task(INTERNAL, may_be_billed=True).failed)
             return await self._writer.advance(entry, failure)
 
     async def _time_out(self, entry: Entry) -> None:
         """Fail a job whose deadline has passed during its start, and wait for the start."""
         record = entry.copy()
-        failure = failed(transitions.deadline_error(record), may_be_billed=True).failed
+        failure = failed_task(transitions.deadline_error(record), may_be_billed=True).failed
         transitions.mark_failed(record, failure, call_open=True)
         try:
             entry = await self._writer.advance(entry, record)  # `on_change` stops the call

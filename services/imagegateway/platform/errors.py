@@ -6,6 +6,7 @@ and the media server all read `REASONS`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -171,8 +172,24 @@ class GatewayError(Exception):
     def code(self) -> str:
         return code_of(self.reason)
 
+    @property
+    def retry_seconds(self) -> float | None:
+        """Return the seconds until a repeat makes sense: at least 1, always set for 429 and 503; None: unknown."""
+        if self.retry_after is None:
+            return 1.0 if self.meaning.http in {429, 503} else None
+        return max(1.0, self.retry_after)
+
+    def http_headers(self) -> dict[str, str]:
+        """Return the headers of the HTTP response: `retry-after`, and `x-should-retry` against a repeat that pays."""
+        headers: dict[str, str] = {}
+        if self.retry_seconds is not None:
+            headers["retry-after"] = str(math.ceil(self.retry_seconds))
+        if self.meaning.http >= 500 and (self.paid or not self.meaning.retry):
+            headers["x-should-retry"] = "false"
+        return headers
+
     def body(self) -> dict[str, dict[str, str | None]]:
-        """OpenAI's error body."""
+        """Return OpenAI's error body."""
         return {
             "error": {
                 "message": self.message,

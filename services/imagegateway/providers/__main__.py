@@ -10,7 +10,7 @@ from imagegateway.media.decoding import DecodeGate
 from imagegateway.media.store import MediaStore
 from imagegateway.platform import logs, settings
 from imagegateway.platform.grpc_server import run
-from imagegateway.providers.kit.reply_memory import ReplyMemory
+from imagegateway.providers.kit.response_memory import ResponseMemory
 from imagegateway.providers.kit.servicer import serve
 from imagegateway.providers.registry import FAMILIES
 
@@ -31,7 +31,7 @@ def main(families: Mapping[str, FamilyEntry]) -> None:
     async def body(stop: asyncio.Event) -> None:
         store = MediaStore.open(current.media_url)
         gate = DecodeGate(current.decode_pixels)
-        memory = ReplyMemory(current.answer_memory * 1024**2, current.data_dir / "replies")
+        memory = ResponseMemory(current.answer_memory * 1024**2, current.data_dir / "replies")
         opened = {name: entry.open(current, store, gate, memory) for name, entry in families.items()}
         servers = [await serve(family, current.socket(name)) for name, family in opened.items()]
         await stop.wait()

@@ -7,13 +7,12 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import pybase64
 from imagegateway.platform.errors import invalid
 from imagegateway.providers.bfl import video
 from imagegateway.providers.bfl.catalog import INPUT_FIELDS, KEEPS_SIZE
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
-from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, moderated, refused_part
+from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, Pending, ResultMedia, Unknown
+from imagegateway.providers.kit.error_table import ErrorTable, Failure, RefusedPart, moderation_failure, refused_part
 from imagegateway.providers.sizes import AspectRatioSizes
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
@@ -21,7 +20,7 @@ from imagegateway.v1.job_pb2 import Cost
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
 _FIRST_POLL: Final = 0.5
 _PACE: Final = 1.5
@@ -46,10 +45,10 @@ class BflAdapter(Adapter):
     """Source: docs.bfl.ai and BFL's OpenAPI document, read 2026-11-22."""
 
     route = "bfl"
-    origin = "https://api.bfl.ai"
+    default_base_url = "https://api.bfl.ai"
     version = "/v1"
-    hosts = ("*.bfl.ai",)
-    seconds = 60.0
+    trusted_hosts = ("*.bfl.ai",)
+    timeout_seconds = 60.0
     # No 5xx is free: its page warns that such a submit may have been charged.
     errors = ErrorTable(
         provider="Black Forest Labs",
@@ -66,13 +65,13 @@ class BflAdapter(Adapter):
         },
     )
 
-    def auth(self, credential: str) -> Mapping[str, str]:
+    def auth_headers(self, credential: str) -> Mapping[str, str]:
         return {"x-key": credential}
 
-    def submit(self, call: Call) -> Outgoing:
+    def submit(self, call: Call) -> HttpRequest:
         path = f"/{call.route.native_id}"
         body = video.body(call) if call.model.modality == "video" else self._body(call)
-        return Outgoing("POST", path, json=call.with_options(body), headers=_JSON)
+        return HttpRequest("POST", path, json=call.with_options(body), headers=_JSON)
 
     @staticmethod
     def _body(call: Call) -> dict[str, Any]:
@@ -85,17 +84,17 @@ class BflAdapter(Adapter):
             body["output_format"] = "png" if task.HasField("output_compression") else task.output_format
         if task.moderation == "low":
             body["safety_tolerance"] = 5
-        unsupported_options.fields(call, "input_fidelity")
+        unsupported_options.warn_fields(call, "input_fidelity")
         for index, picture in enumerate(call.inputs):
             if len(picture.data) > _MAX_INPUT_BYTES:
                 raise invalid("image", "Black Forest Labs takes images of at most 20 MB.")
-            body[_input_field(call.route.native_id, index)] = pybase64.b64encode_as_string(picture.data)
+            body[_input_field(call.route.native_id, index)] = picture.base64()
         if call.mask is not None:
-            body["mask"] = pybase64.b64encode_as_string(call.mask.data)  # white = repaint, as ours
+            body["mask"] = call.mask.base64()  # white = repaint, as ours
         return body
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        answer = reply.dict()
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        answer = response.json_object()
         url = answer.get("polling_url")
         if not (isinstance(url, str) and url.startswith(("https://", "http://"))):
             # A caller's own webhook_url leaves it out.
@@ -103,11 +102,11 @@ class BflAdapter(Adapter):
         # The cost is told here only, so it travels in the reference.
         return Pending(f"{_credits(answer.get('cost'))} {url}", after=_FIRST_POLL)
 
-    def poll(self, call: Call, ref: str) -> Outgoing:
-        return Outgoing("GET", ref.partition(" ")[2], headers=_JSON)
+    def poll(self, call: Call, ref: str) -> HttpRequest:
+        return HttpRequest("GET", ref.partition(" ")[2], headers=_JSON)
 
-    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        answer = reply.dict()
+    def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        answer = response.json_object()
         state = str(answer["status"])
         match state.strip().casefold():
             case "pending" | "reasoning" | "generating":
@@ -118,39 +117,41 @@ class BflAdapter(Adapter):
                 result = answer["result"]
                 seed = result.get("seed")
                 known = isinstance(seed, int) and 0 <= seed < 1 << 32
-                return Finished((Found(url=str(result["sample"]), seed=seed if known else None),), cost=_cost(ref))
+                return Finished(
+                    (ResultMedia(url=str(result["sample"]), seed=seed if known else None),), cost=_cost(ref)
+                )
             case "request moderated":
                 return _moderated(answer, refused_part(call))
             case "content moderated":
-                return _moderated(answer, Refused.RESULT)
+                return _moderated(answer, RefusedPart.RESULT)
             case "error" | "failed":
                 return Failure(
                     ErrorReason.ERROR_REASON_PROVIDER_ERROR,
                     "Black Forest Labs failed to make it.",
-                    accepted=True,
+                    may_be_billed=True,
                 )
         return Unknown(state)  # also "Task not found": right after a submit the task may not be visible yet
 
-    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
+    def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
         """A task that is not found, or not yet, may come with 404; nothing else in 4xx is the caller's doing."""
-        if reply.status < 500 and isinstance(reply.dict().get("status"), str):
-            return self.read_poll(call, ref, reply)
-        if reply.status == 404:
+        if response.status < 500 and isinstance(response.json_object().get("status"), str):
+            return self.read_poll(call, ref, response)
+        if response.status == 404:
             return Unknown(_LOST)
-        outcome = super().read_poll_error(call, ref, reply)
+        outcome = super().read_poll_error(call, ref, response)
         if isinstance(outcome, Failure) and outcome.reason == ErrorReason.ERROR_REASON_INVALID_VALUE:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_ERROR,
                 "Black Forest Labs does not say how the task stands.",
-                accepted=True,
+                may_be_billed=True,
             )
         return outcome
 
-    def probe(self) -> Outgoing:
-        return Outgoing("GET", "/credits", headers=_JSON)
+    def probe(self) -> HttpRequest:
+        return HttpRequest("GET", "/credits", headers=_JSON)
 
-    def read_error(self, call: Call, reply: Reply) -> Failure:
-        answer = reply.dict()
+    def read_error(self, call: Call, response: HttpResponse) -> Failure:
+        answer = response.json_object()
         detail = answer.get("detail")
         where = ""
         if isinstance(detail, list):
@@ -160,7 +161,7 @@ class BflAdapter(Adapter):
             detail = first.get("msg")
         text = detail or answer.get("message")
         failure = self.errors.lookup(
-            reply, detail=text if isinstance(text, str) else "", param=_param(call, where) if where else ""
+            response, detail=text if isinstance(text, str) else "", param=_param(call, where) if where else ""
         )
         wait = answer.get("retry_after")
         if failure.retry_after is None and isinstance(wait, int | float) and wait >= 0:
@@ -171,7 +172,7 @@ class BflAdapter(Adapter):
 def _size(call: Call) -> dict[str, Any]:
     task = call.task
     if call.route.native_id in KEEPS_SIZE:
-        unsupported_options.size(call)
+        unsupported_options.warn_size(call)
         return {}
     if isinstance(call.model.sizes, AspectRatioSizes):
         return {"aspect_ratio": task.aspect_ratio} if task.aspect_ratio else {}
@@ -192,11 +193,11 @@ def _param(call: Call, where: str) -> str:
     return "image" if name.startswith("input_image") else _OURS.get(name, name)
 
 
-def _moderated(answer: Mapping[str, Any], refused: Refused) -> Failure:
+def _moderated(answer: Mapping[str, Any], refused: RefusedPart) -> Failure:
     details = answer.get("details")
     reasons = details.get("Moderation Reasons") if isinstance(details, dict) else None
     categories = reasons if isinstance(reasons, list) else ()
-    return moderated("Black Forest Labs", refused, accepted=True, categories=categories)
+    return moderation_failure("Black Forest Labs", refused, may_be_billed=True, categories=categories)
 
 
 def _credits(cost: Any) -> str:

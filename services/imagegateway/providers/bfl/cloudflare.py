@@ -13,16 +13,22 @@ from imagegateway.media import images
 from imagegateway.platform.errors import GatewayError
 from imagegateway.providers.bfl.catalog import JSON
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Upload
-from imagegateway.providers.kit.error_table import ErrorTable, Failure, Uncharged, moderated, refused_part
-from imagegateway.providers.kit.parsing import decimal_of, form_fields
+from imagegateway.providers.kit.adapter import Adapter, FilePart, Finished, HttpRequest, ResultMedia
+from imagegateway.providers.kit.error_table import (
+    ErrorTable,
+    Failure,
+    UnchargedErrors,
+    moderation_failure,
+    refused_part,
+)
+from imagegateway.providers.kit.parsing import form_fields, parse_decimal
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Outcome, Picture, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, InputImage, Outcome
 
 _MAX_REFERENCE_SIDE: Final = 511
 """References must be under 512x512."""
@@ -45,9 +51,9 @@ class CloudflareAdapter(Adapter):
     """Source: developers.cloudflare.com, Workers AI's model pages and error table, read 2026-11-22."""
 
     route = "cloudflare"
-    origin = "https://api.cloudflare.com"
+    default_base_url = "https://api.cloudflare.com"
     version = "/client/v4"
-    seconds = 120.0
+    timeout_seconds = 120.0
     errors = ErrorTable(
         provider="Cloudflare",
         by_status={
@@ -95,14 +101,14 @@ class CloudflareAdapter(Adapter):
             "bad picture": ErrorReason.ERROR_REASON_INVALID_IMAGE,
         },
         # Trouble of the edge, which has not reached the model.
-        uncharged=Uncharged(
+        uncharged=UnchargedErrors(
             frozenset({503, 521, 523}),
             "https://developers.cloudflare.com/workers-ai/platform/errors/",
             date(2026, 11, 22),
         ),
     )
 
-    def place(self, base: str, setting: Callable[[str], str]) -> str:
+    def base_url(self, base: str, setting: Callable[[str], str]) -> str:
         """A base URL that names an account is used as it is."""
         if "/accounts/" in base:
             return base
@@ -112,85 +118,85 @@ class CloudflareAdapter(Adapter):
                 ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
                 "The setting IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID is empty.",
             )
-        return f"{super().place(base, setting)}/accounts/{quote(account, safe='')}"
+        return f"{super().base_url(base, setting)}/accounts/{quote(account, safe='')}"
 
-    def auth(self, credential: str) -> Mapping[str, str]:
+    def auth_headers(self, credential: str) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {credential}"}
 
-    def submit(self, call: Call) -> Outgoing:
+    def submit(self, call: Call) -> HttpRequest:
         native, task = call.route.native_id, call.task
         path = f"/ai/run/{native}"
-        unsupported_options.fields(call, "moderation", "input_fidelity")
+        unsupported_options.warn_fields(call, "moderation", "input_fidelity")
         if task.HasField("output_compression") and task.output_format == "jpeg":
             message = f"{call.model.id} makes its own JPEG; output_compression was ignored."
             call.warn("unsupported_parameter", "output_compression", message)
         if native in JSON:
-            return Outgoing("POST", path, json=call.with_options({"prompt": task.prompt}))
+            return HttpRequest("POST", path, json=call.with_options({"prompt": task.prompt}))
         # Without a size Cloudflare makes another shape than the model's other route.
         width, height = (task.width, task.height) if task.width else call.model.sizes.default
         body: dict[str, Any] = {"prompt": task.prompt, "seed": call.seed, "width": width, "height": height}
-        return Outgoing(
+        return HttpRequest(
             "POST", path, fields=form_fields(call.with_options(body)), files=_references(call), multipart=True
         )
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        if reply.headers.get("content-type", "").lower().startswith("image/"):
-            return _finished(call, reply, reply.content)
-        answer = reply.dict()
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        if response.headers.get("content-type", "").lower().startswith("image/"):
+            return _finished(call, response, response.content)
+        answer = response.json_object()
         if answer.get("success") is False:
-            return self.read_error(call, reply)
+            return self.read_error(call, response)
         encoded = (answer["result"] or {}).get("image")
         if not encoded:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
                 "Cloudflare returned no image.",
-                accepted=True,
-                again=True,
+                may_be_billed=True,
+                retry_once=True,
             )
-        return _finished(call, reply, pybase64.b64decode(encoded, validate=True))
+        return _finished(call, response, pybase64.b64decode(encoded, validate=True))
 
-    def probe(self) -> Outgoing:
-        return Outgoing("GET", "/ai/models/search", query={"task": "Text-to-Image"})
+    def probe(self) -> HttpRequest:
+        return HttpRequest("GET", "/ai/models/search", query={"task": "Text-to-Image"})
 
-    def read_error(self, call: Call, reply: Reply) -> Failure:
-        errors = reply.dict().get("errors")
+    def read_error(self, call: Call, response: HttpResponse) -> Failure:
+        errors = response.json_object().get("errors")
         first = errors[0] if isinstance(errors, list) and errors and isinstance(errors[0], dict) else {}
         code, text = str(first.get("code", "")), str(first.get("message", ""))
         if code == "3030" or code not in self.errors.by_code:
             code = next((name for name, pattern in _TEXTS if pattern.search(text)), code)
-        failure = self.errors.lookup(reply, code=code, detail=_NOISE.sub("", _NOISE.sub("", text)))
+        failure = self.errors.lookup(response, code=code, detail=_NOISE.sub("", _NOISE.sub("", text)))
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return moderated("Cloudflare", refused_part(call, text), accepted=True)
+            return moderation_failure("Cloudflare", refused_part(call, text), may_be_billed=True)
         if code not in self.errors.by_code:
-            return dataclasses.replace(failure, accepted=failure.accepted or reply.status in {200, 408})
-        return dataclasses.replace(failure, accepted=code in _TAKEN, again=code in _AGAIN)
+            return dataclasses.replace(failure, may_be_billed=failure.may_be_billed or response.status in {200, 408})
+        return dataclasses.replace(failure, may_be_billed=code in _TAKEN, retry_once=code in _AGAIN)
 
 
-def _references(call: Call) -> tuple[Upload, ...]:
+def _references(call: Call) -> tuple[FilePart, ...]:
     if any(_too_large(picture) for picture in call.inputs):
         call.warn(
             "image_adjusted",
             "image",
             "Cloudflare takes images under 512x512 pixels; what was larger was scaled down.",
         )
-    return tuple(_fitting(picture).upload(f"input_image_{index}") for index, picture in enumerate(call.inputs))
+    return tuple(_fitting(picture).file_part(f"input_image_{index}") for index, picture in enumerate(call.inputs))
 
 
-def _too_large(picture: Picture) -> bool:
+def _too_large(picture: InputImage) -> bool:
     return max(picture.width, picture.height) > _MAX_REFERENCE_SIDE
 
 
-def _fitting(picture: Picture) -> Picture:
+def _fitting(picture: InputImage) -> InputImage:
     if not _too_large(picture):
         return picture
     small = images.shrink(picture.data, _MAX_REFERENCE_SIDE)
     return dataclasses.replace(picture, data=small, media_type="image/png")
 
 
-def _finished(call: Call, reply: Reply, data: bytes) -> Finished:
-    neurons = decimal_of(reply.headers.get("cf-ai-neurons", ""))
+def _finished(call: Call, response: HttpResponse, data: bytes) -> Finished:
+    neurons = parse_decimal(response.headers.get("cf-ai-neurons", ""))
     cost = None
     if neurons is not None:
         # By the list price: a part of each day's neurons is free.
         cost = Cost(amount=round(neurons * _USD_PER_NEURON, 6), currency="USD", estimated=True)
-    return Finished((Found(data=data, seed=call.seed),), cost=cost)
+    return Finished((ResultMedia(data=data, seed=call.seed),), cost=cost)

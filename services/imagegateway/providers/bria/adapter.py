@@ -7,17 +7,25 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-import pybase64
 from imagegateway.providers.bria import operations
-from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Reply, Unknown
-from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, moderated, refused_part
-from imagegateway.providers.kit.parsing import seed_of, text_of, whole_of
+from imagegateway.providers.kit.adapter import (
+    Adapter,
+    Finished,
+    HttpRequest,
+    HttpResponse,
+    InputImage,
+    Pending,
+    ResultMedia,
+    Unknown,
+)
+from imagegateway.providers.kit.error_table import ErrorTable, Failure, RefusedPart, moderation_failure, refused_part
+from imagegateway.providers.kit.parsing import parse_seed, parse_text, parse_whole_number
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Outcome, Picture
+    from imagegateway.providers.kit.adapter import Call, Outcome
 
 # Asking for a status counts against the requests per minute.
 _FIRST_POLL: Final = 2.0
@@ -33,7 +41,7 @@ class BriaAdapter(Adapter):
     """Source: Bria's OpenAPI documents and its pages on errors and rate limits, read 2026-11-22."""
 
     route = "bria"
-    origin = "https://engine.prod.bria-api.com"
+    default_base_url = "https://engine.prod.bria-api.com"
     version = "/v2"
     # No 5xx is free: a repeated POST is a new job, and billed.
     errors = ErrorTable(
@@ -55,22 +63,24 @@ class BriaAdapter(Adapter):
         },
     )
 
-    def auth(self, credential: str) -> Mapping[str, str]:
+    def auth_headers(self, credential: str) -> Mapping[str, str]:
         return {"api_token": credential}
 
-    def probe(self) -> Outgoing:
+    def probe(self) -> HttpRequest:
         # There is no such request, which is told to good keys only.
-        return Outgoing("GET", "/status/00000000000000000000000000000000")
+        return HttpRequest("GET", "/status/00000000000000000000000000000000")
 
-    def passes(self, reply: Reply) -> bool:
-        return reply.status == 404 and reply.dict().get("status") == "NOT_FOUND"
+    def accepts_key(self, response: HttpResponse) -> bool:
+        return response.status == 404 and response.json_object().get("status") == "NOT_FOUND"
 
-    def submit(self, call: Call) -> Outgoing:
-        return Outgoing("POST", call.route.native_id, json=call.with_options(operations.arguments(call, _encoded)))
+    def submit(self, call: Call) -> HttpRequest:
+        return HttpRequest(
+            "POST", call.route.native_id, json=call.with_options(operations.arguments(call, InputImage.base64))
+        )
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        answer = reply.dict()
-        if notice := text_of(answer.get("warning")):  # of other people's rights, where the caller asked for it
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        answer = response.json_object()
+        if notice := parse_text(answer.get("warning")):  # of other people's rights, where the caller asked for it
             call.warn("provider_warning", "provider_options", f"Bria: {notice[:300]}")
         if "result" in answer:  # the caller's own options can ask for a whole answer
             return _finished(call, answer["result"])
@@ -80,11 +90,11 @@ class BriaAdapter(Adapter):
             raise ValueError("no request_id")
         return Pending(str(answer["request_id"]), after=_FIRST_POLL)
 
-    def poll(self, call: Call, ref: str) -> Outgoing:
-        return Outgoing("GET", f"/status/{quote(ref, safe='')}")
+    def poll(self, call: Call, ref: str) -> HttpRequest:
+        return HttpRequest("GET", f"/status/{quote(ref, safe='')}")
 
-    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        answer = reply.dict()
+    def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        answer = response.json_object()
         match str(answer["status"]).upper():
             case "IN_PROGRESS":
                 return Pending(ref, after=_PACE)
@@ -95,33 +105,33 @@ class BriaAdapter(Adapter):
             case other:
                 return Unknown(other)
 
-    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        outcome = super().read_poll_error(call, ref, reply)
+    def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        outcome = super().read_poll_error(call, ref, response)
         if not isinstance(outcome, Failure):
             return outcome
-        if reply.status not in {401, 403}:
+        if response.status not in {401, 403}:
             # Failed tasks are answers with 200. One that is not visible yet looks like one that has expired.
-            return Unknown(text_of(reply.dict().get("status")) or f"HTTP {reply.status}")
-        return replace(outcome, accepted=True)
+            return Unknown(parse_text(response.json_object().get("status")) or f"HTTP {response.status}")
+        return replace(outcome, may_be_billed=True)
 
-    def read_error(self, call: Call, reply: Reply) -> Failure:
-        answer = reply.dict()
-        return self._failure(call, reply, answer.get("error") or answer)
+    def read_error(self, call: Call, response: HttpResponse) -> Failure:
+        answer = response.json_object()
+        return self._failure(call, response, answer.get("error") or answer)
 
     def _failed(self, call: Call, error: Any) -> Failure:
         """The error of a task, which stands in an answer with status 200."""
         code = str(error.get("code")) if isinstance(error, dict) else ""
         # Bria writes an HTTP status here, or a word.
-        status = whole_of(code) or 200
-        return replace(self._failure(call, Reply(status, {}, b""), error), accepted=True)
+        status = parse_whole_number(code) or 200
+        return replace(self._failure(call, HttpResponse(status, {}, b""), error), may_be_billed=True)
 
-    def _failure(self, call: Call, reply: Reply, error: Any) -> Failure:
+    def _failure(self, call: Call, response: HttpResponse, error: Any) -> Failure:
         code = str(error.get("code", "")) if isinstance(error, dict) else ""
         words = _words(error)
-        if reply.status not in _REFUSED or not _MODERATED.search(f"{code} {words}"):
-            return self.errors.lookup(reply, code=code, detail=words)
+        if response.status not in _REFUSED or not _MODERATED.search(f"{code} {words}"):
+            return self.errors.lookup(response, code=code, detail=words)
         refused = refused_part(call, words)
-        return moderated("Bria", refused, accepted=refused is Refused.RESULT)
+        return moderation_failure("Bria", refused, may_be_billed=refused is RefusedPart.RESULT)
 
 
 def _words(error: Any) -> str:
@@ -137,18 +147,14 @@ def _words(error: Any) -> str:
     return ""
 
 
-def _encoded(picture: Picture) -> str:
-    return pybase64.b64encode_as_string(picture.data)
-
-
 def _finished(call: Call, result: dict[str, Any]) -> Finished:
-    seed = seed_of(result.get("seed"))
+    seed = parse_seed(result.get("seed"))
     return Finished(
         (
-            Found(
+            ResultMedia(
                 url=result["image_url"],
                 seed=call.seed if seed is None else seed,
-                revised_prompt=text_of(result.get("refined_prompt")),
+                revised_prompt=parse_text(result.get("refined_prompt")),
             ),
         )
     )

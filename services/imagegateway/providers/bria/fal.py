@@ -6,7 +6,8 @@ import hashlib
 from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.providers.bria import operations
-from imagegateway.providers.fal import FalAdapter, data_url
+from imagegateway.providers.fal import FalAdapter
+from imagegateway.providers.kit.adapter import InputImage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +32,7 @@ class BriaFalAdapter(FalAdapter):
         return call.route.native_id
 
     def arguments(self, call: Call) -> dict[str, Any]:
-        body = operations.arguments(call, data_url)
+        body = operations.arguments(call, InputImage.data_url)
         if call.route.native_id in _SEEDED:
             body["seed"] = _seed(call)
         return body

@@ -17,7 +17,7 @@ from imagegateway.providers.sizes import AspectRatioSizes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Picture
+    from imagegateway.providers.kit.adapter import Call, InputImage
 
 MAX_INPUT_BYTES: Final = 12_000_000
 _SHAPES: Final = AspectRatioSizes(RATIOS, pixels=0)
@@ -90,7 +90,7 @@ OPERATIONS: Final = {**_BRIA, **_FAL}
 PROMPT_FIELDS: Final = frozenset(operation.prompt for operation in OPERATIONS.values() if operation.prompt)
 
 
-def arguments(call: Call, encode: Callable[[Picture], str]) -> dict[str, Any]:
+def arguments(call: Call, encode: Callable[[InputImage], str]) -> dict[str, Any]:
     """A call's operation with its fields; warns of what the operation has not. `encode` says how the route takes a
     picture.
 
@@ -127,8 +127,8 @@ def arguments(call: Call, encode: Callable[[Picture], str]) -> dict[str, Any]:
 
 
 def _warn(call: Call, operation: Operation) -> None:
-    unsupported_options.fields(call, "moderation", "input_fidelity")
+    unsupported_options.warn_fields(call, "moderation", "input_fidelity")
     if not operation.prompt:
-        unsupported_options.fields(call, "prompt")
+        unsupported_options.warn_fields(call, "prompt")
     if not operation.shaped:
-        unsupported_options.size(call)
+        unsupported_options.warn_size(call)

@@ -11,16 +11,16 @@ from imagegateway.platform.errors import invalid, invalid_image
 from imagegateway.providers.bytedance import errors, video
 from imagegateway.providers.bytedance.catalog import PRO_AREA, PRO_PRICES, QUALITY_SIZES
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
+from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, Pending, ResultMedia, Unknown
 from imagegateway.providers.kit.error_table import Failure
-from imagegateway.providers.kit.parsing import whole_of
+from imagegateway.providers.kit.parsing import parse_whole_number
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from imagegateway.providers.kit.adapter import Call, Outcome, Picture, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, InputImage, Outcome
 
 _MAX_SEED: Final = (1 << 31) - 1
 _DEFAULTS: Final = {"watermark": False}
@@ -54,61 +54,61 @@ class BytedanceAdapter(Adapter):
     """Source: ModelArk's image API (1541523), video tasks and error codes (1299023), read 2026-11-22."""
 
     route = "bytedance"
-    origin = "https://ark.ap-southeast.bytepluses.com"
+    default_base_url = "https://ark.ap-southeast.bytepluses.com"
     version = "/api/v3"
-    seconds = 300.0
+    timeout_seconds = 300.0
     errors = errors.TABLE
 
-    def auth(self, credential: str) -> Mapping[str, str]:
+    def auth_headers(self, credential: str) -> Mapping[str, str]:
         return {"authorization": f"Bearer {credential}"}
 
-    def submit(self, call: Call) -> Outgoing:
+    def submit(self, call: Call) -> HttpRequest:
         if call.model.modality == "video":
-            return Outgoing("POST", video.TASKS, json=call.with_options(video.body(call), _DEFAULTS))
+            return HttpRequest("POST", video.TASKS, json=call.with_options(video.body(call), _DEFAULTS))
         _warn(call)
-        return Outgoing("POST", "/images/generations", json=call.with_options(_body(call), _DEFAULTS))
+        return HttpRequest("POST", "/images/generations", json=call.with_options(_body(call), _DEFAULTS))
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
         if call.model.modality == "video":
-            task_id = reply.dict()["id"]
+            task_id = response.json_object()["id"]
             if not (task_id and isinstance(task_id, str)):
                 raise TypeError("the task has no id")
             return Pending(task_id, after=video.PACE)
-        answer = reply.dict()
+        answer = response.json_object()
         if not answer:
             raise TypeError("the answer is no object")
         items = answer.get("data")
         if not (items and isinstance(items, list)):
-            return errors.failure(call, reply, errors.told(reply))
+            return errors.failure(call, response, errors.told(response))
         # A refused image is an error in its place.
         made = [item for item in items if isinstance(item, dict) and (item.get("url") or item.get("b64_json"))]
-        missing = tuple(_lost(call, reply, item) for item in items if item not in made)
+        missing = tuple(_lost(call, response, item) for item in items if item not in made)
         if not made:
             return missing[0]
         pictures = tuple(_found(call, item) for item in made)
         return Finished(pictures, missing, usage=video.usage(call, answer, "output_tokens"), cost=_cost(call, made))
 
-    def poll(self, call: Call, ref: str) -> Outgoing:
-        return Outgoing("GET", f"{video.TASKS}/{quote(ref, safe='')}")
+    def poll(self, call: Call, ref: str) -> HttpRequest:
+        return HttpRequest("GET", f"{video.TASKS}/{quote(ref, safe='')}")
 
-    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        return video.read(call, ref, reply)
+    def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        return video.read(call, ref, response)
 
-    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        if reply.status == 404:
+    def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        if response.status == 404:
             # A task that is not visible yet looks like one that is gone.
             return Unknown("not found")
-        outcome = super().read_poll_error(call, ref, reply)
-        return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
+        outcome = super().read_poll_error(call, ref, response)
+        return replace(outcome, may_be_billed=True) if isinstance(outcome, Failure) else outcome
 
-    def cancel(self, call: Call, ref: str) -> Outgoing:
-        return Outgoing("DELETE", f"{video.TASKS}/{quote(ref, safe='')}")
+    def cancel(self, call: Call, ref: str) -> HttpRequest:
+        return HttpRequest("DELETE", f"{video.TASKS}/{quote(ref, safe='')}")
 
-    def probe(self) -> Outgoing:
-        return Outgoing("GET", video.TASKS, query={"page_num": "1", "page_size": "1"})
+    def probe(self) -> HttpRequest:
+        return HttpRequest("GET", video.TASKS, query={"page_num": "1", "page_size": "1"})
 
-    def read_error(self, call: Call, reply: Reply) -> Failure:
-        return errors.failure(call, reply, errors.told(reply))
+    def read_error(self, call: Call, response: HttpResponse) -> Failure:
+        return errors.failure(call, response, errors.told(response))
 
 
 def _body(call: Call) -> dict[str, Any]:
@@ -142,9 +142,9 @@ def _body(call: Call) -> dict[str, Any]:
 
 
 def _warn(call: Call) -> None:
-    unsupported_options.fields(call, "moderation", "input_fidelity")
+    unsupported_options.warn_fields(call, "moderation", "input_fidelity")
     if _NATIVE[call.route.native_id].adaptive:
-        unsupported_options.size(call)
+        unsupported_options.warn_size(call)
     task = call.task
     if task.quality and task.width:
         call.warn("unsupported_parameter", "quality", f"{call.model.id} takes quality with size auto only.")
@@ -154,26 +154,26 @@ def _warn(call: Call) -> None:
         call.warn("unsupported_parameter", "output_compression", message)
 
 
-def _data_url(picture: Picture, most: int) -> str:
+def _data_url(picture: InputImage, most: int) -> str:
     if len(picture.data) > most:
         raise invalid_image("image", f"ByteDance takes images of at most {most // 1_000_000} MB.")
-    return f"data:{picture.media_type};base64,{pybase64.b64encode_as_string(picture.data)}"
+    return picture.data_url()
 
 
-def _found(call: Call, item: Mapping[str, Any]) -> Found:
+def _found(call: Call, item: Mapping[str, Any]) -> ResultMedia:
     seed = None if call.seed is None else call.seed % (_MAX_SEED + 1)
     if item.get("url"):
-        return Found(url=item["url"], seed=seed)
-    return Found(data=pybase64.b64decode(item["b64_json"], validate=True), seed=seed)
+        return ResultMedia(url=item["url"], seed=seed)
+    return ResultMedia(data=pybase64.b64decode(item["b64_json"], validate=True), seed=seed)
 
 
-def _lost(call: Call, reply: Reply, item: Any) -> Failure:
+def _lost(call: Call, response: HttpResponse, item: Any) -> Failure:
     """A picture that was asked for and is not there."""
     error = item.get("error") if isinstance(item, dict) else None
     if not error:
         words = "ByteDance answered without an image."
-        return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, words, accepted=True)
-    return errors.failure(call, reply, error if isinstance(error, dict) else {})
+        return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, words, may_be_billed=True)
+    return errors.failure(call, response, error if isinstance(error, dict) else {})
 
 
 def _cost(call: Call, made: Sequence[Mapping[str, Any]]) -> Cost | None:
@@ -188,5 +188,5 @@ def _cost(call: Call, made: Sequence[Mapping[str, Any]]) -> Cost | None:
 
 
 def _area(size: Any, default: tuple[int, int]) -> int:
-    width, height = map(whole_of, str(size).partition("x")[::2])
+    width, height = map(parse_whole_number, str(size).partition("x")[::2])
     return default[0] * default[1] if width is None or height is None else width * height

@@ -9,13 +9,13 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, moderated, refused_part
+from imagegateway.providers.kit.error_table import ErrorTable, Failure, RefusedPart, moderation_failure, refused_part
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse
 
 _BUSY_SECONDS: Final = 5.0
 """How long a refused call should wait when the answer does not say."""
@@ -24,7 +24,7 @@ _REQUEST_ID: Final = re.compile(r"\s*Request id: \S*", re.IGNORECASE)
 _MODERATED: Final = re.compile(r"SensitiveContent|RiskDetection")
 _MODERATION: Final = "moderation"
 # What was refused, by the start of the code.
-_REFUSED: Final = {"InputText": Refused.PROMPT, "InputImage": Refused.INPUT, "Output": Refused.RESULT}
+_REFUSED: Final = {"InputText": RefusedPart.PROMPT, "InputImage": RefusedPart.INPUT, "Output": RefusedPart.RESULT}
 
 # The gateway's field for each of ModelArk's that has another name.
 _PARAMS: Final = {"ratio": "size", "resolution": "size", "duration": "seconds", "content": "prompt"}
@@ -73,34 +73,34 @@ TABLE: Final = ErrorTable(
 )
 
 
-def failure(call: Call, reply: Reply, error: Mapping[str, Any]) -> Failure:
+def failure(call: Call, response: HttpResponse, error: Mapping[str, Any]) -> Failure:
     """A `code` with its `message` and `param` as a failure. Codes have suffixes that seldom change what they mean."""
-    inside = reply.status < 300
+    inside = response.status < 300
     code = str(error.get("code") or "")
     if _MODERATED.search(code):
         refused = next((part for start, part in _REFUSED.items() if code.startswith(start)), refused_part(call))
-        return moderated("ByteDance", refused, accepted=refused is Refused.RESULT or inside)
+        return moderation_failure("ByteDance", refused, may_be_billed=refused is RefusedPart.RESULT or inside)
     known = code if code in TABLE.by_code else code.partition(".")[0]
     found = TABLE.lookup(
-        reply,
+        response,
         code=known,
         detail=_REQUEST_ID.sub("", str(error.get("message") or "")),
         param=_param(error),
     )
-    if reply.status == 429 and found.retry_after is None:
+    if response.status == 429 and found.retry_after is None:
         found = replace(found, retry_after=_BUSY_SECONDS)
-    return replace(found, accepted=True) if inside else found
+    return replace(found, may_be_billed=True) if inside else found
 
 
-def told(reply: Reply) -> Mapping[str, Any]:
+def told(response: HttpResponse) -> Mapping[str, Any]:
     """The error of an answer: wrapped as documented, flat as the size check gives it, or its code in a header."""
-    answer = reply.dict()
+    answer = response.json_object()
     wrapped = answer.get("error")
     if isinstance(wrapped, dict):
         return wrapped
     if isinstance(answer.get("code"), str):
         return answer
-    return {"code": reply.headers.get("x-error-code", "")}
+    return {"code": response.headers.get("x-error-code", "")}
 
 
 def _param(error: Mapping[str, Any]) -> str:

@@ -8,16 +8,16 @@ from imagegateway.platform.errors import invalid
 from imagegateway.providers.bytedance import errors
 from imagegateway.providers.bytedance.catalog import VIDEO_RATIOS
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Finished, Found, Pending, Unknown
+from imagegateway.providers.kit.adapter import Finished, Pending, ResultMedia, Unknown
 from imagegateway.providers.kit.error_table import Failure
-from imagegateway.providers.kit.parsing import whole_of
-from imagegateway.providers.kit.usage import completed
+from imagegateway.providers.kit.parsing import parse_whole_number
+from imagegateway.providers.kit.usage import complete
 from imagegateway.providers.sizes import AspectRatioSizes
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Usage
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
 TASKS: Final = "/contents/generations/tasks"
 PACE: Final = 3.0
@@ -29,7 +29,7 @@ _RESOLUTIONS: Final = ((480, "480p"), (720, "720p"), (1080, "1080p"))
 def body(call: Call) -> dict[str, Any]:
     """The task's request. Raises GatewayError for a broken number of seconds: they are what is billed."""
     task = call.task
-    unsupported_options.fields(call, "moderation")
+    unsupported_options.warn_fields(call, "moderation")
     request: dict[str, Any] = {
         "model": call.route.native_id,
         "content": [{"type": "text", "text": task.prompt}],
@@ -48,9 +48,9 @@ def body(call: Call) -> dict[str, Any]:
     return request
 
 
-def read(call: Call, ref: str, reply: Reply) -> Outcome:
+def read(call: Call, ref: str, response: HttpResponse) -> Outcome:
     """How the task stands. A failed one is an answer with status 200."""
-    answer = reply.dict()
+    answer = response.json_object()
     match str(answer.get("status") or "").lower():
         case "queued" | "running":
             return Pending(ref, after=PACE)
@@ -58,7 +58,7 @@ def read(call: Call, ref: str, reply: Reply) -> Outcome:
             seed = answer.get("seed")
             return Finished(
                 (
-                    Found(
+                    ResultMedia(
                         url=answer["content"]["video_url"],
                         seed=seed if isinstance(seed, int) and 0 <= seed < 1 << 32 else None,
                     ),
@@ -66,12 +66,14 @@ def read(call: Call, ref: str, reply: Reply) -> Outcome:
                 usage=usage(call, answer, "completion_tokens"),
             )
         case "failed":
-            return errors.failure(call, reply, errors.told(reply))
+            return errors.failure(call, response, errors.told(response))
         case "cancelled":
-            return Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "ByteDance cancelled the task.", accepted=True)
+            return Failure(
+                ErrorReason.ERROR_REASON_PROVIDER_ERROR, "ByteDance cancelled the task.", may_be_billed=True
+            )
         case "expired":
             return Failure(
-                ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, "ByteDance did not make it in time.", accepted=True
+                ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, "ByteDance did not make it in time.", may_be_billed=True
             )
         case other:
             return Unknown(other)
@@ -82,5 +84,7 @@ def usage(call: Call, answer: dict[str, Any], output: str) -> Usage | None:
     told = answer.get("usage")
     if not isinstance(told, dict):
         return None
-    counts = Usage(output_tokens=whole_of(told.get(output)), total_tokens=whole_of(told.get("total_tokens")))
-    return completed(counts, text_only=not call.inputs)
+    counts = Usage(
+        output_tokens=parse_whole_number(told.get(output)), total_tokens=parse_whole_number(told.get("total_tokens"))
+    )
+    return complete(counts, text_only=not call.inputs)

@@ -11,14 +11,14 @@ from imagegateway.providers.google.gemini import Gemini
 from imagegateway.providers.google.imagen import Imagen
 from imagegateway.providers.google.omni import Omni
 from imagegateway.providers.google.veo import Veo
-from imagegateway.providers.kit.adapter import Adapter, Outgoing, Pending, Unknown
+from imagegateway.providers.kit.adapter import Adapter, HttpRequest, Pending, Unknown
 from imagegateway.providers.kit.error_table import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from imagegateway.providers.google.api import Api
-    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
 _APIS: Final[Mapping[str, Api]] = {
     GENERATE_CONTENT: Gemini(),
@@ -32,46 +32,46 @@ class GoogleAdapter(Adapter):
     """Source: ai.google.dev and google-genai 3.4.0, read 2026-11-22."""
 
     route = "google"
-    origin = "https://generativelanguage.googleapis.com"
+    default_base_url = "https://generativelanguage.googleapis.com"
     version = "/v1beta"
-    hosts = ("generativelanguage.googleapis.com",)
+    trusted_hosts = ("generativelanguage.googleapis.com",)
     errors = failures.ERRORS
 
-    def auth(self, credential: str) -> Mapping[str, str]:
+    def auth_headers(self, credential: str) -> Mapping[str, str]:
         return {"x-goog-api-key": credential}
 
-    def place(self, base: str, setting: Callable[[str], str]) -> str:
+    def base_url(self, base: str, setting: Callable[[str], str]) -> str:
         """A base URL may name the other version, too: both serve the same."""
-        return base if base.endswith("/v1") else super().place(base, setting)
+        return base if base.endswith("/v1") else super().base_url(base, setting)
 
-    def submit(self, call: Call) -> Outgoing:
+    def submit(self, call: Call) -> HttpRequest:
         return _api(call).submit(call)
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        return failures.of_answer(reply) or _api(call).read_submit(call, reply)
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        return failures.of_answer(response) or _api(call).read_submit(call, response)
 
-    def poll(self, call: Call, ref: str) -> Outgoing:
+    def poll(self, call: Call, ref: str) -> HttpRequest:
         return _api(call).poll(ref)
 
-    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        return failures.of_answer(reply) or _api(call).read_poll(call, ref, reply)
+    def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        return failures.of_answer(response) or _api(call).read_poll(call, ref, response)
 
-    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        if reply.status == 404:  # of the task, not of the model
+    def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        if response.status == 404:  # of the task, not of the model
             return Unknown("not found")
-        if reply.status == 409:
+        if response.status == 409:
             return Pending(ref, after=5.0)
-        outcome = super().read_poll_error(call, ref, reply)
-        return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
+        outcome = super().read_poll_error(call, ref, response)
+        return replace(outcome, may_be_billed=True) if isinstance(outcome, Failure) else outcome
 
-    def cancel(self, call: Call, ref: str) -> Outgoing | None:
+    def cancel(self, call: Call, ref: str) -> HttpRequest | None:
         return _api(call).cancel(ref)
 
-    def probe(self) -> Outgoing:
-        return Outgoing("GET", "/models", query={"pageSize": "1"})
+    def probe(self) -> HttpRequest:
+        return HttpRequest("GET", "/models", query={"pageSize": "1"})
 
-    def read_error(self, call: Call, reply: Reply) -> Failure:
-        return failures.of_reply(reply)
+    def read_error(self, call: Call, response: HttpResponse) -> Failure:
+        return failures.of_reply(response)
 
 
 def _api(call: Call) -> Api:

@@ -6,28 +6,28 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import Call, Outcome, Outgoing, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpRequest, HttpResponse, Outcome
 
 
 class Api(ABC):
     """One API; inline ones have no tasks."""
 
     @abstractmethod
-    def submit(self, call: Call) -> Outgoing:
+    def submit(self, call: Call) -> HttpRequest:
         """As Adapter.submit."""
 
     @abstractmethod
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
         """As Adapter.read_submit."""
 
-    def poll(self, ref: str) -> Outgoing:
+    def poll(self, ref: str) -> HttpRequest:
         """As Adapter.poll."""
         raise NotImplementedError("this API has no tasks")
 
-    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+    def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
         """As Adapter.read_poll."""
         raise NotImplementedError("this API has no tasks")
 
-    def cancel(self, ref: str) -> Outgoing | None:
+    def cancel(self, ref: str) -> HttpRequest | None:
         """As Adapter.cancel."""
         return None

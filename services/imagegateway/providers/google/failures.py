@@ -12,14 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.rpc.code_pb2 import Code
 from imagegateway.providers.google import wire
-from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, Uncharged, moderated
+from imagegateway.providers.kit.error_table import (
+    ErrorTable,
+    Failure,
+    RefusedPart,
+    UnchargedErrors,
+    moderation_failure,
+)
 from imagegateway.providers.kit.parsing import LONGEST_WAIT
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Reply
+    from imagegateway.providers.kit.adapter import HttpResponse
 
 ERRORS: Final = ErrorTable(
     provider="Google",
@@ -53,7 +59,7 @@ ERRORS: Final = ErrorTable(
         "policy": ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
     },
     # An overloaded model refuses before any work. Of 500 the page does not say whether it is charged.
-    uncharged=Uncharged(
+    uncharged=UnchargedErrors(
         frozenset({503}), "https://ai.google.dev/gemini-api/docs/troubleshooting", date(2026, 11, 22)
     ),
 )
@@ -95,19 +101,19 @@ _PARAMS: Final = {
 """The gateway's field for each of Google's that has another name."""
 
 
-def of_reply(reply: Reply) -> Failure:
+def of_reply(response: HttpResponse) -> Failure:
     """What an answer outside 2xx says."""
-    error = wire.answer(reply).get("error")
-    return _failure(reply, error if isinstance(error, dict) else {})
+    error = wire.answer(response).get("error")
+    return _failure(response, error if isinstance(error, dict) else {})
 
 
-def of_answer(reply: Reply) -> Failure | None:
+def of_answer(response: HttpResponse) -> Failure | None:
     """What the error in an answer with status 200 says, such as a finished operation's; None without one."""
-    error = wire.answer(reply).get("error")
-    return inside(reply, error) if error and isinstance(error, dict) else None
+    error = wire.answer(response).get("error")
+    return inside(response, error) if error and isinstance(error, dict) else None
 
 
-def inside(reply: Reply, error: Mapping[str, Any]) -> Failure:
+def inside(response: HttpResponse, error: Mapping[str, Any]) -> Failure:
     """As `of_answer`. The error's `code` is a gRPC number, else an HTTP status or a status's name."""
     code = str(error.get("code") or "")
     number = wire.count(code)
@@ -115,15 +121,15 @@ def inside(reply: Reply, error: Mapping[str, Any]) -> Failure:
     if not status and number:
         status = Code.Name(number) if number in Code.values() else ""
     if number >= 400:
-        reply = replace(reply, status=number)
-    return replace(_failure(reply, {**error, "status": code if status is None else status}), accepted=True)
+        response = replace(response, status=number)
+    return replace(_failure(response, {**error, "status": code if status is None else status}), may_be_billed=True)
 
 
-def _failure(reply: Reply, error: Mapping[str, Any]) -> Failure:
+def _failure(response: HttpResponse, error: Mapping[str, Any]) -> Failure:
     message = str(error.get("message") or "")
-    failure = ERRORS.lookup(reply, code=_code(reply, error, message), detail=message, param=_param(error))
+    failure = ERRORS.lookup(response, code=_code(response, error, message), detail=message, param=_param(error))
     if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-        return moderated(ERRORS.provider, Refused.PROMPT, accepted=failure.accepted)
+        return moderation_failure(ERRORS.provider, RefusedPart.PROMPT, may_be_billed=failure.may_be_billed)
     if failure.reason != ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED:
         return failure
     if any("PerDay" in str(violation.get("quotaId")) for violation in _of_details(error, "violations")):
@@ -136,8 +142,8 @@ def _failure(reply: Reply, error: Mapping[str, Any]) -> Failure:
     return failure
 
 
-def _code(reply: Reply, error: Mapping[str, Any], message: str) -> str:
-    status = str(error.get("status") or _NAMES.get(reply.status, "")).upper()
+def _code(response: HttpResponse, error: Mapping[str, Any], message: str) -> str:
+    status = str(error.get("status") or _NAMES.get(response.status, "")).upper()
     reasons = {str(detail.get("reason")) for detail in wire.objects(error.get("details"))}
     if any(reason.startswith("API_KEY_") for reason in reasons) or message.lower().startswith("api key "):
         return "api key"

@@ -7,23 +7,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import pybase64
 from imagegateway.providers.google import failures, wire
 from imagegateway.providers.google.api import Api
 from imagegateway.providers.google.catalog import TIER_PRICES, token_cost
 from imagegateway.providers.google.sizes import Tiered
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Finished, Found, Outgoing, Unknown
-from imagegateway.providers.kit.error_table import Failure, Refused, moderated, refused_part
-from imagegateway.providers.kit.parsing import whole_of
-from imagegateway.providers.kit.usage import completed
+from imagegateway.providers.kit.adapter import Finished, HttpRequest, ResultMedia, Unknown
+from imagegateway.providers.kit.error_table import Failure, RefusedPart, moderation_failure, refused_part
+from imagegateway.providers.kit.parsing import parse_whole_number
+from imagegateway.providers.kit.usage import complete
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
     from imagegateway.v1.job_pb2 import TokenDetails
 
 _HARMS: Final = (
@@ -42,12 +41,11 @@ _MAX_SEED: Final = 1 << 31
 class Gemini(Api):
     """`models/{model}:generateContent`."""
 
-    def submit(self, call: Call) -> Outgoing:
-        unsupported_options.fields(call, "input_fidelity")
+    def submit(self, call: Call) -> HttpRequest:
+        unsupported_options.warn_fields(call, "input_fidelity")
         task = call.task
         parts: list[dict[str, Any]] = [
-            {"inlineData": {"mimeType": picture.media_type, "data": pybase64.b64encode_as_string(picture.data)}}
-            for picture in call.inputs
+            {"inlineData": {"mimeType": picture.media_type, "data": picture.base64()}} for picture in call.inputs
         ]
         config: dict[str, Any] = {"responseModalities": ["IMAGE"]}
         image = _image_config(call)
@@ -61,31 +59,31 @@ class Gemini(Api):
         }
         if task.moderation == "low":
             body["safetySettings"] = [{"category": harm, "threshold": "BLOCK_ONLY_HIGH"} for harm in _HARMS]
-        return Outgoing("POST", f"/models/{call.route.native_id}:generateContent", json=call.with_options(body))
+        return HttpRequest("POST", f"/models/{call.route.native_id}:generateContent", json=call.with_options(body))
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        answer = wire.answer(reply)
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        answer = wire.answer(response)
         candidates = wire.objects(answer.get("candidates"))
         pictures = tuple(data for data in map(_picture, candidates) if data)
         if pictures:
             _warn_of_result(call, pictures)
             seed = None if call.seed is None else call.seed % _MAX_SEED
             usage = _usage(call, answer)
-            found = tuple(Found(data=data, seed=seed) for data in pictures)
+            found = tuple(ResultMedia(data=data, seed=seed) for data in pictures)
             return Finished(found, usage=usage, cost=_cost(call, usage))
         if wire.at(answer, "promptFeedback", "blockReason"):
-            return moderated("Google", refused_part(call), accepted=True)
+            return moderation_failure("Google", refused_part(call), may_be_billed=True)
         if not candidates:
             raise KeyError("candidates")
         why = str(candidates[0].get("finishReason") or "").upper()
         if why in failures.BLOCKED:
-            return moderated("Google", Refused.RESULT, accepted=True)
+            return moderation_failure("Google", RefusedPart.RESULT, may_be_billed=True)
         if why in _NO_PICTURE or why.startswith("MALFORMED_"):
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_ERROR,
                 "Google's model answered without an image.",
-                accepted=True,
-                again=True,
+                may_be_billed=True,
+                retry_once=True,
             )
         return Unknown(why)
 
@@ -129,15 +127,15 @@ def _usage(call: Call, answer: Mapping[str, Any]) -> Usage | None:
     counted = answer.get("usageMetadata")
     if not isinstance(counted, dict):
         return None
-    made = whole_of(counted.get("candidatesTokenCount"))
+    made = parse_whole_number(counted.get("candidatesTokenCount"))
     usage = Usage(
-        input_tokens=whole_of(counted.get("promptTokenCount")),
+        input_tokens=parse_whole_number(counted.get("promptTokenCount")),
         output_tokens=None if made is None else made + wire.count(counted.get("thoughtsTokenCount")),
-        total_tokens=whole_of(counted.get("totalTokenCount")),
+        total_tokens=parse_whole_number(counted.get("totalTokenCount")),
     )
     _split(usage.input_tokens_details, counted.get("promptTokensDetails"))
     _split(usage.output_tokens_details, counted.get("candidatesTokensDetails"))
-    return completed(usage, text_only=not call.inputs)
+    return complete(usage, text_only=not call.inputs)
 
 
 def _split(details: TokenDetails, kinds: Any) -> None:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from imagegateway.providers.google import wire
 from imagegateway.providers.google.api import Api
 from imagegateway.providers.google.sizes import Tiered
-from imagegateway.providers.kit.adapter import Finished, Found, Outgoing
-from imagegateway.providers.kit.error_table import Refused, moderated
+from imagegateway.providers.kit.adapter import Finished, HttpRequest, ResultMedia
+from imagegateway.providers.kit.error_table import RefusedPart, moderation_failure
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
 _DEFAULTS: Final = {"parameters": {"includeRaiReason": True}}
 _FORMATS: Final = frozenset({"png", "jpeg"})
@@ -23,7 +23,7 @@ _FORMATS: Final = frozenset({"png", "jpeg"})
 class Imagen(Api):
     """`models/{model}:predict`."""
 
-    def submit(self, call: Call) -> Outgoing:
+    def submit(self, call: Call) -> HttpRequest:
         task, sizes = call.task, call.model.sizes
         parameters: dict[str, Any] = {"sampleCount": call.count}
         if task.width and isinstance(sizes, Tiered):
@@ -38,18 +38,18 @@ class Imagen(Api):
         if task.moderation == "low":
             parameters["safetySetting"] = "block_only_high"
         body = {"instances": [{"prompt": task.prompt}], "parameters": parameters}
-        return Outgoing("POST", f"/models/{call.route.native_id}:predict", json=call.with_options(body, _DEFAULTS))
+        return HttpRequest("POST", f"/models/{call.route.native_id}:predict", json=call.with_options(body, _DEFAULTS))
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        if not isinstance(reply.json, dict):
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        if not isinstance(response.json, dict):
             raise TypeError("the answer is no object")
         # An answer in which everything was filtered may be empty.
         pictures = tuple(
-            Found(data=wire.decoded(item["bytesBase64Encoded"]), revised_prompt=str(item.get("prompt") or ""))
-            for item in wire.objects(wire.answer(reply).get("predictions"))
+            ResultMedia(data=wire.decoded(item["bytesBase64Encoded"]), revised_prompt=str(item.get("prompt") or ""))
+            for item in wire.objects(wire.answer(response).get("predictions"))
             if item.get("bytesBase64Encoded")
         )
-        filtered = moderated("Google", Refused.PROMPT_OR_RESULT, accepted=True)
+        filtered = moderation_failure("Google", RefusedPart.PROMPT_OR_RESULT, may_be_billed=True)
         if not pictures:
             return filtered
         return Finished(pictures, missing=(filtered,) * (call.count - len(pictures)))

@@ -12,17 +12,17 @@ from imagegateway.providers.google import failures, wire
 from imagegateway.providers.google.api import Api
 from imagegateway.providers.google.catalog import RESOLUTIONS, token_cost
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Finished, Found, Outgoing, Pending, Unknown
+from imagegateway.providers.kit.adapter import Finished, HttpRequest, Pending, ResultMedia, Unknown
 from imagegateway.providers.kit.error_table import Failure
-from imagegateway.providers.kit.parsing import whole_of
-from imagegateway.providers.kit.usage import completed
+from imagegateway.providers.kit.parsing import parse_whole_number
+from imagegateway.providers.kit.usage import complete
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
 _PACE: Final = 5.0
 _ENDS: Final = {
@@ -41,9 +41,9 @@ class Omni(Api):
     stand that the interaction told, `files/x#7,46336,46343`.
     """
 
-    def submit(self, call: Call) -> Outgoing:
+    def submit(self, call: Call) -> HttpRequest:
         task = call.task
-        unsupported_options.fields(call, "moderation", "background")
+        unsupported_options.warn_fields(call, "moderation", "background")
         video: dict[str, Any] = {"type": "video", "delivery": "uri"}
         if task.width:
             width, height = call.model.sizes.nearest(task.width, task.height)
@@ -52,24 +52,24 @@ class Omni(Api):
         if task.HasField("seconds"):
             video["duration"] = f"{task.seconds:g}s"
         body = {"model": call.route.native_id, "input": task.prompt, "response_format": video, "background": True}
-        return Outgoing("POST", "/interactions", json=call.with_options(body))
+        return HttpRequest("POST", "/interactions", json=call.with_options(body))
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        id_ = wire.answer(reply).get("id")
-        return _read_interaction(call, f"interactions/{quote(str(id_), safe='')}" if id_ else "", reply)
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        id_ = wire.answer(response).get("id")
+        return _read_interaction(call, f"interactions/{quote(str(id_), safe='')}" if id_ else "", response)
 
-    def poll(self, ref: str) -> Outgoing:
-        return Outgoing("GET", f"/{ref.partition('#')[0]}")
+    def poll(self, ref: str) -> HttpRequest:
+        return HttpRequest("GET", f"/{ref.partition('#')[0]}")
 
-    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        return _read_file(call, ref, reply) if ref.startswith("files/") else _read_interaction(call, ref, reply)
+    def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        return _read_file(call, ref, response) if ref.startswith("files/") else _read_interaction(call, ref, response)
 
-    def cancel(self, ref: str) -> Outgoing | None:
-        return None if ref.startswith("files/") else Outgoing("POST", f"/{ref}/cancel", json={})
+    def cancel(self, ref: str) -> HttpRequest | None:
+        return None if ref.startswith("files/") else HttpRequest("POST", f"/{ref}/cancel", json={})
 
 
-def _read_interaction(call: Call, ref: str, reply: Reply) -> Outcome:
-    answer = wire.answer(reply)
+def _read_interaction(call: Call, ref: str, response: HttpResponse) -> Outcome:
+    answer = wire.answer(response)
     status = str(answer.get("status") or "").lower()
     errors = wire.objects(answer.get("errors"))
     match status:
@@ -78,7 +78,7 @@ def _read_interaction(call: Call, ref: str, reply: Reply) -> Outcome:
         case "completed":
             return _completed(call, answer)
         case "failed" | "incomplete" if errors:
-            return failures.inside(reply, errors[0])
+            return failures.inside(response, errors[0])
         case _ if status in _ENDS:
             return _failed(*_ENDS[status])
     return Unknown(status)
@@ -96,15 +96,15 @@ def _completed(call: Call, answer: Mapping[str, Any]) -> Outcome:
         return _failed(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google's model answered without a video.")
     usage = _usage(answer.get("usage"))
     if videos[-1].get("data"):
-        return _finished(call, Found(data=wire.decoded(videos[-1]["data"])), usage)
+        return _finished(call, ResultMedia(data=wire.decoded(videos[-1]["data"])), usage)
     file = wire.file_of(videos[-1]["uri"])
     if not file:
         return _finished(call, wire.found(videos[-1]["uri"]), usage)
     return Pending(file + (f"#{_packed(usage)}" if usage else ""), after=0.5)
 
 
-def _read_file(call: Call, ref: str, reply: Reply) -> Outcome:
-    answer = wire.answer(reply)
+def _read_file(call: Call, ref: str, response: HttpResponse) -> Outcome:
+    answer = wire.answer(response)
     file, _, tokens = ref.partition("#")
     match str(wire.at(answer, "file", "state") or answer.get("state") or "").upper():
         case "PROCESSING" | "STATE_UNSPECIFIED":
@@ -117,7 +117,7 @@ def _read_file(call: Call, ref: str, reply: Reply) -> Outcome:
             return Unknown(other)
 
 
-def _finished(call: Call, video: Found, usage: Usage | None) -> Finished:
+def _finished(call: Call, video: ResultMedia, usage: Usage | None) -> Finished:
     amount = token_cost(call.route.native_id, usage) if usage else None
     cost = None if amount is None else Cost(amount=amount, currency="USD", estimated=True)
     return Finished((video,), usage=usage, cost=cost)
@@ -137,8 +137,8 @@ def _usage(counted: Any) -> Usage | None:
 
 def _counts(told: Sequence[Any]) -> Usage:
     """The tokens of input, output and both; what is no number is not known."""
-    read, made, both = map(whole_of, told)
-    return completed(Usage(input_tokens=read, output_tokens=made, total_tokens=both), text_only=True)
+    read, made, both = map(parse_whole_number, told)
+    return complete(Usage(input_tokens=read, output_tokens=made, total_tokens=both), text_only=True)
 
 
 def _packed(usage: Usage) -> str:
@@ -152,4 +152,4 @@ def _packed(usage: Usage) -> str:
 
 
 def _failed(reason: ErrorReason.ValueType, message: str) -> Failure:
-    return Failure(reason, message, accepted=True)
+    return Failure(reason, message, may_be_billed=True)

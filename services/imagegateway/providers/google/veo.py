@@ -13,15 +13,15 @@ from imagegateway.providers.google import wire
 from imagegateway.providers.google.api import Api
 from imagegateway.providers.google.catalog import RESOLUTIONS, SECOND_PRICES, VEO_SECONDS
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Finished, Found, Outgoing, Pending
-from imagegateway.providers.kit.error_table import Failure, Refused, moderated
+from imagegateway.providers.kit.adapter import Finished, HttpRequest, Pending, ResultMedia
+from imagegateway.providers.kit.error_table import Failure, RefusedPart, moderation_failure
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
 _PACE: Final = 5.0
 
@@ -29,22 +29,22 @@ _PACE: Final = 5.0
 class Veo(Api):
     """`models/{model}:predictLongRunning`, then the operation by its name."""
 
-    def submit(self, call: Call) -> Outgoing:
-        unsupported_options.fields(call, "moderation", "background")
+    def submit(self, call: Call) -> HttpRequest:
+        unsupported_options.warn_fields(call, "moderation", "background")
         body = {"instances": [{"prompt": call.task.prompt}], "parameters": _parameters(call)}
         path = f"/models/{call.route.native_id}:predictLongRunning"
-        return Outgoing("POST", path, json=call.with_options(body))
+        return HttpRequest("POST", path, json=call.with_options(body))
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
+    def read_submit(self, call: Call, reply: HttpResponse) -> Outcome:
         name = wire.answer(reply)["name"]
         if not (name and isinstance(name, str)):
             raise TypeError("the operation has no name")
         return self.read_poll(call, name.strip("/"), reply)
 
-    def poll(self, ref: str) -> Outgoing:
-        return Outgoing("GET", f"/{ref}")
+    def poll(self, ref: str) -> HttpRequest:
+        return HttpRequest("GET", f"/{ref}")
 
-    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
+    def read_poll(self, call: Call, ref: str, reply: HttpResponse) -> Outcome:
         operation = wire.answer(reply)
         if not operation:
             raise TypeError("the answer is no object")
@@ -60,10 +60,10 @@ class Veo(Api):
         return Finished(videos, missing=(missing,) * (call.count - len(videos)), cost=_cost(call, len(videos)))
 
 
-def _found(video: Mapping[str, Any]) -> Found | None:
+def _found(video: Mapping[str, Any]) -> ResultMedia | None:
     data = video.get("encodedVideo") or video.get("bytesBase64Encoded")
     if data:
-        return Found(data=wire.decoded(data))
+        return ResultMedia(data=wire.decoded(data))
     return wire.found(video["uri"]) if video.get("uri") else None
 
 
@@ -95,8 +95,8 @@ def _resolution(call: Call) -> str:
 
 def _missing(answer: Mapping[str, Any]) -> Failure:
     if wire.count(answer.get("raiMediaFilteredCount")) or answer.get("raiMediaFilteredReasons"):
-        return moderated("Google", Refused.PROMPT_OR_RESULT, accepted=True)
-    return Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google failed to make the video.", accepted=True)
+        return moderation_failure("Google", RefusedPart.PROMPT_OR_RESULT, may_be_billed=True)
+    return Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google failed to make the video.", may_be_billed=True)
 
 
 def _cost(call: Call, videos: int) -> Cost | None:

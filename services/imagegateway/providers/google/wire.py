@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 import pybase64
-from imagegateway.providers.kit.adapter import Found
-from imagegateway.providers.kit.parsing import whole_of
+from imagegateway.providers.kit.adapter import ResultMedia
+from imagegateway.providers.kit.parsing import parse_whole_number
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import Reply
+    from imagegateway.providers.kit.adapter import HttpResponse
 
 _SNAKE: Final = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
 _FILE: Final = re.compile(r"(?:^|/v1(?:alpha|beta)?/)files/([A-Za-z0-9_-]+)(?::download)?(?:\?|$)")
@@ -26,9 +26,9 @@ def camel(value: Any) -> Any:
     return value
 
 
-def answer(reply: Reply) -> dict[str, Any]:
+def answer(response: HttpResponse) -> dict[str, Any]:
     """The body as an object with names in camelCase; streams wrap it in a list. Empty when it is none."""
-    body = reply.json
+    body = response.json
     if isinstance(body, list) and body:
         body = body[0]
     return camel(body) if isinstance(body, dict) else {}
@@ -48,7 +48,7 @@ def objects(value: Any) -> list[dict[str, Any]]:
 
 def count(value: Any) -> int:
     """A number that is not negative, also one in a string; 0 for anything else."""
-    return whole_of(value) or 0
+    return parse_whole_number(value) or 0
 
 
 def decoded(text: str) -> bytes:
@@ -57,10 +57,10 @@ def decoded(text: str) -> bytes:
     return pybase64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 
 
-def found(uri: str) -> Found:
+def found(uri: str) -> ResultMedia:
     """A result that wants the key as long as it is Google's own; of a file, its content."""
     file = file_of(uri)
-    return Found(url=uri if "?" in uri or not file else f"/{file}:download?alt=media", keyed=True)
+    return ResultMedia(url=uri if "?" in uri or not file else f"/{file}:download?alt=media", needs_credentials=True)
 
 
 def file_of(uri: str) -> str:

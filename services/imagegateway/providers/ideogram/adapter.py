@@ -11,9 +11,16 @@ from imagegateway.media import images
 from imagegateway.platform.errors import invalid, invalid_image, unsupported
 from imagegateway.providers.ideogram.calls import ENDPOINTS, RATIOS
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
-from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, Uncharged, moderated, refused_part
-from imagegateway.providers.kit.parsing import form_fields, seed_of, text_of
+from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, Pending, ResultMedia, Unknown
+from imagegateway.providers.kit.error_table import (
+    ErrorTable,
+    Failure,
+    RefusedPart,
+    UnchargedErrors,
+    moderation_failure,
+    refused_part,
+)
+from imagegateway.providers.kit.parsing import form_fields, parse_seed, parse_text
 from imagegateway.providers.sizes import has_same_aspect_ratio, nearest_aspect_ratio, parse_aspect_ratio
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
@@ -22,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from imagegateway.providers.ideogram.calls import Endpoint
-    from imagegateway.providers.kit.adapter import Call, Outcome, Reply, Upload
+    from imagegateway.providers.kit.adapter import Call, FilePart, HttpResponse, Outcome
 
 _MAX_SEED: Final = (1 << 31) - 1
 _PACE: Final = 2.0
@@ -40,7 +47,7 @@ class IdeogramAdapter(Adapter):
     """Source: Ideogram's OpenAPI document of API v1 and its reference of API v2, read 2026-11-22."""
 
     route = "ideogram"
-    origin = "https://api.ideogram.ai"
+    default_base_url = "https://api.ideogram.ai"
     max_images_per_call = 8
     errors = ErrorTable(
         provider="Ideogram",
@@ -56,48 +63,48 @@ class IdeogramAdapter(Adapter):
             503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         },
         # "A generation that fails is not billed": Ideogram's own word, which no server in between can give.
-        uncharged=Uncharged(
+        uncharged=UnchargedErrors(
             frozenset({500, 503}), "https://developer.ideogram.ai/ideogram-api/errors", date(2026, 11, 28)
         ),
     )
 
-    def place(self, base: str, setting: Callable[[str], str]) -> str:
+    def base_url(self, base: str, setting: Callable[[str], str]) -> str:
         # Two versions stand side by side, so each path names its own.
         return base.removesuffix("/v1").removesuffix("/v2")
 
-    def auth(self, credential: str) -> Mapping[str, str]:
+    def auth_headers(self, credential: str) -> Mapping[str, str]:
         return {"Api-Key": credential}
 
-    def submit(self, call: Call) -> Outgoing:
+    def submit(self, call: Call) -> HttpRequest:
         endpoint = _endpoint(call)
         body = _body(call, endpoint)
         files = _files(call, endpoint)
         if endpoint.json and not files:
-            return Outgoing("POST", endpoint.path, json=body)
-        return Outgoing("POST", endpoint.path, fields=form_fields(body), files=files, multipart=True)
+            return HttpRequest("POST", endpoint.path, json=body)
+        return HttpRequest("POST", endpoint.path, fields=form_fields(body), files=files, multipart=True)
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        answer = reply.dict()
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        answer = response.json_object()
         if answer.get("data"):
             return _finished(call, answer)
         if answer.get("generation_id"):  # an asynchronous call, by the caller's own option
             return self._standing(call, str(answer["generation_id"]), {"status": "pending", **answer})
         return _NOTHING
 
-    def poll(self, call: Call, ref: str) -> Outgoing:
-        return Outgoing("GET", f"/v2/generations/{quote(ref, safe='')}")
+    def poll(self, call: Call, ref: str) -> HttpRequest:
+        return HttpRequest("GET", f"/v2/generations/{quote(ref, safe='')}")
 
-    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        return self._standing(call, ref, reply.dict())
+    def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        return self._standing(call, ref, response.json_object())
 
-    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        outcome = super().read_poll_error(call, ref, reply)
+    def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        outcome = super().read_poll_error(call, ref, response)
         if not isinstance(outcome, Failure):
             return outcome
-        if reply.status not in {401, 402, 403}:
+        if response.status not in {401, 402, 403}:
             # A generation that is not visible yet looks like one that is gone.
-            return Unknown(f"HTTP {reply.status}")
-        return replace(outcome, accepted=True)
+            return Unknown(f"HTTP {response.status}")
+        return replace(outcome, may_be_billed=True)
 
     @staticmethod
     def _standing(call: Call, ref: str, answer: Mapping[str, Any]) -> Outcome:
@@ -108,22 +115,22 @@ class IdeogramAdapter(Adapter):
                 return _finished(call, answer)
             case "failed":
                 return Failure(
-                    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Ideogram failed to make the image.", accepted=True
+                    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Ideogram failed to make the image.", may_be_billed=True
                 )
             case other:
                 return Unknown(other)
 
-    def probe(self) -> Outgoing:
+    def probe(self) -> HttpRequest:
         # A quote: nothing runs and nothing is billed.
-        return Outgoing(
+        return HttpRequest(
             "POST", "/v2/image/generate/ideogram-4-5", json={"prompt": "a fox"}, query={"dry_run": "true"}
         )
 
-    def read_error(self, call: Call, reply: Reply) -> Failure:
-        words = _words(reply.dict())
-        failure = self.errors.lookup(reply, detail=words)
+    def read_error(self, call: Call, response: HttpResponse) -> Failure:
+        words = _words(response.json_object())
+        failure = self.errors.lookup(response, detail=words)
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return moderated("Ideogram", refused_part(call, words), accepted=False)
+            return moderation_failure("Ideogram", refused_part(call, words), may_be_billed=False)
         return failure
 
 
@@ -180,10 +187,10 @@ def _warn(call: Call, endpoint: Endpoint, ratio: str) -> None:
     task = call.task
     if task.background == "transparent" and not (endpoint.transparent or "transparent_background" in endpoint.takes):
         raise unsupported("background", f"{call.model.id} makes no transparent image of these inputs.")
-    unsupported_options.fields(call, "moderation", "input_fidelity")
+    unsupported_options.warn_fields(call, "moderation", "input_fidelity")
     if not endpoint.prompt:
-        unsupported_options.fields(call, "prompt")
-    if call.resized and not {"resolution", "size"} & endpoint.takes:
+        unsupported_options.warn_fields(call, "prompt")
+    if call.is_resized and not {"resolution", "size"} & endpoint.takes:
         call.warn("size_adjusted", "size", "Ideogram keeps the size of the input image here.")
     only_shape = "aspect_ratio" in endpoint.takes and "resolution" not in endpoint.takes
     if only_shape and ratio and not has_same_aspect_ratio((task.width, task.height), parse_aspect_ratio(ratio)):
@@ -200,31 +207,31 @@ def _seed(call: Call) -> int | None:
 
 def _size(call: Call) -> str:
     """API v2's size: an edit that keeps its input's size asks for just that."""
-    if call.inputs and not call.resized:
+    if call.inputs and not call.is_resized:
         return "source"
     return f"{call.task.width}x{call.task.height}" if call.task.width else ""
 
 
-def _files(call: Call, endpoint: Endpoint) -> tuple[Upload, ...]:
+def _files(call: Call, endpoint: Endpoint) -> tuple[FilePart, ...]:
     for picture in call.inputs:
         if len(picture.data) > endpoint.max_bytes:
             raise invalid_image("image", f"Ideogram takes images of at most {endpoint.max_bytes // 1_000_000} MB.")
     if sum(len(picture.data) for picture in call.inputs) > endpoint.max_total:
         megabytes = endpoint.max_total // 1_000_000
         raise invalid_image("image", f"Ideogram takes images of at most {megabytes} MB together.")
-    files = tuple(picture.upload(endpoint.image) for picture in call.inputs)
+    files = tuple(picture.file_part(endpoint.image) for picture in call.inputs)
     if len(files) > 1 and endpoint.image != "images":
         raise unsupported("image", "Ideogram takes one image here.")
     if call.mask is not None:
         mask = replace(call.mask, data=images.stark_mask(call.mask.data, inverted=True))
         if endpoint.two_coloured and images.is_plain(mask.data):
             raise invalid_image("mask", "Ideogram takes masks here that mark a part: not all of the image, nor none.")
-        files = (*files, mask.upload("mask", "mask"))
+        files = (*files, mask.file_part("mask", "mask"))
     return files
 
 
 def _finished(call: Call, answer: Mapping[str, Any]) -> Outcome:
-    made: list[Found] = []
+    made: list[ResultMedia] = []
     missing: list[Failure] = []
     for entry in answer["data"]:
         told = entry if isinstance(entry, dict) else {"is_image_safe": True}
@@ -235,12 +242,12 @@ def _finished(call: Call, answer: Mapping[str, Any]) -> Outcome:
         if not isinstance(url, str) or not url:
             missing.append(_NOTHING)
             continue
-        prompt = text_of(told.get("prompt"))
+        prompt = parse_text(told.get("prompt"))
         made.append(
-            Found(
+            ResultMedia(
                 url=url,
                 revised_prompt=prompt if prompt != call.task.prompt else "",
-                seed=seed_of(told.get("seed")),
+                seed=parse_seed(told.get("seed")),
             )
         )
     if not made:
@@ -257,7 +264,9 @@ def _cost(call: Call, pictures: int) -> Cost | None:
     return None if price is None else Cost(amount=round(price * pictures, 6), currency="USD", estimated=True)
 
 
-_UNSAFE: Final = moderated("Ideogram", Refused.RESULT, accepted=True)
+_UNSAFE: Final = moderation_failure("Ideogram", RefusedPart.RESULT, may_be_billed=True)
 _NOTHING: Final = Failure(
-    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Ideogram returned fewer images than asked for.", accepted=True
+    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
+    "Ideogram returned fewer images than asked for.",
+    may_be_billed=True,
 )

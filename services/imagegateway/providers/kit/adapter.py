@@ -1,6 +1,6 @@
-"""What a provider's adapter is: pure translation between a task and the provider's HTTP, nothing else.
+"""Adapter base class and its data: pure translation between a task and one provider's HTTP API.
 
-An adapter does not sleep, call, retry, log or store: `imagegateway.providers.kit.driver` does, for all of them.
+An adapter does not sleep, send, retry, log or store: the driver (`kit.driver`) does, for all adapters.
 """
 
 from __future__ import annotations
@@ -24,27 +24,37 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as pb
     from imagegateway.providers.catalog import Model, Route
     from imagegateway.providers.kit.error_table import ErrorTable
-    from imagegateway.providers.kit.reply_memory import Spool
+    from imagegateway.providers.kit.response_memory import Spool
     from imagegateway.v1.job_pb2 import Cost, SvgUsage, Usage
+
+# ---- requests
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """An input's or a mask's bytes. Masks are 8-bit greyscale PNGs of the first input's size: white = edit."""
+class InputImage:
+    """Input image or mask. Masks are 8-bit greyscale PNGs of the first input's size: white = edit."""
 
     data: bytes
     media_type: str
     width: int
     height: int
 
-    def upload(self, field: str, name: str = "image") -> Upload:
-        """The picture as a file of a multipart request."""
-        return Upload(field, f"{name}.{extension_of(self.media_type)}", self.data, self.media_type)
+    def file_part(self, field: str, name: str = "image") -> FilePart:
+        """Return the image as a file of a multipart request."""
+        return FilePart(field, f"{name}.{extension_of(self.media_type)}", self.data, self.media_type)
+
+    def data_url(self) -> str:
+        """Return the image as a base64 `data:` URL."""
+        return f"data:{self.media_type};base64,{self.base64()}"
+
+    def base64(self) -> str:
+        """Return the image's bytes as base64."""
+        return pybase64.b64encode_as_string(self.data)
 
 
 @dataclass(slots=True)
 class Call:
-    """One request to the provider: `count` pictures of a task, the first of them number `index`."""
+    """One request to the provider: `count` images of a task, the first of them number `index`, from 0."""
 
     task: pb.ImageTask
     model: Model
@@ -53,45 +63,45 @@ class Call:
     index: int
     count: int
     tenant: str = ""
-    """Whose share of the downloads its results take."""
-    inputs: tuple[Picture, ...] = ()
-    mask: Picture | None = None
-    markup: Picture | None = None
+    """Tenant whose share of the download slots the results use."""
+    inputs: tuple[InputImage, ...] = ()
+    mask: InputImage | None = None
+    markup: InputImage | None = None
     warnings: list[PbWarning] = field(default_factory=list)
 
     @property
     def seed(self) -> int | None:
-        """The seed of this call's first picture; none when the caller left it to the provider."""
+        """Return the seed of this call's first image; None where the caller leaves the seed to the provider."""
         return (self.task.seed + self.index) % (1 << 32) if self.task.HasField("seed") else None
 
     @property
     def options(self) -> dict[str, Any]:
-        """The provider's own options. Whole numbers are ints, as the caller wrote them."""
-        return options_of(self.task)
+        """Return the caller's provider options, with whole numbers as ints."""
+        return provider_options(self.task)
 
     def with_options(self, ours: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Return a request's fields: `ours` with the caller's options beside them, `defaults` where neither has one.
+        """Return a request's fields: `ours`, the caller's options beside them, and `defaults` for absent names.
 
         Raises GatewayError UNSUPPORTED_PARAMETER for an option that `ours` holds.
         """
-        return reserved_options.beside(ours, self.options, defaults)
+        return reserved_options.merge(ours, self.options, defaults)
 
     @property
-    def resized(self) -> bool:
-        """Whether an edit asks for another size than its first input's, as near as the model makes that one."""
+    def is_resized(self) -> bool:
+        """Return whether an edit requests a size other than the allowed one nearest to the first input's."""
         if not (self.inputs and self.task.width):
             return False
         first, sizes = self.inputs[0], self.model.sizes_for(edit=True)
         return (self.task.width, self.task.height) != sizes.nearest(first.width, first.height)
 
     def warn(self, code: str, param: str, message: str) -> None:
-        """Say what the caller asked for and won't get exactly."""
+        """Add a warning for a requested option that the provider does not honour exactly."""
         self.warnings.append(PbWarning(code=code, param=param, message=message))
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
-    """One part of a multipart request that is a file."""
+class FilePart:
+    """File of a multipart request."""
 
     field: str
     filename: str
@@ -100,68 +110,78 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A request to the provider. `path` is joined to the route's base URL; an absolute URL is called as it is, with
-    the key only where `Adapter.trusts` says so. One of `json` and `fields` with `files` makes the body; fields alone
-    are urlencoded unless `multipart` is set.
+class HttpRequest:
+    """Request to the provider.
+
+    `path` is joined to the route's base URL; an absolute URL is called unchanged, with the key only where
+    `Endpoint.trusts` allows it. The body is `json`, or `fields` and `files`; fields alone are urlencoded unless
+    `multipart` is set.
     """
 
     method: str
     path: str
     json: Mapping[str, Any] | None = None
     fields: tuple[tuple[str, str], ...] = ()
-    files: tuple[Upload, ...] = ()
+    files: tuple[FilePart, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     multipart: bool = False
-    seconds: float | None = None
-    """Longest that the whole answer may take; None: as long as the adapter's usual one."""
+    timeout_seconds: float | None = None
+    """Longest time until the whole response has arrived; None: the adapter's `timeout_seconds`."""
+
+
+# ---- responses
 
 
 @dataclass(frozen=True)
-class Reply:
-    """The provider's answer, whole."""
+class HttpResponse:
+    """Whole response of the provider."""
 
     status: int
     headers: Mapping[str, str]
     content: bytes
     spool: Spool | None = None
-    """Where the content of a large answer waits: `reply_memory` loads it before an adapter reads it."""
+    """Content of a large response that waits for memory: `response_memory` loads it before an adapter reads it."""
+
+    @property
+    def is_success(self) -> bool:
+        """Return whether the status is 2xx."""
+        return 200 <= self.status < 300
 
     @cached_property
     def json(self) -> Any:
-        """The body as JSON; None when it is none."""
+        """Return the body as JSON; None for a body that is not JSON."""
         try:
             return orjson.loads(self.content)
         except ValueError:
             return None
 
-    def dict(self) -> dict[str, Any]:
-        """The body as a JSON object; empty when it is none."""
+    def json_object(self) -> dict[str, Any]:
+        """Return the body as a JSON object; empty for a body that is not one."""
         return self.json if isinstance(self.json, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """One picture or video of an answer: its bytes, or the URL to fetch them from at once.
+class ResultMedia:
+    """One image or video of a response: its bytes, or the URL to fetch them from at once.
 
-    Raises TypeError for neither: answers are not trusted with their types.
+    Raises TypeError for neither: the types in a response are not trusted.
     """
 
     data: bytes | None = None
     url: str = ""
     revised_prompt: str = ""
     seed: int | None = None
-    keyed: bool = False
-    """The URL, or path under the route's base URL, asks for the provider's key. That goes to trusted hosts only."""
+    needs_credentials: bool = False
+    """The URL, or path under the route's base URL, requires the provider's key, which trusted hosts alone receive."""
 
     def __post_init__(self) -> None:
         if not (isinstance(self.data, bytes) or (isinstance(self.url, str) and self.url)):
             raise TypeError("the result has neither bytes nor an address")
 
     @classmethod
-    def at(cls, url: str, seed: int | None = None) -> Found:
-        """A result behind a URL; a `data:` URL brings the bytes itself."""
+    def from_url(cls, url: str, seed: int | None = None) -> ResultMedia:
+        """Return the result behind a URL; a `data:` URL holds the bytes itself."""
         if not url.startswith("data:"):
             return cls(url=url, seed=seed)
         return cls(data=pybase64.b64decode(url.partition(",")[2]), seed=seed)
@@ -169,23 +189,23 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """It is done. `missing` holds a failure for each picture that was asked for and not made."""
+    """Outcome of a call that made results. `missing` holds a failure for each requested image that was not made."""
 
-    pictures: tuple[Found, ...]
+    results: tuple[ResultMedia, ...]
     missing: tuple[Failure, ...] = ()
     usage: Usage | None = None
     cost: Cost | None = None
     svg_usage: SvgUsage | None = None
-    """What the author of an SVG used, apart from `usage`."""
-    kept: tuple[pb.Artifact | pb.Failed | None, ...] = ()
-    """`pictures` once the driver has fetched and stored them; None: the store stayed away."""
+    """Usage of the author of an SVG, apart from `usage`."""
+    stored: tuple[pb.Artifact | pb.Failed | None, ...] = ()
+    """`results` after the driver has fetched and stored them; None: the store stayed unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The provider works on it; `ref` is all that polling needs.
+    """Outcome of a call that the provider still works on; `ref` is all that polling requires.
 
-    `after`: seconds until asking makes sense; the driver asks less often the longer nothing moves.
+    `after`: seconds until the next poll is useful; the driver polls less often the longer nothing changes.
     """
 
     ref: str
@@ -195,8 +215,9 @@ class Pending:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A state that the adapter does not know: logged by name, given a short grace, then failed by name. `after`:
-    seconds until it is asked again.
+    """State that the adapter does not know: logged by name, polled for a short grace period, then failed by name.
+
+    `after`: seconds until the next poll.
     """
 
     state: str
@@ -205,136 +226,149 @@ class Unknown:
 
 Outcome = Finished | Pending | Failure | Unknown
 
-UNREADABLE: Final = (LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RecursionError)
-"""What reading an answer raises when it is not what the provider documents."""
+PARSE_ERRORS: Final = (LookupError, ArithmeticError, TypeError, ValueError, AttributeError, RecursionError)
+"""Exceptions that parsing raises for a response that differs from the provider's documentation."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
-    """A picture on its way: stage `index` of it, from 0."""
+class PartialImage:
+    """Preview of an image that the provider is still making; `index` counts from 0."""
 
-    found: Found
+    media: ResultMedia
     index: int
 
 
-class Reading(ABC):
-    """What an answer of server-sent events says so far: a state for each answer, and as pure as the adapter."""
+class StreamDecoder(ABC):
+    """Decoder of one response of server-sent events. It holds that response's state and does no I/O."""
 
     @abstractmethod
-    def event(self, data: bytes) -> Stage | None:
-        """Take in the data of the next event; gives the preview that it brings. Raises one of UNREADABLE."""
+    def decode(self, data: bytes) -> PartialImage | None:
+        """Decode the next event, and return the preview in it, if any. Raises one of PARSE_ERRORS."""
 
     @abstractmethod
-    def outcome(self, broken: Failure | None) -> Outcome:
-        """What it came to at its end. `broken` says why that came early, or what could not be read: it is the failure
-        of the pictures that are not there.
+    def outcome(self, error: Failure | None) -> Outcome:
+        """Return the call's outcome at the end of the stream.
+
+        `error`: why the stream broke off, or that an event could not be parsed: the failure of the images that are
+        missing.
         """
+
+
+# ---- adapter
 
 
 class Adapter(ABC):
-    """One provider API, reached by one route."""
+    """Translation for one provider API, which one route names."""
 
     route: str
     """Route name, as in the catalog and in `X-BYOK-<route>`."""
-    origin: str
+    default_base_url: str
     """The provider's own base URL; the setting IMAGEGATEWAY_<ROUTE>_BASE_URL replaces it."""
     version: str = ""
-    """Path of the API's version, such as `/v1`: put before every path, and not doubled when a base URL ends in it."""
-    hosts: tuple[str, ...] = ()
-    """Further hosts that may see the key; `*.` in front means all below."""
-    needs_key: bool = True
-    """False for servers of one's own, which may ask for none."""
+    """Path of the API's version, such as `/v1`: put before every path, and not repeated after a base URL that ends in
+    it."""
+    trusted_hosts: tuple[str, ...] = ()
+    """Further hosts that may receive the key; a leading `*.` stands for all subdomains."""
+    requires_key: bool = True
+    """False for servers of the operator's own, which may require none."""
     max_images_per_call: int = 1
-    """Most pictures that one request makes; `Route.max_images_per_call` of the catalog goes before it."""
-    seconds: float = 180.0
-    """Longest that the provider may take to answer a request."""
+    """Most images that one request makes; `Route.max_images_per_call` of the catalog replaces it."""
+    timeout_seconds: float = 180.0
+    """Request timeout in seconds."""
     errors: ErrorTable
 
-    def place(self, base: str, setting: Callable[[str], str]) -> str:
-        """The URL that paths are joined to: the base URL with the API's version.
+    def base_url(self, configured: str, setting: Callable[[str], str]) -> str:
+        """Return the URL that paths are joined to: the configured base URL with the API's version.
 
         `setting` reads a further setting by its name without prefix. Raises GatewayError PROVIDER_NOT_CONFIGURED
-        when one that the route needs is empty.
+        when a setting that the route requires is empty.
         """
-        return base.removesuffix(self.version) + self.version
+        return configured.removesuffix(self.version) + self.version
 
     @abstractmethod
-    def auth(self, credential: str) -> Mapping[str, str]:
-        """Headers that carry the key."""
+    def auth_headers(self, credential: str) -> Mapping[str, str]:
+        """Return the headers that carry the key."""
 
     @abstractmethod
-    def submit(self, call: Call) -> Outgoing:
-        """The request for a call. Raises GatewayError for what the provider can't be asked.
+    def submit(self, call: Call) -> HttpRequest:
+        """Return the request for a call, and add the call's warnings: strict handling refuses by them.
 
-        Warns here of all that the caller asked for and won't get exactly: strict handling refuses by it.
+        Raises GatewayError for a request that the provider can't serve.
         """
 
     @abstractmethod
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        """What a 2xx answer to `submit` says."""
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        """Return the outcome that a 2xx response to `submit` states. Raises one of PARSE_ERRORS."""
 
-    def reading(self, call: Call, head: Reply) -> Reading | None:
-        """How to read a 2xx answer to `submit` that comes as events; None for one that `read_submit` reads whole.
-        `head` has no content yet.
+    def stream_decoder(self, call: Call, head: HttpResponse) -> StreamDecoder | None:
+        """Return the decoder of a 2xx response to `submit` that is an event stream; None: `read_submit` reads it.
+
+        `head` has no content.
         """
         return None
 
-    def poll(self, call: Call, ref: str) -> Outgoing:
-        """The request that asks how a task stands."""
+    def poll(self, call: Call, ref: str) -> HttpRequest:
+        """Return the request for a task's state."""
         raise NotImplementedError(f"{self.route} has no tasks")
 
-    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        """What a 2xx answer to `poll` says."""
+    def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        """Return the outcome that a 2xx response to `poll` states. Raises one of PARSE_ERRORS."""
         raise NotImplementedError(f"{self.route} has no tasks")
 
-    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        """What an answer outside 2xx to `poll` says. By default 408, 429 and 5xx say nothing of the task, as asking
-        costs nothing; a provider that answers so for a task that failed says it here.
+    def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        """Return the outcome that a response outside 2xx to `poll` states.
+
+        By default 408, 429 and 5xx mean that the task still runs, as polling is free; an adapter overrides this for a
+        provider that answers so for a failed task.
         """
-        failure = self.read_error(call, reply)
-        if reply.status >= 500 or reply.status in {408, 429}:
-            # Results are there for minutes only, so no wish is granted in full.
+        failure = self.read_error(call, response)
+        if response.status >= 500 or response.status in {408, 429}:
+            # Providers keep results for minutes only, so a longer Retry-After is cut.
             return Pending(ref, after=min(max(failure.retry_after or 0.0, 5.0), 60.0))
         return failure
 
-    def cancel(self, call: Call, ref: str) -> Outgoing | None:
-        """The request that stops a task; None where the provider has none."""
+    def cancel(self, call: Call, ref: str) -> HttpRequest | None:
+        """Return the request that stops a task; None where the provider has none."""
         return None
 
-    def interrupt(self, call: Call) -> Outgoing | None:
-        """The request that stops what `submit` asked for and was not answered yet; None where there is none."""
+    def interrupt(self, call: Call) -> HttpRequest | None:
+        """Return the request that stops a submit without a response yet; None where the provider has none."""
         return None
 
-    def inquire(self, call: Call) -> Outgoing | None:
-        """The request that asks whether the server works on this very call, for an `interrupt` that stops whatever
-        runs; None where `interrupt` names its call.
+    def inquire(self, call: Call) -> HttpRequest | None:
+        """Return the request that asks whether the server works on this call, for an `interrupt` that stops any call.
+
+        None where `interrupt` names its call.
         """
         return None
 
-    def works_on(self, call: Call, reply: Reply) -> bool:
-        """Whether a 2xx answer to `inquire` says that the server works on the call."""
+    def is_working_on(self, call: Call, response: HttpResponse) -> bool:
+        """Return whether a 2xx response to `inquire` says that the server works on the call."""
         raise NotImplementedError(f"{self.route} names the call that it interrupts")
 
-    def probe(self) -> Outgoing | None:
-        """A request that costs nothing and tells whether the key is good; None where the provider has none."""
+    def probe(self) -> HttpRequest | None:
+        """Return a free request that shows whether the key is valid; None where the provider has none."""
         return None
 
-    def passes(self, reply: Reply) -> bool:
-        """Whether the answer to `probe` says that the key is good."""
-        return 200 <= reply.status < 300
+    def accepts_key(self, response: HttpResponse) -> bool:
+        """Return whether the response to `probe` says that the key is valid."""
+        return response.is_success
 
-    def read_error(self, call: Call, reply: Reply) -> Failure:
-        """What an answer outside 2xx says."""
-        return self.errors.lookup(reply)
+    def read_error(self, call: Call, response: HttpResponse) -> Failure:
+        """Return the failure that a response outside 2xx states. Raises one of PARSE_ERRORS."""
+        return self.errors.lookup(response)
 
 
-def options_of(task: pb.ImageTask) -> dict[str, Any]:
-    """Return a task's provider options. Whole numbers are ints, as the caller wrote them."""
+# ---- options
+
+
+def provider_options(task: pb.ImageTask) -> dict[str, Any]:
+    """Return a task's provider options, with whole numbers as ints: protobuf's Struct holds doubles only."""
     return {name: _plain(value) for name, value in MessageToDict(task.provider_options).items()}
 
 
 _EXACT: Final = 2**53
-"""Doubles hold every whole number up to it."""
+"""Largest whole number up to which doubles hold every one."""
 
 
 def _plain(value: Any) -> Any:

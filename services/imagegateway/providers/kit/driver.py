@@ -1,12 +1,11 @@
-"""A family of models behind HTTP: its tasks as calls to providers, made, polled and cancelled side by side.
+"""Task driver: a family behind HTTP, whose tasks are calls to providers made, polled and cancelled side by side.
 
-`call_driver` drives a call, `submission` repeats what costs nothing, and `http_call` is the only caller of providers.
+`call_driver` drives single calls, `submission` retries them, and `http_call` sends their requests.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,15 +16,16 @@ from imagegateway.media.store_retry import INPUT_SECONDS, retry_until_available
 from imagegateway.platform.errors import GatewayError, unsupported
 from imagegateway.providers.catalog import Capability
 from imagegateway.providers.kit import reserved_options
-from imagegateway.providers.kit.adapter import Call, Picture, options_of
+from imagegateway.providers.kit.adapter import Call, InputImage, provider_options
 from imagegateway.providers.kit.call_driver import CallDriver
-from imagegateway.providers.kit.endpoints import Target
-from imagegateway.providers.kit.http_call import Sender
+from imagegateway.providers.kit.endpoints import Endpoint
+from imagegateway.providers.kit.http_call import HttpSender
+from imagegateway.providers.kit.parallel import in_parallel
 from imagegateway.providers.kit.response_stream import Previews
-from imagegateway.providers.kit.results import Results
+from imagegateway.providers.kit.results import ResultStore
 from imagegateway.providers.kit.route_pauses import RoutePauses
-from imagegateway.providers.kit.submission import OpenStarts, Submitter, not_taken, submit_all
-from imagegateway.providers.kit.task_state import Item, state_of
+from imagegateway.providers.kit.submission import ActiveStarts, Submitter, is_safe_to_retry, submit_all
+from imagegateway.providers.kit.task_state import CallState, merge_calls, parse_task_ref
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -37,16 +37,19 @@ if TYPE_CHECKING:
     from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as pb
     from imagegateway.providers.catalog import Model, Route
-    from imagegateway.providers.kit.adapter import Adapter, Outcome, Outgoing
-    from imagegateway.providers.kit.family import Tell
-    from imagegateway.providers.kit.reply_memory import ReplyMemory
-    from imagegateway.providers.kit.submission import OpenStart
+    from imagegateway.providers.kit.adapter import Adapter, HttpRequest, Outcome
+    from imagegateway.providers.kit.family import OnProgress
+    from imagegateway.providers.kit.response_memory import ResponseMemory
+    from imagegateway.providers.kit.submission import ActiveStart
 
     Request = pb.StartRequest | pb.PollRequest | pb.CancelRequest
 
 
 class HttpFamily:
-    """A family whose models live behind HTTP: one adapter for each of its routes."""
+    """Family whose models live behind HTTP: one adapter for each of its routes.
+
+    `clock` returns Unix seconds.
+    """
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class HttpFamily:
         outbound: Outbound,
         store: MediaStore,
         gate: DecodeGate,
-        memory: ReplyMemory,
+        memory: ResponseMemory,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
@@ -72,54 +75,57 @@ class HttpFamily:
         self._gate = gate
         self._clock = clock
         self._sleep = sleep
-        self._sender = Sender(outbound, memory)
-        self._results = Results(outbound, store, gate, self._sender, sleep)
+        self._sender = HttpSender(outbound, memory)
+        self._results = ResultStore(outbound, store, gate, self._sender, sleep)
         self._submitter = Submitter(RoutePauses(clock), settings.retry_seconds, clock, sleep)
-        self._starts = OpenStarts()
+        self._starts = ActiveStarts()
 
     async def close(self) -> None:
+        """Close the family's connections."""
         await self._outbound.aclose()
 
-    async def start(self, request: pb.StartRequest, tell: Tell | None = None) -> pb.TaskState:
-        """Make a task's calls side by side; what can't have been accepted is tried again.
+    async def start(self, request: pb.StartRequest, on_progress: OnProgress | None = None) -> pb.TaskState:
+        """Make a task's calls side by side, and return the task's state.
 
         A task of more calls than the provider takes at once stays here until the last of them is made.
-        Raises GatewayError before the first call for what can't be asked and, where the task is strict, for what
-        an adapter warns of.
+        Raises GatewayError, before the first call, for a request that the provider can't serve and, where the task is
+        strict, for the adapter's first warning.
         """
-        reserved_options.refuse(options_of(request.task), self._route(request.task).reserved_options)
+        reserved_options.check(provider_options(request.task), self._route(request.task).reserved_options)
         driver = self._driver(request)
         with self._starts.open(request.job_id, request.task.route) as start:
             calls = await self._calls(request, driver.adapter)
-            translated = await asyncio.gather(*(self._translated(driver.adapter, call) for call in calls))
+            requests = await in_parallel(self._translate(driver.adapter, call) for call in calls)
             for warning in (warning for call in calls for warning in call.warnings if request.task.strict):
                 raise unsupported(warning.param, warning.message)
-            work = list(zip(calls, translated, strict=True))
-            return await self._begin(driver, work, start, Previews(tell), fail_fast=request.fail_fast)
+            work = list(zip(calls, requests, strict=True))
+            return await self._begin(driver, work, start, Previews(on_progress), fail_fast=request.fail_fast)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
-        """Ask how each unfinished call stands. A poll that gets no answer, or whose results can't be stored, changes
-        nothing; one whose answer can't be read is repeated within the grace of unknown states.
+        """Poll each unfinished call, and return the task's state.
+
+        A poll without a response, or with results that can't be stored, changes nothing; a poll with an unreadable
+        response is repeated within the grace period of unknown states.
         """
-        items = [Item.decode(data) for data in json.loads(request.task_ref)]
-        calls = [self._call(request, item.index, item.count) for item in items]
-        for call, item in zip(calls, items, strict=True):
-            call.warnings = item.warnings
-        return await self._look(self._driver(request), calls, items)
+        states = parse_task_ref(request.task_ref)
+        calls = [self._call(request, state.index, state.count) for state in states]
+        for call, state in zip(calls, states, strict=True):
+            call.warnings = state.warnings
+        return await self._poll(self._driver(request), calls, states)
 
     async def cancel(self, request: pb.CancelRequest) -> bool:
-        """Stop a task, or the start of one: a start that waits sends nothing more, and what is at the provider is
-        interrupted where that reaches no other call. False where something goes on that can't be stopped.
+        """Stop a task, or without a task reference its start: a start sends nothing more, and its call at the
+        provider is interrupted where that reaches no other call. Return False where a call goes on.
         """
         driver = self._driver(request)
         if request.task_ref:
-            items = [item for data in json.loads(request.task_ref) if (item := Item.decode(data)).running]
-            return all([await self._cancel(driver, request, item) for item in items])
+            running = [state for state in parse_task_ref(request.task_ref) if state.is_running]
+            return all([await self._cancel(driver, request, state) for state in running])
         start = self._starts.find(request.job_id)
         if start is None:
             return False
         start.cancel()
-        stopped = [await self._cancel(driver, request, item) for item in start.items if item.running]
+        stopped = [await self._cancel(driver, request, state) for state in start.states if state.is_running]
         stopped += [await driver.interrupt(call, start) for call in list(start.at_provider.values())]
         return all(stopped)
 
@@ -128,64 +134,63 @@ class HttpFamily:
     async def _begin(
         self,
         driver: CallDriver,
-        work: list[tuple[Call, Outgoing]],
-        start: OpenStart,
+        work: list[tuple[Call, HttpRequest]],
+        start: ActiveStart,
         previews: Previews,
         *,
         fail_fast: bool,
     ) -> pb.TaskState:
         """Make a task's calls, as many at once as the provider takes."""
         calls = [call for call, _ in work]
-        at_once = self._at_once(calls[0])
+        batch_size = self._batch_size(calls[0])
         outcomes: list[Outcome] = []
-        for first in range(0, len(work), at_once):
-            await self._outlast(driver, calls[:first], start)
-            wave = work[first : first + at_once]
-            submits = [partial(driver.submit, call, outgoing, start, previews) for call, outgoing in wave]
-            made = await submit_all(submits, fail_fast=fail_fast and not first)
-            begun = [Item(call.index, call.count, warnings=call.warnings) for call, _ in wave]
-            outcomes += _settle(driver, calls[first : first + at_once], begun, made)
-            start.items += begun
-            if fail_fast and not first and all(map(not_taken, made)):
+        for first in range(0, len(work), batch_size):
+            await self._wait_for_calls(driver, calls[:first], start)
+            batch = work[first : first + batch_size]
+            submits = [partial(driver.submit, call, request, start, previews) for call, request in batch]
+            submitted = await submit_all(submits, fail_fast=fail_fast and not first)
+            states = [CallState(call.index, call.count, warnings=call.warnings) for call, _ in batch]
+            outcomes += _settle(driver, calls[first : first + batch_size], states, submitted)
+            start.states += states
+            if fail_fast and not first and all(map(is_safe_to_retry, submitted)):
                 break
-        state = state_of(start.items, outcomes, self._clock())
+        state = merge_calls(start.states, outcomes, self._clock())
         if state.HasField("done"):
-            state.done.partial_images.extend(previews.shown)
+            state.done.partial_images.extend(previews.received)
         return state
 
-    async def _look(self, driver: CallDriver, calls: list[Call], items: list[Item]) -> pb.TaskState:
-        """Ask for every call that has not ended."""
-        asked = (driver.ask(call, item) for call, item in zip(calls, items, strict=True))
-        outcomes = _settle(driver, calls, items, await asyncio.gather(*asked))
-        return state_of(items, outcomes, self._clock())
+    async def _poll(self, driver: CallDriver, calls: list[Call], states: list[CallState]) -> pb.TaskState:
+        """Poll each call that has not ended, and return the task's state."""
+        polled = await in_parallel(driver.poll(call, state) for call, state in zip(calls, states, strict=True))
+        outcomes = _settle(driver, calls, states, polled)
+        return merge_calls(states, outcomes, self._clock())
 
-    async def _outlast(self, driver: CallDriver, calls: list[Call], start: OpenStart) -> None:
+    async def _wait_for_calls(self, driver: CallDriver, calls: list[Call], start: ActiveStart) -> None:
         """Wait until all calls so far have ended: the provider takes no more beside them."""
-        while any(item.running for item in start.items) and not start.cancelled:
-            state = await self._look(driver, calls, start.items)
+        while any(state.is_running for state in start.states) and not start.is_cancelled:
+            state = await self._poll(driver, calls, start.states)
             if state.HasField("running"):
                 await start.pause(self._sleep(state.running.poll_after.ToTimedelta().total_seconds()))
 
-    async def _cancel(self, driver: CallDriver, request: pb.CancelRequest, item: Item) -> bool:
-        return await driver.cancel(self._call(request, item.index, item.count), item)
+    async def _cancel(self, driver: CallDriver, request: pb.CancelRequest, state: CallState) -> bool:
+        return await driver.cancel(self._call(request, state.index, state.count), state)
 
-    def _at_once(self, call: Call) -> int:
-        """How many such calls the provider takes side by side: alone on its route a task waits for nobody else."""
+    def _batch_size(self, call: Call) -> int:
+        """Return how many such calls the provider takes side by side, by its documentation and the settings."""
         route = call.route
         if route.concurrency is None:
             return call.task.n
         most = min(route.concurrency, self._settings.route_concurrency(route.name, route.concurrency))
         return max(1, most // route.slots(call.count))
 
-    # ---- what calls are made of
+    # ---- parts of a call
 
     def _driver(self, request: Request) -> CallDriver:
-        """What drives the calls of a request. Raises GatewayError as `Target.of`."""
+        """Return the driver of a request's calls. Raises GatewayError as `Endpoint.resolve`."""
         adapter = self._adapters[request.task.route]
-        target = Target.of(adapter, self._settings, request.credential)
         return CallDriver(
             adapter,
-            target,
+            Endpoint.resolve(adapter, self._settings, request.credential),
             self._sender,
             self._results,
             self._submitter,
@@ -195,10 +200,12 @@ class HttpFamily:
         )
 
     async def _calls(self, request: pb.StartRequest, adapter: Adapter) -> list[Call]:
+        """Return a task's calls with their inputs read."""
         task, model = request.task, self._by_id[request.task.model]
-        inputs = tuple([await self._picture(ref) for ref in task.inputs])
-        mask = await self._picture(task.mask) if task.HasField("mask") and model.supports(Capability.MASK) else None
-        markup = await self._picture(task.markup) if task.HasField("markup") else None
+        inputs = tuple([await self._read_input(ref) for ref in task.inputs])
+        takes_mask = task.HasField("mask") and model.supports(Capability.MASK)
+        mask = await self._read_input(task.mask) if takes_mask else None
+        markup = await self._read_input(task.markup) if task.HasField("markup") else None
         most = self._route(task).max_images_per_call or adapter.max_images_per_call
         calls = []
         for index in range(0, task.n, most):
@@ -212,18 +219,18 @@ class HttpFamily:
         return Call(request.task, model, self._route(request.task), request.job_id, index, count, request.tenant)
 
     def _route(self, task: pb.ImageTask) -> Route:
-        return next(route for route in self._by_id[task.model].routes if route.name == task.route)
+        return self._by_id[task.model].route(task.route)
 
-    async def _translated(self, adapter: Adapter, call: Call) -> Outgoing:
-        """Return the call's request. Adapters encode inputs and convert images, one at a time."""
-        read = [picture for picture in (*call.inputs, call.mask, call.markup) if picture]
-        if not read:
+    async def _translate(self, adapter: Adapter, call: Call) -> HttpRequest:
+        """Return the call's request. Adapters encode and convert input images, under the decode gate."""
+        images = [image for image in (*call.inputs, call.mask, call.markup) if image]
+        if not images:
             return adapter.submit(call)
-        costs = (decoding_cost(image.width, image.height, len(image.data), image.media_type) for image in read)
+        costs = (decoding_cost(image.width, image.height, len(image.data), image.media_type) for image in images)
         async with self._gate.admit(max(costs), tenant=call.tenant):
             return await self._gate.run(partial(adapter.submit, call))
 
-    async def _picture(self, ref: pb.MediaRef) -> Picture:
+    async def _read_input(self, ref: pb.MediaRef) -> InputImage:
         read = partial(self._store.read, ref.key)
         try:
             data = await retry_until_available(read, seconds=INPUT_SECONDS, sleep=self._sleep)
@@ -231,11 +238,12 @@ class HttpFamily:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The media store is away.", retry_after=INPUT_SECONDS
             ) from None
-        return Picture(data, ref.media_type, ref.width, ref.height)
+        return InputImage(data, ref.media_type, ref.width, ref.height)
 
 
 def _settle(
-    driver: CallDriver, calls: Sequence[Call], items: Sequence[Item], outcomes: Sequence[Outcome]
+    driver: CallDriver, calls: Sequence[Call], states: Sequence[CallState], outcomes: Sequence[Outcome]
 ) -> list[Outcome]:
-    steps = zip(calls, items, outcomes, strict=True)
-    return [driver.settle(call, item, outcome) for call, item, outcome in steps]
+    """Settle calls, and return their outcomes."""
+    steps = zip(calls, states, outcomes, strict=True)
+    return [driver.settle(call, state, outcome) for call, state, outcome in steps]

@@ -1,4 +1,4 @@
-"""Where a route's calls go, and whom its key may be shown."""
+"""Endpoint of a route: the base URL, the key, and the hosts that may receive the key."""
 
 from __future__ import annotations
 
@@ -19,34 +19,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """Where a route's calls go, and with what."""
+class Endpoint:
+    """Base URL and key of a route's calls."""
 
-    base: str
+    base_url: str
     key: str
 
     @classmethod
-    def of(cls, adapter: Adapter, settings: Settings, credential: str) -> Target:
-        """The route's settings; `credential`, the caller's own key, goes before the operator's.
+    def resolve(cls, adapter: Adapter, settings: Settings, credential: str) -> Endpoint:
+        """Return the route's endpoint from the settings; `credential`, the caller's own key, precedes the operator's.
 
         Raises GatewayError PROVIDER_NOT_CONFIGURED without a key.
         """
         setting = api_key_setting(adapter.route)
         key = credential or settings.source.text(setting)
-        if not key and adapter.needs_key:
+        if not key and adapter.requires_key:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
                 f"The setting {PREFIX}{setting} is empty.",
             )
-        base = settings.source.text(f"{adapter.route.upper()}_BASE_URL", adapter.origin).rstrip("/")
-        return cls(adapter.place(base, settings.source.text), key)
+        configured = settings.source.text(f"{adapter.route.upper()}_BASE_URL", adapter.default_base_url).rstrip("/")
+        return cls(adapter.base_url(configured, settings.source.text), key)
 
     def url(self, path: str) -> str:
-        return path if path.startswith(("https://", "http://")) else self.base + path
+        """Return the URL of a path under the base URL; an absolute URL is returned unchanged."""
+        return path if path.startswith(("https://", "http://")) else self.base_url + path
 
     def trusts(self, url: str, hosts: Sequence[str]) -> bool:
-        """Whether a URL is of the configured origin, or https on one of the adapter's hosts."""
-        here, base = urlsplit(url), urlsplit(self.base)
+        """Return whether a URL has the base URL's origin, or is https on one of the adapter's trusted hosts."""
+        here, base = urlsplit(url), urlsplit(self.base_url)
         if (here.scheme, here.netloc) == (base.scheme, base.netloc):
             return True
         host = here.hostname or ""

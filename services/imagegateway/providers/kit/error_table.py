@@ -1,4 +1,4 @@
-"""What a provider's refusals mean: failures, each provider's table of them, and the wording of moderation."""
+"""Provider failures: each provider's table of statuses and codes, and the message of a content policy's refusal."""
 
 from __future__ import annotations
 
@@ -7,44 +7,43 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from imagegateway.providers.kit.parsing import wait_of
+from imagegateway.providers.kit.parsing import parse_retry_after
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date
 
-    from imagegateway.providers.kit.adapter import Call, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse
 
     Reason: TypeAlias = ErrorReason.ValueType
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The provider did not make it. `accepted=False`: it surely took nothing, so another try costs nothing.
-
-    `message` is for callers: never the provider's raw text unless it speaks of the caller's own input.
-    """
+    """Failure of a call. `message` is for callers: the provider's raw text only where it concerns their own input."""
 
     reason: Reason
     message: str
     param: str = ""
     retry_after: float | None = None
-    accepted: bool = False
-    again: bool = False
-    """The provider made no image, and one more call may: at most one, whoever pays for it."""
+    """Seconds."""
+    may_be_billed: bool = False
+    """False: the provider surely accepted nothing, so a retry costs nothing."""
+    retry_once: bool = False
+    """The provider made no image, and one more call is allowed, whoever pays for it."""
 
 
 def bad_response(what: str) -> Failure:
-    """An answer that is not what the provider documents: its fault, and it may have been paid for."""
-    return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, f"The provider {what}", accepted=True)
+    """Return the failure for a response that differs from the provider's documentation; it may be billed."""
+    return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, f"The provider {what}", may_be_billed=True)
 
 
 # ---- moderation
 
 
-class Refused(Enum):
-    """What a content policy refused: its name in messages, and the request field to blame."""
+class RefusedPart(Enum):
+    """Part of a request that a content policy refused: its name in messages, and the request field to blame."""
 
     PROMPT = ("prompt", "prompt")
     INPUT = ("input image", "image")
@@ -54,10 +53,12 @@ class Refused(Enum):
 
     @property
     def noun(self) -> str:
+        """Return the part's name in messages."""
         return self.value[0]
 
     @property
     def param(self) -> str:
+        """Return the request field to blame; empty for the result."""
         return self.value[1]
 
 
@@ -67,11 +68,12 @@ _PROMPT: Final = re.compile(r"prompt|text", re.IGNORECASE)
 _MAX_CATEGORIES: Final = 10
 
 
-def moderated(provider: str, refused: Refused, *, accepted: bool, categories: Iterable[object] = ()) -> Failure:
+def moderation_failure(
+    provider: str, refused: RefusedPart, *, may_be_billed: bool, categories: Iterable[object] = ()
+) -> Failure:
     """Return the failure for content that a provider's policy refused.
 
-    `accepted`: the provider may charge for it. `categories`: the provider's own names of what it found; at most 10
-    are shown, 40 characters each.
+    `categories`: the provider's own names of the violations; at most 10 are shown, 40 characters each.
     """
     names = [str(name)[:40] for name in categories][:_MAX_CATEGORIES]
     found = f" ({', '.join(names)})" if names else ""
@@ -79,90 +81,100 @@ def moderated(provider: str, refused: Refused, *, accepted: bool, categories: It
         ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
         f"The content policy of {provider} refused the {refused.noun}{found}.",
         param=refused.param,
-        accepted=accepted,
+        may_be_billed=may_be_billed,
     )
 
 
-def refused_part(call: Call, words: str = "") -> Refused:
-    """Return what a provider refused before any work: by its `words`, else by what the call brings."""
+def refused_part(call: Call, words: str = "") -> RefusedPart:
+    """Return the part that a provider refused before any work: from its `words`, else from the call's inputs."""
     if _OUTPUT.search(words):
-        return Refused.RESULT
+        return RefusedPart.RESULT
     if not call.task.inputs:
-        return Refused.PROMPT
+        return RefusedPart.PROMPT
     if not call.task.prompt:
-        return Refused.INPUT
+        return RefusedPart.INPUT
     match bool(_PROMPT.search(words)), bool(_INPUT.search(words)):
         case True, False:
-            return Refused.PROMPT
+            return RefusedPart.PROMPT
         case False, True:
-            return Refused.INPUT
-    return Refused.PROMPT_OR_INPUT
+            return RefusedPart.INPUT
+    return RefusedPart.PROMPT_OR_INPUT
 
 
 # ---- tables
 
 
 @dataclass(frozen=True, slots=True)
-class Uncharged:
-    """The 5xx answers to a submit that cost nothing by the provider's page: such a call is made once more."""
+class UnchargedErrors:
+    """5xx statuses of a submit that are free by the provider's documentation: such a call is made once more."""
 
     statuses: frozenset[int]
     page: str
-    """Where the provider says so."""
+    """The provider's page that says so."""
     checked: date
-    """When that page was last read."""
+    """Day on which that page was last read."""
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorTable:
-    """A provider's statuses as reasons: `by_code` by the provider's own error code first, then `by_status`.
+    """Table of a provider's errors: `by_code`, by the provider's own error code, precedes `by_status`.
 
-    Statuses that neither names: 4xx are PROVIDER_ERROR and took nothing, 5xx PROVIDER_ERROR and may have. A timeout
-    may have been taken whatever its status.
+    Statuses in neither are PROVIDER_ERROR: a 4xx is free, a 5xx may be billed. A timeout may be billed whatever its
+    status.
     """
 
     provider: str
     by_status: Mapping[int, Reason]
     by_code: Mapping[str, Reason] = field(default_factory=dict)
-    uncharged: Uncharged | None = None
-    """None: by its page any 5xx may be charged, so none is repeated."""
+    uncharged: UnchargedErrors | None = None
+    """None: by the provider's documentation any 5xx may be charged, so none is repeated."""
 
-    def lookup(self, reply: Reply, code: str = "", detail: str = "", param: str = "") -> Failure:
-        """`detail`: the provider's words, shown only when the caller's own input is to blame."""
-        reason = self.by_code.get(code) or self.by_status.get(reply.status, ErrorReason.ERROR_REASON_PROVIDER_ERROR)
+    def lookup(self, response: HttpResponse, code: str = "", detail: str = "", param: str = "") -> Failure:
+        """Return the failure of an error response.
+
+        `detail`: the provider's words, shown only for an error of the caller's own input, as is `param`.
+        """
+        reason = self.by_code.get(code) or self.by_status.get(
+            response.status, ErrorReason.ERROR_REASON_PROVIDER_ERROR
+        )
         if reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return moderated(self.provider, Refused.PROMPT_OR_INPUT, accepted=reply.status >= 500)
-        blames_caller = reason in CALLERS_FAULT
-        message = f"{self.provider} {_SAYS.get(reason, 'failed')}"
-        server_failed = reply.status >= 500
-        taken = reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT or (server_failed and not self._free(reply, code))
+            return moderation_failure(
+                self.provider, RefusedPart.PROMPT_OR_INPUT, may_be_billed=response.status >= 500
+            )
+        blames_caller = reason in CALLER_ERRORS
+        message = f"{self.provider} {_PREDICATES.get(reason, 'failed')}"
+        is_server_error = response.status >= 500
+        may_be_billed = reason == ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT or (
+            is_server_error and not self._is_uncharged(response, code)
+        )
         return Failure(
             reason=reason,
             message=f"{message}: {detail[:300]}" if blames_caller and detail else f"{message}.",
             param=param if blames_caller else "",
-            retry_after=wait_of(reply.headers),
-            accepted=taken,
-            again=server_failed and not taken,
+            retry_after=parse_retry_after(response.headers),
+            may_be_billed=may_be_billed,
+            retry_once=is_server_error and not may_be_billed,
         )
 
-    def _free(self, reply: Reply, code: str) -> bool:
-        """Whether a 5xx is surely not charged: by its status, or by a code that says that nothing began."""
-        named = self.by_code.get(code) in NOT_BEGUN
-        return named or (self.uncharged is not None and reply.status in self.uncharged.statuses)
+    def _is_uncharged(self, response: HttpResponse, code: str) -> bool:
+        """Return whether a 5xx is surely free: by its status, or by a code that means that no work began."""
+        named = self.by_code.get(code) in NOT_STARTED
+        return named or (self.uncharged is not None and response.status in self.uncharged.statuses)
 
 
-CALLERS_FAULT: Final = frozenset(
+CALLER_ERRORS: Final = frozenset(
     {
         ErrorReason.ERROR_REASON_INVALID_VALUE,
         ErrorReason.ERROR_REASON_INVALID_IMAGE,
         ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER,
     }
 )
-NOT_BEGUN: Final = frozenset(
+"""Reasons that blame the caller's own input."""
+NOT_STARTED: Final = frozenset(
     {ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE}
 )
-"""Reasons that say that no work began."""
-_SAYS: Final[Mapping[Reason, str]] = {
+"""Reasons that mean that no work began."""
+_PREDICATES: Final[Mapping[Reason, str]] = {
     ErrorReason.ERROR_REASON_INVALID_VALUE: "refused the request",
     ErrorReason.ERROR_REASON_INVALID_IMAGE: "refused the image",
     ErrorReason.ERROR_REASON_FILE_TOO_LARGE: "refused the request as too large",

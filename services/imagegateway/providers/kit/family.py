@@ -1,4 +1,4 @@
-"""A provider family, as the router sees it through gRPC."""
+"""Provider family: the interface behind ProviderService, which the router calls by gRPC."""
 
 from __future__ import annotations
 
@@ -10,40 +10,40 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as pb
     from imagegateway.providers.catalog import Model
 
-    Tell = Callable[[pb.Running], Awaitable[None]]
+    OnProgress = Callable[[pb.Running], Awaitable[None]]
 
 
 class Family(Protocol):
-    """Answers the three calls of ProviderService.
+    """Implementation of ProviderService's calls for a family's models.
 
-    A failure of the upstream is a `TaskState.failed`, or a GatewayError, which becomes one. Anything else that
-    is raised is a fault of ours: it is logged with its traceback and the router sees INTERNAL.
+    A failure of the provider is a `TaskState.failed`, or a GatewayError, which becomes one. Any other exception is a
+    fault of the gateway: the servicer logs its traceback, and the router gets INTERNAL.
     """
 
     @property
     def name(self) -> str:
-        """The family's name, as in `Model.family`."""
+        """Return the family's name, as in `Model.family`."""
         ...
 
     @property
     def models(self) -> tuple[Model, ...]:
-        """Its part of the catalog."""
+        """Return the family's part of the catalog."""
         ...
 
-    async def start(self, request: pb.StartRequest, tell: Tell | None = None) -> pb.TaskState:
-        """Begin a task; paid for from here on. `tell` is given all previews so far whenever another one has come
-        before the answer.
+    async def start(self, request: pb.StartRequest, on_progress: OnProgress | None = None) -> pb.TaskState:
+        """Start a task, which may be billed from here on. `on_progress` receives all previews so far at each new one
+        that precedes the result.
         """
         ...
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
-        """How a task stands."""
+        """Return the task's present state."""
         ...
 
     async def cancel(self, request: pb.CancelRequest) -> bool:
-        """Stop a task, or without a reference the start that is still under way; False where the upstream can't."""
+        """Stop a task, or without a reference its unfinished start. Return False where the provider can't stop it."""
         ...
 
     async def close(self) -> None:
-        """Give back what the family holds."""
+        """Release the family's resources."""
         ...

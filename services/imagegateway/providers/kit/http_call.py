@@ -1,4 +1,4 @@
-"""One request to a provider, and what can be said when no whole answer comes."""
+"""HTTP call to a provider: the only code that sends requests to providers."""
 
 from __future__ import annotations
 
@@ -17,84 +17,94 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from imagegateway.outbound.client import Incoming, Outbound
-    from imagegateway.providers.kit.adapter import Adapter, Outgoing, Reply
-    from imagegateway.providers.kit.endpoints import Target
-    from imagegateway.providers.kit.reply_memory import ReplyMemory
+    from imagegateway.providers.kit.adapter import Adapter, HttpRequest, HttpResponse
+    from imagegateway.providers.kit.endpoints import Endpoint
+    from imagegateway.providers.kit.response_memory import ResponseMemory
 
-MAX_REPLY_BYTES: Final = 256 * 1024 * 1024
-"""Largest answer that is read whole."""
+MAX_RESPONSE_BYTES: Final = 256 * 1024 * 1024
+"""Largest response that is read whole."""
 _log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
-    """Sends adapters' requests. A key goes to the route's own base URL and to the adapter's listed hosts only; every
-    other address was named by an answer, and is called as any URL from outside.
+class HttpSender:
+    """Sender of adapters' requests.
+
+    Only the route's own base URL and the adapter's trusted hosts receive the key. A response named every other
+    address, so those are called under the URL guard.
     """
 
     outbound: Outbound
-    memory: ReplyMemory
+    memory: ResponseMemory
 
     async def send(
         self,
         adapter: Adapter,
-        target: Target,
-        outgoing: Outgoing,
+        endpoint: Endpoint,
+        request: HttpRequest,
         job_id: str,
-        read: Callable[[Incoming], Awaitable[Reply]] | None = None,
+        read: Callable[[Incoming], Awaitable[HttpResponse]] | None = None,
         *,
-        max_bytes: int = MAX_REPLY_BYTES,
-    ) -> Reply | Failure:
-        """Send a request and `read` its answer, whatever its status; by default `memory.receive` does. A failure says
-        whether anything was taken.
+        max_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> HttpResponse | Failure:
+        """Send a request, and return its response as `read` returns it, whatever the status.
+
+        `read`: by default `memory.receive`.
+
+        The failure of a request without a whole response states whether the provider may bill it.
         """
-        url = target.url(outgoing.path)
-        trusted = target.trusts(url, adapter.hosts)
-        seconds = adapter.seconds if outgoing.seconds is None else outgoing.seconds
+        url = endpoint.url(request.path)
+        is_trusted = endpoint.trusts(url, adapter.trusted_hosts)
+        seconds = adapter.timeout_seconds if request.timeout_seconds is None else request.timeout_seconds
         began = time.perf_counter()
         status: int | None = None
         try:
             async with self.outbound.call(
-                outgoing.method,
+                request.method,
                 url,
-                headers={**outgoing.headers, **(adapter.auth(target.key) if trusted and target.key else {})},
-                query=outgoing.query,
-                json=outgoing.json,
-                fields=outgoing.fields,
-                files=[(file.field, (file.filename, file.data, file.media_type)) for file in outgoing.files],
-                multipart=outgoing.multipart,
+                headers={
+                    **request.headers,
+                    **(adapter.auth_headers(endpoint.key) if is_trusted and endpoint.key else {}),
+                },
+                query=request.query,
+                json=request.json,
+                fields=request.fields,
+                files=[(file.field, (file.filename, file.data, file.media_type)) for file in request.files],
+                multipart=request.multipart,
                 max_bytes=max_bytes,
                 seconds=seconds,
-                guarded=not trusted,
+                guarded=not is_trusted,
             ) as incoming:
                 status = incoming.status
                 return await (read or self.memory.receive)(incoming)
         except UrlRefusedError as error:
-            return _AWAY if error.transient else bad_response("named an address that may not be called.")
+            return _UNREACHABLE if error.transient else bad_response("named an address that may not be called.")
         except UnsentError:
-            return _AWAY
+            return _UNREACHABLE
         except TimeoutError:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
                 f"The provider did not answer within {seconds:g} s.",
-                accepted=True,
+                may_be_billed=True,
             )
         except SentError:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
                 "The connection to the provider broke during the call; whether it took the job is not known.",
-                accepted=True,
+                may_be_billed=True,
             )
         finally:
             _log.info(
                 "upstream_call_finished",
                 route=adapter.route,
                 job_id=job_id,
-                method=outgoing.method,
+                method=request.method,
                 path=urlsplit(url).path,
                 upstream_status=status,
                 duration_ms=round((time.perf_counter() - began) * 1000, 1),
             )
 
 
-_AWAY: Final = Failure(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2)
+_UNREACHABLE: Final = Failure(
+    ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "The provider can't be reached.", retry_after=2
+)

@@ -1,7 +1,7 @@
 """Provider calls that a family's server owns.
 
-A call is a task of the server: it goes on when the RPC that began it ends, any number of RPCs may wait for it, and
-its answer is kept for a while so that a router which takes a job over can still get it.
+A call is a task of the server: the call goes on when the RPC that began it ends, any number of RPCs may wait for it,
+and the server keeps its answer for a while, for a router that takes the job over.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from imagegateway.providers.kit.family import Tell
+    from imagegateway.providers.kit.family import OnProgress
 
-    Work = Callable[[Tell], Coroutine[None, None, pb.TaskState]]
+    Work = Callable[[OnProgress], Coroutine[None, None, pb.TaskState]]
 
 ANSWER_SECONDS: Final = 900.0
-"""How long an answer is kept, in seconds: longer than a takeover takes."""
+"""Time that an answer is kept, in seconds: longer than a takeover takes."""
 ANSWER_BYTES: Final = 32 * 1024 * 1024
-"""Memory for kept answers, in bytes; the oldest are dropped first."""
+"""Memory limit of kept answers, in bytes; the oldest are dropped first."""
 _OVERHEAD_BYTES: Final = 512
 """Estimated memory of a kept answer beside its serialized state."""
 
 CallKey: TypeAlias = tuple[str, ...]
-"""Names a call: equal keys are one call."""
+"""Identity of a call: equal keys are one call."""
 
 
 class ServerStoppingError(Exception):
@@ -35,7 +35,7 @@ class ServerStoppingError(Exception):
 
 
 class ProviderCall:
-    """A call under way or ended. Any number of callers may wait for it."""
+    """Call in progress or ended. Any number of RPCs may wait for it."""
 
     def __init__(self) -> None:
         self._answer: asyncio.Future[pb.TaskState] = asyncio.get_running_loop().create_future()
@@ -43,13 +43,13 @@ class ProviderCall:
         self._changed = asyncio.Event()
 
     async def answer(self) -> pb.TaskState:
-        """Return the state that the call came to. Raises what the call raised."""
+        """Return the final state of the call. Raises the call's exception."""
         return await asyncio.shield(self._answer)
 
     async def states(self) -> AsyncIterator[pb.TaskState]:
-        """Yield a running state for each change of the previews, and last the state that the call came to.
+        """Yield a running state for each change of the previews, and last the final state.
 
-        Raises what the call raised.
+        Raises the call's exception.
         """
         seen = 0
         while True:
@@ -75,9 +75,9 @@ class ProviderCall:
         self._wake()
 
     def fail(self, error: BaseException) -> None:
-        """Publish that the call broke off."""
+        """Publish the call's exception."""
         self._answer.set_exception(error)
-        self._answer.exception()  # asyncio complains about an exception that nobody waited for
+        self._answer.exception()  # asyncio logs an exception that no RPC waited for
         self._wake()
 
     def _wake(self) -> None:
@@ -86,19 +86,19 @@ class ProviderCall:
 
 
 class ProviderCalls:
-    """All calls of one family's server. `clock` gives monotonic seconds."""
+    """Calls of one family's server. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, answer_bytes: int = ANSWER_BYTES) -> None:
         self._clock = clock
         self._answer_bytes = answer_bytes
         self._open: dict[CallKey, ProviderCall] = {}
         self._answers: dict[CallKey, tuple[float, bytes]] = {}
-        """Kept answers, oldest first: when each expires, and its serialized state."""
+        """Kept answers, oldest first: expiry time and serialized state."""
         self._kept_bytes = 0
         self._tasks: set[asyncio.Task[None]] = set()
 
     def find(self, key: CallKey) -> ProviderCall | None:
-        """Return the call under way, or the ended one whose answer is kept; None for an unknown call."""
+        """Return the call in progress, or the ended one whose answer is kept; None for an unknown call."""
         if call := self._open.get(key):
             return call
         self._expire()
@@ -109,8 +109,9 @@ class ProviderCalls:
         return None
 
     def join(self, key: CallKey, work: Work, keep: Callable[[pb.TaskState], bool]) -> ProviderCall:
-        """Return the call that `key` names, begun with `work` where it is unknown. `keep` decides whether the answer
-        outlives the call; that of a call that raises never does.
+        """Return the call with this key, started with `work` where it is unknown.
+
+        `keep` decides whether the answer is kept after the call; an exception never is.
         """
         if call := self.find(key):
             return call
@@ -121,7 +122,7 @@ class ProviderCalls:
         return call
 
     async def drain(self, seconds: float) -> None:
-        """Wait at most `seconds` for the calls under way, then end those that are left."""
+        """Wait at most `seconds` for the calls in progress, then cancel the rest."""
         if not self._tasks:
             return
         _, late = await asyncio.wait(self._tasks, timeout=seconds)

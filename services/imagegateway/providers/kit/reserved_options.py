@@ -1,4 +1,4 @@
-"""Names that `provider_options` may not hold: what the gateway sets itself, or prices a call by."""
+"""Reserved provider options: names that the gateway sets itself, or by which it computes a price."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Path = tuple[str, ...]
 
 
 def _normal(name: str) -> str:
-    """Return a name without case and separators: providers take `sampleCount` for `sample_count`."""
+    """Return a name without case and separators: providers accept `sampleCount` for `sample_count`."""
     return name.lower().translate(_IGNORED)
 
 
 def _path(name: str) -> Path:
-    """Return the steps of a name that may be a flattened path: `a.b`, `a[0][b]`. Indexes are no steps."""
+    """Return the steps of a name that may be a flattened path, such as `a.b` or `a[0][b]`, without indexes."""
     return tuple(_normal(step) for step in _STEP.split(name) if step and not step.isdecimal())
 
 
@@ -40,25 +40,25 @@ COMMON: Final = paths(
     *("seconds", "fps", "complexity", "svg", "frame_count", "frame_duration_ms"),
     *("webhook", "webhook_url", "webhook_secret", "webhook_events_filter", "callback_url"),
 )
-"""The gateway's own request fields under their own names, and what sends results elsewhere: of every route."""
+"""Names reserved on every route: the gateway's own request fields, and options that send results elsewhere."""
 
 
-def refuse(options: Mapping[str, Any], reserved: frozenset[Path]) -> None:
+def check(options: Mapping[str, Any], reserved: frozenset[Path]) -> None:
     """Raise GatewayError UNSUPPORTED_PARAMETER for the first of a caller's options that is reserved.
 
-    An option that would replace an object which holds a reserved name is refused, too.
+    An option that would replace an object with a reserved name is reserved, too.
     """
     taken = COMMON | reserved
     for spelled, path, leaf in _walk(options):
         for known in taken:
             if path[: len(known)] == known or (leaf and known[: len(path)] == path):
-                raise _refusal(spelled)
+                raise _reserved_error(spelled)
 
 
-def beside(
+def merge(
     ours: Mapping[str, Any], options: Mapping[str, Any], defaults: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return a request's body: the gateway's fields with the caller's options beside them. Objects are merged.
+    """Return a request's body: the gateway's fields and the caller's options beside them. Objects are merged.
 
     `defaults` are the gateway's choices that options may replace. Raises GatewayError UNSUPPORTED_PARAMETER for an
     option that the gateway has set in this request.
@@ -82,14 +82,14 @@ def _merged(
             default = defaults.get(name)
             body[name] = _merged(ours.get(name, {}), value, default if isinstance(default, dict) else {}, f"{where}.")
         elif name in ours:
-            raise _refusal(where)
+            raise _reserved_error(where)
         else:
             body[name] = value
     return body
 
 
 def _walk(options: Mapping[str, Any], within: str = "", path: Path = ()) -> Iterator[tuple[str, Path, bool]]:
-    """Yield each option as the caller spelled it, with its normalised path, and whether it is no object."""
+    """Yield each option as the caller spelled it, its normalised path, and whether it is a leaf."""
     for name, value in options.items():
         spelled, here = f"{within}{name}", (*path, *_path(name))
         yield spelled, here, not isinstance(value, dict)
@@ -97,7 +97,7 @@ def _walk(options: Mapping[str, Any], within: str = "", path: Path = ()) -> Iter
             yield from _walk(value, f"{spelled}.", here)
 
 
-def _refusal(name: str) -> GatewayError:
+def _reserved_error(name: str) -> GatewayError:
     return unsupported(
         f"provider_options.{name[:100]}",
         f"provider_options.{name[:100]} is set by the gateway: options go beside its own fields and replace none.",

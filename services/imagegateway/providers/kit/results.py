@@ -1,4 +1,4 @@
-"""Results of providers: fetched at once, checked by their bytes, kept as they are."""
+"""Result store: fetches providers' results at once, checks their bytes, and stores them unchanged."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from imagegateway.outbound.url_guard import OutboundError
 from imagegateway.platform import logs
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.kit.adapter import Outgoing, Reply
+from imagegateway.providers.kit.adapter import HttpRequest, HttpResponse
 from imagegateway.providers.kit.error_table import Failure
-from imagegateway.providers.kit.parsing import seed_of, text_of
+from imagegateway.providers.kit.parsing import parse_seed, parse_text
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from imagegateway.media.store import MediaStore, Stored, Upload
     from imagegateway.outbound.client import Incoming, Outbound, Write
     from imagegateway.providers.catalog import Model
-    from imagegateway.providers.kit.adapter import Adapter, Call, Found
-    from imagegateway.providers.kit.endpoints import Target
-    from imagegateway.providers.kit.http_call import Sender
+    from imagegateway.providers.kit.adapter import Adapter, Call, ResultMedia
+    from imagegateway.providers.kit.endpoints import Endpoint
+    from imagegateway.providers.kit.http_call import HttpSender
 
 T = TypeVar("T")
 
@@ -44,52 +44,54 @@ MAX_VIDEO_BYTES: Final = 512 * 1024 * 1024
 _MP4_HEAD: Final = 8
 """First bytes of an MP4: the length of its first box, and `ftyp`."""
 DOWNLOAD_SECONDS: Final = 900.0
-"""Longest that a result may take to arrive; `IDLE_SECONDS` ends one that stands still."""
+"""Longest time for a download, in seconds; `IDLE_SECONDS` ends one without progress."""
 IDLE_SECONDS: Final = 60.0
-_DOWNLOAD_TRIES: Final = 4
+_DOWNLOAD_ATTEMPTS: Final = 4
 _NATIVE_ONLY: Final = frozenset({"", "gif", svg.FORMAT})
-"""Wanted formats that only the provider can make: whatever it made is kept."""
+"""Requested formats that only the provider can make: its result is stored whatever its format."""
 _log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Results:
-    """Takes results in. `sender` calls the provider itself, for results that want its key."""
+class ResultStore:
+    """Store of results. `sender` calls the provider itself, for results that require its key."""
 
     outbound: Outbound
     store: MediaStore
     gate: DecodeGate
-    sender: Sender
+    sender: HttpSender
     sleep: Callable[[float], Any]
 
-    async def keep(
-        self, adapter: Adapter, target: Target, call: Call, found: Found, store_seconds: float = 0.0
+    async def save(
+        self, adapter: Adapter, endpoint: Endpoint, call: Call, result: ResultMedia, store_seconds: float = 0.0
     ) -> pb.Artifact:
-        """Fetch and store one result. `store_seconds`: how long a store that is away is waited for.
+        """Fetch and store one result; an unavailable store is retried for `store_seconds`.
 
-        Raises GatewayError PROVIDER_BAD_RESPONSE for what can't be used, StoreUnavailable.
+        Raises GatewayError PROVIDER_BAD_RESPONSE for an unusable result, StoreUnavailable.
         """
         if call.model.modality == "video":
-            # A store that is away is tried again from the provider on: nothing holds a whole video.
-            store = partial(self._try_often, partial(self._store_video, adapter, target, call, found), "video")
+            # A retry for an unavailable store begins at the provider: nothing holds a whole video.
+            store = partial(self._with_retries, partial(self._store_video, adapter, endpoint, call, result), "video")
             media = _video(await retry_until_available(store, seconds=store_seconds, sleep=self.sleep))
         else:
-            data = found.data
+            data = result.data
             if data is None:
-                data = await self._try_often(partial(self._download, adapter, target, call, found), "image")
-            facts, data = await self._as_wanted(data, call)
+                data = await self._with_retries(
+                    partial(self._download_image, adapter, endpoint, call, result), "image"
+                )
+            facts, data = await self._converted(data, call)
             put = partial(self.store.put_result, data)
             stored = await retry_until_available(put, seconds=store_seconds, sleep=self.sleep)
             media = reference(stored, facts)
         return pb.Artifact(
             media=media,
-            # What can't be passed on is no reason to lose a picture that is paid for.
-            revised_prompt=text_of(found.revised_prompt),
-            seed=seed_of(found.seed),
+            # A malformed value must not lose an image that is paid for.
+            revised_prompt=parse_text(result.revised_prompt),
+            seed=parse_seed(result.seed),
         )
 
-    async def _as_wanted(self, data: bytes, call: Call) -> tuple[images.Facts, bytes]:
-        """Return an image's facts and the image, in the format that the caller asked for."""
+    async def _converted(self, data: bytes, call: Call) -> tuple[images.Facts, bytes]:
+        """Return an image's facts and its bytes, in the format that the caller requested."""
         facts = await asyncio.to_thread(_inspect, data, call.model)
         task = call.task
         wanted = task.output_format
@@ -106,56 +108,58 @@ class Results:
         async with self.gate.admit(cost, tenant=call.tenant):
             return await self.gate.run(convert)
 
-    async def _try_often(self, fetch: Callable[[], Awaitable[T]], modality: str) -> T:
-        """Fetch a result, four times at most. Raises GatewayError PROVIDER_BAD_RESPONSE."""
-        for attempt in range(1, _DOWNLOAD_TRIES + 1):
+    async def _with_retries(self, fetch: Callable[[], Awaitable[T]], modality: str) -> T:
+        """Return what `fetch` returns, within four attempts. Raises GatewayError PROVIDER_BAD_RESPONSE."""
+        for attempt in range(1, _DOWNLOAD_ATTEMPTS + 1):
             try:
                 return await fetch()
             except OutboundError as error:
-                if not error.transient or attempt == _DOWNLOAD_TRIES:
+                if not error.transient or attempt == _DOWNLOAD_ATTEMPTS:
                     _log.warning("result_download_failed", reason=error.reason)
                     raise _unusable(f"The provider's {modality} can't be fetched.") from None
             await self.sleep(0.5 * 2**attempt)
         raise AssertionError("unreachable")
 
-    async def _download(self, adapter: Adapter, target: Target, call: Call, found: Found) -> bytes:
+    async def _download_image(self, adapter: Adapter, endpoint: Endpoint, call: Call, result: ResultMedia) -> bytes:
         """Return an image's bytes."""
         body = io.BytesIO()
 
         async def write(piece: bytes) -> None:
             body.write(piece)
 
-        await self._fetch(adapter, target, call, found, write, max_bytes=MAX_IMAGE_BYTES)
+        await self._download(adapter, endpoint, call, result, write, max_bytes=MAX_IMAGE_BYTES)
         return body.getvalue()
 
-    async def _store_video(self, adapter: Adapter, target: Target, call: Call, found: Found) -> Stored:
-        """Store a video as it arrives, from its first bytes on that say that it is one."""
+    async def _store_video(self, adapter: Adapter, endpoint: Endpoint, call: Call, result: ResultMedia) -> Stored:
+        """Store a video as it arrives, once its first bytes are those of an MP4."""
         async with self.store.result(MAX_VIDEO_BYTES) as upload:
-            video = _VideoSink(upload)
-            if found.data is None:
-                await self._fetch(adapter, target, call, found, video.write, max_bytes=MAX_VIDEO_BYTES)
+            sink = _VideoSink(upload)
+            if result.data is None:
+                await self._download(adapter, endpoint, call, result, sink.write, max_bytes=MAX_VIDEO_BYTES)
             else:
-                await video.write(found.data)
-            return await video.finish()
+                await sink.write(result.data)
+            return await sink.finish()
 
-    async def _fetch(
-        self, adapter: Adapter, target: Target, call: Call, found: Found, write: Write, *, max_bytes: int
+    async def _download(
+        self, adapter: Adapter, endpoint: Endpoint, call: Call, result: ResultMedia, write: Write, *, max_bytes: int
     ) -> None:
-        """Hand on a result's bytes as they come: with a key while the hosts are trusted, from the first other host on
-        under the guard.
+        """Pass a result's bytes to `write` as they arrive.
+
+        Redirects keep the key as long as their hosts are trusted; from the first other host on the URL guard applies.
+        Raises DownloadError.
         """
 
-        async def read(incoming: Incoming) -> Reply:
+        async def read(incoming: Incoming) -> HttpResponse:
             if incoming.status != 200:
-                return Reply(incoming.status, incoming.headers, b"")
+                return HttpResponse(incoming.status, incoming.headers, b"")
             async with aclosing(incoming.chunks()) as chunks:
                 async for chunk in chunks:
                     await write(chunk)
-            return Reply(incoming.status, incoming.headers, b"")
+            return HttpResponse(incoming.status, incoming.headers, b"")
 
-        url = target.url(found.url)
+        url = endpoint.url(result.url)
         for _ in range(MAX_REDIRECTS + 1):
-            if not (found.keyed and target.trusts(url, adapter.hosts)):
+            if not (result.needs_credentials and endpoint.trusts(url, adapter.trusted_hosts)):
                 await self.outbound.stream(
                     url,
                     write,
@@ -165,21 +169,21 @@ class Results:
                     idle_seconds=IDLE_SECONDS,
                 )
                 return
-            outgoing = Outgoing("GET", url, seconds=DOWNLOAD_SECONDS)
-            reply = await self.sender.send(adapter, target, outgoing, call.job_id, read, max_bytes=max_bytes)
-            if isinstance(reply, Failure):
+            request = HttpRequest("GET", url, timeout_seconds=DOWNLOAD_SECONDS)
+            response = await self.sender.send(adapter, endpoint, request, call.job_id, read, max_bytes=max_bytes)
+            if isinstance(response, Failure):
                 raise DownloadError("no whole answer came", transient=True)
-            if reply.status == 200:
+            if response.status == 200:
                 return
-            if not (300 <= reply.status < 400 and reply.headers.get("location")):
-                busy = reply.status >= 500 or reply.status in {408, 429}
-                raise DownloadError(f"its server answered with status {reply.status}", transient=busy)
-            url = urljoin(url, reply.headers["location"])
+            if not (300 <= response.status < 400 and response.headers.get("location")):
+                busy = response.status >= 500 or response.status in {408, 429}
+                raise DownloadError(f"its server answered with status {response.status}", transient=busy)
+            url = urljoin(url, response.headers["location"])
         raise DownloadError(f"it redirects more than {MAX_REDIRECTS} times")
 
 
 class _VideoSink:
-    """A video on its way into the store.
+    """Sink that checks a video on its way into the store.
 
     Raises GatewayError PROVIDER_BAD_RESPONSE unless its first bytes are an MP4's.
     """
@@ -187,7 +191,7 @@ class _VideoSink:
     def __init__(self, upload: Upload) -> None:
         self._upload = upload
         self._head = b""
-        """The first bytes, until there are enough to tell; pieces may be of any length."""
+        """First bytes, until there are enough to check; pieces may have any length."""
         self._checked = False
 
     async def write(self, piece: bytes) -> None:
@@ -219,7 +223,7 @@ def _inspect(data: bytes, model: Model) -> images.Facts:
 
 
 def _video(stored: Stored) -> pb.MediaRef:
-    """A reference without width and height."""
+    """Return a video's reference, without width and height."""
     return pb.MediaRef(key=stored.key, sha256=stored.sha256, media_type="video/mp4", size=stored.size)
 
 

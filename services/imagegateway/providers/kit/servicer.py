@@ -1,8 +1,7 @@
-"""The gRPC face of a family: ProviderService over a `Family`, the same for all of them."""
+"""gRPC servicer of a family: ProviderService over a `Family`."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING
 
@@ -12,8 +11,9 @@ from imagegateway.platform.errors import INTERNAL, GatewayError, code_of
 from imagegateway.platform.grpc_server import Server
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.provider.v1 import provider_service_pb2_grpc as pb_grpc
+from imagegateway.providers.kit.parallel import in_parallel
 from imagegateway.providers.kit.provider_calls import ProviderCalls, ServerStoppingError
-from imagegateway.providers.kit.task_state import failed_as
+from imagegateway.providers.kit.task_state import failed_task
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -22,29 +22,24 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from imagegateway.platform.grpc_server import Context
-    from imagegateway.providers.kit.family import Family, Tell
+    from imagegateway.providers.kit.family import Family, OnProgress
     from imagegateway.providers.kit.provider_calls import ProviderCall
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ProviderService"].full_name
 _log = logs.get(__name__)
 
 
-def failed(error: GatewayError, *, may_be_billed: bool) -> pb.TaskState:
-    """Return a failure as the state of a task."""
-    return pb.TaskState(failed=failed_as(error, may_be_billed=may_be_billed))
-
-
 def outcome_unknown() -> pb.TaskState:
-    """Return the state of a start that this server does not know: another process began it, or nobody did."""
+    """Return the state of a start that this server does not know: another process may have begun it."""
     error = GatewayError(
         ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
         "The gateway lost the call to the provider; whether the provider took it is not known.",
     )
-    return failed(error, may_be_billed=True)
+    return failed_task(error, may_be_billed=True)
 
 
 class ProviderServicer(pb_grpc.ProviderServiceServicer):
-    """Serves one family. Each provider call is a task of `calls` and logs one line."""
+    """Servicer of one family. Each provider call is a task of `calls`, and logs one line."""
 
     def __init__(self, family: Family, calls: ProviderCalls) -> None:
         self._family = family
@@ -72,10 +67,10 @@ class ProviderServicer(pb_grpc.ProviderServiceServicer):
     async def Poll(
         self, request: pb.PollRequest, context: grpc.aio.ServicerContext[pb.PollRequest, pb.PollResponse]
     ) -> pb.PollResponse:
-        async def work(_on_progress: Tell) -> pb.TaskState:
+        async def work(_on_progress: OnProgress) -> pb.TaskState:
             return await self._observed("poll", request.job_id, request.task, self._family.poll(request))
 
-        # A result that takes longer than the RPC goes on being fetched, and the next poll gets it.
+        # Fetching a result goes on when the RPC times out, and the next poll returns it.
         call = self._calls.join(
             ("poll", request.job_id, request.task_ref), work, keep=lambda state: not state.HasField("running")
         )
@@ -91,30 +86,31 @@ class ProviderServicer(pb_grpc.ProviderServiceServicer):
         return pb.CancelResponse(requested=requested)
 
     def _start(self, request: pb.StartRequest) -> ProviderCall | None:
-        """Begin or join a start; None when it may only be joined and is unknown."""
+        """Start or join a call; return None for an unknown call that may only be joined."""
         key = ("start", request.job_id, str(request.attempt))
         if request.join_only:
             return self._calls.find(key)
 
-        async def work(on_progress: Tell) -> pb.TaskState:
-            tell = on_progress if request.task.partial_images else None
+        async def work(on_progress: OnProgress) -> pb.TaskState:
+            listener = on_progress if request.task.partial_images else None
+            start = self._family.start(request, listener)
             try:
-                return await self._observed("start", request.job_id, request.task, self._family.start(request, tell))
+                return await self._observed("start", request.job_id, request.task, start)
             except Exception:  # noqa: BLE001  logged already
                 # The crash may have come after the provider took the task.
-                return failed(INTERNAL, may_be_billed=True)
+                return failed_task(INTERNAL, may_be_billed=True)
 
         return self._calls.join(key, work, keep=lambda _state: True)
 
     async def _observed(
         self, operation: str, job_id: str, task: pb.ImageTask, work: Awaitable[pb.TaskState]
     ) -> pb.TaskState:
-        """Log an operation, and turn the family's error into a state. Raises what is a fault of ours."""
+        """Log an operation, and return its state, or the family's error as one. Raises for a fault of the gateway."""
         began = time.perf_counter()
         try:
             state = await work
         except GatewayError as error:
-            state = failed(error, may_be_billed=operation == "poll")
+            state = failed_task(error, may_be_billed=operation == "poll")
         except Exception:
             _log.exception("task_crashed", family=self._family.name, operation=operation, job_id=job_id)
             raise
@@ -132,7 +128,7 @@ class ProviderServicer(pb_grpc.ProviderServiceServicer):
 
 
 class ProviderServer(Server):
-    """A server that owns its provider calls: it ends when they have, or after its grace."""
+    """Server that owns its provider calls: it stops after they have ended, or after its grace period."""
 
     def __init__(self, family: Family, socket: Path) -> None:
         super().__init__(socket, [SERVICE])
@@ -140,12 +136,12 @@ class ProviderServer(Server):
         pb_grpc.add_ProviderServiceServicer_to_server(ProviderServicer(family, self._calls), self.grpc)
 
     async def stop(self, grace: float) -> None:
-        """Take no new calls; give those under way `grace` seconds, whether an RPC waits for them or not."""
-        await asyncio.gather(super().stop(grace), self._calls.drain(grace))
+        """Accept no new calls, and wait `grace` seconds for those in progress, with or without a waiting RPC."""
+        await in_parallel((super().stop(grace), self._calls.drain(grace)))
 
 
 async def serve(family: Family, socket: Path) -> Server:
-    """Start a server for the family on a UNIX socket."""
+    """Return a started server of the family on a UNIX socket."""
     server = ProviderServer(family, socket)
     await server.start()
     return server

@@ -1,4 +1,4 @@
-"""One call to a provider, from its first request to an outcome: repeats that cost nothing, pauses, cancellation."""
+"""Submission of one call: retries that cost nothing, pauses, and cancellation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from imagegateway.providers.kit.error_table import NOT_BEGUN, Failure
+from imagegateway.providers.kit.error_table import NOT_STARTED, Failure
+from imagegateway.providers.kit.parallel import in_parallel
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 
     from imagegateway.providers.kit.adapter import Call, Outcome
     from imagegateway.providers.kit.route_pauses import RoutePauses
-    from imagegateway.providers.kit.task_state import Item
+    from imagegateway.providers.kit.task_state import CallState
 
-TRIES: Final = 4
-"""Most requests for one call, as long as none of them can have been accepted."""
+MAX_ATTEMPTS: Final = 4
+"""Most requests for one call, as long as the provider surely accepted none of them."""
 MAX_PAUSE: Final = 20.0
-"""Longest pause between such requests; a provider that asks for more has its failure passed on."""
+"""Longest pause between such requests, in seconds; a provider that asks for more has its failure passed on."""
 SHARED_PAUSE: Final = 2.0
-"""Longest pause of everyone who uses a key, where its provider named none."""
+"""Longest pause, in seconds, of all calls with a key whose provider named no pause."""
 
 CANCELLED: Final = Failure(
     ErrorReason.ERROR_REASON_CANCELLED, "The job was cancelled before the provider was called."
@@ -32,18 +33,19 @@ CANCELLED: Final = Failure(
 
 
 @dataclass(slots=True)
-class OpenStart:
-    """A start that is under way: which of its calls are at the provider now, and whether it was cancelled."""
+class ActiveStart:
+    """Start in progress: its calls that are at the provider now, and whether the start was cancelled."""
 
     route: str
     at_provider: dict[int, Call] = field(default_factory=dict)
-    """The calls whose request is sent and not answered, by `Call.index`."""
-    items: list[Item] = field(default_factory=list)
-    """The calls that were answered, and where they stand."""
+    """Calls whose request is sent and has no response yet, by `Call.index`."""
+    states: list[CallState] = field(default_factory=list)
+    """States of the calls that have a response."""
     _cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
-    def cancelled(self) -> bool:
+    def is_cancelled(self) -> bool:
+        """Return whether the start was cancelled."""
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
@@ -52,16 +54,16 @@ class OpenStart:
 
     @contextmanager
     def sending(self, call: Call) -> Iterator[None]:
-        """Count a call as being at the provider."""
+        """Count the call as being at the provider within the block."""
         self.at_provider[call.index] = call
         try:
             yield
         finally:
             del self.at_provider[call.index]
 
-    async def pause(self, sleeping: Awaitable[Any]) -> None:
-        """Wait until `sleeping` is over, or the start is cancelled."""
-        waits = [asyncio.ensure_future(sleeping), asyncio.ensure_future(self._cancelled.wait())]
+    async def pause(self, sleep: Awaitable[Any]) -> None:
+        """Wait until `sleep` returns or the start is cancelled."""
+        waits = [asyncio.ensure_future(sleep), asyncio.ensure_future(self._cancelled.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -69,24 +71,24 @@ class OpenStart:
                 wait.cancel()
 
 
-class OpenStarts:
-    """The starts of a family that are under way, by job."""
+class ActiveStarts:
+    """Starts in progress of a family, by job."""
 
     def __init__(self) -> None:
-        self._by_job: dict[str, OpenStart] = {}
+        self._by_job: dict[str, ActiveStart] = {}
 
     @contextmanager
-    def open(self, job_id: str, route: str) -> Iterator[OpenStart]:
-        """Begin a start; within the block it is found."""
-        start = self._by_job[job_id] = OpenStart(route)
+    def open(self, job_id: str, route: str) -> Iterator[ActiveStart]:
+        """Yield a new start, which `find` returns within the block."""
+        start = self._by_job[job_id] = ActiveStart(route)
         try:
             yield start
         finally:
             if self._by_job.get(job_id) is start:
                 del self._by_job[job_id]
 
-    def find(self, job_id: str) -> OpenStart | None:
-        """Return the job's start, if it is under way here."""
+    def find(self, job_id: str) -> ActiveStart | None:
+        """Return the job's start if it is in progress here."""
         return self._by_job.get(job_id)
 
     def at_provider(self, route: str) -> int:
@@ -96,8 +98,10 @@ class OpenStarts:
 
 @dataclass(frozen=True, slots=True)
 class Submitter:
-    """Makes calls. What can't have been accepted is repeated for `retry_seconds` at most, pauses included; a 5xx once
-    at most, and only where `Failure.again` says that another call may be made.
+    """Sends calls, with retries.
+
+    A call that the provider surely did not accept is repeated for `retry_seconds` at most, pauses included. A 5xx is
+    repeated once, and only where `Failure.retry_once` allows it. `clock` returns seconds.
     """
 
     pauses: RoutePauses
@@ -109,39 +113,41 @@ class Submitter:
         self,
         send: Callable[[], Awaitable[Outcome]],
         *,
-        start: OpenStart,
+        start: ActiveStart,
         route: str,
         key: str,
-        tries: int,
+        max_attempts: int,
     ) -> Outcome:
-        """Return what came of a call; with one try it neither waits nor repeats what another route may take."""
+        """Return the outcome of a call. With one attempt, a failure that another route may serve is not retried."""
         deadline: float | None = None
-        sent_again = False
+        has_retried_once = False
         for attempt in itertools.count(1):
             pause = self.pauses.remaining(route, key)
             if pause > 0:
                 deadline = deadline or self.clock() + self.retry_seconds
-                if tries == 1 or self.clock() + pause > deadline:
-                    return _busy(pause)
+                if max_attempts == 1 or self.clock() + pause > deadline:
+                    return _rate_limited(pause)
                 await start.pause(self.sleep(pause))
-            if start.cancelled:
+            if start.is_cancelled:
                 return CANCELLED
             outcome = await send()
-            if not isinstance(outcome, Failure) or not _repeatable(outcome) or (outcome.again and sent_again):
+            if not isinstance(outcome, Failure) or not _is_retryable(outcome):
+                return outcome
+            if outcome.retry_once and has_retried_once:
                 return outcome
             deadline = deadline or self.clock() + self.retry_seconds
-            wait = 0.0 if outcome.accepted else self._pause_after(outcome, attempt, route, key)
-            last = attempt >= (TRIES if outcome.accepted else tries)
-            if last or wait > MAX_PAUSE or self.clock() + wait > deadline:
+            wait = 0.0 if outcome.may_be_billed else self._pause_after(outcome, attempt, route, key)
+            is_last = attempt >= (MAX_ATTEMPTS if outcome.may_be_billed else max_attempts)
+            if is_last or wait > MAX_PAUSE or self.clock() + wait > deadline:
                 return outcome
-            sent_again = sent_again or outcome.again
+            has_retried_once = has_retried_once or outcome.retry_once
             if wait:
-                spread = wait * random.uniform(1, 1.1)  # noqa: S311  only spreads load
-                await start.pause(self.sleep(min(spread, deadline - self.clock())))
+                jittered = wait * random.uniform(1, 1.1)  # noqa: S311  only spreads load
+                await start.pause(self.sleep(min(jittered, deadline - self.clock())))
         raise AssertionError("unreachable")
 
     def _pause_after(self, failure: Failure, attempt: int, route: str, key: str) -> float:
-        """Return the seconds until a call that was not taken may be repeated; a limit pauses everyone on its key."""
+        """Return the seconds until the next attempt; a rate limit pauses all calls with the key."""
         wait = failure.retry_after if failure.retry_after is not None else 0.5 * 2**attempt
         if failure.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and wait <= MAX_PAUSE:
             self.pauses.extend(route, key, wait if failure.retry_after is not None else min(wait, SHARED_PAUSE))
@@ -149,28 +155,30 @@ class Submitter:
 
 
 async def submit_all(submits: Sequence[Callable[[int], Awaitable[Outcome]]], *, fail_fast: bool) -> list[Outcome]:
-    """Make calls side by side; each of `submits` takes the number of its tries. With `fail_fast` each is made once,
-    unless others of them were taken: then no other route may have the task, and the rest is worth the usual patience.
+    """Return the outcomes of calls made side by side; each of `submits` takes its number of attempts.
+
+    With `fail_fast` each call has one attempt, unless the provider accepted others of them: then no other route may
+    take the task, and the rest is retried as usual.
     """
-    outcomes = list(await asyncio.gather(*(submit(1 if fail_fast else TRIES) for submit in submits)))
-    again = [index for index, outcome in enumerate(outcomes) if not_taken(outcome)]
-    if fail_fast and len(again) < len(submits):
-        late = await asyncio.gather(*(submits[index](TRIES) for index in again))
-        for index, outcome in zip(again, late, strict=True):
+    outcomes = await in_parallel(submit(1 if fail_fast else MAX_ATTEMPTS) for submit in submits)
+    retryable = [index for index, outcome in enumerate(outcomes) if is_safe_to_retry(outcome)]
+    if fail_fast and len(retryable) < len(submits):
+        retried = await in_parallel(submits[index](MAX_ATTEMPTS) for index in retryable)
+        for index, outcome in zip(retryable, retried, strict=True):
             outcomes[index] = outcome
     return outcomes
 
 
-def not_taken(outcome: Outcome) -> bool:
-    """Whether the provider surely took nothing, and this or another route may yet take it."""
-    return isinstance(outcome, Failure) and not outcome.accepted and _repeatable(outcome)
+def is_safe_to_retry(outcome: Outcome) -> bool:
+    """Return whether the provider surely accepted nothing, and this or another route may still take the call."""
+    return isinstance(outcome, Failure) and not outcome.may_be_billed and _is_retryable(outcome)
 
 
-def _repeatable(failure: Failure) -> bool:
-    return failure.again or (not failure.accepted and failure.reason in NOT_BEGUN)
+def _is_retryable(failure: Failure) -> bool:
+    return failure.retry_once or (not failure.may_be_billed and failure.reason in NOT_STARTED)
 
 
-def _busy(pause: float) -> Failure:
+def _rate_limited(pause: float) -> Failure:
     return Failure(
         ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
         "The provider is receiving too many requests.",

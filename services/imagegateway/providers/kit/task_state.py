@@ -1,4 +1,4 @@
-"""The calls that make up a task, and how the task stands by them. A task reference is its calls, as JSON."""
+"""Task state: the states of a task's calls, merged for the router. A task reference is the calls' states as JSON."""
 
 from __future__ import annotations
 
@@ -23,55 +23,61 @@ if TYPE_CHECKING:
 
 
 SLOWEST_POLL: Final = 10.0
-"""Seconds between polls of a task that shows no progress, unless the adapter wants more."""
-_SHARE: Final = 0.25
-"""Until then: the part of its age that may go by unseen."""
+"""Longest interval, in seconds, between polls of a task without progress, unless the adapter asks for more."""
+_POLL_SHARE: Final = 0.25
+"""Poll interval of a task without progress, as a share of the time since its last progress."""
 
 
 @dataclass(slots=True)
-class Item:
-    """One call of a task: where it stands. `since`: Unix seconds of its last progress."""
+class CallState:
+    """State of one call of a task. Times are Unix seconds."""
 
     index: int
     count: int
     ref: str = ""
     unknown_since: float = 0.0
+    """Time of the first of the present run of unknown states; 0: the state is known."""
     progress: int | None = None
-    since: float = 0.0
+    progressed_at: float = 0.0
+    """Time of the last progress; 0: the call was not polled yet."""
     done: pb.Done | None = None
     failure: pb.Failed | None = None
     warnings: list[PbWarning] = field(default_factory=list)
 
     @property
-    def running(self) -> bool:
+    def is_running(self) -> bool:
+        """Return whether the call has neither succeeded nor failed."""
         return self.done is None and self.failure is None
 
-    def note(self, progress: int | None, now: float) -> None:
-        """Take in what a poll said of it; None: nothing."""
-        if progress not in {None, self.progress} or not self.since:
-            self.progress, self.since = progress, round(now, 1)
+    def record_progress(self, progress: int | None, now: float) -> None:
+        """Record the progress that a poll reported; None: it reported none."""
+        if progress not in {None, self.progress} or not self.progressed_at:
+            self.progress, self.progressed_at = progress, round(now, 1)
 
-    def pause(self, wanted: float, now: float) -> float:
-        """Seconds until it is asked again: what the adapter wants, and more the longer nothing has moved. Its times
-        travel in the task reference, so a crash or another process changes nothing.
+    def poll_interval(self, requested: float, now: float) -> float:
+        """Return the seconds until the next poll: what the adapter requests, and more the longer nothing changes.
+
+        The times are part of the task reference, so a crash or a takeover by another process changes nothing.
         """
-        return max(wanted, min(SLOWEST_POLL, _SHARE * (now - self.since)))
+        return max(requested, min(SLOWEST_POLL, _POLL_SHARE * (now - self.progressed_at)))
 
     def encode(self) -> dict[str, Any]:
+        """Return the state as JSON values."""
         return {
             "i": self.index,
             "n": self.count,
             "r": self.ref,
             "u": self.unknown_since,
             "p": self.progress,
-            "s": self.since,
+            "s": self.progressed_at,
             "d": None if self.done is None else _pack(self.done),
             "f": None if self.failure is None else _pack(self.failure),
             "w": [_pack(warning) for warning in self.warnings],
         }
 
     @classmethod
-    def decode(cls, data: Mapping[str, Any]) -> Item:
+    def decode(cls, data: Mapping[str, Any]) -> CallState:
+        """Return the state that `encode` returned as JSON values."""
         done, failure = data["d"], data["f"]
         return cls(
             index=data["i"],
@@ -79,65 +85,85 @@ class Item:
             ref=data["r"],
             unknown_since=data["u"],
             progress=data["p"],
-            since=data["s"],
+            progressed_at=data["s"],
             done=None if done is None else pb.Done.FromString(_unpack(done)),
             failure=None if failure is None else pb.Failed.FromString(_unpack(failure)),
             warnings=[PbWarning.FromString(_unpack(text)) for text in data["w"]],
         )
 
 
-def state_of(items: Sequence[Item], outcomes: Sequence[Outcome], now: float) -> pb.TaskState:
-    """How a task stands at Unix seconds `now`: running while any call does, done when any brought a picture."""
-    if any(item.running for item in items):
-        waits: list[float] = []
-        known: list[int] = []
-        for item, outcome in zip(items, outcomes, strict=True):
-            if item.running and isinstance(outcome, Pending | Unknown):
-                waits.append(item.pause(outcome.after, now))
-            if item.running and isinstance(outcome, Pending) and outcome.progress is not None:
-                known.append(outcome.progress)
-        running = pb.Running(task_ref=json.dumps([item.encode() for item in items]))
-        running.poll_after.FromMilliseconds(round(min(waits, default=1.0) * 1000))
-        if known:
-            running.progress = sum(known) // len(known)
-        return pb.TaskState(running=running)
-    done = pb.Done(missing=[item.failure for item in items if item.failure])
-    for item in items:
-        done.warnings.extend(warning for warning in item.warnings if warning not in done.warnings)
-        if item.done:
-            done.artifacts.extend(item.done.artifacts)
-            done.missing.extend(item.done.missing)
-            if item.done.HasField("cost"):
-                done.cost.amount += item.done.cost.amount
-                done.cost.currency = item.done.cost.currency
-                done.cost.estimated = done.cost.estimated or item.done.cost.estimated
-            if item.done.HasField("svg_usage"):  # an SVG with an author is the task's only image
-                done.svg_usage.CopyFrom(item.done.svg_usage)
-    counted = [usage.public(item.done.usage) for item in items if item.done]
-    whole = [count for count in counted if count is not None]
-    if len(whole) == len(counted):  # the sum of some is no count of the task
-        for count in whole:
+def parse_task_ref(text: str) -> list[CallState]:
+    """Return the states of the calls that a task reference holds."""
+    return [CallState.decode(data) for data in json.loads(text)]
+
+
+def merge_calls(states: Sequence[CallState], outcomes: Sequence[Outcome], now: float) -> pb.TaskState:
+    """Return a task's state at Unix seconds `now`: running while any call runs, done when any made a result."""
+    if any(state.is_running for state in states):
+        return pb.TaskState(running=_running(states, outcomes, now))
+    done = _done(states)
+    if done.artifacts:
+        return pb.TaskState(done=done)
+    failure = next(state.failure for state in states if state.failure)
+    failure.may_be_billed = any(state.failure.may_be_billed for state in states if state.failure)
+    return pb.TaskState(failed=failure)
+
+
+def _running(states: Sequence[CallState], outcomes: Sequence[Outcome], now: float) -> pb.Running:
+    intervals: list[float] = []
+    known: list[int] = []
+    for state, outcome in zip(states, outcomes, strict=True):
+        if state.is_running and isinstance(outcome, Pending | Unknown):
+            intervals.append(state.poll_interval(outcome.after, now))
+        if state.is_running and isinstance(outcome, Pending) and outcome.progress is not None:
+            known.append(outcome.progress)
+    running = pb.Running(task_ref=json.dumps([state.encode() for state in states]))
+    running.poll_after.FromMilliseconds(round(min(intervals, default=1.0) * 1000))
+    if known:
+        running.progress = sum(known) // len(known)
+    return running
+
+
+def _done(states: Sequence[CallState]) -> pb.Done:
+    """Return the results of all calls; without any result, the message has no artifacts."""
+    done = pb.Done(missing=[state.failure for state in states if state.failure])
+    for state in states:
+        done.warnings.extend(warning for warning in state.warnings if warning not in done.warnings)
+        if state.done:
+            done.artifacts.extend(state.done.artifacts)
+            done.missing.extend(state.done.missing)
+            if state.done.HasField("cost"):
+                done.cost.amount += state.done.cost.amount
+                done.cost.currency = state.done.cost.currency
+                done.cost.estimated = done.cost.estimated or state.done.cost.estimated
+            if state.done.HasField("svg_usage"):  # an SVG with an author is the task's only image
+                done.svg_usage.CopyFrom(state.done.svg_usage)
+    counts = [usage.public(state.done.usage) for state in states if state.done]
+    complete = [count for count in counts if count is not None]
+    if len(complete) == len(counts):  # the sum of some calls is no count of the task
+        for count in complete:
             _add(done.usage, count)
-    if not done.artifacts:
-        failure = next(item.failure for item in items if item.failure)
-        failure.may_be_billed = any(item.failure.may_be_billed for item in items if item.failure)
-        return pb.TaskState(failed=failure)
-    return pb.TaskState(done=done)
+    return done
 
 
-def failed_of(failure: Failure) -> pb.Failed:
-    """An adapter's failure as the router reads it."""
-    return failed_as(failure, may_be_billed=failure.accepted)
-
-
-def failed_as(failure: Failure | GatewayError, *, may_be_billed: bool) -> pb.Failed:
-    """Any failure as the router reads it, its wait cut to `LONGEST_WAIT`."""
+def to_failed(failure: Failure | GatewayError, *, may_be_billed: bool) -> pb.Failed:
+    """Return a failure as a message for the router, its wait cut to `LONGEST_WAIT`."""
     failed = pb.Failed(
         reason=failure.reason, message=failure.message, param=failure.param or "", may_be_billed=may_be_billed
     )
     if failure.retry_after is not None:
         failed.retry_after.FromMilliseconds(round(min(failure.retry_after, LONGEST_WAIT) * 1000))
     return failed
+
+
+def failed_call(failure: Failure) -> pb.Failed:
+    """Return an adapter's failure as a message for the router."""
+    return to_failed(failure, may_be_billed=failure.may_be_billed)
+
+
+def failed_task(error: GatewayError, *, may_be_billed: bool) -> pb.TaskState:
+    """Return an error as the state of a task."""
+    return pb.TaskState(failed=to_failed(error, may_be_billed=may_be_billed))
 
 
 def _add(total: Message, part: Message) -> None:

@@ -1,4 +1,4 @@
-"""Token counts of providers as the API's usage: whole, or none at all."""
+"""Usage: providers' token counts, complete or absent."""
 
 from __future__ import annotations
 
@@ -18,26 +18,25 @@ _TOTALS: Final[tuple[_Total, ...]] = ("input_tokens", "output_tokens", "total_to
 _KINDS: Final[tuple[_Kind, ...]] = ("text_tokens", "image_tokens")
 
 
-def completed(usage: Usage, *, text_only: bool) -> Usage:
-    """Return a provider's counts with the numbers that follow from the others.
+def complete(usage: Usage, *, text_only: bool) -> Usage:
+    """Return a provider's counts with those that follow from the others; unknown counts stay unset.
 
-    `text_only`: the call brought no images, so all its input tokens are of text. Counts that nothing tells stay
-    unset.
+    `text_only`: the call has no input images, so all its input tokens are text.
     """
-    whole = Usage()
-    whole.CopyFrom(usage)
-    told = [name for name in _TOTALS if usage.HasField(name)]
-    if told == ["input_tokens", "output_tokens"]:
-        whole.total_tokens = usage.input_tokens + usage.output_tokens
-    if told == ["output_tokens", "total_tokens"] and usage.total_tokens >= usage.output_tokens:
-        whole.input_tokens = usage.total_tokens - usage.output_tokens
-    if whole.HasField("input_tokens"):
-        _split(whole, text_only=text_only)
-    return whole
+    completed = Usage()
+    completed.CopyFrom(usage)
+    known = [name for name in _TOTALS if usage.HasField(name)]
+    if known == ["input_tokens", "output_tokens"]:
+        completed.total_tokens = usage.input_tokens + usage.output_tokens
+    if known == ["output_tokens", "total_tokens"] and usage.total_tokens >= usage.output_tokens:
+        completed.input_tokens = usage.total_tokens - usage.output_tokens
+    if completed.HasField("input_tokens"):
+        _split(completed, text_only=text_only)
+    return completed
 
 
 def _split(usage: Usage, *, text_only: bool) -> None:
-    """Fill in the input's tokens by kind, where they follow from their sum."""
+    """Set the input's tokens by kind, where they follow from their sum."""
     details = usage.input_tokens_details
     match details.HasField("text_tokens"), details.HasField("image_tokens"):
         case True, False:
@@ -48,14 +47,14 @@ def _split(usage: Usage, *, text_only: bool) -> None:
             details.text_tokens, details.image_tokens = usage.input_tokens, 0
 
 
-def is_whole(usage: Usage) -> bool:
-    """Whether all the counts are there that OpenAI's schema requires."""
+def is_complete(usage: Usage) -> bool:
+    """Return whether all the counts that OpenAI's schema requires are set."""
     return all(usage.HasField(name) for name in _TOTALS) and _both_kinds(usage.input_tokens_details)
 
 
 def public(usage: Usage) -> Usage | None:
-    """Return the counts as callers may see them, without half-filled details of the output; None unless whole."""
-    if not is_whole(usage):
+    """Return the counts for callers, without incomplete details of the output; None unless they are complete."""
+    if not is_complete(usage):
         return None
     shown = Usage()
     shown.CopyFrom(usage)

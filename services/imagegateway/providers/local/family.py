@@ -21,7 +21,7 @@ from imagegateway.media.store_retry import POLL_PAUSE, POLL_SECONDS, RESULT_SECO
 from imagegateway.platform.errors import REASONS, GatewayError, invalid
 from imagegateway.platform.setting_source import SettingError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.kit.error_table import Refused, moderated
+from imagegateway.providers.kit.error_table import RefusedPart, moderation_failure
 from imagegateway.providers.local import sketch
 from imagegateway.providers.local.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from imagegateway.media.decoding import DecodeGate
     from imagegateway.media.store import MediaStore
     from imagegateway.platform.settings import Settings
-    from imagegateway.providers.kit.family import Tell
+    from imagegateway.providers.kit.family import OnProgress
 
     Request = pb.StartRequest | pb.PollRequest
 
@@ -136,8 +136,8 @@ class LocalFamily:
         self._sleep = sleep
         self._previews: dict[str, list[pb.Preview]] = {}
 
-    async def start(self, request: pb.StartRequest, tell: Tell | None = None) -> pb.TaskState:
-        """`tell` is never called: the previews of a task that takes its time come by polls."""
+    async def start(self, request: pb.StartRequest, on_progress: OnProgress | None = None) -> pb.TaskState:
+        """`on_progress` is never called: the previews of a task that takes its time come by polls."""
         task = request.task
         ticket = Ticket(
             began=self._clock(),
@@ -293,7 +293,7 @@ def _failure(code: str) -> GatewayError:
         return invalid("provider_options.fail", "fail must be the code of an error reason.")
     message = f"local/sketch was asked to fail with {code}."
     if reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-        message = moderated("local/sketch", Refused.PROMPT, accepted=False).message
+        message = moderation_failure("local/sketch", RefusedPart.PROMPT, may_be_billed=False).message
     return GatewayError(reason, message, retry_after=wait)
 
 

@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.json_format import MessageToDict
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Outgoing, Upload
-from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, Uncharged, moderated, refused_part
+from imagegateway.providers.kit.adapter import Adapter, FilePart, HttpRequest
+from imagegateway.providers.kit.error_table import (
+    ErrorTable,
+    Failure,
+    RefusedPart,
+    UnchargedErrors,
+    moderation_failure,
+    refused_part,
+)
 from imagegateway.providers.kit.parsing import form_fields
 from imagegateway.providers.openai import answers, streams
 from imagegateway.providers.openai.catalog import DALLE, INPUT_FIDELITY
@@ -20,7 +27,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Outcome, Reading, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome, StreamDecoder
 
 _COMPRESSED: Final = frozenset({"jpeg", "webp"})
 _GPT_QUALITY: Final = {"standard": "medium", "hd": "high"}
@@ -38,10 +45,10 @@ class OpenAIAdapter(Adapter):
     """Source: OpenAI's OpenAPI document 2.3.0 and its Python SDK 3.57.0, read 2026-11-28."""
 
     route = "openai"
-    origin = "https://api.openai.com"
+    default_base_url = "https://api.openai.com"
     version = "/v1"
     max_images_per_call = 10
-    seconds = 240.0
+    timeout_seconds = 240.0
     errors = ErrorTable(
         provider="OpenAI",
         by_status={
@@ -70,52 +77,56 @@ class OpenAIAdapter(Adapter):
             "unsupported_file_mimetype": ErrorReason.ERROR_REASON_INVALID_IMAGE,
         },
         # Overloaded: refused before any work. Of 500 the page does not say whether it is charged.
-        uncharged=Uncharged(
+        uncharged=UnchargedErrors(
             frozenset({503}), "https://developers.openai.com/api/docs/guides/error-codes", date(2026, 11, 22)
         ),
     )
 
-    def auth(self, credential: str) -> Mapping[str, str]:
+    def auth_headers(self, credential: str) -> Mapping[str, str]:
         return {"authorization": f"Bearer {credential}"}
 
-    def submit(self, call: Call) -> Outgoing:
+    def submit(self, call: Call) -> HttpRequest:
         fields = call.with_options(_fields(call))
         if not call.inputs:
-            return Outgoing("POST", "/images/generations", json=fields)
-        return Outgoing("POST", "/images/edits", fields=form_fields(_bracketed(fields)), files=_files(call))
+            return HttpRequest("POST", "/images/generations", json=fields)
+        return HttpRequest("POST", "/images/edits", fields=form_fields(_bracketed(fields)), files=_files(call))
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        answer = reply.dict()
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        answer = response.json_object()
         pictures = tuple(answers.found(item) for item in answer["data"] if answers.has_picture(item))
         return answers.finished(call, pictures, [answer.get("usage")], author=answer.get("svg_usage"))
 
-    def reading(self, call: Call, head: Reply) -> Reading | None:
+    def stream_decoder(self, call: Call, head: HttpResponse) -> StreamDecoder | None:
         if not streams.is_stream(head):
             return None
-        return streams.ImageStream(call, lambda error: replace(self._failure(call, head, error), accepted=True))
+        return streams.ImageStream(call, lambda error: replace(self._failure(call, head, error), may_be_billed=True))
 
-    def probe(self) -> Outgoing:
-        return Outgoing("GET", "/models")
+    def probe(self) -> HttpRequest:
+        return HttpRequest("GET", "/models")
 
-    def read_error(self, call: Call, reply: Reply) -> Failure:
-        error = reply.dict().get("error")
-        return self._failure(call, reply, error if isinstance(error, dict) else {})
+    def read_error(self, call: Call, response: HttpResponse) -> Failure:
+        error = response.json_object().get("error")
+        return self._failure(call, response, error if isinstance(error, dict) else {})
 
-    def _failure(self, call: Call, reply: Reply, error: Mapping[str, Any]) -> Failure:
+    def _failure(self, call: Call, response: HttpResponse, error: Mapping[str, Any]) -> Failure:
         code, param = str(error.get("code") or error.get("type") or ""), str(error.get("param") or "")
         message = error.get("message")
         message = message if isinstance(message, str) else ""
-        if call.model.retired_at and (param == "model" or (reply.status == 400 and _GONE.search(message))):
+        if call.model.retired_at and (param == "model" or (response.status == 400 and _GONE.search(message))):
             code = "model_not_found"  # no caller chose this field's value
         if code not in self.errors.by_code and _VIOLATION.search(message):
             code = "moderation_blocked"
-        failure = self.errors.lookup(reply, code=code, detail=message, param=param)
+        failure = self.errors.lookup(response, code=code, detail=message, param=param)
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            details = error.get("moderation_details") or reply.dict().get("moderation_details")
+            details = error.get("moderation_details") or response.json_object().get("moderation_details")
             return _moderated(call, error, details)
-        again = _AGAIN.search(message)
-        if failure.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and failure.retry_after is None and again:
-            wait = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(again[1]))
+        retry_once = _AGAIN.search(message)
+        if (
+            failure.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
+            and failure.retry_after is None
+            and retry_once
+        ):
+            wait = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(retry_once[1]))
             return replace(failure, retry_after=wait)
         return failure
 
@@ -133,7 +144,7 @@ def _dalle_fields(call: Call) -> dict[str, Any]:
     for name in ("quality", "style", "user"):
         if getattr(call.task, name):
             fields[name] = getattr(call.task, name)
-    unsupported_options.fields(call, "moderation", "input_fidelity")
+    unsupported_options.warn_fields(call, "moderation", "input_fidelity")
     return fields
 
 
@@ -171,13 +182,13 @@ def _bracketed(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _files(call: Call) -> tuple[Upload, ...]:
+def _files(call: Call) -> tuple[FilePart, ...]:
     name = "image" if len(call.inputs) == 1 else "image[]"
-    files = [picture.upload(name, f"image-{index}") for index, picture in enumerate(call.inputs)]
+    files = [picture.file_part(name, f"image-{index}") for index, picture in enumerate(call.inputs)]
     if call.mask is not None:
-        files.append(Upload("mask", "mask.png", transparent_where_white(call.mask.data), "image/png"))
+        files.append(FilePart("mask", "mask.png", transparent_where_white(call.mask.data), "image/png"))
     if call.markup is not None:
-        files.append(call.markup.upload("markup", "markup"))
+        files.append(call.markup.file_part("markup", "markup"))
     return tuple(files)
 
 
@@ -189,5 +200,5 @@ def _moderated(call: Call, error: Mapping[str, Any], details: Any) -> Failure:
     if not isinstance(categories, list):
         listed = _VIOLATION.search(str(error.get("message")))
         categories = [name.strip() for name in listed[1].split(",") if name.strip()] if listed else []
-    refused = Refused.RESULT if output else refused_part(call)
-    return moderated("OpenAI", refused, accepted=output, categories=categories)
+    refused = RefusedPart.RESULT if output else refused_part(call)
+    return moderation_failure("OpenAI", refused, may_be_billed=output, categories=categories)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pybase64
-from imagegateway.providers.kit.adapter import Finished, Found
+from imagegateway.providers.kit.adapter import Finished, ResultMedia
 from imagegateway.providers.kit.error_table import Failure
 from imagegateway.providers.openai import usage
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -21,16 +21,16 @@ def has_picture(item: Any) -> bool:
     return isinstance(item, dict) and bool(item.get("b64_json") or item.get("url"))
 
 
-def found(item: Mapping[str, Any]) -> Found:
+def found(item: Mapping[str, Any]) -> ResultMedia:
     """The picture of an item or event. Raises KeyError without one, ValueError for one that is no base64."""
     revised = str(item.get("revised_prompt") or "")
     if item.get("b64_json"):
-        return Found(data=pybase64.b64decode(item["b64_json"], validate=True), revised_prompt=revised)
-    return Found(url=item["url"], revised_prompt=revised)
+        return ResultMedia(data=pybase64.b64decode(item["b64_json"], validate=True), revised_prompt=revised)
+    return ResultMedia(url=item["url"], revised_prompt=revised)
 
 
 def finished(
-    call: Call, pictures: tuple[Found, ...], counts: list[Any], error: Failure | None = None, author: Any = None
+    call: Call, pictures: tuple[ResultMedia, ...], counts: list[Any], error: Failure | None = None, author: Any = None
 ) -> Outcome:
     """Fewer pictures than were asked for are missing ones: OpenAI may leave out what it blocked.
 
@@ -40,7 +40,7 @@ def finished(
     short = error or Failure(
         ErrorReason.ERROR_REASON_PROVIDER_ERROR,
         f"OpenAI made {len(pictures)} of {call.count} images.",
-        accepted=True,
+        may_be_billed=True,
     )
     if not pictures:
         return short

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from imagegateway.providers.kit.adapter import Reading, Stage
+from imagegateway.providers.kit.adapter import PartialImage, StreamDecoder
 from imagegateway.providers.openai import answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Found, Outcome, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome, ResultMedia
     from imagegateway.providers.kit.error_table import Failure
 
     Blame = Callable[[Mapping[str, Any]], Failure]
@@ -23,23 +23,23 @@ _MEDIA_TYPE: Final = "text/event-stream"
 _END: Final = b"[DONE]"
 
 
-def is_stream(head: Reply) -> bool:
+def is_stream(head: HttpResponse) -> bool:
     """Whether an answer is a stream of events."""
     return str(head.headers.get("content-type", "")).startswith(_MEDIA_TYPE)
 
 
-class ImageStream(Reading):
+class ImageStream(StreamDecoder):
     """The events of one call: `partial_image` for each preview, `completed` for each picture, or an error."""
 
     def __init__(self, call: Call, blame: Blame) -> None:
         """`blame` makes a failure of an error object."""
         self._call = call
         self._blame = blame
-        self._pictures: list[Found] = []
+        self._pictures: list[ResultMedia] = []
         self._counts: list[Any] = []
         self._failure: Failure | None = None
 
-    def event(self, data: bytes) -> Stage | None:
+    def decode(self, data: bytes) -> PartialImage | None:
         if data == _END:
             return None
         event = orjson.loads(data)
@@ -47,11 +47,11 @@ class ImageStream(Reading):
         if isinstance(event.get("error"), dict):
             self._failure = self._failure or self._blame(event["error"])
         elif kind.endswith(".partial_image"):
-            return Stage(answers.found(event), int(event.get("partial_image_index", 0)))
+            return PartialImage(answers.found(event), int(event.get("partial_image_index", 0)))
         elif kind.endswith(".completed"):
             self._pictures.append(answers.found(event))
             self._counts.append(event.get("usage"))
         return None
 
-    def outcome(self, broken: Failure | None) -> Outcome:
-        return answers.finished(self._call, tuple(self._pictures), self._counts, self._failure or broken)
+    def outcome(self, error: Failure | None) -> Outcome:
+        return answers.finished(self._call, tuple(self._pictures), self._counts, self._failure or error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from imagegateway.providers.kit.usage import completed
+from imagegateway.providers.kit.usage import complete
 from imagegateway.providers.openai.catalog import PRICES
 from imagegateway.v1.job_pb2 import Cost, SvgUsage, TokenDetails, Usage
 
@@ -31,7 +31,7 @@ def counted(answers: Iterable[Any], *, text_only: bool) -> Usage | None:
             if isinstance(details, dict):
                 for kind in ("text_tokens", "image_tokens"):
                     _add(getattr(total, name), kind, details)
-    return completed(total, text_only=text_only) if found else None
+    return complete(total, text_only=text_only) if found else None
 
 
 def cost(native: str, usage: Usage | None) -> Cost | None:

@@ -10,9 +10,9 @@ import pybase64
 from imagegateway.media import images
 from imagegateway.platform.errors import invalid_image, unsupported
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing
-from imagegateway.providers.kit.error_table import ErrorTable, Failure, moderated, refused_part
-from imagegateway.providers.kit.parsing import form_fields, text_of
+from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, ResultMedia
+from imagegateway.providers.kit.error_table import ErrorTable, Failure, moderation_failure, refused_part
+from imagegateway.providers.kit.parsing import form_fields, parse_text
 from imagegateway.providers.recraft.catalog import RATIOS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
@@ -20,7 +20,7 @@ from imagegateway.v1.job_pb2 import Cost
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Outcome, Picture, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, InputImage, Outcome
 
 _MAX_BYTES: Final = 5 * 1024 * 1024
 _MAX_SIDE: Final = 4096
@@ -43,7 +43,7 @@ class RecraftAdapter(Adapter):
     """Source: Recraft's OpenAPI document of 2026-08-22 and its API pages, read 2026-11-22."""
 
     route = "recraft"
-    origin = "https://external.api.recraft.ai"
+    default_base_url = "https://external.api.recraft.ai"
     version = "/v1"
     max_images_per_call = 6
     # No 5xx is free: nothing tells whether the request was taken.
@@ -65,46 +65,48 @@ class RecraftAdapter(Adapter):
         },
     )
 
-    def auth(self, credential: str) -> Mapping[str, str]:
+    def auth_headers(self, credential: str) -> Mapping[str, str]:
         return {"Authorization": f"Bearer {credential}"}
 
-    def submit(self, call: Call) -> Outgoing:
+    def submit(self, call: Call) -> HttpRequest:
         native = call.route.native_id
-        unsupported_options.fields(call, "moderation", "input_fidelity")
-        unsupported_options.size(call)
+        unsupported_options.warn_fields(call, "moderation", "input_fidelity")
+        unsupported_options.warn_size(call)
         if native in _TOOLS:
-            unsupported_options.fields(call, "prompt")
+            unsupported_options.warn_fields(call, "prompt")
             fields = form_fields(call.with_options({}))
-            return Outgoing("POST", f"/images/{native}", fields=fields, files=(_picture(call).upload("image"),))
+            return HttpRequest("POST", f"/images/{native}", fields=fields, files=(_picture(call).file_part("image"),))
         body = _body(call)
         if not call.inputs:
-            return Outgoing("POST", "/images/generations", json=call.with_options({**body, **_size(call)}))
-        image = _picture(call).upload("image")
+            return HttpRequest("POST", "/images/generations", json=call.with_options({**body, **_size(call)}))
+        image = _picture(call).file_part("image")
         if call.mask is None:
             fields = form_fields(call.with_options(body, {"strength": _STRENGTH}))
-            return Outgoing("POST", "/images/imageToImage", fields=fields, files=(image,))
-        mask = replace(call.mask, data=images.stark_mask(call.mask.data)).upload("mask", "mask")
-        return Outgoing("POST", "/images/inpaint", fields=form_fields(call.with_options(body)), files=(image, mask))
+            return HttpRequest("POST", "/images/imageToImage", fields=fields, files=(image,))
+        mask = replace(call.mask, data=images.stark_mask(call.mask.data)).file_part("mask", "mask")
+        return HttpRequest(
+            "POST", "/images/inpaint", fields=form_fields(call.with_options(body)), files=(image, mask)
+        )
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        answer = reply.dict()
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        answer = response.json_object()
         entries = answer["data"] if "data" in answer else [answer["image"]]
         pictures = tuple(found for found in (_found(call, entry) for entry in entries) if found)
         if not pictures:
             return _NOTHING
         return Finished(pictures, (_NOTHING,) * (call.count - len(pictures)), cost=_cost(answer.get("credits")))
 
-    def probe(self) -> Outgoing:
-        return Outgoing("GET", "/users/me")
+    def probe(self) -> HttpRequest:
+        return HttpRequest("GET", "/users/me")
 
-    def read_error(self, call: Call, reply: Reply) -> Failure:
-        told, words = _told(reply)
+    def read_error(self, call: Call, response: HttpResponse) -> Failure:
+        told, words = _told(response)
         code = ""
-        if reply.status in {400, 422}:
+        if response.status in {400, 422}:
             code = next((code for code, pattern in _TEXTS if pattern.search(f"{told} {words}")), "")
-        failure = self.errors.lookup(reply, code=code, detail=words)
+        failure = self.errors.lookup(response, code=code, detail=words)
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return moderated("Recraft", refused_part(call, words), accepted=False)
+            return moderation_failure("Recraft", refused_part(call, words), may_be_billed=False)
         return failure
 
 
@@ -137,7 +139,7 @@ def _size(call: Call) -> dict[str, str]:
     return {"size": f"{call.task.width}x{call.task.height}"} if call.task.width else {}
 
 
-def _picture(call: Call) -> Picture:
+def _picture(call: Call) -> InputImage:
     (picture,) = call.inputs
     if len(picture.data) > _MAX_BYTES:
         raise invalid_image("image", "Recraft takes images of at most 5 MB.")
@@ -146,19 +148,19 @@ def _picture(call: Call) -> Picture:
     return picture
 
 
-def _found(call: Call, entry: Any) -> Found | None:
+def _found(call: Call, entry: Any) -> ResultMedia | None:
     """A picture of an answer; None for an entry that holds none."""
     told = entry if isinstance(entry, dict) else {}
     seed = call.seed if call.count == 1 else None  # of several pictures, Recraft does not tell
-    revised_prompt = text_of(told.get("revised_prompt"))
+    revised_prompt = parse_text(told.get("revised_prompt"))
     try:
-        data = pybase64.b64decode("".join(text_of(told.get("b64_json")).split()), validate=True)
+        data = pybase64.b64decode("".join(parse_text(told.get("b64_json")).split()), validate=True)
     except ValueError:
         return None
-    url = text_of(told.get("url"))
+    url = parse_text(told.get("url"))
     if data:
-        return Found(data=data, revised_prompt=revised_prompt, seed=seed)
-    return Found(url=url, revised_prompt=revised_prompt, seed=seed) if url else None
+        return ResultMedia(data=data, revised_prompt=revised_prompt, seed=seed)
+    return ResultMedia(url=url, revised_prompt=revised_prompt, seed=seed) if url else None
 
 
 def _cost(credits_used: Any) -> Cost | None:
@@ -169,19 +171,21 @@ def _cost(credits_used: Any) -> Cost | None:
     return Cost(amount=amount, currency="USD", estimated=False)
 
 
-def _told(reply: Reply) -> tuple[str, str]:
+def _told(response: HttpResponse) -> tuple[str, str]:
     """An error's code and what it says: plain text mostly, JSON in newer cases; nothing for pages of a server in
     between.
     """
-    if reply.json is None:
-        text = reply.content[:300].decode(errors="replace").strip()
+    if response.json is None:
+        text = response.content[:300].decode(errors="replace").strip()
         return "", "" if text.startswith("<") else text
-    answer = reply.dict()
+    answer = response.json_object()
     problem = answer["error"] if isinstance(answer.get("error"), dict) else answer
-    words = next((text for name in ("message", "error", "detail") if (text := text_of(problem.get(name)))), "")
-    return text_of(problem.get("code")), words
+    words = next((text for name in ("message", "error", "detail") if (text := parse_text(problem.get(name)))), "")
+    return parse_text(problem.get("code")), words
 
 
 _NOTHING: Final = Failure(
-    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Recraft returned fewer images than asked for.", accepted=True
+    ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
+    "Recraft returned fewer images than asked for.",
+    may_be_billed=True,
 )

@@ -11,15 +11,22 @@ from typing import TYPE_CHECKING, Any, Final
 import pybase64
 from imagegateway.platform.errors import invalid, missing
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
-from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, Uncharged, moderated, refused_part
-from imagegateway.providers.kit.parsing import form_fields, seed_of
+from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, Pending, ResultMedia, Unknown
+from imagegateway.providers.kit.error_table import (
+    ErrorTable,
+    Failure,
+    RefusedPart,
+    UnchargedErrors,
+    moderation_failure,
+    refused_part,
+)
+from imagegateway.providers.kit.parsing import form_fields, parse_seed
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
 _PACE: Final = 10.0
 """Stability asks not to be asked more often for a result."""
@@ -71,8 +78,8 @@ class StabilityAdapter(Adapter):
     """
 
     route = "stability"
-    origin = "https://api.stability.ai"
-    seconds = 180.0
+    default_base_url = "https://api.stability.ai"
+    timeout_seconds = 180.0
     errors = ErrorTable(
         provider="Stability AI",
         by_status={
@@ -88,13 +95,15 @@ class StabilityAdapter(Adapter):
         },
         by_code={"content_moderation": ErrorReason.ERROR_REASON_MODERATION_BLOCKED},
         # "Failed requests are not charged": Stability's own errors, which `read_error` tells by their name.
-        uncharged=Uncharged(frozenset(range(500, 600)), "https://platform.stability.ai/pricing", date(2026, 11, 22)),
+        uncharged=UnchargedErrors(
+            frozenset(range(500, 600)), "https://platform.stability.ai/pricing", date(2026, 11, 22)
+        ),
     )
 
-    def auth(self, credential: str) -> Mapping[str, str]:
+    def auth_headers(self, credential: str) -> Mapping[str, str]:
         return {"authorization": f"Bearer {credential}"}
 
-    def submit(self, call: Call) -> Outgoing:
+    def submit(self, call: Call) -> HttpRequest:
         task = call.task
         service, _, variant = call.route.native_id.partition(":")
         form: dict[str, Any] = {}
@@ -106,7 +115,7 @@ class StabilityAdapter(Adapter):
             call.warn("unsupported_parameter", "prompt", f"{call.model.id} works without a prompt; it was ignored.")
         if variant:
             form["model"] = variant
-        unsupported_options.fields(call, "moderation", "input_fidelity")
+        unsupported_options.warn_fields(call, "moderation", "input_fidelity")
         if task.negative_prompt:
             form["negative_prompt"] = task.negative_prompt
         if task.style:
@@ -121,14 +130,14 @@ class StabilityAdapter(Adapter):
         names = _INPUTS.get(service, ("image",))
         if service in _PAIRED and len(call.inputs) < len(names):
             raise missing("image", f"{call.model.id} needs {len(names)} images.")
-        files = [picture.upload(name, name) for name, picture in zip(names, call.inputs, strict=False)]
+        files = [picture.file_part(name, name) for name, picture in zip(names, call.inputs, strict=False)]
         if call.mask is not None:
-            files.append(call.mask.upload("mask", "mask"))  # white = change, as ours
+            files.append(call.mask.file_part("mask", "mask"))  # white = change, as ours
         _check_inputs(call)
         headers = {"accept": "image/*"}
         if task.user:
             headers["stability-client-user-id"] = hashlib.sha256(task.user.encode()).hexdigest()
-        return Outgoing(
+        return HttpRequest(
             "POST",
             f"/v2beta/stable-image/{service}",
             fields=form_fields(call.with_options(form, defaults)),
@@ -137,71 +146,71 @@ class StabilityAdapter(Adapter):
             multipart=True,
         )
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        answer = reply.dict()
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        answer = response.json_object()
         if answer.get("id") and not _encoded(answer):
             return Pending(str(answer["id"]), after=_PACE)
-        return _picture(reply)
+        return _picture(response)
 
-    def poll(self, call: Call, ref: str) -> Outgoing:
-        return Outgoing("GET", f"/v2beta/results/{ref}", headers={"accept": "image/*"})
+    def poll(self, call: Call, ref: str) -> HttpRequest:
+        return HttpRequest("GET", f"/v2beta/results/{ref}", headers={"accept": "image/*"})
 
-    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        if reply.status == 202:
-            state = reply.dict().get("status", "in-progress")
+    def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        if response.status == 202:
+            state = response.json_object().get("status", "in-progress")
             return Pending(ref, after=_PACE) if state == "in-progress" else Unknown(str(state), after=_PACE)
-        return _picture(reply)
+        return _picture(response)
 
-    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        if reply.status in {404, 410}:
+    def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        if response.status in {404, 410}:
             return Unknown("not_found", after=_PACE)
-        match super().read_poll_error(call, ref, reply):
+        match super().read_poll_error(call, ref, response):
             case Pending() as pending:
                 return replace(pending, after=max(pending.after, _PACE))
             case Failure() as failure:
-                return replace(failure, accepted=True)
+                return replace(failure, may_be_billed=True)
             case other:
                 return other
 
-    def probe(self) -> Outgoing:
-        return Outgoing("GET", "/v1/user/balance")
+    def probe(self) -> HttpRequest:
+        return HttpRequest("GET", "/v1/user/balance")
 
-    def read_error(self, call: Call, reply: Reply) -> Failure:
-        answer = reply.dict()
+    def read_error(self, call: Call, response: HttpResponse) -> Failure:
+        answer = response.json_object()
         problems = answer.get("errors")
         found = problems if isinstance(problems, list) else []
         words = "; ".join(problem for problem in found if isinstance(problem, str))
         name = str(answer.get("name") or "")
-        if reply.status == 403 and words and not name:
+        if response.status == 403 and words and not name:
             name = "content_moderation"  # the only 403 that speaks in `errors`
         named = _NAMED.match(words)
         param = named[1] if named else ""
-        failure = self.errors.lookup(reply, code=name, detail=words, param=_PARAMS.get(param, param))
+        failure = self.errors.lookup(response, code=name, detail=words, param=_PARAMS.get(param, param))
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return moderated("Stability AI", refused_part(call, words), accepted=False)
-        if reply.status == 429 and failure.retry_after is None:
+            return moderation_failure("Stability AI", refused_part(call, words), may_be_billed=False)
+        if response.status == 429 and failure.retry_after is None:
             failure = replace(failure, retry_after=_BLOCK_SECONDS)
-        if reply.status >= 500 and not name:
+        if response.status >= 500 and not name:
             # Of a server in between: nobody knows what is behind it.
-            failure = replace(failure, accepted=True, again=False)
+            failure = replace(failure, may_be_billed=True, retry_once=False)
         return failure
 
 
-def _picture(reply: Reply) -> Outcome:
+def _picture(response: HttpResponse) -> Outcome:
     """A finished picture: the body itself with how it ended and its seed as headers, or all of it as JSON."""
-    answer = reply.dict()
-    reason = answer.get("finish_reason") or reply.headers.get("finish-reason", "SUCCESS")
-    seed = seed_of(answer.get("seed") or reply.headers.get("seed"))
-    data = reply.content if reply.json is None else pybase64.b64decode(_encoded(answer))
+    answer = response.json_object()
+    reason = answer.get("finish_reason") or response.headers.get("finish-reason", "SUCCESS")
+    seed = parse_seed(answer.get("seed") or response.headers.get("seed"))
+    data = response.content if response.json is None else pybase64.b64decode(_encoded(answer))
     match reason:
         case "SUCCESS":
-            return Finished((Found(data=data, seed=seed),))
+            return Finished((ResultMedia(data=data, seed=seed),))
         case "CONTENT_FILTERED":
             # The picture comes blurred, with status 200.
-            return moderated("Stability AI", Refused.RESULT, accepted=True)
+            return moderation_failure("Stability AI", RefusedPart.RESULT, may_be_billed=True)
         case "ERROR":
             return Failure(
-                ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Stability AI failed to make the image.", accepted=True
+                ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Stability AI failed to make the image.", may_be_billed=True
             )
         case other:
             return Unknown(str(other))
@@ -221,7 +230,7 @@ def _shape(call: Call, service: str, form: dict[str, Any]) -> None:
             call.warn("size_adjusted", "size", f"{call.model.id} keeps the shape of the input image.")
         else:
             form["aspect_ratio"] = task.aspect_ratio
-    elif call.resized:
+    elif call.is_resized:
         call.warn("size_adjusted", "size", f"{call.model.id} chooses the size by its input.")
 
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, Final
 import pybase64
 from imagegateway.platform.errors import invalid, unsupported
 from imagegateway.providers.kit import reserved_options, unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing
+from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, ResultMedia
 from imagegateway.providers.kit.error_table import ErrorTable, Failure
-from imagegateway.providers.kit.parsing import seed_of
+from imagegateway.providers.kit.parsing import parse_seed
 from imagegateway.providers.stability import loras
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Outcome, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
 _STEPS: Final = {"low": 20, "medium": 30, **dict.fromkeys(("high", "xhigh", "max"), 50)}
 _DEFAULTS: Final = {"steps": _STEPS["medium"]}
@@ -47,10 +47,10 @@ class Automatic1111Adapter(Adapter):
     """
 
     route = "automatic1111"
-    origin = "http://127.0.0.1:7860"
-    needs_key = False
+    default_base_url = "http://127.0.0.1:7860"
+    requires_key = False
     max_images_per_call = 10
-    seconds = 900.0
+    timeout_seconds = 900.0
     errors = ErrorTable(
         provider="The AUTOMATIC1111 server",
         by_status={
@@ -66,14 +66,14 @@ class Automatic1111Adapter(Adapter):
         by_code={_NO_INIT: ErrorReason.ERROR_REASON_INVALID_IMAGE},
     )
 
-    def auth(self, credential: str) -> Mapping[str, str]:
+    def auth_headers(self, credential: str) -> Mapping[str, str]:
         if ":" in credential:
             return {"authorization": f"Basic {pybase64.b64encode_as_string(credential.encode())}"}
         return {"authorization": f"Bearer {credential}"}
 
-    def submit(self, call: Call) -> Outgoing:
+    def submit(self, call: Call) -> HttpRequest:
         task = call.task
-        unsupported_options.fields(call, "moderation", "input_fidelity")
+        unsupported_options.warn_fields(call, "moderation", "input_fidelity")
         settings: dict[str, Any] = {"sd_model_checkpoint": call.route.native_id}
         if task.output_format:
             compressed = task.HasField("output_compression")
@@ -94,61 +94,65 @@ class Automatic1111Adapter(Adapter):
         if call.seed is not None:
             body["seed"] = call.seed
         if call.inputs:
-            body["init_images"] = [pybase64.b64encode_as_string(call.inputs[0].data)]
+            body["init_images"] = [call.inputs[0].base64()]
         if call.mask is not None:
-            body["mask"] = pybase64.b64encode_as_string(call.mask.data)  # white = repaint, as ours
+            body["mask"] = call.mask.base64()  # white = repaint, as ours
         action = "img2img" if call.inputs else "txt2img"
-        return Outgoing("POST", f"/sdapi/v1/{action}", json=reserved_options.beside(body, _options(call), _DEFAULTS))
+        return HttpRequest(
+            "POST", f"/sdapi/v1/{action}", json=reserved_options.merge(body, _options(call), _DEFAULTS)
+        )
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        answer = reply.dict()
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        answer = response.json_object()
         info = _info(answer)
         # A sheet of all pictures may come before them, control maps after them.
         first = int(info.get("index_of_first_image") or 0)
         images = answer["images"][first : first + call.count]
         if not images:
             return Failure(
-                ErrorReason.ERROR_REASON_PROVIDER_ERROR, "The AUTOMATIC1111 server made no image.", accepted=True
+                ErrorReason.ERROR_REASON_PROVIDER_ERROR, "The AUTOMATIC1111 server made no image.", may_be_billed=True
             )
         seeds = [*(info.get("all_seeds") or [info.get("seed")]), *[None] * len(images)]
         return Finished(
             tuple(
-                Found(data=pybase64.b64decode(text.rpartition(",")[2]), seed=seed_of(seed))
+                ResultMedia(data=pybase64.b64decode(text.rpartition(",")[2]), seed=parse_seed(seed))
                 for text, seed in zip(images, seeds, strict=False)
             ),
             missing=(_MISSING,) * (call.count - len(images)),
         )
 
-    def interrupt(self, call: Call) -> Outgoing:
-        return Outgoing("POST", "/sdapi/v1/interrupt")
+    def interrupt(self, call: Call) -> HttpRequest:
+        return HttpRequest("POST", "/sdapi/v1/interrupt")
 
-    def inquire(self, call: Call) -> Outgoing:
+    def inquire(self, call: Call) -> HttpRequest:
         # An interrupt stops whatever runs: a call of the server's own page, or of another gateway.
-        return Outgoing("POST", "/internal/progress", json={"id_task": _task_id(call), "live_preview": False})
+        return HttpRequest("POST", "/internal/progress", json={"id_task": _task_id(call), "live_preview": False})
 
-    def works_on(self, call: Call, reply: Reply) -> bool:
-        return reply.dict().get("active") is True
+    def is_working_on(self, call: Call, response: HttpResponse) -> bool:
+        return response.json_object().get("active") is True
 
-    def probe(self) -> Outgoing:
-        return Outgoing("GET", "/sdapi/v1/progress", query={"skip_current_image": "true"})
+    def probe(self) -> HttpRequest:
+        return HttpRequest("GET", "/sdapi/v1/progress", query={"skip_current_image": "true"})
 
-    def read_error(self, call: Call, reply: Reply) -> Failure:
-        answer = reply.dict()
+    def read_error(self, call: Call, response: HttpResponse) -> Failure:
+        answer = response.json_object()
         detail = answer.get("detail")
         if isinstance(detail, list) and detail and isinstance(detail[0], dict):
             loc = detail[0].get("loc")
             where = [str(part) for part in loc[1:]] if isinstance(loc, list) else []
             param = ".".join([*(_PARAMS.get(name, name) for name in where[:1]), *where[1:]])
-            failure = self.errors.lookup(reply, detail=str(detail[0].get("msg", "")), param=param)
+            failure = self.errors.lookup(response, detail=str(detail[0].get("msg", "")), param=param)
         else:
             words = str(detail or answer.get("errors") or "")
-            failure = self.errors.lookup(reply, code=words, detail=words, param="image" if words == _NO_INIT else "")
+            failure = self.errors.lookup(
+                response, code=words, detail=words, param="image" if words == _NO_INIT else ""
+            )
         # An answer means that the server has let go of it, and nobody is paid for what it did.
-        return replace(failure, accepted=False)
+        return replace(failure, may_be_billed=False)
 
 
 _MISSING: Final = Failure(
-    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "The AUTOMATIC1111 server left this image out.", accepted=True
+    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "The AUTOMATIC1111 server left this image out.", may_be_billed=True
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from imagegateway.providers.fal import FalAdapter, data_url
+from imagegateway.providers.fal import FalAdapter
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.stability import loras
 
@@ -29,7 +29,7 @@ class SdxlFalAdapter(FalAdapter):
 
     def arguments(self, call: Call) -> dict[str, Any]:
         task = call.task
-        unsupported_options.fields(call, "moderation", "input_fidelity")
+        unsupported_options.warn_fields(call, "moderation", "input_fidelity")
         compressed = task.HasField("output_compression")
         body: dict[str, Any] = {
             "prompt": task.prompt,
@@ -48,7 +48,7 @@ class SdxlFalAdapter(FalAdapter):
         if task.loras:
             body["loras"] = [{"path": lora.url or lora.id, "scale": lora.scale} for lora in loras.of(call)]
         if call.inputs:
-            body["image_url"] = data_url(call.inputs[0])
+            body["image_url"] = call.inputs[0].data_url()
         if call.mask is not None:
-            body["mask_url"] = data_url(call.mask)  # white = repaint, as ours
+            body["mask_url"] = call.mask.data_url()  # white = repaint, as ours
         return body

@@ -7,18 +7,23 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
 
-import pybase64
 from imagegateway.platform.errors import invalid, unsupported
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, Found, Outgoing, Pending, Unknown
-from imagegateway.providers.kit.error_table import ErrorTable, Failure, Refused, Uncharged, moderated
+from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, Pending, ResultMedia, Unknown
+from imagegateway.providers.kit.error_table import (
+    ErrorTable,
+    Failure,
+    RefusedPart,
+    UnchargedErrors,
+    moderation_failure,
+)
 from imagegateway.providers.stability import loras
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Outcome, Picture, Reply
+    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
 _FIRST_POLL: Final = 1.0
 _PACE: Final = 1.5
@@ -41,10 +46,10 @@ _PARAMS: Final = {
     "replicate_weights": "loras",
     "lora_scale": "loras",
 }
-_BLOCKED: Final = moderated("Replicate", Refused.RESULT, accepted=True)
+_BLOCKED: Final = moderation_failure("Replicate", RefusedPart.RESULT, may_be_billed=True)
 _ENDED: Final = {
     "canceled": Failure(
-        ErrorReason.ERROR_REASON_CANCELLED, "The prediction was cancelled at Replicate.", accepted=True
+        ErrorReason.ERROR_REASON_CANCELLED, "The prediction was cancelled at Replicate.", may_be_billed=True
     ),
     # Its deadline passed before it began, and it is not billed.
     "aborted": Failure(ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, "Replicate did not begin the image in time."),
@@ -58,10 +63,10 @@ class ReplicateAdapter(Adapter):
     """
 
     route = "replicate"
-    origin = "https://api.replicate.com"
+    default_base_url = "https://api.replicate.com"
     version = "/v1"
     max_images_per_call = 4
-    seconds = 60.0
+    timeout_seconds = 60.0
     errors = ErrorTable(
         provider="Replicate",
         by_status={
@@ -78,17 +83,17 @@ class ReplicateAdapter(Adapter):
         },
         by_code={_BAD_VERSION: ErrorReason.ERROR_REASON_MODEL_RETIRED},
         # Predictions are billed, and a 5xx without an id has made none.
-        uncharged=Uncharged(
+        uncharged=UnchargedErrors(
             frozenset(range(500, 600)) - {504}, "https://replicate.com/docs/topics/billing", date(2026, 11, 22)
         ),
     )
 
-    def auth(self, credential: str) -> Mapping[str, str]:
+    def auth_headers(self, credential: str) -> Mapping[str, str]:
         return {"authorization": f"Bearer {credential}"}
 
-    def submit(self, call: Call) -> Outgoing:
+    def submit(self, call: Call) -> HttpRequest:
         task = call.task
-        unsupported_options.fields(call, "moderation", "input_fidelity")
+        unsupported_options.warn_fields(call, "moderation", "input_fidelity")
         made: dict[str, Any] = {"prompt": task.prompt, "num_outputs": call.count}
         if task.negative_prompt:
             made["negative_prompt"] = task.negative_prompt
@@ -98,36 +103,36 @@ class ReplicateAdapter(Adapter):
             made["seed"] = call.seed
         made.update(_QUALITIES.get(task.quality, {}))
         if call.inputs:
-            made["image"] = _data_url(call.inputs[0])
+            made["image"] = call.inputs[0].data_url()
         if call.mask is not None:
-            made["mask"] = _data_url(call.mask)  # white = repaint, as ours
+            made["mask"] = call.mask.data_url()  # white = repaint, as ours
         made.update(_lora(call))
         version = call.route.native_id.partition(":")[2]
-        return Outgoing("POST", "/predictions", json={"version": version, "input": call.with_options(made)})
+        return HttpRequest("POST", "/predictions", json={"version": version, "input": call.with_options(made)})
 
-    def read_submit(self, call: Call, reply: Reply) -> Outcome:
-        return self._read(call, reply, after=_FIRST_POLL)
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        return self._read(call, response, after=_FIRST_POLL)
 
-    def poll(self, call: Call, ref: str) -> Outgoing:
-        return Outgoing("GET", f"/predictions/{ref}")
+    def poll(self, call: Call, ref: str) -> HttpRequest:
+        return HttpRequest("GET", f"/predictions/{ref}")
 
-    def read_poll(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        return self._read(call, reply, after=_PACE)
+    def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        return self._read(call, response, after=_PACE)
 
-    def read_poll_error(self, call: Call, ref: str, reply: Reply) -> Outcome:
-        if reply.status in {404, 410}:
+    def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        if response.status in {404, 410}:
             return Unknown("not_found")
-        outcome = super().read_poll_error(call, ref, reply)
-        return replace(outcome, accepted=True) if isinstance(outcome, Failure) else outcome
+        outcome = super().read_poll_error(call, ref, response)
+        return replace(outcome, may_be_billed=True) if isinstance(outcome, Failure) else outcome
 
-    def cancel(self, call: Call, ref: str) -> Outgoing | None:
-        return Outgoing("POST", f"/predictions/{ref}/cancel")
+    def cancel(self, call: Call, ref: str) -> HttpRequest | None:
+        return HttpRequest("POST", f"/predictions/{ref}/cancel")
 
-    def probe(self) -> Outgoing:
-        return Outgoing("GET", "/account")
+    def probe(self) -> HttpRequest:
+        return HttpRequest("GET", "/account")
 
-    def _read(self, call: Call, reply: Reply, after: float) -> Outcome:
-        prediction = reply.dict()
+    def _read(self, call: Call, response: HttpResponse, after: float) -> Outcome:
+        prediction = response.json_object()
         match prediction["status"]:
             case "starting" | "processing":
                 return Pending(str(prediction["id"]), after=after)
@@ -138,26 +143,26 @@ class ReplicateAdapter(Adapter):
                 if any(word in error for word in _MODERATED):
                     return _BLOCKED
                 return Failure(
-                    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Replicate failed to make the image.", accepted=True
+                    ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Replicate failed to make the image.", may_be_billed=True
                 )
             case "canceled" | "aborted" as state:
                 return _ENDED[state]
             case other:
                 return Unknown(str(other))
 
-    def read_error(self, call: Call, reply: Reply) -> Failure:
-        answer = reply.dict()
+    def read_error(self, call: Call, response: HttpResponse) -> Failure:
+        answer = response.json_object()
         detail = answer.get("detail")
         detail = detail if isinstance(detail, str) else ""
         field, words = _problem(answer, detail)
         failure = self.errors.lookup(
-            reply, code=str(answer.get("title", "")).lower(), detail=words, param=_PARAMS.get(field, field)
+            response, code=str(answer.get("title", "")).lower(), detail=words, param=_PARAMS.get(field, field)
         )
         resets = _RESETS.search(detail)
-        if reply.status == 429 and failure.retry_after is None and resets:
+        if response.status == 429 and failure.retry_after is None and resets:
             failure = replace(failure, retry_after=float(resets[1]))
-        if reply.status >= 500 and answer.get("id"):
-            failure = replace(failure, accepted=True, again=False)
+        if response.status >= 500 and answer.get("id"):
+            failure = replace(failure, may_be_billed=True, retry_once=False)
         return failure
 
 
@@ -180,12 +185,12 @@ def _output(call: Call, output: Any) -> Outcome:
     urls = [url for url in ([output] if isinstance(output, str) else output or ()) if isinstance(url, str)]
     if isinstance(output, dict) or not urls:
         return Failure(
-            ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Replicate no longer has the image.", accepted=True
+            ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Replicate no longer has the image.", may_be_billed=True
         )
     missing = (_BLOCKED,) * (call.count - len(urls))
     # One seed makes the whole prediction; with pictures left out, nobody knows which is the first.
     seed = None if missing else call.seed
-    pictures = (Found.at(url, seed if index == 0 else None) for index, url in enumerate(urls))
+    pictures = (ResultMedia.from_url(url, seed if index == 0 else None) for index, url in enumerate(urls))
     return Finished(tuple(pictures), missing=missing)
 
 
@@ -199,7 +204,3 @@ def _lora(call: Call) -> dict[str, Any]:
     if not 0 <= lora.scale <= 1:
         raise invalid(f"{lora.param}.scale", "Replicate's SDXL takes a scale from 0 to 1.")
     return {"replicate_weights": lora.url or lora.id, "lora_scale": lora.scale}
-
-
-def _data_url(picture: Picture) -> str:
-    return f"data:{picture.media_type};base64,{pybase64.b64encode_as_string(picture.data)}"

@@ -8,13 +8,13 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imagegateway.providers.kit.reply_memory import SMALL_BYTES, ReplyMemory, Spool
+from imagegateway.providers.kit.response_memory import SMALL_BYTES, ResponseMemory, Spool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from imagegateway.providers.kit.adapter import Reply
+    from imagegateway.providers.kit.adapter import HttpResponse
 
 MIB = 1024 * 1024
 PIECE = 300_000
@@ -47,7 +47,7 @@ def incoming(size: int, *, breaks: bool = False) -> Any:
 
 @pytest.mark.parametrize("size", [0, 1, SMALL_BYTES, SMALL_BYTES + 1, 5 * MIB + 7])
 async def test_answer_is_whole(tmp_path: Path, size: int) -> None:
-    memory = ReplyMemory(100 * MIB, tmp_path / "replies")
+    memory = ResponseMemory(100 * MIB, tmp_path / "replies")
     reply = await memory.receive(incoming(size))
     assert (reply.spool is not None) == (size > SMALL_BYTES)
     async with memory.load(reply, "acme") as loaded:
@@ -92,7 +92,7 @@ async def test_disk_without_room_leaves_the_rest_in_memory(
 
 async def test_folder_that_is_not_there_leaves_the_answer_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    memory = ReplyMemory(100 * MIB, tmp_path / "file" / "replies")
+    memory = ResponseMemory(100 * MIB, tmp_path / "file" / "replies")
     reply = await memory.receive(incoming(3 * MIB))
     async with memory.load(reply, "acme") as loaded:
         assert len(loaded.content) == 3 * MIB
@@ -100,14 +100,14 @@ async def test_folder_that_is_not_there_leaves_the_answer_in_memory(tmp_path: Pa
 
 async def test_answer_that_breaks_off_leaves_nothing_open(tmp_path: Path) -> None:
     with pytest.raises(ConnectionError):  # an open file would be a warning, which fails the test
-        await ReplyMemory(100 * MIB, tmp_path).receive(incoming(3 * MIB, breaks=True))
+        await ResponseMemory(100 * MIB, tmp_path).receive(incoming(3 * MIB, breaks=True))
 
 
 async def test_answers_are_received_without_room_and_loaded_in_turn(tmp_path: Path) -> None:
-    memory = ReplyMemory(24 * MIB, tmp_path)
+    memory = ResponseMemory(24 * MIB, tmp_path)
     loaded: list[str] = []
 
-    async def use(reply: Reply, tenant: str) -> None:
+    async def use(reply: HttpResponse, tenant: str) -> None:
         async with memory.load(reply, tenant):
             loaded.append(tenant)
 

@@ -1,6 +1,6 @@
-"""The memory of providers' answers: large ones lie in files until there is room for them.
+"""Response memory: large responses of providers wait in files until there is memory for them.
 
-An answer is received at once, as its connection would break if nobody read. Then it waits without limit, as it may be
+A response is received at once, as an unread connection breaks. Then the response waits without limit, as it may be
 paid for.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from imagegateway.platform.tenant_slots import TenantSlots
-from imagegateway.providers.kit.adapter import Reply
+from imagegateway.providers.kit.adapter import HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from imagegateway.outbound.client import Incoming
 
 SMALL_BYTES: Final = 1024 * 1024
-"""Answers up to this size stay in memory and are not counted."""
+"""Largest response that stays in memory and is not counted."""
 _COPIES: Final = 3
-"""An answer's bytes, the texts in it, and the images that these are the base64 of."""
+"""Copies that reading makes of a response: its bytes, the texts in it, and the images that these encode."""
 
 
 class Spool:
-    """The bytes of an answer: in memory up to `SMALL_BYTES`, beyond that in a file without a name."""
+    """Content of a response: in memory up to `SMALL_BYTES`, beyond that in a file without a name."""
 
     def __init__(self, folder: Path) -> None:
         self.size = 0
@@ -38,13 +38,13 @@ class Spool:
         self._file: BinaryIO | None = None
         self._filed = 0
         self._tail = io.BytesIO()
-        """The bytes behind those in the file; all of them where the disk takes none."""
+        """Bytes after those in the file; all of them where the disk is full."""
         self._full = False
 
-    async def write(self, piece: bytes) -> None:
-        """Append. A disk that takes no more leaves the rest in memory."""
-        self.size += len(piece)
-        self._tail.write(piece)
+    async def write(self, data: bytes) -> None:
+        """Append bytes. A full disk leaves the rest in memory."""
+        self.size += len(data)
+        self._tail.write(data)
         if self._tail.tell() > SMALL_BYTES and not self._full:
             await asyncio.to_thread(self._flush)
 
@@ -56,12 +56,12 @@ class Spool:
             self.close()
 
     def close(self) -> None:
-        """Give up the file. Harmless to repeat."""
+        """Delete the file. Idempotent."""
         if self._file:
             self._file.close()
 
     def _flush(self) -> None:
-        """Move the tail to the file, as much of it as the disk takes."""
+        """Move the tail to the file, as much of it as the disk has room for."""
         data = self._tail.getvalue()
         done = 0
         try:
@@ -86,18 +86,18 @@ class Spool:
         return whole.getvalue()
 
 
-class ReplyMemory:
-    """Counts the bytes of large answers that are read and stored here. A tenant may have half of `limit` bytes."""
+class ResponseMemory:
+    """Memory limit of large responses that are being read and stored: `limit` bytes, half of them for one tenant."""
 
     def __init__(self, limit: int, folder: Path) -> None:
-        """`folder`: on a disk, for answers that wait; made when absent."""
+        """`folder`: on a disk, for responses that wait; created if absent."""
         self._bytes = TenantSlots(limit, limit // 2)
         self._folder = folder
-        with suppress(OSError):  # answers then stay in memory
+        with suppress(OSError):  # responses then stay in memory
             folder.mkdir(parents=True, exist_ok=True)
 
-    async def receive(self, incoming: Incoming) -> Reply:
-        """Receive the whole answer. One that is large has its content in `spool`. Raises as `Incoming.chunks`."""
+    async def receive(self, incoming: Incoming) -> HttpResponse:
+        """Return the whole response; a large one has its content in `spool`. Raises as `Incoming.chunks`."""
         spool = Spool(self._folder)
         try:
             async with aclosing(incoming.chunks()) as chunks:
@@ -107,17 +107,17 @@ class ReplyMemory:
             spool.close()
             raise
         if spool.size > SMALL_BYTES:
-            return Reply(incoming.status, incoming.headers, b"", spool)
-        return Reply(incoming.status, incoming.headers, await spool.read())
+            return HttpResponse(incoming.status, incoming.headers, b"", spool)
+        return HttpResponse(incoming.status, incoming.headers, await spool.read())
 
     @asynccontextmanager
-    async def load(self, reply: Reply, tenant: str) -> AsyncIterator[Reply]:
-        """Wait for room for an answer, and hold the room while the context lasts, with the answer and its content."""
-        if reply.spool is None:
-            yield reply
+    async def load(self, response: HttpResponse, tenant: str) -> AsyncIterator[HttpResponse]:
+        """Yield a response with its content, once there is memory for it; the memory is reserved within the block."""
+        if response.spool is None:
+            yield response
             return
         try:
-            async with self._bytes.hold(tenant, _COPIES * reply.spool.size):
-                yield replace(reply, content=await reply.spool.read(), spool=None)
+            async with self._bytes.hold(tenant, _COPIES * response.spool.size):
+                yield replace(response, content=await response.spool.read(), spool=None)
         finally:
-            reply.spool.close()
+            response.spool.close()
