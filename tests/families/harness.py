@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from imagegateway.media import images
 from imagegateway.media.decoding import DecodeGate
-from imagegateway.media.references import reference
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
@@ -78,7 +77,7 @@ class Bench:
         """Store an input, as the router does."""
         facts = images.inspect(data, "image")
         stored = await self.store.put_result(data)
-        return reference(stored, facts)
+        return stored.reference(facts)
 
     async def run(
         self,

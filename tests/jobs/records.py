@@ -69,7 +69,7 @@ def follow(entry: Entry, state: StateValue, owner: str | None = None) -> JobReco
 
 
 def ref(name: str = "a") -> provider.MediaRef:
-    """A picture that is said to be in the store."""
+    """Return a reference to an image in the store."""
     digest = name[0] * 64
     return provider.MediaRef(
         key=f"results/2099-01-01/{digest}", sha256=digest, media_type="image/png", width=8, height=8, size=64

@@ -20,7 +20,7 @@ from imagegateway.platform.nats import connect
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedFamilies
+from tests.jobs.families import ScriptedProviders
 from tests.jobs.receiver import Receiver
 from tests.jobs.replica import ROOT, Replica, serving
 from tests.jobs.server import settings_for, until
@@ -53,7 +53,7 @@ def _settings(nats: Nats, receiver: Receiver, pauses: str = "0,0,0,0,0,0,0") -> 
 
 @pytest.fixture
 async def replica(nats: Nats, receiver: Receiver) -> AsyncIterator[Replica]:
-    async with serving(_settings(nats, receiver), ScriptedFamilies()) as up:
+    async with serving(_settings(nats, receiver), ScriptedProviders()) as up:
         yield up
 
 
@@ -133,7 +133,7 @@ async def test_other_ends(replica: Replica, receiver: Receiver, answer: provider
     async def start(_request: object) -> provider.TaskState:
         return answer
 
-    replica.families.on_start = start
+    replica.providers.on_start = start
     entry = await replica.submit(records.job(webhook_url=receiver.url))
     if type_ == "job.cancelled":
         await replica.engine.execution.cancellation.cancel(entry)
@@ -154,7 +154,7 @@ async def test_the_schedule(nats: Nats, receiver: Receiver) -> None:
     time = [records.now()]
     receiver.status = itertools.repeat(500)
     settings = _settings(nats, receiver, ",".join(map(str, pauses)))
-    async with serving(settings, ScriptedFamilies(), clock=lambda: time[0]) as replica:
+    async with serving(settings, ScriptedProviders(), clock=lambda: time[0]) as replica:
         job_id = (await replica.submit(records.job(webhook_url=receiver.url))).record.id
         time[0] += 1000  # the job ends by the true clock
         gaps = []
@@ -244,7 +244,7 @@ async def test_receiver_of_one_tenant_that_hangs_delays_no_other_tenants_webhook
             NATS_URL=nats.settings.nats_address(),
             ALLOW_HOSTS=f"{hanging.host},{good.host}",
         )
-        async with serving(settings, ScriptedFamilies()) as up:
+        async with serving(settings, ScriptedProviders()) as up:
             for _ in range(60):
                 submitted = await up.submit(records.job(tenant="noisy", webhook_url=hanging.url))
                 await up.ended(submitted.record.id)
@@ -293,13 +293,13 @@ async def test_redelivery_during_an_attempt_is_not_lost(replica: Replica, receiv
 async def test_another_replica_sends_what_a_crash_left(nats: Nats, receiver: Receiver) -> None:
     settings = _settings(nats, receiver, "0.05")
     receiver.hold = asyncio.Event()
-    async with serving(settings, ScriptedFamilies()) as dying:
+    async with serving(settings, ScriptedProviders()) as dying:
         submitted = await dying.submit(records.job(webhook_url=receiver.url))
         ended = await dying.ended(submitted.record.id)
         await until(lambda: len(receiver.deliveries) == 1)
         await dying.crash()
     receiver.hold.set()
-    async with serving(settings, ScriptedFamilies()) as heir:
+    async with serving(settings, ScriptedProviders()) as heir:
         entry = await over(heir, ended.record.id)
         assert entry.record.owner == heir.engine.membership.owner
         assert entry.record.webhook.delivered

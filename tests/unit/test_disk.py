@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.media import store
+from imagegateway.media.directory import Directory
 from imagegateway.media.store import MediaStore, StoreUnavailable
-from imagegateway.media.store_backends import Directory
 from imagegateway.platform import disk, readiness
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.readiness import Readiness

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.directory import Directory
 from imagegateway.media.store import MediaStore, StoreUnavailable
-from imagegateway.media.store_backends import Directory
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
 from imagegateway.platform.errors import INTERNAL, GatewayError

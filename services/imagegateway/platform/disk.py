@@ -33,6 +33,15 @@ def check_writable(folder: Path) -> None:
         os.fsync(file.fileno())
 
 
+def flush_directory(path: Path) -> None:
+    """Flush a directory's entries, so that new and renamed files in it survive a power cut. Blocks."""
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def reason(error: BaseException, part: str) -> str:
     """Return what a failure of `part`, such as "the media store", means, in words for callers."""
     number = error.errno if isinstance(error, OSError) else None

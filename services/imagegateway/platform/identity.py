@@ -8,6 +8,8 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from imagegateway.platform.disk import flush_directory
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -36,7 +38,7 @@ def renew_identity(path: Path) -> str:
     identity = secrets.token_hex(8)
     temporary = _write_beside(path, identity)
     temporary.replace(path)
-    _flush(path.parent)
+    flush_directory(path.parent)
     return identity
 
 
@@ -48,7 +50,7 @@ def write_once(path: Path, text: str) -> None:
             path.hardlink_to(temporary)  # unlike a rename, fails when another process was first
     finally:
         temporary.unlink(missing_ok=True)
-    _flush(path.parent)
+    flush_directory(path.parent)
 
 
 def _write_beside(path: Path, text: str) -> Path:
@@ -65,11 +67,3 @@ def _write_beside(path: Path, text: str) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
-
-
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

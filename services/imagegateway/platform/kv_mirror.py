@@ -80,7 +80,7 @@ class Mirror:
 
 
 class Follower(Generic[_T]):
-    """Follows a bucket: `took` gets all its values by key, at first and after each change.
+    """Follows a bucket: `on_change` gets all its values by key, at first and after each change.
 
     `read` makes a value of a key and its bytes; where it raises ValueError, the key is left out, and logged. While
     NATS can't be reached the last view serves on.
@@ -91,13 +91,13 @@ class Follower(Generic[_T]):
         js: JetStreamContext,
         bucket: str,
         read: Callable[[str, bytes], _T],
-        took: Callable[[Mapping[str, _T]], None],
+        on_change: Callable[[Mapping[str, _T]], None],
     ) -> None:
         self._bucket = bucket
         self._mirror = Mirror(js, bucket)
         self._decoder = Decoder(bucket)
         self._read = read
-        self._took = took
+        self._on_change = on_change
         self._values: dict[str, _T] = {}
         self._looking = asyncio.Lock()
 
@@ -133,7 +133,7 @@ class Follower(Generic[_T]):
                 value = self._decoder.decode(change.key, change.value, self._read)
                 if value is not None:
                     self._values[change.key] = value
-            self._took(dict(self._values))
+            self._on_change(dict(self._values))
             _log.info("bucket_loaded", bucket=self._bucket, count=len(self._values))
 
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 _log = logs.get(__name__)
 
 
-async def connect(settings: Settings, name: str, *, patient: bool = True) -> Client:
+async def connect(settings: Settings, name: str, *, wait: bool = True) -> Client:
     """Connect, and stay connected for as long as the process lives.
 
-    A server that is not there yet is waited for; with `patient=False` it raises nats.errors.Error or OSError.
+    A server that is not there yet is waited for; with `wait=False` it raises nats.errors.Error or OSError.
     """
 
     client = Client()
@@ -41,11 +41,11 @@ async def connect(settings: Settings, name: str, *, patient: bool = True) -> Cli
         user_credentials=settings.nats_credentials or None,
         tls=ssl.create_default_context(cafile=settings.nats_ca) if settings.nats_ca else None,
         connect_timeout=2,
-        max_reconnect_attempts=-1 if patient else 1,
+        max_reconnect_attempts=-1 if wait else 1,
         reconnect_time_wait=0.25,  # type: ignore[arg-type]  # slept as it is: fractions work
         ping_interval=5,
         max_outstanding_pings=2,
-        allow_reconnect=patient,
+        allow_reconnect=wait,
         disconnected_cb=disconnected,
         reconnected_cb=reconnected,
         error_cb=failed,

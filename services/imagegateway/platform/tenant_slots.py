@@ -32,7 +32,7 @@ class TenantSlots:
         self._waiting: OrderedDict[str, deque[_Ticket]] = OrderedDict()
         """By tenant, in the order of their turns."""
 
-    async def take(self, tenant: str, count: int = 1) -> Callable[[], None]:
+    async def acquire(self, tenant: str, count: int = 1) -> Callable[[], None]:
         """Wait for slots, and return the function that gives them back, to be called once.
 
         A request for more than a tenant may hold takes all that it may hold.
@@ -52,8 +52,8 @@ class TenantSlots:
 
     @asynccontextmanager
     async def hold(self, tenant: str, count: int = 1) -> AsyncIterator[None]:
-        """Take slots as `take` does, and hold them while the context lasts."""
-        give_back = await self.take(tenant, count)
+        """Take slots as `acquire` does, and hold them while the context lasts."""
+        give_back = await self.acquire(tenant, count)
         try:
             yield
         finally:

@@ -14,7 +14,6 @@ from imagegateway.jobs.cleanup import delete_inputs
 from imagegateway.media import images
 from imagegateway.media.decoding import decoding_cost
 from imagegateway.media.images import MAX_FILE_BYTES
-from imagegateway.media.references import reference
 from imagegateway.media.store import TooLarge
 from imagegateway.outbound import image_fetch
 from imagegateway.platform.errors import GatewayError, invalid, invalid_image, missing
@@ -50,7 +49,7 @@ class InputImage:
 
     param: str
     ref: provider.MediaRef
-    facts: images.Facts
+    facts: images.ImageInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,21 +189,21 @@ class InputImages:
         async with self._gate.admit(cost, tenant=self._tenant, seconds=DECODE_SECONDS):
             data = await self._store.read(mask.ref.key)
             made = await self._gate.run(lambda: images.normalise_mask(data, facts, size, param))
-            return await self._store_bytes(made, images.Facts("image/png", *size, alpha=False))
+            return await self._store_bytes(made, images.ImageInfo("image/png", *size, alpha=False))
 
-    async def _store_bytes(self, data: bytes, facts: images.Facts) -> provider.MediaRef:
+    async def _store_bytes(self, data: bytes, facts: images.ImageInfo) -> provider.MediaRef:
         async with self._store.upload(len(data)) as upload:
             await upload.write(data)
             stored = await upload.finish()
         self._owned_keys.append(stored.key)
-        return reference(stored, facts)
+        return stored.reference(facts)
 
     async def check(self, param: str, upload: Upload) -> InputImage:
         """Finish an upload, and return the checked image. Raises GatewayError INVALID_IMAGE."""
         stored = await upload.finish()
         self._owned_keys.append(stored.key)
         facts = await self._store.apply(stored.key, lambda data: images.inspect(data, param))
-        return InputImage(param, reference(stored, facts), facts)
+        return InputImage(param, stored.reference(facts), facts)
 
     def add(self, role: str, image: InputImage) -> None:
         """Add an input. Raises GatewayError for a second mask or markup."""
