@@ -1,4 +1,4 @@
-"""Spool of providers' large responses: received at once, loaded once there is memory, in turn by tenant, never lost."""
+"""Spool of large provider responses: received at once, loaded once there is memory, in turn by tenant, never lost."""
 
 from __future__ import annotations
 
