@@ -11,6 +11,7 @@ from imagegateway.jobs import states
 from imagegateway.jobs.feed import MAX_UNREAD, ClosingError, JobFeed, TooSlowError, public_type
 from imagegateway.jobs.stream import Entry
 from imagegateway.platform import ids
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.supervision import Supervisor
 
 from tests.jobs import records
@@ -154,7 +155,7 @@ async def test_ended_job_is_held_while_its_webhook_is_due() -> None:
     async with setting() as at:
         first = await at.stream.create(records.job(state=states.SUBMITTING, webhook_url="https://a.example/"))
         record = records.follow(first, states.COMPLETED)
-        record.webhook.next_at = records.now()
+        record.webhook.next_at = unix_millis()
         due = await at.stream.advance(first, record)
         await at.seen_all()
         assert at.feed.live == {record.id: due}

@@ -16,6 +16,7 @@ from imagegateway.jobs import states, webhooks
 from imagegateway.keys import webhook_secrets as secrets_module
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.webhook_secrets import OVERLAP_SECONDS, WebhookSecrets
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.nats import connect
 from standardwebhooks import Webhook, WebhookVerificationError
 
@@ -151,7 +152,7 @@ def _attempted(times: int, entry: Entry) -> bool:
 async def test_the_schedule(nats: Nats, receiver: Receiver) -> None:
     """8 attempts with the pauses of the settings, and up to a tenth of jitter."""
     pauses = [5.0, 60.0, 600.0, 3600.0, 7200.0, 14_400.0, 57_600.0]
-    time = [records.now()]
+    time = [unix_millis()]
     receiver.status = itertools.repeat(500)
     settings = _settings(nats, receiver, ",".join(map(str, pauses)))
     async with serving(settings, ScriptedProviders(), clock=lambda: time[0]) as replica:
