@@ -29,6 +29,7 @@ from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
 from imagegateway.platform import ids, settings
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import Supervisor
 from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -131,7 +132,7 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
 
 
 def _record(job_id: str) -> JobRecord:
-    now = time.time_ns() // 1_000_000
+    now = unix_millis()
     return JobRecord(
         id=job_id,
         tenant="bench",

@@ -16,7 +16,7 @@ from imagegateway.platform import setting_source, settings
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.driver import HttpFamily
-from imagegateway.providers.kit.response_memory import ResponseMemory
+from imagegateway.providers.kit.response_spool import ResponseSpool
 from imagegateway.providers.kit.task_state import failed_task
 from PIL import Image
 
@@ -66,7 +66,7 @@ class Bench:
             outbound=Outbound(Guard(current.allow_hosts), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
             store=store,
             gate=DecodeGate(current.decode_pixels),
-            memory=ResponseMemory(current.answer_memory * 1024**2, tmp_path),
+            spool=ResponseSpool(current.answer_memory * 1024**2, tmp_path),
             clock=lambda: bench.now,
             sleep=sleep,
         )

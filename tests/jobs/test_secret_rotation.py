@@ -45,7 +45,7 @@ async def revealed(client: Client, root: RootSecret, tenant: str) -> str:
     return keys.reveal(tenant, "fal", keys.of(tenant)["fal"])
 
 
-async def test_rotation_encrypts_all_that_is_stored_anew(
+async def test_rotation_reencrypts_all_stored_values(
     nats: Nats, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new = RootSecret(OLD), RootSecret(NEW)

@@ -18,6 +18,7 @@ from imagegateway.outbound.url_guard import OutboundError
 from imagegateway.platform import logs
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.catalog import Modality
 from imagegateway.providers.kit.adapter import HttpRequest, HttpResponse
 from imagegateway.providers.kit.error_table import Failure
 from imagegateway.providers.kit.parsing import parse_seed, parse_text
@@ -69,7 +70,7 @@ class ResultStore:
 
         Raises GatewayError PROVIDER_BAD_RESPONSE for an unusable result, StoreUnavailable.
         """
-        if call.model.modality == "video":
+        if call.model.modality == Modality.VIDEO:
             # A retry for an unavailable store begins at the provider: nothing holds a whole video.
             store = partial(self._with_retries, partial(self._store_video, adapter, endpoint, call, result), "video")
             media = _video(await retry_until_available(store, seconds=store_seconds, sleep=self.sleep))
