@@ -1,4 +1,4 @@
-"""Rotation of the root secret over a real server: what was encrypted before stays readable, and is encrypted anew."""
+"""Rotation of the root secret over a real server: what was encrypted before stays readable, and is re-encrypted."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ async def test_rotation_encrypts_all_that_is_stored_anew(
 
     assert await command._rotate(rotated(nats), client) == 0
     said = capsys.readouterr().out
-    assert "provider keys: 2 encrypted anew, 1 up to date, 0 unreadable" in said
-    assert "webhook secrets: 1 encrypted anew, 0 up to date, 0 unreadable" in said
+    assert "provider keys: 2 re-encrypted, 1 up to date, 0 unreadable" in said
+    assert "webhook secrets: 1 re-encrypted, 0 up to date, 0 unreadable" in said
     assert await revealed(client, new, "acme") == KEY
     assert await revealed(client, new, "other") == "the other's"
     assert await (await WebhookSecrets.open(client, 1, new)).get("acme") == shown
@@ -76,7 +76,7 @@ async def test_rotation_without_the_previous_secret_says_so_and_changes_nothing(
     await (await ProviderKeys.open(client, 1, RootSecret(OLD))).set("acme", "fal", KEY)
     assert await command._rotate(rotated(nats, previous=""), client) == 1
     said = capsys.readouterr()
-    assert "provider keys: 0 encrypted anew, 0 up to date, 1 unreadable" in said.out
+    assert "provider keys: 0 re-encrypted, 0 up to date, 1 unreadable" in said.out
     assert "IMAGEGATEWAY_SECRET_KEY_PREVIOUS" in said.err
     assert await revealed(client, RootSecret(OLD), "acme") == KEY
 
