@@ -1,7 +1,7 @@
-"""A router replica's engine in a process of its own: `python -m bench.replica MODE`.
+"""Router replica without servers, in a separate process: `python -m bench.replica MODE`.
 
-One JSON line on its input tells it what to do. Its settings come from the environment, as a router's do. What it
-finds is one JSON line on its output.
+One JSON line on the input has the parameters, one JSON line on the output the measurements. Settings come from the
+environment, as a router's do.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -23,20 +24,20 @@ from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.keys.api_keys import Key
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.media.decoding import DecodeGate
-from imagegateway.media.signed_links import Links
+from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
 from imagegateway.platform import ids, settings
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import Supervisor
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.router import call_context
-from imagegateway.router.answer_memory import AnswerMemory
 from imagegateway.router.catalog import Catalog
-from imagegateway.router.operations import Studio
-from imagegateway.router.responses import Answers
+from imagegateway.router.composition import compose_operations
+from imagegateway.router.response_memory import ResponseMemory
+from imagegateway.router.responses import ResponseBuilder
 from imagegateway.v1 import image_service_pb2 as pb
 
 from bench import usage
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
     from imagegateway.router.call_context import Call
+    from imagegateway.router.composition import Operations
 
 _AT_ONCE: Final = 32
 _CALLERS: Final = 16
@@ -53,15 +55,15 @@ _PATIENCE: Final = 30.0
 
 
 class _Scripted(ProviderClient):
-    """A provider in this process: `works` are answered as running, then as done; the others never."""
+    """Provider client without a server. With `works`, tasks run and then end; else calls never return."""
 
     def __init__(self, *, works: bool) -> None:
         self._works = works
         self.done: dict[str, float] = {}
-        """When each job's end was told to the engine, by the machine's monotonic clock."""
+        """Time of each job's end, by the machine's monotonic clock."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection."""
 
     async def start(self, family: str, request: provider.StartRequest) -> AsyncGenerator[provider.TaskState, None]:
         if not self._works:
@@ -76,16 +78,26 @@ class _Scripted(ProviderClient):
         return provider.TaskState(done=provider.Done(artifacts=[provider.Artifact(media=media)]))
 
 
+@dataclass(frozen=True, slots=True)
+class _Replica:
+    """Parts of a router replica that the benchmarks call."""
+
+    engine: JobEngine
+    catalog: Catalog
+    responses: ResponseBuilder
+    operations: Operations
+
+
 @asynccontextmanager
-async def _studio(number: int, families: ProviderClient) -> AsyncIterator[Studio]:
-    """A router's inside."""
+async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Replica]:
+    """Run a router replica without its servers."""
     current = settings.current()
     client = await connect(current, f"router-{number}")
     outbound = Outbound(Guard(current.allow_hosts))
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
-    memory = AnswerMemory(current.answer_memory * 1024**2)
-    answers = Answers(store, Links(root, current.public_url), time.time, memory)
+    memory = ResponseMemory(current.answer_memory * 1024**2)
+    responses = ResponseBuilder(store, LinkSigner(root, current.public_url), time.time, memory)
     catalog = Catalog.load(current.source)
     engine = await JobEngine.open(
         settings=current,
@@ -98,22 +110,29 @@ async def _studio(number: int, families: ProviderClient) -> AsyncIterator[Studio
         limits=catalog.limits(current),
         price=catalog.price,
         fallback=catalog.fallback,
-        view=answers.job,
+        view=responses.job,
         supervisor=Supervisor(),
     )
-    stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
+    provider_keys = await ProviderKeys.open(client, current.nats_replicas, root)
     await engine.start()
+    operations = compose_operations(
+        settings=current,
+        engine=engine,
+        catalog=catalog,
+        provider_keys=provider_keys,
+        responses=responses,
+        store=store,
+        outbound=outbound,
+    )
     try:
-        yield Studio(
-            current, catalog, store, outbound, engine, answers, stored_keys, DecodeGate(current.decode_pixels)
-        )
+        yield _Replica(engine, catalog, responses, operations)
     finally:
         await engine.close()
         await asyncio.gather(families.close(), outbound.aclose(), client.close())
 
 
 def _record(job_id: str) -> JobRecord:
-    now = time.time_ns() // 1_000_000
+    now = unix_millis()
     return JobRecord(
         id=job_id,
         tenant="bench",
@@ -127,7 +146,7 @@ def _record(job_id: str) -> JobRecord:
 
 
 async def _many(at_once: int, seconds: float, work: Callable[[], Awaitable[object]]) -> list[float]:
-    """Do it over and over, so many at a time; the seconds that each took."""
+    """Repeat `work` in `at_once` concurrent loops for `seconds`. Return the duration of each repeat in seconds."""
     took: list[float] = []
     until = time.monotonic() + seconds
 
@@ -141,20 +160,20 @@ async def _many(at_once: int, seconds: float, work: Callable[[], Awaitable[objec
 
 
 async def submits(order: dict[str, Any]) -> dict[str, Any]:
-    """Durable submissions a second: each is one record, on disk before it counts. No provider ever answers."""
-    async with _studio(0, _Scripted(works=False)) as studio:
+    """Measure durable submissions: each is one record on disk. No provider answers."""
+    async with _replica(0, _Scripted(works=False)) as replica:
         began = time.monotonic()
         took = await _many(
-            _AT_ONCE, order["seconds"], lambda: studio.engine.execution.submission.submit(_record(ids.job()))
+            _AT_ONCE, order["seconds"], lambda: replica.engine.execution.submission.submit(_record(ids.job()))
         )
         return {"took": took, "seconds": time.monotonic() - began}
 
 
 async def work(order: dict[str, Any]) -> dict[str, Any]:
-    """Jobs at a steady pace: seconds from each submission to the record that says it runs, and when each was done."""
+    """Submit jobs at a steady rate. Return the seconds until each one runs, and the times of the ends."""
     families = _Scripted(works=True)
-    async with _studio(0, families) as studio:
-        engine = studio.engine
+    async with _replica(0, families) as replica:
+        engine = replica.engine
         began: dict[str, float] = {}
         running: dict[str, float] = {}
 
@@ -175,12 +194,12 @@ async def work(order: dict[str, Any]) -> dict[str, Any]:
 
 
 async def follow(order: dict[str, Any]) -> dict[str, Any]:
-    """Subscribe to jobs that another replica works on; when each one's end came here."""
-    async with _studio(1, _Scripted(works=False)) as studio:
+    """Subscribe to the jobs of another replica. Return the times at which their ends arrive."""
+    async with _replica(1, _Scripted(works=False)) as replica:
         seen: dict[str, float] = {}
 
         async def one(job_id: str) -> None:
-            with studio.engine.feed.subscribe(job_id) as subscription:
+            with replica.engine.feed.subscribe(job_id) as subscription:
                 while (entry := await subscription.next(_PATIENCE)) is not None:
                     if entry.ended:
                         seen[job_id] = time.monotonic()
@@ -194,28 +213,29 @@ async def follow(order: dict[str, Any]) -> dict[str, Any]:
 
 
 async def inline(order: dict[str, Any]) -> dict[str, Any]:
-    """The same inline call with and without the job's record, in turn: CPU by role of each window, and its calls."""
+    """Alternate inline calls with and without job records. Return CPU time by role and calls of each window."""
     families = ProviderClient(settings.current(), ["local"])
-    async with _studio(0, families) as studio:
+    async with _replica(0, families) as replica:
+        operations = replica.operations
         request = pb.GenerateRequest(model="local/sketch", prompt="a lighthouse at dusk", size="1024x1024")
 
         def begin() -> Call:
-            call = call_context.begin("Generate", {})
+            call = call_context.begin("Generate", {}, rest=False)
             call.key = Key(id="bench", tenant="bench", name="bench", created_at=0)
             return call
 
         async def recorded() -> None:
             call = begin()
-            await studio.run(studio.plan_generate(request, call), call)
+            await operations.images.run(operations.planner.plan_generation(request, call), call)
 
         async def direct() -> None:
             call = begin()
-            made = studio.plan_generate(request, call)
-            record = studio._record(made, call)
+            plan = operations.planner.plan_generation(request, call)
+            record = operations.submission.new_record(plan, call)
             transitions.mark_submitting(record)
             state = await anext(families.start("local", provider.StartRequest(job_id=record.id, task=record.task)))
-            transitions.mark_completed(record, state.done, studio.catalog.price(record.task, state.done))
-            await studio.answers.images(record, call, b64_json=False)
+            transitions.mark_completed(record, state.done, replica.catalog.price(record.task, state.done))
+            await replica.responses.images(record, call, b64_json=False)
 
         windows: list[dict[str, Any]] = []
         for _, path in ((direct, direct), (recorded, recorded)):

@@ -3,6 +3,7 @@
 -- the API without a valid key pass not at all.
 
 local key_check = require("key_check")
+local request_id = require("request_id")
 local settings = require("edge_settings")
 
 local JSON = "application/json"
@@ -88,8 +89,7 @@ end
 function envoy_on_request(handle)
   local headers = handle:headers()
   local id = headers:get("x-request-id")
-  -- The same rule as `imagegateway.platform.ids.request_id`.
-  if id == nil or id == "" or #id > 128 or id:find("[^%w._:/+=-]") then
+  if not request_id.is_valid(id) then
     headers:replace("x-request-id", string.format("req_%s%08x",
       handle:timestampString(EnvoyTimestampResolution.MICROSECOND), math.random(0, 0x7fffffff)))
   end

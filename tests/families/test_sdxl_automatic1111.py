@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -173,7 +172,7 @@ async def test_cancel_of_a_call_in_its_retry_pause_sends_nothing(own: Automatic1
         cancelled.append(await cancel(bench, "job_test"))
         await asyncio.Event().wait()
 
-    bench.family._submitter = replace(bench.family._submitter, sleep=stopped_in_the_pause)
+    bench.sleep = stopped_in_the_pause
     state = await asyncio.wait_for(begin(bench, "job_test"), 10)
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_CANCELLED, False)
     assert cancelled == [True]

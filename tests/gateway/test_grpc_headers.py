@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 METHOD: Final = "/imagegateway.v1.ImageService/GetModel"
 MESSAGE: Final = pb.GetModelRequest(model_id="local/sketch").SerializeToString()
-PACKED: Final = gzip.compress(MESSAGE)
+PACKED: Final = gzip.compress(MESSAGE, mtime=0)
 OK: Final = grpc.StatusCode.OK
 INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
 

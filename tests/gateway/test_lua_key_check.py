@@ -1,4 +1,4 @@
-"""The Lua modules that check keys, in Envoy's own LuaJIT and without a stack behind it."""
+"""Lua modules of Envoy's hooks, in Envoy's own LuaJIT and without a stack: API keys and request ids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from imagegateway.keys import key_tags
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.platform import setting_source, settings
+from imagegateway.platform import ids, setting_source, settings
 from imagegateway.stack import envoy_config
 from imagegateway.stack.config import binary
 
@@ -113,3 +113,8 @@ def test_key_of_another_root_secret_or_with_any_character_changed_is_unknown(lua
 
 def test_key_of_an_earlier_version_is_named_as_such(lua: Callable[[str, str], str]) -> None:
     assert lua("/refusal", "Bearer igw_" + secrets.token_urlsafe(32)) == "untagged"
+
+
+@pytest.mark.parametrize("text", [*map(chr, range(0x21, 0x7F)), "a" * 128, "a" * 129, "a b", "ä", "r_0.1:2/3+4=5-6"])
+def test_request_id_has_one_rule_in_lua_and_python(lua: Callable[[str, str], str], text: str) -> None:
+    assert lua("/request-id", text) == str(ids.request_id(text) == text).lower()

@@ -1,4 +1,4 @@
-"""Answers from records: OpenAI's fields carry values that its types know, or are left out."""
+"""Responses from job records: OpenAI's fields have values that its types accept, or are unset."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from google.protobuf.json_format import MessageToDict
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.media.signed_links import Links
+from imagegateway.media.signed_links import LinkSigner
 from imagegateway.platform.setting_source import Source
 from imagegateway.provider.v1 import provider_service_pb2 as provider
-from imagegateway.router import call_context, event_streams, responses, validation
+from imagegateway.router import call_context, event_streams, job_errors, responses
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
-from imagegateway.router.responses import Answers, ImagesAnswer, Preview
+from imagegateway.router.responses import ImagesResult, PartialImage, ResponseBuilder
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -54,20 +55,20 @@ def record(media_type: str, width: int, height: int, **task: Any) -> JobRecord:
     )
 
 
-def answers() -> Answers:
-    signer = Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW)
+def response_builder() -> ResponseBuilder:
+    signer = LinkSigner(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW)
     unused: Any = None  # links need neither store nor memory
-    return Answers(unused, signer, lambda: NOW, unused)
+    return ResponseBuilder(unused, signer, lambda: NOW, unused)
 
 
-async def document(made: JobRecord) -> dict[str, Any]:
-    call = call_context.begin("Generate", {})
-    answered = await answers().images(made, call, b64_json=False)
-    return MessageToDict(answered.message, preserving_proto_field_name=True)
+async def rendered(record: JobRecord) -> dict[str, Any]:
+    call = call_context.begin("Generate", {}, rest=True)
+    result = await response_builder().images(record, call, b64_json=False)
+    return MessageToDict(result.message, preserving_proto_field_name=True)
 
 
 @pytest.mark.parametrize(
-    ("media_type", "told"),
+    ("media_type", "expected"),
     [
         ("image/png", "png"),
         ("image/jpeg", "jpeg"),
@@ -77,53 +78,53 @@ async def document(made: JobRecord) -> dict[str, Any]:
         ("video/mp4", None),
     ],
 )
-async def test_output_format_is_one_that_the_types_know(media_type: str, told: str | None) -> None:
-    found = await document(record(media_type, 64, 48))
-    assert found.get("output_format") == told
+async def test_output_format_is_set_only_to_values_of_the_types(media_type: str, expected: str | None) -> None:
+    found = await rendered(record(media_type, 64, 48))
+    assert found.get("output_format") == expected
     assert found["data"][0]["media_type"] == media_type
     ImagesResponse.model_validate_json(json.dumps(found))
 
 
 @pytest.mark.parametrize("quality", ["low", "medium", "high", "xhigh", "max", "standard", "hd", "ultra", ""])
-async def test_quality_is_one_that_the_types_know(quality: str) -> None:
-    found = await document(record("image/png", 64, 48, quality=quality))
+async def test_quality_is_set_only_to_values_of_the_types(quality: str) -> None:
+    found = await rendered(record("image/png", 64, 48, quality=quality))
     assert found.get("quality") == (quality if quality in {"low", "medium", "high", "xhigh", "max"} else None)
 
 
 @pytest.mark.parametrize("background", ["transparent", "opaque", "auto", ""])
-async def test_background_is_one_that_the_types_know(background: str) -> None:
-    found = await document(record("image/png", 64, 48, background=background))
+async def test_background_is_set_only_to_values_of_the_types(background: str) -> None:
+    found = await rendered(record("image/png", 64, 48, background=background))
     assert found.get("background") == (background if background in {"transparent", "opaque"} else None)
 
 
-async def test_unknown_sides_are_left_out_everywhere() -> None:
-    made = record("video/mp4", 0, 0)
-    found = await document(made)
+async def test_unknown_sides_are_unset() -> None:
+    plan = record("video/mp4", 0, 0)
+    found = await rendered(plan)
     assert "size" not in found
     (item,) = found["data"]
     assert not {"width", "height"} & set(item)
-    job = MessageToDict(answers().job(made), preserving_proto_field_name=True)
+    job = MessageToDict(response_builder().job(plan), preserving_proto_field_name=True)
     assert not {"width", "height"} & set(job["result"]["data"][0])
 
 
-async def test_end_users_id_and_svg_usage_are_told() -> None:
-    made = record("image/png", 64, 48, user="u-1")
-    made.done.svg_usage.CopyFrom(
+async def test_end_user_id_and_svg_usage_are_in_the_response() -> None:
+    plan = record("image/png", 64, 48, user="u-1")
+    plan.done.svg_usage.CopyFrom(
         job_pb2.SvgUsage(model="gpt-5.5", input_tokens=1, output_tokens=2, reasoning_tokens=0, total_tokens=3)
     )
-    found = ImagesResponse.model_validate(await document(made))
+    found = ImagesResponse.model_validate(await rendered(plan))
     assert found.safety_identifier == "u-1"
     assert found.svg_usage is not None
     assert found.svg_usage.total_tokens == 3
 
 
-class _Watched:
-    """A studio whose calls give one preview and one answer."""
+class _Streamed:
+    """Image operations that yield these steps."""
 
-    def __init__(self, steps: list[Preview | ImagesAnswer]) -> None:
+    def __init__(self, steps: list[PartialImage | ImagesResult]) -> None:
         self._steps = steps
 
-    async def watch(self, *_: object) -> AsyncGenerator[Preview | ImagesAnswer, None]:
+    async def stream(self, *_: object) -> AsyncGenerator[PartialImage | ImagesResult, None]:
         for step in self._steps:
             yield step
 
@@ -139,16 +140,16 @@ class _Watched:
     ],
 )
 @pytest.mark.parametrize("edit", [False, True])
-async def test_events_are_valid_for_the_sdks_types(
+async def test_events_match_the_sdks_types(
     model: str, fields: dict[str, Any], media_type: str, *, edit: bool
 ) -> None:
     kind = pb.EditRequest if edit else pb.GenerateRequest
-    made = validation.make(kind(model=model, prompt="a fox", stream=True, **fields), CATALOG, "", Preferences())
+    plan = validate_request(kind(model=model, prompt="a fox", stream=True, **fields), CATALOG, "", Preferences())
     image = job_pb2.Image(width=64, height=48, media_type=media_type)
     response = pb.ImagesResponse(data=[image], usage=USAGE, safety_identifier=fields.get("safety_identifier"))
-    studio: Any = _Watched([Preview(b"bytes", 0), ImagesAnswer(response, [b"bytes"])])
+    images: Any = _Streamed([PartialImage(b"bytes", 0), ImagesResult(response, [b"bytes"])])
     call: Any = None
-    events = [event async for event in event_streams.image_events(studio, made, call)]
+    events = [event async for event in event_streams.image_events(images, plan, call)]
     partial, completed = (json.loads(event.partition(b"data: ")[2]) for event in events)
     partial_type, completed_type = (
         (ImageEditPartialImageEvent, ImageEditCompletedEvent)
@@ -156,12 +157,12 @@ async def test_events_are_valid_for_the_sdks_types(
         else (ImageGenPartialImageEvent, ImageGenCompletedEvent)
     )
     partial_type.model_validate(partial, strict=True)
-    told = completed_type.model_validate(completed, strict=True)
-    assert (told.size, told.output_format) == ("64x48", media_type.removeprefix("image/"))
-    assert told.safety_identifier == fields.get("safety_identifier")
+    expected = completed_type.model_validate(completed, strict=True)
+    assert (expected.size, expected.output_format) == ("64x48", media_type.removeprefix("image/"))
+    assert expected.safety_identifier == fields.get("safety_identifier")
 
 
-def test_moderation_error_says_so_in_openais_words() -> None:
+def test_moderation_error_has_openais_sentence() -> None:
     refused = JobRecord(
         id="job_1",
         state=states.FAILED,
@@ -175,5 +176,5 @@ def test_moderation_error_says_so_in_openais_words() -> None:
         "The content policy of Recraft refused the prompt."
         " Your request was rejected as a result of the safety system."
     )
-    assert responses.failure(refused).message == text
+    assert job_errors.job_failure(refused).message == text
     assert responses.job_error(refused.failed).message == text

@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
+from imagegateway.jobs.idempotency import IdempotencyClaim
+from imagegateway.jobs.stream import Entry
 from imagegateway.keys.api_keys import Key
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.decoding import DecodeGate
-from imagegateway.media.signed_links import Links
+from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
@@ -27,13 +29,16 @@ from imagegateway.platform.setting_source import Source
 from imagegateway.platform.settings import load
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.providers.local.family import LocalFamily
-from imagegateway.router import operations
-from imagegateway.router.answer_memory import AnswerMemory
 from imagegateway.router.body_budget import BodyBudget
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.image_operations import HoldPolicy, ImageOperations
 from imagegateway.router.image_service import ImageService
-from imagegateway.router.interceptor import Outermost
-from imagegateway.router.responses import Answers
+from imagegateway.router.interceptor import RequestInterceptor
+from imagegateway.router.job_lookup import JobLookup
+from imagegateway.router.plan_submission import PlanSubmission
+from imagegateway.router.request_planner import RequestPlanner
+from imagegateway.router.response_memory import ResponseMemory
+from imagegateway.router.responses import ResponseBuilder
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -45,10 +50,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from google.protobuf.descriptor import Descriptor
-    from imagegateway.router.call_context import Call
-    from imagegateway.router.input_images import Intake
-    from imagegateway.router.responses import ImagesAnswer
-    from imagegateway.router.validation import Plan
+    from imagegateway.providers.catalog import Route
 
 NOW: Final = 1_790_000_000
 IMAGE: Final = pictures.data_url(pictures.picture())
@@ -124,24 +126,41 @@ def requests(draw: Any) -> pb.GenerateRequest | pb.EditRequest:
     return found
 
 
-class WithoutEngine(operations.Studio):
-    """Runs each plan at once, with the embedded family; plans for other families end as records only."""
+class LocalEngine:
+    """Engine that runs each job of the embedded family at once. Jobs of other families fail."""
 
-    async def run(self, made: Plan, call: Call, intake: Intake | None = None) -> ImagesAnswer:
-        if made.webhook_url:
-            await self._check_webhook(made.webhook_url, "a")
-        record = JobRecord.FromString(self._record(made, call).SerializeToString())
-        assert operations._digest(record, made)
-        if made.model.family != "local":
+    def __init__(self, store: MediaStore) -> None:
+        self._family = LocalFamily(store, DecodeGate(10**8), pictures.picture())
+
+    async def submit(self, record: JobRecord, *, has_idempotency_key: bool = False) -> Entry:
+        record = JobRecord.FromString(record.SerializeToString())
+        if record.family != "local":
             raise GatewayError(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "No provider is here.")
-        family = LocalFamily(self.store, self.gate, pictures.picture())
-        state = await family.start(provider.StartRequest(job_id=record.id, task=record.task))
+        state = await self._family.start(provider.StartRequest(job_id=record.id, task=record.task))
         if state.WhichOneof("state") == "running":
-            return self.answers.accepted(record, None)
-        record.done.CopyFrom(state.done)
-        record.state, record.completed_at = states.COMPLETED, NOW * 1000
-        self.answers.job(record)
-        return await self.answers.images(record, call, b64_json=made.b64_json)
+            record.state = states.RUNNING
+        else:
+            record.done.CopyFrom(state.done)
+            record.state, record.completed_at = states.COMPLETED, NOW * 1000
+        return Entry(1, record)
+
+    async def claim(self, tenant: str, key: str, job_id: str, digest: str) -> IdempotencyClaim:
+        return IdempotencyClaim(job_id, digest, mine=True)
+
+    async def last(self, job_id: str) -> Entry | None:
+        return None
+
+    async def ended(self, job_id: str, seconds: float) -> Entry | None:
+        return None
+
+    def position(self, record: JobRecord) -> int | None:
+        return None
+
+    def seal(self, key: str) -> bytes:
+        return key.encode()
+
+    def account(self, record: JobRecord, route: Route) -> str:
+        return ""
 
 
 class _Ring:
@@ -158,21 +177,58 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
     """The typed methods on a port of this machine, without engine and network."""
     source = Source({f"IMAGEGATEWAY_{name}_API_KEY": "k" for name in ("OPENAI", "GOOGLE", "BFL")})
     store = MediaStore.open(folder.as_uri())
-    engine: Any = SimpleNamespace(
-        breakers=SimpleNamespace(is_open=lambda *_: False),
-        credentials=SimpleNamespace(seal=str.encode, account=lambda *_: ""),
-        readiness=Readiness({}),
-    )
     stored: Any = SimpleNamespace(of=lambda _tenant: {})
-    links = Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW)
-    answers = Answers(store, links, lambda: NOW, AnswerMemory(1024**3))
+    unused: Any = None
+    engine: Any = LocalEngine(store)
+    current, catalog, readiness = load(source), Catalog.load(source), Readiness({})
+    responses = ResponseBuilder(
+        store,
+        LinkSigner(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW),
+        lambda: NOW,
+        ResponseMemory(1024**3),
+    )
+    lookup = JobLookup(engine)
     async with Outbound(Guard((), unresolved)) as outbound:
-        called = WithoutEngine(
-            load(source), Catalog.load(source), store, outbound, engine, answers, stored, DecodeGate(10**8)
+        submission = PlanSubmission(
+            submitter=engine,
+            claims=engine,
+            lookup=lookup,
+            readiness=readiness,
+            sealer=engine,
+            provider_keys=stored,
+            store=store,
+            outbound=outbound,
+            deadline_seconds=60,
+        )
+        service = ImageService(
+            planner=RequestPlanner(
+                settings=current,
+                catalog=catalog,
+                provider_keys=stored,
+                is_open=lambda *_: False,
+                readiness=readiness,
+                store=store,
+                outbound=outbound,
+                gate=DecodeGate(10**8),
+            ),
+            images=ImageOperations(
+                submission=submission,
+                lookup=lookup,
+                watcher=engine,
+                positions=engine,
+                readiness=readiness,
+                responses=responses,
+                hold=HoldPolicy(1, hold_for_sdks=False),
+            ),
+            jobs=unused,
+            job_list=unused,
+            responses=responses,
+            catalog=catalog,
+            provider_keys=stored,
         )
         ring: Any = _Ring()
-        server = grpc.aio.server(interceptors=[Outermost(ring, BodyBudget(1024**2))])
-        pb_grpc.add_ImageServiceServicer_to_server(ImageService(called), server)
+        server = grpc.aio.server(interceptors=[RequestInterceptor(ring, BodyBudget(1024**2))])
+        pb_grpc.add_ImageServiceServicer_to_server(service, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

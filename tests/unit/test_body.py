@@ -1,4 +1,4 @@
-"""Bodies are unpacked in bounds, whatever pieces they come in."""
+"""Decoding of request bodies, in pieces of any size, within limits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagegateway.platform.errors import GatewayError
-from imagegateway.router.request_body import unpacked
+from imagegateway.router.request_body import decoded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -30,7 +30,7 @@ async def in_pieces(data: bytes, size: int) -> AsyncIterator[bytes]:
 
 
 async def unpack(data: bytes, encoding: str, size: int = 7, limit: int = MIB) -> bytes:
-    return b"".join([piece async for piece in unpacked(in_pieces(data, size), encoding, limit)])
+    return b"".join([piece async for piece in decoded(in_pieces(data, size), encoding, limit)])
 
 
 @settings(deadline=None)
@@ -39,7 +39,7 @@ async def unpack(data: bytes, encoding: str, size: int = 7, limit: int = MIB) ->
     ("encoding", "pack"),
     [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", raw_deflate), ("", bytes)],
 )
-async def test_body_comes_out_as_it_was_packed(
+async def test_body_is_decoded_in_pieces_of_any_size(
     encoding: str, pack: Callable[[bytes], bytes], data: bytes, size: int
 ) -> None:
     assert await unpack(pack(data), encoding, size) == data
@@ -52,14 +52,14 @@ async def test_body_that_ends_early_is_refused(pack: Callable[[bytes], bytes]) -
             await unpack(pack(b"text" * 50)[:length], "gzip")
 
 
-async def test_limit_counts_unpacked_bytes_and_is_exact() -> None:
+async def test_limit_counts_decoded_bytes_exactly() -> None:
     packed = gzip.compress(bytes(MIB))
     assert len(await unpack(packed, "gzip", len(packed))) == MIB
     with pytest.raises(GatewayError, match="over 1 MiB"):
         await unpack(gzip.compress(bytes(MIB + 1)), "gzip", MIB)
 
 
-async def test_bomb_is_refused_before_it_fills_memory() -> None:
+async def test_compression_bomb_is_refused_early() -> None:
     packed = gzip.compress(bytes(200 * MIB))
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""The budget of bodies: a limit for all, half of it for one tenant, and nothing kept of what has ended."""
+"""Body budget: a limit for all tenants, half of it for one, and release at the end of a body."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from imagegateway.platform.errors import GatewayError
 from imagegateway.router.body_budget import BodyBudget
 
 
-def test_tenant_has_half_and_another_one_the_other_half() -> None:
+def test_tenant_gets_at_most_half_of_the_budget() -> None:
     budget = BodyBudget(100)
-    with budget.hold("a") as first, budget.hold("a") as second, budget.hold("b") as other:
+    with budget.reservation("a") as first, budget.reservation("a") as second, budget.reservation("b") as other:
         first.grow(30)
         second.grow(20)
         with pytest.raises(GatewayError, match="of your request bodies"):
@@ -17,9 +17,9 @@ def test_tenant_has_half_and_another_one_the_other_half() -> None:
         other.grow(50)
 
 
-def test_body_over_the_budget_of_all_is_overloaded_with_a_wait() -> None:
+def test_body_over_the_whole_budget_is_overloaded_with_retry_after() -> None:
     budget = BodyBudget(100)
-    with budget.hold("a") as first, budget.hold("b") as second, budget.hold("c") as third:
+    with budget.reservation("a") as first, budget.reservation("b") as second, budget.reservation("c") as third:
         first.grow(40)
         second.grow(40)
         with pytest.raises(GatewayError, match="too many request bodies") as caught:
@@ -28,12 +28,12 @@ def test_body_over_the_budget_of_all_is_overloaded_with_a_wait() -> None:
     assert (caught.value.code, caught.value.retry_after) == ("overloaded", 1.0)
 
 
-def test_bytes_of_a_body_that_ended_or_failed_are_free_again() -> None:
+def test_ended_or_failed_body_releases_its_bytes() -> None:
     budget = BodyBudget(100)
     for _ in range(5):
-        with budget.hold("a") as body:
+        with budget.reservation("a") as body:
             body.grow(50)
             with pytest.raises(GatewayError):
                 body.grow(1)
-    with budget.hold("a") as body:
+    with budget.reservation("a") as body:
         body.grow(50)

@@ -1,4 +1,4 @@
-"""What a call's headers say: preferences, SDKs, conditions, request ids."""
+"""Headers of a call: preferences, SDKs, conditions, request ids, provider keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 
 def call(**headers: str) -> call_context.Call:
-    return call_context.begin("Generate", {name.replace("_", "-"): value for name, value in headers.items()})
+    return call_context.begin(
+        "Generate", {name.replace("_", "-"): value for name, value in headers.items()}, rest=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ def call(**headers: str) -> call_context.Call:
         ({}, False),
     ],
 )
-def test_sdk_that_reads_no_jobs_is_known_by_its_headers(headers: dict[str, str], needs_images: bool) -> None:
+def test_sdk_without_jobs_is_recognised_by_its_headers(headers: dict[str, str], needs_images: bool) -> None:
     assert call(**headers).needs_images is needs_images
 
 
@@ -47,32 +49,32 @@ def test_sdk_that_reads_no_jobs_is_known_by_its_headers(headers: dict[str, str],
         ('"1,7"', False),
     ],
 )
-def test_condition_compares_weakly_in_lists_and_by_star(header: str, matches: bool) -> None:
+def test_if_none_match_compares_weakly_in_lists_and_by_star(header: str, matches: bool) -> None:
     entry: Any = SimpleNamespace(seq=7)
     assert etags.matches(header, etags.etag(cast("Any", entry))) is matches
 
 
 @pytest.mark.parametrize("given", ["a", "req_1:2.3-4", "iad1::x/y+z=", "a" * 128])
-def test_request_id_well_formed_is_kept(given: str) -> None:
+def test_well_formed_request_id_is_kept(given: str) -> None:
     assert ids.request_id(given) == given
 
 
 @pytest.mark.parametrize("given", ["", "a" * 129, "two words", "é", "a\n", "a;b"])
-def test_request_id_malformed_is_replaced_by_a_new_one(given: str) -> None:
+def test_malformed_request_id_is_replaced(given: str) -> None:
     made = ids.request_id(given)
     assert made not in {given, ids.request_id(given)}
     assert ids.request_id(made) == made
 
 
 @pytest.mark.parametrize("value", ["\xff", b"\xff", b"\xff".decode("utf-8", "surrogateescape")])
-def test_header_bytes_are_characters_whichever_server_read_them(value: str | bytes) -> None:
+def test_header_bytes_become_characters_on_both_servers(value: str | bytes) -> None:
     decoded = call_context.decode(value)
     assert decoded.encode("latin-1")
     assert not decoded.isascii()
 
 
 class AnyKey:
-    """A key ring that knows every key."""
+    """Key ring that accepts every key."""
 
     async def find(self, secret: str) -> Key:
         return Key(secret, "acme", "", 0)
@@ -82,7 +84,7 @@ class AnyKey:
     "key",
     ["a\xffb", "\xa0", "\x85key", "key\xa0", "two\tparts", "k\x1b[1m", "k\x00", "k\x7f", "k" * 4097, "schlüssel"],
 )
-async def test_provider_key_that_no_header_can_carry_is_refused_by_name(key: str) -> None:
+async def test_unprintable_provider_key_is_refused_by_name(key: str) -> None:
     begun = call(authorization="Bearer key", x_byok_fal=key)
     with pytest.raises(GatewayError) as raised:
         await call_context.authenticate(begun, cast("Any", AnyKey()))
@@ -92,7 +94,7 @@ async def test_provider_key_that_no_header_can_carry_is_refused_by_name(key: str
 
 
 @pytest.mark.parametrize("key", ["k", " key\t", "two parts", "k" * 4096])
-async def test_provider_key_with_blanks_around_it_is_taken_without_them(key: str) -> None:
+async def test_whitespace_around_a_provider_key_is_removed(key: str) -> None:
     begun = call(authorization="Bearer key", x_byok_fal=key)
     await call_context.authenticate(begun, cast("Any", AnyKey()))
     assert begun.byok == {"fal": key.strip()}

@@ -1,29 +1,33 @@
-"""Calls whose job is under way while a part of the gateway is away: the job's id, and no repeat that would pay."""
+"""Calls of running jobs while a part of the gateway is unavailable: the error names the job and forbids a repeat."""
 
 from __future__ import annotations
 
 import asyncio
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.jobs.stream import Entry
 from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform.errors import GatewayError, UnavailableError
-from imagegateway.platform.readiness import LASTING_SECONDS, PERIOD, Readiness
-from imagegateway.router import call_context
-from imagegateway.router.interceptor import error_headers
-from imagegateway.router.operations import Studio
+from imagegateway.platform.readiness import OUTAGE_SECONDS, PERIOD, Readiness
+from imagegateway.router import call_context, job_operations
+from imagegateway.router.call_outcome import error_headers
+from imagegateway.router.image_operations import HoldPolicy, ImageOperations
+from imagegateway.router.job_operations import JobOperations
 
 from tests.jobs import records
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
 JOB = Entry(1, records.job())
 CALL = call_context.begin("Generate", {}, rest=True)
-MADE: Any = SimpleNamespace(inline=True)
+PLAN: Any = SimpleNamespace(inline=True)
 
 
-class Submitted(Studio):
-    """Operations whose job is written already."""
+class Submitted:
+    """Submission that returns a written job."""
 
     async def submit(self, *_: object) -> Entry:
         return JOB
@@ -38,11 +42,18 @@ async def silent(*_: object) -> Entry | None:
     raise OutcomeUnknownError
 
 
-def operations(feed: Any, readiness: Readiness) -> Studio:
+def operations(watcher: Any, readiness: Readiness) -> ImageOperations:
     unused: Any = None
-    settings: Any = SimpleNamespace(inline_wait=600, sdk_hold=False)
-    engine: Any = SimpleNamespace(feed=feed, readiness=readiness)
-    return Submitted(settings, unused, unused, unused, engine, unused, unused, unused)
+    submission: Any = Submitted()
+    return ImageOperations(
+        submission=submission,
+        lookup=unused,
+        watcher=watcher,
+        positions=unused,
+        readiness=readiness,
+        responses=unused,
+        hold=HoldPolicy(600, hold_for_sdks=False),
+    )
 
 
 def check(error: GatewayError) -> None:
@@ -51,18 +62,18 @@ def check(error: GatewayError) -> None:
     assert error_headers(CALL, error)["x-should-retry"] == "false"
 
 
-async def test_call_is_answered_when_a_part_stays_away() -> None:
+async def test_call_fails_when_a_part_stays_unavailable() -> None:
     now = 0.0
 
     async def fail() -> None:
         raise UnavailableError("the media store has no room")
 
     readiness = Readiness({"media-store": fail}, lambda: now)
-    running = asyncio.create_task(operations(SimpleNamespace(ended=never), readiness).run(MADE, CALL))
+    running = asyncio.create_task(operations(SimpleNamespace(ended=never), readiness).run(PLAN, CALL))
     await readiness.refresh()
     await asyncio.sleep(0)
     assert not running.done()
-    now += PERIOD + LASTING_SECONDS
+    now += PERIOD + OUTAGE_SECONDS
     await readiness.refresh()
     with pytest.raises(GatewayError, match="the media store has no room") as caught:
         await running
@@ -77,40 +88,64 @@ async def in_trouble() -> Readiness:
 
     readiness = Readiness({"job-store": fail}, lambda: now)
     await readiness.refresh()
-    now += PERIOD + LASTING_SECONDS
+    now += PERIOD + OUTAGE_SECONDS
     await readiness.refresh()
     return readiness
 
 
-async def test_change_of_a_job_is_answered_when_it_can_not_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("imagegateway.router.operations.LASTING_SECONDS", 0.0)
+async def cancel(change: Callable[[], Awaitable[Entry]], readiness: Readiness) -> Entry:
+    """Cancel a job, with `change` as the engine's part of it."""
+    unused: Any = None
+
+    async def engine_cancel(_entry: Entry) -> Entry:
+        return await change()
+
+    async def get(*_: object) -> Entry:
+        return JOB
+
+    lookup: Any = SimpleNamespace(get=get)
+    canceller: Any = SimpleNamespace(cancel=engine_cancel)
+    jobs = JobOperations(
+        lookup=lookup,
+        watcher=unused,
+        canceller=canceller,
+        positions=unused,
+        redeliverer=unused,
+        readiness=readiness,
+        responses=unused,
+    )
+    return await jobs.cancel(JOB.record.id, CALL)
+
+
+async def test_cancel_fails_when_it_can_not_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(job_operations, "OUTAGE_SECONDS", 0.0)
 
     async def change() -> Entry:
         await never()
         return JOB
 
     with pytest.raises(UnavailableError, match="the job store has no room"):
-        await operations(SimpleNamespace(), await in_trouble()).kept(change())
+        await cancel(change, await in_trouble())
 
 
-async def test_change_of_a_job_that_can_be_kept_is_kept_in_trouble_too() -> None:
+async def test_written_cancel_succeeds_while_a_part_is_unavailable() -> None:
     async def change() -> Entry:
         await asyncio.sleep(0)
         return JOB
 
-    assert await operations(SimpleNamespace(), await in_trouble()).kept(change()) is JOB
+    assert await cancel(change, await in_trouble()) is JOB
 
 
-async def test_change_of_a_job_that_the_store_leaves_unanswered_is_a_503() -> None:
+async def test_cancel_without_an_answer_of_the_store_is_503() -> None:
     async def change() -> Entry:
         raise OutcomeUnknownError
 
     with pytest.raises(GatewayError) as caught:
-        await operations(SimpleNamespace(), Readiness({})).kept(change())
+        await cancel(change, Readiness({}))
     assert (caught.value.meaning.http, caught.value.retry_after) == (503, 2)
 
 
-async def test_job_store_that_falls_silent_under_a_call_forbids_a_repeat() -> None:
+async def test_silent_job_store_during_a_call_forbids_a_repeat() -> None:
     with pytest.raises(GatewayError, match="the job store does not answer") as caught:
-        await operations(SimpleNamespace(ended=silent), Readiness({})).run(MADE, CALL)
+        await operations(SimpleNamespace(ended=silent), Readiness({})).run(PLAN, CALL)
     check(caught.value)

@@ -1,4 +1,4 @@
-"""The router's catalog: which routes are configured, and what is said of those that are not."""
+"""Catalog of the router: configured routes, and the missing settings of the others."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.setting_source import Source
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.model_description import describe_model
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 TOKEN = "IMAGEGATEWAY_CLOUDFLARE_API_KEY"
@@ -24,7 +25,7 @@ def catalog_with(*names: str) -> Catalog:
 )
 def test_route_is_available_when_all_its_settings_are_filled(filled: tuple[str, ...], missing: list[str]) -> None:
     catalog = catalog_with(*filled)
-    cloudflare, bfl = catalog.describe(catalog.models[KLEIN]).routes
+    cloudflare, bfl = describe_model(catalog, catalog.models[KLEIN]).routes
     assert (cloudflare.name, cloudflare.available, list(cloudflare.missing_settings)) == (
         "cloudflare",
         not missing,
@@ -33,10 +34,10 @@ def test_route_is_available_when_all_its_settings_are_filled(filled: tuple[str, 
     assert (bfl.available, list(bfl.missing_settings)) == (False, [BFL])
 
 
-def test_unavailable_model_names_what_is_missing_on_each_route() -> None:
+def test_unavailable_model_names_the_missing_settings_of_each_route() -> None:
     catalog = catalog_with(TOKEN)
     model = catalog.models[KLEIN]
-    assert catalog.describe(model).unavailable_reason == f"{KLEIN} needs {ACCOUNT}, or {BFL}."
+    assert describe_model(catalog, model).unavailable_reason == f"{KLEIN} needs {ACCOUNT}, or {BFL}."
     with pytest.raises(GatewayError) as refused:
         catalog.route(model)
     assert refused.value.reason == ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED
@@ -44,7 +45,7 @@ def test_unavailable_model_names_what_is_missing_on_each_route() -> None:
     assert TOKEN not in refused.value.message
 
 
-def test_half_configured_route_is_passed_over() -> None:
+def test_half_configured_route_is_skipped() -> None:
     catalog = catalog_with(TOKEN, BFL)
     assert catalog.route(catalog.models[KLEIN]).name == "bfl"
 

@@ -1,4 +1,4 @@
-"""A part of the gateway that fails during a call: the caller's error, and whether a repeat may be made."""
+"""Failures of the gateway's parts during a call: the caller's error, and whether a repeat is safe."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.directory import Directory
 from imagegateway.media.store import MediaStore, StoreUnavailable
-from imagegateway.media.store_backends import Directory
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
 from imagegateway.platform.errors import INTERNAL, GatewayError
 from imagegateway.router import call_context
-from imagegateway.router.input_images import IMAGE, Intake
-from imagegateway.router.interceptor import error_headers, failure_of
+from imagegateway.router.call_outcome import error_headers, error_of
+from imagegateway.router.input_images import InputImages, InputRole
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from structlog.testing import capture_logs
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 CALL = call_context.begin("Generate", {}, rest=True)
 
 
-def test_store_without_room_is_503_that_may_be_repeated() -> None:
-    failure = failure_of(CALL, StoreUnavailable("the media store has no room"))
+def test_full_store_is_503_and_may_be_repeated() -> None:
+    failure = error_of(CALL, StoreUnavailable("the media store has no room"))
     assert (failure.code, failure.meaning.http) == ("service_unavailable", 503)
     assert failure.message == "The media store has no room; try again later."
     headers = error_headers(CALL, failure)
@@ -37,17 +37,17 @@ def test_store_without_room_is_503_that_may_be_repeated() -> None:
 def test_unforeseen_fault_is_internal_and_logged() -> None:
     error = KeyError("x")
     with capture_logs() as logs:
-        assert failure_of(CALL, error) is INTERNAL
-    assert [(line["event"], line["exc_info"]) for line in logs] == [("request_crashed", error)]
+        assert error_of(CALL, error) is INTERNAL
+    assert [(line["event"], line["exc_info"]) for line in logs] == [("request_failed", error)]
 
 
-def test_failure_after_the_work_is_paid_for_forbids_a_repeat() -> None:
+def test_failure_of_a_billed_job_forbids_a_repeat() -> None:
     failure = GatewayError(ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The images can't be read.", paid=True)
     headers = error_headers(CALL, failure)
     assert (headers["x-should-retry"], headers["retry-after"]) == ("false", "1")
 
 
-async def test_intake_on_a_failing_disk_tells_the_write_that_failed(
+async def test_failed_write_is_reported_though_cleanup_fails_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_self: Directory, _keys: list[str]) -> None:
@@ -58,10 +58,10 @@ async def test_intake_on_a_failing_disk_tells_the_write_that_failed(
     async with Outbound(Guard(())) as outbound:
 
         async def take_in() -> None:
-            async with Intake(store, outbound, DecodeGate(10**8), "t") as intake:
-                sink = intake.open_file(IMAGE)
-                await sink.write(pictures.picture())
-                await sink.finish()
+            async with InputImages(store, outbound, DecodeGate(10**8), "t") as inputs:
+                upload = inputs.open_file(InputRole.IMAGE)
+                await upload.write(pictures.picture())
+                await upload.finish()
                 raise StoreUnavailable("the media store has no room")
 
         with pytest.raises(StoreUnavailable, match="has no room"):

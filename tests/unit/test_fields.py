@@ -52,7 +52,7 @@ def test_whole_number_is_taken_as_number_or_text(value: Any, whole: int) -> None
 
 @pytest.mark.parametrize("value", [None, ""])
 @pytest.mark.parametrize("name", NAMES)
-def test_null_and_empty_text_count_as_not_sent(name: str, value: Any) -> None:
+def test_null_and_empty_text_count_as_absent(name: str, value: Any) -> None:
     assert built(**{name: value}) == {}
     assert built(loras=[{"url": "u", "id": value, "scale": value}]) == {"loras": [{"url": "u"}]}
 
@@ -86,14 +86,14 @@ def test_name_in_camel_case_is_the_same_field() -> None:
         built(negativePrompt="rain", negative_prompt="rain")
 
 
-def test_unknown_names_are_told_with_their_place() -> None:
+def test_unknown_names_are_returned_with_their_path() -> None:
     request, unknown = request_fields.build(
         pb.EditRequest, {"steps": 1, "loras": [{"id": "x", "weight": 1}], "gone": None}
     )
     assert (unknown, request.loras[0].id) == (["steps", "loras[0].weight"], "x")
 
 
-def test_large_values_are_let_go_while_they_are_taken_over() -> None:
+def test_large_values_are_released_during_conversion() -> None:
     values = {"image_url": "data:,x", "images": ["data:,y"]}
     request_fields.build(pb.EditRequest, values)
     assert values == {}

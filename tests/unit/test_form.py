@@ -1,4 +1,4 @@
-"""Text fields of a form as a request: empty ones, doubled ones, and what is no value of its field."""
+"""Text fields of a form as a request: empty, repeated, nested and invalid ones."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def refused(*fields: tuple[str, str]) -> GatewayError:
 @pytest.mark.parametrize(
     "name", [*pb.EditRequest.DESCRIPTOR.fields_by_name, "image", "images[]", "svg[model]", "no_such"]
 )
-def test_field_without_text_counts_as_not_sent(name: str) -> None:
+def test_empty_field_counts_as_absent(name: str) -> None:
     assert read((name, "")) == {}
 
 
 @pytest.mark.parametrize("name", ["images", "mask", "markup", "metadata", "loras", "provider_options", "svg"])
-def test_null_counts_as_not_sent(name: str) -> None:
+def test_null_counts_as_absent(name: str) -> None:
     assert read((name, "null")) == {}
 
 
@@ -74,11 +74,11 @@ def test_field_that_comes_twice_is_refused(fields: list[tuple[str, str]], param:
         [("images", f'["{URL}"]'), ("images", URL)],
     ],
 )
-def test_list_may_come_in_parts(fields: list[tuple[str, str]]) -> None:
+def test_list_may_come_in_several_fields(fields: list[tuple[str, str]]) -> None:
     assert read(*fields) == {"images": [URL, URL]}
 
 
-def test_objects_come_in_brackets_as_sdks_write_them() -> None:
+def test_objects_in_brackets_are_read() -> None:
     fields = [
         ("svg[model]", "gpt-5.5"),
         ("svg[reasoning][effort]", "low"),
@@ -131,7 +131,7 @@ def test_objects_come_in_brackets_as_sdks_write_them() -> None:
         ("stream", "yes"),
     ],
 )
-def test_what_is_no_value_of_its_field_is_refused(name: str, text: str) -> None:
+def test_invalid_value_is_refused(name: str, text: str) -> None:
     base = name.partition("[")[0]
     assert re.split(r"[.[]", str(refused((name, text)).param))[0] == base
 
@@ -143,11 +143,11 @@ def test_json_of_more_values_than_a_body_may_have_is_too_large() -> None:
 
 
 @pytest.mark.parametrize("name", ["nosuch", "image_content", "mask_content", "images[²", "request"])
-def test_field_that_does_not_exist_is_named(name: str) -> None:
+def test_unknown_field_is_named(name: str) -> None:
     assert form_fields.read([(name, "x")])[1] == [name]
 
 
-def test_field_that_does_not_exist_inside_of_another_is_named() -> None:
+def test_unknown_nested_field_is_named() -> None:
     assert form_fields.read([("loras", '[{"weight": 1}]'), ("svg", '{"nosuch": 1}')])[1] == [
         "loras[0].weight",
         "svg.nosuch",

@@ -1,4 +1,4 @@
-"""Inputs by URL: fetched side by side, within a time in all, and nothing is left of an edit that fails."""
+"""Input images by URL: fetched concurrently, within a common timeout, and deleted when the edit fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from imagegateway.outbound.url_guard import OutboundError
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.router import input_images
-from imagegateway.router.input_images import FETCHES_AT_ONCE, Intake
+from imagegateway.router.input_images import CONCURRENT_FETCHES, InputImages
 from imagegateway.v1 import image_service_pb2 as pb
 
 from tests.gateway import pictures
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Origin:
-    """Stands for Outbound: serves an image as wide as the URL's number; counts what is under way."""
+    """Fake of Outbound: serves an image as wide as the URL's number, and counts concurrent fetches."""
 
     fails: set[int] = field(default_factory=set)
     stands_still: set[int] = field(default_factory=set)
@@ -51,7 +51,7 @@ class Origin:
             data = pictures.picture(number, 8)
             await write(data[:10])
             if number in self.fails:
-                raise OutboundError("its server is away")
+                raise OutboundError("its server is unavailable")
             await write(data[10:])
             self.fetched.append(number)
         finally:
@@ -64,19 +64,19 @@ class Edit:
 
     origin: Origin
     gate: DecodeGate
-    intake: Intake
+    inputs: InputImages
     folder: Path
 
-    async def settle(self) -> provider.ImageTask:
+    async def attach(self) -> provider.ImageTask:
         plan: Any = SimpleNamespace(
             model=SimpleNamespace(id="a/model", max_inputs=4, can=bool), task=provider.ImageTask()
         )
-        await self.intake.settle(plan)
+        await self.inputs.attach_to(plan)
         return plan.task  # type: ignore[no-any-return]
 
     async def take(self, *numbers: int) -> None:
         urls = [Value(string_value=f"https://a.example/{number}") for number in numbers]
-        await self.intake.take_request(pb.EditRequest(images=urls))
+        await self.inputs.take_request(pb.EditRequest(images=urls))
 
     def stored(self) -> list[Path]:
         return [path for path in self.folder.rglob("*") if path.is_file()]
@@ -86,54 +86,54 @@ class Edit:
 async def edit(tmp_path: Path) -> AsyncIterator[Edit]:
     origin: Any = Origin()
     gate = DecodeGate(10**8)
-    opened = Intake(MediaStore.open(tmp_path.as_uri()), origin, gate, "tenant")
+    opened = InputImages(MediaStore.open(tmp_path.as_uri()), origin, gate, "tenant")
     async with AsyncExitStack() as held:
         yield Edit(origin, gate, await held.enter_async_context(opened), tmp_path)
 
 
-async def test_inputs_are_fetched_side_by_side_and_kept_in_order(edit: Edit) -> None:
+async def test_inputs_are_fetched_concurrently_and_kept_in_order(edit: Edit) -> None:
     numbers = list(range(10, 26))
     await edit.take(*numbers)
-    assert edit.origin.peak == FETCHES_AT_ONCE
+    assert edit.origin.peak == CONCURRENT_FETCHES
     assert edit.origin.fetched != numbers
-    assert [image.facts.width for image in edit.intake._images] == numbers
-    assert [image.param for image in edit.intake._images] == [f"images[{index}]" for index in range(16)]
+    assert [image.facts.width for image in edit.inputs._images] == numbers
+    assert [image.param for image in edit.inputs._images] == [f"images[{index}]" for index in range(16)]
 
 
-async def test_first_failure_ends_the_others_and_nothing_is_left(edit: Edit) -> None:
+async def test_first_failure_cancels_the_others_and_deletes_all(edit: Edit) -> None:
     edit.origin.fails = {12}
     edit.origin.stands_still = {11, 13}
     with pytest.raises(GatewayError) as caught:
         await edit.take(10, 11, 12, 13, 14, 15)
     assert (caught.value.code, caught.value.param) == ("invalid_image_url", "images[2]")
     assert edit.origin.at_once == 0
-    await edit.intake.__aexit__(None, None, None)
+    await edit.inputs.__aexit__(None, None, None)
     assert edit.stored() == []
 
 
-async def test_all_inputs_arrive_within_a_time(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(input_images, "FETCH_ALL_SECONDS", 0.2)
+async def test_slow_inputs_time_out_together(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_images, "FETCH_SECONDS", 0.2)
     edit.origin.stands_still = {11}
     with pytest.raises(GatewayError, match=r"did not arrive within 0\.2 s") as caught:
         await edit.take(10, 11)
     assert (caught.value.code, caught.value.param) == ("invalid_image_url", "images")
-    await edit.intake.__aexit__(None, None, None)
+    await edit.inputs.__aexit__(None, None, None)
     assert edit.stored() == []
 
 
-async def test_mask_waits_for_room_and_is_then_overloaded(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_mask_without_memory_is_overloaded_after_a_wait(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_images, "DECODE_SECONDS", 0.01)
-    await edit.intake.take_request(pb.EditRequest(image_content=[pictures.picture()], mask_content=pictures.mask()))
+    await edit.inputs.take_request(pb.EditRequest(image_content=[pictures.picture()], mask_content=pictures.mask()))
     async with edit.gate.admit(10**8):
         with pytest.raises(GatewayError) as caught:
-            await edit.settle()
+            await edit.attach()
     assert (caught.value.code, caught.value.meaning.http, caught.value.retry_after) == ("overloaded", 503, 5.0)
-    task = await edit.settle()
+    task = await edit.attach()
     assert (task.mask.media_type, task.mask.width, task.mask.height) == ("image/png", 64, 64)
 
 
 async def test_mask_of_another_size_is_refused_without_waiting(edit: Edit) -> None:
-    await edit.intake.take_request(pb.EditRequest(image_content=[pictures.picture(32)], mask_content=pictures.mask()))
+    await edit.inputs.take_request(pb.EditRequest(image_content=[pictures.picture(32)], mask_content=pictures.mask()))
     async with edit.gate.admit(10**8):
         with pytest.raises(GatewayError, match="they must be equal"):
-            await edit.settle()
+            await edit.attach()

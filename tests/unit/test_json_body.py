@@ -1,4 +1,4 @@
-"""The JSON reader: the same values as a plain reader, bounds before values, faults in plain words."""
+"""JSON parser: the same values as a plain parser, limits before values, readable errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms as clients write them: what RFC 2046 and RFC 7578 allow is read, anything else refused in one sentence."""
+"""Multipart forms of RFC 2046 and RFC 7578, and refusals of all others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KIND = "multipart/form-data; boundary=X"
 
 
 class File:
-    """A sink that keeps what it is given."""
+    """Sink that keeps its bytes."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -78,17 +78,17 @@ END = b"--X--\r\n"
         b"--Y\r\n" * 40,
     ],
 )
-async def test_what_stands_before_the_first_boundary_is_skipped(before: bytes, step: int) -> None:
+async def test_preamble_is_skipped(before: bytes, step: int) -> None:
     assert await read(before + part('name="prompt"', b"a fox") + END, step=step) == [("prompt", "a fox")]
 
 
 @pytest.mark.parametrize("step", [0, 1])
 @pytest.mark.parametrize("after", [b"", b"\r\n", b"an epilogue\r\n--X\r\nno part"])
-async def test_what_stands_after_the_last_boundary_is_skipped(after: bytes, step: int) -> None:
+async def test_epilogue_is_skipped(after: bytes, step: int) -> None:
     assert await read(part('name="prompt"', b"a fox") + END + after, step=step) == [("prompt", "a fox")]
 
 
-async def test_body_that_never_begins_is_refused_before_it_is_all_there() -> None:
+async def test_endless_preamble_is_refused_early() -> None:
     assert "boundary" in (await refused(b"x" * 100_000)).message
 
 
@@ -102,7 +102,7 @@ async def test_body_that_never_begins_is_refused_before_it_is_all_there() -> Non
         part('name="image"'),
     ],
 )
-async def test_file_field_that_was_left_empty_is_no_file(body: bytes) -> None:
+async def test_empty_file_field_is_no_file(body: bytes) -> None:
     opened: dict[str, File] = {}
     ((_, text),) = await read(body + END, opened=opened)
     assert (text, opened) == ("", {})
@@ -127,13 +127,13 @@ async def test_file_with_a_name_and_no_bytes_is_a_file() -> None:
         ("US-ASCII", "ascii"),
     ],
 )
-async def test_text_is_read_in_the_charset_that_its_part_names(charset: str, encoding: str) -> None:
+async def test_text_is_decoded_in_the_charset_of_its_part(charset: str, encoding: str) -> None:
     text = {"shift_jis": "夕焼け", "gb18030": "狐狸"}.get(encoding, "fox" if encoding == "ascii" else "café")
     body = part('name="prompt"', text.encode(encoding), after=f"Content-Type: text/plain; charset={charset}\r\n")
     assert await read(body + END) == [("prompt", text)]
 
 
-async def test_text_is_read_in_the_charset_that_the_form_names() -> None:
+async def test_text_is_decoded_in_the_charset_of_the_form() -> None:
     body = part('name="prompt"', "café".encode("latin-1")) + part('name="_charset_"', b"iso-8859-1")
     own = part('name="user"', "é".encode(), after="Content-Type: text/plain; charset=utf-8\r\n")
     assert await read(body + own + END) == [("prompt", "café"), ("user", "é")]
@@ -142,7 +142,7 @@ async def test_text_is_read_in_the_charset_that_the_form_names() -> None:
 @pytest.mark.parametrize(
     "charset", ["x-unknown", "rot13", "base64", "unicode_escape", "idna", "punycode", "utf-7", ""]
 )
-async def test_charset_that_is_none_is_refused(charset: str) -> None:
+async def test_unknown_charset_is_refused(charset: str) -> None:
     error = await refused(
         part('name="prompt"', b"a\xffb", after=f"Content-Type: text/plain; charset={charset}\r\n") + END
     )
@@ -161,7 +161,7 @@ async def test_transfer_encoding_is_refused_by_name(encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["7bit", "8bit", "Binary"])
-async def test_transfer_encoding_that_changes_nothing_passes(encoding: str) -> None:
+async def test_identity_transfer_encoding_is_accepted(encoding: str) -> None:
     body = part('name="prompt"', b"a fox", after=f"Content-Transfer-Encoding: {encoding}\r\n")
     assert await read(body + END) == [("prompt", "a fox")]
 
@@ -179,11 +179,11 @@ async def test_transfer_encoding_that_changes_nothing_passes(encoding: str) -> N
         ("", "unsupported_media_type"),
     ],
 )
-async def test_boundary_that_is_none_is_refused(kind: str, code: str) -> None:
+async def test_invalid_boundary_is_refused(kind: str, code: str) -> None:
     assert (await refused(part('name="prompt"', b"a fox") + END, kind)).code == code
 
 
-async def test_texts_of_a_form_are_bounded_together() -> None:
+async def test_texts_of_a_form_have_a_common_limit() -> None:
     text = part('name="images"', b"a" * (256 * 1024))
     assert len(await read(text * 16 + END)) == 16
     assert (await refused(text * 16 + part('name="user"', b"a") + END)).code == "request_too_large"

@@ -1,4 +1,4 @@
-"""Our contract against the types of the pinned OpenAI SDK: what a new version adds is seen when the pin moves."""
+"""The public contract against the types of the pinned OpenAI SDK."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import pytest
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.setting_source import Source
 from imagegateway.providers.openai.catalog import MODELS
-from imagegateway.router import openai_values, validation
+from imagegateway.router import openai_values
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
 from openai.types import (
@@ -47,14 +48,14 @@ CATALOG: Final = Catalog.load(Source({"IMAGEGATEWAY_OPENAI_API_KEY": "k"}))
 
 
 def values_of(hint: Any) -> set[str]:
-    """Every text of a Literal, however deep it lies in unions."""
+    """Return every text of a Literal, also inside unions."""
     if get_origin(hint) is Literal:
         return {value for value in get_args(hint) if isinstance(value, str)}
     return {value for part in get_args(hint) for value in values_of(part)}
 
 
 def is_free(hint: Any) -> bool:
-    """Whether any text is allowed beside the literal ones."""
+    """Return True if the type allows any text."""
     return hint is str or any(is_free(part) for part in get_args(hint) if get_origin(hint) is not Literal)
 
 
@@ -83,7 +84,7 @@ def test_every_value_of_a_request_parameter_is_accepted(params: Any, message: An
         for value in values_of(hint) if name != "model" else ():
             request = message(model=NEWEST, prompt="a fox")
             setattr(request, name, value)
-            assert validation.make(request, CATALOG, NEWEST, Preferences()).model.id == NEWEST, (name, value)
+            assert validate_request(request, CATALOG, NEWEST, Preferences()).model.id == NEWEST, (name, value)
 
 
 @pytest.mark.parametrize("module", [image_generate_params, image_edit_params])
@@ -91,7 +92,7 @@ def test_every_effort_of_an_svg_author_is_accepted(module: Any) -> None:
     for effort in values_of(get_type_hints(module.SvgReasoning)["effort"]):
         svg = pb.Svg(model="gpt-5.5", reasoning=pb.SvgReasoning(effort=effort))
         request = pb.GenerateRequest(model=NEWEST, prompt="a fox", output_format="svg", svg=svg)
-        assert validation.make(request, CATALOG, NEWEST, Preferences(strict=True)).task.svg == svg
+        assert validate_request(request, CATALOG, NEWEST, Preferences(strict=True)).task.svg == svg
 
 
 @pytest.mark.parametrize(("params", "message"), [(GENERATE, pb.GenerateRequest), (EDIT, pb.EditRequest)])
@@ -102,7 +103,7 @@ def test_value_that_the_sdk_does_not_know_is_refused(params: Any, message: Any) 
         request = message(model=NEWEST, prompt="a fox")
         setattr(request, name, "no such value")
         with pytest.raises(GatewayError) as refused:
-            validation.make(request, CATALOG, NEWEST, Preferences())
+            validate_request(request, CATALOG, NEWEST, Preferences())
         assert (refused.value.code, refused.value.param) == ("invalid_value", name)
 
 
@@ -113,9 +114,9 @@ def test_every_model_is_in_the_catalog_under_its_bare_name() -> None:
 @pytest.mark.parametrize("name", get_args(ImageModel))
 def test_bare_names_of_gpt_image_models_answer_base64(name: str) -> None:
     request = pb.GenerateRequest(model=name, prompt="a fox")
-    assert validation.make(request, CATALOG, "", Preferences()).b64_json is ("gpt-image" in name)
+    assert validate_request(request, CATALOG, "", Preferences()).b64_json is ("gpt-image" in name)
     request.model = f"openai/{name}"
-    assert not validation.make(request, CATALOG, "", Preferences()).b64_json
+    assert not validate_request(request, CATALOG, "", Preferences()).b64_json
 
 
 FIELDS: Final[list[tuple[type[BaseModel], Descriptor]]] = [

@@ -10,9 +10,9 @@ from imagegateway.media.web import openapi
 from imagegateway.media.web.openapi_bounds import FIELDS
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.setting_source import Source
-from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 
 CATALOG: Final = Catalog.load(Source({}))
@@ -24,7 +24,7 @@ def is_accepted(name: str, value: Any) -> bool:
     """Return whether a value is in bounds, be the field of use to the model or not."""
     request = ParseDict({"prompt": "a fox", name: value}, pb.GenerateRequest())
     try:
-        validation.make(request, CATALOG, "local/sketch", Preferences())
+        validate_request(request, CATALOG, "local/sketch", Preferences())
     except GatewayError as error:
         return error.code != "invalid_value"
     return True

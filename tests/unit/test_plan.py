@@ -1,4 +1,4 @@
-"""What requests become for the models of bfl and openai: sizes, shapes, settings, and what is said of each."""
+"""Plans for the models of bfl and openai: sizes, aspect ratios, options, and their warnings."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import pytest
 from google.protobuf.json_format import ParseDict
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.setting_source import Source
-from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 
 if TYPE_CHECKING:
-    from imagegateway.router.validation import Plan
+    from imagegateway.router.validation.plan import Plan
 
 CATALOG: Final = Catalog.load(
     Source(
@@ -26,9 +26,9 @@ CATALOG: Final = Catalog.load(
 )
 
 
-def made(model: str, *, strict: bool = False, **fields: Any) -> Plan:
+def plan(model: str, *, strict: bool = False, **fields: Any) -> Plan:
     request = ParseDict({"model": model, "prompt": "a fox", **fields}, pb.GenerateRequest())
-    return validation.make(request, CATALOG, model, Preferences(strict=strict))
+    return validate_request(request, CATALOG, model, Preferences(strict=strict))
 
 
 @pytest.mark.parametrize(
@@ -50,15 +50,15 @@ def made(model: str, *, strict: bool = False, **fields: Any) -> Plan:
     ],
 )
 def test_size_is_the_nearest_that_the_model_makes(model: str, size: str, width: int, height: int) -> None:
-    planned = made(model, size=size)
-    assert (planned.task.width, planned.task.height) == (width, height)
-    warned = [warning.code for warning in planned.warnings if warning.code != "model_retired"]
+    made = plan(model, size=size)
+    assert (made.task.width, made.task.height) == (width, height)
+    warned = [warning.code for warning in made.warnings if warning.code != "model_retired"]
     assert warned == ["size_adjusted"] * (size != f"{width}x{height}")
 
 
 @pytest.mark.parametrize(("size", "ratio"), [("1536x1024", "3:2"), ("1000x3000", "9:21"), ("auto", "")])
-def test_kontext_takes_the_nearest_shape(size: str, ratio: str) -> None:
-    task = made("bfl/flux-kontext-pro", size=size).task
+def test_kontext_gets_the_nearest_aspect_ratio(size: str, ratio: str) -> None:
+    task = plan("bfl/flux-kontext-pro", size=size).task
     assert (task.aspect_ratio, task.width) == (ratio, 0)
 
 
@@ -73,16 +73,16 @@ def test_kontext_takes_the_nearest_shape(size: str, ratio: str) -> None:
         ("openai/gpt-image-2", "", ""),
     ],
 )
-def test_compression_goes_with_a_format_that_has_one_or_is_warned_of(
+def test_compression_is_set_for_compressed_formats_and_else_warned_of(
     model: str, output_format: str, kept: str
 ) -> None:
-    planned = made(model, output_compression=40, output_format=output_format)
+    made = plan(model, output_compression=40, output_format=output_format)
     if kept:
-        assert (planned.task.output_format, planned.task.output_compression) == (kept, 40)
-        assert not planned.warnings
+        assert (made.task.output_format, made.task.output_compression) == (kept, 40)
+        assert not made.warnings
     else:
-        assert not planned.task.HasField("output_compression")
-        assert [warning.param for warning in planned.warnings] == ["output_compression"]
+        assert not made.task.HasField("output_compression")
+        assert [warning.param for warning in made.warnings] == ["output_compression"]
 
 
 @pytest.mark.parametrize(
@@ -98,23 +98,23 @@ def test_compression_goes_with_a_format_that_has_one_or_is_warned_of(
         ("openai/gpt-image-2", {"negative_prompt": "fog"}),
     ],
 )
-def test_setting_that_the_model_lacks_is_warned_of_and_refused_under_strict(
+def test_option_that_the_model_lacks_is_a_warning_and_an_error_under_strict(
     model: str, fields: dict[str, Any]
 ) -> None:
     (param,) = fields
-    assert [warning.param for warning in made(model, **fields).warnings] == [param]
+    assert [warning.param for warning in plan(model, **fields).warnings] == [param]
     with pytest.raises(GatewayError) as refused:
-        made(model, strict=True, **fields)
+        plan(model, strict=True, **fields)
     assert (refused.value.code, refused.value.param) == ("unsupported_parameter", param)
 
 
 @pytest.mark.parametrize("model", ["bfl/flux-2-pro", "bfl/flux-2-klein-9b", "openai/dall-e-3", "google/imagen-4"])
-def test_transparent_ground_is_refused_where_there_is_none(model: str) -> None:
+def test_transparent_background_is_refused_for_opaque_models(model: str) -> None:
     with pytest.raises(GatewayError) as refused:
-        made(model, background="transparent")
+        plan(model, background="transparent")
     assert (refused.value.code, refused.value.param) == ("unsupported_parameter", "background")
 
 
 @pytest.mark.parametrize("background", ["auto", "opaque"])
-def test_other_grounds_are_what_every_model_draws(background: str) -> None:
-    assert not made("bfl/flux-2-pro", background=background).warnings
+def test_opaque_backgrounds_are_accepted_for_every_model(background: str) -> None:
+    assert not plan("bfl/flux-2-pro", background=background).warnings

@@ -1,9 +1,9 @@
-"""What a request becomes by its formats, its newest options, its unknown fields and its missing model."""
+"""Plans of formats, the newest options, unknown fields, and requests without a model."""
 
 from __future__ import annotations
 
 from datetime import date
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from google.protobuf.json_format import ParseDict
@@ -11,10 +11,14 @@ from google.protobuf.struct_pb2 import Struct, Value
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.setting_source import Source
 from imagegateway.providers.catalog import Capability
-from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.model_description import describe_model
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
+
+if TYPE_CHECKING:
+    from imagegateway.router.validation.plan import Plan
 
 NEWEST: Final = "openai/gpt-image-2.6-flare"
 SKETCH: Final = "local/sketch"
@@ -23,12 +27,10 @@ TODAY: Final = date(2026, 11, 28)
 CATALOG: Final = Catalog.load(Source(KEYS), today=lambda: TODAY)
 
 
-def planned(
-    model: str, fields: dict[str, Any], *, strict: bool = False, edit: bool = False, **more: Any
-) -> validation.Plan:
+def planned(model: str, fields: dict[str, Any], *, strict: bool = False, edit: bool = False, **more: Any) -> Plan:
     values = {"model": model, "prompt": "a fox", **fields}
     request = ParseDict(values, pb.EditRequest() if edit else pb.GenerateRequest())
-    return validation.make(request, CATALOG, SKETCH, Preferences(strict=strict), **more)
+    return validate_request(request, CATALOG, SKETCH, Preferences(strict=strict), **more)
 
 
 def refused(model: str, fields: dict[str, Any], **more: Any) -> tuple[str, str | None]:
@@ -37,7 +39,7 @@ def refused(model: str, fields: dict[str, Any], **more: Any) -> tuple[str, str |
     return caught.value.code, caught.value.param
 
 
-def warned(made: validation.Plan) -> list[tuple[str, str]]:
+def warned(made: Plan) -> list[tuple[str, str]]:
     return [(warning.code, warning.param) for warning in made.warnings]
 
 
@@ -61,7 +63,7 @@ def test_newest_option_reaches_the_model_that_takes_it(fields: dict[str, Any], *
 
 @pytest.mark.parametrize("fields", OPTIONS)
 @pytest.mark.parametrize("model", [SKETCH, "openai/dall-e-3", "recraft/recraft-v3-svg"])
-def test_newest_option_is_warned_of_elsewhere_and_refused_under_strict(model: str, fields: dict[str, Any]) -> None:
+def test_newest_option_is_a_warning_elsewhere_and_an_error_under_strict(model: str, fields: dict[str, Any]) -> None:
     *_, name = fields
     made = planned(model, {name: fields[name]})
     assert ("unsupported_parameter", name) in warned(made)
@@ -90,7 +92,7 @@ def test_newest_option_out_of_range_is_refused(fields: dict[str, Any], param: st
     assert refused(NEWEST, fields) == ("invalid_value", param)
 
 
-def test_safety_identifier_wins_over_user() -> None:
+def test_safety_identifier_takes_precedence_over_user() -> None:
     assert planned(NEWEST, {"user": "u"}).task.user == "u"
     both = planned(NEWEST, {"user": "u", "safety_identifier": "s"}).task
     assert (both.user, both.safety_identifier) == ("s", "s")
@@ -152,7 +154,7 @@ def test_inputs_of_an_edit_are_refused_on_a_generation(name: str, *, strict: boo
 
 
 @pytest.mark.parametrize("name", ["steps", "image_size", "imagery", "masked", "x" * 200])
-def test_unknown_field_is_warned_of_and_refused_under_strict(name: str) -> None:
+def test_unknown_field_is_a_warning_and_an_error_under_strict(name: str) -> None:
     assert warned(planned(SKETCH, {}, unknown=[name])) == [("unknown_parameter", name[:100])]
     assert refused(SKETCH, {}, unknown=[name], strict=True) == ("unsupported_parameter", name[:100])
 
@@ -164,38 +166,40 @@ def test_number_that_json_can_not_hold_is_refused_in_provider_options(number: fl
     options["list"] = [1, {"deep": [number]}]
     request = pb.GenerateRequest(model=SKETCH, prompt="a fox", provider_options=options)
     with pytest.raises(GatewayError) as caught:
-        validation.make(request, CATALOG, SKETCH, Preferences())
+        validate_request(request, CATALOG, SKETCH, Preferences())
     assert (caught.value.code, caught.value.param) == ("invalid_value", "provider_options.list[1].deep[0]")
 
 
 def test_option_without_a_value_is_passed_on_as_null() -> None:
     request = pb.GenerateRequest(model=SKETCH, prompt="a fox")
     request.provider_options.fields["nothing"].CopyFrom(Value())
-    assert validation.make(request, CATALOG, SKETCH, Preferences()).task.provider_options == request.provider_options
+    assert validate_request(request, CATALOG, SKETCH, Preferences()).task.provider_options == request.provider_options
 
 
-def test_default_that_has_no_key_gives_way_with_a_warning() -> None:
+def test_default_without_a_key_is_replaced_with_a_warning() -> None:
     request = pb.GenerateRequest(prompt="a fox")
-    made = validation.make(request, CATALOG, "bfl/flux-2-pro", Preferences())
+    made = validate_request(request, CATALOG, "bfl/flux-2-pro", Preferences())
     assert made.model.id == SKETCH
     assert warned(made) == [("default_model_unavailable", "model")]
     assert "IMAGEGATEWAY_BFL_API_KEY" in made.warnings[0].message
     with pytest.raises(GatewayError) as caught:
-        validation.make(request, CATALOG, "bfl/flux-2-pro", Preferences(strict=True))
+        validate_request(request, CATALOG, "bfl/flux-2-pro", Preferences(strict=True))
     assert (caught.value.code, caught.value.meaning.http) == ("provider_not_configured", 503)
     assert "IMAGEGATEWAY_BFL_API_KEY" in caught.value.message
 
 
 def test_default_serves_a_caller_who_brings_its_key() -> None:
-    made = validation.make(pb.GenerateRequest(prompt="a fox"), CATALOG, "bfl/flux-2-pro", Preferences(), byok={"bfl"})
+    made = validate_request(
+        pb.GenerateRequest(prompt="a fox"), CATALOG, "bfl/flux-2-pro", Preferences(), byok={"bfl"}
+    )
     assert (made.model.id, made.warnings) == ("bfl/flux-2-pro", ())
-    stored = validation.make(
-        pb.GenerateRequest(prompt="a fox"), CATALOG, "bfl/flux-2-pro", Preferences(), stored={"bfl": b"sealed"}
+    stored = validate_request(
+        pb.GenerateRequest(prompt="a fox"), CATALOG, "bfl/flux-2-pro", Preferences(), stored_keys={"bfl": b"sealed"}
     )
     assert (stored.model.id, stored.warnings) == ("bfl/flux-2-pro", ())
 
 
-def test_style_that_a_model_lacks_names_those_it_has() -> None:
+def test_warning_of_a_missing_style_names_the_models_styles() -> None:
     (warning,) = planned("recraft/recraft-v3", {"style": "vivid"}).warnings
     assert "no style 'vivid'; its styles are " in warning.message
     assert (
@@ -203,12 +207,12 @@ def test_style_that_a_model_lacks_names_those_it_has() -> None:
     )
 
 
-def test_retired_models_are_unavailable_and_named_by_nobody() -> None:
-    retired = CATALOG.describe(CATALOG.models["openai/dall-e-3"])
+def test_retired_models_are_unavailable_and_never_suggested() -> None:
+    retired = describe_model(CATALOG, CATALOG.models["openai/dall-e-3"])
     assert retired.available is False
     assert "2026-05-12" in retired.unavailable_reason
     assert retired.successor in retired.unavailable_reason
-    assert CATALOG.describe(CATALOG.models["openai/gpt-image-1.5"]).available, "it is retired in December"
+    assert describe_model(CATALOG, CATALOG.models["openai/gpt-image-1.5"]).available, "it is retired in December"
     assert planned("dall-e-3", {}).warnings[0].code == "model_retired"
     listed = CATALOG.with_capability(Capability.IMAGE_TO_IMAGE)
     assert "openai/gpt-image-2" in listed

@@ -1,4 +1,4 @@
-"""From a request to a plan: what the catalog makes of shapes, qualities and lengths, and what is said of it."""
+"""Plans of aspect ratios, qualities and video lengths, and their warnings."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.setting_source import Source
-from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from imagegateway.router.validation import Plan
+    from imagegateway.router.validation.plan import Plan
 
 KEYS = ("GOOGLE", "BYTEDANCE", "OPENAI", "BFL")
 CATALOG = Catalog.load(Source({f"IMAGEGATEWAY_{name}_API_KEY": "k" for name in KEYS}))
@@ -22,7 +22,7 @@ CATALOG = Catalog.load(Source({f"IMAGEGATEWAY_{name}_API_KEY": "k" for name in K
 
 def planned(model: str, *, strict: bool = False, **fields: Any) -> Plan:
     request = pb.GenerateRequest(model=model, prompt="a fox", **fields)
-    return validation.make(request, CATALOG, "local/sketch", Preferences(strict=strict))
+    return validate_request(request, CATALOG, "local/sketch", Preferences(strict=strict))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def planned(model: str, *, strict: bool = False, **fields: Any) -> Plan:
         ("bfl/flux-2-pro", "21:9"),
     ],
 )
-def test_shape_that_a_model_has_is_no_warning(model: str, ratio: str) -> None:
+def test_aspect_ratio_of_the_model_is_no_warning(model: str, ratio: str) -> None:
     made = planned(model, aspect_ratio=ratio)
     assert [warning for warning in made.warnings if warning.code == "size_adjusted"] == []
     assert planned(model, strict=True, aspect_ratio=ratio).task.aspect_ratio == ratio
@@ -58,7 +58,7 @@ def test_shape_that_a_model_has_is_no_warning(model: str, ratio: str) -> None:
         ("bytedance/seedream-4.5", "20:1"),
     ],
 )
-def test_shape_that_a_model_has_not_is_warned_about_and_refused_under_strict_handling(model: str, ratio: str) -> None:
+def test_other_aspect_ratio_is_a_warning_and_an_error_under_strict(model: str, ratio: str) -> None:
     made = planned(model, aspect_ratio=ratio)
     (warning,) = [warning for warning in made.warnings if warning.code == "size_adjusted"]
     assert warning.param == "aspect_ratio"
@@ -73,7 +73,7 @@ def test_shape_that_a_model_has_not_is_warned_about_and_refused_under_strict_han
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
 @pytest.mark.parametrize("model", ["google/gemini-omni-1.2-flash", "bytedance/seedance-2.0", "google/veo-3.1-fast"])
-def test_length_of_no_video_is_refused(model: str, seconds: float) -> None:
+def test_video_length_out_of_range_is_refused(model: str, seconds: float) -> None:
     with pytest.raises(GatewayError) as refused:
         planned(model, seconds=seconds)
     assert (refused.value.reason, refused.value.param) == (ErrorReason.ERROR_REASON_INVALID_VALUE, "seconds")
@@ -89,7 +89,7 @@ def test_length_of_no_video_is_refused(model: str, seconds: float) -> None:
         ("google/gemini-3-pro-image", "high", True),
     ],
 )
-def test_quality_goes_by_what_the_model_lists(model: str, quality: str, warned: bool) -> None:
+def test_quality_is_set_if_the_model_lists_it(model: str, quality: str, warned: bool) -> None:
     made = planned(model, quality=quality)
     assert made.task.quality == ("" if warned else quality)
     assert [warning.param for warning in made.warnings] == ["quality"] * warned

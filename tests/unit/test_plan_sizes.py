@@ -1,4 +1,4 @@
-"""Sizes, shapes and formats: what is asked for, what the model is asked for, and what the caller is told of it."""
+"""Plans of sizes, aspect ratios and formats, and their warnings."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.setting_source import Source
-from imagegateway.router import sizes, validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.validation import sizes
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from imagegateway.router.validation import Plan
+    from imagegateway.router.validation.plan import Plan
 
 KEYS = {f"IMAGEGATEWAY_{name}_API_KEY": "k" for name in ("BRIA", "GOOGLE", "IDEOGRAM", "OPENAI", "RECRAFT")}
 CATALOG = Catalog.load(Source(KEYS))
@@ -22,7 +23,7 @@ CATALOG = Catalog.load(Source(KEYS))
 
 def generate(model: str, *, strict: bool = False, **fields: Any) -> Plan:
     request = pb.GenerateRequest(model=model, prompt="a fox", **fields)
-    return validation.make(request, CATALOG, "", Preferences(strict=strict))
+    return validate_request(request, CATALOG, "", Preferences(strict=strict))
 
 
 def warned(made: Plan) -> list[tuple[str, str]]:
@@ -38,7 +39,7 @@ def warned(made: Plan) -> list[tuple[str, str]]:
         ("ideogram/ideogram-v4.6", "40:1", (4096, 256)),  # free
     ],
 )
-def test_shape_that_a_model_does_not_make_is_warned_of(model: str, ratio: str, made: tuple[int, int]) -> None:
+def test_aspect_ratio_that_the_model_lacks_is_a_warning(model: str, ratio: str, made: tuple[int, int]) -> None:
     planned = generate(model, aspect_ratio=ratio)
     assert (planned.task.width, planned.task.height) == made
     assert warned(planned) == [("size_adjusted", "aspect_ratio")]
@@ -62,7 +63,7 @@ def test_shape_that_a_model_does_not_make_is_warned_of(model: str, ratio: str, m
         ("google/imagen-4", "16:9"),  # known by name: 1408x768
     ],
 )
-def test_shape_within_one_per_cent_or_by_the_models_own_name_is_what_was_asked_for(model: str, ratio: str) -> None:
+def test_aspect_ratio_within_one_percent_or_named_by_the_model_is_exact(model: str, ratio: str) -> None:
     assert not warned(generate(model, strict=True, aspect_ratio=ratio))
 
 
@@ -76,7 +77,7 @@ def test_shape_within_one_per_cent_or_by_the_models_own_name_is_what_was_asked_f
         ("1792x1024", "16:9", (1312, 736)),
     ],
 )
-def test_size_that_is_not_listed_goes_as_the_nearest_shape_where_the_model_wants_that(
+def test_unlisted_size_becomes_the_nearest_aspect_ratio_for_models_by_ratio(
     size: str, ratio: str, made: tuple[int, int]
 ) -> None:
     planned = generate("ideogram/ideogram-v3", size=size)
@@ -92,11 +93,9 @@ def test_size_that_is_not_listed_goes_as_the_nearest_shape_where_the_model_wants
         ("ideogram/ideogram-v4.5", "6000x500", (3072, 512), True),
     ],
 )
-def test_edits_have_sizes_of_their_own_where_the_model_says_so(
-    model: str, size: str, made: tuple[int, int], adjusted: bool
-) -> None:
+def test_edits_use_the_models_edit_sizes(model: str, size: str, made: tuple[int, int], adjusted: bool) -> None:
     request = pb.EditRequest(model=model, prompt="a fox", size=size)
-    planned = validation.make(request, CATALOG, "", Preferences())
+    planned = validate_request(request, CATALOG, "", Preferences())
     assert (planned.task.width, planned.task.height) == made
     assert bool(warned(planned)) == adjusted
     assert max(made) <= 6 * min(made)
@@ -112,15 +111,15 @@ def test_edits_have_sizes_of_their_own_where_the_model_says_so(
         ("bria/fibo/generate", "", ("", 0)),
     ],
 )
-def test_compression_is_of_the_format_that_comes_or_warned_of(model: str, wanted: str, sent: tuple[str, int]) -> None:
+def test_compression_applies_to_the_format_or_is_a_warning(model: str, wanted: str, sent: tuple[str, int]) -> None:
     planned = generate(model, output_format=wanted, output_compression=40)
     assert (planned.task.output_format, planned.task.output_compression) == sent
     assert [warning.param for warning in planned.warnings] == ([] if sent[1] else ["output_compression"])
 
 
 @pytest.mark.parametrize("model", ["recraft/recraft-v3", "recraft/recraft-v4"])
-def test_edit_by_a_model_that_keeps_its_inputs_size_is_not_told_of_the_sizes_for_text(model: str) -> None:
-    planned = validation.make(pb.EditRequest(model=model, prompt="a fox"), CATALOG, "", Preferences())
+def test_edit_keeps_its_inputs_size_without_a_warning(model: str) -> None:
+    planned = validate_request(pb.EditRequest(model=model, prompt="a fox"), CATALOG, "", Preferences())
     sizes.fit_to_input(planned, 640, 481)
     assert (planned.task.width, planned.task.height) == (640, 481)
 
@@ -128,6 +127,6 @@ def test_edit_by_a_model_that_keeps_its_inputs_size_is_not_told_of_the_sizes_for
 @pytest.mark.parametrize(
     "model", ["recraft/remove-background", "ideogram/remove-background", "bria/remove-background"]
 )
-def test_transparent_ground_is_what_background_removal_gives(model: str) -> None:
+def test_background_removal_accepts_a_transparent_background(model: str) -> None:
     request = pb.EditRequest(model=model, background="transparent")
-    assert validation.make(request, CATALOG, "", Preferences(strict=True)).task.background == "transparent"
+    assert validate_request(request, CATALOG, "", Preferences(strict=True)).task.background == "transparent"

@@ -1,4 +1,4 @@
-"""Provider options beside the gateway's fields: what is merged, and what is refused in any spelling."""
+"""Provider options: merged with the gateway's fields, or refused in any spelling."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from google.protobuf.json_format import ParseDict
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.setting_source import Source
 from imagegateway.providers.kit import reserved_options
-from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from imagegateway.router.validation.plan import Plan
 
 _KEYS: Final = ("CLOUDFLARE_API_KEY", "CLOUDFLARE_ACCOUNT_ID", "BFL_API_KEY")
 CATALOG: Final = Catalog.load(Source({f"IMAGEGATEWAY_{name}": "set" for name in _KEYS}))
@@ -80,21 +82,21 @@ def test_option_that_the_request_has_set_is_refused(options: dict[str, Any], bla
     assert refused.value.param == f"provider_options.{blamed}"
 
 
-def made(options: dict[str, Any], *, strict: bool = False, byok: Collection[str] = ()) -> validation.Plan:
+def made(options: dict[str, Any], *, strict: bool = False, byok: Collection[str] = ()) -> Plan:
     fields = {"model": "bfl/flux-2-klein-9b", "prompt": "a fox", "provider_options": options}
     request = ParseDict(fields, pb.GenerateRequest())
-    return validation.make(request, CATALOG, "", Preferences(strict=strict), byok=byok)
+    return validate_request(request, CATALOG, "", Preferences(strict=strict), byok=byok)
 
 
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("name", ["n", "requests", "input_image_9"])
-def test_plan_refuses_what_any_route_that_may_serve_reserves(name: str, *, strict: bool) -> None:
+def test_plan_refuses_reserved_options_of_every_route_that_may_serve(name: str, *, strict: bool) -> None:
     """`requests` is a name of Cloudflare's, the first route; `input_image_9` one of BFL's, which a fallback takes."""
     with pytest.raises(GatewayError) as refused:
         made({name: 1}, strict=strict)
     assert refused.value.param == f"provider_options.{name}"
 
 
-def test_plan_with_a_callers_key_asks_its_route_alone() -> None:
+def test_plan_with_a_callers_key_checks_only_its_route() -> None:
     assert made({"requests": 1}, byok={"bfl"}).route.name == "bfl"
     assert made({"guidance": 3}).task.provider_options["guidance"] == 3

@@ -1,4 +1,4 @@
-"""Which route serves a call: keys that come with it, keys that the tenant stored, and the operator's settings."""
+"""Choice of the route: the call's own keys, the tenant's stored keys, and the operator's settings."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.providers.catalog import Capability, Mode, Model, Route
 from imagegateway.providers.local.catalog import MODELS as LOCAL
 from imagegateway.providers.sizes import FixedSizes
-from imagegateway.router import validation
 from imagegateway.router.call_context import Preferences
 from imagegateway.router.catalog import Catalog
+from imagegateway.router.model_description import describe_model
+from imagegateway.router.validation.request import validate_request
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1.image_service_pb2 import Lora
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+    from imagegateway.router.validation.plan import Plan
 
 MODEL = Model(
     id="house/painter",
@@ -48,18 +51,18 @@ def make(
     configured: dict[str, str],
     stored: Collection[str],
     byok: Collection[str] = (),
-    aside: Collection[str] = (),
+    open_routes: Collection[str] = (),
     lora: str = "",
-) -> validation.Plan:
-    """What is planned for a request with the operator's settings and the tenant's stored keys."""
-    return validation.make(
+) -> Plan:
+    """Return the plan of a request with the operator's settings and the tenant's stored keys."""
+    return validate_request(
         pb.GenerateRequest(prompt="a kite", model=MODEL.id, loras=[Lora(url=lora)] if lora else []),
         Catalog.load(Source(configured), (MODEL, *LOCAL)),
         MODEL.id,
         Preferences(),
         byok=byok,
-        stored=dict.fromkeys(stored, b"sealed"),
-        avoid=lambda _model, route: route in aside,
+        stored_keys=dict.fromkeys(stored, b"sealed"),
+        is_open=lambda _model, route: route in open_routes,
     )
 
 
@@ -82,14 +85,14 @@ def test_first_ready_route_serves(
     assert make(configured, stored, byok).route.name == route
 
 
-def test_route_that_is_set_aside_is_passed_over() -> None:
-    assert make(FIRST, {"second"}, aside={"first"}).route.name == "second"
-    assert make({}, {"first"}, aside={"first"}).route.name == "first"
+def test_route_with_an_open_circuit_is_skipped() -> None:
+    assert make(FIRST, {"second"}, open_routes={"first"}).route.name == "second"
+    assert make({}, {"first"}, open_routes={"first"}).route.name == "first"
 
 
-def test_key_that_comes_along_leaves_no_stored_one_to_fall_back_to() -> None:
-    assert make(FIRST, {"second"}, ("first",)).stored == {}
-    assert set(make(FIRST, {"second"}).stored) == {"second"}
+def test_key_of_the_call_excludes_stored_keys() -> None:
+    assert make(FIRST, {"second"}, ("first",)).stored_keys == {}
+    assert set(make(FIRST, {"second"}).stored_keys) == {"second"}
 
 
 @pytest.mark.parametrize("stored", [set(), {"server"}, {"elsewhere"}])
@@ -114,7 +117,7 @@ def test_loras_run_on_a_route_that_the_tenant_stored_a_key_for(
 
 
 def test_loras_never_run_on_the_operators_account() -> None:
-    assert make(FIRST, {"second"}, aside={"second"}, lora=LORA).route.name == "second"
+    assert make(FIRST, {"second"}, open_routes={"second"}, lora=LORA).route.name == "second"
     for stored, code in ((set[str](), "byok_required"), ({"server"}, "provider_not_configured")):
         with pytest.raises(GatewayError) as raised:
             make(FIRST, stored, lora=LORA)
@@ -143,18 +146,18 @@ def test_next_route_is_one_that_is_ready(
     assert (found.name if found else None) == route
 
 
-def test_model_is_described_as_the_tenant_finds_it() -> None:
+def test_model_description_depends_on_the_tenants_keys() -> None:
     catalog = Catalog.load(Source(SECOND), (MODEL, *LOCAL))
-    described = catalog.describe(MODEL, {"first", "server"})
+    described = describe_model(catalog, MODEL, {"first", "server"})
     assert [route.available for route in described.routes] == [True, True, False]
     nothing = Catalog.load(Source({}), (MODEL, *LOCAL))
-    assert nothing.describe(MODEL).unavailable_reason
-    assert not nothing.describe(MODEL, {"first"}).HasField("unavailable_reason")
-    assert nothing.stand_in(MODEL).id == "local/sketch"
-    assert nothing.stand_in(MODEL, {"first"}) is MODEL
+    assert describe_model(nothing, MODEL).unavailable_reason
+    assert not describe_model(nothing, MODEL, {"first"}).HasField("unavailable_reason")
+    assert nothing.default_or_embedded(MODEL).id == "local/sketch"
+    assert nothing.default_or_embedded(MODEL, {"first"}) is MODEL
 
 
-def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:
+def test_stored_key_replaces_only_the_routes_key() -> None:
     key, account = "IMAGEGATEWAY_FIRST_API_KEY", "IMAGEGATEWAY_ACCOUNT_ID"
     first, second, _ = MODEL.routes
     model = replace(MODEL, routes=(replace(first, required_settings=(key, account)), second))
@@ -164,7 +167,7 @@ def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:
     assert (nothing.missing(route, {"first"}), half.missing(route, {"first"})) == ((account,), ())
     assert not nothing.ready(route, {"first"})
     assert half.ready(route, {"first"})
-    described = nothing.describe(model, {"first"})
+    described = describe_model(nothing, model, {"first"})
     assert [list(shown.missing_settings) for shown in described.routes] == [
         [account],
         ["IMAGEGATEWAY_SECOND_API_KEY"],
@@ -176,7 +179,7 @@ def test_stored_key_stands_in_for_the_routes_key_and_for_nothing_else() -> None:
     assert half.route(model, stored={"first"}) is route
 
 
-def test_next_route_is_not_one_that_is_set_aside() -> None:
+def test_fallback_skips_a_route_with_an_open_circuit() -> None:
     catalog = Catalog.load(Source(FIRST | SERVER), (MODEL, *LOCAL))
     task = provider.ImageTask(model=MODEL.id, route="first")
     found = catalog.fallback(task, {"second"}.__contains__, {"second"})
@@ -185,4 +188,4 @@ def test_next_route_is_not_one_that_is_set_aside() -> None:
 
 
 def test_embedded_route_takes_no_key() -> None:
-    assert Catalog.load(Source({}), (MODEL, *LOCAL)).keyed == ["first", "second", "server"]
+    assert Catalog.load(Source({}), (MODEL, *LOCAL)).routes_with_keys == ["first", "second", "server"]

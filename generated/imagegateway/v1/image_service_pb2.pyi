@@ -23,7 +23,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GenerateRequest(_message.Message):
-    """Asks for pictures from a prompt."""
+    """Request for images from a prompt."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -81,99 +81,109 @@ class GenerateRequest(_message.Message):
     the setting IMAGEGATEWAY_DEFAULT_GENERATE_MODEL. Unknown: MODEL_NOT_FOUND.
     """
     prompt: _builtins.str
-    """What to draw; UTF-8, 1 character up to the model's `max_prompt_length`."""
+    """Prompt; UTF-8, 1 character up to the model's `max_prompt_length`."""
     n: _builtins.int
-    """Number of pictures, 1 to 10, default 1. A provider that makes one at a
-    time is called n times; what arrives is returned, with a warning
-    `image_failed` for each one that does not.
+    """Number of images, 1 to 10, default 1. A provider that makes one image per
+    call is called n times. A warning `image_failed` replaces each missing one.
     """
     size: _builtins.str
-    """`<width>x<height>` in pixels, or `auto` (default: the model's own). A size
-    that the model can't make becomes its nearest with a warning;
-    UNSUPPORTED_PARAMETER under `prefer: handling=strict`.
+    """`<width>x<height>` in pixels, or `auto` (default: the model's own). The
+    nearest size replaces one that the model can't make, with a warning
+    `size_adjusted`; `prefer: handling=strict` makes every warning about a
+    field the error UNSUPPORTED_PARAMETER instead.
     """
     quality: _builtins.str
-    """`auto`, `low`, `medium`, `high`, `xhigh`, `max`, `standard`, `hd`, or what
-    the model lists. A model without the quality warns.
+    """`auto`, `low`, `medium`, `high`, `xhigh`, `max`, `standard`, `hd`, or one of
+    the model's `qualities`. A warning for models without the quality.
     """
     style: _builtins.str
-    """`vivid` or `natural`; models without styles warn."""
+    """`vivid`, `natural`, or a style of the model. A warning for models without
+    the style.
+    """
     background: _builtins.str
-    """`transparent`, `opaque` or `auto`; models without alpha refuse `transparent`."""
+    """`transparent`, `opaque` or `auto`. `transparent` is UNSUPPORTED_PARAMETER for
+    models without `transparent-background`.
+    """
     moderation: _builtins.str
-    """The provider's own moderation level: `auto` or `low`."""
+    """Moderation level of the provider: `auto` or `low`."""
     output_format: _builtins.str
-    """`png`, `jpeg` or `webp`; `gif` and `svg` only of models that list them.
-    Default: what the provider made, byte for byte.
+    """`png`, `jpeg` or `webp`; `gif` and `svg` for models that list them only.
+    Default: the provider's bytes, unchanged.
     """
     output_compression: _builtins.int
     """Quality of jpeg and webp in percent, 0 to 100. Default: the model's own, or
     95 where the gateway converts the image.
     """
     response_format: _builtins.str
-    """`url` (signed, lives 24 h) or `b64_json`. Default: `url`; `b64_json` for
-    streams, and where `model` is one of OpenAI's own names without our prefix
+    """`url` (signed, valid for 24 h) or `b64_json`. Default: `url`; `b64_json` for
+    streams, and for OpenAI's own model names without a prefix
     (`gpt-image-…`, `chatgpt-image-…`).
     """
     user: _builtins.str
-    """Caller's own end-user id, at most 512 characters, passed on where possible.
-    A non-empty `safety_identifier` takes precedence.
+    """Id of the end user, at most 512 characters, for providers that take one.
+    `safety_identifier` takes precedence.
     """
     stream: _builtins.bool
-    """True: OpenAI's image events over server-sent events. REST only: gRPC
-    callers use StreamJob, and get UNSUPPORTED_PARAMETER here.
+    """True: the response is a stream of OpenAI's image events. REST only: over
+    gRPC the error UNSUPPORTED_PARAMETER; gRPC callers use StreamJob.
     """
     partial_images: _builtins.int
-    """Previews to send while streaming, 0 to 3, default 0."""
+    """Number of partial images in a stream, 0 to 3, default 0."""
     seed: _builtins.int
-    """Same seed, same picture, where the model allows. 0 to 4294967295."""
+    """Seed, 0 to 4294967295: the same seed makes the same image where the model
+    can. A warning for models without `seed`.
+    """
     negative_prompt: _builtins.str
-    """What to keep out of the picture; models without it warn."""
+    """Description of what the image must not show. A warning for models without
+    `negative-prompt`.
+    """
     aspect_ratio: _builtins.str
     """`<w>:<h>` of small integers, such as `16:9`; not together with `size`."""
     seconds: _builtins.float
-    """Length of a video in seconds, within the model's limits."""
+    """Duration of a video in seconds, within the model's limits."""
     fps: _builtins.int
     """Frames per second of a video, within the model's limits."""
     webhook_url: _builtins.str
-    """https URL that is called when the job ends (Standard Webhooks)."""
+    """https URL of the webhook for the end of the job (Standard Webhooks)."""
     request_id: _builtins.str
-    """Idempotency key of 1 to 255 characters, kept 24 h per tenant; the same as
-    the REST header `Idempotency-Key`. Same key and body: same job. Same key,
-    another body: IDEMPOTENCY_KEY_MISMATCH.
+    """Idempotency key of 1 to 255 characters, kept for 24 h per tenant; over REST
+    also the header `Idempotency-Key`. The same key and request return the same
+    job; the same key with another request is IDEMPOTENCY_KEY_MISMATCH.
     """
     safety_identifier: _builtins.str
-    """Stable id of the end user, at most 512 characters, passed on where the model
-    has `safety-identifier`, else with a warning kept on the job. Echoed.
+    """Stable id of the end user, at most 512 characters, returned in the response.
+    A warning for models without `safety-identifier`.
     """
     complexity: _builtins.str
-    """`low`, `medium` or `high`; models without `complexity` warn."""
+    """`low`, `medium` or `high`. A warning for models without `complexity`."""
     frame_count: _builtins.int
-    """Frames of a gif, 2 to 16. Without `output_format: gif` a warning."""
+    """Number of frames of a GIF, 2 to 16. A warning without `output_format: gif`."""
     frame_duration_ms: _builtins.int
-    """Milliseconds that a gif shows each frame, 1 to 655350. Without
-    `output_format: gif` a warning.
+    """Duration of each frame of a GIF in milliseconds, 1 to 655350. A warning
+    without `output_format: gif`.
     """
     @_builtins.property
     def loras(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lora]:
-        """Adapters to load; models with the `lora` capability, with a BYOK key only."""
+        """LoRA weights to load, for models with `lora` and the caller's own provider
+        key only.
+        """
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Kept on the job and returned with it: at most 16 pairs, keys of up to 64
-        and values of up to 512 characters.
+        """Metadata of the job: at most 16 pairs, keys of up to 64 and values of up to
+        512 characters.
         """
 
     @_builtins.property
     def provider_options(self) -> _struct_pb2.Struct:
-        """Passed to the provider as they are, after the gateway's own fields;
-        unknown ones are the provider's to refuse.
+        """Further fields of the provider's API, passed on unchanged. A field that the
+        gateway itself sets is UNSUPPORTED_PARAMETER.
         """
 
     @_builtins.property
     def svg(self) -> Global___Svg:
-        """Who writes the SVG; models without `svg-author` warn. With
-        `output_format: svg` only.
+        """Author of an SVG. A warning for models without `svg-author`, and without
+        `output_format: svg`.
         """
 
     def __init__(
@@ -258,7 +268,9 @@ Global___GenerateRequest: _TypeAlias = GenerateRequest  # noqa: Y015
 
 @_typing.final
 class EditRequest(_message.Message):
-    """Asks for changed pictures. Fields shared with GenerateRequest mean the same."""
+    """Request for edited images. Fields of the same name mean the same as in
+    GenerateRequest.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -322,13 +334,13 @@ class EditRequest(_message.Message):
     MARKUP_FIELD_NUMBER: _builtins.int
     MARKUP_CONTENT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Model id or alias with image-to-image. Default: the setting
+    """Id or alias of a model with `image-to-image`. Default: the setting
     IMAGEGATEWAY_DEFAULT_EDIT_MODEL.
     """
     prompt: _builtins.str
-    """What to change; optional for models that need none (erasers)."""
+    """Prompt; optional for models that need none (erasers)."""
     n: _builtins.int
-    """Number of pictures, 1 to 10, default 1."""
+    """Number of images, 1 to 10, default 1."""
     size: _builtins.str
     """`<width>x<height>` in pixels or `auto` (default: the first input's size)."""
     quality: _builtins.str
@@ -364,19 +376,19 @@ class EditRequest(_message.Message):
     webhook_url: _builtins.str
     """As in GenerateRequest."""
     request_id: _builtins.str
-    """As in GenerateRequest; the files' digests count as body."""
+    """As in GenerateRequest. Input images count by content."""
     image_url: _builtins.str
-    """The picture to edit: an https URL or a `data:` URL of a PNG, JPEG or WebP
-    of at most 26,214,400 bytes.
+    """Image to edit: https URL or `data:` URL of a PNG, JPEG or WebP of at most
+    26,214,400 bytes.
     """
     mask_url: _builtins.str
-    """Where to edit: an https or `data:` URL of a picture of the first input's
-    size. Transparent = edit; without an alpha channel, white = edit.
+    """Mask: https URL or `data:` URL of an image of the first input's size.
+    Transparent pixels are edited; without an alpha channel, white ones.
     """
     mask_content: _builtins.bytes
-    """The mask as encoded bytes, for gRPC callers."""
+    """Mask as encoded bytes, for gRPC callers."""
     input_fidelity: _builtins.str
-    """`high` or `low`, for models that list it."""
+    """Fidelity to the input: `high` or `low`, for models that take it."""
     safety_identifier: _builtins.str
     """As in GenerateRequest."""
     complexity: _builtins.str
@@ -386,12 +398,12 @@ class EditRequest(_message.Message):
     frame_duration_ms: _builtins.int
     """As in GenerateRequest."""
     markup_url: _builtins.str
-    """Drawing on the first input that shows what to change: an https or `data:`
-    URL of an image of its size that can be transparent. Not together with a
-    mask; models without `markup` warn.
+    """Markup, a drawing of the changes over the first input: https URL or `data:`
+    URL of an image of the same size with an alpha channel. Excludes a mask. A
+    warning for models without `markup`.
     """
     markup_content: _builtins.bytes
-    """The markup as encoded bytes, for gRPC callers."""
+    """Markup as encoded bytes, for gRPC callers."""
     @_builtins.property
     def loras(self) -> _containers.RepeatedCompositeFieldContainer[Global___Lora]:
         """As in GenerateRequest."""
@@ -406,17 +418,17 @@ class EditRequest(_message.Message):
 
     @_builtins.property
     def images(self) -> _containers.RepeatedCompositeFieldContainer[_struct_pb2.Value]:
-        """Several pictures, each a URL string as `image_url`, or OpenAI's object
-        `{"image_url": "<URL>"}`. 1 to 16, as the model allows.
+        """Images to edit, each a URL as in `image_url`, or OpenAI's object
+        `{"image_url": "<URL>"}`; 1 to 16 within the model's limit.
         """
 
     @_builtins.property
     def mask(self) -> _struct_pb2.Value:
-        """OpenAI's spelling of the mask: `{"image_url": "<URL>"}` or a URL string."""
+        """Mask in OpenAI's form: `{"image_url": "<URL>"}` or a URL."""
 
     @_builtins.property
     def image_content(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Pictures as encoded bytes, for gRPC callers; counted with the URLs."""
+        """Images to edit as encoded bytes, for gRPC callers; counted with the URLs."""
 
     @_builtins.property
     def svg(self) -> Global___Svg:
@@ -424,7 +436,7 @@ class EditRequest(_message.Message):
 
     @_builtins.property
     def markup(self) -> _struct_pb2.Value:
-        """OpenAI's spelling of the markup: `{"image_url": "<URL>"}` or a URL string."""
+        """Markup in OpenAI's form: `{"image_url": "<URL>"}` or a URL."""
 
     def __init__(
         self,
@@ -526,17 +538,17 @@ Global___EditRequest: _TypeAlias = EditRequest  # noqa: Y015
 
 @_typing.final
 class Svg(_message.Message):
-    """The author of an SVG."""
+    """Author of an SVG: a text model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MODEL_FIELD_NUMBER: _builtins.int
     REASONING_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """OpenAI's id of the text model that writes the SVG."""
+    """OpenAI's id of the text model."""
     @_builtins.property
     def reasoning(self) -> Global___SvgReasoning:
-        """How the author reasons."""
+        """Reasoning of the author."""
 
     def __init__(
         self,
@@ -556,14 +568,14 @@ Global___Svg: _TypeAlias = Svg  # noqa: Y015
 
 @_typing.final
 class SvgReasoning(_message.Message):
-    """How the author of an SVG reasons."""
+    """Reasoning of the author of an SVG."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     EFFORT_FIELD_NUMBER: _builtins.int
     effort: _builtins.str
-    """`none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`. Default: the
-    author's own.
+    """Effort: `none`, `minimal`, `low`, `medium`, `high`, `xhigh` or `max`.
+    Default: the author's own.
     """
     def __init__(
         self,
@@ -580,7 +592,7 @@ Global___SvgReasoning: _TypeAlias = SvgReasoning  # noqa: Y015
 
 @_typing.final
 class Lora(_message.Message):
-    """An adapter for a model with the `lora` capability."""
+    """LoRA weights for a model with the capability `lora`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -588,9 +600,9 @@ class Lora(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     SCALE_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """https URL of the weights. Exactly one of `url` and `id`."""
+    """https URL of the weights. Exactly one of `url` and `id` is set."""
     id: _builtins.str
-    """The provider's name of the weights. Exactly one of `url` and `id`."""
+    """Provider's id of the weights. Exactly one of `url` and `id` is set."""
     scale: _builtins.float
     """Strength, -4 to 4, default 1."""
     def __init__(
@@ -612,7 +624,7 @@ Global___Lora: _TypeAlias = Lora  # noqa: Y015
 
 @_typing.final
 class ImagesResponse(_message.Message):
-    """The images of a finished call or, while `status` is set, the job that goes on."""
+    """Images of a completed job or, if `status` is set, a job that goes on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -662,28 +674,27 @@ class ImagesResponse(_message.Message):
     SAFETY_IDENTIFIER_FIELD_NUMBER: _builtins.int
     SVG_USAGE_FIELD_NUMBER: _builtins.int
     created: _builtins.int
-    """Time of the answer, Unix seconds. Set with the images."""
+    """Time of completion in Unix seconds. Set with the images."""
     id: _builtins.str
     """Job id, `job_` and 26 characters."""
     model: _builtins.str
-    """The model id that was served, aliases resolved."""
+    """Id of the model that served, aliases resolved."""
     provider: _builtins.str
-    """The provider route that served it, such as `local` or `replicate`."""
+    """Provider route that served, such as `local` or `replicate`."""
     background: _builtins.str
-    """The fields 9 to 12, 24 and 25 carry values of OpenAI's types only, and are
-    left out otherwise. The background that was asked for: `transparent` or
-    `opaque`.
+    """Requested background: `transparent` or `opaque`. The fields 9 to 12, 24 and
+    25 have values of OpenAI's types only, and are unset otherwise.
     """
     output_format: _builtins.str
-    """The format of the images: `png`, `jpeg`, `webp`, `gif` or `svg`."""
+    """Format of the images: `png`, `jpeg`, `webp`, `gif` or `svg`."""
     quality: _builtins.str
-    """The quality that was asked for, where the model has it: `low`, `medium`,
-    `high`, `xhigh` or `max`.
+    """Requested quality, if the model has it: `low`, `medium`, `high`, `xhigh` or
+    `max`.
     """
     size: _builtins.str
-    """The size of the first image, `<width>x<height>` in pixels, where known."""
+    """Size of the first image, `<width>x<height>` in pixels, if known."""
     object: _builtins.str
-    """Set with a job only, as all fields below: the constant `job`."""
+    """Constant `job`. Set with a job only, as the fields 14 to 23."""
     type: _builtins.str
     """As Job.type."""
     modality: _builtins.str
@@ -706,19 +717,19 @@ class ImagesResponse(_message.Message):
     """The request's `safety_identifier`, else its `user`."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Image]:
-        """The images in the order of their index. Set with the images."""
+        """Images in the order of their index."""
 
     @_builtins.property
     def usage(self) -> _job_pb2.Usage:
-        """What the provider counted, where it counts."""
+        """Usage, if the provider reports one."""
 
     @_builtins.property
     def cost(self) -> _job_pb2.Cost:
-        """What the call cost, where the provider or the catalog says."""
+        """Cost, if the provider reports or the catalog knows one."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Warning]:
-        """What the caller asked for and did not get exactly."""
+        """Requested options that were not met exactly."""
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
@@ -726,7 +737,7 @@ class ImagesResponse(_message.Message):
 
     @_builtins.property
     def svg_usage(self) -> _job_pb2.SvgUsage:
-        """What the author of an SVG used, where the provider counts."""
+        """Usage of the author of an SVG, if the provider reports one."""
 
     def __init__(
         self,
@@ -842,7 +853,7 @@ Global___ImagesResponse: _TypeAlias = ImagesResponse  # noqa: Y015
 
 @_typing.final
 class GetJobRequest(_message.Message):
-    """Names a job."""
+    """Request for a job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -864,7 +875,7 @@ Global___GetJobRequest: _TypeAlias = GetJobRequest  # noqa: Y015
 
 @_typing.final
 class StreamJobRequest(_message.Message):
-    """Names a job to follow."""
+    """Request for the events of a job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -873,8 +884,8 @@ class StreamJobRequest(_message.Message):
     job_id: _builtins.str
     """Job id."""
     after: _builtins.str
-    """The last event id seen; only later events follow. Over REST also the
-    header `Last-Event-ID`. Default: the present state comes first.
+    """Id of the last event seen: only later events follow. Over REST also the
+    header `Last-Event-ID`. Default: the present state first.
     """
     def __init__(
         self,
@@ -892,7 +903,7 @@ Global___StreamJobRequest: _TypeAlias = StreamJobRequest  # noqa: Y015
 
 @_typing.final
 class StreamJobResponse(_message.Message):
-    """One change of a job."""
+    """Event of a job: one change."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -900,14 +911,14 @@ class StreamJobResponse(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     JOB_FIELD_NUMBER: _builtins.int
     event_id: _builtins.str
-    """Grows from event to event; give it as StreamJobRequest.after to go on."""
+    """Id that grows from event to event. StreamJobRequest.after resumes from it."""
     type: _builtins.str
-    """`job.queued`, `job.running`, `job.progress`, `job.completed`, `job.failed`
+    """Type: `job.queued`, `job.running`, `job.progress`, `job.completed`, `job.failed`
     or `job.cancelled`.
     """
     @_builtins.property
     def job(self) -> _job_pb2.Job:
-        """The job as it is after the change."""
+        """Job after the change."""
 
     def __init__(
         self,
@@ -926,7 +937,7 @@ Global___StreamJobResponse: _TypeAlias = StreamJobResponse  # noqa: Y015
 
 @_typing.final
 class CancelJobRequest(_message.Message):
-    """Names a job to stop."""
+    """Request to cancel a job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -948,7 +959,7 @@ Global___CancelJobRequest: _TypeAlias = CancelJobRequest  # noqa: Y015
 
 @_typing.final
 class ListJobsRequest(_message.Message):
-    """Asks for a page of jobs."""
+    """Request for a page of jobs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -957,13 +968,13 @@ class ListJobsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     status: _builtins.str
-    """Only jobs of this status."""
+    """Status filter, as Job.status. Default: all."""
     model: _builtins.str
-    """Only jobs of this model id or alias."""
+    """Model filter, an id or alias. Default: all."""
     page_size: _builtins.int
-    """Jobs on a page, 1 to 100, default 20; more is read as 100."""
+    """Number of jobs, 1 to 100, default 20; larger values count as 100."""
     page_token: _builtins.str
-    """`next_page_token` of the page before; opaque."""
+    """`next_page_token` of the previous page; opaque."""
     def __init__(
         self,
         *,
@@ -982,7 +993,7 @@ Global___ListJobsRequest: _TypeAlias = ListJobsRequest  # noqa: Y015
 
 @_typing.final
 class ListJobsResponse(_message.Message):
-    """A page of jobs."""
+    """Page of jobs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -990,9 +1001,9 @@ class ListJobsResponse(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     object: _builtins.str
-    """The constant `list`."""
+    """Constant `list`."""
     next_page_token: _builtins.str
-    """Token of the next page; empty on the last."""
+    """Token of the next page; empty on the last page."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Job]:
         """Jobs, newest first."""
@@ -1014,16 +1025,16 @@ Global___ListJobsResponse: _TypeAlias = ListJobsResponse  # noqa: Y015
 
 @_typing.final
 class ListModelsRequest(_message.Message):
-    """Asks for the catalog."""
+    """Request for the catalog."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     MODALITY_FIELD_NUMBER: _builtins.int
     PROVIDER_FIELD_NUMBER: _builtins.int
     modality: _builtins.str
-    """`image` or `video`; default both."""
+    """Modality filter: `image` or `video`. Default: both."""
     provider: _builtins.str
-    """Only models that this provider route can serve."""
+    """Filter by family or provider route. Default: all."""
     def __init__(
         self,
         *,
@@ -1040,17 +1051,17 @@ Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
 
 @_typing.final
 class ListModelsResponse(_message.Message):
-    """The catalog."""
+    """Catalog."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OBJECT_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     object: _builtins.str
-    """The constant `list`."""
+    """Constant `list`."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_model_pb2.Model]:
-        """Models in the order of their ids."""
+        """Models, sorted by id."""
 
     def __init__(
         self,
@@ -1068,7 +1079,7 @@ Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
 class GetModelRequest(_message.Message):
-    """Names a model."""
+    """Request for a model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

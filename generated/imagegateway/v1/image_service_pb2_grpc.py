@@ -28,14 +28,14 @@ if _version_not_supported:
 
 
 class ImageServiceStub:
-    """Makes and edits pictures with every provider behind one contract.
+    """Image generation and editing with every provider behind one contract.
 
-    REST callers reach the same methods in OpenAI's Images shape through Envoy.
-    Every method needs `authorization: Bearer <key>` and answers UNAUTHENTICATED
-    with reason INVALID_API_KEY without a good one. Failures carry
+    Over REST, Envoy serves the same methods in the shape of OpenAI's Images API.
+    Every method needs `authorization: Bearer <key>`; without a valid key it
+    fails with UNAUTHENTICATED and reason INVALID_API_KEY. Errors carry
     `google.rpc.ErrorInfo` (domain `imagegateway`, reason of ErrorReason),
-    `google.rpc.BadRequest` when a field is to blame, and `google.rpc.RetryInfo`
-    when waiting helps.
+    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo`
+    when a later call may succeed.
     """
 
     def __init__(self, channel):
@@ -87,75 +87,74 @@ class ImageServiceStub:
 
 
 class ImageServiceServicer:
-    """Makes and edits pictures with every provider behind one contract.
+    """Image generation and editing with every provider behind one contract.
 
-    REST callers reach the same methods in OpenAI's Images shape through Envoy.
-    Every method needs `authorization: Bearer <key>` and answers UNAUTHENTICATED
-    with reason INVALID_API_KEY without a good one. Failures carry
+    Over REST, Envoy serves the same methods in the shape of OpenAI's Images API.
+    Every method needs `authorization: Bearer <key>`; without a valid key it
+    fails with UNAUTHENTICATED and reason INVALID_API_KEY. Errors carry
     `google.rpc.ErrorInfo` (domain `imagegateway`, reason of ErrorReason),
-    `google.rpc.BadRequest` when a field is to blame, and `google.rpc.RetryInfo`
-    when waiting helps.
+    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo`
+    when a later call may succeed.
     """
 
     def Generate(self, request, context):
-        """Makes pictures (or, with a text-to-video model, a video) from a prompt.
+        """Make images (or, with a text-to-video model, a video) from a prompt.
 
-        Answers with the images, or with the job when the work goes on: the
-        metadata `x-http-status: 202` and `location` tell the two apart, as does
-        ImagesResponse.status.
+        Return the images, or the job while it goes on: then ImagesResponse.status
+        is set, and the metadata have `x-http-status: 202` and `location`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Edit(self, request, context):
-        """Changes pictures by a prompt, inside a mask where one is given. Answers as
-        Generate does. Multipart forms over REST mean the same, and come in plain HTTP.
+        """Edit images by a prompt, inside the mask if there is one. Return the same
+        as Generate. Multipart forms over REST bypass gRPC and mean the same.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetJob(self, request, context):
-        """Reads a job of the caller's tenant. Another tenant's id is NOT_FOUND, as
-        an id that never was.
+        """Return a job of the caller's tenant. Another tenant's id is NOT_FOUND, as is
+        an unknown id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def StreamJob(self, request, context):
-        """Follows a job: the present state first, then each change, and ends after
-        the terminal one. REST subscribers use RestEventService.StreamJobEvents.
+        """Stream a job: its present state first, then each change up to the terminal
+        one. REST subscribers use RestEventService.StreamJobEvents.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelJob(self, request, context):
-        """Stops a job, at the provider too where that has a cancel call. Answers the
-        job; one that has already ended is answered as it is.
+        """Cancel a job, at the provider too if its API can. Return the job; an ended
+        job is returned unchanged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListJobs(self, request, context):
-        """Lists the caller's jobs, newest first.
+        """List the jobs of the caller's tenant, newest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListModels(self, request, context):
-        """Lists the catalog with each model's capabilities and availability.
+        """List the catalog with each model's capabilities and availability.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """Reads one model of the catalog by id or alias; NOT_FOUND names near matches.
+        """Return one model of the catalog by id or alias. NOT_FOUND names near matches.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -213,14 +212,14 @@ def add_ImageServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ImageService:
-    """Makes and edits pictures with every provider behind one contract.
+    """Image generation and editing with every provider behind one contract.
 
-    REST callers reach the same methods in OpenAI's Images shape through Envoy.
-    Every method needs `authorization: Bearer <key>` and answers UNAUTHENTICATED
-    with reason INVALID_API_KEY without a good one. Failures carry
+    Over REST, Envoy serves the same methods in the shape of OpenAI's Images API.
+    Every method needs `authorization: Bearer <key>`; without a valid key it
+    fails with UNAUTHENTICATED and reason INVALID_API_KEY. Errors carry
     `google.rpc.ErrorInfo` (domain `imagegateway`, reason of ErrorReason),
-    `google.rpc.BadRequest` when a field is to blame, and `google.rpc.RetryInfo`
-    when waiting helps.
+    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo`
+    when a later call may succeed.
     """
 
     @staticmethod

@@ -29,14 +29,14 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ImageServiceStub:
-    """Makes and edits pictures with every provider behind one contract.
+    """Image generation and editing with every provider behind one contract.
 
-    REST callers reach the same methods in OpenAI's Images shape through Envoy.
-    Every method needs `authorization: Bearer <key>` and answers UNAUTHENTICATED
-    with reason INVALID_API_KEY without a good one. Failures carry
+    Over REST, Envoy serves the same methods in the shape of OpenAI's Images API.
+    Every method needs `authorization: Bearer <key>`; without a valid key it
+    fails with UNAUTHENTICATED and reason INVALID_API_KEY. Errors carry
     `google.rpc.ErrorInfo` (domain `imagegateway`, reason of ErrorReason),
-    `google.rpc.BadRequest` when a field is to blame, and `google.rpc.RetryInfo`
-    when waiting helps.
+    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo`
+    when a later call may succeed.
     """
 
     @_typing.overload
@@ -44,87 +44,85 @@ class ImageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ImageServiceAsyncStub: ...
     Generate: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GenerateRequest, _image_service_pb2.ImagesResponse]
-    """Makes pictures (or, with a text-to-video model, a video) from a prompt.
+    """Make images (or, with a text-to-video model, a video) from a prompt.
 
-    Answers with the images, or with the job when the work goes on: the
-    metadata `x-http-status: 202` and `location` tell the two apart, as does
-    ImagesResponse.status.
+    Return the images, or the job while it goes on: then ImagesResponse.status
+    is set, and the metadata have `x-http-status: 202` and `location`.
     """
     Edit: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _image_service_pb2.ImagesResponse]
-    """Changes pictures by a prompt, inside a mask where one is given. Answers as
-    Generate does. Multipart forms over REST mean the same, and come in plain HTTP.
+    """Edit images by a prompt, inside the mask if there is one. Return the same
+    as Generate. Multipart forms over REST bypass gRPC and mean the same.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GetJobRequest, _job_pb2.Job]
-    """Reads a job of the caller's tenant. Another tenant's id is NOT_FOUND, as
-    an id that never was.
+    """Return a job of the caller's tenant. Another tenant's id is NOT_FOUND, as is
+    an unknown id.
     """
     StreamJob: _grpc.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _image_service_pb2.StreamJobResponse]
-    """Follows a job: the present state first, then each change, and ends after
-    the terminal one. REST subscribers use RestEventService.StreamJobEvents.
+    """Stream a job: its present state first, then each change up to the terminal
+    one. REST subscribers use RestEventService.StreamJobEvents.
     """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.CancelJobRequest, _job_pb2.Job]
-    """Stops a job, at the provider too where that has a cancel call. Answers the
-    job; one that has already ended is answered as it is.
+    """Cancel a job, at the provider too if its API can. Return the job; an ended
+    job is returned unchanged.
     """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.ListJobsRequest, _image_service_pb2.ListJobsResponse]
-    """Lists the caller's jobs, newest first."""
+    """List the jobs of the caller's tenant, newest first."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.ListModelsRequest, _image_service_pb2.ListModelsResponse]
-    """Lists the catalog with each model's capabilities and availability."""
+    """List the catalog with each model's capabilities and availability."""
     GetModel: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.GetModelRequest, _model_pb2.Model]
-    """Reads one model of the catalog by id or alias; NOT_FOUND names near matches."""
+    """Return one model of the catalog by id or alias. NOT_FOUND names near matches."""
 
 @_typing.type_check_only
 class ImageServiceAsyncStub(ImageServiceStub):
-    """Makes and edits pictures with every provider behind one contract.
+    """Image generation and editing with every provider behind one contract.
 
-    REST callers reach the same methods in OpenAI's Images shape through Envoy.
-    Every method needs `authorization: Bearer <key>` and answers UNAUTHENTICATED
-    with reason INVALID_API_KEY without a good one. Failures carry
+    Over REST, Envoy serves the same methods in the shape of OpenAI's Images API.
+    Every method needs `authorization: Bearer <key>`; without a valid key it
+    fails with UNAUTHENTICATED and reason INVALID_API_KEY. Errors carry
     `google.rpc.ErrorInfo` (domain `imagegateway`, reason of ErrorReason),
-    `google.rpc.BadRequest` when a field is to blame, and `google.rpc.RetryInfo`
-    when waiting helps.
+    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo`
+    when a later call may succeed.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GenerateRequest, _image_service_pb2.ImagesResponse]  # type: ignore[assignment]
-    """Makes pictures (or, with a text-to-video model, a video) from a prompt.
+    """Make images (or, with a text-to-video model, a video) from a prompt.
 
-    Answers with the images, or with the job when the work goes on: the
-    metadata `x-http-status: 202` and `location` tell the two apart, as does
-    ImagesResponse.status.
+    Return the images, or the job while it goes on: then ImagesResponse.status
+    is set, and the metadata have `x-http-status: 202` and `location`.
     """
     Edit: _aio.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _image_service_pb2.ImagesResponse]  # type: ignore[assignment]
-    """Changes pictures by a prompt, inside a mask where one is given. Answers as
-    Generate does. Multipart forms over REST mean the same, and come in plain HTTP.
+    """Edit images by a prompt, inside the mask if there is one. Return the same
+    as Generate. Multipart forms over REST bypass gRPC and mean the same.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GetJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Reads a job of the caller's tenant. Another tenant's id is NOT_FOUND, as
-    an id that never was.
+    """Return a job of the caller's tenant. Another tenant's id is NOT_FOUND, as is
+    an unknown id.
     """
     StreamJob: _aio.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _image_service_pb2.StreamJobResponse]  # type: ignore[assignment]
-    """Follows a job: the present state first, then each change, and ends after
-    the terminal one. REST subscribers use RestEventService.StreamJobEvents.
+    """Stream a job: its present state first, then each change up to the terminal
+    one. REST subscribers use RestEventService.StreamJobEvents.
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_image_service_pb2.CancelJobRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Stops a job, at the provider too where that has a cancel call. Answers the
-    job; one that has already ended is answered as it is.
+    """Cancel a job, at the provider too if its API can. Return the job; an ended
+    job is returned unchanged.
     """
     ListJobs: _aio.UnaryUnaryMultiCallable[_image_service_pb2.ListJobsRequest, _image_service_pb2.ListJobsResponse]  # type: ignore[assignment]
-    """Lists the caller's jobs, newest first."""
+    """List the jobs of the caller's tenant, newest first."""
     ListModels: _aio.UnaryUnaryMultiCallable[_image_service_pb2.ListModelsRequest, _image_service_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists the catalog with each model's capabilities and availability."""
+    """List the catalog with each model's capabilities and availability."""
     GetModel: _aio.UnaryUnaryMultiCallable[_image_service_pb2.GetModelRequest, _model_pb2.Model]  # type: ignore[assignment]
-    """Reads one model of the catalog by id or alias; NOT_FOUND names near matches."""
+    """Return one model of the catalog by id or alias. NOT_FOUND names near matches."""
 
 class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Makes and edits pictures with every provider behind one contract.
+    """Image generation and editing with every provider behind one contract.
 
-    REST callers reach the same methods in OpenAI's Images shape through Envoy.
-    Every method needs `authorization: Bearer <key>` and answers UNAUTHENTICATED
-    with reason INVALID_API_KEY without a good one. Failures carry
+    Over REST, Envoy serves the same methods in the shape of OpenAI's Images API.
+    Every method needs `authorization: Bearer <key>`; without a valid key it
+    fails with UNAUTHENTICATED and reason INVALID_API_KEY. Errors carry
     `google.rpc.ErrorInfo` (domain `imagegateway`, reason of ErrorReason),
-    `google.rpc.BadRequest` when a field is to blame, and `google.rpc.RetryInfo`
-    when waiting helps.
+    `google.rpc.BadRequest` for an invalid field, and `google.rpc.RetryInfo`
+    when a later call may succeed.
     """
 
     @_abc_1.abstractmethod
@@ -133,11 +131,10 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.GenerateRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.ImagesResponse, _abc.Awaitable[_image_service_pb2.ImagesResponse]]:
-        """Makes pictures (or, with a text-to-video model, a video) from a prompt.
+        """Make images (or, with a text-to-video model, a video) from a prompt.
 
-        Answers with the images, or with the job when the work goes on: the
-        metadata `x-http-status: 202` and `location` tell the two apart, as does
-        ImagesResponse.status.
+        Return the images, or the job while it goes on: then ImagesResponse.status
+        is set, and the metadata have `x-http-status: 202` and `location`.
         """
 
     @_abc_1.abstractmethod
@@ -146,8 +143,8 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.EditRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.ImagesResponse, _abc.Awaitable[_image_service_pb2.ImagesResponse]]:
-        """Changes pictures by a prompt, inside a mask where one is given. Answers as
-        Generate does. Multipart forms over REST mean the same, and come in plain HTTP.
+        """Edit images by a prompt, inside the mask if there is one. Return the same
+        as Generate. Multipart forms over REST bypass gRPC and mean the same.
         """
 
     @_abc_1.abstractmethod
@@ -156,8 +153,8 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.GetJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Reads a job of the caller's tenant. Another tenant's id is NOT_FOUND, as
-        an id that never was.
+        """Return a job of the caller's tenant. Another tenant's id is NOT_FOUND, as is
+        an unknown id.
         """
 
     @_abc_1.abstractmethod
@@ -166,8 +163,8 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.StreamJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_image_service_pb2.StreamJobResponse], _abc.AsyncIterator[_image_service_pb2.StreamJobResponse]]:
-        """Follows a job: the present state first, then each change, and ends after
-        the terminal one. REST subscribers use RestEventService.StreamJobEvents.
+        """Stream a job: its present state first, then each change up to the terminal
+        one. REST subscribers use RestEventService.StreamJobEvents.
         """
 
     @_abc_1.abstractmethod
@@ -176,8 +173,8 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.CancelJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Stops a job, at the provider too where that has a cancel call. Answers the
-        job; one that has already ended is answered as it is.
+        """Cancel a job, at the provider too if its API can. Return the job; an ended
+        job is returned unchanged.
         """
 
     @_abc_1.abstractmethod
@@ -186,7 +183,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.ListJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.ListJobsResponse, _abc.Awaitable[_image_service_pb2.ListJobsResponse]]:
-        """Lists the caller's jobs, newest first."""
+        """List the jobs of the caller's tenant, newest first."""
 
     @_abc_1.abstractmethod
     def ListModels(
@@ -194,7 +191,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_image_service_pb2.ListModelsResponse, _abc.Awaitable[_image_service_pb2.ListModelsResponse]]:
-        """Lists the catalog with each model's capabilities and availability."""
+        """List the catalog with each model's capabilities and availability."""
 
     @_abc_1.abstractmethod
     def GetModel(
@@ -202,6 +199,6 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.Model, _abc.Awaitable[_model_pb2.Model]]:
-        """Reads one model of the catalog by id or alias; NOT_FOUND names near matches."""
+        """Return one model of the catalog by id or alias. NOT_FOUND names near matches."""
 
 def add_ImageServiceServicer_to_server(servicer: ImageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

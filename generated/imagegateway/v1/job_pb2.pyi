@@ -20,7 +20,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Job(_message.Message):
-    """One call to a model: the durable record behind every answer."""
+    """Job: the durable record of one call to a model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -67,58 +67,60 @@ class Job(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     WEBHOOK_ATTEMPTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """`job_` and 26 characters."""
+    """Job id: `job_` and 26 characters."""
     object: _builtins.str
-    """The constant `job`."""
+    """Constant `job`."""
     type: _builtins.str
-    """`image.generation`, `image.edit` or `video.generation`."""
+    """Type: `image.generation`, `image.edit` or `video.generation`."""
     modality: _builtins.str
-    """`image` or `video`."""
+    """Modality: `image` or `video`."""
     status: _builtins.str
-    """`queued`, `running`, `completed`, `failed` or `cancelled`; never backwards."""
+    """Status: `queued`, `running`, `completed`, `failed` or `cancelled`. A status
+    never returns to an earlier one.
+    """
     model: _builtins.str
-    """The model id, aliases resolved."""
+    """Model id, aliases resolved."""
     provider: _builtins.str
-    """The provider route that serves it."""
+    """Provider route that serves the job."""
     created_at: _builtins.int
-    """Times are Unix seconds. When the job was accepted."""
+    """Time of acceptance. All times are Unix seconds."""
     started_at: _builtins.int
-    """When the provider was first called."""
+    """Time of the first provider call."""
     completed_at: _builtins.int
-    """When the job reached its terminal status."""
+    """Time of the terminal status."""
     updated_at: _builtins.int
-    """When the record last changed."""
+    """Time of the last change."""
     expires_at: _builtins.int
-    """When the media are deleted: 7 days after the end."""
+    """Time of the deletion of the media: 7 days after completion."""
     progress: _builtins.int
-    """Percent done, 0 to 100, where the provider tells."""
+    """Progress in percent, 0 to 100, if the provider reports one."""
     queue_position: _builtins.int
-    """Jobs ahead of this one while it is `queued`, where known."""
+    """Number of jobs ahead of a `queued` one, if known."""
     result_url: _builtins.str
-    """Signed URL of the first picture or video, as `result.file_url`."""
+    """Signed URL of the first image or video, as `result.file_url`."""
     @_builtins.property
     def result(self) -> Global___JobResult:
-        """Set when `completed`, until the media expire."""
+        """Result of a `completed` job, until the media expire."""
 
     @_builtins.property
     def error(self) -> Global___JobError:
-        """Set when `failed`."""
+        """Error of a `failed` job."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
-        """What the caller asked for and did not get exactly."""
+        """Requested options that were not met exactly."""
 
     @_builtins.property
     def cost(self) -> Global___Cost:
-        """What the call cost, where known."""
+        """Cost, if known."""
 
     @_builtins.property
     def usage(self) -> Global___Usage:
-        """What the provider counted, where it counts."""
+        """Usage, if the provider reports one."""
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The caller's own pairs."""
+        """Metadata of the request."""
 
     @_builtins.property
     def webhook_attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___WebhookAttempt]:
@@ -199,7 +201,7 @@ Global___Job: _TypeAlias = Job  # noqa: Y015
 
 @_typing.final
 class JobResult(_message.Message):
-    """What a completed job made."""
+    """Result of a completed job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -207,12 +209,12 @@ class JobResult(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     FILE_URL_FIELD_NUMBER: _builtins.int
     created: _builtins.int
-    """Time of completion, Unix seconds."""
+    """Time of completion in Unix seconds."""
     file_url: _builtins.str
     """Signed URL of the first entry."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___Image]:
-        """The pictures or the video."""
+        """Images, or the video."""
 
     def __init__(
         self,
@@ -231,7 +233,7 @@ Global___JobResult: _TypeAlias = JobResult  # noqa: Y015
 
 @_typing.final
 class JobError(_message.Message):
-    """Why a job failed."""
+    """Error of a failed job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -244,7 +246,7 @@ class JobError(_message.Message):
     type: _builtins.str
     """Class of the error, as in the REST error body."""
     param: _builtins.str
-    """The request field to blame, if one is."""
+    """Invalid request field, if any."""
     code: _builtins.str
     """Machine-readable code: a value of ErrorReason in lower case."""
     def __init__(
@@ -267,7 +269,7 @@ Global___JobError: _TypeAlias = JobError  # noqa: Y015
 
 @_typing.final
 class WebhookAttempt(_message.Message):
-    """One attempt to deliver a webhook."""
+    """Attempt to deliver a webhook."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -275,11 +277,11 @@ class WebhookAttempt(_message.Message):
     STATUS_CODE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     at: _builtins.int
-    """When it was sent, Unix seconds."""
+    """Time of the attempt in Unix seconds."""
     status_code: _builtins.int
-    """HTTP status of the answer; unset when none came."""
+    """HTTP status of the response; unset without a response."""
     error: _builtins.str
-    """Why it did not count as delivered; unset on success."""
+    """Reason of the failure; unset on success."""
     def __init__(
         self,
         *,
@@ -304,7 +306,7 @@ Global___WebhookAttempt: _TypeAlias = WebhookAttempt  # noqa: Y015
 
 @_typing.final
 class Image(_message.Message):
-    """One picture or video."""
+    """Image or video."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -316,21 +318,21 @@ class Image(_message.Message):
     MEDIA_TYPE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """Signed URL that lives 24 h. Exactly one of `url` and `b64_json` is set."""
+    """Signed URL, valid for 24 h. Exactly one of `url` and `b64_json` is set."""
     b64_json: _builtins.bytes
-    """The bytes; base64 in JSON."""
+    """Bytes; base64 in JSON."""
     revised_prompt: _builtins.str
-    """The prompt as the provider rewrote it, where it says so."""
+    """Prompt as the provider revised it, if reported."""
     width: _builtins.int
-    """Width in pixels, read from the bytes, EXIF orientation applied; unset of a
-    video.
+    """Width in pixels, read from the bytes, with EXIF orientation applied; unset
+    for a video.
     """
     height: _builtins.int
     """Height in pixels, as `width`."""
     media_type: _builtins.str
     """Media type read from the bytes, such as `image/png`."""
     seed: _builtins.int
-    """The seed that was used, where the provider tells."""
+    """Seed, if the provider reports one."""
     def __init__(
         self,
         *,
@@ -379,7 +381,7 @@ Global___Image: _TypeAlias = Image  # noqa: Y015
 
 @_typing.final
 class Warning(_message.Message):
-    """Something that was asked for and not done exactly."""
+    """Warning about a requested option that was not met exactly."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -393,7 +395,7 @@ class Warning(_message.Message):
     message: _builtins.str
     """One sentence for people."""
     param: _builtins.str
-    """The request field that it is about, if one is."""
+    """Request field, if any."""
     def __init__(
         self,
         *,
@@ -413,7 +415,7 @@ Global___Warning: _TypeAlias = Warning  # noqa: Y015
 
 @_typing.final
 class Usage(_message.Message):
-    """What the provider counted, in OpenAI's fields."""
+    """Usage that the provider reports, in OpenAI's fields."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -423,11 +425,11 @@ class Usage(_message.Message):
     INPUT_TOKENS_DETAILS_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_DETAILS_FIELD_NUMBER: _builtins.int
     input_tokens: _builtins.int
-    """Tokens of the prompt and the input pictures."""
+    """Tokens of the prompt and the input images."""
     output_tokens: _builtins.int
     """Tokens of the output."""
     total_tokens: _builtins.int
-    """Sum of both."""
+    """Sum of input and output tokens."""
     @_builtins.property
     def input_tokens_details(self) -> Global___TokenDetails:
         """Input tokens by kind."""
@@ -483,7 +485,7 @@ class TokenDetails(_message.Message):
     text_tokens: _builtins.int
     """Tokens of text."""
     image_tokens: _builtins.int
-    """Tokens of pictures."""
+    """Tokens of images."""
     def __init__(
         self,
         *,
@@ -507,7 +509,7 @@ Global___TokenDetails: _TypeAlias = TokenDetails  # noqa: Y015
 
 @_typing.final
 class SvgUsage(_message.Message):
-    """What the author of an SVG used, apart from Usage."""
+    """Usage of the author of an SVG, not included in Usage."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -517,15 +519,15 @@ class SvgUsage(_message.Message):
     REASONING_TOKENS_FIELD_NUMBER: _builtins.int
     TOTAL_TOKENS_FIELD_NUMBER: _builtins.int
     input_tokens: _builtins.int
-    """Tokens that the author read."""
+    """Input tokens of the author."""
     model: _builtins.str
     """OpenAI's id of the author."""
     output_tokens: _builtins.int
-    """Tokens that the author wrote."""
+    """Output tokens of the author."""
     reasoning_tokens: _builtins.int
-    """Of these, tokens of reasoning."""
+    """Reasoning tokens, included in the output tokens."""
     total_tokens: _builtins.int
-    """Sum of input and output."""
+    """Sum of input and output tokens."""
     def __init__(
         self,
         *,
@@ -560,7 +562,7 @@ Global___SvgUsage: _TypeAlias = SvgUsage  # noqa: Y015
 
 @_typing.final
 class Cost(_message.Message):
-    """What a call cost."""
+    """Cost of a job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -572,7 +574,7 @@ class Cost(_message.Message):
     currency: _builtins.str
     """ISO 4217 code, `USD`."""
     estimated: _builtins.bool
-    """True when computed from the catalog, false when the provider said so."""
+    """True: computed from the catalog. False: reported by the provider."""
     def __init__(
         self,
         *,

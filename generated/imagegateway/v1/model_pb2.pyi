@@ -20,7 +20,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Model(_message.Message):
-    """A model of the catalog."""
+    """Model of the catalog."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -39,35 +39,34 @@ class Model(_message.Message):
     RETIRED_AT_FIELD_NUMBER: _builtins.int
     SUCCESSOR_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The id that requests name, such as `bfl/flux-2-pro`."""
+    """Model id, such as `bfl/flux-2-pro`."""
     object: _builtins.str
-    """The constant `model`."""
+    """Constant `model`."""
     created: _builtins.int
-    """When the entry joined the catalog, Unix seconds."""
+    """Time of the addition to the catalog in Unix seconds."""
     owned_by: _builtins.str
-    """The provider family."""
+    """Provider family."""
     description: _builtins.str
-    """What the model is, in one sentence."""
+    """Description in one sentence."""
     modality: _builtins.str
-    """`image` or `video`."""
+    """Modality: `image` or `video`."""
     available: _builtins.bool
-    """True when at least one route can serve a call now and the provider has not
-    retired the model. The id of a retired one keeps working against any host
-    that still serves it.
+    """True: at least one route can serve a call now, and the model is not retired.
+    The id of a retired model keeps working against any host that serves it.
     """
     unavailable_reason: _builtins.str
-    """Why it is not available, naming the setting to fill or the successor."""
+    """Reason of unavailability, with the missing setting or the successor."""
     retired_at: _builtins.str
-    """Date (`YYYY-MM-DD`) from which the provider no longer serves it."""
+    """Date (`YYYY-MM-DD`) of the retirement by the provider."""
     successor: _builtins.str
-    """The id to move to."""
+    """Id of the successor of a retired model."""
     @_builtins.property
     def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Other names that resolve to `id`."""
 
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Among `text-to-image`, `image-to-image`, `mask`, `lora`, `seed`,
+        """Capabilities: `text-to-image`, `image-to-image`, `mask`, `lora`, `seed`,
         `negative-prompt`, `partial-images`, `transparent-background`,
         `text-to-video`, `image-to-video`, `style`, `complexity`, `markup`,
         `safety-identifier` and `svg-author`.
@@ -75,11 +74,11 @@ class Model(_message.Message):
 
     @_builtins.property
     def limits(self) -> Global___ModelLimits:
-        """What requests may ask of it."""
+        """Limits of requests."""
 
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelRoute]:
-        """The ways to reach it, in the order in which they are tried."""
+        """Routes to the model, in the order of attempts."""
 
     def __init__(
         self,
@@ -124,7 +123,7 @@ Global___Model: _TypeAlias = Model  # noqa: Y015
 
 @_typing.final
 class ModelLimits(_message.Message):
-    """What a model accepts."""
+    """Limits of requests to a model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -138,28 +137,28 @@ class ModelLimits(_message.Message):
     OUTPUT_FORMATS_FIELD_NUMBER: _builtins.int
     QUALITIES_FIELD_NUMBER: _builtins.int
     max_prompt_length: _builtins.int
-    """Longest prompt in characters."""
+    """Maximum length of a prompt in characters."""
     max_n: _builtins.int
-    """Most pictures a call may ask for."""
+    """Maximum number of images per call."""
     max_input_images: _builtins.int
-    """Most input pictures an edit may send; 0 where edits are not possible."""
+    """Maximum number of input images of an edit; 0: no edits."""
     min_side: _builtins.int
-    """Shortest side in pixels, when sizes are free."""
+    """Minimum side in pixels, for models with free sizes."""
     max_side: _builtins.int
-    """Longest side in pixels, when sizes are free."""
+    """Maximum side in pixels, for models with free sizes."""
     side_step: _builtins.int
-    """Sides are multiples of this, when sizes are free."""
+    """Step of the sides in pixels, for models with free sizes."""
     @_builtins.property
     def sizes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Sizes that are made exactly, when the model has a list."""
+        """Exact sizes, for models with a fixed list."""
 
     @_builtins.property
     def output_formats(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Formats that the model makes: `png`, `jpeg`, `webp`, `gif`, `svg`."""
+        """Output formats of the model: `png`, `jpeg`, `webp`, `gif`, `svg`."""
 
     @_builtins.property
     def qualities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Values of `quality` that change something."""
+        """Values of `quality` with an effect."""
 
     def __init__(
         self,
@@ -195,7 +194,7 @@ Global___ModelLimits: _TypeAlias = ModelLimits  # noqa: Y015
 
 @_typing.final
 class ModelRoute(_message.Message):
-    """One way to reach a model."""
+    """Route to a model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -206,14 +205,14 @@ class ModelRoute(_message.Message):
     name: _builtins.str
     """Route name, as in `X-BYOK-<route>`."""
     mode: _builtins.str
-    """`inline` or `async`: how an answer comes by default."""
+    """Default mode of responses: `inline` (images) or `async` (a job)."""
     available: _builtins.bool
-    """True when it can serve the caller: it is configured, be it with a key that
+    """True: the route can serve the caller, with the operator's key or a key that
     the caller's tenant has stored.
     """
     @_builtins.property
     def missing_settings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The settings that are still to be filled before it is."""
+        """Required settings without a value."""
 
     def __init__(
         self,

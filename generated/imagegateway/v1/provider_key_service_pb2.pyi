@@ -20,7 +20,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class ProviderKey(_message.Message):
-    """What is known of a stored key."""
+    """Stored provider key, without the key itself."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -29,17 +29,15 @@ class ProviderKey(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     LAST_FOUR_FIELD_NUMBER: _builtins.int
     object: _builtins.str
-    """Always `provider_key`."""
+    """Constant `provider_key`."""
     route: _builtins.str
-    """The route that it serves, as in `X-BYOK-<route>`."""
+    """Route, as in `X-BYOK-<route>`."""
     created_at: _builtins.int
-    """When it was stored, Unix seconds. Unset for one that can't be read any more,
-    since the gateway's secret key has changed.
+    """Time of storage in Unix seconds. Unset for a key that can't be read any
+    more, because the gateway's root secret has changed.
     """
     last_four: _builtins.str
-    """Its last four characters; unset where they would tell too much: for a key
-    under 20 characters.
-    """
+    """Last four characters of the key; unset for keys under 20 characters."""
     def __init__(
         self,
         *,
@@ -60,7 +58,7 @@ Global___ProviderKey: _TypeAlias = ProviderKey  # noqa: Y015
 
 @_typing.final
 class SetProviderKeyRequest(_message.Message):
-    """Names a route and its key."""
+    """Request to store a key."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -69,8 +67,8 @@ class SetProviderKeyRequest(_message.Message):
     route: _builtins.str
     """Route of the catalog."""
     key: _builtins.str
-    """The provider's key, as the provider gave it: 1 to 4096 printable ASCII
-    characters, without a space at either end.
+    """Provider key: 1 to 4096 printable ASCII characters, without a space at
+    either end.
     """
     def __init__(
         self,
@@ -88,7 +86,7 @@ Global___SetProviderKeyRequest: _TypeAlias = SetProviderKeyRequest  # noqa: Y015
 
 @_typing.final
 class ListProviderKeysRequest(_message.Message):
-    """Asks for the tenant's keys."""
+    """Request for the tenant's keys."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -105,17 +103,17 @@ Global___ListProviderKeysRequest: _TypeAlias = ListProviderKeysRequest  # noqa: 
 
 @_typing.final
 class ListProviderKeysResponse(_message.Message):
-    """All of them: a route has one at most."""
+    """All stored keys: at most one per route."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     OBJECT_FIELD_NUMBER: _builtins.int
     DATA_FIELD_NUMBER: _builtins.int
     object: _builtins.str
-    """Always `list`."""
+    """Constant `list`."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProviderKey]:
-        """What is stored."""
+        """Stored keys."""
 
     def __init__(
         self,
@@ -133,7 +131,7 @@ Global___ListProviderKeysResponse: _TypeAlias = ListProviderKeysResponse  # noqa
 
 @_typing.final
 class DeleteProviderKeyRequest(_message.Message):
-    """Names a route."""
+    """Request to delete a key."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -155,7 +153,7 @@ Global___DeleteProviderKeyRequest: _TypeAlias = DeleteProviderKeyRequest  # noqa
 
 @_typing.final
 class DeleteProviderKeyResponse(_message.Message):
-    """What became of it."""
+    """Result of a deletion."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -163,11 +161,11 @@ class DeleteProviderKeyResponse(_message.Message):
     ROUTE_FIELD_NUMBER: _builtins.int
     DELETED_FIELD_NUMBER: _builtins.int
     object: _builtins.str
-    """Always `provider_key`."""
+    """Constant `provider_key`."""
     route: _builtins.str
-    """The route."""
+    """Route."""
     deleted: _builtins.bool
-    """Whether there was a key."""
+    """True: a key was deleted. False: there was no key."""
     def __init__(
         self,
         *,

@@ -26,10 +26,11 @@ if _version_not_supported:
 
 
 class ProviderKeyServiceStub:
-    """Administers the tenant's own provider keys, which are encrypted at rest. A
-    stored key serves all of the tenant's calls over its route: after a key that
-    comes with a call (`X-BYOK-<route>`), before the operator's. Keys and
-    failures as in ImageService; a route that takes no key: INVALID_VALUE.
+    """Administration of the tenant's provider keys, which are encrypted at rest. A
+    stored key serves all calls of the tenant over its route. The key of a call
+    (`X-BYOK-<route>`) takes precedence over a stored key, and a stored key over
+    the operator's. Authentication and errors as in ImageService; a route that
+    takes no key is INVALID_VALUE.
     """
 
     def __init__(self, channel):
@@ -56,30 +57,31 @@ class ProviderKeyServiceStub:
 
 
 class ProviderKeyServiceServicer:
-    """Administers the tenant's own provider keys, which are encrypted at rest. A
-    stored key serves all of the tenant's calls over its route: after a key that
-    comes with a call (`X-BYOK-<route>`), before the operator's. Keys and
-    failures as in ImageService; a route that takes no key: INVALID_VALUE.
+    """Administration of the tenant's provider keys, which are encrypted at rest. A
+    stored key serves all calls of the tenant over its route. The key of a call
+    (`X-BYOK-<route>`) takes precedence over a stored key, and a stored key over
+    the operator's. Authentication and errors as in ImageService; a route that
+    takes no key is INVALID_VALUE.
     """
 
     def SetProviderKey(self, request, context):
-        """Stores the key of a route, in place of one that is stored. It serves jobs
-        that are made from now on, on every replica within 2 seconds.
+        """Store or replace the key of a route. The key serves new jobs, on every
+        replica within 2 seconds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListProviderKeys(self, request, context):
-        """Lists what is stored, in the order of routes; never the keys themselves.
+        """List the stored keys, sorted by route, without the keys themselves.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteProviderKey(self, request, context):
-        """Forgets the key of a route. Jobs that were made before keep their copy until
-        they end. Harmless to repeat.
+        """Delete the key of a route. Existing jobs keep their copy until they end.
+        Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,10 +114,11 @@ def add_ProviderKeyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ProviderKeyService:
-    """Administers the tenant's own provider keys, which are encrypted at rest. A
-    stored key serves all of the tenant's calls over its route: after a key that
-    comes with a call (`X-BYOK-<route>`), before the operator's. Keys and
-    failures as in ImageService; a route that takes no key: INVALID_VALUE.
+    """Administration of the tenant's provider keys, which are encrypted at rest. A
+    stored key serves all calls of the tenant over its route. The key of a call
+    (`X-BYOK-<route>`) takes precedence over a stored key, and a stored key over
+    the operator's. Authentication and errors as in ImageService; a route that
+    takes no key is INVALID_VALUE.
     """
 
     @staticmethod

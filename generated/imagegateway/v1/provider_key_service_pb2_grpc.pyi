@@ -27,10 +27,11 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ProviderKeyServiceStub:
-    """Administers the tenant's own provider keys, which are encrypted at rest. A
-    stored key serves all of the tenant's calls over its route: after a key that
-    comes with a call (`X-BYOK-<route>`), before the operator's. Keys and
-    failures as in ImageService; a route that takes no key: INVALID_VALUE.
+    """Administration of the tenant's provider keys, which are encrypted at rest. A
+    stored key serves all calls of the tenant over its route. The key of a call
+    (`X-BYOK-<route>`) takes precedence over a stored key, and a stored key over
+    the operator's. Authentication and errors as in ImageService; a route that
+    takes no key is INVALID_VALUE.
     """
 
     @_typing.overload
@@ -38,41 +39,43 @@ class ProviderKeyServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProviderKeyServiceAsyncStub: ...
     SetProviderKey: _grpc.UnaryUnaryMultiCallable[_provider_key_service_pb2.SetProviderKeyRequest, _provider_key_service_pb2.ProviderKey]
-    """Stores the key of a route, in place of one that is stored. It serves jobs
-    that are made from now on, on every replica within 2 seconds.
+    """Store or replace the key of a route. The key serves new jobs, on every
+    replica within 2 seconds.
     """
     ListProviderKeys: _grpc.UnaryUnaryMultiCallable[_provider_key_service_pb2.ListProviderKeysRequest, _provider_key_service_pb2.ListProviderKeysResponse]
-    """Lists what is stored, in the order of routes; never the keys themselves."""
+    """List the stored keys, sorted by route, without the keys themselves."""
     DeleteProviderKey: _grpc.UnaryUnaryMultiCallable[_provider_key_service_pb2.DeleteProviderKeyRequest, _provider_key_service_pb2.DeleteProviderKeyResponse]
-    """Forgets the key of a route. Jobs that were made before keep their copy until
-    they end. Harmless to repeat.
+    """Delete the key of a route. Existing jobs keep their copy until they end.
+    Idempotent.
     """
 
 @_typing.type_check_only
 class ProviderKeyServiceAsyncStub(ProviderKeyServiceStub):
-    """Administers the tenant's own provider keys, which are encrypted at rest. A
-    stored key serves all of the tenant's calls over its route: after a key that
-    comes with a call (`X-BYOK-<route>`), before the operator's. Keys and
-    failures as in ImageService; a route that takes no key: INVALID_VALUE.
+    """Administration of the tenant's provider keys, which are encrypted at rest. A
+    stored key serves all calls of the tenant over its route. The key of a call
+    (`X-BYOK-<route>`) takes precedence over a stored key, and a stored key over
+    the operator's. Authentication and errors as in ImageService; a route that
+    takes no key is INVALID_VALUE.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetProviderKey: _aio.UnaryUnaryMultiCallable[_provider_key_service_pb2.SetProviderKeyRequest, _provider_key_service_pb2.ProviderKey]  # type: ignore[assignment]
-    """Stores the key of a route, in place of one that is stored. It serves jobs
-    that are made from now on, on every replica within 2 seconds.
+    """Store or replace the key of a route. The key serves new jobs, on every
+    replica within 2 seconds.
     """
     ListProviderKeys: _aio.UnaryUnaryMultiCallable[_provider_key_service_pb2.ListProviderKeysRequest, _provider_key_service_pb2.ListProviderKeysResponse]  # type: ignore[assignment]
-    """Lists what is stored, in the order of routes; never the keys themselves."""
+    """List the stored keys, sorted by route, without the keys themselves."""
     DeleteProviderKey: _aio.UnaryUnaryMultiCallable[_provider_key_service_pb2.DeleteProviderKeyRequest, _provider_key_service_pb2.DeleteProviderKeyResponse]  # type: ignore[assignment]
-    """Forgets the key of a route. Jobs that were made before keep their copy until
-    they end. Harmless to repeat.
+    """Delete the key of a route. Existing jobs keep their copy until they end.
+    Idempotent.
     """
 
 class ProviderKeyServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Administers the tenant's own provider keys, which are encrypted at rest. A
-    stored key serves all of the tenant's calls over its route: after a key that
-    comes with a call (`X-BYOK-<route>`), before the operator's. Keys and
-    failures as in ImageService; a route that takes no key: INVALID_VALUE.
+    """Administration of the tenant's provider keys, which are encrypted at rest. A
+    stored key serves all calls of the tenant over its route. The key of a call
+    (`X-BYOK-<route>`) takes precedence over a stored key, and a stored key over
+    the operator's. Authentication and errors as in ImageService; a route that
+    takes no key is INVALID_VALUE.
     """
 
     @_abc_1.abstractmethod
@@ -81,8 +84,8 @@ class ProviderKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_key_service_pb2.SetProviderKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_key_service_pb2.ProviderKey, _abc.Awaitable[_provider_key_service_pb2.ProviderKey]]:
-        """Stores the key of a route, in place of one that is stored. It serves jobs
-        that are made from now on, on every replica within 2 seconds.
+        """Store or replace the key of a route. The key serves new jobs, on every
+        replica within 2 seconds.
         """
 
     @_abc_1.abstractmethod
@@ -91,7 +94,7 @@ class ProviderKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_key_service_pb2.ListProviderKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_key_service_pb2.ListProviderKeysResponse, _abc.Awaitable[_provider_key_service_pb2.ListProviderKeysResponse]]:
-        """Lists what is stored, in the order of routes; never the keys themselves."""
+        """List the stored keys, sorted by route, without the keys themselves."""
 
     @_abc_1.abstractmethod
     def DeleteProviderKey(
@@ -99,8 +102,8 @@ class ProviderKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _provider_key_service_pb2.DeleteProviderKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_provider_key_service_pb2.DeleteProviderKeyResponse, _abc.Awaitable[_provider_key_service_pb2.DeleteProviderKeyResponse]]:
-        """Forgets the key of a route. Jobs that were made before keep their copy until
-        they end. Harmless to repeat.
+        """Delete the key of a route. Existing jobs keep their copy until they end.
+        Idempotent.
         """
 
 def add_ProviderKeyServiceServicer_to_server(servicer: ProviderKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class RestSetProviderKeyRequest(_message.Message):
-    """A piece of a body that names a provider key."""
+    """Piece of a body with a provider key."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -47,7 +47,7 @@ Global___RestSetProviderKeyRequest: _TypeAlias = RestSetProviderKeyRequest  # no
 
 @_typing.final
 class DownloadFileRequest(_message.Message):
-    """Names a file of a job."""
+    """Request for a file of a job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -73,7 +73,7 @@ Global___DownloadFileRequest: _TypeAlias = DownloadFileRequest  # noqa: Y015
 
 @_typing.final
 class SignFileRequest(_message.Message):
-    """Asks for a link to a file."""
+    """Request for a link to a file."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -85,8 +85,8 @@ class SignFileRequest(_message.Message):
     filename: _builtins.str
     """As in DownloadFileRequest."""
     expires_in: _builtins.int
-    """How long the link lives, 60 to 604800 seconds, default 3600; never longer
-    than the file.
+    """Lifetime of the link in seconds, 60 to 604800, default 3600, but not beyond
+    the deletion of the file.
     """
     def __init__(
         self,
@@ -105,16 +105,16 @@ Global___SignFileRequest: _TypeAlias = SignFileRequest  # noqa: Y015
 
 @_typing.final
 class SignFileResponse(_message.Message):
-    """A link to a file."""
+    """Signed link to a file."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     URL_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """The link."""
+    """URL of the link."""
     expires_at: _builtins.int
-    """When it ends, Unix seconds."""
+    """End of the link in Unix seconds."""
     def __init__(
         self,
         *,

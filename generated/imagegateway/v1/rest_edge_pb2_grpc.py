@@ -28,13 +28,13 @@ if _version_not_supported:
 
 
 class RestImageServiceStub:
-    """Generate and Edit for JSON over REST. Bodies pass Envoy as they come, so that
-    one reader, the router's, judges them: after the key, and within its limits.
-    The fields and answers are those of ImageService's methods with the same
-    paths. The first message of a request carries its content type.
+    """Generate and Edit for JSON over REST. Envoy passes bodies on unchanged, so
+    that the router alone parses them: after the API key, and within its limits.
+    Fields and responses are those of ImageService's methods with the same paths.
+    The first message of a request carries its content type.
 
-    An answer is one JSON document or, with `"stream": true`, OpenAI's image
-    events.
+    A response is one JSON document or, with `"stream": true`, a stream of
+    OpenAI's image events.
     """
 
     def __init__(self, channel):
@@ -61,31 +61,31 @@ class RestImageServiceStub:
 
 
 class RestImageServiceServicer:
-    """Generate and Edit for JSON over REST. Bodies pass Envoy as they come, so that
-    one reader, the router's, judges them: after the key, and within its limits.
-    The fields and answers are those of ImageService's methods with the same
-    paths. The first message of a request carries its content type.
+    """Generate and Edit for JSON over REST. Envoy passes bodies on unchanged, so
+    that the router alone parses them: after the API key, and within its limits.
+    Fields and responses are those of ImageService's methods with the same paths.
+    The first message of a request carries its content type.
 
-    An answer is one JSON document or, with `"stream": true`, OpenAI's image
-    events.
+    A response is one JSON document or, with `"stream": true`, a stream of
+    OpenAI's image events.
     """
 
     def Generate(self, request_iterator, context):
-        """ImageService.Generate.
+        """Make images as ImageService.Generate does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GenerateVideo(self, request_iterator, context):
-        """ImageService.Generate for text-to-video models.
+        """Make videos as ImageService.Generate does.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Edit(self, request_iterator, context):
-        """ImageService.Edit. Multipart forms come in plain HTTP.
+        """Edit images as ImageService.Edit does. Multipart forms bypass gRPC.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,13 +118,13 @@ def add_RestImageServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RestImageService:
-    """Generate and Edit for JSON over REST. Bodies pass Envoy as they come, so that
-    one reader, the router's, judges them: after the key, and within its limits.
-    The fields and answers are those of ImageService's methods with the same
-    paths. The first message of a request carries its content type.
+    """Generate and Edit for JSON over REST. Envoy passes bodies on unchanged, so
+    that the router alone parses them: after the API key, and within its limits.
+    Fields and responses are those of ImageService's methods with the same paths.
+    The first message of a request carries its content type.
 
-    An answer is one JSON document or, with `"stream": true`, OpenAI's image
-    events.
+    A response is one JSON document or, with `"stream": true`, a stream of
+    OpenAI's image events.
     """
 
     @staticmethod
@@ -231,7 +231,7 @@ class RestProviderKeyServiceServicer:
     """
 
     def SetProviderKey(self, request_iterator, context):
-        """Stores the key of a route. Answers ProviderKey as JSON.
+        """Store the key of a route. Return ProviderKey as JSON.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -286,7 +286,7 @@ class RestProviderKeyService:
 
 
 class RestEventServiceStub:
-    """The events of a job over REST.
+    """Events of a job over REST.
     """
 
     def __init__(self, channel):
@@ -303,11 +303,11 @@ class RestEventServiceStub:
 
 
 class RestEventServiceServicer:
-    """The events of a job over REST.
+    """Events of a job over REST.
     """
 
     def StreamJobEvents(self, request, context):
-        """StreamJob as server-sent events with ids, event names and heartbeats.
+        """Stream a job as server-sent events with ids, event names and heartbeats.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -330,7 +330,7 @@ def add_RestEventServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RestEventService:
-    """The events of a job over REST.
+    """Events of a job over REST.
     """
 
     @staticmethod
@@ -362,7 +362,7 @@ class RestEventService:
 
 
 class RestFileServiceStub:
-    """What only REST needs: the files of a job by their names, with the job's key.
+    """Files of a job by name, for callers with the tenant's API key. REST only.
     """
 
     def __init__(self, channel):
@@ -384,18 +384,18 @@ class RestFileServiceStub:
 
 
 class RestFileServiceServicer:
-    """What only REST needs: the files of a job by their names, with the job's key.
+    """Files of a job by name, for callers with the tenant's API key. REST only.
     """
 
     def DownloadFile(self, request, context):
-        """Sends a file's bytes.
+        """Return a file's bytes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SignFile(self, request, context):
-        """Makes a link to a file that needs no key.
+        """Return a signed link to a file.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -423,7 +423,7 @@ def add_RestFileServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RestFileService:
-    """What only REST needs: the files of a job by their names, with the job's key.
+    """Files of a job by name, for callers with the tenant's API key. REST only.
     """
 
     @staticmethod

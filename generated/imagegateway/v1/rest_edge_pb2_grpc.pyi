@@ -29,13 +29,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class RestImageServiceStub:
-    """Generate and Edit for JSON over REST. Bodies pass Envoy as they come, so that
-    one reader, the router's, judges them: after the key, and within its limits.
-    The fields and answers are those of ImageService's methods with the same
-    paths. The first message of a request carries its content type.
+    """Generate and Edit for JSON over REST. Envoy passes bodies on unchanged, so
+    that the router alone parses them: after the API key, and within its limits.
+    Fields and responses are those of ImageService's methods with the same paths.
+    The first message of a request carries its content type.
 
-    An answer is one JSON document or, with `"stream": true`, OpenAI's image
-    events.
+    A response is one JSON document or, with `"stream": true`, a stream of
+    OpenAI's image events.
     """
 
     @_typing.overload
@@ -43,39 +43,39 @@ class RestImageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RestImageServiceAsyncStub: ...
     Generate: _grpc.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """ImageService.Generate."""
+    """Make images as ImageService.Generate does."""
     GenerateVideo: _grpc.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """ImageService.Generate for text-to-video models."""
+    """Make videos as ImageService.Generate does."""
     Edit: _grpc.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]
-    """ImageService.Edit. Multipart forms come in plain HTTP."""
+    """Edit images as ImageService.Edit does. Multipart forms bypass gRPC."""
 
 @_typing.type_check_only
 class RestImageServiceAsyncStub(RestImageServiceStub):
-    """Generate and Edit for JSON over REST. Bodies pass Envoy as they come, so that
-    one reader, the router's, judges them: after the key, and within its limits.
-    The fields and answers are those of ImageService's methods with the same
-    paths. The first message of a request carries its content type.
+    """Generate and Edit for JSON over REST. Envoy passes bodies on unchanged, so
+    that the router alone parses them: after the API key, and within its limits.
+    Fields and responses are those of ImageService's methods with the same paths.
+    The first message of a request carries its content type.
 
-    An answer is one JSON document or, with `"stream": true`, OpenAI's image
-    events.
+    A response is one JSON document or, with `"stream": true`, a stream of
+    OpenAI's image events.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Generate: _aio.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ImageService.Generate."""
+    """Make images as ImageService.Generate does."""
     GenerateVideo: _aio.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ImageService.Generate for text-to-video models."""
+    """Make videos as ImageService.Generate does."""
     Edit: _aio.StreamStreamMultiCallable[_httpbody_pb2.HttpBody, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """ImageService.Edit. Multipart forms come in plain HTTP."""
+    """Edit images as ImageService.Edit does. Multipart forms bypass gRPC."""
 
 class RestImageServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Generate and Edit for JSON over REST. Bodies pass Envoy as they come, so that
-    one reader, the router's, judges them: after the key, and within its limits.
-    The fields and answers are those of ImageService's methods with the same
-    paths. The first message of a request carries its content type.
+    """Generate and Edit for JSON over REST. Envoy passes bodies on unchanged, so
+    that the router alone parses them: after the API key, and within its limits.
+    Fields and responses are those of ImageService's methods with the same paths.
+    The first message of a request carries its content type.
 
-    An answer is one JSON document or, with `"stream": true`, OpenAI's image
-    events.
+    A response is one JSON document or, with `"stream": true`, a stream of
+    OpenAI's image events.
     """
 
     @_abc_1.abstractmethod
@@ -84,7 +84,7 @@ class RestImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_httpbody_pb2.HttpBody],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """ImageService.Generate."""
+        """Make images as ImageService.Generate does."""
 
     @_abc_1.abstractmethod
     def GenerateVideo(
@@ -92,7 +92,7 @@ class RestImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_httpbody_pb2.HttpBody],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """ImageService.Generate for text-to-video models."""
+        """Make videos as ImageService.Generate does."""
 
     @_abc_1.abstractmethod
     def Edit(
@@ -100,7 +100,7 @@ class RestImageServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_httpbody_pb2.HttpBody],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """ImageService.Edit. Multipart forms come in plain HTTP."""
+        """Edit images as ImageService.Edit does. Multipart forms bypass gRPC."""
 
 def add_RestImageServiceServicer_to_server(servicer: RestImageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -112,7 +112,7 @@ class RestProviderKeyServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RestProviderKeyServiceAsyncStub: ...
     SetProviderKey: _grpc.StreamStreamMultiCallable[_rest_edge_pb2.RestSetProviderKeyRequest, _httpbody_pb2.HttpBody]
-    """Stores the key of a route. Answers ProviderKey as JSON."""
+    """Store the key of a route. Return ProviderKey as JSON."""
 
 @_typing.type_check_only
 class RestProviderKeyServiceAsyncStub(RestProviderKeyServiceStub):
@@ -120,7 +120,7 @@ class RestProviderKeyServiceAsyncStub(RestProviderKeyServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SetProviderKey: _aio.StreamStreamMultiCallable[_rest_edge_pb2.RestSetProviderKeyRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Stores the key of a route. Answers ProviderKey as JSON."""
+    """Store the key of a route. Return ProviderKey as JSON."""
 
 class RestProviderKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     """ProviderKeyService.SetProviderKey for JSON over REST."""
@@ -131,30 +131,30 @@ class RestProviderKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_rest_edge_pb2.RestSetProviderKeyRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Stores the key of a route. Answers ProviderKey as JSON."""
+        """Store the key of a route. Return ProviderKey as JSON."""
 
 def add_RestProviderKeyServiceServicer_to_server(servicer: RestProviderKeyServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class RestEventServiceStub:
-    """The events of a job over REST."""
+    """Events of a job over REST."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RestEventServiceAsyncStub: ...
     StreamJobEvents: _grpc.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _httpbody_pb2.HttpBody]
-    """StreamJob as server-sent events with ids, event names and heartbeats."""
+    """Stream a job as server-sent events with ids, event names and heartbeats."""
 
 @_typing.type_check_only
 class RestEventServiceAsyncStub(RestEventServiceStub):
-    """The events of a job over REST."""
+    """Events of a job over REST."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     StreamJobEvents: _aio.UnaryStreamMultiCallable[_image_service_pb2.StreamJobRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """StreamJob as server-sent events with ids, event names and heartbeats."""
+    """Stream a job as server-sent events with ids, event names and heartbeats."""
 
 class RestEventServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The events of a job over REST."""
+    """Events of a job over REST."""
 
     @_abc_1.abstractmethod
     def StreamJobEvents(
@@ -162,34 +162,34 @@ class RestEventServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _image_service_pb2.StreamJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """StreamJob as server-sent events with ids, event names and heartbeats."""
+        """Stream a job as server-sent events with ids, event names and heartbeats."""
 
 def add_RestEventServiceServicer_to_server(servicer: RestEventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class RestFileServiceStub:
-    """What only REST needs: the files of a job by their names, with the job's key."""
+    """Files of a job by name, for callers with the tenant's API key. REST only."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RestFileServiceAsyncStub: ...
     DownloadFile: _grpc.UnaryStreamMultiCallable[_rest_edge_pb2.DownloadFileRequest, _httpbody_pb2.HttpBody]
-    """Sends a file's bytes."""
+    """Return a file's bytes."""
     SignFile: _grpc.UnaryUnaryMultiCallable[_rest_edge_pb2.SignFileRequest, _rest_edge_pb2.SignFileResponse]
-    """Makes a link to a file that needs no key."""
+    """Return a signed link to a file."""
 
 @_typing.type_check_only
 class RestFileServiceAsyncStub(RestFileServiceStub):
-    """What only REST needs: the files of a job by their names, with the job's key."""
+    """Files of a job by name, for callers with the tenant's API key. REST only."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     DownloadFile: _aio.UnaryStreamMultiCallable[_rest_edge_pb2.DownloadFileRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
-    """Sends a file's bytes."""
+    """Return a file's bytes."""
     SignFile: _aio.UnaryUnaryMultiCallable[_rest_edge_pb2.SignFileRequest, _rest_edge_pb2.SignFileResponse]  # type: ignore[assignment]
-    """Makes a link to a file that needs no key."""
+    """Return a signed link to a file."""
 
 class RestFileServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What only REST needs: the files of a job by their names, with the job's key."""
+    """Files of a job by name, for callers with the tenant's API key. REST only."""
 
     @_abc_1.abstractmethod
     def DownloadFile(
@@ -197,7 +197,7 @@ class RestFileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rest_edge_pb2.DownloadFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
-        """Sends a file's bytes."""
+        """Return a file's bytes."""
 
     @_abc_1.abstractmethod
     def SignFile(
@@ -205,6 +205,6 @@ class RestFileServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _rest_edge_pb2.SignFileRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_rest_edge_pb2.SignFileResponse, _abc.Awaitable[_rest_edge_pb2.SignFileResponse]]:
-        """Makes a link to a file that needs no key."""
+        """Return a signed link to a file."""
 
 def add_RestFileServiceServicer_to_server(servicer: RestFileServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

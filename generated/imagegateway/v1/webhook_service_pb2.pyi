@@ -18,7 +18,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class GetWebhookSecretRequest(_message.Message):
-    """Asks for the tenant's secret."""
+    """Request for the tenant's secret."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -35,7 +35,7 @@ Global___GetWebhookSecretRequest: _TypeAlias = GetWebhookSecretRequest  # noqa: 
 
 @_typing.final
 class RotateWebhookSecretRequest(_message.Message):
-    """Asks for a new secret."""
+    """Request for a new secret."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -52,7 +52,7 @@ Global___RotateWebhookSecretRequest: _TypeAlias = RotateWebhookSecretRequest  # 
 
 @_typing.final
 class RedeliverWebhookRequest(_message.Message):
-    """Names a job."""
+    """Request for a redelivery."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -74,7 +74,7 @@ Global___RedeliverWebhookRequest: _TypeAlias = RedeliverWebhookRequest  # noqa: 
 
 @_typing.final
 class WebhookSecret(_message.Message):
-    """The secret that signs a tenant's webhooks."""
+    """Secret that signs a tenant's webhooks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -82,11 +82,11 @@ class WebhookSecret(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     PREVIOUS_EXPIRES_AT_FIELD_NUMBER: _builtins.int
     secret: _builtins.str
-    """`whsec_` and base64, as Standard Webhooks writes it."""
+    """Secret: `whsec_` and base64, as Standard Webhooks defines."""
     created_at: _builtins.int
-    """When it was made, Unix seconds."""
+    """Time of creation in Unix seconds."""
     previous_expires_at: _builtins.int
-    """Until when the secret before it signs too, Unix seconds."""
+    """Time until which the previous secret signs too, in Unix seconds."""
     def __init__(
         self,
         *,

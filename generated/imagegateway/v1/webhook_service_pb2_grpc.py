@@ -27,8 +27,8 @@ if _version_not_supported:
 
 
 class WebhookServiceStub:
-    """Administers the calls that announce a job's end. Keys and failures as in
-    ImageService.
+    """Administration of webhooks: calls that announce the end of jobs.
+    Authentication and errors as in ImageService.
     """
 
     def __init__(self, channel):
@@ -55,29 +55,30 @@ class WebhookServiceStub:
 
 
 class WebhookServiceServicer:
-    """Administers the calls that announce a job's end. Keys and failures as in
-    ImageService.
+    """Administration of webhooks: calls that announce the end of jobs.
+    Authentication and errors as in ImageService.
     """
 
     def GetWebhookSecret(self, request, context):
-        """Shows the secret that signs the tenant's webhooks; makes it at first. One
-        that can't be read any more: WEBHOOK_SECRET_UNREADABLE.
+        """Return the secret that signs the tenant's webhooks, and create it on the
+        first call. A secret that can't be read any more is
+        WEBHOOK_SECRET_UNREADABLE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RotateWebhookSecret(self, request, context):
-        """Replaces the secret, also one that can't be read any more. The old one, if
-        readable, signs beside it for 24 hours more.
+        """Replace the secret, also one that can't be read any more. The previous
+        secret, if readable, signs too for 24 more hours.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RedeliverWebhook(self, request, context):
-        """Sends an ended job's webhook again, under the same `webhook-id`. A job that
-        has not ended or names no webhook: UNSUPPORTED_PARAMETER.
+        """Send an ended job's webhook again, with the same `webhook-id`. A running job,
+        or one without a webhook, is UNSUPPORTED_PARAMETER.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,8 +111,8 @@ def add_WebhookServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WebhookService:
-    """Administers the calls that announce a job's end. Keys and failures as in
-    ImageService.
+    """Administration of webhooks: calls that announce the end of jobs.
+    Authentication and errors as in ImageService.
     """
 
     @staticmethod

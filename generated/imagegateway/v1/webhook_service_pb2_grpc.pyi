@@ -28,8 +28,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class WebhookServiceStub:
-    """Administers the calls that announce a job's end. Keys and failures as in
-    ImageService.
+    """Administration of webhooks: calls that announce the end of jobs.
+    Authentication and errors as in ImageService.
     """
 
     @_typing.overload
@@ -37,41 +37,43 @@ class WebhookServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> WebhookServiceAsyncStub: ...
     GetWebhookSecret: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookSecretRequest, _webhook_service_pb2.WebhookSecret]
-    """Shows the secret that signs the tenant's webhooks; makes it at first. One
-    that can't be read any more: WEBHOOK_SECRET_UNREADABLE.
+    """Return the secret that signs the tenant's webhooks, and create it on the
+    first call. A secret that can't be read any more is
+    WEBHOOK_SECRET_UNREADABLE.
     """
     RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.RotateWebhookSecretRequest, _webhook_service_pb2.WebhookSecret]
-    """Replaces the secret, also one that can't be read any more. The old one, if
-    readable, signs beside it for 24 hours more.
+    """Replace the secret, also one that can't be read any more. The previous
+    secret, if readable, signs too for 24 more hours.
     """
     RedeliverWebhook: _grpc.UnaryUnaryMultiCallable[_webhook_service_pb2.RedeliverWebhookRequest, _job_pb2.Job]
-    """Sends an ended job's webhook again, under the same `webhook-id`. A job that
-    has not ended or names no webhook: UNSUPPORTED_PARAMETER.
+    """Send an ended job's webhook again, with the same `webhook-id`. A running job,
+    or one without a webhook, is UNSUPPORTED_PARAMETER.
     """
 
 @_typing.type_check_only
 class WebhookServiceAsyncStub(WebhookServiceStub):
-    """Administers the calls that announce a job's end. Keys and failures as in
-    ImageService.
+    """Administration of webhooks: calls that announce the end of jobs.
+    Authentication and errors as in ImageService.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetWebhookSecret: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.GetWebhookSecretRequest, _webhook_service_pb2.WebhookSecret]  # type: ignore[assignment]
-    """Shows the secret that signs the tenant's webhooks; makes it at first. One
-    that can't be read any more: WEBHOOK_SECRET_UNREADABLE.
+    """Return the secret that signs the tenant's webhooks, and create it on the
+    first call. A secret that can't be read any more is
+    WEBHOOK_SECRET_UNREADABLE.
     """
     RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.RotateWebhookSecretRequest, _webhook_service_pb2.WebhookSecret]  # type: ignore[assignment]
-    """Replaces the secret, also one that can't be read any more. The old one, if
-    readable, signs beside it for 24 hours more.
+    """Replace the secret, also one that can't be read any more. The previous
+    secret, if readable, signs too for 24 more hours.
     """
     RedeliverWebhook: _aio.UnaryUnaryMultiCallable[_webhook_service_pb2.RedeliverWebhookRequest, _job_pb2.Job]  # type: ignore[assignment]
-    """Sends an ended job's webhook again, under the same `webhook-id`. A job that
-    has not ended or names no webhook: UNSUPPORTED_PARAMETER.
+    """Send an ended job's webhook again, with the same `webhook-id`. A running job,
+    or one without a webhook, is UNSUPPORTED_PARAMETER.
     """
 
 class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Administers the calls that announce a job's end. Keys and failures as in
-    ImageService.
+    """Administration of webhooks: calls that announce the end of jobs.
+    Authentication and errors as in ImageService.
     """
 
     @_abc_1.abstractmethod
@@ -80,8 +82,9 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.GetWebhookSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.WebhookSecret, _abc.Awaitable[_webhook_service_pb2.WebhookSecret]]:
-        """Shows the secret that signs the tenant's webhooks; makes it at first. One
-        that can't be read any more: WEBHOOK_SECRET_UNREADABLE.
+        """Return the secret that signs the tenant's webhooks, and create it on the
+        first call. A secret that can't be read any more is
+        WEBHOOK_SECRET_UNREADABLE.
         """
 
     @_abc_1.abstractmethod
@@ -90,8 +93,8 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.RotateWebhookSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_service_pb2.WebhookSecret, _abc.Awaitable[_webhook_service_pb2.WebhookSecret]]:
-        """Replaces the secret, also one that can't be read any more. The old one, if
-        readable, signs beside it for 24 hours more.
+        """Replace the secret, also one that can't be read any more. The previous
+        secret, if readable, signs too for 24 more hours.
         """
 
     @_abc_1.abstractmethod
@@ -100,8 +103,8 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _webhook_service_pb2.RedeliverWebhookRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
-        """Sends an ended job's webhook again, under the same `webhook-id`. A job that
-        has not ended or names no webhook: UNSUPPORTED_PARAMETER.
+        """Send an ended job's webhook again, with the same `webhook-id`. A running job,
+        or one without a webhook, is UNSUPPORTED_PARAMETER.
         """
 
 def add_WebhookServiceServicer_to_server(servicer: WebhookServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.outbound.client import Outbound, SentError, UnsentError
 from imagegateway.outbound.url_guard import Guard
 from imagegateway.platform import settings
+from imagegateway.platform.setting_source import PREFIX
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.catalog import base_url_setting
 from imagegateway.providers.kit.adapter import Call, HttpResponse
 from imagegateway.providers.kit.endpoints import Endpoint
 from imagegateway.providers.registry import HTTP_FAMILIES
@@ -61,9 +63,8 @@ def _routes(families: Mapping[str, FamilyEntry]) -> Iterator[tuple[Adapter, Call
 
 async def _probe(adapter: Adapter, call: Call, current: Settings, outbound: Outbound) -> tuple[bool, str]:
     """Send a route's probe. Return True if the route works or is not configured, and the text to print."""
-    setting = f"IMAGEGATEWAY_{adapter.route.upper()}"
     required = call.route.required_settings
-    missing = [name for name in required if not current.source.text(name.removeprefix("IMAGEGATEWAY_"))]
+    missing = [name for name in required if not current.source.text(name.removeprefix(PREFIX))]
     if missing:
         # Some of several settings are a mistake; none means that the operator does not use the route.
         return missing == list(required), f"not configured: set {' and '.join(missing)}"
@@ -83,7 +84,8 @@ async def _probe(adapter: Adapter, call: Call, current: Settings, outbound: Outb
         ) as incoming:
             response = HttpResponse(incoming.status, incoming.headers, await incoming.read())
     except (UnsentError, SentError, TimeoutError):
-        return False, f"can't be reached at {endpoint.base_url}: check {setting}_BASE_URL and the network"
+        setting = f"{PREFIX}{base_url_setting(adapter.route)}"
+        return False, f"can't be reached at {endpoint.base_url}: check {setting} and the network"
     return _verdict(adapter, call, endpoint, response)
 
 

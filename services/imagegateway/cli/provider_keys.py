@@ -90,7 +90,7 @@ def _with_keys(tenant: str, action: Callable[[ProviderKeys, list[str]], Awaitabl
         # No router could read values encrypted with a secret that is created here.
         root = RootSecret.load(current, make=False)
         keys = await ProviderKeys.open(client, current.nats_replicas, root)
-        return await action(keys, Catalog.load(current.source).keyed)
+        return await action(keys, Catalog.load(current.source).routes_with_keys)
 
     return connected(body)
 

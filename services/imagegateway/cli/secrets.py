@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.cli.connection import connected
 from imagegateway.keys import provider_keys, webhook_secrets
 from imagegateway.keys.api_keys import KeyStore
-from imagegateway.keys.reencryption import reseal
+from imagegateway.keys.reencryption import reencrypt
 from imagegateway.keys.root_secret import PREVIOUS_SETTING, RootSecret
 from imagegateway.platform.logs import printable
 
@@ -40,9 +40,12 @@ async def _rotate(current: Settings, client: Client) -> int:
     root = await asyncio.to_thread(RootSecret.load, current, make=False)
     unreadable = 0
     for name, bucket, purpose in _STORED:
-        counts = await reseal(client, bucket, current.nats_replicas, root.sealer(purpose))
+        counts = await reencrypt(client, bucket, current.nats_replicas, root.sealer(purpose))
         unreadable += counts.unreadable
-        print(f"{name}: {counts.resealed} re-encrypted, {counts.current} up to date, {counts.unreadable} unreadable")
+        print(
+            f"{name}: {counts.reencrypted} encrypted again, {counts.current} up to date, "
+            f"{counts.unreadable} unreadable"
+        )
     if unreadable:
         print(
             f"imagegateway: set {PREVIOUS_SETTING} to the root secret of the unreadable values and repeat this "
@@ -51,7 +54,7 @@ async def _rotate(current: Settings, client: Client) -> int:
         )
         return 1
     print(f"older links and jobs need {PREVIOUS_SETTING} for 7 more days")
-    if old := await (await KeyStore.open(client, current.nats_replicas, root)).of_previous_roots():
+    if old := await (await KeyStore.open(client, current.nats_replicas, root)).list_with_previous_roots():
         print(
             f"API keys of the previous root secret, which end with {PREVIOUS_SETTING} and need replacements: "
             + ", ".join(f"{key.id} of {printable(key.tenant)}" for key in old)

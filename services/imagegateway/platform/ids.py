@@ -13,17 +13,19 @@ from imagegateway.platform.clock import unix_millis
 
 _ALPHABET: Final = "0123456789abcdefghjkmnpqrstvwxyz"
 _JOB: Final = re.compile(rf"job_[{_ALPHABET}]{{26}}")
-_REQUEST: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
-"""The same rule as in `envoy/hooks.lua`."""
+REQUEST_ID_CHARACTERS: Final = "A-Za-z0-9._:/+=-"
+"""Characters of a request id, as a class in regular expressions and in Lua's patterns: Envoy's hooks use it, too."""
+REQUEST_ID_MAX_LENGTH: Final = 128
+_REQUEST: Final = re.compile(rf"[{REQUEST_ID_CHARACTERS}]{{1,{REQUEST_ID_MAX_LENGTH}}}")
 
 
 def job() -> str:
-    """A new job id: `job_` and 26 characters."""
+    """Return a new job id: `job_` and 26 characters."""
     return f"job_{_ulid(unix_millis(), secrets.randbits(80))}"
 
 
 def is_job(text: str) -> bool:
-    """Whether a text has the form of a job id."""
+    """Return True for a text in the form of a job id."""
     return _JOB.fullmatch(text) is not None
 
 

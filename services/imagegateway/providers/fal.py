@@ -1,4 +1,7 @@
-"""fal's queue: submit to an app, ask for its status, fetch its answer. A family's subclass knows the app's fields."""
+"""Adapter base class for fal's queue: submit to an app, poll the status, fetch the response.
+
+A family's subclass adds the fields of its apps.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ import re
 from abc import abstractmethod
 from dataclasses import replace
 from datetime import date
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, Pending, ResultMedia, Unknown
@@ -26,28 +30,34 @@ if TYPE_CHECKING:
 
     from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
-_FIRST_POLL: Final = 0.5
-_PACE: Final = 1.0
+_FIRST_POLL_SECONDS: Final = 0.5
+_POLL_SECONDS: Final = 1.0
 _LOCKED: Final = re.compile(r"\b(lock|locked|balance)\b", re.IGNORECASE)
-"""Words of a 403 that speaks of the account's credit."""
+"""Words of a 403 for lack of the account's credit."""
 
-# Where a reference stands: the queue is asked, the answer is fetched, the answer of a failed request is fetched.
-_STATUS: Final = "status"
-_RESULT: Final = "result"
-_FAILED: Final = "failed"
+
+class _Stage(StrEnum):
+    """Next request for a task: its status, its result, or the response that explains its failure."""
+
+    STATUS = "status"
+    RESULT = "result"
+    FAILED = "failed"
+
 
 _BLOCKED: Final = moderation_failure("fal", RefusedPart.RESULT, may_be_billed=True)
-_FAILED_SO: Final = Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "fal failed.", may_be_billed=True)
-_LEFT_OUT: Final = Failure(
+_TASK_FAILED: Final = Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "fal failed.", may_be_billed=True)
+_NO_IMAGE: Final = Failure(
     ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "fal answered without an image.", may_be_billed=True
 )
 
 
 class FalAdapter(Adapter):
-    """Source: fal.ai/docs (queue, errors, platform headers) and fal's own clients, read 2026-11-22.
+    """Adapter of one family's apps on fal.
 
-    A reference is JSON: `at` (status, result or failed), `urls` of the submit's answer, and `error`, the type that a
-    failed request's status named.
+    Source: fal.ai/docs (queue, errors, platform headers) and fal's own clients, read 2026-11-22.
+
+    A reference is JSON: `at`, the stage; `urls` from the response to submit; and `error`, the error type from the
+    status of a failed request.
     """
 
     route = "fal"
@@ -87,24 +97,24 @@ class FalAdapter(Adapter):
             "startup_timeout": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
             "generation_timeout": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
         },
-        # "5xx are not billed": the app's own, which `read_error` tells from the ingress's; those but for 503 are not.
+        # fal bills no 5xx of an app, which `read_error` finds; of the ingress's 5xx, 503 alone is surely free.
         uncharged=UnchargedErrors(frozenset({503}), "https://docs.fal.ai/errors", date(2026, 11, 22)),
     )
     defaults: Mapping[str, Any] = {}
-    """What the app is sent where neither the gateway nor the caller's options say anything."""
+    """Values of fields that neither the gateway nor the caller's options set."""
     params: Mapping[str, str] = {}
-    """The gateway's field for each of the apps' own, where the names differ: errors name ours."""
+    """The gateway's field for each of the apps' own, where the names differ: errors name the gateway's."""
 
     @abstractmethod
     def app(self, call: Call) -> str:
-        """The app that serves this call, with its path: `owner/alias/path`."""
+        """Return the app that serves this call, with its path: `owner/alias/path`."""
 
     @abstractmethod
     def arguments(self, call: Call) -> dict[str, Any]:
-        """The app's input, without the caller's own options. Raises GatewayError for what it can't be asked."""
+        """Return the app's input, without the caller's options. Raises GatewayError for an unsupported request."""
 
     def read_output(self, call: Call, output: Mapping[str, Any]) -> Outcome:
-        """What the app's output says: by default its `images` or its `image`, the flagged ones left out."""
+        """Return the outcome of the app's output: by default its `images` or its `image`, without flagged ones."""
         files = output.get("images") or [output["image"]]
         return finished(files, output.get("has_nsfw_concepts"), seed=output.get("seed"), count=call.count)
 
@@ -112,7 +122,7 @@ class FalAdapter(Adapter):
         return {"authorization": f"Key {credential}"}
 
     def probe(self) -> HttpRequest:
-        # There is no such request, which is told to good keys only.
+        # No such request exists; fal says so to valid keys only.
         return HttpRequest("GET", "/fal-ai/fast-sdxl/requests/00000000-0000-0000-0000-000000000000/status")
 
     def accepts_key(self, response: HttpResponse) -> bool:
@@ -125,43 +135,43 @@ class FalAdapter(Adapter):
         answer = response.json_object()
         urls = {name: str(answer.get(f"{name}_url") or "") for name in ("status", "response", "cancel")}
         if not all(urls.values()):
-            # The app's own path is no part of the queue's.
+            # The queue's paths leave out the app's own path.
             root = f"/{'/'.join(self.app(call).split('/')[:2])}/requests/{answer['request_id']}"
             urls = {"status": f"{root}/status", "response": root, "cancel": f"{root}/cancel"}
-        return Pending(_ref(_STATUS, urls), after=_FIRST_POLL)
+        return Pending(_ref(_Stage.STATUS, urls), after=_FIRST_POLL_SECONDS)
 
     def poll(self, call: Call, ref: str) -> HttpRequest:
-        standing = json.loads(ref)
-        return HttpRequest("GET", standing["urls"]["status" if standing["at"] == _STATUS else "response"])
+        task = json.loads(ref)
+        return HttpRequest("GET", task["urls"]["status" if task["at"] == _Stage.STATUS else "response"])
 
     def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
-        standing = json.loads(ref)
+        task = json.loads(ref)
         answer = response.json_object()
-        if standing["at"] == _RESULT:
+        if task["at"] == _Stage.RESULT:
             return self.read_output(call, answer)
-        if standing["at"] == _FAILED:
-            return self._failure(call, response, standing["error"])
+        if task["at"] == _Stage.FAILED:
+            return self._failure(call, response, task["error"])
         match answer["status"]:
             case "IN_QUEUE" | "IN_PROGRESS":
-                return Pending(ref, after=_PACE)
+                return Pending(ref, after=_POLL_SECONDS)
             case "COMPLETED":
-                # There is no state for a failure; the answer of a failed request says what was wrong.
+                # fal has no status for a failure; the response of a failed request states the error.
                 error = answer.get("error_type") or ""
-                at = _FAILED if error or answer.get("error") else _RESULT
-                return Pending(_ref(at, standing["urls"], str(error)), after=0.0)
+                stage = _Stage.FAILED if error or answer.get("error") else _Stage.RESULT
+                return Pending(_ref(stage, task["urls"], str(error)), after=0.0)
             case other:
                 return Unknown(str(other))
 
     def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
-        standing = json.loads(ref)
-        if standing["at"] == _FAILED:
-            failure = self._failure(call, response, standing["error"])
-            # What is gone is the answer, not the app.
-            return _FAILED_SO if failure.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED else failure
+        task = json.loads(ref)
+        if task["at"] == _Stage.FAILED:
+            failure = self._failure(call, response, task["error"])
+            # The missing resource is the response, not the app.
+            return _TASK_FAILED if failure.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED else failure
         if response.status in {404, 410}:
-            # A request that is not visible yet looks like one that is gone.
+            # A request that is not visible yet looks like a deleted one.
             return Unknown("NOT_FOUND")
-        if standing["at"] == _STATUS or not self._of_the_app(response):
+        if task["at"] == _Stage.STATUS or not self._is_from_app(response):
             outcome = super().read_poll_error(call, ref, response)
             return replace(outcome, may_be_billed=True) if isinstance(outcome, Failure) else outcome
         return self._failure(call, response)
@@ -171,66 +181,73 @@ class FalAdapter(Adapter):
 
     def read_error(self, call: Call, response: HttpResponse) -> Failure:
         failure = self._failure(call, response, may_be_billed=False)
-        if response.status >= 500 and self._of_the_app(response):
-            # fal's own 5xx is not billed; of the ingress's nobody knows what is behind it.
+        if response.status >= 500 and self._is_from_app(response):
+            # fal does not bill the app's 5xx; the effect of the ingress's is unknown.
             failure = replace(failure, may_be_billed=False, retry_once=True)
         return failure
 
-    def _failure(self, call: Call, response: HttpResponse, told: str = "", *, may_be_billed: bool = True) -> Failure:
-        """`told`: the type that the status named, for answers that name none."""
-        code, words, where = _problem(response)
-        failure = self.errors.lookup(response, code=code or told, detail=words, param=self._param(where))
+    def _failure(
+        self, call: Call, response: HttpResponse, error_type: str = "", *, may_be_billed: bool = True
+    ) -> Failure:
+        """Return the failure of an error response; `error_type`: the status's, for a response without one."""
+        code, words, field = _parse_error(response)
+        failure = self.errors.lookup(response, code=code or error_type, detail=words, param=self._param(field))
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return moderation_failure("fal", self._refused(call, where), may_be_billed=may_be_billed)
+            return moderation_failure("fal", self._refused_part(call, field), may_be_billed=may_be_billed)
         return replace(failure, may_be_billed=may_be_billed or failure.may_be_billed)
 
-    def _param(self, where: list[str]) -> str:
-        first, rest = where[:1], where[1:]
+    def _param(self, field: list[str]) -> str:
+        """Return the gateway's name of a field of the app."""
+        first, rest = field[:1], field[1:]
         return "".join([self.params.get(name, name) for name in first] + [_step(part) for part in rest])
 
-    def _refused(self, call: Call, where: list[str]) -> RefusedPart:
-        """What was refused, by the field that the error names."""
-        named = {refused.param: refused for refused in (RefusedPart.PROMPT, RefusedPart.INPUT)}
-        return named.get(self._param(where[:1]), refused_part(call))
+    def _refused_part(self, call: Call, field: list[str]) -> RefusedPart:
+        """Return the refused part by the field that the error names, else by the call's inputs."""
+        by_param = {part.param: part for part in (RefusedPart.PROMPT, RefusedPart.INPUT)}
+        return by_param.get(self._param(field[:1]), refused_part(call))
 
     @staticmethod
-    def _of_the_app(response: HttpResponse) -> bool:
-        """Whether an error is fal's or the app's: a 5xx without these is the ingress's, and passes as limits do."""
+    def _is_from_app(response: HttpResponse) -> bool:
+        """Return whether an error is fal's or the app's. 408 and 429 are limits of the queue, and a 5xx without an
+        error type, a detail or a request id is the ingress's.
+        """
         if response.status in {408, 429}:
             return False
-        told = "detail" in response.json_object() or bool(_problem(response)[0])
-        return response.status < 500 or "x-fal-request-id" in response.headers or told
+        has_error = "detail" in response.json_object() or bool(_parse_error(response)[0])
+        return response.status < 500 or "x-fal-request-id" in response.headers or has_error
 
 
 def finished(
     files: Sequence[Mapping[str, Any]], flagged: Sequence[bool] | None = None, *, seed: Any = None, count: int = 0
 ) -> Outcome:
-    """File objects as an outcome, of `count` that were asked for. A flagged one comes back black: it is left out."""
+    """Return the outcome of file objects, of `count` requested images. A flagged file is black, and left out."""
     flags = [*(flagged or ()), *[False] * len(files)]
     kept = [file for file, flag in zip(files, flags, strict=False) if not flag]
     if not kept:
-        return _BLOCKED if files else _LEFT_OUT
-    # The seed is of the whole request: it makes the first picture again and no other.
-    first = parse_seed(seed) if kept[0] is files[0] else None
-    pictures = (ResultMedia.from_url(_url(file), first if index == 0 else None) for index, file in enumerate(kept))
-    missing = (_BLOCKED,) * (len(files) - len(kept)) + (_LEFT_OUT,) * (count - len(files))
-    return Finished(tuple(pictures), missing=missing)
+        return _BLOCKED if files else _NO_IMAGE
+    # The seed is of the whole request: it reproduces the first image and no other.
+    first_seed = parse_seed(seed) if kept[0] is files[0] else None
+    results = (
+        ResultMedia.from_url(_url(file), first_seed if index == 0 else None) for index, file in enumerate(kept)
+    )
+    missing = (_BLOCKED,) * (len(files) - len(kept)) + (_NO_IMAGE,) * (count - len(files))
+    return Finished(tuple(results), missing=missing)
 
 
 def _url(file: Mapping[str, Any]) -> str:
-    """Where a file is; with `sync_mode`, which callers can set, it is in the URL itself."""
+    """Return a file's URL, a `data:` URL with `sync_mode`, which callers can set. Raises TypeError."""
     url = file["url"]
     if not isinstance(url, str):
         raise TypeError("a file without a URL")
     return url
 
 
-def _ref(at: str, urls: Mapping[str, str], error: str = "") -> str:
-    return json.dumps({"at": at, "urls": urls, "error": error})
+def _ref(stage: _Stage, urls: Mapping[str, str], error: str = "") -> str:
+    return json.dumps({"at": stage, "urls": urls, "error": error})
 
 
-def _problem(response: HttpResponse) -> tuple[str, str, list[str]]:
-    """The error's type, its words and the field it speaks of."""
+def _parse_error(response: HttpResponse) -> tuple[str, str, list[str]]:
+    """Return the error's type, its words, and the path of the field that it names."""
     answer = response.json_object()
     detail = answer.get("detail")
     kind = str(answer.get("error_type") or response.headers.get("x-fal-error-type", ""))

@@ -1,1 +1,1 @@
-"""The public ImageService: authenticates, checks against the catalog, runs the work on the families, answers."""
+"""Router: the public services. Authentication, validation, jobs and responses of every call."""

@@ -1,4 +1,4 @@
-"""Serve the router: `python -m imagegateway.router [replica number]`."""
+"""Router process: `python -m imagegateway.router [replica number]`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import sys
 import time
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.keys.api_keys import API_KEY_NAME, KeyRing, KeyStore, RevokedKeyError
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.media.decoding import DecodeGate
-from imagegateway.media.signed_links import Links
+from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
@@ -25,14 +24,19 @@ from imagegateway.platform.http_server import listening
 from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
-from imagegateway.router import file_service, image_service, provider_key_service, rest_services, webhook_service
-from imagegateway.router.answer_memory import AnswerMemory
+from imagegateway.router import image_service, provider_key_service, rest_services, webhook_service
 from imagegateway.router.body_budget import BodyBudget
 from imagegateway.router.catalog import Catalog
-from imagegateway.router.form_service import Uploads
-from imagegateway.router.interceptor import Outermost
-from imagegateway.router.operations import Studio
-from imagegateway.router.responses import Answers
+from imagegateway.router.composition import compose_operations
+from imagegateway.router.file_service import RestFileService
+from imagegateway.router.form_service import FormService
+from imagegateway.router.image_service import ImageService
+from imagegateway.router.interceptor import RequestInterceptor
+from imagegateway.router.provider_key_service import ProviderKeyService
+from imagegateway.router.response_memory import ResponseMemory
+from imagegateway.router.responses import ResponseBuilder
+from imagegateway.router.rest_services import RestEventService, RestImageService, RestProviderKeyService
+from imagegateway.router.webhook_service import WebhookService
 from imagegateway.v1 import (
     image_service_pb2_grpc,
     provider_key_service_pb2_grpc,
@@ -41,83 +45,110 @@ from imagegateway.v1 import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from imagegateway.platform.settings import Settings
+    from imagegateway.router.composition import Operations
 
-GRACE = 30.0
-"""Seconds that running calls get to end, and after them what they have begun at providers."""
-LINGER = 0.5
-"""Seconds in which requests arrive on connections that were made before the router stopped."""
-PATIENCE = 10.0
-"""Seconds that inline calls are waited for when the router stops; then they are answered with their jobs."""
-CRASH_GRACE = 2.0
-"""The same when a background task has ended: what the calls wait for may never come."""
+GRACE: Final = 30.0
+"""Seconds that running calls get to end, and after them the provider calls that they have started."""
+LINGER: Final = 0.5
+"""Seconds in which requests may still arrive on open connections after the stop."""
+PATIENCE: Final = 10.0
+"""Seconds that waiting calls get after the stop. Then they are answered with their jobs."""
+CRASH_GRACE: Final = 2.0
+"""Grace after a background task has failed, in seconds: the calls may wait in vain."""
+_READINESS_PERIOD: Final = 0.25
+_MIB: Final = 1024 * 1024
 
 
 async def main(stop: asyncio.Event, replica: int) -> None:
-    """Connect, take up what an earlier life left, serve; on `stop` let running calls end and hand the rest over.
+    """Serve until `stop`; then let running calls end, and leave the jobs to other replicas.
 
-    Raises BackgroundTaskError when the process can't go on.
+    Raises BackgroundTaskError when a background task has failed.
     """
     current = settings.current()
-    async with AsyncExitStack() as held:
+    async with AsyncExitStack() as resources:
         client = await connect(current, f"router-{replica}")
-        held.push_async_callback(client.close)
+        resources.push_async_callback(client.close)
         supervisor = Supervisor()
-        held.push_async_callback(supervisor.close)
+        resources.push_async_callback(supervisor.close)
         root = RootSecret.load(current)
         await _adopt_key(current, await KeyStore.open(client, current.nats_replicas, root))
         ring = KeyRing(client.jetstream())
         await ring.start(supervisor)
-        stored_keys = await ProviderKeys.open(client, current.nats_replicas, root)
-        await stored_keys.start(supervisor)
-        links = Links(root, current.public_url)
+        provider_keys = await ProviderKeys.open(client, current.nats_replicas, root)
+        await provider_keys.start(supervisor)
+        links = LinkSigner(root, current.public_url)
         store = MediaStore.open(current.media_url)
-        answers = Answers(store, links, time.time, AnswerMemory(current.answer_memory * 1024**2))
+        responses = ResponseBuilder(store, links, time.time, ResponseMemory(current.answer_memory * _MIB))
         catalog = Catalog.load(current.source)
         outbound = Outbound(Guard(current.allow_hosts))
-        held.push_async_callback(outbound.aclose)
-        families = ProviderClient(current, {model.family for model in catalog.models.values()})
-        held.push_async_callback(families.close)
+        resources.push_async_callback(outbound.aclose)
+        provider_client = ProviderClient(current, {model.family for model in catalog.models.values()})
+        resources.push_async_callback(provider_client.close)
         engine = await JobEngine.open(
             settings=current,
             client=client,
             replica=replica,
             root=root,
             store=store,
-            provider_client=families,
+            provider_client=provider_client,
             outbound=outbound,
             limits=replace(catalog.limits(current), multi_tenant=ring.is_shared),
             price=catalog.price,
             fallback=catalog.fallback,
-            view=answers.job,
+            view=responses.job,
             supervisor=supervisor,
         )
-        held.push_async_callback(engine.close)
+        resources.push_async_callback(engine.close)
         await supervisor.run(engine.start())
-        studio = Studio(
-            current, catalog, store, outbound, engine, answers, stored_keys, DecodeGate(current.decode_pixels)
+        operations = compose_operations(
+            settings=current,
+            engine=engine,
+            catalog=catalog,
+            provider_keys=provider_keys,
+            responses=responses,
+            store=store,
+            outbound=outbound,
         )
-        budget = BodyBudget(current.body_memory * 1024**2)
-        server = _server(current.socket(f"router-{replica}"), ring, studio, links, budget)
-        uploads = Uploads(studio, ring, budget).application()
+        budget = BodyBudget(current.body_memory * _MIB)
+        server = Server(
+            current.socket(f"router-{replica}"),
+            [image_service.NAME, provider_key_service.NAME, webhook_service.NAME, *rest_services.NAMES],
+            interceptors=[RequestInterceptor(ring, budget)],
+        )
+        images = ImageService(
+            planner=operations.planner,
+            images=operations.images,
+            jobs=operations.jobs,
+            job_list=operations.job_list,
+            responses=responses,
+            catalog=catalog,
+            provider_keys=provider_keys,
+        )
+        image_service_pb2_grpc.add_ImageServiceServicer_to_server(images, server.grpc)
+        tenant_keys = ProviderKeyService(keys=provider_keys, routes=catalog.routes_with_keys)
+        provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(tenant_keys, server.grpc)
+        webhooks = WebhookService(secrets=engine.webhook_secrets, jobs=operations.jobs)
+        webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server.grpc)
+        files = RestFileService(lookup=operations.lookup, store=store, links=links)
+        _add_rest_services(server, operations, budget, tenant_keys, files)
+        forms = FormService(planner=operations.planner, images=operations.images, ring=ring, budget=budget)
         path = current.socket(f"uploads-{replica}")
-        async with listening(uploads, path, GRACE, cancel=True, linger=LINGER):
+        async with listening(forms.application(), path, GRACE, cancel=True, linger=LINGER):
             await server.start()
-            supervisor.spawn("readiness", _follow_engine(server, engine))
+            supervisor.spawn("readiness", _follow_readiness(server, engine))
             try:
                 await supervisor.run(stop.wait())
             except BackgroundTaskError:
                 await _end_calls(server, engine, patience=0, grace=CRASH_GRACE)
                 raise
-            over = asyncio.get_running_loop().time() + GRACE
+            deadline = asyncio.get_running_loop().time() + GRACE
             await _end_calls(server, engine, patience=PATIENCE, grace=GRACE)
-        await engine.drain(max(0.0, over - asyncio.get_running_loop().time()))
+        await engine.drain(max(0.0, deadline - asyncio.get_running_loop().time()))
 
 
 async def _adopt_key(current: Settings, keys: KeyStore) -> None:
-    """Accept IMAGEGATEWAY_API_KEY, unless it was revoked: then it stays so."""
+    """Accept the key of the setting IMAGEGATEWAY_API_KEY, unless it was revoked."""
     if not current.api_key:
         return
     gateway = await asyncio.to_thread(load_identity, current.data_dir / GATEWAY)
@@ -127,42 +158,32 @@ async def _adopt_key(current: Settings, keys: KeyStore) -> None:
         logs.get(__name__).error("api_key_revoked", setting=API_KEY_NAME)
 
 
-def _server(path: Path, ring: KeyRing, studio: Studio, links: Links, budget: BodyBudget) -> Server:
-    """The gRPC server with all public services, at a UNIX socket."""
-    server = Server(
-        path,
-        [image_service.NAME, provider_key_service.NAME, webhook_service.NAME, *rest_services.NAMES],
-        interceptors=[Outermost(ring, budget)],
-    )
-    image_service_pb2_grpc.add_ImageServiceServicer_to_server(image_service.ImageService(studio), server.grpc)
-    tenant_keys = provider_key_service.ProviderKeyService(studio)
-    provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(tenant_keys, server.grpc)
-    webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhook_service.WebhookService(studio), server.grpc)
-    rest_edge_pb2_grpc.add_RestEventServiceServicer_to_server(rest_services.RestEventService(studio), server.grpc)
-    rest_edge_pb2_grpc.add_RestImageServiceServicer_to_server(
-        rest_services.RestImageService(studio, budget), server.grpc
-    )
-    rest_edge_pb2_grpc.add_RestProviderKeyServiceServicer_to_server(
-        rest_services.RestProviderKeyService(tenant_keys, budget), server.grpc
-    )
-    rest_edge_pb2_grpc.add_RestFileServiceServicer_to_server(file_service.RestFileService(studio, links), server.grpc)
-    return server
+def _add_rest_services(
+    server: Server, operations: Operations, budget: BodyBudget, keys: ProviderKeyService, files: RestFileService
+) -> None:
+    """Add the services that only REST has."""
+    images = RestImageService(planner=operations.planner, images=operations.images, budget=budget)
+    rest_edge_pb2_grpc.add_RestImageServiceServicer_to_server(images, server.grpc)
+    rest_edge_pb2_grpc.add_RestEventServiceServicer_to_server(RestEventService(operations.jobs), server.grpc)
+    rest_edge_pb2_grpc.add_RestProviderKeyServiceServicer_to_server(RestProviderKeyService(keys, budget), server.grpc)
+    rest_edge_pb2_grpc.add_RestFileServiceServicer_to_server(files, server.grpc)
 
 
 async def _end_calls(server: Server, engine: JobEngine, *, patience: float, grace: float) -> None:
-    """Take no new calls. Let streams end, and after `patience` seconds also the calls that wait for images: those are
-    answered with their jobs.
+    """Stop accepting calls, and end the running ones.
+
+    Event streams end at once. After `patience` seconds, calls that wait for images are answered with their jobs.
     """
     engine.feed.end_streams()
     asyncio.get_running_loop().call_later(patience, lambda: engine.feed.end_streams(patient=True))
     await server.stop(grace)
 
 
-async def _follow_engine(server: Server, engine: JobEngine) -> None:
-    """Ready while all parts of the engine are: without one of them every new job would be refused."""
+async def _follow_readiness(server: Server, engine: JobEngine) -> None:
+    """Report ready while every part of the engine serves: without one of them, every new job would be refused."""
     ready = True
     while True:
-        await asyncio.sleep(0.25)
+        await asyncio.sleep(_READINESS_PERIOD)
         serves = engine.stream.connected and not engine.readiness.problems
         if serves != ready:
             ready = serves

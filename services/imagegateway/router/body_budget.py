@@ -1,4 +1,4 @@
-"""The budget of request bodies in memory: what is over it is refused, and no tenant can have all of it."""
+"""Body budget: limits the memory of request bodies, in all and for each tenant."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ if TYPE_CHECKING:
 
 
 class BodyBudget:
-    """Counts the bytes of bodies that this process holds. A tenant may have half of `limit` bytes."""
+    """Limit of the request bodies in this process: `limit` bytes in all, half of them for one tenant."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._held: Counter[str] = Counter()
+        self._reserved: Counter[str] = Counter()
 
     @contextmanager
-    def hold(self, tenant: str) -> Iterator[HeldBody]:
-        """Return the account of one body, which is closed when the context ends."""
-        body = HeldBody(self, tenant)
+    def reservation(self, tenant: str) -> Iterator[BodyReservation]:
+        """Return the reservation of one body. The end of the context releases it."""
+        reservation = BodyReservation(self, tenant)
         try:
-            yield body
+            yield reservation
         finally:
-            self._held[tenant] -= body.size
-            if not self._held[tenant]:
-                del self._held[tenant]
+            self._reserved[tenant] -= reservation.size
+            if not self._reserved[tenant]:
+                del self._reserved[tenant]
 
     def reserve(self, tenant: str, size: int) -> None:
-        """Count further bytes of a tenant. Raises GatewayError OVERLOADED, and counts nothing then."""
-        if self._held.total() + size > self._limit:
+        """Reserve `size` bytes. Raises GatewayError OVERLOADED, and reserves nothing then."""
+        if self._reserved.total() + size > self._limit:
             raise _overloaded("The gateway holds too many request bodies; try again.")
-        if self._held[tenant] + size > self._limit // 2:
+        if self._reserved[tenant] + size > self._limit // 2:
             raise _overloaded("The gateway holds too many of your request bodies; send fewer at once.")
-        self._held[tenant] += size
+        self._reserved[tenant] += size
 
 
 @dataclass(slots=True)
-class HeldBody:
-    """The bytes of one body."""
+class BodyReservation:
+    """Reserved bytes of one body."""
 
     _budget: BodyBudget
     _tenant: str
     size: int = 0
 
     def grow(self, size: int) -> None:
-        """Count further bytes. Raises GatewayError OVERLOADED."""
+        """Reserve `size` further bytes. Raises GatewayError OVERLOADED."""
         self._budget.reserve(self._tenant, size)
         self.size += size
 

@@ -1,4 +1,7 @@
-"""Who calls, and what the call's headers ask for. REST headers arrive as gRPC metadata of the same name."""
+"""Call context: caller, preferences and response headers of one call.
+
+REST headers arrive as gRPC metadata of the same name.
+"""
 
 from __future__ import annotations
 
@@ -24,34 +27,34 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _BYOK: Final = "x-byok-"
-_BLANK: Final = " \t"
-"""What surrounds a header's value (RFC 9110); Python's own idea of blanks includes bytes that are not ASCII."""
+_WHITESPACE: Final = " \t"
+"""Whitespace around a header's value (RFC 9110). `str.strip` alone would remove bytes that are not ASCII, too."""
 _OPENAI_SDK: Final = "x-stainless-"
 """Start of header names that OpenAI's SDKs, and those built on them, send with every call."""
-_JOBLESS: Final = re.compile(r"(?:^|\s)(?:ai-sdk[^/\s]*|litellm)/", re.IGNORECASE)
-"""Products of a user agent that read images and no jobs. Vercel's AI SDK names one package or another
-(`ai-sdk/openai`, `ai-sdk-provider-utils`); LiteLLM edits images without OpenAI's SDK."""
+_IMAGE_ONLY_AGENT: Final = re.compile(r"(?:^|\s)(?:ai-sdk[^/\s]*|litellm)/", re.IGNORECASE)
+"""User agents of SDKs that read images and no jobs. Vercel's AI SDK names one of several packages (`ai-sdk/openai`,
+`ai-sdk-provider-utils`); LiteLLM edits images without OpenAI's SDK."""
 STATUS: Final = "x-http-status"
-"""The header by which an answer says its status over REST; without it, 200. Envoy's hook takes it out."""
+"""Response header with the status over REST; absent: 200. Envoy's hook removes it."""
 LENGTH: Final = "x-content-length"
-"""The header by which a streamed answer says its length over REST, as STATUS does."""
+"""Response header with the length of a streamed body over REST. Envoy's hook removes it."""
 _MAX_WAIT: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """The `Prefer` header (RFC 7240): what we know of it; the rest is ignored, as the RFC wants."""
+    """Preferences of the header `Prefer` (RFC 7240). Unknown ones are ignored, as the RFC requires."""
 
     strict: bool = False
-    """`handling=strict`: what would be a warning is an error."""
+    """`handling=strict`: warnings become errors."""
     wait: int | None = None
-    """`wait=N`: hold the answer up to N seconds, at most 600."""
+    """`wait=N`: hold the response for N seconds, at most 600."""
     respond_async: bool = False
-    """`respond-async`: answer with the job at once."""
+    """`respond-async`: respond with the job at once."""
 
     @classmethod
     def parse(cls, header: str) -> Preferences:
-        """Raises GatewayError for a wait that is not a whole number of seconds."""
+        """Return the preferences. Raises GatewayError for a wait that is not a whole number of seconds."""
         found: dict[str, str] = {}
         for part in re.split(r"[,;]", header):
             name, _, value = part.strip().partition("=")
@@ -71,72 +74,73 @@ class Preferences:
 
 @dataclass(slots=True)
 class Call:
-    """One call as it runs: who, what it asked for, and what the answer's headers will say."""
+    """One call in progress."""
 
     request_id: str
     method: str
     metadata: Mapping[str, str]
     rest: bool
-    """True when Envoy made this call from REST."""
+    """True for a call over REST, False for native gRPC and gRPC-Web."""
     key: Key | None = None
     stated: Preferences = field(default_factory=Preferences)
-    """What the call itself prefers."""
+    """Preferences of the call itself."""
     preferences: Preferences = field(default_factory=Preferences)
-    """The same, or the key's default where the call states nothing: for calls that make jobs."""
-    key_in_body: str = ""
+    """Preferences of the call, or the key's default ones without any: for calls that make jobs."""
+    body_idempotency_key: str = ""
+    """The request field `request_id`."""
     headers: dict[str, str] = field(default_factory=dict)
-    """Metadata of the answer; over REST, its headers."""
+    """Response metadata; over REST, response headers."""
     log: dict[str, object] = field(default_factory=dict)
-    """Facts for the canonical log line."""
-    authorized: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
-    """Context for whatever may wait for long: once the caller's key has ended, it ends its body with GatewayError
-    INVALID_API_KEY. `authenticate` sets it."""
+    """Fields of the canonical log line."""
+    key_guard: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
+    """Context for long waits: raises GatewayError INVALID_API_KEY in its body as soon as the caller's key is revoked
+    or expires. `authenticate` sets it."""
     ended: bool = False
-    """True once the answer is written, or its caller has gone."""
-    _at_end: list[Callable[[], None]] = field(default_factory=list)
+    """True after the response is sent, or after the caller has disconnected."""
+    _releases: list[Callable[[], None]] = field(default_factory=list)
 
     def at_end(self, release: Callable[[], None]) -> None:
-        """Have `release` called when the call has ended."""
+        """Call `release` at the end of the call, or now if the call has ended."""
         if self.ended:
             release()
         else:
-            self._at_end.append(release)
+            self._releases.append(release)
 
     def end(self) -> None:
-        """Release what the call holds. Harmless to repeat."""
+        """Release the resources of the call. Idempotent."""
         self.ended = True
-        while self._at_end:
-            self._at_end.pop()()
+        while self._releases:
+            self._releases.pop()()
 
     @property
     def byok(self) -> dict[str, str]:
-        """The caller's own provider keys, by route: `X-BYOK-<route>`."""
+        """Return the caller's own provider keys by route: the headers `X-BYOK-<route>`."""
         return {
-            name.removeprefix(_BYOK): key.strip(_BLANK)
+            name.removeprefix(_BYOK): key.strip(_WHITESPACE)
             for name, key in self.metadata.items()
-            if name.startswith(_BYOK) and key.strip(_BLANK)
+            if name.startswith(_BYOK) and key.strip(_WHITESPACE)
         }
 
     @property
     def idempotency_key(self) -> str:
-        """The header `Idempotency-Key`, or the field `request_id`; empty: none."""
-        return self.metadata.get("idempotency-key", "") or self.key_in_body
+        """Return the header `Idempotency-Key`, or the field `request_id`; empty: none."""
+        return self.metadata.get("idempotency-key", "") or self.body_idempotency_key
 
     @property
     def head(self) -> bool:
-        """True for HEAD, which asks for the headers of GET's answer."""
+        """Return True for HEAD: the response has GET's headers and no body."""
         return self.metadata.get("x-http-method") == "HEAD"
 
     @property
     def needs_images(self) -> bool:
-        """True where the caller is an SDK that reads images and no jobs, by its own headers."""
-        return bool(_JOBLESS.search(self.metadata.get("user-agent", ""))) or any(
+        """Return True when the headers name an SDK that reads images and no jobs."""
+        return bool(_IMAGE_ONLY_AGENT.search(self.metadata.get("user-agent", ""))) or any(
             name.startswith(_OPENAI_SDK) for name in self.metadata
         )
 
     @property
     def tenant(self) -> str:
-        """The caller's tenant. Only authenticated calls come so far."""
+        """Return the caller's tenant. Raises RuntimeError before `authenticate`."""
         if self.key is None:
             raise RuntimeError("the call is not authenticated")
         return self.key.tenant
@@ -146,24 +150,24 @@ _current: ContextVar[Call] = ContextVar("call")
 
 
 def current() -> Call:
-    """The call that runs in this task."""
+    """Return the call that runs in this task."""
     return _current.get()
 
 
 def decode(value: str | bytes) -> str:
-    """Return a header's value as text, each byte one character, whichever server read it."""
+    """Return a header's value as text of one character per byte, whichever server has read it."""
     data = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else value
     return data.decode("latin-1")
 
 
-def begin(method: str, metadata: Mapping[str, str], *, rest: bool = False) -> Call:
-    """Open a call; its request id is the caller's when that is well-formed. `rest`: it came without gRPC."""
+def begin(method: str, metadata: Mapping[str, str], *, rest: bool) -> Call:
+    """Return a new call, and make it the current one. Its request id is the caller's, if well-formed."""
     request_id = ids.request_id(metadata.get("x-request-id", ""))
     call = Call(
         request_id=request_id,
         method=method,
         metadata=metadata,
-        rest=rest or "x-envoy-original-path" in metadata,
+        rest=rest,
         headers={"x-request-id": request_id},
     )
     _current.set(call)
@@ -171,7 +175,7 @@ def begin(method: str, metadata: Mapping[str, str], *, rest: bool = False) -> Ca
 
 
 def missing_key() -> GatewayError:
-    """Return the refusal of a call without a key."""
+    """Return the error of a call without a key."""
     return GatewayError(
         ErrorReason.ERROR_REASON_INVALID_API_KEY,
         "An API key is required: send it as `Authorization: Bearer <key>`.",
@@ -179,13 +183,14 @@ def missing_key() -> GatewayError:
 
 
 def unknown_key() -> GatewayError:
-    """Return the refusal of a key that is not valid."""
+    """Return the error of a call with an invalid key."""
     return GatewayError(ErrorReason.ERROR_REASON_INVALID_API_KEY, "The API key is unknown or revoked.")
 
 
 async def authenticate(call: Call, ring: KeyRing) -> None:
-    """Find the caller's key and read the call's headers. Raises GatewayError INVALID_API_KEY, or for a malformed
-    Prefer, Idempotency-Key or X-BYOK header.
+    """Set the call's key and preferences.
+
+    Raises GatewayError INVALID_API_KEY, and for a malformed Prefer, Idempotency-Key or X-BYOK header.
     """
     scheme, _, secret = call.metadata.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
@@ -194,7 +199,7 @@ async def authenticate(call: Call, ring: KeyRing) -> None:
     if key is None:
         raise unknown_key()
     call.key = key
-    call.authorized = partial(_authorized, ring, key)
+    call.key_guard = partial(_key_guard, ring, key)
     call.log["tenant"] = key.tenant
     call.log["key_id"] = key.id
     header = call.metadata.get("prefer", "")
@@ -206,10 +211,10 @@ async def authenticate(call: Call, ring: KeyRing) -> None:
         provider_keys.check(provider_key, f"X-BYOK-{route}")
 
 
-async def while_authorized(call: Call, items: AsyncIterator[_T]) -> AsyncIterator[_T]:
-    """Yield the items as long as the caller's key is valid. Raises GatewayError INVALID_API_KEY once it has ended."""
+async def stop_on_revocation(call: Call, items: AsyncIterator[_T]) -> AsyncIterator[_T]:
+    """Yield the items. Raises GatewayError INVALID_API_KEY as soon as the caller's key is revoked or expires."""
     while True:
-        async with call.authorized():
+        async with call.key_guard():
             try:
                 item = await anext(items)
             except StopAsyncIteration:
@@ -218,7 +223,7 @@ async def while_authorized(call: Call, items: AsyncIterator[_T]) -> AsyncIterato
 
 
 @asynccontextmanager
-async def _authorized(ring: KeyRing, key: Key) -> AsyncIterator[None]:
+async def _key_guard(ring: KeyRing, key: Key) -> AsyncIterator[None]:
     try:
         async with ring.hold(key):
             yield

@@ -1,8 +1,7 @@
-"""Every family's models in one place: lookup by id or alias, near matches, and the catalog as callers see it."""
+"""Catalog: lookup of models by id or alias, choice and limits of their routes, prices."""
 
 from __future__ import annotations
 
-import calendar
 import difflib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,9 +10,8 @@ from typing import TYPE_CHECKING
 from imagegateway.jobs.limits import Limits
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.platform.setting_source import PREFIX
+from imagegateway.providers.catalog import Modality
 from imagegateway.providers.registry import EMBEDDED_MODEL, MODELS
-from imagegateway.providers.sizes import FixedSizes, SizeRange
-from imagegateway.v1 import model_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Cost
 
@@ -31,16 +29,20 @@ def _today() -> date:
     return datetime.now(UTC).date()
 
 
+def _no_open_circuit(_route: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The models that this gateway knows, and which of their routes are configured."""
+    """All models, and the configured settings of their routes."""
 
     models: dict[str, Model]
     aliases: dict[str, str]
     configured: frozenset[str]
-    """Names of the settings that routes ask for and that have a value."""
+    """Names of required settings that have a value."""
     today: Callable[[], date] = _today
-    """The clock that tells whether a model is retired."""
+    """Clock that decides which models are retired."""
 
     @classmethod
     def load(
@@ -49,7 +51,7 @@ class Catalog:
         models: Iterable[Model] = MODELS,
         today: Callable[[], date] = _today,
     ) -> Catalog:
-        """Raises ValueError when two models share an id or an alias."""
+        """Return the catalog of these models. Raises ValueError when two models share an id or an alias."""
         by_id: dict[str, Model] = {}
         aliases: dict[str, str] = {}
         settings: set[str] = set()
@@ -72,7 +74,7 @@ class Catalog:
         if model_id:
             return self.models[model_id]
         asked = name[:100].lower()
-        live = {alias: known for alias, known in self.aliases.items() if not self._is_retired(self.models[known])}
+        live = {alias: known for alias, known in self.aliases.items() if not self.is_retired(self.models[known])}
         names = next((near for known in (live, self.aliases) if (near := _near(asked, known))), [])
         ids = list(dict.fromkeys(self.aliases[match] for match in names))
         hint = f" Did you mean {' or '.join(ids)}?" if ids else " GET /v1/models lists them."
@@ -83,28 +85,30 @@ class Catalog:
             details={"model": name[:100], "near": ",".join(ids)},
         )
 
-    def stand_in(self, model: Model, stored: Collection[str] = ()) -> Model:
-        """Return the model that serves where `model` is the default: itself, or for images the embedded one while no
-        route of it is ready, so that a gateway without any key can be tried.
+    def default_or_embedded(self, model: Model, stored: Collection[str] = ()) -> Model:
+        """Return a default model, or the embedded model for images while no route of the default is ready.
+
+        A gateway without any provider key makes images that way.
         """
-        if any(self.ready(route, stored) for route in model.routes) or model.modality != "image":
+        if any(self.ready(route, stored) for route in model.routes) or model.modality != Modality.IMAGE:
             return model
         return self.resolve(EMBEDDED_MODEL)
 
     def ready(self, route: Route, stored: Collection[str] = ()) -> bool:
-        """Whether the route can serve a tenant that stored keys of these routes."""
+        """Return True when a route can serve a tenant. `stored`: routes that the tenant has stored a key for."""
         return not self.missing(route, stored)
 
     def missing(self, route: Route, stored: Collection[str] = ()) -> tuple[str, ...]:
-        """The settings that the route asks for and that have no value; `stored` names the routes that the tenant has
-        stored a key for, which stands in for the operator's key and for nothing else.
+        """Return the required settings of a route that have no value.
+
+        `stored`: routes that the tenant has stored a key for. Such a key replaces the operator's key only.
         """
         own = route.api_key_setting if route.name in stored else None
         return tuple(name for name in route.required_settings if name not in self.configured and name != own)
 
     @property
-    def keyed(self) -> list[str]:
-        """Names of the routes that a provider's key can be stored for, in order."""
+    def routes_with_keys(self) -> list[str]:
+        """Return the sorted names of the routes that take a provider key."""
         return sorted(
             {route.name for model in self.models.values() for route in model.routes if route.required_settings}
         )
@@ -113,15 +117,16 @@ class Catalog:
         self,
         model: Model,
         byok: Collection[str] = (),
-        avoid: Callable[[str], bool] = bool,
+        is_open: Callable[[str], bool] = _no_open_circuit,
         stored: Collection[str] = (),
         *,
         own: bool = False,
     ) -> Route:
-        """The route that the caller brings a key for, else the first ready one that need not be avoided; with `own`,
-        of those only that the tenant stored a key for.
+        """Return the route that the caller brings a key for, else the first ready one with a closed circuit.
 
-        Raises GatewayError: PROVIDER_NOT_CONFIGURED naming the settings, INVALID_VALUE for a key of another route.
+        Without a closed one, return the first ready one. `own`: consider only routes that the tenant has stored a key
+        for. Raises GatewayError: PROVIDER_NOT_CONFIGURED naming the settings, INVALID_VALUE for a key of another
+        route.
         """
         if byok:
             for route in model.routes:
@@ -137,20 +142,23 @@ class Catalog:
                 self._unready(model, stored, own=own),
                 param="model",
             )
-        return next((route for route in ready if not avoid(route.name)), ready[0])
+        return next((route for route in ready if not is_open(route.name)), ready[0])
 
     def fallback(
-        self, task: provider.ImageTask, avoid: Callable[[str], bool], stored: Collection[str] = ()
+        self, task: provider.ImageTask, is_open: Callable[[str], bool], stored: Collection[str] = ()
     ) -> Route | None:
-        """The ready route of the same model that is tried after a task's present one, but none to be avoided; LoRAs
-        stay on routes that the tenant stored a key for.
+        """Return the next ready route of a task's model with a closed circuit, or None.
+
+        LoRAs stay on routes that the tenant has stored a key for.
         """
         after = self._ready(self.models[task.model].routes_after(task.route), stored, own=bool(task.loras))
-        return next((route for route in after if not avoid(route.name)), None)
+        return next((route for route in after if not is_open(route.name)), None)
 
     def limits(self, settings: Settings) -> Limits:
-        """How much may be at the providers at once: the most that a route's models are given, a model's own number
-        where that is smaller; a route's setting goes before what the provider says.
+        """Return the concurrency limits of the providers.
+
+        A route's limit is the largest of its models' limits; a model with a smaller one has its own. The operator's
+        setting for a route takes precedence over the catalog.
         """
         known: dict[str, int | None] = {}
         for route in (route for model in self.models.values() for route in model.routes):
@@ -169,7 +177,7 @@ class Catalog:
         )
 
     def price(self, task: provider.ImageTask, done: provider.Done) -> Cost | None:
-        """What the provider says it charged, else the catalog's flat price times the pictures; None when unknown."""
+        """Return the provider's reported cost, else the catalog's price of the images, else None."""
         if done.HasField("cost"):
             return done.cost
         route = self.models[task.model].route(task.route)
@@ -181,91 +189,33 @@ class Catalog:
     def with_capability(self, capability: Capability) -> list[str]:
         """Return the ids of the models that have a capability and are not retired, in order."""
         return sorted(
-            model.id for model in self.models.values() if model.supports(capability) and not self._is_retired(model)
-        )
-
-    def list(self, modality: str = "", provider: str = "", stored: Collection[str] = ()) -> list[pb.Model]:
-        """The public catalog, in the order of ids, for a tenant that stored keys of these routes. Raises nothing:
-        unknown filters match nothing.
-        """
-        return [
-            self.describe(model, stored)
-            for _, model in sorted(self.models.items())
-            if (not modality or model.modality == modality)
-            and (not provider or provider in {model.family, *(route.name for route in model.routes)})
-        ]
-
-    def describe(self, model: Model, stored: Collection[str] = ()) -> pb.Model:
-        """Return a model as callers see it who stored keys of these routes."""
-        available = any(self.ready(route, stored) for route in model.routes) and not self._is_retired(model)
-        return pb.Model(
-            id=model.id,
-            object="model",
-            created=_unix(model.created),
-            owned_by=model.family,
-            description=model.description,
-            modality=model.modality,
-            aliases=model.aliases,
-            capabilities=sorted(model.capabilities),
-            limits=_limits(model),
-            routes=[
-                pb.ModelRoute(
-                    name=route.name,
-                    mode=route.mode,
-                    available=self.ready(route, stored),
-                    missing_settings=self.missing(route, stored),
-                )
-                for route in model.routes
-            ],
-            available=available,
-            unavailable_reason=None if available else self.unavailable(model, stored),
-            retired_at=model.retired_at.isoformat() if model.retired_at else None,
-            successor=model.successor or None,
+            model.id for model in self.models.values() if model.supports(capability) and not self.is_retired(model)
         )
 
     def _ready(self, routes: Iterable[Route], stored: Collection[str], *, own: bool) -> tuple[Route, ...]:
-        return tuple(route for route in _open(routes, stored, own=own) if self.ready(route, stored))
+        return tuple(route for route in _usable(routes, stored, own=own) if self.ready(route, stored))
 
-    def unavailable(self, model: Model, stored: Collection[str] = ()) -> str:
-        """Return why a model can't serve, as a sentence: it is retired, or none of its routes is ready."""
-        if self._is_retired(model):
+    def unavailable_reason(self, model: Model, stored: Collection[str] = ()) -> str:
+        """Return a sentence on why a model can't serve: it is retired, or no route is ready."""
+        if self.is_retired(model):
             successor = f"; its successor is {model.successor}" if model.successor else ""
             return f"{model.id} is retired by its provider since {model.retired_at}{successor}."
         return self._unready(model, stored)
 
-    def _is_retired(self, model: Model) -> bool:
+    def is_retired(self, model: Model) -> bool:
+        """Return True from the model's date of retirement on."""
         return model.retired_at is not None and model.retired_at <= self.today()
 
     def _unready(self, model: Model, stored: Collection[str], *, own: bool = False) -> str:
-        """Return why none of the model's routes is ready."""
-        ways = (" and ".join(self.missing(route, stored)) for route in _open(model.routes, stored, own=own))
-        return f"{model.id} needs {', or '.join(dict.fromkeys(ways))}."
+        """Return a sentence on the settings that the model's routes lack."""
+        options = (" and ".join(self.missing(route, stored)) for route in _usable(model.routes, stored, own=own))
+        return f"{model.id} needs {', or '.join(dict.fromkeys(options))}."
 
 
 def _near(name: str, known: Collection[str]) -> list[str]:
     return difflib.get_close_matches(name, known, n=3, cutoff=0.5)
 
 
-def _open(routes: Iterable[Route], stored: Collection[str], *, own: bool) -> Iterator[Route]:
-    """The routes that a call may take; with `own`, only those that the tenant stored a key for."""
+def _usable(routes: Iterable[Route], stored: Collection[str], *, own: bool) -> Iterator[Route]:
+    """Return the routes that a call may use. `own`: only those that the tenant has stored a key for."""
     return (route for route in routes if route.name in stored or not own)
-
-
-def _limits(model: Model) -> pb.ModelLimits:
-    limits = pb.ModelLimits(
-        max_prompt_length=model.max_prompt_length,
-        max_n=model.max_n,
-        max_input_images=model.max_inputs,
-        output_formats=model.output_formats,
-        qualities=model.qualities,
-    )
-    match model.sizes:
-        case FixedSizes(sizes):
-            limits.sizes.extend(f"{width}x{height}" for width, height in sizes)
-        case SizeRange(min_side=low, max_side=high, step=step):
-            limits.min_side, limits.max_side, limits.side_step = low, high, step
-    return limits
-
-
-def _unix(day: date) -> int:
-    return calendar.timegm(day.timetuple())

@@ -1,4 +1,4 @@
-"""Entity tags of jobs: what names a job's state, and the condition that compares it."""
+"""Entity tags of jobs, and the condition If-None-Match."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Server-sent events: OpenAI's image events, and the frame of any event."""
+"""Server-sent events: the format of an event, and OpenAI's image events."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import orjson
 from google.protobuf.json_format import MessageToDict
 from imagegateway.router import openai_values
-from imagegateway.router.interceptor import failure_of
-from imagegateway.router.json_rendering import PLACE, JsonDocument
-from imagegateway.router.responses import Preview
+from imagegateway.router.call_outcome import error_of
+from imagegateway.router.json_rendering import PLACEHOLDER, JsonDocument
+from imagegateway.router.responses import PartialImage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from imagegateway.router.call_context import Call
-    from imagegateway.router.input_images import Intake
-    from imagegateway.router.operations import Studio
-    from imagegateway.router.responses import ImagesAnswer
-    from imagegateway.router.validation import Plan
+    from imagegateway.router.image_operations import ImageOperations
+    from imagegateway.router.input_images import InputImages
+    from imagegateway.router.responses import ImagesResult
+    from imagegateway.router.validation.plan import Plan
 
 CONTENT_TYPE: Final = "text/event-stream"
 HEARTBEAT_SECONDS: Final = 15.0
 HEADERS: Final = {"cache-control": "no-cache", "x-accel-buffering": "no"}
-"""An event is of use at once: no cache keeps it, and no proxy collects them (nginx reads the second)."""
+"""Headers of every event stream: caches keep no event, and proxies buffer none (nginx reads the second header)."""
 COMMENT: Final = b": keep-alive\n\n"
 _END: Final = b"\n\n"
 _Event: TypeAlias = tuple[dict[str, object], Sequence[bytes]]
-"""The data of an event, and the images in it."""
+"""Data of an event, and the images that replace its placeholders."""
 
 
 def event(name: str, data: dict[str, object], head: str = "") -> bytes:
-    """One event; `head`: further lines, each with its end, such as its id."""
+    """Return one server-sent event. `head`: further lines, such as the id, each with its line end."""
     return head.encode() + _head(name) + orjson.dumps(data) + _END
 
 
@@ -42,64 +42,69 @@ def _head(name: str) -> bytes:
     return b"event: %s\ndata: " % name.encode()
 
 
-async def image_events(studio: Studio, made: Plan, call: Call, intake: Intake | None = None) -> AsyncIterator[bytes]:
-    """Yield OpenAI's image events, in pieces. After the first one the status is 200 for good, and a failure an event.
+async def image_events(
+    images: ImageOperations, plan: Plan, call: Call, inputs: InputImages | None = None
+) -> AsyncIterator[bytes]:
+    """Yield OpenAI's image events, in pieces. The first one fixes the status 200: a later failure is an event, too.
 
     Raises GatewayError before the first event only.
     """
-    begun = False
+    has_begun = False
     try:
-        async with aclosing(studio.watch(made, call, intake)) as steps:
+        async with aclosing(images.stream(plan, call, inputs)) as steps:
             async for step in steps:
-                events = [_partial(made, step)] if isinstance(step, Preview) else _completed(made, step)
+                events = [_partial(plan, step)] if isinstance(step, PartialImage) else _completed(plan, step)
                 for data, contents in events:
                     for piece in JsonDocument.of(data, contents).pieces(_head(str(data["type"])), _END):
                         yield piece
-                        begun = True
+                        has_begun = True
     except Exception as error:
-        if not begun:
+        if not has_begun:
             raise
-        yield event("error", {"type": "error", **failure_of(call, error).body()})
+        yield event("error", {"type": "error", **error_of(call, error).body()})
 
 
-def _facts(made: Plan, width: int, height: int, output_format: str) -> dict[str, object]:
-    """Return the fields that every image event has; all of them are required by OpenAI's types."""
-    task = made.task
-    facts: dict[str, object] = {
+def _prefix(plan: Plan) -> str:
+    """Return the start of a plan's event names."""
+    return "image_edit" if plan.is_edit else "image_generation"
+
+
+def _common_fields(plan: Plan, width: int, height: int, output_format: str) -> dict[str, object]:
+    """Return the fields of every image event. OpenAI's types require all of them."""
+    task = plan.task
+    fields: dict[str, object] = {
         "created_at": int(time.time()),
         "size": openai_values.size(width, height) or openai_values.AUTO,
         "quality": openai_values.quality(task.quality) or openai_values.AUTO,
         "background": openai_values.background(task.background) or openai_values.AUTO,
     }
     if output_format in openai_values.EVENT_FORMATS:
-        facts["output_format"] = output_format
-    return facts
+        fields["output_format"] = output_format
+    return fields
 
 
-def _partial(made: Plan, preview: Preview) -> _Event:
-    prefix = "image_edit" if made.edit else "image_generation"
+def _partial(plan: Plan, partial: PartialImage) -> _Event:
     data: dict[str, object] = {
-        "type": f"{prefix}.partial_image",
-        "b64_json": PLACE,
-        "partial_image_index": preview.index,
-        **_facts(made, *made.size, made.task.output_format or made.model.output_formats[0]),
+        "type": f"{_prefix(plan)}.partial_image",
+        "b64_json": PLACEHOLDER,
+        "partial_image_index": partial.index,
+        **_common_fields(plan, *plan.size, plan.task.output_format or plan.model.output_formats[0]),
     }
-    return data, [preview.content]
+    return data, [partial.content]
 
 
-def _completed(made: Plan, answer: ImagesAnswer) -> list[_Event]:
-    prefix = "image_edit" if made.edit else "image_generation"
+def _completed(plan: Plan, result: ImagesResult) -> list[_Event]:
     events: list[_Event] = []
-    response = answer.message
+    response = result.message
     for index, image in enumerate(response.data):
         output_format = openai_values.output_format(image.media_type) or ""
-        facts = _facts(made, image.width, image.height, output_format)
-        completed: dict[str, object] = {"type": f"{prefix}.completed", **facts}
+        fields = _common_fields(plan, image.width, image.height, output_format)
+        completed: dict[str, object] = {"type": f"{_prefix(plan)}.completed", **fields}
         if response.safety_identifier:
             completed["safety_identifier"] = response.safety_identifier
         if response.HasField("usage"):
             completed["usage"] = MessageToDict(response.usage, preserving_proto_field_name=True)
-        contents = answer.contents[index : index + 1]
-        completed |= {"b64_json": PLACE} if contents else {"url": image.url}
+        contents = result.contents[index : index + 1]
+        completed |= {"b64_json": PLACEHOLDER} if contents else {"url": image.url}
         events.append((completed, contents))
     return events

@@ -1,4 +1,4 @@
-"""A multipart form's text fields as an EditRequest: the same fields as in JSON, written as text."""
+"""Conversion of a form's text fields to an EditRequest: the same fields as in JSON, written as text."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _INDEX: Final = re.compile(r"[0-9]{1,4}")
 _MAX_DEPTH: Final = 32
 _LITERAL: Final = re.compile(r"true|false|-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?")
 _URLS: Final = frozenset({"images", "mask", "markup"})
-"""Fields that a form may also send as bare URLs."""
+"""Fields that a form may also send as URLs without JSON."""
 
 
 def read(parts: Iterable[tuple[str, str]]) -> tuple[pb.EditRequest, list[str]]:
-    """Return the request, and the names of fields that it has no place for.
+    """Return the request, and the names of unknown fields.
 
-    Lists and objects are sent as JSON (`metadata={"a":"b"}`) or in brackets, as SDKs do (`metadata[a]=b`). A field
-    without text counts as not sent.
-    Raises GatewayError naming the field whose text can't be read as its type, or that comes twice, and
-    REQUEST_TOO_LARGE for JSON of too many values.
+    Lists and objects come as JSON (`metadata={"a":"b"}`) or in brackets, as SDKs send them (`metadata[a]=b`). An
+    empty field counts as absent.
+    Raises GatewayError naming a field of another type, or a field that comes twice; REQUEST_TOO_LARGE for JSON with
+    too many values.
     """
     values: dict[str, Any] = {}
     unknown: list[str] = []
@@ -47,7 +47,7 @@ def read(parts: Iterable[tuple[str, str]]) -> tuple[pb.EditRequest, list[str]]:
         _check_once(name, base, seen)
         if nested:
             path = [base, *re.findall(r"\[([^\[\]]*)\]", nested[2])]
-            _place(values, path, _literal(text) if base == "provider_options" else text)
+            _set_nested(values, path, _literal(text) if base == "provider_options" else text)
         elif base == "images":
             if (found := _json(base, text)) is not None:
                 values[base] = [*values.get(base, []), *(found if isinstance(found, list) else [found])]
@@ -62,7 +62,7 @@ def read(parts: Iterable[tuple[str, str]]) -> tuple[pb.EditRequest, list[str]]:
 
 
 def _check_once(name: str, base: str, seen: set[str]) -> None:
-    """Note that a field came. Raises GatewayError for one that takes a single value and came before."""
+    """Add a field to `seen`. Raises GatewayError for a second value of a field that takes one."""
     other = base if name != base else f"{base}["
     if other in seen:
         raise invalid(base, f"{base} is sent in two ways at once.")
@@ -83,12 +83,12 @@ def _json(name: str, text: str) -> Any:
 
 
 def _literal(text: str) -> object:
-    """Return what an SDK wrote as text: in an object of no fixed shape, the spelling tells numbers and booleans."""
+    """Return a number or a boolean for a text spelled as one: an object without a schema has no types."""
     return orjson.loads(text) if _LITERAL.fullmatch(text) else text
 
 
-def _place(values: dict[str, Any], path: list[str], leaf: object) -> None:
-    """Put `a[b][]=leaf` at its place; an empty bracket or a number appends to a list, but in metadata names a key."""
+def _set_nested(values: dict[str, Any], path: list[str], leaf: object) -> None:
+    """Set `a[b][]=leaf`. Empty brackets and numbers append to a list; in metadata they name a key."""
     name = path[0]
     if len(path) > _MAX_DEPTH:
         raise invalid(name, f"{name} is nested more than {_MAX_DEPTH} levels deep.")
@@ -110,5 +110,5 @@ def _place(values: dict[str, Any], path: list[str], leaf: object) -> None:
 
 
 def _is_index(step: str) -> bool:
-    """Return whether a bracket's text stands for a place in a list."""
+    """Return True for the text of a list index: empty, or a number."""
     return step == "" or _INDEX.fullmatch(step) is not None

@@ -1,4 +1,4 @@
-"""Messages of native gRPC calls, read as they arrive: Envoy sends each piece of a body as a message of its own."""
+"""Parser of native gRPC messages: Envoy sends each piece of a call's body as a separate message."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable
 
-    from imagegateway.router.body_budget import HeldBody
+    from imagegateway.router.body_budget import BodyReservation
 
 PIECES: Final = "x-grpc-pieces"
-"""The header by which `envoy/grpc_pieces.lua` says that it sends pieces: the caller's `grpc-encoding`."""
+"""Header of `envoy/grpc_pieces.lua` on bodies in pieces, with the caller's `grpc-encoding`."""
 
 _MIB: Final = 1024 * 1024
 _PREFIX: Final = struct.Struct(">BI")
@@ -24,11 +24,11 @@ _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 _INFLATED: Final = frozenset({"gzip", "deflate"})
 
 
-async def read(pieces: AsyncIterable[bytes], encoding: str, held: HeldBody) -> AsyncGenerator[bytes]:
-    """Yield the messages of a call's body, inflated, counted in `held`. `encoding`: the caller's `grpc-encoding`.
+async def read(pieces: AsyncIterable[bytes], encoding: str, reservation: BodyReservation) -> AsyncGenerator[bytes]:
+    """Yield the decompressed messages of a body, and reserve their memory. `encoding`: the caller's `grpc-encoding`.
 
-    Raises GatewayError NOT_IMPLEMENTED for an unknown encoding, INVALID_VALUE for bytes that are no messages,
-    REQUEST_TOO_LARGE for a message over 64 MiB, and as `HeldBody.grow` does.
+    Raises GatewayError: NOT_IMPLEMENTED for an unknown encoding; INVALID_VALUE for a malformed body;
+    REQUEST_TOO_LARGE for a message over 64 MiB; and as `BodyReservation.grow` does.
     """
     if encoding != "identity" and encoding not in _INFLATED:
         raise GatewayError(
@@ -36,21 +36,21 @@ async def read(pieces: AsyncIterable[bytes], encoding: str, held: HeldBody) -> A
         )
     body = bytearray()
     async for piece in pieces:
-        held.grow(len(piece))
+        reservation.grow(len(piece))
         body += piece
         while (message := _first(body)) is not None:
             is_compressed, data = message
             if is_compressed and encoding not in _INFLATED:
                 raise _invalid("The message is compressed, and no grpc-encoding says how.")
-            yield _inflate(data, held) if is_compressed else data
+            yield _inflate(data, reservation) if is_compressed else data
     if body:
         raise _invalid("The request ends before its message does.")
 
 
 def _first(body: bytearray) -> tuple[bool, bytes] | None:
-    """Take the first message off a body. Return whether it is compressed, and its bytes; None while it is not whole.
+    """Remove the first message from a body. Return its compression flag and bytes, or None while it is incomplete.
 
-    Raises GatewayError.
+    Raises GatewayError for a malformed or too large message.
     """
     if len(body) < _PREFIX.size:
         return None
@@ -67,14 +67,14 @@ def _first(body: bytearray) -> tuple[bool, bytes] | None:
     return flag == 1, data
 
 
-def _inflate(data: bytes, held: HeldBody) -> bytes:
+def _inflate(data: bytes, reservation: BodyReservation) -> bytes:
     """Return the bytes of a compressed message, at most 64 MiB. Raises GatewayError."""
     inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
     inflated = bytearray()
     try:
         while data and not inflater.eof:
             part = inflater.decompress(data, _MIB)
-            held.grow(len(part))
+            reservation.grow(len(part))
             inflated += part
             if len(inflated) > MAX_REQUEST_BYTES:
                 raise _too_large()

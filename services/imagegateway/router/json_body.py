@@ -1,4 +1,4 @@
-"""JSON bodies as callers send them. Bounds are checked before a tree of values is built."""
+"""Parser of JSON bodies. Limits are checked before any value is built."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_VALUES: Final = 10_000
-"""Most values of all levels together. A request has some dozens."""
+"""Maximum number of values, over all levels. A request has some dozens."""
 _MAX_QUOTES: Final = 50_000
 _MAX_WIDE: Final = 1024 * 1024
-"""Most bytes of all strings together that are not ASCII: Python keeps each character of them in up to 4 bytes."""
+"""Maximum size of all strings together that are not ASCII: Python stores their characters in up to 4 bytes each."""
 _WIDE_ESCAPE: Final = re.compile(rb"\\u(?!00[0-7])")
 """An escape of a character that is not ASCII. Some encoders write the "+" of base64 as `\\u002B`."""
 _COLON: Final = re.compile(rb"[ \t\r\n]*+:")
@@ -25,14 +25,14 @@ _BLOCK: Final = 1024
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 _Span: TypeAlias = tuple[int, int]
-"""Where a part of the body begins, and where it ends."""
+"""Start and end of a part of the body."""
 
 
 def parse(body: bytearray) -> dict[str, Any]:
-    """Return a JSON object's fields. An empty body counts as `{}`. Removes a byte order mark from `body`.
+    """Return the fields of a JSON object. An empty body counts as `{}`. Removes a byte order mark from `body`.
 
-    Raises GatewayError: INVALID_JSON, INVALID_VALUE for another value than an object and for a field that comes
-    twice, REQUEST_TOO_LARGE for too many values.
+    Raises GatewayError: INVALID_JSON; INVALID_VALUE for any other value, and for a field that comes twice;
+    REQUEST_TOO_LARGE for too many values.
     """
     if body.startswith(_BYTE_ORDER_MARK):
         del body[: len(_BYTE_ORDER_MARK)]
@@ -45,21 +45,21 @@ def parse(body: bytearray) -> dict[str, Any]:
 
 
 def parse_value(text: bytearray) -> Any:
-    """Return a JSON value. Raises GatewayError as `parse` does for text that is none, and for an object."""
+    """Return a JSON value. Raises GatewayError as `parse` does, but accepts any value."""
     outline = _Outline.of(text)
     value, refusal = _load(text)
     if refusal:
         raise GatewayError(ErrorReason.ERROR_REASON_INVALID_JSON, refusal)
     if isinstance(value, dict) and len(outline.names) > len(value):
-        name = _doubled(text, outline.names)
+        name = _first_duplicate(text, outline.names)
         raise invalid(name, f"{name} is sent twice.")
     return value
 
 
 def _load(body: bytearray) -> tuple[Any, str]:
-    """Return a JSON value, or a sentence about what makes it none.
+    """Return the value, or a sentence about the syntax error.
 
-    orjson's error holds the whole text, and as the context of another error would hold it as long as that one lives.
+    orjson's error holds the whole body, and would stay in memory as the context of a GatewayError.
     """
     try:
         return orjson.loads(body), ""
@@ -73,7 +73,7 @@ def _sentence(error: orjson.JSONDecodeError) -> str:
     return f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
 
 
-def _doubled(body: bytearray, names: Iterable[_Span]) -> str:
+def _first_duplicate(body: bytearray, names: Iterable[_Span]) -> str:
     seen: set[str] = set()
     for start, end in names:
         name: str = orjson.loads(b'"%s"' % body[start:end])
@@ -85,20 +85,20 @@ def _doubled(body: bytearray, names: Iterable[_Span]) -> str:
 
 @dataclass(slots=True)
 class _Outline:
-    """What can be told of JSON without building it: names of the outermost object, and the number of values.
+    """Outline of JSON, read without building values: names of the outermost object, and the number of values.
 
-    Nothing of the text is copied but small blocks.
+    Reading copies only small blocks of the text.
     """
 
     names: list[_Span] = field(default_factory=list)
-    """Where they stand, without quotes."""
+    """Positions of the names, without quotes."""
     _values: int = 0
     _depth: int = 0
     _wide: int = 0
 
     @classmethod
     def of(cls, body: bytearray) -> _Outline:
-        """Read the outline. Text that is no JSON gives a wrong one, but only after the place of its fault.
+        """Return the outline of a body. It is wrong only after a syntax error.
 
         Raises GatewayError REQUEST_TOO_LARGE for too many values, and for long strings that are not ASCII.
         """
@@ -124,7 +124,7 @@ class _Outline:
         raise _too_large()
 
     def _between(self, body: bytearray, before: _Span, part: _Span) -> None:
-        """Take in what stands behind the string `before`, up to the next one."""
+        """Count the text between the string `before` and the next one."""
         if self._depth == 1 and _COLON.match(body, *part):
             self.names.append(before)
         opened = body.count(b"{", *part) + body.count(b"[", *part)
@@ -134,7 +134,7 @@ class _Outline:
             raise _too_large()
 
     def _string(self, body: bytearray, string: _Span) -> None:
-        """Take in a string."""
+        """Count a string that is not ASCII. Raises GatewayError REQUEST_TOO_LARGE."""
         if _is_wide(body, *string):
             start, end = string
             self._wide += end - start
@@ -146,7 +146,7 @@ class _Outline:
 
 
 def _is_escaped(body: bytearray, quote: int, start: int) -> bool:
-    """Return whether an odd number of backslashes stands before a quote, from `start` on."""
+    """Return True if an odd number of backslashes precedes a quote, from `start` on."""
     at = quote
     while at > start:
         block = body[max(start, at - _BLOCK) : at]
@@ -158,7 +158,7 @@ def _is_escaped(body: bytearray, quote: int, start: int) -> bool:
 
 
 def _is_wide(body: bytearray, start: int, end: int) -> bool:
-    """Return whether a string has characters that are not ASCII, as they are or as escapes."""
+    """Return True if a string has characters that are not ASCII, literally or as escapes."""
     blocks = range(start, end, _BLOCK * _BLOCK)
     return (
         not all(body[at : min(at + _BLOCK * _BLOCK, end)].isascii() for at in blocks)

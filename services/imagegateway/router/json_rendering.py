@@ -1,4 +1,4 @@
-"""Answers as the JSON of REST, where Envoy does not make it. JSON with images in it is made in pieces."""
+"""JSON of REST responses that Envoy's transcoder does not render. JSON with images is rendered in pieces."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ if TYPE_CHECKING:
     from typing import Any
 
     from google.protobuf.message import Message
-    from imagegateway.router.responses import ImagesAnswer
+    from imagegateway.router.responses import ImagesResult
 
-PLACE: Final = secrets.token_hex(16)
-"""Stands for the base64 of an image until the JSON is written. No caller knows it."""
+PLACEHOLDER: Final = secrets.token_hex(16)
+"""Placeholder of an image's base64 until the JSON is rendered. No text of a caller can contain it."""
 _STEP: Final = 768 * 1024
-"""Bytes that are encoded at once: divisible by 3, so that the parts of one base64 text join."""
+"""Bytes per encoding step: divisible by 3, so that the pieces of one base64 text join."""
 
 
 @dataclass(frozen=True, slots=True)
 class JsonDocument:
-    """JSON with images in it. Beside the images, one piece of about 1 MiB stands in memory."""
+    """JSON with images. Rendering needs about 1 MiB of memory besides the images."""
 
     _texts: Sequence[bytes]
-    """What stands before, between and behind the images."""
+    """Texts before, between and after the images."""
     _contents: Sequence[bytes]
 
     @classmethod
     def of(cls, values: Mapping[str, Any], contents: Sequence[bytes] = ()) -> JsonDocument:
-        """Make a document of `values`, in which `PLACE` stands for each of `contents`, in their order."""
-        return cls(orjson.dumps(values).split(PLACE.encode()), contents)
+        """Return the document of `values`: the contents replace each `PLACEHOLDER`, in order."""
+        return cls(orjson.dumps(values).split(PLACEHOLDER.encode()), contents)
 
     @property
     def length(self) -> int:
-        """Bytes of the whole document."""
+        """Return the length of the document in bytes."""
         return sum(map(len, self._texts)) + sum((len(content) + 2) // 3 * 4 for content in self._contents)
 
     def pieces(self, start: bytes = b"", end: bytes = b"") -> Iterator[bytes]:
-        """Yield the document, between `start` and `end`."""
+        """Yield `start`, the document and `end`, in pieces."""
         pending = bytearray(start + self._texts[0])
         for content, text in zip(self._contents, self._texts[1:], strict=True):
             data = memoryview(content)
@@ -64,9 +64,9 @@ def to_json(message: Message) -> bytes:
     return orjson.dumps(MessageToDict(message, preserving_proto_field_name=True))
 
 
-def images_to_json(answer: ImagesAnswer) -> JsonDocument:
-    """Return an answer's JSON. The library's own base64 would cost 50 times more."""
-    values = MessageToDict(answer.message, preserving_proto_field_name=True)
-    for image in values.get("data", ()) if answer.contents else ():
-        image["b64_json"] = PLACE
-    return JsonDocument.of(values, answer.contents)
+def images_to_json(result: ImagesResult) -> JsonDocument:
+    """Return the JSON of an image operation's result. Protobuf's own base64 encoder would cost 50 times more."""
+    values = MessageToDict(result.message, preserving_proto_field_name=True)
+    for image in values.get("data", ()) if result.contents else ():
+        image["b64_json"] = PLACEHOLDER
+    return JsonDocument.of(values, result.contents)

@@ -1,10 +1,11 @@
-"""multipart/form-data as it streams in: files go to the media store while they are counted, fields to a form."""
+"""Streaming parser of multipart/form-data: writes files to sinks, collects text fields."""
 
 from __future__ import annotations
 
 import codecs
 import re
 from dataclasses import dataclass, field
+from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, Protocol
 
 from imagegateway.platform.errors import GatewayError, invalid
@@ -18,96 +19,117 @@ if TYPE_CHECKING:
 
 _MAX_FIELD_BYTES: Final = 256 * 1024
 _MAX_TEXT_BYTES: Final = 4 * 1024 * 1024
-"""Most bytes of all text fields together: as many as 16 images by URL may have."""
+"""Maximum size of all text fields together: that of 16 images by URL."""
 _MAX_PARTS: Final = 200
 _MAX_PREAMBLE_BYTES: Final = 64 * 1024
 _BOUNDARY: Final = re.compile(rb"[\x20-\x7e]{1,70}")
 _IDENTITY: Final = frozenset({b"", b"7bit", b"8bit", b"binary"})
-"""Transfer encodings that leave a part's bytes as they are."""
+"""Transfer encodings that do not change a part's bytes."""
 _CHARSET: Final = "_charset_"
-"""The field that names the charset of all text fields that name none (RFC 7578, 4.6)."""
+"""Field with the default charset of the text fields (RFC 7578, 4.6)."""
 _TEXT_CODECS: Final = re.compile(
     r"utf-(8|16)(-le|-be)?|ascii|iso8859-\d+|cp(125\d|1361|874|932|949|950)|koi8-[rtu]"
     r"|shift_jis.*|euc_.*|gb.*|big5.*"
 )
-"""Python's names of the codecs that a charset may select: those of the web, none of Python's own inventions."""
+"""Python's names of the codecs that a charset may select: those of the web, without Python's own inventions."""
 
 
 @dataclass(slots=True)
 class Part:
-    """The head of one part: its field name, and its file name where it is a file."""
+    """Headers of one part: field name, file name of a file, charset of a text."""
 
     name: str
     filename: str | None
+    """None for a text field."""
     charset: str = ""
-    """The charset that the part names for its text; empty: the form's."""
+    """Empty: the charset of the form."""
+
+
+class _Event(Enum):
+    """Events of the push parser."""
+
+    PART_BEGIN = auto()
+    HEADER_NAME = auto()
+    HEADER_VALUE = auto()
+    HEADER_END = auto()
+    HEADERS_END = auto()
+    PART_DATA = auto()
+    PART_END = auto()
+    FORM_END = auto()
 
 
 @dataclass(slots=True)
-class _Events:
-    """What the push parser saw in one chunk, in order, for the coroutine to act on."""
+class _EventLog:
+    """Events of one chunk, in order, for the coroutine to process."""
 
-    found: list[tuple[str, memoryview]] = field(default_factory=list)
+    entries: list[tuple[_Event, memoryview]] = field(default_factory=list)
 
     def callbacks(self) -> dict[str, Callable[..., None]]:
-        def data(kind: str) -> Callable[[bytes, int, int], None]:
-            def seen(chunk: bytes, start: int, end: int) -> None:
-                self.found.append((kind, memoryview(chunk)[start:end]))  # a slice of bytes would be a copy
+        """Return the parser's callbacks, which append to `entries`."""
 
-            return seen
+        def data(event: _Event) -> Callable[[bytes, int, int], None]:
+            def append(chunk: bytes, start: int, end: int) -> None:
+                self.entries.append((event, memoryview(chunk)[start:end]))  # a slice of bytes would be a copy
 
-        def mark(kind: str) -> Callable[[], None]:
-            return lambda: self.found.append((kind, memoryview(b"")))
+            return append
+
+        def mark(event: _Event) -> Callable[[], None]:
+            return lambda: self.entries.append((event, memoryview(b"")))
 
         return {
-            "on_part_begin": mark("begin"),
-            "on_header_field": data("header_field"),
-            "on_header_value": data("header_value"),
-            "on_header_end": mark("header_end"),
-            "on_headers_finished": mark("headers"),
-            "on_part_data": data("data"),
-            "on_part_end": mark("end"),
-            "on_end": mark("done"),
+            "on_part_begin": mark(_Event.PART_BEGIN),
+            "on_header_field": data(_Event.HEADER_NAME),
+            "on_header_value": data(_Event.HEADER_VALUE),
+            "on_header_end": mark(_Event.HEADER_END),
+            "on_headers_finished": mark(_Event.HEADERS_END),
+            "on_part_data": data(_Event.PART_DATA),
+            "on_part_end": mark(_Event.PART_END),
+            "on_end": mark(_Event.FORM_END),
         }
 
 
 class Sink(Protocol):
-    """Where a file's bytes go: `write` for each piece, then `finish`."""
+    """Destination of a file's bytes."""
 
-    async def write(self, data: memoryview) -> None: ...
+    async def write(self, data: memoryview) -> None:
+        """Write one piece."""
+        ...
 
-    async def finish(self) -> None: ...
+    async def finish(self) -> None:
+        """End the file."""
+        ...
 
 
 async def parse(
     chunks: AsyncIterator[bytes],
     content_type: str,
     open_file: Callable[[Part], Awaitable[Sink | None]],
-    hold: Callable[[int], None],
+    reserve: Callable[[int], None],
 ) -> list[tuple[str, str]]:
-    """Read a whole form: files to the sinks that `open_file` gives, text fields as (name, value) in order.
+    """Read a form: write files to sinks, and return the text fields as (name, value) in order.
 
-    `open_file` answers None for a part that is a text field, and is not asked for a file field that was left empty
-    (no file name and no bytes): that one comes as an empty text field. `hold` counts the bytes of text fields, which
-    stay in memory.
+    `open_file` returns the sink of a file, or None for a text field. It is not called for an empty file field (no
+    file name and no bytes), which counts as an empty text field. `reserve` is called with the size of each piece of
+    text, because texts stay in memory.
 
-    Raises what `hold` does, and GatewayError: UNSUPPORTED_MEDIA_TYPE without a boundary, INVALID_VALUE for a broken
-    or cut-off body or text in another charset than it names, REQUEST_TOO_LARGE for too many or too large fields.
+    Raises as `reserve` does, and GatewayError: UNSUPPORTED_MEDIA_TYPE without a boundary; INVALID_VALUE for a
+    malformed or incomplete body, and for text in another charset than named; REQUEST_TOO_LARGE for too many or too
+    large fields.
     """
     boundary = _boundary(content_type)
     preamble = _Preamble(boundary)
-    reader = _Reader(open_file, hold)
-    events = _Events()
-    parser = MultipartParser(boundary, events.callbacks())  # type: ignore[arg-type]  # a TypedDict, built as a dict
-    parser.logger.disabled = True  # it warns of each malformed body, and what callers send is theirs
+    reader = _Reader(open_file, reserve)
+    log = _EventLog()
+    parser = MultipartParser(boundary, log.callbacks())  # type: ignore[arg-type]  # a TypedDict, built as a dict
+    parser.logger.disabled = True  # it would warn of each malformed body of a caller
     async for chunk in chunks:
         try:
             parser.write(preamble.skip(chunk))
         except FormParserError:
             raise invalid("body", "The multipart body is malformed.") from None
-        found, events.found = events.found, []
-        for event, data in found:
-            await reader.take(event, data)
+        entries, log.entries = log.entries, []
+        for event, data in entries:
+            await reader.process(event, data)
     if not reader.done:
         raise invalid("body", "The multipart body ends before its closing boundary.")
     return reader.fields()
@@ -130,17 +152,17 @@ def _boundary(content_type: str) -> bytes:
 
 
 class _Preamble:
-    """Skips what stands before the first boundary (RFC 2046, 5.1.1)."""
+    """Filter of the preamble: the bytes before the first boundary (RFC 2046, 5.1.1)."""
 
     def __init__(self, boundary: bytes) -> None:
         self._delimiter = re.compile(rb"\r\n(?=--" + re.escape(boundary) + rb"(?:\r\n|--))")
-        self._longest = len(boundary) + 6
+        self._delimiter_length = len(boundary) + 6
         self._pending = b"\r\n"  # the first boundary may begin the body
         self._skipped = 0
         self._over = False
 
     def skip(self, chunk: bytes) -> bytes:
-        """Return what of a chunk belongs to the body. Raises GatewayError for a preamble over 64 KiB."""
+        """Return the part of a chunk after the preamble. Raises GatewayError for a preamble over 64 KiB."""
         if self._over:
             return chunk
         self._pending += chunk
@@ -148,19 +170,21 @@ class _Preamble:
         if found:
             self._over = True
             return self._pending[found.end() :]
-        self._skipped += max(0, len(self._pending) - self._longest)
+        self._skipped += max(0, len(self._pending) - self._delimiter_length)
         if self._skipped > _MAX_PREAMBLE_BYTES:
             raise invalid("body", "The multipart body does not begin with its boundary.")
-        self._pending = self._pending[-self._longest :]
+        self._pending = self._pending[-self._delimiter_length :]
         return b""
 
 
 class _Reader:
-    def __init__(self, open_file: Callable[[Part], Awaitable[Sink | None]], hold: Callable[[int], None]) -> None:
+    """Reader of parts from the parser's events."""
+
+    def __init__(self, open_file: Callable[[Part], Awaitable[Sink | None]], reserve: Callable[[int], None]) -> None:
         self._open_file = open_file
-        self._hold = hold
+        self._reserve = reserve
         self._parts = 0
-        self._header_field = b""
+        self._header_name = b""
         self._header_value = b""
         self._headers: dict[bytes, bytes] = {}
         self._part = Part("", None)
@@ -172,7 +196,7 @@ class _Reader:
         self.done = False
 
     def fields(self) -> list[tuple[str, str]]:
-        """Return the text fields, decoded. Raises GatewayError naming the field that is not text of its charset."""
+        """Return the decoded text fields. Raises GatewayError naming a field that its charset can't decode."""
         named = [text for part, text in self._fields if part.name == _CHARSET]
         default = named[0].decode("latin-1") if named else "utf-8"
         return [
@@ -181,22 +205,25 @@ class _Reader:
             if part.name != _CHARSET
         ]
 
-    async def take(self, event: str, data: memoryview) -> None:
+    async def process(self, event: _Event, data: memoryview) -> None:
+        """Process one event of the parser. Raises GatewayError as `parse` does."""
         match event:
-            case "data":
+            case _Event.PART_DATA:
                 await self._data(data)
-            case "begin":
+            case _Event.PART_BEGIN:
                 self._begin()
-            case "header_field" | "header_value":
-                self._header(event, data)
-            case "header_end":
-                self._headers[self._header_field.lower()] = self._header_value
-                self._header_field = self._header_value = b""
-            case "headers":
+            case _Event.HEADER_NAME:
+                self._header_name += bytes(data)
+            case _Event.HEADER_VALUE:
+                self._header_value += bytes(data)
+            case _Event.HEADER_END:
+                self._headers[self._header_name.lower()] = self._header_value
+                self._header_name = self._header_value = b""
+            case _Event.HEADERS_END:
                 self._head()
-            case "end":
+            case _Event.PART_END:
                 await self._end()
-            case "done":
+            case _Event.FORM_END:
                 self.done = True
 
     def _begin(self) -> None:
@@ -206,12 +233,6 @@ class _Reader:
                 ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE, f"The form has more than {_MAX_PARTS} parts."
             )
         self._headers.clear()
-
-    def _header(self, event: str, data: memoryview) -> None:
-        if event == "header_field":
-            self._header_field += bytes(data)
-        else:
-            self._header_value += bytes(data)
 
     def _head(self) -> None:
         kind, options = parse_options_header(self._headers.get(b"content-disposition", b""))
@@ -251,7 +272,7 @@ class _Reader:
                 ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE,
                 f"The form has more than {_MAX_TEXT_BYTES} bytes of text: send images as files.",
             )
-        self._hold(len(data))
+        self._reserve(len(data))
         self._text += data
 
     async def _end(self) -> None:

@@ -1,4 +1,4 @@
-"""ProviderKeyService: the tenant's own provider keys."""
+"""ProviderKeyService: provider keys that a tenant stores."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from imagegateway.v1 import provider_key_service_pb2 as pb
 from imagegateway.v1 import provider_key_service_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from imagegateway.keys.provider_keys import ProviderKey
+    from imagegateway.keys.provider_keys import ProviderKey, ProviderKeys
     from imagegateway.platform.grpc_server import Context
-    from imagegateway.router.operations import Studio
 
 NAME = pb.DESCRIPTOR.services_by_name["ProviderKeyService"].full_name
 
 
 class ProviderKeyService(pb_grpc.ProviderKeyServiceServicer):
-    """A tenant reaches its own keys only."""
+    """Service of the tenant's provider keys. `routes`: names of the routes that take a key."""
 
-    def __init__(self, studio: Studio) -> None:
-        self._keys = studio.provider_keys
-        self._routes = studio.catalog.keyed
+    def __init__(self, *, keys: ProviderKeys, routes: Sequence[str]) -> None:
+        self._keys = keys
+        self._routes = routes
 
     async def SetProviderKey(self, request: pb.SetProviderKeyRequest, context: Context) -> pb.ProviderKey:
-        route = self._known(request.route)
-        with _asking():
+        route = self._checked_route(request.route)
+        with _store_errors():
             stored = await self._keys.set(call_context.current().tenant, route, request.key)
         await self._keys.refresh()
-        return _shown(stored)
+        return _public(stored)
 
     async def ListProviderKeys(
         self, request: pb.ListProviderKeysRequest, context: Context
     ) -> pb.ListProviderKeysResponse:
-        with _asking():
+        with _store_errors():
             stored = await self._keys.list(call_context.current().tenant, self._routes)
-        return pb.ListProviderKeysResponse(object="list", data=map(_shown, stored))
+        return pb.ListProviderKeysResponse(object="list", data=map(_public, stored))
 
     async def DeleteProviderKey(
         self, request: pb.DeleteProviderKeyRequest, context: Context
     ) -> pb.DeleteProviderKeyResponse:
-        route = self._known(request.route)
-        with _asking():
+        route = self._checked_route(request.route)
+        with _store_errors():
             deleted = await self._keys.delete(call_context.current().tenant, route)
         await self._keys.refresh()
         return pb.DeleteProviderKeyResponse(object="provider_key", route=route, deleted=deleted)
 
-    def _known(self, route: str) -> str:
+    def _checked_route(self, route: str) -> str:
+        """Return a route that takes a key. Raises GatewayError naming the routes that do."""
         if route not in self._routes:
             raise invalid(
                 "route", f"There is no route {route[:40]!r} that takes a key; {', '.join(self._routes)} do."
@@ -62,15 +62,15 @@ class ProviderKeyService(pb_grpc.ProviderKeyServiceServicer):
 
 
 @contextlib.contextmanager
-def _asking() -> Iterator[None]:
-    """Turn NATS's silence into the caller's error: whether a key was stored or deleted, a repeat will tell."""
+def _store_errors() -> Iterator[None]:
+    """Raise GatewayError SERVICE_UNAVAILABLE where NATS does not answer the body: the caller may repeat the call."""
     try:
         yield
     except (nats.errors.Error, OSError):
         raise unavailable() from None
 
 
-def _shown(stored: ProviderKey) -> pb.ProviderKey:
+def _public(stored: ProviderKey) -> pb.ProviderKey:
     return pb.ProviderKey(
         object="provider_key", route=stored.route, created_at=stored.created_at, last_four=stored.last_four or None
     )

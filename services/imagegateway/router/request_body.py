@@ -1,4 +1,4 @@
-"""Request bodies as they arrive: unpacked, counted and bounded before anything reads them."""
+"""Reading of request bodies: content encoding, size limit, timeout."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 
-    from imagegateway.router.body_budget import HeldBody
+    from imagegateway.router.body_budget import BodyReservation
 
 _MIB: Final = 1024 * 1024
 
 MAX_JSON_BYTES: Final = 60 * _MIB
-"""Largest JSON body, unpacked: one image of 25 MiB as a data URL has 33 MiB."""
+"""Size limit of a decoded JSON body: an image of 25 MiB as a data URL has 33 MiB."""
 
 MAX_FORM_BYTES: Final = 17 * 25 * _MIB + _MIB
-"""Largest multipart body, unpacked: 16 images, a mask, and the text fields."""
+"""Size limit of a decoded multipart body: 16 images, a mask, and the text fields."""
 
 _STALL_SECONDS: Final = 50.0
-"""Longest pause within a body, and its first allowance in all: stalled and dripping bodies end within a minute."""
+"""Timeout of one wait, and the initial budget of all waits: a stalled or slow body ends within a minute."""
 
 _SLOWEST: Final = 16 * 1024
-"""Bytes a second that earn a body more time. A phone on a bad network sends 1 Mbit/s, eight times as much."""
+"""Bytes that extend the budget by a second. A phone on a bad network sends 1 Mbit/s, eight times as much."""
 
 _GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 _ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
 
-async def read(pieces: AsyncIterable[bytes], encoding: str, held: HeldBody) -> bytearray:
-    """Return a whole JSON body, unpacked, counted in `held`. `encoding`: the Content-Encoding header.
+async def read(pieces: AsyncIterable[bytes], encoding: str, reservation: BodyReservation) -> bytearray:
+    """Return a decoded JSON body, and reserve its memory. `encoding`: the header Content-Encoding.
 
-    Raises GatewayError as `unpacked` and `HeldBody.grow` do.
+    Raises GatewayError as `decoded` and `BodyReservation.grow` do.
     """
-    body = bytearray()  # a list of pieces would stay beside what they are joined to
-    async for piece in unpacked(pieces, encoding, MAX_JSON_BYTES):
-        held.grow(len(piece))
+    body = bytearray()  # joining a list of pieces would hold the body twice
+    async for piece in decoded(pieces, encoding, MAX_JSON_BYTES):
+        reservation.grow(len(piece))
         body += piece
     return body
 
 
-async def unpacked(pieces: AsyncIterable[bytes], encoding: str, limit: int) -> AsyncIterator[bytes]:
-    """Yield the pieces of a body without its content encoding.
+async def decoded(pieces: AsyncIterable[bytes], encoding: str, limit: int) -> AsyncIterator[bytes]:
+    """Yield the decoded pieces of a body.
 
-    Raises GatewayError UNSUPPORTED_MEDIA_TYPE for an encoding other than gzip and deflate, INVALID_VALUE for data
-    that is not in that encoding, REQUEST_TOO_LARGE after `limit` unpacked bytes, REQUEST_TIMEOUT as `timely` does.
+    Raises GatewayError: UNSUPPORTED_MEDIA_TYPE for an encoding other than gzip and deflate; INVALID_VALUE for data
+    in another encoding; REQUEST_TOO_LARGE after `limit` decoded bytes; REQUEST_TIMEOUT as `timely` does.
     """
     name = encoding.strip().lower()
     if name not in _ENCODINGS:
@@ -73,10 +73,10 @@ async def unpacked(pieces: AsyncIterable[bytes], encoding: str, limit: int) -> A
 
 
 async def timely(pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
-    """Yield the pieces of a body. Only the waits for its sender count.
+    """Yield the pieces of a body, with a timeout of the waits for its sender.
 
-    Raises GatewayError REQUEST_TIMEOUT for a wait of more than 50 s, and when all waits together exceed 50 s and a
-    further second for each 16 KiB that came.
+    Raises GatewayError REQUEST_TIMEOUT after one wait of over 50 s, and when all waits together exceed 50 s plus one
+    second per 16 KiB received.
     """
     clock = asyncio.get_running_loop().time
     iterator = aiter(pieces)
@@ -97,7 +97,7 @@ async def timely(pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes]:
 
 
 class _Inflater:
-    """Unpacks gzip, zlib and raw deflate, at most 1 MiB at a time."""
+    """Decoder of gzip, zlib and raw deflate, at most 1 MiB at a time."""
 
     def __init__(self) -> None:
         self._inflate: zlib._Decompress | None = None
@@ -108,7 +108,7 @@ class _Inflater:
         return self._inflate is not None and self._inflate.eof
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Yield what a piece unpacks to. Raises GatewayError INVALID_VALUE."""
+        """Yield the decoded data of a piece. Raises GatewayError INVALID_VALUE."""
         if self._inflate is None:
             self._head += piece
             if len(self._head) < 2:
@@ -126,9 +126,9 @@ class _Inflater:
 
 
 def _format(head: bytes) -> int:
-    """Return the zlib window bits for data that begins with `head`, at least 2 bytes.
+    """Return zlib's window bits for data that begins with `head`, at least 2 bytes.
 
-    "deflate" means zlib's format (RFC 9110, 8.4.1.2), and raw deflate to some clients.
+    "deflate" is zlib's format (RFC 9110, 8.4.1.2); some clients send raw deflate.
     """
     first, second = head[:2]
     is_zlib = first & 0x0F == zlib.DEFLATED and (first << 8 | second) % 31 == 0

@@ -1,4 +1,4 @@
-"""Typed requests from values as JSON and forms give them; an error names the field in the caller's words."""
+"""Conversion of values from JSON and forms to typed requests. Errors name the field as the caller wrote it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 M = TypeVar("M", bound=Message)
 
 _MAX_DEPTH: Final = 32
-"""Levels of objects and lists in one field."""
+"""Maximum nesting of objects and lists in one field."""
 _WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}(\.0{1,18})?")
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]{1,18}(?:\.[0-9]{0,17})?|\.[0-9]{1,17})(?:[eE][+-]?[0-9]{1,2})?")
 _BOOLEANS: Final = {"true": True, "1": True, "false": False, "0": False}
@@ -32,11 +32,11 @@ _RANGES: Final = {
 
 
 def build(message_type: type[M], values: dict[str, Any]) -> tuple[M, list[str]]:
-    """Return a message, and the names of values that it has no field for. Empties `values`, which may be large.
+    """Return the message, and the names of unknown fields. Empties `values` to free its memory early.
 
-    A field may have its name in the proto or that in camel case. None and an empty text count as not sent, as does an
-    empty list where there is no such field. Numbers and booleans may come as text. Raises GatewayError INVALID_VALUE
-    naming the field whose value is of another type.
+    Names may be those of the proto, or in camel case. None, an empty text, and an empty list of an unknown field
+    count as absent. Numbers and booleans may come as text. Raises GatewayError INVALID_VALUE naming a field of
+    another type.
     """
     message = message_type()
     unknown: list[str] = []
@@ -102,7 +102,7 @@ def _set_message(message: Message, value: Any, path: str, unknown: list[str]) ->
 
 
 def _check(value: object, path: str, depth: int = 0) -> None:
-    """Raise GatewayError for what a Struct can't hold."""
+    """Raise GatewayError for a value that a Struct can't hold."""
     if depth > _MAX_DEPTH:
         raise invalid(path.partition(".")[0], f"{path.partition('.')[0]} is nested too deeply.")
     if isinstance(value, dict):

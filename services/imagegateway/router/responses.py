@@ -1,4 +1,4 @@
-"""From a job's record to what callers see: the job, its images, its error."""
+"""Responses: jobs and their images as callers see them."""
 
 from __future__ import annotations
 
@@ -10,39 +10,36 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.jobs import states
 from imagegateway.media import signed_links
 from imagegateway.media.store import NotFound
-from imagegateway.platform.errors import REASONS, GatewayError, code_of
+from imagegateway.platform.errors import REASONS, code_of
 from imagegateway.router import openai_values
-from imagegateway.router.unrepeatable_errors import readable
+from imagegateway.router.job_errors import failure_message, media_expired, naming_job
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import job_pb2
-from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.media.signed_links import Links
+    from imagegateway.media.signed_links import LinkSigner
     from imagegateway.media.store import MediaStore
     from imagegateway.provider.v1 import provider_service_pb2 as provider
-    from imagegateway.router.answer_memory import AnswerMemory
     from imagegateway.router.call_context import Call
+    from imagegateway.router.response_memory import ResponseMemory
 
 RETENTION_SECONDS: Final = 7 * 86_400
-"""How long media live after a job's end."""
-_REJECTED: Final = "Your request was rejected as a result of the safety system."
-"""The sentence by which clients that read only the text, such as LiteLLM, recognise a moderation error."""
+"""Lifetime of media after the end of their job."""
 
 
 @dataclass(slots=True)
-class ImagesAnswer:
-    """An answer with images, or with the job that makes them."""
+class ImagesResult:
+    """Result of an image operation: images, or the job that makes them."""
 
     message: pb.ImagesResponse
-    """The answer without the bytes of images."""
+    """Response without the bytes of images."""
     contents: list[bytes] = field(default_factory=list)
-    """The bytes of each of `message.data`, where the caller wants them in the answer; else empty."""
+    """Bytes of each of `message.data` for a response with `b64_json`, else empty."""
 
-    def whole(self) -> pb.ImagesResponse:
+    def whole_message(self) -> pb.ImagesResponse:
         """Move the bytes of the images into the message, and return it."""
         for image in self.message.data if self.contents else ():
             image.b64_json = self.contents.pop(0)
@@ -50,39 +47,41 @@ class ImagesAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Preview:
-    """An image on its way."""
+class PartialImage:
+    """Unfinished image of a stream."""
 
     content: bytes
     index: int
 
 
-class Answers:
-    """Builds answers; knows the store, the clock (Unix seconds), how to sign, and the memory for images."""
+class ResponseBuilder:
+    """Builder of responses from job records. `clock` returns Unix seconds."""
 
-    def __init__(self, store: MediaStore, signer: Links, clock: Callable[[], float], memory: AnswerMemory) -> None:
+    def __init__(
+        self, store: MediaStore, links: LinkSigner, clock: Callable[[], float], memory: ResponseMemory
+    ) -> None:
         self._store = store
-        self._links = signer
+        self._links = links
         self._clock = clock
         self._memory = memory
 
-    async def images(self, record: JobRecord, call: Call, *, b64_json: bool) -> ImagesAnswer:
-        """Build the 200 answer of a completed job. The memory of its images is the call's until that has ended.
+    async def images(self, record: JobRecord, call: Call, *, b64_json: bool) -> ImagesResult:
+        """Return the response 200 of a completed job. The end of the call releases the memory of its images.
 
-        Raises GatewayError EXPIRED when the job's media are gone, OVERLOADED when there is no memory for them.
+        Raises GatewayError: EXPIRED when the media are deleted, OVERLOADED without memory for the images.
         """
         if self._expired(record):
-            raise _expired(record)
+            raise media_expired(record.id)
         artifacts = record.done.artifacts
         data = [self._image(artifact, index) for index, artifact in enumerate(artifacts)]
         contents: list[bytes] = []
         if b64_json:
             size = sum(artifact.media.size for artifact in artifacts)
-            call.at_end(await self._memory.take(record, call, size))
+            call.at_end(await self._memory.reserve(record, call, size))
             try:
                 contents = await asyncio.gather(*(self._store.read(artifact.media.key) for artifact in artifacts))
             except NotFound:
-                raise _expired(record) from None
+                raise media_expired(record.id) from None
             for image in data:
                 image.ClearField("url")
         response = pb.ImagesResponse(
@@ -104,21 +103,23 @@ class Answers:
             response.svg_usage.CopyFrom(record.done.svg_usage)
         if record.HasField("cost"):
             response.cost.CopyFrom(record.cost)
-        return ImagesAnswer(response, contents)
+        return ImagesResult(response, contents)
 
     @asynccontextmanager
-    async def preview(self, record: JobRecord, call: Call, shown: provider.Preview) -> AsyncIterator[Preview]:
-        """Read a preview, which stands in memory while the context lasts. Raises GatewayError OVERLOADED."""
-        give_back = await self._memory.take(record, call, shown.media.size)
+    async def partial_image(
+        self, record: JobRecord, call: Call, stored: provider.Preview
+    ) -> AsyncIterator[PartialImage]:
+        """Return a partial image. The end of the context releases its memory. Raises GatewayError OVERLOADED."""
+        release = await self._memory.reserve(record, call, stored.media.size)
         try:
-            with readable(record):
-                content = await self._store.read(shown.media.key)
-            yield Preview(content, shown.index)
+            with naming_job(record):
+                content = await self._store.read(stored.media.key)
+            yield PartialImage(content, stored.index)
         finally:
-            give_back()
+            release()
 
-    def accepted(self, record: JobRecord, queue_position: int | None) -> ImagesAnswer:
-        """The 202 answer: the job, in the response's own fields."""
+    def accepted(self, record: JobRecord, queue_position: int | None) -> ImagesResult:
+        """Return the response 202: the job, in the fields of ImagesResponse."""
         job = self.job(record, queue_position)
         message = pb.ImagesResponse(
             id=job.id,
@@ -136,10 +137,10 @@ class Answers:
             queue_position=queue_position,
             metadata=job.metadata,
         )
-        return ImagesAnswer(message)
+        return ImagesResult(message)
 
     def job(self, record: JobRecord, queue_position: int | None = None) -> job_pb2.Job:
-        """The job as callers see it; links are signed afresh."""
+        """Return the public job, with newly signed links."""
         job = job_pb2.Job(
             id=record.id,
             object="job",
@@ -190,37 +191,14 @@ class Answers:
         return self._clock() > record.completed_at / 1000 + RETENTION_SECONDS
 
 
-def failure(record: JobRecord) -> GatewayError:
-    """Why a job ended without images, as the caller's error."""
-    if record.state == states.CANCELLED:
-        return GatewayError(
-            ErrorReason.ERROR_REASON_CANCELLED, f"Job {record.id} was cancelled.", details={"job_id": record.id}
-        )
-    failed = record.failed
-    return GatewayError(
-        failed.reason,
-        _message(failed),
-        param=failed.param or None,
-        retry_after=failed.retry_after.ToTimedelta().total_seconds() if failed.HasField("retry_after") else None,
-        details={"job_id": record.id},
-    )
-
-
 def job_error(failed: provider.Failed) -> job_pb2.JobError:
-    """A failure as part of a job."""
+    """Return the public error of a failed job."""
     return job_pb2.JobError(
-        message=_message(failed),
+        message=failure_message(failed),
         type=REASONS[failed.reason].type,
         param=failed.param or None,
         code=code_of(failed.reason),
     )
-
-
-def _message(failed: provider.Failed) -> str:
-    """Return the text of a job's failure."""
-    if failed.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-        return f"{failed.message} {_REJECTED}"
-    return failed.message
 
 
 def _warnings(record: JobRecord) -> list[job_pb2.Warning]:
@@ -231,11 +209,3 @@ def _warnings(record: JobRecord) -> list[job_pb2.Warning]:
         for failed in record.done.missing
     ]
     return [*record.warnings, *record.done.warnings, *missing]
-
-
-def _expired(record: JobRecord) -> GatewayError:
-    return GatewayError(
-        ErrorReason.ERROR_REASON_EXPIRED,
-        f"The media of job {record.id} are gone: they live 7 days.",
-        details={"job_id": record.id},
-    )

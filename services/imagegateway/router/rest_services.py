@@ -1,4 +1,4 @@
-"""The REST services: what Envoy can't make from typed messages, JSON requests and events."""
+"""REST services: JSON requests and event streams, which Envoy's transcoder can't make of typed messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToDict
 from imagegateway.platform.errors import GatewayError, unsupported
 from imagegateway.router import call_context, event_streams, json_body, request_body, request_fields
-from imagegateway.router.image_service import follow
 from imagegateway.router.json_rendering import images_to_json, to_json
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import provider_key_service_pb2 as keys_pb
@@ -20,65 +19,76 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
 
     from imagegateway.platform.grpc_server import Context
-    from imagegateway.router.body_budget import BodyBudget, HeldBody
+    from imagegateway.router.body_budget import BodyBudget, BodyReservation
     from imagegateway.router.call_context import Call
-    from imagegateway.router.input_images import Intake
-    from imagegateway.router.operations import Studio
+    from imagegateway.router.image_operations import ImageOperations
+    from imagegateway.router.input_images import InputImages
+    from imagegateway.router.job_operations import JobOperations
     from imagegateway.router.provider_key_service import ProviderKeyService
-    from imagegateway.router.validation import Plan
+    from imagegateway.router.request_planner import RequestPlanner
+    from imagegateway.router.validation.plan import Plan
 
 NAMES = tuple(service.full_name for service in rest_edge_pb2.DESCRIPTOR.services_by_name.values())
 _JSON: Final = "application/json"
 
 
 class RestImageService(pb_grpc.RestImageServiceServicer):
-    """Generate and Edit for JSON bodies, answered as one document or as events."""
+    """Generate and Edit for JSON bodies. The response is one document, or a stream of events."""
 
-    def __init__(self, studio: Studio, budget: BodyBudget) -> None:
-        self._studio = studio
+    def __init__(self, *, planner: RequestPlanner, images: ImageOperations, budget: BodyBudget) -> None:
+        self._planner = planner
+        self._images = images
         self._budget = budget
 
     async def Generate(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
         call = call_context.current()
-        with self._budget.hold(call.tenant) as held:
-            request, unknown = request_fields.build(pb.GenerateRequest, await _json(pieces, call, held))
-        call.key_in_body = request.request_id
-        made = self._studio.plan_generate(request, call, unknown)
-        async for answer in self._answers(made, call):
-            yield answer
+        request, unknown = await self._generate_request(pieces, call)
+        plan = self._planner.plan_generation(request, call, unknown)
+        async for body in self._respond(plan, call):
+            yield body
 
     async def GenerateVideo(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
         call = call_context.current()
-        with self._budget.hold(call.tenant) as held:
-            request, unknown = request_fields.build(pb.GenerateRequest, await _json(pieces, call, held))
+        request, unknown = await self._generate_request(pieces, call)
         if request.stream:
             raise unsupported("stream", "Videos are not streamed: read the job's events.")
-        call.key_in_body = request.request_id
-        made = self._studio.plan_generate(request, call, unknown, video=True)
-        async for answer in self._answers(made, call):
-            yield answer
+        plan = self._planner.plan_video(request, call, unknown)
+        async for body in self._respond(plan, call):
+            yield body
 
     async def Edit(self, pieces: AsyncIterable[HttpBody], context: Context) -> AsyncIterator[HttpBody]:
         call = call_context.current()
-        async with self._studio.intake(call) as intake:
-            made = await self._plan_edit(pieces, call, intake)
-            async for answer in self._answers(made, call, intake):
-                yield answer
+        async with self._planner.open_inputs(call) as inputs:
+            plan = await self._plan_edit(pieces, call, inputs)
+            async for body in self._respond(plan, call, inputs):
+                yield body
 
-    async def _plan_edit(self, pieces: AsyncIterable[HttpBody], call: Call, intake: Intake) -> Plan:
-        """Read and check an edit. Its images are in the store when this ends, and no more in memory."""
-        with self._budget.hold(call.tenant) as held:
-            request, unknown = request_fields.build(pb.EditRequest, await _json(pieces, call, held))
-            call.key_in_body = request.request_id
-            return await self._studio.plan_edit(request, call, intake, unknown)
+    async def _generate_request(
+        self, pieces: AsyncIterable[HttpBody], call: Call
+    ) -> tuple[pb.GenerateRequest, list[str]]:
+        """Return the request, and the names of unknown fields."""
+        with self._budget.reservation(call.tenant) as reservation:
+            fields = await _read_json(pieces, call, reservation)
+            request, unknown = request_fields.build(pb.GenerateRequest, fields)
+        call.body_idempotency_key = request.request_id
+        return request, unknown
 
-    async def _answers(self, made: Plan, call: Call, intake: Intake | None = None) -> AsyncIterator[HttpBody]:
-        if made.stream:
+    async def _plan_edit(self, pieces: AsyncIterable[HttpBody], call: Call, inputs: InputImages) -> Plan:
+        """Return the plan of an edit. Its images are in the store by then, and no longer in memory."""
+        with self._budget.reservation(call.tenant) as reservation:
+            fields = await _read_json(pieces, call, reservation)
+            request, unknown = request_fields.build(pb.EditRequest, fields)
+            call.body_idempotency_key = request.request_id
+            return await self._planner.plan_edit(request, call, inputs, unknown)
+
+    async def _respond(self, plan: Plan, call: Call, inputs: InputImages | None = None) -> AsyncIterator[HttpBody]:
+        """Run a plan, and yield the pieces of the response."""
+        if plan.stream:
             call.headers |= event_streams.HEADERS
-            async for event in event_streams.image_events(self._studio, made, call, intake):
-                yield _events(event)
+            async for event in event_streams.image_events(self._images, plan, call, inputs):
+                yield _event_body(event)
         else:
-            document = images_to_json(await self._studio.run(made, call, intake))
+            document = images_to_json(await self._images.run(plan, call, inputs))
             call.headers[call_context.LENGTH] = str(document.length)
             for piece in document.pieces():
                 yield HttpBody(content_type=_JSON, data=piece)
@@ -103,40 +113,41 @@ class RestProviderKeyService(pb_grpc.RestProviderKeyServiceServicer):
                 route = route or piece.route
                 yield piece.body
 
-        with self._budget.hold(call.tenant) as held:
-            values = await _json(bodies(), call, held)
+        with self._budget.reservation(call.tenant) as reservation:
+            values = await _read_json(bodies(), call, reservation)
         request, _ = request_fields.build(keys_pb.SetProviderKeyRequest, {"key": values.get("key")})
         request.route = route
         stored = await self._service.SetProviderKey(request, context)
-        yield _document(call, to_json(stored))
+        yield _json_body(call, to_json(stored))
 
 
 class RestEventService(pb_grpc.RestEventServiceServicer):
     """StreamJob as server-sent events."""
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
+    def __init__(self, jobs: JobOperations) -> None:
+        self._jobs = jobs
 
     async def StreamJobEvents(self, request: pb.StreamJobRequest, context: Context) -> AsyncIterator[HttpBody]:
         call = call_context.current()
         call.headers |= event_streams.HEADERS
-        begun = False
+        has_begun = False
         try:
-            async for change in follow(self._studio, request, call, quiet=event_streams.HEARTBEAT_SECONDS):
-                yield _events(event_streams.COMMENT if change is None else _job_event(change))
-                begun = True
+            async for change in self._jobs.follow(request, call, quiet=event_streams.HEARTBEAT_SECONDS):
+                yield _event_body(event_streams.COMMENT if change is None else _job_event(change))
+                has_begun = True
         except GatewayError as error:
-            if not begun:
+            if not has_begun:
                 raise
-            # The status is out already; the browser's EventSource comes back by itself, with its last event id.
-            yield _events(event_streams.event("error", {"type": "error", **error.body()}, "retry: 1000\n"))
-        if not begun:  # a resumed stream of a job that has ended: nothing is left to say
-            yield _events(event_streams.COMMENT)
+            # The status is sent already. A browser's EventSource reconnects by itself, with its last event id.
+            yield _event_body(event_streams.event("error", {"type": "error", **error.body()}, "retry: 1000\n"))
+        if not has_begun:  # a resumed stream of an ended job has no further events
+            yield _event_body(event_streams.COMMENT)
 
 
-async def _json(pieces: AsyncIterable[HttpBody], call: Call, held: HeldBody) -> dict[str, Any]:
-    """Return the fields of a JSON body. Raises GatewayError as `body.read` and `json_body.parse` do, and
-    UNSUPPORTED_MEDIA_TYPE.
+async def _read_json(pieces: AsyncIterable[HttpBody], call: Call, reservation: BodyReservation) -> dict[str, Any]:
+    """Return the fields of a JSON body.
+
+    Raises GatewayError UNSUPPORTED_MEDIA_TYPE, and as `request_body.read` and `json_body.parse` do.
     """
     call.log["request_bytes"] = 0
 
@@ -154,15 +165,15 @@ async def _json(pieces: AsyncIterable[HttpBody], call: Call, held: HeldBody) -> 
             call.log["request_bytes"] = size
             yield piece.data
 
-    return json_body.parse(await request_body.read(data(), call.metadata.get("content-encoding", ""), held))
+    return json_body.parse(await request_body.read(data(), call.metadata.get("content-encoding", ""), reservation))
 
 
-def _document(call: Call, data: bytes) -> HttpBody:
+def _json_body(call: Call, data: bytes) -> HttpBody:
     call.headers[call_context.LENGTH] = str(len(data))
     return HttpBody(content_type=_JSON, data=data)
 
 
-def _events(data: bytes) -> HttpBody:
+def _event_body(data: bytes) -> HttpBody:
     return HttpBody(content_type=event_streams.CONTENT_TYPE, data=data)
 
 

@@ -1,4 +1,4 @@
-"""WebhookService: secrets and redeliveries."""
+"""WebhookService: webhook secrets, and redelivery."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import nats.errors
 from imagegateway.jobs.stream_errors import unavailable
 from imagegateway.keys.webhook_secrets import UnreadableSecretError
-from imagegateway.platform.errors import GatewayError, unsupported
+from imagegateway.platform.errors import GatewayError
 from imagegateway.router import call_context
 from imagegateway.v1 import webhook_service_pb2 as pb
 from imagegateway.v1 import webhook_service_pb2_grpc as pb_grpc
@@ -16,39 +16,36 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from imagegateway.keys.webhook_secrets import WebhookSecret
+    from imagegateway.keys.webhook_secrets import WebhookSecret, WebhookSecrets
     from imagegateway.platform.grpc_server import Context
-    from imagegateway.router.operations import Studio
+    from imagegateway.router.job_operations import JobOperations
     from imagegateway.v1 import job_pb2
 
 NAME = pb.DESCRIPTOR.services_by_name["WebhookService"].full_name
 
 
 class WebhookService(pb_grpc.WebhookServiceServicer):
-    """A tenant sees its own secret and jobs only."""
+    """Service of the tenant's webhook secret and webhooks."""
 
-    def __init__(self, studio: Studio) -> None:
-        self._studio = studio
+    def __init__(self, *, secrets: WebhookSecrets, jobs: JobOperations) -> None:
+        self._secrets = secrets
+        self._jobs = jobs
 
     async def GetWebhookSecret(self, request: pb.GetWebhookSecretRequest, context: Context) -> pb.WebhookSecret:
-        return await _shown(self._studio.engine.webhook_secrets.get(call_context.current().tenant))
+        return await _public(self._secrets.get(call_context.current().tenant))
 
     async def RotateWebhookSecret(self, request: pb.RotateWebhookSecretRequest, context: Context) -> pb.WebhookSecret:
-        return await _shown(self._studio.engine.webhook_secrets.rotate(call_context.current().tenant))
+        return await _public(self._secrets.rotate(call_context.current().tenant))
 
     async def RedeliverWebhook(self, request: pb.RedeliverWebhookRequest, context: Context) -> job_pb2.Job:
-        entry = await self._studio.job(request.job_id, call_context.current())
-        if not entry.record.webhook.url:
-            raise unsupported("job_id", f"Job {entry.record.id} has no webhook_url.")
-        if not entry.ended:
-            raise unsupported("job_id", f"Job {entry.record.id} has not ended yet; its webhook will be sent then.")
-        entry = await self._studio.kept(self._studio.engine.webhooks.redeliver(entry))
-        return self._studio.answers.job(entry.record)
+        entry = await self._jobs.redeliver_webhook(request.job_id, call_context.current())
+        return self._jobs.describe(entry)
 
 
-async def _shown(work: Awaitable[WebhookSecret]) -> pb.WebhookSecret:
+async def _public(secret_call: Awaitable[WebhookSecret]) -> pb.WebhookSecret:
+    """Return the public form of the secret that `secret_call` returns. Raises GatewayError."""
     try:
-        secret = await work
+        secret = await secret_call
     except (nats.errors.Error, OSError):
         raise unavailable() from None
     except UnreadableSecretError:

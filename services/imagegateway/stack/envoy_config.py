@@ -14,11 +14,11 @@ import orjson
 from imagegateway.keys import key_tags
 from imagegateway.keys.api_keys import fingerprint
 from imagegateway.media.web import openapi
-from imagegateway.platform import machine
+from imagegateway.platform import ids, machine
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.platform.grpc_server import MAX_METADATA_BYTES
 from imagegateway.platform.setting_source import SettingError
-from imagegateway.router import call_context, interceptor
+from imagegateway.router import call_context, call_outcome
 from imagegateway.router.request_body import MAX_FORM_BYTES
 from imagegateway.stack.templates import FILES, render, write_private
 from imagegateway.v1 import image_service_pb2
@@ -141,6 +141,8 @@ def edge_settings(settings: Settings) -> str:
         fingerprint=fingerprint,
         max_header_bytes=_MAX_HEADER_BYTES,
         max_headers=_MAX_HEADERS,
+        request_id_characters=ids.REQUEST_ID_CHARACTERS,
+        request_id_max_length=ids.REQUEST_ID_MAX_LENGTH,
         refusals={"headers": _headers_refusal(), **{name: _refusal(error) for name, error in refusals.items()}},
     )
 
@@ -152,7 +154,7 @@ def _refusal(error: GatewayError) -> dict[str, object]:
         "body": orjson.dumps(error.body()).decode(),
         "message": error.message,
         "grpc_status": error.meaning.grpc.value[0],
-        "grpc_details": base64.b64encode(interceptor.details(error)).decode().rstrip("="),
+        "grpc_details": base64.b64encode(call_outcome.status_details(error)).decode().rstrip("="),
     }
 
 

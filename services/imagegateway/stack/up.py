@@ -95,7 +95,7 @@ class _Run:
         client = await connect(self.settings, "up")
         try:
             store = await KeyStore.open(client, self.settings.nats_replicas, RootSecret.load(self.settings))
-            await store.end_sessions(gateway)  # keys of a stack that was killed
+            await store.delete_session_keys(gateway)  # keys of a stack that was killed
             key = await example_key(self.settings, store, gateway, create=self.options.first_key)
             image: Path | None = None
             if self.options.first_image:
@@ -103,7 +103,7 @@ class _Run:
                 if image is None:
                     return 0
                 if key is None:
-                    await store.end_sessions(gateway)
+                    await store.delete_session_keys(gateway)
             seconds = time.monotonic() - began
             print("\n" + _welcome(self.settings, key, image, seconds) + "\n", flush=True)
             while not self.signals:
@@ -111,7 +111,7 @@ class _Run:
                 self.supervisor.check()
                 await self.nats_watch.check()
             with contextlib.suppress(Exception):
-                await store.end_sessions(gateway)
+                await store.delete_session_keys(gateway)
         finally:
             # Without its server, the client raises, even CancelledError: do not mask the error that ended the stack.
             with contextlib.suppress(Exception, asyncio.CancelledError):

@@ -29,17 +29,12 @@ _log = logs.get(__name__)
 
 def failure(error: GatewayError, status: int | None = None, headers: Mapping[str, str] | None = None) -> web.Response:
     """An error answer; `status` overrules the reason's for what only HTTP knows (405, 416)."""
-    response = web.Response(
+    return web.Response(
         text=json.dumps(error.body()),
         status=status or error.meaning.http,
-        headers={"Cache-Control": "no-store", **(headers or {})},
+        headers={"Cache-Control": "no-store", **error.http_headers(), **(headers or {})},
         content_type="application/json",
     )
-    if error.retry_after is not None:
-        response.headers["Retry-After"] = str(round(error.retry_after))
-    if response.status >= 500 and not error.meaning.retry:
-        response.headers["x-should-retry"] = "false"
-    return response
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

@@ -1,4 +1,4 @@
-"""The memory of answers: shares of tenants, the error that names the job, and the end of a call."""
+"""Response memory: shares of tenants, the error that names the job, and the end of a call."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ import pytest
 from imagegateway.keys.api_keys import Key
 from imagegateway.platform.errors import GatewayError
 from imagegateway.router import call_context
-from imagegateway.router.answer_memory import AnswerMemory
 from imagegateway.router.body_budget import BodyBudget
+from imagegateway.router.call_outcome import error_headers
 from imagegateway.router.image_service import ImageService
-from imagegateway.router.interceptor import Outermost, error_headers
+from imagegateway.router.interceptor import RequestInterceptor
+from imagegateway.router.response_memory import ResponseMemory
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
@@ -32,38 +33,38 @@ def call(*, rest: bool = True) -> Call:
     return call_context.begin("Generate", {}, rest=rest)
 
 
-async def test_tenant_without_room_is_told_its_job_and_another_is_served() -> None:
-    memory = AnswerMemory(100 * MIB, seconds=0)
+async def test_tenant_without_memory_gets_its_job_id_and_another_is_served() -> None:
+    memory = ResponseMemory(100 * MIB, seconds=0)
     record, asking = records.job(), call()
-    await memory.take(record, asking, 40 * MIB)
+    await memory.reserve(record, asking, 40 * MIB)
     with pytest.raises(GatewayError) as caught:
-        await memory.take(record, asking, 40 * MIB)
+        await memory.reserve(record, asking, 40 * MIB)
     assert (caught.value.code, caught.value.meaning.http) == ("overloaded", 503)
     assert record.id in caught.value.message
     headers = error_headers(asking, caught.value)
     assert (headers["retry-after"], headers["x-should-retry"]) == ("5", "false")
-    await memory.take(records.job(tenant="painters"), call(), 40 * MIB)
+    await memory.reserve(records.job(tenant="painters"), call(), 40 * MIB)
 
 
-async def test_answer_over_the_share_waits_for_the_whole_share() -> None:
-    memory = AnswerMemory(100 * MIB)
-    give_back = await memory.take(records.job(), call(), 1)
-    large = asyncio.create_task(memory.take(records.job(), call(), 1000 * MIB))
+async def test_response_over_the_share_waits_for_the_whole_share() -> None:
+    memory = ResponseMemory(100 * MIB)
+    release = await memory.reserve(records.job(), call(), 1)
+    large = asyncio.create_task(memory.reserve(records.job(), call(), 1000 * MIB))
     await asyncio.sleep(0)
     assert not large.done()
-    give_back()
+    release()
     (await large)()
 
 
 async def test_grpc_message_counts_three_times() -> None:
-    memory = AnswerMemory(200 * MIB, seconds=0)
-    await memory.take(records.job(), call(rest=False), 30 * MIB)
+    memory = ResponseMemory(200 * MIB, seconds=0)
+    await memory.reserve(records.job(), call(rest=False), 30 * MIB)
     with pytest.raises(GatewayError):
-        await memory.take(records.job(), call(rest=False), 5 * MIB)
-    await memory.take(records.job(), call(), 5 * MIB)
+        await memory.reserve(records.job(), call(rest=False), 5 * MIB)
+    await memory.reserve(records.job(), call(), 5 * MIB)
 
 
-def test_end_of_a_call_releases_once_and_so_does_what_comes_later() -> None:
+def test_end_of_a_call_releases_each_resource_once() -> None:
     released: list[str] = []
     ending = call()
     ending.at_end(lambda: released.append("held"))
@@ -78,8 +79,8 @@ class _Ring:
         return Key(id="k", tenant="t", name="n", created_at=0)
 
 
-class _Answering(ImageService):
-    """Answers a call with some bytes, fails, or waits, as its prompt says."""
+class _ScriptedService(ImageService):
+    """Service that responds, fails, or waits, as the prompt says."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
@@ -96,10 +97,10 @@ class _Answering(ImageService):
 
 
 @asynccontextmanager
-async def serving() -> AsyncIterator[tuple[_Answering, pb_grpc.ImageServiceAsyncStub]]:
+async def serving() -> AsyncIterator[tuple[_ScriptedService, pb_grpc.ImageServiceAsyncStub]]:
     ring: Any = _Ring()
-    service = _Answering()
-    server = grpc.aio.server(interceptors=[Outermost(ring, BodyBudget(MIB))])
+    service = _ScriptedService()
+    server = grpc.aio.server(interceptors=[RequestInterceptor(ring, BodyBudget(MIB))])
     pb_grpc.add_ImageServiceServicer_to_server(service, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -1,0 +1,78 @@
+"""Public descriptions of the catalog's models, for one tenant."""
+
+from __future__ import annotations
+
+import calendar
+from typing import TYPE_CHECKING
+
+from imagegateway.providers.sizes import FixedSizes, SizeRange
+from imagegateway.v1 import model_pb2 as pb
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import date
+
+    from imagegateway.providers.catalog import Model
+    from imagegateway.router.catalog import Catalog
+
+
+def describe_models(catalog: Catalog, modality: str, provider: str, stored: Collection[str] = ()) -> list[pb.Model]:
+    """Return the models of a modality and of a family or route, sorted by id. Empty filters match every model.
+
+    `stored`: routes that the tenant has stored a key for.
+    """
+    return [
+        describe_model(catalog, model, stored)
+        for _, model in sorted(catalog.models.items())
+        if (not modality or model.modality == modality)
+        and (not provider or provider in {model.family, *(route.name for route in model.routes)})
+    ]
+
+
+def describe_model(catalog: Catalog, model: Model, stored: Collection[str] = ()) -> pb.Model:
+    """Return the description of a model. `stored`: routes that the tenant has stored a key for."""
+    available = any(catalog.ready(route, stored) for route in model.routes) and not catalog.is_retired(model)
+    return pb.Model(
+        id=model.id,
+        object="model",
+        created=_unix_time(model.created),
+        owned_by=model.family,
+        description=model.description,
+        modality=model.modality,
+        aliases=model.aliases,
+        capabilities=sorted(model.capabilities),
+        limits=_limits(model),
+        routes=[
+            pb.ModelRoute(
+                name=route.name,
+                mode=route.mode,
+                available=catalog.ready(route, stored),
+                missing_settings=catalog.missing(route, stored),
+            )
+            for route in model.routes
+        ],
+        available=available,
+        unavailable_reason=None if available else catalog.unavailable_reason(model, stored),
+        retired_at=model.retired_at.isoformat() if model.retired_at else None,
+        successor=model.successor or None,
+    )
+
+
+def _limits(model: Model) -> pb.ModelLimits:
+    limits = pb.ModelLimits(
+        max_prompt_length=model.max_prompt_length,
+        max_n=model.max_n,
+        max_input_images=model.max_inputs,
+        output_formats=model.output_formats,
+        qualities=model.qualities,
+    )
+    match model.sizes:
+        case FixedSizes(sizes):
+            limits.sizes.extend(f"{width}x{height}" for width, height in sizes)
+        case SizeRange(min_side=low, max_side=high, step=step):
+            limits.min_side, limits.max_side, limits.side_step = low, high, step
+    return limits
+
+
+def _unix_time(day: date) -> int:
+    return calendar.timegm(day.timetuple())

@@ -1,0 +1,1 @@
+"""Request validation: one list of checks turns a request into a plan, or raises the caller's error."""
