@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.gateway.origin import Origin, serving
+from tests.jobs_gateway.receiver import NOBODY, Receiver, receiving
+from tests.jobs_gateway.stacks import PAUSES
 from tests.stack import running
 
 if TYPE_CHECKING:
@@ -28,12 +30,20 @@ def origin() -> Iterator[Origin]:
 
 
 @pytest.fixture(scope="session")
-def stack(origin: Origin) -> Iterator[Stack]:
-    """A running stack for every test that neither stops nor configures one.
+def receiver() -> Iterator[Receiver]:
+    """Return the one server that takes webhooks."""
+    with receiving() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(origin: Origin, receiver: Receiver) -> Iterator[Stack]:
+    """Start the stack of every test that neither stops nor configures one: two routers, no provider with a key.
 
     Whatever the tests sent, in the end its log must hold nothing but events, and no key.
     """
-    with running(allow_hosts=origin.host) as shared:
+    reachable = f"{origin.host} {receiver.host} {NOBODY}"
+    with running(routers="2", allow_hosts=reachable, webhook_pauses=PAUSES) as shared:
         yield shared
         assert shared.events()
         assert not [line for line in shared.log_lines() if shared.key in line]

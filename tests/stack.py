@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil  # type: ignore[import-untyped]  # ships no types
-from imagegateway.platform import setting_source, sockets
+from imagegateway.platform import sockets
+
+from tests import command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-COMMAND: Final = Path(sys.executable).parent / "imagegateway"
 READY_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 60.0
 _READY: Final = "imagegateway is ready"
@@ -43,16 +44,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def environment(**values: str) -> dict[str, str]:
-    """This process's environment without the gateway's settings, and `values` as IMAGEGATEWAY_<NAME>."""
-    inherited = {
-        name: text
-        for name, text in setting_source.environment().items()
-        if not name.startswith(setting_source.PREFIX)
-    }
-    return inherited | {setting_source.PREFIX + name.upper(): text for name, text in values.items()}
 
 
 def eventually(met: Callable[[], bool], seconds: float, what: str) -> None:
@@ -81,18 +72,6 @@ def assert_gone(processes: list[psutil.Process], seconds: float = 0.0) -> None:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     assert not names, f"orphans: {names}"
-
-
-def cli(*arguments: str, **values: str) -> subprocess.CompletedProcess[str]:
-    """Run an `imagegateway` command that ends by itself; `values` are settings by name."""
-    return subprocess.run(
-        [COMMAND, *arguments],
-        env=environment(**values),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @dataclass(slots=True)
@@ -185,9 +164,9 @@ class Stack:
         assert process, f"{name} does not run"
         return process
 
-    def cli(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run another `imagegateway` command with the same settings."""
-        return cli(*arguments, **self.values)
+    def command(self, *arguments: str, standard_input: str = "") -> subprocess.CompletedProcess[str]:
+        """Run another `imagegateway` command with the same settings, in this process."""
+        return command.run(*arguments, standard_input=standard_input, **self.values)
 
     def wait_ready(self) -> None:
         """Return when the welcome is printed; fails with the output when the stack ends before."""
@@ -227,8 +206,9 @@ def start(folder: Path, *flags: str, **values: str) -> Stack:
     values = {"port": str(free_port()), "data_dir": str(folder / "data"), **values}
     with (folder / "output").open("wb") as output:  # as a shell's `>` opens it
         process = subprocess.Popen(
-            [COMMAND, "up", *flags],
-            env=environment(**values),
+            # A test run that is killed leaves no stack behind.
+            [sys.executable, "-m", "imagegateway.stack.die_with_parent", command.PROGRAM, "up", *flags],
+            env=command.environment(**values),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""The stack that the jobs' tests share, its tenants, and the server that takes its webhooks."""
+"""Tenants of the shared stack."""
 
 from __future__ import annotations
 
@@ -8,47 +8,28 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.jobs_gateway.calls import Caller
-from tests.jobs_gateway.receiver import receiving
-from tests.jobs_gateway.stacks import PAUSES, new_caller
-from tests.stack import running
+from tests.jobs_gateway.stacks import new_caller
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.jobs_gateway.receiver import Receiver
     from tests.stack import Stack
 
 
 @pytest.fixture(scope="session")
-def receiver() -> Iterator[Receiver]:
-    """Takes the webhooks of every stack of these tests."""
-    with receiving() as server:
-        yield server
-
-
-@pytest.fixture(scope="package")
-def shared() -> Iterator[Stack]:
-    """Two routers, for the tests that neither stop nor hurt their stack."""
-    with running(routers="2", allow_hosts="127.0.0.1", webhook_pauses=PAUSES) as stack:
-        yield stack
-
-
-@pytest.fixture(scope="package")
-def caller(shared: Stack) -> Caller:
+def caller(stack: Stack) -> Caller:
     """The first tenant."""
-    return Caller(shared, shared.key)
+    return Caller(stack, stack.key)
 
 
-@pytest.fixture(scope="package")
-def stranger(shared: Stack) -> Caller:
+@pytest.fixture(scope="session")
+def stranger(stack: Stack) -> Caller:
     """Another tenant."""
-    return new_caller(shared, "stranger")
+    return new_caller(stack, "stranger")
 
 
 @pytest.fixture
-def fresh(shared: Stack) -> Caller:
+def fresh(stack: Stack) -> Caller:
     """A tenant that has no jobs yet."""
-    return new_caller(shared, f"tenant-{uuid.uuid4().hex[:12]}")
+    return new_caller(stack, f"tenant-{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture

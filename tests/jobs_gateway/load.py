@@ -119,7 +119,7 @@ class Load:
         headers = {**KINDS[client.index % len(KINDS)], "idempotency-key": f"{self.mark}-{client.index}"}
         fields: dict[str, Any] = {
             "metadata": marked(self.mark),
-            "webhook_url": f"{self.receiver.url}/{self.mark}",
+            "webhook_url": f"http://{self.receiver.host}/{self.mark}",
             "provider_options": {"delay": 0.5 + client.index % 6 * 0.5},
         }
         deadline = time.monotonic() + CLIENT_SECONDS

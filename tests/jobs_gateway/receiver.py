@@ -8,12 +8,15 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from tests.stack import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+NOBODY: Final = "127.0.0.1:9"
+"""Where nobody listens, as IMAGEGATEWAY_ALLOW_HOSTS takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class Delivery:
 class Receiver:
     """What came, and how to answer by path: a list of statuses, the last of which stays."""
 
-    url: str
+    host: str
+    """Name and port, as IMAGEGATEWAY_ALLOW_HOSTS takes them."""
     answers: dict[str, list[int]] = field(default_factory=dict)
     gates: dict[str, threading.Event] = field(default_factory=dict)
     """Paths whose answers wait until the event is set."""
@@ -51,7 +55,7 @@ class Receiver:
         self.answers[path] = list(statuses or (200,))
         if gate:
             self.gates[path] = gate
-        return self.url + path
+        return f"http://{self.host}{path}"
 
     def on(self, path: str) -> list[Delivery]:
         return [delivery for delivery in self.deliveries if delivery.path == path]
@@ -94,7 +98,7 @@ def receiving() -> Iterator[Receiver]:
         request_queue_size = 128
 
     server = Server(("127.0.0.1", 0), Handler)
-    receiver = Receiver(f"http://127.0.0.1:{server.server_port}")
+    receiver = Receiver(f"127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:

@@ -117,8 +117,8 @@ def test_edit_becomes_a_job_as_a_generation_does(caller: Caller) -> None:
     assert (job["status"], job["type"], job["result"]["data"][0]["width"]) == ("completed", "image.edit", 96)
 
 
-def test_key_with_a_default_preference_needs_no_header(shared: Stack) -> None:
-    waiting = new_caller(shared, "prefers", prefer="wait=1")
+def test_key_with_a_default_preference_needs_no_header(stack: Stack) -> None:
+    waiting = new_caller(stack, "prefers", prefer="wait=1")
     answer = waiting.generate(**SLOW)
     assert answer.headers["preference-applied"] == "wait=1"
     waiting.cancel(accepted(answer))
@@ -126,16 +126,16 @@ def test_key_with_a_default_preference_needs_no_header(shared: Stack) -> None:
     assert (answer.status, answer.headers["preference-applied"]) == (200, "wait=30")
 
 
-def test_key_with_a_default_preference_polls_without_waiting(shared: Stack) -> None:
-    waiting = new_caller(shared, "prefers", prefer="wait=600")
+def test_key_with_a_default_preference_polls_without_waiting(stack: Stack) -> None:
+    waiting = new_caller(stack, "prefers", prefer="wait=600")
     job_id = accepted(waiting.generate({"prefer": "respond-async"}, **SLOW))
     answer = waiting.ask("GET", f"/v1/jobs/{job_id}")
     assert (answer.status, answer.headers["preference-applied"]) == (200, None)
     waiting.cancel(job_id)
 
 
-def test_key_with_a_default_of_respond_async_always_gets_jobs(shared: Stack) -> None:
-    waiting = new_caller(shared, "prefers", prefer="respond-async")
+def test_key_with_a_default_of_respond_async_always_gets_jobs(stack: Stack) -> None:
+    waiting = new_caller(stack, "prefers", prefer="respond-async")
     assert waiting.end(accepted(waiting.generate()))["status"] == "completed"
 
 

@@ -58,7 +58,7 @@ def test_root_secret_is_rotated_without_a_loss() -> None:
         assert (webhook_secret(caller), last_four(caller), link_status(caller, url)) == (shown, "1234", 200)
         assert Caller(stack.stack, made).ask("GET", "/v1/models").status == 200
         fresh = caller.generate().json()["data"][0]["url"]
-        done = stack.stack.cli("secrets", "rotate")
+        done = stack.stack.command("secrets", "rotate")
         assert done.returncode == 0, done.stderr
         assert "provider keys: 1 encrypted anew, 0 up to date, 0 unreadable" in done.stdout
         assert "webhook secrets: 1 encrypted anew" in done.stdout
@@ -96,5 +96,5 @@ def test_root_secret_and_api_key_that_are_replaced_leave_a_gateway_that_serves()
         assert rotated.status == 200
         assert webhook_secret(caller) == rotated.json()["secret"] != shown
         assert last_four(caller) is None
-        assert stack.stack.cli("secrets", "rotate").returncode == 1
+        assert stack.stack.command("secrets", "rotate").returncode == 1
         assert caller.generate().status == 200

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import command
 from tests.gateway.rest import ask
 from tests.jobs_gateway.engine_proxy import relayed
-from tests.stack import cli, eventually, free_port, short_folder, start
+from tests.stack import eventually, free_port, short_folder, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,16 +73,16 @@ def test_adopted_key_is_replaced_by_another_and_stays_revoked(folders: list[Path
         stack = up(held, folder, api_key=two)
         assert not is_accepted(stack, one)
         assert is_accepted(stack, two)
-        listed = stack.cli("keys", "list").stdout
+        listed = stack.command("keys", "list").stdout
         (key_id,) = re.findall(r"^([0-9a-f]{12}) .*IMAGEGATEWAY_API_KEY$", listed, re.MULTILINE)
-        assert stack.cli("keys", "revoke", key_id).returncode == 0
+        assert stack.command("keys", "revoke", key_id).returncode == 0
         eventually(lambda: not is_accepted(stack, two), WITHIN, "the key is refused")
     with ExitStack() as held:
         stack = up(held, folder, api_key=two)
         assert not is_accepted(stack, two)
         assert "IMAGEGATEWAY_API_KEY holds a key that was revoked" in stack.text()
         assert two not in stack.text()
-        done = stack.cli("keys", "create", "--tenant", "acme")
+        done = stack.command("keys", "create", "--tenant", "acme")
         assert is_accepted(stack, done.stdout.strip())
 
 
@@ -96,7 +97,7 @@ def test_adopted_key_is_replaced_by_another_and_stays_revoked(folders: list[Path
 )
 def test_start_that_would_mislead_stops_with_the_settings_name(values: dict[str, str], words: str) -> None:
     with short_folder() as folder:
-        done = cli("up", **{"data_dir": str(folder), "port": str(free_port()), **values})
+        done = command.spawn("up", **{"data_dir": str(folder), "port": str(free_port()), **values})
     assert done.returncode == 1
     assert words in done.stderr
     assert "Traceback" not in done.stderr

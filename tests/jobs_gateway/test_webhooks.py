@@ -18,6 +18,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from tests.gateway.rest import assert_error
 from tests.jobs_gateway import sse, wire
 from tests.jobs_gateway.calls import marked, with_mark
+from tests.jobs_gateway.receiver import NOBODY
 from tests.stack import eventually
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def test_gone_ends_the_attempts(caller: Caller, receiver: Receiver, mark: str) -
 
 
 def test_receiver_that_is_not_there_is_an_error_without_status(caller: Caller) -> None:
-    job_id = caller.submit(webhook_url="http://127.0.0.1:9/hook")
+    job_id = caller.submit(webhook_url=f"http://{NOBODY}/hook")
     eventually(lambda: len(caller.job(job_id).get("webhook_attempts", [])) >= 2, 60, "two attempts")
     for attempt in caller.job(job_id)["webhook_attempts"]:
         assert attempt["error"]
