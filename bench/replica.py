@@ -24,11 +24,12 @@ from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.keys.api_keys import Key
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.media.signed_links import Links
+from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
 from imagegateway.platform import ids, settings
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import Supervisor
 from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -96,7 +97,7 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
     memory = ResponseMemory(current.answer_memory * 1024**2)
-    responses = ResponseBuilder(store, Links(root, current.public_url), time.time, memory)
+    responses = ResponseBuilder(store, LinkSigner(root, current.public_url), time.time, memory)
     catalog = Catalog.load(current.source)
     engine = await JobEngine.open(
         settings=current,
@@ -131,7 +132,7 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
 
 
 def _record(job_id: str) -> JobRecord:
-    now = time.time_ns() // 1_000_000
+    now = unix_millis()
     return JobRecord(
         id=job_id,
         tenant="bench",

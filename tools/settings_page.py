@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.platform import settings
+from imagegateway.platform import setting_names, settings
 from imagegateway.platform.setting_source import PREFIX, Source
 
 from tools.markdown import table
@@ -99,13 +99,13 @@ def render() -> str:
     settings.load(recorder)
     own = [_row(name, recorder.readings[name], meaning) for name, meaning in _meanings()]
     of_routes = [
-        _row(f"<ROUTE>_{name}", Reading(kind, "none"), text) for name, (kind, text) in settings.OF_ROUTES.items()
+        _row(f"<ROUTE>_{name}", Reading(kind, "none"), text) for name, (kind, text) in setting_names.OF_ROUTES.items()
     ]
-    further = [_row(name, Reading(kind, "none"), text) for name, (kind, text) in settings.FURTHER.items()]
+    further = [_row(name, Reading(kind, "none"), text) for name, (kind, text) in setting_names.FURTHER.items()]
     return (
         _INTRODUCTION.format(module=settings.__name__)
         + table(_HEADER, own)
-        + _ROUTES.format(routes=", ".join(settings.ROUTES))
+        + _ROUTES.format(routes=", ".join(setting_names.ROUTES))
         + table(_HEADER, of_routes)
         + _FURTHER
         + table(_HEADER, further)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from imagegateway.media import images
 from imagegateway.media.decoding import DecodeGate
-from imagegateway.media.references import reference
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
@@ -17,7 +16,7 @@ from imagegateway.platform import setting_source, settings
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.driver import HttpFamily
-from imagegateway.providers.kit.response_memory import ResponseMemory
+from imagegateway.providers.kit.response_spool import ResponseSpool
 from imagegateway.providers.kit.task_state import failed_task
 from PIL import Image
 
@@ -67,7 +66,7 @@ class Bench:
             outbound=Outbound(Guard(current.allow_hosts), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
             store=store,
             gate=DecodeGate(current.decode_pixels),
-            memory=ResponseMemory(current.answer_memory * 1024**2, tmp_path),
+            spool=ResponseSpool(current.answer_memory * 1024**2, tmp_path),
             clock=lambda: bench.now,
             sleep=sleep,
         )
@@ -78,7 +77,7 @@ class Bench:
         """Store an input, as the router does."""
         facts = images.inspect(data, "image")
         stored = await self.store.put_result(data)
-        return reference(stored, facts)
+        return stored.reference(facts)
 
     async def run(
         self,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from imagegateway.media.store import Stored
+    from imagegateway.media.objects import MediaObject
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def store_away(bench: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float, er
     """Let every write fail for so long from now; return a list that counts the failed ones."""
     until, failed, put = bench.now + seconds, [0], bench.store.put_result
 
-    async def put_result(data: bytes) -> Stored:
+    async def put_result(data: bytes) -> MediaObject:
         if bench.now < until:
             failed[0] += 1
             raise error
@@ -151,7 +151,7 @@ async def test_fault_of_ours_in_one_result_does_not_lose_the_others(
 ) -> None:
     put, puts = inline.store.put_result, [0]
 
-    async def put_result(data: bytes) -> Stored:
+    async def put_result(data: bytes) -> MediaObject:
         puts[0] += 1
         if puts[0] == 1:
             raise ZeroDivisionError

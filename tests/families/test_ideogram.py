@@ -450,5 +450,5 @@ async def test_fault_of_ideograms_is_asked_again_once(ideogram: Ideogram, bench:
 
 def test_stark_mask_has_both_polarities() -> None:
     for inverted, edit, keep in ((False, 255, 0), (True, 0, 255)):
-        drawn = Image.open(io.BytesIO(images.stark_mask(left_half(8, 8), inverted=inverted)))
+        drawn = Image.open(io.BytesIO(images.binary_mask(left_half(8, 8), inverted=inverted)))
         assert [drawn.getpixel((x, 0)) for x in (0, 7)] == [edit, keep]

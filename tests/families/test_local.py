@@ -14,7 +14,7 @@ from imagegateway.providers.local.family import LocalFamily
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imagegateway.media.store import Stored
+    from imagegateway.media.objects import MediaObject
 
 
 @dataclass
@@ -36,7 +36,7 @@ async def test_task_outlives_a_store_that_is_away(
     store = MediaStore.open((tmp_path / "media").as_uri())
     until, put = clock.now + 1 + seconds, store.put_result
 
-    async def put_result(data: bytes) -> Stored:
+    async def put_result(data: bytes) -> MediaObject:
         if clock.now < until:
             raise StoreUnavailable("disk")
         return await put(data)

@@ -23,7 +23,7 @@ from imagegateway.providers.kit import results
 from imagegateway.providers.kit.adapter import Call, ResultMedia
 from imagegateway.providers.kit.endpoints import Endpoint
 from imagegateway.providers.kit.http_call import HttpSender
-from imagegateway.providers.kit.response_memory import ResponseMemory
+from imagegateway.providers.kit.response_spool import ResponseSpool
 from imagegateway.providers.kit.results import ResultStore
 
 from tests.emulators.base import Emulator
@@ -106,7 +106,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         async def sleep(seconds: float) -> None:
             slept.append(seconds)
 
-        sender = HttpSender(outbound, ResponseMemory(2**30, tmp_path))
+        sender = HttpSender(outbound, ResponseSpool(2**30, tmp_path))
         taking = ResultStore(outbound, store, DecodeGate(10**8), sender, sleep)
         yield World(files, store, taking, tmp_path, slept)
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.media.signed_links import Links
+from imagegateway.media.signed_links import LinkSigner
 from imagegateway.platform import setting_source, settings
 
 from tests import command
@@ -42,7 +42,7 @@ def tag(path: str) -> str:
 def signed(stack: Stack, path: str, at: float) -> str:
     """A link to the same file as this stack would have signed it at another time."""
     loaded = settings.load(setting_source.Source(command.environment(**stack.values)))
-    links = Links(RootSecret.load(loaded), stack.url, clock=lambda: at)
+    links = LinkSigner(RootSecret.load(loaded), stack.url, clock=lambda: at)
     _, _, day, sha256, name = urlsplit(path).path.split("/")
     return rest.link(stack, links.sign(f"results/{day}/{sha256}", name))
 

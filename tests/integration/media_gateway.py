@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.media.signed_links import Links
+from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.media.web import responses, server
 from imagegateway.platform import logs
@@ -40,7 +40,7 @@ class Gateway:
 
     settings: Settings
     store: MediaStore
-    links: Links
+    links: LinkSigner
     clock: Clock
     client: aiohttp.ClientSession
 
@@ -78,7 +78,7 @@ async def gateway(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     monkeypatch.setattr(responses, "_log", logs.get("imagegateway.media.web.responses"))
     clock = Clock()
     store = MediaStore.open(settings.media_url, clock)
-    links = Links(RootSecret("root secret of the tests"), PUBLIC, clock)
+    links = LinkSigner(RootSecret("root secret of the tests"), PUBLIC, clock)
     path = settings.socket("media")
     async with (
         listening(server.application(settings, store, links, clock), path, grace=10),

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
-from imagegateway.media.store import MediaStore, StoreUnavailable, deletion_time
+from imagegateway.media.objects import deletion_time
+from imagegateway.media.store import MediaStore, StoreUnavailable
 from structlog.testing import capture_logs
 
 from tests.integration.media_gateway import NOON, error_of, gateway, settings

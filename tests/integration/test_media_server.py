@@ -15,8 +15,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from imagegateway.media import sweeper
+from imagegateway.media.directory import Directory
 from imagegateway.media.store import MediaStore, StoreUnavailable
-from imagegateway.media.store_backends import Directory
 from imagegateway.platform import http_server, ids, readiness, sockets
 from imagegateway.platform import logs as structured
 from structlog.testing import capture_logs

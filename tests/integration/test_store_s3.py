@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import aiohttp
 import obstore
 import pytest
-from imagegateway.media.store import MediaStore, NotFound, StoreUnavailable, TooLarge, deletion_time
+from imagegateway.media.objects import deletion_time
+from imagegateway.media.store import MediaStore, NotFound, StoreUnavailable, TooLarge
 from imagegateway.platform.setting_source import SettingError
 from obstore.store import from_url
 

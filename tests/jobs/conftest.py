@@ -10,7 +10,7 @@ from imagegateway.jobs.stream import JobStream
 from imagegateway.jobs.stream_connection import StreamConnection
 from imagegateway.platform.nats import connect
 
-from tests.jobs.families import ScriptedFamilies
+from tests.jobs.families import ScriptedProviders
 from tests.jobs.replica import Replica, serving
 from tests.jobs.server import Nats, settings_for, single
 
@@ -49,17 +49,17 @@ def idempotency(stream: JobStream, client: Client) -> IdempotencyKeys:
 
 
 @pytest.fixture
-async def families() -> AsyncIterator[ScriptedFamilies]:
+async def providers() -> AsyncIterator[ScriptedProviders]:
     """The provider of `replica`."""
-    scripted = ScriptedFamilies()
+    scripted = ScriptedProviders()
     yield scripted
     await scripted.close()
 
 
 @pytest.fixture
-async def replica(nats: Nats, families: ScriptedFamilies) -> AsyncIterator[Replica]:
+async def replica(nats: Nats, providers: ScriptedProviders) -> AsyncIterator[Replica]:
     """A replica whose one route takes one job at a time; three may wait."""
     limits = {"LOCAL_CONCURRENCY": "1", "QUEUE_LIMIT": "3"}
     settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address(), **limits)
-    async with serving(settings, families) as up:
+    async with serving(settings, providers) as up:
         yield up

@@ -1,4 +1,4 @@
-"""A provider that does as a test tells it."""
+"""Scripted providers: a provider client whose calls a test answers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ async def _nothing(_request: object) -> AsyncIterator[provider.TaskState]:
     yield  # makes it a generator
 
 
-class Call:
-    """A provider call that is answered when the test says what."""
+class PendingCall:
+    """A provider call that waits until the test answers it."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()
@@ -43,10 +43,10 @@ class Call:
         self._answer.set_result(state)
 
 
-class ScriptedFamilies(ProviderClient):
-    """Counts calls by job, and answers with what `on_start` and `on_poll` give. `stops`: whether it confirms cancels.
+class ScriptedProviders(ProviderClient):
+    """Counts calls by job, and answers with the results of `on_start` and `on_poll`. `stops`: confirms cancels.
 
-    As a family's server it owns its calls: they outlive the replica that began them.
+    Like a provider server it owns its calls: they outlive the replica that started them.
     """
 
     def __init__(self) -> None:
@@ -55,16 +55,16 @@ class ScriptedFamilies(ProviderClient):
         self.starts: Counter[str] = Counter()
         self.polls: Counter[str] = Counter()
         self.cancels: list[tuple[str, str]] = []
-        self.on_the_way: Callable[[provider.StartRequest], AsyncIterator[provider.TaskState]] = _nothing
+        self.previews: Callable[[provider.StartRequest], AsyncIterator[provider.TaskState]] = _nothing
         self.on_start: Callable[[provider.StartRequest], Awaitable[provider.TaskState]] = _done
         self.on_poll: Callable[[provider.PollRequest], Awaitable[provider.TaskState | None]] = _done
 
     async def close(self) -> None:
-        """End the calls that go on."""
+        """End the calls in progress."""
         await self._calls.drain(0)
 
     async def restart(self) -> None:
-        """Kill the family's server and start it again: it knows no call."""
+        """Restart the provider server, which forgets all calls."""
         await self._calls.drain(0)
         self._calls = ProviderCalls()
 
@@ -73,7 +73,7 @@ class ScriptedFamilies(ProviderClient):
 
         async def work(on_progress: OnProgress) -> provider.TaskState:
             self.starts[request.job_id] += 1
-            async for state in self.on_the_way(request):
+            async for state in self.previews(request):
                 await on_progress(state.running)
             return await self.on_start(request)
 

@@ -1,4 +1,4 @@
-"""The job list without a thread of its own, so that tests decide what happens next."""
+"""Job list index without a thread, so that tests decide the order of events."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ class InlineExecutor(Executor):
         return done
 
 
-def inline_index(projection: JobListFile | None = None) -> JobListIndex:
-    """An index over a projection, by default a new one in memory."""
-    return JobListIndex(projection or JobListFile(Path(":memory:")), time.time, InlineExecutor())
+def inline_index(file: JobListFile | None = None) -> JobListIndex:
+    """An index over a file, by default a new one in memory."""
+    return JobListIndex(file or JobListFile(Path(":memory:")), time.time, InlineExecutor())

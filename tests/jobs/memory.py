@@ -1,4 +1,4 @@
-"""What the server does with the stream's messages, in memory: the same answers, one request after the other."""
+"""In-memory job stream: the server's answers, one request after the other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def _at_once(_what: str) -> None:
 
 
 @dataclass(slots=True)
-class Log:
+class StreamLog:
     """The stream: the last message of each subject, and all there ever were."""
 
     kept: dict[str, tuple[int, bytes]] = field(default_factory=dict)
@@ -73,13 +73,13 @@ def _fits(name: str, pattern: str) -> bool:
 
 
 class MemoryConnection(StreamConnection):
-    """StreamConnection over a `Log`.
+    """StreamConnection over a `StreamLog`.
 
     `gate` is awaited before the server gets a request, before its answer arrives, and before the consumer brings a
     record.
     """
 
-    def __init__(self, log: Log, gate: Callable[[str], Awaitable[None]] = _at_once) -> None:
+    def __init__(self, log: StreamLog, gate: Callable[[str], Awaitable[None]] = _at_once) -> None:
         self.log = log
         self._gate = gate
 
@@ -120,6 +120,6 @@ class MemoryConnection(StreamConnection):
         return answer
 
 
-def memory_stream(log: Log, gate: Callable[[str], Awaitable[None]] = _at_once) -> JobStream:
+def memory_stream(log: StreamLog, gate: Callable[[str], Awaitable[None]] = _at_once) -> JobStream:
     """Return a job stream over a log."""
     return JobStream(MemoryConnection(log, gate))

@@ -1,14 +1,14 @@
-"""Job records and the provider's answers, as tests need them."""
+"""Job records and provider results for tests."""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, TypeAlias
 
 from google.protobuf.duration_pb2 import Duration
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
 from imagegateway.platform import ids
+from imagegateway.platform.clock import unix_millis
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from imagegateway.jobs.stream import Entry
 
 StateValue: TypeAlias = JobRecord.State.ValueType
-
-
-def now() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def job(
@@ -44,8 +40,8 @@ def job(
         family="local",
         task=provider.ImageTask(model="local/sketch", route=route, prompt="a lighthouse", n=1),
         state=state,
-        created_at=now(),
-        deadline=now() + round(deadline_seconds * 1000),
+        created_at=unix_millis(),
+        deadline=unix_millis() + round(deadline_seconds * 1000),
         repeatable=repeatable,
         owner=owner,
         slots=slots,
@@ -64,12 +60,12 @@ def follow(entry: Entry, state: StateValue, owner: str | None = None) -> JobReco
     if owner is not None:
         record.owner = owner
     if state in states.TERMINAL and not record.completed_at:
-        record.completed_at = now()
+        record.completed_at = unix_millis()
     return record
 
 
 def ref(name: str = "a") -> provider.MediaRef:
-    """A picture that is said to be in the store."""
+    """Return a reference to an image in the store."""
     digest = name[0] * 64
     return provider.MediaRef(
         key=f"results/2099-01-01/{digest}", sha256=digest, media_type="image/png", width=8, height=8, size=64

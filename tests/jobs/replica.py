@@ -1,4 +1,4 @@
-"""Router replicas in the test's process: the whole engine over a real server, with a scripted provider."""
+"""Router replicas in the test's process: the whole engine over a real NATS server, with scripted providers."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from nats.aio.client import Client
 
-    from tests.jobs.families import ScriptedFamilies
+    from tests.jobs.families import ScriptedProviders
 
 ROOT = "root secret of the tests"
 
@@ -49,11 +49,11 @@ def _price(_task: provider.ImageTask, done: provider.Done) -> Cost | None:
 
 @dataclass(slots=True)
 class Replica:
-    """One life of a router replica."""
+    """One incarnation of a router replica."""
 
     engine: JobEngine
     client: Client
-    families: ScriptedFamilies
+    providers: ScriptedProviders
     store: MediaStore
     _outbound: Outbound
     _supervisor: Supervisor
@@ -78,7 +78,7 @@ class Replica:
         return entry
 
     async def held_nothing(self) -> None:
-        """Wait until no job is held, waits or takes up a place."""
+        """Wait until no job is live, queued or holds slots."""
         await self.engine.feed.catch_up()
         await until(lambda: not self.engine.feed.live and self.engine.execution.admission.idle)
 
@@ -92,7 +92,7 @@ class Replica:
             await self._outbound.aclose()
 
     async def crash(self) -> None:
-        """`kill -9`: nothing that is under way goes on, nothing is said to anybody."""
+        """End all tasks as `kill -9` does: no write, and no message to other replicas."""
         if self._over:
             return
         self._over = True
@@ -111,7 +111,7 @@ def nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool], _stored: C
 
 async def start(
     settings: Settings,
-    families: ScriptedFamilies,
+    providers: ScriptedProviders,
     number: int = 0,
     routes: tuple[str, ...] = ("local",),
     fallback: Fallback = nowhere,
@@ -130,7 +130,7 @@ async def start(
         replica=number,
         root=RootSecret(ROOT),
         store=store,
-        provider_client=families,
+        provider_client=providers,
         outbound=outbound,
         limits=Limits(
             routes={route: settings.route_concurrency(route, None) for route in routes},
@@ -144,13 +144,13 @@ async def start(
         clock=clock,
     )
     await engine.start()
-    return Replica(engine, client, families, store, outbound, supervisor)
+    return Replica(engine, client, providers, store, outbound, supervisor)
 
 
 @asynccontextmanager
 async def serving(
     settings: Settings,
-    families: ScriptedFamilies,
+    providers: ScriptedProviders,
     number: int = 0,
     routes: tuple[str, ...] = ("local",),
     fallback: Fallback = nowhere,
@@ -159,7 +159,7 @@ async def serving(
     clock: Callable[[], int] = unix_millis,
 ) -> AsyncIterator[Replica]:
     """A replica that is stopped in the end, unless it has crashed."""
-    replica = await start(settings, families, number, routes, fallback, price=price, clock=clock)
+    replica = await start(settings, providers, number, routes, fallback, price=price, clock=clock)
     try:
         yield replica
     finally:

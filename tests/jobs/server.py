@@ -24,7 +24,7 @@ PATIENCE = 40.0
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for what no event tells."""
+    """Wait for a condition that no event announces."""
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110  the condition is another process's
             await asyncio.sleep(0.01)

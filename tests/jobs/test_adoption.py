@@ -1,4 +1,4 @@
-"""What a crash leaves, and who goes on with it."""
+"""Takeover of a crashed replica's jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from imagegateway.jobs.transitions import MAX_ATTEMPTS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
-from tests.jobs.families import Call, ScriptedFamilies
+from tests.jobs.families import PendingCall, ScriptedProviders
 from tests.jobs.replica import Replica, serving
 from tests.jobs.server import settings_for, until
 
@@ -31,13 +31,13 @@ def one_at_a_time(nats: Nats) -> Settings:
 
 
 @pytest.fixture
-async def dying(one_at_a_time: Settings, families: ScriptedFamilies) -> AsyncIterator[Replica]:
+async def dying(one_at_a_time: Settings, providers: ScriptedProviders) -> AsyncIterator[Replica]:
     """A replica that the test crashes."""
-    async with serving(one_at_a_time, families) as up:
+    async with serving(one_at_a_time, providers) as up:
         yield up
 
 
-class Unanswered:
+class UnansweredCall:
     """A provider that takes a call and never answers it; `begun` counts."""
 
     def __init__(self) -> None:
@@ -49,130 +49,136 @@ class Unanswered:
         raise AssertionError("unreachable")
 
 
-async def test_twelve_calls_under_way_at_a_crash_all_complete(nats: Nats, families: ScriptedFamilies) -> None:
+async def test_twelve_calls_under_way_at_a_crash_all_complete(nats: Nats, providers: ScriptedProviders) -> None:
     settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address())
-    families.on_start = call = Call()
-    async with serving(settings, families) as dying:
+    providers.on_start = call = PendingCall()
+    async with serving(settings, providers) as dying:
         jobs = [(await dying.submit(records.job())).record.id for _ in range(12)]
-        await until(lambda: families.starts.total() == 12)
+        await until(lambda: providers.starts.total() == 12)
         await dying.crash()
-    async with serving(settings, families) as heir:
+    async with serving(settings, providers) as successor:
         for job_id in jobs:
-            await heir.reached(job_id, lambda entry: entry.record.owner == heir.engine.membership.owner)
+            await successor.reached(job_id, lambda entry: entry.record.owner == successor.engine.membership.owner)
         call.answer(records.done())
         for job_id in jobs:
-            ended = (await heir.ended(job_id)).record
-            assert (ended.state, ended.attempt, families.starts[job_id]) == (states.COMPLETED, 1, 1)
-        await heir.held_nothing()
+            ended = (await successor.ended(job_id)).record
+            assert (ended.state, ended.attempt, providers.starts[job_id]) == (states.COMPLETED, 1, 1)
+        await successor.held_nothing()
 
 
-async def test_answer_that_came_while_nobody_listened_is_kept(
-    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+async def test_result_that_came_without_a_router_is_kept(
+    one_at_a_time: Settings, dying: Replica, providers: ScriptedProviders
 ) -> None:
-    families.on_start = call = Call()
+    providers.on_start = call = PendingCall()
     submitted = await dying.submit(records.job())
     await call.begun.wait()
     await dying.crash()
     call.answer(records.done())
-    async with serving(one_at_a_time, families) as heir:
-        ended = (await heir.ended(submitted.record.id)).record
-        assert (ended.state, families.starts[ended.id]) == (states.COMPLETED, 1)
+    async with serving(one_at_a_time, providers) as successor:
+        ended = (await successor.ended(submitted.record.id)).record
+        assert (ended.state, providers.starts[ended.id]) == (states.COMPLETED, 1)
 
 
-async def test_call_whose_family_server_died_too_has_an_unknown_outcome(
-    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+async def test_call_whose_provider_server_died_too_has_an_unknown_outcome(
+    one_at_a_time: Settings, dying: Replica, providers: ScriptedProviders
 ) -> None:
-    families.on_start = call = Unanswered()
+    providers.on_start = call = UnansweredCall()
     submitted = await dying.submit(records.job())
     await call.begun.acquire()
     await dying.crash()
-    await families.restart()
-    families.on_start = ScriptedFamilies().on_start
-    async with serving(one_at_a_time, families) as heir:
-        ended = (await heir.ended(submitted.record.id)).record
+    await providers.restart()
+    providers.on_start = ScriptedProviders().on_start
+    async with serving(one_at_a_time, providers) as successor:
+        ended = (await successor.ended(submitted.record.id)).record
         assert ended.state == states.FAILED
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
         assert ended.failed.may_be_billed
-        assert families.starts[ended.id] == 1
-        assert ended.owner == heir.engine.membership.owner
+        assert providers.starts[ended.id] == 1
+        assert ended.owner == successor.engine.membership.owner
         # Its slot is free again.
-        after = await heir.submit(records.job())
-        assert (await heir.ended(after.record.id)).record.state == states.COMPLETED
+        after = await successor.submit(records.job())
+        assert (await successor.ended(after.record.id)).record.state == states.COMPLETED
 
 
 async def test_call_that_sent_previews_before_a_crash_is_joined(
-    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+    one_at_a_time: Settings, dying: Replica, providers: ScriptedProviders
 ) -> None:
     async def on_the_way(_request: object) -> AsyncIterator[provider.TaskState]:
         yield records.running("", previews=1)
 
-    families.on_start = call = Call()
-    families.on_the_way = on_the_way
+    providers.on_start = call = PendingCall()
+    providers.previews = on_the_way
     submitted = await dying.submit(records.job())
     await dying.reached(submitted.record.id, lambda entry: bool(entry.record.partial_images))
     await dying.crash()
-    async with serving(one_at_a_time, families) as heir:
-        await heir.reached(submitted.record.id, lambda entry: entry.record.owner == heir.engine.membership.owner)
+    async with serving(one_at_a_time, providers) as successor:
+        await successor.reached(
+            submitted.record.id, lambda entry: entry.record.owner == successor.engine.membership.owner
+        )
         call.answer(records.done())
-        ended = (await heir.ended(submitted.record.id)).record
-        assert (ended.state, families.starts[ended.id]) == (states.COMPLETED, 1)
+        ended = (await successor.ended(submitted.record.id)).record
+        assert (ended.state, providers.starts[ended.id]) == (states.COMPLETED, 1)
 
 
 async def test_cancelled_job_of_a_dead_replica_holds_its_slot_until_its_call_ends(
-    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+    one_at_a_time: Settings, dying: Replica, providers: ScriptedProviders
 ) -> None:
-    families.on_start = call = Call()
+    providers.on_start = call = PendingCall()
     submitted = await dying.submit(records.job())
     await call.begun.wait()
     await dying.engine.execution.cancellation.cancel(submitted)
     await dying.crash()
-    async with serving(one_at_a_time, families) as heir:
-        await heir.reached(submitted.record.id, lambda entry: entry.record.owner == heir.engine.membership.owner)
-        waiting = await heir.submit(records.job())
+    async with serving(one_at_a_time, providers) as successor:
+        await successor.reached(
+            submitted.record.id, lambda entry: entry.record.owner == successor.engine.membership.owner
+        )
+        waiting = await successor.submit(records.job())
         assert waiting.record.state == states.QUEUED
         call.answer(records.done())
-        assert (await heir.ended(waiting.record.id)).record.state == states.COMPLETED
-        cancelled = await heir.stream.last(submitted.record.id)
+        assert (await successor.ended(waiting.record.id)).record.state == states.COMPLETED
+        cancelled = await successor.stream.last(submitted.record.id)
         assert cancelled is not None
         assert cancelled.record.state == states.CANCELLED
         assert cancelled.record.HasField("cost"), "it was paid"
-        await heir.held_nothing()
+        await successor.held_nothing()
 
 
-async def test_a_repeatable_call_is_made_again(
-    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+async def test_repeatable_call_is_repeated(
+    one_at_a_time: Settings, dying: Replica, providers: ScriptedProviders
 ) -> None:
-    families.on_start = call = Unanswered()
+    providers.on_start = call = UnansweredCall()
     submitted = await dying.submit(records.job(repeatable=True))
     await call.begun.acquire()
     await dying.crash()
-    await families.restart()
-    families.on_start = ScriptedFamilies().on_start
-    async with serving(one_at_a_time, families) as heir:
-        ended = (await heir.ended(submitted.record.id)).record
+    await providers.restart()
+    providers.on_start = ScriptedProviders().on_start
+    async with serving(one_at_a_time, providers) as successor:
+        ended = (await successor.ended(submitted.record.id)).record
         assert ended.state == states.COMPLETED
-        assert families.starts[ended.id] == ended.attempt == 2
+        assert providers.starts[ended.id] == ended.attempt == 2
 
 
-async def test_a_repeatable_call_is_not_made_for_ever(one_at_a_time: Settings, families: ScriptedFamilies) -> None:
-    families.on_start = call = Unanswered()
+async def test_repeatable_call_is_repeated_a_limited_number_of_times(
+    one_at_a_time: Settings, providers: ScriptedProviders
+) -> None:
+    providers.on_start = call = UnansweredCall()
     job_id = ""
     for count in range(MAX_ATTEMPTS):
-        async with serving(one_at_a_time, families) as up:
+        async with serving(one_at_a_time, providers) as up:
             if not count:
                 job_id = (await up.submit(records.job(repeatable=True))).record.id
             await call.begun.acquire()
             await up.crash()
-            await families.restart()
-    async with serving(one_at_a_time, families) as heir:
-        ended = (await heir.ended(job_id)).record
+            await providers.restart()
+    async with serving(one_at_a_time, providers) as successor:
+        ended = (await successor.ended(job_id)).record
         assert ended.state == states.FAILED
         assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-        assert families.starts[job_id] == MAX_ATTEMPTS
+        assert providers.starts[job_id] == MAX_ATTEMPTS
 
 
-async def test_a_running_task_is_polled_by_the_heir(
-    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+async def test_running_task_is_polled_by_the_successor(
+    one_at_a_time: Settings, dying: Replica, providers: ScriptedProviders
 ) -> None:
     refs: list[str] = []
 
@@ -183,19 +189,19 @@ async def test_a_running_task_is_polled_by_the_heir(
         refs.append(request.task_ref)
         return records.done()
 
-    families.on_start, families.on_poll = start, poll
+    providers.on_start, providers.on_poll = start, poll
     submitted = await dying.submit(records.job())
     await dying.reached(submitted.record.id, lambda entry: entry.record.state == states.RUNNING)
     await dying.crash()
-    async with serving(one_at_a_time, families) as heir:
-        ended = (await heir.ended(submitted.record.id)).record
+    async with serving(one_at_a_time, providers) as successor:
+        ended = (await successor.ended(submitted.record.id)).record
         assert ended.state == states.COMPLETED
         assert refs == ["the task"]
-        assert families.starts[ended.id] == 1
+        assert providers.starts[ended.id] == 1
 
 
-async def test_many_running_tasks_are_not_polled_all_at_once(
-    nats: Nats, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+async def test_running_tasks_are_polled_in_batches_after_a_takeover(
+    nats: Nats, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reconciler, "BATCH", 3)
     monkeypatch.setattr(reconciler, "BATCH_SECONDS", 3600.0)
@@ -204,45 +210,45 @@ async def test_many_running_tasks_are_not_polled_all_at_once(
     async def start(_request: object) -> provider.TaskState:
         return records.running(after=3600)
 
-    families.on_start = start
-    async with serving(settings, families) as dying:
+    providers.on_start = start
+    async with serving(settings, providers) as dying:
         jobs = [(await dying.submit(records.job())).record.id for _ in range(10)]
         for job_id in jobs:
             await dying.reached(job_id, lambda entry: entry.record.state == states.RUNNING)
         await dying.crash()
-    async with serving(settings, families) as heir:
+    async with serving(settings, providers) as successor:
         for job_id in jobs:
-            await heir.reached(
-                job_id, lambda entry: entry.record.owner == heir.engine.membership.owner or entry.ended
+            await successor.reached(
+                job_id, lambda entry: entry.record.owner == successor.engine.membership.owner or entry.ended
             )
         async with asyncio.timeout(10):
-            while families.polls.total() < 3:  # noqa: ASYNC110  no event tells
+            while providers.polls.total() < 3:  # noqa: ASYNC110  no event announces the polls
                 await asyncio.sleep(0.01)
-        await heir.engine.feed.catch_up()
-        assert families.polls.total() == 3
-        due = [round((at - time.time()) / 3600) for at in heir.engine.execution.polls.due]
+        await successor.engine.feed.catch_up()
+        assert providers.polls.total() == 3
+        due = [round((at - time.time()) / 3600) for at in successor.engine.execution.polls.due]
         assert due == [1, 1, 1, 2, 2, 2, 3], "all of them, in their turn"
 
 
-async def test_what_waited_is_run_by_the_heir(
-    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+async def test_queued_jobs_are_run_by_the_successor(
+    one_at_a_time: Settings, dying: Replica, providers: ScriptedProviders
 ) -> None:
-    families.on_start = call = Unanswered()
+    providers.on_start = call = UnansweredCall()
     first = await dying.submit(records.job())
     waiting = [await dying.submit(records.job()) for _ in range(3)]
     await call.begun.acquire()
     await dying.crash()
-    await families.restart()
-    families.on_start = ScriptedFamilies().on_start
-    async with serving(one_at_a_time, families) as heir:
-        assert (await heir.ended(first.record.id)).record.state == states.FAILED
+    await providers.restart()
+    providers.on_start = ScriptedProviders().on_start
+    async with serving(one_at_a_time, providers) as successor:
+        assert (await successor.ended(first.record.id)).record.state == states.FAILED
         for entry in waiting:
-            assert (await heir.ended(entry.record.id)).record.state == states.COMPLETED
-            assert families.starts[entry.record.id] == 1
+            assert (await successor.ended(entry.record.id)).record.state == states.COMPLETED
+            assert providers.starts[entry.record.id] == 1
 
 
-async def test_an_orderly_stop_hands_over_at_once(
-    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+async def test_stopped_replica_hands_over_at_once(
+    one_at_a_time: Settings, dying: Replica, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another replica takes over without waiting for a lease to run out."""
     monkeypatch.setattr(membership, "HEARTBEAT_SECONDS", 0.05)
@@ -250,26 +256,28 @@ async def test_an_orderly_stop_hands_over_at_once(
     async def start(_request: object) -> provider.TaskState:
         return records.running(after=3600)
 
-    families.on_start = start
+    providers.on_start = start
     running = await dying.submit(records.job())
     await dying.reached(running.record.id, lambda entry: entry.record.state == states.RUNNING)
     waiting = await dying.submit(records.job())
-    async with serving(one_at_a_time, families, 1) as heir:
-        # Nobody takes from the living.
-        heir.engine.execution.reconciler.reconcile()
-        await heir.engine.feed.catch_up()
-        assert {entry.record.owner for entry in heir.engine.feed.live.values()} == {dying.engine.membership.owner}
-        families.on_start = ScriptedFamilies().on_start
+    async with serving(one_at_a_time, providers, 1) as successor:
+        # No replica takes over jobs of a live one.
+        successor.engine.execution.reconciler.reconcile()
+        await successor.engine.feed.catch_up()
+        assert {entry.record.owner for entry in successor.engine.feed.live.values()} == {
+            dying.engine.membership.owner
+        }
+        providers.on_start = ScriptedProviders().on_start
         await dying.stop()
         for entry in (running, waiting):
-            ended = (await heir.ended(entry.record.id)).record
+            ended = (await successor.ended(entry.record.id)).record
             assert ended.state == states.COMPLETED
-            assert ended.owner == heir.engine.membership.owner
-            assert families.starts[ended.id] == 1
+            assert ended.owner == successor.engine.membership.owner
+            assert providers.starts[ended.id] == 1
 
 
-async def test_a_silent_replica_is_gone_after_its_lease(
-    one_at_a_time: Settings, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+async def test_silent_replica_expires_after_its_lease(
+    one_at_a_time: Settings, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(membership, "HEARTBEAT_SECONDS", 0.05)
     monkeypatch.setattr(membership, "LEASE_SECONDS", 2.0)
@@ -277,27 +285,27 @@ async def test_a_silent_replica_is_gone_after_its_lease(
     async def start(_request: object) -> provider.TaskState:
         return records.running(after=3600)
 
-    families.on_start = start
-    async with serving(one_at_a_time, families) as dying, serving(one_at_a_time, families, 1) as heir:
+    providers.on_start = start
+    async with serving(one_at_a_time, providers) as dying, serving(one_at_a_time, providers, 1) as successor:
         running = await dying.submit(records.job())
         await dying.reached(running.record.id, lambda entry: entry.record.state == states.RUNNING)
         await dying.crash()
-        ended = (await heir.ended(running.record.id)).record
+        ended = (await successor.ended(running.record.id)).record
         assert ended.state == states.COMPLETED
-        assert families.starts[ended.id] == 1
+        assert providers.starts[ended.id] == 1
 
 
-async def test_cancelled_from_another_replica(
-    one_at_a_time: Settings, dying: Replica, families: ScriptedFamilies
+async def test_job_is_cancelled_from_another_replica(
+    one_at_a_time: Settings, dying: Replica, providers: ScriptedProviders
 ) -> None:
     async def start(_request: object) -> provider.TaskState:
         return records.running(after=3600)
 
-    families.on_start = start
+    providers.on_start = start
     running = await dying.submit(records.job())
     await dying.reached(running.record.id, lambda entry: entry.record.state == states.RUNNING)
     waiting = await dying.submit(records.job())
-    async with serving(one_at_a_time, families, 1) as other:
+    async with serving(one_at_a_time, providers, 1) as other:
         for entry in (waiting, running):
             await other.engine.execution.cancellation.cancel(
                 await other.reached(entry.record.id, lambda _entry: True)
@@ -306,9 +314,9 @@ async def test_cancelled_from_another_replica(
             assert (await dying.ended(entry.record.id)).record.state == states.CANCELLED
         # The first replica stops the call, and its slot is free again.
         await dying.held_nothing()
-        families.on_start = ScriptedFamilies().on_start
+        providers.on_start = ScriptedProviders().on_start
         after = await dying.submit(records.job())
         assert after.record.state == states.SUBMITTING
         await dying.ended(after.record.id)
-        assert families.cancels == [(running.record.id, "task-1")]
-        assert families.starts[waiting.record.id] == 0
+        assert providers.cancels == [(running.record.id, "task-1")]
+        assert providers.starts[waiting.record.id] == 0

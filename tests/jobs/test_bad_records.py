@@ -1,4 +1,4 @@
-"""What nobody of us wrote, in the stream and in the buckets: skipped, logged by key, and harmful to nothing else."""
+"""Invalid data in the stream and the buckets: skipped, logged by key, and harmless to other entries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from imagegateway.platform.supervision import Supervisor
 from structlog.testing import capture_logs
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedFamilies
+from tests.jobs.families import ScriptedProviders
 from tests.jobs.replica import ROOT, serving
 from tests.jobs.server import settings_for, until
 
@@ -44,7 +44,7 @@ FIELDS: list[dict[str, Any]] = [
     {"tenant": "acme", "created_at": 10**30},
     {"tenant": "acme", "created_at": True},
     {"tenant": "acme", "name": {}},
-    {"tenant": "acme", "adopted_by": "everybody"},
+    {"tenant": "acme", "adopted_by": "all"},
     {"tenant": "acme", "revoked_at": -1},
 ]
 
@@ -85,7 +85,7 @@ async def poison(client: Client) -> list[str]:
 
 async def test_garbage_on_the_job_subjects_is_skipped_and_logged(settings: Settings, client: Client) -> None:
     with capture_logs() as lines:
-        async with serving(settings, ScriptedFamilies()) as up:
+        async with serving(settings, ScriptedProviders()) as up:
             subjects = await poison(client)
             good = await up.submit(records.job())
             assert (await up.ended(good.record.id)).record.state == states.COMPLETED
@@ -94,7 +94,7 @@ async def test_garbage_on_the_job_subjects_is_skipped_and_logged(settings: Setti
             assert not up.engine.feed.live
             up.engine.execution.reconciler.reconcile()
         # The next life finds the same in the stream.
-        async with serving(settings, ScriptedFamilies()) as up:
+        async with serving(settings, ScriptedProviders()) as up:
             good = await up.submit(records.job())
             assert (await up.ended(good.record.id)).record.state == states.COMPLETED
             assert await up.stream.last("job_bad0") is None
@@ -162,7 +162,7 @@ async def test_garbage_among_provider_keys_harms_its_own_entry_only(client: Clie
         assert (bad.created_at, bool(good.created_at)) == (0, True)
 
 
-async def test_garbage_among_webhook_secrets_is_told_and_replaced_by_a_rotation(client: Client) -> None:
+async def test_garbage_among_webhook_secrets_is_reported_and_replaced_by_a_rotation(client: Client) -> None:
     root = RootSecret(ROOT)
     opened = await WebhookSecrets.open(client, 1, root)
     kv = await client.jetstream().key_value(webhook_secrets.BUCKET)
@@ -174,19 +174,19 @@ async def test_garbage_among_webhook_secrets_is_told_and_replaced_by_a_rotation(
         await opened.get("acme")
 
 
-async def test_garbage_among_the_routers_ends_nobody(
+async def test_garbage_among_the_membership_entries_ends_no_replica(
     settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(membership, "HEARTBEAT_SECONDS", 0.02)
     kv = await bucket(client.jetstream(), membership.BUCKET, 1, ttl=membership.LEASE_SECONDS)
-    async with serving(settings, ScriptedFamilies()) as up, serving(settings, ScriptedFamilies(), 1) as other:
+    async with serving(settings, ScriptedProviders()) as up, serving(settings, ScriptedProviders(), 1) as other:
         for number, value in enumerate(GARBAGE):
             await kv.put(f"bad{number}", value)
         beats = up.engine.membership._revision
         await until(lambda: up.engine.membership._revision > beats + 20)
         assert not up.engine.membership.is_expired(other.engine.membership.owner)
         assert up._supervisor._failure is None
-        # Its own entry, overwritten by nobody that lives, is taken back.
+        # The replica restores its own entry, which no live replica overwrote.
         await kv.put(up.engine.membership.name, b"\xff\xff")
         beats = up.engine.membership._revision
         await until(lambda: up.engine.membership._revision > beats + 20)

@@ -10,22 +10,22 @@ from imagegateway.jobs import states
 from imagegateway.platform.errors import code_of
 
 from tests.jobs import records
-from tests.jobs.families import Call
+from tests.jobs.families import PendingCall
 from tests.jobs.server import PATIENCE
 
 if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from tests.jobs.families import ScriptedFamilies
+    from tests.jobs.families import ScriptedProviders
     from tests.jobs.replica import Replica
 
 
 # ---- cancels
 
 
-async def test_cancelling_what_waits(replica: Replica, families: ScriptedFamilies) -> None:
-    call = Call()
-    families.on_start = call
+async def test_queued_job_is_cancelled(replica: Replica, providers: ScriptedProviders) -> None:
+    call = PendingCall()
+    providers.on_start = call
     first = await replica.submit(records.job())
     second = await replica.submit(records.job())
     third = await replica.submit(records.job())
@@ -35,35 +35,35 @@ async def test_cancelling_what_waits(replica: Replica, families: ScriptedFamilie
     call.answer(records.done())
     await replica.ended(first.record.id)
     await replica.ended(third.record.id)
-    assert families.starts[second.record.id] == 0
-    assert not families.cancels
+    assert providers.starts[second.record.id] == 0
+    assert not providers.cancels
     await replica.held_nothing()
 
 
 @pytest.mark.parametrize("late", ["running", "done", "failed"])
-async def test_cancelling_during_the_call(replica: Replica, families: ScriptedFamilies, late: str) -> None:
-    call = Call()
-    families.on_start = call
+async def test_submitting_job_is_cancelled(replica: Replica, providers: ScriptedProviders, late: str) -> None:
+    call = PendingCall()
+    providers.on_start = call
     submitted = await replica.submit(records.job())
     await call.begun.wait()
     await replica.engine.execution.cancellation.cancel(submitted)
     call.answer({"running": records.running, "done": records.done, "failed": records.refused}[late]())
     await replica.engine.drain(PATIENCE)
     job_id = submitted.record.id
-    # First the call that is under way, whose task nobody knows yet.
-    assert families.cancels == [(job_id, ""), *([(job_id, "task-1")] if late == "running" else [])]
-    assert families.starts[job_id] == 1
+    # First the call in progress, whose task reference is not known yet.
+    assert providers.cancels == [(job_id, ""), *([(job_id, "task-1")] if late == "running" else [])]
+    assert providers.starts[job_id] == 1
     entry = await replica.stream.last(job_id)
     assert entry is not None
     assert entry.record.state == states.CANCELLED
     await replica.held_nothing()
 
 
-async def test_cancelling_what_runs(replica: Replica, families: ScriptedFamilies) -> None:
+async def test_running_job_is_cancelled(replica: Replica, providers: ScriptedProviders) -> None:
     async def start(_request: object) -> provider.TaskState:
         return records.running(after=3600)
 
-    families.on_start = start
+    providers.on_start = start
     submitted = await replica.submit(records.job())
     running = await replica.reached(submitted.record.id, lambda entry: entry.record.state == states.RUNNING)
     # The caller knows an older state, as another replica may.
@@ -74,30 +74,30 @@ async def test_cancelling_what_runs(replica: Replica, families: ScriptedFamilies
     assert cancelled.record.state == states.CANCELLED
     assert cancelled.record.completed_at
     await replica.engine.drain(PATIENCE)
-    assert families.cancels == [(submitted.record.id, "task-1")]
+    assert providers.cancels == [(submitted.record.id, "task-1")]
     # Once more: it is as it is.
     repeated = await replica.engine.execution.cancellation.cancel(submitted)
     assert repeated.event_seq == cancelled.event_seq
     assert repeated.record.completed_at == cancelled.record.completed_at
-    assert len(families.cancels) == 1
+    assert len(providers.cancels) == 1
     await replica.held_nothing()
 
 
-async def test_an_ended_job_can_not_be_cancelled(replica: Replica, families: ScriptedFamilies) -> None:
+async def test_ended_job_can_not_be_cancelled(replica: Replica, providers: ScriptedProviders) -> None:
     submitted = await replica.submit(records.job())
     ended = await replica.ended(submitted.record.id)
     assert await replica.engine.execution.cancellation.cancel(submitted) == ended
     assert ended.record.state == states.COMPLETED
-    assert not families.cancels
+    assert not providers.cancels
 
 
-async def test_cancelling_while_a_poll_is_under_way(replica: Replica, families: ScriptedFamilies) -> None:
-    poll = Call()
+async def test_job_is_cancelled_during_a_poll(replica: Replica, providers: ScriptedProviders) -> None:
+    poll = PendingCall()
 
     async def start(_request: object) -> provider.TaskState:
         return records.running()
 
-    families.on_start, families.on_poll = start, poll
+    providers.on_start, providers.on_poll = start, poll
     submitted = await replica.submit(records.job())
     await asyncio.wait_for(poll.begun.wait(), PATIENCE)
     cancelled = await replica.engine.execution.cancellation.cancel(submitted)
@@ -108,16 +108,16 @@ async def test_cancelling_while_a_poll_is_under_way(replica: Replica, families: 
     assert last.event_seq == cancelled.seq
     assert last.record.state == states.CANCELLED
     assert last.record.HasField("cost"), "it was done, and paid"
-    assert families.cancels == [(submitted.record.id, "task-1")]
+    assert providers.cancels == [(submitted.record.id, "task-1")]
     await replica.held_nothing()
 
 
 # ---- deadlines
 
 
-async def test_a_deadline_in_the_line(replica: Replica, families: ScriptedFamilies) -> None:
-    call = Call()
-    families.on_start = call
+async def test_queued_job_fails_at_its_deadline(replica: Replica, providers: ScriptedProviders) -> None:
+    call = PendingCall()
+    providers.on_start = call
     first = await replica.submit(records.job())
     late = await replica.submit(records.job(deadline_seconds=-1))
     replica.engine.execution.reconciler.reconcile()
@@ -127,14 +127,14 @@ async def test_a_deadline_in_the_line(replica: Replica, families: ScriptedFamili
         "provider_timeout",
         False,
     )
-    assert families.starts[late.record.id] == 0
+    assert providers.starts[late.record.id] == 0
     call.answer(records.done())
     await replica.ended(first.record.id)
     await replica.held_nothing()
 
 
-async def test_a_deadline_during_the_call(replica: Replica, families: ScriptedFamilies) -> None:
-    families.on_start = call = Call()
+async def test_submitting_job_fails_at_its_deadline(replica: Replica, providers: ScriptedProviders) -> None:
+    providers.on_start = call = PendingCall()
     submitted = await replica.submit(records.job(deadline_seconds=0.2))
     ended = (await replica.ended(submitted.record.id)).record
     assert (ended.state, code_of(ended.failed.reason), ended.failed.may_be_billed) == (
@@ -145,17 +145,17 @@ async def test_a_deadline_during_the_call(replica: Replica, families: ScriptedFa
     assert ended.id in ended.failed.message
     call.answer(records.refused())
     await replica.engine.drain(PATIENCE)
-    assert families.cancels == [(ended.id, "")]
+    assert providers.cancels == [(ended.id, "")]
     await replica.held_nothing()
 
 
-async def test_a_deadline_at_the_provider(replica: Replica, families: ScriptedFamilies) -> None:
+async def test_running_job_fails_at_its_deadline(replica: Replica, providers: ScriptedProviders) -> None:
     async def running(_request: object) -> provider.TaskState:
         return records.running(after=0.02)
 
-    families.on_start = families.on_poll = running
+    providers.on_start = providers.on_poll = running
     submitted = await replica.submit(records.job(deadline_seconds=0.3))
     ended = (await replica.ended(submitted.record.id)).record
     assert (ended.state, code_of(ended.failed.reason)) == (states.FAILED, "provider_timeout")
-    assert families.cancels == [(submitted.record.id, "task-1")]
+    assert providers.cancels == [(submitted.record.id, "task-1")]
     await replica.held_nothing()

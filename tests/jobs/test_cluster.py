@@ -55,7 +55,7 @@ async def opened(client: Client) -> JobStream:
                 await asyncio.sleep(0.1)
 
 
-async def test_a_feed_that_starts_has_all_that_was_acknowledged(clients: list[Client]) -> None:
+async def test_new_feed_has_all_acknowledged_writes(clients: list[Client]) -> None:
     """Its consumer may sit at a follower that has not yet what the leader has acknowledged."""
     stream = await opened(clients[0])
     streams = [JobStream(StreamConnection(client)) for client in clients]
@@ -101,7 +101,7 @@ class Load:
             self.accepted[entry.record.id] = entry
 
     async def _submit(self, stream: JobStream, record: JobRecord) -> Entry:
-        """With the client's retry: the same id, as an idempotency key gives."""
+        """Submit with retries under the same id, as with an idempotency key."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
@@ -120,7 +120,7 @@ class Load:
             return None
 
 
-async def test_the_leader_is_killed_under_load(three: Cluster, clients: list[Client]) -> None:
+async def test_no_acknowledged_write_is_lost_when_the_leader_is_killed(three: Cluster, clients: list[Client]) -> None:
     stream = await opened(clients[0])
     streams = [JobStream(StreamConnection(client)) for client in clients]
     begin = await stream.last_sequence()
@@ -148,9 +148,9 @@ async def test_the_leader_is_killed_under_load(three: Cluster, clients: list[Cli
             seqs = [entry.seq for entry in feed.entries]
             # In order, each once, and without a gap: nothing here is ever overwritten.
             assert seqs == list(range(begin + 1, end + 1))
-            told: dict[str, list[int]] = {}
+            received: dict[str, list[int]] = {}
             for entry in feed.entries:
-                told.setdefault(entry.record.id, []).append(entry.record.state)
+                received.setdefault(entry.record.id, []).append(entry.record.state)
             assert all(
-                told[job_id] == [states.SUBMITTING, states.RUNNING, states.COMPLETED] for job_id in load.accepted
+                received[job_id] == [states.SUBMITTING, states.RUNNING, states.COMPLETED] for job_id in load.accepted
             )

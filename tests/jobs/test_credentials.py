@@ -1,4 +1,4 @@
-"""Callers' own keys in records: whose places a job takes up, and what a record tells of the key."""
+"""Callers' own keys in job records: encryption and fingerprints."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ ROUTE = Route("bfl", Mode.ASYNC, "")
 
 
 def same() -> JobCredentials:
-    """What each replica has."""
+    """Return the credentials of any replica."""
     return JobCredentials(RootSecret("root secret of the tests"))
 
 
-def test_fingerprint_tells_keys_apart_and_is_the_same_on_every_replica() -> None:
+def test_fingerprints_of_keys_differ_and_are_the_same_on_every_replica() -> None:
     account, elsewhere = same().fingerprint, same().fingerprint
     assert account("bfl", "a") == elsewhere("bfl", "a")
     assert len({account("bfl", "a"), account("bfl", "b"), account("fal", "a")}) == 3
@@ -27,7 +27,7 @@ def test_fingerprint_tells_keys_apart_and_is_the_same_on_every_replica() -> None
     assert "a" * 40 not in account("bfl", "a" * 40)
 
 
-def test_same_key_is_one_account_whether_it_comes_along_or_is_stored() -> None:
+def test_key_has_one_fingerprint_whether_the_call_or_the_tenant_brought_it() -> None:
     credentials = same()
     brought, stored = records.job(route="bfl"), records.job(route="bfl")
     brought.sealed_credential = credentials.seal(KEY)
@@ -36,7 +36,7 @@ def test_same_key_is_one_account_whether_it_comes_along_or_is_stored() -> None:
     assert credentials.account(brought, ROUTE) == same().account(stored, ROUTE) == credentials.fingerprint("bfl", KEY)
 
 
-def test_key_that_comes_along_goes_before_the_stored_one() -> None:
+def test_key_of_the_call_has_precedence_over_the_stored_one() -> None:
     credentials, record = same(), records.job(route="bfl")
     record.sealed_keys["bfl"] = credentials.seal("stored")
     record.sealed_credential = credentials.seal(KEY)
@@ -44,7 +44,7 @@ def test_key_that_comes_along_goes_before_the_stored_one() -> None:
     assert credentials.account(record, ROUTE) == credentials.fingerprint("bfl", KEY)
 
 
-def test_account_is_that_of_the_present_routes_key_alone() -> None:
+def test_fingerprint_is_of_the_current_routes_key_alone() -> None:
     credentials, record = same(), records.job(route="bfl")
     record.sealed_keys["cloudflare"] = credentials.seal(KEY)
     assert credentials.open(record) == credentials.account(record, ROUTE) == ""
@@ -53,14 +53,14 @@ def test_account_is_that_of_the_present_routes_key_alone() -> None:
     assert credentials.account(record, route) == credentials.fingerprint("cloudflare", KEY)
 
 
-def test_shared_places_are_the_servers_whoevers_key_it_is() -> None:
+def test_shared_slots_ignore_the_callers_key() -> None:
     credentials, record = same(), records.job(route="automatic1111")
     record.sealed_keys["automatic1111"] = credentials.seal(KEY)
     assert credentials.account(record, Route("automatic1111", Mode.ASYNC, "", shared_slots=True)) == ""
     assert credentials.open(record) == KEY
 
 
-def test_key_under_another_root_secret_counts_for_nobody_and_can_not_be_used() -> None:
+def test_key_under_another_root_secret_has_no_fingerprint_and_can_not_be_used() -> None:
     record = records.job(route="bfl")
     record.sealed_keys["bfl"] = JobCredentials(RootSecret("another root secret")).seal(KEY)
     assert same().account(record, ROUTE) == ""

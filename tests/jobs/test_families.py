@@ -1,4 +1,4 @@
-"""The way to a family's server: previews on the way, the answer last, and what is known when the server goes away."""
+"""Provider client: previews before the result, and the outcome when the provider server stops."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Drawing:
     def __init__(self) -> None:
         self.go = asyncio.Semaphore(0)
         self.cancelled = asyncio.Event()
-        self.told: list[bool] = []
+        self.streamed: list[bool] = []
         self.polls = 0
         self.answer: pb.TaskState | Exception = records.done()
 
     async def start(self, request: pb.StartRequest, on_progress: OnProgress | None = None) -> pb.TaskState:
-        self.told.append(on_progress is not None)
+        self.streamed.append(on_progress is not None)
         shown: list[pb.Preview] = []
         try:
             for index in range(request.task.partial_images):
@@ -88,7 +88,7 @@ async def server(family: Drawing, current: settings.Settings) -> AsyncIterator[S
 
 
 @pytest.fixture
-async def families(server: Server, current: settings.Settings) -> AsyncIterator[ProviderClient]:
+async def providers(server: Server, current: settings.Settings) -> AsyncIterator[ProviderClient]:
     opened = ProviderClient(current, ["drawing"])
     yield opened
     await opened.close()
@@ -98,36 +98,36 @@ def request(previews: int = 0) -> pb.StartRequest:
     return pb.StartRequest(job_id="job_1", task=pb.ImageTask(model="m", partial_images=previews))
 
 
-async def test_task_without_previews_is_one_call(families: ProviderClient, family: Drawing) -> None:
+async def test_task_without_previews_is_one_call(providers: ProviderClient, family: Drawing) -> None:
     family.go.release()
-    assert [state async for state in families.start("drawing", request())] == [records.done()]
-    assert family.told == [False]
+    assert [state async for state in providers.start("drawing", request())] == [records.done()]
+    assert family.streamed == [False]
 
 
-async def test_previews_come_one_by_one_and_the_answer_last(families: ProviderClient, family: Drawing) -> None:
-    async with asyncio.timeout(PATIENCE), aclosing(families.start("drawing", request(2))) as told:
+async def test_previews_arrive_one_by_one_before_the_result(providers: ProviderClient, family: Drawing) -> None:
+    async with asyncio.timeout(PATIENCE), aclosing(providers.start("drawing", request(2))) as states:
         for count in (1, 2):
             family.go.release()
-            state = await anext(told)
+            state = await anext(states)
             assert [preview.index for preview in state.running.partial_images] == list(range(count))
             assert not state.running.task_ref
         family.go.release()
-        assert [state async for state in told] == [records.done()]
+        assert [state async for state in states] == [records.done()]
 
 
-async def test_failure_after_a_preview_is_an_answer(families: ProviderClient, family: Drawing) -> None:
+async def test_failure_after_a_preview_is_a_result(providers: ProviderClient, family: Drawing) -> None:
     family.answer = GatewayError(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "No.", param="prompt", retry_after=1.5)
     for _ in range(2):
         family.go.release()
-    _, last = [state async for state in families.start("drawing", request(1))]
+    _, last = [state async for state in providers.start("drawing", request(1))]
     assert (last.failed.message, last.failed.param, last.failed.may_be_billed) == ("No.", "prompt", False)
     assert last.failed.retry_after.ToMilliseconds() == 1500
 
 
 @pytest.mark.parametrize("previews", [0, 1])
 @pytest.mark.parametrize("back", [False, True])
-async def test_server_that_goes_away_leaves_the_outcome_open(  # noqa: PLR0917  fixtures
-    families: ProviderClient,
+async def test_server_that_stops_leaves_the_outcome_unknown(  # noqa: PLR0917  fixtures
+    providers: ProviderClient,
     family: Drawing,
     server: Server,
     current: settings.Settings,
@@ -136,12 +136,12 @@ async def test_server_that_goes_away_leaves_the_outcome_open(  # noqa: PLR0917  
     back: bool,
 ) -> None:
     monkeypatch.setattr(module, "_REJOIN_SECONDS", PATIENCE if back else 0.2)
-    async with asyncio.timeout(PATIENCE), aclosing(families.start("drawing", request(previews))) as told:
+    async with asyncio.timeout(PATIENCE), aclosing(providers.start("drawing", request(previews))) as states:
         if previews:
             family.go.release()
-            await anext(told)
-        waiting = asyncio.ensure_future(anext(told))
-        await until(lambda: bool(family.told))
+            await anext(states)
+        waiting = asyncio.ensure_future(anext(states))
+        await until(lambda: bool(family.streamed))
         await server.stop(0)
         if back:
             successor = await serve(family, current.socket(family.name))
@@ -154,11 +154,11 @@ async def test_server_that_goes_away_leaves_the_outcome_open(  # noqa: PLR0917  
                 await waiting
             reason = caught.value.reason
     assert reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
-    assert len(family.told) == 1, "the call is not repeated"
+    assert len(family.streamed) == 1, "the call is not repeated"
 
 
-async def test_server_that_is_away_surely_took_no_new_call(
-    families: ProviderClient, server: Server, monkeypatch: pytest.MonkeyPatch
+async def test_unreachable_server_certainly_got_no_new_call(
+    providers: ProviderClient, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_CONNECT_SECONDS", 0.2)
     monkeypatch.setattr(module, "_REJOIN_SECONDS", 0.2)
@@ -168,7 +168,7 @@ async def test_server_that_is_away_surely_took_no_new_call(
         asked = request()
         asked.join_only = join_only
         with pytest.raises(GatewayError) as caught:
-            await anext(families.start("drawing", asked))
+            await anext(providers.start("drawing", asked))
         reasons.append(caught.value.reason)
     assert reasons == [
         ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
@@ -176,23 +176,23 @@ async def test_server_that_is_away_surely_took_no_new_call(
     ]
 
 
-async def test_fault_of_the_family_is_ours(families: ProviderClient, family: Drawing) -> None:
+async def test_crash_in_the_provider_server_is_an_internal_error(providers: ProviderClient, family: Drawing) -> None:
     family.answer = ZeroDivisionError()
     for _ in range(2):
         family.go.release()
-    *_, last = [state async for state in families.start("drawing", request(1))]
+    *_, last = [state async for state in providers.start("drawing", request(1))]
     assert last.failed.reason == ErrorReason.ERROR_REASON_INTERNAL
     assert last.failed.may_be_billed, "it may have come after the provider took the task"
 
 
 @pytest.mark.parametrize("previews", [0, 2])
 async def test_call_outlives_its_caller_and_is_joined(
-    families: ProviderClient, family: Drawing, previews: int
+    providers: ProviderClient, family: Drawing, previews: int
 ) -> None:
     async with asyncio.timeout(PATIENCE):
-        async with aclosing(families.start("drawing", request(previews))) as told:
-            waiting = asyncio.ensure_future(anext(told))
-            await until(lambda: bool(family.told))
+        async with aclosing(providers.start("drawing", request(previews))) as states:
+            waiting = asyncio.ensure_future(anext(states))
+            await until(lambda: bool(family.streamed))
             if previews:
                 family.go.release()
                 await waiting
@@ -201,60 +201,60 @@ async def test_call_outlives_its_caller_and_is_joined(
                 await asyncio.wait([waiting])
         joining = request(previews)
         joining.join_only = True
-        async with aclosing(families.start("drawing", joining)) as told:
+        async with aclosing(providers.start("drawing", joining)) as states:
             if previews:
-                state = await anext(told)
-                assert len(state.running.partial_images) == 1, "what was drawn before"
+                state = await anext(states)
+                assert len(state.running.partial_images) == 1, "the previews from before"
             for _ in range(previews + 1):
                 family.go.release()
-            *_, last = [state async for state in told]
+            *_, last = [state async for state in states]
         assert last == records.done()
         # And once more, when it has ended.
-        *_, last = [state async for state in families.start("drawing", joining)]
+        *_, last = [state async for state in providers.start("drawing", joining)]
         assert last == records.done()
-    assert len(family.told) == 1
+    assert len(family.streamed) == 1
     assert not family.cancelled.is_set()
 
 
-async def test_another_attempt_is_another_call(families: ProviderClient, family: Drawing) -> None:
+async def test_another_attempt_is_another_call(providers: ProviderClient, family: Drawing) -> None:
     for attempt in (1, 2):
         family.go.release()
         asked = request()
         asked.attempt = attempt
-        assert [state async for state in families.start("drawing", asked)] == [records.done()]
-    assert len(family.told) == 2
+        assert [state async for state in providers.start("drawing", asked)] == [records.done()]
+    assert len(family.streamed) == 2
 
 
-async def test_unknown_call_is_not_begun_by_who_only_joins(families: ProviderClient, family: Drawing) -> None:
+async def test_unknown_call_is_not_started_by_a_join(providers: ProviderClient, family: Drawing) -> None:
     asked = request()
     asked.join_only = True
-    [state] = [state async for state in families.start("drawing", asked)]
+    [state] = [state async for state in providers.start("drawing", asked)]
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN
     assert state.failed.may_be_billed
-    assert not family.told
+    assert not family.streamed
 
 
-async def test_slow_poll_goes_on_and_the_next_one_joins_it(
-    families: ProviderClient, family: Drawing, monkeypatch: pytest.MonkeyPatch
+async def test_slow_poll_continues_and_the_next_one_joins_it(
+    providers: ProviderClient, family: Drawing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.2)
     asked = pb.PollRequest(job_id="job_1", task_ref="a task", task=pb.ImageTask(model="m"))
-    assert await families.poll("drawing", asked) is None
-    assert await families.poll("drawing", asked) is None
+    assert await providers.poll("drawing", asked) is None
+    assert await providers.poll("drawing", asked) is None
     monkeypatch.setattr(module, "_POLL_SECONDS", PATIENCE)
     family.go.release()
-    assert await families.poll("drawing", asked) == records.done()
+    assert await providers.poll("drawing", asked) == records.done()
     assert family.polls == 1, "a result is fetched once"
-    assert await families.poll("drawing", asked) == records.done(), "its answer is kept"
+    assert await providers.poll("drawing", asked) == records.done(), "its answer is kept"
     assert family.polls == 1
 
 
-async def test_stopping_server_gives_calls_without_a_caller_their_time(
-    families: ProviderClient, family: Drawing, server: Server
+async def test_stopping_server_lets_calls_without_a_caller_end(
+    providers: ProviderClient, family: Drawing, server: Server
 ) -> None:
-    async with asyncio.timeout(PATIENCE), aclosing(families.start("drawing", request())) as told:
-        waiting = asyncio.ensure_future(anext(told))
-        await until(lambda: bool(family.told))
+    async with asyncio.timeout(PATIENCE), aclosing(providers.start("drawing", request())) as states:
+        waiting = asyncio.ensure_future(anext(states))
+        await until(lambda: bool(family.streamed))
         waiting.cancel()
         await asyncio.wait([waiting])
     stopping = asyncio.ensure_future(server.stop(PATIENCE))

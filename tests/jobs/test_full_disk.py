@@ -91,7 +91,7 @@ async def test_job_list_on_a_full_disk_keeps_its_position_and_catches_up(small_d
     kept.close()
 
 
-def test_damaged_job_list_is_made_anew(tmp_path: Path) -> None:
+def test_damaged_job_list_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     path.write_bytes(b"no database at all" * 1000)
     projection = JobListFile(path)

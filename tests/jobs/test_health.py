@@ -38,7 +38,9 @@ def limited(seconds: float) -> provider.Failed:
     return failure
 
 
-def test_route_that_keeps_failing_is_set_aside_for_a_while(breakers: CircuitBreakers, clock: Clock) -> None:
+def test_breaker_opens_after_consecutive_failures_and_is_half_open_after_its_cooldown(
+    breakers: CircuitBreakers, clock: Clock
+) -> None:
     for _ in range(FAILURE_THRESHOLD):
         assert not breakers.is_open("a", *ROUTE)
         breakers.record_failure("a", *ROUTE, AWAY)
@@ -63,7 +65,7 @@ def test_failure_that_no_request_causes_counts_for_every_tenant(
     assert breakers.is_open("b", *ROUTE)
 
 
-def test_failures_of_one_tenants_requests_set_the_route_aside_for_that_tenant_alone(
+def test_failures_of_one_tenants_requests_open_the_breaker_for_that_tenant_alone(
     breakers: CircuitBreakers, clock: Clock
 ) -> None:
     for _ in range(10 * FAILURE_THRESHOLD):
@@ -74,40 +76,40 @@ def test_failures_of_one_tenants_requests_set_the_route_aside_for_that_tenant_al
     assert not breakers.is_open("a", *ROUTE)
 
 
-def test_second_tenant_that_sees_the_failure_sets_the_route_aside_for_all(breakers: CircuitBreakers) -> None:
+def test_second_tenant_with_the_failure_opens_the_breaker_for_all(breakers: CircuitBreakers) -> None:
     for _ in range(FAILURE_THRESHOLD):
         breakers.record_failure("a", *ROUTE, BROKEN)
     breakers.record_failure("b", *ROUTE, BROKEN)
     assert breakers.is_open("c", *ROUTE)
 
 
-def test_failures_of_one_model_leave_the_route_to_other_models(breakers: CircuitBreakers) -> None:
+def test_failures_of_one_model_open_no_breaker_of_other_models(breakers: CircuitBreakers) -> None:
     for _ in range(FAILURE_THRESHOLD):
         breakers.record_failure("a", *ROUTE, AWAY)
     assert not breakers.is_open("a", "bfl/flux-2-max", "bfl")
 
 
-def test_success_between_failures_clears_the_route(breakers: CircuitBreakers) -> None:
+def test_success_closes_the_breaker(breakers: CircuitBreakers) -> None:
     for tenant in "abcabc":
         breakers.record_failure(tenant, *ROUTE, BROKEN)
         breakers.record_success(*ROUTE)
     assert not breakers.is_open("a", *ROUTE)
 
 
-def test_failures_far_apart_do_not_add_up(breakers: CircuitBreakers, clock: Clock) -> None:
+def test_failures_outside_the_window_do_not_add_up(breakers: CircuitBreakers, clock: Clock) -> None:
     for tenant in "abcabc":
         breakers.record_failure(tenant, *ROUTE, BROKEN)
         clock.now += WINDOW_SECONDS / (FAILURE_THRESHOLD - 1)
     assert not breakers.is_open("a", *ROUTE)
 
 
-def test_callers_mistakes_do_not_count(breakers: CircuitBreakers) -> None:
+def test_invalid_requests_do_not_count(breakers: CircuitBreakers) -> None:
     for tenant in "abc":
         breakers.record_failure(tenant, *ROUTE, provider.Failed(reason=ErrorReason.ERROR_REASON_MODERATION_BLOCKED))
     assert not breakers.is_open("a", *ROUTE)
 
 
-def test_pause_that_was_asked_for_is_kept_whatever_else_works(breakers: CircuitBreakers, clock: Clock) -> None:
+def test_requested_pause_survives_a_success(breakers: CircuitBreakers, clock: Clock) -> None:
     breakers.record_failure("a", *ROUTE, limited(12))
     breakers.record_success(*ROUTE)  # a task that was taken before
     assert breakers.is_open("b", *ROUTE)
@@ -121,7 +123,7 @@ def test_pause_is_capped(breakers: CircuitBreakers, clock: Clock) -> None:
     assert not breakers.is_open("a", *ROUTE)
 
 
-def test_limit_without_a_wait_sets_nothing_aside(breakers: CircuitBreakers) -> None:
+def test_rate_limit_without_a_pause_opens_no_breaker(breakers: CircuitBreakers) -> None:
     for tenant in "abc":
         breakers.record_failure(
             tenant, *ROUTE, provider.Failed(reason=ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED)

@@ -1,4 +1,4 @@
-"""Bounds by bytes: what a new job may hold, what a tenant may, and what an ended job gives up."""
+"""Bounds by bytes: of a new job, of a tenant, and of an ended job."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from tests.jobs.families import ScriptedFamilies
+    from tests.jobs.families import ScriptedProviders
     from tests.jobs.server import Nats
 
 KIB = 1024
@@ -90,15 +90,15 @@ def test_bytes_are_counted_once_for_each_job_and_given_back() -> None:
 
 
 async def test_tenant_with_its_bytes_under_way_is_refused_and_another_is_not(
-    nats: Nats, families: ScriptedFamilies
+    nats: Nats, providers: ScriptedProviders
 ) -> None:
     async def start(_request: object) -> provider.TaskState:
         return records.running(after=3600)
 
-    families.on_start = start
+    providers.on_start = start
     limits = {"LOCAL_CONCURRENCY": "1", "TENANT_JOBS_MIB": "1"}
     settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address(), **limits)
-    async with serving(settings, families) as up:
+    async with serving(settings, providers) as up:
         accepted: list[str] = []
 
         async def fill() -> None:

@@ -11,18 +11,19 @@ from imagegateway.jobs import states
 from imagegateway.jobs.feed import MAX_UNREAD, ClosingError, JobFeed, TooSlowError, public_type
 from imagegateway.jobs.stream import Entry
 from imagegateway.platform import ids
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.supervision import Supervisor
 
 from tests.jobs import records
 from tests.jobs.index import inline_index
-from tests.jobs.memory import Log, memory_stream
+from tests.jobs.memory import StreamLog, memory_stream
 from tests.jobs.server import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
 
-class Held:
+class FeedGate:
     """A gate in front of the feed alone."""
 
     def __init__(self) -> None:
@@ -34,12 +35,12 @@ class Held:
             await self.open.wait()
 
 
-class Setting:
+class FeedSetup:
     """A feed over an in-memory stream, whose feed can be held up, and another replica that writes."""
 
     def __init__(self) -> None:
-        self.log = Log()
-        self.gate = Held()
+        self.log = StreamLog()
+        self.gate = FeedGate()
         self.stream = memory_stream(self.log, self.gate)
         self.other = memory_stream(self.log)
         self.feed = JobFeed(self.stream, inline_index())
@@ -66,8 +67,8 @@ class Setting:
 
 
 @asynccontextmanager
-async def setting() -> AsyncIterator[Setting]:
-    made, supervisor = Setting(), Supervisor()
+async def setting() -> AsyncIterator[FeedSetup]:
+    made, supervisor = FeedSetup(), Supervisor()
     await made.feed.start(supervisor)
     try:
         yield made
@@ -96,7 +97,7 @@ async def settle() -> None:
 # ---- own writes and the feed
 
 
-async def test_an_own_write_counts_at_once_and_once() -> None:
+async def test_own_write_is_applied_at_once_and_once() -> None:
     async with setting() as at:
         at.gate.open.clear()
         first = await at.own(None, states.QUEUED)
@@ -107,7 +108,7 @@ async def test_an_own_write_counts_at_once_and_once() -> None:
         assert at.feed.live == {first.record.id: second}
 
 
-async def test_older_news_do_not_bring_a_job_back() -> None:
+async def test_older_changes_do_not_bring_a_job_back() -> None:
     async with setting() as at:
         at.gate.open.clear()
         entry = await at.own(None, states.QUEUED)
@@ -119,7 +120,7 @@ async def test_older_news_do_not_bring_a_job_back() -> None:
         assert [seen.seq for seen in at.seen] == [1, 2, 3, 4]
 
 
-async def test_a_late_answer_does_not_bring_a_job_back() -> None:
+async def test_late_acknowledgement_does_not_bring_a_job_back() -> None:
     """The feed has brought the own write and a newer one of another replica before the own write is answered."""
     async with setting() as at:
         first = await at.stream.create(records.job(state=states.SUBMITTING))
@@ -131,7 +132,7 @@ async def test_a_late_answer_does_not_bring_a_job_back() -> None:
         assert not at.feed.live
 
 
-async def test_nothing_is_remembered_of_jobs_that_are_over() -> None:
+async def test_ended_jobs_leave_no_state() -> None:
     async with setting() as at:
         # The feed is slower than the answer, and faster; an own write is overwritten before it is fed.
         slow = await at.own(None, states.SUBMITTING)
@@ -150,11 +151,11 @@ async def test_nothing_is_remembered_of_jobs_that_are_over() -> None:
         assert not at.feed._subscriptions
 
 
-async def test_an_ended_job_is_held_while_its_webhook_is_due() -> None:
+async def test_ended_job_is_held_while_its_webhook_is_due() -> None:
     async with setting() as at:
         first = await at.stream.create(records.job(state=states.SUBMITTING, webhook_url="https://a.example/"))
         record = records.follow(first, states.COMPLETED)
-        record.webhook.next_at = records.now()
+        record.webhook.next_at = unix_millis()
         due = await at.stream.advance(first, record)
         await at.seen_all()
         assert at.feed.live == {record.id: due}
@@ -164,7 +165,7 @@ async def test_an_ended_job_is_held_while_its_webhook_is_due() -> None:
         assert not at.feed.live
 
 
-async def test_a_watcher_that_fails_does_not_stop_the_feed() -> None:
+async def test_failing_listener_does_not_stop_the_feed() -> None:
     async with setting() as at:
 
         def fail(entry: Entry) -> None:
@@ -195,7 +196,7 @@ async def test_every_change_reaches_every_subscriber() -> None:
         assert not at.feed._subscriptions
 
 
-async def test_a_subscriber_on_another_replica() -> None:
+async def test_subscriber_on_another_replica_gets_every_change() -> None:
     async with setting() as at:
         first = await at.other.create(records.job(state=states.SUBMITTING))
         stream = following(at.feed, first.record.id)
@@ -206,7 +207,7 @@ async def test_a_subscriber_on_another_replica() -> None:
         assert await asyncio.wait_for(stream, PATIENCE) == [first, running, ended]
 
 
-async def test_a_late_subscriber_gets_the_end() -> None:
+async def test_late_subscriber_gets_the_end() -> None:
     async with setting() as at:
         first = await at.own(None, states.SUBMITTING)
         ended = await at.own(first, states.FAILED)
@@ -219,14 +220,14 @@ async def test_a_late_subscriber_gets_the_end() -> None:
         assert await asyncio.wait_for(stream, PATIENCE) == [running, over]
 
 
-async def test_resuming_after_an_event() -> None:
+async def test_subscriber_resumes_after_an_event() -> None:
     async with setting() as at:
         entry = await at.own(None, states.QUEUED)
         past = [entry]
         for state in (states.SUBMITTING, states.RUNNING):
             entry = await at.own(entry, state)
             past.append(entry)
-        # The feed is behind: what it brings again is not told again.
+        # The feed is behind: subscribers get no change twice.
         at.gate.open.clear()
         streams = [following(at.feed, entry.record.id, after) for after in (0, *(item.seq for item in past))]
         await settle()
@@ -236,7 +237,7 @@ async def test_resuming_after_an_event() -> None:
             assert await asyncio.wait_for(stream, PATIENCE) == past[index:]
 
 
-async def test_quiet_is_told() -> None:
+async def test_quiet_period_yields_none() -> None:
     async with setting() as at:
         first = await at.own(None, states.QUEUED)
         changes = at.feed.changes(first.record.id, None, quiet=0.0)
@@ -248,7 +249,7 @@ async def test_quiet_is_told() -> None:
         assert [change async for change in changes] == []
 
 
-async def test_a_slow_subscriber_is_dropped() -> None:
+async def test_slow_subscriber_is_dropped() -> None:
     async with setting() as at:
         entry = await at.own(None, states.SUBMITTING)
         changes = opened(at.feed, entry.record.id, None)
@@ -275,7 +276,7 @@ async def test_a_slow_subscriber_is_dropped() -> None:
         await changes.aclose()
 
 
-async def test_a_subscriber_that_reads_nothing_gets_a_typed_error() -> None:
+async def test_subscriber_that_reads_nothing_gets_a_typed_error() -> None:
     async with setting() as at:
         entry = await at.own(None, states.SUBMITTING)
         changes = at.feed.changes(entry.record.id, entry.seq)
@@ -310,7 +311,7 @@ async def test_streams_end_with_the_replica() -> None:
         assert await asyncio.wait_for(waiting, PATIENCE) is None
 
 
-async def test_what_was_unread_is_read_before_the_stream_ends() -> None:
+async def test_unread_changes_are_read_before_the_stream_ends() -> None:
     async with setting() as at:
         first = await at.own(None, states.SUBMITTING)
         with at.feed.subscribe(first.record.id) as subscription:
@@ -321,7 +322,7 @@ async def test_what_was_unread_is_read_before_the_stream_ends() -> None:
                 await subscription.next()
 
 
-async def test_waiting_for_an_end() -> None:
+async def test_wait_for_an_end_returns_it_or_times_out() -> None:
     async with setting() as at:
         first = await at.own(None, states.SUBMITTING)
         assert await at.feed.ended(first.record.id, 0) is None
@@ -333,7 +334,7 @@ async def test_waiting_for_an_end() -> None:
         assert await at.feed.ended(first.record.id, 0) == ended
 
 
-def test_names_of_events() -> None:
+def test_event_types() -> None:
     names = [public_type(Entry(1, records.job(state=state))) for state in sorted(states.PUBLIC)]
     assert names[:3] == ["job.queued", "job.running", "job.progress"]
     assert names[3:] == ["job.completed", "job.failed", "job.cancelled", "job.running"]

@@ -1,4 +1,4 @@
-"""How a replica's live view begins: from its own file, from nothing, after the server was away."""
+"""Start of a job feed: from its list file, without one, and after an outage of the server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Life:
+class FeedRun:
     """A feed from its start to its stop, over a file or over nothing that lasts."""
 
     feed: JobFeed
@@ -34,7 +34,7 @@ class Life:
     supervisor: Supervisor = field(default_factory=Supervisor)
 
     @classmethod
-    async def open(cls, stream: JobStream, path: Path | None = None) -> Life:
+    async def open(cls, stream: JobStream, path: Path | None = None) -> FeedRun:
         index = await JobListIndex.open(path, time.time) if path else inline_index()
         return cls(JobFeed(stream, index), index)
 
@@ -50,9 +50,9 @@ async def collect(feed: JobFeed, job_id: str) -> list[Entry | None]:
     return [change async for change in feed.changes(job_id, None)]
 
 
-async def test_starting_again_from_the_projection(nats: Nats, stream: JobStream) -> None:
+async def test_restart_resumes_from_the_list_index(nats: Nats, stream: JobStream) -> None:
     path = nats.settings.data_dir / "jobs-0.sqlite"
-    life = await Life.open(stream, path)
+    life = await FeedRun.open(stream, path)
     feed = life.feed
     await life.start()
     ended = await stream.create(records.job(state=states.SUBMITTING))
@@ -61,26 +61,26 @@ async def test_starting_again_from_the_projection(nats: Nats, stream: JobStream)
     await feed.catch_up()
     assert feed.live == {left.record.id: left}
     await life.close()
-    # Things go on while it is away.
+    # Changes made while the replica is down.
     moved = await stream.advance(left, records.follow(left, states.SUBMITTING))
     new = await stream.create(records.job())
     gone = await stream.create(records.job())
     gone = await stream.advance(gone, records.follow(gone, states.CANCELLED))
-    life = await Life.open(stream, path)
+    life = await FeedRun.open(stream, path)
     feed = life.feed
     await life.start()
     assert feed.live == {moved.record.id: moved, new.record.id: new}
     await life.close()
     # Without its file it finds the same.
-    life = await Life.open(stream, nats.settings.data_dir / "another.sqlite")
+    life = await FeedRun.open(stream, nats.settings.data_dir / "another.sqlite")
     feed = life.feed
     await life.start()
     assert feed.live == {moved.record.id: moved, new.record.id: new}
     await life.close()
 
 
-async def test_starting_on_an_empty_stream(stream: JobStream) -> None:
-    life = await Life.open(stream)
+async def test_start_on_an_empty_stream(stream: JobStream) -> None:
+    life = await FeedRun.open(stream)
     feed = life.feed
     await life.start()
     await feed.catch_up()
@@ -88,9 +88,9 @@ async def test_starting_on_an_empty_stream(stream: JobStream) -> None:
     await life.close()
 
 
-async def test_a_stream_that_lost_records_is_refused(nats: Nats, stream: JobStream, tmp_path: Path) -> None:
+async def test_stream_that_lost_records_is_refused(nats: Nats, stream: JobStream, tmp_path: Path) -> None:
     path = tmp_path / "jobs-0.sqlite"
-    life = await Life.open(stream, path)
+    life = await FeedRun.open(stream, path)
     feed = life.feed
     await life.start()
     for _ in range(5):
@@ -101,7 +101,7 @@ async def test_a_stream_that_lost_records_is_refused(nats: Nats, stream: JobStre
         client = await connect(other.settings, "test")
         older = await JobStream.open(client, 1)
         for count in range(5):
-            life = await Life.open(older, path)
+            life = await FeedRun.open(older, path)
             with pytest.raises(RuntimeError, match=rf"ends at {count}, but 5 was seen"):
                 await life.start()
             await life.close()
@@ -109,9 +109,11 @@ async def test_a_stream_that_lost_records_is_refused(nats: Nats, stream: JobStre
         await client.close()
 
 
-async def test_a_hub_survives_its_server(nats: Nats, stream: JobStream, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_feed_survives_a_restart_of_its_server(
+    nats: Nats, stream: JobStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(stream_connection, "IDLE_SECONDS", 0.3)
-    life = await Life.open(stream)
+    life = await FeedRun.open(stream)
     feed = life.feed
     await life.start()
     first = await stream.create(records.job(state=states.SUBMITTING))

@@ -19,9 +19,9 @@ from imagegateway.providers.catalog import Mode, Route
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedFamilies
+from tests.jobs.families import ScriptedProviders
 from tests.jobs.test_states import assert_lawful
-from tests.jobs.world import World
+from tests.jobs.world import ReplicaPair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -73,8 +73,8 @@ def test_each_job_ends_once_and_holds_nothing(
 async def _interleave(  # noqa: PLR0912  one branch for each step
     store: MediaStore, steps: list[tuple[str, int]], *, repeatable: bool, stops: bool, answer: str
 ) -> None:
-    families = ScriptedFamilies()
-    families.stops = stops
+    providers = ScriptedProviders()
+    providers.stops = stops
     by_route: Counter[tuple[str, str]] = Counter()
 
     async def start(request: provider.StartRequest) -> provider.TaskState:
@@ -85,51 +85,51 @@ async def _interleave(  # noqa: PLR0912  one branch for each step
         return answers.get(answer, records.running)()
 
     async def poll(request: provider.PollRequest) -> provider.TaskState:
-        polls = families.polls[request.job_id]
+        polls = providers.polls[request.job_id]
         return records.done() if polls > 2 else records.running(progress=30 * polls)
 
-    families.on_start, families.on_poll = start, poll
-    world = World(store, families, fallback=_second_route)
+    providers.on_start, providers.on_poll = start, poll
+    pair = ReplicaPair(store, providers, fallback=_second_route)
     tried: list[JobRecord] = []
     has_idempotency_key: set[str] = set()
     try:
-        await world.serve()
+        await pair.serve()
         for step, choice in steps:
-            await world.settle()
+            await pair.settle()
             match step:
                 case "go":
-                    world.gates.release(choice)
+                    pair.gates.release(choice)
                 case "submit" | "submit with a key":
                     tried.append(records.job(repeatable=repeatable, tenant=f"t{choice}"))
                     if step == "submit with a key":
                         has_idempotency_key.add(tried[-1].id)
-                    world.submit(choice, _copied(tried[-1]), has_idempotency_key=tried[-1].id in has_idempotency_key)
+                    pair.submit(choice, _copied(tried[-1]), has_idempotency_key=tried[-1].id in has_idempotency_key)
                 case "twin" if tried and tried[-1].id in has_idempotency_key:
-                    world.submit(choice, _copied(tried[-1]), has_idempotency_key=True)
+                    pair.submit(choice, _copied(tried[-1]), has_idempotency_key=True)
                 case "hang up":
-                    world.hang_up(choice)
+                    pair.hang_up(choice)
                 case "cancel" if tried:
-                    world.cancel(choice, tried[-1].id)
+                    pair.cancel(choice, tried[-1].id)
                 case "write failed":
-                    world.gates.failing = choice
+                    pair.gates.failing = choice
                 case "answer lost":
-                    world.gates.losing = choice
+                    pair.gates.losing = choice
                 case "crash":
-                    world.crash(choice)
+                    pair.crash(choice)
                 case "start":
-                    world.start(choice)
+                    pair.start(choice)
                 case "reconcile":
-                    world.look(choice)
-        await world.finish()
+                    pair.reconcile(choice)
+        await pair.finish()
         for record in tried:
-            _assert_ended_once(world, record.id)
+            _assert_ended_once(pair, record.id)
             for route in ("local", "second"):
                 assert by_route[record.id, route] <= (MAX_ATTEMPTS if repeatable and route == "local" else 1)
-            if record.id in world.refused - has_idempotency_key:
-                assert not families.starts[record.id], "a job runs whose caller was told to make another"
-        world.assert_nothing_is_held()
+            if record.id in pair.refused - has_idempotency_key:
+                assert not providers.starts[record.id], "a job runs although its caller got an error and has no key"
+        pair.assert_nothing_is_held()
     finally:
-        await world.close()
+        await pair.close()
 
 
 def _copied(record: JobRecord) -> JobRecord:
@@ -144,118 +144,118 @@ def _second_route(task: provider.ImageTask, avoid: Callable[[str], bool], _store
     return second if task.route == "local" and not avoid("second") else None
 
 
-def _assert_ended_once(world: World, job_id: str) -> None:
-    past = world.log.records(job_id)
+def _assert_ended_once(pair: ReplicaPair, job_id: str) -> None:
+    past = pair.log.records(job_id)
     if not past:
-        assert job_id not in world.accepted, "an accepted job is lost"
-        assert not world.families.starts[job_id], "a job was started before it was written"
+        assert job_id not in pair.accepted, "an accepted job is lost"
+        assert not pair.providers.starts[job_id], "a job was started before it was written"
         return
-    assert_lawful(world.log, job_id)
+    assert_lawful(pair.log, job_id)
     assert past[-1].ended, "a job is stuck"
     assert not past[-1].record.call_open, "a call is held open"
-    assert world.families.starts[job_id] <= past[-1].record.attempt
+    assert pair.providers.starts[job_id] <= past[-1].record.attempt
 
 
-async def test_three_hundred_hang_ups_leave_no_ghosts(store: MediaStore) -> None:
+async def test_three_hundred_disconnects_leave_no_unattended_jobs(store: MediaStore) -> None:
     """Callers go away at random instants of a submit: each job runs to its end or does not exist."""
     moments = random.Random(9)  # noqa: S311  a test's dice
-    world = World(store, route_limit=2)
+    pair = ReplicaPair(store, route_limit=2)
     try:
-        await world.serve()
+        await pair.serve()
         tried = []
         for _ in range(300):
             tried.append(records.job(tenant=moments.choice("abc")))
-            world.submit(moments.randrange(2), _copied(tried[-1]))
+            pair.submit(moments.randrange(2), _copied(tried[-1]))
             for _ in range(moments.randrange(12)):
                 await asyncio.sleep(0)
-                world.gates.release(moments.randrange(8))
-            world.hang_up(moments.randrange(8))
-        await world.finish()
+                pair.gates.release(moments.randrange(8))
+            pair.hang_up(moments.randrange(8))
+        await pair.finish()
         for record in tried:
-            _assert_ended_once(world, record.id)
-        written = [record for record in tried if world.log.records(record.id)]
+            _assert_ended_once(pair, record.id)
+        written = [record for record in tried if pair.log.records(record.id)]
         assert len(written) > 200, "the callers go away too early to prove anything"
-        world.assert_nothing_is_held()
+        pair.assert_nothing_is_held()
     finally:
-        await world.close()
+        await pair.close()
 
 
-async def test_slots_of_twins_are_counted_once(store: MediaStore) -> None:
-    """Twins with the same id on one replica: the losers don't give back the winner's slot."""
-    families = ScriptedFamilies()
+async def test_slots_of_concurrent_duplicates_are_counted_once(store: MediaStore) -> None:
+    """Duplicates with the same id on one replica: the losers don't release the winner's slot."""
+    providers = ScriptedProviders()
     release = asyncio.Event()
 
     async def start(_request: provider.StartRequest) -> provider.TaskState:
         await release.wait()
         return records.done()
 
-    families.on_start = start
-    world = World(store, families, route_limit=1)
-    world.gates.open = True
+    providers.on_start = start
+    pair = ReplicaPair(store, providers, route_limit=1)
+    pair.gates.open = True
     try:
-        world.start(0)
-        await world.settle()
+        pair.start(0)
+        await pair.settle()
         job_id = ids.job()
         for _ in range(20):
-            world.submit(0, records.job(job_id=job_id))
-        await world.settle()
-        world.submit(0, records.job())
-        await world.settle()
-        assert families.starts.total() == 1
+            pair.submit(0, records.job(job_id=job_id))
+        await pair.settle()
+        pair.submit(0, records.job())
+        await pair.settle()
+        assert providers.starts.total() == 1
         release.set()
-        await world.finish()
-        assert families.starts.total() == 2
-        assert set(families.starts.values()) == {1}
+        await pair.finish()
+        assert providers.starts.total() == 2
+        assert set(providers.starts.values()) == {1}
     finally:
-        await world.close()
+        await pair.close()
 
 
 @pytest.mark.parametrize("has_idempotency_key", [False, True])
-async def test_refused_write_that_turns_up_runs_only_for_a_caller_that_comes_again(
+async def test_unacknowledged_write_runs_only_for_a_caller_with_an_idempotency_key(
     store: MediaStore, has_idempotency_key: bool
 ) -> None:
-    world = World(store)
+    pair = ReplicaPair(store)
     try:
-        await world.serve()
-        world.gates.open = True
-        life = world.lives[0]
-        assert life is not None
+        await pair.serve()
+        pair.gates.open = True
+        replica = pair.replicas[0]
+        assert replica is not None
         record = records.job()
         record.upload_keys.append(await _input(store))
-        world.gates.held.add("feed")
-        world.gates.losing = 1_000_000  # until the world is told to finish
+        pair.gates.held.add("feed")
+        pair.gates.losing = 1_000_000  # until `finish`
         with pytest.raises(GatewayError) as caught:
-            await life.execution.submission.submit(_copied(record), has_idempotency_key=has_idempotency_key)
+            await replica.execution.submission.submit(_copied(record), has_idempotency_key=has_idempotency_key)
         assert caught.value.reason == ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE
         assert await store.size(record.upload_keys[0]) is not None, "the job may exist and need its inputs"
-        await world.finish()
-        last = world.log.records(record.id)[-1].record
+        await pair.finish()
+        last = pair.log.records(record.id)[-1].record
         assert last.state == (states.COMPLETED if has_idempotency_key else states.CANCELLED)
-        assert world.families.starts[record.id] == has_idempotency_key
-        await life.execution.drain(10)
-        world.assert_nothing_is_held()
+        assert pair.providers.starts[record.id] == has_idempotency_key
+        await replica.execution.drain(10)
+        pair.assert_nothing_is_held()
         assert await store.size(record.upload_keys[0]) is None
     finally:
-        await world.close()
+        await pair.close()
 
 
 async def test_inputs_of_a_job_that_is_not_written_are_deleted(store: MediaStore) -> None:
-    world = World(store)
+    pair = ReplicaPair(store)
     try:
-        await world.serve()
-        world.gates.open = True
-        world.log.down = True
+        await pair.serve()
+        pair.gates.open = True
+        pair.log.down = True
         record = records.job()
         record.upload_keys.append(await _input(store))
-        life = world.lives[0]
-        assert life is not None
+        replica = pair.replicas[0]
+        assert replica is not None
         with pytest.raises(GatewayError):
-            await life.execution.submission.submit(_copied(record))
-        await life.execution.drain(10)
+            await replica.execution.submission.submit(_copied(record))
+        await replica.execution.drain(10)
         assert await store.size(record.upload_keys[0]) is None
-        assert not life.execution.admission.holders()
+        assert not replica.execution.admission.holders()
     finally:
-        await world.close()
+        await pair.close()
 
 
 async def _input(store: MediaStore) -> str:

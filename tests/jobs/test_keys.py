@@ -97,7 +97,7 @@ async def test_key_that_ends_ends_what_holds_it_and_nothing_else(store: KeyStore
     tasks = {secret: asyncio.create_task(work(secret)) for secret in (revoked, deleted, FIRST, kept)}
     await until(lambda: begun == tasks.keys())
     await store.revoke(key.id)
-    await store.end_sessions("gateway")
+    await store.delete_session_keys("gateway")
     await store.adopt(SECOND, "gateway")
     await ring._follower.refresh()
     for secret in (revoked, deleted, FIRST):
@@ -182,7 +182,7 @@ async def test_session_keys_end_with_their_own_gateway_alone(store: KeyStore, ac
     lasting, _ = await store.create("default")
     one, _ = await store.create("default", session_of="one")
     two, _ = await store.create("default", session_of="two")
-    await store.end_sessions("three")
+    await store.delete_session_keys("three")
     assert await accepted(lasting, one, two) == [True, True, True]
-    await store.end_sessions("two")
+    await store.delete_session_keys("two")
     assert await accepted(lasting, one, two) == [True, True, False]

@@ -9,21 +9,21 @@ import pytest
 from imagegateway.jobs import polling, states
 
 from tests.jobs import records
-from tests.jobs.families import Call
+from tests.jobs.families import PendingCall
 from tests.jobs.server import PATIENCE
 
 if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from tests.jobs.families import ScriptedFamilies
+    from tests.jobs.families import ScriptedProviders
     from tests.jobs.replica import Replica
 
 
 @pytest.mark.parametrize("late", ["running", "done", "failed"])
 async def test_cancelled_call_holds_its_slot_and_inputs_until_it_ends(
-    replica: Replica, families: ScriptedFamilies, late: str
+    replica: Replica, providers: ScriptedProviders, late: str
 ) -> None:
-    families.on_start = call = Call()
+    providers.on_start = call = PendingCall()
     async with replica.store.upload(100) as upload:
         await upload.write(b"an input")
         key = (await upload.finish()).key
@@ -40,7 +40,7 @@ async def test_cancelled_call_holds_its_slot_and_inputs_until_it_ends(
     await replica.engine.feed.catch_up()
     assert replica.engine.feed.live[submitted.record.id].record.sealed_credential, "a task may need it to be stopped"
     assert await replica.store.size(key) is not None
-    assert families.starts.total() == 1
+    assert providers.starts.total() == 1
     call.answer({"running": records.running, "done": records.done, "failed": records.refused}[late]())
     await replica.ended(waiting.record.id)
     await replica.held_nothing()
@@ -57,7 +57,7 @@ async def test_cancelled_call_holds_its_slot_and_inputs_until_it_ends(
 
 
 async def test_submit_and_cancel_in_a_loop_keep_one_call_in_flight(
-    replica: Replica, families: ScriptedFamilies
+    replica: Replica, providers: ScriptedProviders
 ) -> None:
     in_flight, most = 0, 0
 
@@ -69,7 +69,7 @@ async def test_submit_and_cancel_in_a_loop_keep_one_call_in_flight(
         in_flight -= 1
         return records.done()
 
-    families.on_start = start
+    providers.on_start = start
     jobs = []
     for _ in range(20):
         jobs.append(await replica.submit(records.job()))
@@ -79,10 +79,10 @@ async def test_submit_and_cancel_in_a_loop_keep_one_call_in_flight(
     for entry in jobs:
         last = await replica.stream.last(entry.record.id)
         assert last is not None
-        assert last.record.HasField("cost") is bool(families.starts[entry.record.id])
+        assert last.record.HasField("cost") is bool(providers.starts[entry.record.id])
 
 
-async def test_job_cancelled_before_its_call_is_never_started(replica: Replica, families: ScriptedFamilies) -> None:
+async def test_job_cancelled_before_its_call_is_never_started(replica: Replica, providers: ScriptedProviders) -> None:
     submitting = asyncio.ensure_future(replica.submit(records.job()))
     entry = await submitting
     # Written in the same turn of the loop: the call has not begun.
@@ -90,14 +90,14 @@ async def test_job_cancelled_before_its_call_is_never_started(replica: Replica, 
     await replica.held_nothing()
     last = await replica.stream.last(entry.record.id)
     assert last is not None
-    assert last.record.HasField("cost") is bool(families.starts[entry.record.id])
+    assert last.record.HasField("cost") is bool(providers.starts[entry.record.id])
 
 
 async def test_task_that_can_not_be_stopped_is_polled_to_its_end(
-    replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+    replica: Replica, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(polling, "RETRY_SECONDS", 0.0)
-    families.stops = False
+    providers.stops = False
     go = asyncio.Semaphore(0)
 
     async def start(_request: object) -> provider.TaskState:
@@ -105,10 +105,10 @@ async def test_task_that_can_not_be_stopped_is_polled_to_its_end(
 
     async def poll(_request: provider.PollRequest) -> provider.TaskState:
         await go.acquire()
-        polls = families.polls.total()
+        polls = providers.polls.total()
         return records.done() if polls > 2 else records.running("task-2", progress=polls)
 
-    families.on_start, families.on_poll = start, poll
+    providers.on_start, providers.on_poll = start, poll
     submitted = await replica.submit(records.job())
     running = await replica.reached(submitted.record.id, lambda entry: entry.record.state == states.RUNNING)
     await replica.engine.execution.cancellation.cancel(running)
@@ -116,7 +116,7 @@ async def test_task_that_can_not_be_stopped_is_polled_to_its_end(
     assert waiting.record.state == states.QUEUED
     for _ in range(3):
         go.release()
-    families.on_start = ended = Call()
+    providers.on_start = ended = PendingCall()
     await asyncio.wait_for(ended.begun.wait(), PATIENCE)
     ended.answer(records.done())
     await replica.ended(waiting.record.id)
@@ -127,15 +127,15 @@ async def test_task_that_can_not_be_stopped_is_polled_to_its_end(
 
 
 async def test_task_that_can_not_be_stopped_holds_its_slot_to_its_deadline_at_most(
-    replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+    replica: Replica, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(polling, "RETRY_SECONDS", 0.02)
-    families.stops = False
+    providers.stops = False
 
     async def running(_request: object) -> provider.TaskState:
         return records.running(after=0.02)
 
-    families.on_start = families.on_poll = running
+    providers.on_start = providers.on_poll = running
     submitted = await replica.submit(records.job(deadline_seconds=0.5))
     entry = await replica.reached(submitted.record.id, lambda entry: entry.record.state == states.RUNNING)
     await replica.engine.execution.cancellation.cancel(entry)
@@ -146,9 +146,9 @@ async def test_task_that_can_not_be_stopped_holds_its_slot_to_its_deadline_at_mo
 
 
 async def test_call_that_passes_the_deadline_holds_its_slot_until_it_ends(
-    replica: Replica, families: ScriptedFamilies
+    replica: Replica, providers: ScriptedProviders
 ) -> None:
-    families.on_start = call = Call()
+    providers.on_start = call = PendingCall()
     submitted = await replica.submit(records.job(deadline_seconds=0.2))
     ended = await replica.ended(submitted.record.id)
     assert (ended.record.state, ended.record.call_open) == (states.FAILED, True)
@@ -162,8 +162,10 @@ async def test_call_that_passes_the_deadline_holds_its_slot_until_it_ends(
     assert (last.record.state, last.record.HasField("cost")) == (states.FAILED, True)
 
 
-async def test_cancel_takes_effect_when_its_caller_goes_away(replica: Replica, families: ScriptedFamilies) -> None:
-    families.on_start = call = Call()
+async def test_cancel_takes_effect_when_its_caller_disconnects(
+    replica: Replica, providers: ScriptedProviders
+) -> None:
+    providers.on_start = call = PendingCall()
     submitted = await replica.submit(records.job())
     await call.begun.wait()
     cancelling = asyncio.ensure_future(replica.engine.execution.cancellation.cancel(submitted))

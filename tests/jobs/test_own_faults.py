@@ -14,14 +14,14 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from structlog.testing import capture_logs
 
 from tests.jobs import records
-from tests.jobs.families import Call
+from tests.jobs.families import PendingCall
 from tests.jobs.replica import serving
 from tests.jobs.server import PATIENCE, settings_for, until
 
 if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from tests.jobs.families import ScriptedFamilies
+    from tests.jobs.families import ScriptedProviders
     from tests.jobs.replica import Replica
     from tests.jobs.server import Nats
 
@@ -34,9 +34,9 @@ def _broken(*_arguments: object) -> NoReturn:
     raise ZeroDivisionError
 
 
-async def test_price_that_raises_costs_no_image(nats: Nats, families: ScriptedFamilies) -> None:
+async def test_price_that_raises_costs_no_image(nats: Nats, providers: ScriptedProviders) -> None:
     settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address())
-    async with serving(settings, families, price=_broken) as replica:
+    async with serving(settings, providers, price=_broken) as replica:
         submitted = await replica.submit(records.job())
         ended = (await replica.ended(submitted.record.id)).record
         assert (ended.state, len(ended.done.artifacts), ended.HasField("cost")) == (states.COMPLETED, 1, False)
@@ -44,8 +44,8 @@ async def test_price_that_raises_costs_no_image(nats: Nats, families: ScriptedFa
 
 
 @pytest.mark.parametrize("at", ["start", "poll"])
-async def test_unreadable_key_ends_the_job(replica: Replica, families: ScriptedFamilies, at: str) -> None:
-    families.on_start = call = Call()
+async def test_unreadable_key_ends_the_job(replica: Replica, providers: ScriptedProviders, at: str) -> None:
+    providers.on_start = call = PendingCall()
     record = records.job()
     sealed = replica.engine.credentials.seal("a key")
     record.sealed_credential = b"sealed under another root secret" if at == "start" else sealed
@@ -58,24 +58,24 @@ async def test_unreadable_key_ends_the_job(replica: Replica, families: ScriptedF
     ended = (await replica.ended(submitted.record.id)).record
     assert (ended.state, code_of(ended.failed.reason)) == (states.FAILED, "internal")
     assert ended.failed.may_be_billed is (at == "poll")
-    assert families.starts[record.id] == (at == "poll")
+    assert providers.starts[record.id] == (at == "poll")
     await replica.held_nothing()
 
 
 async def test_unreadable_key_does_not_keep_a_cancel_from_ending(
-    replica: Replica, families: ScriptedFamilies
+    replica: Replica, providers: ScriptedProviders
 ) -> None:
-    families.on_start = call = Call()
+    providers.on_start = call = PendingCall()
     submitted = await replica.submit(records.job())
     await call.begun.wait()
     submitted.record.sealed_credential = b"sealed under another root secret"
     await replica.engine.execution.cancellation.cancel(submitted)
     call.answer(records.done())
     await replica.held_nothing()
-    assert not families.cancels
+    assert not providers.cancels
 
 
-async def test_result_that_can_not_be_written_down_ends_the_job(
+async def test_result_that_crashes_its_transition_ends_the_job(
     replica: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(transitions, "mark_completed", _broken)
@@ -90,45 +90,45 @@ async def test_result_that_can_not_be_written_down_ends_the_job(
 
 
 async def test_poll_that_crashes_is_repeated(
-    replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+    replica: Replica, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(polling, "RETRY_SECONDS", 0.0)
 
     async def poll(_request: object) -> provider.TaskState:
-        if families.polls.total() < 5:
+        if providers.polls.total() < 5:
             raise INTERNAL
         return records.done()
 
-    families.on_start, families.on_poll = _running, poll
+    providers.on_start, providers.on_poll = _running, poll
     submitted = await replica.submit(records.job())
     assert (await replica.ended(submitted.record.id)).record.state == states.COMPLETED
 
 
 async def test_poll_that_always_crashes_fails_the_job(
-    replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+    replica: Replica, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(polling, "RETRY_SECONDS", 0.0)
 
     async def poll(_request: object) -> provider.TaskState:
         raise ZeroDivisionError
 
-    families.on_start, families.on_poll = _running, poll
+    providers.on_start, providers.on_poll = _running, poll
     submitted = await replica.submit(records.job())
     ended = (await replica.ended(submitted.record.id)).record
     assert (ended.failed.reason, ended.failed.may_be_billed) == (ErrorReason.ERROR_REASON_INTERNAL, True)
-    assert families.polls.total() == 5
+    assert providers.polls.total() == 5
 
 
 # ---- the reconciler
 
 
 @pytest.mark.parametrize("step", ["start", "_apply_result", "_start_queued", "_poll", "close"])
-async def test_step_that_crashes_is_gone_on_with(
-    replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch, step: str
+async def test_crashed_step_is_resumed_by_the_reconciler(
+    replica: Replica, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     """Whatever step breaks off, the reconciler goes on with the job from its record, and pays once."""
-    families.on_start = call = Call()
-    families.on_poll = _done
+    providers.on_start = call = PendingCall()
+    providers.on_poll = _done
     crashed = asyncio.Event()
 
     async def crash(*_arguments: object, **_options: object) -> None:
@@ -160,7 +160,7 @@ async def test_step_that_crashes_is_gone_on_with(
     last = await replica.stream.last(first.record.id)
     assert last is not None
     assert last.record.state == (states.CANCELLED if step == "close" else states.COMPLETED)
-    assert families.starts[first.record.id] == 1
+    assert providers.starts[first.record.id] == 1
 
 
 async def _done(_request: object) -> provider.TaskState:
@@ -180,8 +180,8 @@ async def test_slot_without_a_job_is_freed(replica: Replica) -> None:
 
 
 @pytest.mark.parametrize("end", ["completed", "failed", "cancelled"])
-async def test_each_end_is_one_log_line(replica: Replica, families: ScriptedFamilies, end: str) -> None:
-    families.on_start = call = Call()
+async def test_each_end_is_one_log_line(replica: Replica, providers: ScriptedProviders, end: str) -> None:
+    providers.on_start = call = PendingCall()
     record = records.job()
     record.request_id = "req_of_the_caller"
     with capture_logs() as lines:

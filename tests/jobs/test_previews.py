@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from tests.jobs.families import ScriptedFamilies
+    from tests.jobs.families import ScriptedProviders
     from tests.jobs.replica import Replica
 
 
-async def test_previews_come_while_the_provider_is_called(replica: Replica, families: ScriptedFamilies) -> None:
+async def test_previews_come_while_the_provider_is_called(replica: Replica, providers: ScriptedProviders) -> None:
     """Each is written at once, and the job stays in the state that a successor doesn't start again."""
     go = asyncio.Semaphore(0)
 
@@ -32,7 +32,7 @@ async def test_previews_come_while_the_provider_is_called(replica: Replica, fami
             yield records.running("", previews=count)
         await go.acquire()
 
-    families.on_the_way = on_the_way
+    providers.previews = on_the_way
     record = records.job()
     await replica.submit(record)
     changes = replica.engine.feed.changes(record.id, None)
@@ -40,36 +40,34 @@ async def test_previews_come_while_the_provider_is_called(replica: Replica, fami
     for _ in range(3):
         go.release()
         seen.append(await anext(changes))
-    told = [(item.record.state, len(item.record.partial_images), public_type(item)) for item in seen if item]
-    assert told == [
+    received = [(item.record.state, len(item.record.partial_images), public_type(item)) for item in seen if item]
+    assert received == [
         (states.SUBMITTING, 0, "job.running"),
         (states.SUBMITTING, 1, "job.progress"),
         (states.SUBMITTING, 2, "job.progress"),
         (states.COMPLETED, 0, "job.completed"),
     ]
-    assert (families.starts[record.id], families.polls[record.id]) == (1, 0)
+    assert (providers.starts[record.id], providers.polls[record.id]) == (1, 0)
     await replica.held_nothing()
 
 
-async def test_a_stream_that_breaks_after_a_preview_is_not_begun_again(
-    replica: Replica, families: ScriptedFamilies
+async def test_call_that_breaks_after_a_preview_is_not_repeated(
+    replica: Replica, providers: ScriptedProviders
 ) -> None:
     async def on_the_way(_request: object) -> AsyncIterator[provider.TaskState]:
         yield records.running("", previews=1)
         raise GatewayError(ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN, "?")
 
-    families.on_the_way = on_the_way
+    providers.previews = on_the_way
     record = records.job()
     await replica.submit(record)
     ended = (await replica.ended(record.id)).record
     assert (ended.state, code_of(ended.failed.reason)) == (states.FAILED, "provider_outcome_unknown")
-    assert families.starts[record.id] == 1
+    assert providers.starts[record.id] == 1
     await replica.held_nothing()
 
 
-async def test_a_job_that_is_cancelled_between_previews_stays_cancelled(
-    replica: Replica, families: ScriptedFamilies
-) -> None:
+async def test_job_cancelled_between_previews_stays_cancelled(replica: Replica, providers: ScriptedProviders) -> None:
     go, over = asyncio.Event(), asyncio.Event()
 
     async def on_the_way(_request: object) -> AsyncIterator[provider.TaskState]:
@@ -80,7 +78,7 @@ async def test_a_job_that_is_cancelled_between_previews_stays_cancelled(
         finally:
             over.set()
 
-    families.on_the_way = on_the_way
+    providers.previews = on_the_way
     record = records.job()
     await replica.submit(record)
     entry = await replica.reached(record.id, lambda entry: bool(entry.record.partial_images))

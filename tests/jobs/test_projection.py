@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def listed() -> Iterator[JobListFile]:
-    projection = JobListFile(Path(":memory:"))
-    yield projection
-    projection.close()
+    file = JobListFile(Path(":memory:"))
+    yield file
+    file.close()
 
 
 def put(
-    projection: JobListFile,
+    file: JobListFile,
     seq: int,
     job_id: str,
     *,
@@ -49,17 +49,15 @@ def put(
     record.updated_at = created
     record.task.model = model
     record.webhook.next_at = next_at
-    projection.write([row_of(Entry(seq, record))], seq)
+    file.write([row_of(Entry(seq, record))], seq)
 
 
-def pages(
-    projection: JobListFile, tenant: str = "acme", status: str = "", model: str = "", size: int = 2
-) -> list[str]:
+def pages(file: JobListFile, tenant: str = "acme", status: str = "", model: str = "", size: int = 2) -> list[str]:
     """All ids, page by page."""
     found: list[str] = []
     token = ""
     while True:
-        page = projection.page(Query(tenant, status, model, size, token))
+        page = file.page(Query(tenant, status, model, size, token))
         assert len(page.ids) <= size
         assert page.ids or not token
         found += page.ids
@@ -68,14 +66,14 @@ def pages(
             return found
 
 
-def test_newest_first_page_by_page(listed: JobListFile) -> None:
+def test_pages_are_newest_first(listed: JobListFile) -> None:
     # Two were made in the same millisecond: the id decides.
     for seq, (job_id, created) in enumerate([("a", 10), ("b", 999), ("c", 999), ("d", 1000), ("e", 5)], 1):
         put(listed, seq, job_id, created=created)
     assert pages(listed) == ["d", "c", "b", "a", "e"]
     assert pages(listed, size=1) == pages(listed, size=5) == pages(listed)
     assert listed.page(Query("acme", "", "", 5, "")).next_token == ""
-    assert pages(listed, tenant="nobody") == []
+    assert pages(listed, tenant="another") == []
 
 
 def test_new_jobs_do_not_shift_pages(listed: JobListFile) -> None:
@@ -94,20 +92,20 @@ def test_new_jobs_do_not_shift_pages(listed: JobListFile) -> None:
     st.integers(1, 7),
 )
 def test_pages_have_each_job_once(jobs: list[tuple[int, str]], size: int) -> None:
-    projection = JobListFile(Path(":memory:"))
+    file = JobListFile(Path(":memory:"))
     for seq, (created, tenant) in enumerate(jobs, 1):
-        put(projection, seq, f"job{seq:02}", created=created, tenant=tenant)
+        put(file, seq, f"job{seq:02}", created=created, tenant=tenant)
     wanted = [
         f"job{seq:02}"
         for created, seq in sorted(
             ((created, seq) for seq, (created, tenant) in enumerate(jobs, 1) if tenant == "acme"), reverse=True
         )
     ]
-    assert pages(projection, size=size) == wanted
-    projection.close()
+    assert pages(file, size=size) == wanted
+    file.close()
 
 
-def test_filters(listed: JobListFile) -> None:
+def test_filters_select_by_status_and_model(listed: JobListFile) -> None:
     for seq, state in enumerate(sorted(states.PUBLIC), 1):
         put(listed, seq, f"j{seq}", state=state, created=seq, model=f"local/{seq % 2}")
     assert pages(listed, status="queued") == ["j1"]
@@ -121,7 +119,7 @@ def test_filters(listed: JobListFile) -> None:
 
 
 @pytest.mark.parametrize("status", ["Queued", "submitting", "done", "' or 1 --"])
-def test_an_unknown_status(listed: JobListFile, status: str) -> None:
+def test_unknown_status_is_refused(listed: JobListFile, status: str) -> None:
     with pytest.raises(GatewayError) as caught:
         listed.page(Query("acme", status, "", 2, ""))
     assert (caught.value.code, caught.value.param) == ("invalid_value", "status")
@@ -133,7 +131,7 @@ TOKENS = ["x", "!", "é", "a" * 5000, "====", *(base64.urlsafe_b64encode(text).d
 
 
 @pytest.mark.parametrize("token", TOKENS, ids=range(len(TOKENS)))
-def test_a_bad_token(listed: JobListFile, token: str) -> None:
+def test_invalid_token_is_refused(listed: JobListFile, token: str) -> None:
     with pytest.raises(GatewayError) as caught:
         listed.page(Query("acme", "", "", 2, token))
     assert (caught.value.code, caught.value.param) == ("invalid_value", "page_token")
@@ -153,14 +151,14 @@ def test_a_made_up_token_harms_nothing(listed: JobListFile, created: int) -> Non
     assert listed.page(Query("acme", "", "", 5, token)).ids in ([], ["j1"])
 
 
-def test_older_news_change_nothing(listed: JobListFile) -> None:
+def test_older_rows_change_nothing(listed: JobListFile) -> None:
     put(listed, 7, "j", state=states.COMPLETED)
     put(listed, 5, "j", state=states.RUNNING)
     assert pages(listed, status="completed") == ["j"]
     assert listed.unfinished() == []
 
 
-def test_what_is_not_over(listed: JobListFile) -> None:
+def test_unfinished_jobs_are_listed_for_the_feed(listed: JobListFile) -> None:
     for seq, state in enumerate(sorted(states.PUBLIC), 1):
         put(listed, seq, f"j{seq}", state=state)
     put(listed, 10, "due", state=states.FAILED, next_at=12345)
@@ -169,7 +167,7 @@ def test_what_is_not_over(listed: JobListFile) -> None:
     assert sorted(listed.unfinished()) == ["j1", "j2", "j3", "j7"]
 
 
-def test_expiry(listed: JobListFile) -> None:
+def test_expired_jobs_are_deleted(listed: JobListFile) -> None:
     now = 5_000_000.0
     old = round((now - RECORD_SECONDS) * 1000)
     put(listed, 1, "old", state=states.COMPLETED, created=old - 1)
@@ -180,21 +178,21 @@ def test_expiry(listed: JobListFile) -> None:
     assert listed.expire(now) == 0
 
 
-def test_the_position_survives(tmp_path: Path) -> None:
+def test_position_survives_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "jobs.sqlite"
-    projection = JobListFile(path)
-    assert projection.position == 0
-    put(projection, 1, "j1")
-    projection.write([], 41)
-    assert projection.position == 41
-    projection.close()
-    projection = JobListFile(path)
-    assert projection.position == 41
-    assert pages(projection) == ["j1"]
-    projection.close()
+    file = JobListFile(path)
+    assert file.position == 0
+    put(file, 1, "j1")
+    file.write([], 41)
+    assert file.position == 41
+    file.close()
+    file = JobListFile(path)
+    assert file.position == 41
+    assert pages(file) == ["j1"]
+    file.close()
 
 
-def test_another_schema_is_built_anew(tmp_path: Path) -> None:
+def test_other_schema_version_is_rebuilt(tmp_path: Path) -> None:
     path = tmp_path / "jobs.sqlite"
     old = sqlite3.connect(path)
     old.executescript(
@@ -202,12 +200,12 @@ def test_another_schema_is_built_anew(tmp_path: Path) -> None:
         "create table position (seq integer); insert into position values (99); pragma user_version = 999;"
     )
     old.close()
-    projection = JobListFile(path)
-    assert projection.position == 0
-    assert projection.unfinished() == []
-    put(projection, 1, "j1")
-    assert pages(projection) == ["j1"]
-    projection.close()
+    file = JobListFile(path)
+    assert file.position == 0
+    assert file.unfinished() == []
+    put(file, 1, "j1")
+    assert pages(file) == ["j1"]
+    file.close()
 
 
 PLANS = [
@@ -220,13 +218,13 @@ PLANS = [
 ]
 
 
-def plan(projection: JobListFile, statement: str, values: Sequence[object] = ()) -> list[str]:
-    """How SQLite would answer."""
-    return [row[3] for row in projection._db.execute(f"explain query plan {statement}", values)]
+def plan(file: JobListFile, statement: str, values: Sequence[object] = ()) -> list[str]:
+    """Return SQLite's query plan."""
+    return [row[3] for row in file._db.execute(f"explain query plan {statement}", values)]
 
 
 @pytest.mark.parametrize("query", PLANS, ids=range(len(PLANS)))
-def test_list_reads_no_row_that_it_does_not_show(listed: JobListFile, query: Query) -> None:
+def test_list_reads_only_rows_of_its_page(listed: JobListFile, query: Query) -> None:
     (step,) = plan(listed, *query.sql())
     assert step.startswith("SEARCH jobs USING COVERING INDEX")  # no scan, and no sort
     for name in ("status", "model"):
@@ -245,7 +243,7 @@ def test_expiry_and_start_read_only_what_they_need(listed: JobListFile) -> None:
         assert "USING INDEX" in step
 
 
-def test_expiry_goes_in_small_steps(listed: JobListFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expiry_deletes_in_batches(listed: JobListFile, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(list_file, "EXPIRE_ROWS", 2)
     for seq in range(1, 6):
         put(listed, seq, f"j{seq}", state=states.COMPLETED, created=seq)
@@ -255,7 +253,7 @@ def test_expiry_goes_in_small_steps(listed: JobListFile, monkeypatch: pytest.Mon
 # ---- the way to it
 
 
-async def test_the_loop_turns_while_the_file_is_busy(tmp_path: Path) -> None:
+async def test_event_loop_runs_while_the_file_is_busy(tmp_path: Path) -> None:
     index = await JobListIndex.open(tmp_path / "jobs.sqlite", time.time)
     began, go_on = threading.Event(), threading.Event()
 
@@ -277,8 +275,8 @@ async def test_the_loop_turns_while_the_file_is_busy(tmp_path: Path) -> None:
     await index.close()
 
 
-async def test_what_could_not_be_written_is_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full disk costs no job: the position on file stays behind what is missing."""
+async def test_rows_of_a_failed_write_are_written_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk costs no job: the position in the file stays before the missing rows."""
     index = await JobListIndex.open(tmp_path / "jobs.sqlite", time.time)
     write = JobListFile.write
 

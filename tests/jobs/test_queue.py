@@ -22,35 +22,35 @@ def queue(
 
 
 def request(job: str, route: str = "local", tenant: str = "", slots: int = 1, model: str = "") -> SlotRequest:
-    """A claim of a job whose tenant is, unless told, the first letter of its id."""
+    """A claim of a job whose tenant is, by default the first letter of its id."""
     return SlotRequest(job, LimitKey(route, model=model), tenant or job[0], slots)
 
 
-def drained(queue_: FairQueue) -> list[str]:
+def drained(fair_queue: FairQueue) -> list[str]:
     """All that may run, in order."""
-    return list(iter(queue_.grant_next, None))
+    return list(iter(fair_queue.grant_next, None))
 
 
-def test_tenants_take_turns() -> None:
-    queue_ = queue()
+def test_tenants_alternate() -> None:
+    fair_queue = queue()
     for job in ("a1", "a2", "a3", "b1", "c1", "c2"):
-        queue_.enqueue(request(job))
-    assert len(queue_) == 6
-    assert drained(queue_) == ["a1", "b1", "c1", "a2", "c2", "a3"]
-    assert len(queue_) == 0
+        fair_queue.enqueue(request(job))
+    assert len(fair_queue) == 6
+    assert drained(fair_queue) == ["a1", "b1", "c1", "a2", "c2", "a3"]
+    assert len(fair_queue) == 0
 
 
-def test_a_late_tenant_does_not_wait_for_a_long_line() -> None:
-    queue_ = queue(route=1)
+def test_late_tenant_does_not_wait_for_a_long_queue() -> None:
+    fair_queue = queue(route=1)
     for index in range(100):
-        queue_.enqueue(request(f"a{index}"))
-    assert queue_.grant_next() == "a0"
-    queue_.enqueue(request("b0"))
-    assert queue_.position("b0") == 1
-    queue_.pool.release("a0")
-    assert queue_.grant_next() == "a1"
-    queue_.pool.release("a1")
-    assert queue_.grant_next() == "b0"
+        fair_queue.enqueue(request(f"a{index}"))
+    assert fair_queue.grant_next() == "a0"
+    fair_queue.enqueue(request("b0"))
+    assert fair_queue.position("b0") == 1
+    fair_queue.pool.release("a0")
+    assert fair_queue.grant_next() == "a1"
+    fair_queue.pool.release("a1")
+    assert fair_queue.grant_next() == "b0"
 
 
 def shared(limit: int) -> FairQueue:
@@ -58,207 +58,209 @@ def shared(limit: int) -> FairQueue:
 
 
 def test_tenant_that_fills_a_route_leaves_slots_for_another_tenant() -> None:
-    queue_ = shared(MIN_DIVIDED_SLOTS)
+    fair_queue = shared(MIN_DIVIDED_SLOTS)
     for index in range(100):
-        queue_.enqueue(request(f"a{index}"))
-    assert len(drained(queue_)) == MIN_DIVIDED_SLOTS - MIN_DIVIDED_SLOTS // RESERVED_SHARE
-    assert queue_.can_reserve(request("b0"))
-    queue_.enqueue(request("b0"))
-    assert queue_.grant_next() == "b0"
-    assert queue_.grant_next() is None
-    queue_.pool.release("b0")
-    queue_.enqueue(request("c0"))
-    assert queue_.grant_next() == "c0", "a tenant over its share holds up nobody else"
+        fair_queue.enqueue(request(f"a{index}"))
+    assert len(drained(fair_queue)) == MIN_DIVIDED_SLOTS - MIN_DIVIDED_SLOTS // RESERVED_SHARE
+    assert fair_queue.can_reserve(request("b0"))
+    fair_queue.enqueue(request("b0"))
+    assert fair_queue.grant_next() == "b0"
+    assert fair_queue.grant_next() is None
+    fair_queue.pool.release("b0")
+    fair_queue.enqueue(request("c0"))
+    assert fair_queue.grant_next() == "c0", "a tenant over its share blocks no other tenant"
 
 
 def test_lone_tenant_may_hold_every_slot() -> None:
-    queue_ = queue(route=MIN_DIVIDED_SLOTS)
+    fair_queue = queue(route=MIN_DIVIDED_SLOTS)
     for index in range(100):
-        queue_.enqueue(request(f"a{index}"))
-    assert len(drained(queue_)) == MIN_DIVIDED_SLOTS
+        fair_queue.enqueue(request(f"a{index}"))
+    assert len(drained(fair_queue)) == MIN_DIVIDED_SLOTS
 
 
-def test_key_of_a_tenant_has_every_slot_of_its_own() -> None:
-    queue_ = shared(MIN_DIVIDED_SLOTS)
+def test_tenants_own_key_has_all_slots() -> None:
+    fair_queue = shared(MIN_DIVIDED_SLOTS)
     for index in range(100):
-        queue_.enqueue(SlotRequest(f"a{index}", LimitKey("bfl", account="fingerprint"), "a"))
-    assert len(drained(queue_)) == MIN_DIVIDED_SLOTS
+        fair_queue.enqueue(SlotRequest(f"a{index}", LimitKey("bfl", account="fingerprint"), "a"))
+    assert len(drained(fair_queue)) == MIN_DIVIDED_SLOTS
 
 
-def test_few_slots_are_not_divided() -> None:
-    queue_ = shared(MIN_DIVIDED_SLOTS - 1)
+def test_small_limit_is_not_divided() -> None:
+    fair_queue = shared(MIN_DIVIDED_SLOTS - 1)
     for index in range(100):
-        queue_.enqueue(request(f"a{index}"))
-    assert len(drained(queue_)) == MIN_DIVIDED_SLOTS - 1
+        fair_queue.enqueue(request(f"a{index}"))
+    assert len(drained(fair_queue)) == MIN_DIVIDED_SLOTS - 1
 
 
 def test_job_of_more_slots_than_a_share_runs_where_its_tenant_holds_none() -> None:
-    queue_ = shared(MIN_DIVIDED_SLOTS)
-    queue_.enqueue(request("a0", slots=MIN_DIVIDED_SLOTS))
-    assert queue_.grant_next() == "a0"
+    fair_queue = shared(MIN_DIVIDED_SLOTS)
+    fair_queue.enqueue(request("a0", slots=MIN_DIVIDED_SLOTS))
+    assert fair_queue.grant_next() == "a0"
 
 
-def test_a_route_has_its_own_limit() -> None:
-    queue_ = queue(route=2, slow=1)
+def test_route_has_its_own_limit() -> None:
+    fair_queue = queue(route=2, slow=1)
     for index in range(4):
-        queue_.enqueue(request(f"f{index}", "fast", "a"))
-        queue_.enqueue(request(f"s{index}", "slow", "a"))
-    assert Counter(job[0] for job in drained(queue_)) == {"f": 2, "s": 1}
-    queue_.pool.release("s0")
-    assert queue_.grant_next() == "s1"
-    assert queue_.grant_next() is None
+        fair_queue.enqueue(request(f"f{index}", "fast", "a"))
+        fair_queue.enqueue(request(f"s{index}", "slow", "a"))
+    assert Counter(job[0] for job in drained(fair_queue)) == {"f": 2, "s": 1}
+    fair_queue.pool.release("s0")
+    assert fair_queue.grant_next() == "s1"
+    assert fair_queue.grant_next() is None
 
 
-def test_a_new_job_passes_nobody_by_who_waits_for_the_same_places() -> None:
-    queue_ = queue(route=4)
-    queue_.pool.reserve(request("a1", slots=2))
-    assert queue_.can_reserve(request("b1", slots=2))
-    assert not queue_.can_reserve(request("b1", slots=3))
-    queue_.enqueue(request("b1", slots=3))
-    assert queue_.grant_next() is None
-    assert not queue_.can_reserve(request("c1")), "it would take what b1 waits for"
-    queue_.enqueue(request("c1"))
-    assert queue_.grant_next() is None, "as it would from its place in queue_"
-    assert queue_.can_reserve(request("c1", "other"))
-    queue_.pool.release("a1")
-    assert drained(queue_) == ["b1", "c1"]
+def test_new_job_does_not_overtake_a_job_that_waits_for_the_same_slots() -> None:
+    fair_queue = queue(route=4)
+    fair_queue.pool.reserve(request("a1", slots=2))
+    assert fair_queue.can_reserve(request("b1", slots=2))
+    assert not fair_queue.can_reserve(request("b1", slots=3))
+    fair_queue.enqueue(request("b1", slots=3))
+    assert fair_queue.grant_next() is None
+    assert not fair_queue.can_reserve(request("c1")), "it would take what b1 waits for"
+    fair_queue.enqueue(request("c1"))
+    assert fair_queue.grant_next() is None, "as it would from its place in fair_queue"
+    assert fair_queue.can_reserve(request("c1", "other"))
+    fair_queue.pool.release("a1")
+    assert drained(fair_queue) == ["b1", "c1"]
 
 
-def test_a_job_that_takes_more_places_than_there_are_runs_alone() -> None:
-    queue_ = queue(route=4)
-    queue_.pool.reserve(request("a1"))
-    queue_.enqueue(request("b1", slots=10))
-    queue_.enqueue(request("c1"))
-    assert queue_.grant_next() is None
-    queue_.pool.release("a1")
-    assert queue_.grant_next() == "b1"
-    assert queue_.grant_next() is None
-    queue_.pool.release("b1")
-    assert queue_.grant_next() == "c1"
+def test_job_that_needs_more_than_all_slots_runs_alone() -> None:
+    fair_queue = queue(route=4)
+    fair_queue.pool.reserve(request("a1"))
+    fair_queue.enqueue(request("b1", slots=10))
+    fair_queue.enqueue(request("c1"))
+    assert fair_queue.grant_next() is None
+    fair_queue.pool.release("a1")
+    assert fair_queue.grant_next() == "b1"
+    assert fair_queue.grant_next() is None
+    fair_queue.pool.release("b1")
+    assert fair_queue.grant_next() == "c1"
 
 
-def test_a_model_has_places_of_its_own_within_its_route() -> None:
+def test_model_has_its_own_slots_within_its_route() -> None:
     limits = Limits(routes={"bfl": 4}, default=BIG, tenant=BIG, models={("bfl", "max"): 2})
     assert limits.key("bfl", "", "max") == LimitKey("bfl", model="max")
     assert limits.key("bfl", "", "pro") == LimitKey("bfl")
     assert limits.key("fal", "", "max") == LimitKey("fal")
-    queue_ = queue(bfl=4, models={("bfl", "max"): 2})
+    fair_queue = queue(bfl=4, models={("bfl", "max"): 2})
     for job in ("a1", "a2", "a3", "a4"):
-        queue_.enqueue(request(job, "bfl", model="max"))
+        fair_queue.enqueue(request(job, "bfl", model="max"))
     for job in ("a5", "a6", "a7"):
-        queue_.enqueue(request(job, "bfl"))
-    assert drained(queue_) == ["a1", "a2", "a5", "a6"], "a full model does not hold up its tenant's others"
-    queue_.pool.release("a5")
-    assert queue_.grant_next() == "a7"
-    queue_.pool.release("a1")
-    assert queue_.grant_next() == "a3"
-    queue_.pool.release("a6")
-    assert queue_.grant_next() is None
-    assert queue_.can_reserve(request("b1", "bfl")), "who waits for the model's slots does not wait for these"
-    assert not queue_.can_reserve(request("b1", "bfl", model="max"))
-    queue_.pool.release("a2")
-    assert not queue_.can_reserve(request("b1", "bfl")), "it is the turn of one who waited"
-    assert queue_.grant_next() == "a4"
+        fair_queue.enqueue(request(job, "bfl"))
+    assert drained(fair_queue) == ["a1", "a2", "a5", "a6"], "a full model does not hold up its tenant's others"
+    fair_queue.pool.release("a5")
+    assert fair_queue.grant_next() == "a7"
+    fair_queue.pool.release("a1")
+    assert fair_queue.grant_next() == "a3"
+    fair_queue.pool.release("a6")
+    assert fair_queue.grant_next() is None
+    assert fair_queue.can_reserve(request("b1", "bfl")), (
+        "a job that waits for the model's slots does not wait for these"
+    )
+    assert not fair_queue.can_reserve(request("b1", "bfl", model="max"))
+    fair_queue.pool.release("a2")
+    assert not fair_queue.can_reserve(request("b1", "bfl")), "a job that waited is next"
+    assert fair_queue.grant_next() == "a4"
 
 
 def test_each_key_has_the_whole_limit() -> None:
-    queue_ = queue(bfl=2)
+    fair_queue = queue(bfl=2)
     own = [SlotRequest(f"k{index}", LimitKey("bfl", account="k"), "a") for index in range(3)]
     for index in range(3):
-        queue_.enqueue(request(f"a{index}", "bfl"))
-        queue_.enqueue(own[index])
-    assert sorted(drained(queue_)) == ["a0", "a1", "k0", "k1"]
-    assert not queue_.can_reserve(request("b", "bfl"))
-    assert queue_.can_reserve(SlotRequest("b", LimitKey("bfl", account="l"), "b"))
-    queue_.pool.release("k0")
-    assert queue_.grant_next() == "k2"
+        fair_queue.enqueue(request(f"a{index}", "bfl"))
+        fair_queue.enqueue(own[index])
+    assert sorted(drained(fair_queue)) == ["a0", "a1", "k0", "k1"]
+    assert not fair_queue.can_reserve(request("b", "bfl"))
+    assert fair_queue.can_reserve(SlotRequest("b", LimitKey("bfl", account="l"), "b"))
+    fair_queue.pool.release("k0")
+    assert fair_queue.grant_next() == "k2"
 
 
-def test_keys_that_are_gone_leave_nothing() -> None:
-    queue_ = queue(bfl=1, models={("bfl", "max"): 1})
+def test_unused_keys_leave_no_counts() -> None:
+    fair_queue = queue(bfl=1, models={("bfl", "max"): 1})
     for index in range(10):
         for job in ("w", "r"):
-            lane = LimitKey("bfl", account=f"k{index}", model="max")
-            queue_.enqueue(SlotRequest(f"{job}{index}", lane, f"t{index}"))
-    assert len(drained(queue_)) == 10
+            key = LimitKey("bfl", account=f"k{index}", model="max")
+            fair_queue.enqueue(SlotRequest(f"{job}{index}", key, f"t{index}"))
+    assert len(drained(fair_queue)) == 10
     for index in range(10):
-        queue_.pool.release(f"w{index}")
-        queue_.remove(f"r{index}")
-    assert queue_.empty
-    assert queue_.pool.empty
+        fair_queue.pool.release(f"w{index}")
+        fair_queue.remove(f"r{index}")
+    assert fair_queue.empty
+    assert fair_queue.pool.empty
 
 
-def test_a_tenant_at_its_limit_holds_up_nobody_else() -> None:
-    queue_ = queue(route=10, tenant=2)
+def test_tenant_at_its_limit_blocks_no_other_tenant() -> None:
+    fair_queue = queue(route=10, tenant=2)
     for job in ("a1", "a2", "a3", "b1"):
-        queue_.enqueue(request(job))
-    assert drained(queue_) == ["a1", "b1", "a2"]
-    assert not queue_.can_reserve(request("a", "other"))
-    assert queue_.can_reserve(request("b", "other"))
-    assert queue_.can_reserve(request("b"))
-    queue_.pool.release("a1")
-    assert queue_.grant_next() == "a3"
+        fair_queue.enqueue(request(job))
+    assert drained(fair_queue) == ["a1", "b1", "a2"]
+    assert not fair_queue.can_reserve(request("a", "other"))
+    assert fair_queue.can_reserve(request("b", "other"))
+    assert fair_queue.can_reserve(request("b"))
+    fair_queue.pool.release("a1")
+    assert fair_queue.grant_next() == "a3"
 
 
-def test_running_and_ending_may_be_said_twice() -> None:
-    queue_ = queue(route=2)
+def test_reserve_and_release_are_idempotent() -> None:
+    fair_queue = queue(route=2)
     for _ in range(3):
-        assert not queue_.pool.reserve(request("a"))
-    assert queue_.can_reserve(request("x"))
-    queue_.pool.reserve(request("b"))
-    assert not queue_.can_reserve(request("x"))
-    assert [queue_.pool.release("a") for _ in range(3)] == [True, False, False]
-    assert queue_.can_reserve(request("x"))
-    queue_.pool.reserve(request("c"))
-    assert not queue_.can_reserve(request("x"))
-    assert not queue_.pool.release("nobody")
-    assert not queue_.can_reserve(request("x"))
+        assert not fair_queue.pool.reserve(request("a"))
+    assert fair_queue.can_reserve(request("x"))
+    fair_queue.pool.reserve(request("b"))
+    assert not fair_queue.can_reserve(request("x"))
+    assert [fair_queue.pool.release("a") for _ in range(3)] == [True, False, False]
+    assert fair_queue.can_reserve(request("x"))
+    fair_queue.pool.reserve(request("c"))
+    assert not fair_queue.can_reserve(request("x"))
+    assert not fair_queue.pool.release("none")
+    assert not fair_queue.can_reserve(request("x"))
 
 
-def test_a_job_that_turns_to_another_route_takes_its_places_along() -> None:
-    queue_ = queue(first=2, second=5)
-    queue_.pool.reserve(request("a", "first", slots=2))
-    queue_.enqueue(request("b", "first"))
-    assert queue_.pool.reserve(request("a", "second", slots=4)), "there is room on the first route now"
-    assert queue_.grant_next() == "b"
-    assert not queue_.can_reserve(request("c", "second", slots=2))
-    assert queue_.can_reserve(request("c", "second"))
-    assert queue_.pool.release("a")
-    assert queue_.can_reserve(request("c", "second", slots=5))
+def test_job_that_changes_its_route_releases_the_previous_slots() -> None:
+    fair_queue = queue(first=2, second=5)
+    fair_queue.pool.reserve(request("a", "first", slots=2))
+    fair_queue.enqueue(request("b", "first"))
+    assert fair_queue.pool.reserve(request("a", "second", slots=4)), "there is room on the first route now"
+    assert fair_queue.grant_next() == "b"
+    assert not fair_queue.can_reserve(request("c", "second", slots=2))
+    assert fair_queue.can_reserve(request("c", "second"))
+    assert fair_queue.pool.release("a")
+    assert fair_queue.can_reserve(request("c", "second", slots=5))
 
 
-def test_leaving() -> None:
-    queue_ = queue()
+def test_removed_job_is_not_granted() -> None:
+    fair_queue = queue()
     for job in ("a1", "a2", "b1"):
-        queue_.enqueue(request(job))
-    assert [queue_.remove(job) for job in ("a1", "a1", "x")] == [True, False, False]
-    assert len(queue_) == 2
-    assert queue_.position("a1") is None
-    queue_.remove("b1")
-    assert drained(queue_) == ["a2"]
+        fair_queue.enqueue(request(job))
+    assert [fair_queue.remove(job) for job in ("a1", "a1", "x")] == [True, False, False]
+    assert len(fair_queue) == 2
+    assert fair_queue.position("a1") is None
+    fair_queue.remove("b1")
+    assert drained(fair_queue) == ["a2"]
 
 
-def test_no_position_for_what_does_not_wait() -> None:
-    queue_ = queue()
-    assert queue_.position("a") is None
-    queue_.enqueue(request("a"))
-    queue_.enqueue(request("a"))
-    assert queue_.position("a") == 0
-    assert queue_.position("b") is None
-    assert queue_.grant_next() == "a"
-    assert queue_.position("a") is None
-    assert queue_.grant_next() is None
+def test_position_is_none_for_a_job_that_is_not_queued() -> None:
+    fair_queue = queue()
+    assert fair_queue.position("a") is None
+    fair_queue.enqueue(request("a"))
+    fair_queue.enqueue(request("a"))
+    assert fair_queue.position("a") == 0
+    assert fair_queue.position("b") is None
+    assert fair_queue.grant_next() == "a"
+    assert fair_queue.position("a") is None
+    assert fair_queue.grant_next() is None
 
 
 # ---- any order of events
 
-LANES = [LimitKey(route, account, model) for route in ("r0", "r1") for account in ("", "k") for model in ("", "m")]
+KEYS = [LimitKey(route, account, model) for route in ("r0", "r1") for account in ("", "k") for model in ("", "m")]
 MODELS = {("r0", "m"): 2, ("r1", "m"): 1}
 OPS = st.lists(
     st.tuples(
         st.sampled_from(["wait", "wait", "wait", "take", "take", "leave", "end", "move", "enter"]),
         st.integers(0, 2),
-        st.sampled_from(LANES),
+        st.sampled_from(KEYS),
         st.integers(1, 4),
     ),
     max_size=60,
@@ -267,10 +269,10 @@ Op = tuple[str, int, LimitKey, int]
 
 
 @dataclass
-class Play:
-    """Random operations, and who waits and runs by a plain account of them."""
+class ReferenceModel:
+    """Random operations, and a plain account of queued and running jobs."""
 
-    queue_: FairQueue
+    fair_queue: FairQueue
     waiting: dict[str, SlotRequest] = field(default_factory=dict)
     running: dict[str, SlotRequest] = field(default_factory=dict)
 
@@ -278,108 +280,108 @@ class Play:
         match op:
             case "wait":
                 self.waiting[asked.job_id] = asked
-                self.queue_.enqueue(asked)
-            case "enter" if self.queue_.can_reserve(asked):
+                self.fair_queue.enqueue(asked)
+            case "enter" if self.fair_queue.can_reserve(asked):
                 self.running[asked.job_id] = asked
-                self.queue_.pool.reserve(asked)
+                self.fair_queue.pool.reserve(asked)
             case "take":
-                job = self.queue_.grant_next()
+                job = self.fair_queue.grant_next()
                 if job is not None:
                     self.running[job] = self.waiting.pop(job)
             case "leave" if self.waiting:
                 job = sorted(self.waiting)[index % len(self.waiting)]
                 del self.waiting[job]
-                assert self.queue_.remove(job)
+                assert self.fair_queue.remove(job)
             case "end" if self.running:
                 job = sorted(self.running)[index % len(self.running)]
                 del self.running[job]
-                assert self.queue_.pool.release(job)
+                assert self.fair_queue.pool.release(job)
             case "move" if self.running:
                 job = sorted(self.running)[index % len(self.running)]
                 moved = SlotRequest(job, asked.key, self.running[job].tenant, asked.slots)
-                if self.queue_.can_reserve(moved):
+                if self.fair_queue.can_reserve(moved):
                     self.running[job] = moved
-                    self.queue_.pool.reserve(moved)
+                    self.fair_queue.pool.reserve(moved)
 
-    def taken(self, lane: LimitKey) -> list[SlotRequest]:
-        return [running for running in self.running.values() if lane in running.key.levels]
+    def taken(self, key: LimitKey) -> list[SlotRequest]:
+        return [running for running in self.running.values() if key in running.key.levels]
 
     def fits(self, asked: SlotRequest, tenant: int) -> bool:
-        """Whether there are slots for a job, by the plain account."""
-        counts = [(self.taken(lane), self.queue_.pool.limits.of(lane)) for lane in asked.key.levels]
+        """Return whether a job has free slots, by the plain account."""
+        counts = [(self.taken(key), self.fair_queue.pool.limits.of(key)) for key in asked.key.levels]
         owned = sum(running.tenant == asked.tenant for running in self.running.values())
         return owned < tenant and all(
             not jobs or sum(job.slots for job in jobs) + asked.slots <= limit for jobs, limit in counts
         )
 
 
-def played(ops: list[Op], queue_: FairQueue) -> Play:
-    play = Play(queue_)
-    for index, (op, who, lane, slots) in enumerate(ops):
-        play.do(index, op, SlotRequest(f"j{index}", lane, f"t{who}", slots))
-    return play
+def replayed(ops: list[Op], fair_queue: FairQueue) -> ReferenceModel:
+    model_ = ReferenceModel(fair_queue)
+    for index, (op, tenant_number, key, slots) in enumerate(ops):
+        model_.do(index, op, SlotRequest(f"j{index}", key, f"t{tenant_number}", slots))
+    return model_
 
 
 @settings(deadline=None)
 @given(OPS, st.integers(1, 5), st.integers(1, 4))
-def test_limits_hold_and_nothing_is_lost(ops: list[Op], route: int, tenant: int) -> None:
-    play = Play(queue(route=route, tenant=tenant, models=MODELS))
-    for index, (op, who, lane, slots) in enumerate(ops):
-        play.do(index, op, SlotRequest(f"j{index}", lane, f"t{who}", slots))
-        for counted in {one for running in play.running.values() for one in running.key.levels}:
-            jobs = play.taken(counted)
-            assert len(jobs) == 1 or sum(job.slots for job in jobs) <= play.queue_.pool.limits.of(counted)
-        assert all(count <= tenant for count in Counter(job.tenant for job in play.running.values()).values())
-        assert len(play.queue_) == len(play.waiting)
-        if not any(play.fits(waiting, tenant) for waiting in play.waiting.values()):
-            assert copy.deepcopy(play.queue_).grant_next() is None
-    # Whoever waits comes up in the end.
+def test_limits_hold_and_no_job_is_lost(ops: list[Op], route: int, tenant: int) -> None:
+    model_ = ReferenceModel(queue(route=route, tenant=tenant, models=MODELS))
+    for index, (op, tenant_number, key, slots) in enumerate(ops):
+        model_.do(index, op, SlotRequest(f"j{index}", key, f"t{tenant_number}", slots))
+        for counted in {one for running in model_.running.values() for one in running.key.levels}:
+            jobs = model_.taken(counted)
+            assert len(jobs) == 1 or sum(job.slots for job in jobs) <= model_.fair_queue.pool.limits.of(counted)
+        assert all(count <= tenant for count in Counter(job.tenant for job in model_.running.values()).values())
+        assert len(model_.fair_queue) == len(model_.waiting)
+        if not any(model_.fits(waiting, tenant) for waiting in model_.waiting.values()):
+            assert copy.deepcopy(model_.fair_queue).grant_next() is None
+    # Every queued job runs in the end.
     for _ in range(2 * len(ops) + 1):
-        play.do(0, "take", request("nobody"))
-        play.do(0, "end", request("nobody"))
-    assert not play.waiting
-    assert not play.running
+        model_.do(0, "take", request("none"))
+        model_.do(0, "end", request("none"))
+    assert not model_.waiting
+    assert not model_.running
 
 
 @settings(deadline=None)
 @given(OPS, st.integers(1, 5))
-def test_nobody_waits_for_nothing(ops: list[Op], route: int) -> None:
-    """When all run that may, there are too few slots for the first of each queue_."""
-    play = played(ops, queue(route=route, models=MODELS))
+def test_no_job_waits_while_its_slots_are_free(ops: list[Op], route: int) -> None:
+    """When all run that may, there are too few slots for the first of each fair_queue."""
+    model_ = replayed(ops, queue(route=route, models=MODELS))
     for _ in ops:
-        play.do(0, "take", request("nobody"))
+        model_.do(0, "take", request("none"))
     first: dict[LimitKey, SlotRequest] = {}
-    for waiting in play.waiting.values():
-        if play.queue_.position(waiting.job_id) == 0:
+    for waiting in model_.waiting.values():
+        if model_.fair_queue.position(waiting.job_id) == 0:
             first[waiting.key.route_key] = waiting
-    assert first.keys() == {waiting.key.route_key for waiting in play.waiting.values()}
-    assert not any(play.fits(waiting, BIG) for waiting in first.values())
+    assert first.keys() == {waiting.key.route_key for waiting in model_.waiting.values()}
+    assert not any(model_.fits(waiting, BIG) for waiting in first.values())
 
 
 @settings(deadline=None)
 @given(OPS)
-def test_a_position_is_the_number_of_turns_before(ops: list[Op]) -> None:
-    play = played(ops, queue(models=dict.fromkeys(MODELS, BIG)))
-    for whole in {lane.route_key for lane in LANES}:
-        # What would happen: let only this queue_'s jobs go, until nobody is left.
-        simulated = copy.deepcopy(play.queue_)
-        for job, waiting in play.waiting.items():
+def test_position_is_the_number_of_jobs_before(ops: list[Op]) -> None:
+    model_ = replayed(ops, queue(models=dict.fromkeys(MODELS, BIG)))
+    for whole in {key.route_key for key in KEYS}:
+        # Expected order: grant only this key's jobs, until none is left.
+        simulated = copy.deepcopy(model_.fair_queue)
+        for job, waiting in model_.waiting.items():
             if waiting.key.route_key != whole:
                 simulated.remove(job)
         for turn, job in enumerate(drained(simulated)):
-            assert play.queue_.position(job) == turn
+            assert model_.fair_queue.position(job) == turn
 
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 3), st.integers(1, 4))
-def test_nobody_is_served_twice_while_another_waits(owners: list[int], limit: int, slots: int) -> None:
-    queue_ = queue(route=limit)
+def test_no_tenant_is_served_twice_while_another_waits(owners: list[int], limit: int, slots: int) -> None:
+    fair_queue = queue(route=limit)
     for index, owner in enumerate(owners):
-        queue_.enqueue(request(f"{index}", tenant=f"t{owner}", slots=1 + index % slots))
+        fair_queue.enqueue(request(f"{index}", tenant=f"t{owner}", slots=1 + index % slots))
     left = Counter(owners)
     served: Counter[int] = Counter()
-    while (job := queue_.grant_next()) is not None:
-        queue_.pool.release(job)
+    while (job := fair_queue.grant_next()) is not None:
+        fair_queue.pool.release(job)
         owner = owners[int(job)]
         # No tenant with jobs left is more than one turn behind.
         assert all(served[owner] <= served[other] for other in left if left[other])
@@ -388,42 +390,42 @@ def test_nobody_is_served_twice_while_another_waits(owners: list[int], limit: in
     assert served == Counter(owners)
 
 
-# ---- how many may wait
+# ---- queue limits
 
 
-def filled(limit: int, wishes: list[str]) -> tuple[FairQueue, list[str]]:
+def filled(limit: int, requests: list[str]) -> tuple[FairQueue, list[str]]:
     """A queue that takes what it has room for, and the tenants of those jobs."""
-    queue_, accepted = queue(), []
-    for index, tenant in enumerate(wishes):
-        if queue_.queued_by(tenant) < queue_.tenant_limit(tenant, limit):
-            queue_.enqueue(request(f"{index}", tenant=tenant))
+    fair_queue, accepted = queue(), []
+    for index, tenant in enumerate(requests):
+        if fair_queue.queued_by(tenant) < fair_queue.tenant_limit(tenant, limit):
+            fair_queue.enqueue(request(f"{index}", tenant=tenant))
             accepted.append(tenant)
-    return queue_, accepted
+    return fair_queue, accepted
 
 
 def test_lone_tenant_may_fill_the_queue() -> None:
     assert len(filled(10, ["a"] * 20)[1]) == 10
 
 
-def test_tenant_that_fills_the_queue_shuts_nobody_out() -> None:
-    queue_, accepted = filled(10, ["a"] * 20 + ["b"] * 20 + ["c"] * 20 + ["a"] * 5)
+def test_tenant_that_fills_the_queue_blocks_no_other_tenant() -> None:
+    fair_queue, accepted = filled(10, ["a"] * 20 + ["b"] * 20 + ["c"] * 20 + ["a"] * 5)
     assert Counter(accepted) == {"a": 10, "b": 5, "c": 3}
     for job in range(8):
-        queue_.remove(f"{job}")
-    assert len(queue_) == 10
-    assert queue_.queued_by("a") < queue_.tenant_limit("a", 10)  # it has its share again
+        fair_queue.remove(f"{job}")
+    assert len(fair_queue) == 10
+    assert fair_queue.queued_by("a") < fair_queue.tenant_limit("a", 10)  # it has its share again
 
 
-def test_no_queue_means_none_for_anybody() -> None:
+def test_queue_limit_zero_queues_no_job() -> None:
     assert filled(0, ["a", "b"])[1] == []
 
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from("abcde"), max_size=80), st.integers(1, 20))
-def test_every_tenant_finds_room_and_the_whole_stays_bounded(wishes: list[str], limit: int) -> None:
-    queue_, accepted = filled(limit, wishes)
-    assert set(accepted) == set(wishes)
-    assert len(queue_) <= sum(max(1, limit // number) for number in range(1, 6))
-    for job in range(len(wishes)):
-        queue_.remove(f"{job}")
-    assert queue_.empty
+def test_every_tenant_can_queue_and_the_total_is_bounded(requests: list[str], limit: int) -> None:
+    fair_queue, accepted = filled(limit, requests)
+    assert set(accepted) == set(requests)
+    assert len(fair_queue) <= sum(max(1, limit // number) for number in range(1, 6))
+    for job in range(len(requests)):
+        fair_queue.remove(f"{job}")
+    assert fair_queue.empty

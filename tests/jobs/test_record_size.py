@@ -1,4 +1,4 @@
-"""Records that a server does not take: refused at the door, shortened at the end, and never retried for ever."""
+"""Records that a server refuses: new ones are refused, ended ones trimmed, and no write is retried without limit."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import WebhookAttempt
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedFamilies
-from tests.jobs.memory import Log, MemoryConnection
+from tests.jobs.families import ScriptedProviders
+from tests.jobs.memory import MemoryConnection, StreamLog
 from tests.jobs.replica import serving
 from tests.jobs.server import Process, settings_for, until
 from tests.stack import free_port
@@ -42,7 +42,7 @@ jetstream {{ store_dir: "{store}" }}
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Iterator[str]:
-    """A server as others run it, with the default limit of 1 MiB for a message; gives its address."""
+    """Return the address of an external server with the default limit of 1 MiB for a message."""
     port = free_port()
     config = tmp_path / "nats.conf"
     config.write_text(CONFIG.format(port=port, store=tmp_path / "store"))
@@ -65,7 +65,7 @@ def with_options(size: int) -> JobRecord:
     return record
 
 
-async def test_record_that_leaves_no_room_is_refused_at_once(small: JobStream) -> None:
+async def test_new_record_without_room_for_growth_is_refused_at_once(small: JobStream) -> None:
     record = with_options(1 << 20)
     with pytest.raises(GatewayError) as caught:
         await small.create(record)
@@ -74,7 +74,7 @@ async def test_record_that_leaves_no_room_is_refused_at_once(small: JobStream) -
     assert await small.last(record.id) is None
 
 
-async def test_record_near_the_limit_lives_through_all_its_states(small: JobStream) -> None:
+async def test_record_near_the_limit_reaches_all_its_states(small: JobStream) -> None:
     entry = await small.create(with_options(small.max_record_bytes - record_size.GROWTH_BYTES - 2000))
     running = records.follow(entry, states.RUNNING)
     running.task_ref = "r" * 1000
@@ -83,7 +83,7 @@ async def test_record_near_the_limit_lives_through_all_its_states(small: JobStre
     assert len(entry.record.task.provider_options.fields["padding"].string_value) > 800_000
 
 
-async def test_result_that_outgrows_the_server_is_shortened_and_kept(small: JobStream) -> None:
+async def test_result_over_the_limit_is_trimmed_and_kept(small: JobStream) -> None:
     entry = await small.create(with_options(500_000))
     ended = records.follow(entry, states.COMPLETED)
     ended.done.CopyFrom(records.done().done)
@@ -97,7 +97,7 @@ async def test_result_that_outgrows_the_server_is_shortened_and_kept(small: JobS
     assert found.record.task.prompt == "a lighthouse"
 
 
-async def test_state_that_outgrows_the_server_is_refused_and_not_repeated(small: JobStream) -> None:
+async def test_record_over_the_limit_is_refused_and_not_repeated(small: JobStream) -> None:
     entry = await small.create(with_options(10))
     running = records.follow(entry, states.RUNNING)
     running.task_ref = "r" * (1 << 20)
@@ -109,14 +109,14 @@ async def test_job_whose_state_can_not_be_kept_fails_and_its_task_is_stopped(pla
     async def start(_request: object) -> provider.TaskState:
         return records.running("r" * (1 << 20), after=3600)
 
-    families = ScriptedFamilies()
-    families.on_start = start
-    async with serving(settings_for(tmp_path, NATS_URL=f"nats://gateway:p@{plain}"), families) as up:
+    providers = ScriptedProviders()
+    providers.on_start = start
+    async with serving(settings_for(tmp_path, NATS_URL=f"nats://gateway:p@{plain}"), providers) as up:
         submitted = await up.submit(records.job())
         ended = (await up.ended(submitted.record.id)).record
         assert ended.state == states.FAILED
         assert ended.failed.may_be_billed
-        await until(lambda: families.cancels)
+        await until(lambda: providers.cancels)
         await up.held_nothing()
 
 
@@ -134,7 +134,7 @@ class Refusing(MemoryConnection):
     """A server that answers writes with errors, one after the other, before it takes one."""
 
     def __init__(self, *errors: dict[str, Any]) -> None:
-        super().__init__(Log())
+        super().__init__(StreamLog())
         self.errors = list(errors)
 
     async def request(
@@ -163,7 +163,7 @@ async def test_refusal_of_the_message_itself_is_final() -> None:
     assert caught.value.code == "service_unavailable"
 
 
-async def test_full_stream_is_waited_for_with_a_result_and_told_to_a_new_job(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_full_stream_delays_a_result_and_refuses_a_new_job(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("imagegateway.platform.backoff.FIRST_SECONDS", 0.0)
     server = Refusing()
     stream = JobStream(server)
@@ -177,7 +177,7 @@ async def test_full_stream_is_waited_for_with_a_result_and_told_to_a_new_job(mon
 
 
 @pytest.mark.parametrize("limit", [2_000_000, 400_000, 60_000, 5_000, 3_000, 1_500])
-def test_ended_record_gives_up_the_least_important_parts_first(limit: int) -> None:
+def test_ended_record_loses_the_least_important_parts_first(limit: int) -> None:
     record = with_options(500_000)
     record.state = states.COMPLETED
     record.done.CopyFrom(records.done().done)

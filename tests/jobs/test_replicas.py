@@ -1,4 +1,4 @@
-"""Who a replica is, who lives, and who is believed gone."""
+"""Membership: names, incarnations, heartbeats and expiry of replicas."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.jobs import membership as replicas_module
-from imagegateway.jobs import states
+from imagegateway.jobs import membership, states
 from imagegateway.jobs.membership import BUCKET, LEASE_SECONDS, Membership
 from imagegateway.platform.identity import load_identity, renew_identity
 from imagegateway.platform.nats import bucket, connect
 from imagegateway.platform.supervision import Supervisor
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedFamilies
+from tests.jobs.families import ScriptedProviders
 from tests.jobs.replica import serving
 from tests.jobs.server import settings_for, until
 
@@ -27,12 +26,12 @@ if TYPE_CHECKING:
 
     from tests.jobs.server import Nats
 
-BEAT = 0.02
+INTERVAL = 0.02
 
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replicas_module, "HEARTBEAT_SECONDS", BEAT)
+    monkeypatch.setattr(membership, "HEARTBEAT_SECONDS", INTERVAL)
 
 
 class Clock:
@@ -47,7 +46,7 @@ class Clock:
 
 @asynccontextmanager
 async def member(nats: Nats, path: Path, clock: Clock | None = None) -> AsyncIterator[Membership]:
-    """A replica that has claimed its name, on a connection of its own that closes as in a crash."""
+    """A replica that has claimed its name, on a separate connection that closes as in a crash."""
     client = await connect(nats.settings, "replica")
     try:
         kv = await bucket(client.jetstream(), BUCKET, 1, ttl=LEASE_SECONDS)
@@ -87,8 +86,8 @@ def test_identity_that_can_not_be_one_is_replaced(tmp_path: Path, content: bytes
     assert load_identity(path) == found
 
 
-async def test_two_hosts_with_the_same_data_directory_path_are_two(nats: Nats, tmp_path: Path) -> None:
-    """Their host names and paths are no part of it: each has a directory of its own behind them."""
+async def test_hosts_with_the_same_data_directory_path_have_different_names(nats: Nats, tmp_path: Path) -> None:
+    """Host names and paths are no part of the name; each host has a separate directory behind them."""
     one, other = folder(tmp_path, "one"), folder(tmp_path, "other")
     async with member(nats, one) as first, member(nats, other) as second:
         assert first.name != second.name
@@ -115,15 +114,15 @@ async def test_copied_data_directory_does_not_take_the_other_hosts_jobs(nats: Na
     async def start(_request: object) -> object:
         return records.running(after=3600)
 
-    families = ScriptedFamilies()
-    families.on_start = start  # type: ignore[assignment]
+    providers = ScriptedProviders()
+    providers.on_start = start  # type: ignore[assignment]
     url = nats.settings.nats_address()
     one, copy = tmp_path / "one", tmp_path / "copy"
-    async with serving(settings_for(one, NATS_URL=url), families) as first:
+    async with serving(settings_for(one, NATS_URL=url), providers) as first:
         shutil.copytree(one, copy, ignore=shutil.ignore_patterns("*.sqlite*"))
         running = await first.submit(records.job())
         await first.reached(running.record.id, lambda entry: entry.record.state == states.RUNNING)
-        async with serving(settings_for(copy, NATS_URL=url), families) as second:
+        async with serving(settings_for(copy, NATS_URL=url), providers) as second:
             second.engine.execution.reconciler.reconcile()
             await second.engine.drain(5)
             entry = await second.stream.last(running.record.id)
@@ -131,7 +130,7 @@ async def test_copied_data_directory_does_not_take_the_other_hosts_jobs(nats: Na
             assert entry.record.owner == first.engine.membership.owner
 
 
-async def test_restart_keeps_the_name_and_knows_its_former_life_gone(nats: Nats, tmp_path: Path) -> None:
+async def test_restart_keeps_the_name_and_expires_its_previous_incarnation(nats: Nats, tmp_path: Path) -> None:
     path = folder(tmp_path, "one")
     async with member(nats, path) as first:
         former = first.owner
@@ -142,15 +141,15 @@ async def test_restart_keeps_the_name_and_knows_its_former_life_gone(nats: Nats,
 
 
 @pytest.mark.usefixtures("quick")
-async def test_holder_that_can_not_be_asked_is_known_by_its_renewals(
+async def test_holder_that_does_not_answer_is_known_by_its_heartbeats(
     nats: Nats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replicas_module, "PROBE_SECONDS", 0.05)
+    monkeypatch.setattr(membership, "PROBE_SECONDS", 0.05)
 
     async def never(*_arguments: object) -> None:
         """A holder whose host is gone, or too busy to answer."""
 
-    monkeypatch.setattr(replicas_module, "_answer", never)
+    monkeypatch.setattr(membership, "_answer", never)
     one, copy = folder(tmp_path, "one"), folder(tmp_path, "copy")
     async with member(nats, one) as first:
         shutil.copy(one, copy)
@@ -164,7 +163,7 @@ async def test_holder_that_can_not_be_asked_is_known_by_its_renewals(
 
 
 @pytest.mark.usefixtures("quick")
-async def test_replica_whose_name_was_claimed_while_it_was_cut_off_ends(nats: Nats, tmp_path: Path) -> None:
+async def test_replica_whose_name_was_claimed_while_disconnected_ends(nats: Nats, tmp_path: Path) -> None:
     path = folder(tmp_path, "one")
     async with member(nats, path) as first:
         supervisor = Supervisor()
@@ -175,7 +174,7 @@ async def test_replica_whose_name_was_claimed_while_it_was_cut_off_ends(nats: Na
         await supervisor.close()
 
 
-async def test_entry_that_ended_by_itself_or_whose_answer_was_lost_is_renewed(nats: Nats, tmp_path: Path) -> None:
+async def test_expired_or_unacknowledged_entry_is_renewed(nats: Nats, tmp_path: Path) -> None:
     async with member(nats, folder(tmp_path, "one")) as first:
         await first._kv.put(first.name, first.incarnation.encode())  # the answer was lost
         await first.heartbeat()
@@ -189,26 +188,26 @@ async def test_entry_that_ended_by_itself_or_whose_answer_was_lost_is_renewed(na
 # ---- who lives
 
 
-async def test_vanished_replica_is_gone_within_90_seconds_of_its_last_sign(nats: Nats, tmp_path: Path) -> None:
+async def test_crashed_replica_expires_within_90_seconds_of_its_last_heartbeat(nats: Nats, tmp_path: Path) -> None:
     clock = Clock()
     async with member(nats, folder(tmp_path, "one")) as dying, member(nats, folder(tmp_path, "b"), clock) as heir:
         await heir.refresh()
         await dying.heartbeat()
         died = clock.now
         while not heir.is_expired(dying.owner):
-            clock.now += replicas_module.HEARTBEAT_SECONDS
+            clock.now += membership.HEARTBEAT_SECONDS
             await heir.heartbeat()
             await heir.refresh()
         assert LEASE_SECONDS <= clock.now - died <= 75
 
 
-async def test_outage_of_nats_makes_nobody_gone_and_begins_no_lease_anew(nats: Nats, tmp_path: Path) -> None:
+async def test_outage_of_nats_expires_no_replica_and_restarts_no_lease(nats: Nats, tmp_path: Path) -> None:
     clock = Clock()
     async with member(nats, folder(tmp_path, "one")) as dying, member(nats, folder(tmp_path, "b"), clock) as heir:
         await heir.refresh()
         clock.now += 50
         await heir.refresh()
-        # For ten minutes nobody could renew.
+        # For ten minutes no replica could renew.
         heir.suspend()
         clock.now += 600
         await heir.refresh()
@@ -221,7 +220,7 @@ async def test_outage_of_nats_makes_nobody_gone_and_begins_no_lease_anew(nats: N
         assert heir.is_expired(dying.owner)
 
 
-async def test_orderly_stop_is_known_at_once(nats: Nats, tmp_path: Path) -> None:
+async def test_stopped_replica_is_expired_at_once(nats: Nats, tmp_path: Path) -> None:
     async with member(nats, folder(tmp_path, "one")) as leaving, member(nats, folder(tmp_path, "b")) as heir:
         await heir.refresh()
         assert not heir.is_expired(leaving.owner)
@@ -230,7 +229,7 @@ async def test_orderly_stop_is_known_at_once(nats: Nats, tmp_path: Path) -> None
         assert heir.is_expired(leaving.owner)
 
 
-async def test_names_that_are_long_gone_are_forgotten(nats: Nats, tmp_path: Path) -> None:
+async def test_names_are_forgotten_long_after_their_expiry(nats: Nats, tmp_path: Path) -> None:
     clock = Clock()
     async with member(nats, folder(tmp_path, "one")) as dead, member(nats, folder(tmp_path, "b"), clock) as heir:
         await heir.refresh()
@@ -243,7 +242,7 @@ async def test_names_that_are_long_gone_are_forgotten(nats: Nats, tmp_path: Path
 
 
 @pytest.mark.usefixtures("quick")
-async def test_beats_leave_no_consumer_and_no_subscription_behind(nats: Nats, client: Client) -> None:
+async def test_heartbeats_leave_no_consumer_and_no_subscription(nats: Nats, client: Client) -> None:
     js = client.jetstream()
     settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address())
 
@@ -252,7 +251,7 @@ async def test_beats_leave_no_consumer_and_no_subscription_behind(nats: Nats, cl
         return sum(stream.state.consumer_count for stream in streams)
 
     async with AsyncExitStack() as held:
-        up = [await held.enter_async_context(serving(settings, ScriptedFamilies(), number)) for number in (0, 1)]
+        up = [await held.enter_async_context(serving(settings, ScriptedProviders(), number)) for number in (0, 1)]
         before, subscriptions = await consumers(), len(up[0].client._subs)
         revision = up[0].engine.membership._revision
         await until(lambda: up[0].engine.membership._revision > revision + 40)

@@ -11,7 +11,7 @@ from imagegateway.providers.catalog import Mode, Route
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
-from tests.jobs.families import Call, ScriptedFamilies
+from tests.jobs.families import PendingCall, ScriptedProviders
 from tests.jobs.replica import serving
 from tests.jobs.server import PATIENCE, settings_for
 
@@ -34,14 +34,14 @@ def fallback(task: provider.ImageTask, avoid: Callable[[str], bool], _stored: Co
     return second if task.route == "first" and not avoid("second") else None
 
 
-class TwoRoutes(ScriptedFamilies):
+class TwoRouteProviders(ScriptedProviders):
     """The first route takes nothing; the second one's calls are answered when the test says what."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first: list[provider.StartRequest] = []
         self.second: list[provider.StartRequest] = []
-        self.calls: list[Call] = []
+        self.calls: list[PendingCall] = []
         self.reason = UNAVAILABLE
         self.on_start = self._begin
 
@@ -50,13 +50,13 @@ class TwoRoutes(ScriptedFamilies):
             self.first.append(request)
             return records.refused(self.reason, may_be_billed=False)
         self.second.append(request)
-        self.calls.append(Call())
+        self.calls.append(PendingCall())
         return await self.calls[-1](request)
 
 
 @pytest.fixture
-def two() -> TwoRoutes:
-    return TwoRoutes()
+def two() -> TwoRouteProviders:
+    return TwoRouteProviders()
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def limited(nats: Nats) -> Settings:
 
 
 @pytest.fixture
-async def up(limited: Settings, two: TwoRoutes) -> AsyncIterator[Replica]:
+async def up(limited: Settings, two: TwoRouteProviders) -> AsyncIterator[Replica]:
     async with serving(limited, two, 0, ROUTES, fallback) as replica:
         yield replica
 
@@ -77,14 +77,14 @@ async def waits_again(replica: Replica, record: JobRecord) -> None:
     assert entry.record.task.route == "second"
 
 
-async def begun(two: TwoRoutes, count: int) -> None:
+async def begun(two: TwoRouteProviders, count: int) -> None:
     """Wait until the second route has been called so often."""
     async with asyncio.timeout(PATIENCE):
-        while len(two.calls) < count:  # noqa: ASYNC110  no event tells
+        while len(two.calls) < count:  # noqa: ASYNC110  no event announces the calls
             await asyncio.sleep(0.01)
 
 
-async def test_next_route_is_called_at_once_where_it_has_places(up: Replica, two: TwoRoutes) -> None:
+async def test_next_route_is_called_at_once_if_it_has_slots(up: Replica, two: TwoRouteProviders) -> None:
     record = records.job(route="first")
     record.task.n = 2
     await up.submit(record)
@@ -96,7 +96,7 @@ async def test_next_route_is_called_at_once_where_it_has_places(up: Replica, two
     await up.held_nothing()
 
 
-async def test_where_it_is_full_the_job_waits_for_its_turn_there(up: Replica, two: TwoRoutes) -> None:
+async def test_job_waits_for_slots_of_a_full_next_route(up: Replica, two: TwoRouteProviders) -> None:
     there = [records.job(route="second") for _ in range(2)]
     for record in there:
         await up.submit(record)
@@ -121,7 +121,7 @@ async def test_where_it_is_full_the_job_waits_for_its_turn_there(up: Replica, tw
     await up.held_nothing()
 
 
-async def test_one_that_waits_survives_a_crash(limited: Settings, up: Replica, two: TwoRoutes) -> None:
+async def test_rerouted_job_survives_a_crash(limited: Settings, up: Replica, two: TwoRouteProviders) -> None:
     there = [records.job(route="second") for _ in range(2)]
     for record in there:
         await up.submit(record)
@@ -129,7 +129,7 @@ async def test_one_that_waits_survives_a_crash(limited: Settings, up: Replica, t
     await up.submit(turned)
     await waits_again(up, turned)
     await up.crash()
-    heirs = TwoRoutes()
+    heirs = TwoRouteProviders()
     async with serving(limited, heirs, 0, ROUTES, fallback) as heir:
         await begun(heirs, 1)
         heirs.calls[0].answer(records.done())
@@ -142,7 +142,7 @@ async def test_one_that_waits_survives_a_crash(limited: Settings, up: Replica, t
         await heir.held_nothing()
 
 
-async def test_one_that_waits_can_be_cancelled(up: Replica, two: TwoRoutes) -> None:
+async def test_rerouted_job_can_be_cancelled(up: Replica, two: TwoRouteProviders) -> None:
     there = [records.job(route="second") for _ in range(2)]
     for record in there:
         await up.submit(record)
@@ -158,7 +158,9 @@ async def test_one_that_waits_can_be_cancelled(up: Replica, two: TwoRoutes) -> N
     assert len(two.second) == 2
 
 
-async def test_one_that_waits_too_long_fails_and_its_route_is_not_to_blame(up: Replica, two: TwoRoutes) -> None:
+async def test_rerouted_job_fails_at_its_deadline_without_blame_for_its_route(
+    up: Replica, two: TwoRouteProviders
+) -> None:
     for _ in range(2):
         await up.submit(records.job(route="second"))
     turned = [records.job(route="first", deadline_seconds=0.5) for _ in range(3)]
@@ -174,7 +176,7 @@ async def test_one_that_waits_too_long_fails_and_its_route_is_not_to_blame(up: R
     assert not up.engine.breakers.is_open("acme", "local/sketch", "second")
 
 
-async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: TwoRoutes) -> None:
+async def test_route_that_asks_for_a_pause_is_avoided(up: Replica, two: TwoRouteProviders) -> None:
     busy = records.refused(ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, may_be_billed=False)
     busy.failed.retry_after.FromSeconds(30)
 
@@ -202,7 +204,7 @@ async def test_a_route_that_asks_for_a_pause_is_left_alone(up: Replica, two: Two
     assert seen == [False]
 
 
-async def test_a_callers_own_key_stays_on_its_route(up: Replica, two: TwoRoutes) -> None:
+async def test_callers_own_key_stays_on_its_route(up: Replica, two: TwoRouteProviders) -> None:
     for _ in range(4):
         record = records.job(route="first", key_fingerprint="k")
         record.sealed_credential = up.engine.credentials.seal("the caller's own key")
@@ -215,7 +217,7 @@ async def test_a_callers_own_key_stays_on_its_route(up: Replica, two: TwoRoutes)
     assert not up.engine.breakers.is_open("acme", "local/sketch", "first"), "it says nothing of the operator's"
 
 
-async def test_a_stored_key_has_its_own_places_on_each_route_of_a_fallback(up: Replica, two: TwoRoutes) -> None:
+async def test_stored_key_has_its_own_slots_on_each_route_of_a_fallback(up: Replica, two: TwoRouteProviders) -> None:
     for _ in range(2):  # the operator's places by the second route are taken
         await up.submit(records.job(route="second"))
     credentials, first, second = up.engine.credentials, "a key of first", "a key of second"
@@ -262,12 +264,12 @@ def stored(up: Replica, **keys: str) -> JobRecord:
     return record
 
 
-async def test_each_key_waits_for_its_own_places_only(up: Replica, two: TwoRoutes) -> None:
+async def test_each_key_waits_for_its_own_slots_only(up: Replica, two: TwoRouteProviders) -> None:
     accounts = ("", "", "", "k", "k", "k", "l")
     jobs = [records.job(route="second", key_fingerprint=account) for account in accounts]
-    told = [(await up.submit(record)).record.state for record in jobs]
+    found = [(await up.submit(record)).record.state for record in jobs]
     free, line = states.SUBMITTING, states.QUEUED
-    assert told == [free, free, line, free, free, line, free]
+    assert found == [free, free, line, free, free, line, free]
     await begun(two, 5)
     two.calls[2].answer(records.done())
     await begun(two, 6)

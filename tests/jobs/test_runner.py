@@ -14,7 +14,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
-from tests.jobs.families import Call, ScriptedFamilies
+from tests.jobs.families import PendingCall, ScriptedProviders
 from tests.jobs.server import PATIENCE, until
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # ---- what the provider says
 
 
-async def test_done_at_once(replica: Replica, families: ScriptedFamilies) -> None:
+async def test_inline_result_completes_the_job(replica: Replica, providers: ScriptedProviders) -> None:
     async with replica.store.upload(100) as upload:
         await upload.write(b"an input")
         stored = await upload.finish()
@@ -40,17 +40,17 @@ async def test_done_at_once(replica: Replica, families: ScriptedFamilies) -> Non
     assert ended.state == states.COMPLETED
     assert len(ended.done.artifacts) == 1
     assert ended.created_at <= ended.started_at <= ended.completed_at
-    assert (ended.attempt, ended.sealed_credential, families.starts[record.id]) == (1, b"", 1)
+    assert (ended.attempt, ended.sealed_credential, providers.starts[record.id]) == (1, b"", 1)
     assert ended.HasField("cost")
     await replica.held_nothing()
     # Its inputs are deleted.
     async with asyncio.timeout(PATIENCE):
-        while await replica.store.size(stored.key) is not None:  # noqa: ASYNC110  no event tells
+        while await replica.store.size(stored.key) is not None:  # noqa: ASYNC110  no event announces the deletion
             await asyncio.sleep(0.01)
 
 
-async def test_a_stored_key_serves_its_route_to_the_end_and_is_erased(
-    replica: Replica, families: ScriptedFamilies
+async def test_stored_key_serves_its_route_to_the_end_and_is_erased(
+    replica: Replica, providers: ScriptedProviders
 ) -> None:
     given: list[str] = []
 
@@ -62,7 +62,7 @@ async def test_a_stored_key_serves_its_route_to_the_end_and_is_erased(
         given.append(request.credential)
         return records.done() if len(given) == 3 else records.running(progress=50)
 
-    families.on_start, families.on_poll = start, poll
+    providers.on_start, providers.on_poll = start, poll
     record = records.job()
     for route, key in (("local", "the key of local"), ("elsewhere", "the key of elsewhere")):
         record.sealed_keys[route] = replica.engine.credentials.seal(key)
@@ -73,13 +73,13 @@ async def test_a_stored_key_serves_its_route_to_the_end_and_is_erased(
 
 
 @pytest.mark.parametrize("sealed", ["", "header", "stored", "of another route"])
-async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
-    replica: Replica, families: ScriptedFamilies, sealed: str
+async def test_refused_key_is_named_and_only_the_operators_counts(
+    replica: Replica, providers: ScriptedProviders, sealed: str
 ) -> None:
     async def start(_request: object) -> provider.TaskState:
         return records.refused(ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, may_be_billed=False)
 
-    families.on_start = start
+    providers.on_start = start
     for _ in range(circuit_breaker.FAILURE_THRESHOLD):
         record = records.job()
         key = replica.engine.credentials.seal("a key")
@@ -89,15 +89,15 @@ async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
             record.sealed_keys["local" if sealed == "stored" else "elsewhere"] = key
         await replica.submit(record)
         failed = (await replica.ended(record.id)).record.failed
-    told = {
+    expected = {
         "header": ("The provider refused the caller's own key (X-BYOK-local).", "X-BYOK-local"),
         "stored": (
             "The provider refused the tenant's stored key: replace it with PUT /v1/provider-keys/local.",
             "",
         ),
     }
-    assert (failed.message, failed.param) == told.get(sealed, ("The provider failed.", ""))
-    assert replica.engine.breakers.is_open("acme", "local/sketch", "local") is (sealed not in told)
+    assert (failed.message, failed.param) == expected.get(sealed, ("The provider failed.", ""))
+    assert replica.engine.breakers.is_open("acme", "local/sketch", "local") is (sealed not in expected)
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ async def test_whose_key_was_refused_is_told_and_only_the_operators_counts(
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_failures(
+async def test_failure_ends_the_job_with_its_reason(
     replica: Replica,
-    families: ScriptedFamilies,
+    providers: ScriptedProviders,
     says: provider.TaskState | Exception,
     reason: str,
     accepted: bool,
@@ -129,24 +129,26 @@ async def test_failures(
             raise says
         return says
 
-    families.on_start = start
+    providers.on_start = start
     record = records.job()
     await replica.submit(record)
     ended = (await replica.ended(record.id)).record
     assert ended.state == states.FAILED
     assert (code_of(ended.failed.reason), ended.failed.may_be_billed) == (reason, accepted)
     assert "ZeroDivision" not in ended.failed.message
-    assert families.starts[record.id] == 1
-    assert not families.cancels
+    assert providers.starts[record.id] == 1
+    assert not providers.cancels
     await replica.held_nothing()
 
 
-async def test_a_slow_task(replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_running_task_is_polled_to_its_end(
+    replica: Replica, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(polling, "RETRY_SECONDS", 0.0)
     answers = iter(
         [
             records.running(progress=10),
-            None,  # the family's server is away
+            None,  # the provider server is unreachable
             records.running(progress=10),  # nothing new: nothing is written
             records.running(progress=60, previews=1),
             records.running("task-2", progress=90, previews=2),
@@ -165,7 +167,7 @@ async def test_a_slow_task(replica: Replica, families: ScriptedFamilies, monkeyp
         refs.append(request.task_ref)
         return next(answers)
 
-    families.on_start, families.on_poll = start, poll
+    providers.on_start, providers.on_poll = start, poll
     record = records.job()
     submitted = await replica.submit(record)
     changes = replica.engine.feed.changes(record.id, None)
@@ -177,12 +179,12 @@ async def test_a_slow_task(replica: Replica, families: ScriptedFamilies, monkeyp
             go.release()
     seen += [change async for change in changes]
     assert seen[0] == submitted
-    told = [
+    expected = [
         (item.record.state, item.record.progress if item.record.HasField("progress") else None, item.record.task_ref)
         for item in seen
         if item
     ]
-    assert told == [
+    assert expected == [
         (states.SUBMITTING, None, ""),
         (states.RUNNING, None, "task-1"),
         (states.RUNNING, 10, "task-1"),
@@ -192,18 +194,18 @@ async def test_a_slow_task(replica: Replica, families: ScriptedFamilies, monkeyp
     ]
     assert refs == ["task-1"] * 5 + ["task-2"]
     assert [len(item.record.partial_images) for item in seen if item] == [0, 0, 0, 1, 2, 0]
-    assert (families.starts[record.id], families.polls[record.id]) == (1, 6)
+    assert (providers.starts[record.id], providers.polls[record.id]) == (1, 6)
     await replica.held_nothing()
 
 
-async def test_a_task_that_fails_later(replica: Replica, families: ScriptedFamilies) -> None:
+async def test_task_that_fails_later_fails_the_job(replica: Replica, providers: ScriptedProviders) -> None:
     async def start(_request: object) -> provider.TaskState:
         return records.running()
 
     async def poll(_request: object) -> provider.TaskState:
         raise GatewayError(ErrorReason.ERROR_REASON_MODERATION_BLOCKED, "No.", param="prompt")
 
-    families.on_start, families.on_poll = start, poll
+    providers.on_start, providers.on_poll = start, poll
     record = records.job(repeatable=True)
     await replica.submit(record)
     ended = (await replica.ended(record.id)).record
@@ -218,14 +220,14 @@ async def test_a_task_that_fails_later(replica: Replica, families: ScriptedFamil
 # ---- turns
 
 
-async def test_jobs_wait_for_their_turn(replica: Replica, families: ScriptedFamilies) -> None:
-    calls = [Call() for _ in range(4)]
+async def test_jobs_are_queued_and_alternate_between_tenants(replica: Replica, providers: ScriptedProviders) -> None:
+    calls = [PendingCall() for _ in range(4)]
     waiting = iter(calls)
 
     async def start(request: provider.StartRequest) -> provider.TaskState:
         return await next(waiting)(request)
 
-    families.on_start = start
+    providers.on_start = start
     jobs = [records.job(tenant=tenant) for tenant in ("a", "a", "a", "b")]
     for record in jobs:
         await replica.submit(record)
@@ -240,7 +242,7 @@ async def test_jobs_wait_for_their_turn(replica: Replica, families: ScriptedFami
     order = []
     for index, call in enumerate(calls):
         await asyncio.wait_for(call.begun.wait(), PATIENCE)
-        assert families.starts.total() == index + 1
+        assert providers.starts.total() == index + 1
         [busy] = [
             entry.record.id for entry in replica.engine.feed.live.values() if entry.record.state != states.QUEUED
         ]
@@ -251,7 +253,7 @@ async def test_jobs_wait_for_their_turn(replica: Replica, families: ScriptedFami
     await replica.held_nothing()
 
 
-async def test_what_is_too_large_is_not_written(replica: Replica) -> None:
+async def test_too_large_record_is_not_written(replica: Replica) -> None:
     record = records.job()
     record.task.prompt = "x" * (1 << 20)
     with pytest.raises(GatewayError) as caught:
@@ -261,9 +263,9 @@ async def test_what_is_too_large_is_not_written(replica: Replica) -> None:
     await replica.held_nothing()
 
 
-async def test_fifty_twins_start_once(replica: Replica, families: ScriptedFamilies) -> None:
-    call = Call()
-    families.on_start = call
+async def test_fifty_concurrent_duplicates_start_once(replica: Replica, providers: ScriptedProviders) -> None:
+    call = PendingCall()
+    providers.on_start = call
     first = records.job()
     results = await asyncio.gather(
         *(replica.submit(records.job(job_id=first.id)) for _ in range(50)), return_exceptions=True
@@ -275,19 +277,19 @@ async def test_fifty_twins_start_once(replica: Replica, families: ScriptedFamili
     call.answer(records.done())
     await replica.ended(first.id)
     await replica.ended(second.record.id)
-    assert (families.starts[first.id], families.starts.total()) == (1, 2)
+    assert (providers.starts[first.id], providers.starts.total()) == (1, 2)
     await replica.held_nothing()
 
 
 # ---- NATS
 
 
-async def test_a_result_survives_the_loss_of_nats(
-    nats: Nats, replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+async def test_result_survives_an_outage_of_nats(
+    nats: Nats, replica: Replica, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_connection, "IDLE_SECONDS", 0.3)
-    call = Call()
-    families.on_start = call
+    call = PendingCall()
+    providers.on_start = call
     submitted = await replica.submit(records.job())
     await call.begun.wait()
     nats.kill()
@@ -300,17 +302,17 @@ async def test_a_result_survives_the_loss_of_nats(
     nats.start()
     ended = await replica.ended(submitted.record.id)
     assert ended.record.state == states.COMPLETED
-    assert families.starts[submitted.record.id] == 1
+    assert providers.starts[submitted.record.id] == 1
     # And it works on without a restart.
-    families.on_start = ScriptedFamilies().on_start
+    providers.on_start = ScriptedProviders().on_start
     after = await replica.submit(records.job())
     assert (await replica.ended(after.record.id)).record.state == states.COMPLETED
     assert await replica.stream.last(refused.id) is None
     await replica.held_nothing()
 
 
-async def test_a_write_that_only_the_feed_tells_of_counts(
-    replica: Replica, families: ScriptedFamilies, monkeypatch: pytest.MonkeyPatch
+async def test_unacknowledged_write_that_the_feed_brings_counts(
+    replica: Replica, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = replica.client.request
 
@@ -325,13 +327,13 @@ async def test_a_write_that_only_the_feed_tells_of_counts(
         submitted = await replica.submit(record)
     assert submitted.record.state == states.SUBMITTING
     assert (await replica.ended(record.id)).record.state == states.COMPLETED
-    assert families.starts[record.id] == 1
+    assert providers.starts[record.id] == 1
     await replica.held_nothing()
 
 
-async def test_draining_waits_for_calls_and_starts_nothing(replica: Replica, families: ScriptedFamilies) -> None:
-    call = Call()
-    families.on_start = call
+async def test_draining_waits_for_calls_and_starts_nothing(replica: Replica, providers: ScriptedProviders) -> None:
+    call = PendingCall()
+    providers.on_start = call
     first = await replica.submit(records.job())
     second = await replica.submit(records.job())
     await call.begun.wait()
@@ -344,6 +346,6 @@ async def test_draining_waits_for_calls_and_starts_nothing(replica: Replica, fam
     assert ended is not None
     assert ended.record.state == states.COMPLETED
     assert await replica.stream.last(second.record.id) == second
-    assert families.starts.total() == 1
+    assert providers.starts.total() == 1
     # What does not end in time is left as it is.
     await replica.engine.drain(0)

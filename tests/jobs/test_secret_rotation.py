@@ -1,4 +1,4 @@
-"""Rotation of the root secret over a real server: what was encrypted before stays readable, and is encrypted anew."""
+"""Root secret rotation over a real NATS server: earlier values stay readable and are encrypted again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from imagegateway.cli import secrets as command
 from imagegateway.jobs.credentials import JobCredentials
 from imagegateway.keys import provider_keys
 from imagegateway.keys.provider_keys import ProviderKeys
-from imagegateway.keys.reencryption import Resealed, reseal
+from imagegateway.keys.reencryption import ReencryptionCounts, reencrypt
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.webhook_secrets import UnreadableSecretError, WebhookSecrets
 from imagegateway.platform.setting_source import Source
@@ -45,7 +45,7 @@ async def revealed(client: Client, root: RootSecret, tenant: str) -> str:
     return keys.reveal(tenant, "fal", keys.of(tenant)["fal"])
 
 
-async def test_rotation_encrypts_all_that_is_stored_anew(
+async def test_rotation_reencrypts_all_stored_values(
     nats: Nats, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     old, new = RootSecret(OLD), RootSecret(NEW)
@@ -62,8 +62,8 @@ async def test_rotation_encrypts_all_that_is_stored_anew(
 
     assert await command._rotate(rotated(nats), client) == 0
     said = capsys.readouterr().out
-    assert "provider keys: 2 encrypted anew, 1 up to date, 0 unreadable" in said
-    assert "webhook secrets: 1 encrypted anew, 0 up to date, 0 unreadable" in said
+    assert "provider keys: 2 encrypted again, 1 up to date, 0 unreadable" in said
+    assert "webhook secrets: 1 encrypted again, 0 up to date, 0 unreadable" in said
     assert await revealed(client, new, "acme") == KEY
     assert await revealed(client, new, "other") == "the other's"
     assert await (await WebhookSecrets.open(client, 1, new)).get("acme") == shown
@@ -76,7 +76,7 @@ async def test_rotation_without_the_previous_secret_says_so_and_changes_nothing(
     await (await ProviderKeys.open(client, 1, RootSecret(OLD))).set("acme", "fal", KEY)
     assert await command._rotate(rotated(nats, previous=""), client) == 1
     said = capsys.readouterr()
-    assert "provider keys: 0 encrypted anew, 0 up to date, 1 unreadable" in said.out
+    assert "provider keys: 0 encrypted again, 0 up to date, 1 unreadable" in said.out
     assert "IMAGEGATEWAY_SECRET_KEY_PREVIOUS" in said.err
     assert await revealed(client, RootSecret(OLD), "acme") == KEY
 
@@ -98,7 +98,7 @@ async def test_value_stored_during_a_rotation_is_not_overwritten(
 
     monkeypatch.setattr(KeyValue, "get", overtaken)
     sealer = RootSecret(NEW, OLD).sealer(provider_keys.PURPOSE)
-    assert await reseal(client, provider_keys.BUCKET, 1, sealer) == Resealed(resealed=1)
+    assert await reencrypt(client, provider_keys.BUCKET, 1, sealer) == ReencryptionCounts(reencrypted=1)
     assert reads == 2
     assert await revealed(client, RootSecret(NEW), "acme") == KEY
 

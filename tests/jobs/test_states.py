@@ -14,7 +14,7 @@ from imagegateway.jobs.states import IllegalTransitionError
 from imagegateway.jobs.stream_errors import StaleError
 
 from tests.jobs import records
-from tests.jobs.memory import Log, memory_stream
+from tests.jobs.memory import StreamLog, memory_stream
 
 ALL = JobRecord.State.values()
 RANK = {
@@ -56,7 +56,7 @@ ALLOWED = {
 
 
 @pytest.mark.parametrize(("before", "after"), list(itertools.product(ALL, ALL)))
-def test_each_pair_of_states(before: records.StateValue, after: records.StateValue) -> None:
+def test_table_allows_and_refuses_each_pair_of_states(before: records.StateValue, after: records.StateValue) -> None:
     if (states.token(before), states.token(after)) in ALLOWED:
         states.check(before, after)
     else:
@@ -64,7 +64,7 @@ def test_each_pair_of_states(before: records.StateValue, after: records.StateVal
             states.check(before, after)
 
 
-def test_the_table_is_whole() -> None:
+def test_table_is_complete() -> None:
     assert set(states.NEXT) == set(ALL)
     assert {state for state in ALL if not states.NEXT[state] - {state}} == states.TERMINAL
     assert set(states.PUBLIC) == set(ALL) - {JobRecord.STATE_UNSPECIFIED}
@@ -75,13 +75,13 @@ def test_the_table_is_whole() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(ALL), max_size=12))
-def test_no_way_leads_back(wishes: list[records.StateValue]) -> None:
+def test_no_transition_leads_back(requested: list[records.StateValue]) -> None:
     state: records.StateValue = JobRecord.STATE_UNSPECIFIED
     ended: set[records.StateValue] = set()
-    for wish in wishes:
-        if wish in states.NEXT[state]:
-            assert RANK[wish] >= RANK[state]
-            state = wish
+    for state_ in requested:
+        if state_ in states.NEXT[state]:
+            assert RANK[state_] >= RANK[state]
+            state = state_
         ended |= {state} & states.TERMINAL
     assert len(ended) <= 1
 
@@ -94,15 +94,15 @@ def test_writers_that_know_different_pasts(steps: list[tuple[int, records.StateV
     """Each of three writers holds what it last read; whatever it tries, the stored past is a legal one."""
 
     async def run() -> None:
-        log = Log()
+        log = StreamLog()
         streams = [memory_stream(log) for _ in range(3)]
         first = await streams[0].create(records.job())
         held = [first] * 3
-        for writer, wish, read in steps:
+        for writer, state_, read in steps:
             if read:
                 held[writer] = await streams[writer].last(first.record.id) or first
             try:
-                held[writer] = await streams[writer].advance(held[writer], records.follow(held[writer], wish))
+                held[writer] = await streams[writer].advance(held[writer], records.follow(held[writer], state_))
             except (StaleError, IllegalTransitionError):
                 continue
         assert_lawful(log, first.record.id)
@@ -110,7 +110,7 @@ def test_writers_that_know_different_pasts(steps: list[tuple[int, records.StateV
     asyncio.run(run())
 
 
-def assert_lawful(log: Log, job_id: str) -> None:
+def assert_lawful(log: StreamLog, job_id: str) -> None:
     """Nothing backwards, one end at most."""
     past = [entry.record.state for entry in log.records(job_id)]
     for before, after in itertools.pairwise([JobRecord.STATE_UNSPECIFIED, *past]):

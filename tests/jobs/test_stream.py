@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.jobs.server import Nats
 
 
-class Lossy:
+class LossyRequests:
     """In place of a client's `request`: the server's answers to the next `count` requests get lost."""
 
     def __init__(self, client: Client, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
@@ -62,7 +62,7 @@ async def _past(stream: JobStream, job_id: str, after: int = 0) -> list[Entry]:
 # ---- writes
 
 
-async def test_a_job_is_written_and_read(stream: JobStream) -> None:
+async def test_job_is_written_and_read(stream: JobStream) -> None:
     record = records.job()
     entry = await stream.create(record)
     assert await stream.last(record.id) == entry
@@ -74,7 +74,7 @@ async def test_a_job_is_written_and_read(stream: JobStream) -> None:
     assert await stream.last(ids.job()) is None
 
 
-async def test_an_id_is_taken_once(stream: JobStream) -> None:
+async def test_id_is_taken_once(stream: JobStream) -> None:
     record = records.job()
     entry = await stream.create(record)
     with pytest.raises(StaleError):
@@ -96,7 +96,7 @@ async def test_of_two_writers_one_wins(stream: JobStream) -> None:
         await stream.advance(entry, records.follow(entry, states.RUNNING))
 
 
-async def test_an_illegal_step_is_not_sent(stream: JobStream) -> None:
+async def test_illegal_transition_is_not_sent(stream: JobStream) -> None:
     entry = await stream.create(records.job())
     with pytest.raises(IllegalTransitionError):
         await stream.advance(entry, records.follow(entry, states.RUNNING))
@@ -105,10 +105,10 @@ async def test_an_illegal_step_is_not_sent(stream: JobStream) -> None:
     assert await stream.last(entry.record.id) == entry
 
 
-async def test_a_write_whose_answer_got_lost_is_recognised(
+async def test_unacknowledged_write_is_recognized(
     stream: JobStream, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lossy = Lossy(client, monkeypatch, 1)
+    lossy = LossyRequests(client, monkeypatch, 1)
     entry = await stream.create(records.job())
     assert len(lossy.sent) == 3  # written, refused, read back
     assert await stream.last(entry.record.id) == entry
@@ -126,25 +126,27 @@ async def test_a_write_whose_answer_got_lost_is_recognised(
     assert await stream.last_sequence() == 3
 
 
-async def test_a_foreign_write_is_not_taken_for_our_own(
+async def test_write_of_another_is_not_taken_for_an_own_one(
     stream: JobStream, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = await stream.create(records.job(state=states.SUBMITTING))
     other = await stream.advance(entry, records.follow(entry, states.CANCELLED))
-    Lossy(client, monkeypatch, 1)
+    LossyRequests(client, monkeypatch, 1)
     with pytest.raises(StaleError):
         await stream.advance(entry, records.follow(entry, states.COMPLETED))
     assert await stream.last(entry.record.id) == other
 
 
-async def test_a_submit_gives_up(stream: JobStream, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    lossy = Lossy(client, monkeypatch, 100)
+async def test_submit_stops_after_three_attempts(
+    stream: JobStream, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lossy = LossyRequests(client, monkeypatch, 100)
     with pytest.raises(OutcomeUnknownError):
         await stream.create(records.job())
     assert len(lossy.sent) <= 6
 
 
-async def test_messages_end_by_themselves(stream: JobStream, idempotency: IdempotencyKeys, client: Client) -> None:
+async def test_messages_expire(stream: JobStream, idempotency: IdempotencyKeys, client: Client) -> None:
     entry = await stream.create(records.job(state=states.SUBMITTING))
     ended = await stream.advance(entry, records.follow(entry, states.FAILED))
     await idempotency.claim("acme", "key", ids.job(), "digest")
@@ -160,7 +162,9 @@ async def test_messages_end_by_themselves(stream: JobStream, idempotency: Idempo
     assert ttls[2][1] == "86400s"
 
 
-async def test_an_expired_record_is_gone(stream: JobStream, monkeypatch: pytest.MonkeyPatch, client: Client) -> None:
+async def test_expired_record_is_not_found(
+    stream: JobStream, monkeypatch: pytest.MonkeyPatch, client: Client
+) -> None:
     """The server's own clock: the shortest life that it knows is a second."""
     monkeypatch.setattr(module, "RECORD_SECONDS", 1)
     entry = await stream.create(records.job(state=states.SUBMITTING))
@@ -197,7 +201,7 @@ async def test_history_has_the_states_in_order(stream: JobStream) -> None:
 # ---- idempotency keys
 
 
-async def test_fifty_twins_make_one_claim(nats: Nats, idempotency: IdempotencyKeys) -> None:
+async def test_fifty_concurrent_duplicates_make_one_claim(nats: Nats, idempotency: IdempotencyKeys) -> None:
     other = await connect(nats.settings, "other")
     try:
         keys = [idempotency, IdempotencyKeys(StreamConnection(other))]
@@ -214,7 +218,7 @@ async def test_fifty_twins_make_one_claim(nats: Nats, idempotency: IdempotencyKe
     assert (again.job_id, again.request_digest, again.mine) == (mine.job_id, "digest", False)
 
 
-async def test_keys_are_a_tenants_own(idempotency: IdempotencyKeys) -> None:
+async def test_keys_are_separate_for_each_tenant(idempotency: IdempotencyKeys) -> None:
     claims = [
         await idempotency.claim(tenant, key, ids.job(), "digest")
         for tenant, key in (("acme", "key"), ("other", "key"), ("acme", "key2"), ("acm", "ekey"), ("a", "\n .*>é"))
@@ -222,7 +226,7 @@ async def test_keys_are_a_tenants_own(idempotency: IdempotencyKeys) -> None:
     assert all(claim.mine for claim in claims)
 
 
-async def test_a_claim_survives_a_crash(nats: Nats, stream: JobStream, idempotency: IdempotencyKeys) -> None:
+async def test_claim_survives_a_crash(nats: Nats, stream: JobStream, idempotency: IdempotencyKeys) -> None:
     mine = await idempotency.claim("acme", "key", ids.job(), "digest")
     nats.kill()
     await until(lambda: not stream.connected)
@@ -232,11 +236,11 @@ async def test_a_claim_survives_a_crash(nats: Nats, stream: JobStream, idempoten
     assert (again.job_id, again.mine) == (mine.job_id, False)
 
 
-async def test_a_claim_whose_answer_got_lost_is_still_mine_when_it_is_repeated(
+async def test_unacknowledged_claim_is_mine_when_repeated(
     idempotency: IdempotencyKeys, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job_id = ids.job()
-    Lossy(client, monkeypatch, 1)
+    LossyRequests(client, monkeypatch, 1)
     with pytest.raises(GatewayError):
         await idempotency.claim("acme", "key", job_id, "digest")
     assert (await idempotency.claim("acme", "key", job_id, "digest")).mine
@@ -245,7 +249,7 @@ async def test_a_claim_whose_answer_got_lost_is_still_mine_when_it_is_repeated(
 # ---- the stream itself
 
 
-async def test_two_openers_at_once(nats: Nats) -> None:
+async def test_stream_is_opened_by_several_replicas_at_once(nats: Nats) -> None:
     clients = [await connect(nats.settings, f"opener-{index}") for index in range(4)]
     try:
         await asyncio.gather(*(JobStream.open(client, 1) for client in clients))
@@ -259,7 +263,7 @@ async def test_two_openers_at_once(nats: Nats) -> None:
     assert config.storage == api.StorageType.FILE
 
 
-async def test_an_older_stream_is_upgraded(nats: Nats) -> None:
+async def test_older_stream_is_upgraded(nats: Nats) -> None:
     clients = [await connect(nats.settings, f"opener-{index}") for index in range(2)]
     try:
         js = clients[0].jetstream()
@@ -275,13 +279,13 @@ async def test_an_older_stream_is_upgraded(nats: Nats) -> None:
         await asyncio.gather(*(client.close() for client in clients))
 
 
-async def test_an_unreachable_server_is_told_at_once(
+async def test_unreachable_server_fails_new_jobs_at_once(
     nats: Nats, stream: JobStream, idempotency: IdempotencyKeys
 ) -> None:
     entry = await stream.create(records.job())
     nats.kill()
     await until(lambda: not stream.connected)
-    # No time passes: with a limit of 0 whatever waits for the server is cut off.
+    # No call waits for the server: the timeout would cut it off.
     for work in (stream.create(records.job()), idempotency.claim("acme", "key", ids.job(), "digest")):
         with pytest.raises(GatewayError) as caught:
             await asyncio.wait_for(work, 0.5)
@@ -299,7 +303,7 @@ async def test_an_unreachable_server_is_told_at_once(
 # ---- the feed
 
 
-async def test_the_feed_has_all_in_order(stream: JobStream, idempotency: IdempotencyKeys) -> None:
+async def test_feed_has_all_records_in_order(stream: JobStream, idempotency: IdempotencyKeys) -> None:
     entries = [await stream.create(records.job(state=states.SUBMITTING)) for _ in range(20)]
     async with Feed(stream, 0) as early, Feed(stream, entries[9].seq) as late:
         await idempotency.claim("acme", "key", ids.job(), "digest")
@@ -310,15 +314,15 @@ async def test_the_feed_has_all_in_order(stream: JobStream, idempotency: Idempot
         assert late.entries == entries[10:]
 
 
-async def test_an_empty_feed_is_quiet(stream: JobStream) -> None:
+async def test_empty_feed_yields_no_record(stream: JobStream) -> None:
     async with Feed(stream, 0) as feed:
         entry = await stream.create(records.job())
         await feed.until(entry.seq)
         assert feed.entries == [entry]
 
 
-async def test_a_number_never_runs_ahead_of_its_records(stream: JobStream) -> None:
-    """What a bare number says has been seen, has been handed out before."""
+async def test_feed_position_never_passes_its_records(stream: JobStream) -> None:
+    """A bare number comes after all records up to that sequence."""
     for _ in range(10):
         entries = [await stream.create(records.job()) for _ in range(3)]
         async with Feed(stream, entries[0].seq) as feed:
@@ -332,7 +336,7 @@ async def test_a_number_never_runs_ahead_of_its_records(stream: JobStream) -> No
             assert feed.entries == entries[1:]
 
 
-async def test_the_feed_survives_its_server(nats: Nats, stream: JobStream) -> None:
+async def test_feed_survives_a_restart_of_its_server(nats: Nats, stream: JobStream) -> None:
     """kill -9 at any time: every record comes, in order, once."""
     written: list[Entry] = []
     stop = asyncio.Event()
@@ -364,8 +368,8 @@ async def test_the_feed_survives_its_server(nats: Nats, stream: JobStream) -> No
         assert len(seqs) == await stream.last_sequence()
 
 
-async def test_the_feed_starts_nothing_over(stream: JobStream, client: Client) -> None:
-    """nats-py begins an idle ordered consumer anew from the first record when the server's heartbeats stop."""
+async def test_feed_repeats_no_record(stream: JobStream, client: Client) -> None:
+    """nats-py restarts an idle ordered consumer from the first record when the server's heartbeats stop."""
     entries = [await stream.create(records.job()) for _ in range(5)]
     async with Feed(stream, entries[-1].seq) as feed:
         await until(lambda: any(found._jsi for found in client._subs.values()))
@@ -377,7 +381,7 @@ async def test_the_feed_starts_nothing_over(stream: JobStream, client: Client) -
         assert feed.entries == entries[-1:]
 
 
-async def test_a_key_is_stored_as_a_digest(idempotency: IdempotencyKeys, client: Client) -> None:
+async def test_key_is_stored_as_a_digest(idempotency: IdempotencyKeys, client: Client) -> None:
     await idempotency.claim("acme", "a secret order number", ids.job(), "digest")
     message = await client.jetstream().get_msg(NAME, 1)
     assert "secret" not in f"{message.subject} {message.data!r}"

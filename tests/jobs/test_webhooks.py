@@ -16,11 +16,12 @@ from imagegateway.jobs import states, webhooks
 from imagegateway.keys import webhook_secrets as secrets_module
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.webhook_secrets import OVERLAP_SECONDS, WebhookSecrets
+from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.nats import connect
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedFamilies
+from tests.jobs.families import ScriptedProviders
 from tests.jobs.receiver import Receiver
 from tests.jobs.replica import ROOT, Replica, serving
 from tests.jobs.server import settings_for, until
@@ -53,7 +54,7 @@ def _settings(nats: Nats, receiver: Receiver, pauses: str = "0,0,0,0,0,0,0") -> 
 
 @pytest.fixture
 async def replica(nats: Nats, receiver: Receiver) -> AsyncIterator[Replica]:
-    async with serving(_settings(nats, receiver), ScriptedFamilies()) as up:
+    async with serving(_settings(nats, receiver), ScriptedProviders()) as up:
         yield up
 
 
@@ -133,7 +134,7 @@ async def test_other_ends(replica: Replica, receiver: Receiver, answer: provider
     async def start(_request: object) -> provider.TaskState:
         return answer
 
-    replica.families.on_start = start
+    replica.providers.on_start = start
     entry = await replica.submit(records.job(webhook_url=receiver.url))
     if type_ == "job.cancelled":
         await replica.engine.execution.cancellation.cancel(entry)
@@ -151,10 +152,10 @@ def _attempted(times: int, entry: Entry) -> bool:
 async def test_the_schedule(nats: Nats, receiver: Receiver) -> None:
     """8 attempts with the pauses of the settings, and up to a tenth of jitter."""
     pauses = [5.0, 60.0, 600.0, 3600.0, 7200.0, 14_400.0, 57_600.0]
-    time = [records.now()]
+    time = [unix_millis()]
     receiver.status = itertools.repeat(500)
     settings = _settings(nats, receiver, ",".join(map(str, pauses)))
-    async with serving(settings, ScriptedFamilies(), clock=lambda: time[0]) as replica:
+    async with serving(settings, ScriptedProviders(), clock=lambda: time[0]) as replica:
         job_id = (await replica.submit(records.job(webhook_url=receiver.url))).record.id
         time[0] += 1000  # the job ends by the true clock
         gaps = []
@@ -244,7 +245,7 @@ async def test_receiver_of_one_tenant_that_hangs_delays_no_other_tenants_webhook
             NATS_URL=nats.settings.nats_address(),
             ALLOW_HOSTS=f"{hanging.host},{good.host}",
         )
-        async with serving(settings, ScriptedFamilies()) as up:
+        async with serving(settings, ScriptedProviders()) as up:
             for _ in range(60):
                 submitted = await up.submit(records.job(tenant="noisy", webhook_url=hanging.url))
                 await up.ended(submitted.record.id)
@@ -293,13 +294,13 @@ async def test_redelivery_during_an_attempt_is_not_lost(replica: Replica, receiv
 async def test_another_replica_sends_what_a_crash_left(nats: Nats, receiver: Receiver) -> None:
     settings = _settings(nats, receiver, "0.05")
     receiver.hold = asyncio.Event()
-    async with serving(settings, ScriptedFamilies()) as dying:
+    async with serving(settings, ScriptedProviders()) as dying:
         submitted = await dying.submit(records.job(webhook_url=receiver.url))
         ended = await dying.ended(submitted.record.id)
         await until(lambda: len(receiver.deliveries) == 1)
         await dying.crash()
     receiver.hold.set()
-    async with serving(settings, ScriptedFamilies()) as heir:
+    async with serving(settings, ScriptedProviders()) as heir:
         entry = await over(heir, ended.record.id)
         assert entry.record.owner == heir.engine.membership.owner
         assert entry.record.webhook.delivered

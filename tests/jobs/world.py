@@ -1,4 +1,4 @@
-"""Two router replicas over one in-memory stream, in which every step waits until the test lets it go on."""
+"""Two router replicas over one in-memory stream; every step waits until the test releases it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.supervision import Supervisor
 
-from tests.jobs.families import ScriptedFamilies
+from tests.jobs.families import ScriptedProviders
 from tests.jobs.index import inline_index
-from tests.jobs.memory import Log, memory_stream
+from tests.jobs.memory import StreamLog, memory_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
@@ -41,26 +41,26 @@ def _nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool], _stored: 
     """There is one route only."""
 
 
-class Known(Membership):
-    """Knows who lives by what the test says."""
+class StaticMembership(Membership):
+    """Membership that the test decides."""
 
-    def __init__(self, name: str, life: int, lives: dict[str, str]) -> None:
+    def __init__(self, name: str, incarnation: int, incarnations: dict[str, str]) -> None:
         self.name = name
-        self.incarnation = str(life)
-        self._living = lives
-        lives[name] = self.incarnation
+        self.incarnation = str(incarnation)
+        self._incarnations = incarnations
+        incarnations[name] = self.incarnation
 
     def is_expired(self, owner: str) -> bool:
-        name, _, life = owner.partition("/")
-        return self._living.get(name) != life
+        name, _, incarnation = owner.partition("/")
+        return self._incarnations.get(name) != incarnation
 
 
 @dataclass(slots=True)
-class Gates:
-    """Steps that wait, oldest first.
+class StepGates:
+    """Gates in front of the steps of both replicas; waiting steps are in order of arrival.
 
-    `open`: nothing waits, except for what is in `held`. As many of the next requests fail before they are sent as
-    `failing` says, and as many of the next answers get lost as `losing` says.
+    `open`: only the kinds in `held` wait. `failing`: number of next requests that fail before they are sent.
+    `losing`: number of next answers that are lost.
     """
 
     waiting: list[asyncio.Future[None]] = field(default_factory=list)
@@ -69,14 +69,14 @@ class Gates:
     failing: int = 0
     losing: int = 0
 
-    async def __call__(self, what: str) -> None:
-        if what == "request" and self.failing:
+    async def __call__(self, step: str) -> None:
+        if step == "request" and self.failing:
             self.failing -= 1
             raise OutcomeUnknownError
-        if what == "answer" and self.losing:
+        if step == "answer" and self.losing:
             self.losing -= 1
             raise OutcomeUnknownError
-        if self.open and what not in self.held:
+        if self.open and step not in self.held:
             return
         gate = asyncio.get_running_loop().create_future()
         self.waiting.append(gate)
@@ -87,15 +87,15 @@ class Gates:
                 self.waiting.remove(gate)
 
     def release(self, choice: int) -> None:
-        """Let one step go on."""
+        """Let one waiting step continue."""
         self.waiting = [gate for gate in self.waiting if not gate.done()]
         if self.waiting:
             self.waiting.pop(choice % len(self.waiting)).set_result(None)
 
 
 @dataclass(slots=True)
-class Life:
-    """A replica from its start to its crash."""
+class RunningReplica:
+    """One incarnation of a replica, from its start to its crash."""
 
     feed: JobFeed
     execution: JobExecution
@@ -109,28 +109,28 @@ class Life:
 
 
 @dataclass(slots=True)
-class World:
-    """The whole: `gates` lets steps go on, one at a time."""
+class ReplicaPair:
+    """Two replicas over one stream; `gates` lets their steps continue one at a time."""
 
     store: MediaStore
-    families: ScriptedFamilies = field(default_factory=ScriptedFamilies)
+    providers: ScriptedProviders = field(default_factory=ScriptedProviders)
     route_limit: int = 1
     fallback: Fallback = _nowhere
-    log: Log = field(default_factory=Log)
-    gates: Gates = field(default_factory=Gates)
-    lives: list[Life | None] = field(default_factory=lambda: [None, None])
+    log: StreamLog = field(default_factory=StreamLog)
+    gates: StepGates = field(default_factory=StepGates)
+    replicas: list[RunningReplica | None] = field(default_factory=lambda: [None, None])
     accepted: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
-    """Jobs whose callers were told to try again."""
+    """Jobs whose callers got a retryable error."""
     _callers: list[asyncio.Task[None]] = field(default_factory=list)
-    _living: dict[str, str] = field(default_factory=dict)
+    _incarnations: dict[str, str] = field(default_factory=dict)
     _count: int = 0
     _projections: list[JobListFile] = field(
         default_factory=lambda: [JobListFile(Path(":memory:")), JobListFile(Path(":memory:"))]
     )
 
     def __post_init__(self) -> None:
-        scripted_start, scripted_poll = self.families.on_start, self.families.on_poll
+        scripted_start, scripted_poll = self.providers.on_start, self.providers.on_poll
 
         async def start(request: provider.StartRequest) -> provider.TaskState:
             await self.gates("start")
@@ -142,19 +142,19 @@ class World:
             await self.gates("poll")
             return await scripted_poll(request)
 
-        self.families.on_start, self.families.on_poll = start, poll
+        self.providers.on_start, self.providers.on_poll = start, poll
 
     def start(self, index: int) -> None:
-        """Start a replica, in place of its earlier life."""
+        """Start a replica, in place of its earlier replica."""
         self.crash(index)
         self._count += 1
-        membership = Known(f"r{index}", self._count, self._living)
+        membership = StaticMembership(f"r{index}", self._count, self._incarnations)
         stream = memory_stream(self.log, self.gates)
         feed = JobFeed(stream, inline_index(self._projections[index]))
         execution = JobExecution.compose(
             stream=stream,
             feed=feed,
-            provider_client=self.families,
+            provider_client=self.providers,
             membership=membership,
             limits=Limits(routes={}, default=self.route_limit, tenant=self.route_limit),
             store=self.store,
@@ -166,79 +166,79 @@ class World:
             tenant_bytes=1 << 26,
             tenant_stored_bytes=1 << 30,
         )
-        life = Life(feed, execution, stream)
-        self.lives[index] = life
-        life.spawn(self._run(index, life))
+        replica = RunningReplica(feed, execution, stream)
+        self.replicas[index] = replica
+        replica.spawn(self._run(index, replica))
 
-    async def _run(self, index: int, life: Life) -> None:
+    async def _run(self, index: int, replica: RunningReplica) -> None:
         try:
-            await life.feed.start(life.supervisor)
+            await replica.feed.start(replica.supervisor)
         except OutcomeUnknownError:
             self.start(index)  # as the process manager does
             return
-        life.execution.reconciler.reconcile()
-        life.ready = True
-        await life.execution.worker.run()
+        replica.execution.reconciler.reconcile()
+        replica.ready = True
+        await replica.execution.worker.run()
 
     def crash(self, index: int) -> None:
         """`kill -9`: nothing that waits goes on."""
-        life, self.lives[index] = self.lives[index], None
-        if life is None:
+        replica, self.replicas[index] = self.replicas[index], None
+        if replica is None:
             return
-        # The write of a refused job is settled after its caller was told: a crash before that leaves it to others.
-        self.refused = {job_id for job_id in self.refused if not life.execution.steps.is_busy(job_id)}
-        self._living.pop(f"r{index}")
-        for task in [*life.tasks, *life.execution.tasks._tasks, *life.supervisor._tasks]:
+        # A crash before the write of a refused job is settled leaves the job to the other replica.
+        self.refused = {job_id for job_id in self.refused if not replica.execution.steps.is_busy(job_id)}
+        self._incarnations.pop(f"r{index}")
+        for task in [*replica.tasks, *replica.execution.tasks._tasks, *replica.supervisor._tasks]:
             task.cancel()
 
     def submit(self, index: int, record: JobRecord, *, has_idempotency_key: bool = False) -> None:
         """Submit on a replica that serves."""
-        life = self.lives[index]
-        if life and life.ready:
-            life.spawn(self._submit(life, record, has_idempotency_key=has_idempotency_key))
-            self._callers.append(life.tasks[-1])
+        replica = self.replicas[index]
+        if replica and replica.ready:
+            replica.spawn(self._submit(replica, record, has_idempotency_key=has_idempotency_key))
+            self._callers.append(replica.tasks[-1])
 
-    async def _submit(self, life: Life, record: JobRecord, *, has_idempotency_key: bool) -> None:
+    async def _submit(self, replica: RunningReplica, record: JobRecord, *, has_idempotency_key: bool) -> None:
         # A twin with the same id is no error: it finds its job there.
         with contextlib.suppress(StaleError):
             try:
-                await life.execution.submission.submit(record, has_idempotency_key=has_idempotency_key)
+                await replica.execution.submission.submit(record, has_idempotency_key=has_idempotency_key)
             except GatewayError:
                 self.refused.add(record.id)
                 return
         self.accepted.add(record.id)
 
     def hang_up(self, choice: int) -> None:
-        """Let a caller go away who waits for the write of its job."""
+        """Disconnect a caller that waits for the write of its job."""
         waiting = [caller for caller in self._callers if not caller.done()]
         if waiting:
             waiting[choice % len(waiting)].cancel()
 
     def cancel(self, index: int, job_id: str) -> None:
         """Cancel on a replica that serves."""
-        life = self.lives[index]
-        if life and life.ready:
-            life.spawn(self._cancel(life, job_id))
+        replica = self.replicas[index]
+        if replica and replica.ready:
+            replica.spawn(self._cancel(replica, job_id))
 
     @staticmethod
-    async def _cancel(life: Life, job_id: str) -> None:
-        entry = await life.stream.last(job_id)
+    async def _cancel(replica: RunningReplica, job_id: str) -> None:
+        entry = await replica.stream.last(job_id)
         if entry:
-            await life.execution.cancellation.cancel(entry)
+            await replica.execution.cancellation.cancel(entry)
 
-    def look(self, index: int) -> None:
-        """The moment at which a replica takes over what is orphaned."""
-        life = self.lives[index]
-        if life and life.ready:
-            life.execution.reconciler.reconcile()
+    def reconcile(self, index: int) -> None:
+        """Reconcile on a replica that serves."""
+        replica = self.replicas[index]
+        if replica and replica.ready:
+            replica.execution.reconciler.reconcile()
 
     async def settle(self) -> None:
-        """Until everything waits."""
+        """Run the event loop until every step waits."""
         for _ in range(_TURNS):
             await asyncio.sleep(0)
 
     async def serve(self) -> None:
-        """Start both membership, and hold up what they do from then on."""
+        """Start both replicas, then close the gates."""
         self.gates.open = True
         self.start(0)
         self.start(1)
@@ -246,9 +246,9 @@ class World:
         self.gates.open = False
 
     async def finish(self) -> None:
-        """Nothing is held up any more, and both replicas live: let all come to its end."""
-        for index, life in enumerate(self.lives):
-            if life is None:
+        """Open all gates, start missing replicas, and let every job end."""
+        for index, replica in enumerate(self.replicas):
+            if replica is None:
                 self.start(index)
         self.gates.open = True
         self.gates.held.clear()
@@ -258,25 +258,25 @@ class World:
             await self.settle()
         for _ in range(6):
             await self.settle()
-            self.look(0)
-            self.look(1)
+            self.reconcile(0)
+            self.reconcile(1)
         await self.settle()
 
     def assert_nothing_is_held(self) -> None:
-        """No replica waits for a job, counts slots for one, or goes on with one."""
-        for life in self.lives:
-            assert life is not None
-            assert life.ready
-            assert not life.feed.live, "an ended job is still held"
-            assert life.execution.admission.idle, "an ended job is still queued or holds slots"
-            assert life.execution.steps.idle, "a step has not ended"
+        """Assert that no replica holds, queues or runs a job, and that no slot is used."""
+        for replica in self.replicas:
+            assert replica is not None
+            assert replica.ready
+            assert not replica.feed.live, "an ended job is still held"
+            assert replica.execution.admission.idle, "an ended job is still queued or holds slots"
+            assert replica.execution.steps.idle, "a step has not ended"
 
     async def close(self) -> None:
-        """End everything."""
+        """Stop both replicas."""
         self.gates.open = True
         for index in (0, 1):
             self.crash(index)
-        await self.families.close()
+        await self.providers.close()
         await asyncio.sleep(0)
         for projection in self._projections:
             projection.close()

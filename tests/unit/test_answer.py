@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.media.signed_links import Links
+from imagegateway.media.signed_links import LinkSigner
 from imagegateway.platform.setting_source import Source
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.router import call_context, event_streams, job_errors, responses
@@ -56,7 +56,7 @@ def record(media_type: str, width: int, height: int, **task: Any) -> JobRecord:
 
 
 def response_builder() -> ResponseBuilder:
-    signer = Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW)
+    signer = LinkSigner(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW)
     unused: Any = None  # links need neither store nor memory
     return ResponseBuilder(unused, signer, lambda: NOW, unused)
 

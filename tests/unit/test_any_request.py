@@ -19,7 +19,7 @@ from imagegateway.jobs.stream import Entry
 from imagegateway.keys.api_keys import Key
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.decoding import DecodeGate
-from imagegateway.media.signed_links import Links
+from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
@@ -183,7 +183,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
     current, catalog, readiness = load(source), Catalog.load(source), Readiness({})
     responses = ResponseBuilder(
         store,
-        Links(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW),
+        LinkSigner(RootSecret("root secret of the tests"), "https://a.example", lambda: NOW),
         lambda: NOW,
         ResponseMemory(1024**3),
     )

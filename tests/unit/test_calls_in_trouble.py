@@ -10,7 +10,7 @@ import pytest
 from imagegateway.jobs.stream import Entry
 from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform.errors import GatewayError, UnavailableError
-from imagegateway.platform.readiness import LASTING_SECONDS, PERIOD, Readiness
+from imagegateway.platform.readiness import OUTAGE_SECONDS, PERIOD, Readiness
 from imagegateway.router import call_context, job_operations
 from imagegateway.router.call_outcome import error_headers
 from imagegateway.router.image_operations import HoldPolicy, ImageOperations
@@ -73,7 +73,7 @@ async def test_call_fails_when_a_part_stays_unavailable() -> None:
     await readiness.refresh()
     await asyncio.sleep(0)
     assert not running.done()
-    now += PERIOD + LASTING_SECONDS
+    now += PERIOD + OUTAGE_SECONDS
     await readiness.refresh()
     with pytest.raises(GatewayError, match="the media store has no room") as caught:
         await running
@@ -88,7 +88,7 @@ async def in_trouble() -> Readiness:
 
     readiness = Readiness({"job-store": fail}, lambda: now)
     await readiness.refresh()
-    now += PERIOD + LASTING_SECONDS
+    now += PERIOD + OUTAGE_SECONDS
     await readiness.refresh()
     return readiness
 
@@ -118,7 +118,7 @@ async def cancel(change: Callable[[], Awaitable[Entry]], readiness: Readiness) -
 
 
 async def test_cancel_fails_when_it_can_not_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(job_operations, "LASTING_SECONDS", 0.0)
+    monkeypatch.setattr(job_operations, "OUTAGE_SECONDS", 0.0)
 
     async def change() -> Entry:
         await never()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.media import store
+from imagegateway.media.directory import Directory
 from imagegateway.media.store import MediaStore, StoreUnavailable
-from imagegateway.media.store_backends import Directory
 from imagegateway.platform import disk, readiness
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.readiness import Readiness
@@ -114,16 +114,16 @@ async def test_readiness_checks_once_a_period_and_tells_what_fails() -> None:
     assert list(ready.problems) == ["job-store"]
     with pytest.raises(UnavailableError, match="has no room"):
         ready.require()
-    assert not ready.in_trouble()
-    now += readiness.LASTING_SECONDS
+    assert not ready.has_outage()
+    now += readiness.OUTAGE_SECONDS
     await ready.refresh()
-    assert ready.in_trouble()
-    assert str(await ready.trouble()) == "the job store has no room"
+    assert ready.has_outage()
+    assert str(await ready.outage()) == "the job store has no room"
     broken = False
     now += readiness.PERIOD
     await ready.refresh()
     ready.require()
-    assert not ready.in_trouble()
+    assert not ready.has_outage()
     assert calls == 4
 
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.directory import Directory
 from imagegateway.media.store import MediaStore, StoreUnavailable
-from imagegateway.media.store_backends import Directory
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
 from imagegateway.platform.errors import INTERNAL, GatewayError
 from imagegateway.router import call_context
 from imagegateway.router.call_outcome import error_headers, error_of
-from imagegateway.router.input_images import IMAGE, InputImages
+from imagegateway.router.input_images import InputImages, InputRole
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from structlog.testing import capture_logs
 
@@ -59,7 +59,7 @@ async def test_failed_write_is_reported_though_cleanup_fails_too(
 
         async def take_in() -> None:
             async with InputImages(store, outbound, DecodeGate(10**8), "t") as inputs:
-                upload = inputs.open_file(IMAGE)
+                upload = inputs.open_file(InputRole.IMAGE)
                 await upload.write(pictures.picture())
                 await upload.finish()
                 raise StoreUnavailable("the media store has no room")

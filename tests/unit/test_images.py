@@ -15,12 +15,12 @@ from imagegateway.media.images import (
     MAX_PIXELS,
     MAX_SIDE,
     RESULT_TYPES,
-    Facts,
+    ImageInfo,
     convert,
+    downscale,
     inspect,
     normalise_mask,
     open_pixels,
-    shrink,
 )
 from imagegateway.platform.errors import GatewayError
 from imagegateway.providers.local import sketch
@@ -130,7 +130,7 @@ def refused(data: bytes) -> str:
 @pytest.mark.parametrize("name", VALID)
 def test_whole_pictures_pass(name: str) -> None:
     data, media_type, alpha = VALID[name]
-    assert inspect(data, "image") == inspect(memoryview(data), "image") == Facts(media_type, *SIZE, alpha)
+    assert inspect(data, "image") == inspect(memoryview(data), "image") == ImageInfo(media_type, *SIZE, alpha)
     assert open_pixels(data, "image").size == SIZE
 
 
@@ -236,7 +236,7 @@ def test_a_webp_chunks_last_padding_may_be_missing() -> None:
     body = data[20 : 20 + length] + (b"\0" if length % 2 == 0 else b"")
     odd = b"RIFF" + struct.pack("<I", 12 + len(body)) + b"WEBPVP8L" + struct.pack("<I", len(body)) + body
     assert len(odd) % 2 == 1
-    assert inspect(odd, "image") == Facts("image/webp", 1, 1, alpha=False)
+    assert inspect(odd, "image") == ImageInfo("image/webp", 1, 1, alpha=False)
 
 
 @pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_malformed_exif_orientation_counts_as_upright(exif: bytes) -> None:
 def test_mask_is_compared_with_the_image_as_shown() -> None:
     shown = inspect(turned(6, "JPEG"), "image")
     mask = normalise_mask(turned(8, "PNG"), inspect(turned(8, "PNG"), "mask"), (shown.width, shown.height), "mask")
-    assert inspect(mask, "mask") == Facts("image/png", 32, 64, alpha=False)
+    assert inspect(mask, "mask") == ImageInfo("image/png", 32, 64, alpha=False)
 
 
 def test_gif_is_a_result_and_no_input() -> None:
@@ -387,7 +387,7 @@ def test_transparent_colour_becomes_alpha_in_every_conversion(name: str, output_
     assert (pixels.mode, pixels.getchannel("A").tobytes()) == ("RGBA", b"\0\xff")
     made = convert(data, output_format, 90)
     assert inspect(made, "image").alpha is (output_format != "jpeg")
-    assert inspect(shrink(data, 1), "image").alpha
+    assert inspect(downscale(data, 1), "image").alpha
     edited = sketch.edit(sketch.Brief("a fox", 64, 64, 7), [pixels], None)
     assert inspect(sketch.encode(edited, output_format, None), "image").width == 64
 
@@ -395,7 +395,7 @@ def test_transparent_colour_becomes_alpha_in_every_conversion(name: str, output_
 def mask_of(data: bytes, size: tuple[int, int]) -> bytes:
     """A normalised mask's grey values."""
     made = normalise_mask(data, inspect(data, "mask"), size, "mask")
-    assert inspect(made, "mask") == Facts("image/png", *size, alpha=False)
+    assert inspect(made, "mask") == ImageInfo("image/png", *size, alpha=False)
     image = open_pixels(made, "mask")
     assert image.mode == "L"
     return image.tobytes()

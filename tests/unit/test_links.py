@@ -5,7 +5,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.media.signed_links import Links, Verdict, extension_of, media_type_of
+from imagegateway.media.signed_links import LinkSigner, LinkStatus, extension_of, media_type_of
 
 NOW = 1_790_000_000  # 2026-09-21T13:33:20Z
 SHA = "ab" * 32
@@ -27,8 +27,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def links(clock: Clock) -> Links:
-    return Links(RootSecret("root secret of the tests"), "https://pictures.example/base", clock)
+def links(clock: Clock) -> LinkSigner:
+    return LinkSigner(RootSecret("root secret of the tests"), "https://pictures.example/base", clock)
 
 
 def parts(url: str) -> tuple[str, str, str]:
@@ -38,37 +38,37 @@ def parts(url: str) -> tuple[str, str, str]:
     return split.path.removeprefix("/base"), query["exp"][0], query["sig"][0]
 
 
-def test_sign_gives_the_documented_form(links: Links) -> None:
+def test_sign_gives_the_documented_form(links: LinkSigner) -> None:
     url = links.sign(KEY, "0.png")
     assert url.startswith(f"https://pictures.example/base/media/2026-09-29/{SHA}/0.png?exp={NOW + 86_400}&sig=")
     assert re.fullmatch(r"[0-9a-f]{8}\.[A-Za-z0-9_-]{24}", parts(url)[2])
 
 
-def test_verify_takes_what_was_signed_until_its_end(links: Links, clock: Clock) -> None:
+def test_verify_takes_what_was_signed_until_its_end(links: LinkSigner, clock: Clock) -> None:
     path, exp, sig = parts(links.sign(KEY, "0.png", lifetime=60))
-    assert links.verify(path, exp, sig) is Verdict.VALID
+    assert links.verify(path, exp, sig) is LinkStatus.VALID
     clock.now = NOW + 59.9
-    assert links.verify(path, exp, sig) is Verdict.VALID
+    assert links.verify(path, exp, sig) is LinkStatus.VALID
     clock.now = NOW + 60
-    assert links.verify(path, exp, sig) is Verdict.EXPIRED
+    assert links.verify(path, exp, sig) is LinkStatus.EXPIRED
 
 
-def test_a_link_never_outlives_its_file(links: Links, clock: Clock) -> None:
+def test_a_link_never_outlives_its_file(links: LinkSigner, clock: Clock) -> None:
     clock.now = MIDNIGHT - 100
     path, exp, sig = parts(links.sign(KEY, "0.png"))
     assert int(exp) == MIDNIGHT
     clock.now = MIDNIGHT
-    assert links.verify(path, exp, sig) is Verdict.EXPIRED
+    assert links.verify(path, exp, sig) is LinkStatus.EXPIRED
 
 
 @pytest.mark.parametrize("lifetime", [59, 604_801, 0, -1])
-def test_lifetimes_out_of_range_are_refused(links: Links, lifetime: int) -> None:
+def test_lifetimes_out_of_range_are_refused(links: LinkSigner, lifetime: int) -> None:
     with pytest.raises(ValueError, match="60 to 604800"):
         links.sign(KEY, "0.png", lifetime)
 
 
 @pytest.mark.parametrize("lifetime", [60, 604_800])
-def test_lifetimes_at_the_edge_are_taken(links: Links, lifetime: int) -> None:
+def test_lifetimes_at_the_edge_are_taken(links: LinkSigner, lifetime: int) -> None:
     assert links.expiry(KEY, lifetime) == NOW + lifetime
 
 
@@ -84,12 +84,12 @@ def test_lifetimes_at_the_edge_are_taken(links: Links, lifetime: int) -> None:
         ("results/x", "0.png"),
     ],
 )
-def test_what_is_no_result_or_no_filename_is_not_signed(links: Links, key: str, filename: str) -> None:
+def test_what_is_no_result_or_no_filename_is_not_signed(links: LinkSigner, key: str, filename: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  a malformed key says so in the store's words
         links.sign(key, filename)
 
 
-def test_every_part_is_covered_by_the_signature(links: Links) -> None:
+def test_every_part_is_covered_by_the_signature(links: LinkSigner) -> None:
     path, exp, sig = parts(links.sign(KEY, "0.png"))
     forgeries = [
         (path.replace("0.png", "1.png"), exp, sig),
@@ -108,33 +108,33 @@ def test_every_part_is_covered_by_the_signature(links: Links) -> None:
         (path, exp, "ü\udc80"),
         ("", "", ""),
     ]
-    assert {links.verify(*forgery) for forgery in forgeries} == {Verdict.FORBIDDEN}
+    assert {links.verify(*forgery) for forgery in forgeries} == {LinkStatus.FORBIDDEN}
 
 
-def test_a_tampered_link_that_is_also_expired_is_forbidden(links: Links, clock: Clock) -> None:
+def test_a_tampered_link_that_is_also_expired_is_forbidden(links: LinkSigner, clock: Clock) -> None:
     path, exp, _ = parts(links.sign(KEY, "0.png"))
     clock.now = NOW + 100_000
-    assert links.verify(path, exp, "A" * 24) is Verdict.FORBIDDEN
+    assert links.verify(path, exp, "A" * 24) is LinkStatus.FORBIDDEN
 
 
-def test_another_key_signs_otherwise(links: Links, clock: Clock) -> None:
-    other = Links(RootSecret("another root secret"), "https://pictures.example/base", clock)
-    assert links.verify(*parts(other.sign(KEY, "0.png"))) is Verdict.FORBIDDEN
+def test_another_key_signs_otherwise(links: LinkSigner, clock: Clock) -> None:
+    other = LinkSigner(RootSecret("another root secret"), "https://pictures.example/base", clock)
+    assert links.verify(*parts(other.sign(KEY, "0.png"))) is LinkStatus.FORBIDDEN
 
 
 def test_link_of_a_previous_root_secret_is_valid_until_its_end_and_new_ones_name_the_present(clock: Clock) -> None:
     old, new = "the old root secret", "the new root secret"
-    url = Links(RootSecret(old), "https://pictures.example/base", clock).sign(KEY, "0.png")
-    rotated = Links(RootSecret(new, "older still, sixteen", old), "https://pictures.example/base", clock)
-    assert rotated.verify(*parts(url)) is Verdict.VALID
-    assert Links(RootSecret(new), "", clock).verify(*parts(url)) is Verdict.FORBIDDEN
+    url = LinkSigner(RootSecret(old), "https://pictures.example/base", clock).sign(KEY, "0.png")
+    rotated = LinkSigner(RootSecret(new, "older still, sixteen", old), "https://pictures.example/base", clock)
+    assert rotated.verify(*parts(url)) is LinkStatus.VALID
+    assert LinkSigner(RootSecret(new), "", clock).verify(*parts(url)) is LinkStatus.FORBIDDEN
     fresh = rotated.sign(KEY, "0.png")
-    assert Links(RootSecret(new), "", clock).verify(*parts(fresh)) is Verdict.VALID
+    assert LinkSigner(RootSecret(new), "", clock).verify(*parts(fresh)) is LinkStatus.VALID
     path, exp, sig = parts(url)
     mixed = f"{parts(fresh)[2].partition('.')[0]}.{sig.partition('.')[2]}"
-    assert rotated.verify(path, exp, mixed) is Verdict.FORBIDDEN
+    assert rotated.verify(path, exp, mixed) is LinkStatus.FORBIDDEN
     clock.now = NOW + 86_400
-    assert rotated.verify(*parts(url)) is Verdict.EXPIRED
+    assert rotated.verify(*parts(url)) is LinkStatus.EXPIRED
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.platform import setting_source, settings
+from imagegateway.platform import setting_names, setting_source
 from imagegateway.platform.hosts import is_wildcard
 from imagegateway.platform.setting_source import SettingError, Source
 from imagegateway.platform.settings import known_names, load
@@ -77,10 +77,12 @@ def test_registry_names_all_that_routes_and_the_documentation_name() -> None:
     named = {name for model in catalog.models.values() for route in model.routes for name in route.required_settings}
     assert named <= known
     for entry in HTTP_FAMILIES.values():
-        assert {adapter.route for adapter in entry.adapters} <= set(settings.ROUTES)
+        assert {adapter.route for adapter in entry.adapters} <= set(setting_names.ROUTES)
     text = Path("docs/settings.md").read_text()
     assert set(re.findall(r"IMAGEGATEWAY_[A-Z0-9_]+[A-Z0-9]", text)) <= known
-    of_routes = {f"IMAGEGATEWAY_{route.upper()}_{end}" for route in settings.ROUTES for end in settings.OF_ROUTES}
+    of_routes = {
+        f"IMAGEGATEWAY_{route.upper()}_{end}" for route in setting_names.ROUTES for end in setting_names.OF_ROUTES
+    }
     clients = {"IMAGEGATEWAY_URL", "IMAGEGATEWAY_KEY"}
     assert {name for name in known - of_routes - clients if name not in text} == set()
 

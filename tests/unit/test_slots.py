@@ -94,9 +94,9 @@ async def test_weights_stay_within_the_pool_and_each_share() -> None:
 
 async def test_request_over_the_share_takes_the_whole_share_and_leaves_the_other_half() -> None:
     slots = TenantSlots(total=100, each=50)
-    give_back = await slots.take("a", 1000)
-    waiting = asyncio.create_task(slots.take("a"))
-    other = await slots.take("b", 50)
+    give_back = await slots.acquire("a", 1000)
+    waiting = asyncio.create_task(slots.acquire("a"))
+    other = await slots.acquire("b", 50)
     assert not waiting.done()
     give_back()
     (await waiting)()
@@ -106,8 +106,8 @@ async def test_request_over_the_share_takes_the_whole_share_and_leaves_the_other
 
 async def test_wait_that_is_cancelled_as_it_is_granted_gives_its_slots_back() -> None:
     slots = TenantSlots(total=1, each=1)
-    give_back = await slots.take("a")
-    waiting = asyncio.create_task(slots.take("b"))
+    give_back = await slots.acquire("a")
+    waiting = asyncio.create_task(slots.acquire("b"))
     await settle()
     give_back()
     waiting.cancel()

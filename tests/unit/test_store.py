@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from imagegateway.media.store import MediaStore, StoreUnavailable, TooLarge, deletion_time
+from imagegateway.media.objects import deletion_time
+from imagegateway.media.store import MediaStore, StoreUnavailable, TooLarge
 
 NOON = 1_790_000_000.0  # 2026-09-21T13:33:20Z
 DAY = 86_400

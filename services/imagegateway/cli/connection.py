@@ -22,7 +22,7 @@ def connected(action: Callable[[Settings, Client], Awaitable[int]]) -> int:
 
     async def body() -> int:
         current = settings.current()
-        client = await connect(current, "cli", patient=False)
+        client = await connect(current, "cli", wait=False)
         try:
             return await action(current, client)
         finally:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.outbound.client import Outbound, SentError, UnsentError
 from imagegateway.outbound.url_guard import Guard
+from imagegateway.platform.setting_source import PREFIX
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.catalog import base_url_setting
 from imagegateway.providers.kit.adapter import Call, HttpResponse
 from imagegateway.providers.kit.endpoints import Endpoint
 from imagegateway.providers.registry import HTTP_FAMILIES
@@ -53,9 +55,8 @@ def _routes(families: Mapping[str, FamilyEntry]) -> Iterator[tuple[Adapter, Call
 
 async def _ask(adapter: Adapter, call: Call, settings: Settings, outbound: Outbound) -> tuple[bool, str]:
     """Whether all is well, and the line to print."""
-    setting = f"IMAGEGATEWAY_{adapter.route.upper()}"
     wanted = call.route.required_settings
-    missing = [name for name in wanted if not settings.source.text(name.removeprefix("IMAGEGATEWAY_"))]
+    missing = [name for name in wanted if not settings.source.text(name.removeprefix(PREFIX))]
     if missing:
         # One of several is a mistake; none is a route that nobody wants.
         return missing == list(wanted), f"not configured: set {' and '.join(missing)}"
@@ -75,7 +76,8 @@ async def _ask(adapter: Adapter, call: Call, settings: Settings, outbound: Outbo
         ) as incoming:
             response = HttpResponse(incoming.status, incoming.headers, await incoming.read())
     except (UnsentError, SentError, TimeoutError):
-        return False, f"can't be reached at {endpoint.base_url}: check {setting}_BASE_URL and the network"
+        setting = f"{PREFIX}{base_url_setting(adapter.route)}"
+        return False, f"can't be reached at {endpoint.base_url}: check {setting} and the network"
     return _verdict(adapter, call, endpoint, response)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.cli.connection import connected
 from imagegateway.keys import provider_keys, webhook_secrets
 from imagegateway.keys.api_keys import KeyStore
-from imagegateway.keys.reencryption import reseal
+from imagegateway.keys.reencryption import reencrypt
 from imagegateway.keys.root_secret import PREVIOUS_SETTING, RootSecret
 from imagegateway.platform.logs import printable
 
@@ -40,10 +40,11 @@ async def _rotate(current: Settings, client: Client) -> int:
     root = await asyncio.to_thread(RootSecret.load, current, make=False)
     unreadable = 0
     for name, bucket, purpose in _STORED:
-        counts = await reseal(client, bucket, current.nats_replicas, root.sealer(purpose))
+        counts = await reencrypt(client, bucket, current.nats_replicas, root.sealer(purpose))
         unreadable += counts.unreadable
         print(
-            f"{name}: {counts.resealed} encrypted anew, {counts.current} up to date, {counts.unreadable} unreadable"
+            f"{name}: {counts.reencrypted} encrypted again, {counts.current} up to date, "
+            f"{counts.unreadable} unreadable"
         )
     if unreadable:
         print(
@@ -54,7 +55,7 @@ async def _rotate(current: Settings, client: Client) -> int:
         )
         return 1
     print(f"links and jobs made before need {PREVIOUS_SETTING} for 7 days more")
-    if old := await (await KeyStore.open(client, current.nats_replicas, root)).of_previous_roots():
+    if old := await (await KeyStore.open(client, current.nats_replicas, root)).list_with_previous_roots():
         print(
             f"API keys that were made before and end with {PREVIOUS_SETTING}, so that others must take their place: "
             + ", ".join(f"{key.id} of {printable(key.tenant)}" for key in old)

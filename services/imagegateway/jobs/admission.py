@@ -40,7 +40,7 @@ class AdmissionControl:
 
     @property
     def idle(self) -> bool:
-        """Whether no job is queued or holds slots."""
+        """True if no job is queued or holds slots."""
         return self._queue.empty and self._pool.empty
 
     def has_queue_room(self, tenant: str, limit: int) -> bool:
@@ -91,7 +91,7 @@ class AdmissionControl:
             self._grant_slots()
 
     def recount(self, job_id: str, newest: JobRecord | None) -> None:
-        """Correct a job's slots after a write that did not happen. `newest`: its record; None: it has none."""
+        """Correct a job's slots after a write that did not happen. `newest`: its record; None: it has no record."""
         if newest is None:
             self.release(job_id)
         else:

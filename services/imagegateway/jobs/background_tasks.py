@@ -48,5 +48,5 @@ class BackgroundTasks:
 async def _logged(work: Coroutine[Any, Any, object]) -> None:
     try:
         await work
-    except Exception:  # noqa: BLE001  nobody awaits the task, so its exception ends here
+    except Exception:  # noqa: BLE001  no caller awaits the task, so its exception ends here
         _log.exception("background_task_crashed")

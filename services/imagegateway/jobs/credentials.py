@@ -1,4 +1,4 @@
-"""Callers' own provider keys in job records: encryption, and fingerprints that tell the keys apart."""
+"""Callers' own provider keys in job records: encryption, and fingerprints that identify the keys."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ class JobCredentials:
         return self.fingerprint(route.name, key) if key else ""
 
     def fingerprint(self, route: str, key: str) -> str:
-        """Return 32 hex digits that identify a route's key. Keyed, so that nobody can find a key by trying."""
+        """Return 32 hex digits that identify a route's key. Keyed, so that a key can't be found by trying."""
         return hmac.new(self._fingerprint_key, f"{route}\0{key}".encode(), hashlib.sha256).hexdigest()[:32]

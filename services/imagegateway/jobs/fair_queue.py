@@ -48,7 +48,7 @@ class FairQueue:
 
     @property
     def empty(self) -> bool:
-        """Whether no job is queued, and nothing of earlier jobs is left."""
+        """True if no job is queued, and nothing of earlier jobs is left."""
         return not (self._queued or self._queues or self._queued_by_tenant)
 
     def queued_by(self, tenant: str) -> int:
@@ -108,7 +108,7 @@ class FairQueue:
     def grant_next(self) -> str | None:
         """Reserve slots for the next job that may run, and return its id; None when none may.
 
-        Tenants take turns: the tenant of the granted job moves to the end. So do routes.
+        Tenants alternate: the tenant of the granted job moves to the end. So do routes.
         """
         for route_key, tenants in list(self._queues.items()):
             request, _ = self._first(tenants)
@@ -124,7 +124,7 @@ class FairQueue:
         return None
 
     def position(self, job_id: str) -> int | None:
-        """Return the number of jobs that run before a queued one if tenants keep taking turns; None for others."""
+        """Return the number of jobs that run before a queued one if tenants keep alternating; None for others."""
         queued = self._queued.get(job_id)
         if queued is None:
             return None

@@ -44,7 +44,7 @@ class Subscription:
     overrun: bool = False
     closing: bool = False
     patient: bool = False
-    """Whether a call waits for the job's end: such a subscription outlives streams while this replica stops."""
+    """True for a call that waits for the job's end: such a subscription outlives streams while this replica stops."""
 
     def push(self, entry: Entry) -> None:
         """Add a change, or fail the subscription when too many are unread."""

@@ -27,7 +27,7 @@ class IdempotencyClaim:
     job_id: str
     request_digest: str
     mine: bool
-    """Whether this call made the claim."""
+    """True if this call made the claim."""
 
 
 class IdempotencyKeys:
@@ -59,7 +59,7 @@ class IdempotencyKeys:
         existing = self._decoder.decode(subject, message.data, read_claim)
         if existing is not None:
             return IdempotencyClaim(*existing, mine=existing[0] == job_id)
-        if not await self._write(subject, value, message.seq):  # replaces a claim that nobody can read
+        if not await self._write(subject, value, message.seq):  # replaces an unreadable claim
             raise unavailable()
         return new
 

@@ -20,7 +20,7 @@ class JobSteps:
 
     @property
     def idle(self) -> bool:
-        """Whether no step of any job runs."""
+        """True if no step of any job runs."""
         return not self._running
 
     def spawn(self, job_id: str, step: Coroutine[Any, Any, object]) -> None:

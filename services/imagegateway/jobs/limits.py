@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 RESERVED_SHARE: Final = 8
 """One slot in `RESERVED_SHARE` of a route is kept from a tenant that holds all others, with the operator's key."""
 MIN_DIVIDED_SLOTS: Final = 32
-"""Routes with fewer slots keep none: a provider's small limit is soon free again, and tenants take turns."""
+"""Routes with fewer slots keep none: a provider's small limit is soon free again, and tenants alternate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Limits:
     models: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """Slots by route and model, where a model has fewer than its route."""
     multi_tenant: Callable[[], bool] = bool
-    """Whether more than one tenant exists: a single tenant may hold every slot."""
+    """Returns True if more than one tenant exists: a single tenant may hold every slot."""
 
     def key(self, route: str, account: str, model: str) -> LimitKey:
         """Return the limit key of a job."""

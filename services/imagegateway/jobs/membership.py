@@ -92,7 +92,7 @@ class Membership:
             await self._kv.update(self.name, _STOPPED.encode(), last=self._revision)
 
     def is_expired(self, owner: str) -> bool:
-        """Return whether an owner will write no more: surely, or most likely after its lease."""
+        """Return whether an owner will write no more: certainly, or most likely after its lease."""
         name, _, incarnation = owner.partition("/")
         if name == self.name:
             return incarnation != self.incarnation

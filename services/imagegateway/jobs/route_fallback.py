@@ -26,7 +26,7 @@ _log = logs.get(__name__)
 class RouteFallback:
     """Chooses a job's next route and counts its outcomes.
 
-    `fallback` returns the route after a task's current one. Its second argument tells which routes to avoid, its
+    `fallback` returns the route after a task's current one. Its second argument returns whether to avoid a route, its
     third names the routes with stored keys of the tenant.
     """
 

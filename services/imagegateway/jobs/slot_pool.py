@@ -21,7 +21,7 @@ class SlotPool:
 
     @property
     def empty(self) -> bool:
-        """Whether no job holds slots, and nothing of earlier jobs is left."""
+        """True if no job holds slots, and nothing of earlier jobs is left."""
         return not (self._reserved or self._used or self._used_by_tenant or self._jobs_by_tenant)
 
     def holders(self) -> list[str]:

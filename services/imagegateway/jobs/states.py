@@ -25,7 +25,7 @@ WAITING: Final = frozenset({QUEUED, REROUTED})
 """States in which a job waits for slots."""
 
 NEXT: Final[Mapping[JobRecord.State.ValueType, frozenset[JobRecord.State.ValueType]]] = {
-    # A new job may start at once. It is cancelled where its caller was told that the write failed.
+    # A new job may start at once. It is cancelled where its caller got an error for the write.
     JobRecord.STATE_UNSPECIFIED: frozenset({QUEUED, SUBMITTING, CANCELLED}),
     QUEUED: frozenset({QUEUED, SUBMITTING, FAILED, CANCELLED}),  # to itself: takeover
     SUBMITTING: frozenset({SUBMITTING, REROUTED, RUNNING, COMPLETED, FAILED, CANCELLED}),  # to itself: next attempt

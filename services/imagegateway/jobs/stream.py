@@ -64,7 +64,7 @@ class Entry:
 
     @property
     def ended(self) -> bool:
-        """Whether the job has ended."""
+        """True if the job has ended."""
         return self.record.state in states.TERMINAL
 
     @property
@@ -102,7 +102,7 @@ class JobStream:
 
     @property
     def connected(self) -> bool:
-        """Whether the NATS connection is open."""
+        """True if the NATS connection is open."""
         return self._connection.connected
 
     @property

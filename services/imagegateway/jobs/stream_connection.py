@@ -37,7 +37,7 @@ class StreamConnection:
 
     @property
     def connected(self) -> bool:
-        """Whether the NATS connection is open."""
+        """True if the NATS connection is open."""
         return self._client.is_connected
 
     @property

@@ -48,7 +48,7 @@ class _Write:
         """Answer the caller with an error, unless it has been answered."""
         if not self.answer.done():
             self.answer.set_exception(error)
-            self.answer.exception()  # asyncio logs an exception that nobody retrieves
+            self.answer.exception()  # asyncio logs an exception that no code retrieves
 
 
 class JobSubmission:

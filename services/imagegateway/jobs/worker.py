@@ -76,7 +76,7 @@ class Worker:
         """Poll running tasks without end."""
         await self._polls.run(lambda job_id: self._steps.spawn(job_id, self._poll(job_id)))
 
-    # ---- entry points: who continues a job
+    # ---- entry points
 
     def start(self, entry: Entry) -> None:
         """Start or queue a job whose first record was just written."""

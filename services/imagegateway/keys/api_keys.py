@@ -152,7 +152,7 @@ class KeyStore:
         keys = (key for key in (await self._all()).values() if not key.revoked_at)
         return sorted(keys, key=lambda key: (key.created_at, key.id))
 
-    async def of_previous_roots(self) -> tuple[Key, ...]:
+    async def list_with_previous_roots(self) -> tuple[Key, ...]:
         """Return the valid keys whose tags end with a previous root secret, oldest first."""
         return tuple(key for key in await self.list() if key.root not in {"", self._root.id})
 
@@ -163,7 +163,7 @@ class KeyStore:
                 return await self._change(digest, lambda key: key and replace(key, revoked_at=int(time.time())))
         return None
 
-    async def end_sessions(self, gateway: str) -> None:
+    async def delete_session_keys(self, gateway: str) -> None:
         """Delete the keys that were made for runs of a gateway."""
         for digest, key in (await self._all()).items():
             if key.session_of == gateway:
@@ -239,7 +239,7 @@ class KeyRing:
     """
 
     def __init__(self, js: JetStreamContext) -> None:
-        self._follower = Follower(js, BUCKET, _read, self._took)
+        self._follower = Follower(js, BUCKET, _read, self._on_change)
         self._keys: dict[str, Key] = {}
         self._tenants: set[str] = set()
         self._valid: frozenset[str] = frozenset()
@@ -295,7 +295,7 @@ class KeyRing:
         """Read all keys, then follow changes. Raises nats.errors.Error or OSError."""
         await self._follower.start(supervisor)
 
-    def _took(self, values: Mapping[str, Key]) -> None:
+    def _on_change(self, values: Mapping[str, Key]) -> None:
         self._keys = dict(values)
         self._tenants = {key.tenant for key in values.values() if not key.revoked_at}
         self._valid = frozenset(key.id for key in self._keys.values() if not key.revoked_at)

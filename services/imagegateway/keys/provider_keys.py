@@ -71,7 +71,7 @@ class ProviderKeys:
         self._kv = kv
         self._sealer = root.sealer(PURPOSE)
         self._clock = clock
-        self._follower = Follower(js, BUCKET, _read, self._took)
+        self._follower = Follower(js, BUCKET, _read, self._on_change)
         self._sealed: dict[str, Mapping[str, bytes]] = {}
 
     @classmethod
@@ -133,7 +133,7 @@ class ProviderKeys:
             )
         return value.key
 
-    def _took(self, values: Mapping[str, _Sealed]) -> None:
+    def _on_change(self, values: Mapping[str, _Sealed]) -> None:
         tenants: dict[str, dict[str, bytes]] = {}
         for entry in values.values():
             tenants.setdefault(entry.tenant_digest, {})[entry.route] = entry.key

@@ -17,31 +17,31 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Resealed:
+class ReencryptionCounts:
     """Counts of a bucket's values."""
 
     current: int = 0
     """Sealed with the present key before."""
-    resealed: int = 0
+    reencrypted: int = 0
     """Sealed with a previous key before, with the present one now."""
     unreadable: int = 0
     """Damaged, or sealed with a key that is not known; left as they were."""
 
 
-async def reseal(client: Client, name: str, replicas: int, sealer: Sealer) -> Resealed:
+async def reencrypt(client: Client, name: str, replicas: int, sealer: Sealer) -> ReencryptionCounts:
     """Seal every value of a bucket with the present key. Safe beside writers, and to repeat.
 
     Raises nats.errors.Error or OSError.
     """
     js = client.jetstream()
     kv = await bucket(js, name, replicas)
-    counts = Resealed()
+    counts = ReencryptionCounts()
     for key in await snapshot(js, name):
-        await _reseal_value(kv, key, sealer, counts)
+        await _reencrypt_value(kv, key, sealer, counts)
     return counts
 
 
-async def _reseal_value(kv: KeyValue, key: str, sealer: Sealer, counts: Resealed) -> None:
+async def _reencrypt_value(kv: KeyValue, key: str, sealer: Sealer, counts: ReencryptionCounts) -> None:
     while True:
         try:
             entry = await kv.get(key)
@@ -60,5 +60,5 @@ async def _reseal_value(kv: KeyValue, key: str, sealer: Sealer, counts: Resealed
             await kv.update(key, fresh, last=entry.revision)
         except KeyWrongLastSequenceError:
             continue
-        counts.resealed += 1
+        counts.reencrypted += 1
         return

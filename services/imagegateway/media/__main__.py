@@ -19,7 +19,7 @@ async def main(stop: asyncio.Event) -> None:
     """Open the store and serve until `stop`."""
     current = settings.current()
     store = MediaStore.open(current.media_url)
-    signer = signed_links.Links(RootSecret.load(current), current.public_url)
+    signer = signed_links.LinkSigner(RootSecret.load(current), current.public_url)
     await serve(application(current, store, signer), current.socket("media"), store, stop)
 
 

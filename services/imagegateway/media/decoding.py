@@ -50,7 +50,7 @@ class DecodeGate:
         """
         try:
             async with asyncio.timeout(seconds):
-                give_back = await self._pixels.take(tenant, cost)
+                give_back = await self._pixels.acquire(tenant, cost)
         except TimeoutError:
             raise _overloaded() from None
         try:

@@ -49,7 +49,7 @@ _SIDEWAYS: Final = frozenset({5, 6, 7, 8})
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ImageInfo:
     """What an image's headers say."""
 
     media_type: str
@@ -73,7 +73,7 @@ def _turned(size: tuple[int, int], orientation: int) -> tuple[int, int]:
     return (size[1], size[0]) if orientation in _SIDEWAYS else size
 
 
-def inspect(data: bytes | memoryview, param: str, accept: Collection[str] = INPUT_TYPES) -> Facts:
+def inspect(data: bytes | memoryview, param: str, accept: Collection[str] = INPUT_TYPES) -> ImageInfo:
     """Read an image's headers and walk its structure to the end, without decoding pixels.
 
     The type is told by content alone and must be one of `accept` (media types). Animations pass with the facts of
@@ -102,7 +102,7 @@ def inspect(data: bytes | memoryview, param: str, accept: Collection[str] = INPU
             param,
             f"{param} is {width}x{height} pixels; the limits are {MAX_SIDE} a side and {MAX_PIXELS} in all.",
         )
-    return Facts(media_type, width, height, header.alpha, header.orientation)
+    return ImageInfo(media_type, width, height, header.alpha, header.orientation)
 
 
 def open_pixels(data: bytes, param: str) -> Image.Image:
@@ -120,7 +120,7 @@ def open_pixels(data: bytes, param: str) -> Image.Image:
         raise invalid_image(param, f"{param} could not be decoded.") from error
 
 
-def _decode(data: bytes, facts: Facts) -> Image.Image:
+def _decode(data: bytes, facts: ImageInfo) -> Image.Image:
     image: Image.Image = Image.open(io.BytesIO(data), formats=_DECODERS)
     if image.size != facts.stored:
         raise image_formats.DamagedError("the decoder reads another size")
@@ -158,7 +158,7 @@ def _eight_bit_sample(sample: int, depth: int) -> int:
     return sample >> 8 if depth == 16 else (sample & top) * 255 // top
 
 
-def check_size(facts: Facts, size: tuple[int, int], param: str) -> None:
+def check_size(facts: ImageInfo, size: tuple[int, int], param: str) -> None:
     """Raise GatewayError INVALID_IMAGE naming `param` where an image is not of `size` (width, height), as shown."""
     if (facts.width, facts.height) != size:
         raise invalid_image(
@@ -168,7 +168,7 @@ def check_size(facts: Facts, size: tuple[int, int], param: str) -> None:
         )
 
 
-def normalise_mask(data: bytes, facts: Facts, size: tuple[int, int], param: str) -> bytes:
+def normalise_mask(data: bytes, facts: ImageInfo, size: tuple[int, int], param: str) -> bytes:
     """A mask as 8-bit greyscale PNG of `size` (width, height) where white = edit, with greys kept.
 
     A mask that can be transparent is read by its transparency alone (transparent = edit), any other by its
@@ -187,7 +187,7 @@ def normalise_mask(data: bytes, facts: Facts, size: tuple[int, int], param: str)
     return file.getvalue()
 
 
-def stark_mask(mask: bytes, *, inverted: bool = False) -> bytes:
+def binary_mask(mask: bytes, *, inverted: bool = False) -> bytes:
     """A mask of `normalise_mask` in pure black and white, for providers that take no greys; `inverted`: black = edit.
 
     Greys from 128 on count as edit.
@@ -200,13 +200,13 @@ def stark_mask(mask: bytes, *, inverted: bool = False) -> bytes:
     return file.getvalue()
 
 
-def is_plain(mask: bytes) -> bool:
-    """Whether a mask of `stark_mask` is of one colour: all to be edited, or nothing."""
+def is_uniform(mask: bytes) -> bool:
+    """Whether a mask of `binary_mask` is of one colour: all to be edited, or nothing."""
     with Image.open(io.BytesIO(mask), formats=("PNG",)) as image:
         return len(image.getcolors(2) or ()) == 1
 
 
-def shrink(data: bytes, side: int) -> bytes:
+def downscale(data: bytes, side: int) -> bytes:
     """A picture as PNG, scaled down so that no side is longer than `side` pixels.
 
     Raises GatewayError INVALID_IMAGE when it can't be decoded.

@@ -10,7 +10,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.media.store import deletion_time
+from imagegateway.media.objects import deletion_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,7 +53,7 @@ def media_type_of(filename: str) -> str:
         raise ValueError(f"no media type for the file {filename!r}") from None
 
 
-class Verdict(enum.Enum):
+class LinkStatus(enum.Enum):
     """What a link is worth."""
 
     VALID = "valid"
@@ -63,7 +63,7 @@ class Verdict(enum.Enum):
     """Ours, but its time is over."""
 
 
-class Links:
+class LinkSigner:
     """Makes and checks `<public URL>/media/<day>/<sha256>/<filename>?exp=<Unix seconds>&sig=<key id>.<signature>`."""
 
     def __init__(self, root: RootSecret, public_url: str, clock: Callable[[], float] = time.time) -> None:
@@ -94,15 +94,15 @@ class Links:
         path = f"/media/{place}/{filename}"
         return f"{self._public_url}{path}?exp={expires}&sig={self._signature(self._present, path, str(expires))}"
 
-    def verify(self, path: str, exp: str, sig: str) -> Verdict:
+    def verify(self, path: str, exp: str, sig: str) -> LinkStatus:
         """Judge a link by its path from `/media/` on and the two parameters, whatever they hold."""
         key_id = sig.partition(".")[0]
         if key_id not in self._keys or not _EXPIRY.fullmatch(exp):
-            return Verdict.FORBIDDEN
+            return LinkStatus.FORBIDDEN
         expected = self._signature(key_id, path, exp)
         if not hmac.compare_digest(expected.encode(), sig.encode(errors="replace")):
-            return Verdict.FORBIDDEN
-        return Verdict.VALID if self._clock() < int(exp) else Verdict.EXPIRED
+            return LinkStatus.FORBIDDEN
+        return LinkStatus.VALID if self._clock() < int(exp) else LinkStatus.EXPIRED
 
     def _signature(self, key_id: str, path: str, exp: str) -> str:
         message = f"{path}\n{exp}".encode(errors="replace")

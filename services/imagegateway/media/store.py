@@ -1,11 +1,9 @@
-"""The media store: immutable objects in a local directory or a bucket, behind one port.
+"""Media store: immutable objects in a local directory or a bucket, behind one port.
 
-A key says when its object may go, so retention is the deletion of whole days that have passed, and can't meet
-a writer. Results are `results/<YYYY-MM-DD>/<sha256>`; those that arrive in pieces have 64 random hex digits instead,
-as their digest is known only at the end. Inputs of edits are `uploads/<YYYY-MM-DD>/<32 random hex digits>`. The date
-is the UTC day on which the object is deleted.
+Keys state the day of deletion (`imagegateway.media.objects`), so the sweeper deletes whole past days and never
+conflicts with a writer.
 
-A bucket should have a lifecycle rule that ends incomplete multipart uploads, for those of killed processes.
+A bucket should have a lifecycle rule that aborts incomplete multipart uploads: killed processes leave such uploads.
 """
 
 from __future__ import annotations
@@ -13,16 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import re
 import secrets
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from imagegateway.media.store_backends import Bucket, Bytes, Directory
+from imagegateway.media.bucket import Bucket
+from imagegateway.media.directory import Directory
+from imagegateway.media.objects import MediaObject, ObjectKind, check_key, is_due, new_key
 from imagegateway.platform import disk, logs
 from imagegateway.platform.cancellation import run_to_end
 from imagegateway.platform.errors import UnavailableError
@@ -34,68 +31,38 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from imagegateway.media.store_backends import Backend
+    from imagegateway.media.backend import Backend, Bytes
 
-RETENTION_DAYS: Final = 7
-_KINDS: Final = ("results", "uploads")
-_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_KEY: Final = re.compile(rf"results/{_DAY.pattern}/[0-9a-f]{{64}}|uploads/{_DAY.pattern}/[0-9a-f]{{32}}")
-_CHUNK: Final = 1024 * 1024
-_SMALLEST_CHUNK: Final = 64 * 1024
+_MAX_CHUNK: Final = 1024 * 1024
+_MIN_CHUNK: Final = 64 * 1024
 _STREAMED: Final = 256 * 1024 * 1024
-"""Bytes that all streams of this process hold together, while there are fewer than 4096 of them."""
+"""Bytes that all streams of this process hold together, up to 4096 streams."""
 _CHECK_SECONDS: Final = 5.0
 _BATCH: Final = 2 * 1024 * 1024
-"""Bytes of an upload that are written at once: each write is a trip to a thread and back."""
+"""Bytes of an upload per write: each write is a round trip to a thread."""
 
 T = TypeVar("T")
 _log = logs.get(__name__)
 
 
 class StoreError(Exception):
-    """The store could not do what it was asked."""
+    """Failure of the media store."""
 
 
-class NotFound(StoreError):  # noqa: N818  the base class says that these are errors
-    """No object has this key, or no longer."""
+class NotFound(StoreError):  # noqa: N818  the base class is named an error
+    """No object has this key."""
 
 
 class TooLarge(StoreError):  # noqa: N818
-    """An upload passed its limit."""
+    """An upload exceeded its limit."""
 
 
 class StoreUnavailable(StoreError, UnavailableError):  # noqa: N818
-    """Disk or bucket failed; the cause is chained and not for callers."""
+    """Disk or bucket failed. The chained cause is not for callers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An object that is in the store, until its day."""
-
-    key: str
-    size: int
-    """Bytes."""
-    sha256: str = ""
-    """Of a result's bytes, 64 hex digits; uploads are not hashed: see `MediaStore.digest`."""
-
-
-def deletion_time(key: str) -> int:
-    """Unix seconds from which the object may be gone: midnight UTC of its day.
-
-    Raises ValueError for what is no key.
-    """
-    if not _KEY.fullmatch(key):
-        raise ValueError("not a key of the media store")
-    return int(datetime.fromisoformat(f"{key.split('/')[1]}T00:00:00Z").timestamp())
-
-
-def _checked(key: str) -> str:
-    deletion_time(key)
-    return key
-
-
-async def _quietly(cleaning: Awaitable[None], key: str) -> None:
-    """Clean up after a failure. The caller must see that one, so what fails here is only logged."""
+async def _clean_up(cleaning: Awaitable[None], key: str) -> None:
+    """Clean up after a failure. Log a failure of the cleaning itself: the caller needs the first one."""
     try:
         await run_to_end(cleaning)
     except (OSError, BaseError):
@@ -103,30 +70,31 @@ async def _quietly(cleaning: Awaitable[None], key: str) -> None:
 
 
 @contextlib.contextmanager
-def _translated(missing: str | None = None) -> Iterator[None]:
-    """Turn disk and bucket failures into ours; with `missing`, absence means that this key is not there."""
+def _store_errors(key: str | None = None) -> Iterator[None]:
+    """Convert failures of disk and bucket to StoreUnavailable. With `key`, an absent object raises NotFound."""
     try:
         yield
     except (OSError, BaseError) as error:
-        if missing is not None and isinstance(error, FileNotFoundError):
-            raise NotFound(missing) from error
+        if key is not None and isinstance(error, FileNotFoundError):
+            raise NotFound(key) from error
         raise StoreUnavailable(disk.reason(error, "the media store")) from error
 
 
 class MediaStore:
-    """The port. Calls raise StoreUnavailable when disk or bucket fail, and ValueError for a malformed key."""
+    """Port of the media store. Methods raise StoreUnavailable, and ValueError for a malformed key."""
 
     def __init__(self, backend: Backend, clock: Callable[[], float]) -> None:
+        """Use `clock` for Unix seconds."""
         self._backend = backend
         self._clock = clock
         self._streams = 0
 
     @classmethod
     def open(cls, url: str, clock: Callable[[], float] = time.time) -> MediaStore:
-        """Open `file:///dir` (made when absent), or a bucket by any URL of obstore such as `s3://bucket/prefix`.
+        """Open `file:///dir` (created if absent), or a bucket by an obstore URL such as `s3://bucket/prefix`.
 
-        Credentials and endpoint of a bucket come from its usual environment (`AWS_…`), which obstore reads.
-        `clock` gives Unix seconds. Raises SettingError when the URL can't be opened.
+        obstore reads a bucket's credentials and endpoint from the usual environment (`AWS_…`). `clock` returns Unix
+        seconds. Raises SettingError for a URL that can't be opened.
         """
         parts = urlsplit(url)
         try:
@@ -140,75 +108,67 @@ class MediaStore:
         except (OSError, ValueError, BaseError) as error:
             raise SettingError(f"IMAGEGATEWAY_MEDIA_URL can't be opened: {error}") from error
 
-    def _day(self, ahead: int = 0) -> str:
-        return datetime.fromtimestamp(self._clock() + ahead * 86400, UTC).date().isoformat()
-
-    def _key(self, kind: str, name: str) -> str:
-        # One day more: the last day has begun when the object is written, and it gets seven full ones.
-        return f"{kind}/{self._day(RETENTION_DAYS + 1)}/{name}"
-
-    async def put_result(self, data: bytes) -> Stored:
-        """Store a finished picture or video under its digest, flushed to disk before this returns."""
+    async def put_result(self, data: bytes) -> MediaObject:
+        """Store a finished image or video under its SHA-256, flushed to disk."""
         sha256 = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
-        key = self._key("results", sha256)
-        sink = self._backend.sink(key)
+        key = new_key(ObjectKind.RESULT, sha256, self._clock())
+        writer = self._backend.open_writer(key)
         try:
-            with _translated():
-                await run_to_end(sink.commit([data]))
+            with _store_errors():
+                await run_to_end(writer.commit([data]))
         except BaseException:
-            await _quietly(sink.abort(), key)
+            await _clean_up(writer.abort(), key)
             raise
-        return Stored(key, len(data), sha256)
+        return MediaObject(key, len(data), sha256)
 
     def upload(self, max_bytes: int) -> Upload:
-        """Begin an input that arrives in pieces; at most `max_bytes` long."""
-        key = self._key("uploads", secrets.token_hex(16))
+        """Begin an input image that arrives in pieces, of at most `max_bytes`."""
+        key = new_key(ObjectKind.UPLOAD, secrets.token_hex(16), self._clock())
         return Upload(self._backend, key, max_bytes)
 
     def result(self, max_bytes: int) -> Upload:
-        """Begin a result that arrives in pieces; at most `max_bytes` long, and stored under its digest at the end."""
-        key = self._key("results", secrets.token_hex(32))
+        """Begin a result that arrives in pieces, of at most `max_bytes`. `finish` stores it under its SHA-256."""
+        key = new_key(ObjectKind.RESULT, secrets.token_hex(32), self._clock())
         return Upload(self._backend, key, max_bytes, hashlib.sha256())
 
     async def read(self, key: str) -> bytes:
-        """The whole object. Raises NotFound."""
-        with _translated(missing=_checked(key)):
+        """Return the whole object. Raises NotFound."""
+        with _store_errors(check_key(key)):
             return await self._backend.read_all(key)
 
     async def apply(self, key: str, work: Callable[[memoryview], T]) -> T:
-        """What `work`, in a thread, makes of the whole object, which is not copied where it is a local file.
+        """Run `work` on the whole object in a thread, and return its result. A local file is mapped, not copied.
 
-        Raises NotFound, and what `work` raises.
+        Raises NotFound and the errors of `work`.
         """
-        with _translated(missing=_checked(key)):
+        with _store_errors(check_key(key)):
             return await self._backend.apply(key, work)
 
     async def digest(self, key: str) -> str:
-        """SHA-256 of the object, 64 hex digits. Raises NotFound."""
+        """Return the object's SHA-256 as 64 hex digits. Raises NotFound."""
         return await self.apply(key, lambda data: hashlib.sha256(data).hexdigest())
 
     async def size(self, key: str) -> int | None:
-        """Length in bytes; None when there is no such object."""
+        """Return the object's length in bytes. None: there is no such object."""
         try:
-            with _translated(missing=_checked(key)):
+            with _store_errors(check_key(key)):
                 return await self._backend.size(key)
         except NotFound:
             return None
 
     async def stream(self, key: str, start: int, length: int) -> AsyncIterator[bytes]:
-        """`length` bytes from `start`, both within the object, in pieces of 64 KiB to 1 MiB: smaller the more streams
-        are open. Raises NotFound.
+        """Yield `length` bytes from `start`, a range within the object, in pieces of 64 KiB to 1 MiB.
 
-        Each piece is its own read: a slow consumer holds neither file nor connection, one that stops leaves
-        nothing behind.
+        Pieces shrink as more streams are open. Each piece is a separate read: a slow consumer holds no file and no
+        connection, and a consumer may stop early. Raises NotFound.
         """
-        _checked(key)
+        check_key(key)
         end = start + length
         self._streams += 1
         try:
             while start < end:
-                most = max(_SMALLEST_CHUNK, min(_CHUNK, _STREAMED // self._streams))
-                with _translated(missing=key):
+                most = max(_MIN_CHUNK, min(_MAX_CHUNK, _STREAMED // self._streams))
+                with _store_errors(key):
                     piece = await self._backend.read(key, start, min(most, end - start))
                 if not piece:
                     raise StoreUnavailable("the object is shorter than its size")
@@ -218,42 +178,43 @@ class MediaStore:
             self._streams -= 1
 
     async def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; those that are gone already are fine."""
-        checked = [_checked(key) for key in keys]
+        """Delete objects. Absent objects are no error."""
+        checked = [check_key(key) for key in keys]
         if checked:
-            with _translated():
+            with _store_errors():
                 await self._backend.delete(checked)
 
     async def sweep(self) -> int:
-        """Delete all days that have passed, with what a crash left in them; gives the number of objects.
+        """Delete all past days, temporary files included. Return the number of objects.
 
-        Any replica may run it, also several at once.
+        Safe on several replicas at once.
         """
-        today = self._day()
+        now = self._clock()
         count = 0
-        with _translated():
-            for kind in _KINDS:
+        with _store_errors():
+            for kind in ObjectKind:
                 for day in await self._backend.days(kind):
-                    if _DAY.fullmatch(day) and day <= today:
+                    if is_due(day, now):
                         count += await self._backend.delete_day(f"{kind}/{day}")
         return count
 
     async def check(self) -> None:
-        """Make a small write, for at most 5 s. Raises StoreUnavailable, also when a local disk is nearly full."""
-        with _translated():
+        """Make a small write within 5 s. Raises StoreUnavailable, also for a local disk that is nearly full."""
+        with _store_errors():
             async with asyncio.timeout(_CHECK_SECONDS):
                 await self._backend.check()
 
 
 class Upload:
-    """An object in the making. Leaving the context without `finish` leaves nothing in the store."""
+    """Upload of one object. Leaving the context without `finish` discards the object."""
 
     def __init__(self, backend: Backend, key: str, max_bytes: int, digest: hashlib._Hash | None = None) -> None:
+        """With `digest`, `finish` names the object by its hash."""
         self._backend = backend
         self._key = key
         self._max_bytes = max_bytes
         self._digest = digest
-        self._sink = backend.sink(key)
+        self._writer = backend.open_writer(key)
         self._pending: list[Bytes] = []
         self._pending_size = 0
         self._size = 0
@@ -267,46 +228,46 @@ class Upload:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if not self._finished:
-            await _quietly(self._discard(), self._key)
+            await _clean_up(self._discard(), self._key)
 
     async def write(self, chunk: Bytes) -> None:
-        """Append. Raises TooLarge as soon as the sum passes the limit."""
+        """Append bytes. Raises TooLarge as soon as the size exceeds the limit."""
         self._size += len(chunk)
         if self._size > self._max_bytes:
             raise TooLarge(f"more than {self._max_bytes} bytes")
         self._pending.append(chunk)
         self._pending_size += len(chunk)
         if self._pending_size >= _BATCH:
-            with _translated():
-                await run_to_end(self._sink.write(await self._taken()))
+            with _store_errors():
+                await run_to_end(self._writer.write(await self._take_pending()))
 
-    async def finish(self) -> Stored:
-        """Make the object visible, flushed to disk before this returns."""
+    async def finish(self) -> MediaObject:
+        """Make the object visible, flushed to disk, and return it."""
         self._committing = True
-        with _translated():
-            await run_to_end(self._sink.commit(await self._taken()))
-            stored = self._named()
+        with _store_errors():
+            await run_to_end(self._writer.commit(await self._take_pending()))
+            stored = self._object()
             if stored.key != self._key:
                 await run_to_end(self._backend.move(self._key, stored.key))
         self._finished = True
         return stored
 
-    def _named(self) -> Stored:
-        """Return what is stored: a result under its digest, which links and ETags name."""
+    def _object(self) -> MediaObject:
+        """Return the finished object. A result's key is its hash, which links and ETags contain."""
         if self._digest is None:
-            return Stored(self._key, self._size)
+            return MediaObject(self._key, self._size)
         sha256 = self._digest.hexdigest()
-        return Stored(f"{self._key.rpartition('/')[0]}/{sha256}", self._size, sha256)
+        return MediaObject(f"{self._key.rpartition('/')[0]}/{sha256}", self._size, sha256)
 
-    async def _taken(self) -> list[Bytes]:
-        """Return the pending chunks, which are pending no longer, and hash them."""
+    async def _take_pending(self) -> list[Bytes]:
+        """Remove, hash and return the pending chunks."""
         chunks, self._pending, self._pending_size = self._pending, [], 0
         if self._digest:
             await asyncio.to_thread(_update, self._digest, chunks)
         return chunks
 
     async def _discard(self) -> None:
-        await self._sink.abort()
+        await self._writer.abort()
         if self._committing:
             await self._backend.delete([self._key])
 

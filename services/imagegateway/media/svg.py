@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Final
 from xml.parsers import expat
 
-from imagegateway.media.images import Facts
+from imagegateway.media.images import ImageInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,7 +27,7 @@ class _RefusedError(Exception):
     """The document is no SVG, or declares entities."""
 
 
-def inspect(data: bytes) -> Facts | None:
+def inspect(data: bytes) -> ImageInfo | None:
     """The facts of a well-formed document whose root is SVG's; None for anything else.
 
     Its size is that of `width` and `height`, else of the `viewBox`, in CSS pixels, at least 1; a document with
@@ -53,7 +53,7 @@ def inspect(data: bytes) -> Facts | None:
         parser.Parse(data, True)
     except (_RefusedError, expat.ExpatError, ValueError):
         return None
-    return Facts(MEDIA_TYPE, *_size(root[0]), alpha=True)
+    return ImageInfo(MEDIA_TYPE, *_size(root[0]), alpha=True)
 
 
 def _size(root: Mapping[str, str]) -> tuple[int, int]:

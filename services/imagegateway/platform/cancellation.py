@@ -1,4 +1,4 @@
-"""Work that must not be left half-way when its caller is cancelled."""
+"""Cancellation of callers whose work can't stop half-way."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 async def run_to_end(work: Awaitable[T]) -> T:
-    """Await work that can't be stopped half-way, such as a thread's: a cancelled caller goes on only at its end."""
+    """Await work that can't stop half-way, such as a thread. A cancelled caller waits for the end of the work."""
     task = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(task)
@@ -22,5 +22,5 @@ async def run_to_end(work: Awaitable[T]) -> T:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait([task])
         if not task.cancelled():
-            task.exception()  # else asyncio complains that nobody looked
+            task.exception()  # asyncio logs exceptions that are never retrieved
         raise

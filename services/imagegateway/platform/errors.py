@@ -1,7 +1,7 @@
-"""One table says what each failure means; one exception carries it.
+"""Errors for callers: the table of reasons, and the exception that carries a reason.
 
-Nothing else in the gateway maps a failure to a status: the gRPC interceptor, the REST body, the job record
-and the media server all read `REASONS`.
+`REASONS` is the only mapping from a reason to a status. The gRPC interceptor, the REST body, the job record and the
+media server read it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 DOMAIN: Final = "imagegateway"
 _PREFIX: Final = "ERROR_REASON_"
 UNAVAILABLE_SECONDS: Final = 5.0
-"""`Retry-After` while a part of the gateway is away."""
+"""`Retry-After` while a part of the gateway is unavailable, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a reason means to each reader.
+    """Meaning of a reason: statuses, OpenAI's error type, log level, and the consequences of a repeat.
 
-    `retry`: the same call may be sent again without paying twice. OpenAI's SDKs repeat 408, 409, 429 and 5xx by
-    themselves, so an answer with `retry=False` in that range carries `x-should-retry: false`. `may_be_billed`: the
-    provider may charge for the failed call, in some cases at least.
+    `retry`: a repeat of the call can't pay twice. OpenAI's SDKs repeat 408, 409, 429 and 5xx on their own, so a
+    response with `retry=False` in that range carries `x-should-retry: false`. `may_be_billed`: the provider may
+    charge for the failed call, at least in some cases.
     """
 
     grpc: StatusCode
@@ -141,16 +141,16 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
 
 
 def code_of(reason: ErrorReason.ValueType) -> str:
-    """The REST `code` of a reason: its name in lower case, without prefix."""
+    """Return the REST `code` of a reason: its name in lower case, without prefix."""
     return ErrorReason.Name(reason).removeprefix(_PREFIX).lower()
 
 
 @dataclass(slots=True)
 class GatewayError(Exception):
-    """A failure that the caller may read.
+    """Error for the caller.
 
-    `message` is one sentence for people and holds nothing internal; anything variable in it also stands in
-    `details` (strings, at most a few hundred bytes: they travel in gRPC metadata). `retry_after` is in seconds.
+    `message` is one sentence without internals. `details` repeat the variable parts of the message as strings of at
+    most a few hundred bytes, since they travel in gRPC metadata. `retry_after` is in seconds.
     """
 
     reason: ErrorReason.ValueType
@@ -159,7 +159,7 @@ class GatewayError(Exception):
     retry_after: float | None = None
     details: Mapping[str, str] = field(default_factory=dict)
     paid: bool = False
-    """The work is done: a repeat of the call would pay for it again, whatever the reason's meaning says."""
+    """The work is done, so a repeat pays for it again. Overrides the meaning of the reason."""
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -201,10 +201,10 @@ class GatewayError(Exception):
 
 
 class UnavailableError(Exception):
-    """A part that the gateway needs does not serve now. The message names part and fault, in words for callers."""
+    """A part of the gateway is unavailable. The message for callers names the part and the fault."""
 
     def as_gateway_error(self) -> GatewayError:
-        """Return the caller's error."""
+        """Return the error for the caller."""
         message = str(self)
         return GatewayError(
             ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
@@ -214,24 +214,24 @@ class UnavailableError(Exception):
 
 
 def missing(param: str, message: str | None = None) -> GatewayError:
-    """A required field was not sent."""
+    """Return the error for an absent required field."""
     return GatewayError(ErrorReason.ERROR_REASON_MISSING_PARAMETER, message or f"{param} is required.", param=param)
 
 
 def invalid(param: str, message: str) -> GatewayError:
-    """A field's value is out of range or malformed."""
+    """Return the error for a field whose value is malformed or out of range."""
     return GatewayError(ErrorReason.ERROR_REASON_INVALID_VALUE, message, param=param)
 
 
 def unsupported(param: str, message: str) -> GatewayError:
-    """The model or the protocol can't do what a field asks."""
+    """Return the error for a field that the model or the protocol does not support."""
     return GatewayError(ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER, message, param=param)
 
 
 def invalid_image(param: str, message: str) -> GatewayError:
-    """An input is not a whole picture within limits."""
+    """Return the error for an input that is not a whole image within the limits."""
     return GatewayError(ErrorReason.ERROR_REASON_INVALID_IMAGE, message, param=param)
 
 
 INTERNAL: Final = GatewayError(ErrorReason.ERROR_REASON_INTERNAL, "The gateway failed. Its log has the request id.")
-"""A fault of ours: what happened is in the log only."""
+"""Internal error. Only the log has the cause."""

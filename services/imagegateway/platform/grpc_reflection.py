@@ -1,4 +1,4 @@
-"""gRPC server reflection: v1, and v1alpha, which grpcio-reflection has alone and older clients ask for."""
+"""gRPC server reflection: v1, and v1alpha for older clients. grpcio-reflection implements only v1alpha."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _SERVICE: Final = f"{_V1}.ServerReflection"
 
 
 def enable(server: grpc.aio.Server, services: Iterable[str]) -> None:
-    """Serve reflection of services, given by their full names, and of itself."""
+    """Serve reflection of services (full names) and of the reflection service itself."""
     _describe_v1()
     names = (*services, reflection.SERVICE_NAME, _SERVICE)
     reflection.enable_server_reflection(names, server)
-    # The messages of both versions are the same, byte for byte.
+    # The messages of both versions are equal, byte for byte.
     method = grpc.stream_stream_rpc_method_handler(
         reflection.aio.ReflectionServicer(names).ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
@@ -32,7 +32,7 @@ def enable(server: grpc.aio.Server, services: Iterable[str]) -> None:
 
 
 def _describe_v1() -> None:
-    """Let v1 describe itself, too: its proto is that of v1alpha under another name."""
+    """Register the descriptors of v1: those of v1alpha under another name."""
     renamed = descriptor_pb2.FileDescriptorProto()
     reflection_pb2.DESCRIPTOR.CopyToProto(renamed)
     renamed.name = renamed.name.replace("v1alpha", "v1")

@@ -1,4 +1,4 @@
-"""The gRPC server that every process of the gateway runs: health, reflection, limits, sockets, graceful stop."""
+"""gRPC server of every process: health, reflection, limits, sockets, graceful stop."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 Context: TypeAlias = grpc.aio.ServicerContext[Any, Any]
 
 MAX_REQUEST_BYTES: Final = 64 * 1024 * 1024
-"""Largest gRPC request. Envoy refuses larger bodies first, with 413; gRPC's own refusal would read as 429."""
+"""Largest gRPC request. Envoy refuses larger bodies first, with 413: gRPC's refusal maps to 429."""
 
 MAX_METADATA_BYTES: Final = 64 * 1024
-"""Largest metadata of a call. Envoy refuses larger headers first, with 431; gRPC's own refusal would read as 429."""
+"""Largest metadata of a call. Envoy refuses larger headers first, with 431: gRPC's refusal maps to 429."""
 
 OPTIONS: Final = (
     ("grpc.max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_send_message_length", -1),
-    # A forgotten process would otherwise keep taking calls beside the new one.
+    # With port reuse, a leftover process takes calls beside the new one.
     ("grpc.so_reuseport", 0),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
@@ -41,7 +41,7 @@ CHANNEL_OPTIONS: Final = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.enable_retries", 0),
-    # A restarted server is found again at once: its socket is local.
+    # Reconnect to a restarted server at once: its socket is local.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
@@ -49,7 +49,7 @@ CHANNEL_OPTIONS: Final = (
 
 
 class Server:
-    """A grpc.aio server on a UNIX socket. `services` are full names, for health and reflection."""
+    """grpc.aio server on a UNIX socket. `services` are full names, for health and reflection."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Server:
         grpc_reflection.enable(self.grpc, (*services, health.SERVICE_NAME))
 
     async def start(self) -> None:
-        """Listen. Raises OSError when the socket can't be made."""
+        """Listen. Raises OSError for a socket that can't be created."""
         sockets.make_folder(self._socket.parent)
         self._socket.unlink(missing_ok=True)
         self.grpc.add_insecure_port(f"unix:{self._socket}")
@@ -74,20 +74,20 @@ class Server:
         await self.set_ready(ready=True)
 
     async def set_ready(self, *, ready: bool) -> None:
-        """Tell health checks whether to send calls here."""
+        """Set the status that health checks return."""
         status = health_pb2.HealthCheckResponse.SERVING if ready else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", *self._services):
             await self.health.set(name, status)
 
     async def stop(self, grace: float) -> None:
-        """Take no new calls; give running ones `grace` seconds."""
+        """Refuse new calls, and wait up to `grace` seconds for running ones."""
         await asyncio.to_thread(sockets.unlink, self._socket)  # new connections go elsewhere
         await self.health.enter_graceful_shutdown()
         await self.grpc.stop(grace)
 
 
 def run(main: Callable[[asyncio.Event], Awaitable[None]], process: str) -> None:
-    """Run a process until SIGTERM or SIGINT sets the event that `main` is given; `main` then winds down."""
+    """Run `main` until it returns. SIGTERM and SIGINT set its event, which asks it to shut down."""
 
     async def body() -> None:
         stop = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Hosts as settings name them."""
+"""Hosts in settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 
 
 def is_wildcard(host: str) -> bool:
-    """Whether a host stands for every address of a machine, in any notation that sockets take."""
+    """Return True for a host that means every address of a machine, in any notation that sockets accept."""
     host = host.strip("[]")
     try:
         address = ipaddress.ip_address(host)
@@ -22,5 +22,5 @@ def is_wildcard(host: str) -> bool:
 
 
 def origin(host: str, port: int) -> str:
-    """Return the start of a plain HTTP URL."""
+    """Return the origin of plain HTTP URLs."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

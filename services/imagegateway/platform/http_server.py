@@ -1,4 +1,4 @@
-"""The HTTP server that processes behind Envoy run beside gRPC, or instead of it: aiohttp on a UNIX socket."""
+"""HTTP server of processes behind Envoy, beside gRPC or without it: aiohttp on a UNIX socket."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 _BACKLOG: Final = 1024
 _MAX_HEADER_BYTES: Final = 64 * 1024
-"""Longest header: Envoy's limit for all of them is less."""
+"""Longest header. Envoy's limit for all headers of a request is smaller."""
 
 
 @contextlib.asynccontextmanager
 async def listening(
     app: web.Application, path: Path, grace: float, *, cancel: bool = False, linger: float = 0.0
 ) -> AsyncIterator[None]:
-    """Answer on a UNIX socket of mode 0600 while the context lasts; leaving it gives running calls `grace` seconds.
+    """Serve on a UNIX socket of mode 0600 within the context. On exit, wait up to `grace` seconds for running calls.
 
-    Bodies arrive as they were sent, encodings and all. `cancel`: end a handler when its caller goes away. `linger`:
-    seconds for which connections that were made already are still taken when nobody can make new ones.
+    Bodies keep their content encoding. `cancel`: cancel the handler of a disconnected caller. `linger`: seconds for
+    which established connections are accepted after the socket's removal.
     """
     app.on_response_prepare.append(_without_server)
     runner = web.AppRunner(
@@ -44,23 +44,23 @@ async def listening(
         await web.SockSite(runner, _bound(path), backlog=_BACKLOG).start()
         yield
     finally:
-        # A listener that closes resets the connections that wait for it, with the requests that they hold.
+        # A closing listener resets its backlog of connections, together with their requests.
         await asyncio.to_thread(sockets.unlink, path)
         await asyncio.sleep(linger)
         await runner.cleanup()
 
 
 async def _without_server(_request: web.Request, response: web.StreamResponse) -> None:
-    """aiohttp would name itself and Python, with their versions."""
+    """Remove the header in which aiohttp reports its version and Python's."""
     response.headers.popall("Server", None)
 
 
 def _bound(path: Path) -> socket.socket:
-    """A socket that only its owner can reach, in place of one that a killed process left."""
+    """Return a bound socket for this user alone. Replace the leftover socket of a killed process."""
     sockets.make_folder(path.parent)
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)  # a mode that is set after bind comes too late
+    before = os.umask(0o177)  # a mode set after bind leaves a gap
     try:
         listener.bind(str(path))
     except OSError:

@@ -1,4 +1,4 @@
-"""Random identities that outlive restarts: each is a small file in the data directory."""
+"""Random identities that survive restarts, each in a small file of the data directory."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from imagegateway.platform.disk import flush_directory
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 GATEWAY: Final = "gateway-id"
-"""Name of the file that tells this gateway from others on the same NATS."""
+"""Name of the file whose identity distinguishes this gateway from others on the same NATS server."""
 
 _IDENTITY: Final = re.compile(r"[0-9a-f]{16}")
 
 
 def load_identity(path: Path) -> str:
-    """Return the identity in a file; make it where there is none, or none that can be read. Raises OSError.
+    """Return the identity in a file. Create it if the file is absent or malformed. Raises OSError.
 
-    Processes that start together agree on one.
+    Concurrent processes agree on one identity.
     """
     with suppress(FileNotFoundError):
         found = path.read_text(errors="replace").strip()
@@ -32,27 +34,27 @@ def load_identity(path: Path) -> str:
 
 
 def renew_identity(path: Path) -> str:
-    """Replace the identity in a file by a new one, and return that. Raises OSError."""
+    """Replace the identity in a file, and return the new one. Raises OSError."""
     identity = secrets.token_hex(8)
     temporary = _write_beside(path, identity)
     temporary.replace(path)
-    _flush(path.parent)
+    flush_directory(path.parent)
     return identity
 
 
 def write_once(path: Path, text: str) -> None:
-    """Write a private file, whole and flushed or not at all; of several processes the first wins. Raises OSError."""
+    """Write a private file atomically and durably. The first of several processes wins. Raises OSError."""
     temporary = _write_beside(path, text)
     try:
         with suppress(FileExistsError):
-            path.hardlink_to(temporary)  # unlike a rename, fails when another process was first
+            path.hardlink_to(temporary)  # unlike a rename, a link fails if another process was first
     finally:
         temporary.unlink(missing_ok=True)
-    _flush(path.parent)
+    flush_directory(path.parent)
 
 
 def _write_beside(path: Path, text: str) -> Path:
-    """Write a private, flushed file under a temporary name."""
+    """Write a private, flushed file under a temporary name, and return its path."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -65,11 +67,3 @@ def _write_beside(path: Path, text: str) -> Path:
         temporary.unlink(missing_ok=True)
         raise
     return temporary
-
-
-def _flush(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,7 +1,7 @@
-"""This process's view of a small bucket: all of it in memory, two seconds old at most.
+"""KV mirror: a copy of a small NATS key-value bucket in memory, at most two seconds old.
 
-Read message by message from the stream behind the bucket, each only once. A watcher would leave a consumer behind for
-each look, of which a server allows so many, and may say that it has given all before it has given anything.
+The mirror reads each message once from the stream behind the bucket. A KV watcher leaves one consumer on the server
+per use, whose number is limited, and may report the end of the initial values before their start.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A key's new value; None: it was deleted."""
+    """New value of a key. None: the key is deleted."""
 
     key: str
     value: bytes | None
 
 
 class Mirror:
-    """A copy of a bucket, brought up to date by `update`. Values that the bucket's TTL ends stay in the copy."""
+    """Copy of a bucket as of the last `update`. Values that expire by the bucket's TTL remain in the copy."""
 
     def __init__(self, js: JetStreamContext, bucket: str) -> None:
         self._js = js
@@ -45,13 +45,13 @@ class Mirror:
         """All values by key."""
 
     async def update(self) -> list[Change]:
-        """Read what is new, and return it in order. Raises nats.errors.Error or OSError."""
+        """Read new changes, and return them in order. Raises nats.errors.Error or OSError."""
         last = (await self._js.stream_info(f"KV_{self._bucket}")).state.last_seq
         if last == self._seen:
             return []
         changes: list[Change] = []
         seen = self._seen
-        if last < seen:  # it is another stream, restored or made anew
+        if last < seen:  # another stream, restored or recreated
             changes, seen = [Change(key, None) for key in self.values], 0
         seen = await self._read(seen, changes)
         for change in changes:
@@ -63,9 +63,9 @@ class Mirror:
         return changes
 
     async def _read(self, seen: int, changes: list[Change]) -> int:
-        """Append what came after a sequence; return the sequence that is seen then.
+        """Append the changes after the sequence `seen`, and return the last sequence.
 
-        Read to the very end: a key that is replaced meanwhile leaves its place for a later one.
+        Read until no message is left: a key that is replaced during the read moves to a later sequence.
         """
         prefix = f"$KV.{self._bucket}."
         while True:
@@ -80,49 +80,48 @@ class Mirror:
 
 
 class Follower(Generic[_T]):
-    """Follows a bucket: `took` gets all its values by key, at first and after each change.
+    """Follower of a bucket: calls `on_change` with all values by key, at the start and after each change.
 
-    `read` makes a value of a key and its bytes; where it raises ValueError, the key is left out, and logged. While
-    NATS can't be reached the last view serves on.
+    `decode` converts a key and its bytes to a value. Keys whose value raises ValueError are logged and left out.
+    Without a connection to NATS, the last values remain in use.
     """
 
     def __init__(
         self,
         js: JetStreamContext,
         bucket: str,
-        read: Callable[[str, bytes], _T],
-        took: Callable[[Mapping[str, _T]], None],
+        decode: Callable[[str, bytes], _T],
+        on_change: Callable[[Mapping[str, _T]], None],
     ) -> None:
         self._bucket = bucket
         self._mirror = Mirror(js, bucket)
         self._decoder = Decoder(bucket)
-        self._read = read
-        self._took = took
+        self._decode = decode
+        self._on_change = on_change
         self._values: dict[str, _T] = {}
-        self._looking = asyncio.Lock()
+        self._updating = asyncio.Lock()
 
     async def start(self, supervisor: Supervisor) -> None:
-        """Read all, then follow changes. Raises nats.errors.Error or OSError."""
-        await self._look()
+        """Read all values, then follow changes. Raises nats.errors.Error or OSError."""
+        await self._update()
         supervisor.spawn(f"bucket {self._bucket}", self._follow())
 
     async def refresh(self) -> None:
-        """Look at once whether anything has changed."""
+        """Read changes now."""
         try:
-            await self._look()
+            await self._update()
         except (nats.errors.Error, OSError) as error:
             _log.warning("bucket_not_refreshed", bucket=self._bucket, error=type(error).__name__)
 
     async def _follow(self) -> None:
-        # The bucket's last sequence is one cheap question every two seconds; unlike a subscription it can't
-        # go silent across a restart of the server.
+        # A request for the last sequence is cheap. A subscription can stop silently after a restart of the server.
         while True:
             await asyncio.sleep(RESYNC_SECONDS)
             await self.refresh()
 
-    async def _look(self) -> None:
-        # One look at a time: an earlier one that ends later would bring an older view back.
-        async with self._looking:
+    async def _update(self) -> None:
+        # One update at a time: an earlier one that ends later would restore older values.
+        async with self._updating:
             changes = await self._mirror.update()
             if not changes:
                 return
@@ -130,15 +129,15 @@ class Follower(Generic[_T]):
                 self._values.pop(change.key, None)
                 if change.value is None:
                     continue
-                value = self._decoder.decode(change.key, change.value, self._read)
+                value = self._decoder.decode(change.key, change.value, self._decode)
                 if value is not None:
                     self._values[change.key] = value
-            self._took(dict(self._values))
+            self._on_change(dict(self._values))
             _log.info("bucket_loaded", bucket=self._bucket, count=len(self._values))
 
 
 async def snapshot(js: JetStreamContext, bucket: str) -> dict[str, bytes]:
-    """All values of a bucket by key. Raises nats.errors.Error or OSError."""
+    """Return all values of a bucket by key. Raises nats.errors.Error or OSError."""
     mirror = Mirror(js, bucket)
     await mirror.update()
     return mirror.values

@@ -1,7 +1,7 @@
-"""structlog for every process: JSON lines, or colours on a terminal.
+"""Logs of every process: structlog, as JSON lines or with colours on a terminal.
 
-Events are snake_case names; context is bound once. Prompts, keys, pixels and signed URLs are never logged:
-`digest` gives a length and a short hash where equal values should be recognisable.
+Events are snake_case names, and context is bound once. Prompts, keys, pixels and signed URLs are never logged.
+`digest` returns a length and a short hash for the comparison of such values.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 
     from imagegateway.platform.settings import Settings
 
-_MOMENT: Final = 0.02
-"""Seconds that a line waits for others."""
+_BATCH_SECONDS: Final = 0.02
+"""Seconds for which a line waits for others."""
 _LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
 class _Batches:
-    """Writes the lines of a moment together, since each write wakes the process that collects the output.
+    """Batching writer: each write wakes the process that collects the output.
 
-    Outside an event loop lines go out at once, and at the process's end whatever is left.
+    Without an event loop, lines are written at once. The process's exit writes all pending lines.
     """
 
     def __init__(self, target: TextIO) -> None:
         self._target = target
         self._lines: list[str] = []
-        atexit.register(self._out)
+        atexit.register(self._write_pending)
 
     def write(self, text: str) -> int:
         self._lines.append(text)
@@ -46,19 +46,19 @@ class _Batches:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._out()
+            self._write_pending()
         else:
-            if len(self._lines) == 1:  # else one is on its way
-                loop.call_later(_MOMENT, self._out)
+            if len(self._lines) == 1:  # a longer list has its timer
+                loop.call_later(_BATCH_SECONDS, self._write_pending)
 
-    def _out(self) -> None:
+    def _write_pending(self) -> None:
         lines, self._lines = self._lines, []
         self._target.write("".join(lines))
         self._target.flush()
 
 
 def configure(settings: Settings, process: str) -> None:
-    """Set up logging for this process; `process` names it on every line."""
+    """Set up logging for this process. Every line carries the name `process`."""
     pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and sys.stdout.isatty())
     renderer: list[structlog.typing.Processor] = (
         [_escape, structlog.dev.ConsoleRenderer(pad_event_to=24, exception_formatter=_traceback)]
@@ -86,9 +86,7 @@ def configure(settings: Settings, process: str) -> None:
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Escape what a terminal obeys instead of showing: control characters, line ends and changes of direction, but
-    for those in `keep`.
-    """
+    """Escape control characters, line ends and changes of direction, except those in `keep`."""
     if text.isprintable():
         return text
     return "".join(
@@ -98,7 +96,7 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def _escape(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
-    """Make every text of a line printable; other values are shown by their repr, which is."""
+    """Make every string of a line printable. Other values are shown by their repr, which is printable."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = printable(value)
@@ -112,7 +110,7 @@ def _traceback(target: TextIO, exc_info: structlog.typing.ExcInfo) -> None:
 
 
 class _Forward(stdlib_logging.Handler):
-    """Other libraries' warnings, on lines like ours."""
+    """Handler that logs other libraries' warnings in our format."""
 
     def emit(self, record: stdlib_logging.LogRecord) -> None:
         log = structlog.get_logger(module=record.name)
@@ -120,12 +118,12 @@ class _Forward(stdlib_logging.Handler):
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:
-    """A logger whose lines name the module."""
+    """Return a logger whose lines carry the module's name."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(module=name.removeprefix("imagegateway."))
     return logger
 
 
 def digest(text: str | bytes) -> str:
-    """Length and a short hash of something that must not be logged itself."""
+    """Return the length and a short hash of a value that must not be logged."""
     data = text.encode() if isinstance(text, str) else text
     return f"{len(data)}:{hashlib.sha256(data).hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""One way to reach NATS: the stack's own server, or an external one or cluster."""
+"""NATS connections and buckets: the stack's server, or an external server or cluster."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 _log = logs.get(__name__)
 
 
-async def connect(settings: Settings, name: str, *, patient: bool = True) -> Client:
-    """Connect, and stay connected for as long as the process lives.
+async def connect(settings: Settings, name: str, *, wait: bool = True) -> Client:
+    """Connect, and reconnect for the lifetime of the process.
 
-    A server that is not there yet is waited for; with `patient=False` it raises nats.errors.Error or OSError.
+    Wait for a server that does not respond. With `wait=False`, raise nats.errors.Error or OSError instead.
     """
-
     client = Client()
 
     async def disconnected() -> None:
@@ -41,11 +40,11 @@ async def connect(settings: Settings, name: str, *, patient: bool = True) -> Cli
         user_credentials=settings.nats_credentials or None,
         tls=ssl.create_default_context(cafile=settings.nats_ca) if settings.nats_ca else None,
         connect_timeout=2,
-        max_reconnect_attempts=-1 if patient else 1,
-        reconnect_time_wait=0.25,  # type: ignore[arg-type]  # slept as it is: fractions work
+        max_reconnect_attempts=-1 if wait else 1,
+        reconnect_time_wait=0.25,  # type: ignore[arg-type]  # passed to asyncio.sleep: fractions work
         ping_interval=5,
         max_outstanding_pings=2,
-        allow_reconnect=patient,
+        allow_reconnect=wait,
         disconnected_cb=disconnected,
         reconnected_cb=reconnected,
         error_cb=failed,
@@ -54,9 +53,9 @@ async def connect(settings: Settings, name: str, *, patient: bool = True) -> Cli
 
 
 async def bucket(js: JetStreamContext, name: str, replicas: int, ttl: float | None = None) -> KeyValue:
-    """Open a key-value bucket, making it first where it is not there. `ttl` in seconds; none: for ever."""
+    """Open a key-value bucket, and create it if absent. `ttl` is in seconds; None keeps values without limit."""
     try:
         return await js.key_value(name)
     except BucketNotFoundError:
-        # Two replicas may both come here: creating the same bucket twice is no error.
+        # Several replicas may create the bucket at once: a second creation is no error.
         return await js.create_key_value(bucket=name, history=1, ttl=ttl, replicas=replicas, direct=False)

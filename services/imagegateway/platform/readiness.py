@@ -1,4 +1,4 @@
-"""Readiness: real small writes to the parts that new work needs, repeated every few seconds."""
+"""Readiness: small real writes to the parts that new work needs, repeated every few seconds."""
 
 from __future__ import annotations
 
@@ -13,75 +13,75 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     Check = Callable[[], Awaitable[None]]
-    """Makes a small write. Raises UnavailableError."""
+    """Check that makes a small write. Raises UnavailableError."""
 
 PERIOD: Final = 3.0
-"""Seconds that a result counts for."""
+"""Seconds for which a result is valid."""
 CHECK_SECONDS: Final = 6.0
-"""Longest that a check may take."""
-LASTING_SECONDS: Final = 6.0
-"""From here on trouble is no restart any more: calls that wait for their images are answered."""
+"""Timeout of a check in seconds."""
+OUTAGE_SECONDS: Final = 6.0
+"""Seconds of unavailability from which a part has an outage: longer than a restart. Waiting calls then end."""
 _log = logs.get(__name__)
 
 
 class Readiness:
-    """The last result of each part's check. `clock` gives monotonic seconds."""
+    """Last result of each part's check. `clock` returns monotonic seconds."""
 
     def __init__(self, checks: Mapping[str, Check], clock: Callable[[], float] = time.monotonic) -> None:
         self._checks = checks
         self._clock = clock
-        self._looked: float | None = None
-        self._since: float | None = None
-        self._lasting = asyncio.Event()
-        self._looking = asyncio.Lock()
+        self._checked_at: float | None = None
+        self._unavailable_since: float | None = None
+        self._outage = asyncio.Event()
+        self._checking = asyncio.Lock()
         self.problems: dict[str, UnavailableError] = {}
-        """The parts that do not serve, and why."""
+        """Unavailable parts with their errors."""
 
     async def run(self) -> None:
-        """Check all parts every `PERIOD` seconds, without end."""
+        """Check all parts every `PERIOD` seconds, until cancelled."""
         while True:
             await asyncio.sleep(PERIOD)
-            async with self._looking:
-                await self._look()
+            async with self._checking:
+                await self._check_all()
 
     async def refresh(self) -> None:
-        """Check all parts, unless that was done in the last `PERIOD` seconds."""
-        async with self._looking:
-            if self._looked is not None and self._clock() - self._looked < PERIOD:
+        """Check all parts, unless a check is less than `PERIOD` seconds old."""
+        async with self._checking:
+            if self._checked_at is not None and self._clock() - self._checked_at < PERIOD:
                 return
-            await self._look()
+            await self._check_all()
 
-    async def _look(self) -> None:
+    async def _check_all(self) -> None:
         results = await asyncio.gather(*(_result(name, check) for name, check in self._checks.items()))
         for name, error in zip(self._checks, results, strict=True):
-            self._note(name, error)
-        self._looked = self._clock()
-        self._measure(self._looked)
+            self._record(name, error)
+        self._checked_at = self._clock()
+        self._update_outage(self._checked_at)
 
-    def _measure(self, now: float) -> None:
+    def _update_outage(self, now: float) -> None:
         if not self.problems:
-            self._since = None
-            self._lasting.clear()
+            self._unavailable_since = None
+            self._outage.clear()
             return
-        self._since = now if self._since is None else self._since
-        if now - self._since >= LASTING_SECONDS:
-            self._lasting.set()
+        self._unavailable_since = now if self._unavailable_since is None else self._unavailable_since
+        if now - self._unavailable_since >= OUTAGE_SECONDS:
+            self._outage.set()
 
     def require(self) -> None:
-        """Raise the UnavailableError of a part that does not serve, by the last results."""
+        """Raise the UnavailableError of an unavailable part, by the last results."""
         for error in self.problems.values():
             raise UnavailableError(str(error))
 
-    async def trouble(self) -> UnavailableError:
-        """Wait until a part has not served for `LASTING_SECONDS`, and return why."""
-        await self._lasting.wait()
+    async def outage(self) -> UnavailableError:
+        """Wait until a part is unavailable for `OUTAGE_SECONDS`, and return its error."""
+        await self._outage.wait()
         return next(iter(self.problems.values()))
 
-    def in_trouble(self) -> bool:
-        """Return whether a part has not served for `LASTING_SECONDS`."""
-        return self._lasting.is_set()
+    def has_outage(self) -> bool:
+        """Return True when a part is unavailable for `OUTAGE_SECONDS` or longer."""
+        return self._outage.is_set()
 
-    def _note(self, name: str, error: UnavailableError | None) -> None:
+    def _record(self, name: str, error: UnavailableError | None) -> None:
         before = self.problems.pop(name, None)
         if error is None:
             if before:

@@ -19,11 +19,11 @@ _FALSE: Final = {"", "0", "false", "no", "off"}
 
 
 class SettingError(ValueError):
-    """A setting is missing or malformed; the message names it, never its secret value."""
+    """A setting is missing or malformed. The message contains its name, never a secret value."""
 
 
 class Secret:
-    """A string that does not show itself when printed or logged."""
+    """String whose repr hides the value."""
 
     __slots__ = ("_value",)
 
@@ -31,6 +31,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
+        """Return the value."""
         return self._value
 
     def __bool__(self) -> bool:
@@ -53,7 +54,7 @@ class Source:
     def load(cls) -> Source:
         """Read the environment, and the TOML file that `IMAGEGATEWAY_SETTINGS` names.
 
-        Raises SettingError for a file that can't be read or that holds a table.
+        Raises SettingError for an unreadable file and for tables in it.
         """
         name = os.environ.get(PREFIX + "SETTINGS", "")
         if not name:
@@ -68,20 +69,23 @@ class Source:
         return cls(os.environ, file)
 
     def names(self) -> list[tuple[str, str]]:
-        """Return every given setting: its name without prefix, and its name as written."""
+        """Return each setting that is present: its name without prefix, and its name as written."""
         environment = [(name.removeprefix(PREFIX), name) for name in self._environ if name.startswith(PREFIX)]
         return environment + [(name.upper(), name) for name in self._file]
 
     def text(self, name: str, default: str = "") -> str:
+        """Return a value without blanks around it."""
         value = self._environ.get(PREFIX + name)
         if value is None:
             value = str(self._file.get(name.lower(), default))
         return value.strip()
 
     def secret(self, name: str) -> Secret:
+        """Return a secret value."""
         return Secret(self.text(name))
 
     def number(self, name: str, default: float, low: float, high: float) -> float:
+        """Return a number from `low` to `high`. Raises SettingError."""
         text = self.text(name, str(default))
         try:
             value = float(text)
@@ -92,12 +96,14 @@ class Source:
         return value
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
+        """Return an integer from `low` to `high`. Raises SettingError."""
         value = self.number(name, default, low, high)
         if value != int(value):
             raise SettingError(f"{PREFIX}{name} must be a whole number, not {value:g}")
         return int(value)
 
     def numbers(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
+        """Return numbers of at least 0, separated by commas. Raises SettingError."""
         text = self.text(name)
         try:
             values = tuple(float(part) for part in text.split(",")) if text else default
@@ -108,6 +114,7 @@ class Source:
         return values
 
     def flag(self, name: str, *, default: bool = False) -> bool:
+        """Return a boolean. Raises SettingError."""
         text = self.text(name, str(default)).lower()
         if text in _TRUE:
             return True
@@ -116,6 +123,7 @@ class Source:
         raise SettingError(f"{PREFIX}{name} must be true or false, not {text!r}")
 
     def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
+        """Return one of `choices`, in lower case. Raises SettingError."""
         text = self.text(name, default).lower()
         if text not in choices:
             raise SettingError(f"{PREFIX}{name} must be one of {', '.join(choices)}, not {text!r}")

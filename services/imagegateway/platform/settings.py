@@ -1,76 +1,18 @@
-"""The gateway's settings: environment first, then the settings file, then the default.
+"""Settings of the gateway: environment first, then the settings file, then the default.
 
-This module defines every setting's name, range, default and meaning; docs/settings.md is generated from it. A wrong
-value or an unknown name stops the process with the setting's name.
+`Settings` and `load` define each setting's name, range, default and meaning, and docs/settings.md is generated from
+them. A malformed value or an unknown name stops the process with the setting's name.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
-from imagegateway.platform import machine, sockets
+from imagegateway.platform import machine, setting_checks, setting_names, sockets
 from imagegateway.platform.hosts import is_wildcard, origin
-from imagegateway.platform.setting_source import PREFIX, Secret, SettingError, Source
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-ROUTES: Final = (
-    "automatic1111",
-    "bfl",
-    "bria",
-    "bytedance",
-    "cloudflare",
-    "fal",
-    "google",
-    "ideogram",
-    "local",
-    "openai",
-    "recraft",
-    "replicate",
-    "stability",
-)
-"""Providers' routes: each has the settings of `OF_ROUTES`."""
-OF_ROUTES: Final[Mapping[str, tuple[str, str]]] = {
-    "API_KEY": (
-        "secret",
-        """The operator's key at the provider. A call's own key takes precedence, then the tenant's stored key.
-        `imagegateway doctor` checks it.""",
-    ),
-    "BASE_URL": (
-        "text",
-        """Another address for the provider: an origin, or an origin with a proxy's path prefix.
-        Default: the provider's own.""",
-    ),
-    "CONCURRENCY": (
-        "integer, 1 to 100000",
-        """Concurrent jobs of this route at its provider, for each key. The unit is the provider's own where its limit
-        has one: tasks of bfl, images of ideogram. A smaller limit of a model stays in force.
-        Default: the provider's limit (bfl 24, ideogram 10, automatic1111 1; local 64), else
-        `IMAGEGATEWAY_CONCURRENCY`.""",
-    ),
-}
-"""Settings of each route, `<ROUTE>_<name>`: type and meaning."""
-FURTHER: Final[Mapping[str, tuple[str, str]]] = {
-    "SETTINGS": ("text", "Path of the TOML settings file."),
-    "CLOUDFLARE_ACCOUNT_ID": (
-        "text",
-        "Account that Workers AI is called for. The route cloudflare is unavailable without it.",
-    ),
-    "LOCAL_PICTURE": ("text", "Path of an image that answers every task of `local/sketch`, for benchmarks."),
-    "URL": ("text", "Address of the gateway, for its clients."),
-    "KEY": ("secret", "API key, for the gateway's clients."),
-}
-"""Settings outside `Settings`: type and meaning. They are read elsewhere, or by clients of the gateway."""
-_SHORTEST_KEY: Final = 20
-_KEY: Final = re.compile(r"[!-~]+")
-_HOST_ENTRY: Final = re.compile(r"^[a-z0-9_.-]+(:\d{1,5})?$|^\[[0-9a-f:.]+\](:\d{1,5})?$")
+from imagegateway.platform.setting_source import Secret, SettingError, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,14 +163,14 @@ class Settings:
 
     @property
     def local_host(self) -> str:
-        """The host by which this machine reaches Envoy: `host`, unless that stands for every address."""
+        """Host by which this machine reaches Envoy: `host`, or the loopback address for a wildcard."""
         if not is_wildcard(self.host):
             return self.host
         return "::1" if ":" in self.host else "127.0.0.1"
 
     @property
     def local_url(self) -> str:
-        """The origin by which this machine reaches Envoy."""
+        """Origin by which this machine reaches Envoy."""
         return origin(self.local_host, self.port)
 
     @property
@@ -246,13 +188,13 @@ class Settings:
         return self.source.integer(f"{route.upper()}_CONCURRENCY", allowed or self.concurrency, 1, 100_000)
 
     def socket(self, name: str) -> Path:
-        """Path of a process's UNIX socket."""
+        """Return the path of a process's UNIX socket."""
         return sockets.folder(self.run_dir) / f"{name}.sock"
 
     def nats_address(self) -> str:
-        """URL of the NATS server, with credentials: the external one, else what the stack wrote down.
+        """Return the URL of the NATS server, with credentials: the external server, else the running stack's.
 
-        Raises SettingError when neither is there.
+        Raises SettingError when there is neither.
         """
         if self.nats_url:
             return self.nats_url
@@ -266,36 +208,32 @@ class Settings:
 
 
 def load(source: Source | None = None) -> Settings:
-    """Read and check all settings: of a source, or of this process, which then may hold no unknown names.
+    """Read and check all settings of a source. The default is this process's, where unknown names are errors too.
 
-    Raises SettingError naming the one that is wrong.
+    Raises SettingError naming the wrong setting.
     """
     if source is None:
         source = Source.load()
-        _check_names(source)
+        setting_names.check_names(source, known_names())
     data_dir = Path(source.text("DATA_DIR", ".data")).absolute()
     host = source.text("HOST", "127.0.0.1")
     port = source.integer("PORT", 8080, 1, 65535)
-    allow_hosts = frozenset(entry for entry in source.text("ALLOW_HOSTS").lower().replace(",", " ").split() if entry)
-    for entry in allow_hosts:
-        if not _HOST_ENTRY.match(entry):
-            raise SettingError(f"IMAGEGATEWAY_ALLOW_HOSTS: {entry!r} is not a host or host:port")
     jobs_max_mib = source.integer("JOBS_MAX_MIB", 8192, 16, 1 << 24)
     return Settings(
         source=source,
         data_dir=data_dir,
         host=host,
         port=port,
-        public_url=_public_url(source, host, port),
+        public_url=setting_checks.public_url(source, host, port),
         media_url=source.text("MEDIA_URL") or (data_dir / "media").as_uri(),
         nats_url=source.text("NATS_URL"),
         nats_credentials=source.text("NATS_CREDENTIALS"),
         nats_ca=source.text("NATS_CA"),
         nats_replicas=source.integer("NATS_REPLICAS", 1, 1, 5),
-        api_key=_api_key(source),
+        api_key=setting_checks.api_key(source),
         secret_key=source.secret("SECRET_KEY"),
         secret_key_previous=source.secret("SECRET_KEY_PREVIOUS"),
-        allow_hosts=allow_hosts,
+        allow_hosts=setting_checks.allow_hosts(source),
         routers=source.integer("ROUTERS", 1, 1, 32),
         log_format=source.choice("LOG_FORMAT", "auto", ("auto", "json", "pretty")),
         log_level=source.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
@@ -324,51 +262,10 @@ def load(source: Source | None = None) -> Settings:
 
 def known_names() -> frozenset[str]:
     """Return the names of all settings, without prefix."""
-    own = {field.name.upper() for field in fields(Settings) if field.name != "source"}
-    of_routes = {f"{route.upper()}_{suffix}" for route in ROUTES for suffix in OF_ROUTES}
-    return frozenset(own | of_routes | FURTHER.keys())
-
-
-def _check_names(source: Source) -> None:
-    known = known_names()
-    for name, written in source.names():
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f": did you mean {PREFIX}{near[0]}?" if near else "; docs/settings.md lists them"
-            raise SettingError(f"there is no setting {written}{hint}")
-
-
-def _public_url(source: Source, host: str, port: int) -> str:
-    url = source.text("PUBLIC_URL").rstrip("/")
-    if not url:
-        if is_wildcard(host):
-            raise SettingError(
-                f"IMAGEGATEWAY_PUBLIC_URL is needed: IMAGEGATEWAY_HOST is {host}, which is no address for links. "
-                "Set it to the URL by which callers reach the gateway, such as https://images.example.com"
-            )
-        return origin(host, port)
-    if not url.startswith(("http://", "https://")):
-        raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must start with http:// or https://, not {url!r}")
-    try:
-        named = urlsplit(url).hostname or ""
-    except ValueError:
-        named = ""
-    if not named or is_wildcard(named):
-        raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must name a host that callers can reach, not {url!r}")
-    return url
-
-
-def _api_key(source: Source) -> Secret:
-    key = source.secret("API_KEY")
-    if key and (len(key.reveal()) < _SHORTEST_KEY or not _KEY.fullmatch(key.reveal())):
-        raise SettingError(
-            f"IMAGEGATEWAY_API_KEY must have at least {_SHORTEST_KEY} characters, all of them printable ASCII and no "
-            "space: `openssl rand -hex 32` makes one"
-        )
-    return key
+    return setting_names.names() | {field.name.upper() for field in fields(Settings) if field.name != "source"}
 
 
 @cache
 def current() -> Settings:
-    """This process's settings, read once."""
+    """Return this process's settings, read once."""
     return load()

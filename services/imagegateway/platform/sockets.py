@@ -1,4 +1,4 @@
-"""UNIX sockets of the gateway's processes: a folder whose path is short enough, for this user alone."""
+"""Folder of the UNIX sockets of the gateway's processes, with a short path, for this user alone."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Final
 
 _MAX_PATH: Final = 107
-"""Most bytes of a socket's path."""
+"""Longest path of a socket in bytes."""
 _LONGEST_NAME: Final = "supervisor.sock.4194304"
-"""supervisord binds its socket under a name that ends with its process id."""
-_SHARED: Final = Path("/tmp")  # noqa: S108  `make_folder` refuses what another user made there
+"""Longest name: supervisord binds its socket under a name that ends with its process id."""
+_SHARED: Final = Path("/tmp")  # noqa: S108  `make_folder` refuses folders of other users
 
 
 def folder(run_dir: Path) -> Path:
-    """Return `run_dir`, or a folder in /tmp in its place where the paths of sockets would be too long.
+    """Return `run_dir`, or a folder in /tmp when the paths of sockets in `run_dir` are too long.
 
-    The folder in /tmp follows from `run_dir` and the user, so all processes of a stack find the same one. TMPDIR has
-    no part in it since it may be long, XDG_RUNTIME_DIR since a logout removes it.
+    The folder in /tmp derives from `run_dir` and the user, so all processes of a stack find it. TMPDIR is not used
+    because it may be long, and XDG_RUNTIME_DIR because a logout removes it.
     """
     path = os.fsencode(run_dir)
     if len(path) + len(f"/{_LONGEST_NAME}") <= _MAX_PATH:
@@ -30,7 +30,7 @@ def folder(run_dir: Path) -> Path:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder for sockets. Raise PermissionError when one in /tmp is not this user's alone."""
+    """Create a folder for sockets. Raise PermissionError for a folder in /tmp that other users can access."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     if path.parent != _SHARED:
         return
@@ -40,7 +40,7 @@ def make_folder(path: Path) -> None:
 
 
 def unlink(path: Path) -> None:
-    """Remove a socket, and its folder in /tmp once empty: supervisord's socket stays there while its stack runs."""
+    """Remove a socket, and its folder in /tmp once empty. supervisord's socket remains while its stack runs."""
     path.unlink(missing_ok=True)
     if path.parent.parent == _SHARED:
         with contextlib.suppress(OSError):
@@ -48,6 +48,6 @@ def unlink(path: Path) -> None:
 
 
 def remove_folder(path: Path) -> None:
-    """Remove a folder in /tmp, with the sockets in it. One elsewhere stays."""
+    """Remove a folder in /tmp with its sockets. Keep a folder elsewhere."""
     if path.parent == _SHARED:
         shutil.rmtree(path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Values read back from NATS: others may have written them, so neither their form nor their types are trusted."""
+"""Stored values from NATS. Other programs may have written them, so form and types are checked."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _log = logs.get(__name__)
 
 
 class StoredObject:
-    """A stored JSON object. Its readers raise ValueError for a value of another type than asked for."""
+    """Stored JSON object. The methods raise ValueError for a value of another type."""
 
     def __init__(self, data: bytes) -> None:
-        """Raises ValueError for bytes that hold no JSON object."""
+        """Raise ValueError for bytes that are no JSON object."""
         try:
             fields = json.loads(data)
         except RecursionError:
@@ -29,7 +29,7 @@ class StoredObject:
         self._fields: dict[str, object] = fields
 
     def text(self, name: str, default: str | None = None) -> str:
-        """Return a string; a missing one is an error unless there is a default."""
+        """Return a string. An absent one without a default raises ValueError."""
         value = self._fields.get(name, default)
         if not isinstance(value, str):
             raise ValueError(f"{name} is no string")
@@ -43,7 +43,7 @@ class StoredObject:
         return value
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return a list of strings; a missing one is empty."""
+        """Return a list of strings, empty if absent."""
         values = self._fields.get(name, [])
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise ValueError(f"{name} is no list of strings")
@@ -51,15 +51,15 @@ class StoredObject:
 
 
 class Decoder:
-    """Decodes the values of one place, skips what can't be read, and counts and logs it by key."""
+    """Decoder of the values of one bucket or stream. Skips, counts and logs unreadable values."""
 
     def __init__(self, place: str) -> None:
         self._place = place
         self.skipped = 0
-        """Values that could not be read so far."""
+        """Number of unreadable values so far."""
 
     def decode(self, key: str, value: bytes, read: Callable[[str, bytes], _T]) -> _T | None:
-        """Return `read(key, value)`; None, and a log line, when it raises ValueError."""
+        """Return `read(key, value)`. Log a ValueError, and return None."""
         try:
             return read(key, value)
         except ValueError as error:

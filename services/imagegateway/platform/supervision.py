@@ -1,4 +1,4 @@
-"""Supervision of a process's background tasks: none of them ends unnoticed."""
+"""Supervision of a process's background tasks: a task that ends is fatal."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _log = logs.get(__name__)
 
 
 class BackgroundTaskError(Exception):
-    """A background task ended by itself: the process can't serve without it."""
+    """A background task ended. The process can't serve without it."""
 
 
 class Supervisor:
-    """Background tasks of one process. They run until `close`; one that ends earlier is fatal.
+    """Supervisor of the background tasks of one process, which run until `close`.
 
-    `run` raises BackgroundTaskError as soon as that happens, so a process that does its work inside `run` ends with
-    the reason, and its process manager starts it again.
+    When a task ends earlier, `run` raises BackgroundTaskError. The process then exits with the reason, and its
+    process manager restarts it.
     """
 
     def __init__(self) -> None:
@@ -33,7 +33,7 @@ class Supervisor:
         self._failure: BackgroundTaskError | None = None
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        """Start a task that must not end; `name` stands in the log when it does."""
+        """Start a task that must not end. The log line of its end carries `name`."""
         task = asyncio.create_task(work, name=name)
         self._tasks[task] = name
         task.add_done_callback(self._on_done)
@@ -51,7 +51,7 @@ class Supervisor:
             await cancel(task, failed)
 
     async def close(self) -> None:
-        """Cancel all tasks, and wait for them. Harmless to repeat."""
+        """Cancel all tasks, and wait for them. Idempotent."""
         self._closing = True
         await cancel(*self._tasks)
 
@@ -70,8 +70,8 @@ class Supervisor:
 async def cancel(*tasks: asyncio.Task[Any]) -> None:
     """Cancel tasks, and wait until they have ended.
 
-    Once is not enough: in Python 3.11, `wait_for` (and so nats-py) swallows a cancellation that arrives together
-    with its result, and the task goes on.
+    Cancel repeatedly: in Python 3.11, `wait_for` (used by nats-py) swallows a cancellation that arrives together with
+    its result, and the task continues.
     """
     left = {task for task in tasks if not task.done()}
     while left:
@@ -80,4 +80,4 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
         _, left = await asyncio.wait(left, timeout=_AGAIN_SECONDS)
     for task in tasks:
         if not task.cancelled():
-            task.exception()  # else asyncio complains that nobody looked
+            task.exception()  # asyncio logs exceptions that are never retrieved

@@ -1,4 +1,4 @@
-"""Slots for work of many tenants: so many at once, so many of them for one tenant, and tenants take turns."""
+"""Weighted semaphore that is fair between tenants: a total limit, a limit for each tenant, and alternating grants."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class _Ticket:
-    """A request for slots that waits, or is granted."""
+    """Request for slots, waiting or granted."""
 
     count: int
     granted: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class TenantSlots:
-    """A pool of slots: a semaphore with weights. A slot is one piece of work, one byte or one pixel."""
+    """Pool of slots. A slot is one piece of work, one byte or one pixel."""
 
     def __init__(self, total: int, each: int) -> None:
-        """`total`: slots of the pool; `each`: slots that one tenant may hold at once."""
+        """Limit all tenants together to `total` slots, and each tenant to `each` slots."""
         self._free = total
         self._each = each
         self._held: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[_Ticket]] = OrderedDict()
-        """By tenant, in the order of their turns."""
+        """Requests by tenant, the next tenant first."""
 
-    async def take(self, tenant: str, count: int = 1) -> Callable[[], None]:
-        """Wait for slots, and return the function that gives them back, to be called once.
+    async def acquire(self, tenant: str, count: int = 1) -> Callable[[], None]:
+        """Wait for slots, and return the function that releases them. Call it once.
 
-        A request for more than a tenant may hold takes all that it may hold.
+        A request above the tenant's limit acquires the tenant's limit.
         """
         ticket = _Ticket(min(count, self._each))
         self._waiting.setdefault(tenant, deque()).append(ticket)
@@ -46,20 +46,20 @@ class TenantSlots:
             if ticket.granted.cancelled():
                 self._leave(tenant, ticket)
             else:
-                self._give_back(tenant, ticket)
+                self._release(tenant, ticket)
             raise
-        return partial(self._give_back, tenant, ticket)
+        return partial(self._release, tenant, ticket)
 
     @asynccontextmanager
     async def hold(self, tenant: str, count: int = 1) -> AsyncIterator[None]:
-        """Take slots as `take` does, and hold them while the context lasts."""
-        give_back = await self.take(tenant, count)
+        """Acquire slots for the duration of the context."""
+        release = await self.acquire(tenant, count)
         try:
             yield
         finally:
-            give_back()
+            release()
 
-    def _give_back(self, tenant: str, ticket: _Ticket) -> None:
+    def _release(self, tenant: str, ticket: _Ticket) -> None:
         self._free += ticket.count
         self._held[tenant] -= ticket.count
         if not self._held[tenant]:
@@ -75,19 +75,19 @@ class TenantSlots:
         self._grant()
 
     def _grant(self) -> None:
-        """Grant free slots in turn. The next one waits for room before all others, or it starves."""
+        """Grant free slots to tenants alternately. A large request blocks later ones, otherwise it starves."""
         while (tenant := self._next()) is not None and self._waiting[tenant][0].count <= self._free:
             waiting = self._waiting.pop(tenant)
             ticket = waiting.popleft()
             if waiting:
-                self._waiting[tenant] = waiting  # behind the others
-            if not ticket.granted.done():  # else its waiter was cancelled just now
+                self._waiting[tenant] = waiting  # after the other tenants
+            if not ticket.granted.done():  # a done future belongs to a cancelled waiter
                 self._free -= ticket.count
                 self._held[tenant] += ticket.count
                 ticket.granted.set_result(None)
 
     def _next(self) -> str | None:
-        """Return the tenant whose turn it is, if any may hold what it asks for next."""
+        """Return the first tenant whose next request is within its limit."""
         return next(
             (
                 tenant

@@ -10,7 +10,7 @@ from imagegateway.media.decoding import DecodeGate
 from imagegateway.media.store import MediaStore
 from imagegateway.platform import logs, settings
 from imagegateway.platform.grpc_server import run
-from imagegateway.providers.kit.response_memory import ResponseMemory
+from imagegateway.providers.kit.response_spool import ResponseSpool
 from imagegateway.providers.kit.servicer import serve
 from imagegateway.providers.registry import FAMILIES
 
@@ -31,8 +31,8 @@ def main(families: Mapping[str, FamilyEntry]) -> None:
     async def body(stop: asyncio.Event) -> None:
         store = MediaStore.open(current.media_url)
         gate = DecodeGate(current.decode_pixels)
-        memory = ResponseMemory(current.answer_memory * 1024**2, current.data_dir / "replies")
-        opened = {name: entry.open(current, store, gate, memory) for name, entry in families.items()}
+        spool = ResponseSpool(current.answer_memory * 1024**2, current.data_dir / "replies")
+        opened = {name: entry.open(current, store, gate, spool) for name, entry in families.items()}
         servers = [await serve(family, current.socket(name)) for name, family in opened.items()]
         await stop.wait()
         async with asyncio.TaskGroup() as stopping:

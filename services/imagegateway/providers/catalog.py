@@ -52,6 +52,11 @@ def api_key_setting(route: str) -> str:
     return f"{route.upper()}_API_KEY"
 
 
+def base_url_setting(route: str) -> str:
+    """Return the name of the setting that replaces a route's base URL, without the settings' prefix."""
+    return f"{route.upper()}_BASE_URL"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One provider API that serves a model."""

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from imagegateway.providers.catalog import Model
     from imagegateway.providers.kit.adapter import Adapter
     from imagegateway.providers.kit.family import Family
-    from imagegateway.providers.kit.response_memory import ResponseMemory
+    from imagegateway.providers.kit.response_spool import ResponseSpool
 
     Opener = Callable[[Settings, MediaStore, DecodeGate], Family]
 
@@ -60,7 +60,7 @@ class FamilyEntry:
     opener: Opener | None = None
     """Constructor of a family that calls no provider; None for one behind HTTP."""
 
-    def open(self, settings: Settings, store: MediaStore, gate: DecodeGate, memory: ResponseMemory) -> Family:
+    def open(self, settings: Settings, store: MediaStore, gate: DecodeGate, spool: ResponseSpool) -> Family:
         """Return the family, ready to serve. Raises SettingError."""
         if self.opener:
             return self.opener(settings, store, gate)
@@ -73,7 +73,7 @@ class FamilyEntry:
             outbound=outbound,
             store=store,
             gate=gate,
-            memory=memory,
+            spool=spool,
         )
 
 

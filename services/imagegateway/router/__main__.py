@@ -14,7 +14,7 @@ from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.keys.api_keys import API_KEY_NAME, KeyRing, KeyStore, RevokedKeyError
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.media.signed_links import Links
+from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import Guard
@@ -77,7 +77,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await ring.start(supervisor)
         provider_keys = await ProviderKeys.open(client, current.nats_replicas, root)
         await provider_keys.start(supervisor)
-        links = Links(root, current.public_url)
+        links = LinkSigner(root, current.public_url)
         store = MediaStore.open(current.media_url)
         responses = ResponseBuilder(store, links, time.time, ResponseMemory(current.answer_memory * _MIB))
         catalog = Catalog.load(current.source)

@@ -16,7 +16,7 @@ from imagegateway.v1 import rest_edge_pb2_grpc as pb_grpc
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from imagegateway.media.signed_links import Links
+    from imagegateway.media.signed_links import LinkSigner
     from imagegateway.media.store import MediaStore
     from imagegateway.platform.grpc_server import Context
     from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -30,7 +30,7 @@ _DEFAULT_SECONDS: Final = 3600
 class RestFileService(pb_grpc.RestFileServiceServicer):
     """Service of a job's files: their bytes, and signed links."""
 
-    def __init__(self, *, lookup: JobLookup, store: MediaStore, links: Links) -> None:
+    def __init__(self, *, lookup: JobLookup, store: MediaStore, links: LinkSigner) -> None:
         self._lookup = lookup
         self._store = store
         self._links = links

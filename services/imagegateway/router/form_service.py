@@ -14,7 +14,7 @@ import orjson
 from aiohttp import web
 from imagegateway.platform.errors import INTERNAL, GatewayError, invalid
 from imagegateway.router import call_context, call_outcome, event_streams, form_fields, multipart
-from imagegateway.router.input_images import IMAGE, MARKUP, MASK
+from imagegateway.router.input_images import InputRole
 from imagegateway.router.json_rendering import images_to_json
 from imagegateway.router.request_body import MAX_FORM_BYTES, decoded
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 PATH: Final = "/v1/images/edits"
 _OPERATION: Final = "EditMultipart"
-_FILE: Final = re.compile(rf"({IMAGE}|{MASK}|{MARKUP})(?:\[[0-9]*\])?")
+_FILE: Final = re.compile(rf"({'|'.join(InputRole)})(?:\[[0-9]*\])?")
 """File fields: `image` and, for several, `image[]` or `image[0]`, as SDKs write them."""
 
 
@@ -105,7 +105,7 @@ async def _receive(
 
     async def open_file(part: multipart.Part) -> InputUpload | None:
         if file := _FILE.fullmatch(part.name):
-            upload = inputs.open_file(file[1])
+            upload = inputs.open_file(InputRole(file[1]))
             uploads.append(upload)
             return upload
         if part.filename is None:

@@ -10,7 +10,7 @@ from imagegateway.jobs import states
 from imagegateway.jobs.feed import ClosingError, TooSlowError
 from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform.errors import UnavailableError
-from imagegateway.platform.readiness import LASTING_SECONDS
+from imagegateway.platform.readiness import OUTAGE_SECONDS
 from imagegateway.platform.supervision import cancel
 from imagegateway.router import job_errors
 from imagegateway.router.call_context import STATUS, stop_on_revocation
@@ -94,12 +94,12 @@ class ImageOperations:
         sent = 0
         while not entry.ended:
             try:
-                changes = self._watcher.changes(entry.record.id, entry.seq, LASTING_SECONDS, patient=True)
+                changes = self._watcher.changes(entry.record.id, entry.seq, OUTAGE_SECONDS, patient=True)
                 async for change in stop_on_revocation(call, changes):
                     if change is None:
-                        if self._readiness.in_trouble():
-                            trouble = await self._readiness.trouble()
-                            raise job_errors.images_unavailable(entry.record.id, trouble)
+                        if self._readiness.has_outage():
+                            outage = await self._readiness.outage()
+                            raise job_errors.images_unavailable(entry.record.id, outage)
                         continue
                     entry = change
                     for partial in entry.record.partial_images[sent:]:
@@ -120,14 +120,14 @@ class ImageOperations:
     async def _wait_for_end(self, record: JobRecord, seconds: float) -> Entry | None:
         """Return the ended job, or None after `seconds`. Raises GatewayError when a part stays away."""
         ended = asyncio.create_task(self._watcher.ended(record.id, seconds))
-        trouble = asyncio.create_task(self._readiness.trouble())
+        outage = asyncio.create_task(self._readiness.outage())
         try:
-            await asyncio.wait({ended, trouble}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ended, outage}, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 return ended.result()
-            raise job_errors.images_unavailable(record.id, trouble.result())
+            raise job_errors.images_unavailable(record.id, outage.result())
         finally:
-            await cancel(ended, trouble)
+            await cancel(ended, outage)
 
     async def _images(self, entry: Entry, plan: Plan, call: Call) -> ImagesResult:
         """Return the images of an ended job. Raises GatewayError for a job without images."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from google.protobuf.struct_pb2 import Value
@@ -14,7 +15,6 @@ from imagegateway.jobs.cleanup import delete_inputs
 from imagegateway.media import images
 from imagegateway.media.decoding import decoding_cost
 from imagegateway.media.images import MAX_FILE_BYTES
-from imagegateway.media.references import reference
 from imagegateway.media.store import TooLarge
 from imagegateway.outbound import image_fetch
 from imagegateway.platform.errors import GatewayError, invalid, invalid_image, missing
@@ -39,9 +39,15 @@ FETCH_SECONDS: Final = 60.0
 """Timeout for all inputs of an edit together, in seconds. Each fetch has its own timeout, too."""
 DECODE_SECONDS: Final = 30.0
 """Timeout of the wait for memory to decode a mask, in seconds."""
-IMAGE: Final = "image"
-MASK: Final = "mask"
-MARKUP: Final = "markup"
+_IMAGE_PARAM: Final = "image"
+
+
+class InputRole(StrEnum):
+    """Roles of input images, as callers name their fields."""
+
+    IMAGE = "image"
+    MASK = "mask"
+    MARKUP = "markup"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +56,14 @@ class InputImage:
 
     param: str
     ref: provider.MediaRef
-    facts: images.Facts
+    facts: images.ImageInfo
 
 
 @dataclass(frozen=True, slots=True)
 class _Source:
     """Image of a request: its role, its field, and its bytes or URL."""
 
-    role: str
+    role: InputRole
     param: str
     data: str | bytes
 
@@ -71,7 +77,7 @@ class InputImages:
         self._gate = gate
         self._tenant = tenant
         self._images: list[InputImage] = []
-        self._guides: dict[str, InputImage] = {}
+        self._guides: dict[InputRole, InputImage] = {}
         """The mask and the markup, by role: an edit has at most one of each."""
         self._owned_keys: list[str] = []
         """Store keys of everything taken in, until `release`."""
@@ -90,18 +96,18 @@ class InputImages:
         keys, self._owned_keys = self._owned_keys, []
         return keys
 
-    def has_guide(self, request: pb.EditRequest, role: str) -> bool:
-        """Return True when the request or an uploaded file brings a mask (`MASK`) or a markup (`MARKUP`)."""
+    def has_guide(self, request: pb.EditRequest, role: InputRole) -> bool:
+        """Return True when the request or an uploaded file brings a mask or a markup."""
         return role in self._guides or bool(_guide_sources(request, role))
 
-    def open_file(self, role: str) -> InputUpload:
-        """Return the upload of a file as input image (`IMAGE`), mask (`MASK`) or markup (`MARKUP`)."""
-        if role != IMAGE:
-            return InputUpload(self, self._store, role, role)
+    def open_file(self, role: InputRole) -> InputUpload:
+        """Return the upload of a file in a role."""
+        if role is not InputRole.IMAGE:
+            return InputUpload(self, self._store, role, role.value)
         if len(self._images) >= MAX_IMAGES:
-            raise too_many_images(IMAGE)
+            raise too_many_images(_IMAGE_PARAM)
         index = len(self._images)
-        return InputUpload(self, self._store, IMAGE, f"image[{index}]" if index else IMAGE)
+        return InputUpload(self, self._store, InputRole.IMAGE, f"image[{index}]" if index else _IMAGE_PARAM)
 
     async def take_request(self, request: pb.EditRequest) -> None:
         """Take in the images that a request holds or names by URL. Raises GatewayError naming the field."""
@@ -109,13 +115,14 @@ class InputImages:
         urls += [(f"images[{index}]", _url(value, f"images[{index}]")) for index, value in enumerate(request.images)]
         if len(self._images) + len(urls) + len(request.image_content) > MAX_IMAGES:
             raise too_many_images("images")
-        guides = {role: _guide_sources(request, role) for role in (MASK, MARKUP)}
+        guides = {role: _guide_sources(request, role) for role in (InputRole.MASK, InputRole.MARKUP)}
         for role, found in guides.items():
             if len(found) + (role in self._guides) > 1:
-                raise invalid(role, f"Send one {role}.")
-        sources = [_Source(IMAGE, param, url) for param, url in urls]
+                raise invalid(role.value, f"Send one {role}.")
+        sources = [_Source(InputRole.IMAGE, param, url) for param, url in urls]
         sources += [
-            _Source(IMAGE, f"image_content[{index}]", data) for index, data in enumerate(request.image_content)
+            _Source(InputRole.IMAGE, f"image_content[{index}]", data)
+            for index, data in enumerate(request.image_content)
         ]
         sources += [_Source(role, param, data) for role, found in guides.items() for param, data in found]
         for source, image in zip(sources, await self._take_all(sources), strict=True):
@@ -128,15 +135,17 @@ class InputImages:
         input; OVERLOADED when the mask waits over 30 s for memory.
         """
         if not self._images:
-            raise missing(IMAGE, "image is required: send a file, image_url or images.")
+            raise missing(_IMAGE_PARAM, "image is required: send a file, image_url or images.")
         if len(self._images) > plan.model.max_inputs:
-            raise invalid(IMAGE, f"{plan.model.id} takes {plan.model.max_inputs} images, not {len(self._images)}.")
+            raise invalid(
+                _IMAGE_PARAM, f"{plan.model.id} takes {plan.model.max_inputs} images, not {len(self._images)}."
+            )
         plan.task.inputs.extend(image.ref for image in self._images)
         first = self._images[0].facts
         size = (first.width, first.height)
-        if mask := self._guides.get(MASK):
+        if mask := self._guides.get(InputRole.MASK):
             plan.task.mask.CopyFrom(await self._normalise(mask, size))
-        if (markup := self._guides.get(MARKUP)) and plan.model.supports(Capability.MARKUP):
+        if (markup := self._guides.get(InputRole.MARKUP)) and plan.model.supports(Capability.MARKUP):
             images.check_size(markup.facts, size, markup.param)
             if markup.facts.media_type != "image/png" or not markup.facts.alpha:
                 raise invalid_image(markup.param, f"{markup.param} must be a PNG with transparent pixels.")
@@ -190,25 +199,25 @@ class InputImages:
         async with self._gate.admit(cost, tenant=self._tenant, seconds=DECODE_SECONDS):
             data = await self._store.read(mask.ref.key)
             made = await self._gate.run(lambda: images.normalise_mask(data, facts, size, param))
-            return await self._store_bytes(made, images.Facts("image/png", *size, alpha=False))
+            return await self._store_bytes(made, images.ImageInfo("image/png", *size, alpha=False))
 
-    async def _store_bytes(self, data: bytes, facts: images.Facts) -> provider.MediaRef:
+    async def _store_bytes(self, data: bytes, facts: images.ImageInfo) -> provider.MediaRef:
         async with self._store.upload(len(data)) as upload:
             await upload.write(data)
             stored = await upload.finish()
         self._owned_keys.append(stored.key)
-        return reference(stored, facts)
+        return stored.reference(facts)
 
     async def check(self, param: str, upload: Upload) -> InputImage:
         """Finish an upload, and return the checked image. Raises GatewayError INVALID_IMAGE."""
         stored = await upload.finish()
         self._owned_keys.append(stored.key)
         facts = await self._store.apply(stored.key, lambda data: images.inspect(data, param))
-        return InputImage(param, reference(stored, facts), facts)
+        return InputImage(param, stored.reference(facts), facts)
 
-    def add(self, role: str, image: InputImage) -> None:
+    def add(self, role: InputRole, image: InputImage) -> None:
         """Add an input. Raises GatewayError for a second mask or markup."""
-        if role == IMAGE:
+        if role is InputRole.IMAGE:
             self._images.append(image)
         elif role in self._guides:
             raise invalid(image.param, f"Send one {role}.")
@@ -219,7 +228,7 @@ class InputImages:
 class InputUpload:
     """Upload of one file to the store. The size limit holds while it runs."""
 
-    def __init__(self, inputs: InputImages, store: MediaStore, role: str, param: str) -> None:
+    def __init__(self, inputs: InputImages, store: MediaStore, role: InputRole, param: str) -> None:
         self._inputs = inputs
         self._role = role
         self._param = param
@@ -262,10 +271,10 @@ def too_many_images(param: str) -> GatewayError:
     return invalid(param, f"An edit takes at most {MAX_IMAGES} images.")
 
 
-def _guide_sources(request: pb.EditRequest, role: str) -> list[tuple[str, str | bytes]]:
+def _guide_sources(request: pb.EditRequest, role: InputRole) -> list[tuple[str, str | bytes]]:
     """Return the fields that bring a mask or a markup, each with its URL or bytes. A null counts as absent."""
     found: list[tuple[str, str | bytes]] = []
-    if role == MASK:
+    if role is InputRole.MASK:
         url, value = request.mask_url, request.mask
         content = request.mask_content if request.HasField("mask_content") else None
     else:
@@ -274,7 +283,7 @@ def _guide_sources(request: pb.EditRequest, role: str) -> list[tuple[str, str | 
     if url:
         found.append((f"{role}_url", url))
     if value.WhichOneof("kind") not in {None, "null_value"} and value != Value(string_value=""):
-        found.append((role, _url(value, role)))
+        found.append((role.value, _url(value, role.value)))
     if content is not None:
         found.append((f"{role}_content", content))
     return found

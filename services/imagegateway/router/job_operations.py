@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from imagegateway.jobs import states
 from imagegateway.jobs.feed import ClosingError, TooSlowError, public_type
 from imagegateway.platform.errors import GatewayError, UnavailableError, invalid, unsupported
-from imagegateway.platform.readiness import LASTING_SECONDS
+from imagegateway.platform.readiness import OUTAGE_SECONDS
 from imagegateway.platform.supervision import cancel
 from imagegateway.router.call_context import stop_on_revocation
 from imagegateway.router.job_errors import engine_errors
@@ -82,16 +82,16 @@ class JobOperations:
         unavailable. A change with an owner goes on then.
         """
         writing = asyncio.create_task(change)
-        trouble = asyncio.create_task(self._readiness.trouble())
+        outage = asyncio.create_task(self._readiness.outage())
         try:
             with engine_errors():
-                await asyncio.wait({writing}, timeout=LASTING_SECONDS)
-                await asyncio.wait({writing, trouble}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait({writing}, timeout=OUTAGE_SECONDS)
+                await asyncio.wait({writing, outage}, return_when=asyncio.FIRST_COMPLETED)
                 if writing.done():
                     return writing.result()
-                raise UnavailableError(str(trouble.result()))
+                raise UnavailableError(str(outage.result()))
         finally:
-            await cancel(writing, trouble)
+            await cancel(writing, outage)
 
     def describe(self, entry: Entry) -> job_pb2.Job:
         """Return the job as callers see it."""

@@ -100,12 +100,12 @@ class ReadinessGate(Protocol):
         """Raise UnavailableError when a part does not serve."""
         ...
 
-    def in_trouble(self) -> bool:
+    def has_outage(self) -> bool:
         """Return True when a part has been away too long for calls to wait."""
         ...
 
-    async def trouble(self) -> UnavailableError:
-        """Wait until `in_trouble`, and return the reason."""
+    async def outage(self) -> UnavailableError:
+        """Wait until `has_outage`, and return the reason."""
         ...
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from imagegateway.platform.errors import unsupported
 from imagegateway.providers.catalog import Modality
-from imagegateway.router.input_images import MARKUP, MASK, InputImages
+from imagegateway.router.input_images import InputImages, InputRole
 from imagegateway.router.validation import sizes
 from imagegateway.router.validation.request import validate_request
 
@@ -74,8 +74,8 @@ class RequestPlanner:
             call,
             self._settings.default_edit_model,
             unknown,
-            has_mask=inputs.has_guide(request, MASK),
-            has_markup=inputs.has_guide(request, MARKUP),
+            has_mask=inputs.has_guide(request, InputRole.MASK),
+            has_markup=inputs.has_guide(request, InputRole.MARKUP),
         )
         await inputs.take_request(request)
         await inputs.attach_to(plan)

@@ -38,6 +38,6 @@ class ResponseMemory:
         async with call.key_guard():
             try:
                 async with asyncio.timeout(self._seconds):
-                    return await self._bytes.take(record.tenant, cost)
+                    return await self._bytes.acquire(record.tenant, cost)
             except TimeoutError:
                 raise response_memory_exhausted(record.id) from None

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.media.signed_links import Links
+    from imagegateway.media.signed_links import LinkSigner
     from imagegateway.media.store import MediaStore
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.router.call_context import Call
@@ -57,7 +57,9 @@ class PartialImage:
 class ResponseBuilder:
     """Builder of responses from job records. `clock` returns Unix seconds."""
 
-    def __init__(self, store: MediaStore, links: Links, clock: Callable[[], float], memory: ResponseMemory) -> None:
+    def __init__(
+        self, store: MediaStore, links: LinkSigner, clock: Callable[[], float], memory: ResponseMemory
+    ) -> None:
         self._store = store
         self._links = links
         self._clock = clock

@@ -170,7 +170,7 @@ async def _serve(settings: Settings, first: First, supervisor: Supervisor, watch
     client = await connect(settings, "up")
     try:
         store = await KeyStore.open(client, settings.nats_replicas, RootSecret.load(settings))
-        await store.end_sessions(gateway)  # of a life that could not do so itself
+        await store.delete_session_keys(gateway)  # of a life that could not do so itself
         key = await _key(settings, first, store, gateway)
         picture: FirstPicture | None = None
         if first.image:
@@ -178,14 +178,14 @@ async def _serve(settings: Settings, first: First, supervisor: Supervisor, watch
             if picture is None:
                 return 0
             if key is None:
-                await store.end_sessions(gateway)
+                await store.delete_session_keys(gateway)
         _welcome(settings, key, picture, seconds=time.monotonic() - began)
         while not stop:
             await asyncio.sleep(0.5)
             _check(supervisor)
             await watch.look()
         with contextlib.suppress(Exception):
-            await store.end_sessions(gateway)
+            await store.delete_session_keys(gateway)
     finally:
         # It raises when the server is gone, even CancelledError; what ended the stack must be told instead.
         with contextlib.suppress(Exception, asyncio.CancelledError):

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import ETag, web
-from imagegateway.media.signed_links import CONTENT_POLICY, Links, Verdict, media_type_of
+from imagegateway.media.signed_links import CONTENT_POLICY, LinkSigner, LinkStatus, media_type_of
 from imagegateway.media.web.ranges import Span, Unsatisfiable, requested
 from imagegateway.media.web.responses import SENT, STREAM, failure
 from imagegateway.platform.errors import GatewayError
@@ -23,7 +23,7 @@ PATH: Final = "/media/{day}/{sha256}/{name}"
 class Downloads:
     """The handler of `PATH` for GET and HEAD."""
 
-    def __init__(self, store: MediaStore, links: Links, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, store: MediaStore, links: LinkSigner, clock: Callable[[], float] = time.time) -> None:
         self._store = store
         self._links = links
         self._clock = clock
@@ -67,11 +67,11 @@ class Downloads:
         """When the link ends, in Unix seconds. Raises GatewayError unless it is good."""
         exp, sig = request.query.get("exp", ""), request.query.get("sig", "")
         match self._links.verify(path, exp, sig):
-            case Verdict.VALID:
+            case LinkStatus.VALID:
                 return int(exp)
-            case Verdict.EXPIRED:
+            case LinkStatus.EXPIRED:
                 raise GatewayError(ErrorReason.ERROR_REASON_EXPIRED, "This link has expired.")
-            case Verdict.FORBIDDEN:
+            case LinkStatus.FORBIDDEN:
                 raise GatewayError(
                     ErrorReason.ERROR_REASON_INVALID_SIGNATURE,
                     "This link is not as it was signed: use it whole and unchanged.",

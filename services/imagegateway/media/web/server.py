@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from imagegateway.media.signed_links import Links
+    from imagegateway.media.signed_links import LinkSigner
     from imagegateway.media.store import MediaStore
     from imagegateway.platform.settings import Settings
 
@@ -29,7 +29,7 @@ _GRACE: Final = 10.0
 
 
 def application(
-    settings: Settings, store: MediaStore, links: Links, clock: Callable[[], float] = time.time
+    settings: Settings, store: MediaStore, links: LinkSigner, clock: Callable[[], float] = time.time
 ) -> web.Application:
     """All routes. `clock` gives Unix seconds, the same as that of `links`."""
     health = Health(store, {name: settings.socket(name) for name in _routers(settings)})

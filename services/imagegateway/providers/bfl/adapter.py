@@ -10,6 +10,7 @@ from urllib.parse import quote
 from imagegateway.platform.errors import invalid
 from imagegateway.providers.bfl import video
 from imagegateway.providers.bfl.catalog import INPUT_FIELDS, KEEPS_SIZE
+from imagegateway.providers.catalog import Modality
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, Pending, ResultMedia, Unknown
 from imagegateway.providers.kit.error_table import ErrorTable, Failure, RefusedPart, moderation_failure, refused_part
@@ -70,7 +71,7 @@ class BflAdapter(Adapter):
 
     def submit(self, call: Call) -> HttpRequest:
         path = f"/{call.route.native_id}"
-        body = video.body(call) if call.model.modality == "video" else self._body(call)
+        body = video.body(call) if call.model.modality == Modality.VIDEO else self._body(call)
         return HttpRequest("POST", path, json=call.with_options(body), headers=_JSON)
 
     @staticmethod

@@ -189,7 +189,7 @@ def _too_large(picture: InputImage) -> bool:
 def _fitting(picture: InputImage) -> InputImage:
     if not _too_large(picture):
         return picture
-    small = images.shrink(picture.data, _MAX_REFERENCE_SIDE)
+    small = images.downscale(picture.data, _MAX_REFERENCE_SIDE)
     return dataclasses.replace(picture, data=small, media_type="image/png")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from imagegateway.media.images import stark_mask
+from imagegateway.media.images import binary_mask
 from imagegateway.platform.errors import invalid_image, missing
 from imagegateway.providers.bria.catalog import LARGE_FROM, RATIOS
 from imagegateway.providers.kit import unsupported_options
@@ -109,7 +109,7 @@ def arguments(call: Call, encode: Callable[[InputImage], str]) -> dict[str, Any]
         encoded = encode(picture)
         body[operation.image] = [encoded] if operation.listed else encoded
     if operation.mask and call.mask is not None:
-        body[operation.mask] = encode(replace(call.mask, data=stark_mask(call.mask.data)))
+        body[operation.mask] = encode(replace(call.mask, data=binary_mask(call.mask.data)))
     if task.negative_prompt:
         body["negative_prompt"] = task.negative_prompt
     if call.seed is not None:

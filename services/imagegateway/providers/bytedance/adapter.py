@@ -10,6 +10,7 @@ import pybase64
 from imagegateway.platform.errors import invalid, invalid_image
 from imagegateway.providers.bytedance import errors, video
 from imagegateway.providers.bytedance.catalog import PRO_AREA, PRO_PRICES, QUALITY_SIZES
+from imagegateway.providers.catalog import Modality
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, Pending, ResultMedia, Unknown
 from imagegateway.providers.kit.error_table import Failure
@@ -63,13 +64,13 @@ class BytedanceAdapter(Adapter):
         return {"authorization": f"Bearer {credential}"}
 
     def submit(self, call: Call) -> HttpRequest:
-        if call.model.modality == "video":
+        if call.model.modality == Modality.VIDEO:
             return HttpRequest("POST", video.TASKS, json=call.with_options(video.body(call), _DEFAULTS))
         _warn(call)
         return HttpRequest("POST", "/images/generations", json=call.with_options(_body(call), _DEFAULTS))
 
     def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
-        if call.model.modality == "video":
+        if call.model.modality == Modality.VIDEO:
             task_id = response.json_object()["id"]
             if not (task_id and isinstance(task_id, str)):
                 raise TypeError("the task has no id")

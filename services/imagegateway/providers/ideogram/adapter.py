@@ -223,8 +223,8 @@ def _files(call: Call, endpoint: Endpoint) -> tuple[FilePart, ...]:
     if len(files) > 1 and endpoint.image != "images":
         raise unsupported("image", "Ideogram takes one image here.")
     if call.mask is not None:
-        mask = replace(call.mask, data=images.stark_mask(call.mask.data, inverted=True))
-        if endpoint.two_coloured and images.is_plain(mask.data):
+        mask = replace(call.mask, data=images.binary_mask(call.mask.data, inverted=True))
+        if endpoint.two_coloured and images.is_uniform(mask.data):
             raise invalid_image("mask", "Ideogram takes masks here that mark a part: not all of the image, nor none.")
         files = (*files, mask.file_part("mask", "mask"))
     return files

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as pb
     from imagegateway.providers.catalog import Model, Route
     from imagegateway.providers.kit.error_table import ErrorTable
-    from imagegateway.providers.kit.response_memory import Spool
+    from imagegateway.providers.kit.response_spool import SpooledContent
     from imagegateway.v1.job_pb2 import Cost, SvgUsage, Usage
 
 # ---- requests
@@ -140,8 +140,8 @@ class HttpResponse:
     status: int
     headers: Mapping[str, str]
     content: bytes
-    spool: Spool | None = None
-    """Content of a large response that waits for memory: `response_memory` loads it before an adapter reads it."""
+    spooled: SpooledContent | None = None
+    """Content of a large response that waits for memory: `response_spool` loads it before an adapter reads it."""
 
     @property
     def is_success(self) -> bool:

@@ -14,7 +14,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.adapter import PARSE_ERRORS, Finished, HttpResponse, Pending, Unknown
 from imagegateway.providers.kit.error_table import Failure, bad_response
 from imagegateway.providers.kit.parallel import in_parallel
-from imagegateway.providers.kit.response_memory import SMALL_BYTES
+from imagegateway.providers.kit.response_spool import SMALL_BYTES
 from imagegateway.providers.kit.response_stream import ResponseReader
 from imagegateway.providers.kit.task_state import failed_call, to_failed
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -86,7 +86,7 @@ class CallDriver:
                 return response  # the guard refuses the poll's address, and always will
             # A poll is free and says nothing of the task; the job's deadline bounds the polls.
             return Pending(state.ref, after=_RETRY_POLL_SECONDS)
-        async with self.sender.memory.load(response, call.tenant) as loaded:
+        async with self.sender.spool.load(response, call.tenant) as loaded:
             if loaded.is_success:
                 outcome = self._parse(partial(self.adapter.read_poll, call, state.ref, loaded), _UNREADABLE_POLL)
                 return await self._store_results(call, outcome, POLL_SECONDS)
@@ -150,7 +150,7 @@ class CallDriver:
     async def _exchange(self, call: Call, request: HttpRequest, start: ActiveStart, previews: Previews) -> Outcome:
         """Send a call once, and return its outcome."""
         store = partial(self.results.save, self.adapter, self.endpoint)
-        reader = ResponseReader(self.adapter, call, store, previews, self.sender.memory.receive)
+        reader = ResponseReader(self.adapter, call, store, previews, self.sender.spool.receive)
         with start.sending(call):
             response = await self.sender.send(self.adapter, self.endpoint, request, call.job_id, reader.read)
         if reader.decoder:
@@ -159,7 +159,7 @@ class CallDriver:
             return await self._store_results(call, outcome, RESULT_SECONDS)
         if isinstance(response, Failure):
             return response
-        async with self.sender.memory.load(response, call.tenant) as loaded:
+        async with self.sender.spool.load(response, call.tenant) as loaded:
             if loaded.is_success:
                 outcome = self._parse(partial(self.adapter.read_submit, call, loaded), _UNREADABLE_SUBMIT)
                 return await self._store_results(call, outcome, RESULT_SECONDS)

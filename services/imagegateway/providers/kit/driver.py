@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from imagegateway.providers.catalog import Model, Route
     from imagegateway.providers.kit.adapter import Adapter, HttpRequest, Outcome
     from imagegateway.providers.kit.family import OnProgress
-    from imagegateway.providers.kit.response_memory import ResponseMemory
+    from imagegateway.providers.kit.response_spool import ResponseSpool
     from imagegateway.providers.kit.submission import ActiveStart
 
     Request = pb.StartRequest | pb.PollRequest | pb.CancelRequest
@@ -61,7 +61,7 @@ class HttpFamily:
         outbound: Outbound,
         store: MediaStore,
         gate: DecodeGate,
-        memory: ResponseMemory,
+        spool: ResponseSpool,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
@@ -75,7 +75,7 @@ class HttpFamily:
         self._gate = gate
         self._clock = clock
         self._sleep = sleep
-        self._sender = HttpSender(outbound, memory)
+        self._sender = HttpSender(outbound, spool)
         self._results = ResultStore(outbound, store, gate, self._sender, sleep)
         self._submitter = Submitter(RoutePauses(clock), settings.retry_seconds, clock, sleep)
         self._starts = ActiveStarts()

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.setting_source import PREFIX
-from imagegateway.providers.catalog import api_key_setting
+from imagegateway.providers.catalog import api_key_setting, base_url_setting
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Endpoint:
                 ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED,
                 f"The setting {PREFIX}{setting} is empty.",
             )
-        configured = settings.source.text(f"{adapter.route.upper()}_BASE_URL", adapter.default_base_url).rstrip("/")
+        configured = settings.source.text(base_url_setting(adapter.route), adapter.default_base_url).rstrip("/")
         return cls(adapter.base_url(configured, settings.source.text), key)
 
     def url(self, path: str) -> str:

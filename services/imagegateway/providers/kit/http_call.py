@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from imagegateway.outbound.client import Incoming, Outbound
     from imagegateway.providers.kit.adapter import Adapter, HttpRequest, HttpResponse
     from imagegateway.providers.kit.endpoints import Endpoint
-    from imagegateway.providers.kit.response_memory import ResponseMemory
+    from imagegateway.providers.kit.response_spool import ResponseSpool
 
 MAX_RESPONSE_BYTES: Final = 256 * 1024 * 1024
 """Largest response that is read whole."""
@@ -35,7 +35,7 @@ class HttpSender:
     """
 
     outbound: Outbound
-    memory: ResponseMemory
+    spool: ResponseSpool
 
     async def send(
         self,
@@ -49,7 +49,7 @@ class HttpSender:
     ) -> HttpResponse | Failure:
         """Send a request, and return its response as `read` returns it, whatever the status.
 
-        `read`: by default `memory.receive`.
+        `read`: by default `spool.receive`.
 
         The failure of a request without a whole response states whether the provider may bill it.
         """
@@ -76,7 +76,7 @@ class HttpSender:
                 guarded=not is_trusted,
             ) as incoming:
                 status = incoming.status
-                return await (read or self.memory.receive)(incoming)
+                return await (read or self.spool.receive)(incoming)
         except UrlRefusedError as error:
             return _UNREACHABLE if error.transient else bad_response("named an address that may not be called.")
         except UnsentError:

@@ -12,13 +12,13 @@ from urllib.parse import urljoin
 
 from imagegateway.media import images, svg
 from imagegateway.media.decoding import decoding_cost
-from imagegateway.media.references import reference
 from imagegateway.media.store_retry import retry_until_available
 from imagegateway.outbound.client import MAX_REDIRECTS, DownloadError
 from imagegateway.outbound.url_guard import OutboundError
 from imagegateway.platform import logs
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.catalog import Modality
 from imagegateway.providers.kit.adapter import HttpRequest, HttpResponse
 from imagegateway.providers.kit.error_table import Failure
 from imagegateway.providers.kit.parsing import parse_seed, parse_text
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from imagegateway.media.decoding import DecodeGate
-    from imagegateway.media.store import MediaStore, Stored, Upload
+    from imagegateway.media.objects import MediaObject
+    from imagegateway.media.store import MediaStore, Upload
     from imagegateway.outbound.client import Incoming, Outbound, Write
     from imagegateway.providers.catalog import Model
     from imagegateway.providers.kit.adapter import Adapter, Call, ResultMedia
@@ -69,7 +70,7 @@ class ResultStore:
 
         Raises GatewayError PROVIDER_BAD_RESPONSE for an unusable result, StoreUnavailable.
         """
-        if call.model.modality == "video":
+        if call.model.modality == Modality.VIDEO:
             # A retry for an unavailable store begins at the provider: nothing holds a whole video.
             store = partial(self._with_retries, partial(self._store_video, adapter, endpoint, call, result), "video")
             media = _video(await retry_until_available(store, seconds=store_seconds, sleep=self.sleep))
@@ -82,7 +83,7 @@ class ResultStore:
             facts, data = await self._converted(data, call)
             put = partial(self.store.put_result, data)
             stored = await retry_until_available(put, seconds=store_seconds, sleep=self.sleep)
-            media = reference(stored, facts)
+            media = stored.reference(facts)
         return pb.Artifact(
             media=media,
             # A malformed value must not lose an image that is paid for.
@@ -90,7 +91,7 @@ class ResultStore:
             seed=parse_seed(result.seed),
         )
 
-    async def _converted(self, data: bytes, call: Call) -> tuple[images.Facts, bytes]:
+    async def _converted(self, data: bytes, call: Call) -> tuple[images.ImageInfo, bytes]:
         """Return an image's facts and its bytes, in the format that the caller requested."""
         facts = await asyncio.to_thread(_inspect, data, call.model)
         task = call.task
@@ -99,7 +100,7 @@ class ResultStore:
             return facts, data
         compression = task.output_compression if task.HasField("output_compression") else None
 
-        def convert() -> tuple[images.Facts, bytes]:
+        def convert() -> tuple[images.ImageInfo, bytes]:
             converted = images.convert(data, wanted, compression)
             return images.inspect(converted, "image"), converted
 
@@ -130,7 +131,9 @@ class ResultStore:
         await self._download(adapter, endpoint, call, result, write, max_bytes=MAX_IMAGE_BYTES)
         return body.getvalue()
 
-    async def _store_video(self, adapter: Adapter, endpoint: Endpoint, call: Call, result: ResultMedia) -> Stored:
+    async def _store_video(
+        self, adapter: Adapter, endpoint: Endpoint, call: Call, result: ResultMedia
+    ) -> MediaObject:
         """Store a video as it arrives, once its first bytes are those of an MP4."""
         async with self.store.result(MAX_VIDEO_BYTES) as upload:
             sink = _VideoSink(upload)
@@ -205,13 +208,13 @@ class _VideoSink:
             self._checked = True
         await self._upload.write(piece)
 
-    async def finish(self) -> Stored:
+    async def finish(self) -> MediaObject:
         if not self._checked:
             raise _no_mp4()
         return await self._upload.finish()
 
 
-def _inspect(data: bytes, model: Model) -> images.Facts:
+def _inspect(data: bytes, model: Model) -> images.ImageInfo:
     """Return the facts of a provider's image. Raises GatewayError PROVIDER_BAD_RESPONSE."""
     drawing = svg.inspect(data) if svg.FORMAT in model.output_formats else None
     if drawing:
@@ -222,7 +225,7 @@ def _inspect(data: bytes, model: Model) -> images.Facts:
         raise _unusable("The provider's answer is no whole PNG, JPEG, WebP or GIF image.") from None
 
 
-def _video(stored: Stored) -> pb.MediaRef:
+def _video(stored: MediaObject) -> pb.MediaRef:
     """Return a video's reference, without width and height."""
     return pb.MediaRef(key=stored.key, sha256=stored.sha256, media_type="video/mp4", size=stored.size)
 

@@ -1,4 +1,4 @@
-"""Pauses that providers asked for: everyone who uses the same key of a route waits."""
+"""Route pauses: all calls with one key of a route wait for the time that the provider requests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class RoutePauses:
-    """Pauses by route and key. Keys are kept as fingerprints, and only while their pause lasts."""
+    """Pauses by route and key. A key is held as a fingerprint, and only during its pause."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """`clock` returns seconds."""
@@ -20,7 +20,7 @@ class RoutePauses:
         self._until: dict[tuple[str, bytes], float] = {}
 
     def __len__(self) -> int:
-        """Return the number of pauses that are kept."""
+        """Return the number of pauses that are held."""
         return len(self._until)
 
     def remaining(self, route: str, key: str) -> float:
@@ -28,7 +28,7 @@ class RoutePauses:
         return self._until.get(self._entry(route, key), 0.0) - self._clock()
 
     def extend(self, route: str, key: str, seconds: float) -> None:
-        """Pause calls for at least `seconds` from now, and forget the pauses that are over."""
+        """Pause calls for at least `seconds` from now, and delete the pauses that are over."""
         now, entry = self._clock(), self._entry(route, key)
         until = max(self._until.get(entry, 0.0), now + seconds)
         self._until = {known: end for known, end in self._until.items() if end > now}

@@ -19,7 +19,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Awaitable
     from pathlib import Path
-    from typing import NoReturn
+    from typing import Literal, NoReturn
 
     from imagegateway.platform.grpc_server import Context
     from imagegateway.providers.kit.family import Family, OnProgress
@@ -103,7 +103,7 @@ class ProviderServicer(pb_grpc.ProviderServiceServicer):
         return self._calls.join(key, work, keep=lambda _state: True)
 
     async def _observed(
-        self, operation: str, job_id: str, task: pb.ImageTask, work: Awaitable[pb.TaskState]
+        self, operation: Literal["start", "poll"], job_id: str, task: pb.ImageTask, work: Awaitable[pb.TaskState]
     ) -> pb.TaskState:
         """Log an operation, and return its state, or the family's error as one. Raises for a fault of the gateway."""
         began = time.perf_counter()

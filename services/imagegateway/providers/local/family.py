@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.json_format import MessageToDict
 from imagegateway.media import images
 from imagegateway.media.decoding import decoding_cost
-from imagegateway.media.references import reference
 from imagegateway.media.store import StoreUnavailable
 from imagegateway.media.store_retry import POLL_PAUSE, POLL_SECONDS, RESULT_SECONDS, retry_until_available
 from imagegateway.platform.errors import REASONS, GatewayError, invalid
@@ -228,7 +227,7 @@ class LocalFamily:
         facts = images.inspect(data, "image")
         put = partial(self._store.put_result, data)
         stored = await retry_until_available(put, seconds=store_seconds, sleep=self._sleep)
-        return reference(stored, facts)
+        return stored.reference(facts)
 
     async def _read(self, ref: pb.MediaRef, store_seconds: float) -> bytes:
         read = partial(self._store.read, ref.key)

@@ -83,7 +83,7 @@ class RecraftAdapter(Adapter):
         if call.mask is None:
             fields = form_fields(call.with_options(body, {"strength": _STRENGTH}))
             return HttpRequest("POST", "/images/imageToImage", fields=fields, files=(image,))
-        mask = replace(call.mask, data=images.stark_mask(call.mask.data)).file_part("mask", "mask")
+        mask = replace(call.mask, data=images.binary_mask(call.mask.data)).file_part("mask", "mask")
         return HttpRequest(
             "POST", "/images/inpaint", fields=form_fields(call.with_options(body)), files=(image, mask)
         )

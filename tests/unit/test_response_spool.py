@@ -1,4 +1,4 @@
-"""Providers' large answers: received at once, loaded when there is room, in turn by tenant, and never lost."""
+"""Spool of large provider responses: received at once, loaded once there is memory, in turn by tenant, never lost."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imagegateway.providers.kit.response_memory import SMALL_BYTES, ResponseMemory, Spool
+from imagegateway.providers.kit.response_spool import SMALL_BYTES, ResponseSpool, SpooledContent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -47,12 +47,12 @@ def incoming(size: int, *, breaks: bool = False) -> Any:
 
 @pytest.mark.parametrize("size", [0, 1, SMALL_BYTES, SMALL_BYTES + 1, 5 * MIB + 7])
 async def test_answer_is_whole(tmp_path: Path, size: int) -> None:
-    memory = ResponseMemory(100 * MIB, tmp_path / "replies")
-    reply = await memory.receive(incoming(size))
-    assert (reply.spool is not None) == (size > SMALL_BYTES)
-    async with memory.load(reply, "acme") as loaded:
+    spool = ResponseSpool(100 * MIB, tmp_path / "replies")
+    reply = await spool.receive(incoming(size))
+    assert (reply.spooled is not None) == (size > SMALL_BYTES)
+    async with spool.load(reply, "acme") as loaded:
         assert loaded.content == content(size)[:size]
-        assert loaded.spool is None
+        assert loaded.spooled is None
 
 
 @pytest.mark.parametrize("room", [0, 1, PIECE, 2 * MIB])
@@ -83,7 +83,7 @@ async def test_disk_without_room_leaves_the_rest_in_memory(
     open_file: Any = tempfile.TemporaryFile
     monkeypatch.setattr(tempfile, "TemporaryFile", File)
     whole = content(5 * MIB)
-    spool = Spool(tmp_path)
+    spool = SpooledContent(tmp_path)
     for start in range(0, len(whole), PIECE):
         await spool.write(whole[start : start + PIECE])
     assert spool.size == len(whole)
@@ -92,27 +92,27 @@ async def test_disk_without_room_leaves_the_rest_in_memory(
 
 async def test_folder_that_is_not_there_leaves_the_answer_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    memory = ResponseMemory(100 * MIB, tmp_path / "file" / "replies")
-    reply = await memory.receive(incoming(3 * MIB))
-    async with memory.load(reply, "acme") as loaded:
+    spool = ResponseSpool(100 * MIB, tmp_path / "file" / "replies")
+    reply = await spool.receive(incoming(3 * MIB))
+    async with spool.load(reply, "acme") as loaded:
         assert len(loaded.content) == 3 * MIB
 
 
 async def test_answer_that_breaks_off_leaves_nothing_open(tmp_path: Path) -> None:
     with pytest.raises(ConnectionError):  # an open file would be a warning, which fails the test
-        await ResponseMemory(100 * MIB, tmp_path).receive(incoming(3 * MIB, breaks=True))
+        await ResponseSpool(100 * MIB, tmp_path).receive(incoming(3 * MIB, breaks=True))
 
 
 async def test_answers_are_received_without_room_and_loaded_in_turn(tmp_path: Path) -> None:
-    memory = ResponseMemory(24 * MIB, tmp_path)
+    spool = ResponseSpool(24 * MIB, tmp_path)
     loaded: list[str] = []
 
     async def use(reply: HttpResponse, tenant: str) -> None:
-        async with memory.load(reply, tenant):
+        async with spool.load(reply, tenant):
             loaded.append(tenant)
 
-    first, second, third = [await memory.receive(incoming(4 * MIB)) for _ in range(3)]
-    async with memory.load(first, "a"):
+    first, second, third = [await spool.receive(incoming(4 * MIB)) for _ in range(3)]
+    async with spool.load(first, "a"):
         waiting = asyncio.create_task(use(second, "a"))
         await asyncio.wait_for(use(third, "b"), 10)
         assert loaded == ["b"]

@@ -1,4 +1,4 @@
-"""Response memory: large responses of providers wait in files until there is memory for them.
+"""Response spool: large responses of providers wait in files until there is memory for them.
 
 A response is received at once, as an unread connection breaks. Then the response waits without limit, as it may be
 paid for.
@@ -29,7 +29,7 @@ _COPIES: Final = 3
 """Copies that reading makes of a response: its bytes, the texts in it, and the images that these encode."""
 
 
-class Spool:
+class SpooledContent:
     """Content of a response: in memory up to `SMALL_BYTES`, beyond that in a file without a name."""
 
     def __init__(self, folder: Path) -> None:
@@ -86,8 +86,11 @@ class Spool:
         return whole.getvalue()
 
 
-class ResponseMemory:
-    """Memory limit of large responses that are being read and stored: `limit` bytes, half of them for one tenant."""
+class ResponseSpool:
+    """Spool of large responses, and the memory limit of those that are being read and stored.
+
+    The limit is `limit` bytes, half of them for one tenant.
+    """
 
     def __init__(self, limit: int, folder: Path) -> None:
         """`folder`: on a disk, for responses that wait; created if absent."""
@@ -97,27 +100,27 @@ class ResponseMemory:
             folder.mkdir(parents=True, exist_ok=True)
 
     async def receive(self, incoming: Incoming) -> HttpResponse:
-        """Return the whole response; a large one has its content in `spool`. Raises as `Incoming.chunks`."""
-        spool = Spool(self._folder)
+        """Return the whole response; a large one has its content in `spooled`. Raises as `Incoming.chunks`."""
+        spooled = SpooledContent(self._folder)
         try:
             async with aclosing(incoming.chunks()) as chunks:
                 async for chunk in chunks:
-                    await spool.write(chunk)
+                    await spooled.write(chunk)
         except BaseException:
-            spool.close()
+            spooled.close()
             raise
-        if spool.size > SMALL_BYTES:
-            return HttpResponse(incoming.status, incoming.headers, b"", spool)
-        return HttpResponse(incoming.status, incoming.headers, await spool.read())
+        if spooled.size > SMALL_BYTES:
+            return HttpResponse(incoming.status, incoming.headers, b"", spooled)
+        return HttpResponse(incoming.status, incoming.headers, await spooled.read())
 
     @asynccontextmanager
     async def load(self, response: HttpResponse, tenant: str) -> AsyncIterator[HttpResponse]:
         """Yield a response with its content, once there is memory for it; the memory is reserved within the block."""
-        if response.spool is None:
+        if response.spooled is None:
             yield response
             return
         try:
-            async with self._bytes.hold(tenant, _COPIES * response.spool.size):
-                yield replace(response, content=await response.spool.read(), spool=None)
+            async with self._bytes.hold(tenant, _COPIES * response.spooled.size):
+                yield replace(response, content=await response.spooled.read(), spooled=None)
         finally:
-            response.spool.close()
+            response.spooled.close()

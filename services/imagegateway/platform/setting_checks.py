@@ -1,0 +1,55 @@
+"""Settings whose values need more than a range check."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import urlsplit
+
+from imagegateway.platform.hosts import is_wildcard, origin
+from imagegateway.platform.setting_source import Secret, SettingError, Source
+
+_SHORTEST_KEY: Final = 20
+_KEY: Final = re.compile(r"[!-~]+")
+_HOST_ENTRY: Final = re.compile(r"^[a-z0-9_.-]+(:\d{1,5})?$|^\[[0-9a-f:.]+\](:\d{1,5})?$")
+
+
+def allow_hosts(source: Source) -> frozenset[str]:
+    """Return the hosts that pass the URL guard, in lower case. Raises SettingError."""
+    entries = frozenset(source.text("ALLOW_HOSTS").lower().replace(",", " ").split())
+    for entry in entries:
+        if not _HOST_ENTRY.match(entry):
+            raise SettingError(f"IMAGEGATEWAY_ALLOW_HOSTS: {entry!r} is not a host or host:port")
+    return entries
+
+
+def public_url(source: Source, host: str, port: int) -> str:
+    """Return the origin by which callers reach the gateway. Raises SettingError."""
+    url = source.text("PUBLIC_URL").rstrip("/")
+    if not url:
+        if is_wildcard(host):
+            raise SettingError(
+                f"IMAGEGATEWAY_PUBLIC_URL is needed: IMAGEGATEWAY_HOST is {host}, which is no address for links. "
+                "Set it to the URL by which callers reach the gateway, such as https://images.example.com"
+            )
+        return origin(host, port)
+    if not url.startswith(("http://", "https://")):
+        raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must start with http:// or https://, not {url!r}")
+    try:
+        named = urlsplit(url).hostname or ""
+    except ValueError:
+        named = ""
+    if not named or is_wildcard(named):
+        raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must name a host that callers can reach, not {url!r}")
+    return url
+
+
+def api_key(source: Source) -> Secret:
+    """Return the API key to accept, empty if unset. Raises SettingError."""
+    key = source.secret("API_KEY")
+    if key and (len(key.reveal()) < _SHORTEST_KEY or not _KEY.fullmatch(key.reveal())):
+        raise SettingError(
+            f"IMAGEGATEWAY_API_KEY must have at least {_SHORTEST_KEY} characters, all of them printable ASCII and no "
+            "space: `openssl rand -hex 32` makes one"
+        )
+    return key
