@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.gateway.jobs.receiver import NOBODY, Receiver, receiving
+from tests.gateway.jobs.stacks import PAUSES
 from tests.gateway.origin import Origin, serving
-from tests.jobs_gateway.receiver import NOBODY, Receiver, receiving
-from tests.jobs_gateway.stacks import PAUSES
-from tests.stack import running
+from tests.support.stack import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
+
+
+_WHOLE_STACKS: Final = Path(__file__).parent / "gateway"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of whole stacks first: they take longest, and the short ones then keep every worker busy."""
-    items.sort(key=lambda item: "gateway" not in item.path.parent.name)
+    items.sort(key=lambda item: _WHOLE_STACKS not in item.path.parents)
 
 
 @pytest.fixture(scope="session")

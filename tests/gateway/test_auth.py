@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests import command
 from tests.gateway import rest
 from tests.gateway.rest import ask
-from tests.stack import eventually, short_folder, start
+from tests.support import command
+from tests.support.stack import eventually, short_folder, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 KEY = re.compile(r"igw_[A-Za-z0-9_-]{43}_[0-9a-f]{20}")
 WITHIN = 5.0

@@ -17,7 +17,7 @@ from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform import ids, setting_source, settings
 from imagegateway.stack import config
 
-from tests.stack import eventually, free_port, short_folder
+from tests.support.stack import eventually, free_port, short_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

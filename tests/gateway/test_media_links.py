@@ -13,12 +13,12 @@ from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.platform import setting_source, settings
 
-from tests import command
 from tests.gateway import pictures, rest
 from tests.gateway.rest import ask, assert_error, generate
+from tests.support import command
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 DAY = 86_400
 

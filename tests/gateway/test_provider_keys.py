@@ -16,18 +16,18 @@ from imagegateway.v1 import provider_key_service_pb2 as pb
 from imagegateway.v1 import provider_key_service_pb2_grpc as pb_grpc
 
 from tests.gateway import cases, rest
+from tests.gateway.jobs.stacks import kill, lives, new_caller, wait_back
 from tests.gateway.rest import assert_error
 from tests.gateway.test_auth import holding
-from tests.jobs_gateway.stacks import kill, lives, new_caller, wait_back
-from tests.stack import eventually
+from tests.support.stack import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.gateway.cases import Failure
-    from tests.jobs_gateway.calls import Caller
-    from tests.jobs_gateway.stacks import Lives
-    from tests.stack import Stack
+    from tests.gateway.jobs.calls import Caller
+    from tests.gateway.jobs.stacks import Lives
+    from tests.support.stack import Stack
 
 PATH: Final = "/v1/provider-keys"
 ROUTES: Final = [

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import psutil  # type: ignore[import-untyped]  # ships no types
 import pytest
 
-from tests import command
 from tests.gateway import rest
 from tests.gateway.pictures import FORM, file_part, form, picture
 from tests.gateway.rest import EDITS, SMALL, ask
-from tests.stack import assert_gone, eventually, free_port, is_gone, running, short_folder, start
+from tests.support import command
+from tests.support.stack import assert_gone, eventually, free_port, is_gone, running, short_folder, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 AGAIN = 30.0
 """Seconds in which a killed process must be back and serving."""

@@ -1,6 +1,6 @@
 """Bounds of request fields that protobuf has no words for, as JSON Schema keywords.
 
-`tests/unit/test_openapi_bounds.py` holds them against what the gateway accepts.
+`tests/media/test_openapi_bounds.py` holds them against what the gateway accepts.
 """
 
 from __future__ import annotations
