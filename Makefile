@@ -100,7 +100,7 @@ test: setup-dev  ## Run every test against the real Envoy, NATS and S3
 	$(BIN)/pytest $(PARALLEL) --durations=15
 
 test-fast: setup-dev  ## Run the tests that need no whole stack
-	$(BIN)/pytest $(PARALLEL) --durations=15 tests/unit tests/contract tests/families tests/jobs tests/integration
+	$(BIN)/pytest $(PARALLEL) --durations=15 --ignore=tests/gateway
 
 coverage: setup-dev  ## Run every test and show the lines and branches that none runs
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered

@@ -15,7 +15,7 @@ from imagegateway.stack import envoy_config
 from imagegateway.stack.config import binary
 
 from tests.gateway.rest import ask
-from tests.stack import Stack, eventually, free_port, running, short_folder
+from tests.support.stack import Stack, eventually, free_port, running, short_folder
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from imagegateway.platform import ids, setting_source, settings
 from imagegateway.stack import envoy_config
 from imagegateway.stack.config import binary
 
-from tests.stack import eventually, free_port, short_folder
+from tests.support.stack import eventually, free_port, short_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,7 +17,7 @@ from tests.gateway import cases
 from tests.gateway.pictures import MAX_FILE, mask, padded, picture
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 FOLDER: Final = Path(__file__).parent / "node"
 BIN: Final = Path(sys.executable).parent

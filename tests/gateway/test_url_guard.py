@@ -12,7 +12,7 @@ from tests.gateway.pictures import MAX_FILE, mask, padded, picture
 
 if TYPE_CHECKING:
     from tests.gateway.origin import Origin
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 REFUSED = [
     "https://127.0.0.1/a.png",

@@ -24,7 +24,7 @@ from imagegateway.stack.nats_watch import RESTART_INTERVAL_SECONDS, NatsWatch
 from tests.jobs import records
 from tests.jobs.index import InlineExecutor
 from tests.jobs.server import PATIENCE, Nats, single, until
-from tests.small_disk import SmallDisk, mounted
+from tests.support.small_disk import SmallDisk, mounted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

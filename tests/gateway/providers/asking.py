@@ -1,0 +1,176 @@
+"""One request for any model of the catalog, sent over REST and over gRPC, and what both must say."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import grpc
+from google.protobuf.json_format import MessageToDict, ParseDict
+from imagegateway.providers import registry
+from imagegateway.providers.catalog import Capability
+from imagegateway.v1 import image_service_pb2 as pb
+
+from tests.gateway import pictures, rest
+from tests.gateway.cases import Failure, reasons
+from tests.gateway.jobs import wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from imagegateway.providers.catalog import Model
+
+    from tests.gateway.jobs.calls import Caller
+
+MODELS: Final[Mapping[str, Model]] = {model.id: model for model in registry.MODELS}
+WAIT: Final = {"prefer": "wait=60"}
+VIDEOS: Final = "/v1/videos/generations"
+INPUT: Final = pictures.picture(96, 64)
+MASK: Final = pictures.mask(96, 64)
+OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "stability-ai/outpaint": {"left": 64, "creativity": 0.25},
+    "stability-ai/search-and-replace": {"search_prompt": "dog"},
+    "stability-ai/search-and-recolor": {"select_prompt": "dog"},
+    **{
+        f"recraft/recraft-v4-styles{suffix}": {"style_id": "11111111-2222-4333-8444-555555555555"}
+        for suffix in ("", "-svg", "-pro", "-pro-svg")
+    },
+}
+"""What a provider itself requires of a model's callers, and no field of ours carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture or video as its caller got it."""
+
+    data: bytes
+    media_type: str
+    item: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one protocol answered: a document with its pictures, or the failure."""
+
+    document: Mapping[str, Any]
+    headers: Mapping[str, str]
+    pictures: tuple[Picture, ...] = ()
+    failure: Failure | None = None
+
+
+def edits(model: Model) -> bool:
+    """Whether a model does nothing but edit."""
+    return not (model.supports(Capability.TEXT_TO_IMAGE) or model.supports(Capability.TEXT_TO_VIDEO))
+
+
+def request(model_id: str, **more: Any) -> dict[str, Any]:
+    """The least that a model can be asked for; `more` adds fields or replaces them."""
+    model = MODELS[model_id]
+    fields: dict[str, Any] = {"model": model_id}
+    if model.prompt_required:
+        fields["prompt"] = "a red kite over hills"
+    if edits(model):
+        image = pictures.data_url(INPUT)
+        # A model that takes two at least says so itself; a style, for example, is the second picture.
+        fields |= {"images": [{"image_url": image}] * 2} if model.max_inputs == 2 else {"image_url": image}
+        if model.supports(Capability.MASK):
+            fields["mask_url"] = pictures.data_url(MASK)
+    if model_id in OPTIONS:
+        fields["provider_options"] = dict(OPTIONS[model_id])
+    return fields | more
+
+
+def edit(model_id: str, **more: Any) -> dict[str, Any]:
+    """The same with a picture, and a mask where the model takes one."""
+    fields = request(model_id, **more)
+    if not edits(MODELS[model_id]):
+        fields["image_url"] = pictures.data_url(INPUT)
+        if MODELS[model_id].supports(Capability.MASK):
+            fields["mask_url"] = pictures.data_url(MASK)
+    return fields
+
+
+def _editing(fields: Mapping[str, Any]) -> bool:
+    return "image_url" in fields or "images" in fields
+
+
+def path(fields: Mapping[str, Any]) -> str:
+    if MODELS[fields["model"]].modality == "video":
+        return VIDEOS
+    return rest.EDITS if _editing(fields) else rest.GENERATIONS
+
+
+def over_rest(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> Said:
+    """POST; a success's pictures are fetched from their links, or decoded."""
+    answer = caller.ask("POST", path(fields), fields, {**WAIT, **(headers or {})})
+    told = {name.lower(): value for name, value in answer.headers.items()}
+    if answer.status != 200:
+        return Said({}, told, failure=_read_error(answer))
+    document = answer.json()
+    return Said(document, told, tuple(_picture(caller, item) for item in document["data"]))
+
+
+def over_grpc(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> Said:
+    """The same through the typed methods."""
+    sent = tuple((name.lower(), value) for name, value in {**WAIT, **(headers or {})}.items())
+    metadata = (*wire.metadata(caller), *sent)
+    with wire.public(caller) as stub:
+        try:
+            if _editing(fields):
+                edited = ParseDict(fields, pb.EditRequest())
+                response, call = stub.Edit.with_call(edited, metadata=metadata, timeout=120)
+            else:
+                generated = ParseDict(fields, pb.GenerateRequest())
+                response, call = stub.Generate.with_call(generated, metadata=metadata, timeout=120)
+        except grpc.RpcError as error:
+            return Said({}, _metadata(cast("grpc.Call", error)), failure=wire.failure(error))
+    document = MessageToDict(response, preserving_proto_field_name=True)
+    return Said(document, _metadata(call), tuple(_picture(caller, item) for item in document["data"]))
+
+
+def over_both(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> tuple[Said, Said]:
+    """REST and gRPC at the same time."""
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(over_rest, caller, fields, headers)
+        second = pool.submit(over_grpc, caller, fields, headers)
+        return first.result(), second.result()
+
+
+def _metadata(call: grpc.Call) -> dict[str, str]:
+    return {str(name): str(value) for name, value in (*call.initial_metadata(), *call.trailing_metadata())}
+
+
+def _read_error(answer: rest.Answer) -> Failure:
+    rest.assert_no_internals(answer)
+    error = answer.error
+    meaning = reasons()[str(error["code"])]
+    assert (answer.status, error["type"]) == (meaning.http, meaning.type), error
+    assert answer.headers["x-should-retry"] == ("false" if meaning.http >= 500 and not meaning.repeat else None)
+    return Failure(str(error["message"]), meaning.code, error["param"], answer.headers["retry-after"] is not None)
+
+
+def _picture(caller: Caller, item: Mapping[str, Any]) -> Picture:
+    if "b64_json" in item:
+        return Picture(base64.b64decode(item["b64_json"], validate=True), item["media_type"], item)
+    answer = rest.ask(caller.stack, "GET", rest.link(caller.stack, item["url"]), key="")
+    assert answer.status == 200, answer.body[:300]
+    assert answer.headers["etag"] == f'"{hashlib.sha256(answer.body).hexdigest()}"'
+    return Picture(answer.body, answer.headers.get_content_type(), item)
+
+
+def assert_is_what_it_says(picture: Picture, made: set[str]) -> None:
+    """The bytes are those that a provider made, and what the answer says of them is true."""
+    assert hashlib.sha256(picture.data).hexdigest() in made
+    item = picture.item
+    assert picture.media_type == item["media_type"]
+    if picture.media_type == "video/mp4":
+        assert picture.data[4:8] == b"ftyp"
+    elif picture.media_type == "image/svg+xml":
+        assert picture.data.rstrip().endswith(b"</svg>")
+    else:
+        decoded = pictures.pixels(picture.data)
+        assert picture.media_type == f"image/{str(decoded.format).lower()}"
+        assert (item["width"], item["height"]) == decoded.size

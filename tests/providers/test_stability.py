@@ -1,0 +1,374 @@
+"""Stability's own API against its emulator: what is sent, what becomes of every answer, what is billed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imagegateway.platform.setting_source import Source
+from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers.catalog import Capability
+from imagegateway.providers.stability.adapter import StabilityAdapter
+from imagegateway.providers.stability.catalog import MODELS
+from imagegateway.router.catalog import Catalog
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+from PIL import Image
+
+from tests.emulators.base import picture
+from tests.emulators.stability import Stability
+from tests.providers.harness import Bench
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.emulators.base import Sent
+
+R = ErrorReason
+_OWN = [model for model in MODELS if model.routes[0].name == "stability"]
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "stability-ai/outpaint": {"left": 64, "creativity": 0.25},
+    "stability-ai/search-and-replace": {"search_prompt": "dog"},
+    "stability-ai/search-and-recolor": {"select_prompt": "dog"},
+}
+
+
+@pytest.fixture
+async def stability() -> AsyncIterator[Stability]:
+    async with Stability() as emulator:
+        assert isinstance(emulator, Stability)
+        yield emulator
+
+
+@pytest.fixture
+async def bench(stability: Stability, tmp_path: Path) -> AsyncIterator[Bench]:
+    values = {"IMAGEGATEWAY_STABILITY_BASE_URL": stability.base, "IMAGEGATEWAY_STABILITY_API_KEY": stability.key}
+    bench = Bench.open(MODELS, [StabilityAdapter()], tmp_path, values)
+    yield bench
+    await bench.family.close()
+
+
+def task(model: str = "stable-image-core", **fields: Any) -> pb.ImageTask:
+    return pb.ImageTask(model=f"stability-ai/{model}", route="stability", **{"prompt": "a fox", "n": 1, **fields})
+
+
+def form(sent: Sent) -> dict[str, str]:
+    return {part.name: part.text for part in sent.parts if part.filename is None}
+
+
+def mask(width: int = 80, height: int = 64) -> bytes:
+    """White on the left half, as the router gives masks: one channel, white = edit."""
+    image = Image.new("L", (width, height), 0)
+    image.paste(255, (0, 0, width // 2, height))
+    out = BytesIO()
+    image.save(out, "PNG")
+    return out.getvalue()
+
+
+async def test_prompt_goes_as_multipart_without_a_file_and_the_bytes_are_kept(
+    stability: Stability, bench: Bench
+) -> None:
+    state = await bench.run(
+        task(
+            aspect_ratio="16:9",
+            seed=5,
+            output_format="webp",
+            negative_prompt="rain",
+            user="someone",
+            style="anime",
+        )
+    )
+    (artifact,) = state.done.artifacts
+    (sent,) = stability.sent
+    assert (sent.method, sent.path) == ("POST", "/v2beta/stable-image/generate/core")
+    assert sent.headers["content-type"].startswith("multipart/form-data; boundary=")
+    assert (sent.headers["authorization"], sent.headers["accept"]) == ("Bearer sk-test", "image/*")
+    assert sent.headers["stability-client-user-id"] == hashlib.sha256(b"someone").hexdigest()
+    assert form(sent) == {
+        "prompt": "a fox",
+        "negative_prompt": "rain",
+        "style_preset": "anime",
+        "aspect_ratio": "16:9",
+        "seed": "5",
+        "output_format": "webp",
+    }
+    assert await bench.bytes_of(artifact) == picture(96, 64, "WEBP")
+    assert (artifact.seed, artifact.media.width, artifact.media.media_type) == (5, 96, "image/webp")
+    assert stability.billed == 1
+
+
+@pytest.mark.parametrize("model", _OWN, ids=lambda model: model.id)
+async def test_every_model_works(stability: Stability, bench: Bench, model: Any) -> None:
+    inputs = [await bench.keep(picture(80, 64)) for _ in range(model.max_inputs)]
+    asked = task(model.id.partition("/")[2], inputs=inputs, width=80, height=64)
+    if not model.prompt_required:
+        asked.prompt = ""
+    if model.supports(Capability.MASK):
+        asked.mask.CopyFrom(await bench.keep(mask()))
+    asked.provider_options.update(_OPTIONS.get(model.id, {}))
+    state = await bench.run(asked)
+    assert len(state.done.artifacts) == stability.billed == 1, state
+    assert not state.done.warnings
+    service = model.routes[0].native_id.partition(":")[0]
+    assert stability.sent[0].path == f"/v2beta/stable-image/{service}"
+
+
+async def test_sd35_says_its_variant_and_its_mode(stability: Stability, bench: Bench) -> None:
+    source = picture(80, 64, "JPEG")
+    await bench.run(task("sd3.5-medium", aspect_ratio="3:2"))
+    await bench.run(task("sd3.5-medium", inputs=[await bench.keep(source)]))
+    first, second = stability.sent
+    assert form(first) == {"prompt": "a fox", "model": "sd3.5-medium", "aspect_ratio": "3:2"}
+    assert form(second) == {
+        "prompt": "a fox",
+        "model": "sd3.5-medium",
+        "strength": "0.65",
+        "mode": "image-to-image",
+    }
+    image = second.part("image")
+    assert (image.data, image.content_type, image.filename) == (source, "image/jpeg", "image.jpg")
+
+
+async def test_shape_that_a_picture_decides_is_warned_of(stability: Stability, bench: Bench) -> None:
+    inputs = [await bench.keep(picture(80, 64))]
+    state = await bench.run(task("sd3.5-large", inputs=inputs, aspect_ratio="16:9"))
+    assert [warning.code for warning in state.done.warnings] == ["size_adjusted"]
+    state = await bench.run(task("inpaint", inputs=inputs, width=1024, height=1024))
+    assert [warning.code for warning in state.done.warnings] == ["size_adjusted"]
+    assert all("aspect_ratio" not in form(sent) for sent in stability.sent)
+
+
+async def test_style_takes_a_shape_and_style_transfer_two_pictures(stability: Stability, bench: Bench) -> None:
+    inputs = [await bench.keep(picture(80, 64))]
+    state = await bench.run(task("style", inputs=inputs, aspect_ratio="16:9"))
+    assert form(stability.sent[0])["aspect_ratio"] == "16:9"
+    assert not state.done.warnings
+    refused = await bench.run(task("style-transfer", inputs=inputs))
+    assert (refused.failed.reason, refused.failed.param) == (R.ERROR_REASON_MISSING_PARAMETER, "image")
+    assert len(stability.sent) == 1
+
+
+async def test_fields_that_nothing_takes_are_warned_of_once(stability: Stability, bench: Bench) -> None:
+    state = await bench.run(task(n=2, moderation="low", input_fidelity="high"))
+    assert sorted(warning.param for warning in state.done.warnings) == ["input_fidelity", "moderation"]
+
+
+async def test_mask_keeps_its_polarity_and_a_service_without_prompt_gets_none(
+    stability: Stability, bench: Bench
+) -> None:
+    source, area = picture(80, 64), mask()
+    asked = task("erase", inputs=[await bench.keep(source)], mask=await bench.keep(area), seed=1)
+    state = await bench.run(asked)
+    (sent,) = stability.sent
+    assert form(sent) == {"seed": "1"}
+    assert sent.part("image").data == source
+    pixels = Image.open(BytesIO(sent.part("mask").data))
+    assert (pixels.mode, pixels.size) == ("L", (80, 64))
+    assert (pixels.getpixel((0, 0)), pixels.getpixel((79, 0))) == (255, 0)
+    assert [warning.param for warning in state.done.warnings] == ["prompt"]
+
+
+async def test_provider_options_go_beside_and_whole_numbers_stay_whole(stability: Stability, bench: Bench) -> None:
+    asked = task("stable-image-ultra", inputs=[await bench.keep(picture())])
+    asked.provider_options.update({"strength": 0.2, "style_preset": "anime", "cfg_scale": 7})
+    await bench.run(asked)
+    sent = form(stability.sent[0])
+    assert sent == {"prompt": "a fox", "strength": "0.2", "style_preset": "anime", "cfg_scale": "7"}
+
+
+async def test_option_that_a_field_of_the_request_has_set_is_refused(stability: Stability, bench: Bench) -> None:
+    asked = task("stable-image-ultra", style="anime")
+    asked.provider_options.update({"style_preset": "origami"})
+    assert (await bench.run(asked)).failed.param == "provider_options.style_preset"
+    assert not stability.sent
+
+
+async def test_n_pictures_are_n_requests_with_seeds_that_follow_and_never_zero(
+    stability: Stability, bench: Bench
+) -> None:
+    state = await bench.run(task(n=3, seed=0))
+    assert sorted(form(sent)["seed"] for sent in stability.sent) == ["1", "2", "3"]
+    assert [artifact.seed for artifact in state.done.artifacts] == [1, 2, 3]
+    stability.sent.clear()
+    await bench.run(task(n=2, seed=4294967295))
+    assert sorted(form(sent)["seed"] for sent in stability.sent) == ["1", "4294967294"]
+
+
+async def test_some_pictures_may_be_missing(stability: Stability, bench: Bench) -> None:
+    stability.failures = [(403, {"id": "x", "name": "content_moderation", "errors": ["flagged"]}, {})]
+    state = await bench.run(task(n=3))
+    assert (len(state.done.artifacts), stability.billed) == (2, 2)
+    assert [missing.reason for missing in state.done.missing] == [R.ERROR_REASON_MODERATION_BLOCKED]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sent", "made"),
+    [("jpeg", "jpeg", "image/jpeg"), ("webp", "png", "image/webp"), ("", None, "image/png")],
+)
+async def test_format_that_a_model_lacks_is_converted(
+    stability: Stability, bench: Bench, wanted: str, sent: str | None, made: str
+) -> None:
+    state = await bench.run(task("sd3.5-large", output_format=wanted))
+    assert form(stability.sent[0]).get("output_format") == sent
+    assert state.done.artifacts[0].media.media_type == made
+
+
+async def test_stated_quality_is_the_gateways_to_make(stability: Stability, bench: Bench) -> None:
+    state = await bench.run(task(output_format="jpeg", output_compression=30))
+    assert form(stability.sent[0])["output_format"] == "png"
+    assert state.done.artifacts[0].media.media_type == "image/jpeg"
+
+
+async def test_answer_as_json_is_read_too(stability: Stability, bench: Bench) -> None:
+    answer = {"image": base64.b64encode(picture()).decode(), "finish_reason": "SUCCESS", "seed": 9}
+    stability.failures = [(200, answer, {})]
+    state = await bench.run(task())
+    assert await bench.bytes_of(state.done.artifacts[0]) == picture()
+    assert state.done.artifacts[0].seed == 9
+
+
+def _body(name: str, words: str) -> dict[str, Any]:
+    return {"id": "x", "name": name, "errors": [words]}
+
+
+_ENCODED = base64.b64encode(picture()).decode()
+
+
+@pytest.mark.parametrize(
+    ("answer", "seed"),
+    [
+        ({"image": _ENCODED, "finish_reason": "SUCCESS", "seed": "9"}, 9),
+        ({"result": f"data:image/png;base64,{_ENCODED}", "id": "x"}, None),
+        ({"image": _ENCODED, "finish_reason": "SUCCESS", "seed": 1 << 40}, None),
+        ({"image": _ENCODED, "finish_reason": None, "seed": None}, None),
+    ],
+)
+async def test_answers_with_less_or_other_than_usual_are_read(
+    stability: Stability, bench: Bench, answer: Any, seed: int | None
+) -> None:
+    content = json.dumps(answer).encode()
+    stability.failures = [(200, content, {"content-type": "application/json; type=image/png"})]
+    (artifact,) = (await bench.run(task())).done.artifacts
+    assert await bench.bytes_of(artifact) == picture()
+    assert (artifact.seed if artifact.HasField("seed") else None) == seed
+
+
+async def test_seed_beyond_ours_is_not_told(stability: Stability, bench: Bench) -> None:
+    stability.failures = [(200, picture(), {"content-type": "image/png", "Seed": str(1 << 40)})]
+    assert not (await bench.run(task())).done.artifacts[0].HasField("seed")
+
+
+@pytest.mark.parametrize("answer", [b"", b"<html>", {}, [], {"image": "", "finish_reason": "SUCCESS"}, {"id": None}])
+async def test_answers_without_a_picture_are_no_success(stability: Stability, bench: Bench, answer: Any) -> None:
+    stability.failures = [(200, answer, {})]
+    state = await bench.run(task())
+    assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
+    assert len(stability.sent) == 1
+
+
+@pytest.mark.parametrize("model", ["stable-image-core", "upscale-creative"])
+@pytest.mark.parametrize(
+    ("finish", "reason"),
+    [
+        ("CONTENT_FILTERED", R.ERROR_REASON_MODERATION_BLOCKED),
+        ("ERROR", R.ERROR_REASON_PROVIDER_ERROR),
+        ("DREAMING", R.ERROR_REASON_PROVIDER_BAD_RESPONSE),
+    ],
+)
+async def test_filtered_and_unknown_ends_deliver_nothing(
+    stability: Stability, bench: Bench, model: str, finish: str, reason: R.ValueType
+) -> None:
+    stability.finish = finish
+    inputs = [await bench.keep(picture())] if model.startswith("upscale") else []
+    state = await bench.run(task(model, inputs=inputs))
+    assert (state.failed.reason, state.failed.may_be_billed) == (reason, True)
+    assert len([sent for sent in stability.sent if sent.method == "POST"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason", "param"),
+    [
+        ((400, _body("bad_request", "prompt: too long")), R.ERROR_REASON_INVALID_VALUE, "prompt"),
+        ((401, _body("unauthorized", "authorization: sk-secret")), R.ERROR_REASON_PROVIDER_CREDENTIALS, ""),
+        ((402, _body("payment_required", "no credits")), R.ERROR_REASON_PROVIDER_BILLING, ""),
+        ((400, _body("bad_request", "style_preset: unknown")), R.ERROR_REASON_INVALID_VALUE, "style"),
+        ((400, _body("bad_request", "style_image: required")), R.ERROR_REASON_INVALID_VALUE, "image"),
+        ((403, _body("content_moderation", "flagged")), R.ERROR_REASON_MODERATION_BLOCKED, "prompt"),
+        ((403, {"errors": ["flagged"]}), R.ERROR_REASON_MODERATION_BLOCKED, "prompt"),
+        ((403, b"<html>sk-secret"), R.ERROR_REASON_PROVIDER_CREDENTIALS, ""),
+        ((401, {"id": "x", "name": "unauthorized", "message": "sk-secret"}), R.ERROR_REASON_PROVIDER_CREDENTIALS, ""),
+        ((403, _body("permission_denied", "no")), R.ERROR_REASON_PROVIDER_CREDENTIALS, ""),
+        ((404, _body("not_found", "gone")), R.ERROR_REASON_MODEL_RETIRED, ""),
+        ((413, _body("payload_too_large", "body")), R.ERROR_REASON_FILE_TOO_LARGE, ""),
+        ((422, _body("invalid_language", "English only")), R.ERROR_REASON_INVALID_VALUE, ""),
+        ((400, {"name": "bad_request", "errors": [{"at": "sk-secret"}]}), R.ERROR_REASON_INVALID_VALUE, ""),
+        ((410, b"gone"), R.ERROR_REASON_MODEL_RETIRED, ""),
+    ],
+)
+async def test_errors_are_final_after_one_call_and_took_nothing(
+    stability: Stability, bench: Bench, answer: tuple[int, Any], reason: R.ValueType, param: str
+) -> None:
+    stability.failures = [(*answer, {})]
+    state = await bench.run(task())
+    assert (state.failed.reason, state.failed.param, len(stability.sent)) == (reason, param, 1)
+    assert not state.failed.may_be_billed
+    assert "secret" not in state.failed.message
+
+
+@pytest.mark.parametrize("name", ["internal_error", "server_error"])
+async def test_vendor_fault_cost_nothing_and_is_asked_for_again(
+    stability: Stability, bench: Bench, name: str
+) -> None:
+    fault: tuple[int, Any, dict[str, str]] = (500, _body(name, "at host 10.0.0.1"), {})
+    stability.failures = [fault]
+    assert (await bench.run(task())).HasField("done")
+    assert (len(stability.sent), stability.billed) == (2, 1)
+    assert 1 <= bench.slept[0] < 1.2
+    stability.failures = [fault] * 4
+    state = await bench.run(task())
+    assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_ERROR, False)
+    assert (len(stability.sent), stability.billed) == (4, 1)
+    assert "10.0.0.1" not in state.failed.message
+
+
+async def test_unreadable_server_error_may_have_been_paid_for(stability: Stability, bench: Bench) -> None:
+    stability.failures = [(502, b"<html>", {})]
+    state = await bench.run(task())
+    assert (state.failed.reason, state.failed.may_be_billed, len(stability.sent)) == (
+        R.ERROR_REASON_PROVIDER_ERROR,
+        True,
+        1,
+    )
+
+
+async def test_block_of_a_minute_is_passed_on_and_a_short_wait_is_waited_out(
+    stability: Stability, bench: Bench
+) -> None:
+    stability.failures = [(429, _body("rate_limit_exceeded", "slow"), {})]
+    state = await bench.run(task())
+    assert state.failed.reason == R.ERROR_REASON_PROVIDER_RATE_LIMITED
+    assert state.failed.retry_after.seconds == 60
+    stability.failures = [(429, _body("rate_limit_exceeded", "slow"), {"retry-after": "3"})]
+    assert (await bench.run(task())).HasField("done")
+    assert 3 <= bench.slept[-1] < 4
+
+
+async def test_inputs_beyond_the_limits_are_refused_before_the_call(stability: Stability, bench: Bench) -> None:
+    small = await bench.run(task("stable-image-ultra", inputs=[await bench.keep(picture(63, 100))]))
+    assert (small.failed.reason, small.failed.param) == (R.ERROR_REASON_INVALID_VALUE, "image")
+    assert not stability.sent
+
+
+async def test_key_of_the_caller_goes_before_the_operators(stability: Stability, bench: Bench) -> None:
+    stability.key = "sk-own"
+    assert (await bench.run(task(), credential="sk-own")).HasField("done")
+
+
+def test_ids_and_aliases_are_unique_and_cover_the_table() -> None:
+    catalog = Catalog.load(Source({}), MODELS)
+    for name in ("sdxl", "stable-image-ultra", "stable-image-core", "sd3.5", "inpaint", "erase"):
+        assert catalog.resolve(f"stability-ai/{name}").family == "stability"
