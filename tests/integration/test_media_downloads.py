@@ -146,7 +146,7 @@ async def test_tampered_links_are_forbidden(gateway: Gateway) -> None:
         answer, body = await gateway.get(target)
         assert answer.status == 403, target
         assert error_of(body) == {
-            "message": "This link is not as it was signed: use it whole and unchanged.",
+            "message": "The signature of this link is wrong: use the link whole and unchanged.",
             "type": "permission_error",
             "param": None,
             "code": "invalid_signature",

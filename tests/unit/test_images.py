@@ -321,7 +321,7 @@ def test_exif_orientation_is_applied_to_size_and_pixels(orientation: int, kind: 
     data = turned(orientation, kind)
     size = (32, 64) if orientation >= 5 else (64, 32)
     facts = inspect(data, "image")
-    assert ((facts.width, facts.height), facts.stored) == (size, (64, 32))
+    assert ((facts.width, facts.height), facts.stored_size) == (size, (64, 32))
     image = open_pixels(data, "image")
     assert (image.size, corners(image)) == (size, CORNERS[orientation])
 
@@ -329,7 +329,7 @@ def test_exif_orientation_is_applied_to_size_and_pixels(orientation: int, kind: 
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
 def test_converted_image_is_upright_and_says_so(output_format: str) -> None:
     made = convert(turned(6, "JPEG"), output_format, 100)
-    assert (inspect(made, "image").stored, inspect(made, "image").orientation) == ((32, 64), 1)
+    assert (inspect(made, "image").stored_size, inspect(made, "image").orientation) == ((32, 64), 1)
     assert corners(open_pixels(made, "image")) == CORNERS[6]
 
 
