@@ -14,7 +14,7 @@ from imagegateway.providers import registry
 from imagegateway.providers.catalog import Capability
 from imagegateway.v1 import image_service_pb2 as pb
 
-from tests.gateway import pictures, rest
+from tests.gateway import inputs, rest
 from tests.gateway.cases import Failure, reasons
 from tests.jobs_gateway import wire
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 MODELS: Final[Mapping[str, Model]] = {model.id: model for model in registry.MODELS}
 WAIT: Final = {"prefer": "wait=60"}
 VIDEOS: Final = "/v1/videos/generations"
-INPUT: Final = pictures.picture(96, 64)
-MASK: Final = pictures.mask(96, 64)
+INPUT: Final = inputs.image_bytes(96, 64)
+MASK: Final = inputs.mask(96, 64)
 OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "stability-ai/outpaint": {"left": 64, "creativity": 0.25},
     "stability-ai/search-and-replace": {"search_prompt": "dog"},
@@ -73,11 +73,11 @@ def request(model_id: str, **more: Any) -> dict[str, Any]:
     if model.prompt_required:
         fields["prompt"] = "a red kite over hills"
     if edits(model):
-        image = pictures.data_url(INPUT)
+        image = inputs.data_url(INPUT)
         # A model that takes two at least says so itself; a style, for example, is the second picture.
         fields |= {"images": [{"image_url": image}] * 2} if model.max_inputs == 2 else {"image_url": image}
         if model.supports(Capability.MASK):
-            fields["mask_url"] = pictures.data_url(MASK)
+            fields["mask_url"] = inputs.data_url(MASK)
     if model_id in OPTIONS:
         fields["provider_options"] = dict(OPTIONS[model_id])
     return fields | more
@@ -87,9 +87,9 @@ def edit(model_id: str, **more: Any) -> dict[str, Any]:
     """The same with a picture, and a mask where the model takes one."""
     fields = request(model_id, **more)
     if not edits(MODELS[model_id]):
-        fields["image_url"] = pictures.data_url(INPUT)
+        fields["image_url"] = inputs.data_url(INPUT)
         if MODELS[model_id].supports(Capability.MASK):
-            fields["mask_url"] = pictures.data_url(MASK)
+            fields["mask_url"] = inputs.data_url(MASK)
     return fields
 
 
@@ -171,6 +171,6 @@ def assert_is_what_it_says(picture: Picture, made: set[str]) -> None:
     elif picture.media_type == "image/svg+xml":
         assert picture.data.rstrip().endswith(b"</svg>")
     else:
-        decoded = pictures.pixels(picture.data)
+        decoded = inputs.pixels(picture.data)
         assert picture.media_type == f"image/{str(decoded.format).lower()}"
         assert (item["width"], item["height"]) == decoded.size

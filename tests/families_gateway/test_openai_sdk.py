@@ -13,7 +13,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from tests.families_gateway.asking import INPUT, MASK
-from tests.gateway.pictures import pixels
+from tests.gateway.inputs import pixels
 from tests.jobs_gateway.calls import marked, with_mark
 from tests.stack import eventually
 

@@ -15,7 +15,7 @@ from openai import OpenAI
 from tests.emulators.openai import HELD_SECONDS
 from tests.families_gateway.asking import INPUT, edit, path, request
 from tests.gateway import rest
-from tests.gateway.pictures import FORM, file_part, form
+from tests.gateway.inputs import FORM, file_part, form
 from tests.jobs_gateway.sse import open_stream
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from grpc_status import rpc_status
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
-from tests.gateway import pictures, rest
+from tests.gateway import inputs, rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,10 +105,10 @@ def expand(value: Any) -> Any:
     if kind == "repeat":
         return parts[0] * int(parts[1])
     if kind == "broken":
-        return pictures.data_url(pictures.picture()[:-20])
+        return inputs.data_url(inputs.image_bytes()[:-20])
     width, height = map(int, parts[0].split("x"))
-    special = {"mask": pictures.mask, "clear": pictures.clear, "turned": pictures.turned}.get(kind)
-    return pictures.data_url(special(width, height) if special else pictures.picture(width, height, kind.upper()))
+    special = {"mask": inputs.mask, "clear": inputs.clear, "turned": inputs.turned}.get(kind)
+    return inputs.data_url(special(width, height) if special else inputs.image_bytes(width, height, kind.upper()))
 
 
 def run(stack: Stack, case: Case) -> Outcome:
@@ -246,7 +246,7 @@ def check_images(outcome: Outcome, expect: Mapping[str, Any]) -> None:
         assert [item["seed"] for item in document["data"]] == expect["seeds"]
     for item, data in zip(document["data"], outcome.pictures, strict=True):
         assert expect.get("form", "url") in item
-        decoded = pictures.pixels(data)
+        decoded = inputs.pixels(data)
         assert (item["width"], item["height"]) == decoded.size
         assert item["media_type"] == f"image/{str(decoded.format).lower()}" == expect.get("media_type", "image/png")
         assert document["size"] == f"{decoded.width}x{decoded.height}" == expect.get("size", document["size"])

@@ -13,7 +13,7 @@ from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
 from tests.gateway import cases, rest
-from tests.gateway.pictures import padded
+from tests.gateway.inputs import padded
 from tests.gateway.rest import GENERATIONS, SMALL, ask
 from tests.gateway.test_auth import create
 from tests.gateway.test_upload_memory import MIB, watching

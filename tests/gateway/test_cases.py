@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.gateway import cases, pictures
+from tests.gateway import cases, inputs
 
 if TYPE_CHECKING:
     from tests.gateway.cases import Case
@@ -65,10 +65,10 @@ def test_output_compression_lower_is_a_smaller_file(stack: Stack) -> None:
 
 
 def test_edit_with_mask_leaves_what_it_covers_as_it_was(stack: Stack) -> None:
-    original = pictures.pixels(pictures.picture(96, 64)).convert("RGB")
+    original = inputs.pixels(inputs.image_bytes(96, 64)).convert("RGB")
     request = {"model": "local/sketch", "prompt": "at night", "image_url": "$png:96x64", "mask_url": "$mask:96x64"}
     made = cases.run(stack, cases.Case("mask", "edit", request, {}))
-    edited = pictures.pixels(made.pictures[0]).convert("RGB")
+    edited = inputs.pixels(made.pictures[0]).convert("RGB")
     covered, open_ = (48, 0, 96, 64), (0, 0, 48, 64)
     assert edited.crop(covered).tobytes() == original.crop(covered).tobytes()
     assert edited.crop(open_).tobytes() != original.crop(open_).tobytes()

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
-from tests.gateway import cases, pictures, rest
+from tests.gateway import cases, inputs, rest
 from tests.gateway.rest import SMALL, ask
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def test_client_by_reflection_alone_gets_a_picture(stack: Stack, channel: grpc.C
     request = {**SMALL, "response_format": "b64_json", "n": 2}
     answer = reflected_call(channel, "Generate", request, (cases.authorization(stack),))
     assert len(answer["data"]) == 2
-    assert pictures.pixels(base64.b64decode(answer["data"][0]["b64_json"])).size == (64, 64)
+    assert inputs.pixels(base64.b64decode(answer["data"][0]["b64_json"])).size == (64, 64)
 
 
 def test_client_by_reflection_alone_reads_the_catalog(stack: Stack, channel: grpc.Channel) -> None:
@@ -88,8 +88,8 @@ def test_health_of_the_router_is_serving(channel: grpc.Channel, service: str) ->
 def test_edit_by_bytes_needs_no_base64(stack: Stack, channel: grpc.Channel) -> None:
     request = pb.EditRequest(
         prompt="at night",
-        image_content=[pictures.picture(96), pictures.picture()],
-        mask_content=pictures.mask(96),
+        image_content=[inputs.image_bytes(96), inputs.image_bytes()],
+        mask_content=inputs.mask(96),
         response_format="b64_json",
     )
     answer = pb_grpc.ImageServiceStub(channel).Edit(request, metadata=(cases.authorization(stack),), timeout=60)
@@ -97,7 +97,7 @@ def test_edit_by_bytes_needs_no_base64(stack: Stack, channel: grpc.Channel) -> N
 
 
 def test_edit_by_bytes_that_are_no_picture_names_them(stack: Stack, channel: grpc.Channel) -> None:
-    request = pb.EditRequest(prompt="at night", image_content=[pictures.picture(), b"text"])
+    request = pb.EditRequest(prompt="at night", image_content=[inputs.image_bytes(), b"text"])
     with pytest.raises(grpc.RpcError) as caught:
         pb_grpc.ImageServiceStub(channel).Edit(request, metadata=(cases.authorization(stack),), timeout=60)
     failure = cases.read_status(caught.value)
@@ -107,9 +107,9 @@ def test_edit_by_bytes_that_are_no_picture_names_them(stack: Stack, channel: grp
 def test_edit_by_bytes_of_25_mib_passes_and_one_byte_more_is_refused(stack: Stack, channel: grpc.Channel) -> None:
     stub = pb_grpc.ImageServiceStub(channel)
     metadata = (cases.authorization(stack),)
-    request = pb.EditRequest(prompt="at night", image_content=[pictures.padded(pictures.MAX_FILE)])
+    request = pb.EditRequest(prompt="at night", image_content=[inputs.padded(inputs.MAX_FILE)])
     assert len(stub.Edit(request, metadata=metadata, timeout=60).data) == 1
-    request.image_content[0] = pictures.padded(pictures.MAX_FILE + 1)
+    request.image_content[0] = inputs.padded(inputs.MAX_FILE + 1)
     with pytest.raises(grpc.RpcError) as caught:
         stub.Edit(request, metadata=metadata, timeout=60)
     failure = cases.read_status(caught.value)
@@ -222,7 +222,7 @@ def test_grpc_web_as_text_gives_the_same(stack: Stack) -> None:
     decoded = b"".join(base64.b64decode(part + b"==") for part in answer.body.split(b"=") if part)
     (_, message), (last, _) = frames(decoded)
     assert last == TRAILERS
-    assert pictures.pixels(pb.ImagesResponse.FromString(message).data[0].b64_json).size == (64, 64)
+    assert inputs.pixels(pb.ImagesResponse.FromString(message).data[0].b64_json).size == (64, 64)
 
 
 def test_grpc_web_with_a_bad_key_is_unauthenticated(stack: Stack) -> None:

@@ -9,8 +9,8 @@ import pytest
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
-from tests.gateway import cases, pictures, rest
-from tests.gateway.pictures import FORM, file_part, form
+from tests.gateway import cases, inputs, rest
+from tests.gateway.inputs import FORM, file_part, form
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ OVER: Final = {
 
 def answers(stack: Stack, headers: Mapping[str, str]) -> list[rest.Answer]:
     """Call each door over HTTP/1.1: events, JSON, a form, a transcoded call, gRPC-Web, the page."""
-    edit = form(file_part("image", pictures.picture()), prompt="at night")
+    edit = form(file_part("image", inputs.image_bytes()), prompt="at night")
     message = pb.ListModelsRequest().SerializeToString()
     web = b"\0" + len(message).to_bytes(4) + message
     return [

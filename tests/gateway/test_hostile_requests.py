@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from imagegateway.v1 import image_service_pb2 as pb
 
-from tests.gateway.pictures import picture
+from tests.gateway.inputs import image_bytes
 
 if TYPE_CHECKING:
     from tests.stack import Stack
@@ -121,7 +121,7 @@ PART_NAMES: Final = st.one_of(
     TEXT,
     st.sampled_from([b"image", b"image[]", b"mask", b"images[\xc2\xb2]", b"metadata[a]", b"provider_options[x]"]),
 )
-PARTS: Final = st.tuples(PART_NAMES, st.booleans(), st.one_of(TEXT, st.just(picture())))
+PARTS: Final = st.tuples(PART_NAMES, st.booleans(), st.one_of(TEXT, st.just(image_bytes())))
 BOUNDARIES: Final = st.one_of(
     st.just(b"multipart/form-data; boundary=" + BOUNDARY),
     TEXT.map(lambda value: b"multipart/form-data; boundary=" + value),

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.gateway import cases, pictures, rest
-from tests.gateway.pictures import FORM, file_part, form
+from tests.gateway import cases, inputs, rest
+from tests.gateway.inputs import FORM, file_part, form
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error, generate
 
 if TYPE_CHECKING:
@@ -137,13 +137,13 @@ def test_slash_that_is_one_too_many_means_the_same_path(stack: Stack, method: st
 
 
 def test_form_at_a_path_with_a_trailing_slash_is_taken(stack: Stack) -> None:
-    body = form(file_part("image", pictures.picture()), prompt="at night")
+    body = form(file_part("image", inputs.image_bytes()), prompt="at night")
     assert ask(stack, "POST", f"{EDITS}/?api-version=preview", body, FORM).status == 200
 
 
 @pytest.mark.parametrize("given", [str(uuid.UUID(int=0x7F0F4C1A3A524F0E8A550123456789AB, version=4)), "a/b+c=", "Ü"])
 def test_request_id_is_the_same_at_every_server_behind_the_edge(stack: Stack, given: str) -> None:
-    body = form(file_part("image", pictures.picture()), prompt="at night")
+    body = form(file_part("image", inputs.image_bytes()), prompt="at night")
     headers = {"x-request-id": given.encode().decode("latin-1")}
     answers = (
         generate(stack, headers),
@@ -191,7 +191,7 @@ def test_header_that_means_nothing_to_rest_changes_nothing(stack: Stack, name: s
 def test_header_that_can_not_be_used_is_refused_at_every_door(
     stack: Stack, name: str, value: str, status: int, param: str | None
 ) -> None:
-    body = form(file_part("image", pictures.picture()), prompt="at night")
+    body = form(file_part("image", inputs.image_bytes()), prompt="at night")
     for answer in (generate(stack, {name: value}), ask(stack, "POST", EDITS, body, {**FORM, name: value})):
         assert (answer.status, answer.error["param"]) == (status, param)
         assert answer.error["message"]
@@ -253,7 +253,7 @@ def test_pages_of_other_origins_may_read_the_same_headers_of_every_answer(stack:
 
 
 def test_answers_of_the_api_are_kept_by_no_cache_and_guessed_at_by_no_browser(stack: Stack) -> None:
-    body = form(file_part("image", pictures.picture()), prompt="at night")
+    body = form(file_part("image", inputs.image_bytes()), prompt="at night")
     for answer in (
         generate(stack),
         generate(stack, n=0),

@@ -12,7 +12,7 @@ import pytest
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
-from tests.gateway import cases, pictures, rest
+from tests.gateway import cases, inputs, rest
 from tests.gateway.rest import EDITS, GENERATIONS, ask
 from tests.gateway.test_upload_memory import MIB, watching
 from tests.stack import running
@@ -78,7 +78,7 @@ def test_memory_of_a_json_body_is_at_most_three_times_its_size(
 
 
 def test_memory_of_an_image_in_json_is_at_most_three_times_its_size(stack: Stack) -> None:
-    fields = {**rest.SMALL, "image_url": pictures.data_url(pictures.padded(pictures.MAX_FILE))}
+    fields = {**rest.SMALL, "image_url": inputs.data_url(inputs.padded(inputs.MAX_FILE))}
     assert_bounded_memory(stack, EDITS, json.dumps(fields).encode(), 200)
 
 

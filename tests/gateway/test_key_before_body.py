@@ -15,7 +15,7 @@ from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
 from tests.gateway import cases, rest
-from tests.gateway.pictures import FORM
+from tests.gateway.inputs import FORM
 from tests.gateway.rest import EDITS, GENERATIONS, ask
 from tests.gateway.test_upload_memory import MIB, watching
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.gateway.pictures import CLOSING, FORM, file_part, mask, picture, text_part
+from tests.gateway.inputs import CLOSING, FORM, file_part, image_bytes, mask, text_part
 from tests.gateway.rest import EDITS, ask
 from tests.gateway.test_upload_memory import MIB, watching
 from tests.stack import eventually, running
@@ -35,7 +35,7 @@ def stack() -> Iterator[Stack]:
 
 
 def test_eight_masks_of_49_megapixels_at_once_add_under_500_mib_to_the_router(stack: Stack) -> None:
-    image, edited = picture(SIDE, SIDE), mask(SIDE, SIDE)
+    image, edited = image_bytes(SIDE, SIDE), mask(SIDE, SIDE)
     body = b"".join(
         [
             *text_part("prompt", "at night"),

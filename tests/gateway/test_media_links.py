@@ -13,7 +13,7 @@ from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.platform import setting_source, settings
 
-from tests.gateway import pictures, rest
+from tests.gateway import inputs, rest
 from tests.gateway.rest import ask, assert_error, generate
 from tests.stack import environment
 
@@ -56,7 +56,7 @@ def test_link_get_gives_the_bytes_whose_digest_it_names(stack: Stack, path: str)
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["accept-ranges"] == "bytes"
     assert answer.headers["x-request-id"]
-    assert pictures.pixels(answer.body).size == (256, 256)
+    assert inputs.pixels(answer.body).size == (256, 256)
 
 
 def test_link_head_says_the_same_without_bytes(stack: Stack, path: str) -> None:

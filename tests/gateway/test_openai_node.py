@@ -14,7 +14,7 @@ import pytest
 from imagegateway.platform import setting_source
 
 from tests.gateway import cases
-from tests.gateway.pictures import MAX_FILE, mask, padded, picture
+from tests.gateway.inputs import MAX_FILE, image_bytes, mask, padded
 
 if TYPE_CHECKING:
     from tests.stack import Stack
@@ -47,7 +47,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    (tmp_path / "input.png").write_bytes(picture(96))
+    (tmp_path / "input.png").write_bytes(image_bytes(96))
     (tmp_path / "mask.png").write_bytes(mask(96))
     (tmp_path / "small-mask.png").write_bytes(mask(64))
     (tmp_path / "large.png").write_bytes(padded(MAX_FILE + 1))

@@ -10,8 +10,8 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.gateway import cases, pictures, rest
-from tests.gateway.pictures import MAX_FILE, mask, padded, picture
+from tests.gateway import cases, inputs, rest
+from tests.gateway.inputs import MAX_FILE, image_bytes, mask, padded
 from tests.gateway.rest import ask
 from tests.stack import eventually
 
@@ -44,7 +44,7 @@ def client(stack: Stack) -> Iterator[OpenAI]:
 def file(tmp_path: Path) -> Path:
     """A picture on disk, 96x64."""
     path = tmp_path / "input.png"
-    path.write_bytes(picture(96))
+    path.write_bytes(image_bytes(96))
     return path
 
 
@@ -53,7 +53,7 @@ def size_of(answer: ImagesResponse) -> tuple[int, int]:
     assert answer.data
     (item,) = answer.data
     assert item.b64_json
-    return pictures.pixels(base64.b64decode(item.b64_json)).size
+    return inputs.pixels(base64.b64decode(item.b64_json)).size
 
 
 def test_generate_gives_links(stack: Stack, client: OpenAI) -> None:
@@ -62,7 +62,7 @@ def test_generate_gives_links(stack: Stack, client: OpenAI) -> None:
     assert answer.data
     assert answer.data[0].url
     linked = ask(stack, "GET", rest.link(stack, answer.data[0].url), key="")
-    assert pictures.pixels(linked.body).size == (1024, 1024)
+    assert inputs.pixels(linked.body).size == (1024, 1024)
 
 
 def test_generate_gives_bytes(client: OpenAI) -> None:
@@ -110,7 +110,7 @@ def test_generate_stream_gives_partials_then_the_picture(client: OpenAI) -> None
         "image_generation.completed",
     ]
     for event in events:
-        assert pictures.pixels(base64.b64decode(event.b64_json)).size == (256, 256)
+        assert inputs.pixels(base64.b64decode(event.b64_json)).size == (256, 256)
 
 
 def test_generate_stream_that_fails_on_the_way_raises(client: OpenAI) -> None:
@@ -148,15 +148,19 @@ def test_edit_of_a_list_of_files(client: OpenAI, file: Path) -> None:
 def test_edit_with_a_mask_leaves_what_it_covers(client: OpenAI, file: Path) -> None:
     answer = client.images.edit(model=MODEL, prompt="at night", image=file, mask=mask(96), response_format="b64_json")
     assert answer.data
-    edited = pictures.pixels(base64.b64decode(answer.data[0].b64_json or "")).convert("RGB")
-    original = pictures.pixels(file.read_bytes()).convert("RGB")
+    edited = inputs.pixels(base64.b64decode(answer.data[0].b64_json or "")).convert("RGB")
+    original = inputs.pixels(file.read_bytes()).convert("RGB")
     covered = (48, 0, 96, 64)
     assert edited.crop(covered).tobytes() == original.crop(covered).tobytes()
     assert edited.tobytes() != original.tobytes()
 
 
 def test_edit_of_a_buffer_and_of_a_tuple(client: OpenAI) -> None:
-    for image in (io.BytesIO(picture(96)), ("input.png", picture(96), "image/png"), ("input", picture(96))):
+    for image in (
+        io.BytesIO(image_bytes(96)),
+        ("input.png", image_bytes(96), "image/png"),
+        ("input", image_bytes(96)),
+    ):
         answer = client.images.edit(model=MODEL, prompt="at night", image=image, response_format="b64_json")
         assert size_of(answer) == (96, 64)
 
@@ -185,7 +189,7 @@ def test_edit_stream_gives_partials_then_the_picture(client: OpenAI, file: Path)
     with client.images.edit(model=MODEL, prompt="at night", image=file, stream=True, partial_images=1) as stream:
         events = list(stream)
     assert [event.type for event in events] == ["image_edit.partial_image", "image_edit.completed"]
-    assert pictures.pixels(base64.b64decode(events[-1].b64_json)).size == (96, 64)
+    assert inputs.pixels(base64.b64decode(events[-1].b64_json)).size == (96, 64)
 
 
 @pytest.mark.parametrize("meaning", cases.reasons().values(), ids=lambda meaning: meaning.code)
@@ -215,7 +219,7 @@ def test_error_of_a_field_names_it(client: OpenAI) -> None:
 
 def test_error_of_an_upload_names_the_field(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        client.images.edit(model=MODEL, prompt="at night", image=picture(96), mask=mask(64))
+        client.images.edit(model=MODEL, prompt="at night", image=image_bytes(96), mask=mask(64))
     assert (caught.value.code, caught.value.param) == ("invalid_image", "mask")
 
 

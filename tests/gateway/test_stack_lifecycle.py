@@ -15,7 +15,7 @@ import psutil  # type: ignore[import-untyped]  # ships no types
 import pytest
 
 from tests.gateway import rest
-from tests.gateway.pictures import FORM, file_part, form, picture
+from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.rest import EDITS, SMALL, ask
 from tests.stack import assert_gone, cli, eventually, free_port, is_gone, running, short_folder, start
 
@@ -170,7 +170,7 @@ def test_slow_picture_comes_though_its_provider_server_was_killed(victim: Stack)
 
 def as_form(stack: Stack, request_id: str, seconds: float) -> rest.Answer:
     """As `slow`, but an edit, sent as a form."""
-    body = form(file_part("image", picture()), prompt="at night", provider_options=json.dumps({"delay": seconds}))
+    body = form(file_part("image", image_bytes()), prompt="at night", provider_options=json.dumps({"delay": seconds}))
     return ask(stack, "POST", EDITS, body, {**FORM, "x-request-id": request_id})
 
 

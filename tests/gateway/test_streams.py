@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.gateway import cases, pictures, rest
-from tests.gateway.pictures import FORM, file_part, form, picture
+from tests.gateway import cases, inputs, rest
+from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def stream(stack: Stack, **fields: Any) -> rest.Answer:
 def test_stream_without_partials_is_one_completed_event(stack: Stack) -> None:
     (event,) = events(stream(stack))
     assert event["type"] == "image_generation.completed"
-    assert pictures.pixels(base64.b64decode(event["b64_json"])).size == (64, 64)
+    assert inputs.pixels(base64.b64decode(event["b64_json"])).size == (64, 64)
     assert (event["size"], event["output_format"]) == ("64x64", "png")
     assert isinstance(event["created_at"], int)
     assert {"quality", "background"} <= set(event)
@@ -49,7 +49,7 @@ def test_stream_with_partials_sends_them_before_the_picture(stack: Stack) -> Non
     assert [event["type"] for event in partials] == ["image_generation.partial_image"] * 3
     assert [event["partial_image_index"] for event in partials] == [0, 1, 2]
     made = [base64.b64decode(event["b64_json"]) for event in (*partials, last)]
-    assert {pictures.pixels(data).size for data in made} == {(64, 64)}
+    assert {inputs.pixels(data).size for data in made} == {(64, 64)}
     assert len(set(made)) == 4
 
 
@@ -75,13 +75,13 @@ def test_stream_of_a_slow_model_sends_partials_on_the_way(stack: Stack) -> None:
 
 
 def test_edit_stream_by_json_has_its_own_event_types(stack: Stack) -> None:
-    body = {"prompt": "at night", "image_url": pictures.data_url(picture()), "stream": True, "partial_images": 1}
+    body = {"prompt": "at night", "image_url": inputs.data_url(image_bytes()), "stream": True, "partial_images": 1}
     made = events(ask(stack, "POST", EDITS, body))
     assert [event["type"] for event in made] == ["image_edit.partial_image", "image_edit.completed"]
 
 
 def test_edit_stream_by_form_has_its_own_event_types(stack: Stack) -> None:
-    body = form(file_part("image", picture(96)), prompt="at night", stream="true", partial_images="1")
+    body = form(file_part("image", image_bytes(96)), prompt="at night", stream="true", partial_images="1")
     made = events(ask(stack, "POST", EDITS, body, FORM))
     assert [event["type"] for event in made] == ["image_edit.partial_image", "image_edit.completed"]
     assert made[-1]["size"] == "96x64"
@@ -136,7 +136,7 @@ def test_stream_of_a_video_is_refused_naming_it(stack: Stack) -> None:
 
 
 def test_stream_tells_caches_and_proxies_to_pass_it_on(stack: Stack) -> None:
-    made = form(file_part("image", picture()), prompt="at night", stream="true")
+    made = form(file_part("image", image_bytes()), prompt="at night", stream="true")
     for answer in (stream(stack), ask(stack, "POST", EDITS, made, FORM)):
         assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-cache", "no")
 

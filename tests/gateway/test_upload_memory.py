@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tests.gateway.pictures import CLOSING, FORM, MAX_FILE, file_part, padded, text_part
+from tests.gateway.inputs import CLOSING, FORM, MAX_FILE, file_part, padded, text_part
 from tests.gateway.rest import EDITS, ask
 
 if TYPE_CHECKING:

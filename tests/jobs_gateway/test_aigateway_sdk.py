@@ -13,7 +13,7 @@ from aigateway import (  # type: ignore[import-untyped]  # ships no types
     verify_webhook,
 )
 
-from tests.gateway import pictures, rest
+from tests.gateway import inputs, rest
 from tests.gateway.rest import assert_error
 from tests.jobs_gateway.calls import NO_JOB
 
@@ -54,7 +54,7 @@ def test_job_is_read_waited_for_and_downloaded(caller: Caller, client: AIgateway
     assert name == last_part(done.result["file_url"])
     data = client.files.download(job_id, name)
     assert data == caller.fetch(done.result_url)
-    assert pictures.pixels(data).size == (64, 64)
+    assert inputs.pixels(data).size == (64, 64)
 
 
 def test_every_picture_of_a_job_has_its_name(caller: Caller, client: AIgateway) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from tests.gateway.pictures import FORM, file_part, form, picture
+from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.rest import GENERATIONS, JSON, SMALL, assert_error
 from tests.jobs_gateway import wire
 from tests.jobs_gateway.calls import ASYNC, marked, with_mark
@@ -109,7 +109,7 @@ def test_wait_that_is_no_number_names_the_header(caller: Caller) -> None:
 
 
 def test_edit_becomes_a_job_as_a_generation_does(caller: Caller) -> None:
-    body = form(file_part("image", picture(96)), prompt="at night", provider_options='{"delay": 0.5}')
+    body = form(file_part("image", image_bytes(96)), prompt="at night", provider_options='{"delay": 0.5}')
     answer = caller.ask("POST", "/v1/images/edits", body, {**FORM, **ASYNC})
     assert answer.status == 202, answer.body
     assert answer.json()["type"] == "image.edit"

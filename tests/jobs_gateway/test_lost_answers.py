@@ -9,7 +9,7 @@ import grpc
 import pytest
 from imagegateway.v1 import image_service_pb2 as pb
 
-from tests.gateway import pictures
+from tests.gateway import inputs
 from tests.jobs_gateway import wire
 from tests.jobs_gateway.calls import Caller, marked, with_mark
 from tests.jobs_gateway.engine_proxy import relayed
@@ -56,7 +56,7 @@ def test_repeated_edit_runs_with_the_inputs_of_the_first_call(relay: Relay, rela
     request = pb.EditRequest(
         model="local/sketch",
         prompt="a red kite",
-        image_content=[pictures.picture(64, 64)],
+        image_content=[inputs.image_bytes(64, 64)],
         request_id=uuid.uuid4().hex,
     )
     with wire.router(caller, 0) as first, wire.router(caller, 1) as second:
