@@ -78,7 +78,7 @@ class Outcome:
 
     document: Mapping[str, Any] | None
     failure: Failure | None
-    pictures: Sequence[bytes] = ()
+    images: Sequence[bytes] = ()
 
 
 def load(*names: str) -> list[Case]:
@@ -244,7 +244,7 @@ def check_images(outcome: Outcome, expect: Mapping[str, Any]) -> None:
     assert not set(expect.get("absent", [])) & set(document)
     if "seeds" in expect:
         assert [item["seed"] for item in document["data"]] == expect["seeds"]
-    for item, data in zip(document["data"], outcome.pictures, strict=True):
+    for item, data in zip(document["data"], outcome.images, strict=True):
         assert expect.get("form", "url") in item
         decoded = inputs.pixels(data)
         assert (item["width"], item["height"]) == decoded.size

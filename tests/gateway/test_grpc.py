@@ -60,7 +60,7 @@ def test_reflection_names_the_public_services_and_no_internal_one(channel: grpc.
     assert not {name for name in services if "provider" in name}
 
 
-def test_client_by_reflection_alone_gets_a_picture(stack: Stack, channel: grpc.Channel) -> None:
+def test_client_by_reflection_alone_gets_an_image(stack: Stack, channel: grpc.Channel) -> None:
     request = {**SMALL, "response_format": "b64_json", "n": 2}
     answer = reflected_call(channel, "Generate", request, (cases.authorization(stack),))
     assert len(answer["data"]) == 2
@@ -96,7 +96,7 @@ def test_edit_by_bytes_needs_no_base64(stack: Stack, channel: grpc.Channel) -> N
     assert (answer.data[0].width, answer.data[0].height) == (96, 64)
 
 
-def test_edit_by_bytes_that_are_no_picture_names_them(stack: Stack, channel: grpc.Channel) -> None:
+def test_edit_by_bytes_that_are_no_image_names_them(stack: Stack, channel: grpc.Channel) -> None:
     request = pb.EditRequest(prompt="at night", image_content=[inputs.image_bytes(), b"text"])
     with pytest.raises(grpc.RpcError) as caught:
         pb_grpc.ImageServiceStub(channel).Edit(request, metadata=(cases.authorization(stack),), timeout=60)

@@ -42,14 +42,14 @@ def client(stack: Stack) -> Iterator[OpenAI]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A picture on disk, 96x64."""
+    """An image on disk, 96x64."""
     path = tmp_path / "input.png"
     path.write_bytes(image_bytes(96))
     return path
 
 
 def size_of(answer: ImagesResponse) -> tuple[int, int]:
-    """The size of the one picture that came as bytes."""
+    """The size of the one image that came as bytes."""
     assert answer.data
     (item,) = answer.data
     assert item.b64_json
@@ -99,7 +99,7 @@ def test_generate_with_every_field_of_the_sdk_is_taken(client: OpenAI) -> None:
     assert "warnings" not in answer.model_extra
 
 
-def test_generate_stream_gives_partials_then_the_picture(client: OpenAI) -> None:
+def test_generate_stream_gives_partials_then_the_image(client: OpenAI) -> None:
     with client.images.generate(
         model=MODEL, prompt="a boat", size="256x256", stream=True, partial_images=2
     ) as stream:
@@ -185,7 +185,7 @@ def test_edit_with_every_field_of_the_sdk_is_taken(client: OpenAI, file: Path) -
     assert size_of(answer) == (256, 256)
 
 
-def test_edit_stream_gives_partials_then_the_picture(client: OpenAI, file: Path) -> None:
+def test_edit_stream_gives_partials_then_the_image(client: OpenAI, file: Path) -> None:
     with client.images.edit(model=MODEL, prompt="at night", image=file, stream=True, partial_images=1) as stream:
         events = list(stream)
     assert [event.type for event in events] == ["image_edit.partial_image", "image_edit.completed"]

@@ -30,7 +30,7 @@ CHILDREN = ("nats", "providers", "media", "router", "envoy")
 
 
 def serves(stack: Stack) -> bool:
-    """Whether a picture can be made and read."""
+    """Whether an image can be made and read."""
     try:
         if ask(stack, "GET", "/readyz", key="").status != 200:
             return False
@@ -159,7 +159,7 @@ def begun(stack: Stack) -> int:
     return sum('"task_started"' in line for line in stack.log_lines())
 
 
-def test_slow_picture_comes_though_its_provider_server_was_killed(victim: Stack) -> None:
+def test_slow_image_comes_though_its_provider_server_was_killed(victim: Stack) -> None:
     before = begun(victim)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(slow, victim, f"slow-{secrets.token_hex(8)}", 2.0)
@@ -175,7 +175,7 @@ def as_form(stack: Stack, request_id: str, seconds: float) -> rest.Answer:
 
 
 def as_base64(stack: Stack, request_id: str, seconds: float) -> rest.Answer:
-    """As `slow`, but answered with the picture itself."""
+    """As `slow`, but answered with the image itself."""
     return slow(stack, request_id, seconds, response_format="b64_json")
 
 

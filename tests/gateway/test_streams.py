@@ -44,7 +44,7 @@ def test_stream_without_partials_is_one_completed_event(stack: Stack) -> None:
     assert {"quality", "background"} <= set(event)
 
 
-def test_stream_with_partials_sends_them_before_the_picture(stack: Stack) -> None:
+def test_stream_with_partials_sends_them_before_the_image(stack: Stack) -> None:
     *partials, last = events(stream(stack, partial_images=3))
     assert [event["type"] for event in partials] == ["image_generation.partial_image"] * 3
     assert [event["partial_image_index"] for event in partials] == [0, 1, 2]
@@ -53,7 +53,7 @@ def test_stream_with_partials_sends_them_before_the_picture(stack: Stack) -> Non
     assert len(set(made)) == 4
 
 
-def test_stream_of_several_pictures_completes_each(stack: Stack) -> None:
+def test_stream_of_several_images_completes_each(stack: Stack) -> None:
     made = events(stream(stack, n=2))
     assert [event["type"] for event in made] == ["image_generation.completed"] * 2
 
@@ -69,7 +69,7 @@ def test_stream_of_a_slow_model_sends_partials_on_the_way(stack: Stack) -> None:
     headers = {"authorization": f"Bearer {stack.key}", **rest.JSON}
     with closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=60)) as connection:
         connection.request("POST", GENERATIONS, body, headers)
-        response = connection.getresponse()  # the picture itself is far off: only its preview can have come
+        response = connection.getresponse()  # the image itself is far off: only its preview can have come
         assert response.readline() == b"event: image_generation.partial_image\n"
         response.close()
 

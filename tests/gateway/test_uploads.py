@@ -314,6 +314,6 @@ def test_client_that_goes_away_in_an_upload_leaves_nothing(stack: Stack, sent: i
     assert {line["status"] for line in lines()} <= {499}
 
 
-def test_link_of_an_edit_holds_the_pictures_own_digest(stack: Stack) -> None:
+def test_link_of_an_edit_holds_the_images_own_digest(stack: Stack) -> None:
     (item,) = edit(stack, file_part("image", image_bytes())).json()["data"]
     assert re.fullmatch(r"/media/[0-9-]{10}/[0-9a-f]{64}/0\.png", rest.link(stack, item["url"]).partition("?")[0])

@@ -215,11 +215,11 @@ async def test_delete_takes_what_is_there_and_minds_nothing_else(store: MediaSto
 
 
 async def test_sweep_keeps_everything_for_seven_full_days(store: MediaStore, clock: Clock) -> None:
-    result = (await store.put_result(b"picture")).key
+    result = (await store.put_result(b"image")).key
     upload = await uploaded(store, b"input")
     clock.now = NOON + 7 * DAY
     assert await store.sweep() == 0
-    assert await store.read(result) == b"picture"
+    assert await store.read(result) == b"image"
     clock.now = deletion_time(result) - 1
     assert await store.sweep() == 0
     assert await store.read(upload) == b"input"
@@ -300,7 +300,7 @@ async def test_wrong_credentials_are_a_failure_of_the_store_without_its_details(
         monkeypatch.setenv(name, value)
     store = MediaStore.open("s3://media")
     with pytest.raises(StoreUnavailable) as caught:
-        await store.put_result(b"picture")
+        await store.put_result(b"image")
     assert str(caught.value) == "the media store failed"
 
 

@@ -32,7 +32,7 @@ def mismatch(answer: Answer) -> None:
     assert_error(answer, 422, "idempotency_key_mismatch", "Idempotency-Key")
 
 
-def test_fifty_twins_make_one_job_and_one_picture(fresh: Caller, key: dict[str, str]) -> None:
+def test_fifty_twins_make_one_job_and_one_image(fresh: Caller, key: dict[str, str]) -> None:
     with ThreadPoolExecutor(TWINS) as pool:
         answers = list(
             pool.map(lambda _: fresh.generate(key, provider_options={"delay": 1}, metadata={"a": "b"}), range(TWINS))
@@ -68,7 +68,7 @@ def test_fifty_twins_that_differ_in_body_are_one_job_and_refusals(fresh: Caller,
     assert len(fresh.jobs()) == 1
 
 
-def test_repeat_after_the_end_gives_the_same_pictures(fresh: Caller, key: dict[str, str]) -> None:
+def test_repeat_after_the_end_gives_the_same_images(fresh: Caller, key: dict[str, str]) -> None:
     first, second = fresh.generate(key), fresh.generate(key)
     assert (first.status, second.status) == (200, 200)
     assert first.json()["id"] == second.json()["id"]

@@ -44,7 +44,7 @@ def accepted(answer: Answer) -> str:
     return job_id
 
 
-def test_inline_answer_is_the_pictures_and_names_its_job(caller: Caller) -> None:
+def test_inline_answer_is_the_images_and_names_its_job(caller: Caller) -> None:
     answer = caller.generate()
     assert answer.status == 200
     document = answer.json()

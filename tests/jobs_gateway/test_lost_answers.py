@@ -34,7 +34,7 @@ def relayed_caller(relay: Relay) -> Iterator[Caller]:
         yield Caller(stack, stack.key)
 
 
-def test_repeat_with_the_same_key_gets_its_pictures(relay: Relay, relayed_caller: Caller) -> None:
+def test_repeat_with_the_same_key_gets_its_images(relay: Relay, relayed_caller: Caller) -> None:
     """The job is there already when the repeat comes to another router, and must not be taken back."""
     caller = relayed_caller
     request = wire.small(request_id=uuid.uuid4().hex, provider_options={"delay": 1})

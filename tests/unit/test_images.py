@@ -1,4 +1,4 @@
-"""Checks on untrusted picture bytes: every damaged file ends in one GatewayError that names the field."""
+"""Checks on untrusted image bytes: every damaged file ends in one GatewayError that names the field."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SIZE = (23, 17)
 
 
 def encode(mode: str, kind: str, size: tuple[int, int] = SIZE, **options: object) -> bytes:
-    """A picture of noise."""
+    """An image of noise."""
     channels = len(Image.new(mode, (1, 1)).getbands())
     image = Image.frombytes(mode, size, hashlib.shake_128(b"noise").digest(size[0] * size[1] * channels))
     return save(image, kind, **options)
@@ -68,7 +68,7 @@ def riff(*chunks: tuple[bytes, bytes]) -> bytes:
 
 
 def label(value: object) -> str:
-    """A test's name: parameters that are pictures would spell out their bytes."""
+    """A test's name: parameters that are images would spell out their bytes."""
     return "" if isinstance(value, bytes) else str(value)
 
 
@@ -128,7 +128,7 @@ def refused(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("name", VALID)
-def test_whole_pictures_pass(name: str) -> None:
+def test_whole_images_pass(name: str) -> None:
     data, media_type, alpha = VALID[name]
     assert inspect(data, "image") == inspect(memoryview(data), "image") == ImageInfo(media_type, *SIZE, alpha)
     assert open_pixels(data, "image").size == SIZE
@@ -258,11 +258,11 @@ def test_bombs_are_refused_before_decoding(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", [(0, 1), (1, 0)])
-def test_pictures_without_pixels_are_refused(size: tuple[int, int]) -> None:
+def test_images_without_pixels_are_refused(size: tuple[int, int]) -> None:
     assert refused(png(size, 8, 2, [b""])) == "image[1] has no pixels."
 
 
-def test_largest_pictures_pass() -> None:
+def test_largest_images_pass() -> None:
     for size in ((MAX_SIDE, 1), (10_000, MAX_PIXELS // 10_000)):
         assert inspect(png(size, 8, 2, [b""]), "image").width == size[0]
 

@@ -53,7 +53,7 @@ async def test_put_result_flushes_folders_file_and_name_before_it_returns(
     assert steps.seen == [("fsync", tmp_path.name), ("fsync", "data")]
     steps.seen.clear()
 
-    sha = (await store.put_result(b"picture")).sha256
+    sha = (await store.put_result(b"image")).sha256
     flushed = [name for step, name in steps.seen if step == "fsync"]
     assert flushed[:2] == ["results", "media"]
     assert flushed[2].startswith(f"{sha}.")
@@ -78,7 +78,7 @@ async def test_finish_flushes_file_and_name_before_it_returns(
 
 async def test_files_are_the_owners_alone(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    key = (await store.put_result(b"picture")).key
+    key = (await store.put_result(b"image")).key
     assert stat.S_IMODE((tmp_path / key).stat().st_mode) == 0o600
 
 
@@ -91,7 +91,7 @@ async def test_put_result_that_fails_leaves_nothing(tmp_path: Path, monkeypatch:
     before = files(tmp_path)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreUnavailable):
-        await store.put_result(b"picture")
+        await store.put_result(b"image")
     assert files(tmp_path) == before
 
 
@@ -138,11 +138,11 @@ async def test_sweep_removes_what_a_crash_left_and_touches_no_strange_names(tmp_
 
 async def test_folders_that_were_taken_away_come_back(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    key = (await store.put_result(b"picture")).key
+    key = (await store.put_result(b"image")).key
     (tmp_path / key).unlink()
     (tmp_path / key).parent.rmdir()
-    await store.put_result(b"picture")
-    assert await store.read(key) == b"picture"
+    await store.put_result(b"image")
+    assert await store.read(key) == b"image"
 
 
 async def test_check_fails_when_the_directory_is_gone(tmp_path: Path) -> None:

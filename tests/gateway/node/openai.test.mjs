@@ -64,7 +64,7 @@ for (const response_format of ["url", "b64_json"]) {
   });
 }
 
-test("generate as a stream gives partials, then the picture", async () => {
+test("generate as a stream gives partials, then the image", async () => {
   const stream = await client.images.generate({
     model, prompt: "a boat", size: "256x256", stream: true, partial_images: 2,
   });
@@ -111,7 +111,7 @@ test("edit of a buffer and of a web File", async () => {
   }
 });
 
-test("edit as a stream gives partials, then the picture", async () => {
+test("edit as a stream gives partials, then the image", async () => {
   const stream = await client.images.edit({
     model, prompt: "at night", image: open("input.png"), stream: true, partial_images: 1,
   });
