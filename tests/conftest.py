@@ -22,14 +22,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def origin() -> Iterator[Origin]:
-    """The one web server from which the stack may fetch images."""
+    """Yield the only web server from which the stack may fetch images."""
     with serving() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def stack(origin: Origin) -> Iterator[Stack]:
-    """A running stack for every test that neither stops nor configures one.
+    """Yield a running stack for all tests that neither stop nor configure a stack.
 
     Whatever the tests sent, in the end its log must hold nothing but events, and no key.
     """

@@ -1,4 +1,4 @@
-"""The case files, over REST and native gRPC alike."""
+"""The case files over both REST and native gRPC."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_reasons_of_the_proto_are_those_of_the_contract() -> None:
     assert names - {"unspecified"} == set(REASONS)
 
 
-def test_seed_another_one_is_another_image(stack: Stack) -> None:
+def test_other_seed_makes_another_image(stack: Stack) -> None:
     made = [
         cases.run(
             stack,

@@ -1,4 +1,4 @@
-"""What HTTP promises on every path: answers without a body, HEAD, HTTP/1.0, paths, headers of clients and proxies."""
+"""HTTP semantics on every path: responses without a body, HEAD, HTTP/1.0, paths, headers of clients and proxies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ORIGIN: Final = {"origin": "https://app.example"}
 
 @contextmanager
 def kept_alive(stack: Stack) -> Iterator[http.client.HTTPConnection]:
-    """One connection for all requests of a test: bytes that one answer leaves behind break the next."""
+    """Yield one connection for all requests of a test: leftover bytes of a response break the next one."""
     connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
     connection.connect()
     opened = connection.sock
@@ -89,11 +89,11 @@ def test_head_answers_with_the_headers_of_get_and_no_body(stack: Stack) -> None:
     )
     with kept_alive(stack) as connection:
         for path in paths:
-            told, got = on(connection, stack, path, "HEAD"), on(connection, stack, path)
-            assert told.body == b""
+            head, got = on(connection, stack, path, "HEAD"), on(connection, stack, path)
+            assert head.body == b""
             for name in ("content-type", "etag"):
-                assert told.headers[name] == got.headers[name], (path, name)
-            assert (told.status, told.headers["content-length"]) == (got.status, str(len(got.body))), path
+                assert head.headers[name] == got.headers[name], (path, name)
+            assert (head.status, head.headers["content-length"]) == (got.status, str(len(got.body))), path
 
 
 def test_head_of_an_event_stream_ends_at_once(stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""JSON bodies as clients write them: one reader, the same rules on every path, with and without `stream`."""
+"""JSON bodies: the same rules on every path, with and without `stream`."""
 
 from __future__ import annotations
 
@@ -182,9 +182,7 @@ def test_number_or_boolean_as_text_is_taken(stack: Stack, field: str, value: Any
         ({"provider_options": "x"}, "provider_options", "provider_options must be an object."),
     ],
 )
-def test_value_of_the_wrong_type_is_told_in_plain_words(
-    stack: Stack, fields: dict[str, Any], param: str, message: str
-) -> None:
+def test_value_of_the_wrong_type_is_explained(stack: Stack, fields: dict[str, Any], param: str, message: str) -> None:
     assert assert_error(generate(stack, **fields), 400, "invalid_value", param) == message
 
 

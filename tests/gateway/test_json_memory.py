@@ -1,4 +1,4 @@
-"""JSON bodies in memory: at most three times their size, and only until they are answered; nothing without a key."""
+"""JSON bodies in memory: at most three times their size until the response, and none without a key."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 SIZE = 50 * MIB
 SLACK = 64 * MIB
-"""What an allocator may keep of what was freed (MALLOC_TRIM_THRESHOLD_)."""
+"""Freed bytes that the allocator may keep (MALLOC_TRIM_THRESHOLD_)."""
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """A stack of their own: what these tests leave in the allocator would count in other tests of memory."""
+    """Yield a separate stack: freed memory in its allocator must not count in other memory tests."""
     with running() as own:
         yield own
 

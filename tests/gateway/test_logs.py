@@ -1,4 +1,4 @@
-"""What a running stack logs: one JSON line a request, and nothing that belongs to callers."""
+"""Logs of a running stack: one JSON line per request, without callers' data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def line_of(stack: Stack, request_id: str) -> dict[str, Any]:
-    """The one canonical line of a request."""
+    """Return the single request log line of a request."""
     eventually(lambda: bool(stack.of_request(request_id)), 10, "the request is logged")
     (line,) = (event for event in stack.of_request(request_id) if event["event"] == "request_finished")
     return line

@@ -1,4 +1,4 @@
-"""Masks of the largest size in memory: the router decodes no more of them at once than its budget allows."""
+"""Memory of masks of the largest size: concurrent decodes stay within the router's budget."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ SIDE: Final = 7000
 """49 million pixels; 50 million are accepted."""
 EDITS_AT_ONCE: Final = 8
 LIMIT: Final = 500 * MIB
-"""One such mask takes 6 bytes a pixel: 280 MiB."""
+"""Memory of one decoded mask: 6 bytes per pixel, 280 MiB."""
 KEPT: Final = 100 * MIB
-"""What may stay: the allocator keeps small blocks for the next images."""
+"""Freed bytes that may stay: the allocator keeps small blocks for later images."""
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """A stack of their own: what these tests leave in the allocator would count in other tests of memory."""
+    """Yield a separate stack: freed memory in its allocator must not count in other memory tests."""
     with running() as own:
         yield own
 

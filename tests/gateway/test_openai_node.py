@@ -1,4 +1,4 @@
-"""OpenAI's Node SDK: installs the locked package once, and runs `node/openai.test.mjs` against the stack."""
+"""OpenAI's Node SDK against the stack: `node/openai.test.mjs` with the locked package."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BIN: Final = Path(sys.executable).parent
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    """Node before any other on PATH, and the packages of the lock file installed."""
+    """Install the locked packages. Return an environment with this Node first on PATH."""
     values = setting_source.environment()
     values["PATH"] = f"{BIN}:{values.get('PATH', '')}"
     stamp = FOLDER / "node_modules" / ".installed"

@@ -1,4 +1,4 @@
-"""OpenAI's own Python SDK, unchanged but for base URL and key."""
+"""OpenAI's Python SDK, unchanged except for base URL and key."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ def client(stack: Stack) -> Iterator[OpenAI]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """An image on disk, 96x64."""
+    """Return the path of an image on disk, 96x64."""
     path = tmp_path / "input.png"
     path.write_bytes(image_bytes(96))
     return path
 
 
 def size_of(answer: ImagesResponse) -> tuple[int, int]:
-    """The size of the one image that came as bytes."""
+    """Return the size of the only image, which must be in the response as bytes."""
     assert answer.data
     (item,) = answer.data
     assert item.b64_json
     return inputs.pixels(base64.b64decode(item.b64_json)).size
 
 
-def test_generate_gives_links(stack: Stack, client: OpenAI) -> None:
+def test_generate_returns_links(stack: Stack, client: OpenAI) -> None:
     answer = client.images.generate(model=MODEL, prompt="a boat", size="1024x1024")
     assert answer.created > 1_700_000_000
     assert answer.data
@@ -65,13 +65,13 @@ def test_generate_gives_links(stack: Stack, client: OpenAI) -> None:
     assert inputs.pixels(linked.body).size == (1024, 1024)
 
 
-def test_generate_gives_bytes(client: OpenAI) -> None:
+def test_generate_returns_bytes(client: OpenAI) -> None:
     answer = client.images.generate(model=MODEL, prompt="a boat", size="256x256", response_format="b64_json")
     assert size_of(answer) == (256, 256)
 
 
 @pytest.mark.parametrize("form", ["url", "b64_json"])
-def test_generate_three_gives_three_different_ones(client: OpenAI, form: str) -> None:
+def test_generate_three_returns_three_different_images(client: OpenAI, form: str) -> None:
     request: dict[str, Any] = {"response_format": form}
     answer = client.images.generate(model=MODEL, prompt="a boat", size="256x256", n=3, **request)
     assert answer.data
@@ -99,7 +99,7 @@ def test_generate_with_every_field_of_the_sdk_is_taken(client: OpenAI) -> None:
     assert "warnings" not in answer.model_extra
 
 
-def test_generate_stream_gives_partials_then_the_image(client: OpenAI) -> None:
+def test_generate_stream_sends_partials_before_the_image(client: OpenAI) -> None:
     with client.images.generate(
         model=MODEL, prompt="a boat", size="256x256", stream=True, partial_images=2
     ) as stream:
@@ -185,7 +185,7 @@ def test_edit_with_every_field_of_the_sdk_is_taken(client: OpenAI, file: Path) -
     assert size_of(answer) == (256, 256)
 
 
-def test_edit_stream_gives_partials_then_the_image(client: OpenAI, file: Path) -> None:
+def test_edit_stream_sends_partials_before_the_image(client: OpenAI, file: Path) -> None:
     with client.images.edit(model=MODEL, prompt="at night", image=file, stream=True, partial_images=1) as stream:
         events = list(stream)
     assert [event.type for event in events] == ["image_edit.partial_image", "image_edit.completed"]

@@ -1,4 +1,4 @@
-"""`imagegateway up` as a process manager: starts that can't be, children that die, and every way to end."""
+"""`imagegateway up` as a process manager: failed starts, children that die, and every way to stop."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from tests.stack import Stack
 
 AGAIN = 30.0
-"""Seconds in which a killed process must be back and serving."""
+"""Seconds until a killed process must serve again."""
 CHILDREN = ("nats", "providers", "media", "router", "envoy")
 
 
 def serves(stack: Stack) -> bool:
-    """Whether an image can be made and read."""
+    """Return True if the stack makes an image and serves it."""
     try:
         if ask(stack, "GET", "/readyz", key="").status != 200:
             return False
@@ -44,7 +44,7 @@ def serves(stack: Stack) -> bool:
 
 
 def kill(stack: Stack, name: str) -> psutil.Process:
-    """Kill a child the hard way; gives the process that was."""
+    """Kill a child by SIGKILL and return the killed process."""
     process = stack.running_child(name)
     process.kill()
     eventually(lambda: is_gone(process), 5, f"{name} is dead")
@@ -63,7 +63,7 @@ def slow(stack: Stack, request_id: str, seconds: float, **fields: str) -> rest.A
 
 @pytest.fixture(scope="module")
 def victim() -> Iterator[Stack]:
-    """A stack whose children may be killed; it tells when a task has begun."""
+    """Yield a stack whose children may be killed, with a log line for each started task."""
     with running(log_level="debug") as stack:
         yield stack
 
@@ -155,11 +155,11 @@ def test_keys_are_followed_across_a_restart_of_nats(victim: Stack) -> None:
 
 
 def begun(stack: Stack) -> int:
-    """How many tasks the provider server has started."""
+    """Return the number of tasks that the provider server has started."""
     return sum('"task_started"' in line for line in stack.log_lines())
 
 
-def test_slow_image_comes_though_its_provider_server_was_killed(victim: Stack) -> None:
+def test_slow_image_survives_a_kill_of_its_provider_server(victim: Stack) -> None:
     before = begun(victim)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(slow, victim, f"slow-{secrets.token_hex(8)}", 2.0)
@@ -169,13 +169,13 @@ def test_slow_image_comes_though_its_provider_server_was_killed(victim: Stack) -
 
 
 def as_form(stack: Stack, request_id: str, seconds: float) -> rest.Answer:
-    """As `slow`, but an edit, sent as a form."""
+    """Return a slow edit, sent as a form."""
     body = form(file_part("image", image_bytes()), prompt="at night", provider_options=json.dumps({"delay": seconds}))
     return ask(stack, "POST", EDITS, body, {**FORM, "x-request-id": request_id})
 
 
 def as_base64(stack: Stack, request_id: str, seconds: float) -> rest.Answer:
-    """As `slow`, but answered with the image itself."""
+    """Return a slow generation whose response has the image itself."""
     return slow(stack, request_id, seconds, response_format="b64_json")
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def events(answer: rest.Answer) -> list[dict[str, Any]]:
-    """The events' data; each names its type twice, the same."""
+    """Return the data of the events, after checking that each event's two types agree."""
     assert answer.status == 200, answer.body
     assert answer.headers.get_content_type() == "text/event-stream"
     found = []
@@ -69,7 +69,7 @@ def test_stream_of_a_slow_model_sends_partials_on_the_way(stack: Stack) -> None:
     headers = {"authorization": f"Bearer {stack.key}", **rest.JSON}
     with closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=60)) as connection:
         connection.request("POST", GENERATIONS, body, headers)
-        response = connection.getresponse()  # the image itself is far off: only its preview can have come
+        response = connection.getresponse()  # the image takes longer: only its partial image can be here
         assert response.readline() == b"event: image_generation.partial_image\n"
         response.close()
 
@@ -119,7 +119,7 @@ def test_stream_with_a_bad_key_is_401(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON;version=1"])
-def test_stream_is_told_whatever_the_media_type_looks_like(stack: Stack, content_type: str) -> None:
+def test_stream_is_recognized_for_every_spelling_of_the_media_type(stack: Stack, content_type: str) -> None:
     body = json.dumps({**SMALL, "stream": True}).encode()
     assert len(events(ask(stack, "POST", GENERATIONS, body, {"content-type": content_type}))) == 1
 
@@ -135,7 +135,7 @@ def test_stream_of_a_video_is_refused_naming_it(stack: Stack) -> None:
     assert_error(answer, 400, "unsupported_parameter", "stream")
 
 
-def test_stream_tells_caches_and_proxies_to_pass_it_on(stack: Stack) -> None:
+def test_stream_headers_forbid_caching_and_buffering(stack: Stack) -> None:
     made = form(file_part("image", image_bytes()), prompt="at night", stream="true")
     for answer in (stream(stack), ask(stack, "POST", EDITS, made, FORM)):
         assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-cache", "no")

@@ -1,4 +1,4 @@
-"""Multipart edits: field names, limits while the upload runs, broken bodies; nothing stays in the store."""
+"""Multipart edits: field names, limits during the upload, broken bodies. No input stays in the store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MIB = 1024 * 1024
 
 
 def uploads(stack: Stack) -> list[str]:
-    """Files of inputs in the store, temporary ones included."""
+    """Return the files of input images in the store, temporary files included."""
     folder = stack.data_dir / "media" / "uploads"
     return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
 
@@ -200,7 +200,7 @@ def test_file_of_one_byte_more_is_413(stack: Stack, name: str) -> None:
 
 
 def early_answer(stack: Stack, length: int | None, pieces: Iterable[bytes]) -> tuple[rest.Answer, int]:
-    """Upload until the answer comes, and no further: the answer, and how many bytes had been sent."""
+    """Upload until the response starts. Return the response and the number of bytes sent."""
     sent = 0
     with closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)) as connection:
         connection.putrequest("POST", EDITS)
@@ -310,10 +310,10 @@ def test_client_that_goes_away_in_an_upload_leaves_nothing(stack: Stack, sent: i
 
     if sent > MIB:
         eventually(lambda: bool(lines()), 10, "the request's line is logged")
-    eventually(lambda: bool(stack.of_request(request_id)), 10, "somebody has logged it: Envoy, if it was that quick")
+    eventually(lambda: bool(stack.of_request(request_id)), 10, "the router or Envoy has logged the request")
     assert {line["status"] for line in lines()} <= {499}
 
 
-def test_link_of_an_edit_holds_the_images_own_digest(stack: Stack) -> None:
+def test_link_of_an_edit_contains_the_digest_of_its_image(stack: Stack) -> None:
     (item,) = edit(stack, file_part("image", image_bytes())).json()["data"]
     assert re.fullmatch(r"/media/[0-9-]{10}/[0-9a-f]{64}/0\.png", rest.link(stack, item["url"]).partition("?")[0])

@@ -1,4 +1,4 @@
-"""Images by URL, end to end: only public hosts over https, and those that the operator allows."""
+"""Images by URL, end to end: only public hosts over https, and hosts that the operator allows."""
 
 from __future__ import annotations
 
