@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from tests.gateway import pictures
+from tests.gateway import inputs
 from tests.gateway.jobs import wire
 from tests.gateway.jobs.calls import ENDED, Caller, marked, with_mark
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL
@@ -61,7 +61,7 @@ def _form(caller: Caller, mark: str, seconds: float) -> None:
         for name, value in parts.items()
     )
     body += b'--x\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
-    body += pictures.picture(64, 64) + b"\r\n--x--\r\n"
+    body += inputs.image_bytes(64, 64) + b"\r\n--x--\r\n"
     _post(caller, EDITS, "multipart/form-data; boundary=x", body, seconds)
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
+from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.jobs import wire
 from tests.gateway.jobs.calls import ASYNC, marked, with_mark
 from tests.gateway.jobs.stacks import new_caller
-from tests.gateway.pictures import FORM, file_part, form, picture
 from tests.gateway.rest import GENERATIONS, JSON, SMALL, assert_error
 from tests.support.stack import eventually
 
@@ -44,7 +44,7 @@ def accepted(answer: Answer) -> str:
     return job_id
 
 
-def test_inline_answer_is_the_pictures_and_names_its_job(caller: Caller) -> None:
+def test_inline_answer_is_the_images_and_names_its_job(caller: Caller) -> None:
     answer = caller.generate()
     assert answer.status == 200
     document = answer.json()
@@ -109,7 +109,7 @@ def test_wait_that_is_no_number_names_the_header(caller: Caller) -> None:
 
 
 def test_edit_becomes_a_job_as_a_generation_does(caller: Caller) -> None:
-    body = form(file_part("image", picture(96)), prompt="at night", provider_options='{"delay": 0.5}')
+    body = form(file_part("image", image_bytes(96)), prompt="at night", provider_options='{"delay": 0.5}')
     answer = caller.ask("POST", "/v1/images/edits", body, {**FORM, **ASYNC})
     assert answer.status == 202, answer.body
     assert answer.json()["type"] == "image.edit"

@@ -9,7 +9,7 @@ import grpc
 import pytest
 from imagegateway.v1 import image_service_pb2 as pb
 
-from tests.gateway import pictures
+from tests.gateway import inputs
 from tests.gateway.jobs import wire
 from tests.gateway.jobs.calls import Caller, marked, with_mark
 from tests.gateway.jobs.engine_proxy import relayed
@@ -34,7 +34,7 @@ def relayed_caller(relay: Relay) -> Iterator[Caller]:
         yield Caller(stack, stack.key)
 
 
-def test_repeat_with_the_same_key_gets_its_pictures(relay: Relay, relayed_caller: Caller) -> None:
+def test_repeat_with_the_same_key_gets_its_images(relay: Relay, relayed_caller: Caller) -> None:
     """The job is there already when the repeat comes to another router, and must not be taken back."""
     caller = relayed_caller
     request = wire.small(request_id=uuid.uuid4().hex, provider_options={"delay": 1})
@@ -56,7 +56,7 @@ def test_repeated_edit_runs_with_the_inputs_of_the_first_call(relay: Relay, rela
     request = pb.EditRequest(
         model="local/sketch",
         prompt="a red kite",
-        image_content=[pictures.picture(64, 64)],
+        image_content=[inputs.image_bytes(64, 64)],
         request_id=uuid.uuid4().hex,
     )
     with wire.router(caller, 0) as first, wire.router(caller, 1) as second:

@@ -106,7 +106,7 @@ def test_queued_job_is_streamed_from_its_place_to_its_end(many: Caller) -> None:
     assert many.job(first)["status"] == "completed"
 
 
-def test_inline_calls_wait_their_turn_and_all_get_their_pictures(many: Caller, few: Caller) -> None:
+def test_inline_calls_wait_their_turn_and_all_get_their_images(many: Caller, few: Caller) -> None:
     with ThreadPoolExecutor(10) as pool:
         answers = list(
             pool.map(lambda index: (many, few)[index % 2].generate(provider_options={"delay": 0.2}), range(10))

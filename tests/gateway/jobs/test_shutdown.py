@@ -40,7 +40,7 @@ def completed(caller: Caller, job_id: str) -> dict[str, Any]:
 
 
 def test_calls_that_wait_inline_end_well_and_their_jobs_go_on(several: Lives, mark: str) -> None:
-    """Most have their pictures before the router stops; the slow one gets its job, for the next start to finish."""
+    """Most have their images before the router stops; the slow one gets its job, for the next start to finish."""
     caller = several.caller
     delays = [16.0, *(0.5 + index * 0.3 for index in range(7))]
 

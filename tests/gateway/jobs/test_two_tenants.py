@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.gateway import pictures
+from tests.gateway import inputs
 from tests.gateway.jobs.calls import Caller
 from tests.gateway.jobs.stacks import new_caller
 from tests.gateway.origin import serving
@@ -62,7 +62,7 @@ def test_flood_of_one_tenant_delays_no_quick_call_of_another(crowded: Stack, rec
             silent.accept()[0].close()  # at least one download is under way
 
             assert quiet.generate(webhook_url=hook).status == 200
-            assert edit(quiet, [origin.put("/input.png", pictures.picture())]).status == 200
+            assert edit(quiet, [origin.put("/input.png", inputs.image_bytes())]).status == 200
             assert receiver.wait(f"/{mark}-quiet")
             assert not [job_id for job_id in jobs if flooding.job(job_id)["status"] not in {"queued", "running"}]
             assert not all(each.done() for each in edits)

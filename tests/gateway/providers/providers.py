@@ -48,7 +48,7 @@ _DRAWING: Final = (
     (replicate, "picture"),
     (stability, "picture"),
 )
-"""What the emulators make pictures with."""
+"""What the emulators make images with."""
 
 
 @dataclass
@@ -57,7 +57,7 @@ class Providers:
 
     by_route: Mapping[str, Emulator]
     made: set[str] = field(default_factory=set)
-    """SHA-256 of every picture and video that they have made."""
+    """SHA-256 of every image and video that they have made."""
 
     def __getitem__(self, route: str) -> Emulator:
         return self.by_route[route]
@@ -70,7 +70,7 @@ class Providers:
         return values
 
     def billed(self) -> dict[str, int]:
-        """Pictures made, by route; routes that made none are left out."""
+        """Images made, by route; routes that made none are left out."""
         return {route: emulator.billed for route, emulator in self.by_route.items() if emulator.billed}
 
     def calls(self) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Every id of the catalog, over REST and gRPC: a picture comes, whole, from the provider that is named, paid once."""
+"""Every id of the catalog, over REST and gRPC: an image comes, whole, from the provider that is named, paid once."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UPSTREAM: Final = [model_id for model_id in IDS if MODELS[model_id].family != "l
 EDITORS: Final = [
     name for name in UPSTREAM if MODELS[name].supports(Capability.IMAGE_TO_IMAGE) and not edits(MODELS[name])
 ]
-"""Those that make pictures from words, and from pictures too."""
+"""Those that make images from words, and from images too."""
 BOTH_FORMS: Final = [
     "bfl/flux-2-klein-9b",
     "bria/fibo/generate",
@@ -84,8 +84,8 @@ def check(said: Said, model_id: str, made: set[str]) -> None:
     route = model.routes[0].name
     assert (said.document["model"], said.document["provider"]) == (model_id, route)
     assert said.headers["x-imagegateway-provider"] == route
-    (picture,) = said.pictures
-    assert_is_what_it_says(picture, made)
+    (image,) = said.images
+    assert_is_what_it_says(image, made)
     warned = [warning for warning in said.document.get("warnings", []) if warning["code"] == "model_retired"]
     if model.retired_at:
         assert model.successor in warned[0]["message"]
@@ -140,6 +140,6 @@ def test_both_forms_carry_what_the_provider_made(answers: Answers, all_providers
 
 def test_what_was_billed_is_what_was_delivered(answers: Answers) -> None:
     delivered = Counter(
-        MODELS[model_id].routes[0].name for (_, model_id), said in answers.of.items() for _ in said.pictures
+        MODELS[model_id].routes[0].name for (_, model_id), said in answers.of.items() for _ in said.images
     )
     assert answers.billed == delivered

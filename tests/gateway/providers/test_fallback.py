@@ -51,7 +51,7 @@ def two(two_served: Providers) -> Providers:
 def assert_served_by(said: Said, route: str) -> None:
     assert said.failure is None, said.failure
     assert said.document["provider"] == said.headers["x-imagegateway-provider"] == route
-    assert len(said.pictures) == 1
+    assert len(said.images) == 1
 
 
 def test_first_route_serves_while_it_is_well(two_caller: Caller, two: Providers) -> None:

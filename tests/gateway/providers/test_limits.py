@@ -30,7 +30,7 @@ def at_once(caller: Caller, count: int, fields: dict[str, Any]) -> list[Said]:
 
 
 @pytest.mark.parametrize(("n", "peak"), [(1, 10), (4, 8)])
-def test_more_pictures_than_are_taken_at_once_wait_for_their_turn(
+def test_more_images_than_are_taken_at_once_wait_for_their_turn(
     caller: Caller, providers: Providers, n: int, peak: int
 ) -> None:
     ideogram = providers["ideogram"]
@@ -46,7 +46,7 @@ def test_more_pictures_than_are_taken_at_once_wait_for_their_turn(
 def test_jobs_of_several_tasks_count_by_their_tasks(caller: Caller, providers: Providers) -> None:
     with changed(providers["bfl"], script=("Pending", "Ready")):
         said = at_once(caller, 3, request("bfl/flux-2-pro", n=10, size="64x64"))
-    assert [len(one.pictures) for one in said] == [10, 10, 10]
+    assert [len(one.images) for one in said] == [10, 10, 10]
     assert providers["bfl"].billed == 30
     assert len(submissions(providers["bfl"])) == 30, "none was refused"
 
@@ -88,7 +88,7 @@ def test_job_of_more_tasks_than_its_model_has_places_makes_them_in_turn(caller: 
     bfl.script = ("Pending", "Ready")
     for said in over_both(caller, request("bfl/flux-kontext-max", n=8)):
         assert said.failure is None, said.failure
-        assert len(said.pictures) == 8
+        assert len(said.images) == 8
     assert bfl.peaks[bfl.key, "flux-kontext-max"] == 6
     assert len(submissions(bfl)) == bfl.billed == 16, "none was refused"
 

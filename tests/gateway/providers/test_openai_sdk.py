@@ -12,8 +12,8 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from tests.gateway.inputs import pixels
 from tests.gateway.jobs.calls import marked, with_mark
-from tests.gateway.pictures import pixels
 from tests.gateway.providers.asking import INPUT, MASK
 from tests.support.stack import eventually
 

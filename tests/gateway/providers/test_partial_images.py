@@ -14,8 +14,8 @@ from openai import OpenAI
 
 from tests.emulators.openai import HELD_SECONDS
 from tests.gateway import rest
+from tests.gateway.inputs import FORM, file_part, form
 from tests.gateway.jobs.sse import open_stream
-from tests.gateway.pictures import FORM, file_part, form
 from tests.gateway.providers.asking import INPUT, edit, path, request
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def test_preview_comes_before_the_rest_is_sent(caller: Caller, emulator: openai.
     assert emulator.hold
     with streaming(caller, body, where) as response:
         first = event(response)
-        assert (emulator.billed, len(emulator.sent)) == (0, 1), "the picture is not even made"
+        assert (emulator.billed, len(emulator.sent)) == (0, 1), "the image is not even made"
         emulator.hold.set()
         second, last = event(response), event(response)
         assert response.read() == b""
