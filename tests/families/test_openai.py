@@ -13,7 +13,7 @@ from imagegateway.providers.openai.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.openai import OpenAI
 from tests.families.harness import Bench
 
@@ -89,7 +89,7 @@ async def test_generation_is_json_with_the_fields_of_gpt_image(openai: OpenAI, b
         "output_compression": 70,
     }
     assert [await bench.bytes_of(found) for found in state.done.artifacts] == [
-        picture(1536, 1024, "WEBP", (index, 99, 199)) for index in range(3)
+        image_bytes(1536, 1024, "WEBP", (index, 99, 199)) for index in range(3)
     ]
     assert openai.billed == 3
 
@@ -123,13 +123,13 @@ async def test_dalle_3_is_asked_once_for_each_picture_and_for_base64(openai: Ope
 async def test_result_url_is_fetched_without_the_key(openai: OpenAI, bench: Bench) -> None:
     openai.failures = [(200, {"data": [{"url": f"{openai.base}/files/0.png?sig=secret"}]}, {})]
     state = await bench.run(task("openai/dall-e-3"))
-    assert await bench.bytes_of(state.done.artifacts[0]) == picture(1024, 1024)
+    assert await bench.bytes_of(state.done.artifacts[0]) == image_bytes(1024, 1024)
     assert openai.sent[-1].path.startswith("/files/")
     assert "authorization" not in openai.sent[-1].headers
 
 
 async def test_one_picture_is_edited_as_a_form_with_the_mask_as_alpha(openai: OpenAI, bench: Bench) -> None:
-    source = picture(64, 48, "JPEG")
+    source = image_bytes(64, 48, "JPEG")
     grey = Image.new("L", (64, 48), 0)
     grey.paste(255, (0, 0, 32, 48))
     grey.paste(100, (32, 0, 33, 1))
@@ -164,7 +164,7 @@ async def test_one_picture_is_edited_as_a_form_with_the_mask_as_alpha(openai: Op
 
 
 async def test_several_pictures_go_as_a_list(openai: OpenAI, bench: Bench) -> None:
-    first, second = picture(32, 32), picture(32, 32, "WEBP")
+    first, second = image_bytes(32, 32), image_bytes(32, 32, "WEBP")
     inputs = [await bench.keep(first), await bench.keep(second)]
     state = await bench.run(task("openai/gpt-image-1.5", inputs=inputs, input_fidelity="high"))
     files = [(part.name, part.data, part.content_type) for part in openai.sent[0].parts if part.filename]
@@ -174,7 +174,7 @@ async def test_several_pictures_go_as_a_list(openai: OpenAI, bench: Bench) -> No
 
 
 async def test_input_fidelity_is_not_sent_to_models_without_it(openai: OpenAI, bench: Bench) -> None:
-    inputs = [await bench.keep(picture())]
+    inputs = [await bench.keep(image_bytes())]
     for model in ("openai/gpt-image-2", "openai/gpt-image-1-mini"):
         state = await bench.run(task(model, inputs=inputs, input_fidelity="high"))
         assert [warning.param for warning in state.done.warnings] == ["input_fidelity"]
@@ -184,7 +184,7 @@ async def test_input_fidelity_is_not_sent_to_models_without_it(openai: OpenAI, b
 async def test_dalle_2_takes_one_picture_and_a_mask(openai: OpenAI, bench: Bench) -> None:
     white = io.BytesIO()
     Image.new("L", (64, 64), 255).save(white, "PNG")
-    inputs = [await bench.keep(picture())]
+    inputs = [await bench.keep(image_bytes())]
     state = await bench.run(task("openai/dall-e-2", inputs=inputs, mask=await bench.keep(white.getvalue())))
     assert state.HasField("done")
     assert openai.sent[0].part("response_format").text == "b64_json"
@@ -193,7 +193,7 @@ async def test_dalle_2_takes_one_picture_and_a_mask(openai: OpenAI, bench: Bench
 async def test_strict_refuses_what_would_be_warned_about_before_anything_is_sent(
     openai: OpenAI, bench: Bench
 ) -> None:
-    inputs = [await bench.keep(picture())]
+    inputs = [await bench.keep(image_bytes())]
     failed = (await bench.run(task(inputs=inputs, input_fidelity="high", n=3, strict=True))).failed
     assert (failed.reason, failed.param) == (ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER, "input_fidelity")
     assert (failed.may_be_billed, openai.sent) == (False, [])
@@ -210,10 +210,10 @@ async def test_fewer_pictures_than_asked_are_counted(openai: OpenAI, bench: Benc
 
 @pytest.mark.parametrize("broken", [{}, None, {"b64_json": ""}, {"b64_json": "aGVsbG8="}])
 async def test_one_bad_picture_does_not_lose_the_good_ones(openai: OpenAI, bench: Bench, broken: Any) -> None:
-    good = {"b64_json": base64.b64encode(picture()).decode()}
+    good = {"b64_json": base64.b64encode(image_bytes()).decode()}
     openai.failures = [(200, {"created": 1, "data": [good, broken, good]}, {})]
     done = (await bench.run(task(n=3))).done
-    assert [await bench.bytes_of(found) for found in done.artifacts] == [picture(), picture()]
+    assert [await bench.bytes_of(found) for found in done.artifacts] == [image_bytes(), image_bytes()]
     assert len(done.missing) == 1
 
 
@@ -225,7 +225,7 @@ async def test_only_picture_that_cannot_be_used_fails_as_paid_for(openai: OpenAI
 
 async def test_counts_that_can_not_be_do_not_lose_pictures(openai: OpenAI, bench: Bench) -> None:
     usage = {"input_tokens": 1 << 40, "output_tokens": "5", "total_tokens": None, "input_tokens_details": None}
-    data = [{"b64_json": base64.b64encode(picture()).decode()}]
+    data = [{"b64_json": base64.b64encode(image_bytes()).decode()}]
     openai.failures = [(200, {"created": 1, "data": data, "usage": usage}, {})]
     done = (await bench.run(task())).done
     assert (len(done.artifacts), done.usage.input_tokens) == (1, 0)

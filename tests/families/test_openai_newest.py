@@ -13,7 +13,7 @@ from imagegateway.providers.openai.catalog import MODELS
 from imagegateway.v1.image_service_pb2 import Svg, SvgReasoning
 from PIL import Image
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.openai import OpenAI
 from tests.families.harness import Bench
 
@@ -64,7 +64,7 @@ async def test_gif_is_asked_for_with_its_frames_and_kept_as_it_comes(openai: Ope
     state = await bench.run(task(output_format="gif", frame_count=4, frame_duration_ms=120, complexity="high"))
     (artifact,) = state.done.artifacts
     assert (artifact.media.media_type, artifact.media.width) == ("image/gif", 1024)
-    assert await bench.bytes_of(artifact) == picture(1024, 1024, "GIF", (0, 99, 199))
+    assert await bench.bytes_of(artifact) == image_bytes(1024, 1024, "GIF", (0, 99, 199))
     sent = openai.sent[0].json
     assert {name: sent[name] for name in ("output_format", "frame_count", "frame_duration_ms", "complexity")} == {
         "output_format": "gif",
@@ -94,7 +94,7 @@ async def test_edit_sends_the_author_in_brackets_and_the_markup_as_it_came(opena
     Image.new("RGBA", (64, 64), (255, 0, 0, 40)).save(file, "PNG")
     state = await bench.run(
         task(
-            inputs=[await bench.keep(picture())],
+            inputs=[await bench.keep(image_bytes())],
             markup=await bench.keep(file.getvalue()),
             output_format="svg",
             svg=Svg(model="gpt-5.5", reasoning=SvgReasoning(effort="low")),

@@ -13,7 +13,7 @@ from imagegateway.providers.openai.adapter import OpenAIAdapter
 from imagegateway.providers.openai.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.openai import OpenAI
 from tests.families.harness import Bench
 
@@ -43,7 +43,7 @@ def task(model: str = "openai/gpt-image-2", **fields: Any) -> pb.ImageTask:
 
 @pytest.mark.parametrize("edit", [False, True])
 async def test_partial_images_are_asked_for_and_kept(openai: OpenAI, bench: Bench, edit: bool) -> None:
-    inputs = [await bench.keep(picture())] if edit else []
+    inputs = [await bench.keep(image_bytes())] if edit else []
     state = await bench.run(task(inputs=inputs, partial_images=2, n=2))
     if edit:
         assert openai.sent[0].part("stream").text == "true"
@@ -51,7 +51,7 @@ async def test_partial_images_are_asked_for_and_kept(openai: OpenAI, bench: Benc
     else:
         assert (openai.sent[0].json["stream"], openai.sent[0].json["partial_images"]) == (True, 2)
     previews = [await bench.store.read(preview.media.key) for preview in state.done.partial_images]
-    assert previews == 2 * [picture(64, 64, colour=(index, 0, 0)) for index in range(2)]
+    assert previews == 2 * [image_bytes(64, 64, colour=(index, 0, 0)) for index in range(2)]
     assert (len(state.done.artifacts), openai.billed) == (2, 2)
     assert state.done.usage.output_tokens == 8320
 
@@ -79,10 +79,10 @@ async def test_preview_is_told_of_before_the_rest_is_sent(openai: OpenAI, bench:
         assert openai.billed == 0 or len(seen) > 0
         seen.append([preview.index for preview in running.partial_images])
         first = await bench.store.read(running.partial_images[0].media.key)
-        assert first == picture(64, 64, colour=(0, 0, 0))
+        assert first == image_bytes(64, 64, colour=(0, 0, 0))
         openai.hold.set()  # type: ignore[union-attr]  # nothing more comes before
 
-    inputs = [await bench.keep(picture())] if edit else []
+    inputs = [await bench.keep(image_bytes())] if edit else []
     state = await bench.run(task(inputs=inputs, partial_images=3), on_progress=tell)
     assert seen == [[0], [0, 1], [0, 1, 2]]
     assert [preview.index for preview in state.done.partial_images] == [0, 1, 2]
@@ -134,7 +134,7 @@ async def test_damaged_event_does_not_lose_the_others(openai: OpenAI, bench: Ben
 
 
 async def test_preview_that_is_no_picture_does_not_lose_the_picture(openai: OpenAI, bench: Bench) -> None:
-    whole = base64.b64encode(picture()).decode()
+    whole = base64.b64encode(image_bytes()).decode()
     events = [
         {"type": "image_generation.partial_image", "b64_json": "aGVsbG8=", "partial_image_index": 0},
         {"type": "image_generation.completed", "b64_json": whole},

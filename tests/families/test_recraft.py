@@ -14,7 +14,7 @@ from imagegateway.providers.recraft.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.recraft import Recraft, drawing
 from tests.families.harness import Bench, left_half
 
@@ -137,7 +137,7 @@ async def test_jpeg_is_made_here_of_the_lossless_format(recraft: Recraft, bench:
 
 
 async def test_picture_goes_to_image_to_image_with_strength(recraft: Recraft, bench: Bench) -> None:
-    image = picture(96, 64, "JPEG")
+    image = image_bytes(96, 64, "JPEG")
     wanted = task("recraft/recraft-v4", inputs=[await bench.keep(image)], seed=1)
     assert (await bench.run(wanted)).HasField("done")
     sent = recraft.sent[0]
@@ -153,7 +153,9 @@ async def test_picture_goes_to_image_to_image_with_strength(recraft: Recraft, be
 
 
 async def test_mask_is_white_for_edit_and_pure(recraft: Recraft, bench: Bench) -> None:
-    wanted = task(inputs=[await bench.keep(picture(64, 32))], mask=await bench.keep(left_half(64, 32)), width=2048)
+    wanted = task(
+        inputs=[await bench.keep(image_bytes(64, 32))], mask=await bench.keep(left_half(64, 32)), width=2048
+    )
     wanted.height = 1024
     assert (await bench.run(wanted)).HasField("done")
     assert recraft.sent[0].path == "/v1/images/inpaint"
@@ -163,13 +165,13 @@ async def test_mask_is_white_for_edit_and_pure(recraft: Recraft, bench: Bench) -
 
 
 async def test_mask_of_a_model_without_masks_is_left_out(recraft: Recraft, bench: Bench) -> None:
-    inputs, marks = [await bench.keep(picture(64, 32))], await bench.keep(left_half(64, 32))
+    inputs, marks = [await bench.keep(image_bytes(64, 32))], await bench.keep(left_half(64, 32))
     assert (await bench.run(task("recraft/recraft-v4", inputs=inputs, mask=marks))).HasField("done")
     assert recraft.sent[0].path == "/v1/images/imageToImage"
 
 
 async def test_size_of_an_edit_is_the_inputs(recraft: Recraft, bench: Bench) -> None:
-    state = await bench.run(task(inputs=[await bench.keep(picture(64, 64))], width=2048, height=1024))
+    state = await bench.run(task(inputs=[await bench.keep(image_bytes(64, 64))], width=2048, height=1024))
     assert [warning.code for warning in state.done.warnings] == ["size_adjusted"]
     assert state.done.artifacts[0].media.width == 64
 
@@ -187,7 +189,9 @@ async def test_tools_take_a_picture_and_answer_with_one(
     recraft: Recraft, bench: Bench, path: str, media_type: str, cost: float
 ) -> None:
     model = next(known.id for known in MODELS if known.routes[0].native_id == path)
-    state = await bench.run(task(model, prompt="", inputs=[await bench.keep(picture(64, 48))], width=64, height=48))
+    state = await bench.run(
+        task(model, prompt="", inputs=[await bench.keep(image_bytes(64, 48))], width=64, height=48)
+    )
     assert recraft.sent[0].path == f"/v1/images/{path}"
     assert [part.name for part in recraft.sent[0].parts] == ["image"]
     assert (state.done.artifacts[0].media.media_type, state.done.cost.amount) == (media_type, cost)
@@ -267,8 +271,8 @@ async def test_answers_without_a_picture_end_the_task(recraft: Recraft, bench: B
 
 
 async def test_one_lost_picture_leaves_the_others_and_their_true_cost(recraft: Recraft, bench: Bench) -> None:
-    wrapped = base64.encodebytes(picture(32, 32)).decode()
-    recraft.results = {"a": (picture(), "image/png"), "b": (b"<html>sorry</html>", "image/png")}
+    wrapped = base64.encodebytes(image_bytes(32, 32)).decode()
+    recraft.results = {"a": (image_bytes(), "image/png"), "b": (b"<html>sorry</html>", "image/png")}
     urls = [{"url": f"{recraft.base}/result/{name}", "features": {"nsfw_score": 0}} for name in recraft.results]
     entries = [*urls, {"b64_json": wrapped, "revised_prompt": None}, {"image_id": "i"}]
     recraft.failures = [(200, {"credits": "160", "data": entries}, {})]
@@ -289,7 +293,7 @@ async def test_compression_of_the_callers_is_made_here_from_what_loses_nothing(
 
 
 async def test_edit_of_the_inputs_own_size_or_shape_is_not_warned_of(recraft: Recraft, bench: Bench) -> None:
-    inputs = [await bench.keep(picture(64, 32))]
+    inputs = [await bench.keep(image_bytes(64, 32))]
     for fields in ({"width": 64, "height": 32}, {"width": 1448, "height": 724, "aspect_ratio": "2:1"}):
         assert not (await bench.run(task(inputs=inputs, **fields))).done.warnings
     for param, fields in (
@@ -301,7 +305,7 @@ async def test_edit_of_the_inputs_own_size_or_shape_is_not_warned_of(recraft: Re
 
 
 async def test_what_a_call_has_not_is_warned_of(recraft: Recraft, bench: Bench) -> None:
-    inputs = [await bench.keep(picture(64, 64))]
+    inputs = [await bench.keep(image_bytes(64, 64))]
     state = await bench.run(task("recraft/vectorize", inputs=inputs, moderation="low", input_fidelity="high"))
     assert [warning.param for warning in state.done.warnings] == ["moderation", "input_fidelity", "prompt"]
 
@@ -340,7 +344,7 @@ async def test_errors_of_every_form_are_told_by_their_words(
 
 
 async def test_large_picture_is_refused_before_the_call(recraft: Recraft, bench: Bench) -> None:
-    image = picture(4097, 8)
+    image = image_bytes(4097, 8)
     state = await bench.run(task(inputs=[await bench.keep(image)]))
     assert state.failed.reason == ErrorReason.ERROR_REASON_INVALID_IMAGE
     assert not recraft.sent
