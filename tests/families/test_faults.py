@@ -15,7 +15,7 @@ from imagegateway.providers.openai.adapter import OpenAIAdapter
 from imagegateway.providers.openai.catalog import MODELS as OPENAI_MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.bfl import Bfl
 from tests.emulators.openai import OpenAI
 from tests.families.harness import Bench
@@ -133,7 +133,7 @@ async def test_listener_that_is_gone_costs_no_result(openai: OpenAI, inline: Ben
 async def test_input_is_waited_for_before_anything_is_sent(
     openai: OpenAI, inline: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source = await inline.keep(picture())
+    source = await inline.keep(image_bytes())
     until, read = inline.now + 5, inline.store.read
 
     async def away(key: str) -> bytes:
@@ -258,7 +258,7 @@ async def test_pause_of_others_is_waited_for_no_longer_than_the_retry_time(opena
 async def test_start_that_is_cancelled_while_it_reads_its_inputs_sends_nothing(
     openai: OpenAI, inline: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    source, read = await inline.keep(picture()), inline.store.read
+    source, read = await inline.keep(image_bytes()), inline.store.read
     task = image(inputs=[source])
 
     async def cancelled_meanwhile(key: str) -> bytes:
@@ -338,9 +338,9 @@ async def test_callers_key_stays_nowhere_in_the_family(openai: OpenAI, inline: B
 async def test_usage_is_whole_or_absent(
     openai: OpenAI, inline: Bench, usage: Any, inputs: int, whole: tuple[int, ...] | None
 ) -> None:
-    data = [{"b64_json": base64.b64encode(picture()).decode()}]
+    data = [{"b64_json": base64.b64encode(image_bytes()).decode()}]
     openai.failures[:] = [(200, {"data": data, "usage": usage}, {})]
-    done = (await inline.run(image(inputs=[await inline.keep(picture())] * inputs))).done
+    done = (await inline.run(image(inputs=[await inline.keep(image_bytes())] * inputs))).done
     assert done.HasField("usage") == (whole is not None)
     if whole:
         details = done.usage.input_tokens_details
@@ -350,7 +350,7 @@ async def test_usage_is_whole_or_absent(
 
 
 async def test_usage_of_some_calls_is_no_usage_of_the_task(openai: OpenAI, inline: Bench) -> None:
-    data = [{"b64_json": base64.b64encode(picture()).decode()}]
+    data = [{"b64_json": base64.b64encode(image_bytes()).decode()}]
     counted = {"input_tokens": 7, "output_tokens": 9, "total_tokens": 16}
     openai.failures[:] = [(200, {"data": data, "usage": counted}, {}), (200, {"data": data}, {})]
     done = (await inline.run(image(model="openai/dall-e-3", n=2))).done

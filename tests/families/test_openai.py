@@ -209,7 +209,7 @@ async def test_invalid_only_image_is_a_failure_that_may_be_billed(openai: OpenAI
 
 async def test_invalid_usage_counts_do_not_lose_images(openai: OpenAI, openai_bench: Bench) -> None:
     usage = {"input_tokens": 1 << 40, "output_tokens": "5", "total_tokens": None, "input_tokens_details": None}
-    data = [{"b64_json": base64.b64encode(picture()).decode()}]
+    data = [{"b64_json": base64.b64encode(image_bytes()).decode()}]
     openai.failures = [(200, {"created": 1, "data": data, "usage": usage}, {})]
     done = (await openai_bench.run(task())).done
     assert (len(done.artifacts), done.usage.input_tokens) == (1, 0)

@@ -14,7 +14,7 @@ from imagegateway.providers.recraft.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.recraft import Recraft, drawing
 from tests.families.harness import Bench, left_half
 
@@ -186,7 +186,9 @@ async def test_tool_receives_an_image_and_returns_one(
     recraft: Recraft, bench: Bench, path: str, media_type: str, cost: float
 ) -> None:
     model = next(known.id for known in MODELS if known.routes[0].native_id == path)
-    state = await bench.run(task(model, prompt="", inputs=[await bench.keep(picture(64, 48))], width=64, height=48))
+    state = await bench.run(
+        task(model, prompt="", inputs=[await bench.keep(image_bytes(64, 48))], width=64, height=48)
+    )
     assert recraft.sent[0].path == f"/v1/images/{path}"
     assert [part.name for part in recraft.sent[0].parts] == ["image"]
     assert (state.done.artifacts[0].media.media_type, state.done.cost.amount) == (media_type, cost)

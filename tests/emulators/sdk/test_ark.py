@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from tests.emulators.ark import Ark
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -37,14 +37,14 @@ async def test_makes_pictures_and_sends_nulls_for_what_is_not_asked(emulator: Ar
     made = await asyncio.to_thread(
         client.images.generate, model=MODEL, prompt="a fox", size="2K", response_format="b64_json", watermark=False
     )
-    assert base64.b64decode(made.data[0].b64_json) == picture(128, 128, "JPEG")
+    assert base64.b64decode(made.data[0].b64_json) == image_bytes(128, 128, "JPEG")
     assert (made.usage.generated_images, made.usage.output_tokens, emulator.billed) == (1, 16384, 1)
     assert emulator.sent[0].json["image"] is None
 
 
 async def test_takes_references_and_streams_sequences(emulator: Ark, client: Any) -> None:
     options = runtime.types.images.SequentialImageGenerationOptions(max_images=2)
-    image = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
+    image = f"data:image/png;base64,{base64.b64encode(image_bytes()).decode()}"
 
     def events() -> list[Any]:
         stream = client.images.generate(

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.emulators.automatic1111 import Automatic1111
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,7 +43,7 @@ async def test_makes_pictures_from_text(emulator: Automatic1111, client: Any) ->
 
 
 async def test_makes_pictures_from_pictures_and_masks(emulator: Automatic1111, client: Any) -> None:
-    source = Image.open(BytesIO(picture()))
+    source = Image.open(BytesIO(image_bytes()))
     made = await asyncio.to_thread(
         client.img2img, images=[source], mask_image=source.convert("L"), prompt="a fox", width=64, height=64
     )

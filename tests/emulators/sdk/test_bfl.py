@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.bfl import Bfl
 from tests.emulators.sdk import node
 
@@ -57,13 +57,13 @@ async def call(folder: Path, emulator: Bfl, model: str, key: str = "", **params:
 
 async def test_submits_polls_and_downloads(folder: Path, emulator: Bfl) -> None:
     answer = await call(folder, emulator, "flux-2-pro", prompt="a fox", size="512x768", seed=5)
-    assert base64.b64decode(answer["image"]) == picture(512, 768, "JPEG")
+    assert base64.b64decode(answer["image"]) == image_bytes(512, 768, "JPEG")
     assert (answer["seed"], answer["cost"], answer["outputMegapixels"]) == (5, 4.5, 1.05)
     assert (emulator.ignored, emulator.billed) == (["aspect_ratio"], 1)
 
 
 async def test_edits_by_kontext_and_fill(folder: Path, emulator: Bfl) -> None:
-    image = base64.b64encode(picture(64, 64)).decode()
+    image = base64.b64encode(image_bytes(64, 64)).decode()
     made = await call(folder, emulator, "flux-kontext-pro", prompt="a fox", files=[image], aspectRatio="16:9")
     assert "image" in made
     made = await call(folder, emulator, "flux-pro-1.0-fill", prompt="a fox", files=[image], mask=image)

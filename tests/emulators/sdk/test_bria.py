@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.bria import Bria
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 bria_client: Any = importlib.import_module("bria_client")
 
-IMAGE = base64.b64encode(picture()).decode()
-MASK = base64.b64encode(picture(colour=(255, 255, 255))).decode()
+IMAGE = base64.b64encode(image_bytes()).decode()
+MASK = base64.b64encode(image_bytes(colour=(255, 255, 255))).decode()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.cloudflare import Cloudflare
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ async def client(emulator: Cloudflare) -> AsyncIterator[Any]:
 
 async def test_json_model_answers_in_the_envelope(emulator: Cloudflare, client: Any) -> None:
     result = await client.ai.run(SCHNELL, account_id=emulator.account, prompt="a fox")
-    assert base64.b64decode(result["image"]) == picture(1024, 1024, "JPEG")
+    assert base64.b64decode(result["image"]) == image_bytes(1024, 1024, "JPEG")
     assert emulator.billed == 1
 
 
@@ -65,7 +65,7 @@ async def test_errors_are_the_sdks(emulator: Cloudflare, client: Any) -> None:
 async def test_multipart_by_hand(emulator: Cloudflare) -> None:
     status, answer = await asyncio.to_thread(_post, emulator, 256)
     assert (status, answer["success"]) == (200, True)
-    assert base64.b64decode(answer["result"]["image"]) == picture(1072, 512, "JPEG")
+    assert base64.b64decode(answer["result"]["image"]) == image_bytes(1072, 512, "JPEG")
     assert (await asyncio.to_thread(_post, emulator, 512))[0] == 400
 
 
@@ -74,7 +74,7 @@ def _post(emulator: Cloudflare, side: int) -> tuple[int, dict[str, Any]]:
     parts = [("prompt", b"a fox"), ("width", b"1080"), ("height", b"512"), ("guidance", b"3.5")]
     lines = [b'--b\r\ncontent-disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (k.encode(), v) for k, v in parts]
     head = b'--b\r\ncontent-disposition: form-data; name="input_image_0"; filename="a.png"\r\n'
-    lines.append(head + b"content-type: image/png\r\n\r\n" + picture(side, 64) + b"\r\n--b--\r\n")
+    lines.append(head + b"content-type: image/png\r\n\r\n" + image_bytes(side, 64) + b"\r\n--b--\r\n")
     connection = http.client.HTTPConnection(urlsplit(emulator.base).netloc, timeout=10)
     try:
         connection.request(

@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.fal import Fal
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def test_subscribes_and_runs(emulator: Fal, client: Any) -> None:
     output = await client.subscribe(_APP, _INPUT, with_logs=True, on_queue_update=states.append)
     assert [type(state).__name__ for state in states] == ["Queued", "InProgress", "Completed"]
     assert output["seed"] == 42
-    assert await asyncio.to_thread(_read, output["images"][1]["url"]) == picture(128, 64)
+    assert await asyncio.to_thread(_read, output["images"][1]["url"]) == image_bytes(128, 64)
     assert len((await client.run(_APP, _INPUT))["images"]) == 2
     assert emulator.billed == 4
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.google import VIDEO, Google, size_of
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ async def generate(client: Any, model: str = "gemini-3.1-flash-image", *pictures
 
 
 async def test_generates_and_edits(emulator: Google, client: Any) -> None:
-    made = await generate(client, "gemini-3-pro-image", picture(), aspect_ratio="16:9", image_size="2K")
+    made = await generate(client, "gemini-3-pro-image", image_bytes(), aspect_ratio="16:9", image_size="2K")
     parts = [part for part in made.candidates[0].content.parts if part.inline_data and not part.thought]
-    assert parts[-1].inline_data.data == picture(*size_of({"aspectRatio": "16:9", "imageSize": "2K"}))
+    assert parts[-1].inline_data.data == image_bytes(*size_of({"aspectRatio": "16:9", "imageSize": "2K"}))
     assert made.usage_metadata.total_token_count == 1227
     assert (emulator.billed, emulator.sent[0].headers["x-goog-api-key"]) == (1, emulator.key)
 
@@ -159,5 +159,5 @@ async def test_imagen(emulator: Google, client: Any) -> None:
         ),
     )
     pictures = [found.image.image_bytes for found in made.generated_images[:2]]
-    assert pictures == [picture(1024, 1024, "JPEG", (index, 0, 0)) for index in range(2)]
+    assert pictures == [image_bytes(1024, 1024, "JPEG", (index, 0, 0)) for index in range(2)]
     assert [found.rai_filtered_reason for found in made.generated_images][2]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.ideogram import Ideogram
 from tests.emulators.sdk import node
 
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ideogram-api")
     (path / "run.mjs").write_text(SCRIPT)
     for name, colour in (("image", (9, 99, 199)), ("grey", (100, 100, 100)), ("black", (0, 0, 0))):
-        (path / f"{name}.png").write_bytes(picture(64, 64, colour=colour))
+        (path / f"{name}.png").write_bytes(image_bytes(64, 64, colour=colour))
     return path
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.openai import OpenAI as Emulator
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def client(emulator: Emulator) -> AsyncIterator[Any]:
 
 def pixels(index: int = 0, size: tuple[int, int] = (1024, 1024), format_: str = "PNG") -> bytes:
     """What the emulator makes."""
-    return picture(*size, format_, (index, 99, 199))
+    return image_bytes(*size, format_, (index, 99, 199))
 
 
 async def test_generates(emulator: Emulator, client: Any) -> None:
@@ -55,7 +55,7 @@ async def test_dalle_answers_with_urls_or_base64(client: Any) -> None:
 
 
 async def test_edits_one_and_several_pictures(emulator: Emulator, client: Any) -> None:
-    source = ("a.png", picture(), "image/png")
+    source = ("a.png", image_bytes(), "image/png")
     await client.images.edit(model="gpt-image-2", prompt="a fox", image=source)
     await client.images.edit(model="gpt-image-1.5", prompt="a fox", image=[source, source], input_fidelity="high")
     names = [[part.name for part in sent.parts if part.filename] for sent in emulator.sent]
@@ -63,7 +63,7 @@ async def test_edits_one_and_several_pictures(emulator: Emulator, client: Any) -
 
 
 async def test_mask_without_alpha_is_refused(client: Any) -> None:
-    source = ("a.png", picture(), "image/png")
+    source = ("a.png", image_bytes(), "image/png")
     with pytest.raises(openai.BadRequestError) as refused:
         await client.images.edit(model="gpt-image-2", prompt="a fox", image=source, mask=source)
     assert refused.value.param == "mask"

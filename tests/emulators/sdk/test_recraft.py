@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.recraft import Recraft, drawing
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ async def test_generates_with_extras_at_top_level(emulator: Recraft, client: Any
     )
     assert [item.url for item in made.data] == [f"{emulator.base}/result/{index}" for index in range(2)]
     assert (emulator.sent[0].json["style"], made.credits, emulator.billed) == ("icon", 80, 2)
-    assert emulator.results["0"][0] == picture(1536, 1024, "PNG", (0, 9, 9))
+    assert emulator.results["0"][0] == image_bytes(1536, 1024, "PNG", (0, 9, 9))
 
 
 async def test_drawing_comes_as_base64(client: Any) -> None:
@@ -53,7 +53,7 @@ async def test_edits_by_the_sdks_own_transport(emulator: Recraft, client: Any) -
         "/images/imageToImage",
         cast_to=openai.types.ImagesResponse,
         body={"prompt": "a fox", "strength": "0.5", "model": "recraftv4"},
-        files={"image": ("a.png", picture(), "image/png")},
+        files={"image": ("a.png", image_bytes(), "image/png")},
         options={"headers": {"content-type": "multipart/form-data"}},
     )
     assert made.data[0].url

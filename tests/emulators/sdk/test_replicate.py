@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.replicate import VERSION, Replicate
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def client(emulator: Replicate) -> Any:
 
 async def test_run_waits_for_the_pictures(emulator: Replicate, client: Any) -> None:
     urls = await asyncio.to_thread(client.run, _MODEL, input={"prompt": "a fox", "num_outputs": 2, "width": 128})
-    assert [await asyncio.to_thread(_read, url) for url in urls] == [picture(128, 64)] * 2
+    assert [await asyncio.to_thread(_read, url) for url in urls] == [image_bytes(128, 64)] * 2
     assert emulator.billed == 2
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.stability import Stability
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ async def test_generates(emulator: Stability) -> None:
         api_base=emulator.base,
         api_key=emulator.key,
     )
-    assert base64.b64decode(made.data[0].b64_json) == picture(96, 64)
+    assert base64.b64decode(made.data[0].b64_json) == image_bytes(96, 64)
     (sent,) = emulator.sent
     assert (sent.path, sent.part("aspect_ratio").text) == ("/v2beta/stable-image/generate/core", "16:9")
     assert emulator.billed == 1
@@ -41,14 +41,14 @@ async def test_generates(emulator: Stability) -> None:
 async def test_edits_with_a_mask(emulator: Stability) -> None:
     made = await litellm.aimage_edit(
         model="stability/inpaint",
-        image=BytesIO(picture()),
-        mask=BytesIO(picture()),
+        image=BytesIO(image_bytes()),
+        mask=BytesIO(image_bytes()),
         prompt="a fox",
         api_base=emulator.base,
         api_key=emulator.key,
     )
-    assert base64.b64decode(made.data[0].b64_json) == picture(96, 64)
-    assert emulator.sent[0].part("mask").data == picture()
+    assert base64.b64decode(made.data[0].b64_json) == image_bytes(96, 64)
+    assert emulator.sent[0].part("mask").data == image_bytes()
 
 
 @pytest.mark.parametrize("finish", ["CONTENT_FILTERED"])
