@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -131,7 +131,7 @@ class Ark(Emulator):
             return {"error": self.refused.pop(0)}
         self.billed += 1
         format_ = str(body.get("output_format") or "jpeg") if limits.output_format else "jpeg"
-        data = picture(width // 16, height // 16, format_.upper())
+        data = image_bytes(width // 16, height // 16, format_.upper())
         item: dict[str, Any] = {"size": f"{width}x{height}"}
         if limits.output_format:
             item["output_format"] = format_

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -115,10 +115,10 @@ class Automatic1111(Emulator):
         seed = body.get("seed", -1)
         seeds = [(_SEED if seed in {None, -1} else seed) + index for index in range(count)]
         size = (body.get("width", 512), body.get("height", 512))
-        images = [picture(*size, format_.upper(), (seed % 256, 9, 9)) for seed in seeds]
+        images = [image_bytes(*size, format_.upper(), (seed % 256, 9, 9)) for seed in seeds]
         self.billed += count
         if self.grid and count > 1:
-            images.insert(0, picture(size[0] * count, size[1]))
+            images.insert(0, image_bytes(size[0] * count, size[1]))
         info = {
             "seed": seeds[0],
             "all_seeds": seeds,

@@ -126,7 +126,7 @@ def _failure(status: int, answer: Any, headers: Mapping[str, str]) -> web.Respon
     return web.json_response(answer, status=status, headers=headers)
 
 
-def picture(
+def image_bytes(
     width: int = 64, height: int = 64, format_: str = "PNG", colour: tuple[int, int, int] = (9, 99, 199)
 ) -> bytes:
     """A real encoded picture."""

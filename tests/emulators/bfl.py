@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -169,7 +169,7 @@ class Bfl(Emulator):
         if task.model == "flux-3-video":
             return web.Response(body=MOVIE, content_type="video/mp4")
         format_ = str(body.get("output_format", "png" if "kontext" in task.model else "jpeg"))
-        data = picture(int(body.get("width", 64)), int(body.get("height", 64)), format_.upper())
+        data = image_bytes(int(body.get("width", 64)), int(body.get("height", 64)), format_.upper())
         return web.Response(body=data, content_type=f"image/{format_}")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,7 +165,7 @@ class Bria(Emulator):
     async def _deliver(self, request: web.Request) -> web.Response:
         body = self.tasks[request.match_info["id"]].body
         format_ = str(body.get("output_type", "png"))
-        return web.Response(body=picture(80, 60, format_.upper()), content_type=f"image/{format_}")
+        return web.Response(body=image_bytes(80, 60, format_.upper()), content_type=f"image/{format_}")
 
 
 def _refusal(status: int, message: str, details: str) -> web.Response:

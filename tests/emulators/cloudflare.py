@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from tests.emulators.base import Sent
@@ -106,7 +106,7 @@ class Cloudflare(Emulator):
         self.billed += 1
         usual = {"width": 1024, "height": 768 if model in MULTIPART else 1024}
         width, height = (int(fields.get(name, size)) // 16 * 16 for name, size in usual.items())
-        data = picture(width, height, "JPEG")
+        data = image_bytes(width, height, "JPEG")
         if model in _RAW:
             return web.Response(body=data, content_type="image/jpeg")
         headers = {"cf-ai-neurons": "1363.64", "cf-ray": "8f0-FRA"}

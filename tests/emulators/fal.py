@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -193,7 +193,7 @@ class Fal(Emulator):
     async def _file(self, request: web.Request) -> web.Response:
         stem, _, format_ = request.match_info["name"].rpartition(".")
         width, _, height = stem.rpartition("-")[2].partition("x")
-        data = picture(int(width), int(height), format_.upper())
+        data = image_bytes(int(width), int(height), format_.upper())
         return web.Response(body=data, content_type=f"image/{format_}")
 
 

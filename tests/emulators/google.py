@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from tests.emulators import google_schema as schema
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 from tests.emulators.google_schema import RefusedError, invalid, one_of
 
 if TYPE_CHECKING:
@@ -146,8 +146,8 @@ class Google(Emulator):
             candidate["finishMessage"] = "Unable to show the generated image. Support codes: 1."
         else:
             self.billed += 1
-            thought = {"inlineData": {"mimeType": "image/png", "data": _b64(picture(8, 8))}, "thought": True}
-            made = {"mimeType": "image/png", "data": _b64(picture(*size_of(image)))}
+            thought = {"inlineData": {"mimeType": "image/png", "data": _b64(image_bytes(8, 8))}, "thought": True}
+            made = {"mimeType": "image/png", "data": _b64(image_bytes(*size_of(image)))}
             parts = [{"text": "Here it is."}, {"inlineData": made, "thoughtSignature": "c2ln"}, thought]
             candidate["content"] = {"role": "model", "parts": parts}
         return web.json_response({**answer, "candidates": [candidate]})
@@ -168,7 +168,7 @@ class Google(Emulator):
         self.billed += made
         format_ = type_.removeprefix("image/").upper()
         predictions: list[dict[str, Any]] = [
-            {"mimeType": type_, "bytesBase64Encoded": _b64(picture(1024, 1024, format_, (index, 0, 0)))}
+            {"mimeType": type_, "bytesBase64Encoded": _b64(image_bytes(1024, 1024, format_, (index, 0, 0)))}
             for index in range(made)
         ]
         if parameters.get("includeRaiReason"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -204,7 +204,7 @@ class Ideogram(Emulator):
         size = _first(fields, "resolution", _first(fields, "size", "64x64"))
         width, height = map(int, size.split("x")) if "x" in size else (64, 64)
         name = f"{number}.png"
-        self.pictures[name] = picture(width, height, colour=(number % 256, 9, 9))
+        self.pictures[name] = image_bytes(width, height, colour=(number % 256, 9, 9))
         safe = number not in self.unsafe
         prompt = _first(fields, "prompt", _first(fields, "text_prompt", ""))
         return {

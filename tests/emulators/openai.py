@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, Sent, picture
+from tests.emulators.base import SENT, Emulator, Sent, image_bytes
 
 if TYPE_CHECKING:
     import threading
@@ -239,7 +239,7 @@ class OpenAI(Emulator):
         """Events as they are made: the type, empty for an error, and the data."""
         for number, data in enumerate(made):
             for index in range(fields.get("partial_images", 0)):
-                preview = base64.b64encode(picture(64, 64, colour=(index, 0, 0))).decode()
+                preview = base64.b64encode(image_bytes(64, 64, colour=(index, 0, 0))).decode()
                 yield f"{prefix}.partial_image", {"b64_json": preview, "partial_image_index": index}
             if self.broken and number == len(made) - 1:
                 yield "", {"error": self.broken}
@@ -249,13 +249,13 @@ class OpenAI(Emulator):
 
     async def _file(self, request: web.Request) -> web.Response:
         assert request.query["sig"] == "secret"
-        return web.Response(body=picture(1024, 1024), content_type="image/png")
+        return web.Response(body=image_bytes(1024, 1024), content_type="image/png")
 
 
 def _drawn(width: int, height: int, format_: str, index: int) -> bytes:
     if format_ == "svg":
         return _SVG % (width, height)
-    return picture(width, height, format_.upper(), (index, 99, 199))
+    return image_bytes(width, height, format_.upper(), (index, 99, 199))
 
 
 _SVG_USAGE: Final = {"input_tokens": 900, "output_tokens": 4000, "reasoning_tokens": 1500, "total_tokens": 4900}

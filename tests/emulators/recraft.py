@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from tests.emulators.base import Sent
@@ -168,7 +168,7 @@ class Recraft(Emulator):
             data, media_type = drawing(width, height), "image/svg+xml"
         else:
             format_ = str(fields.get("image_format", "webp"))
-            data, media_type = picture(width, height, format_.upper(), (number % 256, 9, 9)), f"image/{format_}"
+            data, media_type = image_bytes(width, height, format_.upper(), (number % 256, 9, 9)), f"image/{format_}"
         entry: dict[str, Any] = {"image_id": str(uuid.UUID(int=number))}
         if fields.get("response_format") == "b64_json":
             return {**entry, "b64_json": base64.b64encode(data).decode()}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -143,7 +143,7 @@ class Replicate(Emulator):
 
     async def _deliver(self, request: web.Request) -> web.Response:
         made = self.predictions[request.match_info["name"].partition("-")[0]].input
-        return web.Response(body=picture(made.get("width", 64), made.get("height", 64)), content_type="image/png")
+        return web.Response(body=image_bytes(made.get("width", 64), made.get("height", 64)), content_type="image/png")
 
     def _show(self, task_id: str) -> dict[str, Any]:
         prediction = self.predictions[task_id]

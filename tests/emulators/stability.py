@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -148,7 +148,7 @@ class Stability(Emulator):
         form = _texts(sent)
         format_ = form.get("output_format", "png")
         seed = int(form.get("seed", "0")) or 343940597
-        data = picture(96, 64, format_.upper())
+        data = image_bytes(96, 64, format_.upper())
         if request.headers.get("accept", "").startswith("application/json"):
             answer = {name: base64.b64encode(data).decode(), "finish_reason": self.finish, "seed": seed}
             return web.json_response(answer, content_type="application/json")

@@ -13,7 +13,7 @@ from imagegateway.providers.stability.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.automatic1111 import Automatic1111
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.providers.harness import Bench
 from tests.providers.sdxl import area, corners, task
 
@@ -57,12 +57,12 @@ async def test_own_server_makes_n_pictures_in_one_request(own: Automatic1111, be
     }
     assert "authorization" not in sent.headers
     assert [artifact.seed for artifact in state.done.artifacts] == [5, 6, 7]
-    assert await bench.bytes_of(state.done.artifacts[0]) == picture(64, 72, colour=(5, 9, 9))
+    assert await bench.bytes_of(state.done.artifacts[0]) == image_bytes(64, 72, colour=(5, 9, 9))
     assert own.billed == 3
 
 
 async def test_own_server_gets_input_mask_format_and_quality(own: Automatic1111, bench: Bench) -> None:
-    source = picture()
+    source = image_bytes()
     asked = task(
         "automatic1111",
         inputs=[await bench.keep(source)],
@@ -261,10 +261,10 @@ async def test_own_server_that_loads_its_model_is_waited_for(own: Automatic1111,
     ],
 )
 async def test_own_servers_info_in_any_shape(own: Automatic1111, bench: Bench, info: Any, seed: int | None) -> None:
-    encoded = base64.b64encode(picture()).decode()
+    encoded = base64.b64encode(image_bytes()).decode()
     own.failures = [(200, {"images": [f"data:image/png;base64,{encoded}"], "parameters": {}, "info": info}, {})]
     (artifact,) = (await bench.run(task("automatic1111"))).done.artifacts
-    assert await bench.bytes_of(artifact) == picture()
+    assert await bench.bytes_of(artifact) == image_bytes()
     assert (artifact.seed if artifact.HasField("seed") else None) == seed
 
 

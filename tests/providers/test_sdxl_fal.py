@@ -12,7 +12,7 @@ from imagegateway.providers.stability.catalog import MODELS
 from imagegateway.providers.stability.fal import SdxlFalAdapter
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.fal import Fal, Request
 from tests.providers.harness import Bench
 from tests.providers.sdxl import LORA, area, corners, task
@@ -55,13 +55,13 @@ async def test_fal_is_queued_asked_and_fetched_by_the_urls_of_its_answer(fal: Fa
     assert [sent.path for sent in fal.sent[1:5]] == [f"{root}/status"] * 3 + [root]
     keys = {sent.path.split("/")[1]: sent.headers.get("authorization") for sent in fal.sent}
     assert keys == {"fal-ai": "Key key-id:key-secret", "files": None}
-    assert await bench.bytes_of(state.done.artifacts[1]) == picture(512, 768)
+    assert await bench.bytes_of(state.done.artifacts[1]) == image_bytes(512, 768)
     assert [artifact.seed for artifact in state.done.artifacts if artifact.HasField("seed")] == [5]
     assert fal.billed == 2
 
 
 async def test_fal_gets_inputs_mask_and_loras_at_the_apps_for_them(fal: Fal, bench: Bench) -> None:
-    inputs = [await bench.keep(picture(format_="JPEG"))]
+    inputs = [await bench.keep(image_bytes(format_="JPEG"))]
     loras = [LORA, {"id": "owner/fox"}]
     await bench.run(task("fal", inputs=inputs, loras=loras, output_format="jpeg"))
     await bench.run(task("fal", inputs=inputs, mask=await area(bench)))
@@ -83,10 +83,10 @@ async def test_fals_flagged_pictures_are_missing_or_all_is_refused(fal: Fal, ben
 
 
 async def test_fals_bytes_within_the_answer_are_read(fal: Fal, bench: Bench) -> None:
-    url = "data:image/png;base64," + base64.b64encode(picture()).decode()
+    url = "data:image/png;base64," + base64.b64encode(image_bytes()).decode()
     fal.result = (200, {"images": [{"url": url}], "seed": 3}, {})
     state = await bench.run(task("fal"))
-    assert await bench.bytes_of(state.done.artifacts[0]) == picture()
+    assert await bench.bytes_of(state.done.artifacts[0]) == image_bytes()
 
 
 def _detail(kind: str, *loc: str) -> dict[str, Any]:
@@ -285,7 +285,7 @@ async def test_fals_limit_at_a_poll_is_kept(fal: Fal, bench: Bench) -> None:
 
 
 async def test_fals_seed_may_be_text_and_flags_may_be_absent(fal: Fal, bench: Bench) -> None:
-    url = "data:image/png;base64," + base64.b64encode(picture()).decode()
+    url = "data:image/png;base64," + base64.b64encode(image_bytes()).decode()
     fal.result = (200, {"images": [{"url": url, "width": "64"}], "seed": "3", "has_nsfw_concepts": None}, {})
     state = await bench.run(task("fal", moderation="low"))
     assert state.done.artifacts[0].seed == 3

@@ -11,7 +11,7 @@ from imagegateway.providers.stability.catalog import MODELS
 from imagegateway.providers.stability.replicate import ReplicateAdapter
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.replicate import VERSION, Replicate
 from tests.providers.harness import Bench
 from tests.providers.sdxl import LORA, area, corners, task
@@ -60,18 +60,18 @@ async def test_replicate_makes_a_prediction_and_its_key_stays_with_the_api(
     keys = {sent.path.split("/")[1]: sent.headers.get("authorization") for sent in replicate.sent}
     assert keys == {"v1": "Bearer r8_test", "delivery": None}
     assert [artifact.seed for artifact in state.done.artifacts if artifact.HasField("seed")] == [5]
-    assert await bench.bytes_of(state.done.artifacts[1]) == picture(512, 768)
+    assert await bench.bytes_of(state.done.artifacts[1]) == image_bytes(512, 768)
     assert replicate.billed == 2
 
 
 async def test_replicate_gets_inputs_mask_and_one_lora(replicate: Replicate, bench: Bench) -> None:
-    inputs = [await bench.keep(picture())]
+    inputs = [await bench.keep(image_bytes())]
     asked = task("replicate", inputs=inputs, mask=await area(bench), loras=[LORA])
     asked.provider_options.update({"prompt_strength": 0.5, "num_inference_steps": 30})
     state = await bench.run(asked)
     assert state.HasField("done"), state
     made = replicate.sent[0].json["input"]
-    assert made["image"] == "data:image/png;base64," + base64.b64encode(picture()).decode()
+    assert made["image"] == "data:image/png;base64," + base64.b64encode(image_bytes()).decode()
     assert corners(made["mask"]) == (255, 0)
     assert (made["replicate_weights"], made["lora_scale"]) == (LORA["url"], 0.5)
     assert (made["prompt_strength"], made["num_inference_steps"]) == (0.5, 30)
@@ -134,8 +134,8 @@ async def test_replicates_lost_output_is_no_success(replicate: Replicate, bench:
 @pytest.mark.parametrize(
     ("output", "made", "missing"),
     [
-        ("data:image/png;base64," + base64.b64encode(picture()).decode(), 1, 1),
-        (["data:image/png;base64," + base64.b64encode(picture()).decode(), None], 1, 1),
+        ("data:image/png;base64," + base64.b64encode(image_bytes()).decode(), 1, 1),
+        (["data:image/png;base64," + base64.b64encode(image_bytes()).decode(), None], 1, 1),
         ([], 0, 0),
         ({"x": "y"}, 0, 0),
         (["data:image/png;base64,!"], 0, 0),

@@ -18,7 +18,7 @@ from imagegateway.router.catalog import Catalog
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.stability import Stability
 from tests.providers.harness import Bench
 
@@ -96,14 +96,14 @@ async def test_prompt_goes_as_multipart_without_a_file_and_the_bytes_are_kept(
         "seed": "5",
         "output_format": "webp",
     }
-    assert await bench.bytes_of(artifact) == picture(96, 64, "WEBP")
+    assert await bench.bytes_of(artifact) == image_bytes(96, 64, "WEBP")
     assert (artifact.seed, artifact.media.width, artifact.media.media_type) == (5, 96, "image/webp")
     assert stability.billed == 1
 
 
 @pytest.mark.parametrize("model", _OWN, ids=lambda model: model.id)
 async def test_every_model_works(stability: Stability, bench: Bench, model: Any) -> None:
-    inputs = [await bench.keep(picture(80, 64)) for _ in range(model.max_inputs)]
+    inputs = [await bench.keep(image_bytes(80, 64)) for _ in range(model.max_inputs)]
     asked = task(model.id.partition("/")[2], inputs=inputs, width=80, height=64)
     if not model.prompt_required:
         asked.prompt = ""
@@ -118,7 +118,7 @@ async def test_every_model_works(stability: Stability, bench: Bench, model: Any)
 
 
 async def test_sd35_says_its_variant_and_its_mode(stability: Stability, bench: Bench) -> None:
-    source = picture(80, 64, "JPEG")
+    source = image_bytes(80, 64, "JPEG")
     await bench.run(task("sd3.5-medium", aspect_ratio="3:2"))
     await bench.run(task("sd3.5-medium", inputs=[await bench.keep(source)]))
     first, second = stability.sent
@@ -134,7 +134,7 @@ async def test_sd35_says_its_variant_and_its_mode(stability: Stability, bench: B
 
 
 async def test_shape_that_a_picture_decides_is_warned_of(stability: Stability, bench: Bench) -> None:
-    inputs = [await bench.keep(picture(80, 64))]
+    inputs = [await bench.keep(image_bytes(80, 64))]
     state = await bench.run(task("sd3.5-large", inputs=inputs, aspect_ratio="16:9"))
     assert [warning.code for warning in state.done.warnings] == ["size_adjusted"]
     state = await bench.run(task("inpaint", inputs=inputs, width=1024, height=1024))
@@ -143,7 +143,7 @@ async def test_shape_that_a_picture_decides_is_warned_of(stability: Stability, b
 
 
 async def test_style_takes_a_shape_and_style_transfer_two_pictures(stability: Stability, bench: Bench) -> None:
-    inputs = [await bench.keep(picture(80, 64))]
+    inputs = [await bench.keep(image_bytes(80, 64))]
     state = await bench.run(task("style", inputs=inputs, aspect_ratio="16:9"))
     assert form(stability.sent[0])["aspect_ratio"] == "16:9"
     assert not state.done.warnings
@@ -160,7 +160,7 @@ async def test_fields_that_nothing_takes_are_warned_of_once(stability: Stability
 async def test_mask_keeps_its_polarity_and_a_service_without_prompt_gets_none(
     stability: Stability, bench: Bench
 ) -> None:
-    source, area = picture(80, 64), mask()
+    source, area = image_bytes(80, 64), mask()
     asked = task("erase", inputs=[await bench.keep(source)], mask=await bench.keep(area), seed=1)
     state = await bench.run(asked)
     (sent,) = stability.sent
@@ -173,7 +173,7 @@ async def test_mask_keeps_its_polarity_and_a_service_without_prompt_gets_none(
 
 
 async def test_provider_options_go_beside_and_whole_numbers_stay_whole(stability: Stability, bench: Bench) -> None:
-    asked = task("stable-image-ultra", inputs=[await bench.keep(picture())])
+    asked = task("stable-image-ultra", inputs=[await bench.keep(image_bytes())])
     asked.provider_options.update({"strength": 0.2, "style_preset": "anime", "cfg_scale": 7})
     await bench.run(asked)
     sent = form(stability.sent[0])
@@ -224,10 +224,10 @@ async def test_stated_quality_is_the_gateways_to_make(stability: Stability, benc
 
 
 async def test_answer_as_json_is_read_too(stability: Stability, bench: Bench) -> None:
-    answer = {"image": base64.b64encode(picture()).decode(), "finish_reason": "SUCCESS", "seed": 9}
+    answer = {"image": base64.b64encode(image_bytes()).decode(), "finish_reason": "SUCCESS", "seed": 9}
     stability.failures = [(200, answer, {})]
     state = await bench.run(task())
-    assert await bench.bytes_of(state.done.artifacts[0]) == picture()
+    assert await bench.bytes_of(state.done.artifacts[0]) == image_bytes()
     assert state.done.artifacts[0].seed == 9
 
 
@@ -235,7 +235,7 @@ def _body(name: str, words: str) -> dict[str, Any]:
     return {"id": "x", "name": name, "errors": [words]}
 
 
-_ENCODED = base64.b64encode(picture()).decode()
+_ENCODED = base64.b64encode(image_bytes()).decode()
 
 
 @pytest.mark.parametrize(
@@ -253,12 +253,12 @@ async def test_answers_with_less_or_other_than_usual_are_read(
     content = json.dumps(answer).encode()
     stability.failures = [(200, content, {"content-type": "application/json; type=image/png"})]
     (artifact,) = (await bench.run(task())).done.artifacts
-    assert await bench.bytes_of(artifact) == picture()
+    assert await bench.bytes_of(artifact) == image_bytes()
     assert (artifact.seed if artifact.HasField("seed") else None) == seed
 
 
 async def test_seed_beyond_ours_is_not_told(stability: Stability, bench: Bench) -> None:
-    stability.failures = [(200, picture(), {"content-type": "image/png", "Seed": str(1 << 40)})]
+    stability.failures = [(200, image_bytes(), {"content-type": "image/png", "Seed": str(1 << 40)})]
     assert not (await bench.run(task())).done.artifacts[0].HasField("seed")
 
 
@@ -283,7 +283,7 @@ async def test_filtered_and_unknown_ends_deliver_nothing(
     stability: Stability, bench: Bench, model: str, finish: str, reason: R.ValueType
 ) -> None:
     stability.finish = finish
-    inputs = [await bench.keep(picture())] if model.startswith("upscale") else []
+    inputs = [await bench.keep(image_bytes())] if model.startswith("upscale") else []
     state = await bench.run(task(model, inputs=inputs))
     assert (state.failed.reason, state.failed.may_be_billed) == (reason, True)
     assert len([sent for sent in stability.sent if sent.method == "POST"]) == 1
@@ -358,7 +358,7 @@ async def test_block_of_a_minute_is_passed_on_and_a_short_wait_is_waited_out(
 
 
 async def test_inputs_beyond_the_limits_are_refused_before_the_call(stability: Stability, bench: Bench) -> None:
-    small = await bench.run(task("stable-image-ultra", inputs=[await bench.keep(picture(63, 100))]))
+    small = await bench.run(task("stable-image-ultra", inputs=[await bench.keep(image_bytes(63, 100))]))
     assert (small.failed.reason, small.failed.param) == (R.ERROR_REASON_INVALID_VALUE, "image")
     assert not stability.sent
 

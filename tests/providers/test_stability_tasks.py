@@ -10,7 +10,7 @@ from imagegateway.providers.stability.adapter import StabilityAdapter
 from imagegateway.providers.stability.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.stability import Stability
 from tests.providers.harness import Bench
 
@@ -37,7 +37,7 @@ async def bench(stability: Stability, tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def upscale(bench: Bench, n: int = 1) -> pb.ImageTask:
-    inputs = [await bench.keep(picture())]
+    inputs = [await bench.keep(image_bytes())]
     return pb.ImageTask(model="stability-ai/upscale-creative", route="stability", prompt="a fox", n=n, inputs=inputs)
 
 
