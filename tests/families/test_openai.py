@@ -12,7 +12,7 @@ from imagegateway.providers.openai.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 
 if TYPE_CHECKING:
     from imagegateway.providers.catalog import Model
@@ -71,7 +71,7 @@ async def test_generation_is_sent_as_json_with_gpt_image_fields(openai: OpenAI, 
         "output_compression": 70,
     }
     assert [await openai_bench.bytes_of(found) for found in state.done.artifacts] == [
-        picture(1536, 1024, "WEBP", (index, 99, 199)) for index in range(3)
+        image_bytes(1536, 1024, "WEBP", (index, 99, 199)) for index in range(3)
     ]
     assert openai.billed == 3
 
@@ -107,13 +107,13 @@ async def test_dalle_3_receives_one_request_per_image_for_base64(openai: OpenAI,
 async def test_result_url_is_fetched_without_the_key(openai: OpenAI, openai_bench: Bench) -> None:
     openai.failures = [(200, {"data": [{"url": f"{openai.base}/files/0.png?sig=secret"}]}, {})]
     state = await openai_bench.run(task("openai/dall-e-3"))
-    assert await openai_bench.bytes_of(state.done.artifacts[0]) == picture(1024, 1024)
+    assert await openai_bench.bytes_of(state.done.artifacts[0]) == image_bytes(1024, 1024)
     assert openai.sent[-1].path.startswith("/files/")
     assert "authorization" not in openai.sent[-1].headers
 
 
 async def test_single_input_is_sent_as_form_with_mask_as_alpha(openai: OpenAI, openai_bench: Bench) -> None:
-    source = picture(64, 48, "JPEG")
+    source = image_bytes(64, 48, "JPEG")
     grey = Image.new("L", (64, 48), 0)
     grey.paste(255, (0, 0, 32, 48))
     grey.paste(100, (32, 0, 33, 1))
@@ -148,7 +148,7 @@ async def test_single_input_is_sent_as_form_with_mask_as_alpha(openai: OpenAI, o
 
 
 async def test_several_inputs_are_sent_as_list(openai: OpenAI, openai_bench: Bench) -> None:
-    first, second = picture(32, 32), picture(32, 32, "WEBP")
+    first, second = image_bytes(32, 32), image_bytes(32, 32, "WEBP")
     inputs = [await openai_bench.keep(first), await openai_bench.keep(second)]
     state = await openai_bench.run(task("openai/gpt-image-1.5", inputs=inputs, input_fidelity="high"))
     files = [(part.name, part.data, part.content_type) for part in openai.sent[0].parts if part.filename]
@@ -158,7 +158,7 @@ async def test_several_inputs_are_sent_as_list(openai: OpenAI, openai_bench: Ben
 
 
 async def test_unsupported_input_fidelity_is_not_sent_and_warned_about(openai: OpenAI, openai_bench: Bench) -> None:
-    inputs = [await openai_bench.keep(picture())]
+    inputs = [await openai_bench.keep(image_bytes())]
     for model in ("openai/gpt-image-2", "openai/gpt-image-1-mini"):
         state = await openai_bench.run(task(model, inputs=inputs, input_fidelity="high"))
         assert [warning.param for warning in state.done.warnings] == ["input_fidelity"]
@@ -168,7 +168,7 @@ async def test_unsupported_input_fidelity_is_not_sent_and_warned_about(openai: O
 async def test_dalle_2_receives_input_and_mask(openai: OpenAI, openai_bench: Bench) -> None:
     white = io.BytesIO()
     Image.new("L", (64, 64), 255).save(white, "PNG")
-    inputs = [await openai_bench.keep(picture())]
+    inputs = [await openai_bench.keep(image_bytes())]
     state = await openai_bench.run(
         task("openai/dall-e-2", inputs=inputs, mask=await openai_bench.keep(white.getvalue()))
     )
@@ -177,7 +177,7 @@ async def test_dalle_2_receives_input_and_mask(openai: OpenAI, openai_bench: Ben
 
 
 async def test_strict_refuses_a_warned_option_before_any_request(openai: OpenAI, openai_bench: Bench) -> None:
-    inputs = [await openai_bench.keep(picture())]
+    inputs = [await openai_bench.keep(image_bytes())]
     failed = (await openai_bench.run(task(inputs=inputs, input_fidelity="high", n=3, strict=True))).failed
     assert (failed.reason, failed.param) == (ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER, "input_fidelity")
     assert (failed.may_be_billed, openai.sent) == (False, [])
@@ -194,10 +194,10 @@ async def test_withheld_images_are_reported_as_missing(openai: OpenAI, openai_be
 
 @pytest.mark.parametrize("broken", [{}, None, {"b64_json": ""}, {"b64_json": "aGVsbG8="}])
 async def test_invalid_image_does_not_lose_the_valid_ones(openai: OpenAI, openai_bench: Bench, broken: Any) -> None:
-    good = {"b64_json": base64.b64encode(picture()).decode()}
+    good = {"b64_json": base64.b64encode(image_bytes()).decode()}
     openai.failures = [(200, {"created": 1, "data": [good, broken, good]}, {})]
     done = (await openai_bench.run(task(n=3))).done
-    assert [await openai_bench.bytes_of(found) for found in done.artifacts] == [picture(), picture()]
+    assert [await openai_bench.bytes_of(found) for found in done.artifacts] == [image_bytes(), image_bytes()]
     assert len(done.missing) == 1
 
 

@@ -11,7 +11,7 @@ from imagegateway.providers.openai import usage
 from imagegateway.v1.image_service_pb2 import Svg, SvgReasoning
 from PIL import Image
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 
 if TYPE_CHECKING:
     from tests.emulators.openai import OpenAI
@@ -45,7 +45,7 @@ async def test_gif_is_requested_with_frames_and_stored_unchanged(openai: OpenAI,
     state = await openai_bench.run(task(output_format="gif", frame_count=4, frame_duration_ms=120, complexity="high"))
     (artifact,) = state.done.artifacts
     assert (artifact.media.media_type, artifact.media.width) == ("image/gif", 1024)
-    assert await openai_bench.bytes_of(artifact) == picture(1024, 1024, "GIF", (0, 99, 199))
+    assert await openai_bench.bytes_of(artifact) == image_bytes(1024, 1024, "GIF", (0, 99, 199))
     sent = openai.sent[0].json
     assert {name: sent[name] for name in ("output_format", "frame_count", "frame_duration_ms", "complexity")} == {
         "output_format": "gif",
@@ -75,7 +75,7 @@ async def test_edit_sends_author_in_brackets_and_markup_unchanged(openai: OpenAI
     Image.new("RGBA", (64, 64), (255, 0, 0, 40)).save(file, "PNG")
     state = await openai_bench.run(
         task(
-            inputs=[await openai_bench.keep(picture())],
+            inputs=[await openai_bench.keep(image_bytes())],
             markup=await openai_bench.keep(file.getvalue()),
             output_format="svg",
             svg=Svg(model="gpt-5.5", reasoning=SvgReasoning(effort="low")),

@@ -12,7 +12,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.openai.adapter import OpenAIAdapter
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 
 if TYPE_CHECKING:
     from tests.emulators.openai import OpenAI
@@ -25,7 +25,7 @@ def task(model: str = "openai/gpt-image-2", **fields: Any) -> pb.ImageTask:
 
 @pytest.mark.parametrize("edit", [False, True])
 async def test_partial_images_are_requested_and_stored(openai: OpenAI, openai_bench: Bench, edit: bool) -> None:
-    inputs = [await openai_bench.keep(picture())] if edit else []
+    inputs = [await openai_bench.keep(image_bytes())] if edit else []
     state = await openai_bench.run(task(inputs=inputs, partial_images=2, n=2))
     if edit:
         assert openai.sent[0].part("stream").text == "true"
@@ -33,7 +33,7 @@ async def test_partial_images_are_requested_and_stored(openai: OpenAI, openai_be
     else:
         assert (openai.sent[0].json["stream"], openai.sent[0].json["partial_images"]) == (True, 2)
     previews = [await openai_bench.store.read(preview.media.key) for preview in state.done.partial_images]
-    assert previews == 2 * [picture(64, 64, colour=(index, 0, 0)) for index in range(2)]
+    assert previews == 2 * [image_bytes(64, 64, colour=(index, 0, 0)) for index in range(2)]
     assert (len(state.done.artifacts), openai.billed) == (2, 2)
     assert state.done.usage.output_tokens == 8320
 
@@ -61,10 +61,10 @@ async def test_preview_is_reported_before_the_rest_arrives(openai: OpenAI, opena
         assert openai.billed == 0 or len(seen) > 0
         seen.append([preview.index for preview in running.partial_images])
         first = await openai_bench.store.read(running.partial_images[0].media.key)
-        assert first == picture(64, 64, colour=(0, 0, 0))
+        assert first == image_bytes(64, 64, colour=(0, 0, 0))
         openai.hold.set()  # type: ignore[union-attr]  # the emulator sends no more before
 
-    inputs = [await openai_bench.keep(picture())] if edit else []
+    inputs = [await openai_bench.keep(image_bytes())] if edit else []
     state = await openai_bench.run(task(inputs=inputs, partial_images=3), on_progress=on_progress)
     assert seen == [[0], [0, 1], [0, 1, 2]]
     assert [preview.index for preview in state.done.partial_images] == [0, 1, 2]
@@ -116,7 +116,7 @@ async def test_damaged_event_does_not_lose_the_others(openai: OpenAI, openai_ben
 
 
 async def test_invalid_preview_does_not_lose_the_image(openai: OpenAI, openai_bench: Bench) -> None:
-    whole = base64.b64encode(picture()).decode()
+    whole = base64.b64encode(image_bytes()).decode()
     events = [
         {"type": "image_generation.partial_image", "b64_json": "aGVsbG8=", "partial_image_index": 0},
         {"type": "image_generation.completed", "b64_json": whole},

@@ -137,7 +137,7 @@ async def test_jpeg_is_converted_from_lossless_png(recraft: Recraft, bench: Benc
 
 
 async def test_input_is_sent_to_image_to_image_with_strength(recraft: Recraft, bench: Bench) -> None:
-    image = picture(96, 64, "JPEG")
+    image = image_bytes(96, 64, "JPEG")
     request = task("recraft/recraft-v4", inputs=[await bench.keep(image)], seed=1)
     assert (await bench.run(request)).HasField("done")
     sent = recraft.sent[0]
@@ -153,7 +153,7 @@ async def test_input_is_sent_to_image_to_image_with_strength(recraft: Recraft, b
 
 
 async def test_mask_is_sent_white_for_edit_without_greys(recraft: Recraft, bench: Bench) -> None:
-    inputs, mask = [await bench.keep(picture(64, 32))], await bench.keep(left_half(64, 32))
+    inputs, mask = [await bench.keep(image_bytes(64, 32))], await bench.keep(left_half(64, 32))
     assert (await bench.run(task(inputs=inputs, mask=mask, width=2048, height=1024))).HasField("done")
     assert recraft.sent[0].path == "/v1/images/inpaint"
     drawn = Image.open(io.BytesIO(recraft.sent[0].part("mask").data))
@@ -162,13 +162,13 @@ async def test_mask_is_sent_white_for_edit_without_greys(recraft: Recraft, bench
 
 
 async def test_mask_is_omitted_for_a_model_without_masks(recraft: Recraft, bench: Bench) -> None:
-    inputs, mask = [await bench.keep(picture(64, 32))], await bench.keep(left_half(64, 32))
+    inputs, mask = [await bench.keep(image_bytes(64, 32))], await bench.keep(left_half(64, 32))
     assert (await bench.run(task("recraft/recraft-v4", inputs=inputs, mask=mask))).HasField("done")
     assert recraft.sent[0].path == "/v1/images/imageToImage"
 
 
 async def test_edit_has_the_size_of_its_input(recraft: Recraft, bench: Bench) -> None:
-    state = await bench.run(task(inputs=[await bench.keep(picture(64, 64))], width=2048, height=1024))
+    state = await bench.run(task(inputs=[await bench.keep(image_bytes(64, 64))], width=2048, height=1024))
     assert [warning.code for warning in state.done.warnings] == ["size_adjusted"]
     assert state.done.artifacts[0].media.width == 64
 
@@ -268,8 +268,8 @@ async def test_response_without_an_image_fails_the_task(recraft: Recraft, bench:
 
 
 async def test_invalid_images_do_not_lose_the_others_or_the_exact_cost(recraft: Recraft, bench: Bench) -> None:
-    wrapped = base64.encodebytes(picture(32, 32)).decode()
-    recraft.results = {"a": (picture(), "image/png"), "b": (b"<html>sorry</html>", "image/png")}
+    wrapped = base64.encodebytes(image_bytes(32, 32)).decode()
+    recraft.results = {"a": (image_bytes(), "image/png"), "b": (b"<html>sorry</html>", "image/png")}
     urls = [{"url": f"{recraft.base}/result/{name}", "features": {"nsfw_score": 0}} for name in recraft.results]
     entries = [*urls, {"b64_json": wrapped, "revised_prompt": None}, {"image_id": "i"}]
     recraft.failures = [(200, {"credits": "160", "data": entries}, {})]
@@ -288,7 +288,7 @@ async def test_requested_compression_is_converted_from_lossless_png(recraft: Rec
 
 
 async def test_edit_with_the_input_size_or_ratio_has_no_warning(recraft: Recraft, bench: Bench) -> None:
-    inputs = [await bench.keep(picture(64, 32))]
+    inputs = [await bench.keep(image_bytes(64, 32))]
     for fields in ({"width": 64, "height": 32}, {"width": 1448, "height": 724, "aspect_ratio": "2:1"}):
         assert not (await bench.run(task(inputs=inputs, **fields))).done.warnings
     for param, fields in (
@@ -300,7 +300,7 @@ async def test_edit_with_the_input_size_or_ratio_has_no_warning(recraft: Recraft
 
 
 async def test_unsupported_options_are_warned_about(recraft: Recraft, bench: Bench) -> None:
-    inputs = [await bench.keep(picture(64, 64))]
+    inputs = [await bench.keep(image_bytes(64, 64))]
     state = await bench.run(task("recraft/vectorize", inputs=inputs, moderation="low", input_fidelity="high"))
     assert [warning.param for warning in state.done.warnings] == ["moderation", "input_fidelity", "prompt"]
 
@@ -339,7 +339,7 @@ async def test_error_of_every_form_is_recognized_by_its_words(
 
 
 async def test_large_input_is_refused_before_the_call(recraft: Recraft, bench: Bench) -> None:
-    image = picture(4097, 8)
+    image = image_bytes(4097, 8)
     state = await bench.run(task(inputs=[await bench.keep(image)]))
     assert state.failed.reason == ErrorReason.ERROR_REASON_INVALID_IMAGE
     assert not recraft.sent
