@@ -1,4 +1,4 @@
-"""The stack that the jobs' tests share, its tenants, and the server that takes its webhooks."""
+"""The shared stack of the job tests, its tenants, and the webhook receiver."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def receiver() -> Iterator[Receiver]:
-    """Takes the webhooks of every stack of these tests."""
+    """Yield the webhook receiver of all stacks of these tests."""
     with receiving() as server:
         yield server
 
 
 @pytest.fixture(scope="package")
 def shared() -> Iterator[Stack]:
-    """Two routers, for the tests that neither stop nor hurt their stack."""
+    """Yield a stack of two routers for tests that neither stop nor damage it."""
     with running(routers="2", allow_hosts="127.0.0.1", webhook_pauses=PAUSES) as stack:
         yield stack
 
 
 @pytest.fixture(scope="package")
 def caller(shared: Stack) -> Caller:
-    """The first tenant."""
+    """Return the first tenant."""
     return Caller(shared, shared.key)
 
 
 @pytest.fixture(scope="package")
 def stranger(shared: Stack) -> Caller:
-    """Another tenant."""
+    """Return another tenant."""
     return new_caller(shared, "stranger")
 
 
 @pytest.fixture
 def fresh(shared: Stack) -> Caller:
-    """A tenant that has no jobs yet."""
+    """Return a tenant without jobs."""
     return new_caller(shared, f"tenant-{uuid.uuid4().hex[:12]}")
 
 
 @pytest.fixture
 def mark() -> str:
-    """A word that no other test uses."""
+    """Return a unique word."""
     return uuid.uuid4().hex
