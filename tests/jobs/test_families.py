@@ -66,7 +66,7 @@ class PreviewFamily:
         raise NotImplementedError
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the family holds no resources."""
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ async def test_call_outlives_its_caller_and_is_joined(
                 family.go.release()
             *_, last = [state async for state in states]
         assert last == records.done()
-        # And once more, when it has ended.
+        # Join again after the end.
         *_, last = [state async for state in providers.start("drawing", joining)]
         assert last == records.done()
     assert len(family.streamed) == 1

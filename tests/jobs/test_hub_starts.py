@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class FeedRun:
-    """A feed from its start to its stop, over a file or over nothing that lasts."""
+    """A feed from its start to its stop, over a file or in memory."""
 
     feed: JobFeed
     index: JobListIndex
@@ -71,7 +71,7 @@ async def test_restart_resumes_from_the_list_index(nats: Nats, stream: JobStream
     await run.start()
     assert feed.live == {moved.record.id: moved, new.record.id: new}
     await run.close()
-    # Without its file it finds the same.
+    # Without its file the feed has the same jobs.
     run = await FeedRun.open(stream, nats.settings.data_dir / "another.sqlite")
     feed = run.feed
     await run.start()
