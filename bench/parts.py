@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.platform import setting_source, settings
-from imagegateway.stack.config import Stack, binary
+from imagegateway.stack.config import StackConfig, binary
 
 from bench.samples import hear, say
 from bench.subjects import ROOT, SubjectError, environment, listens, running, until
@@ -46,7 +46,7 @@ def parts(folder: Path, picture: Path) -> Iterator[Parts]:
         **RAISED,
     }
     named = {f"{setting_source.PREFIX}{name}": value for name, value in own.items()}
-    stack = Stack.prepare(settings.load(setting_source.Source(named)))
+    stack = StackConfig.create(settings.load(setting_source.Source(named)))
     stack.write()
     everything = {**environment(), **named, "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
     nats = [binary("nats-server"), "-c", str(stack.run_dir / "nats.conf")]

@@ -66,8 +66,8 @@ async def test_bad_key_is_told_as_such_whatever_status_it_comes_with(
             (403, {"error": {"code": "AccountOverdueError", "message": "no"}}),
             "refuses for lack of credit (status 403)",
         ),
-        ((429, {"error": {"code": "RequestBurstTooFast", "message": "no"}}), "is busy (status 429): ask again later"),
-        ((502, b"<html>bad gateway</html>"), "answers with status 502 at "),
+        ((429, {"error": {"code": "RequestBurstTooFast", "message": "no"}}), "is busy (status 429): try again later"),
+        ((502, b"<html>bad gateway</html>"), "responds with status 502 at "),
     ],
 )
 async def test_other_refusals_are_told_apart(

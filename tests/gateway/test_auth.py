@@ -181,7 +181,7 @@ def test_key_is_followed_by_every_router(twice_started: tuple[str, Stack]) -> No
     eventually(lambda: not any(is_accepted(stack, secret) for _ in range(10)), WITHIN, "all refuse the revoked key")
 
 
-def test_start_makes_a_first_picture_and_tells_where(twice_started: tuple[str, Stack]) -> None:
+def test_start_makes_a_first_image_and_prints_its_path(twice_started: tuple[str, Stack]) -> None:
     _, stack = twice_started
-    assert str(stack.data_dir / "first-picture.png") in stack.welcome()
-    assert (stack.data_dir / "first-picture.png").read_bytes().startswith(b"\x89PNG")
+    assert str(stack.data_dir / "first-image.png") in stack.welcome()
+    assert (stack.data_dir / "first-image.png").read_bytes().startswith(b"\x89PNG")

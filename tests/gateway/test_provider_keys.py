@@ -360,7 +360,7 @@ def test_command_stores_lists_and_deletes(stack: Stack) -> None:
         (("set", "--tenant", "painters", "--route", "openai"), "a\nb", "printable"),
         (("set", "--route", "openai"), "k", "--tenant"),
         (("set", "--tenant", "painters", "--route", "openai", "a-key"), "", "unrecognized"),
-        (("delete", "--tenant", "painters", "--route", "openai"), "", "no key of openai"),
+        (("delete", "--tenant", "painters", "--route", "openai"), "", "no stored key of openai"),
         (("list",), "", "--tenant"),
     ],
 )

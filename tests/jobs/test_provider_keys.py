@@ -25,7 +25,7 @@ KEY = "sk-a-provider-key-of-acme-1234"
 
 
 def revealed(keys: ProviderKeys, tenant: str) -> dict[str, str]:
-    """What a process would use."""
+    """Return the keys that a process uses."""
     return {route: keys.reveal(tenant, route, sealed) for route, sealed in keys.of(tenant).items()}
 
 
@@ -58,10 +58,10 @@ async def test_keys_are_apart_by_tenant_and_route_and_replaced(client: Client) -
         ProviderKey("openai", 2_000_000, KEY[-4:]),
     ]
     assert [key.route for key in await keys.list("other", routes)] == ["openai"]
-    assert await keys.list("nobody", routes) == []
+    assert await keys.list("stranger", routes) == []
     assert await keys.delete("other", "openai")
     assert not await keys.delete("other", "openai")
-    assert not await keys.delete("nobody", "fal")
+    assert not await keys.delete("stranger", "fal")
     assert [key.route for key in await keys.list("acme", routes)] == ["bfl", "openai"]
 
 
@@ -141,9 +141,9 @@ async def test_another_root_secret_reads_nothing_and_can_replace(client: Client)
     with pytest.raises(GatewayError) as raised:
         revealed(other, "acme")
     assert "PUT /v1/provider-keys/fal" in raised.value.message
-    await other.set("acme", "fal", "stored anew")
+    await other.set("acme", "fal", "stored again")
     await other.refresh()
-    assert revealed(other, "acme") == {"fal": "stored anew"}
+    assert revealed(other, "acme") == {"fal": "stored again"}
     assert await keys.delete("acme", "fal")
 
 
@@ -163,7 +163,7 @@ async def test_keys_survive_a_crash_of_the_server(nats: Nats, client: Client) ->
 
 
 async def test_looks_leave_nothing_behind_and_each_is_whole(client: Client) -> None:
-    """Many looks in a row: none may cost the server anything that stays, or miss what was there before it."""
+    """Check that no snapshot leaves a consumer on the server or misses an earlier value."""
     js = client.jetstream()
     keys = await ProviderKeys.open(client, 1, ROOT)
     for index in range(200):
@@ -174,7 +174,7 @@ async def test_looks_leave_nothing_behind_and_each_is_whole(client: Client) -> N
     assert (await js.stream_info(f"KV_{BUCKET}")).state.consumer_count == 0
 
 
-async def test_a_bucket_made_anew_is_read_anew(client: Client) -> None:
+async def test_recreated_bucket_is_read_from_its_start(client: Client) -> None:
     js = client.jetstream()
     keys = await ProviderKeys.open(client, 1, ROOT)
     for key in ("replaced", "also replaced", KEY):

@@ -1,4 +1,4 @@
-"""The decode gate: what is decoded at once stays within the budget, in turn for each tenant."""
+"""Decode gate: concurrent decoding stays within the budget, alternating between tenants."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signed links: what a browser or an SDK gets for them."""
+"""Downloads by signed link: responses to browsers and SDKs."""
 
 from __future__ import annotations
 
@@ -122,8 +122,8 @@ async def test_if_range_sends_the_range_of_the_same_bytes_only(gateway: Gateway)
 
 
 async def test_if_none_match(gateway: Gateway) -> None:
-    url = await gateway.link(b"picture")
-    tag = f'"{hashlib.sha256(b"picture").hexdigest()}"'
+    url = await gateway.link(b"content")
+    tag = f'"{hashlib.sha256(b"content").hexdigest()}"'
     for header, status in [(tag, 304), (f'"other", W/{tag}', 304), ("*", 304), ('"other"', 200)]:
         answer, body = await gateway.get(url, if_none_match=header)
         assert answer.status == status, header
@@ -132,7 +132,7 @@ async def test_if_none_match(gateway: Gateway) -> None:
 
 
 async def test_tampered_links_are_forbidden(gateway: Gateway) -> None:
-    url = await gateway.link(b"picture")
+    url = await gateway.link(b"content")
     path, query = url.raw_path, url.raw_query_string
     for target in (
         f"{path}?{query[:-1]}",
@@ -146,7 +146,7 @@ async def test_tampered_links_are_forbidden(gateway: Gateway) -> None:
         answer, body = await gateway.get(target)
         assert answer.status == 403, target
         assert error_of(body) == {
-            "message": "This link is not as it was signed: use it whole and unchanged.",
+            "message": "The signature of this link is wrong: use the link whole and unchanged.",
             "type": "permission_error",
             "param": None,
             "code": "invalid_signature",
@@ -154,7 +154,7 @@ async def test_tampered_links_are_forbidden(gateway: Gateway) -> None:
 
 
 async def test_a_link_ends_with_its_time(gateway: Gateway) -> None:
-    url = await gateway.link(b"picture", lifetime=60)
+    url = await gateway.link(b"content", lifetime=60)
     gateway.clock.now = NOON + 59
     assert (await gateway.get(url))[0].status == 200
     gateway.clock.now = NOON + 60
@@ -164,14 +164,14 @@ async def test_a_link_ends_with_its_time(gateway: Gateway) -> None:
 
 
 async def test_a_link_whose_file_was_swept_is_expired(gateway: Gateway) -> None:
-    url = await gateway.link(b"picture", lifetime=604_800)
+    url = await gateway.link(b"content", lifetime=604_800)
     gateway.clock.now = deletion_time(key_of(url))
     assert await gateway.store.sweep() == 1
     assert (await gateway.get(url))[0].status == 410
 
 
 async def test_a_good_link_without_a_file_is_not_found(gateway: Gateway) -> None:
-    url = await gateway.link(b"picture")
+    url = await gateway.link(b"content")
     await gateway.store.delete([key_of(url)])
     answer, body = await gateway.get(url)
     assert answer.status == 404
@@ -194,7 +194,7 @@ async def test_a_client_that_goes_away_stops_the_reading(gateway: Gateway, monke
     async def huge(_self: MediaStore, _key: str) -> int:
         return 1 << 40
 
-    url = await gateway.link(b"picture")
+    url = await gateway.link(b"content")
     monkeypatch.setattr(MediaStore, "stream", endless)
     monkeypatch.setattr(MediaStore, "size", huge)
     with capture_logs() as logs:

@@ -1,4 +1,4 @@
-"""Checks on untrusted picture bytes: every damaged file ends in one GatewayError that names the field."""
+"""Inspection of untrusted images: every damaged file raises one GatewayError that names the field."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SIZE = (23, 17)
 
 
 def encode(mode: str, kind: str, size: tuple[int, int] = SIZE, **options: object) -> bytes:
-    """A picture of noise."""
+    """Return an image of noise."""
     channels = len(Image.new(mode, (1, 1)).getbands())
     image = Image.frombytes(mode, size, hashlib.shake_128(b"noise").digest(size[0] * size[1] * channels))
     return save(image, kind, **options)
@@ -68,7 +68,7 @@ def riff(*chunks: tuple[bytes, bytes]) -> bytes:
 
 
 def label(value: object) -> str:
-    """A test's name: parameters that are pictures would spell out their bytes."""
+    """Return a test id: image parameters would spell out their bytes."""
     return "" if isinstance(value, bytes) else str(value)
 
 
@@ -128,7 +128,7 @@ def refused(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("name", VALID)
-def test_whole_pictures_pass(name: str) -> None:
+def test_whole_images_pass(name: str) -> None:
     data, media_type, alpha = VALID[name]
     assert inspect(data, "image") == inspect(memoryview(data), "image") == ImageInfo(media_type, *SIZE, alpha)
     assert open_pixels(data, "image").size == SIZE
@@ -258,11 +258,11 @@ def test_bombs_are_refused_before_decoding(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", [(0, 1), (1, 0)])
-def test_pictures_without_pixels_are_refused(size: tuple[int, int]) -> None:
+def test_images_without_pixels_are_refused(size: tuple[int, int]) -> None:
     assert refused(png(size, 8, 2, [b""])) == "image[1] has no pixels."
 
 
-def test_largest_pictures_pass() -> None:
+def test_largest_images_pass() -> None:
     for size in ((MAX_SIDE, 1), (10_000, MAX_PIXELS // 10_000)):
         assert inspect(png(size, 8, 2, [b""]), "image").width == size[0]
 
@@ -291,7 +291,7 @@ CORNERS = {
     7: "wgbr",
     8: "gwrb",
 }
-"""What the corners r g / b w (of 4 x 2 blocks) look like in each EXIF orientation, by the standard's own table."""
+"""Corners r g / b w (of 4 x 2 blocks) in each EXIF orientation, by the standard's table."""
 COLOURS = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255), "w": (255, 255, 255)}
 
 
@@ -321,7 +321,7 @@ def test_exif_orientation_is_applied_to_size_and_pixels(orientation: int, kind: 
     data = turned(orientation, kind)
     size = (32, 64) if orientation >= 5 else (64, 32)
     facts = inspect(data, "image")
-    assert ((facts.width, facts.height), facts.stored) == (size, (64, 32))
+    assert ((facts.width, facts.height), facts.stored_size) == (size, (64, 32))
     image = open_pixels(data, "image")
     assert (image.size, corners(image)) == (size, CORNERS[orientation])
 
@@ -329,7 +329,7 @@ def test_exif_orientation_is_applied_to_size_and_pixels(orientation: int, kind: 
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
 def test_converted_image_is_upright_and_says_so(output_format: str) -> None:
     made = convert(turned(6, "JPEG"), output_format, 100)
-    assert (inspect(made, "image").stored, inspect(made, "image").orientation) == ((32, 64), 1)
+    assert (inspect(made, "image").stored_size, inspect(made, "image").orientation) == ((32, 64), 1)
     assert corners(open_pixels(made, "image")) == CORNERS[6]
 
 
@@ -474,7 +474,7 @@ def test_convert_keeps_transparency_where_there_is_any() -> None:
     assert set(open_pixels(convert(clear, "jpeg", 100), "image").tobytes()) == {255}
 
 
-def test_convert_with_compression_encodes_anew() -> None:
+def test_convert_with_compression_encodes_again() -> None:
     data = encode("RGB", "JPEG", (64, 64), quality=95)
     sizes = [len(convert(data, "jpeg", quality)) for quality in (0, 50, 100)]
     assert sizes == sorted(set(sizes))

@@ -36,7 +36,7 @@ __all__ = ["gateway", "settings"]
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"])
 async def test_other_methods_are_refused(gateway: Gateway, method: str) -> None:
-    answer, body = await gateway.send(method, await gateway.link(b"picture"))
+    answer, body = await gateway.send(method, await gateway.link(b"content"))
     assert answer.status == 405
     assert answer.headers["Allow"] == "GET, HEAD"
     assert error_of(body)["type"] == "invalid_request_error"
@@ -53,7 +53,7 @@ async def test_a_store_that_cannot_be_reached_is_a_503(gateway: Gateway, monkeyp
     async def broken(_self: MediaStore, _key: str) -> int:
         raise StoreUnavailable("host 10.0.0.1 refused")
 
-    url = await gateway.link(b"picture")
+    url = await gateway.link(b"content")
     monkeypatch.setattr(MediaStore, "size", broken)
     answer, body = await gateway.get(url)
     assert answer.status == 503
@@ -68,7 +68,7 @@ async def test_a_crash_is_a_plain_500_with_the_request_id_and_a_logged_traceback
     async def broken(_self: MediaStore, _key: str) -> int:
         raise RuntimeError("secret detail")
 
-    url = await gateway.link(b"picture")
+    url = await gateway.link(b"content")
     monkeypatch.setattr(MediaStore, "size", broken)
     with capture_logs() as logs:
         answer, body = await gateway.get(url, x_request_id="req-7")
@@ -86,7 +86,7 @@ async def test_a_crash_is_a_plain_500_with_the_request_id_and_a_logged_traceback
 
 
 async def test_one_line_a_request_without_query_and_none_for_health(gateway: Gateway) -> None:
-    url = await gateway.link(b"picture")
+    url = await gateway.link(b"content")
     with capture_logs() as logs:
         await gateway.get(url)
         await gateway.get("/healthz")
@@ -106,7 +106,7 @@ async def test_one_line_a_request_without_query_and_none_for_health(gateway: Gat
 
 
 @pytest.mark.parametrize("given", ["", "a b", "x" * 129, "<script>"])
-async def test_a_malformed_request_id_is_replaced(gateway: Gateway, given: str) -> None:
+async def test_malformed_request_id_is_replaced(gateway: Gateway, given: str) -> None:
     answer, _ = await gateway.get("/healthz", x_request_id=given)
     made = answer.headers["X-Request-Id"]
     assert made != given
@@ -251,12 +251,12 @@ class Enough(Exception):  # noqa: N818
     """Ends the sweeper."""
 
 
-async def test_the_sweeper_sweeps_at_start_and_every_hour_whatever_fails(
+async def test_sweeper_sweeps_at_start_and_every_hour_after_failures_too(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
     store = MediaStore.open(settings.media_url, clock)
-    await store.put_result(b"picture")
+    await store.put_result(b"content")
     sweep = MediaStore.sweep
     pauses: list[float] = []
 

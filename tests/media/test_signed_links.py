@@ -28,7 +28,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def links(clock: Clock) -> LinkSigner:
-    return LinkSigner(RootSecret("root secret of the tests"), "https://pictures.example/base", clock)
+    return LinkSigner(RootSecret("root secret of the tests"), "https://images.example/base", clock)
 
 
 def parts(url: str) -> tuple[str, str, str]:
@@ -38,13 +38,13 @@ def parts(url: str) -> tuple[str, str, str]:
     return split.path.removeprefix("/base"), query["exp"][0], query["sig"][0]
 
 
-def test_sign_gives_the_documented_form(links: LinkSigner) -> None:
+def test_signed_link_has_the_documented_form(links: LinkSigner) -> None:
     url = links.sign(KEY, "0.png")
-    assert url.startswith(f"https://pictures.example/base/media/2026-09-29/{SHA}/0.png?exp={NOW + 86_400}&sig=")
+    assert url.startswith(f"https://images.example/base/media/2026-09-29/{SHA}/0.png?exp={NOW + 86_400}&sig=")
     assert re.fullmatch(r"[0-9a-f]{8}\.[A-Za-z0-9_-]{24}", parts(url)[2])
 
 
-def test_verify_takes_what_was_signed_until_its_end(links: LinkSigner, clock: Clock) -> None:
+def test_signed_link_is_valid_until_its_expiry(links: LinkSigner, clock: Clock) -> None:
     path, exp, sig = parts(links.sign(KEY, "0.png", lifetime=60))
     assert links.verify(path, exp, sig) is LinkStatus.VALID
     clock.now = NOW + 59.9
@@ -84,7 +84,7 @@ def test_lifetimes_at_the_edge_are_taken(links: LinkSigner, lifetime: int) -> No
         ("results/x", "0.png"),
     ],
 )
-def test_what_is_no_result_or_no_filename_is_not_signed(links: LinkSigner, key: str, filename: str) -> None:
+def test_key_of_no_result_or_malformed_filename_is_not_signed(links: LinkSigner, key: str, filename: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  a malformed key says so in the store's words
         links.sign(key, filename)
 
@@ -118,14 +118,14 @@ def test_a_tampered_link_that_is_also_expired_is_forbidden(links: LinkSigner, cl
 
 
 def test_another_key_signs_otherwise(links: LinkSigner, clock: Clock) -> None:
-    other = LinkSigner(RootSecret("another root secret"), "https://pictures.example/base", clock)
+    other = LinkSigner(RootSecret("another root secret"), "https://images.example/base", clock)
     assert links.verify(*parts(other.sign(KEY, "0.png"))) is LinkStatus.FORBIDDEN
 
 
 def test_link_of_a_previous_root_secret_is_valid_until_its_end_and_new_ones_name_the_present(clock: Clock) -> None:
     old, new = "the old root secret", "the new root secret"
-    url = LinkSigner(RootSecret(old), "https://pictures.example/base", clock).sign(KEY, "0.png")
-    rotated = LinkSigner(RootSecret(new, "older still, sixteen", old), "https://pictures.example/base", clock)
+    url = LinkSigner(RootSecret(old), "https://images.example/base", clock).sign(KEY, "0.png")
+    rotated = LinkSigner(RootSecret(new, "older still, sixteen", old), "https://images.example/base", clock)
     assert rotated.verify(*parts(url)) is LinkStatus.VALID
     assert LinkSigner(RootSecret(new), "", clock).verify(*parts(url)) is LinkStatus.FORBIDDEN
     fresh = rotated.sign(KEY, "0.png")

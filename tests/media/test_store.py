@@ -1,4 +1,4 @@
-"""What the media store does on a local directory alone; tests/media/test_store_s3.py has the rest."""
+"""Media store on a local directory. tests/media/test_store_s3.py tests directory and bucket together."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def files(root: Path) -> list[str]:
 
 
 class Steps:
-    """Records flushes and renames by the names of what they touch."""
+    """Recorder of flushes and renames, by file name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seen: list[tuple[str, str]] = []
@@ -53,7 +53,7 @@ async def test_put_result_flushes_folders_file_and_name_before_it_returns(
     assert steps.seen == [("fsync", tmp_path.name), ("fsync", "data")]
     steps.seen.clear()
 
-    sha = (await store.put_result(b"picture")).sha256
+    sha = (await store.put_result(b"content")).sha256
     flushed = [name for step, name in steps.seen if step == "fsync"]
     assert flushed[:2] == ["results", "media"]
     assert flushed[2].startswith(f"{sha}.")
@@ -78,7 +78,7 @@ async def test_finish_flushes_file_and_name_before_it_returns(
 
 async def test_files_are_the_owners_alone(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    key = (await store.put_result(b"picture")).key
+    key = (await store.put_result(b"content")).key
     assert stat.S_IMODE((tmp_path / key).stat().st_mode) == 0o600
 
 
@@ -91,7 +91,7 @@ async def test_put_result_that_fails_leaves_nothing(tmp_path: Path, monkeypatch:
     before = files(tmp_path)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreUnavailable):
-        await store.put_result(b"picture")
+        await store.put_result(b"content")
     assert files(tmp_path) == before
 
 
@@ -119,7 +119,7 @@ async def test_objects_that_are_being_written_are_not_seen(tmp_path: Path) -> No
     assert files(tmp_path) == [stored.key]
 
 
-async def test_sweep_removes_what_a_crash_left_and_touches_no_strange_names(tmp_path: Path) -> None:
+async def test_sweep_removes_leftovers_of_a_crash_and_keeps_unknown_names(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     for name in ("uploads/2026-09-21/aa.tmp", "uploads/2026-09-21/bb", "uploads/2026-09-22/cc.tmp"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -138,11 +138,11 @@ async def test_sweep_removes_what_a_crash_left_and_touches_no_strange_names(tmp_
 
 async def test_folders_that_were_taken_away_come_back(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    key = (await store.put_result(b"picture")).key
+    key = (await store.put_result(b"content")).key
     (tmp_path / key).unlink()
     (tmp_path / key).parent.rmdir()
-    await store.put_result(b"picture")
-    assert await store.read(key) == b"picture"
+    await store.put_result(b"content")
+    assert await store.read(key) == b"content"
 
 
 async def test_check_fails_when_the_directory_is_gone(tmp_path: Path) -> None:

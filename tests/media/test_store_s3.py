@@ -1,4 +1,4 @@
-"""What the media store promises, on a local directory and on a real S3 server alike."""
+"""Guarantees of the media store, on a local directory and on a real S3 server."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def store(url: str, clock: Clock) -> MediaStore:
 
 @pytest.fixture
 def raw(url: str, store: MediaStore) -> ObjectStore:
-    """The same place without our port, to see what is really there."""
+    """Return the same storage without our port, to list the real objects."""
     return from_url(url)
 
 
@@ -187,7 +187,7 @@ async def test_upload_cancelled_while_it_finishes_leaves_nothing(store: MediaSto
         (1_048_576, 1_048_576, [1_048_576]),
     ],
 )
-async def test_stream_gives_the_range_in_pieces(
+async def test_stream_yields_the_range_in_pieces(
     store: MediaStore, start: int, length: int, pieces: list[int]
 ) -> None:
     data = secrets.token_bytes(2_500_000)
@@ -206,7 +206,7 @@ async def test_absent_objects(store: MediaStore) -> None:
         await collected(store, key, 0, 1)
 
 
-async def test_delete_takes_what_is_there_and_minds_nothing_else(store: MediaStore, raw: ObjectStore) -> None:
+async def test_delete_removes_present_objects_and_ignores_absent_ones(store: MediaStore, raw: ObjectStore) -> None:
     kept, first, second = [await uploaded(store, bytes([n])) for n in range(3)]
     await store.delete([first, "uploads/2026-09-29/" + "0" * 32, second])
     await store.delete([first])
@@ -215,11 +215,11 @@ async def test_delete_takes_what_is_there_and_minds_nothing_else(store: MediaSto
 
 
 async def test_sweep_keeps_everything_for_seven_full_days(store: MediaStore, clock: Clock) -> None:
-    result = (await store.put_result(b"picture")).key
+    result = (await store.put_result(b"content")).key
     upload = await uploaded(store, b"input")
     clock.now = NOON + 7 * DAY
     assert await store.sweep() == 0
-    assert await store.read(result) == b"picture"
+    assert await store.read(result) == b"content"
     clock.now = deletion_time(result) - 1
     assert await store.sweep() == 0
     assert await store.read(upload) == b"input"
@@ -300,7 +300,7 @@ async def test_wrong_credentials_are_a_failure_of_the_store_without_its_details(
         monkeypatch.setenv(name, value)
     store = MediaStore.open("s3://media")
     with pytest.raises(StoreUnavailable) as caught:
-        await store.put_result(b"picture")
+        await store.put_result(b"content")
     assert str(caught.value) == "the media store failed"
 
 

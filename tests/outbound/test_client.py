@@ -164,7 +164,7 @@ async def test_connects_to_the_checked_addresses_only(monkeypatch: pytest.Monkey
         assert {address[0] for address in tried if isinstance(address, tuple)} == {PUBLIC, "2606:4700::1"}
         assert names.asked == [("a.example", 443)]
         tried.clear()
-        # The name has moved inside since: it is resolved and checked anew, not called.
+        # The name resolves to an internal address since: it is resolved and checked again, not called.
         with pytest.raises(UrlRefusedError):
             await fetch(outbound, "https://a.example/")
         assert tried == []

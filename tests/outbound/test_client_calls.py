@@ -1,4 +1,4 @@
-"""Calls of origins: the body as it comes, its limits, what is known when it breaks off, and which may be called."""
+"""Outbound calls: streamed bodies, their limits, errors before and after the send, and permitted origins."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ async def test_json_is_sent_as_json(outbound: Outbound) -> None:
 
 
 async def test_readers_own_error_is_not_taken_for_the_servers(outbound: Outbound) -> None:
-    """A full disk of ours says nothing of the provider."""
+    """Check that our full disk is no error of the provider."""
     async with serving(chunked(b"x")) as url:
         with pytest.raises(OSError, match="disk"):
             async with outbound.call("POST", url, headers={}, max_bytes=9, seconds=30):

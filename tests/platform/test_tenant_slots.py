@@ -1,4 +1,4 @@
-"""Slots that many tenants share: none takes them all, and whoever waits gets its turn."""
+"""Slots of many tenants: no tenant acquires all, and each waiting tenant is served."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_tenant_that_holds_its_share_delays_nobody_else() -> None:
+async def test_tenant_at_its_share_delays_no_other() -> None:
     slots = TenantSlots(total=4, each=2)
     hanging = [Work(slots, "a") for _ in range(10)]
     await settle()
@@ -94,22 +94,22 @@ async def test_weights_stay_within_the_pool_and_each_share() -> None:
 
 async def test_request_over_the_share_takes_the_whole_share_and_leaves_the_other_half() -> None:
     slots = TenantSlots(total=100, each=50)
-    give_back = await slots.acquire("a", 1000)
+    release = await slots.acquire("a", 1000)
     waiting = asyncio.create_task(slots.acquire("a"))
     other = await slots.acquire("b", 50)
     assert not waiting.done()
-    give_back()
+    release()
     (await waiting)()
     other()
     assert slots._free == 100
 
 
-async def test_wait_that_is_cancelled_as_it_is_granted_gives_its_slots_back() -> None:
+async def test_request_cancelled_at_its_grant_releases_its_slots() -> None:
     slots = TenantSlots(total=1, each=1)
-    give_back = await slots.acquire("a")
+    release = await slots.acquire("a")
     waiting = asyncio.create_task(slots.acquire("b"))
     await settle()
-    give_back()
+    release()
     waiting.cancel()
     await settle()
     assert waiting.cancelled()

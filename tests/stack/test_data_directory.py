@@ -6,7 +6,8 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.stack.up import StackError, make_private
+from imagegateway.stack.errors import StackError
+from imagegateway.stack.preflight import make_private
 
 if TYPE_CHECKING:
     from pathlib import Path

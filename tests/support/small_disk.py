@@ -35,7 +35,7 @@ class SmallDisk:
             os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(self.root).free - free)
 
     def empty(self) -> None:
-        """Give the ballast's space back."""
+        """Free the ballast's space."""
         self._ballast.unlink(missing_ok=True)
 
 

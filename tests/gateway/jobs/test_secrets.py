@@ -62,7 +62,7 @@ def test_root_secret_is_rotated_without_a_loss() -> None:
         assert done.returncode == 0, done.stderr
         assert "provider keys: 1 encrypted again, 0 up to date, 0 unreadable" in done.stdout
         assert "webhook secrets: 1 encrypted again" in done.stdout
-        assert f"others must take their place: {fingerprint(made)[:12]} of before" in done.stdout
+        assert f"need replacements: {fingerprint(made)[:12]} of before" in done.stdout
         replacement = new_caller(stack.stack, "before").key
 
         stack.stop()
