@@ -13,7 +13,7 @@ import io
 import logging as stdlib_logging  # noqa: TID251  third-party libraries log there; it is silenced below a warning
 import sys
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 import structlog
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
     from typing import TextIO
 
-    from imagegateway.platform.settings import Settings
 
 _BATCH_SECONDS: Final = 0.02
 """Seconds for which a line waits for others."""
@@ -79,7 +78,16 @@ class _Batches:
         self._target.flush()
 
 
-def configure(settings: Settings, process: str) -> None:
+class LogSettings(Protocol):
+    """The settings that logging reads."""
+
+    @property
+    def log_format(self) -> LogFormat: ...
+    @property
+    def log_level(self) -> LogLevel: ...
+
+
+def configure(settings: LogSettings, process: str) -> None:
     """Set up logging for this process. Every line carries the name `process`."""
     pretty = settings.log_format is LogFormat.PRETTY or (
         settings.log_format is LogFormat.AUTO and sys.stdout.isatty()
