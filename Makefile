@@ -15,7 +15,7 @@ SDKS := build/sdks/bin/python -m pytest \
 CLIENTS := build/clients
 
 .PHONY: help setup setup-dev run generate format check lint imports types validate breaking news words \
-	test test-fast coverage test-dist test-emulators test-clients test-api bench dist audit released clean
+	test test-fast coverage mutants test-dist test-emulators test-clients test-api bench dist audit released clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -166,9 +166,17 @@ build/audit/.installed: requirements-audit.lock
 	@touch $@
 
 audit: build/audit/.installed  ## Check the locked packages for known vulnerabilities; needs the package index
-	for lock in requirements.lock requirements-dev.lock tests/api/requirements.lock tests/clients/requirements.lock; do \
+	for lock in requirements.lock requirements-dev.lock requirements-mutants.lock tests/api/requirements.lock tests/clients/requirements.lock; do \
 		build/audit/bin/pip-audit --strict --disable-pip --requirement $$lock || exit 1; \
 	done
+
+build/mutants/.installed: requirements-mutants.lock
+	$(PYTHON) -m venv build/mutants
+	build/mutants/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutants.lock
+	@touch $@
+
+mutants: setup-dev build/mutants/.installed  ## Change the code at random places, show what no test notices; 20 minutes at most
+	$(BIN)/python -m tools.mutants build/mutants/bin/cosmic-ray
 
 released: $(STAGED)/.staged  ## Record proto/ as the last release, for `make breaking`
 	$(BIN)/buf build proto --exclude-source-info -o $(RELEASED)

@@ -49,7 +49,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class ReasonContract:
     """An entry of `reasons.toml`: the contract of one error code."""
 
     code: str
@@ -87,10 +87,10 @@ def load(*names: str) -> list[Case]:
     return [Case(**case) for file in files for case in file["case"]]
 
 
-def reasons() -> dict[str, Meaning]:
+def reasons() -> dict[str, ReasonContract]:
     """Return the entries of `reasons.toml` by code."""
     rows = tomllib.loads((FOLDER / "reasons.toml").read_text())["reason"]
-    return {row["code"]: Meaning(**row) for row in rows}
+    return {row["code"]: ReasonContract(**row) for row in rows}
 
 
 def expand(value: Any) -> Any:

@@ -193,7 +193,7 @@ def test_edit_stream_sends_partials_before_the_image(client: OpenAI, file: Path)
 
 
 @pytest.mark.parametrize("meaning", cases.reasons().values(), ids=lambda meaning: meaning.code)
-def test_error_of_every_reason_raises_the_sdks_class(client: OpenAI, meaning: cases.Meaning) -> None:
+def test_error_of_every_reason_raises_the_sdks_class(client: OpenAI, meaning: cases.ReasonContract) -> None:
     with pytest.raises(openai.APIStatusError) as caught:
         client.images.generate(model=MODEL, prompt="a boat", extra_body={"provider_options": {"fail": meaning.code}})
     error = caught.value

@@ -16,7 +16,7 @@ from imagegateway.v1 import provider_key_service_pb2 as pb
 from imagegateway.v1 import provider_key_service_pb2_grpc as pb_grpc
 
 from tests.gateway import cases, rest
-from tests.gateway.jobs.stacks import kill, lives, new_caller, wait_back
+from tests.gateway.jobs.stacks import kill, new_caller, restartable_stack, wait_back
 from tests.gateway.rest import assert_error
 from tests.gateway.test_auth import holding
 from tests.support.stack import eventually
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.gateway.cases import Failure
     from tests.gateway.jobs.calls import Caller
-    from tests.gateway.jobs.stacks import Lives
+    from tests.gateway.jobs.stacks import RestartableStack
     from tests.support.stack import Stack
 
 PATH: Final = "/v1/provider-keys"
@@ -374,7 +374,7 @@ def test_command_that_can_not_be_done_says_why(
     assert "Traceback" not in err
 
 
-# ---- lives
+# ---- restarts
 
 
 def last_four(caller: Caller, route: str) -> str:
@@ -388,51 +388,51 @@ def last_four(caller: Caller, route: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def several() -> Iterator[Lives]:
-    with lives(routers="2") as started:
+def restartable() -> Iterator[RestartableStack]:
+    with restartable_stack(routers="2") as started:
         yield started
 
 
-def test_keys_are_followed_by_every_router_and_survive_kills_and_a_restart(several: Lives) -> None:
-    caller, key = several.caller, new_key()
+def test_keys_are_followed_by_every_router_and_survive_kills_and_a_restart(restartable: RestartableStack) -> None:
+    caller, key = restartable.caller, new_key()
     put(caller, "ideogram", key)
     model = "ideogram/ideogram-v3"
     eventually(lambda: all_report(caller, model, ready=True), WITHIN, "both routers know the key")
     for name in ("nats", "router-0", "router-1"):
-        wait_back(several.stack, name, kill(several.stack, name))
+        wait_back(restartable.stack, name, kill(restartable.stack, name))
         eventually(lambda: last_four(caller, "ideogram") == key[-4:], 20, f"the key is there after a kill of {name}")
-    several.stop()
-    several.start()
-    caller = several.caller
+    restartable.stop()
+    restartable.start()
+    caller = restartable.caller
     assert last_four(caller, "ideogram") == key[-4:]
     assert all_report(caller, model, ready=True)
     delete(caller, "ideogram")
     eventually(lambda: all_report(caller, model, ready=False), WITHIN, "both routers drop the key")
 
 
-def test_kill_in_the_middle_of_replacing_leaves_the_old_or_the_new_key(several: Lives) -> None:
-    caller = several.caller
+def test_kill_in_the_middle_of_replacing_leaves_the_old_or_the_new_key(restartable: RestartableStack) -> None:
+    caller = restartable.caller
     put(caller, "bfl", "old key of the tenant: aaaa")
     for name in ("router-0", "nats"):
-        killed = kill(several.stack, name)
+        killed = kill(restartable.stack, name)
         try:
             answer = caller.ask("PUT", f"{PATH}/bfl", {"key": "new key of the tenant: bbbb"})
             stored = answer.status == 200
         except OSError:
             stored = False
-        wait_back(several.stack, name, killed)
+        wait_back(restartable.stack, name, killed)
         eventually(lambda: bool(last_four(caller, "bfl")), 20, "a key is there")
         assert last_four(caller, "bfl") in ({"bbbb"} if stored else {"aaaa", "bbbb"})
         put(caller, "bfl", "old key of the tenant: aaaa")
 
 
-def test_key_under_another_secret_is_not_used_and_says_so(several: Lives) -> None:
-    caller = several.caller
+def test_key_under_another_secret_is_not_used_and_says_so(restartable: RestartableStack) -> None:
+    caller = restartable.caller
     put(caller, "google", new_key())
-    several.stop()
-    (several.stack.data_dir / "secret-key").write_text(secrets.token_urlsafe(32))
-    several.start()
-    caller = several.caller
+    restartable.stop()
+    (restartable.stack.data_dir / "secret-key").write_text(secrets.token_urlsafe(32))
+    restartable.start()
+    caller = restartable.caller
     stored = listed(caller)["google"]
     assert stored == {"object": "provider_key", "route": "google"}
     for _ in range(2):
@@ -440,7 +440,7 @@ def test_key_under_another_secret_is_not_used_and_says_so(several: Lives) -> Non
         message = assert_error(answer, 502, "provider_credentials", kind="provider_error")
         assert "PUT /v1/provider-keys/google" in message
     assert not caller.jobs(model="google/imagen-4")
-    status, out, _ = command(several.stack, "list", "--tenant", "default")
+    status, out, _ = command(restartable.stack, "list", "--tenant", "default")
     assert (status, "unreadable" in out) == (0, True)
     put(caller, "google", new_key())
     assert "last_four" in listed(caller)["google"]

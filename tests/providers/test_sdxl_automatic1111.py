@@ -137,7 +137,7 @@ async def cancel(bench: Bench, job_id: str) -> bool:
 async def test_cancel_of_a_queued_call_interrupts_no_other(
     server: Automatic1111, bench: Bench, *, reports_progress: bool
 ) -> None:
-    server.seconds, server.tells_progress = 60.0, reports_progress
+    server.seconds, server.reports_progress = 60.0, reports_progress
     first = begin(bench, "job_first")
     await asyncio.wait_for(server.begun.wait(), 10)
     second = begin(bench, "job_second")
@@ -157,7 +157,7 @@ async def test_cancel_of_a_queued_call_interrupts_no_other(
 
 
 async def test_only_call_of_a_server_without_progress_is_interrupted(server: Automatic1111, bench: Bench) -> None:
-    server.seconds, server.tells_progress = 60.0, False
+    server.seconds, server.reports_progress = 60.0, False
     work = begin(bench, "job_test")
     await asyncio.wait_for(server.begun.wait(), 10)
     assert await cancel(bench, "job_test")

@@ -1,4 +1,4 @@
-"""The hosted service's own SDK, `aigateway-py`, against this gateway: unchanged, given nothing but the address."""
+"""The hosted service's SDK, `aigateway-py`, against this gateway: unchanged except for the address."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.gateway.jobs.receiver import Receiver
 
 VIDEO = {"model": "local/sketch", "prompt": "a red kite over hills", "size": "64x64"}
-"""What asks a model of images for a video."""
+"""Arguments that request a video from an image model."""
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_failed_job_ends_the_wait(caller: Caller, client: AIgateway) -> None:
 
 
 def test_video_of_a_model_that_makes_none_is_refused_naming_the_model(caller: Caller, client: AIgateway) -> None:
-    """Images would be an answer that this SDK can't read."""
+    """This SDK can't read responses with images."""
     with pytest.raises(AIgatewayError) as caught:
         client.jobs.create_video(**VIDEO)
     assert (caught.value.status_code, caught.value.type) == (400, "invalid_request_error")
@@ -133,7 +133,7 @@ def test_models_by_modality_and_provider(client: AIgateway) -> None:
     assert "local/sketch" in [model["id"] for model in every]
     assert "local/sketch" in [model["id"] for model in client.models.list(modality="image", provider="local")]
     assert "local/sketch" not in [model["id"] for model in client.models.list(modality="video")]
-    assert client.models.list(provider="nobody") == []
+    assert client.models.list(provider="unknown") == []
     model = client.models.get("local/sketch")
     assert (model["id"], model["object"]) == ("local/sketch", "model")
     with pytest.raises(AIgatewayError) as caught:

@@ -1,4 +1,4 @@
-"""Callers that go away at any instant of a submit: their jobs run to their end, and no slot stays taken."""
+"""Callers that disconnect at any instant of a submit: their jobs run to their end, and no slot stays in use."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HANG_UPS = 15
-"""For each kind of call."""
+"""Disconnects for each kind of call."""
 LONGEST_SECONDS = 0.03
 
 
 @pytest.fixture(scope="module")
 def one_slot() -> Iterator[Caller]:
-    """Two routers over a route that takes one job at a time."""
+    """Yield a stack of two routers and a route with one slot."""
     with running(routers="2", local_concurrency="1") as stack:
         yield Caller(stack, stack.key)
 

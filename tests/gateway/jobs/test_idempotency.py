@@ -1,4 +1,4 @@
-"""Idempotency keys: one job for all calls with the same key and body, whoever comes first."""
+"""Idempotency keys: one job for all calls with the same key and body, in any order."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_fifty_twins_that_differ_in_body_are_one_job_and_refusals(fresh: Caller,
     assert len(fresh.jobs()) == 1
 
 
-def test_repeat_after_the_end_gives_the_same_images(fresh: Caller, key: dict[str, str]) -> None:
+def test_repeat_after_the_end_returns_the_same_images(fresh: Caller, key: dict[str, str]) -> None:
     first, second = fresh.generate(key), fresh.generate(key)
     assert (first.status, second.status) == (200, 200)
     assert first.json()["id"] == second.json()["id"]

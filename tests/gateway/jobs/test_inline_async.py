@@ -1,4 +1,4 @@
-"""Inline or job: what decides it, and what each answer looks like over REST and gRPC."""
+"""Inline and async mode: their selection and responses over REST and gRPC."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BRIEF: dict[str, Any] = {"provider_options": {"delay": 0.5}}
 
 
 def accepted(answer: Answer) -> str:
-    """Check a 202 whole; gives the job's id."""
+    """Check all of a 202 and return the job's id."""
     assert answer.status == 202, answer.body
     job = answer.json()
     assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
@@ -146,18 +146,18 @@ def test_grpc_caller_chooses_as_a_rest_caller_does(caller: Caller, route: str) -
         answer, call = stub.Generate.with_call(
             wire.small(**BRIEF), metadata=wire.metadata(caller, prefer="wait=30"), timeout=wire.SECONDS
         )
-        told = dict(call.initial_metadata())
-        assert told["preference-applied"] == "wait=30"
-        assert told["x-job-id"] == answer.id
+        metadata = dict(call.initial_metadata())
+        assert metadata["preference-applied"] == "wait=30"
+        assert metadata["x-job-id"] == answer.id
         assert answer.data[0].url
         assert not answer.HasField("status")
         answer, call = stub.Generate.with_call(
             wire.small(**SLOW), metadata=wire.metadata(caller, prefer="respond-async"), timeout=wire.SECONDS
         )
-        told = dict(call.initial_metadata())
-        assert told["location"] == f"/v1/jobs/{answer.id}"
-        assert (told["x-job-id"], told["preference-applied"]) == (answer.id, "respond-async")
-        assert int(told["retry-after"]) >= 1
+        metadata = dict(call.initial_metadata())
+        assert metadata["location"] == f"/v1/jobs/{answer.id}"
+        assert (metadata["x-job-id"], metadata["preference-applied"]) == (answer.id, "respond-async")
+        assert int(metadata["retry-after"]) >= 1
         assert (answer.object, answer.type) == ("job", "image.generation")
         assert answer.status in {"queued", "running"}
         assert not answer.data

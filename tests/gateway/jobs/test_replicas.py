@@ -1,4 +1,4 @@
-"""Two routers: what one of them took, the other one knows, streams and stops."""
+"""Two routers: each one knows, streams and cancels the other's jobs."""
 
 from __future__ import annotations
 

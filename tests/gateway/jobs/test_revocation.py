@@ -1,4 +1,4 @@
-"""A key that is revoked while its calls are under way: each of them ends within seconds, with its reason."""
+"""Revocation of a key during its calls: each call ends within seconds, with the reason."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from tests.gateway.jobs.calls import Caller
 
 WITHIN = 5.0
-"""Seconds after which a revoked key serves nothing more."""
+"""Seconds until all calls of a revoked key end."""
 OPTIONS = {"delay": 12}
-"""Of an image stream: its first partial image comes after 3 s, the image itself after 12 s."""
+"""Image stream whose first partial image arrives after 3 s, and its image after 12 s."""
 
 
 async def revoke(caller: Caller) -> None:
-    """End the caller's key, as the command does it."""
+    """Revoke the caller's key as the command does."""
     values = {f"{setting_source.PREFIX}{name.upper()}": value for name, value in caller.stack.values.items()}
     current = settings.load(setting_source.Source(values))
     client = await connect(current, "test")

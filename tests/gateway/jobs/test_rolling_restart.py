@@ -1,4 +1,4 @@
-"""Routers restarted one by one while callers go on: nobody notices."""
+"""Routers restarted one by one under load: no call fails."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def read(_number: int) -> Request:
 
 @dataclass(slots=True)
 class Callers:
-    """Callers that send one request after the other, each on a connection of its own, and note what went wrong."""
+    """Callers that send requests one after the other, each on a new connection, and record failures."""
 
     stack: Stack
     stop: threading.Event = field(default_factory=threading.Event)

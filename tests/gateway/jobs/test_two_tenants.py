@@ -1,6 +1,6 @@
-"""One tenant takes all that it can get of what is shared. Another's quick calls go on as if it were alone.
+"""One tenant takes its whole share of each resource. Another tenant's quick calls stay unaffected.
 
-What is counted are events: nothing that the first tenant began has to end before the second is served.
+The tests count events: the second tenant is served before any work of the first one ends.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 SLOTS: Final = 32
 JOBS: Final = 60
 HOOKS: Final = 60
-"""More than a replica delivers at once."""
+"""More webhooks than a replica delivers concurrently."""
 EDITS_OF_URLS: Final = 8
 URLS: Final = 16
-"""Of each edit: together more than a replica downloads at once."""
+"""Images per edit: together more than a replica downloads concurrently."""
 NEVER: Final = 60.0
-"""Seconds that a job takes unless it is cancelled: longer than the quick calls of the test."""
+"""Seconds of a job unless cancelled: longer than the quick calls of the test."""
 
 
 @pytest.fixture(scope="module")

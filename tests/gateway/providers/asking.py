@@ -1,4 +1,4 @@
-"""One request for any model of the catalog, sent over REST and over gRPC, and what both must say."""
+"""Requests for any model of the catalog over REST and gRPC, and checks of their replies."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
         for suffix in ("", "-svg", "-pro", "-pro-svg")
     },
 }
-"""What a provider itself requires of a model's callers, and no field of ours carries."""
+"""Provider options that a model requires beyond the gateway's fields."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivedFile:
-    """One image or video as its caller got it."""
+    """One image or video as the caller received it."""
 
     data: bytes
     media_type: str
@@ -52,8 +52,8 @@ class ReceivedFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What one protocol answered: a document with its images, or the failure."""
+class Reply:
+    """The reply of one protocol: a document with its images, or the failure."""
 
     document: Mapping[str, Any]
     headers: Mapping[str, str]
@@ -62,19 +62,19 @@ class Said:
 
 
 def edits(model: Model) -> bool:
-    """Whether a model does nothing but edit."""
+    """Return True if a model only edits."""
     return not (model.supports(Capability.TEXT_TO_IMAGE) or model.supports(Capability.TEXT_TO_VIDEO))
 
 
 def request(model_id: str, **more: Any) -> dict[str, Any]:
-    """The least that a model can be asked for; `more` adds fields or replaces them."""
+    """Return the smallest request for a model; `more` adds or replaces fields."""
     model = MODELS[model_id]
     fields: dict[str, Any] = {"model": model_id}
     if model.prompt_required:
         fields["prompt"] = "a red kite over hills"
     if edits(model):
         image = inputs.data_url(INPUT)
-        # A model that takes two at least says so itself; a style, for example, is the second image.
+        # A model with a minimum of two declares it; a style, for example, is the second image.
         fields |= {"images": [{"image_url": image}] * 2} if model.max_inputs == 2 else {"image_url": image}
         if model.supports(Capability.MASK):
             fields["mask_url"] = inputs.data_url(MASK)
@@ -84,7 +84,7 @@ def request(model_id: str, **more: Any) -> dict[str, Any]:
 
 
 def edit(model_id: str, **more: Any) -> dict[str, Any]:
-    """The same with an image, and a mask where the model takes one."""
+    """Return the smallest edit for a model: with an image, and a mask where the model accepts one."""
     fields = request(model_id, **more)
     if not edits(MODELS[model_id]):
         fields["image_url"] = inputs.data_url(INPUT)
@@ -103,18 +103,18 @@ def path(fields: Mapping[str, Any]) -> str:
     return rest.EDITS if _editing(fields) else rest.GENERATIONS
 
 
-def over_rest(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> Said:
-    """POST; a success's images are fetched from their links, or decoded."""
+def over_rest(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+    """Send a request by POST. Fetch the images of a success from their links, or decode them."""
     answer = caller.ask("POST", path(fields), fields, {**WAIT, **(headers or {})})
-    told = {name.lower(): value for name, value in answer.headers.items()}
+    received = {name.lower(): value for name, value in answer.headers.items()}
     if answer.status != 200:
-        return Said({}, told, failure=_read_error(answer))
+        return Reply({}, received, failure=_read_error(answer))
     document = answer.json()
-    return Said(document, told, tuple(_image(caller, item) for item in document["data"]))
+    return Reply(document, received, tuple(_image(caller, item) for item in document["data"]))
 
 
-def over_grpc(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> Said:
-    """The same through the typed methods."""
+def over_grpc(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+    """Send a request through the typed methods."""
     sent = tuple((name.lower(), value) for name, value in {**WAIT, **(headers or {})}.items())
     metadata = (*wire.metadata(caller), *sent)
     with wire.public(caller) as stub:
@@ -126,13 +126,15 @@ def over_grpc(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str]
                 generated = ParseDict(fields, pb.GenerateRequest())
                 response, call = stub.Generate.with_call(generated, metadata=metadata, timeout=120)
         except grpc.RpcError as error:
-            return Said({}, _metadata(cast("grpc.Call", error)), failure=wire.failure(error))
+            return Reply({}, _metadata(cast("grpc.Call", error)), failure=wire.failure(error))
     document = MessageToDict(response, preserving_proto_field_name=True)
-    return Said(document, _metadata(call), tuple(_image(caller, item) for item in document["data"]))
+    return Reply(document, _metadata(call), tuple(_image(caller, item) for item in document["data"]))
 
 
-def over_both(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> tuple[Said, Said]:
-    """REST and gRPC at the same time."""
+def over_both(
+    caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None
+) -> tuple[Reply, Reply]:
+    """Send a request over REST and gRPC concurrently."""
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(over_rest, caller, fields, headers)
         second = pool.submit(over_grpc, caller, fields, headers)
@@ -161,8 +163,8 @@ def _image(caller: Caller, item: Mapping[str, Any]) -> ReceivedFile:
     return ReceivedFile(answer.body, answer.headers.get_content_type(), item)
 
 
-def assert_is_what_it_says(image: ReceivedFile, made: set[str]) -> None:
-    """The bytes are those that a provider made, and what the answer says of them is true."""
+def assert_described_correctly(image: ReceivedFile, made: set[str]) -> None:
+    """Assert that a provider made the bytes and that the reply describes them correctly."""
     assert hashlib.sha256(image.data).hexdigest() in made
     item = image.item
     assert image.media_type == item["media_type"]

@@ -1,4 +1,4 @@
-"""OpenAI's Python SDK, unchanged but for address and key, with models that their providers answer as jobs."""
+"""OpenAI's Python SDK, unchanged except for address and key, with models whose providers are asynchronous."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Partial images of gpt-image reach callers while OpenAI is still drawing: the rest is sent only after they have."""
+"""Partial images of gpt-image reach callers before OpenAI sends the rest."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _FACTS: Final = {"type", "b64_json", "created_at", "size", "quality", "backgroun
 
 @pytest.fixture
 def emulator(providers: Providers) -> Iterator[openai.OpenAI]:
-    """OpenAI, which stops after the first event of a stream until `hold` is set."""
+    """OpenAI that pauses after the first event of a stream until `hold` is set."""
     found: Any = providers["openai"]
     hold = found.hold = threading.Event()
     yield found
@@ -41,7 +41,7 @@ def emulator(providers: Providers) -> Iterator[openai.OpenAI]:
 
 @contextmanager
 def streaming(caller: Caller, body: bytes | dict[str, Any], where: str) -> Iterator[http.client.HTTPResponse]:
-    """POST a request, and read its answer as it comes."""
+    """Send a request by POST and yield its response unread."""
     raw, headers = (body, FORM) if isinstance(body, bytes) else (json.dumps(body).encode(), rest.JSON)
     with closing(http.client.HTTPConnection("127.0.0.1", caller.stack.port, timeout=HELD_SECONDS)) as connection:
         connection.request("POST", where, raw, {"authorization": f"Bearer {caller.key}", **headers})
@@ -51,7 +51,7 @@ def streaming(caller: Caller, body: bytes | dict[str, Any], where: str) -> Itera
 
 
 def event(response: http.client.HTTPResponse) -> dict[str, Any]:
-    """The next event."""
+    """Return the next event."""
     name, data, end = (response.readline() for _ in range(3))
     found: dict[str, Any] = json.loads(data.removeprefix(b"data: "))
     assert (name, end) == (f"event: {found['type']}\n".encode(), b"\n")

@@ -1,4 +1,4 @@
-"""A slow model's answer is held for SDKs that read images and no jobs."""
+"""Responses of slow models are held for SDKs that read images and no jobs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several images at once: those that came are given, those that did not are said, and nothing is an error."""
+"""Several images in one call: the response has the finished ones and a warning for each missing one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.gateway.providers.asking import assert_is_what_it_says, over_both, over_rest, request
+from tests.gateway.providers.asking import assert_described_correctly, over_both, over_rest, request
 from tests.gateway.providers.failing import ROUTES
 from tests.gateway.providers.providers import submissions
 from tests.gateway.providers.test_failures import changed
@@ -24,9 +24,9 @@ FANNED_OUT: Final = {
     "openai": "openai/dall-e-3",
     "stability": "stability-ai/stable-image-core",
 }
-"""Models of which one request makes one image."""
+"""Models that make one image per request."""
 WHOLE: Final = {"ideogram": "ideogram/ideogram-v3", "openai": "openai/gpt-image-2", "recraft": "recraft/recraft-v4"}
-"""Models of which one request makes several."""
+"""Models that make several images per request."""
 
 
 @pytest.mark.parametrize("route", sorted(FANNED_OUT))
@@ -37,7 +37,7 @@ def test_one_of_three_fails(caller: Caller, providers: Providers, route: str) ->
     assert said.failure is None, said.failure
     assert len(said.images) == emulator.billed == 2
     for image in said.images:
-        assert_is_what_it_says(image, providers.made)
+        assert_described_correctly(image, providers.made)
     warned = [warning for warning in said.document["warnings"] if warning["code"] != "model_retired"]
     assert [warning["code"] for warning in warned] == ["image_failed"]
     assert len(submissions(emulator)) == 3
