@@ -1,4 +1,4 @@
-"""Measure the chain beside Envoy as a plain proxy and other gateways, interleaved in one run, and print tables."""
+"""Compare the chain with Envoy as a plain proxy and with other gateways, interleaved in one run. Print tables."""
 
 from __future__ import annotations
 
@@ -67,9 +67,7 @@ def _parser(known: Sequence[Cell]) -> argparse.ArgumentParser:
     parser.add_argument(
         "--against", type=Path, action="append", default=[], help="another checkout, measured in the same run"
     )
-    parser.add_argument(
-        "--peers", type=Path, default=None, help="folder for other gateways, which are installed there at first"
-    )
+    parser.add_argument("--peers", type=Path, default=None, help="folder in which other gateways are installed")
     parser.add_argument(
         "--data",
         type=Path,
@@ -105,7 +103,7 @@ def _measure(
     )
     everyone: list[Subject] = [plain, *chains, *others]
     print(
-        f"{os.cpu_count()} cores, {rounds} rounds of {seconds:g} s a line, in turn; "
+        f"{os.cpu_count()} cores, {rounds} rounds of {seconds:g} s a line, alternating; "
         f"median ± half the range. The image has {len(images['large'])} bytes.",
         flush=True,
     )

@@ -110,7 +110,7 @@ def _ranks(sample: Sample) -> str:
     return f"p50 {sample.figures.p50:.1f}, p99 {sample.figures.p99:.1f} ms"
 
 
-def _beside(what: str, found: Sample, alone: Sample) -> Figure:
+def _beside(title: str, found: Sample, alone: Sample) -> Figure:
     p50, p99 = found.figures.p50 / alone.figures.p50, found.figures.p99 / alone.figures.p99
     verdict = "met" if found.figures.p99 <= _MAX_MS else "not met"
-    return Figure(what, f"{_ranks(found)}; {p50:.2f} x, {p99:.2f} x", f"p99 <= {_MAX_MS:g} ms: {verdict}")
+    return Figure(title, f"{_ranks(found)}; {p50:.2f} x, {p99:.2f} x", f"p99 <= {_MAX_MS:g} ms: {verdict}")

@@ -44,20 +44,20 @@ def at_provider(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
         try:
             many = _small(chain, folder, scale.seconds)
         except SubjectError as error:
-            many, why = None, str(error)
-    yield Figure(f"{count} of {scale.held} jobs put to a provider that takes an hour", _pace(sample))
+            many, reason = None, str(error)
+    yield Figure(f"{count} of {scale.held} jobs at a provider that needs an hour", _pace(sample))
     yield _memory(memory)
     yield _load(f"  % of a core while {_FEW} wait", few_idle, aim=False)
     yield _load(f"  % of a core while {count} wait", many_idle, aim=True)
     yield Figure(f"  small request beside {_FEW}", f"{few.rate:.0f} /s, {_cost(few)}")
     if many is None:
-        yield Figure(f"  small request beside {count}", why[:100], "an answer: not met")
+        yield Figure(f"  small request beside {count}", reason[:100], "a response: not met")
     else:
         yield Figure(f"  small request beside {count}", f"{many.rate:.0f} /s, {_cost(many)}")
         yield Figure("  ratio", f"{many.cost / few.cost:.2f} x")
 
 
-def in_line(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
+def queued(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
     """Measure queued jobs: the route has one slot."""
     with subjects.chain("line", ROOT, folder, image, more={**RAISED, "LOCAL_CONCURRENCY": "1"}) as chain:
         answer = chain.ask(submission(_DELAY))
@@ -67,7 +67,7 @@ def in_line(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
         time.sleep(2)
         idle, memory = _idle(chain, 2 * scale.seconds), usage.resident(chain.pid)
     yield Figure("durable submits through Envoy (respond-async), 32 at a time", _pace(first))
-    yield Figure(f"  up to {count} of {scale.held} jobs in line", _pace(rest))
+    yield Figure(f"  up to {count} of {scale.held} jobs queued", _pace(rest))
     yield _memory(memory)
     yield _load(f"  % of a core while {count} wait", idle, aim=True)
 
@@ -83,10 +83,10 @@ def _memory(memory: dict[str, int]) -> Figure:
     return Figure("  memory of router and nats", f"{kept:.0f} MB ({split})", _verdict(kept, _MAX_MB, "MB"))
 
 
-def _load(what: str, idle: dict[str, float], *, aim: bool) -> Figure:
+def _load(title: str, idle: dict[str, float], *, aim: bool) -> Figure:
     core = 100 * (idle["router"] + idle["nats"])
     shares = ", ".join(f"{role} {100 * idle[role]:.1f}" for role in INSIDE)
-    return Figure(what, f"{core:.1f} % ({shares})", _verdict(core, _MAX_CORE, "%") if aim else "")
+    return Figure(title, f"{core:.1f} % ({shares})", _verdict(core, _MAX_CORE, "%") if aim else "")
 
 
 def _verdict(value: float, most: float, unit: str) -> str:

@@ -54,7 +54,7 @@ def run(folder: Path, image: Path, *, quick: bool) -> str:
         # Each measurement has its own NATS server: a replica takes over jobs of an earlier one.
         with parts(_create(folder / measure.__name__), image) as running:
             found += measure(running, scale)
-    found += held.in_line(_create(folder / "line"), image, scale)
+    found += held.queued(_create(folder / "line"), image, scale)
     found += held.at_provider(_create(folder / "held"), image, scale)
     found += beside.quick_calls(_create(folder / "beside"), image, scale)
     found += _subscribers(_create(folder / "streams"), image, scale)
@@ -116,7 +116,7 @@ def _record(running: Parts, scale: Scale) -> Iterable[Figure]:
         split = ", ".join(f"{role} {medians[path][role]:.2f}" for role in held.INSIDE)
         yield Figure(title, f"{_spread(costs[path]['sum'])} CPU-ms ({split})")
     added = recorded["sum"] - direct["sum"]
-    yield Figure("  what the record adds", f"{added:.2f} CPU-ms, {recorded['sum'] / direct['sum']:.2f} x")
+    yield Figure("  added by the record", f"{added:.2f} CPU-ms, {recorded['sum'] / direct['sum']:.2f} x")
 
 
 def _subscribers(folder: Path, image: Path, scale: Scale) -> Iterable[Figure]:

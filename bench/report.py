@@ -26,14 +26,14 @@ _COLUMNS: Final[tuple[tuple[str, Callable[[Sample], float]], ...]] = (
 class Figure:
     """Line of a plain table."""
 
-    what: str
+    title: str
     value: str
     aim: str = ""
 
 
 def figures(found: Sequence[Figure]) -> str:
     """Return a plain table."""
-    return table([["jobs", "measured", "aim"], *([one.what, one.value, one.aim] for one in found)])
+    return table([["jobs", "measured", "aim"], *([one.title, one.value, one.aim] for one in found)])
 
 
 class Report:

@@ -94,7 +94,7 @@ def chain(
 ) -> Iterator[Subject]:
     """Run `imagegateway up` of the checkout in `tree` on this Python; its model responds with `image`.
 
-    `more`: further settings, without their prefix; `beside`: processes that it needs and that do not count.
+    `more`: further settings, without their prefix; `beside`: processes that the chain needs and that do not count.
     """
     port, key = free_port(), f"bench-{secrets.token_hex(16)}"
     output = folder / "output"

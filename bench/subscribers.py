@@ -1,6 +1,6 @@
 """StreamJob subscribers: `python -m bench.subscribers`, with the job to follow as one JSON line on standard input.
 
-Prints `ready` when every stream has brought the job's present state, then one JSON line when all have its end.
+Prints `ready` when every stream has received the job's current state, then one JSON line when all have its end.
 """
 
 from __future__ import annotations

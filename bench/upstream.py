@@ -1,6 +1,6 @@
 """Upstream of the plain proxy: `python -m bench.upstream SOCKET FOLDER` answers POST /<name> with FOLDER/<name>.
 
-It reads the whole request first, as any server would, and does nothing else.
+The server reads the whole request first and does nothing else.
 """
 
 from __future__ import annotations
