@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def origin() -> Iterator[Origin]:
-    """The one web server from which the stack may fetch pictures."""
+    """Yield the only web server from which the stack may fetch images."""
     with serving() as server:
         yield server
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.clients.suites import Gateway
 from tests.emulators.bfl import Bfl
-from tests.gateway.pictures import mask, picture
+from tests.gateway.inputs import image_bytes, mask
 from tests.gateway.providers.providers import every, serving
 from tests.support.stack import running
 
@@ -41,6 +41,6 @@ def gateway(providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def _files(folder: Path) -> Path:
-    (folder / "input.png").write_bytes(picture(96))
+    (folder / "input.png").write_bytes(image_bytes(96))
     (folder / "mask.png").write_bytes(mask(96))
     return folder

@@ -1,4 +1,4 @@
-"""API keys: made, listed and revoked on a running stack; shown once, stored as hashes."""
+"""API keys on a running stack: created, listed and revoked; shown once, stored as hashes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KEY = re.compile(r"igw_[A-Za-z0-9_-]{43}_[0-9a-f]{20}")
 WITHIN = 5.0
-"""Seconds after which every router knows of a new or revoked key."""
+"""Seconds until every router applies a new or revoked key."""
 
 
 def is_accepted(stack: Stack, key: str) -> bool:
@@ -34,7 +34,7 @@ def is_accepted(stack: Stack, key: str) -> bool:
 
 
 def create(stack: Stack, *arguments: str) -> tuple[str, str]:
-    """A new key, and its id as the command tells it."""
+    """Create a key with the command. Return the key and its id."""
     done = stack.command("keys", "create", *arguments)
     assert done.returncode == 0, done.stderr
     secret = done.stdout.strip()
@@ -46,7 +46,7 @@ def create(stack: Stack, *arguments: str) -> tuple[str, str]:
 
 
 def holding(folder: Path, secret: str) -> list[Path]:
-    """The files that have a secret in them."""
+    """Return the files that contain a secret."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return [path for path in files if secret.encode() in path.read_bytes()]
 
@@ -127,7 +127,7 @@ def test_key_of_the_setting_is_adopted_and_printed_nowhere(stack: Stack) -> None
 
 @pytest.fixture(scope="module")
 def twice_started() -> Iterator[tuple[str, Stack]]:
-    """The first start's output, and the same data directory in its second start, both without a key's setting.
+    """Yield the first start's output and the stack of the second start on the same data, both without a key setting.
 
     The first is ended as Ctrl-C does it; the second has two routers.
     """

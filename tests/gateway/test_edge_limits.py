@@ -1,4 +1,4 @@
-"""Envoy's own bounds: connections, its heap, and slashes in disguise."""
+"""Limits of Envoy: connections, heap, and encoded slashes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_idle_connections_make_room_for_others(share: str) -> None:
 
 
 def test_flood_from_one_address_leaves_room_for_others() -> None:
-    """A head that does not end keeps its connection busy for 10 s."""
+    """Envoy keeps each connection whose request head never ends for 10 s."""
     with running(connections="40") as stack, ExitStack() as held:
         flood = [held.enter_context(socket.create_connection(("127.0.0.1", stack.port))) for _ in range(40)]
         for connection in flood:
@@ -54,7 +54,7 @@ def test_flood_from_one_address_leaves_room_for_others() -> None:
 
 
 def _is_served(stack: Stack, address: str) -> bool:
-    """Whether a client at an address of this machine gets an answer."""
+    """Return True if a client at this local address gets a response."""
     try:
         with closing(
             http.client.HTTPConnection("127.0.0.1", stack.port, timeout=5, source_address=(address, 0))
@@ -76,7 +76,7 @@ def _is_closed_within(connection: socket.socket, seconds: float) -> bool:
 
 
 def test_envoy_whose_heap_is_full_answers_503_overloaded() -> None:
-    """The limit is set to less than an idle Envoy has."""
+    """The heap limit is below the size of an idle Envoy."""
     with short_folder() as folder:
         values = {"port": str(free_port()), "data_dir": str(folder), "edge_memory": "32"}
         source = setting_source.Source({f"IMAGEGATEWAY_{name.upper()}": value for name, value in values.items()})

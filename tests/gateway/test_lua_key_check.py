@@ -1,4 +1,4 @@
-"""Lua modules of Envoy's hooks, in Envoy's own LuaJIT and without a stack: API keys and request ids."""
+"""Lua modules of Envoy's hooks in Envoy's LuaJIT, without a stack: API keys and request ids."""
 
 from __future__ import annotations
 

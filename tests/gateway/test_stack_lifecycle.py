@@ -1,4 +1,4 @@
-"""`imagegateway up` as a process manager: starts that can't be, children that die, and every way to end."""
+"""`imagegateway up` as a process manager: failed starts, children that die, and every way to stop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import psutil  # type: ignore[import-untyped]  # ships no types
 import pytest
 
 from tests.gateway import rest
-from tests.gateway.pictures import FORM, file_part, form, picture
+from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.rest import EDITS, SMALL, ask
 from tests.support import command
 from tests.support.stack import assert_gone, eventually, free_port, is_gone, running, short_folder, start
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 AGAIN = 30.0
-"""Seconds in which a killed process must be back and serving."""
+"""Seconds until a killed process must serve again."""
 CHILDREN = ("nats", "providers", "media", "router", "envoy")
 
 
 def serves(stack: Stack) -> bool:
-    """Whether a picture can be made and read."""
+    """Return True if the stack makes an image and serves it."""
     try:
         if ask(stack, "GET", "/readyz", key="").status != 200:
             return False
@@ -45,7 +45,7 @@ def serves(stack: Stack) -> bool:
 
 
 def kill(stack: Stack, name: str) -> psutil.Process:
-    """Kill a child the hard way; gives the process that was."""
+    """Kill a child by SIGKILL and return the killed process."""
     process = stack.running_child(name)
     process.kill()
     eventually(lambda: is_gone(process), 5, f"{name} is dead")
@@ -64,7 +64,7 @@ def slow(stack: Stack, request_id: str, seconds: float, **fields: str) -> rest.A
 
 @pytest.fixture(scope="module")
 def victim() -> Iterator[Stack]:
-    """A stack whose children may be killed; it tells when a task has begun."""
+    """Yield a stack whose children may be killed, with a log line for each started task."""
     with running(log_level="debug") as stack:
         yield stack
 
@@ -156,11 +156,11 @@ def test_keys_are_followed_across_a_restart_of_nats(victim: Stack) -> None:
 
 
 def begun(stack: Stack) -> int:
-    """How many tasks the provider server has started."""
+    """Return the number of tasks that the provider server has started."""
     return sum('"task_started"' in line for line in stack.log_lines())
 
 
-def test_slow_picture_comes_though_its_provider_server_was_killed(victim: Stack) -> None:
+def test_slow_image_survives_a_kill_of_its_provider_server(victim: Stack) -> None:
     before = begun(victim)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(slow, victim, f"slow-{secrets.token_hex(8)}", 2.0)
@@ -170,13 +170,13 @@ def test_slow_picture_comes_though_its_provider_server_was_killed(victim: Stack)
 
 
 def as_form(stack: Stack, request_id: str, seconds: float) -> rest.Answer:
-    """As `slow`, but an edit, sent as a form."""
-    body = form(file_part("image", picture()), prompt="at night", provider_options=json.dumps({"delay": seconds}))
+    """Return a slow edit, sent as a form."""
+    body = form(file_part("image", image_bytes()), prompt="at night", provider_options=json.dumps({"delay": seconds}))
     return ask(stack, "POST", EDITS, body, {**FORM, "x-request-id": request_id})
 
 
 def as_base64(stack: Stack, request_id: str, seconds: float) -> rest.Answer:
-    """As `slow`, but answered with the picture itself."""
+    """Return a slow generation whose response has the image itself."""
     return slow(stack, request_id, seconds, response_format="b64_json")
 
 

@@ -1,4 +1,4 @@
-"""A disk without room: refusals in words, a list that loses nothing, and recovery without a hand."""
+"""Full disk: explained refusals, a complete job list, and recovery without an operator."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 LAST_BYTES = 64 * 1024
-"""More than a page: what a server may still write on a disk without free pages."""
+"""More than one page: a server may still fill its last page on a full disk."""
 
 
 @pytest.fixture
@@ -131,12 +131,12 @@ async def test_stream_check_refuses_before_the_disk_is_full(small_disk: SmallDis
         small_disk.fill(free=1 << 20)
         with pytest.raises(UnavailableError, match=r"^the job store has no room$"):
             await check.check()
-        await stream.create(records.job())  # one that was admitted before
+        await stream.create(records.job())  # a job admitted before
 
 
 async def test_server_whose_disk_is_full_is_found_silent(small_disk: SmallDisk, small_nats: Nats) -> None:
     async with opened(small_nats) as stream:
-        check = StreamCheck(stream, 1 << 40, None)  # as for a server elsewhere
+        check = StreamCheck(stream, 1 << 40, None)  # as for an external server
         small_disk.fill()
 
         async def until_full() -> None:

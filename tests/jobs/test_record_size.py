@@ -131,7 +131,7 @@ async def test_missing_permission_stops_the_start_and_is_named(
 
 
 class Refusing(MemoryConnection):
-    """A server that answers writes with errors, one after the other, before it takes one."""
+    """A connection whose writes fail with the given errors in order, before one succeeds."""
 
     def __init__(self, *errors: dict[str, Any]) -> None:
         super().__init__(StreamLog())

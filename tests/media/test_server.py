@@ -247,7 +247,7 @@ async def test_the_socket_is_the_owners_alone_and_replaces_a_stale_one(gateway: 
     sockets.unlink(stale)
 
 
-class Enough(Exception):  # noqa: N818
+class StopSweeperError(Exception):
     """Ends the sweeper."""
 
 
@@ -268,10 +268,10 @@ async def test_sweeper_sweeps_at_start_and_every_hour_after_failures_too(
         clock.now += 8 * 86_400
         monkeypatch.setattr(MediaStore, "sweep", failing if len(pauses) == 1 else sweep)
         if len(pauses) == 3:
-            raise Enough
+            raise StopSweeperError
 
     monkeypatch.setattr(sweeper, "_log", structured.get("imagegateway.media.sweeper"))
-    with capture_logs() as logs, pytest.raises(Enough):
+    with capture_logs() as logs, pytest.raises(StopSweeperError):
         await sweeper.sweep_forever(store, sleep)
     assert pauses == [3600.0] * 3
     assert [(entry["event"], entry.get("objects")) for entry in logs] == [

@@ -15,7 +15,7 @@ from imagegateway.outbound.client import DOWNLOADS, TENANT_DOWNLOADS, DownloadEr
 from imagegateway.outbound.url_guard import Guard, UrlRefusedError
 
 from tests.outbound.origin import Authority, answer, serve
-from tests.outbound.test_url_guard import PUBLIC, Names
+from tests.outbound.test_url_guard import PUBLIC, FakeNameService
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +109,7 @@ async def test_relative_redirects_stay_on_the_origin() -> None:
 )
 async def test_redirects_are_checked_like_first_urls(location: str) -> None:
     async with serve(redirect(location)) as origin:
-        async with Outbound(Guard([origin.host], Names())) as outbound:
+        async with Outbound(Guard([origin.host], FakeNameService())) as outbound:
             with pytest.raises(UrlRefusedError):
                 await fetch(outbound, origin.url())
         assert len(origin.requests) == 1
@@ -125,7 +125,7 @@ async def test_redirect_to_another_port_of_an_allowed_address_is_refused() -> No
 
 async def test_redirect_to_a_name_that_leads_inside_is_refused() -> None:
     async with serve(answer(b"secret")) as inside:
-        names = Names(["127.0.0.1"])
+        names = FakeNameService(["127.0.0.1"])
         async with (
             serve(redirect(f"https://rebind.example:{inside.port}/")) as origin,
             Outbound(Guard([origin.host], names)) as outbound,
@@ -157,7 +157,7 @@ async def test_connects_to_the_checked_addresses_only(monkeypatch: pytest.Monkey
         raise OSError("no network in this test")
 
     monkeypatch.setattr("aiohttp.connector.aiohappyeyeballs.start_connection", refuse)
-    names = Names([PUBLIC, "2606:4700::1"], ["127.0.0.1"])
+    names = FakeNameService([PUBLIC, "2606:4700::1"], ["127.0.0.1"])
     async with Outbound(Guard([], names)) as outbound:
         with pytest.raises(DownloadError, match="connection to its server failed"):
             await fetch(outbound, "https://a.example/")
@@ -172,7 +172,7 @@ async def test_connects_to_the_checked_addresses_only(monkeypatch: pytest.Monkey
 
 async def test_second_answer_of_a_name_service_is_never_asked_for() -> None:
     async with serve(answer(b"checked")) as origin:
-        names = Names(["127.0.0.1"])
+        names = FakeNameService(["127.0.0.1"])
         host = f"store.internal:{origin.port}"
         async with Outbound(Guard([host], names)) as outbound:
             assert await fetch(outbound, f"http://{host}/") == b"checked"
@@ -413,7 +413,7 @@ async def test_trusted_client_keeps_nothing_and_follows_nothing() -> None:
 
 async def test_tls_is_checked_against_the_name_not_the_address(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    names = Names(["127.0.0.1"], ["127.0.0.1"])
+    names = FakeNameService(["127.0.0.1"], ["127.0.0.1"])
     async with serve(answer(b"over tls"), authority.server) as origin:
         hosts = [f"files.example:{origin.port}", f"other.example:{origin.port}"]
         async with Outbound(Guard(hosts, names), tls=authority.client) as outbound:
@@ -429,7 +429,7 @@ async def test_redirect_from_https_to_http_is_refused_even_to_an_allowed_host(tm
     async with serve(answer(b"plain")) as plain:
         async with serve(answer(status=302, location=plain.url()), authority.server) as origin:
             host = f"files.example:{origin.port}"
-            guard = Guard([host, plain.host], Names(["127.0.0.1"]))
+            guard = Guard([host, plain.host], FakeNameService(["127.0.0.1"]))
             async with Outbound(guard, tls=authority.client) as outbound:
                 with pytest.raises(UrlRefusedError, match="from https to http"):
                     await fetch(outbound, f"https://{host}/")

@@ -13,7 +13,7 @@ from imagegateway.outbound.url_guard import Guard
 from imagegateway.platform.errors import GatewayError
 
 from tests.outbound.origin import answer, serve
-from tests.outbound.test_url_guard import Names
+from tests.outbound.test_url_guard import FakeNameService
 
 BYTES = bytes(range(256))
 ENCODED = base64.b64encode(BYTES).decode()
@@ -126,7 +126,7 @@ async def test_https_url_at_the_cap() -> None:
     ],
 )
 async def test_refused_urls(url: str, clause: str) -> None:
-    async with Outbound(Guard([], Names(["10.1.2.3"]))) as outbound:
+    async with Outbound(Guard([], FakeNameService(["10.1.2.3"]))) as outbound:
         error = await fails(outbound, url)
     assert error.code == "invalid_image_url"
     assert error.message == f"mask_url can't be fetched: {clause}."

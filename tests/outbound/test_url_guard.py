@@ -10,7 +10,7 @@ from imagegateway.outbound.url_guard import MAX_URL, Guard, Target, UrlRefusedEr
 PUBLIC = "93.184.216.34"
 
 
-class Names:
+class FakeNameService:
     """A name service that answers each question with the next of its answers, and counts."""
 
     def __init__(self, *answers: list[str]) -> None:
@@ -126,7 +126,7 @@ def test_addresses_of_the_open_internet_are_public(address: str) -> None:
     ],
 )
 async def test_hosts_inside_are_refused_in_every_spelling(host: str) -> None:
-    names = Names()
+    names = FakeNameService()
     with pytest.raises(UrlRefusedError, match="its host has no public address"):
         await Guard([], names).check(f"https://{host}/x.png")
     assert names.asked == []
@@ -217,7 +217,7 @@ def test_public_urls_pass_normalised(url: str, target: Target) -> None:
 
 
 async def test_allowed_hosts_pass_over_http_wherever_they_are() -> None:
-    names = Names(["10.0.0.7"])
+    names = FakeNameService(["10.0.0.7"])
     guard = Guard(["store.internal", "127.0.0.1:9000", "[::1]:9000"], names)
     assert (await guard.check("http://Store.Internal./x")).url == "http://store.internal/x"
     assert names.asked == [("store.internal", 80)]
@@ -254,7 +254,7 @@ async def test_port_of_an_entry_is_the_schemes_own_when_the_url_names_none() -> 
 )
 async def test_one_address_inside_refuses_a_name(found: list[str]) -> None:
     with pytest.raises(UrlRefusedError) as caught:
-        await Guard([], Names(found)).check("https://a.example/")
+        await Guard([], FakeNameService(found)).check("https://a.example/")
     assert caught.value.reason == "its host has no public address"
     assert not caught.value.transient
 
@@ -282,7 +282,7 @@ async def test_name_without_address_is_refused_as_unresolved(error: OSError, rea
 
 async def test_name_with_an_empty_answer_is_refused_as_unresolved() -> None:
     with pytest.raises(UrlRefusedError, match="its host name does not resolve"):
-        await Guard([], Names([])).check("https://a.example/")
+        await Guard([], FakeNameService([])).check("https://a.example/")
 
 
 async def test_system_names_that_lead_to_loopback_are_refused() -> None:
@@ -292,7 +292,7 @@ async def test_system_names_that_lead_to_loopback_are_refused() -> None:
 
 
 async def test_check_resolves_once() -> None:
-    names = Names([PUBLIC])
+    names = FakeNameService([PUBLIC])
     target = await Guard([], names).check("https://a.example:8443/hook")
     assert (target.host, target.port) == ("a.example", 8443)
     assert names.asked == [("a.example", 8443)]

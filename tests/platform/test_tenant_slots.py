@@ -9,7 +9,7 @@ from imagegateway.platform.tenant_slots import TenantSlots
 PATIENCE = 10.0
 
 
-class Work:
+class SlotHolder:
     """Holds a slot until it is let go."""
 
     def __init__(self, slots: TenantSlots, tenant: str) -> None:
@@ -34,10 +34,10 @@ async def settle() -> None:
 
 async def test_tenant_at_its_share_delays_no_other() -> None:
     slots = TenantSlots(total=4, each=2)
-    hanging = [Work(slots, "a") for _ in range(10)]
+    hanging = [SlotHolder(slots, "a") for _ in range(10)]
     await settle()
     assert [work.begun.is_set() for work in hanging] == [True] * 2 + [False] * 8
-    other = Work(slots, "b")
+    other = SlotHolder(slots, "b")
     await asyncio.wait_for(other.begun.wait(), PATIENCE)
     await other.end()
     for work in hanging:
@@ -46,19 +46,19 @@ async def test_tenant_at_its_share_delays_no_other() -> None:
 
 async def test_waiting_tenants_take_turns() -> None:
     slots = TenantSlots(total=1, each=1)
-    works = [Work(slots, tenant) for tenant in "ab" for _ in range(3)]
-    order: list[Work] = []
-    while len(order) < len(works):
+    holders = [SlotHolder(slots, tenant) for tenant in "ab" for _ in range(3)]
+    order: list[SlotHolder] = []
+    while len(order) < len(holders):
         await settle()
-        (running,) = [work for work in works if work.begun.is_set() and work not in order]
+        (running,) = [work for work in holders if work.begun.is_set() and work not in order]
         order.append(running)
         await running.end()
-    assert [works.index(work) for work in order] == [0, 1, 3, 2, 4, 5]
+    assert [holders.index(work) for work in order] == [0, 1, 3, 2, 4, 5]
 
 
 async def test_waiter_that_is_cancelled_leaves_no_slot_taken() -> None:
     slots = TenantSlots(total=1, each=1)
-    first, second, third = (Work(slots, name) for name in "abc")
+    first, second, third = (SlotHolder(slots, name) for name in "abc")
     await settle()
     second.task.cancel()
     first.over.set()
@@ -66,7 +66,7 @@ async def test_waiter_that_is_cancelled_leaves_no_slot_taken() -> None:
     assert third.begun.is_set()
     third.task.cancel()
     await settle()
-    last = Work(slots, "d")
+    last = SlotHolder(slots, "d")
     await asyncio.wait_for(last.begun.wait(), PATIENCE)
     await last.end()
     assert not slots._held

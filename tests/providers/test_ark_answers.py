@@ -13,7 +13,7 @@ from imagegateway.providers.catalog import Capability
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.ark import VIDEO, Ark
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.providers.harness import Bench
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ SEEDANCE = "bytedance/seedance-2.0"
 BLOCKED = ErrorReason.ERROR_REASON_MODERATION_BLOCKED
 FAILED = ErrorReason.ERROR_REASON_PROVIDER_ERROR
 UNREADABLE = ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE
-DATA = picture(40, 30, "JPEG")
+DATA = image_bytes(40, 30, "JPEG")
 B64 = base64.b64encode(DATA).decode()
 
 
@@ -176,7 +176,7 @@ async def test_every_quality_that_a_model_lists_is_taken(ark: Ark, bench: Bench,
 async def test_price_of_the_pro_goes_by_area_and_references(
     bench: Bench, width: int, height: int, references: int, price: float
 ) -> None:
-    inputs = [await bench.keep(picture(40, 30 + index)) for index in range(references)]
+    inputs = [await bench.keep(image_bytes(40, 30 + index)) for index in range(references)]
     done = (await bench.run(task(PRO, width=width, height=height, inputs=inputs))).done
     assert done.cost.amount == pytest.approx(price)
 

@@ -11,7 +11,7 @@ from imagegateway.providers.bfl.adapter import BflAdapter
 from imagegateway.providers.bfl.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.bfl import MOVIE, Bfl
 from tests.providers.harness import Bench
 
@@ -46,7 +46,7 @@ async def test_picture_is_submitted_polled_fetched_and_kept_byte_for_byte(bfl: B
     submit = bfl.sent[0]
     assert (submit.method, submit.path) == ("POST", "/v1/flux-2-pro")
     assert submit.json == {"prompt": "a fox", "width": 512, "height": 768, "seed": 5, "output_format": "png"}
-    assert await bench.bytes_of(artifact) == picture(512, 768)
+    assert await bench.bytes_of(artifact) == image_bytes(512, 768)
     assert (artifact.media.media_type, artifact.media.width, artifact.seed) == ("image/png", 512, 5)
     assert (state.done.cost.amount, bfl.billed) == (0.045, 1)
 
@@ -132,7 +132,7 @@ async def test_n_pictures_are_n_tasks_with_seeds_that_follow(bfl: Bfl, bench: Be
 
 
 async def test_references_and_mask_go_to_the_models_own_fields(bfl: Bfl, bench: Bench) -> None:
-    first, second = picture(32, 32), picture(32, 32, colour=(1, 2, 3))
+    first, second = image_bytes(32, 32), image_bytes(32, 32, colour=(1, 2, 3))
     inputs = [await bench.keep(first), await bench.keep(second)]
     await bench.run(task("bfl/flux-kontext-pro", inputs=inputs, aspect_ratio="16:9"))
     sent = bfl.sent[0].json
@@ -149,7 +149,7 @@ async def test_references_and_mask_go_to_the_models_own_fields(bfl: Bfl, bench: 
 
 
 async def test_fill_without_a_mask_has_no_size_either_and_says_so(bfl: Bfl, bench: Bench) -> None:
-    inputs = [await bench.keep(picture(64, 48))]
+    inputs = [await bench.keep(image_bytes(64, 48))]
     same = (await bench.run(task("bfl/flux-pro-1.0-fill", prompt="", inputs=inputs, width=64, height=48))).done
     other = (await bench.run(task("bfl/flux-pro-1.0-fill", inputs=inputs, width=512, height=512))).done
     assert [[warning.code for warning in done.warnings] for done in (same, other)] == [[], ["size_adjusted"]]
@@ -157,7 +157,7 @@ async def test_fill_without_a_mask_has_no_size_either_and_says_so(bfl: Bfl, benc
 
 
 async def test_eight_references_go_to_fields_of_their_own(bfl: Bfl, bench: Bench) -> None:
-    pictures = [picture(32, 32, colour=(index, 0, 0)) for index in range(8)]
+    pictures = [image_bytes(32, 32, colour=(index, 0, 0)) for index in range(8)]
     inputs = [await bench.keep(data) for data in pictures]
     state = await bench.run(task(inputs=inputs, input_fidelity="high", width=512, height=512))
     sent = bfl.sent[0].json

@@ -14,7 +14,7 @@ from imagegateway.providers.bria.fal import BriaFalAdapter
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.bria import FIELDS, Bria
 from tests.providers.harness import Bench
 
@@ -47,7 +47,7 @@ def task(model: str = "bria/fibo-edit/edit", **fields: Any) -> pb.ImageTask:
 
 async def edit(bench: Bench, model: str = "bria/fibo-edit/edit", **fields: Any) -> pb.TaskState:
     """An edit of a picture, with a mask whose left half is grey on both sides of the middle."""
-    first = await bench.keep(picture(80, 60))
+    first = await bench.keep(image_bytes(80, 60))
     if fields.pop("masked", False):
         mask = Image.new("L", (80, 60), 0)
         for column, shade in enumerate((255, 200, 128, 127)):
@@ -70,14 +70,14 @@ async def test_edit_is_submitted_polled_fetched_and_kept_byte_for_byte(bria: Bri
     assert "authorization" not in submit.headers
     assert submit.json == {
         "instruction": "a fox",
-        "images": [base64.b64encode(picture(80, 60)).decode()],
+        "images": [base64.b64encode(image_bytes(80, 60)).decode()],
         "negative_prompt": "fog",
         "seed": 5,
         "steps_num": 50,
         "output_type": "jpeg",
     }
     assert [sent.path for sent in bria.sent[1:4]] == ["/v2/status/request-0"] * 3
-    assert await bench.bytes_of(artifact) == picture(80, 60, "JPEG")
+    assert await bench.bytes_of(artifact) == image_bytes(80, 60, "JPEG")
     assert (artifact.media.media_type, artifact.seed, bria.billed) == ("image/jpeg", 5, 1)
 
 
@@ -154,7 +154,7 @@ def test_sizes_come_to_the_nearest_shape_and_4mp_from_2_mp_on(asked: tuple[int, 
 async def test_reference_goes_to_generate(bria: Bria, bench: Bench) -> None:
     await edit(bench, "bria/fibo/generate", width=1183, height=887)
     (body,) = submits(bria)
-    assert body["images"] == [base64.b64encode(picture(80, 60)).decode()]
+    assert body["images"] == [base64.b64encode(image_bytes(80, 60)).decode()]
     assert body["prompt"] == "a fox"
 
 
@@ -426,7 +426,7 @@ async def test_every_quality_has_its_steps(
 
 
 async def test_picture_over_12_mb_is_refused_here(bria: Bria, bench: Bench) -> None:
-    large = await bench.keep(picture() + bytes(12_000_000))
+    large = await bench.keep(image_bytes() + bytes(12_000_000))
     state = await bench.run(task(inputs=[large]))
     assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_INVALID_IMAGE, "image")
     assert not bria.sent

@@ -15,7 +15,7 @@ from imagegateway.providers.bria.fal import BriaFalAdapter
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.fal import Fal, Field, Request
 from tests.providers.harness import Bench
 
@@ -100,9 +100,9 @@ async def bench(fal: BriaOnFal, tmp_path: Path) -> AsyncIterator[Bench]:
 async def edit(
     bench: Bench, model: str = "bria/fibo-edit/edit", *, masked: bool = False, **fields: Any
 ) -> pb.TaskState:
-    first = await bench.keep(picture(80, 60))
+    first = await bench.keep(image_bytes(80, 60))
     if masked:
-        fields["mask"] = await bench.keep(picture(80, 60, colour=(255, 255, 255)))
+        fields["mask"] = await bench.keep(image_bytes(80, 60, colour=(255, 255, 255)))
     task = pb.ImageTask(model=model, route="fal", inputs=[first], **{"prompt": "a fox", "n": 1, **fields})
     return await bench.run(task)
 
@@ -116,14 +116,14 @@ async def test_edit_goes_through_the_queue_with_its_mask(fal: BriaOnFal, bench: 
     kind, _, data = submit.json.pop("mask_url").partition(",")
     mask = Image.open(BytesIO(base64.b64decode(data)))
     assert (kind, mask.size, mask.getextrema()) == ("data:image/png;base64", (80, 60), (255, 255))
-    image = f"data:image/png;base64,{base64.b64encode(picture(80, 60)).decode()}"
+    image = f"data:image/png;base64,{base64.b64encode(image_bytes(80, 60)).decode()}"
     assert submit.json == {**submit.json, "instruction": "a fox", "image_url": image, "seed": 5, "steps_num": 20}
     assert {sent.path for sent in fal.sent[1:-1]} == {
         "/bria/fibo-edit/requests/req-0/status",
         "/bria/fibo-edit/requests/req-0",
     }
     assert "authorization" not in fal.sent[-1].headers
-    assert await bench.bytes_of(artifact) == picture(80, 60)
+    assert await bench.bytes_of(artifact) == image_bytes(80, 60)
     assert (artifact.seed, fal.billed) == (5, 1)
 
 

@@ -14,7 +14,7 @@ from imagegateway.providers.sizes import SizeRange
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.ark import Ark
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.providers.harness import Bench
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ async def test_picture_is_asked_for_fetched_and_kept_byte_for_byte(ark: Ark, ben
         "size": "2496x1664",
         "sequential_image_generation": "disabled",
     }
-    assert await bench.bytes_of(artifact) == picture(2496 // 16, 1664 // 16, "JPEG")
+    assert await bench.bytes_of(artifact) == image_bytes(2496 // 16, 1664 // 16, "JPEG")
     assert (artifact.media.media_type, ark.billed) == ("image/jpeg", 1)
     assert (state.done.usage.output_tokens, state.done.usage.total_tokens) == (16224, 16224)
 
@@ -82,7 +82,7 @@ async def test_key_does_not_go_to_the_result_host(ark: Ark, bench: Bench) -> Non
 
 @pytest.mark.parametrize("model", IMAGES, ids=lambda model: str(model.id))
 async def test_every_model_is_served(ark: Ark, bench: Bench, model: Model) -> None:
-    inputs = [await bench.keep(picture(64, 48))] if model.max_inputs else []
+    inputs = [await bench.keep(image_bytes(64, 48))] if model.max_inputs else []
     width, height = model.sizes.default
     state = await bench.run(task(model.id, inputs=inputs, width=width, height=height))
     assert state.HasField("done"), state
@@ -96,7 +96,7 @@ def test_edit_ids_are_of_the_same_native_model_and_want_pictures() -> None:
 
 
 async def test_one_reference_is_a_string_and_several_are_a_list(ark: Ark, bench: Bench) -> None:
-    first, second = picture(64, 48), picture(32, 32, "WEBP")
+    first, second = image_bytes(64, 48), image_bytes(32, 32, "WEBP")
     inputs = [await bench.keep(first), await bench.keep(second)]
     await bench.run(task(inputs=inputs[:1]))
     await bench.run(task(inputs=inputs))
@@ -106,7 +106,7 @@ async def test_one_reference_is_a_string_and_several_are_a_list(ark: Ark, bench:
 
 
 async def test_references_over_the_limit_are_refused_here(ark: Ark, bench: Bench) -> None:
-    large = await bench.keep(picture() + bytes(10_000_000))
+    large = await bench.keep(image_bytes() + bytes(10_000_000))
     state = await bench.run(task(inputs=[large]))
     assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_INVALID_IMAGE, "image")
     assert not ark.sent
@@ -145,7 +145,7 @@ def test_any_size_comes_to_one_that_is_taken(model: Model, asked: tuple[int, int
 
 
 async def test_seededit_adapts_to_its_picture(ark: Ark, bench: Bench) -> None:
-    first = await bench.keep(picture(64, 48))
+    first = await bench.keep(image_bytes(64, 48))
     state = await bench.run(task("bytedance/seededit-3", inputs=[first], width=512, height=512, seed=7))
     body = posts(ark)[0]
     assert (body["size"], body["seed"]) == ("adaptive", 7)
@@ -175,7 +175,7 @@ async def test_seeds_over_the_limit_are_refused_here(ark: Ark, bench: Bench) -> 
 
 async def test_answer_may_have_refused_images_beside_good_ones(ark: Ark, bench: Bench) -> None:
     refused = {"error": {"code": "OutputImageSensitiveContentDetected", "message": "no Request id: 1"}}
-    made = {"b64_json": base64.b64encode(picture()).decode()}
+    made = {"b64_json": base64.b64encode(image_bytes()).decode()}
     ark.failures = [(200, {"data": [made, refused, made]}, {})]
     state = await bench.run(task())
     assert (len(state.done.artifacts), len(ark.sent)) == (2, 1)

@@ -13,7 +13,7 @@ from imagegateway.providers.kit.adapter import Call, Finished, HttpResponse
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.cloudflare import Cloudflare
 from tests.providers.harness import Bench
 
@@ -70,7 +70,7 @@ async def test_text_alone_is_multipart_and_the_picture_kept_byte_for_byte(
         "height": (None, "1024"),
         "guidance": (None, "3"),
     }
-    assert await bench.bytes_of(artifact) == picture(1536, 1024, "JPEG")
+    assert await bench.bytes_of(artifact) == image_bytes(1536, 1024, "JPEG")
     assert (artifact.media.media_type, artifact.media.width, artifact.seed) == ("image/jpeg", 1536, 5)
     assert (state.done.cost.amount, state.done.cost.estimated, cloudflare.billed) == (0.015, True, 1)
 
@@ -96,7 +96,7 @@ async def test_quality_is_given_where_the_format_is_made_here_and_else_warned_of
 
 
 async def test_what_cloudflare_has_no_field_for_is_warned_of(bench: Bench) -> None:
-    inputs = [await bench.keep(picture(64, 64))]
+    inputs = [await bench.keep(image_bytes(64, 64))]
     done = (await bench.run(task(inputs=inputs, moderation="low", input_fidelity="high"))).done
     assert [warning.param for warning in done.warnings] == ["moderation", "input_fidelity"]
 
@@ -111,7 +111,7 @@ async def test_n_pictures_are_n_calls_with_seeds_that_follow(cloudflare: Cloudfl
 async def test_large_references_are_shrunk_and_small_ones_sent_as_they_are(
     cloudflare: Cloudflare, bench: Bench
 ) -> None:
-    small, large = picture(511, 400, "JPEG"), picture(1024, 512)
+    small, large = image_bytes(511, 400, "JPEG"), image_bytes(1024, 512)
     inputs = [await bench.keep(small), await bench.keep(large)]
     state = await bench.run(task(inputs=inputs, width=1024, height=512))
     first, second = (cloudflare.sent[0].part(f"input_image_{index}") for index in range(2))

@@ -1,4 +1,4 @@
-"""The driver's patience, with another route at hand and without one; how much it asks for at once, and how often."""
+"""The driver's retries, with and without another route, and its limits on concurrent calls and on poll frequency."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def start(*, fail_fast: bool, n: int = 1) -> pb.StartRequest:
     return pb.StartRequest(job_id="job_test", task=task, fail_fast=fail_fast)
 
 
-async def test_first_failure_that_took_nothing_is_handed_back(bfl: Bfl, bench: Bench) -> None:
+async def test_unbilled_failure_with_fail_fast_ends_the_start_without_a_retry(bfl: Bfl, bench: Bench) -> None:
     bfl.failures[:] = [BUSY] * 3
     state = await bench.family.start(start(fail_fast=True, n=3))
     assert (state.failed.reason, state.failed.may_be_billed) == (
         ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
         False,
     )
-    assert len(bfl.sent) == 3, "each call was made once"
+    assert len(bfl.sent) == 3, "the driver repeated a call"
     assert not bench.slept
 
 
-async def test_without_another_route_all_tries_are_made(bfl: Bfl, bench: Bench) -> None:
+async def test_unbilled_failure_without_fail_fast_is_retried_to_the_limit(bfl: Bfl, bench: Bench) -> None:
     bfl.failures[:] = [BUSY] * (MAX_ATTEMPTS - 1)
     state = await bench.family.start(start(fail_fast=False))
     assert state.HasField("running")
@@ -62,7 +62,7 @@ async def test_without_another_route_all_tries_are_made(bfl: Bfl, bench: Bench) 
     assert sum(bench.slept) >= 5 * (MAX_ATTEMPTS - 1)
 
 
-async def test_server_that_refuses_connections_is_handed_back(tmp_path: Path) -> None:
+async def test_refused_connection_with_fail_fast_ends_the_start_without_a_retry(tmp_path: Path) -> None:
     values = {"IMAGEGATEWAY_BFL_BASE_URL": f"http://127.0.0.1:{free_port()}", "IMAGEGATEWAY_BFL_API_KEY": "k"}
     bench = Bench.open(MODELS, [BflAdapter()], tmp_path, values)
     state = await bench.family.start(start(fail_fast=True))
@@ -72,35 +72,35 @@ async def test_server_that_refuses_connections_is_handed_back(tmp_path: Path) ->
     await bench.family.close()
 
 
-async def test_task_that_was_taken_in_part_stays_and_the_rest_is_tried_again(bfl: Bfl, bench: Bench) -> None:
+async def test_partly_accepted_task_stays_on_its_route_and_retries_the_rest(bfl: Bfl, bench: Bench) -> None:
     bfl.failures[:] = [BUSY] * 2
     state = await bench.family.start(start(fail_fast=True, n=3))
     assert state.HasField("running")
-    assert len(bfl.tasks) == 3, "no other route may have it, so nothing of it is given up"
+    assert len(bfl.tasks) == 3, "an accepted task can't move to another route, so all its calls have to succeed"
     assert len(bfl.sent) == 5
 
 
-async def test_refusal_is_no_reason_to_try_again(bfl: Bfl, bench: Bench) -> None:
+async def test_invalid_request_is_not_retried(bfl: Bfl, bench: Bench) -> None:
     bfl.failures[:] = [(422, {"detail": [{"loc": ["body", "prompt"], "msg": "no", "type": "x"}]}, {})]
     state = await bench.family.start(start(fail_fast=True))
     assert state.failed.reason == ErrorReason.ERROR_REASON_INVALID_VALUE
     assert len(bfl.sent) == 1
 
 
-async def test_limit_that_was_handed_back_slows_the_next_calls_down(bfl: Bfl, bench: Bench) -> None:
+async def test_rate_limit_pauses_the_next_calls_on_the_route(bfl: Bfl, bench: Bench) -> None:
     bfl.failures[:] = [BUSY]
     await bench.family.start(start(fail_fast=True))
-    again = await bench.family.start(start(fail_fast=True))
-    assert again.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
-    assert 0 < again.failed.retry_after.ToTimedelta().total_seconds() <= 5
-    assert len(bfl.sent) == 1, "a route that wants to be left alone is not asked"
-    patient = await bench.family.start(start(fail_fast=False))
-    assert patient.HasField("running")
+    second = await bench.family.start(start(fail_fast=True))
+    assert second.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
+    assert 0 < second.failed.retry_after.ToTimedelta().total_seconds() <= 5
+    assert len(bfl.sent) == 1, "the driver called a paused route"
+    third = await bench.family.start(start(fail_fast=False))
+    assert third.HasField("running")
     assert sum(bench.slept) == pytest.approx(5)
 
 
-async def test_limit_that_names_no_time_quiets_the_route_only_shortly(bfl: Bfl, bench: Bench) -> None:
-    """A call's own pauses grow to 8 s; the others on its key need not wait for them."""
+async def test_rate_limit_without_a_retry_time_pauses_the_route_briefly(bfl: Bfl, bench: Bench) -> None:
+    """One call's backoff grows to 8 s; other calls with the same key wait for the shared pause alone."""
     bfl.failures[:] = [(429, {"detail": "Too many active tasks"}, {})] * MAX_ATTEMPTS
     state = await bench.family.start(start(fail_fast=False))
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
@@ -110,16 +110,16 @@ async def test_limit_that_names_no_time_quiets_the_route_only_shortly(bfl: Bfl, 
     assert sum(bench.slept) == pytest.approx(SHARED_PAUSE)
 
 
-async def test_task_of_more_calls_than_are_taken_at_once_makes_them_in_turn(bfl: Bfl, bench: Bench) -> None:
+async def test_task_with_more_calls_than_the_limit_stays_below_the_concurrency_limit(bfl: Bfl, bench: Bench) -> None:
     bfl.script = ["Pending", "Pending", "Ready"]
     state = await bench.run(pb.ImageTask(model="bfl/flux-kontext-max", route="bfl", prompt="a fox", n=10))
     assert len(state.done.artifacts) == bfl.billed == 10
     assert not state.done.missing
     assert bfl.peaks[bfl.key, "flux-kontext-max"] == 6
-    assert len([sent for sent in bfl.sent if sent.method == "POST"]) == 10, "none was refused"
+    assert len([sent for sent in bfl.sent if sent.method == "POST"]) == 10, "a call exceeded the limit"
 
 
-async def test_no_call_follows_those_that_are_handed_back(bfl: Bfl, bench: Bench) -> None:
+async def test_failure_with_fail_fast_starts_no_further_calls(bfl: Bfl, bench: Bench) -> None:
     bfl.failures[:] = [BUSY] * 6
     task = pb.ImageTask(model="bfl/flux-kontext-max", route="bfl", prompt="a fox", n=10)
     state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task, fail_fast=True))
@@ -127,7 +127,7 @@ async def test_no_call_follows_those_that_are_handed_back(bfl: Bfl, bench: Bench
     assert len(bfl.sent) == 6
 
 
-async def test_polls_become_fewer_while_nothing_moves(bfl: Bfl, bench: Bench) -> None:
+async def test_polls_slow_down_without_progress(bfl: Bfl, bench: Bench) -> None:
     bfl.script = ["Pending"]
     request = start(fail_fast=False)
     state = await bench.family.start(request)
@@ -138,31 +138,31 @@ async def test_polls_become_fewer_while_nothing_moves(bfl: Bfl, bench: Bench) ->
         elapsed += pauses[-1]
         reference = state.running.task_ref
         state = await bench.family.poll(pb.PollRequest(job_id=request.job_id, task=request.task, task_ref=reference))
-        assert state.running.task_ref == reference, "nothing new: nothing is written"
+        assert state.running.task_ref == reference, "an unchanged task keeps its reference, so no record is written"
     assert pauses == sorted(pauses)
     assert pauses[0] == 0.5
     assert pauses[-1] == SLOWEST_POLL
     assert 18 < len(pauses) < 30
 
 
-async def test_progress_makes_polls_frequent_again(bfl: Bfl, bench: Bench) -> None:
+async def test_progress_restores_the_poll_frequency(bfl: Bfl, bench: Bench) -> None:
     bfl.script = ["Pending"]
     request = start(fail_fast=False)
     state = await bench.family.start(request)
 
-    async def asked() -> pb.TaskState:
+    async def poll() -> pb.TaskState:
         return await bench.family.poll(
             pb.PollRequest(job_id=request.job_id, task=request.task, task_ref=state.running.task_ref)
         )
 
     bench.now += 100
-    state = await asked()
+    state = await poll()
     assert state.running.poll_after.seconds == SLOWEST_POLL
     bfl.progress = 0.4
-    state = await asked()
+    state = await poll()
     assert state.running.progress == 40
     assert state.running.poll_after.ToTimedelta().total_seconds() == 1.5
     bench.now += 100
     bfl.failures[:] = [(502, {}, {})]
-    state = await asked()
-    assert state.running.poll_after.seconds == SLOWEST_POLL, "no answer is no progress"
+    state = await poll()
+    assert state.running.poll_after.seconds == SLOWEST_POLL, "an error response is no progress"

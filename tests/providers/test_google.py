@@ -11,7 +11,7 @@ from imagegateway.providers.google.adapter import GoogleAdapter
 from imagegateway.providers.google.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.google import Google, size_of
 from tests.emulators.google_schema import error
 from tests.providers.harness import Bench
@@ -70,7 +70,7 @@ async def test_generation_is_generate_content_with_shape_tier_and_seed(google: G
         },
     }
     (artifact,) = state.done.artifacts
-    assert await bench.bytes_of(artifact) == picture(*size_of({"imageSize": "2K"}))
+    assert await bench.bytes_of(artifact) == image_bytes(*size_of({"imageSize": "2K"}))
     assert (artifact.media.media_type, artifact.seed) == ("image/png", 5)
     assert (state.done.cost.amount, state.done.cost.estimated, google.billed) == (0.101, True, 1)
 
@@ -102,7 +102,7 @@ async def test_shape_alone_and_models_of_one_tier_say_no_tier(google: Google, be
 
 
 async def test_pictures_go_before_the_prompt(google: Google, bench: Bench) -> None:
-    first, second = picture(32, 32), picture(32, 32, "JPEG")
+    first, second = image_bytes(32, 32), image_bytes(32, 32, "JPEG")
     await bench.run(task(inputs=[await bench.keep(first), await bench.keep(second)]))
     parts = google.sent[0].json["contents"][0]["parts"]
     assert [part["inlineData"]["mimeType"] for part in parts[:2]] == ["image/png", "image/jpeg"]
@@ -236,7 +236,7 @@ async def test_imagen_is_predict_with_up_to_four_pictures_a_call(google: Google,
         },
     }
     assert (len(state.done.artifacts), google.billed) == (6, 6)
-    assert await bench.bytes_of(state.done.artifacts[0]) == picture(1024, 1024, "JPEG", (0, 0, 0))
+    assert await bench.bytes_of(state.done.artifacts[0]) == image_bytes(1024, 1024, "JPEG", (0, 0, 0))
 
 
 async def test_filtered_pictures_of_imagen_are_missing(google: Google, bench: Bench) -> None:

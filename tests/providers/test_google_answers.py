@@ -11,7 +11,7 @@ from imagegateway.providers.google.adapter import GoogleAdapter
 from imagegateway.providers.google.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.google import VIDEO, Google
 from tests.providers.harness import Bench
 
@@ -28,8 +28,8 @@ FAILED = ErrorReason.ERROR_REASON_PROVIDER_ERROR
 UNREADABLE = ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE
 INVALID = ErrorReason.ERROR_REASON_INVALID_VALUE
 LIMITED = ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
-PNG = picture(40, 30)
-JPEG = picture(40, 30, "JPEG")
+PNG = image_bytes(40, 30)
+JPEG = image_bytes(40, 30, "JPEG")
 
 
 @pytest.fixture

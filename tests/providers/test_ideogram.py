@@ -14,7 +14,7 @@ from imagegateway.providers.ideogram.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.ideogram import CALLS, Ideogram
 from tests.providers.harness import Bench, left_half
 
@@ -63,7 +63,7 @@ async def test_generation_is_multipart_and_kept_byte_for_byte(ideogram: Ideogram
         "negative_prompt": "text",
         "style_type": "REALISTIC",
     }
-    assert await bench.bytes_of(artifact) == ideogram.pictures["0.png"]
+    assert await bench.bytes_of(artifact) == ideogram.images["0.png"]
     assert (artifact.media.media_type, artifact.media.width, artifact.seed) == ("image/png", 1248, 5)
     assert artifact.revised_prompt == "a fox, in soft light"
     assert (state.done.cost.amount, state.done.cost.estimated, ideogram.billed) == (0.09, True, 1)
@@ -110,7 +110,7 @@ async def test_transparent_ground_is_a_call_of_its_own(ideogram: Ideogram, bench
 
 
 async def test_picture_without_mask_is_remixed(ideogram: Ideogram, bench: Bench) -> None:
-    image = picture(96, 64, "JPEG")
+    image = image_bytes(96, 64, "JPEG")
     codes = ["0a0a0a0a", "0b0b0b0b"]
     wanted = task(inputs=[await bench.keep(image)], width=1248, height=832)
     wanted.provider_options.update({"image_weight": 70, "color_palette": {"name": "EMBER"}, "style_codes": codes})
@@ -126,7 +126,7 @@ async def test_picture_without_mask_is_remixed(ideogram: Ideogram, bench: Bench)
 
 @pytest.mark.parametrize("model", ["ideogram/ideogram-v3", "ideogram/ideogram-v3/edit"])
 async def test_mask_is_inverted_and_pure(ideogram: Ideogram, bench: Bench, model: str) -> None:
-    inputs = [await bench.keep(picture(64, 32))]
+    inputs = [await bench.keep(image_bytes(64, 32))]
     wanted = task(model, inputs=inputs, mask=await bench.keep(left_half(64, 32)), width=1408, height=704)
     assert (await bench.run(wanted)).HasField("done")
     sent = ideogram.sent[0]
@@ -138,7 +138,7 @@ async def test_mask_is_inverted_and_pure(ideogram: Ideogram, bench: Bench, model
 
 
 async def test_instruction_alone_edits_several_pictures(ideogram: Ideogram, bench: Bench) -> None:
-    inputs = [await bench.keep(picture(32, 32)), await bench.keep(picture(32, 32, colour=(1, 2, 3)))]
+    inputs = [await bench.keep(image_bytes(32, 32)), await bench.keep(image_bytes(32, 32, colour=(1, 2, 3)))]
     state = await bench.run(task("ideogram/ideogram-v3/edit", inputs=inputs, quality="low", seed=3))
     assert ideogram.sent[0].path == "/v1/edit"
     assert len([part for part in ideogram.sent[0].parts if part.name == "images"]) == 2
@@ -160,7 +160,7 @@ async def test_second_api_takes_json_without_pictures_and_source_size_with(
     }
     assert [artifact.media.width for artifact in state.done.artifacts] == [2048, 2048]
     ideogram.sent.clear()
-    ref = await bench.keep(picture(640, 480))
+    ref = await bench.keep(image_bytes(640, 480))
     fitted = next(known for known in MODELS if known.id == model).sizes_for(edit=True).nearest(640, 480)
     edit = task(model, inputs=[ref], width=fitted[0], height=fitted[1])
     assert (await bench.run(edit)).HasField("done")
@@ -173,7 +173,7 @@ async def test_second_api_takes_json_without_pictures_and_source_size_with(
 
 
 async def test_edit_of_another_size_says_which(ideogram: Ideogram, bench: Bench) -> None:
-    inputs = [await bench.keep(picture(640, 480))] * 2
+    inputs = [await bench.keep(image_bytes(640, 480))] * 2
     state = await bench.run(task("ideogram/ideogram-v4.5", inputs=inputs, width=1536, height=1024))
     assert state.HasField("done"), state
     assert texts(ideogram) == {"prompt": "a fox", "size": "1536x1024"}
@@ -210,7 +210,7 @@ async def test_asynchronous_generation_is_polled_to_its_end(
 async def test_every_other_edit_has_its_path(ideogram: Ideogram, bench: Bench, model: str, path: str) -> None:
     known = next(known for known in MODELS if known.id == model)
     width, height = known.sizes.nearest(64, 48)
-    state = await bench.run(task(model, inputs=[await bench.keep(picture(64, 48))], width=width, height=height))
+    state = await bench.run(task(model, inputs=[await bench.keep(image_bytes(64, 48))], width=width, height=height))
     assert state.HasField("done"), state
     assert ideogram.sent[0].path == path
     assert path in CALLS
@@ -286,8 +286,8 @@ async def test_what_ideogram_cannot_take_is_refused_before_the_call(ideogram: Id
 
 
 async def test_result_that_cannot_be_fetched_leaves_the_others(ideogram: Ideogram, bench: Bench) -> None:
-    ideogram.pictures = {"a.png": picture(), "b.png": b"<html>sorry</html>", "c.png": picture(32, 32)}
-    urls = [f"{ideogram.base}/result/{name}?exp=1" for name in ideogram.pictures]
+    ideogram.images = {"a.png": image_bytes(), "b.png": b"<html>sorry</html>", "c.png": image_bytes(32, 32)}
+    urls = [f"{ideogram.base}/result/{name}?exp=1" for name in ideogram.images]
     ideogram.failures = [(200, {"data": [{"url": url, "is_image_safe": True} for url in urls]}, {})]
     state = await bench.run(task(n=3))
     assert [artifact.media.width for artifact in state.done.artifacts] == [64, 32]
@@ -324,7 +324,7 @@ async def test_answers_without_a_picture_end_the_task(
 
 
 async def test_numbers_as_text_and_structured_prompts_are_read(ideogram: Ideogram, bench: Bench) -> None:
-    ideogram.pictures = {"a.png": picture()}
+    ideogram.images = {"a.png": image_bytes()}
     entry = {"url": f"{ideogram.base}/result/a.png", "seed": "77", "prompt": {"scene": "a fox"}, "new": 1}
     ideogram.failures = [(200, {"data": [entry]}, {})]
     (artifact,) = (await bench.run(task())).done.artifacts
@@ -338,7 +338,7 @@ async def asynchronous(bench: Bench) -> pb.TaskState:
 
 
 async def test_generation_in_capitals_and_with_an_empty_list_is_polled(ideogram: Ideogram, bench: Bench) -> None:
-    ideogram.pictures = {"a.png": picture()}
+    ideogram.images = {"a.png": image_bytes()}
     ideogram.failures = [
         (200, {"generation_id": "a/../b?c", "status": "PENDING", "data": []}, {}),
         (200, {"status": "Pending"}, {}),
@@ -379,7 +379,7 @@ async def test_transparent_ground_of_an_edit_is_asked_for_where_there_is_one(
     ideogram: Ideogram, bench: Bench, *, model: str, prompt: str, sent: str | None
 ) -> None:
     known = next(known for known in MODELS if f"ideogram/{model}" in {known.id, *known.aliases})
-    inputs = [await bench.keep(picture(64, 64))]
+    inputs = [await bench.keep(image_bytes(64, 64))]
     state = await bench.run(task(known.id, inputs=inputs, background="transparent", prompt=prompt))
     assert texts(ideogram).get("transparent_background") == sent
     assert not state.done.warnings
@@ -390,7 +390,7 @@ async def test_transparent_ground_of_an_edit_is_asked_for_where_there_is_one(
 async def test_transparent_ground_that_an_edit_has_not_is_refused(
     ideogram: Ideogram, bench: Bench, model: str, masked: bool
 ) -> None:
-    wanted = task(model, inputs=[await bench.keep(picture(64, 64))], background="transparent")
+    wanted = task(model, inputs=[await bench.keep(image_bytes(64, 64))], background="transparent")
     if masked:
         wanted.mask.CopyFrom(await bench.keep(left_half(64, 64)))
     failed = (await bench.run(wanted)).failed
@@ -399,7 +399,7 @@ async def test_transparent_ground_that_an_edit_has_not_is_refused(
 
 
 async def test_what_a_call_has_not_is_warned_of(ideogram: Ideogram, bench: Bench) -> None:
-    inputs = [await bench.keep(picture(64, 64))]
+    inputs = [await bench.keep(image_bytes(64, 64))]
     wanted = task("ideogram/ideogram-v3/reframe", inputs=inputs, width=1024, height=1024, moderation="low")
     wanted.input_fidelity = "high"
     state = await bench.run(wanted)
@@ -413,14 +413,14 @@ async def test_what_a_call_has_not_is_warned_of(ideogram: Ideogram, bench: Bench
 async def test_mask_of_one_colour_is_refused_where_ideogram_wants_two(
     ideogram: Ideogram, bench: Bench, shade: int
 ) -> None:
-    inputs, mask = [await bench.keep(picture(64, 64))], await bench.keep(picture(64, 64, colour=(shade,) * 3))
+    inputs, mask = [await bench.keep(image_bytes(64, 64))], await bench.keep(image_bytes(64, 64, colour=(shade,) * 3))
     state = await bench.run(task("ideogram/ideogram-v4.5", inputs=inputs, mask=mask))
     assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_INVALID_IMAGE, "mask")
     assert not ideogram.sent
 
 
 async def test_pictures_over_the_limit_of_one_or_of_all_are_refused(ideogram: Ideogram, bench: Bench) -> None:
-    eleven = await bench.keep(picture() + bytes(11_000_000))
+    eleven = await bench.keep(image_bytes() + bytes(11_000_000))
     for wanted in (task(inputs=[eleven]), task("ideogram/ideogram-v4.5", inputs=[eleven] * 5)):
         state = await bench.run(wanted)
         assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_INVALID_IMAGE, "image")

@@ -1,4 +1,4 @@
-"""The openai family against its emulator: what is sent, what becomes of every answer and error, what is billed."""
+"""The openai family against its emulator: requests as sent, results, failures and billed calls."""
 
 from __future__ import annotations
 
@@ -8,35 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.openai.adapter import OpenAIAdapter
 from imagegateway.providers.openai.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
-from tests.emulators.base import picture
-from tests.emulators.openai import OpenAI
-from tests.providers.harness import Bench
+from tests.emulators.base import image_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
     from imagegateway.providers.catalog import Model
 
-
-@pytest.fixture
-async def openai() -> AsyncIterator[OpenAI]:
-    async with OpenAI() as emulator:
-        assert isinstance(emulator, OpenAI)
-        yield emulator
-
-
-@pytest.fixture
-async def bench(openai: OpenAI, tmp_path: Path) -> AsyncIterator[Bench]:
-    values = {"IMAGEGATEWAY_OPENAI_BASE_URL": openai.base, "IMAGEGATEWAY_OPENAI_API_KEY": openai.key}
-    bench = Bench.open(MODELS, [OpenAIAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    from tests.emulators.openai import OpenAI
+    from tests.providers.harness import Bench
 
 
 def task(model: str = "openai/gpt-image-2", **fields: Any) -> pb.ImageTask:
@@ -50,17 +32,17 @@ def error(
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.id))
-async def test_every_model_makes_pictures_of_each_size_it_lists(openai: OpenAI, bench: Bench, model: Model) -> None:
+async def test_model_makes_images_of_every_listed_size(openai: OpenAI, openai_bench: Bench, model: Model) -> None:
     sizes = getattr(model.sizes, "sizes", [model.sizes.nearest(512, 512), model.sizes.nearest(4096, 512)])
     for width, height in sizes:
-        state = await bench.run(task(model.id, width=width, height=height, quality=model.qualities[-1]))
+        state = await openai_bench.run(task(model.id, width=width, height=height, quality=model.qualities[-1]))
         (artifact,) = state.done.artifacts
         assert (artifact.media.width, artifact.media.height) == (width, height)
     assert openai.billed == len(openai.sent) == len(sizes)
 
 
-async def test_generation_is_json_with_the_fields_of_gpt_image(openai: OpenAI, bench: Bench) -> None:
-    state = await bench.run(
+async def test_generation_is_sent_as_json_with_gpt_image_fields(openai: OpenAI, openai_bench: Bench) -> None:
+    state = await openai_bench.run(
         task(
             n=3,
             width=1536,
@@ -88,22 +70,24 @@ async def test_generation_is_json_with_the_fields_of_gpt_image(openai: OpenAI, b
         "output_format": "webp",
         "output_compression": 70,
     }
-    assert [await bench.bytes_of(found) for found in state.done.artifacts] == [
-        picture(1536, 1024, "WEBP", (index, 99, 199)) for index in range(3)
+    assert [await openai_bench.bytes_of(found) for found in state.done.artifacts] == [
+        image_bytes(1536, 1024, "WEBP", (index, 99, 199)) for index in range(3)
     ]
     assert openai.billed == 3
 
 
-async def test_usage_is_passed_on_and_costed_by_the_price_list(bench: Bench) -> None:
-    done = (await bench.run(task(n=2))).done
+async def test_usage_is_reported_with_a_cost_by_the_price_list(openai_bench: Bench) -> None:
+    done = (await openai_bench.run(task(n=2))).done
     assert (done.usage.input_tokens, done.usage.output_tokens, done.usage.total_tokens) == (50, 8320, 8370)
     assert (done.usage.input_tokens_details.text_tokens, done.usage.output_tokens_details.image_tokens) == (10, 8320)
     assert done.cost.amount == pytest.approx((10 * 5 + 40 * 8 + 8320 * 30) / 1e6)
     assert done.cost.estimated
 
 
-async def test_dalle_3_is_asked_once_for_each_picture_and_for_base64(openai: OpenAI, bench: Bench) -> None:
-    state = await bench.run(task("openai/dall-e-3", n=2, width=1792, height=1024, quality="hd", style="natural"))
+async def test_dalle_3_receives_one_request_per_image_for_base64(openai: OpenAI, openai_bench: Bench) -> None:
+    state = await openai_bench.run(
+        task("openai/dall-e-3", n=2, width=1792, height=1024, quality="hd", style="natural")
+    )
     assert [sent.json for sent in openai.sent] == 2 * [
         {
             "model": "dall-e-3",
@@ -120,25 +104,25 @@ async def test_dalle_3_is_asked_once_for_each_picture_and_for_base64(openai: Ope
     assert not state.done.HasField("cost")
 
 
-async def test_result_url_is_fetched_without_the_key(openai: OpenAI, bench: Bench) -> None:
+async def test_result_url_is_fetched_without_the_key(openai: OpenAI, openai_bench: Bench) -> None:
     openai.failures = [(200, {"data": [{"url": f"{openai.base}/files/0.png?sig=secret"}]}, {})]
-    state = await bench.run(task("openai/dall-e-3"))
-    assert await bench.bytes_of(state.done.artifacts[0]) == picture(1024, 1024)
+    state = await openai_bench.run(task("openai/dall-e-3"))
+    assert await openai_bench.bytes_of(state.done.artifacts[0]) == image_bytes(1024, 1024)
     assert openai.sent[-1].path.startswith("/files/")
     assert "authorization" not in openai.sent[-1].headers
 
 
-async def test_one_picture_is_edited_as_a_form_with_the_mask_as_alpha(openai: OpenAI, bench: Bench) -> None:
-    source = picture(64, 48, "JPEG")
+async def test_single_input_is_sent_as_form_with_mask_as_alpha(openai: OpenAI, openai_bench: Bench) -> None:
+    source = image_bytes(64, 48, "JPEG")
     grey = Image.new("L", (64, 48), 0)
     grey.paste(255, (0, 0, 32, 48))
     grey.paste(100, (32, 0, 33, 1))
     file = io.BytesIO()
     grey.save(file, "PNG")
-    state = await bench.run(
+    state = await openai_bench.run(
         task(
-            inputs=[await bench.keep(source)],
-            mask=await bench.keep(file.getvalue()),
+            inputs=[await openai_bench.keep(source)],
+            mask=await openai_bench.keep(file.getvalue()),
             width=1024,
             height=1024,
             n=2,
@@ -163,102 +147,102 @@ async def test_one_picture_is_edited_as_a_form_with_the_mask_as_alpha(openai: Op
     assert (len(state.done.artifacts), openai.billed) == (2, 2)
 
 
-async def test_several_pictures_go_as_a_list(openai: OpenAI, bench: Bench) -> None:
-    first, second = picture(32, 32), picture(32, 32, "WEBP")
-    inputs = [await bench.keep(first), await bench.keep(second)]
-    state = await bench.run(task("openai/gpt-image-1.5", inputs=inputs, input_fidelity="high"))
+async def test_several_inputs_are_sent_as_list(openai: OpenAI, openai_bench: Bench) -> None:
+    first, second = image_bytes(32, 32), image_bytes(32, 32, "WEBP")
+    inputs = [await openai_bench.keep(first), await openai_bench.keep(second)]
+    state = await openai_bench.run(task("openai/gpt-image-1.5", inputs=inputs, input_fidelity="high"))
     files = [(part.name, part.data, part.content_type) for part in openai.sent[0].parts if part.filename]
     assert files == [("image[]", first, "image/png"), ("image[]", second, "image/webp")]
     assert openai.sent[0].part("input_fidelity").text == "high"
     assert state.HasField("done")
 
 
-async def test_input_fidelity_is_not_sent_to_models_without_it(openai: OpenAI, bench: Bench) -> None:
-    inputs = [await bench.keep(picture())]
+async def test_unsupported_input_fidelity_is_not_sent_and_warned_about(openai: OpenAI, openai_bench: Bench) -> None:
+    inputs = [await openai_bench.keep(image_bytes())]
     for model in ("openai/gpt-image-2", "openai/gpt-image-1-mini"):
-        state = await bench.run(task(model, inputs=inputs, input_fidelity="high"))
+        state = await openai_bench.run(task(model, inputs=inputs, input_fidelity="high"))
         assert [warning.param for warning in state.done.warnings] == ["input_fidelity"]
     assert openai.billed == 2
 
 
-async def test_dalle_2_takes_one_picture_and_a_mask(openai: OpenAI, bench: Bench) -> None:
+async def test_dalle_2_receives_input_and_mask(openai: OpenAI, openai_bench: Bench) -> None:
     white = io.BytesIO()
     Image.new("L", (64, 64), 255).save(white, "PNG")
-    inputs = [await bench.keep(picture())]
-    state = await bench.run(task("openai/dall-e-2", inputs=inputs, mask=await bench.keep(white.getvalue())))
+    inputs = [await openai_bench.keep(image_bytes())]
+    state = await openai_bench.run(
+        task("openai/dall-e-2", inputs=inputs, mask=await openai_bench.keep(white.getvalue()))
+    )
     assert state.HasField("done")
     assert openai.sent[0].part("response_format").text == "b64_json"
 
 
-async def test_strict_refuses_what_would_be_warned_about_before_anything_is_sent(
-    openai: OpenAI, bench: Bench
-) -> None:
-    inputs = [await bench.keep(picture())]
-    failed = (await bench.run(task(inputs=inputs, input_fidelity="high", n=3, strict=True))).failed
+async def test_strict_refuses_a_warned_option_before_any_request(openai: OpenAI, openai_bench: Bench) -> None:
+    inputs = [await openai_bench.keep(image_bytes())]
+    failed = (await openai_bench.run(task(inputs=inputs, input_fidelity="high", n=3, strict=True))).failed
     assert (failed.reason, failed.param) == (ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER, "input_fidelity")
     assert (failed.may_be_billed, openai.sent) == (False, [])
 
 
-async def test_fewer_pictures_than_asked_are_counted(openai: OpenAI, bench: Bench) -> None:
+async def test_withheld_images_are_reported_as_missing(openai: OpenAI, openai_bench: Bench) -> None:
     openai.withheld = 1
-    done = (await bench.run(task(n=3))).done
+    done = (await openai_bench.run(task(n=3))).done
     assert (len(done.artifacts), openai.billed) == (2, 2)
     assert [missing.message for missing in done.missing] == ["OpenAI made 2 of 3 images."]
-    failed = (await bench.run(task())).failed
+    failed = (await openai_bench.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
 
 
 @pytest.mark.parametrize("broken", [{}, None, {"b64_json": ""}, {"b64_json": "aGVsbG8="}])
-async def test_one_bad_picture_does_not_lose_the_good_ones(openai: OpenAI, bench: Bench, broken: Any) -> None:
-    good = {"b64_json": base64.b64encode(picture()).decode()}
+async def test_invalid_image_does_not_lose_the_valid_ones(openai: OpenAI, openai_bench: Bench, broken: Any) -> None:
+    good = {"b64_json": base64.b64encode(image_bytes()).decode()}
     openai.failures = [(200, {"created": 1, "data": [good, broken, good]}, {})]
-    done = (await bench.run(task(n=3))).done
-    assert [await bench.bytes_of(found) for found in done.artifacts] == [picture(), picture()]
+    done = (await openai_bench.run(task(n=3))).done
+    assert [await openai_bench.bytes_of(found) for found in done.artifacts] == [image_bytes(), image_bytes()]
     assert len(done.missing) == 1
 
 
-async def test_only_picture_that_cannot_be_used_fails_as_paid_for(openai: OpenAI, bench: Bench) -> None:
-    openai.failures = [(200, {"data": [{"b64_json": base64.b64encode(b"no picture").decode()}]}, {})]
-    failed = (await bench.run(task())).failed
+async def test_invalid_only_image_is_a_failure_that_may_be_billed(openai: OpenAI, openai_bench: Bench) -> None:
+    openai.failures = [(200, {"data": [{"b64_json": base64.b64encode(b"no image").decode()}]}, {})]
+    failed = (await openai_bench.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
-async def test_counts_that_can_not_be_do_not_lose_pictures(openai: OpenAI, bench: Bench) -> None:
+async def test_invalid_usage_counts_do_not_lose_images(openai: OpenAI, openai_bench: Bench) -> None:
     usage = {"input_tokens": 1 << 40, "output_tokens": "5", "total_tokens": None, "input_tokens_details": None}
-    data = [{"b64_json": base64.b64encode(picture()).decode()}]
+    data = [{"b64_json": base64.b64encode(image_bytes()).decode()}]
     openai.failures = [(200, {"created": 1, "data": data, "usage": usage}, {})]
-    done = (await bench.run(task())).done
+    done = (await openai_bench.run(task())).done
     assert (len(done.artifacts), done.usage.input_tokens) == (1, 0)
 
 
 @pytest.mark.parametrize(("stage", "words", "param"), [("input", "prompt", "prompt"), ("output", "result", "")])
-async def test_moderation_says_what_was_blocked(
-    openai: OpenAI, bench: Bench, stage: str, words: str, param: str
+async def test_moderation_failure_names_the_refused_part(
+    openai: OpenAI, openai_bench: Bench, stage: str, words: str, param: str
 ) -> None:
     openai.blocked = stage
-    failed = (await bench.run(task())).failed
+    failed = (await openai_bench.run(task())).failed
     assert failed.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED
     assert words in failed.message
     assert "sexual" in failed.message
     assert (failed.param, failed.may_be_billed, len(openai.sent)) == (param, stage == "output", 1)
 
 
-async def test_moderation_is_known_without_its_code_and_with_its_details_outside_the_error(
-    openai: OpenAI, bench: Bench
+async def test_moderation_is_recognized_without_code_and_with_details_outside_the_error(
+    openai: OpenAI, openai_bench: Bench
 ) -> None:
     words = "Your request was rejected by the safety system. safety_violations=[violence, self-harm]."
     refusal = error(None, words, type_="image_generation_user_error")
     outside = {**refusal, "moderation_details": {"moderation_stage": "output"}}
     openai.failures = [(400, refusal, {}), (400, outside, {})]
-    first, second = [(await bench.run(task())).failed for _ in range(2)]
+    first, second = [(await openai_bench.run(task())).failed for _ in range(2)]
     assert [failed.reason for failed in (first, second)] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED] * 2
     assert "(violence, self-harm)" in first.message
     assert [(failed.param, failed.may_be_billed) for failed in (first, second)] == [("prompt", False), ("", True)]
 
 
-async def test_moderation_of_dalle_is_known_by_its_own_word(openai: OpenAI, bench: Bench) -> None:
+async def test_moderation_of_dalle_is_recognized_by_its_own_code(openai: OpenAI, openai_bench: Bench) -> None:
     openai.blocked = "input"
-    failed = (await bench.run(task("openai/dall-e-3"))).failed
+    failed = (await openai_bench.run(task("openai/dall-e-3"))).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, False)
 
 
@@ -289,29 +273,31 @@ async def test_moderation_of_dalle_is_known_by_its_own_word(openai: OpenAI, benc
         (200, {"data": [{"b64_json": "%%%"}]}, ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
     ],
 )
-async def test_errors_are_final_after_one_call(
-    openai: OpenAI, bench: Bench, status: int, body: Any, reason: ErrorReason.ValueType
+async def test_error_is_final_after_one_call(
+    openai: OpenAI, openai_bench: Bench, status: int, body: Any, reason: ErrorReason.ValueType
 ) -> None:
     openai.failures = [(status, body, {})]
-    failed = (await bench.run(task())).failed
+    failed = (await openai_bench.run(task())).failed
     assert (failed.reason, len(openai.sent), openai.billed) == (reason, 1, 0)
     assert failed.may_be_billed == (status in {200, 408, 500, 502, 504})
     assert "10.0.0.1" not in failed.message
 
 
-async def test_callers_fault_is_told_in_openais_words_and_the_operators_is_not(openai: OpenAI, bench: Bench) -> None:
+async def test_openais_message_is_passed_on_for_caller_errors_and_not_for_operator_errors(
+    openai: OpenAI, openai_bench: Bench
+) -> None:
     openai.failures = [
         (400, error("invalid_value", "Invalid size.", "size"), {}),
         (401, error("invalid_api_key", "Incorrect API key provided: sk-secret"), {}),
     ]
-    refused = (await bench.run(task())).failed
+    refused = (await openai_bench.run(task())).failed
     assert (refused.message, refused.param) == ("OpenAI refused the request: Invalid size.", "size")
-    assert "sk-" not in (await bench.run(task())).failed.message
+    assert "sk-" not in (await openai_bench.run(task())).failed.message
 
 
-async def test_retired_model_names_its_successor(openai: OpenAI, bench: Bench) -> None:
+async def test_retired_model_names_its_successor(openai: OpenAI, openai_bench: Bench) -> None:
     openai.gone = {"dall-e-3"}
-    failed = (await bench.run(task("openai/dall-e-3"))).failed
+    failed = (await openai_bench.run(task("openai/dall-e-3"))).failed
     assert failed.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED
     assert "openai/gpt-image-2" in failed.message
     openai.failures = [
@@ -320,12 +306,12 @@ async def test_retired_model_names_its_successor(openai: OpenAI, bench: Bench) -
         (400, error(None, "The model dall-e-3 does not exist."), {}),
     ]
     for _ in range(3):
-        failed = (await bench.run(task("openai/dall-e-3"))).failed
+        failed = (await openai_bench.run(task("openai/dall-e-3"))).failed
         assert failed.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED
 
 
 @pytest.mark.parametrize(
-    ("headers", "message", "least"),
+    ("headers", "message", "pause"),
     [
         ({"retry-after-ms": "1500", "retry-after": "9"}, "", 1.5),
         ({"Retry-After": "7"}, "", 7),
@@ -338,34 +324,34 @@ async def test_retired_model_names_its_successor(openai: OpenAI, bench: Bench) -
         ({}, "Please try again in 0m2.5s.", 2.5),
     ],
 )
-async def test_rate_limit_is_waited_out_as_told(
-    openai: OpenAI, bench: Bench, headers: dict[str, str], message: str, least: float
+async def test_rate_limited_call_is_repeated_after_the_stated_pause(
+    openai: OpenAI, openai_bench: Bench, headers: dict[str, str], message: str, pause: float
 ) -> None:
     openai.failures = [(429, error("rate_limit_exceeded", message, type_="requests"), headers)]
-    assert (await bench.run(task())).HasField("done")
-    assert least <= bench.slept[0] < least * 1.2
+    assert (await openai_bench.run(task())).HasField("done")
+    assert pause <= openai_bench.slept[0] < pause * 1.2
     assert openai.billed == 1
 
 
-async def test_wait_of_minutes_is_passed_on(openai: OpenAI, bench: Bench) -> None:
+async def test_pause_of_minutes_is_passed_on_as_retry_after(openai: OpenAI, openai_bench: Bench) -> None:
     openai.failures = [(429, error("rate_limit_exceeded", "Please try again in 1m2s.", type_="requests"), {})]
-    failed = (await bench.run(task())).failed
-    assert (failed.retry_after.seconds, len(openai.sent), bench.slept) == (62, 1, [])
+    failed = (await openai_bench.run(task())).failed
+    assert (failed.retry_after.seconds, len(openai.sent), openai_bench.slept) == (62, 1, [])
 
 
-async def test_overload_is_tried_again(openai: OpenAI, bench: Bench) -> None:
+async def test_overload_is_retried_once(openai: OpenAI, openai_bench: Bench) -> None:
     openai.failures = [(503, error(None, type_="server_error"), {})]
-    assert (await bench.run(task())).HasField("done")
+    assert (await openai_bench.run(task())).HasField("done")
     assert (len(openai.sent), openai.billed) == (2, 1)
 
 
-async def test_callers_own_key_is_used(openai: OpenAI, bench: Bench) -> None:
-    state = await bench.run(task(), credential="other-key")
+async def test_caller_key_replaces_the_operator_key(openai: OpenAI, openai_bench: Bench) -> None:
+    state = await openai_bench.run(task(), credential="other-key")
     assert openai.sent[0].headers["authorization"] == "Bearer other-key"
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS
 
 
-async def test_host_that_can_not_be_reached_took_nothing(openai: OpenAI, bench: Bench) -> None:
+async def test_unreachable_host_is_a_failure_that_is_not_billed(openai: OpenAI, openai_bench: Bench) -> None:
     await openai.stop()
-    failed = (await bench.run(task())).failed
+    failed = (await openai_bench.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, False)

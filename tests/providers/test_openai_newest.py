@@ -1,4 +1,4 @@
-"""Parameters that OpenAI's Python SDK 3.57 brought: what the models that take them are sent, and what comes back."""
+"""Parameters of OpenAI's Python SDK 3.57: fields as sent to models that accept them, and results."""
 
 from __future__ import annotations
 
@@ -8,35 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.openai import usage
-from imagegateway.providers.openai.adapter import OpenAIAdapter
-from imagegateway.providers.openai.catalog import MODELS
 from imagegateway.v1.image_service_pb2 import Svg, SvgReasoning
 from PIL import Image
 
-from tests.emulators.base import picture
-from tests.emulators.openai import OpenAI
-from tests.providers.harness import Bench
+from tests.emulators.base import image_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from tests.emulators.openai import OpenAI
+    from tests.providers.harness import Bench
 
 NEWEST = "openai/gpt-image-2.6-flare"
-
-
-@pytest.fixture
-async def openai() -> AsyncIterator[OpenAI]:
-    async with OpenAI() as emulator:
-        assert isinstance(emulator, OpenAI)
-        yield emulator
-
-
-@pytest.fixture
-async def bench(openai: OpenAI, tmp_path: Path) -> AsyncIterator[Bench]:
-    values = {"IMAGEGATEWAY_OPENAI_BASE_URL": openai.base, "IMAGEGATEWAY_OPENAI_API_KEY": openai.key}
-    bench = Bench.open(MODELS, [OpenAIAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
 
 
 def task(**fields: Any) -> pb.ImageTask:
@@ -51,20 +32,20 @@ def task(**fields: Any) -> pb.ImageTask:
         ("openai/dall-e-3", {"user": "s-1", "safety_identifier": "s-1"}, {"user": "s-1"}),
     ],
 )
-async def test_safety_identifier_is_sent_in_place_of_user_to_models_that_take_it(
-    openai: OpenAI, bench: Bench, model: str, fields: dict[str, str], sent: dict[str, str]
+async def test_safety_identifier_replaces_user_for_models_that_support_it(
+    openai: OpenAI, openai_bench: Bench, model: str, fields: dict[str, str], sent: dict[str, str]
 ) -> None:
-    state = await bench.run(task(model=model, **fields))
+    state = await openai_bench.run(task(model=model, **fields))
     assert state.WhichOneof("state") == "done"
     names = ("user", "safety_identifier")
     assert {name: openai.sent[0].json[name] for name in names if name in openai.sent[0].json} == sent
 
 
-async def test_gif_is_asked_for_with_its_frames_and_kept_as_it_comes(openai: OpenAI, bench: Bench) -> None:
-    state = await bench.run(task(output_format="gif", frame_count=4, frame_duration_ms=120, complexity="high"))
+async def test_gif_is_requested_with_frames_and_stored_unchanged(openai: OpenAI, openai_bench: Bench) -> None:
+    state = await openai_bench.run(task(output_format="gif", frame_count=4, frame_duration_ms=120, complexity="high"))
     (artifact,) = state.done.artifacts
     assert (artifact.media.media_type, artifact.media.width) == ("image/gif", 1024)
-    assert await bench.bytes_of(artifact) == picture(1024, 1024, "GIF", (0, 99, 199))
+    assert await openai_bench.bytes_of(artifact) == image_bytes(1024, 1024, "GIF", (0, 99, 199))
     sent = openai.sent[0].json
     assert {name: sent[name] for name in ("output_format", "frame_count", "frame_duration_ms", "complexity")} == {
         "output_format": "gif",
@@ -74,9 +55,9 @@ async def test_gif_is_asked_for_with_its_frames_and_kept_as_it_comes(openai: Ope
     }
 
 
-async def test_svg_is_asked_for_with_its_author(openai: OpenAI, bench: Bench) -> None:
+async def test_svg_is_requested_with_author_and_reports_its_usage(openai: OpenAI, openai_bench: Bench) -> None:
     author = Svg(model="gpt-5.5", reasoning=SvgReasoning(effort="low"))
-    state = await bench.run(task(output_format="svg", svg=author))
+    state = await openai_bench.run(task(output_format="svg", svg=author))
     assert [found.media.media_type for found in state.done.artifacts] == ["image/svg+xml"]
     assert openai.sent[0].json["svg"] == {"model": "gpt-5.5", "reasoning": {"effort": "low"}}
     used = state.done.svg_usage
@@ -85,17 +66,17 @@ async def test_svg_is_asked_for_with_its_author(openai: OpenAI, bench: Bench) ->
 
 
 @pytest.mark.parametrize("counts", [None, "many", {"model": "gpt-5.5"}, {"model": 5, "total_tokens": 1}])
-def test_svg_usage_that_is_not_whole_is_left_out(counts: Any) -> None:
-    assert usage.author(counts) is None
+def test_incomplete_svg_usage_is_omitted(counts: Any) -> None:
+    assert usage.parse_svg_usage(counts) is None
 
 
-async def test_edit_sends_the_author_in_brackets_and_the_markup_as_it_came(openai: OpenAI, bench: Bench) -> None:
+async def test_edit_sends_author_in_brackets_and_markup_unchanged(openai: OpenAI, openai_bench: Bench) -> None:
     file = io.BytesIO()
     Image.new("RGBA", (64, 64), (255, 0, 0, 40)).save(file, "PNG")
-    state = await bench.run(
+    state = await openai_bench.run(
         task(
-            inputs=[await bench.keep(picture())],
-            markup=await bench.keep(file.getvalue()),
+            inputs=[await openai_bench.keep(image_bytes())],
+            markup=await openai_bench.keep(file.getvalue()),
             output_format="svg",
             svg=Svg(model="gpt-5.5", reasoning=SvgReasoning(effort="low")),
         )

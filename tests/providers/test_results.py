@@ -1,4 +1,4 @@
-"""Results on their way into the store: videos in pieces, images in memory, both checked by their bytes."""
+"""Storage of results: videos in chunks, images in memory, both checked by their bytes."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ HEAD: Final = b"\0\0\0\x18ftypmp42"
 
 
 @dataclass
-class Files(Emulator):
-    """Serves a file of `head` and then `mebibytes` MiB; the first answers end after `cut` MiB."""
+class FileServer(Emulator):
+    """Server of a file: `head`, then `mebibytes` MiB. Response `n` breaks off after `cut[n]` MiB."""
 
     head: bytes = HEAD
     mebibytes: int = 3
@@ -72,121 +72,127 @@ class Files(Emulator):
 
 
 @dataclass
-class World:
-    """What takes results in, and where they come from."""
+class Download:
+    """Result store under test, with its file server, its media store and its recorded sleeps."""
 
-    files: Files
+    server: FileServer
     store: MediaStore
     results: ResultStore
     folder: Path
     slept: list[float] = field(default_factory=list)
 
     async def keep(
-        self, path: str = "/file", modality: str = "video", *, keyed: bool = False, **more: Any
+        self, path: str = "/file", modality: str = "video", *, needs_credentials: bool = False, **more: Any
     ) -> pb.MediaRef:
         model = next(model for model in MODELS if model.modality == modality)
         call = Call(pb.ImageTask(model=model.id, n=1), model, model.routes[0], "job_test", 0, 1)
-        target = Endpoint(self.files.base, self.files.key)
-        found = ResultMedia(url=self.files.base + path, needs_credentials=keyed)
-        kept = await self.results.save(GoogleAdapter(), target, call, found, **more)
-        return kept.media
+        endpoint = Endpoint(self.server.base, self.server.key)
+        result = ResultMedia(url=self.server.base + path, needs_credentials=needs_credentials)
+        artifact = await self.results.save(GoogleAdapter(), endpoint, call, result, **more)
+        return artifact.media
 
     def stored(self) -> list[str]:
         return [path.name for path in self.folder.rglob("*") if path.is_file()]
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def download(tmp_path: Path) -> AsyncIterator[Download]:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     store = MediaStore.open(tmp_path.as_uri())
-    async with Files() as files, Outbound(Guard(["127.0.0.1"]), tls) as outbound:
-        assert isinstance(files, Files)
+    async with FileServer() as server, Outbound(Guard(["127.0.0.1"]), tls) as outbound:
+        assert isinstance(server, FileServer)
         slept: list[float] = []
 
         async def sleep(seconds: float) -> None:
             slept.append(seconds)
 
         sender = HttpSender(outbound, ResponseSpool(2**30, tmp_path))
-        taking = ResultStore(outbound, store, DecodeGate(10**8), sender, sleep)
-        yield World(files, store, taking, tmp_path, slept)
+        results_store = ResultStore(outbound, store, DecodeGate(10**8), sender, sleep)
+        yield Download(server, store, results_store, tmp_path, slept)
 
 
-@pytest.mark.parametrize("keyed", [False, True])
-async def test_video_adds_no_memory_of_its_size(world: World, *, keyed: bool) -> None:
-    world.files.mebibytes = 200
+@pytest.mark.parametrize("needs_credentials", [False, True])
+async def test_video_uses_constant_memory(download: Download, *, needs_credentials: bool) -> None:
+    download.server.mebibytes = 200
     tracemalloc.start()
     try:
-        media = await world.keep(keyed=keyed)
+        media = await download.keep(needs_credentials=needs_credentials)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert (media.size, media.sha256) == (len(HEAD) + 200 * MIB, world.files.digest())
-    assert await world.store.digest(media.key) == media.sha256
+    assert (media.size, media.sha256) == (len(HEAD) + 200 * MIB, download.server.digest())
+    assert await download.store.digest(media.key) == media.sha256
     assert peak < 30 * MIB, f"{peak // MIB} MiB"
 
 
-@pytest.mark.parametrize("keyed", [False, True])
-async def test_video_that_breaks_off_is_fetched_again_and_leaves_nothing(world: World, *, keyed: bool) -> None:
-    world.files.cut = [1, 2]
-    media = await world.keep(keyed=keyed)
-    assert media.sha256 == world.files.digest()
-    assert world.stored() == [media.key.rpartition("/")[2]]
-    assert world.slept == [1.0, 2.0]
-
-
-@pytest.mark.parametrize("keyed", [False, True])
-@pytest.mark.parametrize("head", [b"", b"<html>" + bytes(10)])
-async def test_video_that_is_no_mp4_is_refused_by_its_first_bytes(world: World, head: bytes, *, keyed: bool) -> None:
-    world.files.head = head
-    with pytest.raises(GatewayError, match="no MP4"):
-        await world.keep(keyed=keyed)
-    assert world.stored() == []
-    assert len(world.files.sent) == 1
-
-
-async def test_video_shorter_than_its_head_is_refused(world: World) -> None:
-    world.files.head, world.files.mebibytes = HEAD[:7], 0
-    with pytest.raises(GatewayError, match="no MP4"):
-        await world.keep()
-
-
-async def test_video_is_fetched_again_when_the_store_comes_back(
-    world: World, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("needs_credentials", [False, True])
+async def test_broken_video_download_is_repeated_without_leftover_files(
+    download: Download, *, needs_credentials: bool
 ) -> None:
-    begin, refusals = world.store.result, [1, 1]
+    download.server.cut = [1, 2]
+    media = await download.keep(needs_credentials=needs_credentials)
+    assert media.sha256 == download.server.digest()
+    assert download.stored() == [media.key.rpartition("/")[2]]
+    assert download.slept == [1.0, 2.0]
 
-    def away(max_bytes: int) -> object:
+
+@pytest.mark.parametrize("needs_credentials", [False, True])
+@pytest.mark.parametrize("head", [b"", b"<html>" + bytes(10)])
+async def test_video_without_mp4_header_is_refused(
+    download: Download, head: bytes, *, needs_credentials: bool
+) -> None:
+    download.server.head = head
+    with pytest.raises(GatewayError, match="no MP4"):
+        await download.keep(needs_credentials=needs_credentials)
+    assert download.stored() == []
+    assert len(download.server.sent) == 1
+
+
+async def test_video_shorter_than_its_header_is_refused(download: Download) -> None:
+    download.server.head, download.server.mebibytes = HEAD[:7], 0
+    with pytest.raises(GatewayError, match="no MP4"):
+        await download.keep()
+
+
+async def test_video_is_fetched_again_after_the_store_recovers(
+    download: Download, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_result, refusals = download.store.result, [1, 1]
+
+    def unavailable(max_bytes: int) -> object:
         if refusals:
             refusals.pop()
             raise StoreUnavailable("disk")
-        return begin(max_bytes)
+        return open_result(max_bytes)
 
-    monkeypatch.setattr(world.store, "result", away)
+    monkeypatch.setattr(download.store, "result", unavailable)
     with pytest.raises(StoreUnavailable):
-        await world.keep()
-    media = await world.keep(store_seconds=10.0)
-    assert media.sha256 == world.files.digest()
+        await download.keep()
+    media = await download.keep(store_seconds=10.0)
+    assert media.sha256 == download.server.digest()
 
 
-@pytest.mark.parametrize("keyed", [False, True])
-async def test_image_over_the_limit_is_refused(world: World, monkeypatch: pytest.MonkeyPatch, *, keyed: bool) -> None:
+@pytest.mark.parametrize("needs_credentials", [False, True])
+async def test_image_over_the_limit_is_refused(
+    download: Download, monkeypatch: pytest.MonkeyPatch, *, needs_credentials: bool
+) -> None:
     monkeypatch.setattr(results, "MAX_IMAGE_BYTES", 2 * MIB)
     with pytest.raises(GatewayError, match="can't be fetched"):
-        await world.keep(modality="image", keyed=keyed)
+        await download.keep(modality="image", needs_credentials=needs_credentials)
 
 
-@pytest.mark.parametrize("keyed", [False, True])
-async def test_bomb_ends_at_the_limit_without_a_large_buffer(
-    world: World, monkeypatch: pytest.MonkeyPatch, *, keyed: bool
+@pytest.mark.parametrize("needs_credentials", [False, True])
+async def test_compressed_bomb_ends_at_the_limit_without_a_large_buffer(
+    download: Download, monkeypatch: pytest.MonkeyPatch, *, needs_credentials: bool
 ) -> None:
     monkeypatch.setattr(results, "MAX_VIDEO_BYTES", 4 * MIB)
-    world.files.body = gzip.compress(HEAD + bytes(256 * MIB))
+    download.server.body = gzip.compress(HEAD + bytes(256 * MIB))
     tracemalloc.start()
     try:
         with pytest.raises(GatewayError, match="can't be fetched"):
-            await world.keep("/encoded", keyed=keyed)
+            await download.keep("/encoded", needs_credentials=needs_credentials)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < 30 * MIB, f"{peak // MIB} MiB"
-    assert world.stored() == []
+    assert download.stored() == []

@@ -35,8 +35,8 @@ def brief(prompt: str = "a quiet harbour at dawn", width: int = 192, height: int
     return Brief(prompt, width, height, seed)
 
 
-def means(picture: Image.Image) -> list[float]:
-    return ImageStat.Stat(picture.convert("RGB")).mean
+def means(image: Image.Image) -> list[float]:
+    return ImageStat.Stat(image.convert("RGB")).mean
 
 
 def blue_over_red(prompt: str) -> float:
@@ -52,8 +52,8 @@ def test_same_brief_gives_same_bytes() -> None:
 def test_another_process_draws_the_same() -> None:
     code = (
         "import hashlib; from imagegateway.providers.local.sketch import Brief, draw, encode;"
-        "picture = draw(Brief('a quiet harbour at dawn', 192, 160, 7));"
-        "print(hashlib.sha256(encode(picture, 'png', None)).hexdigest())"
+        "image = draw(Brief('a quiet harbour at dawn', 192, 160, 7));"
+        "print(hashlib.sha256(encode(image, 'png', None)).hexdigest())"
     )
     # A random hash seed: the order of sets must not show.
     child = subprocess.run(
@@ -87,17 +87,17 @@ def test_prompt_seed_style_and_negative_prompt_matter() -> None:
 )
 def test_sizes(width: int, height: int) -> None:
     for prompt in ("a lighthouse in a storm", "two cats in a city, with a long tail of words " * 6):
-        picture = sketch.draw(brief(prompt, width, height))
-        assert picture.size == (width, height)
-        assert picture.mode == "RGB"
+        image = sketch.draw(brief(prompt, width, height))
+        assert image.size == (width, height)
+        assert image.mode == "RGB"
 
 
 @pytest.mark.parametrize("prompt", HOSTILE)
 def test_hostile_prompts(prompt: str) -> None:
-    picture = sketch.draw(brief(prompt, 320, 256))
-    assert picture.size == (320, 256)
+    image = sketch.draw(brief(prompt, 320, 256))
+    assert image.size == (320, 256)
     assert legible(legible(prompt)) == legible(prompt)
-    assert sketch.edit(brief(prompt, 128, 128), [picture], None).size == (128, 128)
+    assert sketch.edit(brief(prompt, 128, 128), [image], None).size == (128, 128)
 
 
 @pytest.mark.parametrize(
@@ -137,9 +137,9 @@ def test_negative_prompt_takes_its_words_out() -> None:
 
 
 def test_transparent_sky() -> None:
-    picture = sketch.draw(Brief("a red fox in a forest", 256, 256, 3, transparent=True))
-    assert picture.mode == "RGBA"
-    alpha = picture.getchannel("A")
+    image = sketch.draw(Brief("a red fox in a forest", 256, 256, 3, transparent=True))
+    assert image.mode == "RGBA"
+    alpha = image.getchannel("A")
     assert alpha.getextrema() == (0, 255)
     assert alpha.getpixel((128, 16)) == 0
     assert alpha.getpixel((128, 200)) == 255
@@ -203,37 +203,37 @@ def test_edit_needs_an_input() -> None:
 
 
 def test_previews_come_closer() -> None:
-    picture = sketch.draw(brief(width=256, height=192))
+    image = sketch.draw(brief(width=256, height=192))
     distances = []
     for step in range(1, 5):
-        partial = sketch.preview(picture, step, 4)
-        assert (partial.size, partial.mode) == (picture.size, picture.mode)
-        distances.append(sum(ImageStat.Stat(ImageChops.difference(picture, partial)).mean))
+        partial = sketch.preview(image, step, 4)
+        assert (partial.size, partial.mode) == (image.size, image.mode)
+        distances.append(sum(ImageStat.Stat(ImageChops.difference(image, partial)).mean))
     assert distances == sorted(distances, reverse=True)
     assert distances[0] > 2 * distances[-1]
     for step in (0, 5):
         with pytest.raises(ValueError, match="step"):
-            sketch.preview(picture, step, 4)
+            sketch.preview(image, step, 4)
 
 
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
 @pytest.mark.parametrize("compression", [None, 0, 50, 100])
 @pytest.mark.parametrize("transparent", [False, True])
 def test_files_decode(output_format: str, compression: int | None, transparent: bool) -> None:
-    picture = sketch.draw(Brief("pines", 120, 100, 1, transparent=transparent))
-    data = sketch.encode(picture, output_format, compression)
-    assert data == sketch.encode(picture, output_format, compression)
+    image = sketch.draw(Brief("pines", 120, 100, 1, transparent=transparent))
+    data = sketch.encode(image, output_format, compression)
+    assert data == sketch.encode(image, output_format, compression)
     with Image.open(io.BytesIO(data)) as decoded:
         decoded.load()
-        assert decoded.size == picture.size
+        assert decoded.size == image.size
         assert decoded.format == output_format.upper()
         assert ("A" in decoded.getbands()) == (transparent and output_format != "jpeg")
         if output_format == "png":
             assert "local/sketch" in str(decoded.info["Comment"])
-            assert decoded.tobytes() == picture.tobytes()
+            assert decoded.tobytes() == image.tobytes()
 
 
-def test_jpeg_is_white_where_the_picture_is_clear() -> None:
+def test_jpeg_is_white_where_the_image_is_clear() -> None:
     data = sketch.encode(Image.new("RGBA", (32, 32), (0, 0, 0, 0)), "jpeg", None)
     assert min(means(Image.open(io.BytesIO(data)))) > 250
 

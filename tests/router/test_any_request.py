@@ -43,7 +43,7 @@ from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.gateway import pictures
+from tests.gateway import inputs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from imagegateway.providers.catalog import Route
 
 NOW: Final = 1_790_000_000
-IMAGE: Final = pictures.data_url(pictures.picture())
+IMAGE: Final = inputs.data_url(inputs.image_bytes())
 TEXTS: Final = st.one_of(
     st.text(max_size=12),
     st.sampled_from(
@@ -72,7 +72,7 @@ TEXTS: Final = st.one_of(
     ),
 )
 NUMBERS: Final = st.one_of(st.floats(), st.sampled_from([float("nan"), float("inf"), -0.0, 1e308, 5.0]))
-BYTES: Final = st.one_of(st.binary(max_size=40), st.sampled_from([pictures.picture(), pictures.mask()]))
+BYTES: Final = st.one_of(st.binary(max_size=40), st.sampled_from([inputs.image_bytes(), inputs.mask()]))
 SCALARS: Final[dict[int, st.SearchStrategy[Any]]] = {
     FieldDescriptor.TYPE_STRING: TEXTS,
     FieldDescriptor.TYPE_BYTES: BYTES,
@@ -119,7 +119,7 @@ def requests(draw: Any) -> pb.GenerateRequest | pb.EditRequest:
     if draw(st.booleans()):
         request: Any = pb.GenerateRequest(model="local/sketch", prompt="a fox")
     else:
-        request = pb.EditRequest(model="local/sketch", prompt="a fox", image_content=[pictures.picture()])
+        request = pb.EditRequest(model="local/sketch", prompt="a fox", image_content=[inputs.image_bytes()])
     fields = [known for known in request.DESCRIPTOR.fields if known.name != "stream"]
     fill(request, draw, draw(st.lists(st.sampled_from(fields), max_size=5, unique=True)))
     found: pb.GenerateRequest | pb.EditRequest = request
@@ -130,7 +130,7 @@ class LocalEngine:
     """Engine that runs each job of the embedded family at once. Jobs of other families fail."""
 
     def __init__(self, store: MediaStore) -> None:
-        self._family = LocalFamily(store, DecodeGate(10**8), pictures.picture())
+        self._family = LocalFamily(store, DecodeGate(10**8), inputs.image_bytes())
 
     async def submit(self, record: JobRecord, *, has_idempotency_key: bool = False) -> Entry:
         record = JobRecord.FromString(record.SerializeToString())

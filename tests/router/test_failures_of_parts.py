@@ -17,7 +17,7 @@ from imagegateway.router.input_images import InputImages, InputRole
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from structlog.testing import capture_logs
 
-from tests.gateway import pictures
+from tests.gateway import inputs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,9 +58,9 @@ async def test_failed_write_is_reported_though_cleanup_fails_too(
     async with Outbound(Guard(())) as outbound:
 
         async def take_in() -> None:
-            async with InputImages(store, outbound, DecodeGate(10**8), "t") as inputs:
-                upload = inputs.open_file(InputRole.IMAGE)
-                await upload.write(pictures.picture())
+            async with InputImages(store, outbound, DecodeGate(10**8), "t") as uploads:
+                upload = uploads.open_file(InputRole.IMAGE)
+                await upload.write(inputs.image_bytes())
                 await upload.finish()
                 raise StoreUnavailable("the media store has no room")
 

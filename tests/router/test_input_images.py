@@ -19,7 +19,7 @@ from imagegateway.router import input_images
 from imagegateway.router.input_images import CONCURRENT_FETCHES, InputImages
 from imagegateway.v1 import image_service_pb2 as pb
 
-from tests.gateway import pictures
+from tests.gateway import inputs
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,7 +48,7 @@ class Origin:
             # Later ones arrive first.
             for _turn in range(100 - number):
                 await asyncio.sleep(0)
-            data = pictures.picture(number, 8)
+            data = inputs.image_bytes(number, 8)
             await write(data[:10])
             if number in self.fails:
                 raise OutboundError("its server is unavailable")
@@ -123,7 +123,7 @@ async def test_slow_inputs_time_out_together(edit: Edit, monkeypatch: pytest.Mon
 
 async def test_mask_without_memory_is_overloaded_after_a_wait(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_images, "DECODE_SECONDS", 0.01)
-    await edit.inputs.take_request(pb.EditRequest(image_content=[pictures.picture()], mask_content=pictures.mask()))
+    await edit.inputs.take_request(pb.EditRequest(image_content=[inputs.image_bytes()], mask_content=inputs.mask()))
     async with edit.gate.admit(10**8):
         with pytest.raises(GatewayError) as caught:
             await edit.attach()
@@ -133,7 +133,7 @@ async def test_mask_without_memory_is_overloaded_after_a_wait(edit: Edit, monkey
 
 
 async def test_mask_of_another_size_is_refused_without_waiting(edit: Edit) -> None:
-    await edit.inputs.take_request(pb.EditRequest(image_content=[pictures.picture(32)], mask_content=pictures.mask()))
+    await edit.inputs.take_request(pb.EditRequest(image_content=[inputs.image_bytes(32)], mask_content=inputs.mask()))
     async with edit.gate.admit(10**8):
         with pytest.raises(GatewayError, match="they must be equal"):
             await edit.attach()

@@ -1,4 +1,4 @@
-"""The router's process: it ends with its reason when a part of it dies, and leaves nothing behind."""
+"""Router process: exits with the reason when a component dies, and leaves nothing behind."""
 
 from __future__ import annotations
 

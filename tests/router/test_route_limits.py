@@ -61,8 +61,8 @@ def test_a_setting_goes_before_a_routes_limit_and_leaves_the_models() -> None:
 @pytest.mark.parametrize(
     ("model", "route", "places"),
     [
-        ("bfl/flux-2-pro", "bfl", [1, 4, 10]),  # a picture is a task
-        ("ideogram/ideogram-v3", "ideogram", [1, 4, 10]),  # pictures are counted, however many a request makes
+        ("bfl/flux-2-pro", "bfl", [1, 4, 10]),  # an image is a task
+        ("ideogram/ideogram-v3", "ideogram", [1, 4, 10]),  # images are counted, however many a request makes
         ("stability-ai/sdxl", "automatic1111", [1, 1, 1]),  # requests are
         ("stability-ai/sdxl", "fal", [1, 1, 1]),  # nothing is
     ],

@@ -45,7 +45,7 @@ async def test_self_check_retries_503_until_the_provider_server_runs(tmp_path: P
     assert sent == [503, 503, 200]
 
 
-async def test_self_check_gives_up_on_503_after_the_retry_time(tmp_path: Path) -> None:
+async def test_self_check_stops_on_503_after_the_retry_time(tmp_path: Path) -> None:
     async with gateway(tmp_path, [503]) as (current, sent):
         with pytest.raises(SelfCheckError, match="no first image"):
             await make_first_image(current, "key", retry_seconds=0, pause_seconds=0)

@@ -1,4 +1,4 @@
-"""A disk that is really full: a tmpfs of the test's own, for tests that run as root."""
+"""A full disk: a tmpfs for one test. The test must run as root."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class SmallDisk:
 
 @contextmanager
 def mounted(root: Path, mebibytes: int) -> Iterator[SmallDisk]:
-    """Mount a disk at a folder that is made for it. Skip the test where that isn't allowed."""
+    """Mount a disk at a new folder. Skip the test where mounting isn't allowed."""
     root.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m,mode=700", "tmpfs", str(root)]
     if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:

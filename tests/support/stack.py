@@ -39,7 +39,7 @@ _PROGRAMS: Final = {
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that nothing listens on."""
+    """Return a free TCP port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -55,7 +55,7 @@ def eventually(met: Callable[[], bool], seconds: float, what: str) -> None:
 
 
 def is_gone(process: psutil.Process) -> bool:
-    """Whether a process has ended; its entry may still wait for a parent that never asks."""
+    """Return True if a process has ended. A zombie, which no parent has waited for, counts as ended."""
     try:
         return process.status() == psutil.STATUS_ZOMBIE or not process.is_running()
     except psutil.NoSuchProcess:
@@ -63,7 +63,7 @@ def is_gone(process: psutil.Process) -> bool:
 
 
 def assert_gone(processes: list[psutil.Process], seconds: float = 0.0) -> None:
-    """Fail, naming them, when any of these processes is left after `seconds`; none is left behind either way."""
+    """Assert that these processes end within `seconds`. Kill and name those that don't."""
     deadline = time.monotonic() + seconds
     while (left := [process for process in processes if not is_gone(process)]) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -80,21 +80,21 @@ class Stack:
 
     process: subprocess.Popen[bytes]
     folder: Path
-    """The data directory lies in it, and the captured output."""
+    """Holds the data directory and the captured output."""
     port: int
     key: str
     """IMAGEGATEWAY_API_KEY; empty where the stack makes its own key."""
     values: Mapping[str, str]
-    """All settings that were given."""
+    """All given settings."""
     known: list[psutil.Process] = field(default_factory=list)
-    """Every descendant that was seen."""
+    """All descendants seen so far."""
 
     @property
     def data_dir(self) -> Path:
         return self.folder / "data"
 
     def socket(self, name: str) -> Path:
-        """Path of a process's UNIX socket."""
+        """Return the path of a process's UNIX socket."""
         return sockets.folder(self.data_dir / "run") / f"{name}.sock"
 
     @property
@@ -103,7 +103,7 @@ class Stack:
 
     @property
     def address(self) -> str:
-        """For gRPC channels."""
+        """Return the target for gRPC channels."""
         return f"127.0.0.1:{self.port}"
 
     @property
@@ -111,43 +111,43 @@ class Stack:
         return f"http://{self.address}"
 
     def text(self) -> str:
-        """All output up to now, of all processes."""
+        """Return the output of all processes so far."""
         return self.output.read_text()
 
     def welcome(self) -> str:
-        """What the stack printed for people when it was ready."""
+        """Return the welcome text that the stack printed when it was ready."""
         match = re.search(rf"^{_READY}.*?^{_LAST_LINE}$", self.text(), re.DOTALL | re.MULTILINE)
         assert match, self.text()
         return match[0]
 
     def printed_key(self) -> str:
-        """The key that the welcome shows."""
+        """Return the key that the welcome text shows."""
         match = re.search(r"^ +key +(\S+)$", self.welcome(), re.MULTILINE)
         assert match
         return match[1]
 
     def log_lines(self) -> list[str]:
-        """The output without what is meant for people."""
+        """Return the output without the welcome text."""
         text = self.text().replace(self.welcome(), "").replace("\nimagegateway: stopping\n", "\n")
         return [line for line in text.splitlines() if line]
 
     def events(self) -> list[dict[str, Any]]:
-        """The log lines, parsed; fails at one that is no JSON object with an event."""
+        """Return the parsed log lines. Fail at a line that is not a JSON object with an event."""
         return [_event(line) for line in self.log_lines()]
 
     def of_request(self, request_id: str) -> list[dict[str, Any]]:
-        """The log lines that one request left."""
+        """Return the log lines of one request."""
         lines = [line for line in self.log_lines() if f'"{request_id}"' in line]
         return [event for event in map(_event, lines) if event.get("request_id") == request_id]
 
     def descendants(self) -> list[psutil.Process]:
-        """The stack's processes, the first one not included."""
+        """Return the stack's processes, without the first one."""
         found: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
         self.known = list({*self.known, *found})
         return found
 
     def child(self, name: str) -> psutil.Process | None:
-        """A process by its supervisor's name (nats, providers, media, router, envoy); None while it is away."""
+        """Return a process by its name (nats, providers, media, router, envoy), or None while it isn't running."""
         for process in self.descendants():
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
                 command = process.cmdline()
@@ -159,7 +159,7 @@ class Stack:
         return None
 
     def running_child(self, name: str) -> psutil.Process:
-        """The same, for one that must be there."""
+        """Return a process by its name. Fail if it isn't running."""
         process = self.child(name)
         assert process, f"{name} does not run"
         return process
@@ -179,7 +179,7 @@ class Stack:
         self.descendants()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """End the stack by a signal; gives its exit status. Fails when a process is left."""
+        """End the stack by a signal and return its exit status. Fail if a process is left."""
         if self.process.poll() is None:
             self.descendants()
             self.process.send_signal(number)
@@ -218,7 +218,7 @@ def start(folder: Path, *flags: str, **values: str) -> Stack:
 
 @contextmanager
 def short_folder() -> Iterator[Path]:
-    """A temporary folder; its path is as short as TMPDIR lets it be."""
+    """Yield a temporary folder with a path as short as TMPDIR allows."""
     folder = Path(tempfile.mkdtemp(prefix="igw-"))
     try:
         yield folder
@@ -228,7 +228,7 @@ def short_folder() -> Iterator[Path]:
 
 @contextmanager
 def running(**values: str) -> Iterator[Stack]:
-    """A stack of its own for one test, ready; ended and looked after for orphans when the test is over."""
+    """Yield a separate, ready stack for one test. Stop it afterwards and assert that no process is left."""
     values = {"api_key": f"key-{secrets.token_hex(16)}", **values}
     with short_folder() as folder:
         stack = start(folder, **values)

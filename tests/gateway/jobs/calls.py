@@ -1,4 +1,4 @@
-"""A tenant's calls over REST, in the words of the jobs' contract."""
+"""Client of the job API over REST, for one tenant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ASYNC: Final = {"prefer": "respond-async"}
 ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 JOB_SECONDS: Final = 60.0
-"""Deadline for a job whose own work takes a few seconds."""
+"""Deadline in seconds for a job of a few seconds."""
 NO_JOB: Final = "job_00000000000000000000000000"
 
 
@@ -44,7 +44,7 @@ class Caller:
         return self.ask("POST", GENERATIONS, {**SMALL, **fields}, headers)
 
     def submit(self, delay: float = 0, headers: Mapping[str, str] | None = None, **fields: Any) -> str:
-        """Start a job; gives its id."""
+        """Start a job and return its id."""
         options = {"provider_options": {"delay": delay}} if delay else {}
         answer = self.generate({**ASYNC, **(headers or {})}, **{**options, **fields})
         assert answer.status == 202, answer.body
@@ -58,7 +58,7 @@ class Caller:
         return job
 
     def end(self, job_id: str, seconds: float = JOB_SECONDS) -> dict[str, Any]:
-        """The job once it has ended; the gateway may be away meanwhile."""
+        """Wait for the job's end, also over outages of the gateway. Return the job."""
         deadline = time.monotonic() + seconds
         seen: object = None
         while time.monotonic() < deadline:
@@ -77,7 +77,7 @@ class Caller:
         raise AssertionError(f"{job_id} has not ended after {seconds:g} s: {seen!r}")
 
     def until(self, job_id: str, status: str, seconds: float = JOB_SECONDS) -> dict[str, Any]:
-        """The job once it has a status."""
+        """Wait until the job has a status. Return the job."""
         deadline = time.monotonic() + seconds
         while (job := self.job(job_id))["status"] != status:
             assert time.monotonic() < deadline, job
@@ -98,7 +98,7 @@ class Caller:
         return document
 
     def jobs(self, **query: str | int) -> list[dict[str, Any]]:
-        """The whole list, read page by page."""
+        """Return the whole list, read page by page."""
         found: list[dict[str, Any]] = []
         token = ""
         while True:
@@ -109,7 +109,7 @@ class Caller:
                 return found
 
     def fetch(self, url: str) -> bytes:
-        """The bytes behind a signed link, which must be those that its ETag names."""
+        """Return the bytes behind a signed link, after checking its ETag."""
         answer = rest.ask(self.stack, "GET", rest.link(self.stack, url), key="")
         assert answer.status == 200, answer.body[:500]
         assert answer.headers["etag"] == f'"{hashlib.sha256(answer.body).hexdigest()}"'
@@ -117,7 +117,7 @@ class Caller:
 
 
 def marked(mark: str) -> dict[str, str]:
-    """Metadata by which a test finds its own jobs in a shared list."""
+    """Return metadata by which a test finds its own jobs in a shared list."""
     return {"mark": mark}
 
 

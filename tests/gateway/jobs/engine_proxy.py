@@ -1,4 +1,4 @@
-"""A NATS server of this process's own, behind a relay that can keep its answers from one router."""
+"""A NATS server of the test process, behind a relay that can withhold its responses from one router."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _WRITE: Final = re.compile(rb"PUB j\.")
 
 @dataclass(slots=True)
 class Relay:
-    """Passes everything on, except what it holds back."""
+    """A TCP relay that can withhold the server's responses."""
 
     server: int
     listener: socket.socket
     held: str = ""
-    """Name of the client that hears nothing from its next write of a job on."""
+    """Name of the client without responses from its next write of a job on."""
     released: threading.Event = field(default_factory=threading.Event)
     sockets: list[socket.socket] = field(default_factory=list)
 
@@ -38,12 +38,12 @@ class Relay:
         return f"nats://127.0.0.1:{self.listener.getsockname()[1]}"
 
     def hold(self, client: str) -> None:
-        """Keep the answers from a client, beginning with that to its next write of a job."""
+        """Withhold the responses to a client, from its next write of a job on."""
         self.released.clear()
         self.held = client
 
     def release(self) -> None:
-        """Let everything through, also what was kept."""
+        """Pass everything on, withheld responses included."""
         self.held = ""
         self.released.set()
 

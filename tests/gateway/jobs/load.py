@@ -1,4 +1,4 @@
-"""Jobs as patient clients make them: each with a key, sent again after a broken call, followed to its end."""
+"""Load of retrying clients: each job has an idempotency key and is followed to its end."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ END_SECONDS: Final = 90.0
 
 @dataclass(slots=True)
 class Client:
-    """One job's client."""
+    """The client of one job."""
 
     index: int
     thread: threading.Thread
     job_id: str = ""
     follower: sse.Follower | None = None
     broken: list[str] = field(default_factory=list)
-    """What went wrong with its calls before one was accepted."""
+    """Failures of calls before one was accepted."""
     failure: BaseException | None = None
 
 
 @dataclass(slots=True)
 class Load:
-    """Clients that run at the same time, over `spread` seconds."""
+    """Concurrent clients, started within `spread` seconds."""
 
     caller: Caller
     receiver: Receiver
@@ -64,7 +64,7 @@ class Load:
         )
 
     def verify(self) -> None:
-        """Every client got its job, and every job its one good end: for readers, subscribers and receivers alike."""
+        """Assert that every client has its job, and that readers, subscribers and receivers saw one success."""
         for client in self.clients:
             client.thread.join(CLIENT_SECONDS)
             assert not client.thread.is_alive(), (client.index, client.broken)

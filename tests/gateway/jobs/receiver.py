@@ -1,4 +1,4 @@
-"""A server of this process that takes webhooks, in threads beside the tests."""
+"""A webhook receiver in threads of the test process."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NOBODY: Final = "127.0.0.1:9"
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One request as it came."""
+    """One received request."""
 
     path: str
     headers: dict[str, str]
-    """Names in lower case."""
+    """Header names are in lower case."""
     body: bytes
     at: float = field(default_factory=time.time)
 
@@ -41,17 +41,17 @@ class Delivery:
 
 @dataclass(slots=True)
 class Receiver:
-    """What came, and how to answer by path: a list of statuses, the last of which stays."""
+    """Received requests, and response statuses by path: a list whose last entry repeats."""
 
     host: str
     """Name and port, as IMAGEGATEWAY_ALLOW_HOSTS takes them."""
     answers: dict[str, list[int]] = field(default_factory=dict)
     gates: dict[str, threading.Event] = field(default_factory=dict)
-    """Paths whose answers wait until the event is set."""
+    """Paths whose responses wait until the event is set."""
     deliveries: list[Delivery] = field(default_factory=list)
 
     def hook(self, path: str, *statuses: int, gate: threading.Event | None = None) -> str:
-        """The URL of a path that answers with these statuses in turn; default 200."""
+        """Return the URL of a path that responds with these statuses in order; default 200."""
         self.answers[path] = list(statuses or (200,))
         if gate:
             self.gates[path] = gate
@@ -61,7 +61,7 @@ class Receiver:
         return [delivery for delivery in self.deliveries if delivery.path == path]
 
     def wait(self, path: str, count: int = 1, seconds: float = 60) -> list[Delivery]:
-        """The deliveries on a path once there are `count` of them."""
+        """Wait for `count` deliveries on a path. Return them."""
         eventually(lambda: len(self.on(path)) >= count, seconds, f"{count} deliveries on {path}")
         return self.on(path)
 

@@ -1,4 +1,4 @@
-"""A reader of a job's server-sent events that comes back after a break, as a browser does."""
+"""Client of a job's server-sent events that reconnects, as a browser does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 RANK: Final = {"queued": 0, "running": 1, "completed": 2, "failed": 2, "cancelled": 2}
 
 
-class BrokenError(Exception):
+class BrokenStreamError(Exception):
     """The stream ended before the job did; it can be resumed."""
 
 
@@ -47,13 +47,13 @@ COMMENT: Final = Event(-1, "", {})
 
 @dataclass(slots=True)
 class Stream:
-    """An open stream."""
+    """An open event stream."""
 
     response: http.client.HTTPResponse
     connection: http.client.HTTPConnection
 
     def __iter__(self) -> Iterator[Event]:
-        """Events and comments up to the stream's end. Raises OSError, http.client.HTTPException."""
+        """Yield events and comments up to the stream's end. Raises OSError, http.client.HTTPException."""
         lines: list[str] = []
         while raw := self.response.readline():
             line = raw.decode().rstrip("\n")
@@ -65,7 +65,7 @@ class Stream:
         assert not lines, lines
 
     def drop(self) -> None:
-        """Go away in the middle."""
+        """Disconnect before the stream's end."""
         self.connection.close()
 
 
@@ -73,7 +73,7 @@ class Stream:
 def open_stream(
     caller: Caller, job_id: str, after: int | None = None, *, by_query: bool = False, seconds: float = 60
 ) -> Iterator[Stream]:
-    """Subscribe; `after` goes into Last-Event-ID, or into the query. Every read has `seconds`."""
+    """Subscribe to a job. `after` goes into Last-Event-ID or into the query. Each read times out after `seconds`."""
     headers = {"authorization": f"Bearer {caller.key}", "accept": "text/event-stream"}
     path = f"/v1/jobs/{job_id}/events"
     if after is not None and by_query:
@@ -85,7 +85,7 @@ def open_stream(
         response = connection.getresponse()
         if response.status in {502, 503}:
             response.read()
-            raise BrokenError(f"status {response.status}")
+            raise BrokenStreamError(f"status {response.status}")
         assert response.status == 200, response.read()
         assert response.getheader("content-type") == "text/event-stream"
         with response:
@@ -93,13 +93,13 @@ def open_stream(
 
 
 def read_all(caller: Caller, job_id: str, after: int | None = None, *, by_query: bool = False) -> list[Event]:
-    """All events of an unbroken stream, comments left out."""
+    """Return all events of one unbroken stream, without comments."""
     with open_stream(caller, job_id, after, by_query=by_query) as stream:
         return [event for event in stream if event is not COMMENT]
 
 
 def read_first(caller: Caller, job_id: str, count: int) -> list[Event]:
-    """The first events of a stream, which is then left."""
+    """Return the first events of a stream, then disconnect."""
     with open_stream(caller, job_id) as stream:
         return list(islice((event for event in stream if event is not COMMENT), count))
 
@@ -112,7 +112,7 @@ def _event(lines: list[str]) -> Event:
 
 
 def check(events: list[Event], job_id: str) -> None:
-    """What holds for every sequence of events that ended: order, one end, whole jobs."""
+    """Assert that a sequence of events is ordered, has one end, and consists of complete jobs."""
     assert events, "no event at all"
     ids = [event.id for event in events]
     assert ids == sorted(set(ids)), ids
@@ -142,7 +142,7 @@ class Follower:
         self.thread.start()
 
     def result(self, seconds: float) -> list[Event]:
-        """All events, checked. Fails when the end has not come in time."""
+        """Return all events, checked. Fail if the end does not arrive in time."""
         self.thread.join(seconds)
         assert not self.thread.is_alive(), f"{self.job_id}: no end; {[event.name for event in self.events]}"
         if self.failure:
@@ -153,7 +153,7 @@ class Follower:
     def _run(self) -> None:
         try:
             while not (self.events and self.events[-1].terminal):
-                with suppress(BrokenError, OSError, http.client.HTTPException):
+                with suppress(BrokenStreamError, OSError, http.client.HTTPException):
                     self._follow()
                     continue
                 self.breaks += 1
@@ -168,8 +168,8 @@ class Follower:
                 if event is COMMENT:
                     continue
                 if event.name == "error":
-                    raise BrokenError(event.data["error"]["code"])
+                    raise BrokenStreamError(event.data["error"]["code"])
                 self.events.append(event)
                 if event.terminal:
                     return
-        raise BrokenError("the stream ended before the job")
+        raise BrokenStreamError("the stream ended before the job")

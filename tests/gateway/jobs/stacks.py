@@ -1,4 +1,4 @@
-"""Stacks that are stopped, started again and hurt, and the keys of their tenants."""
+"""Stacks that tests stop, restart and damage, and keys of their tenants."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 PAUSES: Final = "0.2,0.3,0.5,0.5,0.5,0.5,0.5"
-"""Between the eight attempts of a webhook."""
+"""Pauses between the eight attempts of a webhook."""
 BACK_SECONDS: Final = 60.0
-"""Until a process that was killed serves again."""
+"""Seconds until a killed process serves again."""
 _STEADY_SECONDS: Final = 1.5
-"""The process manager counts an earlier end as a failed start."""
+"""Seconds after a start: the process manager counts an earlier end as a failed start."""
 
 
 def new_caller(stack: Stack, tenant: str, prefer: str = "") -> Caller:
-    """A new key of a tenant, made as the command makes it, which as a process takes seconds."""
+    """Create a key of a tenant in this process: the command as a process takes seconds."""
 
     async def create() -> str:
         values = {f"{setting_source.PREFIX}{name.upper()}": value for name, value in stack.values.items()}
@@ -53,8 +53,8 @@ def new_caller(stack: Stack, tenant: str, prefer: str = "") -> Caller:
 
 
 @dataclass(slots=True)
-class Lives:
-    """A stack that is stopped and started again on the same data."""
+class RestartableStack:
+    """A stack that a test can restart on the same data."""
 
     stack: Stack
 
@@ -72,20 +72,20 @@ class Lives:
 
 
 @contextmanager
-def lives(**values: str) -> Iterator[Lives]:
-    """The same as `running`, for tests that end the stack themselves."""
+def restartable_stack(**values: str) -> Iterator[RestartableStack]:
+    """Start a stack for a test that ends the stack itself."""
     values = {"api_key": f"key-{secrets.token_hex(16)}", **values}
     with short_folder() as folder:
-        several = Lives(start(folder, **values))
+        restartable = RestartableStack(start(folder, **values))
         try:
-            several.stack.wait_ready()
-            yield several
+            restartable.stack.wait_ready()
+            yield restartable
         finally:
-            several.stop()
+            restartable.stop()
 
 
 def ready(stack: Stack) -> bool:
-    """Whether the gateway says that it serves."""
+    """Return True if the gateway reports that it serves."""
     try:
         return rest.ask(stack, "GET", "/readyz", key="").status == 200
     except OSError:
@@ -93,7 +93,7 @@ def ready(stack: Stack) -> bool:
 
 
 def find(stack: Stack, name: str) -> psutil.Process | None:
-    """A process of this stack: nats, providers, media, envoy, router-0, router-1; None while it is away."""
+    """Return a process: nats, providers, media, envoy, router-0 or router-1. None while it isn't running."""
     if not name.startswith("router-"):
         return stack.child(name)
     for process in stack.descendants():
@@ -107,7 +107,7 @@ def find(stack: Stack, name: str) -> psutil.Process | None:
 
 
 def kill(stack: Stack, name: str) -> int:
-    """SIGKILL a process of this stack once it has run for a moment; gives its id."""
+    """Kill a process by SIGKILL once it has run for a moment. Return its id."""
     deadline = time.monotonic() + BACK_SECONDS
     while True:
         process = find(stack, name)
@@ -130,7 +130,7 @@ def wait_back(stack: Stack, name: str, killed: int) -> None:
 
 
 def manage(stack: Stack, action: str, name: str) -> None:
-    """Let the stack's process manager `stop` or `start` a process."""
+    """Send the stack's process manager the command to `stop` or `start` a process."""
     transport = SupervisorTransport(None, None, f"unix://{stack.socket('supervisor')}")
     with xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport) as rpc:
         getattr(rpc.supervisor, f"{action}Process")(name)

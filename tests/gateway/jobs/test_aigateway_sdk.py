@@ -1,4 +1,4 @@
-"""The hosted service's own SDK, `aigateway-py`, against this gateway: unchanged, given nothing but the address."""
+"""The hosted service's SDK, `aigateway-py`, against this gateway: unchanged except for the address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aigateway import (  # type: ignore[import-untyped]  # ships no types
     verify_webhook,
 )
 
-from tests.gateway import pictures, rest
+from tests.gateway import inputs, rest
 from tests.gateway.jobs.calls import NO_JOB
 from tests.gateway.rest import assert_error
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.gateway.jobs.receiver import Receiver
 
 VIDEO = {"model": "local/sketch", "prompt": "a red kite over hills", "size": "64x64"}
-"""What asks a model of pictures for a video."""
+"""Arguments that request a video from an image model."""
 
 
 @pytest.fixture
@@ -54,10 +54,10 @@ def test_job_is_read_waited_for_and_downloaded(caller: Caller, client: AIgateway
     assert name == last_part(done.result["file_url"])
     data = client.files.download(job_id, name)
     assert data == caller.fetch(done.result_url)
-    assert pictures.pixels(data).size == (64, 64)
+    assert inputs.pixels(data).size == (64, 64)
 
 
-def test_every_picture_of_a_job_has_its_name(caller: Caller, client: AIgateway) -> None:
+def test_every_image_of_a_job_has_its_name(caller: Caller, client: AIgateway) -> None:
     job_id = caller.submit(n=2, output_format="webp")
     done = client.jobs.wait(job_id, timeout_seconds=60, poll_interval_seconds=0.2)
     assert done.result is not None
@@ -94,7 +94,7 @@ def test_failed_job_ends_the_wait(caller: Caller, client: AIgateway) -> None:
 
 
 def test_video_of_a_model_that_makes_none_is_refused_naming_the_model(caller: Caller, client: AIgateway) -> None:
-    """Pictures would be an answer that this SDK can't read."""
+    """This SDK can't read responses with images."""
     with pytest.raises(AIgatewayError) as caught:
         client.jobs.create_video(**VIDEO)
     assert (caught.value.status_code, caught.value.type) == (400, "invalid_request_error")
@@ -133,7 +133,7 @@ def test_models_by_modality_and_provider(client: AIgateway) -> None:
     assert "local/sketch" in [model["id"] for model in every]
     assert "local/sketch" in [model["id"] for model in client.models.list(modality="image", provider="local")]
     assert "local/sketch" not in [model["id"] for model in client.models.list(modality="video")]
-    assert client.models.list(provider="nobody") == []
+    assert client.models.list(provider="unknown") == []
     model = client.models.get("local/sketch")
     assert (model["id"], model["object"]) == ("local/sketch", "model")
     with pytest.raises(AIgatewayError) as caught:

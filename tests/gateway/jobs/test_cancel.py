@@ -1,4 +1,4 @@
-"""CancelJob and its alias DELETE: a cancelled job stays so, an ended one stays as it ended."""
+"""CancelJob and its alias DELETE: cancelled jobs stay cancelled, ended ones keep their state."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def test_cancels_at_the_same_moment_agree(caller: Caller) -> None:
     assert len({job["completed_at"] for job in jobs}) == 1
 
 
-def test_cancel_that_races_the_end_gives_one_end(caller: Caller) -> None:
-    """Whatever the cancel answered, and whatever a subscriber saw, is what the job stays."""
+def test_cancel_that_races_the_end_leaves_one_end(caller: Caller) -> None:
+    """The cancel's response, the subscriber's last event and the job's final state agree."""
 
     def race(step: int) -> None:
         job_id = caller.submit(0.4)

@@ -1,4 +1,4 @@
-"""Processes of the stack are killed while jobs run: no job is lost, none ends twice, every end is announced."""
+"""Kills of the stack's processes while jobs run: no job is lost or ends twice, and every end is announced."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ VICTIMS: Final = ("router-0", "providers", "nats", "envoy")
 SEED: Final = 20261125
 RANDOM_SECONDS: Final = 10.0
 AT_ONCE_SECONDS: Final = 15.0
-"""Far more than a refusal takes where the engine is known to be away, far less than a wait for it."""
+"""Seconds: far more than a refusal during a known outage of NATS, far less than a wait for NATS."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def hurt() -> Iterator[Stack]:
 
 @pytest.fixture
 def victim(hurt: Stack) -> Iterator[Caller]:
-    """The tenant of a stack that is whole before and after."""
+    """Yield the tenant of a stack, after checking that all processes run before and afterwards."""
     eventually(lambda: ready(hurt), BACK_SECONDS, "the stack is whole")
     yield Caller(hurt, hurt.key)
     eventually(lambda: ready(hurt), BACK_SECONDS, "the stack is whole again")
@@ -99,7 +99,7 @@ def test_webhook_that_waits_for_its_turn_survives_the_kill_of_its_router(
 
 
 def away(caller: Caller, job_id: str, seconds: float) -> None:
-    """Every kind of call is refused at once, and says so."""
+    """Assert that every kind of call is refused at once, with the reason."""
     for answer in (
         caller.generate(),
         caller.generate(ASYNC),
@@ -126,7 +126,7 @@ def routers(stack: Stack) -> list[int]:
     return [process.pid for process in found if process]
 
 
-def test_engine_that_is_away_is_503_and_comes_back_without_a_restart(
+def test_unavailable_engine_is_503_and_recovers_without_a_restart(
     victim: Caller, receiver: Receiver, mark: str
 ) -> None:
     stack = victim.stack

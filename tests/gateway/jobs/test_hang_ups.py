@@ -1,4 +1,4 @@
-"""Callers that go away at any instant of a submit: their jobs run to their end, and no slot stays taken."""
+"""Callers that disconnect at any instant of a submit: their jobs run to their end, and no slot stays in use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from tests.gateway import pictures
+from tests.gateway import inputs
 from tests.gateway.jobs import wire
 from tests.gateway.jobs.calls import ENDED, Caller, marked, with_mark
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 HANG_UPS = 15
-"""For each kind of call."""
+"""Disconnects for each kind of call."""
 LONGEST_SECONDS = 0.03
 
 
 @pytest.fixture(scope="module")
 def one_slot() -> Iterator[Caller]:
-    """Two routers over a route that takes one job at a time."""
+    """Yield a stack of two routers and a route with one slot."""
     with running(routers="2", local_concurrency="1") as stack:
         yield Caller(stack, stack.key)
 
@@ -61,7 +61,7 @@ def _form(caller: Caller, mark: str, seconds: float) -> None:
         for name, value in parts.items()
     )
     body += b'--x\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
-    body += pictures.picture(64, 64) + b"\r\n--x--\r\n"
+    body += inputs.image_bytes(64, 64) + b"\r\n--x--\r\n"
     _post(caller, EDITS, "multipart/form-data; boundary=x", body, seconds)
 
 

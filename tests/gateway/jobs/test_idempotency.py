@@ -1,4 +1,4 @@
-"""Idempotency keys: one job for all calls with the same key and body, whoever comes first."""
+"""Idempotency keys: one job for all calls with the same key and body, in any order."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import grpc
 import pytest
 from imagegateway.v1 import image_service_pb2 as pb
 
+from tests.gateway.inputs import FORM, data_url, file_part, form, image_bytes
 from tests.gateway.jobs import wire
 from tests.gateway.jobs.calls import ASYNC
-from tests.gateway.pictures import FORM, data_url, file_part, form, picture
 from tests.gateway.rest import EDITS, assert_error
 from tests.support.stack import eventually
 
@@ -32,7 +32,7 @@ def mismatch(answer: Answer) -> None:
     assert_error(answer, 422, "idempotency_key_mismatch", "Idempotency-Key")
 
 
-def test_fifty_twins_make_one_job_and_one_picture(fresh: Caller, key: dict[str, str]) -> None:
+def test_fifty_twins_make_one_job_and_one_image(fresh: Caller, key: dict[str, str]) -> None:
     with ThreadPoolExecutor(TWINS) as pool:
         answers = list(
             pool.map(lambda _: fresh.generate(key, provider_options={"delay": 1}, metadata={"a": "b"}), range(TWINS))
@@ -68,7 +68,7 @@ def test_fifty_twins_that_differ_in_body_are_one_job_and_refusals(fresh: Caller,
     assert len(fresh.jobs()) == 1
 
 
-def test_repeat_after_the_end_gives_the_same_pictures(fresh: Caller, key: dict[str, str]) -> None:
+def test_repeat_after_the_end_returns_the_same_images(fresh: Caller, key: dict[str, str]) -> None:
     first, second = fresh.generate(key), fresh.generate(key)
     assert (first.status, second.status) == (200, 200)
     assert first.json()["id"] == second.json()["id"]
@@ -161,7 +161,7 @@ def edit(caller: Caller, key: dict[str, str], *files: bytes, **fields: str) -> A
 
 
 def test_edit_with_the_same_files_joins_and_with_others_is_refused(fresh: Caller, key: dict[str, str]) -> None:
-    red, blue = picture(96, colour="red"), picture(96, colour="blue")
+    red, blue = image_bytes(96, colour="red"), image_bytes(96, colour="blue")
     first = edit(fresh, key, red)
     assert first.status == 200, first.body
     assert edit(fresh, key, red).json()["id"] == first.json()["id"]
@@ -172,7 +172,7 @@ def test_edit_with_the_same_files_joins_and_with_others_is_refused(fresh: Caller
 
 
 def test_edit_twins_make_one_job_and_leave_no_uploads(fresh: Caller, key: dict[str, str]) -> None:
-    red = picture(96, colour="red")
+    red = image_bytes(96, colour="red")
     options = '{"delay": 1}'
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: edit(fresh, key, red, provider_options=options), range(20)))
@@ -189,7 +189,7 @@ def test_edit_twins_make_one_job_and_leave_no_uploads(fresh: Caller, key: dict[s
 
 def test_edit_by_json_or_bytes_is_the_same_body(fresh: Caller) -> None:
     key = uuid.uuid4().hex
-    red = picture(96, colour="red")
+    red = image_bytes(96, colour="red")
     body = {"prompt": "at night", "image_url": data_url(red)}
     first = fresh.ask("POST", EDITS, body, {"idempotency-key": key})
     assert first.status == 200, first.body

@@ -1,4 +1,4 @@
-"""Inline or job: what decides it, and what each answer looks like over REST and gRPC."""
+"""Inline and async mode: their selection and responses over REST and gRPC."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
+from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.jobs import wire
 from tests.gateway.jobs.calls import ASYNC, marked, with_mark
 from tests.gateway.jobs.stacks import new_caller
-from tests.gateway.pictures import FORM, file_part, form, picture
 from tests.gateway.rest import GENERATIONS, JSON, SMALL, assert_error
 from tests.support.stack import eventually
 
@@ -27,7 +27,7 @@ BRIEF: dict[str, Any] = {"provider_options": {"delay": 0.5}}
 
 
 def accepted(answer: Answer) -> str:
-    """Check a 202 whole; gives the job's id."""
+    """Check all of a 202 and return the job's id."""
     assert answer.status == 202, answer.body
     job = answer.json()
     assert answer.headers["location"] == f"/v1/jobs/{job['id']}"
@@ -44,7 +44,7 @@ def accepted(answer: Answer) -> str:
     return job_id
 
 
-def test_inline_answer_is_the_pictures_and_names_its_job(caller: Caller) -> None:
+def test_inline_answer_is_the_images_and_names_its_job(caller: Caller) -> None:
     answer = caller.generate()
     assert answer.status == 200
     document = answer.json()
@@ -109,7 +109,7 @@ def test_wait_that_is_no_number_names_the_header(caller: Caller) -> None:
 
 
 def test_edit_becomes_a_job_as_a_generation_does(caller: Caller) -> None:
-    body = form(file_part("image", picture(96)), prompt="at night", provider_options='{"delay": 0.5}')
+    body = form(file_part("image", image_bytes(96)), prompt="at night", provider_options='{"delay": 0.5}')
     answer = caller.ask("POST", "/v1/images/edits", body, {**FORM, **ASYNC})
     assert answer.status == 202, answer.body
     assert answer.json()["type"] == "image.edit"
@@ -146,18 +146,18 @@ def test_grpc_caller_chooses_as_a_rest_caller_does(caller: Caller, route: str) -
         answer, call = stub.Generate.with_call(
             wire.small(**BRIEF), metadata=wire.metadata(caller, prefer="wait=30"), timeout=wire.SECONDS
         )
-        told = dict(call.initial_metadata())
-        assert told["preference-applied"] == "wait=30"
-        assert told["x-job-id"] == answer.id
+        metadata = dict(call.initial_metadata())
+        assert metadata["preference-applied"] == "wait=30"
+        assert metadata["x-job-id"] == answer.id
         assert answer.data[0].url
         assert not answer.HasField("status")
         answer, call = stub.Generate.with_call(
             wire.small(**SLOW), metadata=wire.metadata(caller, prefer="respond-async"), timeout=wire.SECONDS
         )
-        told = dict(call.initial_metadata())
-        assert told["location"] == f"/v1/jobs/{answer.id}"
-        assert (told["x-job-id"], told["preference-applied"]) == (answer.id, "respond-async")
-        assert int(told["retry-after"]) >= 1
+        metadata = dict(call.initial_metadata())
+        assert metadata["location"] == f"/v1/jobs/{answer.id}"
+        assert (metadata["x-job-id"], metadata["preference-applied"]) == (answer.id, "respond-async")
+        assert int(metadata["retry-after"]) >= 1
         assert (answer.object, answer.type) == ("job", "image.generation")
         assert answer.status in {"queued", "running"}
         assert not answer.data

@@ -1,4 +1,4 @@
-"""The engine has written, and its answer is lost: the caller is told to try again, and may."""
+"""Lost acknowledgements of written jobs: the caller gets a retryable error, and a retry is safe."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import grpc
 import pytest
 from imagegateway.v1 import image_service_pb2 as pb
 
-from tests.gateway import pictures
+from tests.gateway import inputs
 from tests.gateway.jobs import wire
 from tests.gateway.jobs.calls import Caller, marked, with_mark
 from tests.gateway.jobs.engine_proxy import relayed
@@ -29,13 +29,13 @@ def relay() -> Iterator[Relay]:
 
 @pytest.fixture(scope="module")
 def relayed_caller(relay: Relay) -> Iterator[Caller]:
-    """The tenant of a stack with an external engine."""
+    """Return the tenant of a stack with an external NATS server."""
     with running(routers="2", nats_url=relay.url) as stack:
         yield Caller(stack, stack.key)
 
 
-def test_repeat_with_the_same_key_gets_its_pictures(relay: Relay, relayed_caller: Caller) -> None:
-    """The job is there already when the repeat comes to another router, and must not be taken back."""
+def test_repeat_with_the_same_key_gets_its_images(relay: Relay, relayed_caller: Caller) -> None:
+    """The job already exists when the retry reaches another router, and must not be deleted."""
     caller = relayed_caller
     request = wire.small(request_id=uuid.uuid4().hex, provider_options={"delay": 1})
     with wire.router(caller, 0) as first, wire.router(caller, 1) as second:
@@ -51,12 +51,12 @@ def test_repeat_with_the_same_key_gets_its_pictures(relay: Relay, relayed_caller
 
 
 def test_repeated_edit_runs_with_the_inputs_of_the_first_call(relay: Relay, relayed_caller: Caller) -> None:
-    """The first call's inputs stay until it is certain that its job does not exist."""
+    """Inputs of the first call stay until its job certainly does not exist."""
     caller = relayed_caller
     request = pb.EditRequest(
         model="local/sketch",
         prompt="a red kite",
-        image_content=[pictures.picture(64, 64)],
+        image_content=[inputs.image_bytes(64, 64)],
         request_id=uuid.uuid4().hex,
     )
     with wire.router(caller, 0) as first, wire.router(caller, 1) as second:

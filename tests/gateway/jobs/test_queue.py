@@ -1,4 +1,4 @@
-"""Waiting jobs: turns between tenants, the queue's bound, the tenant's bound, and the inline wait's."""
+"""Queued jobs: alternation between tenants, limits of queue and tenant, and the inline wait."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ LIMIT = 12
 
 @pytest.fixture(scope="module")
 def narrow() -> Iterator[Stack]:
-    """One job at a time."""
+    """Yield a stack with one slot."""
     with running(local_concurrency="1", queue_limit=str(LIMIT)) as stack:
         yield stack
 
 
 @pytest.fixture
 def many(narrow: Stack) -> Iterator[Caller]:
-    """A tenant, whose jobs are all ended afterwards."""
+    """Yield a tenant and end all its jobs afterwards."""
     yield from _cleaned(narrow, "many")
 
 
@@ -63,13 +63,13 @@ def test_tenants_take_turns(many: Caller, few: Caller) -> None:
     assert order == theirs[: len(order)]
 
 
-def test_waiting_job_tells_its_place(many: Caller, few: Caller) -> None:
+def test_queued_job_reports_its_position(many: Caller, few: Caller) -> None:
     made = [many.submit(30) for _ in range(4)]
     answer = few.generate(ASYNC)
     assert answer.status == 202
     last = answer.json()
     assert last["status"] == "queued"
-    assert last["queue_position"] == 1  # one of the other tenant's goes before
+    assert last["queue_position"] == 1  # one job of the other tenant has precedence
     jobs = [many.job(job_id) for job_id in made]
     assert [job["status"] for job in jobs] == ["running", "queued", "queued", "queued"]
     assert "queue_position" not in jobs[0]
@@ -106,7 +106,7 @@ def test_queued_job_is_streamed_from_its_place_to_its_end(many: Caller) -> None:
     assert many.job(first)["status"] == "completed"
 
 
-def test_inline_calls_wait_their_turn_and_all_get_their_pictures(many: Caller, few: Caller) -> None:
+def test_inline_calls_wait_for_slots_and_all_get_their_images(many: Caller, few: Caller) -> None:
     with ThreadPoolExecutor(10) as pool:
         answers = list(
             pool.map(lambda index: (many, few)[index % 2].generate(provider_options={"delay": 0.2}), range(10))
@@ -141,7 +141,7 @@ def test_full_queue_refuses_the_tenant_that_fills_it_and_keeps_nothing(many: Cal
 
 @pytest.fixture(scope="module")
 def bounded() -> Iterator[Stack]:
-    """Two jobs of a tenant at once; inline answers are held for a second."""
+    """Yield a stack with two slots per tenant that holds inline responses for one second."""
     with running(tenant_concurrency="2", inline_wait="1") as stack:
         yield stack
 

@@ -1,4 +1,4 @@
-"""GetJob, ListJobs, and how tenants are kept apart."""
+"""GetJob, ListJobs, and isolation of tenants."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def done(caller: Caller) -> str:
-    """A completed job of the first tenant."""
+    """Return the id of a completed job of the first tenant."""
     job_id: str = caller.generate().json()["id"]
     return job_id
 
 
 @pytest.fixture
 def running(caller: Caller) -> Iterator[str]:
-    """A job that runs for long."""
+    """Yield the id of a job that runs for long."""
     job_id = caller.submit(60, provider_options={"delay": 60, "steps": 1})
     caller.until(job_id, "running")
     yield job_id
@@ -53,7 +53,7 @@ def test_get_of_an_unchanged_job_is_304_by_its_etag(caller: Caller, done: str) -
     assert answer.status == 200
 
 
-def test_get_of_a_running_job_tells_the_pace(caller: Caller, running: str) -> None:
+def test_get_of_a_running_job_has_retry_after(caller: Caller, running: str) -> None:
     answer = caller.ask("GET", f"/v1/jobs/{running}")
     assert int(answer.headers["retry-after"]) >= 1
     assert answer.json()["status"] == "running"
@@ -117,7 +117,7 @@ def test_get_signs_the_links_afresh(caller: Caller, done: str) -> None:
         caller.fetch(url)
 
 
-def test_get_over_grpc_gives_the_same_job_with_its_etag(caller: Caller, done: str) -> None:
+def test_get_over_grpc_returns_the_same_job_with_its_etag(caller: Caller, done: str) -> None:
     with wire.public(caller) as stub:
         job, call = stub.GetJob.with_call(
             pb.GetJobRequest(job_id=done), metadata=wire.metadata(caller), timeout=wire.SECONDS
@@ -205,7 +205,7 @@ def test_list_is_the_tenants_own(caller: Caller, stranger: Caller, done: str) ->
     assert done not in [job["id"] for job in stranger.jobs()]
     assert mine not in [job["id"] for job in caller.jobs()]
     token = caller.page(page_size=1).get("next_page_token")
-    if token:  # a token is a place in the own list, whoever brings it
+    if token:  # a token is a position in the caller's own list, for every tenant
         theirs = stranger.page(page_size=100, page_token=token)["data"]
         assert {job["id"] for job in theirs} <= {job["id"] for job in stranger.jobs()}
 
@@ -220,19 +220,19 @@ OPERATIONS: list[tuple[str, str, dict[str, Any] | None]] = [
 
 
 @pytest.mark.parametrize(("method", "suffix", "body"), OPERATIONS)
-def test_job_of_another_tenant_is_as_none(
+def test_job_of_another_tenant_is_not_found(
     stranger: Caller, done: str, method: str, suffix: str, body: dict[str, Any] | None
 ) -> None:
     theirs, none = (stranger.ask(method, f"/v1/jobs/{job}{suffix}", body) for job in (done, NO_JOB))
     assert_error(none, 404, "job_not_found", "job_id")
     assert theirs.status == none.status
     assert theirs.body.replace(done.encode(), b"") == none.body.replace(NO_JOB.encode(), b"")
-    told = [{name.lower() for name in answer.headers} for answer in (theirs, none)]
-    assert told[0] == told[1]
+    names = [{name.lower() for name in answer.headers} for answer in (theirs, none)]
+    assert names[0] == names[1]
 
 
 @pytest.mark.parametrize("path", ["/v1/files/jobs/{job}/0.png", "/v1/files/jobs/{job}/0.png/signed"])
-def test_file_of_another_tenant_is_as_none(stranger: Caller, done: str, path: str) -> None:
+def test_file_of_another_tenant_is_not_found(stranger: Caller, done: str, path: str) -> None:
     theirs, none = (stranger.ask("GET", path.format(job=job)) for job in (done, NO_JOB))
     assert theirs.status == none.status == 404
     assert theirs.body.replace(done.encode(), b"") == none.body.replace(NO_JOB.encode(), b"")
@@ -244,16 +244,16 @@ def test_job_of_another_tenant_stays_untouched(caller: Caller, stranger: Caller,
 
 
 def call(channel: grpc.Channel, caller: Caller, method: str, job_id: str) -> None:
-    """Any method that names a job."""
-    told: dict[str, Any] = {"metadata": wire.metadata(caller), "timeout": wire.SECONDS}
+    """Call any method that names a job."""
+    options: dict[str, Any] = {"metadata": wire.metadata(caller), "timeout": wire.SECONDS}
     images = pb_grpc.ImageServiceStub(channel)
     if method == "RedeliverWebhook":
         request = webhook_pb.RedeliverWebhookRequest(job_id=job_id)
-        webhook_grpc.WebhookServiceStub(channel).RedeliverWebhook(request, **told)
+        webhook_grpc.WebhookServiceStub(channel).RedeliverWebhook(request, **options)
     elif method == "StreamJob":
-        list(images.StreamJob(pb.StreamJobRequest(job_id=job_id), **told))
+        list(images.StreamJob(pb.StreamJobRequest(job_id=job_id), **options))
     else:
-        getattr(images, method)(getattr(pb, f"{method}Request")(job_id=job_id), **told)
+        getattr(images, method)(getattr(pb, f"{method}Request")(job_id=job_id), **options)
 
 
 @pytest.mark.parametrize("method", ["GetJob", "CancelJob", "StreamJob", "RedeliverWebhook"])
@@ -271,7 +271,7 @@ def test_job_of_another_tenant_is_not_found_over_grpc(stranger: Caller, done: st
 
 
 @pytest.mark.parametrize("job", ["job_1", "x", "job_UPPER00000000000000000000", "a" * 3000])
-def test_job_id_of_another_form_is_as_none(caller: Caller, job: str) -> None:
+def test_job_id_of_another_form_is_not_found(caller: Caller, job: str) -> None:
     assert_error(caller.ask("GET", f"/v1/jobs/{job}"), 404, "job_not_found", "job_id")
 
 

@@ -1,4 +1,4 @@
-"""Two routers: what one of them took, the other one knows, streams and stops."""
+"""Two routers: each one knows, streams and cancels the other's jobs."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def test_read_on_the_other_one_is_never_older_than_the_answer(
         job_id = wire.submit(first, caller)
         get = pb.GetJobRequest(job_id=job_id)
         assert second.GetJob(get, metadata=wire.metadata(caller), timeout=wire.SECONDS).id == job_id
-        picture = first.Generate(wire.small(), metadata=wire.metadata(caller), timeout=wire.SECONDS)
-        get = pb.GetJobRequest(job_id=picture.id)
+        image = first.Generate(wire.small(), metadata=wire.metadata(caller), timeout=wire.SECONDS)
+        get = pb.GetJobRequest(job_id=image.id)
         assert second.GetJob(get, metadata=wire.metadata(caller), timeout=wire.SECONDS).status == "completed"
 
 

@@ -1,4 +1,4 @@
-"""A key that is revoked while its calls are under way: each of them ends within seconds, with its reason."""
+"""Revocation of a key during its calls: each call ends within seconds, with the reason."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from imagegateway.platform import setting_source, settings
 from imagegateway.platform.nats import connect
 from imagegateway.v1 import image_service_pb2 as pb
 
+from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.jobs import sse, wire
-from tests.gateway.pictures import FORM, file_part, form, picture
 from tests.gateway.rest import EDITS, GENERATIONS, JSON, SMALL, assert_error
 from tests.support.stack import eventually
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from tests.gateway.jobs.calls import Caller
 
 WITHIN = 5.0
-"""Seconds after which a revoked key serves nothing more."""
+"""Seconds until all calls of a revoked key end."""
 OPTIONS = {"delay": 12}
-"""Of an image stream: its first partial image comes after 3 s, the image itself after 12 s."""
+"""Image stream whose first partial image arrives after 3 s, and its image after 12 s."""
 
 
 async def revoke(caller: Caller) -> None:
-    """End the caller's key, as the command does it."""
+    """Revoke the caller's key as the command does."""
     values = {f"{setting_source.PREFIX}{name.upper()}": value for name, value in caller.stack.values.items()}
     current = settings.load(setting_source.Source(values))
     client = await connect(current, "test")
@@ -84,7 +84,7 @@ def test_calls_under_way_end_within_seconds_of_their_keys_revocation(fresh: Call
     job_id, others_id = fresh.submit(delay=60), stranger.submit(delay=60)
     generation = json.dumps({**SMALL, "stream": True, "partial_images": 3, "provider_options": OPTIONS}).encode()
     fields = {"prompt": "at night", "stream": "true", "partial_images": "3", "provider_options": json.dumps(OPTIONS)}
-    upload = form(file_part("image", picture()), **fields)
+    upload = form(file_part("image", image_bytes()), **fields)
     begun = [Event() for _ in range(5)]
     with ThreadPoolExecutor(8) as pool:
         followed = pool.submit(job_events, fresh, job_id, begun[0])

@@ -1,4 +1,4 @@
-"""Routers restarted one by one while callers go on: nobody notices."""
+"""Routers restarted one by one under load: no call fails."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.jobs.stacks import BACK_SECONDS, find, manage, ready
-from tests.gateway.pictures import FORM, file_part, form, picture
 from tests.gateway.rest import EDITS, GENERATIONS
 from tests.support.stack import eventually, running
 
@@ -43,7 +43,12 @@ def stream(number: int) -> Request:
 
 
 def edit(number: int) -> Request:
-    return "POST", EDITS, FORM, form(file_part("image", picture()), model="local/sketch", prompt=f"night {number}")
+    return (
+        "POST",
+        EDITS,
+        FORM,
+        form(file_part("image", image_bytes()), model="local/sketch", prompt=f"night {number}"),
+    )
 
 
 def read(_number: int) -> Request:
@@ -52,7 +57,7 @@ def read(_number: int) -> Request:
 
 @dataclass(slots=True)
 class Callers:
-    """Callers that send one request after the other, each on a connection of its own, and note what went wrong."""
+    """Callers that send requests one after the other, each on a new connection, and record failures."""
 
     stack: Stack
     stop: threading.Event = field(default_factory=threading.Event)

@@ -1,4 +1,4 @@
-"""Secrets that change between two starts on the same data: what stays valid, and what ends."""
+"""Secrets that change between two starts on the same data: values that stay valid and values that end."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from imagegateway.keys.api_keys import fingerprint
 
 from tests.gateway import rest
 from tests.gateway.jobs.calls import Caller
-from tests.gateway.jobs.stacks import lives, new_caller
+from tests.gateway.jobs.stacks import new_caller, restartable_stack
 from tests.gateway.rest import assert_error
 
 if TYPE_CHECKING:
-    from tests.gateway.jobs.stacks import Lives
+    from tests.gateway.jobs.stacks import RestartableStack
 
 PROVIDER_KEY = "sk-a-provider-key-of-acme-1234"
 
 
-def renew_root_secret(stack: Lives) -> str:
-    """Let the next start make another root secret; return the present one."""
+def renew_root_secret(stack: RestartableStack) -> str:
+    """Remove the root secret, so that the next start makes another. Return the removed one."""
     path = stack.stack.data_dir / "secret-key"
     secret = path.read_text()
     path.unlink()
@@ -34,7 +34,7 @@ def webhook_secret(caller: Caller) -> str:
 
 
 def last_four(caller: Caller) -> str | None:
-    """The end of the stored provider key; None when it can't be read."""
+    """Return the last characters of the stored provider key, or None if it can't be decrypted."""
     (key,) = caller.ask("GET", "/v1/provider-keys").json()["data"]
     shown: str | None = key.get("last_four")
     return shown
@@ -45,7 +45,7 @@ def link_status(caller: Caller, url: str) -> int:
 
 
 def test_root_secret_is_rotated_without_a_loss() -> None:
-    with lives() as stack:
+    with restartable_stack() as stack:
         caller = stack.caller
         url = caller.generate().json()["data"][0]["url"]
         shown = webhook_secret(caller)
@@ -75,7 +75,7 @@ def test_root_secret_is_rotated_without_a_loss() -> None:
 
 
 def test_root_secret_and_api_key_that_are_replaced_leave_a_gateway_that_serves() -> None:
-    with lives() as stack:
+    with restartable_stack() as stack:
         caller = stack.caller
         shown = webhook_secret(caller)
         assert caller.ask("PUT", "/v1/provider-keys/fal", {"key": PROVIDER_KEY}).status == 200

@@ -1,4 +1,4 @@
-"""Several stacks on one NATS server, and one stack from start to start: keys end only where they should."""
+"""Several stacks on one NATS server, and restarts of one stack: keys end only with their own stack."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def is_accepted(stack: Stack, key: str) -> bool:
 
 
 def up(held: ExitStack, folder: Path, *flags: str, **values: str) -> Stack:
-    """A ready stack that is stopped in the end."""
+    """Yield a ready stack and stop it afterwards."""
     stack = start(folder, *flags, **values)
     held.callback(stack.stop)
     stack.wait_ready()
@@ -106,7 +106,7 @@ def test_start_that_would_mislead_stops_with_the_settings_name(values: dict[str,
 def test_wildcard_host_with_a_public_url_serves_links_of_that(folders: list[Path]) -> None:
     with ExitStack() as held:
         key = f"key-{secrets.token_hex(16)}"
-        values = {"host": "0.0.0.0", "public_url": "https://images.example.com"}  # noqa: S104  what is tested
+        values = {"host": "0.0.0.0", "public_url": "https://images.example.com"}  # noqa: S104  the tested value
         stack = up(held, folders[0], api_key=key, **values)
         body = {"model": "local/sketch", "prompt": "a boat", "size": "64x64"}
         answer = ask(stack, "POST", "/v1/images/generations", body, key=key)

@@ -1,4 +1,4 @@
-"""The stack is stopped, or loses everything at once, while jobs run and wait; the next start goes on with them."""
+"""Stop or crash of the whole stack with running and queued jobs: the next start continues them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import pytest
 
 from tests.gateway.jobs import sse
 from tests.gateway.jobs.calls import ASYNC, Caller, marked, with_mark
-from tests.gateway.jobs.stacks import PAUSES, lives
+from tests.gateway.jobs.stacks import PAUSES, restartable_stack
 from tests.support.stack import assert_gone, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.gateway.jobs.receiver import Receiver
-    from tests.gateway.jobs.stacks import Lives
+    from tests.gateway.jobs.stacks import RestartableStack
     from tests.gateway.rest import Answer
 
 
 @pytest.fixture(scope="module")
-def several() -> Iterator[Lives]:
-    """Three jobs at a time, so that others wait."""
-    with lives(local_concurrency="3", allow_hosts="127.0.0.1", webhook_pauses=PAUSES) as made:
+def restartable() -> Iterator[RestartableStack]:
+    """Yield a stack with three slots, so that other jobs wait."""
+    with restartable_stack(local_concurrency="3", allow_hosts="127.0.0.1", webhook_pauses=PAUSES) as made:
         yield made
 
 
@@ -39,9 +39,9 @@ def completed(caller: Caller, job_id: str) -> dict[str, Any]:
     return job
 
 
-def test_calls_that_wait_inline_end_well_and_their_jobs_go_on(several: Lives, mark: str) -> None:
-    """Most have their pictures before the router stops; the slow one gets its job, for the next start to finish."""
-    caller = several.caller
+def test_calls_that_wait_inline_end_well_and_their_jobs_go_on(restartable: RestartableStack, mark: str) -> None:
+    """Most calls get their images before the router stops. The slow call gets a job that the next start finishes."""
+    caller = restartable.caller
     delays = [16.0, *(0.5 + index * 0.3 for index in range(7))]
 
     def call(delay: float) -> Answer:
@@ -50,23 +50,25 @@ def test_calls_that_wait_inline_end_well_and_their_jobs_go_on(several: Lives, ma
     with ThreadPoolExecutor(len(delays)) as pool:
         calls = [pool.submit(call, delay) for delay in delays]
         eventually(lambda: len(with_mark(caller.jobs(), mark)) == len(delays), 30, "all calls have their jobs")
-        several.stop()
+        restartable.stop()
         answers = [waiting.result(60) for waiting in calls]
-    # 503 would be honest, too, but the jobs are there: a 202 tells where.
+    # 503 would be correct too, but the jobs exist: a 202 has their location.
     assert {answer.status for answer in answers} <= {200, 202}, [(a.status, a.body) for a in answers]
     assert answers[0].status == 202
     for answer in answers:
         if answer.status == 202:
             assert answer.headers["location"] == f"/v1/jobs/{answer.json()['id']}"
-    several.start()
+    restartable.start()
     ids = {answer.json()["id"] for answer in answers}
-    assert ids == {job["id"] for job in with_mark(several.caller.jobs(), mark)}
+    assert ids == {job["id"] for job in with_mark(restartable.caller.jobs(), mark)}
     for job_id in ids:
-        completed(several.caller, job_id)
+        completed(restartable.caller, job_id)
 
 
-def test_jobs_keys_subscribers_and_webhooks_survive_a_restart(several: Lives, receiver: Receiver, mark: str) -> None:
-    caller = several.caller
+def test_jobs_keys_subscribers_and_webhooks_survive_a_restart(
+    restartable: RestartableStack, receiver: Receiver, mark: str
+) -> None:
+    caller = restartable.caller
     url = receiver.hook(f"/{mark}")
     key = {"idempotency-key": uuid.uuid4().hex}
     done = caller.generate(key)
@@ -79,9 +81,9 @@ def test_jobs_keys_subscribers_and_webhooks_survive_a_restart(several: Lives, re
     assert statuses == {"queued", "running"}
     followers = [sse.Follower(caller, job_id) for job_id in job_ids]
     eventually(lambda: all(follower.events for follower in followers), 30, "all subscribers have begun")
-    several.stop()
-    several.start()
-    caller = several.caller
+    restartable.stop()
+    restartable.start()
+    caller = restartable.caller
     assert caller.ask("GET", "/v1/webhook-secret").json() == secret
     for job_id in job_ids:
         completed(caller, job_id)
@@ -97,23 +99,23 @@ def test_jobs_keys_subscribers_and_webhooks_survive_a_restart(several: Lives, re
     assert {delivery.event["data"]["id"] for delivery in deliveries} == set(job_ids[:-1])
 
 
-def test_everything_killed_at_once_loses_no_job(several: Lives, receiver: Receiver, mark: str) -> None:
-    caller = several.caller
+def test_everything_killed_at_once_loses_no_job(restartable: RestartableStack, receiver: Receiver, mark: str) -> None:
+    caller = restartable.caller
     url = receiver.hook(f"/{mark}", 500, 500, 500, 200)
     before = caller.generate(metadata=marked(mark)).json()
     key = {"idempotency-key": uuid.uuid4().hex}
     job_ids = [caller.submit(1, metadata=marked(mark)) for _ in range(7)]
     job_ids.append(caller.submit(0, key, metadata=marked(mark), webhook_url=url))
     time.sleep(0.3)
-    stack = several.stack
+    stack = restartable.stack
     processes = [psutil.Process(stack.process.pid), *stack.descendants()]
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.kill()
     stack.process.wait(30)
     assert_gone(processes, 30)
-    several.start()
-    caller = several.caller
+    restartable.start()
+    caller = restartable.caller
     assert {job["id"] for job in with_mark(caller.jobs(), mark)} == {before["id"], *job_ids}
     assert caller.fetch(caller.job(before["id"])["result_url"])
     for job_id in job_ids:
@@ -123,13 +125,13 @@ def test_everything_killed_at_once_loses_no_job(several: Lives, receiver: Receiv
     assert len({delivery.id for delivery in deliveries}) == 1
 
 
-def test_open_stream_ends_with_an_event_that_says_to_come_back(several: Lives) -> None:
-    caller = several.caller
+def test_open_stream_ends_with_an_event_that_says_to_come_back(restartable: RestartableStack) -> None:
+    caller = restartable.caller
     job_id = caller.submit(provider_options={"delay": 60, "steps": 1})
     with ThreadPoolExecutor(1) as pool, sse.open_stream(caller, job_id, seconds=60) as stream:
         events = iter(stream)
         first = next(events)
-        stopping = pool.submit(several.stop)
+        stopping = pool.submit(restartable.stop)
         rest: list[sse.Event] = []
         with suppress(http.client.HTTPException):
             rest += events
@@ -137,8 +139,8 @@ def test_open_stream_ends_with_an_event_that_says_to_come_back(several: Lives) -
     assert [event.name for event in rest if event.name.startswith("job.") and event.terminal] == []
     assert rest[-1].name == "error"
     assert rest[-1].data["error"]["code"] == "service_unavailable"
-    several.start()
-    caller = several.caller
+    restartable.start()
+    caller = restartable.caller
     with sse.open_stream(caller, job_id, first.id) as stream:
         caller.cancel(job_id)
         resumed = [event for event in stream if event is not sse.COMMENT]

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from tests.gateway.jobs.calls import Caller
 
 STEPS = {"delay": 2, "steps": 8}
-"""A job that reports progress on its way."""
+"""Start a job that reports progress."""
 MEGABYTE = 1 << 20
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quiet(caller: Caller) -> Iterator[Future[list[sse.Event]]]:
-    """What comes on the stream of a job that does not change, up to the first comment: beside the other tests."""
+    """Read the stream of an unchanging job up to the first comment, concurrently with other tests."""
     job_id = caller.submit(provider_options={"delay": 60, "steps": 1})
 
     def read() -> list[sse.Event]:
@@ -63,7 +63,7 @@ def facts(event: sse.Event) -> tuple[int, str, str, object]:
     return event.id, event.name, event.status, event.data.get("progress")
 
 
-def test_events_tell_the_whole_way_in_order(caller: Caller) -> None:
+def test_events_have_all_states_in_order(caller: Caller) -> None:
     job_id = caller.submit(provider_options=STEPS)
     events = sse.read_all(caller, job_id)
     sse.check(events, job_id)
@@ -84,11 +84,11 @@ def test_events_are_the_same_over_grpc(caller: Caller) -> None:
         events = [as_event(message) for message in over_grpc(stub, caller, job_id)]
         over_rest = follower.result(60)
     sse.check(events, job_id)
-    # Each began with the state of its own moment; from there on they are the same.
+    # Each stream starts with the state at its subscription; later events are equal.
     begin = max(events[0].id, over_rest[0].id)
-    told = [[facts(event)[0::2] for event in found if event.id >= begin] for found in (events, over_rest)]
-    assert told[0] == told[1]
-    assert len(told[0]) >= 3
+    suffixes = [[facts(event)[0::2] for event in found if event.id >= begin] for found in (events, over_rest)]
+    assert suffixes[0] == suffixes[1]
+    assert len(suffixes[0]) >= 3
 
 
 @pytest.mark.parametrize(("options", "end"), [({"fail": "moderation_blocked", "delay": 0.3}, "failed"), (None, "")])
@@ -186,23 +186,23 @@ def test_many_subscribers_see_the_same(caller: Caller) -> None:
     followers = [sse.Follower(caller, job_id) for _ in range(40)]
     results = [follower.result(60) for follower in followers]
     begin = max(events[0].id for events in results)
-    told = {tuple(facts(event)[0::2] for event in events if event.id > begin) for events in results}
-    assert len(told) == 1
+    suffixes = {tuple(facts(event)[0::2] for event in events if event.id > begin) for events in results}
+    assert len(suffixes) == 1
 
 
 def read_late(messages: Iterable[pb.StreamJobResponse]) -> tuple[list[sse.Event], grpc.RpcError | None]:
-    """All that comes, and how it ended when that was no good end."""
+    """Return all events, and the error of the stream, if any."""
     seen: list[sse.Event] = []
     try:
         for message in messages:
-            seen.append(as_event(message))  # noqa: PERF401  what came before an error counts
+            seen.append(as_event(message))  # noqa: PERF401  events before an error count
     except grpc.RpcError as error:
         return seen, error
     return seen, None
 
 
-def test_subscriber_that_never_reads_costs_little_and_hinders_nobody(caller: Caller) -> None:
-    """Events of 8 KB, a hundred of them, to thirty clients that read none."""
+def test_subscriber_that_never_reads_costs_little_and_delays_no_other(caller: Caller) -> None:
+    """Thirty clients read none of a hundred events of 8 KB."""
     bulk = {f"pair-{index}": "x" * 512 for index in range(16)}
     process = find(caller.stack, "router-0")
     assert isinstance(process, psutil.Process)
@@ -216,7 +216,7 @@ def test_subscriber_that_never_reads_costs_little_and_hinders_nobody(caller: Cal
         assert process.memory_info().rss - before < 64 * MEGABYTE
         for slow in idle:
             seen, error = read_late(slow)
-            if error:  # dropped: then it is told so, and can go on
+            if error:  # a dropped subscriber gets this error and can resume
                 assert wire.code(error) is grpc.StatusCode.RESOURCE_EXHAUSTED
                 assert wire.failure(error).code == "subscriber_too_slow"
                 last = str(seen[-1].id) if seen else ""

@@ -1,6 +1,6 @@
-"""One tenant takes all that it can get of what is shared. Another's quick calls go on as if it were alone.
+"""One tenant takes its whole share of each resource. Another tenant's quick calls stay unaffected.
 
-What is counted are events: nothing that the first tenant began has to end before the second is served.
+The tests count events: the second tenant is served before any work of the first one ends.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.gateway import pictures
+from tests.gateway import inputs
 from tests.gateway.jobs.calls import Caller
 from tests.gateway.jobs.stacks import new_caller
 from tests.gateway.origin import serving
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 SLOTS: Final = 32
 JOBS: Final = 60
 HOOKS: Final = 60
-"""More than a replica delivers at once."""
+"""More webhooks than a replica delivers concurrently."""
 EDITS_OF_URLS: Final = 8
 URLS: Final = 16
-"""Of each edit: together more than a replica downloads at once."""
+"""Images per edit: together more than a replica downloads concurrently."""
 NEVER: Final = 60.0
-"""Seconds that a job takes unless it is cancelled: longer than the quick calls of the test."""
+"""Seconds of a job unless cancelled: longer than the quick calls of the test."""
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_flood_of_one_tenant_delays_no_quick_call_of_another(crowded: Stack, rec
             silent.accept()[0].close()  # at least one download is under way
 
             assert quiet.generate(webhook_url=hook).status == 200
-            assert edit(quiet, [origin.put("/input.png", pictures.picture())]).status == 200
+            assert edit(quiet, [origin.put("/input.png", inputs.image_bytes())]).status == 200
             assert receiver.wait(f"/{mark}-quiet")
             assert not [job_id for job_id in jobs if flooding.job(job_id)["status"] not in {"queued", "running"}]
             assert not all(each.done() for each in edits)

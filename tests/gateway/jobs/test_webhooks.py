@@ -1,4 +1,4 @@
-"""Webhooks as a receiver sees them: signed, repeated until they are taken, recorded on the job."""
+"""Webhooks as a receiver sees them: signed, repeated until accepted, recorded on the job."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from tests.gateway.jobs.receiver import Delivery, Receiver
 
 HANGING = f"/{uuid.uuid4().hex}-hanging"
-"""Path of this module alone: the receiver serves the stacks of every module."""
+"""Return a path of this module: the receiver serves the stacks of all modules."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def hanging(caller: Caller, receiver: Receiver) -> Iterator[str]:
-    """A job whose receiver accepts the call and never answers. Its attempts happen during the other tests."""
+    """Start a job whose receiver accepts connections and never responds. Its attempts run during other tests."""
     gate = threading.Event()
     yield caller.submit(webhook_url=receiver.hook(HANGING, gate=gate))
     gate.set()
@@ -47,7 +47,7 @@ def secret(caller: Caller) -> dict[str, Any]:
 
 
 def verify(delivery: Delivery, key: str) -> None:
-    """By all that callers may use, each the way its documentation says."""
+    """Verify signatures by each documented library."""
     Webhook(key).verify(delivery.body, delivery.headers)
     client = openai.OpenAI(api_key="unused", webhook_secret=key)
     event = client.webhooks.unwrap(delivery.body, delivery.headers)
@@ -61,7 +61,7 @@ def verify(delivery: Delivery, key: str) -> None:
 
 
 def attempts(caller: Caller, job_id: str, count: int) -> list[dict[str, Any]]:
-    """The attempts on the record once there are so many, and no more."""
+    """Wait until the record has exactly this number of attempts. Return them."""
     eventually(lambda: len(caller.job(job_id).get("webhook_attempts", [])) >= count, 60, f"{count} attempts")
     found: list[dict[str, Any]] = caller.job(job_id)["webhook_attempts"]
     assert len(found) == count
@@ -113,7 +113,7 @@ def test_changed_delivery_is_not_verified(caller: Caller, receiver: Receiver, ma
     assert not verify_webhook(key + "x", delivery.body, delivery.headers["x-gateway-signature"])
 
 
-def test_refused_delivery_is_repeated_under_one_id_until_it_is_taken(
+def test_refused_delivery_is_repeated_under_one_id_until_it_is_accepted(
     caller: Caller, receiver: Receiver, mark: str
 ) -> None:
     job_id = caller.submit(webhook_url=receiver.hook(f"/{mark}", 500, 503, 302, 200))
@@ -133,7 +133,7 @@ def test_refused_delivery_is_repeated_under_one_id_until_it_is_taken(
     assert len(receiver.on(f"/{mark}")) == 4
 
 
-def test_delivery_gives_up_after_eight_attempts(caller: Caller, receiver: Receiver, mark: str) -> None:
+def test_delivery_ends_after_eight_attempts(caller: Caller, receiver: Receiver, mark: str) -> None:
     job_id = caller.submit(webhook_url=receiver.hook(f"/{mark}", 500))
     receiver.wait(f"/{mark}", 8)
     assert len(attempts(caller, job_id, 8)) == 8
@@ -267,7 +267,7 @@ def test_webhook_url_that_the_guard_refuses_makes_no_job(caller: Caller, mark: s
     assert with_mark(caller.page(page_size=10)["data"], mark) == []
 
 
-def test_slow_receiver_delays_nobody_else(caller: Caller, receiver: Receiver, mark: str) -> None:
+def test_slow_receiver_delays_no_other_receiver(caller: Caller, receiver: Receiver, mark: str) -> None:
     gate = threading.Event()
     for _ in range(5):
         caller.submit(webhook_url=receiver.hook(f"/{mark}-slow", gate=gate))
@@ -277,10 +277,10 @@ def test_slow_receiver_delays_nobody_else(caller: Caller, receiver: Receiver, ma
     gate.set()
 
 
-def test_subscriber_that_saw_the_end_hears_nothing_of_the_delivery(
+def test_subscriber_gets_no_event_of_the_delivery_after_the_end(
     caller: Caller, receiver: Receiver, mark: str
 ) -> None:
-    """A browser's EventSource comes back by itself after the end: it must not be told a second one."""
+    """A browser's EventSource reconnects after the end, and must not receive a second end."""
     gate = threading.Event()
     job_id = caller.submit(0.3, webhook_url=receiver.hook(f"/{mark}", gate=gate))
     events = sse.read_all(caller, job_id)

@@ -1,4 +1,4 @@
-"""The same calls over native gRPC: on the public port, or on the socket of one router."""
+"""Jobs over native gRPC: on the public port, or on the socket of one router."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 def metadata(caller: Caller, **more: str) -> Metadata:
-    """Authorization, and further metadata with `-` for `_`."""
+    """Return authorization and more metadata; `_` in names becomes `-`."""
     return (
         ("authorization", f"Bearer {caller.key}"),
         *((name.replace("_", "-"), text) for name, text in more.items()),
@@ -33,25 +33,25 @@ def metadata(caller: Caller, **more: str) -> Metadata:
 
 @contextmanager
 def public(caller: Caller) -> Iterator[pb_grpc.ImageServiceStub]:
-    """The service behind the public port."""
+    """Yield a stub of the service on the public port."""
     with grpc.insecure_channel(caller.stack.address) as channel:
         yield pb_grpc.ImageServiceStub(channel)
 
 
 @contextmanager
 def router(caller: Caller, index: int) -> Iterator[pb_grpc.ImageServiceStub]:
-    """The service of one router, by its own socket."""
+    """Yield a stub of one router's service on its socket."""
     with grpc.insecure_channel(f"unix:{caller.stack.socket(f'router-{index}')}") as channel:
         yield pb_grpc.ImageServiceStub(channel)
 
 
 def small(**fields: Any) -> pb.GenerateRequest:
-    """A small generation; `fields` as in JSON."""
+    """Return a small generation; `fields` as in JSON."""
     return ParseDict({**SMALL, **fields}, pb.GenerateRequest())
 
 
 def submit(stub: pb_grpc.ImageServiceStub, caller: Caller, delay: float = 0, **fields: Any) -> str:
-    """Start a job; gives its id."""
+    """Start a job and return its id."""
     options = {"provider_options": {"delay": delay}} if delay else {}
     answer = stub.Generate(
         small(**{**options, **fields}), metadata=metadata(caller, prefer="respond-async"), timeout=SECONDS
@@ -61,7 +61,7 @@ def submit(stub: pb_grpc.ImageServiceStub, caller: Caller, delay: float = 0, **f
 
 
 def failure(error: grpc.RpcError) -> Failure:
-    """What a failed call says; its details are checked to be whole."""
+    """Return the error of a failed call, after checking its details."""
     return read_status(error)
 
 

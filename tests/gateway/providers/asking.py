@@ -1,4 +1,4 @@
-"""One request for any model of the catalog, sent over REST and over gRPC, and what both must say."""
+"""Requests for any model of the catalog over REST and gRPC, and checks of their replies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imagegateway.providers import registry
 from imagegateway.providers.catalog import Capability
 from imagegateway.v1 import image_service_pb2 as pb
 
-from tests.gateway import pictures, rest
+from tests.gateway import inputs, rest
 from tests.gateway.cases import Failure, reasons
 from tests.gateway.jobs import wire
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 MODELS: Final[Mapping[str, Model]] = {model.id: model for model in registry.MODELS}
 WAIT: Final = {"prefer": "wait=60"}
 VIDEOS: Final = "/v1/videos/generations"
-INPUT: Final = pictures.picture(96, 64)
-MASK: Final = pictures.mask(96, 64)
+INPUT: Final = inputs.image_bytes(96, 64)
+MASK: Final = inputs.mask(96, 64)
 OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
     "stability-ai/outpaint": {"left": 64, "creativity": 0.25},
     "stability-ai/search-and-replace": {"search_prompt": "dog"},
@@ -39,12 +39,12 @@ OPTIONS: Final[Mapping[str, Mapping[str, Any]]] = {
         for suffix in ("", "-svg", "-pro", "-pro-svg")
     },
 }
-"""What a provider itself requires of a model's callers, and no field of ours carries."""
+"""Provider options that a model requires beyond the gateway's fields."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture or video as its caller got it."""
+class ReceivedFile:
+    """One image or video as the caller received it."""
 
     data: bytes
     media_type: str
@@ -52,44 +52,44 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What one protocol answered: a document with its pictures, or the failure."""
+class Reply:
+    """The reply of one protocol: a document with its images, or the failure."""
 
     document: Mapping[str, Any]
     headers: Mapping[str, str]
-    pictures: tuple[Picture, ...] = ()
+    images: tuple[ReceivedFile, ...] = ()
     failure: Failure | None = None
 
 
 def edits(model: Model) -> bool:
-    """Whether a model does nothing but edit."""
+    """Return True if a model only edits."""
     return not (model.supports(Capability.TEXT_TO_IMAGE) or model.supports(Capability.TEXT_TO_VIDEO))
 
 
 def request(model_id: str, **more: Any) -> dict[str, Any]:
-    """The least that a model can be asked for; `more` adds fields or replaces them."""
+    """Return the smallest request for a model; `more` adds or replaces fields."""
     model = MODELS[model_id]
     fields: dict[str, Any] = {"model": model_id}
     if model.prompt_required:
         fields["prompt"] = "a red kite over hills"
     if edits(model):
-        image = pictures.data_url(INPUT)
-        # A model that takes two at least says so itself; a style, for example, is the second picture.
+        image = inputs.data_url(INPUT)
+        # A model with a minimum of two declares it; a style, for example, is the second image.
         fields |= {"images": [{"image_url": image}] * 2} if model.max_inputs == 2 else {"image_url": image}
         if model.supports(Capability.MASK):
-            fields["mask_url"] = pictures.data_url(MASK)
+            fields["mask_url"] = inputs.data_url(MASK)
     if model_id in OPTIONS:
         fields["provider_options"] = dict(OPTIONS[model_id])
     return fields | more
 
 
 def edit(model_id: str, **more: Any) -> dict[str, Any]:
-    """The same with a picture, and a mask where the model takes one."""
+    """Return the smallest edit for a model: with an image, and a mask where the model accepts one."""
     fields = request(model_id, **more)
     if not edits(MODELS[model_id]):
-        fields["image_url"] = pictures.data_url(INPUT)
+        fields["image_url"] = inputs.data_url(INPUT)
         if MODELS[model_id].supports(Capability.MASK):
-            fields["mask_url"] = pictures.data_url(MASK)
+            fields["mask_url"] = inputs.data_url(MASK)
     return fields
 
 
@@ -103,18 +103,18 @@ def path(fields: Mapping[str, Any]) -> str:
     return rest.EDITS if _editing(fields) else rest.GENERATIONS
 
 
-def over_rest(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> Said:
-    """POST; a success's pictures are fetched from their links, or decoded."""
+def over_rest(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+    """Send a request by POST. Fetch the images of a success from their links, or decode them."""
     answer = caller.ask("POST", path(fields), fields, {**WAIT, **(headers or {})})
-    told = {name.lower(): value for name, value in answer.headers.items()}
+    received = {name.lower(): value for name, value in answer.headers.items()}
     if answer.status != 200:
-        return Said({}, told, failure=_read_error(answer))
+        return Reply({}, received, failure=_read_error(answer))
     document = answer.json()
-    return Said(document, told, tuple(_picture(caller, item) for item in document["data"]))
+    return Reply(document, received, tuple(_image(caller, item) for item in document["data"]))
 
 
-def over_grpc(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> Said:
-    """The same through the typed methods."""
+def over_grpc(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+    """Send a request through the typed methods."""
     sent = tuple((name.lower(), value) for name, value in {**WAIT, **(headers or {})}.items())
     metadata = (*wire.metadata(caller), *sent)
     with wire.public(caller) as stub:
@@ -126,13 +126,15 @@ def over_grpc(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str]
                 generated = ParseDict(fields, pb.GenerateRequest())
                 response, call = stub.Generate.with_call(generated, metadata=metadata, timeout=120)
         except grpc.RpcError as error:
-            return Said({}, _metadata(cast("grpc.Call", error)), failure=wire.failure(error))
+            return Reply({}, _metadata(cast("grpc.Call", error)), failure=wire.failure(error))
     document = MessageToDict(response, preserving_proto_field_name=True)
-    return Said(document, _metadata(call), tuple(_picture(caller, item) for item in document["data"]))
+    return Reply(document, _metadata(call), tuple(_image(caller, item) for item in document["data"]))
 
 
-def over_both(caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None) -> tuple[Said, Said]:
-    """REST and gRPC at the same time."""
+def over_both(
+    caller: Caller, fields: dict[str, Any], headers: Mapping[str, str] | None = None
+) -> tuple[Reply, Reply]:
+    """Send a request over REST and gRPC concurrently."""
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(over_rest, caller, fields, headers)
         second = pool.submit(over_grpc, caller, fields, headers)
@@ -152,25 +154,25 @@ def _read_error(answer: rest.Answer) -> Failure:
     return Failure(str(error["message"]), meaning.code, error["param"], answer.headers["retry-after"] is not None)
 
 
-def _picture(caller: Caller, item: Mapping[str, Any]) -> Picture:
+def _image(caller: Caller, item: Mapping[str, Any]) -> ReceivedFile:
     if "b64_json" in item:
-        return Picture(base64.b64decode(item["b64_json"], validate=True), item["media_type"], item)
+        return ReceivedFile(base64.b64decode(item["b64_json"], validate=True), item["media_type"], item)
     answer = rest.ask(caller.stack, "GET", rest.link(caller.stack, item["url"]), key="")
     assert answer.status == 200, answer.body[:300]
     assert answer.headers["etag"] == f'"{hashlib.sha256(answer.body).hexdigest()}"'
-    return Picture(answer.body, answer.headers.get_content_type(), item)
+    return ReceivedFile(answer.body, answer.headers.get_content_type(), item)
 
 
-def assert_is_what_it_says(picture: Picture, made: set[str]) -> None:
-    """The bytes are those that a provider made, and what the answer says of them is true."""
-    assert hashlib.sha256(picture.data).hexdigest() in made
-    item = picture.item
-    assert picture.media_type == item["media_type"]
-    if picture.media_type == "video/mp4":
-        assert picture.data[4:8] == b"ftyp"
-    elif picture.media_type == "image/svg+xml":
-        assert picture.data.rstrip().endswith(b"</svg>")
+def assert_described_correctly(image: ReceivedFile, made: set[str]) -> None:
+    """Assert that a provider made the bytes and that the reply describes them correctly."""
+    assert hashlib.sha256(image.data).hexdigest() in made
+    item = image.item
+    assert image.media_type == item["media_type"]
+    if image.media_type == "video/mp4":
+        assert image.data[4:8] == b"ftyp"
+    elif image.media_type == "image/svg+xml":
+        assert image.data.rstrip().endswith(b"</svg>")
     else:
-        decoded = pictures.pixels(picture.data)
-        assert picture.media_type == f"image/{str(decoded.format).lower()}"
+        decoded = inputs.pixels(image.data)
+        assert image.media_type == f"image/{str(decoded.format).lower()}"
         assert (item["width"], item["height"]) == decoded.size

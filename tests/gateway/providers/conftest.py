@@ -1,4 +1,4 @@
-"""The stack that these tests share, with every route configured, and the emulators that it calls."""
+"""The shared stack with every route configured, and the emulators that it calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def all_providers() -> Iterator[Providers]:
 
 @pytest.fixture(scope="package")
 def shared(all_providers: Providers) -> Iterator[Stack]:
-    """Every route is configured; in the end no key of a provider may stand in its log."""
+    """Yield the shared stack. Assert afterwards that its log contains no provider key."""
     with running(**all_providers.settings(), inline_wait="120") as stack:
         yield stack
         text = stack.text()
@@ -40,6 +40,6 @@ def caller(shared: Stack) -> Caller:
 
 @pytest.fixture
 def providers(all_providers: Providers) -> Providers:
-    """The shared stack's emulators, their counts at zero."""
+    """Return the shared stack's emulators with their counts reset."""
     all_providers.forget()
     return all_providers

@@ -1,4 +1,4 @@
-"""How each provider says no: a model that one route alone serves here, and its answers for each kind of refusal."""
+"""Refusals of each provider: a model that only one route serves here, and its responses for each kind of refusal."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ _PLAIN: Final = {"detail": "secret words"}
 
 @dataclass(frozen=True, slots=True)
 class Refusals:
-    """One route's ways to refuse."""
+    """Refusals of one route."""
 
     model: str
     answers: Mapping[str, Answer]
-    """By the gateway's code: the provider's answer to the request that would begin the work."""
+    """Provider responses to the submission, by the gateway's error code."""
     moderated: Mapping[str, Any] = field(default_factory=dict)
-    """The emulator's attributes with which it refuses what it has accepted, where it can."""
+    """Attributes of the emulator for a refusal after acceptance, where the provider can do so."""
     byok: bool = False
-    """The model has other routes here: this one is asked for with its key."""
+    """The model has other routes here: the caller's own key selects this one."""
 
     def headers(self, route: str, emulator: Emulator) -> dict[str, str]:
         return {f"x-byok-{route}": emulator.key} if self.byok else {}

@@ -1,4 +1,4 @@
-"""Every provider's emulator, in a thread of this process: the stack that calls them is other processes."""
+"""Emulators of all providers in a thread of the test process, called by the processes of the stack."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _DRAWING: Final = (
     (replicate, "picture"),
     (stability, "picture"),
 )
-"""What the emulators make pictures with."""
+"""Functions by which the emulators make images."""
 
 
 @dataclass
@@ -57,28 +57,28 @@ class Providers:
 
     by_route: Mapping[str, Emulator]
     made: set[str] = field(default_factory=set)
-    """SHA-256 of every picture and video that they have made."""
+    """SHA-256 of every image and video of these emulators."""
 
     def __getitem__(self, route: str) -> Emulator:
         return self.by_route[route]
 
     def settings(self) -> dict[str, str]:
-        """What makes a stack call these emulators, for `tests.support.stack.running`."""
+        """Return the settings by which a stack calls these emulators, for `tests.support.stack.running`."""
         values = {"allow_hosts": "127.0.0.1", "cloudflare_account_id": cloudflare.Cloudflare.account}
         for route, emulator in self.by_route.items():
             values |= {f"{route}_base_url": emulator.base, f"{route}_api_key": emulator.key}
         return values
 
     def billed(self) -> dict[str, int]:
-        """Pictures made, by route; routes that made none are left out."""
+        """Return the number of images by route, without zeros."""
         return {route: emulator.billed for route, emulator in self.by_route.items() if emulator.billed}
 
     def calls(self) -> dict[str, int]:
-        """Requests taken, by route; routes that took none are left out."""
+        """Return the number of requests by route, without zeros."""
         return {route: len(emulator.sent) for route, emulator in self.by_route.items() if emulator.sent}
 
     def forget(self) -> None:
-        """Start counting anew."""
+        """Reset the counts."""
         for emulator in self.by_route.values():
             emulator.sent.clear()
             emulator.failures.clear()
@@ -86,12 +86,12 @@ class Providers:
 
 
 def submissions(emulator: Emulator) -> list[Sent]:
-    """The requests that can begin something."""
+    """Return the requests that can start work."""
     return [sent for sent in emulator.sent if sent.method == "POST"]
 
 
 def every() -> dict[str, Emulator]:
-    """One emulator for each route, quick, each with a key that no other text holds."""
+    """Return a fast emulator for each route, each with a unique key."""
     return {
         "automatic1111": automatic1111.Automatic1111(key=f"me:{secrets.token_hex(16)}"),
         "bfl": bfl.Bfl(key=_key(), script=("Ready",)),

@@ -80,7 +80,7 @@ def test_key_reaches_its_provider_and_is_kept_nowhere(caller: Caller, providers:
 
 @pytest.mark.parametrize("ask", [over_rest, over_grpc])
 def test_provider_refuses_a_callers_bad_key(caller: Caller, providers: Providers, ask: Any) -> None:
-    """It is not the caller's key of the gateway that is wrong: no 401."""
+    """The caller's gateway key is right: no 401."""
     said = ask(caller, request("bfl/flux-2-pro"), {"x-byok-bfl": "caller-wrong"})
     assert said.failure is not None
     assert said.failure.code == "provider_credentials"
@@ -111,7 +111,7 @@ def test_key_serves_a_job_through_its_polls_encrypted_at_rest(caller: Caller, pr
     assert providers.calls().keys() == {"bfl"}
 
 
-@pytest.mark.parametrize(("route", "model"), [("openai", "bfl/flux-2-pro"), ("nobody", SDXL), ("stability", SDXL)])
+@pytest.mark.parametrize(("route", "model"), [("openai", "bfl/flux-2-pro"), ("unknown", SDXL), ("stability", SDXL)])
 def test_route_that_the_model_lacks_is_refused(caller: Caller, providers: Providers, route: str, model: str) -> None:
     first, second = over_both(caller, request(model), {f"x-byok-{route}": "caller-key"})
     assert first.failure is not None

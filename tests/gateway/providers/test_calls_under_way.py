@@ -29,7 +29,7 @@ MODEL = "openai/gpt-image-1-mini"
 
 @dataclass
 class SlowOpenAI(OpenAI):
-    """Takes `seconds` for each image; `most`: calls that were in flight at once."""
+    """OpenAI that takes `seconds` for each image; `most`: the highest number of concurrent calls."""
 
     seconds: float = 1.0
     in_flight: int = 0
@@ -75,7 +75,7 @@ def _finished(stack: Stack, jobs: list[str]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("victim", ["router-0", "providers"])
 def test_twelve_calls_outlive_a_killed_router(slow: Providers, emulator: SlowOpenAI, victim: str) -> None:
-    """All complete, paid once, unless the family's server itself dies: then their outcome is unknown."""
+    """All calls complete and are billed once. If the provider server dies, their outcome is unknown."""
     emulator.seconds = 5.0
     with running(**slow.settings()) as stack:
         caller = Caller(stack, stack.key)
@@ -109,4 +109,4 @@ def test_cancelled_calls_count_until_they_end(slow: Providers, emulator: SlowOpe
         ended: list[dict[str, Any]] = [caller.job(job_id) for job_id in jobs]
     assert emulator.most == 1
     assert {job["status"] for job in ended} == {"cancelled"}
-    assert emulator.billed == sum("cost" in job for job in ended) + 1, "what was paid is written down"
+    assert emulator.billed == sum("cost" in job for job in ended) + 1, "each cost is on its job's record"

@@ -1,4 +1,4 @@
-"""Cancel reaches the provider, also a call that has not been answered yet."""
+"""Cancels reach the provider, also during a call without a response yet."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_server_of_ones_own_is_interrupted(caller: Caller, providers: Providers)
         job_id = answer.json()["id"]
         eventually(lambda: len(own.sent) == 1, 20, "the server works on it")
         caller.cancel(job_id)
-        eventually(lambda: len(own.sent) == 3, 20, "the server is told")
-        eventually(lambda: own.billed == 1, 20, "the server gives back what it has, and is free for others")
+        eventually(lambda: len(own.sent) == 3, 20, "the server receives the cancel")
+        eventually(lambda: own.billed == 1, 20, "the server returns its partial result and is free")
     assert [sent.path for sent in own.sent] == ["/sdapi/v1/txt2img", "/internal/progress", "/sdapi/v1/interrupt"]
     assert caller.job(job_id)["status"] == "cancelled"

@@ -1,4 +1,4 @@
-"""Every id of the catalog, over REST and gRPC: a picture comes, whole, from the provider that is named, paid once."""
+"""Every model of the catalog over REST and gRPC: a complete image from the named provider, billed once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.gateway.providers.asking import (
     MODELS,
     VIDEOS,
     WAIT,
-    assert_is_what_it_says,
+    assert_described_correctly,
     edit,
     edits,
     over_grpc,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tests.gateway.jobs.calls import Caller
-    from tests.gateway.providers.asking import Said
+    from tests.gateway.providers.asking import Reply
     from tests.gateway.providers.providers import Providers
 
 IDS: Final = sorted(MODELS)
@@ -36,7 +36,7 @@ UPSTREAM: Final = [model_id for model_id in IDS if MODELS[model_id].family != "l
 EDITORS: Final = [
     name for name in UPSTREAM if MODELS[name].supports(Capability.IMAGE_TO_IMAGE) and not edits(MODELS[name])
 ]
-"""Those that make pictures from words, and from pictures too."""
+"""Models that make images both from prompts and from images."""
 BOTH_FORMS: Final = [
     "bfl/flux-2-klein-9b",
     "bria/fibo/generate",
@@ -54,16 +54,16 @@ _AT_ONCE: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What came of all calls, and what the providers count."""
+    """The replies of all calls, and the providers' counts."""
 
-    of: Mapping[tuple[str, str], Said]
-    """By kind of call and model id."""
+    of: Mapping[tuple[str, str], Reply]
+    """Replies by kind of call and model id."""
     billed: Mapping[str, int]
 
 
 @pytest.fixture(scope="module")
 def answers(caller: Caller, all_providers: Providers) -> Answers:
-    """All calls, made side by side, as most of their time is spent between polls."""
+    """Make all calls concurrently: most of their time passes between polls."""
     all_providers.forget()
     calls = {
         **{("rest", name): (over_rest, request(name)) for name in UPSTREAM},
@@ -77,15 +77,15 @@ def answers(caller: Caller, all_providers: Providers) -> Answers:
     return Answers({name: future.result() for name, future in running.items()}, all_providers.billed())
 
 
-def check(said: Said, model_id: str, made: set[str]) -> None:
-    """A success, and all that it says of itself."""
+def check(said: Reply, model_id: str, made: set[str]) -> None:
+    """Assert that a reply is a success with correct metadata."""
     model = MODELS[model_id]
     assert said.failure is None, said.failure
     route = model.routes[0].name
     assert (said.document["model"], said.document["provider"]) == (model_id, route)
     assert said.headers["x-imagegateway-provider"] == route
-    (picture,) = said.pictures
-    assert_is_what_it_says(picture, made)
+    (image,) = said.images
+    assert_described_correctly(image, made)
     warned = [warning for warning in said.document.get("warnings", []) if warning["code"] == "model_retired"]
     if model.retired_at:
         assert model.successor in warned[0]["message"]
@@ -140,6 +140,6 @@ def test_both_forms_carry_what_the_provider_made(answers: Answers, all_providers
 
 def test_what_was_billed_is_what_was_delivered(answers: Answers) -> None:
     delivered = Counter(
-        MODELS[model_id].routes[0].name for (_, model_id), said in answers.of.items() for _ in said.pictures
+        MODELS[model_id].routes[0].name for (_, model_id), said in answers.of.items() for _ in said.images
     )
     assert answers.billed == delivered

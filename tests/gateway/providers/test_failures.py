@@ -1,4 +1,4 @@
-"""Every provider's refusals as a caller reads them: the same over REST and gRPC, and nothing asked for twice."""
+"""Every provider's refusals as callers read them: the same over REST and gRPC, without a second request."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LIMITED: Final[dict[str, Any]] = {"detail": "secret words"}
 
 @contextmanager
 def changed(emulator: Emulator, **values: Any) -> Iterator[None]:
-    """An emulator's attributes for a while."""
+    """Set attributes of an emulator during the context."""
     before = {name: getattr(emulator, name) for name in values}
     for name, value in values.items():
         setattr(emulator, name, value)
@@ -42,19 +42,19 @@ def route(request: pytest.FixtureRequest) -> str:
 
 
 def refused(caller: Caller, providers: Providers, route: str) -> Failure:
-    """The failure that both protocols tell."""
+    """Return the failure, after checking that both protocols agree."""
     refusals = ROUTES[route]
     fields = request(refusals.model)
     first, second = over_both(caller, fields, refusals.headers(route, providers[route]))
     assert first.failure is not None, first.document
     assert first.failure == second.failure
-    # Of what is the caller's own to mend, a provider's words may be told.
+    # A provider's text may be shown where the caller can fix the request.
     assert "secret" not in first.failure.message or first.failure.code == "moderation_blocked"
     return first.failure
 
 
 def assert_works_again(caller: Caller, providers: Providers, route: str) -> None:
-    """What was refused has done no harm to later calls."""
+    """Assert that later calls succeed after a refusal."""
     refusals = ROUTES[route]
     before = providers[route].billed
     said = over_rest(caller, request(refusals.model), refusals.headers(route, providers[route]))
@@ -69,7 +69,7 @@ def test_every_route_is_here(providers: Providers) -> None:
 
 
 @pytest.mark.parametrize(("route", "code"), ROWS)
-def test_refusal_is_told_and_not_repeated(caller: Caller, providers: Providers, route: str, code: str) -> None:
+def test_refusal_is_reported_and_not_repeated(caller: Caller, providers: Providers, route: str, code: str) -> None:
     emulator = providers[route]
     emulator.failures[:] = [ROUTES[route].answers[code]] * 2
     failure = refused(caller, providers, route)
@@ -87,7 +87,7 @@ def test_refusal_is_told_and_not_repeated(caller: Caller, providers: Providers, 
 def test_server_error_after_the_work_is_paid_once(
     caller: Caller, providers: Providers, route: str, status: int
 ) -> None:
-    """A repeat would pay again: the caller is told, and told not to try again."""
+    """A repeat would be billed again: the error forbids a retry."""
     if (route, status) == ("ideogram", 500):
         return  # by its page no 500 is billed
     emulator, refusals = providers[route], ROUTES[route]
@@ -102,7 +102,7 @@ def test_server_error_after_the_work_is_paid_once(
 
 
 @pytest.mark.parametrize("route", [route for route, refusals in ROUTES.items() if refusals.moderated])
-def test_refused_result_is_moderation_however_it_is_told(caller: Caller, providers: Providers, route: str) -> None:
+def test_refused_result_is_moderation_in_every_form(caller: Caller, providers: Providers, route: str) -> None:
     emulator = providers[route]
     refusals = ROUTES[route]
     values = {name: value * 2 if isinstance(value, list) else value for name, value in refusals.moderated.items()}
@@ -115,7 +115,7 @@ def test_refused_result_is_moderation_however_it_is_told(caller: Caller, provide
 
 
 def test_wait_of_a_limit_reaches_the_caller(caller: Caller, providers: Providers, route: str) -> None:
-    """A wait that is too long to be held open is the caller's to keep."""
+    """A wait over the limit is not held open: the caller receives it."""
     emulator = providers[route]
     emulator.failures[:] = [(429, _LIMITED, {"retry-after": "77"})] * 2
     refusals = ROUTES[route]
@@ -136,7 +136,7 @@ def test_short_limit_is_waited_out(caller: Caller, providers: Providers, route: 
     assert len(submissions(emulator)) == 2
 
 
-def test_limit_that_does_not_end_is_told_after_a_few_calls(caller: Caller, providers: Providers) -> None:
+def test_persistent_rate_limit_is_reported_after_a_few_calls(caller: Caller, providers: Providers) -> None:
     providers["openai"].failures[:] = [(429, _LIMITED, {"retry-after": "1"})] * 4
     said = over_rest(caller, request("openai/gpt-image-1"))
     assert said.failure is not None

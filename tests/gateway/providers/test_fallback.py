@@ -1,4 +1,4 @@
-"""Two routes of one model: what the first one can't have taken goes to the second, and a dead one is left alone."""
+"""Two routes of one model: calls that the first one certainly refused use the second. A failing route is avoided."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.support.stack import eventually, free_port, running
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.gateway.providers.asking import Said
+    from tests.gateway.providers.asking import Reply
     from tests.gateway.providers.providers import Providers
 
 KLEIN: Final = "bfl/flux-2-klein-9b"
 _AWAY: Final = (503, b"<html>no healthy upstream</html>", {"retry-after": "0"})
 _TRIES: Final = 2
-"""Calls to a route that answers 503, before it is given up where there is no other."""
+"""Calls to a route that responds 503 before the job fails, where no other route exists."""
 _LIMITED: Final = (429, {"success": False, "errors": [], "messages": [], "result": None}, {"retry-after": "3"})
 
 
@@ -48,10 +48,10 @@ def two(two_served: Providers) -> Providers:
     return two_served
 
 
-def assert_served_by(said: Said, route: str) -> None:
+def assert_served_by(said: Reply, route: str) -> None:
     assert said.failure is None, said.failure
     assert said.document["provider"] == said.headers["x-imagegateway-provider"] == route
-    assert len(said.pictures) == 1
+    assert len(said.images) == 1
 
 
 def test_first_route_serves_while_it_is_well(two_caller: Caller, two: Providers) -> None:
@@ -84,7 +84,7 @@ def test_route_that_asks_for_a_pause_gets_it_and_callers_do_not_wait(two_caller:
 
 
 def test_job_that_falls_back_waits_for_the_next_routes_places(two_caller: Caller, two: Providers) -> None:
-    """Its place there is another's until one is free, and a kill of the router in between changes nothing."""
+    """The job waits for a slot of the second route, also over a kill of the router."""
     bfl = two["bfl"]
     assert isinstance(bfl, Bfl)
     with changed(bfl, script=("Pending",)):
@@ -165,8 +165,8 @@ def test_job_at_its_provider_survives_a_kill_of_the_router(two_caller: Caller, t
     assert two_caller.fetch(job["result_url"])
 
 
-def test_route_that_keeps_failing_is_set_aside(two_caller: Caller, two: Providers) -> None:
-    """The last test of this stack: the route stays aside for a minute."""
+def test_route_that_keeps_failing_is_avoided(two_caller: Caller, two: Providers) -> None:
+    """The last test of this stack: the circuit breaker stays open for a minute."""
     assert_served_by(over_rest(two_caller, request(KLEIN)), "cloudflare")
     two["cloudflare"].failures[:] = [_AWAY] * 3
     for _ in range(3):
@@ -181,8 +181,8 @@ def test_route_that_keeps_failing_is_set_aside(two_caller: Caller, two: Provider
     assert_served_by(said, "cloudflare")
 
 
-def test_route_that_nobody_listens_on_and_models_without_a_key(two: Providers) -> None:
-    """A stack with one route that refuses connections, a good one, and no key for anything else."""
+def test_unreachable_route_falls_back_and_models_without_a_key_are_unavailable(two: Providers) -> None:
+    """The stack has a route that refuses connections, a working one, and no key for others."""
     values = {**two.settings(), "cloudflare_base_url": f"http://127.0.0.1:{free_port()}"}
     with running(**values) as stack:
         caller = Caller(stack, stack.key)
@@ -204,7 +204,7 @@ def test_unavailable_model_has_the_field_that_says_so(two_caller: Caller) -> Non
 
 
 def check_unconfigured(caller: Caller) -> None:
-    """What says that a route has no key, and what it takes to have one."""
+    """Both the model's entry and the error name the missing setting."""
     listed = {model["id"]: model for model in caller.ask("GET", "/v1/models").json()["data"]}
     for model_id, setting in (
         ("openai/gpt-image-2", "IMAGEGATEWAY_OPENAI_API_KEY"),

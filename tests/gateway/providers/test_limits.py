@@ -1,4 +1,4 @@
-"""What a provider allows at once: callers wait for their turn and are not refused; one limit slows all down."""
+"""Concurrency limits of providers: callers wait for slots and are not refused; one rate limit delays all calls."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.gateway.jobs.calls import Caller
-    from tests.gateway.providers.asking import Said
+    from tests.gateway.providers.asking import Reply
     from tests.gateway.providers.providers import Providers
 
 
-def at_once(caller: Caller, count: int, fields: dict[str, Any]) -> list[Said]:
+def at_once(caller: Caller, count: int, fields: dict[str, Any]) -> list[Reply]:
     with ThreadPoolExecutor(count) as pool:
         return list(pool.map(lambda _: over_rest(caller, fields), range(count)))
 
 
 @pytest.mark.parametrize(("n", "peak"), [(1, 10), (4, 8)])
-def test_more_pictures_than_are_taken_at_once_wait_for_their_turn(
+def test_images_over_the_concurrency_limit_wait_for_slots(
     caller: Caller, providers: Providers, n: int, peak: int
 ) -> None:
     ideogram = providers["ideogram"]
@@ -46,14 +46,14 @@ def test_more_pictures_than_are_taken_at_once_wait_for_their_turn(
 def test_jobs_of_several_tasks_count_by_their_tasks(caller: Caller, providers: Providers) -> None:
     with changed(providers["bfl"], script=("Pending", "Ready")):
         said = at_once(caller, 3, request("bfl/flux-2-pro", n=10, size="64x64"))
-    assert [len(one.pictures) for one in said] == [10, 10, 10]
+    assert [len(one.images) for one in said] == [10, 10, 10]
     assert providers["bfl"].billed == 30
     assert len(submissions(providers["bfl"])) == 30, "none was refused"
 
 
 @pytest.fixture
 def bfl(providers: Providers) -> Iterator[Bfl]:
-    """BFL, whose tasks do not end until they are let go."""
+    """BFL whose tasks run until the test releases them."""
     emulator = providers["bfl"]
     assert isinstance(emulator, Bfl)
     emulator.tasks.clear()
@@ -64,7 +64,7 @@ def bfl(providers: Providers) -> Iterator[Bfl]:
 
 
 def let_go(bfl: Bfl) -> None:
-    """All tasks end, those that are still to come at once."""
+    """End all tasks, and later ones at once."""
     bfl.script = ("Ready",)
     for task in bfl.tasks.values():
         task.states[:] = ["Ready"]
@@ -88,12 +88,12 @@ def test_job_of_more_tasks_than_its_model_has_places_makes_them_in_turn(caller: 
     bfl.script = ("Pending", "Ready")
     for said in over_both(caller, request("bfl/flux-kontext-max", n=8)):
         assert said.failure is None, said.failure
-        assert len(said.pictures) == 8
+        assert len(said.images) == 8
     assert bfl.peaks[bfl.key, "flux-kontext-max"] == 6
     assert len(submissions(bfl)) == bfl.billed == 16, "none was refused"
 
 
-def test_callers_own_key_has_places_of_its_own(caller: Caller, bfl: Bfl) -> None:
+def test_callers_own_key_has_separate_slots(caller: Caller, bfl: Bfl) -> None:
     key = new_key("bfl")
     own = {"x-byok-bfl": key}
     fields = request("bfl/flux-2-pro", size="64x64")

@@ -1,4 +1,4 @@
-"""OpenAI's Python SDK, unchanged but for address and key, with models that their providers answer as jobs."""
+"""OpenAI's Python SDK, unchanged except for address and key, with models whose providers are asynchronous."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 
+from tests.gateway.inputs import pixels
 from tests.gateway.jobs.calls import marked, with_mark
-from tests.gateway.pictures import pixels
 from tests.gateway.providers.asking import INPUT, MASK
 from tests.support.stack import eventually
 

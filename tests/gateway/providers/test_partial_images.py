@@ -1,4 +1,4 @@
-"""Partial images of gpt-image reach callers while OpenAI is still drawing: the rest is sent only after they have."""
+"""Partial images of gpt-image reach callers before OpenAI sends the rest."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from openai import OpenAI
 
 from tests.emulators.openai import HELD_SECONDS
 from tests.gateway import rest
+from tests.gateway.inputs import FORM, file_part, form
 from tests.gateway.jobs.sse import open_stream
-from tests.gateway.pictures import FORM, file_part, form
 from tests.gateway.providers.asking import INPUT, edit, path, request
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _FACTS: Final = {"type", "b64_json", "created_at", "size", "quality", "backgroun
 
 @pytest.fixture
 def emulator(providers: Providers) -> Iterator[openai.OpenAI]:
-    """OpenAI, which stops after the first event of a stream until `hold` is set."""
+    """OpenAI that pauses after the first event of a stream until `hold` is set."""
     found: Any = providers["openai"]
     hold = found.hold = threading.Event()
     yield found
@@ -41,7 +41,7 @@ def emulator(providers: Providers) -> Iterator[openai.OpenAI]:
 
 @contextmanager
 def streaming(caller: Caller, body: bytes | dict[str, Any], where: str) -> Iterator[http.client.HTTPResponse]:
-    """POST a request, and read its answer as it comes."""
+    """Send a request by POST and yield its response unread."""
     raw, headers = (body, FORM) if isinstance(body, bytes) else (json.dumps(body).encode(), rest.JSON)
     with closing(http.client.HTTPConnection("127.0.0.1", caller.stack.port, timeout=HELD_SECONDS)) as connection:
         connection.request("POST", where, raw, {"authorization": f"Bearer {caller.key}", **headers})
@@ -51,7 +51,7 @@ def streaming(caller: Caller, body: bytes | dict[str, Any], where: str) -> Itera
 
 
 def event(response: http.client.HTTPResponse) -> dict[str, Any]:
-    """The next event."""
+    """Return the next event."""
     name, data, end = (response.readline() for _ in range(3))
     found: dict[str, Any] = json.loads(data.removeprefix(b"data: "))
     assert (name, end) == (f"event: {found['type']}\n".encode(), b"\n")
@@ -72,7 +72,7 @@ def test_preview_comes_before_the_rest_is_sent(caller: Caller, emulator: openai.
     assert emulator.hold
     with streaming(caller, body, where) as response:
         first = event(response)
-        assert (emulator.billed, len(emulator.sent)) == (0, 1), "the picture is not even made"
+        assert (emulator.billed, len(emulator.sent)) == (0, 1), "the image is not even made"
         emulator.hold.set()
         second, last = event(response), event(response)
         assert response.read() == b""

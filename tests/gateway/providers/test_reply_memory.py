@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.gateway.pictures import padded
+from tests.gateway.inputs import padded
 from tests.gateway.rest import GENERATIONS, ask
 from tests.gateway.test_upload_memory import MIB, watching
 from tests.support.stack import running

@@ -1,4 +1,4 @@
-"""A slow model's answer is held for SDKs that read images and no jobs."""
+"""Responses of slow models are held for SDKs that read images and no jobs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gateway.pictures import FORM, data_url, file_part, form, picture
+from tests.gateway.inputs import FORM, data_url, file_part, form, image_bytes
 from tests.gateway.rest import EDITS, GENERATIONS
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ def test_sdk_that_states_no_preference_gets_the_images(
 ) -> None:
     made = caller.ask("POST", GENERATIONS, SLOW, headers)
     assert (made.status, len(made.json()["data"])) == (200, 1)
-    edited = caller.ask("POST", EDITS, {**SLOW, "image_url": data_url(picture(512, 512))}, headers)
+    edited = caller.ask("POST", EDITS, {**SLOW, "image_url": data_url(image_bytes(512, 512))}, headers)
     assert edited.status == 200
-    body = form(file_part("image", picture(512, 512)), **SLOW)
+    body = form(file_part("image", image_bytes(512, 512)), **SLOW)
     assert caller.ask("POST", EDITS, body, {**FORM, **headers}).status == 200
     assert providers.billed() == {"bfl": 3}
 

@@ -1,4 +1,4 @@
-"""Several pictures at once: those that came are given, those that did not are said, and nothing is an error."""
+"""Several images in one call: the response has the finished ones and a warning for each missing one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.gateway.providers.asking import assert_is_what_it_says, over_both, over_rest, request
+from tests.gateway.providers.asking import assert_described_correctly, over_both, over_rest, request
 from tests.gateway.providers.failing import ROUTES
 from tests.gateway.providers.providers import submissions
 from tests.gateway.providers.test_failures import changed
@@ -24,9 +24,9 @@ FANNED_OUT: Final = {
     "openai": "openai/dall-e-3",
     "stability": "stability-ai/stable-image-core",
 }
-"""Models of which one request makes one picture."""
+"""Models that make one image per request."""
 WHOLE: Final = {"ideogram": "ideogram/ideogram-v3", "openai": "openai/gpt-image-2", "recraft": "recraft/recraft-v4"}
-"""Models of which one request makes several."""
+"""Models that make several images per request."""
 
 
 @pytest.mark.parametrize("route", sorted(FANNED_OUT))
@@ -35,9 +35,9 @@ def test_one_of_three_fails(caller: Caller, providers: Providers, route: str) ->
     emulator.failures[:] = [ROUTES[route].answers["provider_error"]]
     said = over_rest(caller, request(FANNED_OUT[route], n=3))
     assert said.failure is None, said.failure
-    assert len(said.pictures) == emulator.billed == 2
-    for picture in said.pictures:
-        assert_is_what_it_says(picture, providers.made)
+    assert len(said.images) == emulator.billed == 2
+    for image in said.images:
+        assert_described_correctly(image, providers.made)
     warned = [warning for warning in said.document["warnings"] if warning["code"] != "model_retired"]
     assert [warning["code"] for warning in warned] == ["image_failed"]
     assert len(submissions(emulator)) == 3
@@ -59,7 +59,7 @@ def test_all_fail(caller: Caller, providers: Providers, route: str) -> None:
 def test_model_that_makes_several_is_asked_once(caller: Caller, providers: Providers, route: str) -> None:
     for said in over_both(caller, request(WHOLE[route], n=3)):
         assert said.failure is None, said.failure
-        assert len(said.pictures) == 3
+        assert len(said.images) == 3
     assert (len(submissions(providers[route])), providers.billed()) == (2, {route: 6})
 
 
@@ -72,5 +72,5 @@ def test_answer_that_holds_too_few_is_warned_of(
     with changed(providers[route], **values):
         said = over_rest(caller, request(WHOLE.get(route, "stability-ai/sdxl"), n=3))
     assert said.failure is None, said.failure
-    assert len(said.pictures) == providers[route].billed == 2
+    assert len(said.images) == providers[route].billed == 2
     assert [warning["code"] for warning in said.document["warnings"]] == ["image_failed"]

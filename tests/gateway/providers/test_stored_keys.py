@@ -1,4 +1,4 @@
-"""Keys that tenants have stored: which one reaches which provider, and whose word goes first."""
+"""Stored keys of tenants: the key that each provider receives, and precedence among keys."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 _AWAY: Final = (503, b"<html>no healthy upstream</html>", {"retry-after": "0"})
 _BUSY: Final = (429, {"detail": "too many"}, {"retry-after": "600"})
-"""Longer than is waited for, so that the next route serves at once."""
+"""Longer than the gateway waits, so that the next route serves at once."""
 _TRIES: Final = 2
-"""Calls to a route that answers 503, before it is given up where there is no other."""
+"""Calls to a route that responds 503 before the job fails, where no other route exists."""
 
 
 @pytest.fixture(scope="module")
 def keyless() -> Iterator[tuple[Caller, Providers]]:
-    """A stack whose operator has a key of Cloudflare and nothing else, and its emulators."""
+    """Yield a stack whose operator has only a key of Cloudflare, and its emulators."""
     with serving(every()) as providers:
         values = {name: value for name, value in providers.settings().items() if not name.endswith("_api_key")}
         values["cloudflare_api_key"] = providers["cloudflare"].key
@@ -53,7 +53,7 @@ def providers(keyless: tuple[Caller, Providers]) -> Providers:
 
 @pytest.fixture
 def tenant(keyless: tuple[Caller, Providers]) -> Caller:
-    """A tenant that has stored nothing yet."""
+    """Return a tenant without stored keys."""
     return new_caller(keyless[0].stack, f"tenant-{secrets.token_hex(6)}")
 
 
@@ -67,7 +67,7 @@ def forget(caller: Caller, route: str) -> None:
 
 
 def keys_shown(emulator: Emulator, *keys: str) -> list[list[str]]:
-    """Of each request that came, which of these keys it showed."""
+    """Return the key of each received request, out of these keys."""
     return [[key for key in keys if key in text] for text in shown(emulator)]
 
 
@@ -95,7 +95,7 @@ def test_stored_key_reaches_its_provider_for_its_tenant_alone(
     assert not providers.calls()
 
 
-def test_key_that_comes_along_goes_before_the_stored_one_and_that_before_the_operators(
+def test_key_of_the_call_has_precedence_over_the_stored_and_the_operators_key(
     providers: Providers, tenant: Caller
 ) -> None:
     cloudflare, fields = providers["cloudflare"], request(KLEIN)
@@ -114,7 +114,7 @@ def test_key_that_comes_along_goes_before_the_stored_one_and_that_before_the_ope
 
 
 def test_stored_key_does_not_change_the_order_of_routes_nor_names_one(providers: Providers, tenant: Caller) -> None:
-    """The operator's first route serves; the tenant's own account takes over when that took nothing."""
+    """The operator's first route serves. The tenant's own key serves after a refusal there."""
     store(tenant, "bfl", providers["bfl"].key)
     assert_served_by(over_rest(tenant, request(KLEIN)), "cloudflare")
     providers["cloudflare"].failures[:] = [_AWAY]
@@ -137,7 +137,7 @@ def test_each_route_of_a_fallback_gets_the_key_stored_for_it(providers: Provider
 
 
 def test_stored_key_falls_back_to_the_operators_route(caller: Caller, all_providers: Providers) -> None:
-    """Every route has the operator's key here; the tenant has stored one of the first."""
+    """The operator has keys of all routes; the tenant has stored one of the first route."""
     all_providers.forget()
     tenant, key = new_caller(caller.stack, f"tenant-{secrets.token_hex(6)}"), new_key("replicate")
     store(tenant, "replicate", key)
@@ -149,7 +149,7 @@ def test_stored_key_falls_back_to_the_operators_route(caller: Caller, all_provid
     assert not [keys for keys in keys_shown(fal, key) if keys]
 
 
-def test_provider_that_refuses_a_stored_key_is_told_as_that(providers: Providers, tenant: Caller) -> None:
+def test_refused_stored_key_is_reported_as_such(providers: Providers, tenant: Caller) -> None:
     wrong = new_key("cloudflare")
     store(tenant, "cloudflare", wrong)
     for _ in range(2):  # over REST and gRPC: more refusals than set a route aside
@@ -162,11 +162,11 @@ def test_provider_that_refuses_a_stored_key_is_told_as_that(providers: Providers
         assert wrong not in first.failure.message
     assert not providers.billed()
     forget(tenant, "cloudflare")
-    assert_served_by(over_rest(tenant, request(KLEIN)), "cloudflare")  # it is not set aside
+    assert_served_by(over_rest(tenant, request(KLEIN)), "cloudflare")  # the circuit breaker stays closed
     assert not holding(tenant, wrong)
 
 
-def test_stored_key_has_places_of_its_own_which_are_those_of_the_same_key_in_a_header(
+def test_stored_key_shares_slots_with_the_same_key_in_a_header_alone(
     caller: Caller, all_providers: Providers
 ) -> None:
     all_providers.forget()
@@ -206,7 +206,7 @@ def test_lora_runs_on_the_stored_account(providers: Providers, tenant: Caller, r
 
 
 def test_lora_stays_on_the_tenants_accounts(caller: Caller, all_providers: Providers) -> None:
-    """Every route has the operator's key here; the tenant has stored one of fal alone."""
+    """The operator has keys of all routes; the tenant has stored only one of fal."""
     all_providers.forget()
     tenant, key = new_caller(caller.stack, f"tenant-{secrets.token_hex(6)}"), new_key("fal")
     store(tenant, "fal", key)
@@ -275,7 +275,7 @@ def test_task_is_polled_with_the_key_that_began_it(providers: Providers, tenant:
 def test_repeat_with_an_idempotency_key_joins_its_job_whatever_was_stored_meanwhile(
     providers: Providers, tenant: Caller
 ) -> None:
-    """A stored key may change the route; the request stays the same."""
+    """A stored key may change the route, but not the request of an idempotency key."""
     store(tenant, "fal", providers["fal"].key)
     fields, headers = request(SDXL), {"idempotency-key": secrets.token_hex(8)}
     first = submit(tenant, fields, headers)

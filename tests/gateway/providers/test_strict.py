@@ -1,4 +1,4 @@
-"""`Prefer: handling=strict` where only the adapter knows what the provider lacks: 400, and nothing is sent."""
+"""`Prefer: handling=strict` for warnings of adapters: 400, and no request to the provider."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _STRICT = {"prefer": "wait=60, handling=strict"}
 
 
-def test_what_an_adapter_warns_of_is_refused_naming_the_field(caller: Caller, providers: Providers) -> None:
+def test_warning_of_an_adapter_is_refused_naming_the_field(caller: Caller, providers: Providers) -> None:
     fields = edit("openai/gpt-image-2", input_fidelity="high", n=2)
     for said in over_both(caller, fields, _STRICT):
         assert said.failure is not None, said.document
@@ -25,8 +25,8 @@ def test_what_an_adapter_warns_of_is_refused_naming_the_field(caller: Caller, pr
     assert providers.billed() == {"openai": 2}
 
 
-def test_strictness_is_no_part_of_what_a_key_stands_for(caller: Caller, providers: Providers) -> None:
-    """As any other preference: the same key and body give the same answer, and are paid once."""
+def test_strictness_is_no_part_of_an_idempotent_request(caller: Caller, providers: Providers) -> None:
+    """As for any preference, the same key and body return the same response and are billed once."""
     key = {"idempotency-key": str(uuid.uuid4())}
     fields = edit("openai/gpt-image-2", input_fidelity="high")
     first, second = over_rest(caller, fields, key), over_rest(caller, fields, {**key, **_STRICT})

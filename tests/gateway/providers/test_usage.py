@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.gateway.providers.asking import over_both, path, request
 from tests.gateway.providers.test_partial_images import streaming
 
@@ -42,10 +42,10 @@ def test_usage_of_an_answer_its_job_and_its_events_is_whole(caller: Caller, prov
 
 
 @pytest.mark.parametrize("counted", [{"total_tokens": 5}, {"output_tokens": 4}, {"input_tokens": 3}])
-def test_usage_that_a_provider_tells_in_part_is_left_out(
+def test_partial_usage_of_a_provider_is_left_out(
     caller: Caller, providers: Providers, counted: dict[str, int]
 ) -> None:
-    data = [{"b64_json": base64.b64encode(picture(1024, 1024)).decode()}]
+    data = [{"b64_json": base64.b64encode(image_bytes(1024, 1024)).decode()}]
     providers["openai"].failures[:] = [(200, {"data": data, "usage": counted}, {})] * 2
     for said in over_both(caller, request("openai/gpt-image-2")):
         assert said.failure is None, said.failure

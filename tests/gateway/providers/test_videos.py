@@ -1,4 +1,4 @@
-"""Videos by the hosted service's own SDK, `aigateway-py`, unchanged; and their signed links."""
+"""Videos by the hosted service's unchanged SDK, `aigateway-py`, and their signed links."""
 
 from __future__ import annotations
 

@@ -7,12 +7,12 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-PNG: Final = picture(16, 16)
+PNG: Final = image_bytes(16, 16)
 MP4: Final = b"\0\0\0\x18ftypmp42" + bytes(64)
 BASE: Final = "<base>"
 """In an answer: the provider's own origin."""

@@ -1,4 +1,4 @@
-"""Pictures of a wanted size in bytes: noise, which no encoder makes smaller."""
+"""Images of a given size in bytes: noise, which encoders can't compress."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 
 def noise(size: int) -> bytes:
-    """A square PNG of nearly `size` bytes, the same at every call."""
+    """Return a square PNG of about `size` bytes, identical at every call."""
     side = round((size / 3) ** 0.5)
     pixels = hashlib.shake_256(b"imagegateway bench").digest(side * side * 3)
     file = BytesIO()

@@ -1,4 +1,4 @@
-"""Pictures and forms that tests send."""
+"""Input images, masks and multipart forms that tests send."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 MAX_FILE: Final = 26_214_400
-"""Largest file that the contract lets pass: 25 MiB."""
+"""Largest accepted file in bytes: 25 MiB."""
 BOUNDARY: Final = "----a-boundary-of-the-tests"
 FORM: Final = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
 
 
-def picture(width: int = 64, height: int = 64, kind: str = "PNG", colour: str = "#3a7ca5") -> bytes:
-    """A picture of one colour."""
+def image_bytes(width: int = 64, height: int = 64, kind: str = "PNG", colour: str = "#3a7ca5") -> bytes:
+    """Return an encoded image of one colour."""
     file = io.BytesIO()
     Image.new("RGB", (width, height), colour).save(file, kind)
     return file.getvalue()
 
 
 def mask(width: int = 64, height: int = 64) -> bytes:
-    """A mask whose left half is transparent: to be edited."""
+    """Return a mask whose left half is transparent: the editable area."""
     image = Image.new("RGBA", (width, height), "black")
     image.paste((0, 0, 0, 0), (0, 0, width // 2, height))
     file = io.BytesIO()
@@ -36,14 +36,14 @@ def mask(width: int = 64, height: int = 64) -> bytes:
 
 
 def clear(width: int = 64, height: int = 64) -> bytes:
-    """An RGB PNG of the one colour that it declares transparent (tRNS)."""
+    """Return an RGB PNG of one colour, which its tRNS chunk declares transparent."""
     file = io.BytesIO()
     Image.new("RGB", (width, height), "#3a7ca5").save(file, "PNG", transparency=(0x3A, 0x7C, 0xA5))
     return file.getvalue()
 
 
 def turned(width: int = 64, height: int = 64) -> bytes:
-    """A JPEG that is `width` x `height` as shown, and lies on its side as stored (EXIF orientation 6)."""
+    """Return a JPEG of `width` x `height` as displayed, stored rotated (EXIF orientation 6)."""
     exif = Image.Exif()
     exif[0x0112] = 6
     file = io.BytesIO()
@@ -56,8 +56,8 @@ def data_url(data: bytes, media_type: str = "image/png") -> str:
 
 
 def padded(size: int) -> bytes:
-    """A whole PNG of exactly `size` bytes: a chunk that no reader knows makes it up."""
-    small = picture()
+    """Return a complete PNG of exactly `size` bytes, padded by a chunk that decoders skip."""
+    small = image_bytes()
     head, end = small[:-12], small[-12:]
     filling = bytes(size - len(small) - 12)
     body = b"teST" + filling
@@ -66,7 +66,7 @@ def padded(size: int) -> bytes:
 
 
 def bomb(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that says it has so many pixels."""
+    """Return a PNG of a few bytes whose header declares `width` x `height` pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -77,14 +77,14 @@ def bomb(width: int, height: int) -> bytes:
 
 
 def pixels(data: bytes) -> Image.Image:
-    """Decode, whole."""
+    """Return the image, fully decoded."""
     image: Image.Image = Image.open(io.BytesIO(data))
     image.load()
     return image
 
 
 def file_part(name: str, data: bytes, filename: str = "a.png", content_type: str = "image/png") -> list[bytes]:
-    """A file of a form, in pieces that share the picture's memory."""
+    """Return a file part of a form, in pieces that share the memory of `data`."""
     head = (
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{name}"; filename="{filename}"\r\n'
         f"Content-Type: {content_type}\r\n\r\n"
@@ -100,6 +100,6 @@ CLOSING: Final = f"--{BOUNDARY}--\r\n".encode()
 
 
 def form(*parts: Iterable[bytes], **fields: str) -> bytes:
-    """A whole multipart body."""
+    """Return a complete multipart body."""
     texts = [piece for name, text in fields.items() for piece in text_part(name, text)]
     return b"".join([*texts, *(piece for part in parts for piece in part), CLOSING])
