@@ -30,6 +30,14 @@ def with_options(size: int) -> JobRecord:
     return record
 
 
+def test_record_that_is_dropped_twice_counts_for_no_tenant() -> None:
+    held = HeldBytes()
+    held.hold("job_a", "a", 100)
+    held.drop("job_a")
+    held.drop("job_a")
+    assert (held.of("a"), held.of("")) == (0, 0)
+
+
 @pytest.mark.parametrize("letter", ["x", "字", "🦊"])
 def test_longest_prompts_fit_beside_options(letter: str) -> None:
     record = with_options(60 * KIB)

@@ -429,3 +429,13 @@ def test_every_tenant_can_queue_and_the_total_is_bounded(requests: list[str], li
     for job in range(len(requests)):
         fair_queue.remove(f"{job}")
     assert fair_queue.empty
+
+
+def test_full_queue_limits_each_tenant_to_its_share_and_a_queue_one_short_does_not() -> None:
+    fair_queue = queue()
+    for index in range(9):
+        fair_queue.enqueue(request(f"a{index}"))
+    assert fair_queue.tenant_limit("a", 10) == 10
+    fair_queue.enqueue(request("b0"))
+    assert fair_queue.tenant_limit("a", 10) == 5
+    assert fair_queue.tenant_limit("c", 10) == 3
