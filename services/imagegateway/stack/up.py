@@ -18,6 +18,7 @@ from imagegateway.keys.api_keys import KeyStore
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform import logs
 from imagegateway.platform.identity import GATEWAY, load_identity
+from imagegateway.platform.logs import LogFormat
 from imagegateway.platform.nats import connect
 from imagegateway.stack import preflight
 from imagegateway.stack.config import StackConfig
@@ -195,6 +196,6 @@ def _record_signals() -> list[int]:
 
 
 def _log_format(settings: Settings) -> str:
-    if settings.log_format != "auto":
+    if settings.log_format is not LogFormat.AUTO:
         return settings.log_format
-    return "pretty" if sys.stdout.isatty() else "json"
+    return LogFormat.PRETTY if sys.stdout.isatty() else LogFormat.JSON
