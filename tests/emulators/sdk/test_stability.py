@@ -1,4 +1,4 @@
-"""A client of Stability's REST API (`litellm` 1.110.2; the vendor's own SDK knows gRPC only) drives the emulator."""
+"""Stability's emulator, called by `litellm` 1.110.2: the vendor's SDK knows gRPC only."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def emulator() -> AsyncIterator[Stability]:
         yield cast("Stability", running)
 
 
-async def test_generates(emulator: Stability) -> None:
+async def test_image_is_generated(emulator: Stability) -> None:
     made = await litellm.aimage_generation(
         model="stability/stable-image-core",
         prompt="a fox",
@@ -38,7 +38,7 @@ async def test_generates(emulator: Stability) -> None:
     assert emulator.billed == 1
 
 
-async def test_edits_with_a_mask(emulator: Stability) -> None:
+async def test_mask_limits_an_edit(emulator: Stability) -> None:
     made = await litellm.aimage_edit(
         model="stability/inpaint",
         image=BytesIO(image_bytes()),
@@ -52,7 +52,7 @@ async def test_edits_with_a_mask(emulator: Stability) -> None:
 
 
 @pytest.mark.parametrize("finish", ["CONTENT_FILTERED"])
-async def test_filtered_pictures_are_errors(emulator: Stability, finish: str) -> None:
+async def test_filtered_image_raises(emulator: Stability, finish: str) -> None:
     emulator.finish = finish
     with pytest.raises(Exception, match=r"(?i)filter"):
         await litellm.aimage_generation(
@@ -60,7 +60,7 @@ async def test_filtered_pictures_are_errors(emulator: Stability, finish: str) ->
         )
 
 
-async def test_wrong_key(emulator: Stability) -> None:
+async def test_wrong_key_is_refused(emulator: Stability) -> None:
     with pytest.raises(litellm.AuthenticationError):
         await litellm.aimage_generation(
             model="stability/stable-image-core", prompt="a fox", api_base=emulator.base, api_key="another"

@@ -1,0 +1,117 @@
+"""Error tables: a response leads to each reason, and no response, however hostile, raises an exception."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from imagegateway.platform.errors import code_of
+from imagegateway.providers.kit.adapter import HttpResponse
+
+from tests.providers.contract.rows import Response
+from tests.providers.contract.world import ApiFixture, adapter_of, verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PROVIDER_FAULTS: Final = {"provider_error", "provider_bad_response"}
+_HOSTILE: Final = (
+    b"",
+    b"<html><body>502 Bad Gateway</body></html>",
+    b"\xff\xfe\x00 no text",
+    b"{",
+    b"[]",
+    b'"text"',
+    b"7",
+    b"null",
+    b"{}",
+    b'{"data": 1e999, "id": -1e999, "status": 1e999, "name": 1e999}',
+    b'{"status": ' + b"9" * 5000 + b"}",
+    b"[" * 100_000 + b"]" * 100_000,
+    *(b'{"%s": ' % name + b"[" * 1000 + b"]" * 1000 + b"}" for name in (b"status", b"data", b"error", b"detail")),
+    b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+    b'{"status": "\\ud800", "id": "\\ud800", "data": "\\ud800"}',
+)
+_VALUES: Final[tuple[Any, ...]] = (None, True, 10**30, "x", [], {"x": "x"})
+"""Replacements for each part of a valid response."""
+
+
+async def test_status_of_the_table_leads_to_its_reason(api: ApiFixture) -> None:
+    table = adapter_of(api.case).errors
+    for status, reason in table.by_status.items():
+        state = await api.submit(Response(b"", status))
+        billable = status >= 500 and not api.case.free(status, None)
+        if status == 408:
+            billable = state.failed.may_be_billed  # only the adapter knows which side timed out
+        if (status, api.case.route) == (422, "ideogram"):
+            assert verdict(state)[0] == "moderation_blocked"
+        assert verdict(state) == (code_of(reason), billable), status
+
+
+async def test_code_of_the_table_leads_to_its_reason(api: ApiFixture) -> None:
+    case = api.case
+    table = adapter_of(case).errors
+    assert set(case.worded) <= set(table.by_code)
+    assert case.coded or set(case.worded) == set(table.by_code), "the case does not define responses with codes"
+    for code, reason in table.by_code.items():
+        response = case.worded[code] if code in case.worded else case.coded(code) if case.coded else Response(b"")
+        assert verdict(await api.submit(response))[0] == code_of(reason), code
+
+
+@pytest.mark.parametrize("body", _HOSTILE, ids=range(len(_HOSTILE)))
+async def test_hostile_submit_response_is_a_provider_failure_that_may_be_billed(api: ApiFixture, body: bytes) -> None:
+    for headers in ({}, {"content-type": "application/json"}, {"content-type": "text/event-stream"}):
+        state = await api.submit(Response(body, headers=headers))
+        code, may_be_billed = verdict(state)
+        allowed = _PROVIDER_FAULTS | {api.case.empty}
+        assert code in allowed, state
+        assert may_be_billed
+        assert "html" not in state.failed.message
+    code, may_be_billed = verdict(await api.submit(Response(body, 502)))
+    assert code == "provider_error"
+    assert may_be_billed or api.case.free(502, HttpResponse(502, {}, body).json)
+
+
+@pytest.mark.parametrize("body", _HOSTILE, ids=range(len(_HOSTILE)))
+async def test_hostile_poll_response_ends_the_task_or_is_waited_out(api: ApiFixture, body: bytes) -> None:
+    if not api.case.accepted:
+        return
+    state = await api.run(Response(body))
+    if state.HasField("failed"):
+        assert verdict(state) in {(code, True) for code in (*_PROVIDER_FAULTS, api.case.empty)}
+    submissions = [sent for sent in api.provider.calls if sent.method == "POST"]
+    assert len(submissions) == 1
+
+
+async def test_response_with_any_damaged_part_raises_no_exception(api: ApiFixture) -> None:
+    """Each part of the responses that lead to an image is replaced in turn."""
+    script = api.case.script(*api.case.ends["done"].responses)
+    for at, response in enumerate(script):
+        for damaged in _damaged(response.body) if not isinstance(response.body, bytes) else ():
+            api.provider.script = [
+                *script[:at],
+                Response(damaged, response.status, response.headers),
+                *script[at + 1 :],
+            ]
+            state = await api.bench.run(api.task(), polls=4, patient=True)
+            assert state.WhichOneof("state") in {"running", "done", "failed"}, damaged
+            assert state.failed.message or not state.HasField("failed"), damaged
+
+
+def _damaged(value: Any) -> Iterator[Any]:
+    """Yield the value with one part replaced, for each part and replacement."""
+    yield from _VALUES
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from ({**value, name: other} for other in _damaged(part))
+            yield {other: part for other, part in value.items() if other != name}
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            yield from ([*value[:index], other, *value[index + 1 :]] for other in _damaged(part))
+
+
+def test_damage_covers_every_part() -> None:
+    found = [json.dumps(value) for value in _damaged({"a": [{"b": "c"}]})]
+    assert '{"a": [{"b": null}]}' in found
+    assert '{"a": [{}]}' in found
