@@ -1,4 +1,4 @@
-"""ModelArk's answers in every form that its notes allow, and those that no one should send."""
+"""ModelArk's responses in every form that its documentation allows, and in invalid forms."""
 
 from __future__ import annotations
 
@@ -69,7 +69,9 @@ def task(model: str = SEEDREAM, **fields: Any) -> pb.ImageTask:
         (b"<html>10.0.0.7</html>", 0, [UNREADABLE]),
     ],
 )  # fmt: skip
-async def test_answers_with_status_200(ark: Ark, bench: Bench, *, body: Any, made: int, missing: list[Any]) -> None:
+async def test_items_with_status_200_are_results_or_missing(
+    ark: Ark, bench: Bench, *, body: Any, made: int, missing: list[Any]
+) -> None:
     ark.failures = [(200, body, {})]
     state = await bench.run(task())
     assert len(state.done.artifacts) == made
@@ -79,7 +81,7 @@ async def test_answers_with_status_200(ark: Ark, bench: Bench, *, body: Any, mad
     assert len(ark.sent) == 1
 
 
-async def test_tokens_may_be_strings(ark: Ark, bench: Bench) -> None:
+async def test_token_counts_in_strings_are_read(ark: Ark, bench: Bench) -> None:
     usage = {"generated_images": "1", "output_tokens": "16384", "total_tokens": 16384.0}
     ark.failures = [(200, {"data": [{"b64_json": B64}], "usage": usage}, {})]
     done = (await bench.run(task())).done
@@ -109,7 +111,7 @@ async def test_tokens_may_be_strings(ark: Ark, bench: Bench) -> None:
     ],
 )
 @pytest.mark.parametrize("model", [SEEDREAM, SEEDANCE])
-async def test_error_bodies_in_other_forms(
+async def test_error_bodies_in_other_forms_are_read(
     ark: Ark,
     bench: Bench,
     *,
@@ -155,14 +157,14 @@ async def test_quality_is_a_size_class_when_the_size_is_left_to_the_model(
     assert body.get("optimize_prompt_options") == ({"mode": "fast"} if quality == "low" else None)
 
 
-async def test_quality_beside_a_size_is_warned_about(ark: Ark, bench: Bench) -> None:
+async def test_quality_beside_a_size_is_a_warning(ark: Ark, bench: Bench) -> None:
     state = await bench.run(task(quality="high", width=2048, height=2048))
     assert ark.sent[0].json["size"] == "2048x2048"
     assert [warning.param for warning in state.done.warnings] == ["quality"]
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model.qualities], ids=lambda model: str(model.id))
-async def test_every_quality_that_a_model_lists_is_taken(ark: Ark, bench: Bench, model: Any) -> None:
+async def test_every_listed_quality_is_accepted(ark: Ark, bench: Bench, model: Any) -> None:
     inputs = [] if model.supports(Capability.TEXT_TO_IMAGE) else [await bench.keep(DATA)]
     for quality in model.qualities:
         assert (await bench.run(task(model.id, quality=quality, inputs=inputs))).HasField("done")
@@ -173,7 +175,7 @@ async def test_every_quality_that_a_model_lists_is_taken(ark: Ark, bench: Bench,
     ("width", "height", "references", "price"),
     [(1024, 1024, 0, 0.045), (2048, 2048, 1, 0.09), (1024, 1024, 3, 0.051)],
 )
-async def test_price_of_the_pro_goes_by_area_and_references(
+async def test_price_of_pro_depends_on_area_and_references(
     bench: Bench, width: int, height: int, references: int, price: float
 ) -> None:
     inputs = [await bench.keep(image_bytes(40, 30 + index)) for index in range(references)]
@@ -189,7 +191,7 @@ async def test_task_without_an_id_is_unreadable(ark: Ark, bench: Bench, body: An
 
 
 @pytest.mark.parametrize("odd", [b"<html>busy</html>", b"{", {}, {"status": None}, {"status": "succeeded"}, b""])
-async def test_poll_that_can_not_be_read_costs_no_video(ark: Ark, bench: Bench, odd: Any) -> None:
+async def test_unreadable_poll_loses_no_video(ark: Ark, bench: Bench, odd: Any) -> None:
     ark.failures = [(200, {"id": "cgt-9"}, {}), (200, odd, {})]
     ended = {"status": "SUCCEEDED", "content": {"video_url": f"{ark.base}/tos/v.mp4"}, "usage": None, "seed": -1}
     ark.failures += [(200, {"status": "Running"}, {}), (200, ended, {}), (200, VIDEO, {})]
@@ -209,7 +211,7 @@ async def test_poll_that_can_not_be_read_costs_no_video(ark: Ark, bench: Bench, 
         ({"code": "InputImageSensitiveContentDetected.PrivacyInformation"}, BLOCKED),
     ],
 )
-async def test_failed_tasks_tell_by_their_code(ark: Ark, bench: Bench, error: Any, reason: Any) -> None:
+async def test_failed_tasks_are_mapped_by_their_code(ark: Ark, bench: Bench, error: Any, reason: Any) -> None:
     ark.failures = [(200, {"id": "cgt-9"}, {}), (200, {"status": "failed", "error": error, "content": None}, {})]
     failed = (await bench.run(task(SEEDANCE))).failed
     assert (failed.reason, failed.may_be_billed, len(ark.sent)) == (reason, True, 2)

@@ -1,4 +1,4 @@
-"""The bfl family against its emulator: what is sent, what becomes of every state and error, what is billed."""
+"""The bfl family against its emulator: requests, states, errors and billing."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def bfl() -> AsyncIterator[Bfl]:
     async with Bfl() as emulator:
         assert isinstance(emulator, Bfl)
         yield emulator
-        assert not emulator.ignored  # the service lets pass what it does not know: the caller never gets it
+        assert not emulator.ignored  # the provider ignores unknown fields, so the adapter may send none
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def task(model: str = "bfl/flux-2-pro", **fields: Any) -> pb.ImageTask:
     return pb.ImageTask(model=model, route="bfl", **{"prompt": "a fox", "n": 1, **fields})
 
 
-async def test_picture_is_submitted_polled_fetched_and_kept_byte_for_byte(bfl: Bfl, bench: Bench) -> None:
+async def test_image_is_submitted_polled_fetched_and_stored_unchanged(bfl: Bfl, bench: Bench) -> None:
     state = await bench.run(task(width=512, height=768, seed=5, output_format="png"))
     (artifact,) = state.done.artifacts
     submit = bfl.sent[0]
@@ -59,9 +59,7 @@ async def test_key_goes_to_the_api_and_not_to_the_result_host(bfl: Bfl, bench: B
     assert bfl.sent[0].headers["accept"] == bfl.sent[1].headers["accept"] == "application/json"
 
 
-async def test_poll_goes_to_the_host_that_the_answer_names_without_the_key_where_it_is_a_stranger(
-    bfl: Bfl, bench: Bench
-) -> None:
+async def test_poll_goes_to_the_named_host_without_the_key_when_the_host_is_untrusted(bfl: Bfl, bench: Bench) -> None:
     async with Bfl(tasks=bfl.tasks) as other:
         bfl.sibling = other.base
         assert (await bench.run(task())).HasField("done")
@@ -86,7 +84,7 @@ async def test_task_without_a_polling_url_is_polled_by_its_id(bfl: Bfl, bench: B
 @pytest.mark.parametrize(
     ("cost", "amount"), [(None, None), ("4.5", 0.045), (0, 0.0), (123456.5, 1234.565), (-1, None), ("free", None)]
 )
-async def test_cost_is_what_the_submit_said(bfl: Bfl, bench: Bench, cost: Any, amount: float | None) -> None:
+async def test_cost_comes_from_the_submit_response(bfl: Bfl, bench: Bench, cost: Any, amount: float | None) -> None:
     bfl.cost = cost
     done = (await bench.run(task())).done
     assert (done.cost.amount if done.HasField("cost") else None) == amount
@@ -101,7 +99,7 @@ async def test_cost_is_what_the_submit_said(bfl: Bfl, bench: Bench, cost: Any, a
         ("bfl/flux-dev", {"width": 1440, "height": 960}, {"width": 1440, "height": 960}),
     ],
 )
-async def test_size_is_pixels_or_shape_as_the_model_takes_it(
+async def test_size_is_sent_as_pixels_or_aspect_ratio_by_model(
     bfl: Bfl, bench: Bench, model: str, fields: dict[str, Any], sent: dict[str, Any]
 ) -> None:
     assert (await bench.run(task(model, **fields))).HasField("done")
@@ -111,27 +109,27 @@ async def test_size_is_pixels_or_shape_as_the_model_takes_it(
 @pytest.mark.parametrize(
     ("model", "tolerance"), [("bfl/flux-2-klein-4b", 5), ("bfl/flux-kontext-pro", 5), ("bfl/flux-3-video", 4)]
 )
-async def test_low_moderation_is_a_tolerance_that_the_model_takes(
+async def test_low_moderation_is_sent_as_the_models_safety_tolerance(
     bfl: Bfl, bench: Bench, model: str, tolerance: int
 ) -> None:
     assert (await bench.run(task(model, moderation="low"))).HasField("done")
     assert bfl.sent[0].json["safety_tolerance"] == tolerance
 
 
-async def test_quality_of_a_format_is_given_here_from_what_lost_nothing(bfl: Bfl, bench: Bench) -> None:
+async def test_requested_compression_is_applied_to_a_lossless_png(bfl: Bfl, bench: Bench) -> None:
     done = (await bench.run(task(output_format="jpeg", output_compression=5, width=256, height=256))).done
     small = done.artifacts[0].media
     assert (bfl.sent[0].json["output_format"], small.media_type) == ("png", "image/jpeg")
 
 
-async def test_n_pictures_are_n_tasks_with_seeds_that_follow(bfl: Bfl, bench: Bench) -> None:
+async def test_n_images_are_n_tasks_with_consecutive_seeds(bfl: Bfl, bench: Bench) -> None:
     state = await bench.run(task(n=3, seed=9))
     submits = [sent.json["seed"] for sent in bfl.sent if sent.method == "POST"]
     assert sorted(submits) == [9, 10, 11]
     assert [artifact.seed for artifact in state.done.artifacts] == [9, 10, 11]
 
 
-async def test_references_and_mask_go_to_the_models_own_fields(bfl: Bfl, bench: Bench) -> None:
+async def test_references_and_mask_are_sent_in_the_models_fields(bfl: Bfl, bench: Bench) -> None:
     first, second = image_bytes(32, 32), image_bytes(32, 32, colour=(1, 2, 3))
     inputs = [await bench.keep(first), await bench.keep(second)]
     await bench.run(task("bfl/flux-kontext-pro", inputs=inputs, aspect_ratio="16:9"))
@@ -148,7 +146,7 @@ async def test_references_and_mask_go_to_the_models_own_fields(bfl: Bfl, bench: 
     assert base64.b64decode(sent["image_prompt"]) == first
 
 
-async def test_fill_without_a_mask_has_no_size_either_and_says_so(bfl: Bfl, bench: Bench) -> None:
+async def test_fill_without_a_mask_sends_no_size_and_warns(bfl: Bfl, bench: Bench) -> None:
     inputs = [await bench.keep(image_bytes(64, 48))]
     same = (await bench.run(task("bfl/flux-pro-1.0-fill", prompt="", inputs=inputs, width=64, height=48))).done
     other = (await bench.run(task("bfl/flux-pro-1.0-fill", inputs=inputs, width=512, height=512))).done
@@ -156,13 +154,13 @@ async def test_fill_without_a_mask_has_no_size_either_and_says_so(bfl: Bfl, benc
     assert {"width", "height"}.isdisjoint(bfl.sent[0].json)
 
 
-async def test_eight_references_go_to_fields_of_their_own(bfl: Bfl, bench: Bench) -> None:
-    pictures = [image_bytes(32, 32, colour=(index, 0, 0)) for index in range(8)]
-    inputs = [await bench.keep(data) for data in pictures]
+async def test_eight_references_are_sent_in_separate_fields(bfl: Bfl, bench: Bench) -> None:
+    images = [image_bytes(32, 32, colour=(index, 0, 0)) for index in range(8)]
+    inputs = [await bench.keep(data) for data in images]
     state = await bench.run(task(inputs=inputs, input_fidelity="high", width=512, height=512))
     sent = bfl.sent[0].json
     names = ["input_image", *(f"input_image_{number}" for number in range(2, 9))]
-    assert [base64.b64decode(sent[name]) for name in names] == pictures
+    assert [base64.b64decode(sent[name]) for name in names] == images
     assert [warning.param for warning in state.done.warnings] == ["input_fidelity"]
 
 
@@ -178,7 +176,7 @@ async def test_eight_references_go_to_fields_of_their_own(bfl: Bfl, bench: Bench
         ("Daydreaming", ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
     ],
 )
-async def test_terminal_and_unknown_states_end_by_name(
+async def test_terminal_and_unknown_states_end_the_task(
     bfl: Bfl, bench: Bench, last: str, reason: ErrorReason.ValueType
 ) -> None:
     bfl.script = ("Pending", last)
@@ -187,7 +185,7 @@ async def test_terminal_and_unknown_states_end_by_name(
     assert (len([sent for sent in bfl.sent if sent.method == "POST"]), bfl.billed) == (1, 0)
 
 
-async def test_moderation_says_what_was_blocked_and_by_which_filter(bfl: Bfl, bench: Bench) -> None:
+async def test_moderation_message_names_the_refused_part_and_the_filter(bfl: Bfl, bench: Bench) -> None:
     for state, words, param in (("Request Moderated", "prompt", "prompt"), ("Content Moderated", "result", "")):
         bfl.script = (state,)
         failed = (await bench.run(task())).failed
@@ -196,7 +194,7 @@ async def test_moderation_says_what_was_blocked_and_by_which_filter(bfl: Bfl, be
         assert failed.param == param
 
 
-async def test_states_of_flux_3_and_other_spellings_are_known(bfl: Bfl, bench: Bench) -> None:
+async def test_states_of_flux_3_and_other_spellings_are_read(bfl: Bfl, bench: Bench) -> None:
     bfl.script = ("Reasoning", "Generating", "PENDING", "ready")
     assert (await bench.run(task("bfl/flux-3-video"))).HasField("done")
     assert bfl.billed == 1
@@ -222,7 +220,7 @@ LOST = {"id": "task-0", "status": "Task not found", "result": None}
         (200, {"id": "task-0", "status": "Ready", "result": None}, {}),
     ],
 )
-async def test_poll_that_says_nothing_of_the_task_is_asked_again(bfl: Bfl, bench: Bench, answer: Any) -> None:
+async def test_poll_without_a_task_state_is_repeated(bfl: Bfl, bench: Bench, answer: Any) -> None:
     bfl.polls = [answer]
     began = bench.now
     assert (await bench.run(task())).HasField("done")
@@ -242,7 +240,7 @@ async def test_poll_that_says_nothing_of_the_task_is_asked_again(bfl: Bfl, bench
         (302, b"", ErrorReason.ERROR_REASON_PROVIDER_ERROR),
     ],
 )
-async def test_poll_that_is_refused_fails_a_task_that_was_taken(
+async def test_refused_poll_fails_a_task_that_may_be_billed(
     bfl: Bfl, bench: Bench, status: int, body: Any, reason: ErrorReason.ValueType
 ) -> None:
     bfl.polls = [(status, body, {"location": "/elsewhere"})] * 100
@@ -258,7 +256,7 @@ async def test_seed_beyond_32_bits_is_left_out(bfl: Bfl, bench: Bench) -> None:
     assert not artifact.HasField("seed")
 
 
-async def test_task_not_yet_visible_is_waited_for(bfl: Bfl, bench: Bench) -> None:
+async def test_task_that_is_not_visible_yet_is_polled_again(bfl: Bfl, bench: Bench) -> None:
     bfl.script = ("Task not found", "Pending", "Ready")
     assert (await bench.run(task())).HasField("done")
 
@@ -299,7 +297,7 @@ async def test_errors_are_final_after_one_call(
         (["body", "steps", 0], "provider_options.steps.0"),
     ],
 )
-async def test_refusal_names_the_callers_own_field(bfl: Bfl, bench: Bench, loc: list[Any], param: str) -> None:
+async def test_refusal_names_the_gateways_parameter(bfl: Bfl, bench: Bench, loc: list[Any], param: str) -> None:
     bfl.failures = [(422, {"detail": [{"loc": loc, "msg": "Input should be less", "type": "x", "ctx": {}}]}, {})]
     wanted = task("bfl/flux-2-flex")
     wanted.provider_options.update({"steps": 99})
@@ -308,20 +306,20 @@ async def test_refusal_names_the_callers_own_field(bfl: Bfl, bench: Bench, loc: 
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-async def test_server_error_is_not_repeated_as_it_may_have_been_charged(bfl: Bfl, bench: Bench, status: int) -> None:
+async def test_server_error_that_may_be_billed_is_not_repeated(bfl: Bfl, bench: Bench, status: int) -> None:
     bfl.failures = [(status, b"<html>", {})]
     failed = (await bench.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
     assert len(bfl.sent) == 1
 
 
-async def test_wait_may_stand_in_the_body(bfl: Bfl, bench: Bench) -> None:
+async def test_retry_delay_is_read_from_the_body(bfl: Bfl, bench: Bench) -> None:
     bfl.failures = [(429, {"error": "rate_limited", "message": "slow", "retry_after": 9}, {})]
     assert (await bench.run(task())).HasField("done")
     assert 9 <= bench.slept[0] < 10
 
 
-async def test_rate_limit_is_waited_out_as_told(bfl: Bfl, bench: Bench) -> None:
+async def test_rate_limit_is_waited_out_by_retry_after(bfl: Bfl, bench: Bench) -> None:
     bfl.failures = [(429, {"detail": "slow"}, {"Retry-After": "7"})]
     assert (await bench.run(task())).HasField("done")
     assert 7 <= bench.slept[0] < 8
@@ -334,7 +332,7 @@ async def test_broken_connection_after_the_request_is_not_repeated(bench: Bench,
     assert not state.failed.may_be_billed
 
 
-async def test_video_has_shape_tier_and_whole_seconds(bfl: Bfl, bench: Bench) -> None:
+async def test_video_is_sent_with_aspect_ratio_tier_and_whole_seconds(bfl: Bfl, bench: Bench) -> None:
     state = await bench.run(task("bfl/flux-3-video", width=1080, height=1920, seconds=8, moderation="low"))
     assert (bfl.sent[0].path, bfl.sent[0].json) == (
         "/v1/flux-3-video",
@@ -352,7 +350,7 @@ async def test_video_has_shape_tier_and_whole_seconds(bfl: Bfl, bench: Bench) ->
     assert artifact.media.media_type == "video/mp4"
 
 
-async def test_video_of_parts_of_seconds_is_refused_before_the_call(bfl: Bfl, bench: Bench) -> None:
+async def test_video_of_fractional_seconds_is_refused_before_the_call(bfl: Bfl, bench: Bench) -> None:
     state = await bench.run(task("bfl/flux-3-video", width=1280, height=720, seconds=7.5))
     assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_INVALID_VALUE, "seconds")
     assert not bfl.sent

@@ -1,4 +1,4 @@
-"""The bria family against Bria's own API: what is sent, what becomes of every state and error, what is billed."""
+"""The bria family's route to Bria's own API against its emulator: requests, states, errors and billing."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def task(model: str = "bria/fibo-edit/edit", **fields: Any) -> pb.ImageTask:
 
 
 async def edit(bench: Bench, model: str = "bria/fibo-edit/edit", **fields: Any) -> pb.TaskState:
-    """An edit of a picture, with a mask whose left half is grey on both sides of the middle."""
+    """Return an edit of an image, with a mask whose left half has greys below and above half."""
     first = await bench.keep(image_bytes(80, 60))
     if fields.pop("masked", False):
         mask = Image.new("L", (80, 60), 0)
@@ -62,7 +62,7 @@ def submits(bria: Bria) -> list[Any]:
     return [sent.json for sent in bria.sent if sent.method == "POST"]
 
 
-async def test_edit_is_submitted_polled_fetched_and_kept_byte_for_byte(bria: Bria, bench: Bench) -> None:
+async def test_edit_is_submitted_polled_fetched_and_stored_unchanged(bria: Bria, bench: Bench) -> None:
     state = await edit(bench, seed=5, negative_prompt="fog", output_format="jpeg", quality="high")
     (artifact,) = state.done.artifacts
     submit = bria.sent[0]
@@ -81,14 +81,14 @@ async def test_edit_is_submitted_polled_fetched_and_kept_byte_for_byte(bria: Bri
     assert (artifact.media.media_type, artifact.seed, bria.billed) == ("image/jpeg", 5, 1)
 
 
-async def test_key_goes_to_the_api_alone_and_status_is_asked_there(bria: Bria, bench: Bench) -> None:
+async def test_key_and_status_polls_go_only_to_the_configured_origin(bria: Bria, bench: Bench) -> None:
     bria.elsewhere = "https://attacker.example"
     assert (await edit(bench)).HasField("done")
     keys = {sent.path.rsplit("/", 1)[0]: sent.headers.get("api_token") for sent in bria.sent}
     assert keys == {"/v2/image": bria.key, "/v2/status": bria.key, "/results": None}
 
 
-async def test_own_key_of_the_caller_goes_before_the_operators(bria: Bria, bench: Bench) -> None:
+async def test_callers_key_takes_precedence_over_the_operators(bria: Bria, bench: Bench) -> None:
     bria.key = "caller-key"
     assert (await edit(bench)).failed.reason == ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS
     state = await bench.run(task("bria/fibo/generate"), credential="caller-key")
@@ -116,13 +116,13 @@ async def test_mask_is_black_and_white_with_white_to_edit(bria: Bria, bench: Ben
 
 
 @pytest.mark.parametrize("model", ["bria/eraser", "bria/genfill"])
-async def test_mask_is_asked_for_before_anything_is_sent(bria: Bria, bench: Bench, model: str) -> None:
+async def test_missing_mask_is_refused_before_the_call(bria: Bria, bench: Bench, model: str) -> None:
     state = await edit(bench, model)
     assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_MISSING_PARAMETER, "mask")
     assert not bria.sent
 
 
-async def test_generate_takes_shapes_and_resolutions(bria: Bria, bench: Bench) -> None:
+async def test_generate_sends_aspect_ratio_and_resolution(bria: Bria, bench: Bench) -> None:
     sizes = {
         (1024, 1024): ("1:1", "1MP"),
         (1254, 836): ("3:2", "1MP"),
@@ -146,24 +146,24 @@ async def test_generate_takes_shapes_and_resolutions(bria: Bria, bench: Bench) -
         ((512, 512), (1024, 1024)),
     ],
 )
-def test_sizes_come_to_the_nearest_shape_and_4mp_from_2_mp_on(asked: tuple[int, int], made: tuple[int, int]) -> None:
+def test_size_becomes_the_nearest_ratio_and_4mp_above_2_mp(asked: tuple[int, int], made: tuple[int, int]) -> None:
     model = next(model for model in MODELS if model.id == "bria/fibo/generate")
     assert model.sizes.nearest(*asked) == made
 
 
-async def test_reference_goes_to_generate(bria: Bria, bench: Bench) -> None:
+async def test_reference_is_sent_to_generate(bria: Bria, bench: Bench) -> None:
     await edit(bench, "bria/fibo/generate", width=1183, height=887)
     (body,) = submits(bria)
     assert body["images"] == [base64.b64encode(image_bytes(80, 60)).decode()]
     assert body["prompt"] == "a fox"
 
 
-async def test_refined_prompt_is_told(bench: Bench) -> None:
+async def test_refined_prompt_is_returned(bench: Bench) -> None:
     state = await edit(bench, "bria/genfill", masked=True)
     assert state.done.artifacts[0].revised_prompt == "a fox, refined"
 
 
-async def test_unmet_wishes_are_warned_of(bench: Bench) -> None:
+async def test_unsupported_options_are_warnings(bench: Bench) -> None:
     state = await edit(bench, "bria/remove-background", width=640, height=640, moderation="low")
     assert [(warning.code, warning.param) for warning in state.done.warnings] == [
         ("unsupported_parameter", "moderation"),
@@ -185,7 +185,7 @@ async def test_every_model_is_served(bria: Bria, bench: Bench, model: str) -> No
 @pytest.mark.parametrize(
     ("wanted", "compression", "sent"), [("png", None, "png"), ("webp", None, "png"), ("jpeg", 40, "png")]
 )
-async def test_formats_that_bria_has_not_are_made_from_png(
+async def test_formats_that_bria_lacks_are_converted_from_png(
     bria: Bria, bench: Bench, wanted: str, compression: int | None, sent: str
 ) -> None:
     state = await bench.run(task("bria/fibo/generate", output_format=wanted, output_compression=compression))
@@ -193,21 +193,21 @@ async def test_formats_that_bria_has_not_are_made_from_png(
     assert state.done.artifacts[0].media.media_type == f"image/{wanted}"
 
 
-async def test_n_pictures_are_n_tasks_with_seeds_that_follow(bria: Bria, bench: Bench) -> None:
+async def test_n_images_are_n_tasks_with_consecutive_seeds(bria: Bria, bench: Bench) -> None:
     state = await bench.run(task("bria/fibo/generate", n=3, seed=9))
     assert sorted(body["seed"] for body in submits(bria)) == [9, 10, 11]
     assert [artifact.seed for artifact in state.done.artifacts] == [9, 10, 11]
     assert bria.billed == 3
 
 
-async def test_some_of_n_may_fail(bria: Bria, bench: Bench) -> None:
+async def test_failed_images_of_n_are_missing(bria: Bria, bench: Bench) -> None:
     bria.failures = [(422, {"error": {"code": 422, "message": "Content moderation", "details": ""}}, {})]
     state = await bench.run(task("bria/fibo/generate", n=3))
     assert (len(state.done.artifacts), bria.billed) == (2, 2)
     assert [missing.reason for missing in state.done.missing] == [BLOCKED]
 
 
-async def test_options_go_beside_the_gateways_fields_and_a_whole_answer_is_read(bria: Bria, bench: Bench) -> None:
+async def test_options_are_merged_and_a_synchronous_response_is_read(bria: Bria, bench: Bench) -> None:
     state = await edit(bench, provider_options={"sync": True, "guidance_scale": 3})
     assert submits(bria)[0]["guidance_scale"] == 3
     assert state.HasField("done")
@@ -229,7 +229,7 @@ async def test_options_go_beside_the_gateways_fields_and_a_whole_answer_is_read(
         ("DREAMING", ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
     ],
 )
-async def test_terminal_and_unknown_states_end(bria: Bria, bench: Bench, last: Any, reason: Any) -> None:
+async def test_terminal_and_unknown_states_end_the_task(bria: Bria, bench: Bench, last: Any, reason: Any) -> None:
     bria.script = ("IN_PROGRESS", last)
     state = await edit(bench)
     assert (state.failed.reason, state.failed.may_be_billed) == (reason, True)
@@ -237,7 +237,7 @@ async def test_terminal_and_unknown_states_end(bria: Bria, bench: Bench, last: A
     assert (len(submits(bria)), bria.billed) == (1, 0)
 
 
-async def test_moderation_says_of_what(bria: Bria, bench: Bench) -> None:
+async def test_moderation_message_names_the_refused_part(bria: Bria, bench: Bench) -> None:
     bria.script = ({"code": 422, "message": "Moderated", "details": "visual_output_content_moderation"},)
     assert (await edit(bench)).failed.message == "The content policy of Bria refused the result."
     bria.failures = [(422, {"error": {"code": 422, "message": "Prompt moderation", "details": "x"}}, {})]
@@ -252,7 +252,7 @@ async def test_moderation_says_of_what(bria: Bria, bench: Bench) -> None:
     assert failed.message == "The content policy of Bria refused the prompt or an input image."
 
 
-async def test_task_not_yet_visible_is_waited_for(bria: Bria, bench: Bench) -> None:
+async def test_task_that_is_not_visible_yet_is_polled_again(bria: Bria, bench: Bench) -> None:
     bria.script = ("NOT_FOUND", "IN_PROGRESS", "COMPLETED")
     assert (await edit(bench)).HasField("done")
 
@@ -290,7 +290,7 @@ async def test_rate_limits_are_waited_out_at_submit_and_poll(bria: Bria, bench: 
     assert bria.billed == 1
 
 
-async def test_status_that_fails_is_asked_again_and_a_refused_key_is_not(bria: Bria, bench: Bench) -> None:
+async def test_failed_status_poll_is_repeated_except_for_a_refused_key(bria: Bria, bench: Bench) -> None:
     accepted: Any = (202, {"request_id": "request-0", "status_url": "x"}, {})
     bria.failures = [accepted, (429, {}, {}), (500, b"oops", {}), (401, {"error": {"code": 401}}, {})]
     failed = (await edit(bench)).failed
@@ -306,9 +306,7 @@ async def test_status_that_fails_is_asked_again_and_a_refused_key_is_not(bria: B
         (500, ErrorReason.ERROR_REASON_PROVIDER_ERROR),
     ],
 )
-async def test_words_of_moderation_count_only_where_the_request_is_refused(
-    bria: Bria, bench: Bench, status: int, reason: Any
-) -> None:
+async def test_moderation_text_counts_only_in_a_refusal(bria: Bria, bench: Bench, status: int, reason: Any) -> None:
     body = {"error": {"code": status, "message": "moderate your rate; moderation is part of no plan"}}
     bria.failures = [(status, body, {"Retry-After": "60"})]
     failed = (await edit(bench)).failed
@@ -341,7 +339,7 @@ async def test_errors_of_every_form_are_read(bria: Bria, bench: Bench, body: Any
     assert "secret" not in failed.message
 
 
-async def test_server_error_is_not_repeated_as_each_post_is_a_billed_job(bria: Bria, bench: Bench) -> None:
+async def test_server_error_is_not_repeated_since_each_post_is_a_billed_job(bria: Bria, bench: Bench) -> None:
     bria.failures = [(503, b"<html>down</html>", {})]
     failed = (await edit(bench)).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
@@ -361,7 +359,7 @@ async def test_server_error_is_not_repeated_as_each_post_is_a_billed_job(bria: B
     ],
 )
 @pytest.mark.parametrize("sync", [False, True])
-async def test_answers_without_a_picture_end_the_task(bria: Bria, bench: Bench, result: Any, sync: bool) -> None:
+async def test_responses_without_an_image_end_the_task(bria: Bria, bench: Bench, result: Any, sync: bool) -> None:
     done: Any = (200, {"request_id": "r", "status": "COMPLETED", "result": result}, {})
     accepted: Any = (202, {"request_id": "r", "status_url": "x"}, {})
     bria.failures = [done] if sync else [accepted, done]
@@ -371,14 +369,14 @@ async def test_answers_without_a_picture_end_the_task(bria: Bria, bench: Bench, 
 
 
 @pytest.mark.parametrize("body", [{}, [], b"<html>hello</html>", {"request_id": None}, {"status": "IN_PROGRESS"}])
-async def test_submits_that_answer_without_a_reference_end_the_task(bria: Bria, bench: Bench, body: Any) -> None:
+async def test_submit_responses_without_a_request_id_end_the_task(bria: Bria, bench: Bench, body: Any) -> None:
     bria.failures = [(202, body, {})]
     state = await edit(bench)
     assert (state.failed.reason, state.failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
     assert len(bria.sent) == 1
 
 
-async def test_words_in_another_case_missing_seeds_and_warnings_are_read(bria: Bria, bench: Bench) -> None:
+async def test_states_in_another_case_missing_seeds_and_warnings_are_read(bria: Bria, bench: Bench) -> None:
     result = {"image_url": f"{bria.base}/results/request-0", "seed": None, "refined_prompt": {"a": 1}, "new": 1}
     assert (await edit(bench)).HasField("done")
     bria.failures = [
@@ -395,7 +393,7 @@ async def test_words_in_another_case_missing_seeds_and_warnings_are_read(bria: B
 
 
 @pytest.mark.parametrize("status", [400, 404, 422])
-async def test_status_that_cannot_be_asked_for_never_blames_the_caller(bria: Bria, bench: Bench, status: int) -> None:
+async def test_refused_status_poll_never_blames_the_caller(bria: Bria, bench: Bench, status: int) -> None:
     accepted: Any = (202, {"request_id": "request-0", "status_url": "x"}, {})
     bria.failures = [accepted, *[(status, {"error": {"message": "prompt moderation: secret"}}, {})] * 40]
     failed = (await edit(bench)).failed
@@ -404,7 +402,7 @@ async def test_status_that_cannot_be_asked_for_never_blames_the_caller(bria: Bri
     assert len(submits(bria)) == 1
 
 
-async def test_status_is_asked_again_when_bria_says(bria: Bria, bench: Bench) -> None:
+async def test_status_poll_is_repeated_after_brias_delay(bria: Bria, bench: Bench) -> None:
     accepted: Any = (202, {"request_id": "request-0", "status_url": "x"}, {})
     bria.failures = [accepted, (429, {}, {"Retry-After": "17"}), (200, {"status": "FAILED", "error": None}, {})]
     began = bench.now
@@ -417,7 +415,7 @@ async def test_status_is_asked_again_when_bria_says(bria: Bria, bench: Bench) ->
     ("quality", "steps"),
     [("medium", None), ("standard", None), ("high", 50), ("hd", 50), ("xhigh", 50), ("max", 50)],
 )
-async def test_every_quality_has_its_steps(
+async def test_every_quality_has_a_number_of_steps(
     bria: Bria, bench: Bench, *, model: str, quality: str, steps: int | None
 ) -> None:
     assert quality in next(known for known in MODELS if known.id == model).qualities
@@ -425,7 +423,7 @@ async def test_every_quality_has_its_steps(
     assert submits(bria)[0].get("steps_num") == steps
 
 
-async def test_picture_over_12_mb_is_refused_here(bria: Bria, bench: Bench) -> None:
+async def test_image_over_12_mb_is_refused_before_the_call(bria: Bria, bench: Bench) -> None:
     large = await bench.keep(image_bytes() + bytes(12_000_000))
     state = await bench.run(task(inputs=[large]))
     assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_INVALID_IMAGE, "image")

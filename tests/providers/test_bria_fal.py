@@ -1,4 +1,4 @@
-"""Bria's models on fal: the same operations under fal's names."""
+"""The bria family's route to fal against its emulator: the same operations under fal's names."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ ON_FAL: Final = [model for model in MODELS if any(route.name == "fal" for route 
 
 @dataclass
 class BriaOnFal(Fal):
-    """fal with Bria's apps, which give one `image`."""
+    """Emulator of fal with Bria's apps, whose output is one `image`."""
 
     apps: Mapping[str, tuple[Mapping[str, Field], tuple[str, ...]]] = field(default_factory=lambda: APPS)
 
@@ -107,7 +107,7 @@ async def edit(
     return await bench.run(task)
 
 
-async def test_edit_goes_through_the_queue_with_its_mask(fal: BriaOnFal, bench: Bench) -> None:
+async def test_edit_is_sent_through_the_queue_with_its_mask(fal: BriaOnFal, bench: Bench) -> None:
     state = await edit(bench, masked=True, seed=5, quality="low")
     (artifact,) = state.done.artifacts
     submit = fal.sent[0]
@@ -127,7 +127,7 @@ async def test_edit_goes_through_the_queue_with_its_mask(fal: BriaOnFal, bench: 
     assert (artifact.seed, fal.billed) == (5, 1)
 
 
-async def test_pictures_without_a_seed_get_different_ones_that_a_repeat_would_get_again(
+async def test_images_without_a_seed_get_different_seeds_that_a_repeat_gets_again(
     fal: BriaOnFal, bench: Bench
 ) -> None:
     state = await edit(bench, n=2)
@@ -143,7 +143,7 @@ async def test_every_model_that_fal_has_is_served(fal: BriaOnFal, bench: Bench, 
     state = await edit(bench, model.id, masked=model.id in {"bria/eraser", "bria/genfill"}, width=80, height=60)
     assert state.HasField("done"), state
     app = fal.sent[0].path.removeprefix("/")
-    # fal ignores what an app does not know, so nothing of it may be sent.
+    # fal ignores an app's unknown fields, so the adapter may send none.
     assert set(fal.sent[0].json) <= set(APPS[app][0])
     assert (app, fal.billed) == (next(route.native_id for route in model.routes if route.name == "fal"), 1)
 
@@ -157,7 +157,7 @@ async def test_every_model_that_fal_has_is_served(fal: BriaOnFal, bench: Bench, 
         (500, "internal_server_error", ErrorReason.ERROR_REASON_PROVIDER_ERROR),
     ],
 )
-async def test_failed_requests_end_by_their_type_and_name_our_field(
+async def test_failed_requests_end_by_their_type_and_name_the_gateways_field(
     fal: BriaOnFal, bench: Bench, status: int, kind: str, reason: ErrorReason.ValueType
 ) -> None:
     detail = [{"loc": ["body", "instruction"], "msg": "words", "type": kind, "input": "secret"}]
@@ -168,7 +168,7 @@ async def test_failed_requests_end_by_their_type_and_name_our_field(
     assert "secret" not in state.failed.message
 
 
-async def test_seed_that_the_answer_leaves_empty_is_the_one_that_was_sent(fal: BriaOnFal, bench: Bench) -> None:
+async def test_missing_seed_of_a_response_is_the_sent_seed(fal: BriaOnFal, bench: Bench) -> None:
     image = {"url": f"{fal.base}/files/a-80x60.png"}
     fal.result = (200, {"image": image, "images": [], "seed": None}, {})
     assert (await edit(bench, seed=5)).done.artifacts[0].seed == 5

@@ -1,4 +1,4 @@
-"""The bytedance family's pictures: what is sent, what becomes of every answer and error, what is billed."""
+"""The bytedance family's images against the emulator: requests, responses, errors and billing."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def posts(ark: Ark) -> list[Any]:
     return [sent.json for sent in ark.sent if sent.method == "POST"]
 
 
-async def test_picture_is_asked_for_fetched_and_kept_byte_for_byte(ark: Ark, bench: Bench) -> None:
+async def test_image_is_requested_fetched_and_stored_unchanged(ark: Ark, bench: Bench) -> None:
     state = await bench.run(task(width=2496, height=1664))
     (artifact,) = state.done.artifacts
     sent = ark.sent[0]
@@ -89,7 +89,7 @@ async def test_every_model_is_served(ark: Ark, bench: Bench, model: Model) -> No
     assert (posts(ark)[0]["model"], ark.billed) == (model.routes[0].native_id, 1)
 
 
-def test_edit_ids_are_of_the_same_native_model_and_want_pictures() -> None:
+def test_edit_ids_have_the_same_native_model_and_require_images() -> None:
     edit = BY_ID["bytedance/seedream-4.5-edit"]
     assert edit.routes == BY_ID["bytedance/seedream-4.5"].routes
     assert not edit.supports(Capability.TEXT_TO_IMAGE)
@@ -105,7 +105,7 @@ async def test_one_reference_is_a_string_and_several_are_a_list(ark: Ark, bench:
     assert [body["image"] for body in posts(ark)] == [one, [one, two]]
 
 
-async def test_references_over_the_limit_are_refused_here(ark: Ark, bench: Bench) -> None:
+async def test_references_over_the_limit_are_refused_before_the_call(ark: Ark, bench: Bench) -> None:
     large = await bench.keep(image_bytes() + bytes(10_000_000))
     state = await bench.run(task(inputs=[large]))
     assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_INVALID_IMAGE, "image")
@@ -126,7 +126,7 @@ async def test_references_over_the_limit_are_refused_here(ark: Ark, bench: Bench
         ("bytedance/seedream-3", (256, 4096), (512, 2048)),
     ],
 )
-async def test_sizes_come_within_the_models_limits(
+async def test_sizes_are_brought_within_the_models_limits(
     ark: Ark, bench: Bench, model: str, asked: tuple[int, int], made: tuple[int, int]
 ) -> None:
     width, height = BY_ID[model].sizes.nearest(*asked)
@@ -137,14 +137,14 @@ async def test_sizes_come_within_the_models_limits(
 
 @pytest.mark.parametrize("asked", [(1, 20_000), (99_999, 99_999), (3000, 180), (16_384, 1000), (5000, 7777), (1, 1)])
 @pytest.mark.parametrize("model", [model for model in IMAGES if model.sizes.default == (2048, 2048)])
-def test_any_size_comes_to_one_that_is_taken(model: Model, asked: tuple[int, int]) -> None:
+def test_every_size_becomes_an_allowed_size(model: Model, asked: tuple[int, int]) -> None:
     assert isinstance(model.sizes, SizeRange)
     width, height = model.sizes.nearest(*asked)
     assert model.sizes.min_pixels <= width * height <= model.sizes.max_pixels
     assert 1 / 16 <= width / height <= 16
 
 
-async def test_seededit_adapts_to_its_picture(ark: Ark, bench: Bench) -> None:
+async def test_seededit_keeps_its_inputs_shape(ark: Ark, bench: Bench) -> None:
     first = await bench.keep(image_bytes(64, 48))
     state = await bench.run(task("bytedance/seededit-3", inputs=[first], width=512, height=512, seed=7))
     body = posts(ark)[0]
@@ -154,13 +154,13 @@ async def test_seededit_adapts_to_its_picture(ark: Ark, bench: Bench) -> None:
     assert state.done.artifacts[0].seed == 7
 
 
-async def test_size_is_left_to_the_model_when_there_is_none(ark: Ark, bench: Bench) -> None:
+async def test_missing_size_is_left_to_the_model(ark: Ark, bench: Bench) -> None:
     await bench.run(task(width=0, height=0))
     await bench.run(task("bytedance/seedream-3", width=0, height=0))
     assert [body.get("size") for body in posts(ark)] == ["2K", None]
 
 
-async def test_n_pictures_are_n_calls_and_some_may_fail(ark: Ark, bench: Bench) -> None:
+async def test_n_images_are_n_calls_and_failed_ones_are_missing(ark: Ark, bench: Bench) -> None:
     ark.failures = [(400, {"error": {"code": "InputTextSensitiveContentDetected", "message": "no"}}, {})]
     state = await bench.run(task("bytedance/seedream-3", n=3, seed=9, width=1024, height=1024))
     assert sorted(body["seed"] for body in posts(ark)) == [9, 10, 11]
@@ -168,12 +168,12 @@ async def test_n_pictures_are_n_calls_and_some_may_fail(ark: Ark, bench: Bench) 
     assert (len(state.done.artifacts), ark.billed) == (2, 2)
 
 
-async def test_seeds_over_the_limit_are_refused_here(ark: Ark, bench: Bench) -> None:
+async def test_seeds_over_the_limit_are_refused_before_the_call(ark: Ark, bench: Bench) -> None:
     state = await bench.run(task("bytedance/seedream-3", seed=1 << 31))
     assert (state.failed.reason, state.failed.param, len(ark.sent)) == (INVALID, "seed", 0)
 
 
-async def test_answer_may_have_refused_images_beside_good_ones(ark: Ark, bench: Bench) -> None:
+async def test_refused_images_of_a_response_are_missing_beside_the_others(ark: Ark, bench: Bench) -> None:
     refused = {"error": {"code": "OutputImageSensitiveContentDetected", "message": "no Request id: 1"}}
     made = {"b64_json": base64.b64encode(image_bytes()).decode()}
     ark.failures = [(200, {"data": [made, refused, made]}, {})]
@@ -184,7 +184,7 @@ async def test_answer_may_have_refused_images_beside_good_ones(ark: Ark, bench: 
     assert missing.message == "The content policy of ByteDance refused the result."
 
 
-async def test_watermark_is_off_unless_the_caller_wants_it(ark: Ark, bench: Bench) -> None:
+async def test_watermark_is_off_unless_the_caller_requests_it(ark: Ark, bench: Bench) -> None:
     for options, sent in (({}, False), ({"watermark": True}, True)):
         await bench.run(task(provider_options=options))
         assert posts(ark)[-1]["watermark"] == sent
@@ -201,7 +201,7 @@ async def test_watermark_is_off_unless_the_caller_wants_it(ark: Ark, bench: Benc
         ("bytedance/seedream-4.5", "jpeg", 30, None, 1),
     ],
 )
-async def test_formats(
+async def test_formats_are_converted_or_warned_about(
     ark: Ark, bench: Bench, *, model: str, wanted: str, compression: int | None, sent: str | None, warned: int
 ) -> None:
     state = await bench.run(task(model, output_format=wanted, output_compression=compression))
@@ -252,14 +252,14 @@ async def test_errors_are_final_after_one_call(
     assert ("the words." in state.failed.message) == (reason in {INVALID, ErrorReason.ERROR_REASON_INVALID_IMAGE})
 
 
-async def test_moderation_says_of_what(ark: Ark, bench: Bench) -> None:
+async def test_moderation_message_names_the_refused_part(ark: Ark, bench: Bench) -> None:
     for kind, what, param in (("InputText", "prompt", "prompt"), ("InputImage", "input image", "image")):
         ark.failures = [(400, {"error": {"code": f"{kind}SensitiveContentDetected", "message": "no"}}, {})]
         failed = (await bench.run(task())).failed
         assert (failed.message, failed.param) == (f"The content policy of ByteDance refused the {what}.", param)
 
 
-async def test_wrong_key_is_the_operators_and_is_not_shown(ark: Ark, bench: Bench) -> None:
+async def test_wrong_key_is_the_operators_fault_and_is_not_shown(ark: Ark, bench: Bench) -> None:
     ark.key = "another"
     failed = (await bench.run(task())).failed
     assert failed.reason == CREDENTIALS
@@ -276,7 +276,7 @@ async def test_wrong_key_is_the_operators_and_is_not_shown(ark: Ark, bench: Benc
         (503, "ServerOverloaded", {}, 1),
     ],
 )
-async def test_limits_are_waited_out(
+async def test_rate_limits_are_waited_out(
     ark: Ark, bench: Bench, *, status: int, code: str, headers: dict[str, str], pause: float
 ) -> None:
     ark.failures = [(status, {"error": {"code": code, "message": "slow", "type": "TooManyRequests"}}, headers)]
@@ -285,7 +285,7 @@ async def test_limits_are_waited_out(
     assert (len(posts(ark)), ark.billed) == (2, 1)
 
 
-async def test_answer_without_pictures_is_a_failure(ark: Ark, bench: Bench) -> None:
+async def test_response_without_images_is_a_failure(ark: Ark, bench: Bench) -> None:
     ark.failures = [(200, {"model": "m", "data": []}, {})]
     assert (await bench.run(task())).failed.reason == FAILED
     ark.refused = [{"code": "InternalServiceError", "message": "no"}]
@@ -295,7 +295,7 @@ async def test_answer_without_pictures_is_a_failure(ark: Ark, bench: Bench) -> N
     assert len(posts(ark)) == 3
 
 
-async def test_options_that_make_more_images_of_one_call_are_refused(ark: Ark, bench: Bench) -> None:
+async def test_options_that_make_more_images_per_call_are_refused(ark: Ark, bench: Bench) -> None:
     for options in (
         {"model": "seedream-4-0-250828"},
         {"sequential_image_generation": "auto"},

@@ -1,4 +1,4 @@
-"""FLUX by way of Cloudflare Workers AI: what is sent, what becomes of every answer, what is billed."""
+"""FLUX by Cloudflare Workers AI against its emulator: requests, responses, errors and billing."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def task(model: str = "bfl/flux-2-klein-9b", **fields: Any) -> pb.ImageTask:
     return pb.ImageTask(model=model, route="cloudflare", **{"prompt": "a fox", "n": 1, **fields})
 
 
-async def test_text_alone_is_multipart_and_the_picture_kept_byte_for_byte(
+async def test_text_alone_is_multipart_and_the_image_is_stored_unchanged(
     cloudflare: Cloudflare, bench: Bench
 ) -> None:
     wanted = task(width=1536, height=1024, seed=5)
@@ -75,19 +75,19 @@ async def test_text_alone_is_multipart_and_the_picture_kept_byte_for_byte(
     assert (state.done.cost.amount, state.done.cost.estimated, cloudflare.billed) == (0.015, True, 1)
 
 
-async def test_other_format_is_made_here(cloudflare: Cloudflare, bench: Bench) -> None:
+async def test_other_format_is_converted_by_the_gateway(cloudflare: Cloudflare, bench: Bench) -> None:
     state = await bench.run(task(output_format="png"))
     assert state.done.artifacts[0].media.media_type == "image/png"
     assert "output_format" not in {part.name for part in cloudflare.sent[0].parts}
 
 
-async def test_no_size_is_the_models_usual_one_and_not_cloudflares(cloudflare: Cloudflare, bench: Bench) -> None:
+async def test_missing_size_is_the_models_default_and_not_cloudflares(cloudflare: Cloudflare, bench: Bench) -> None:
     (artifact,) = (await bench.run(task())).done.artifacts
     assert (artifact.media.width, artifact.media.height) == (1024, 1024)
 
 
 @pytest.mark.parametrize(("wanted", "warned"), [("jpeg", True), ("webp", False)])
-async def test_quality_is_given_where_the_format_is_made_here_and_else_warned_of(
+async def test_compression_is_applied_to_converted_formats_and_else_a_warning(
     bench: Bench, wanted: str, *, warned: bool
 ) -> None:
     done = (await bench.run(task(output_format=wanted, output_compression=30))).done
@@ -95,20 +95,20 @@ async def test_quality_is_given_where_the_format_is_made_here_and_else_warned_of
     assert done.artifacts[0].media.media_type == f"image/{wanted}"
 
 
-async def test_what_cloudflare_has_no_field_for_is_warned_of(bench: Bench) -> None:
+async def test_options_without_a_cloudflare_field_are_warnings(bench: Bench) -> None:
     inputs = [await bench.keep(image_bytes(64, 64))]
     done = (await bench.run(task(inputs=inputs, moderation="low", input_fidelity="high"))).done
     assert [warning.param for warning in done.warnings] == ["moderation", "input_fidelity"]
 
 
-async def test_n_pictures_are_n_calls_with_seeds_that_follow(cloudflare: Cloudflare, bench: Bench) -> None:
+async def test_n_images_are_n_calls_with_consecutive_seeds(cloudflare: Cloudflare, bench: Bench) -> None:
     state = await bench.run(task(n=3, seed=9))
     assert sorted(sent.part("seed").text for sent in cloudflare.sent) == ["10", "11", "9"]
     assert [artifact.seed for artifact in state.done.artifacts] == [9, 10, 11]
     assert cloudflare.billed == 3
 
 
-async def test_large_references_are_shrunk_and_small_ones_sent_as_they_are(
+async def test_large_references_are_scaled_down_and_small_ones_sent_unchanged(
     cloudflare: Cloudflare, bench: Bench
 ) -> None:
     small, large = image_bytes(511, 400, "JPEG"), image_bytes(1024, 512)
@@ -144,7 +144,7 @@ async def test_base_url_may_hold_the_version_and_the_account(
     await bench.family.close()
 
 
-async def test_account_that_is_not_set_is_named(cloudflare: Cloudflare, tmp_path: Path) -> None:
+async def test_missing_account_is_named(cloudflare: Cloudflare, tmp_path: Path) -> None:
     bench = opened(cloudflare, tmp_path, CLOUDFLARE_ACCOUNT_ID="")
     state = await bench.run(task())
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED
@@ -186,7 +186,7 @@ async def test_account_that_is_not_set_is_named(cloudflare: Cloudflare, tmp_path
         ("edge-524", ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, True),
     ],
 )
-async def test_errors_go_by_code_and_are_final(
+async def test_errors_are_mapped_by_code_and_final(
     cloudflare: Cloudflare, bench: Bench, prompt: str, reason: ErrorReason.ValueType, *, accepted: bool
 ) -> None:
     state = await bench.run(task(prompt=prompt))
@@ -205,7 +205,7 @@ async def test_errors_go_by_code_and_are_final(
         ("rate-html", ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED),
     ],
 )
-async def test_what_took_nothing_is_tried_again_and_then_fails(
+async def test_unbilled_refusal_is_retried_and_then_fails(
     cloudflare: Cloudflare, bench: Bench, prompt: str, reason: ErrorReason.ValueType
 ) -> None:
     state = await bench.run(task(prompt=prompt))
@@ -213,7 +213,7 @@ async def test_what_took_nothing_is_tried_again_and_then_fails(
     assert (len(cloudflare.sent), cloudflare.billed) == (4, 0)
 
 
-async def test_edge_that_is_unavailable_is_asked_once_more(cloudflare: Cloudflare, bench: Bench) -> None:
+async def test_unavailable_edge_is_retried_once(cloudflare: Cloudflare, bench: Bench) -> None:
     state = await bench.run(task(prompt="edge-503"))
     unavailable = ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE
     assert (state.failed.reason, state.failed.may_be_billed) == (unavailable, False)
@@ -228,7 +228,7 @@ async def test_edge_that_is_unavailable_is_asked_once_more(cloudflare: Cloudflar
         ("empty", ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
     ],
 )
-async def test_what_cloudflare_says_made_no_picture_is_asked_once_more(
+async def test_call_that_made_no_image_by_cloudflares_statement_is_retried_once(
     cloudflare: Cloudflare, bench: Bench, prompt: str, reason: ErrorReason.ValueType
 ) -> None:
     state = await bench.run(task(prompt=prompt))
@@ -237,7 +237,7 @@ async def test_what_cloudflare_says_made_no_picture_is_asked_once_more(
 
 
 @pytest.mark.parametrize(("code", "accepted"), [(3036, False), (3030, True), (3999, True)])
-async def test_refusal_with_status_200_goes_by_its_code(
+async def test_refusal_with_status_200_is_mapped_by_its_code(
     cloudflare: Cloudflare, bench: Bench, code: int, *, accepted: bool
 ) -> None:
     body = {"success": False, "errors": [{"code": code, "message": "AiError: no"}], "result": None}
@@ -249,21 +249,21 @@ async def test_refusal_with_status_200_goes_by_its_code(
 @pytest.mark.parametrize(
     "answer", [b"<html>10.0.0.1</html>", b'{"res', {"result": {"image": "%"}}, {"result": {"image": "aGVsbG8="}}]
 )
-async def test_answer_that_is_no_picture_is_not_repeated(cloudflare: Cloudflare, bench: Bench, answer: Any) -> None:
+async def test_response_without_a_valid_image_is_final(cloudflare: Cloudflare, bench: Bench, answer: Any) -> None:
     cloudflare.failures = [(200, answer, {})]
     state = await bench.run(task())
     assert (state.failed.reason, state.failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
     assert len(cloudflare.sent) == 1
 
 
-async def test_pictures_that_came_are_kept_when_one_is_refused(cloudflare: Cloudflare, bench: Bench) -> None:
+async def test_other_images_are_kept_when_one_is_refused(cloudflare: Cloudflare, bench: Bench) -> None:
     cloudflare.failures = [(400, {"success": False, "errors": [{"code": 3030, "message": "NSFW"}]}, {})]
     done = (await bench.run(task(n=3, seed=4))).done
     assert [missing.reason for missing in done.missing] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED]
     assert (len(done.artifacts), cloudflare.billed) == (2, 2)
 
 
-async def test_stranger_is_refused_by_account_and_token(cloudflare: Cloudflare, tmp_path: Path) -> None:
+async def test_wrong_account_and_wrong_token_are_refused(cloudflare: Cloudflare, tmp_path: Path) -> None:
     for values in ({"CLOUDFLARE_ACCOUNT_ID": "f" * 32}, {"CLOUDFLARE_API_KEY": "other"}):
         bench = opened(cloudflare, tmp_path, **values)
         state = await bench.run(task())
@@ -271,7 +271,7 @@ async def test_stranger_is_refused_by_account_and_token(cloudflare: Cloudflare, 
         await bench.family.close()
 
 
-def test_raw_picture_is_told_by_its_content_type() -> None:
+def test_raw_image_is_recognised_by_its_content_type() -> None:
     model = next(model for model in MODELS if model.id == "bfl/flux-1-schnell")
     call = Call(task(model.id), model, model.routes[0], "job_test", 0, 1)
     outcome = CloudflareAdapter().read_submit(call, HttpResponse(200, {"content-type": "image/jpeg"}, b"\xff\xd8"))

@@ -1,4 +1,4 @@
-"""The google family's pictures against its emulator: what is sent, what becomes of every answer and error."""
+"""The google family's images against its emulator: requests, responses, errors and billing."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_every_model_makes_every_size_that_it_lists(google: Google, bench:
     assert google.billed == len(google.sent) == len(sizes) > 0
 
 
-async def test_generation_is_generate_content_with_shape_tier_and_seed(google: Google, bench: Bench) -> None:
+async def test_generation_is_generate_content_with_aspect_ratio_tier_and_seed(google: Google, bench: Bench) -> None:
     state = await bench.run(task(width=2048, height=2048, seed=5, moderation="low"))
     (sent,) = google.sent
     assert (sent.method, sent.path) == ("POST", "/v1beta/models/gemini-3.1-flash-image:generateContent")
@@ -86,14 +86,14 @@ async def test_generation_is_generate_content_with_shape_tier_and_seed(google: G
         ((2048, 512), {"aspectRatio": "4:1", "imageSize": "1K"}),
     ],
 )
-async def test_size_becomes_the_nearest_shape_and_the_tier_of_the_longer_side(
+async def test_size_becomes_the_nearest_aspect_ratio_and_the_tier_of_the_longer_side(
     google: Google, bench: Bench, asked: tuple[int, int], config: dict[str, str]
 ) -> None:
     await bench.run(task(width=asked[0], height=asked[1]))
     assert google.sent[0].json["generationConfig"]["imageConfig"] == config
 
 
-async def test_shape_alone_and_models_of_one_tier_say_no_tier(google: Google, bench: Bench) -> None:
+async def test_aspect_ratio_alone_and_models_of_one_tier_send_no_tier(google: Google, bench: Bench) -> None:
     await bench.run(task(width=2048, height=512, aspect_ratio="4:1"))
     await bench.run(task("google/gemini-2.5-flash-image", width=1344, height=768))
     await bench.run(task())
@@ -101,7 +101,7 @@ async def test_shape_alone_and_models_of_one_tier_say_no_tier(google: Google, be
     assert configs == [{"aspectRatio": "4:1"}, {"aspectRatio": "16:9"}, None]
 
 
-async def test_pictures_go_before_the_prompt(google: Google, bench: Bench) -> None:
+async def test_images_precede_the_prompt(google: Google, bench: Bench) -> None:
     first, second = image_bytes(32, 32), image_bytes(32, 32, "JPEG")
     await bench.run(task(inputs=[await bench.keep(first), await bench.keep(second)]))
     parts = google.sent[0].json["contents"][0]["parts"]
@@ -110,7 +110,7 @@ async def test_pictures_go_before_the_prompt(google: Google, bench: Bench) -> No
     assert parts[2] == {"text": "a fox"}
 
 
-async def test_n_pictures_are_n_calls(google: Google, bench: Bench) -> None:
+async def test_n_images_are_n_calls(google: Google, bench: Bench) -> None:
     google.finishes = ["IMAGE_SAFETY"]
     done = (await bench.run(task(n=3, seed=2**32 - 1))).done
     assert {sent.json["generationConfig"]["seed"] for sent in google.sent} == {2**31 - 1, 0, 1}
@@ -118,7 +118,7 @@ async def test_n_pictures_are_n_calls(google: Google, bench: Bench) -> None:
     assert [missing.reason for missing in done.missing] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED]
 
 
-async def test_usage_of_all_calls_is_passed_on(bench: Bench) -> None:
+async def test_usage_of_all_calls_is_returned(bench: Bench) -> None:
     done = (await bench.run(task(n=2))).done
     usage = done.usage
     assert (usage.input_tokens, usage.output_tokens, usage.total_tokens) == (14, 2440, 2454)
@@ -126,7 +126,7 @@ async def test_usage_of_all_calls_is_passed_on(bench: Bench) -> None:
     assert done.cost.amount == pytest.approx(0.134)
 
 
-async def test_other_formats_are_made_here(bench: Bench) -> None:
+async def test_other_formats_are_converted_by_the_gateway(bench: Bench) -> None:
     (artifact,) = (await bench.run(task(output_format="webp"))).done.artifacts
     assert artifact.media.media_type == "image/webp"
 
@@ -179,7 +179,7 @@ async def test_blocked_result_is_moderation_though_the_status_is_200(
 
 
 @pytest.mark.parametrize("finish", ["NO_IMAGE", "IMAGE_OTHER", "OTHER", "MALFORMED_FUNCTION_CALL", "MAX_TOKENS"])
-async def test_answer_without_a_picture_is_asked_for_once_more(google: Google, bench: Bench, finish: str) -> None:
+async def test_response_without_an_image_is_retried_once(google: Google, bench: Bench, finish: str) -> None:
     google.finishes = [finish]
     assert (await bench.run(task())).HasField("done")
     assert (len(google.sent), google.billed) == (2, 1)
@@ -189,7 +189,7 @@ async def test_answer_without_a_picture_is_asked_for_once_more(google: Google, b
     assert len(google.sent) == 4
 
 
-async def test_words_alone_are_no_picture(google: Google, bench: Bench) -> None:
+async def test_text_without_an_image_is_a_failure(google: Google, bench: Bench) -> None:
     google.words = True
     failed = (await bench.run(task())).failed
     assert (failed.reason, len(google.sent)) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, 2)
@@ -204,13 +204,13 @@ async def test_unknown_finish_reason_fails_by_name(google: Google, bench: Bench)
 
 
 @pytest.mark.parametrize("body", [{}, {"candidates": []}, b"[]", b"oops"])
-async def test_answer_that_says_nothing_is_unreadable(google: Google, bench: Bench, body: Any) -> None:
+async def test_empty_response_is_unreadable(google: Google, bench: Bench, body: Any) -> None:
     google.failures = [(200, body, {})]
     failed = (await bench.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
-async def test_imagen_is_predict_with_up_to_four_pictures_a_call(google: Google, bench: Bench) -> None:
+async def test_imagen_is_predict_with_up_to_four_images_per_call(google: Google, bench: Bench) -> None:
     state = await bench.run(
         task(
             "google/imagen-4",
@@ -239,7 +239,7 @@ async def test_imagen_is_predict_with_up_to_four_pictures_a_call(google: Google,
     assert await bench.bytes_of(state.done.artifacts[0]) == image_bytes(1024, 1024, "JPEG", (0, 0, 0))
 
 
-async def test_filtered_pictures_of_imagen_are_missing(google: Google, bench: Bench) -> None:
+async def test_filtered_images_of_imagen_are_missing(google: Google, bench: Bench) -> None:
     google.filtered = 1
     done = (await bench.run(task("google/imagen-3", n=3))).done
     assert [missing.reason for missing in done.missing] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED]
@@ -302,20 +302,20 @@ async def test_errors_are_final_after_one_call(
 
 
 @pytest.mark.parametrize(("status", "name"), [(409, "ABORTED"), (429, "RESOURCE_EXHAUSTED"), (503, "UNAVAILABLE")])
-async def test_what_took_nothing_is_tried_again(google: Google, bench: Bench, status: int, name: str) -> None:
+async def test_unbilled_refusal_is_retried(google: Google, bench: Bench, status: int, name: str) -> None:
     google.failures = [(status, error(status, name, "no"), {})]
     assert (await bench.run(task())).HasField("done")
     assert (len(google.sent), google.billed) == (2, 1)
 
 
-async def test_overloaded_model_is_asked_once_more(google: Google, bench: Bench) -> None:
+async def test_overloaded_model_is_retried_once(google: Google, bench: Bench) -> None:
     google.failures = [(503, error(503, "UNAVAILABLE", "no"), {})] * 4
     failed = (await bench.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
     assert (len(google.sent), google.billed) == (2, 0)
 
 
-async def test_rate_limit_is_waited_out_as_told_but_not_a_days_quota(google: Google, bench: Bench) -> None:
+async def test_rate_limit_is_waited_out_by_retry_delay_but_not_a_daily_quota(google: Google, bench: Bench) -> None:
     retry = detail("RetryInfo", retryDelay="3.5s")
     minute = [detail("QuotaFailure", violations=[QUOTA]), retry]
     google.failures = [(429, error(429, "RESOURCE_EXHAUSTED", "no", minute), {})]
@@ -328,7 +328,7 @@ async def test_rate_limit_is_waited_out_as_told_but_not_a_days_quota(google: Goo
     assert failed.retry_after.seconds == 3600
 
 
-async def test_callers_own_key_is_used_and_a_bad_one_is_told(google: Google, bench: Bench) -> None:
+async def test_callers_key_is_used_and_a_wrong_one_is_reported(google: Google, bench: Bench) -> None:
     failed = (await bench.run(task(), credential="other-key")).failed
     assert google.sent[0].headers["x-goog-api-key"] == "other-key"
     assert failed.reason == ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS

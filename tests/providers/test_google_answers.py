@@ -1,4 +1,4 @@
-"""Google's answers in every form that its JSON may take, and those that no one should send."""
+"""Google's responses in every form that its JSON may take, and in invalid forms."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def b64(data: bytes) -> str:
 
 
 async def answered(google: Google, bench: Bench, *bodies: Any, model: str = GEMINI, **fields: Any) -> pb.TaskState:
-    """How a task ends when these are the next answers, all with status 200."""
+    """Return the final state of a task whose next responses these are, all with status 200."""
     google.failures = [(200, body, {}) for body in bodies]
     return await bench.run(task(model, **fields))
 
@@ -82,19 +82,19 @@ def candidate(*parts: Any, **fields: Any) -> dict[str, Any]:
         {**candidate({"inlineData": {"data": b64(PNG)}}), "error": None},
     ],
 )
-async def test_picture_is_found_in_every_form(google: Google, bench: Bench, body: Any) -> None:
+async def test_image_is_read_in_every_form(google: Google, bench: Bench, body: Any) -> None:
     (artifact,) = (await answered(google, bench, body)).done.artifacts
     assert await bench.bytes_of(artifact) == PNG
 
 
-async def test_pictures_of_several_candidates_are_all_kept(google: Google, bench: Bench) -> None:
+async def test_images_of_several_candidates_are_all_kept(google: Google, bench: Bench) -> None:
     one = {"content": {"parts": [{"inlineData": {"data": b64(PNG)}}]}}
     state = await answered(google, bench, {"candidates": [one, {"finishReason": "IMAGE_SAFETY"}, one]})
     assert len(state.done.artifacts) == 2
 
 
 @pytest.mark.parametrize(
-    ("counted", "wanted"),
+    ("counted", "expected"),
     [
         ({"promptTokenCount": "7", "candidatesTokenCount": "1120", "totalTokenCount": "1127"}, (7, 1120, 1127)),
         ({"promptTokenCount": 7, "candidatesTokenCount": 1120}, (7, 1120, 1127)),
@@ -103,13 +103,13 @@ async def test_pictures_of_several_candidates_are_all_kept(google: Google, bench
         ({"totalTokenCount": 1 << 40, "promptTokensDetails": {"modality": "TEXT", "tokenCount": 1}}, None),
     ],
 )
-async def test_odd_token_counts_cost_no_image_and_are_whole_or_absent(
-    google: Google, bench: Bench, counted: Any, wanted: tuple[int, int, int] | None
+async def test_odd_token_counts_lose_no_image_and_are_whole_or_absent(
+    google: Google, bench: Bench, counted: Any, expected: tuple[int, int, int] | None
 ) -> None:
     body = {**candidate({"inlineData": {"data": b64(PNG)}}), "usageMetadata": counted}
     done = (await answered(google, bench, body)).done
-    told = (done.usage.input_tokens, done.usage.output_tokens, done.usage.total_tokens)
-    assert (told if done.HasField("usage") else None) == wanted
+    counts = (done.usage.input_tokens, done.usage.output_tokens, done.usage.total_tokens)
+    assert (counts if done.HasField("usage") else None) == expected
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ async def test_odd_token_counts_cost_no_image_and_are_whole_or_absent(
         (b"<html>10.0.0.7</html>", UNREADABLE, "", 1),
     ],
 )
-async def test_answers_without_a_picture(
+async def test_responses_without_an_image_are_failures(
     google: Google, bench: Bench, *, body: Any, reason: Any, param: str, calls: int
 ) -> None:
     failed = (await answered(google, bench, *[body] * 2)).failed
@@ -138,9 +138,7 @@ async def test_answers_without_a_picture(
     assert not [secret for secret in ("10.0.0.7", "Code 1", "No.", google.key) if secret in failed.message]
 
 
-async def test_jpeg_of_a_wanted_quality_is_warned_about_when_google_made_the_jpeg(
-    google: Google, bench: Bench
-) -> None:
+async def test_compression_is_a_warning_when_google_made_the_jpeg(google: Google, bench: Bench) -> None:
     body = candidate({"inlineData": {"data": b64(JPEG)}})
     wanted: dict[str, Any] = {"output_format": "jpeg", "output_compression": 30}
     state = await answered(google, bench, body, **wanted)
@@ -149,12 +147,12 @@ async def test_jpeg_of_a_wanted_quality_is_warned_about_when_google_made_the_jpe
     assert not (await answered(google, bench, candidate({"inlineData": {"data": b64(PNG)}}), **wanted)).done.warnings
 
 
-async def test_input_fidelity_is_warned_about(bench: Bench) -> None:
+async def test_input_fidelity_is_a_warning(bench: Bench) -> None:
     state = await bench.run(task(inputs=[await bench.keep(PNG)], input_fidelity="high"))
     assert [warning.param for warning in state.done.warnings] == ["input_fidelity"]
 
 
-async def test_options_in_snake_case_join_ours(google: Google, bench: Bench) -> None:
+async def test_options_in_snake_case_are_merged_with_the_adapters_fields(google: Google, bench: Bench) -> None:
     options = {"generation_config": {"image_config": {"person_generation": "ALLOW_NONE"}, "temperature": 1}}
     await bench.run(task(width=1024, height=1024, provider_options=options))
     config = google.sent[0].json["generationConfig"]
@@ -166,7 +164,7 @@ async def test_options_in_snake_case_join_ours(google: Google, bench: Bench) -> 
         assert failed.param == f"provider_options.generation_config.image_config.{name}"
 
 
-async def test_tokens_are_the_price_where_a_tier_has_none(bench: Bench) -> None:
+async def test_tokens_price_a_tier_without_a_stated_price(bench: Bench) -> None:
     done = (await bench.run(task("google/gemini-nano-banana-2.1", width=2048, height=2048))).done
     assert done.cost.amount == pytest.approx((7 * 1.5 + 1220 * 30) / 1e6, abs=1e-6)
 
@@ -202,14 +200,14 @@ async def test_base_url_may_name_either_version(google: Google, tmp_path: Path, 
         ({}, 0),
     ],
 )
-async def test_imagen_answers(google: Google, bench: Bench, body: Any, made: int) -> None:
+async def test_imagen_responses_are_images_or_moderation(google: Google, bench: Bench, body: Any, made: int) -> None:
     state = await answered(google, bench, body, model=IMAGEN, n=2)
     assert len(state.done.artifacts) == made
     lost = [missing.reason for missing in state.done.missing] if made else [state.failed.reason] * 2
     assert lost == [BLOCKED] * (2 - made)
 
 
-async def test_imagen_error_with_status_200_is_no_moderation(google: Google, bench: Bench) -> None:
+async def test_imagen_error_with_status_200_is_not_moderation(google: Google, bench: Bench) -> None:
     body = {"error": {"code": 13, "message": "at 10.0.0.7"}}
     failed = (await answered(google, bench, body, model=IMAGEN)).failed
     assert (failed.reason, failed.may_be_billed, len(google.sent)) == (FAILED, True, 1)
@@ -257,7 +255,7 @@ async def test_imagen_error_with_status_200_is_no_moderation(google: Google, ben
         (503, None, "PROVIDER_UNAVAILABLE", "", 2),
     ],
 )
-async def test_error_bodies_in_other_forms(
+async def test_error_bodies_in_other_forms_are_read(
     google: Google, bench: Bench, *, status: int, error: Any, reason: str, param: str, calls: int
 ) -> None:
     body = b"<html>upstream 10.0.0.7</html>" if error is None else {"error": error}
@@ -280,7 +278,7 @@ async def test_error_bodies_in_other_forms(
         (None, {"Retry-After": "Wed, 25 Nov 2020 20:00:00 GMT"}, 1),
     ],
 )
-async def test_rate_limits_say_how_long_in_several_ways(
+async def test_retry_delay_is_read_in_every_form(
     google: Google, bench: Bench, details: Any, headers: dict[str, str], pause: float
 ) -> None:
     google.failures = [(429, {"error": {"status": "RESOURCE_EXHAUSTED", "details": details}}, headers)]
@@ -304,7 +302,7 @@ def operation(**answer: Any) -> dict[str, Any]:
         {"videos": [{"bytesBase64Encoded": b64(VIDEO), "mimeType": "video/mp4"}]},
     ],
 )
-async def test_video_is_found_in_every_form(google: Google, bench: Bench, answer: Any) -> None:
+async def test_video_is_read_in_every_form(google: Google, bench: Bench, answer: Any) -> None:
     google.files["a"] = ["ACTIVE"]
     body = operation(**answer)
     for samples in (answer.get("generateVideoResponse") or {}).values():
@@ -315,7 +313,7 @@ async def test_video_is_found_in_every_form(google: Google, bench: Bench, answer
     assert await bench.bytes_of(artifact) == VIDEO
 
 
-async def test_operation_may_be_done_at_once(google: Google, bench: Bench) -> None:
+async def test_operation_that_is_done_at_once_is_read(google: Google, bench: Bench) -> None:
     state = await answered(google, bench, operation(videos=[{"bytesBase64Encoded": b64(VIDEO)}]), model=VEO)
     assert (len(state.done.artifacts), len(google.sent)) == (1, 1)
     refused = {"name": NAME, "done": True, "error": {"code": 3, "message": "It violates our usage guidelines."}}
@@ -342,7 +340,7 @@ async def test_operation_without_a_name_is_unreadable(google: Google, bench: Ben
     ],
 )
 @pytest.mark.parametrize("model", [VEO, OMNI])
-async def test_errors_inside_answers_have_codes_of_several_kinds(
+async def test_errors_in_responses_are_mapped_by_every_kind_of_code(
     google: Google, bench: Bench, model: str, error: Any, reason: Any
 ) -> None:
     begun: Any = {"name": NAME} if model == VEO else {"id": "v1_7", "status": "in_progress"}
@@ -351,7 +349,7 @@ async def test_errors_inside_answers_have_codes_of_several_kinds(
     assert (failed.reason, failed.may_be_billed, len(google.sent)) == (reason, True, 2)
 
 
-async def test_count_of_filtered_videos_may_be_a_string(google: Google, bench: Bench) -> None:
+async def test_count_of_filtered_videos_in_a_string_is_read(google: Google, bench: Bench) -> None:
     for filtered, reason in (("1", BLOCKED), ("0", FAILED), (0, FAILED)):
         body = operation(generateVideoResponse={"raiMediaFilteredCount": filtered})
         assert (await answered(google, bench, {"name": NAME}, body, model=VEO)).failed.reason == reason
@@ -359,7 +357,7 @@ async def test_count_of_filtered_videos_may_be_a_string(google: Google, bench: B
 
 @pytest.mark.parametrize("model", [VEO, OMNI])
 @pytest.mark.parametrize("odd", [b"<html>busy</html>", b"{", {}, b""])
-async def test_poll_that_can_not_be_read_costs_no_video(google: Google, bench: Bench, model: str, odd: Any) -> None:
+async def test_unreadable_poll_loses_no_video(google: Google, bench: Bench, model: str, odd: Any) -> None:
     state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task(model)))
     request = pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=task(model))
     google.failures = [(200, odd, {})]
@@ -372,7 +370,7 @@ async def test_poll_that_can_not_be_read_costs_no_video(google: Google, bench: B
     assert not (await bench.family.poll(request)).HasField("failed")
 
 
-async def test_interaction_may_be_done_at_once_and_spell_its_status_otherwise(google: Google, bench: Bench) -> None:
+async def test_interaction_is_read_when_done_at_once_or_in_another_spelling(google: Google, bench: Bench) -> None:
     video = {"type": "video", "data": b64(VIDEO), "mime_type": "video/mp4"}
     steps = [None, {"type": "model_output", "content": [{"type": "text", "text": "So."}, video]}]
     body = {"id": "v1_7", "status": "COMPLETED", "steps": steps, "usage": {"total_output_tokens": "46336"}}
@@ -382,13 +380,13 @@ async def test_interaction_may_be_done_at_once_and_spell_its_status_otherwise(go
     assert done.cost.estimated
 
 
-async def test_tokens_and_cost_of_an_interaction_outlive_the_wait_for_its_file(bench: Bench) -> None:
+async def test_tokens_and_cost_of_an_interaction_are_kept_until_its_file_is_active(bench: Bench) -> None:
     done = (await bench.run(task(OMNI))).done
     assert (done.usage.input_tokens, done.usage.output_tokens, done.usage.total_tokens) == (7, 46_336, 46_343)
     assert done.cost.amount == pytest.approx(0.81088)
 
 
-async def test_video_of_an_interaction_may_lie_outside_of_the_files_api(google: Google, bench: Bench) -> None:
+async def test_video_of_an_interaction_outside_of_the_files_api_is_fetched(google: Google, bench: Bench) -> None:
     uri = f"{google.base}/bucket/files/made.mp4?signature=s"
     video = {"type": "video", "uri": uri}
     body = {"status": "completed", "steps": [{"type": "model_output", "content": [video]}]}
@@ -397,7 +395,7 @@ async def test_video_of_an_interaction_may_lie_outside_of_the_files_api(google: 
     assert google.sent[-1].path == "/bucket/files/made.mp4"
 
 
-async def test_interactions_with_nothing_or_failed_files_end(google: Google, bench: Bench) -> None:
+async def test_interactions_without_a_video_or_with_a_failed_file_end(google: Google, bench: Bench) -> None:
     words = {"status": "completed", "steps": [{"type": "model_output", "content": [{"type": "text", "text": "No."}]}]}
     failed = (await answered(google, bench, {"id": "v1_7", "status": "in_progress"}, words, model=OMNI)).failed
     assert (failed.reason, failed.may_be_billed) == (FAILED, True)
@@ -411,9 +409,9 @@ async def test_interactions_with_nothing_or_failed_files_end(google: Google, ben
         assert (failed.reason, failed.may_be_billed) == (FAILED, True)
 
 
-async def test_result_that_can_not_be_used_costs_the_others_nothing(google: Google, bench: Bench) -> None:
-    pictures = {"predictions": [{"bytesBase64Encoded": b64(data)} for data in (PNG, b"<html>", JPEG)]}
-    done = (await answered(google, bench, pictures, model=IMAGEN, n=3)).done
+async def test_unusable_result_does_not_lose_the_others(google: Google, bench: Bench) -> None:
+    predictions = {"predictions": [{"bytesBase64Encoded": b64(data)} for data in (PNG, b"<html>", JPEG)]}
+    done = (await answered(google, bench, predictions, model=IMAGEN, n=3)).done
     assert [await bench.bytes_of(artifact) for artifact in done.artifacts] == [PNG, JPEG]
     assert [(missing.reason, missing.may_be_billed) for missing in done.missing] == [(UNREADABLE, True)]
     google.files["a"] = ["ACTIVE"]

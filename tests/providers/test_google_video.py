@@ -40,7 +40,7 @@ async def bench(google: Google, tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 class Bucket(Emulator):
-    """Another host, to which downloads redirect."""
+    """Host that downloads redirect to."""
 
     def routes(self, app: web.Application) -> None:
         app.router.add_get("/{name}", self._video)
@@ -65,7 +65,7 @@ async def test_every_model_makes_every_size_that_it_lists(google: Google, bench:
     assert google.billed == len(sizes) > 0
 
 
-async def test_veo_is_an_operation_that_is_polled_and_a_download_with_the_key(google: Google, bench: Bench) -> None:
+async def test_veo_is_a_polled_operation_and_a_download_with_the_key(google: Google, bench: Bench) -> None:
     google.polls = 2
     state = await bench.run(task(width=1080, height=1920, seconds=6, negative_prompt="rain"))
     submit, *polls, download = google.sent
@@ -99,7 +99,7 @@ async def test_key_does_not_follow_a_redirect_to_another_host(google: Google, be
     assert google.sent[-1].headers["x-goog-api-key"] == google.key
 
 
-async def test_download_is_tried_again(google: Google, bench: Bench) -> None:
+async def test_failed_download_is_retried(google: Google, bench: Bench) -> None:
     google.polls = 0
     request = pb.StartRequest(job_id="job_test", task=task())
     running = (await bench.family.start(request)).running
@@ -135,7 +135,7 @@ async def test_several_videos_are_one_operation_and_filtered_ones_are_missing(go
     assert [missing.reason for missing in done.missing] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED]
 
 
-async def test_all_filtered_is_moderation(google: Google, bench: Bench) -> None:
+async def test_response_with_all_videos_filtered_is_moderation(google: Google, bench: Bench) -> None:
     google.filtered = 1
     failed = (await bench.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
@@ -164,7 +164,7 @@ async def test_operation_without_videos_is_a_failure(google: Google, bench: Benc
         (77, "no", ErrorReason.ERROR_REASON_PROVIDER_ERROR),
     ],
 )
-async def test_failed_operations_are_told_by_their_grpc_code(
+async def test_failed_operations_are_mapped_by_their_grpc_code(
     google: Google, bench: Bench, code: int, message: str, reason: ErrorReason.ValueType
 ) -> None:
     google.failed = {"code": code, "message": message}
@@ -173,7 +173,7 @@ async def test_failed_operations_are_told_by_their_grpc_code(
     assert len([sent for sent in google.sent if sent.method == "POST"]) == 1
 
 
-async def test_polls_that_fail_say_nothing_of_the_task(google: Google, bench: Bench) -> None:
+async def test_failed_polls_do_not_end_the_task(google: Google, bench: Bench) -> None:
     state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task()))
     ref = state.running.task_ref
     for status in (429, 500, 503, 404, 409):
@@ -185,7 +185,7 @@ async def test_polls_that_fail_say_nothing_of_the_task(google: Google, bench: Be
     assert (state.failed.reason, state.failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, True)
 
 
-async def test_operation_that_is_gone_ends_after_a_grace(google: Google, bench: Bench) -> None:
+async def test_lost_operation_ends_after_a_grace(google: Google, bench: Bench) -> None:
     google.polls = 1000
     request = pb.StartRequest(job_id="job_test", task=task())
     ref = (await bench.family.start(request)).running.task_ref
@@ -227,7 +227,7 @@ async def test_omni_is_an_interaction_then_a_file(google: Google, bench: Bench) 
     assert google.billed == 1
 
 
-async def test_omni_may_answer_with_the_video_itself(google: Google, bench: Bench) -> None:
+async def test_omni_response_with_inline_video_is_read(google: Google, bench: Bench) -> None:
     google.inline = True
     done = (await bench.run(task(OMNI))).done
     assert await bench.bytes_of(done.artifacts[0]) == VIDEO
@@ -255,9 +255,9 @@ async def test_interactions_end_by_their_status(
     assert (state.failed.reason, state.failed.may_be_billed, google.billed) == (reason, True, 0)
 
 
-async def test_omni_is_cancelled_at_google_and_veo_can_not_be(google: Google, bench: Bench) -> None:
-    for model, told in ((OMNI, True), ("google/veo-3.1-fast", False)):
+async def test_omni_is_cancelled_at_google_and_veo_is_not(google: Google, bench: Bench) -> None:
+    for model, is_cancelled in ((OMNI, True), ("google/veo-3.1-fast", False)):
         state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task(model)))
         cancel = pb.CancelRequest(job_id="job_test", task_ref=state.running.task_ref, task=task(model))
-        assert await bench.family.cancel(cancel) == told
+        assert await bench.family.cancel(cancel) == is_cancelled
     assert google.cancelled == ["v1_0"]

@@ -1,4 +1,4 @@
-"""The ideogram family against its emulator: what is sent, what becomes of every answer, what is billed."""
+"""The ideogram family against its emulator: requests, responses, errors and billing."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def task(model: str = "ideogram/ideogram-v3", **fields: Any) -> pb.ImageTask:
 
 
 def texts(emulator: Ideogram, index: int = 0) -> dict[str, str]:
-    """The text parts of a request."""
+    """Return the text parts of a request."""
     return {part.name: part.text for part in emulator.sent[index].parts if part.filename is None}
 
 
-async def test_generation_is_multipart_and_kept_byte_for_byte(ideogram: Ideogram, bench: Bench) -> None:
+async def test_generation_is_multipart_and_stored_unchanged(ideogram: Ideogram, bench: Bench) -> None:
     state = await bench.run(
         task(width=1248, height=832, seed=5, quality="high", negative_prompt="text", style="REALISTIC")
     )
@@ -87,7 +87,7 @@ async def test_version_in_the_base_url_is_not_doubled(ideogram: Ideogram, tmp_pa
     await bench.family.close()
 
 
-async def test_ten_pictures_are_two_requests(ideogram: Ideogram, bench: Bench) -> None:
+async def test_ten_images_are_two_requests(ideogram: Ideogram, bench: Bench) -> None:
     state = await bench.run(task(n=10, seed=9))
     sent = [{part.name: part.text for part in one.parts} for one in ideogram.sent if one.method == "POST"]
     assert sorted((one["num_images"], one["seed"]) for one in sent) == [("2", "17"), ("8", "9")]
@@ -95,21 +95,21 @@ async def test_ten_pictures_are_two_requests(ideogram: Ideogram, bench: Bench) -
     assert ideogram.billed == 10
 
 
-async def test_aspect_ratio_has_a_letter_between_and_no_resolution_beside(ideogram: Ideogram, bench: Bench) -> None:
+async def test_aspect_ratio_has_a_letter_and_excludes_a_resolution(ideogram: Ideogram, bench: Bench) -> None:
     await bench.run(task(aspect_ratio="16:9", width=1344, height=768))
     assert texts(ideogram) == {"prompt": "a fox", "aspect_ratio": "16x9"}
     await bench.run(task(aspect_ratio="7:5", width=1152, height=832))
     assert ideogram.sent[2].part("resolution").text == "1152x832"
 
 
-async def test_transparent_ground_is_a_call_of_its_own(ideogram: Ideogram, bench: Bench) -> None:
+async def test_transparent_background_is_a_separate_endpoint(ideogram: Ideogram, bench: Bench) -> None:
     state = await bench.run(task(background="transparent", width=1024, height=1024, quality="low"))
     assert ideogram.sent[0].path == "/v1/ideogram-v3/generate-transparent"
     assert texts(ideogram) == {"prompt": "a fox", "aspect_ratio": "1x1", "rendering_speed": "TURBO"}
     assert state.done.cost.amount == 0.04
 
 
-async def test_picture_without_mask_is_remixed(ideogram: Ideogram, bench: Bench) -> None:
+async def test_image_without_mask_is_remixed(ideogram: Ideogram, bench: Bench) -> None:
     image = image_bytes(96, 64, "JPEG")
     codes = ["0a0a0a0a", "0b0b0b0b"]
     wanted = task(inputs=[await bench.keep(image)], width=1248, height=832)
@@ -125,7 +125,7 @@ async def test_picture_without_mask_is_remixed(ideogram: Ideogram, bench: Bench)
 
 
 @pytest.mark.parametrize("model", ["ideogram/ideogram-v3", "ideogram/ideogram-v3/edit"])
-async def test_mask_is_inverted_and_pure(ideogram: Ideogram, bench: Bench, model: str) -> None:
+async def test_mask_is_inverted_and_black_and_white(ideogram: Ideogram, bench: Bench, model: str) -> None:
     inputs = [await bench.keep(image_bytes(64, 32))]
     wanted = task(model, inputs=inputs, mask=await bench.keep(left_half(64, 32)), width=1408, height=704)
     assert (await bench.run(wanted)).HasField("done")
@@ -137,7 +137,7 @@ async def test_mask_is_inverted_and_pure(ideogram: Ideogram, bench: Bench, model
     assert [drawn.getpixel((x, 9)) for x in (0, 31, 32, 63)] == [0, 0, 255, 255]
 
 
-async def test_instruction_alone_edits_several_pictures(ideogram: Ideogram, bench: Bench) -> None:
+async def test_instruction_alone_edits_several_images(ideogram: Ideogram, bench: Bench) -> None:
     inputs = [await bench.keep(image_bytes(32, 32)), await bench.keep(image_bytes(32, 32, colour=(1, 2, 3)))]
     state = await bench.run(task("ideogram/ideogram-v3/edit", inputs=inputs, quality="low", seed=3))
     assert ideogram.sent[0].path == "/v1/edit"
@@ -147,7 +147,7 @@ async def test_instruction_alone_edits_several_pictures(ideogram: Ideogram, benc
 
 
 @pytest.mark.parametrize("model", ["ideogram/ideogram-v4.5", "ideogram/ideogram-v4.6"])
-async def test_second_api_takes_json_without_pictures_and_source_size_with(
+async def test_api_v2_takes_json_without_images_and_size_source_with_them(
     ideogram: Ideogram, bench: Bench, model: str
 ) -> None:
     state = await bench.run(task(model, width=2048, height=2048, quality="medium", n=2, seed=1))
@@ -172,7 +172,7 @@ async def test_second_api_takes_json_without_pictures_and_source_size_with(
     assert ideogram.sent[0].part("mask").content_type == "image/png"
 
 
-async def test_edit_of_another_size_says_which(ideogram: Ideogram, bench: Bench) -> None:
+async def test_edit_of_another_size_sends_the_size(ideogram: Ideogram, bench: Bench) -> None:
     inputs = [await bench.keep(image_bytes(640, 480))] * 2
     state = await bench.run(task("ideogram/ideogram-v4.5", inputs=inputs, width=1536, height=1024))
     assert state.HasField("done"), state
@@ -207,7 +207,7 @@ async def test_asynchronous_generation_is_polled_to_its_end(
         ("ideogram/remove-background", "/v1/remove-background"),
     ],
 )
-async def test_every_other_edit_has_its_path(ideogram: Ideogram, bench: Bench, model: str, path: str) -> None:
+async def test_every_other_edit_has_a_path(ideogram: Ideogram, bench: Bench, model: str, path: str) -> None:
     known = next(known for known in MODELS if known.id == model)
     width, height = known.sizes.nearest(64, 48)
     state = await bench.run(task(model, inputs=[await bench.keep(image_bytes(64, 48))], width=width, height=height))
@@ -216,12 +216,12 @@ async def test_every_other_edit_has_its_path(ideogram: Ideogram, bench: Bench, m
     assert path in CALLS
 
 
-async def test_text_of_the_fourth_model_has_another_name(ideogram: Ideogram, bench: Bench) -> None:
+async def test_prompt_of_4_0_is_sent_as_text_prompt(ideogram: Ideogram, bench: Bench) -> None:
     await bench.run(task("ideogram/ideogram-v4", width=1664, height=2496))
     assert texts(ideogram) == {"text_prompt": "a fox", "resolution": "1664x2496"}
 
 
-async def test_unsafe_pictures_are_missing_and_the_others_delivered(ideogram: Ideogram, bench: Bench) -> None:
+async def test_unsafe_images_are_missing_and_the_others_delivered(ideogram: Ideogram, bench: Bench) -> None:
     ideogram.unsafe = frozenset({1})
     state = await bench.run(task(n=3))
     assert len(state.done.artifacts) == 2
@@ -230,7 +230,7 @@ async def test_unsafe_pictures_are_missing_and_the_others_delivered(ideogram: Id
     assert (state.done.cost.amount, ideogram.billed) == (0.18, 3)
 
 
-async def test_all_unsafe_is_a_moderation_error_behind_status_200(ideogram: Ideogram, bench: Bench) -> None:
+async def test_response_with_all_images_unsafe_is_moderation(ideogram: Ideogram, bench: Bench) -> None:
     ideogram.unsafe = frozenset({0, 1})
     state = await bench.run(task(n=2))
     assert (state.failed.reason, state.failed.may_be_billed) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
@@ -263,13 +263,13 @@ async def test_errors_are_final_after_one_call(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_busy_provider_is_asked_again(ideogram: Ideogram, bench: Bench, status: int) -> None:
+async def test_busy_provider_is_retried(ideogram: Ideogram, bench: Bench, status: int) -> None:
     ideogram.failures = [(status, {"error": "busy", "reject_reason": "inflight_limit"}, {})]
     state = await bench.run(task())
     assert (len(state.done.artifacts), ideogram.billed) == (1, 1)
 
 
-async def test_limit_counts_pictures_and_not_calls(ideogram: Ideogram, bench: Bench) -> None:
+async def test_limit_counts_images_and_not_calls(ideogram: Ideogram, bench: Bench) -> None:
     ideogram.limit = 2
     state = await bench.run(task(n=3))
     assert (state.failed.reason, state.failed.may_be_billed) == (
@@ -279,7 +279,7 @@ async def test_limit_counts_pictures_and_not_calls(ideogram: Ideogram, bench: Be
     assert (len(ideogram.sent), ideogram.billed) == (4, 0)
 
 
-async def test_what_ideogram_cannot_take_is_refused_before_the_call(ideogram: Ideogram, bench: Bench) -> None:
+async def test_unsupported_inputs_are_refused_before_the_call(ideogram: Ideogram, bench: Bench) -> None:
     state = await bench.run(task(seed=1 << 31))
     assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_INVALID_VALUE, "seed")
     assert not ideogram.sent
@@ -306,7 +306,7 @@ BLOCKED = ErrorReason.ERROR_REASON_MODERATION_BLOCKED
         ({"data": [{"url": None}]}, BLOCKED),
         ({"data": [{"url": None, "is_image_safe": True}]}, BAD),
         ({"data": [{"url": 42, "is_image_safe": True}]}, BAD),
-        ({"data": ["a picture"]}, BAD),
+        ({"data": ["an image"]}, BAD),
         ({"data": []}, BAD),
         ({"data": None}, BAD),
         ({"created": "2026-11-22T10:00:00Z"}, BAD),
@@ -315,7 +315,7 @@ BLOCKED = ErrorReason.ERROR_REASON_MODERATION_BLOCKED
         (b'{"data": [{"url": "htt', BAD),
     ],
 )
-async def test_answers_without_a_picture_end_the_task(
+async def test_responses_without_an_image_end_the_task(
     ideogram: Ideogram, bench: Bench, body: Any, reason: ErrorReason.ValueType
 ) -> None:
     ideogram.failures = [(200, body, {})]
@@ -351,7 +351,7 @@ async def test_generation_in_capitals_and_with_an_empty_list_is_polled(ideogram:
 @pytest.mark.parametrize(
     ("status", "reason"), [(401, ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS), (404, BAD), (400, BAD)]
 )
-async def test_generation_that_cannot_be_asked_for_has_been_accepted_all_the_same(
+async def test_generation_that_cannot_be_polled_may_be_billed(
     ideogram: Ideogram, bench: Bench, status: int, reason: ErrorReason.ValueType
 ) -> None:
     ideogram.failures = [(200, {"generation_id": "g"}, {}), *[(status, {"detail": "secret"}, {})] * 40]
@@ -361,7 +361,7 @@ async def test_generation_that_cannot_be_asked_for_has_been_accepted_all_the_sam
     assert "secret" not in state.failed.message
 
 
-async def test_generation_is_asked_for_again_when_ideogram_says(ideogram: Ideogram, bench: Bench) -> None:
+async def test_generation_poll_is_repeated_after_ideograms_delay(ideogram: Ideogram, bench: Bench) -> None:
     ideogram.failures = [
         (200, {"generation_id": "g"}, {}),
         (429, b"", {"Retry-After": "17"}),
@@ -375,7 +375,7 @@ async def test_generation_is_asked_for_again_when_ideogram_says(ideogram: Ideogr
 
 
 @pytest.mark.parametrize(("model", "prompt", "sent"), [("v3/edit", "a fox", "true"), ("remove-background", "", None)])
-async def test_transparent_ground_of_an_edit_is_asked_for_where_there_is_one(
+async def test_transparent_background_of_an_edit_is_sent_where_the_endpoint_has_it(
     ideogram: Ideogram, bench: Bench, *, model: str, prompt: str, sent: str | None
 ) -> None:
     known = next(known for known in MODELS if f"ideogram/{model}" in {known.id, *known.aliases})
@@ -387,7 +387,7 @@ async def test_transparent_ground_of_an_edit_is_asked_for_where_there_is_one(
 
 
 @pytest.mark.parametrize(("model", "masked"), [("ideogram/ideogram-v3", False), ("ideogram/ideogram-v3/edit", True)])
-async def test_transparent_ground_that_an_edit_has_not_is_refused(
+async def test_transparent_background_that_an_edit_lacks_is_refused(
     ideogram: Ideogram, bench: Bench, model: str, masked: bool
 ) -> None:
     wanted = task(model, inputs=[await bench.keep(image_bytes(64, 64))], background="transparent")
@@ -398,7 +398,7 @@ async def test_transparent_ground_that_an_edit_has_not_is_refused(
     assert not ideogram.sent
 
 
-async def test_what_a_call_has_not_is_warned_of(ideogram: Ideogram, bench: Bench) -> None:
+async def test_options_that_an_endpoint_lacks_are_warnings(ideogram: Ideogram, bench: Bench) -> None:
     inputs = [await bench.keep(image_bytes(64, 64))]
     wanted = task("ideogram/ideogram-v3/reframe", inputs=inputs, width=1024, height=1024, moderation="low")
     wanted.input_fidelity = "high"
@@ -410,7 +410,7 @@ async def test_what_a_call_has_not_is_warned_of(ideogram: Ideogram, bench: Bench
 
 
 @pytest.mark.parametrize("shade", [0, 255])
-async def test_mask_of_one_colour_is_refused_where_ideogram_wants_two(
+async def test_mask_of_one_colour_is_refused_where_ideogram_requires_two(
     ideogram: Ideogram, bench: Bench, shade: int
 ) -> None:
     inputs, mask = [await bench.keep(image_bytes(64, 64))], await bench.keep(image_bytes(64, 64, colour=(shade,) * 3))
@@ -419,7 +419,7 @@ async def test_mask_of_one_colour_is_refused_where_ideogram_wants_two(
     assert not ideogram.sent
 
 
-async def test_pictures_over_the_limit_of_one_or_of_all_are_refused(ideogram: Ideogram, bench: Bench) -> None:
+async def test_images_over_the_limit_of_one_or_of_all_are_refused(ideogram: Ideogram, bench: Bench) -> None:
     eleven = await bench.keep(image_bytes() + bytes(11_000_000))
     for wanted in (task(inputs=[eleven]), task("ideogram/ideogram-v4.5", inputs=[eleven] * 5)):
         state = await bench.run(wanted)
@@ -430,7 +430,7 @@ async def test_pictures_over_the_limit_of_one_or_of_all_are_refused(ideogram: Id
 @pytest.mark.parametrize(
     "body", [{"detail": "words"}, {"error": "words"}, {"error": {"message": "words"}}, {"message": "words"}]
 )
-async def test_refusals_say_why_and_name_the_field(ideogram: Ideogram, bench: Bench, body: Any) -> None:
+async def test_refusal_message_holds_ideograms_text(ideogram: Ideogram, bench: Bench, body: Any) -> None:
     ideogram.failures = [(400, body, {}), (422, body, {})]
     assert (await bench.run(task())).failed.message == "Ideogram refused the request: words"
     failed = (await bench.run(task())).failed
@@ -438,7 +438,7 @@ async def test_refusals_say_why_and_name_the_field(ideogram: Ideogram, bench: Be
     assert (failed.param, failed.may_be_billed) == ("prompt", False)
 
 
-async def test_fault_of_ideograms_is_asked_again_once(ideogram: Ideogram, bench: Bench) -> None:
+async def test_server_error_of_ideogram_is_retried_once(ideogram: Ideogram, bench: Bench) -> None:
     ideogram.failures = [(500, b"oops", {})]
     assert (len((await bench.run(task())).done.artifacts), ideogram.billed) == (1, 1)
     ideogram.sent.clear()
@@ -448,7 +448,7 @@ async def test_fault_of_ideograms_is_asked_again_once(ideogram: Ideogram, bench:
     assert (failed.message, len(ideogram.sent)) == ("Ideogram failed.", 2)
 
 
-def test_stark_mask_has_both_polarities() -> None:
+def test_binary_mask_has_both_polarities() -> None:
     for inverted, edit, keep in ((False, 255, 0), (True, 0, 255)):
         drawn = Image.open(io.BytesIO(images.binary_mask(left_half(8, 8), inverted=inverted)))
         assert [drawn.getpixel((x, 0)) for x in (0, 7)] == [edit, keep]

@@ -1,4 +1,4 @@
-"""The bytedance family's videos: tasks on the same API."""
+"""The bytedance family's videos against the emulator: tasks, states and errors."""
 
 from __future__ import annotations
 
@@ -93,12 +93,12 @@ async def test_size_becomes_ratio_and_resolution(
     assert (ark.sent[0].json["ratio"], ark.sent[0].json["resolution"]) == (ratio, resolution)
 
 
-async def test_shape_alone_leaves_the_resolution_as_usual(ark: Ark, bench: Bench) -> None:
+async def test_aspect_ratio_alone_keeps_the_default_resolution(ark: Ark, bench: Bench) -> None:
     await bench.run(task(width=1440, height=1080, aspect_ratio="4:3"))
     assert (ark.sent[0].json["ratio"], ark.sent[0].json["resolution"]) == ("4:3", "720p")
 
 
-async def test_broken_seconds_are_refused_before_anything_is_sent(ark: Ark, bench: Bench) -> None:
+async def test_fractional_seconds_are_refused_before_the_call(ark: Ark, bench: Bench) -> None:
     failed = (await bench.run(task(seconds=4.5))).failed
     assert (failed.reason, failed.param) == (ErrorReason.ERROR_REASON_INVALID_VALUE, "seconds")
     assert not ark.sent
@@ -124,7 +124,7 @@ async def test_n_videos_are_n_tasks(ark: Ark, bench: Bench) -> None:
         ("daydreaming", ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
     ],
 )
-async def test_terminal_and_unknown_states_end(ark: Ark, bench: Bench, last: Any, reason: Any) -> None:
+async def test_terminal_and_unknown_states_end_the_task(ark: Ark, bench: Bench, last: Any, reason: Any) -> None:
     ark.script = ("queued", last)
     failed = (await bench.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (reason, True)
@@ -148,7 +148,7 @@ async def test_refused_submits_are_final(ark: Ark, bench: Bench, status: int, co
     assert len(ark.sent) == 1
 
 
-async def test_task_that_is_gone_ends_after_its_grace_and_errors_of_asking_pass(ark: Ark, bench: Bench) -> None:
+async def test_lost_task_ends_after_its_grace_and_failed_polls_are_repeated(ark: Ark, bench: Bench) -> None:
     gone: Any = (404, {"error": {"code": "NotFound", "message": "no"}}, {})
     ark.failures = [(200, {"id": "cgt-9"}, {}), gone, (503, b"", {}), (429, {}, {}), *[gone] * 99]
     failed = (await bench.run(task())).failed

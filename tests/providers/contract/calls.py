@@ -1,4 +1,4 @@
-"""A plain call for any adapter."""
+"""A simple call for any adapter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def call_of(family: str, adapter: Adapter) -> Call:
-    """A call for the first model that the adapter's route serves."""
+    """Return a call for the first model that the adapter's route serves."""
     for model in HTTP_FAMILIES[family].models:
         for route in model.routes:
             if route.name == adapter.route:

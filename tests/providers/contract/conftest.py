@@ -1,4 +1,4 @@
-"""A world for every row of the table."""
+"""Fixtures: each case of the table, and its family with a scripted provider."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.providers.contract.routes import ROWS
-from tests.providers.contract.world import World, opened
+from tests.providers.contract.routes import API_CASES
+from tests.providers.contract.world import ApiFixture, open_api
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.providers.contract.rows import Row
+    from tests.providers.contract.rows import ApiCase
 
 
-@pytest.fixture(params=ROWS, ids=lambda row: str(row.name))
-def row(request: pytest.FixtureRequest) -> Row:
-    found: Row = request.param
-    return found
+@pytest.fixture(params=API_CASES, ids=lambda case: str(case.name))
+def case(request: pytest.FixtureRequest) -> ApiCase:
+    param: ApiCase = request.param
+    return param
 
 
 @pytest.fixture
-async def world(row: Row, tmp_path: Path) -> AsyncIterator[World]:
-    async with opened(row, tmp_path) as made:
-        yield made
+async def api(case: ApiCase, tmp_path: Path) -> AsyncIterator[ApiFixture]:
+    async with open_api(case, tmp_path) as fixture:
+        yield fixture

@@ -1,6 +1,6 @@
-"""What each provider's API answers, as data: a row for every API that an adapter speaks.
+"""Responses of each provider's API, as data: a case for every API that an adapter calls.
 
-A new adapter needs its row here, or `test_states.py` fails. The tests of this folder then run over it by themselves.
+A new adapter needs its case here, or `test_states.py` fails. All tests of this folder then run over it.
 """
 
 from __future__ import annotations
@@ -8,7 +8,18 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from tests.providers.contract.rows import B64, B64_MP4, BASE, PICTURE, PNG, VIDEO, Answer, Row, done, fails
+from tests.providers.contract.rows import (
+    B64,
+    B64_MP4,
+    BASE,
+    IMAGE_URL,
+    PNG,
+    VIDEO_URL,
+    ApiCase,
+    Response,
+    done,
+    fails,
+)
 from tests.providers.contract.shapes import (
     ARK,
     COMPLETED,
@@ -27,52 +38,52 @@ from tests.providers.contract.shapes import (
     veo,
 )
 
-ROWS: Final = (
-    Row(
+API_CASES: Final = (
+    ApiCase(
         family="bfl",
         route="bfl",
         model="bfl/flux-2-pro",
-        accepted=Answer({"id": "t1", "polling_url": f"{BASE}/v1/get_result?id=t1", "cost": 3}),
+        accepted=Response({"id": "t1", "polling_url": f"{BASE}/v1/get_result?id=t1", "cost": 3}),
         working=(
-            Answer({"status": "Pending"}),
-            Answer({"status": "Reasoning"}),
-            Answer({"status": "Generating", "progress": 0.5}),
+            Response({"status": "Pending"}),
+            Response({"status": "Reasoning"}),
+            Response({"status": "Generating", "progress": 0.5}),
         ),
         ends={
-            "done": done({"status": "Ready", "result": {"sample": PICTURE, "seed": 5}}),
+            "done": done({"status": "Ready", "result": {"sample": IMAGE_URL, "seed": 5}}),
             "Request Moderated": fails("moderation_blocked", {"status": "Request Moderated"}),
             "Content Moderated": fails("moderation_blocked", {"status": "Content Moderated"}),
             "Error": fails("provider_error", {"status": "Error"}),
             "Failed": fails("provider_error", {"status": "Failed"}),
         },
-        unknown=("Task not found", Answer({"status": "Task not found"})),
+        unknown=("Task not found", Response({"status": "Task not found"})),
     ),
-    Row(
+    ApiCase(
         family="bfl",
         route="cloudflare",
         model="bfl/flux-2-dev",
         ends={
             "done": done({"result": {"image": B64}, "success": True, "errors": []}),
-            "bytes": done(Answer(PNG, headers={"content-type": "image/png", "cf-ai-neurons": "12.5"})),
-            "no picture": fails("provider_bad_response", {"result": {}, "success": True}),
+            "bytes": done(Response(PNG, headers={"content-type": "image/png", "cf-ai-neurons": "12.5"})),
+            "no image": fails("provider_bad_response", {"result": {}, "success": True}),
             "error with status 200": fails("provider_error", {"success": False, "errors": [], "result": None}),
         },
         coded=cloudflare_error,
         worded={
             "flagged": cloudflare_error("3030", "AiError: Your output has been flagged. Choose another."),
-            "bad picture": cloudflare_error("3030", "AiError: Invalid input image"),
+            "bad image": cloudflare_error("3030", "AiError: Invalid input image"),
         },
         settings={"IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID": "acc"},
         free=lambda status, _body: status in {503, 521, 523},
     ),
-    Row(
+    ApiCase(
         family="bria",
         route="bria",
         model="bria/fibo/generate",
-        accepted=Answer({"request_id": "t1", "status_url": f"{BASE}/v2/status/t1"}, 202),
-        working=(Answer(bria("IN_PROGRESS")),),
+        accepted=Response({"request_id": "t1", "status_url": f"{BASE}/v2/status/t1"}, 202),
+        working=(Response(bria("IN_PROGRESS")),),
         ends={
-            "done": done(bria("COMPLETED", result={"image_url": PICTURE, "seed": 5})),
+            "done": done(bria("COMPLETED", result={"image_url": IMAGE_URL, "seed": 5})),
             "ERROR": fails("provider_error", bria("ERROR", error={"code": 500, "message": "m"})),
             "FAILED": fails("provider_error", bria("FAILED")),
             "UNKNOWN": fails("provider_error", bria("UNKNOWN", error={"code": 500, "message": "m"})),
@@ -81,15 +92,15 @@ ROWS: Final = (
                 bria("ERROR", error={"code": 422, "message": "Moderated", "details": "output_moderation"}),
             ),
         },
-        unknown=("PAUSED", Answer(bria("PAUSED"))),
-        coded=lambda code: Answer({"error": {"code": code, "message": "m"}}, 400),
-        worded={"moderation": Answer({"error": {"code": 422, "message": "Prompt moderation"}}, 422)},
+        unknown=("PAUSED", Response(bria("PAUSED"))),
+        coded=lambda code: Response({"error": {"code": code, "message": "m"}}, 400),
+        worded={"moderation": Response({"error": {"code": 422, "message": "Prompt moderation"}}, 422)},
     ),
-    Row(family="bria", model="bria/fibo/generate", **FAL),
-    Row(
+    ApiCase(family="bria", model="bria/fibo/generate", **FAL),
+    ApiCase(
         model="bytedance/seedream-5",
         ends={
-            "done": done({"data": [{"url": PICTURE, "size": "2048x2048"}], "usage": {"total_tokens": 5}}),
+            "done": done({"data": [{"url": IMAGE_URL, "size": "2048x2048"}], "usage": {"total_tokens": 5}}),
             "base64": done({"data": [{"b64_json": B64}]}),
             "refused": fails(
                 "moderation_blocked", {"data": [{"error": {"code": "OutputImageSensitiveContentDetected"}}]}
@@ -99,12 +110,12 @@ ROWS: Final = (
         empty="provider_error",
         **ARK,
     ),
-    Row(
+    ApiCase(
         model="bytedance/seedance-2.0",
-        accepted=Answer({"id": "t1"}),
-        working=(Answer({"id": "t1", "status": "queued"}), Answer({"id": "t1", "status": "running"})),
+        accepted=Response({"id": "t1"}),
+        working=(Response({"id": "t1", "status": "queued"}), Response({"id": "t1", "status": "running"})),
         ends={
-            "done": done({"id": "t1", "status": "succeeded", "content": {"video_url": VIDEO}, "seed": 5}),
+            "done": done({"id": "t1", "status": "succeeded", "content": {"video_url": VIDEO_URL}, "seed": 5}),
             "failed": fails("provider_error", {"status": "failed", "error": {"code": "InternalServiceError"}}),
             "refused": fails(
                 "moderation_blocked", {"status": "failed", "error": {"code": "OutputVideoSensitiveContentDetected"}}
@@ -112,12 +123,12 @@ ROWS: Final = (
             "cancelled": fails("provider_error", {"status": "cancelled"}),
             "expired": fails("provider_timeout", {"status": "expired"}),
         },
-        unknown=("paused", Answer({"status": "paused"})),
+        unknown=("paused", Response({"status": "paused"})),
         cancel=("DELETE", "/api/v3/contents/generations/tasks/t1"),
         options={"watermark": True, "x_new": 7},
         **ARK,
     ),
-    Row(
+    ApiCase(
         model="google/gemini-2.5-flash-image",
         ends={
             "done": done(
@@ -136,11 +147,11 @@ ROWS: Final = (
                 for reason in ("NO_IMAGE", "IMAGE_OTHER", "OTHER", "MAX_TOKENS", "STOP", "MALFORMED_FUNCTION_CALL")
             },
         },
-        unknown=("DREAMING", Answer(gemini(finishReason="DREAMING"))),
+        unknown=("DREAMING", Response(gemini(finishReason="DREAMING"))),
         options={"generationConfig": {"temperature": 1}, "x_new": 7},
         **GOOGLE,
     ),
-    Row(
+    ApiCase(
         model="google/imagen-3",
         ends={
             "done": done({"predictions": [{"bytesBase64Encoded": B64, "mimeType": "image/png"}]}),
@@ -152,15 +163,15 @@ ROWS: Final = (
         empty="moderation_blocked",
         **GOOGLE,
     ),
-    Row(
+    ApiCase(
         model="google/veo-3.1-fast",
-        accepted=Answer({"name": "models/veo/operations/t1"}),
+        accepted=Response({"name": "models/veo/operations/t1"}),
         working=(
-            Answer({"name": "models/veo/operations/t1"}),
-            Answer({"name": "models/veo/operations/t1", "done": False}),
+            Response({"name": "models/veo/operations/t1"}),
+            Response({"name": "models/veo/operations/t1", "done": False}),
         ),
         ends={
-            "done": done(veo(generatedSamples=[{"video": {"uri": VIDEO}}])),
+            "done": done(veo(generatedSamples=[{"video": {"uri": VIDEO_URL}}])),
             "filtered": fails("moderation_blocked", veo(raiMediaFilteredCount=1)),
             "nothing": fails("provider_error", veo()),
             "error": fails("provider_error", {"done": True, "error": {"code": 13, "message": "m"}}),
@@ -169,17 +180,17 @@ ROWS: Final = (
                 {"done": True, "error": {"code": 3, "message": "violates our usage guidelines"}},
             ),
         },
-        unknown=("not found", Answer({"error": {"code": 404, "status": "NOT_FOUND"}}, 404)),
+        unknown=("not found", Response({"error": {"code": 404, "status": "NOT_FOUND"}}, 404)),
         options={"parameters": {"enhancePrompt": True}, "x_new": 7},
         **GOOGLE,
     ),
-    Row(
+    ApiCase(
         model="google/gemini-omni-1.1-flash",
-        accepted=Answer(omni("in_progress")),
-        working=(Answer(omni("queued")), Answer(omni("in_progress"))),
+        accepted=Response(omni("in_progress")),
+        working=(Response(omni("queued")), Response(omni("in_progress"))),
         ends={
             "done": done(omni_video(data=B64_MP4)),
-            "uri": done(omni_video(uri=VIDEO)),
+            "uri": done(omni_video(uri=VIDEO_URL)),
             "file": done(
                 omni_video(uri="https://generativelanguage.googleapis.com/v1beta/files/f1"),
                 {"state": "PROCESSING"},
@@ -194,48 +205,48 @@ ROWS: Final = (
             },
             "budget_exceeded": fails("provider_billing", omni("budget_exceeded")),
         },
-        unknown=("dreaming", Answer(omni("dreaming"))),
+        unknown=("dreaming", Response(omni("dreaming"))),
         cancel=("POST", "/v1beta/interactions/t1/cancel"),
         options={"store": False, "x_new": 7},
         **GOOGLE,
     ),
-    Row(
+    ApiCase(
         family="ideogram",
         route="ideogram",
         model="ideogram/ideogram-v3",
         ends={
-            "done": done({"data": [{"url": PICTURE, "is_image_safe": True, "seed": 5, "prompt": "p"}]}),
+            "done": done({"data": [{"url": IMAGE_URL, "is_image_safe": True, "seed": 5, "prompt": "p"}]}),
             "unsafe": fails("moderation_blocked", {"data": [{"url": None, "is_image_safe": False}]}),
             "nothing": fails("provider_bad_response", {"data": []}),
         },
         free=lambda status, _body: status in {500, 503},
     ),
-    Row(
+    ApiCase(
         family="ideogram",
         route="ideogram",
         model="ideogram/ideogram-v4.5",
-        accepted=Answer({"generation_id": "t1"}),
-        working=(Answer({"status": "pending"}),),
+        accepted=Response({"generation_id": "t1"}),
+        working=(Response({"status": "pending"}),),
         ends={
-            "done": done({"status": "completed", "data": [{"url": PICTURE, "is_image_safe": True}]}),
+            "done": done({"status": "completed", "data": [{"url": IMAGE_URL, "is_image_safe": True}]}),
             "failed": fails("provider_error", {"status": "failed"}),
         },
-        unknown=("paused", Answer({"status": "paused"})),
+        unknown=("paused", Response({"status": "paused"})),
         free=lambda status, _body: status in {500, 503},
     ),
-    Row(
+    ApiCase(
         family="openai",
         route="openai",
         model="openai/gpt-image-2",
         ends={
             "done": done({"created": 1, "data": [{"b64_json": B64}], "usage": {"total_tokens": 5}}),
-            "url": done({"data": [{"url": PICTURE}]}),
+            "url": done({"data": [{"url": IMAGE_URL}]}),
             "nothing": fails("provider_error", {"data": []}),
         },
         coded=openai_error,
         free=lambda status, _body: status == 503,
     ),
-    Row(
+    ApiCase(
         family="openai",
         route="openai",
         model="openai/gpt-image-2",
@@ -254,51 +265,51 @@ ROWS: Final = (
         free=lambda status, _body: status == 503,
         fields={"partial_images": 1},
     ),
-    Row(
+    ApiCase(
         family="recraft",
         route="recraft",
         model="recraft/recraft-v3",
         ends={
-            "done": done({"data": [{"url": PICTURE}], "credits": 40}),
+            "done": done({"data": [{"url": IMAGE_URL}], "credits": 40}),
             "base64": done({"data": [{"b64_json": B64}]}),
-            "one picture": done({"image": {"url": PICTURE}}),
+            "single image": done({"image": {"url": IMAGE_URL}}),
             "nothing": fails("provider_bad_response", {"data": []}),
         },
         defaults=frozenset({"strength"}),
         worded={
-            "refused content": Answer(b"the request was rejected: NSFW content", 400),
-            "no units": Answer(b"not enough credits", 400),
+            "refused content": Response(b"the request was rejected: NSFW content", 400),
+            "no units": Response(b"not enough credits", 400),
         },
     ),
-    Row(unknown=("MAYBE", Answer(stability(finish_reason="MAYBE"))), **STABILITY),
-    Row(
-        accepted=Answer({"id": "t1"}),
-        working=(Answer({"id": "t1", "status": "in-progress"}, 202),),
-        unknown=("paused", Answer({"id": "t1", "status": "paused"}, 202)),
+    ApiCase(unknown=("MAYBE", Response(stability(finish_reason="MAYBE"))), **STABILITY),
+    ApiCase(
+        accepted=Response({"id": "t1"}),
+        working=(Response({"id": "t1", "status": "in-progress"}, 202),),
+        unknown=("paused", Response({"id": "t1", "status": "paused"}, 202)),
         **STABILITY,
     ),
-    Row(
+    ApiCase(
         family="stability",
         route="replicate",
         model="stability-ai/sdxl",
-        accepted=Answer({"id": "t1", "status": "starting"}, 201),
-        working=(Answer({"id": "t1", "status": "starting"}), Answer({"id": "t1", "status": "processing"})),
+        accepted=Response({"id": "t1", "status": "starting"}, 201),
+        working=(Response({"id": "t1", "status": "starting"}), Response({"id": "t1", "status": "processing"})),
         ends={
-            "done": done({"id": "t1", "status": "succeeded", "output": [PICTURE]}),
+            "done": done({"id": "t1", "status": "succeeded", "output": [IMAGE_URL]}),
             "no output": fails("provider_bad_response", {"status": "succeeded", "output": None}),
             "failed": fails("provider_error", {"status": "failed", "error": "CUDA"}),
             "refused": fails("moderation_blocked", {"status": "failed", "error": "NSFW content detected"}),
             "canceled": fails("cancelled", {"status": "canceled"}),
-            "aborted": fails("provider_timeout", {"status": "aborted"}, accepted=False),
+            "aborted": fails("provider_timeout", {"status": "aborted"}, may_be_billed=False),
         },
-        unknown=("paused", Answer({"status": "paused"})),
+        unknown=("paused", Response({"status": "paused"})),
         cancel=("POST", "/v1/predictions/t1/cancel"),
-        coded=lambda code: Answer({"title": code, "detail": "m", "status": 422}, 422),
+        coded=lambda code: Response({"title": code, "detail": "m", "status": 422}, 422),
         under="input",
         free=lambda status, body: status != 504 and not (isinstance(body, dict) and body.get("id")),
     ),
-    Row(family="stability", model="stability-ai/sdxl", **FAL),
-    Row(
+    ApiCase(family="stability", model="stability-ai/sdxl", **FAL),
+    ApiCase(
         family="stability",
         route="automatic1111",
         model="stability-ai/sdxl",
@@ -306,7 +317,7 @@ ROWS: Final = (
             "done": done({"images": [B64], "info": json.dumps({"all_seeds": [5]}), "parameters": {}}),
             "nothing": fails("provider_error", {"images": [], "info": "{}"}),
         },
-        coded=lambda code: Answer({"detail": code}, 404),
+        coded=lambda code: Response({"detail": code}, 404),
         free=lambda _status, _body: True,
         defaults=frozenset({"steps"}),
     ),

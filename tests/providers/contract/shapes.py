@@ -1,18 +1,18 @@
-"""Answers and rows that several APIs of the contract's table share."""
+"""Responses and cases that several APIs share."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.providers.contract.rows import B64, BASE, PICTURE, PNG, Answer, done, fails
+from tests.providers.contract.rows import B64, BASE, IMAGE_URL, PNG, Response, done, fails
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def google_error(code: str, message: str = "m", status: int = 400, **detail: Any) -> Answer:
-    return Answer({"error": {"code": status, "message": message, "status": code, "details": [detail]}}, status)
+def google_error(code: str, message: str = "m", status: int = 400, **detail: Any) -> Response:
+    return Response({"error": {"code": status, "message": message, "status": code, "details": [detail]}}, status)
 
 
 GOOGLE: Final[Mapping[str, Any]] = {
@@ -36,8 +36,8 @@ def gemini(**candidate: Any) -> dict[str, Any]:
 OPERATION: Final = "models/veo/operations/t1"
 
 
-def veo(**answer: Any) -> dict[str, Any]:
-    return {"name": OPERATION, "done": True, "response": {"generateVideoResponse": answer}}
+def veo(**response: Any) -> dict[str, Any]:
+    return {"name": OPERATION, "done": True, "response": {"generateVideoResponse": response}}
 
 
 def omni(status: str, **more: Any) -> dict[str, Any]:
@@ -48,8 +48,8 @@ def omni_video(**video: Any) -> dict[str, Any]:
     return omni("completed", steps=[{"type": "model_output", "content": [{"type": "video", **video}]}])
 
 
-def ark_error(code: str, status: int = 400) -> Answer:
-    return Answer({"error": {"code": code, "message": "m", "param": ""}}, status)
+def ark_error(code: str, status: int = 400) -> Response:
+    return Response({"error": {"code": code, "message": "m", "param": ""}}, status)
 
 
 ARK: Final[Mapping[str, Any]] = {
@@ -61,13 +61,13 @@ ARK: Final[Mapping[str, Any]] = {
 }
 
 
-def fal_error(code: str) -> Answer:
-    return Answer({"detail": [{"loc": ["body", "prompt"], "msg": "m", "type": code}]}, 422)
+def fal_error(code: str) -> Response:
+    return Response({"detail": [{"loc": ["body", "prompt"], "msg": "m", "type": code}]}, 422)
 
 
 FAL: Final[Mapping[str, Any]] = {
     "route": "fal",
-    "accepted": Answer(
+    "accepted": Response(
         {
             "request_id": "t1",
             "status_url": f"{BASE}/app/requests/t1/status",
@@ -75,34 +75,38 @@ FAL: Final[Mapping[str, Any]] = {
             "cancel_url": f"{BASE}/app/requests/t1/cancel",
         }
     ),
-    "working": (Answer({"status": "IN_QUEUE", "queue_position": 3}, 202), Answer({"status": "IN_PROGRESS"}, 202)),
+    "working": (Response({"status": "IN_QUEUE", "queue_position": 3}, 202), Response({"status": "IN_PROGRESS"}, 202)),
     "ends": {
-        "done": done({"status": "COMPLETED"}, {"images": [{"url": PICTURE}], "seed": 5}),
-        "bytes in the answer": done({"status": "COMPLETED"}, {"images": [{"url": f"data:image/png;base64,{B64}"}]}),
+        "done": done({"status": "COMPLETED"}, {"images": [{"url": IMAGE_URL}], "seed": 5}),
+        "data URL in the response": done(
+            {"status": "COMPLETED"}, {"images": [{"url": f"data:image/png;base64,{B64}"}]}
+        ),
         "flagged": fails(
             "moderation_blocked",
             {"status": "COMPLETED"},
-            {"images": [{"url": PICTURE}], "has_nsfw_concepts": [True]},
+            {"images": [{"url": IMAGE_URL}], "has_nsfw_concepts": [True]},
         ),
-        "failed, told by the status": fails(
+        "failed, by the status": fails(
             "moderation_blocked",
             {"status": "COMPLETED", "error": "x", "error_type": "content_policy_violation"},
-            Answer({"detail": "x"}, 422),
+            Response({"detail": "x"}, 422),
         ),
-        "failed, told by the answer": fails(
-            "provider_timeout", {"status": "COMPLETED"}, Answer({"detail": "x", "error_type": "request_timeout"}, 504)
+        "failed, by the response": fails(
+            "provider_timeout",
+            {"status": "COMPLETED"},
+            Response({"detail": "x", "error_type": "request_timeout"}, 504),
         ),
     },
-    "unknown": ("PAUSED", Answer({"status": "PAUSED"})),
+    "unknown": ("PAUSED", Response({"status": "PAUSED"})),
     "cancel": ("PUT", "/app/requests/t1/cancel"),
     "coded": fal_error,
     "free": lambda status, body: status == 503 or (isinstance(body, dict) and "detail" in body),
-    "worded": {"account_locked": Answer({"detail": "User is locked. Reason: Exhausted balance."}, 403)},
+    "worded": {"account_locked": Response({"detail": "User is locked. Reason: Exhausted balance."}, 403)},
 }
 
 
-def stability(**answer: Any) -> dict[str, Any]:
-    return {"image": B64, **answer}
+def stability(**fields: Any) -> dict[str, Any]:
+    return {"image": B64, **fields}
 
 
 STABILITY: Final[Mapping[str, Any]] = {
@@ -110,9 +114,9 @@ STABILITY: Final[Mapping[str, Any]] = {
     "family": "stability",
     "route": "stability",
     "model": "stability-ai/stable-image-core",
-    "worded": {"content_moderation": Answer({"id": "e", "name": "content_moderation", "errors": ["m"]}, 403)},
+    "worded": {"content_moderation": Response({"id": "e", "name": "content_moderation", "errors": ["m"]}, 403)},
     "ends": {
-        "done": done(Answer(PNG, headers={"content-type": "image/png", "finish-reason": "SUCCESS", "seed": "7"})),
+        "done": done(Response(PNG, headers={"content-type": "image/png", "finish-reason": "SUCCESS", "seed": "7"})),
         "base64": done(stability(finish_reason="SUCCESS", seed=7)),
         "CONTENT_FILTERED": fails("moderation_blocked", stability(finish_reason="CONTENT_FILTERED")),
         "ERROR": fails("provider_error", stability(finish_reason="ERROR")),
@@ -120,17 +124,17 @@ STABILITY: Final[Mapping[str, Any]] = {
 }
 
 
-def cloudflare_error(code: str, message: str = "m") -> Answer:
-    return Answer({"success": False, "errors": [{"code": int(code), "message": message}], "result": None}, 400)
+def cloudflare_error(code: str, message: str = "m") -> Response:
+    return Response({"success": False, "errors": [{"code": int(code), "message": message}], "result": None}, 400)
 
 
-def openai_error(code: str) -> Answer:
-    return Answer({"error": {"message": "m", "type": "t", "param": None, "code": code}}, 400)
+def openai_error(code: str) -> Response:
+    return Response({"error": {"message": "m", "type": "t", "param": None, "code": code}}, 400)
 
 
-def events(*events: Mapping[str, Any]) -> Answer:
+def events(*events: Mapping[str, Any]) -> Response:
     body = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
-    return Answer(body.encode(), headers={"content-type": "text/event-stream"})
+    return Response(body.encode(), headers={"content-type": "text/event-stream"})
 
 
 PARTIAL: Final = {"type": "image_generation.partial_image", "b64_json": B64, "partial_image_index": 0}

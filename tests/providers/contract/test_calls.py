@@ -1,4 +1,4 @@
-"""How providers are called: what may cost is sent once, keys are shown to nobody else, callers' own words pass."""
+"""Provider calls: billable calls are sent once, keys reach the provider only, callers' options are passed on."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from imagegateway.providers.catalog import Capability, Route
 from imagegateway.providers.kit.reserved_options import COMMON
 from imagegateway.providers.kit.submission import MAX_ATTEMPTS
 
-from tests.providers.contract.rows import PNG, Answer
-from tests.providers.contract.world import Scripted, World, adapter_of, verdict
+from tests.providers.contract.rows import PNG, Response
+from tests.providers.contract.world import ApiFixture, Scripted, adapter_of, verdict
 from tests.providers.harness import left_half
 
 if TYPE_CHECKING:
@@ -24,164 +24,164 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def elsewhere() -> AsyncIterator[Scripted]:
-    """Another origin."""
+async def other_origin() -> AsyncIterator[Scripted]:
+    """A second origin."""
     async with Scripted() as server:
         assert isinstance(server, Scripted)
         yield server
 
 
-def submissions(world: World) -> list[Sent]:
-    return [sent for sent in world.provider.calls if sent.method == "POST"]
+def submissions(api: ApiFixture) -> list[Sent]:
+    return [sent for sent in api.provider.calls if sent.method == "POST"]
 
 
-def route_of(world: World) -> Route:
+def route_of(api: ApiFixture) -> Route:
     return next(
         route
-        for model in world.bench.family.models
+        for model in api.bench.family.models
         for route in model.routes
-        if (model.id, route.name) == (world.row.model, world.row.route)
+        if (model.id, route.name) == (api.case.model, api.case.route)
     )
 
 
-# ---- what may cost is sent once
+# ---- billable calls are sent once
 
 
-async def test_provider_that_never_answers_is_given_up_and_not_asked_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(adapter_of(world.row), "timeout_seconds", 0.05)
-    world.provider.silent = True
-    assert verdict(await world.submit(Answer(b""))) == ("provider_timeout", True)
-    assert len(world.provider.sent) <= 1
+async def test_silent_provider_times_out_without_retry(api: ApiFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapter_of(api.case), "timeout_seconds", 0.05)
+    api.provider.silent = True
+    assert verdict(await api.submit(Response(b""))) == ("provider_timeout", True)
+    assert len(api.provider.sent) <= 1
 
 
 @pytest.mark.parametrize("breaks", ["before", "middle"])
-async def test_connection_that_breaks_leaves_the_outcome_open(world: World, breaks: str) -> None:
-    world.provider.breaks = breaks
-    answer = world.row.accepted or Answer({"a": 1})
-    assert verdict(await world.submit(answer)) == ("provider_outcome_unknown", True)
-    assert len(world.provider.sent) == 1
+async def test_broken_connection_leaves_the_outcome_unknown(api: ApiFixture, breaks: str) -> None:
+    api.provider.breaks = breaks
+    response = api.case.accepted or Response({"a": 1})
+    assert verdict(await api.submit(response)) == ("provider_outcome_unknown", True)
+    assert len(api.provider.sent) == 1
 
 
-async def test_provider_that_is_not_there_is_tried_again_as_nothing_was_sent(world: World) -> None:
-    await world.provider.stop()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", int(world.provider.base.rpartition(":")[2])))  # nothing listens there
-        assert verdict(await world.submit(Answer(b""))) == ("provider_unavailable", False)
-    assert len(world.bench.slept) == 3
+async def test_unreachable_provider_is_retried(api: ApiFixture) -> None:
+    await api.provider.stop()
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", int(api.provider.base.rpartition(":")[2])))  # nothing listens there
+        assert verdict(await api.submit(Response(b""))) == ("provider_unavailable", False)
+    assert len(api.bench.slept) == 3
 
 
-@pytest.mark.parametrize("trouble", ["silent", "before", "middle"])
-async def test_poll_that_breaks_changes_nothing(world: World, trouble: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not world.row.accepted:
+@pytest.mark.parametrize("fault", ["silent", "before", "middle"])
+async def test_failed_poll_does_not_end_the_task(
+    api: ApiFixture, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not api.case.accepted:
         return
-    world.provider.script = [world.row.accepted, world.row.working[0]]
-    task = world.task()
-    state = await world.bench.family.start(pb.StartRequest(job_id="job_test", task=task))
-    monkeypatch.setattr(adapter_of(world.row), "timeout_seconds", 0.05)
-    world.provider.silent, world.provider.breaks = trouble == "silent", trouble if trouble != "silent" else ""
+    api.provider.script = [api.case.accepted, api.case.working[0]]
+    task = api.task()
+    state = await api.bench.family.start(pb.StartRequest(job_id="job_test", task=task))
+    monkeypatch.setattr(adapter_of(api.case), "timeout_seconds", 0.05)
+    api.provider.silent, api.provider.breaks = fault == "silent", fault if fault != "silent" else ""
     request = pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=task)
-    again = await world.bench.family.poll(request)
-    assert json.loads(again.running.task_ref) == json.loads(state.running.task_ref)
-    assert len(submissions(world)) == 1
+    polled = await api.bench.family.poll(request)
+    assert json.loads(polled.running.task_ref) == json.loads(state.running.task_ref)
+    assert len(submissions(api)) == 1
 
 
 @pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 520, 529])
 @pytest.mark.parametrize("body", [b"", {"detail": "oops", "name": "server_error", "error": {"message": "oops"}}])
-async def test_server_error_is_repeated_once_at_most_and_only_where_it_is_free(
-    world: World, status: int, body: Any
+async def test_server_error_is_retried_at_most_once_and_only_if_uncharged(
+    api: ApiFixture, status: int, body: Any
 ) -> None:
-    state = await world.submit(Answer(body, status))
-    free = world.row.free(status, body if isinstance(body, dict) else None)
+    state = await api.submit(Response(body, status))
+    free = api.case.free(status, body if isinstance(body, dict) else None)
     assert state.failed.may_be_billed == (not free)
-    own_server = world.row.route == "automatic1111"  # nobody is paid, and only a server that loads is waited for
-    calls = (MAX_ATTEMPTS if status == 503 else 1) if own_server else 1 + free
-    assert len(submissions(world)) == calls
+    self_hosted = api.case.route == "automatic1111"  # unbilled, and retried only while it loads its model
+    calls = (MAX_ATTEMPTS if status == 503 else 1) if self_hosted else 1 + free
+    assert len(submissions(api)) == calls
 
 
-async def test_several_pictures_are_each_paid_once(world: World) -> None:
-    """As many calls as the route needs; what a good answer lacks is missing, and not asked for again."""
-    if world.row.accepted:
+async def test_each_of_several_images_is_billed_once(api: ApiFixture) -> None:
+    """The route makes as many calls as it needs; images that a response lacks are missing and not requested again."""
+    if api.case.accepted:
         return  # one script can't answer several tasks
-    world.provider.script = list(world.row.ends["done"].answers)
-    state = await world.bench.run(world.task(n=2))
-    each = route_of(world).max_images_per_call or adapter_of(world.row).max_images_per_call
-    assert len(submissions(world)) == (1 if each > 1 else 2)
+    api.provider.script = list(api.case.ends["done"].responses)
+    state = await api.bench.run(api.task(n=2))
+    each = route_of(api).max_images_per_call or adapter_of(api.case).max_images_per_call
+    assert len(submissions(api)) == (1 if each > 1 else 2)
     assert len(state.done.artifacts) + len(state.done.missing) == 2
 
 
 # ---- keys
 
 
-async def test_key_goes_with_calls_and_not_with_downloads(world: World, elsewhere: Scripted) -> None:
-    world.provider.results = elsewhere.base
-    state = await world.run(*world.row.ends["done"].answers)
+async def test_key_is_sent_with_calls_and_not_with_downloads(api: ApiFixture, other_origin: Scripted) -> None:
+    api.provider.results = other_origin.base
+    state = await api.run(*api.case.ends["done"].responses)
     assert state.HasField("done")
-    key = world.provider.key
-    assert all(key in str(sent.headers) for sent in world.provider.calls)
-    assert not any(key in f"{sent.path} {sent.query}" for sent in world.provider.sent)
-    assert not any(key in f"{sent.headers} {sent.query}" for sent in elsewhere.sent)
+    key = api.provider.key
+    assert all(key in str(sent.headers) for sent in api.provider.calls)
+    assert not any(key in f"{sent.path} {sent.query}" for sent in api.provider.sent)
+    assert not any(key in f"{sent.headers} {sent.query}" for sent in other_origin.sent)
 
 
-async def test_callers_own_key_takes_the_operators_place(world: World) -> None:
-    world.provider.script = world.row.script(*world.row.ends["done"].answers)
-    state = await world.bench.run(world.task(), credential="key-of-the-caller")
+async def test_caller_key_replaces_the_operator_key(api: ApiFixture) -> None:
+    api.provider.script = api.case.script(*api.case.ends["done"].responses)
+    state = await api.bench.run(api.task(), credential="key-of-the-caller")
     assert state.HasField("done")
-    assert all("key-of-the-caller" in str(sent.headers) for sent in world.provider.calls)
-    assert not any(world.provider.key in str(sent.headers) for sent in world.provider.sent)
+    assert all("key-of-the-caller" in str(sent.headers) for sent in api.provider.calls)
+    assert not any(api.provider.key in str(sent.headers) for sent in api.provider.sent)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirect_is_no_way_to_the_key(world: World, elsewhere: Scripted, status: int) -> None:
-    away = Answer(b"", status, {"location": f"{elsewhere.base}/v1/steal"})
-    elsewhere.script = [Answer({"ok": True})]
-    assert (await world.submit(away)).HasField("failed")
-    if world.row.accepted:
-        await world.run(away, *world.row.ends["done"].answers)
-    assert elsewhere.sent == []
+async def test_redirect_does_not_receive_the_key(api: ApiFixture, other_origin: Scripted, status: int) -> None:
+    redirect = Response(b"", status, {"location": f"{other_origin.base}/v1/steal"})
+    other_origin.script = [Response({"ok": True})]
+    assert (await api.submit(redirect)).HasField("failed")
+    if api.case.accepted:
+        await api.run(redirect, *api.case.ends["done"].responses)
+    assert other_origin.sent == []
 
 
-async def test_address_that_an_answer_names_never_sees_the_key(world: World, elsewhere: Scripted) -> None:
-    """A provider's answer can name where to poll and to cancel: elsewhere, that is asked without the key."""
-    accepted = world.row.accepted
+async def test_foreign_url_in_a_response_never_receives_the_key(api: ApiFixture, other_origin: Scripted) -> None:
+    """A response can name URLs to poll and to cancel; on another origin these are called without the key."""
+    accepted = api.case.accepted
     if accepted is None or "<base>" not in json.dumps(accepted.body):
         return
-    moved = Answer(json.loads(json.dumps(accepted.body).replace("<base>", elsewhere.base)), accepted.status)
-    elsewhere.script = list(world.row.ends["done"].answers)
-    world.provider.script = [moved]
-    task = world.task()
-    await world.bench.run(task, polls=3, patient=True)
-    assert not any(world.provider.key in f"{sent.headers} {sent.query}" for sent in elsewhere.sent)
+    moved = Response(json.loads(json.dumps(accepted.body).replace("<base>", other_origin.base)), accepted.status)
+    other_origin.script = list(api.case.ends["done"].responses)
+    api.provider.script = [moved]
+    task = api.task()
+    await api.bench.run(task, polls=3, patient=True)
+    assert not any(api.provider.key in f"{sent.headers} {sent.query}" for sent in other_origin.sent)
 
 
-# ---- what callers say
+# ---- callers' options
 
 
-async def test_callers_own_options_go_beside_ours(world: World) -> None:
-    world.provider.script = world.row.script(*world.row.ends["done"].answers)
-    await world.bench.run(world.task(provider_options=world.row.options))
-    (sent,) = submissions(world)[:1]
-    said = set(_flat(_body(sent)))
-    under = f"{world.row.under}." if world.row.under else ""
-    assert {(under + name, str(value)) for name, value in _flat(world.row.options)} <= said
+async def test_caller_options_are_sent_in_addition_to_gateway_fields(api: ApiFixture) -> None:
+    api.provider.script = api.case.script(*api.case.ends["done"].responses)
+    await api.bench.run(api.task(provider_options=api.case.options))
+    (sent,) = submissions(api)[:1]
+    fields = set(_flat(_body(sent)))
+    under = f"{api.case.under}." if api.case.under else ""
+    assert {(under + name, str(value)) for name, value in _flat(api.case.options)} <= fields
     names = [name for name, _ in _flat(_body(sent))]
-    assert len(names) == len(set(names)), "no field stands there twice"
+    assert len(names) == len(set(names)), "each field is sent once"
 
 
 @pytest.mark.parametrize("strict", [False, True])
-async def test_reserved_option_is_refused_before_anything_is_sent(world: World, *, strict: bool) -> None:
-    world.provider.script = world.row.script(*world.row.ends["done"].answers)
-    for path in sorted(COMMON | route_of(world).reserved_options):
+async def test_reserved_option_is_refused_before_anything_is_sent(api: ApiFixture, *, strict: bool) -> None:
+    api.provider.script = api.case.script(*api.case.ends["done"].responses)
+    for path in sorted(COMMON | route_of(api).reserved_options):
         for options, param in _spellings(path):
-            state = await world.bench.run(world.task(provider_options=options, strict=strict))
+            state = await api.bench.run(api.task(provider_options=options, strict=strict))
             assert verdict(state) == ("unsupported_parameter", False), options
             assert state.failed.param == f"provider_options.{param}"
-    assert world.provider.sent == []
+    assert api.provider.sent == []
 
 
 def _spellings(path: tuple[str, ...]) -> Iterator[tuple[dict[str, Any], str]]:
-    """Options that name a reserved path, each with the name that is to be blamed."""
+    """Yield options that name a reserved path, each with the name that the error must report."""
     nested: dict[str, Any] = {path[-1]: "theirs"}
     for step in reversed(path[:-1]):
         nested = {step: nested}
@@ -192,44 +192,44 @@ def _spellings(path: tuple[str, ...]) -> Iterator[tuple[dict[str, Any], str]]:
         yield {path[0]: "an object's place"}, path[0]
 
 
-async def test_every_field_of_a_request_is_the_gateways(world: World) -> None:
-    """What is sent for a request with all that the model takes can't be replaced by an option, but for defaults."""
-    await _send_whole(world)
-    (sent,) = submissions(world)[:1]
+async def test_option_cannot_replace_a_field_of_the_gateway(api: ApiFixture) -> None:
+    """For a request with every option of the model, no provider option replaces a sent field, except defaults."""
+    await _send_complete(api)
+    (sent,) = submissions(api)[:1]
     body = _body(sent)
-    mine = body.get(world.row.under, body) if world.row.under else body
+    gateway = body.get(api.case.under, body) if api.case.under else body
     files = {part.name for part in sent.parts if part.filename is not None}
-    names = {_step(name) for name, _ in _flat(mine)} | files
+    names = {_step(name) for name, _ in _flat(gateway)} | files
     assert names
-    for name in sorted(names - world.row.defaults):
-        world.provider.sent.clear()
-        state = await _send_whole(world, provider_options=_nested(name.split("."), "theirs"))
+    for name in sorted(names - api.case.defaults):
+        api.provider.sent.clear()
+        state = await _send_complete(api, provider_options=_nested(name.split("."), "theirs"))
         assert verdict(state) == ("unsupported_parameter", False), name
-        assert world.provider.sent == [], name
+        assert api.provider.sent == [], name
 
 
-async def _send_whole(world: World, **fields: Any) -> pb.TaskState:
-    """Run a task with every option that its model takes; with inputs and a mask where it edits."""
-    model = next(model for model in world.bench.family.models if model.id == world.row.model)
-    wanted: dict[str, Any] = {"width": 1024, "height": 1024, "output_format": model.output_formats[0]}
+async def _send_complete(api: ApiFixture, **fields: Any) -> pb.TaskState:
+    """Run a task with every option that its model supports, with inputs and a mask for edits."""
+    model = next(model for model in api.bench.family.models if model.id == api.case.model)
+    requested: dict[str, Any] = {"width": 1024, "height": 1024, "output_format": model.output_formats[0]}
     if model.supports(Capability.SEED):
-        wanted["seed"] = 5
+        requested["seed"] = 5
     if model.supports(Capability.NEGATIVE_PROMPT):
-        wanted["negative_prompt"] = "rain"
+        requested["negative_prompt"] = "rain"
     if model.qualities:
-        wanted["quality"] = model.qualities[0]
+        requested["quality"] = model.qualities[0]
     if model.styles:
-        wanted["style"] = model.styles[0]
+        requested["style"] = model.styles[0]
     if model.max_inputs and not model.supports(Capability.TEXT_TO_VIDEO):
-        wanted["inputs"] = [await world.bench.keep(PNG)]
+        requested["inputs"] = [await api.bench.keep(PNG)]
     if model.supports(Capability.MASK):
-        wanted["mask"] = await world.bench.keep(left_half(16, 16))
-    world.provider.script = world.row.script(*world.row.ends["done"].answers)
-    return await world.bench.run(world.task(**wanted, moderation="low", **fields))
+        requested["mask"] = await api.bench.keep(left_half(16, 16))
+    api.provider.script = api.case.script(*api.case.ends["done"].responses)
+    return await api.bench.run(api.task(**requested, moderation="low", **fields))
 
 
 def _step(name: str) -> str:
-    """A flattened name up to the first index of a list."""
+    """Return a flattened name up to the first index of a list."""
     steps = name.split(".")
     end = next((at for at, step in enumerate(steps) if step.isdecimal()), len(steps))
     return ".".join(steps[:end])
@@ -249,7 +249,7 @@ def _body(sent: Sent) -> Mapping[str, Any]:
 
 
 def _flat(body: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every value with its path."""
+    """Yield each value with its path."""
     if isinstance(body, dict):
         for name, value in body.items():
             yield from _flat(value, f"{path}.{name}" if path else str(name))
@@ -260,7 +260,7 @@ def _flat(body: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield path, str(body)
 
 
-_WISHES: Mapping[str, Any] = {
+_ALL_OPTIONS: Mapping[str, Any] = {
     "negative_prompt": "rain",
     "quality": "low",
     "style": "vivid",
@@ -275,28 +275,28 @@ _WISHES: Mapping[str, Any] = {
 }
 
 
-async def test_warnings_come_with_the_request_so_that_strict_handling_can_refuse(world: World) -> None:
-    """What is warned about in the end is what the translation warned about: nothing is found out too late."""
-    world.provider.script = world.row.script(*world.row.ends["done"].answers)
-    warned = (await world.bench.run(world.task(**_WISHES))).done.warnings
-    before = len(world.provider.sent)
-    world.provider.script = world.row.script(*world.row.ends["done"].answers)
-    state = await world.bench.run(world.task(**_WISHES, strict=True))
+async def test_strict_handling_refuses_by_the_warnings_of_the_request(api: ApiFixture) -> None:
+    """All warnings of a finished task are known before its request is sent."""
+    api.provider.script = api.case.script(*api.case.ends["done"].responses)
+    warned = (await api.bench.run(api.task(**_ALL_OPTIONS))).done.warnings
+    before = len(api.provider.sent)
+    api.provider.script = api.case.script(*api.case.ends["done"].responses)
+    state = await api.bench.run(api.task(**_ALL_OPTIONS, strict=True))
     if warned:
         assert verdict(state) == ("unsupported_parameter", False)
         assert (state.failed.param, state.failed.message) == (warned[0].param, warned[0].message)
-        assert len(world.provider.sent) == before
+        assert len(api.provider.sent) == before
     else:
         assert state.HasField("done")
 
 
-async def test_strict_handling_sends_none_of_several_calls(world: World) -> None:
-    world.provider.script = world.row.script(*world.row.ends["done"].answers)
-    warned = (await world.bench.run(world.task(**_WISHES))).done.warnings
-    world.provider.sent.clear()
-    state = await world.bench.run(world.task(n=4, **_WISHES, strict=True), polls=0, patient=True)
+async def test_strict_handling_refuses_before_the_first_of_several_calls(api: ApiFixture) -> None:
+    api.provider.script = api.case.script(*api.case.ends["done"].responses)
+    warned = (await api.bench.run(api.task(**_ALL_OPTIONS))).done.warnings
+    api.provider.sent.clear()
+    state = await api.bench.run(api.task(n=4, **_ALL_OPTIONS, strict=True), polls=0, patient=True)
     if warned:
         assert verdict(state) == ("unsupported_parameter", False)
-        assert world.provider.sent == []
+        assert api.provider.sent == []
     else:
-        assert world.provider.sent
+        assert api.provider.sent

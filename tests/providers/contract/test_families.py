@@ -1,4 +1,4 @@
-"""What holds for every family: its files, its catalog, its adapters."""
+"""Rules for every family: files, catalog and adapters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(providers.__file__).parent
 ADAPTERS = [(name, adapter) for name, entry in HTTP_FAMILIES.items() for adapter in entry.adapters]
 
 
-def test_registry_entry_holds_models_of_its_own_family_only() -> None:
+def test_registry_entry_has_models_of_its_own_family_only() -> None:
     for name, entry in FAMILIES.items():
         assert {model.family for model in entry.models} == {name}
 
@@ -33,17 +33,17 @@ def test_family_folder_has_its_files(name: str) -> None:
     assert files >= {"__init__.py", "adapter.py", "catalog.py", "README.md"}
 
 
-def test_reasons_and_table_are_the_same_set() -> None:
+def test_table_of_reasons_has_every_reason() -> None:
     assert set(REASONS) == set(ErrorReason.values()) - {ErrorReason.ERROR_REASON_UNSPECIFIED}
 
 
-def test_catalog_has_no_name_twice() -> None:
+def test_catalog_names_are_unique() -> None:
     catalog = Catalog.load(Source({}))
     assert len(catalog.models) == len(MODELS)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.id))
-def test_model_is_whole(model: Model) -> None:
+def test_model_is_complete(model: Model) -> None:
     routes = {route.name for route in model.routes}
     if model.family in HTTP_FAMILIES:
         assert routes <= {adapter.route for adapter in HTTP_FAMILIES[model.family].adapters}
@@ -64,7 +64,7 @@ def test_model_is_whole(model: Model) -> None:
         assert route.mode in {Mode.INLINE, Mode.ASYNC}
         assert route.native_id
         setting = f"IMAGEGATEWAY_{route.name.upper()}_"
-        # A server of one's own may want no key: then its address tells that it is there.
+        # A self-hosted server may need no key: then its base URL enables the route.
         assert all(name.startswith(setting) for name in route.required_settings)
         assert not route.required_settings or {setting + "API_KEY", setting + "BASE_URL"} & set(
             route.required_settings
@@ -72,7 +72,7 @@ def test_model_is_whole(model: Model) -> None:
 
 
 @pytest.mark.parametrize(("name", "adapter"), ADAPTERS, ids=lambda value: getattr(value, "route", value))
-def test_free_server_errors_have_their_page(name: str, adapter: Adapter) -> None:
+def test_uncharged_server_errors_cite_their_page(name: str, adapter: Adapter) -> None:
     table = adapter.errors
     free = table.uncharged.statuses if table.uncharged else frozenset()
     assert free <= frozenset(range(500, 600))
@@ -80,8 +80,8 @@ def test_free_server_errors_have_their_page(name: str, adapter: Adapter) -> None
         assert table.uncharged.page.startswith("https://")
         assert table.uncharged.checked <= date(2100, 1, 1)
     refusals = {status for status, reason in table.by_status.items() if reason in NOT_STARTED and status >= 500}
-    if (name, adapter.route) != ("stability", "automatic1111"):  # a server of one's own charges nothing
-        assert refusals <= free, "what says that no work began may be asked again"
+    if (name, adapter.route) != ("stability", "automatic1111"):  # a self-hosted server bills nothing
+        assert refusals <= free, "a refusal before any work is not billed"
 
 
 @pytest.mark.parametrize(("name", "adapter"), ADAPTERS, ids=lambda value: getattr(value, "route", value))
@@ -89,7 +89,7 @@ def test_free_server_errors_have_their_page(name: str, adapter: Adapter) -> None
 @pytest.mark.parametrize(
     "body", [b"", b"<html>oops</html>", b"[]", b'"text"', b"null", b'{"error": 7}', b'{"detail": []}']
 )
-def test_any_error_answer_is_a_failure_by_the_table(name: str, adapter: Adapter, status: int, body: bytes) -> None:
+def test_any_error_response_is_a_failure_with_a_reason(name: str, adapter: Adapter, status: int, body: bytes) -> None:
     failure = adapter.read_error(call_of(name, adapter), HttpResponse(status, {}, body))
     assert isinstance(failure, Failure)
     assert failure.reason in REASONS

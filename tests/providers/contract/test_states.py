@@ -1,4 +1,4 @@
-"""Every state that a provider documents ends a task as it should; others are waited out, and then named."""
+"""Task states: documented states have their outcome; unknown states are waited out, and the failure names them."""
 
 from __future__ import annotations
 
@@ -10,50 +10,50 @@ from imagegateway.providers.kit.usage import is_complete
 from imagegateway.providers.registry import HTTP_FAMILIES
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.providers.contract.routes import ROWS
-from tests.providers.contract.rows import Answer, Row
-from tests.providers.contract.world import World, adapter_of, verdict
+from tests.providers.contract.routes import API_CASES
+from tests.providers.contract.rows import ApiCase, Response
+from tests.providers.contract.world import ApiFixture, adapter_of, verdict
 
 
-def test_table_has_every_route_of_every_family() -> None:
-    """A new adapter fails here until `tests.providers.contract.routes` has its row."""
+def test_cases_cover_every_route_of_every_family() -> None:
+    """A new adapter fails here until `tests.providers.contract.routes` has its case."""
     routes = {(name, adapter.route) for name, entry in HTTP_FAMILIES.items() for adapter in entry.adapters}
-    assert {(row.family, row.route) for row in ROWS} == routes
+    assert {(case.family, case.route) for case in API_CASES} == routes
 
 
-def test_row_is_complete(row: Row) -> None:
-    models = {model.id: model for model in HTTP_FAMILIES[row.family].models}
-    assert row.route in {route.name for route in models[row.model].routes}
-    assert row.ends["done"].code == ""
-    assert bool(row.accepted) == bool(row.working)
-    assert row.unknown or not row.accepted
-    assert [other for other in ROWS if other.name == row.name] == [row]
+def test_case_is_complete(case: ApiCase) -> None:
+    models = {model.id: model for model in HTTP_FAMILIES[case.family].models}
+    assert case.route in {route.name for route in models[case.model].routes}
+    assert case.ends["done"].code == ""
+    assert bool(case.accepted) == bool(case.working)
+    assert case.unknown or not case.accepted
+    assert [other for other in API_CASES if other.name == case.name] == [case]
 
 
-async def test_every_end_ends_the_task(world: World) -> None:
-    for name, end in world.row.ends.items():
-        world.provider.sent.clear()
-        state = await world.run(*end.answers)
-        assert verdict(state) == ((end.code, end.accepted) if end.code else ("", True)), name
+async def test_final_response_has_its_outcome(api: ApiFixture) -> None:
+    for name, end in api.case.ends.items():
+        api.provider.sent.clear()
+        state = await api.run(*end.responses)
+        assert verdict(state) == ((end.code, end.may_be_billed) if end.code else ("", True)), name
         if end.code == "moderation_blocked":
             assert_names_the_policy(state)
         assert not state.done.HasField("usage") or is_complete(state.done.usage), name
         if not end.code:
             (artifact,) = state.done.artifacts
-            stored = await world.bench.bytes_of(artifact)
+            stored = await api.bench.bytes_of(artifact)
             assert len(stored) == artifact.media.size, name
 
 
-async def test_moderation_of_a_submit_names_the_policy_and_what_it_refused(world: World) -> None:
-    table = adapter_of(world.row).errors
+async def test_moderation_of_a_submit_names_the_policy_and_the_refused_part(api: ApiFixture) -> None:
+    table = adapter_of(api.case).errors
     for code, reason in table.by_code.items():
         if reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            answer = world.row.worded[code] if code in world.row.worded else world.row.coded and world.row.coded(code)
-            assert answer, "the row does not say how the code arrives"
-            assert_names_the_policy(await world.submit(answer))
+            response = api.case.worded[code] if code in api.case.worded else api.case.coded and api.case.coded(code)
+            assert response, "the case does not define a response with the code"
+            assert_names_the_policy(await api.submit(response))
     for status, reason in table.by_status.items():
         if reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            assert_names_the_policy(await world.submit(Answer(b"", status)))
+            assert_names_the_policy(await api.submit(Response(b"", status)))
 
 
 def assert_names_the_policy(state: pb.TaskState) -> None:
@@ -63,59 +63,59 @@ def assert_names_the_policy(state: pb.TaskState) -> None:
     assert ("result" in message and "prompt" not in message) == (not state.failed.param)
 
 
-async def test_task_goes_on_while_the_provider_works(world: World) -> None:
-    if not world.row.accepted:
-        assert not world.row.working
+async def test_task_runs_while_the_provider_works(api: ApiFixture) -> None:
+    if not api.case.accepted:
+        assert not api.case.working
         return
-    state = await world.run(*world.row.working, *world.row.ends["done"].answers)
+    state = await api.run(*api.case.working, *api.case.ends["done"].responses)
     assert state.HasField("done")
-    assert len(world.provider.calls) >= 2 + len(world.row.working)
+    assert len(api.provider.calls) >= 2 + len(api.case.working)
 
 
-async def test_unknown_state_is_waited_out_and_then_named(world: World) -> None:
-    if world.row.unknown is None:
+async def test_unknown_state_is_waited_out_and_named(api: ApiFixture) -> None:
+    if api.case.unknown is None:
         return
-    name, answer = world.row.unknown
-    began = world.bench.now
-    state = await world.run(answer)
+    name, response = api.case.unknown
+    began = api.bench.now
+    state = await api.run(response)
     assert verdict(state) == ("provider_bad_response", True)
     assert name in state.failed.message
-    waited = world.bench.now - began
-    if world.row.accepted:
+    waited = api.bench.now - began
+    if api.case.accepted:
         assert GRACE_SECONDS < waited < GRACE_SECONDS + 30
     else:
-        assert waited == 0, "there is nothing to ask again"
-    submissions = [sent for sent in world.provider.calls if sent.method == "POST"]
+        assert waited == 0, "an inline call has no poll"
+    submissions = [sent for sent in api.provider.calls if sent.method == "POST"]
     assert len(submissions) == 1
 
 
-async def test_task_that_becomes_known_again_is_not_given_up(world: World) -> None:
-    if world.row.unknown is None or not world.row.accepted:
+async def test_task_continues_after_an_unknown_state(api: ApiFixture) -> None:
+    if api.case.unknown is None or not api.case.accepted:
         return
-    state = await world.run(world.row.unknown[1], *world.row.ends["done"].answers)
+    state = await api.run(api.case.unknown[1], *api.case.ends["done"].responses)
     assert state.HasField("done")
 
 
-async def test_cancel_tells_the_provider_where_it_listens(world: World) -> None:
-    if not world.row.accepted:
-        assert world.row.cancel is None
+async def test_cancel_is_sent_to_a_provider_that_supports_it(api: ApiFixture) -> None:
+    if not api.case.accepted:
+        assert api.case.cancel is None
         return
-    world.provider.script = [world.row.accepted]
-    task = world.task()
-    state = await world.bench.family.start(pb.StartRequest(job_id="job_test", task=task))
-    before = len(world.provider.sent)
+    api.provider.script = [api.case.accepted]
+    task = api.task()
+    state = await api.bench.family.start(pb.StartRequest(job_id="job_test", task=task))
+    before = len(api.provider.sent)
     request = pb.CancelRequest(job_id="job_test", task_ref=state.running.task_ref, task=task)
-    assert await world.bench.family.cancel(request) == (world.row.cancel is not None)
-    told = world.provider.sent[before:]
-    assert [(sent.method, sent.path) for sent in told] == ([world.row.cancel] if world.row.cancel else [])
-    assert all(world.provider.key in str(sent.headers) for sent in told)
+    assert await api.bench.family.cancel(request) == (api.case.cancel is not None)
+    cancels = api.provider.sent[before:]
+    assert [(sent.method, sent.path) for sent in cancels] == ([api.case.cancel] if api.case.cancel else [])
+    assert all(api.provider.key in str(sent.headers) for sent in cancels)
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
-async def test_poll_without_an_answer_changes_nothing(world: World, status: int) -> None:
-    """Asking costs nothing: only the job's own deadline ends it."""
-    if not world.row.accepted:
+async def test_poll_error_does_not_end_the_task(api: ApiFixture, status: int) -> None:
+    """Polls are free, so only the job's deadline ends the task."""
+    if not api.case.accepted:
         return
-    trouble = Answer(b"<html>trouble</html>", status)
-    state = await world.run(trouble, trouble, *world.row.ends["done"].answers)
+    error = Response(b"<html>trouble</html>", status)
+    state = await api.run(error, error, *api.case.ends["done"].responses)
     assert state.done.artifacts

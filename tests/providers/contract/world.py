@@ -1,4 +1,4 @@
-"""A provider that answers what a row says, and the family that calls it."""
+"""A scripted provider for one case, and the family that calls it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.registry import HTTP_FAMILIES
 
 from tests.emulators.base import Emulator, Sent
-from tests.providers.contract.rows import MP4, PNG, Answer, Row
+from tests.providers.contract.rows import MP4, PNG, ApiCase, Response
 from tests.providers.harness import Bench
 
 if TYPE_CHECKING:
@@ -25,52 +25,52 @@ if TYPE_CHECKING:
 
 @dataclass
 class Scripted(Emulator):
-    """Answers as scripted, in order, the last answer for ever; hands out results.
+    """Provider that sends scripted responses in order, the last one without limit, and serves results.
 
-    `results`: the origin that its answers name for results. `silent`: it never answers. `breaks`: it closes the
-    connection `before` the answer, or in the `middle` of it.
+    `results`: the origin that its responses name for results. `silent`: it never responds. `breaks`: it closes the
+    connection `before` the response, or in the `middle` of it.
     """
 
     key: str = "key-of-the-operator"
-    script: list[Answer] = field(default_factory=list)
+    script: list[Response] = field(default_factory=list)
     results: str = ""
     silent: bool = False
     breaks: str = ""
-    _over: asyncio.Event = field(default_factory=asyncio.Event)
+    _stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     def routes(self, app: web.Application) -> None:
-        app.router.add_route("*", "/{path:.*}", self._answer)
+        app.router.add_route("*", "/{path:.*}", self._respond)
 
     @property
     def calls(self) -> list[Sent]:
-        """What it was asked, without the downloads of results."""
+        """Return the received requests without the downloads of results."""
         return [sent for sent in self.sent if not _is_result(sent.path)]
 
     async def stop(self) -> None:
-        self._over.set()
+        self._stopped.set()
         await super().stop()
 
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
         if _is_result(request.path):
             return web.Response(body=PNG if request.path.endswith(".png") else MP4)
         if self.silent:
-            await self._over.wait()
+            await self._stopped.wait()
         assert request.transport
         if self.breaks == "before":
             request.transport.close()
             return web.Response()
-        answer = self.script.pop(0) if len(self.script) > 1 else self.script[0]
-        body = answer.raw(self.base, self.results or self.base)
-        headers = {"content-type": "application/octet-stream", **answer.headers}
+        scripted = self.script.pop(0) if len(self.script) > 1 else self.script[0]
+        body = scripted.raw(self.base, self.results or self.base)
+        headers = {"content-type": "application/octet-stream", **scripted.headers}
         if self.breaks == "middle":
             response = web.StreamResponse(
-                status=answer.status, headers={**headers, "content-length": str(len(body) + 1)}
+                status=scripted.status, headers={**headers, "content-length": str(len(body) + 1)}
             )
             await response.prepare(request)
             await response.write(body[: len(body) // 2])
             request.transport.close()
             return response
-        return web.Response(body=body, status=answer.status, headers=headers)
+        return web.Response(body=body, status=scripted.status, headers=headers)
 
 
 def _is_result(path: str) -> bool:
@@ -78,43 +78,43 @@ def _is_result(path: str) -> bool:
 
 
 @dataclass
-class World:
-    """A row's family and provider."""
+class ApiFixture:
+    """A case with its family and scripted provider."""
 
-    row: Row
+    case: ApiCase
     bench: Bench
     provider: Scripted
 
     def task(self, **fields: Any) -> pb.ImageTask:
         return pb.ImageTask(
-            model=self.row.model, route=self.row.route, **{"prompt": "a fox", "n": 1, **self.row.fields, **fields}
+            model=self.case.model, route=self.case.route, **{"prompt": "a fox", "n": 1, **self.case.fields, **fields}
         )
 
-    async def run(self, *answers: Answer, polls: int = 200, **fields: Any) -> pb.TaskState:
-        """The state in which a task ends when the provider answers so after the submit."""
-        self.provider.script = self.row.script(*answers)
+    async def run(self, *responses: Response, polls: int = 200, **fields: Any) -> pb.TaskState:
+        """Run a task, with these responses after the submit. Return its final state."""
+        self.provider.script = self.case.script(*responses)
         return await self.bench.run(self.task(**fields), polls=polls)
 
-    async def submit(self, *answers: Answer, **fields: Any) -> pb.TaskState:
-        """The state in which a task ends when the provider answers so from the submit on."""
-        self.provider.script = list(answers)
+    async def submit(self, *responses: Response, **fields: Any) -> pb.TaskState:
+        """Run a task, with these responses from the submit on. Return its final state."""
+        self.provider.script = list(responses)
         return await self.bench.run(self.task(**fields))
 
 
-def adapter_of(row: Row) -> Adapter:
-    return next(adapter for adapter in HTTP_FAMILIES[row.family].adapters if adapter.route == row.route)
+def adapter_of(case: ApiCase) -> Adapter:
+    return next(adapter for adapter in HTTP_FAMILIES[case.family].adapters if adapter.route == case.route)
 
 
 @asynccontextmanager
-async def opened(row: Row, tmp_path: Path, **settings: str) -> AsyncIterator[World]:
-    """`settings` by name, beside those that lead to the provider."""
+async def open_api(case: ApiCase, tmp_path: Path, **settings: str) -> AsyncIterator[ApiFixture]:
+    """Open a case's family against its scripted provider. `settings` are further settings by name."""
     async with Scripted() as provider:
         assert isinstance(provider, Scripted)
-        prefix = f"IMAGEGATEWAY_{row.route.upper()}"
-        values = {f"{prefix}_BASE_URL": provider.base, f"{prefix}_API_KEY": provider.key, **row.settings, **settings}
-        bench = Bench.open(HTTP_FAMILIES[row.family].models, HTTP_FAMILIES[row.family].adapters, tmp_path, values)
+        prefix = f"IMAGEGATEWAY_{case.route.upper()}"
+        values = {f"{prefix}_BASE_URL": provider.base, f"{prefix}_API_KEY": provider.key, **case.settings, **settings}
+        bench = Bench.open(HTTP_FAMILIES[case.family].models, HTTP_FAMILIES[case.family].adapters, tmp_path, values)
         try:
-            yield World(row, bench, provider)
+            yield ApiFixture(case, bench, provider)
         finally:
             await bench.family.close()
 
