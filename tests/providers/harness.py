@@ -1,4 +1,4 @@
-"""Runs a family against an emulator as the router would: start, poll at its pace on a fake clock, until it ends."""
+"""Test bench of a family: starts a task against an emulator and polls it on a fake clock, as the job engine does."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Bench:
     def open(
         cls, models: tuple[Model, ...], adapters: Sequence[Adapter], tmp_path: Path, values: Mapping[str, str]
     ) -> Bench:
-        """`values`: settings such as IMAGEGATEWAY_BFL_API_KEY and IMAGEGATEWAY_BFL_BASE_URL."""
+        """Return a bench; `values` are settings such as IMAGEGATEWAY_BFL_API_KEY and IMAGEGATEWAY_BFL_BASE_URL."""
         environment = {"IMAGEGATEWAY_ALLOW_HOSTS": "127.0.0.1", "IMAGEGATEWAY_DATA_DIR": str(tmp_path), **values}
         current = settings.load(setting_source.Source(environment))
         store = MediaStore.open((tmp_path / "media").as_uri())
@@ -88,8 +88,10 @@ class Bench:
         patient: bool = False,
         on_progress: OnProgress | None = None,
     ) -> pb.TaskState:
-        """The terminal state of a task. Fails when it has not ended after so many polls, unless the test is
-        patient: then that is the answer.
+        """Return the terminal state of a task.
+
+        Raises AssertionError for a task that still runs after `polls` polls, unless `patient` is set: then the state
+        after the last poll is returned.
         """
         try:
             request = pb.StartRequest(job_id="job_test", task=task, credential=credential)
@@ -107,14 +109,14 @@ class Bench:
             return failed_task(error, may_be_billed=False)
         if patient:
             return state
-        raise AssertionError("the task does not end")
+        raise AssertionError("the task did not end")
 
     async def bytes_of(self, artifact: pb.Artifact) -> bytes:
         return await self.store.read(artifact.media.key)
 
 
 def left_half(width: int, height: int) -> bytes:
-    """A mask as the router makes them: the left half is to be edited, with a dark grey column at the seam."""
+    """Return a mask as the router makes it: the left half is to be edited, with a dark grey column at the seam."""
     drawn = Image.new("L", (width, height), 0)
     drawn.paste(255, (0, 0, width // 2, height))
     drawn.paste(100, (width // 2, 0, width // 2 + 1, height))

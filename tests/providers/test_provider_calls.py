@@ -1,4 +1,4 @@
-"""Provider calls that a server owns: what is kept of them, and for how long."""
+"""Provider calls that a server owns: records and their lifetime."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes that models with limits make of what is asked."""
+"""Sizes that limited models make of requested sizes."""
 
 from __future__ import annotations
 
