@@ -63,7 +63,7 @@ async def test_generation_is_multipart_and_kept_byte_for_byte(ideogram: Ideogram
         "negative_prompt": "text",
         "style_type": "REALISTIC",
     }
-    assert await bench.bytes_of(artifact) == ideogram.pictures["0.png"]
+    assert await bench.bytes_of(artifact) == ideogram.images["0.png"]
     assert (artifact.media.media_type, artifact.media.width, artifact.seed) == ("image/png", 1248, 5)
     assert artifact.revised_prompt == "a fox, in soft light"
     assert (state.done.cost.amount, state.done.cost.estimated, ideogram.billed) == (0.09, True, 1)
@@ -286,8 +286,8 @@ async def test_what_ideogram_cannot_take_is_refused_before_the_call(ideogram: Id
 
 
 async def test_result_that_cannot_be_fetched_leaves_the_others(ideogram: Ideogram, bench: Bench) -> None:
-    ideogram.pictures = {"a.png": image_bytes(), "b.png": b"<html>sorry</html>", "c.png": image_bytes(32, 32)}
-    urls = [f"{ideogram.base}/result/{name}?exp=1" for name in ideogram.pictures]
+    ideogram.images = {"a.png": image_bytes(), "b.png": b"<html>sorry</html>", "c.png": image_bytes(32, 32)}
+    urls = [f"{ideogram.base}/result/{name}?exp=1" for name in ideogram.images]
     ideogram.failures = [(200, {"data": [{"url": url, "is_image_safe": True} for url in urls]}, {})]
     state = await bench.run(task(n=3))
     assert [artifact.media.width for artifact in state.done.artifacts] == [64, 32]
@@ -324,7 +324,7 @@ async def test_answers_without_a_picture_end_the_task(
 
 
 async def test_numbers_as_text_and_structured_prompts_are_read(ideogram: Ideogram, bench: Bench) -> None:
-    ideogram.pictures = {"a.png": image_bytes()}
+    ideogram.images = {"a.png": image_bytes()}
     entry = {"url": f"{ideogram.base}/result/a.png", "seed": "77", "prompt": {"scene": "a fox"}, "new": 1}
     ideogram.failures = [(200, {"data": [entry]}, {})]
     (artifact,) = (await bench.run(task())).done.artifacts
@@ -338,7 +338,7 @@ async def asynchronous(bench: Bench) -> pb.TaskState:
 
 
 async def test_generation_in_capitals_and_with_an_empty_list_is_polled(ideogram: Ideogram, bench: Bench) -> None:
-    ideogram.pictures = {"a.png": image_bytes()}
+    ideogram.images = {"a.png": image_bytes()}
     ideogram.failures = [
         (200, {"generation_id": "a/../b?c", "status": "PENDING", "data": []}, {}),
         (200, {"status": "Pending"}, {}),

@@ -133,19 +133,19 @@ async def cancel(bench: Bench, job_id: str) -> bool:
     return await bench.family.cancel(pb.CancelRequest(job_id=job_id, task=task("automatic1111")))
 
 
-@pytest.mark.parametrize("tells_progress", [True, False])
+@pytest.mark.parametrize("reports_progress", [True, False])
 async def test_cancel_of_a_call_that_the_server_has_queued_interrupts_no_other(
-    own: Automatic1111, bench: Bench, *, tells_progress: bool
+    own: Automatic1111, bench: Bench, *, reports_progress: bool
 ) -> None:
-    own.seconds, own.tells_progress = 60.0, tells_progress
+    own.seconds, own.reports_progress = 60.0, reports_progress
     first = begin(bench, "job_first")
     await asyncio.wait_for(own.begun.wait(), 10)
     second = begin(bench, "job_second")
     await asyncio.wait_for(own.queued.wait(), 10)
     assert not await cancel(bench, "job_second")
     assert "/sdapi/v1/interrupt" not in {sent.path for sent in own.sent}
-    assert await cancel(bench, "job_first") == tells_progress
-    if tells_progress:
+    assert await cancel(bench, "job_first") == reports_progress
+    if reports_progress:
         await asyncio.wait_for(first, 10)
         assert own.interrupted == ["task(job_first-0)"]
     else:
@@ -155,7 +155,7 @@ async def test_cancel_of_a_call_that_the_server_has_queued_interrupts_no_other(
 
 
 async def test_only_call_of_a_server_that_tells_no_progress_is_interrupted(own: Automatic1111, bench: Bench) -> None:
-    own.seconds, own.tells_progress = 60.0, False
+    own.seconds, own.reports_progress = 60.0, False
     work = begin(bench, "job_test")
     await asyncio.wait_for(own.begun.wait(), 10)
     assert await cancel(bench, "job_test")
