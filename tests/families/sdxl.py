@@ -1,4 +1,4 @@
-"""What the tests of SDXL's routes share."""
+"""Helpers that the tests of SDXL's routes share."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def task(route: str, **fields: Any) -> pb.ImageTask:
     return pb.ImageTask(model="stability-ai/sdxl", route=route, **{"prompt": "a fox", "n": 1, **fields})
 
 
-async def area(bench: Bench) -> pb.MediaRef:
-    """A mask as the router gives it, white on the left half."""
+async def left_mask(bench: Bench) -> pb.MediaRef:
+    """Store and return a mask as the router makes it: white on the left half."""
     image = Image.new("L", (64, 64), 0)
     image.paste(255, (0, 0, 32, 64))
     out = BytesIO()
@@ -29,6 +29,6 @@ async def area(bench: Bench) -> pb.MediaRef:
 
 
 def corners(data: str) -> tuple[Any, Any]:
-    """The pixels top left and top right of a picture in base64, with or without `data:` before it."""
+    """Return the top left and top right pixels of an image in base64, with or without a `data:` prefix."""
     image = Image.open(BytesIO(base64.b64decode(data.rpartition(",")[2])))
     return image.getpixel((0, 0)), image.getpixel((63, 0))

@@ -1,4 +1,4 @@
-"""SDXL on a server of one's own: what is sent and what becomes of every answer."""
+"""SDXL on a self-hosted server: requests as sent, results and failures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from tests.emulators.automatic1111 import Automatic1111
 from tests.emulators.base import image_bytes
 from tests.families.harness import Bench
-from tests.families.sdxl import area, corners, task
+from tests.families.sdxl import corners, left_mask, task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,23 +25,23 @@ R = ErrorReason
 
 
 @pytest.fixture
-async def own() -> AsyncIterator[Automatic1111]:
+async def server() -> AsyncIterator[Automatic1111]:
     async with Automatic1111() as emulator:
         yield cast("Automatic1111", emulator)
 
 
 @pytest.fixture
-async def bench(own: Automatic1111, tmp_path: Path) -> AsyncIterator[Bench]:
-    values = {"IMAGEGATEWAY_AUTOMATIC1111_BASE_URL": own.base}
+async def bench(server: Automatic1111, tmp_path: Path) -> AsyncIterator[Bench]:
+    values = {"IMAGEGATEWAY_AUTOMATIC1111_BASE_URL": server.base}
     bench = Bench.open(MODELS, [Automatic1111Adapter()], tmp_path, values)
     yield bench
     await bench.family.close()
 
 
-async def test_own_server_makes_n_pictures_in_one_request(own: Automatic1111, bench: Bench) -> None:
-    own.grid = True
+async def test_server_makes_n_images_in_one_request(server: Automatic1111, bench: Bench) -> None:
+    server.grid = True
     state = await bench.run(task("automatic1111", n=3, width=64, height=72, seed=5, negative_prompt="rain"))
-    (sent,) = own.sent
+    (sent,) = server.sent
     assert (sent.method, sent.path) == ("POST", "/sdapi/v1/txt2img")
     assert sent.json == {
         "prompt": "a fox",
@@ -58,21 +58,21 @@ async def test_own_server_makes_n_pictures_in_one_request(own: Automatic1111, be
     assert "authorization" not in sent.headers
     assert [artifact.seed for artifact in state.done.artifacts] == [5, 6, 7]
     assert await bench.bytes_of(state.done.artifacts[0]) == image_bytes(64, 72, colour=(5, 9, 9))
-    assert own.billed == 3
+    assert server.billed == 3
 
 
-async def test_own_server_gets_input_mask_format_and_quality(own: Automatic1111, bench: Bench) -> None:
+async def test_server_receives_input_mask_format_and_quality(server: Automatic1111, bench: Bench) -> None:
     source = image_bytes()
-    asked = task(
+    request = task(
         "automatic1111",
         inputs=[await bench.keep(source)],
-        mask=await area(bench),
+        mask=await left_mask(bench),
         output_format="jpeg",
         quality="xhigh",
     )
-    asked.provider_options.update({"denoising_strength": 0.4, "sampler_name": "DDIM"})
-    state = await bench.run(asked)
-    (sent,) = own.sent
+    request.provider_options.update({"denoising_strength": 0.4, "sampler_name": "DDIM"})
+    state = await bench.run(request)
+    (sent,) = server.sent
     assert sent.path == "/sdapi/v1/img2img"
     assert [base64.b64decode(text) for text in sent.json["init_images"]] == [source]
     assert corners(sent.json["mask"]) == (255, 0)
@@ -81,48 +81,48 @@ async def test_own_server_gets_input_mask_format_and_quality(own: Automatic1111,
     assert state.done.artifacts[0].media.media_type == "image/jpeg"
 
 
-async def test_own_server_loads_loras_by_tags_that_only_loras_make(own: Automatic1111, bench: Bench) -> None:
+async def test_loras_become_tags_and_tags_in_the_prompt_are_removed(server: Automatic1111, bench: Bench) -> None:
     prompt = "a fox <lora:theirs:1> <lo<lora:x:1>ra:y:1>here<sd_cpp_extra_args>{}</sd_cpp_extra_args>, 1 < 2"
     state = await bench.run(
         task("automatic1111", prompt=prompt, loras=[{"id": "fox", "scale": 0.8}, {"id": "b.safetensors"}])
     )
-    assert own.prompts == ["a fox  here, 1 < 2 <lora:fox:0.8> <lora:b:1>"]
+    assert server.prompts == ["a fox  here, 1 < 2 <lora:fox:0.8> <lora:b:1>"]
     assert [(warning.code, warning.param) for warning in state.done.warnings] == [("parameter_adjusted", "prompt")]
     for lora in ({"url": "https://example.com/x"}, {"id": "a:1><lora:b"}):
         refused = await bench.run(task("automatic1111", loras=[lora]))
         assert refused.failed.param.startswith("loras[0].")
-    assert len(own.sent) == 1
+    assert len(server.sent) == 1
 
 
-async def test_own_server_gets_no_tags_by_options_either(own: Automatic1111, bench: Bench) -> None:
-    asked = task("automatic1111")
+async def test_tags_in_options_are_removed(server: Automatic1111, bench: Bench) -> None:
+    request = task("automatic1111")
     scripts: dict[str, Any] = {"ADetailer": {"args": [True, {"ad_prompt": "a <lora:x:1>b"}]}}
-    asked.provider_options.update({"alwayson_scripts": scripts, "cfg_scale": 6, "steps": 12})
-    state = await bench.run(asked)
-    body = own.sent[0].json
+    request.provider_options.update({"alwayson_scripts": scripts, "cfg_scale": 6, "steps": 12})
+    state = await bench.run(request)
+    body = server.sent[0].json
     assert (body["prompt"], body["cfg_scale"], body["steps"]) == ("a fox", 6, 12)
     assert body["alwayson_scripts"]["ADetailer"]["args"] == [True, {"ad_prompt": "a b"}]
     assert [warning.param for warning in state.done.warnings] == ["provider_options"]
 
 
-async def test_stated_quality_is_the_gateways_to_make(own: Automatic1111, bench: Bench) -> None:
+async def test_requested_compression_is_converted_from_png(server: Automatic1111, bench: Bench) -> None:
     state = await bench.run(task("automatic1111", output_format="jpeg", output_compression=20, moderation="low"))
-    assert own.sent[0].json["override_settings"]["samples_format"] == "png"
+    assert server.sent[0].json["override_settings"]["samples_format"] == "png"
     assert state.done.artifacts[0].media.media_type == "image/jpeg"
     assert [warning.param for warning in state.done.warnings] == ["moderation"]
 
 
-async def test_own_server_is_interrupted_while_it_works(own: Automatic1111, bench: Bench) -> None:
-    own.seconds, own.key = 60.0, "user:pass"
-    asked = task("automatic1111")
-    start = pb.StartRequest(job_id="job_test", task=asked, credential="user:pass")
+async def test_cancel_interrupts_the_server_while_it_works(server: Automatic1111, bench: Bench) -> None:
+    server.seconds, server.key = 60.0, "user:pass"
+    request = task("automatic1111")
+    start = pb.StartRequest(job_id="job_test", task=request, credential="user:pass")
     working = asyncio.create_task(bench.family.start(start))
-    await asyncio.wait_for(own.begun.wait(), 10)
-    stop = pb.CancelRequest(job_id="job_test", task=asked, credential="user:pass")
+    await asyncio.wait_for(server.begun.wait(), 10)
+    stop = pb.CancelRequest(job_id="job_test", task=request, credential="user:pass")
     assert await bench.family.cancel(stop)
     assert (await asyncio.wait_for(working, 10)).HasField("done")
-    assert [sent.path for sent in own.sent[1:]] == ["/internal/progress", "/sdapi/v1/interrupt"]
-    assert own.interrupted == ["task(job_test-0)"]
+    assert [sent.path for sent in server.sent[1:]] == ["/internal/progress", "/sdapi/v1/interrupt"]
+    assert server.interrupted == ["task(job_test-0)"]
 
 
 def begin(bench: Bench, job_id: str) -> asyncio.Task[pb.TaskState]:
@@ -134,65 +134,67 @@ async def cancel(bench: Bench, job_id: str) -> bool:
 
 
 @pytest.mark.parametrize("reports_progress", [True, False])
-async def test_cancel_of_a_call_that_the_server_has_queued_interrupts_no_other(
-    own: Automatic1111, bench: Bench, *, reports_progress: bool
+async def test_cancel_of_a_queued_call_interrupts_no_other(
+    server: Automatic1111, bench: Bench, *, reports_progress: bool
 ) -> None:
-    own.seconds, own.reports_progress = 60.0, reports_progress
+    server.seconds, server.reports_progress = 60.0, reports_progress
     first = begin(bench, "job_first")
-    await asyncio.wait_for(own.begun.wait(), 10)
+    await asyncio.wait_for(server.begun.wait(), 10)
     second = begin(bench, "job_second")
-    await asyncio.wait_for(own.queued.wait(), 10)
+    await asyncio.wait_for(server.queued.wait(), 10)
     assert not await cancel(bench, "job_second")
-    assert "/sdapi/v1/interrupt" not in {sent.path for sent in own.sent}
+    assert "/sdapi/v1/interrupt" not in {sent.path for sent in server.sent}
     assert await cancel(bench, "job_first") == reports_progress
     if reports_progress:
         await asyncio.wait_for(first, 10)
-        assert own.interrupted == ["task(job_first-0)"]
+        assert server.interrupted == ["task(job_first-0)"]
     else:
-        assert "/sdapi/v1/interrupt" not in {sent.path for sent in own.sent}, "it might reach the other one"
+        assert "/sdapi/v1/interrupt" not in {sent.path for sent in server.sent}, (
+            "the interrupt could stop the other call"
+        )
     for work in (first, second):
         work.cancel()
 
 
-async def test_only_call_of_a_server_that_tells_no_progress_is_interrupted(own: Automatic1111, bench: Bench) -> None:
-    own.seconds, own.reports_progress = 60.0, False
+async def test_only_call_of_a_server_without_progress_is_interrupted(server: Automatic1111, bench: Bench) -> None:
+    server.seconds, server.reports_progress = 60.0, False
     work = begin(bench, "job_test")
-    await asyncio.wait_for(own.begun.wait(), 10)
+    await asyncio.wait_for(server.begun.wait(), 10)
     assert await cancel(bench, "job_test")
     assert (await asyncio.wait_for(work, 10)).HasField("done")
-    assert own.interrupted == ["task(job_test-0)"]
+    assert server.interrupted == ["task(job_test-0)"]
 
 
-async def test_cancel_of_a_call_in_its_retry_pause_sends_nothing(own: Automatic1111, bench: Bench) -> None:
-    own.failures = [(503, {"detail": "loading"}, {})] * 4
+async def test_cancel_in_the_retry_pause_sends_no_request(server: Automatic1111, bench: Bench) -> None:
+    server.failures = [(503, {"detail": "loading"}, {})] * 4
     cancelled: list[bool] = []
 
-    async def stopped_in_the_pause(seconds: float) -> None:
+    async def cancel_in_the_pause(seconds: float) -> None:
         bench.slept.append(seconds)
         cancelled.append(await cancel(bench, "job_test"))
         await asyncio.Event().wait()
 
-    bench.sleep = stopped_in_the_pause
+    bench.sleep = cancel_in_the_pause
     state = await asyncio.wait_for(begin(bench, "job_test"), 10)
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_CANCELLED, False)
     assert cancelled == [True]
-    assert [sent.path for sent in own.sent] == ["/sdapi/v1/txt2img"]
+    assert [sent.path for sent in server.sent] == ["/sdapi/v1/txt2img"]
 
 
-async def test_cancel_of_a_job_that_was_never_begun_sends_nothing(own: Automatic1111, bench: Bench) -> None:
+async def test_cancel_of_an_unknown_job_sends_no_request(server: Automatic1111, bench: Bench) -> None:
     assert not await cancel(bench, "job_unknown")
-    assert own.sent == []
+    assert server.sent == []
 
 
 @pytest.mark.parametrize(("credential", "works"), [("user:pass", True), ("token", False)])
-async def test_own_server_may_ask_for_a_password(
-    own: Automatic1111, bench: Bench, credential: str, works: bool
+async def test_password_is_sent_as_basic_authentication(
+    server: Automatic1111, bench: Bench, credential: str, works: bool
 ) -> None:
-    own.key = "user:pass"
+    server.key = "user:pass"
     state = await bench.run(task("automatic1111"), credential=credential)
     assert state.HasField("done") == works
     scheme = "Basic dXNlcjpwYXNz" if works else "Bearer token"
-    assert own.sent[0].headers["authorization"] == scheme
+    assert server.sent[0].headers["authorization"] == scheme
 
 
 @pytest.mark.parametrize(
@@ -211,12 +213,12 @@ async def test_own_server_may_ask_for_a_password(
         (500, b"Internal Server Error", R.ERROR_REASON_PROVIDER_ERROR),
     ],
 )
-async def test_own_servers_errors(
-    own: Automatic1111, bench: Bench, status: int, body: Any, reason: R.ValueType
+async def test_error_is_final_after_one_call_and_not_billed(
+    server: Automatic1111, bench: Bench, status: int, body: Any, reason: R.ValueType
 ) -> None:
-    own.failures = [(status, body, {})]
+    server.failures = [(status, body, {})]
     state = await bench.run(task("automatic1111"))
-    assert (state.failed.reason, state.failed.may_be_billed, len(own.sent)) == (reason, False, 1)
+    assert (state.failed.reason, state.failed.may_be_billed, len(server.sent)) == (reason, False, 1)
     assert "CUDA" not in state.failed.message
 
 
@@ -231,18 +233,18 @@ async def test_own_servers_errors(
         (422, {"error": "ValidationError", "detail": "", "errors": [{"x": "y"}]}, ""),
     ],
 )
-async def test_own_servers_errors_name_our_fields(
-    own: Automatic1111, bench: Bench, status: int, body: Any, param: str
+async def test_error_names_the_gateway_field(
+    server: Automatic1111, bench: Bench, status: int, body: Any, param: str
 ) -> None:
-    own.failures = [(status, body, {})]
+    server.failures = [(status, body, {})]
     state = await bench.run(task("automatic1111"))
-    assert (state.failed.param, state.failed.may_be_billed, len(own.sent)) == (param, False, 1)
+    assert (state.failed.param, state.failed.may_be_billed, len(server.sent)) == (param, False, 1)
 
 
-async def test_own_server_that_loads_its_model_is_waited_for(own: Automatic1111, bench: Bench) -> None:
-    own.failures = [(503, {"detail": "loading"}, {})]
+async def test_loading_server_is_retried(server: Automatic1111, bench: Bench) -> None:
+    server.failures = [(503, {"detail": "loading"}, {})]
     assert (await bench.run(task("automatic1111"))).HasField("done")
-    await own.stop()
+    await server.stop()
     state = await bench.run(task("automatic1111"))
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
 
@@ -260,19 +262,19 @@ async def test_own_server_that_loads_its_model_is_waited_for(own: Automatic1111,
         ("[1]", None),
     ],
 )
-async def test_own_servers_info_in_any_shape(own: Automatic1111, bench: Bench, info: Any, seed: int | None) -> None:
+async def test_info_of_any_type_is_parsed(server: Automatic1111, bench: Bench, info: Any, seed: int | None) -> None:
     encoded = base64.b64encode(image_bytes()).decode()
-    own.failures = [(200, {"images": [f"data:image/png;base64,{encoded}"], "parameters": {}, "info": info}, {})]
+    server.failures = [(200, {"images": [f"data:image/png;base64,{encoded}"], "parameters": {}, "info": info}, {})]
     (artifact,) = (await bench.run(task("automatic1111"))).done.artifacts
     assert await bench.bytes_of(artifact) == image_bytes()
     assert (artifact.seed if artifact.HasField("seed") else None) == seed
 
 
 @pytest.mark.parametrize(("answer", "missing"), [({"images": [], "info": ""}, 0), ({"images": ["x"]}, 1)])
-async def test_own_servers_empty_and_damaged_answers_are_failures(
-    own: Automatic1111, bench: Bench, answer: Any, missing: int
+async def test_empty_or_damaged_response_is_a_failure(
+    server: Automatic1111, bench: Bench, answer: Any, missing: int
 ) -> None:
-    own.failures = [(200, answer, {})]
+    server.failures = [(200, answer, {})]
     state = await bench.run(task("automatic1111"))
     expected = R.ERROR_REASON_PROVIDER_BAD_RESPONSE if missing else R.ERROR_REASON_PROVIDER_ERROR
     assert (state.failed.reason, state.failed.may_be_billed) == (expected, True)

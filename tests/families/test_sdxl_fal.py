@@ -1,4 +1,4 @@
-"""SDXL on fal, and with it fal's queue: what is sent, what becomes of every state and error, what is billed."""
+"""SDXL on fal, and fal's queue: requests as sent, states, failures and billed calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from tests.emulators.base import image_bytes
 from tests.emulators.fal import Fal, Request
 from tests.families.harness import Bench
-from tests.families.sdxl import LORA, area, corners, task
+from tests.families.sdxl import LORA, corners, left_mask, task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ async def bench(fal: Fal, tmp_path: Path) -> AsyncIterator[Bench]:
     await bench.family.close()
 
 
-async def test_fal_is_queued_asked_and_fetched_by_the_urls_of_its_answer(fal: Fal, bench: Bench) -> None:
+async def test_task_is_queued_polled_and_fetched_by_the_urls_of_the_response(fal: Fal, bench: Bench) -> None:
     state = await bench.run(task("fal", n=2, width=512, height=768, seed=5, negative_prompt="rain", quality="low"))
     submit = fal.sent[0]
     assert (submit.method, submit.path) == ("POST", "/fal-ai/fast-sdxl")
@@ -60,11 +60,11 @@ async def test_fal_is_queued_asked_and_fetched_by_the_urls_of_its_answer(fal: Fa
     assert fal.billed == 2
 
 
-async def test_fal_gets_inputs_mask_and_loras_at_the_apps_for_them(fal: Fal, bench: Bench) -> None:
+async def test_inputs_mask_and_loras_are_sent_to_their_apps(fal: Fal, bench: Bench) -> None:
     inputs = [await bench.keep(image_bytes(format_="JPEG"))]
     loras = [LORA, {"id": "owner/fox"}]
     await bench.run(task("fal", inputs=inputs, loras=loras, output_format="jpeg"))
-    await bench.run(task("fal", inputs=inputs, mask=await area(bench)))
+    await bench.run(task("fal", inputs=inputs, mask=await left_mask(bench)))
     first, second = (sent for sent in fal.sent if sent.method == "POST")
     assert (first.path, second.path) == ("/fal-ai/fast-sdxl/image-to-image", "/fal-ai/fast-sdxl/inpainting")
     assert first.json["image_url"].startswith("data:image/jpeg;base64,")
@@ -73,7 +73,7 @@ async def test_fal_gets_inputs_mask_and_loras_at_the_apps_for_them(fal: Fal, ben
     assert corners(second.json["mask_url"]) == (255, 0)
 
 
-async def test_fals_flagged_pictures_are_missing_or_all_is_refused(fal: Fal, bench: Bench) -> None:
+async def test_flagged_images_are_missing_and_all_flagged_is_a_failure(fal: Fal, bench: Bench) -> None:
     fal.flagged = (True, False)
     state = await bench.run(task("fal", n=3))
     assert len(state.done.artifacts) == 2
@@ -82,7 +82,7 @@ async def test_fals_flagged_pictures_are_missing_or_all_is_refused(fal: Fal, ben
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_MODERATION_BLOCKED, True)
 
 
-async def test_fals_bytes_within_the_answer_are_read(fal: Fal, bench: Bench) -> None:
+async def test_data_url_in_the_response_is_decoded(fal: Fal, bench: Bench) -> None:
     url = "data:image/png;base64," + base64.b64encode(image_bytes()).decode()
     fal.result = (200, {"images": [{"url": url}], "seed": 3}, {})
     state = await bench.run(task("fal"))
@@ -117,7 +117,7 @@ def _detail(kind: str, *loc: str) -> dict[str, Any]:
         ((200, {}), "content_policy_violation", R.ERROR_REASON_MODERATION_BLOCKED),
     ],
 )
-async def test_fals_failed_answers_are_final(
+async def test_failed_result_is_final(
     fal: Fal, bench: Bench, result: tuple[int, Any], error: str, reason: R.ValueType
 ) -> None:
     fal.result = (*result, {})
@@ -128,12 +128,12 @@ async def test_fals_failed_answers_are_final(
     assert len([sent for sent in fal.sent if sent.method == "POST"]) == 1
 
 
-async def test_fals_field_is_named_as_the_caller_knows_it(fal: Fal, bench: Bench) -> None:
+async def test_error_names_the_gateway_field(fal: Fal, bench: Bench) -> None:
     fal.result = (422, _detail("image_load_error", "image_url"), {})
     assert (await bench.run(task("fal"))).failed.param == "image"
 
 
-async def test_fals_ingress_in_trouble_is_asked_again(fal: Fal, bench: Bench) -> None:
+async def test_ingress_error_at_a_poll_is_waited_out(fal: Fal, bench: Bench) -> None:
     asked = task("fal")
     fal.script = ("COMPLETED",)
     state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
@@ -147,9 +147,7 @@ async def test_fals_ingress_in_trouble_is_asked_again(fal: Fal, bench: Bench) ->
 
 
 @pytest.mark.parametrize("script", [("IN_QUEUE", "DREAMING"), ("IN_QUEUE",)])
-async def test_fals_unknown_states_and_lost_requests_end_by_name(
-    fal: Fal, bench: Bench, script: tuple[str, ...]
-) -> None:
+async def test_unknown_state_or_lost_request_fails_by_name(fal: Fal, bench: Bench, script: tuple[str, ...]) -> None:
     fal.script = script
     asked = task("fal")
     state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
@@ -189,7 +187,9 @@ _LOCKED = "User is locked. Reason: Exhausted balance. Top up your balance at fal
         ((504, b"<html>"), R.ERROR_REASON_PROVIDER_TIMEOUT, ""),
     ],
 )
-async def test_fals_errors(fal: Fal, bench: Bench, answer: tuple[int, Any], reason: R.ValueType, param: str) -> None:
+async def test_error_has_its_reason_and_field(
+    fal: Fal, bench: Bench, answer: tuple[int, Any], reason: R.ValueType, param: str
+) -> None:
     fal.failures = [(*answer, {})]
     state = await bench.run(task("fal"))
     assert (state.failed.reason, state.failed.param, len(fal.sent)) == (reason, param, 1)
@@ -207,7 +207,7 @@ async def test_fals_errors(fal: Fal, bench: Bench, answer: tuple[int, Any], reas
         ((500, b"<html>", {"x-fal-request-id": "r"}), R.ERROR_REASON_PROVIDER_ERROR),
     ],
 )
-async def test_fals_own_trouble_took_nothing_and_is_asked_again(
+async def test_own_server_error_is_not_billed_and_retried(
     fal: Fal, bench: Bench, answer: tuple[int, Any, dict[str, str]], reason: R.ValueType
 ) -> None:
     fal.failures = [answer]
@@ -219,7 +219,7 @@ async def test_fals_own_trouble_took_nothing_and_is_asked_again(
     assert len([sent for sent in fal.sent if sent.method == "POST"]) == 4, "once more each time"
 
 
-async def test_fals_urls_are_made_up_where_its_answer_has_none(fal: Fal, bench: Bench) -> None:
+async def test_urls_are_derived_for_a_response_without_them(fal: Fal, bench: Bench) -> None:
     fal.requests["abc"] = Request("fal-ai/fast-sdxl", {"prompt": "a fox"}, ["COMPLETED"])
     fal.failures = [(200, {"request_id": "abc"}, {})]
     assert (await bench.run(task("fal"))).HasField("done")
@@ -229,17 +229,17 @@ async def test_fals_urls_are_made_up_where_its_answer_has_none(fal: Fal, bench: 
     ]
 
 
-async def test_url_that_may_not_be_called_ends_the_task(fal: Fal, bench: Bench) -> None:
+async def test_forbidden_url_ends_the_task(fal: Fal, bench: Bench) -> None:
     urls = {f"{name}_url": "https://127.0.0.2/x" for name in ("status", "response", "cancel")}
     fal.failures = [(200, {"request_id": "abc", **urls}, {})]
     state = await bench.run(task("fal"), polls=2)
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
-async def test_foreign_host_of_an_answer_is_called_where_the_guard_found_it(
+async def test_foreign_host_of_a_response_is_called_at_the_guarded_address(
     fal: Fal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No resolver but the guard's knows this name: a call that asked again would not arrive."""
+    """Only the guard's resolver knows this name: a second look-up would fail."""
     asked: list[str] = []
 
     async def addresses(_guard: Guard, host: str, _port: int) -> list[str]:
@@ -260,7 +260,7 @@ async def test_foreign_host_of_an_answer_is_called_where_the_guard_found_it(
     assert (poll.path, "authorization" in poll.headers) == ("/x", False)
 
 
-async def test_name_service_in_trouble_says_nothing_of_the_task(
+async def test_failed_name_look_up_does_not_end_the_task(
     fal: Fal, bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     urls = {f"{name}_url": "https://queue.example.com/x" for name in ("status", "response", "cancel")}
@@ -276,7 +276,7 @@ async def test_name_service_in_trouble_says_nothing_of_the_task(
     assert state.HasField("running")
 
 
-async def test_fals_limit_at_a_poll_is_kept(fal: Fal, bench: Bench) -> None:
+async def test_rate_limit_at_a_poll_sets_the_poll_interval(fal: Fal, bench: Bench) -> None:
     asked = task("fal")
     state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
     fal.failures = [(429, {"detail": "busy"}, {"retry-after": "17"})]
@@ -284,7 +284,7 @@ async def test_fals_limit_at_a_poll_is_kept(fal: Fal, bench: Bench) -> None:
     assert state.running.poll_after.seconds == 17
 
 
-async def test_fals_seed_may_be_text_and_flags_may_be_absent(fal: Fal, bench: Bench) -> None:
+async def test_seed_as_text_is_parsed_and_absent_flags_are_accepted(fal: Fal, bench: Bench) -> None:
     url = "data:image/png;base64," + base64.b64encode(image_bytes()).decode()
     fal.result = (200, {"images": [{"url": url, "width": "64"}], "seed": "3", "has_nsfw_concepts": None}, {})
     state = await bench.run(task("fal", moderation="low"))
@@ -292,26 +292,26 @@ async def test_fals_seed_may_be_text_and_flags_may_be_absent(fal: Fal, bench: Be
     assert [warning.param for warning in state.done.warnings] == ["moderation"]
 
 
-async def test_fal_is_sent_no_weights_but_by_loras(fal: Fal, bench: Bench) -> None:
+async def test_weights_in_options_are_refused(fal: Fal, bench: Bench) -> None:
     asked = task("fal")
     asked.provider_options.update({"loras": [{"path": "https://10.0.0.1/x"}]})
     state = await bench.run(asked)
     assert (state.failed.param, fal.sent) == ("provider_options.loras", [])
 
 
-async def test_fals_limit_is_waited_out(fal: Fal, bench: Bench) -> None:
+async def test_rate_limited_submit_is_retried_after_the_pause(fal: Fal, bench: Bench) -> None:
     busy = {"detail": "busy", "error_type": "concurrent_requests_limit"}
     fal.failures = [(429, busy, {"X-Fal-Needs-Retry": "1"})]
     assert (await bench.run(task("fal"))).HasField("done")
     assert fal.billed == 1
 
 
-async def test_fal_is_told_nothing_before_it_has_answered(fal: Fal, bench: Bench) -> None:
+async def test_cancel_before_the_response_sends_no_request(fal: Fal, bench: Bench) -> None:
     assert not await bench.family.cancel(pb.CancelRequest(job_id="job_test", task=task("fal")))
     assert not fal.sent
 
 
-async def test_fal_is_told_to_cancel(fal: Fal, bench: Bench) -> None:
+async def test_cancel_is_sent_to_fal(fal: Fal, bench: Bench) -> None:
     asked = task("fal")
     state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
     stop = pb.CancelRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked)

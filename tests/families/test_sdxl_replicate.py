@@ -1,4 +1,4 @@
-"""SDXL on Replicate: what is sent, what becomes of every state and error, what is billed."""
+"""SDXL on Replicate: requests as sent, states, failures and billed calls."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from tests.emulators.base import image_bytes
 from tests.emulators.replicate import VERSION, Replicate
 from tests.families.harness import Bench
-from tests.families.sdxl import LORA, area, corners, task
+from tests.families.sdxl import LORA, corners, left_mask, task
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,9 +37,7 @@ async def bench(replicate: Replicate, tmp_path: Path) -> AsyncIterator[Bench]:
     await bench.family.close()
 
 
-async def test_replicate_makes_a_prediction_and_its_key_stays_with_the_api(
-    replicate: Replicate, bench: Bench
-) -> None:
+async def test_prediction_is_made_and_the_key_is_sent_to_the_api_only(replicate: Replicate, bench: Bench) -> None:
     state = await bench.run(
         task("replicate", n=2, width=512, height=768, seed=5, negative_prompt="rain", quality="max")
     )
@@ -64,9 +62,9 @@ async def test_replicate_makes_a_prediction_and_its_key_stays_with_the_api(
     assert replicate.billed == 2
 
 
-async def test_replicate_gets_inputs_mask_and_one_lora(replicate: Replicate, bench: Bench) -> None:
+async def test_inputs_mask_and_one_lora_are_sent(replicate: Replicate, bench: Bench) -> None:
     inputs = [await bench.keep(image_bytes())]
-    asked = task("replicate", inputs=inputs, mask=await area(bench), loras=[LORA])
+    asked = task("replicate", inputs=inputs, mask=await left_mask(bench), loras=[LORA])
     asked.provider_options.update({"prompt_strength": 0.5, "num_inference_steps": 30})
     state = await bench.run(asked)
     assert state.HasField("done"), state
@@ -84,14 +82,12 @@ async def test_replicate_gets_inputs_mask_and_one_lora(replicate: Replicate, ben
         ([{"id": "x", "scale": 2}], "loras[0].scale"),
     ],
 )
-async def test_loras_that_replicate_cannot_load_are_refused(
-    replicate: Replicate, bench: Bench, loras: Any, param: str
-) -> None:
+async def test_unsupported_loras_are_refused(replicate: Replicate, bench: Bench, loras: Any, param: str) -> None:
     state = await bench.run(task("replicate", loras=loras))
     assert (state.failed.param, replicate.sent) == (param, [])
 
 
-async def test_n_beyond_a_prediction_is_several_and_flagged_pictures_are_missing(
+async def test_large_n_is_several_predictions_and_flagged_images_are_missing(
     replicate: Replicate, bench: Bench
 ) -> None:
     replicate.flagged = 1
@@ -114,18 +110,18 @@ async def test_n_beyond_a_prediction_is_several_and_flagged_pictures_are_missing
         ("daydreaming", "", R.ERROR_REASON_PROVIDER_BAD_RESPONSE),
     ],
 )
-async def test_replicates_states_end_by_name(
+async def test_final_state_has_its_reason(
     replicate: Replicate, bench: Bench, last: str, error: str, reason: R.ValueType
 ) -> None:
     replicate.script, replicate.error = ("starting", last), error
     state = await bench.run(task("replicate"))
     assert state.failed.reason == reason
-    assert state.failed.may_be_billed == (last != "aborted")  # never begun, so never billed
+    assert state.failed.may_be_billed == (last != "aborted")  # did not begin, so not billed
     assert "CUDA" not in state.failed.message
     assert len([sent for sent in replicate.sent if sent.method == "POST"]) == 1
 
 
-async def test_replicates_lost_output_is_no_success(replicate: Replicate, bench: Bench) -> None:
+async def test_lost_output_is_a_failure(replicate: Replicate, bench: Bench) -> None:
     lost = {"id": "x", "status": "succeeded", "output": None, "data_removed": True}
     replicate.failures = [(201, lost, {})]
     assert (await bench.run(task("replicate"))).failed.reason == R.ERROR_REASON_PROVIDER_BAD_RESPONSE
@@ -142,7 +138,7 @@ async def test_replicates_lost_output_is_no_success(replicate: Replicate, bench:
         (["https://127.0.0.2/x.png"], 0, 0),
     ],
 )
-async def test_replicates_output_in_any_shape(
+async def test_output_of_any_type_is_parsed(
     replicate: Replicate, bench: Bench, output: Any, made: int, missing: int
 ) -> None:
     replicate.failures = [(201, {"id": "x", "status": "succeeded", "output": output}, {})]
@@ -152,7 +148,7 @@ async def test_replicates_output_in_any_shape(
         assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
-async def test_replicates_limit_at_a_poll_is_waited_out(replicate: Replicate, bench: Bench) -> None:
+async def test_rate_limit_at_a_poll_is_waited_out(replicate: Replicate, bench: Bench) -> None:
     asked = task("replicate")
     state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
     replicate.failures = [(429, {"detail": "Request was throttled. Your rate limit resets in ~30s."}, {})]
@@ -160,7 +156,7 @@ async def test_replicates_limit_at_a_poll_is_waited_out(replicate: Replicate, be
     assert state.running.poll_after.seconds == 30
 
 
-async def test_replicate_is_sent_no_weights_but_by_loras(replicate: Replicate, bench: Bench) -> None:
+async def test_weights_in_options_are_refused(replicate: Replicate, bench: Bench) -> None:
     asked = task("replicate", moderation="low")
     asked.provider_options.update({"replicate_weights": "https://10.0.0.1/x.tar"})
     state = await bench.run(asked)
@@ -210,7 +206,7 @@ _FIELD = {"type": "invalid", "field": "input.width", "description": "Must be a m
         ((504, b"<html>"), R.ERROR_REASON_PROVIDER_ERROR, ""),
     ],
 )
-async def test_replicates_errors(
+async def test_error_has_its_reason_and_field(
     replicate: Replicate, bench: Bench, answer: tuple[int, Any], reason: R.ValueType, param: str
 ) -> None:
     replicate.failures = [(*answer, {})]
@@ -220,7 +216,7 @@ async def test_replicates_errors(
 
 
 @pytest.mark.parametrize("answer", [(500, {"detail": "x"}, {}), (502, b"<html>", {}), (503, b"", {})])
-async def test_platform_in_trouble_that_gave_no_id_is_asked_again(
+async def test_server_error_without_id_is_retried(
     replicate: Replicate, bench: Bench, answer: tuple[int, Any, dict[str, str]]
 ) -> None:
     replicate.failures = [answer]
@@ -232,20 +228,20 @@ async def test_platform_in_trouble_that_gave_no_id_is_asked_again(
     assert len([sent for sent in replicate.sent if sent.path == "/v1/predictions"]) == 4, "once more each time"
 
 
-async def test_platform_in_trouble_that_gave_an_id_is_not(replicate: Replicate, bench: Bench) -> None:
+async def test_server_error_with_id_is_not_retried(replicate: Replicate, bench: Bench) -> None:
     replicate.failures = [(500, {"id": "x", "status": "starting"}, {})]
     state = await bench.run(task("replicate"))
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_ERROR, True)
     assert len(replicate.sent) == 1
 
 
-async def test_replicates_throttle_tells_its_time_in_words(replicate: Replicate, bench: Bench) -> None:
+async def test_rate_limit_pause_is_parsed_from_the_message(replicate: Replicate, bench: Bench) -> None:
     replicate.failures = [(429, {"detail": "Request was throttled. Your rate limit resets in ~6s."}, {})]
     assert (await bench.run(task("replicate"))).HasField("done")
     assert 6 <= bench.slept[0] < 7
 
 
-async def test_replicate_is_told_to_cancel(replicate: Replicate, bench: Bench) -> None:
+async def test_cancel_is_sent_to_replicate(replicate: Replicate, bench: Bench) -> None:
     asked = task("replicate")
     state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
     stop = pb.CancelRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked)

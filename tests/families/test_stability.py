@@ -1,4 +1,4 @@
-"""Stability's own API against its emulator: what is sent, what becomes of every answer, what is billed."""
+"""Stability's own API against its emulator: requests as sent, results, failures and billed calls."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def form(sent: Sent) -> dict[str, str]:
 
 
 def mask(width: int = 80, height: int = 64) -> bytes:
-    """White on the left half, as the router gives masks: one channel, white = edit."""
+    """Return a mask as the router makes it, one channel, white = edit: white on the left half."""
     image = Image.new("L", (width, height), 0)
     image.paste(255, (0, 0, width // 2, height))
     out = BytesIO()
@@ -69,7 +69,7 @@ def mask(width: int = 80, height: int = 64) -> bytes:
     return out.getvalue()
 
 
-async def test_prompt_goes_as_multipart_without_a_file_and_the_bytes_are_kept(
+async def test_prompt_is_sent_as_multipart_without_a_file_and_bytes_are_stored(
     stability: Stability, bench: Bench
 ) -> None:
     state = await bench.run(
@@ -102,22 +102,22 @@ async def test_prompt_goes_as_multipart_without_a_file_and_the_bytes_are_kept(
 
 
 @pytest.mark.parametrize("model", _OWN, ids=lambda model: model.id)
-async def test_every_model_works(stability: Stability, bench: Bench, model: Any) -> None:
+async def test_model_makes_an_image(stability: Stability, bench: Bench, model: Any) -> None:
     inputs = [await bench.keep(image_bytes(80, 64)) for _ in range(model.max_inputs)]
-    asked = task(model.id.partition("/")[2], inputs=inputs, width=80, height=64)
+    request = task(model.id.partition("/")[2], inputs=inputs, width=80, height=64)
     if not model.prompt_required:
-        asked.prompt = ""
+        request.prompt = ""
     if model.supports(Capability.MASK):
-        asked.mask.CopyFrom(await bench.keep(mask()))
-    asked.provider_options.update(_OPTIONS.get(model.id, {}))
-    state = await bench.run(asked)
+        request.mask.CopyFrom(await bench.keep(mask()))
+    request.provider_options.update(_OPTIONS.get(model.id, {}))
+    state = await bench.run(request)
     assert len(state.done.artifacts) == stability.billed == 1, state
     assert not state.done.warnings
     service = model.routes[0].native_id.partition(":")[0]
     assert stability.sent[0].path == f"/v2beta/stable-image/{service}"
 
 
-async def test_sd35_says_its_variant_and_its_mode(stability: Stability, bench: Bench) -> None:
+async def test_sd35_request_names_its_variant_and_mode(stability: Stability, bench: Bench) -> None:
     source = image_bytes(80, 64, "JPEG")
     await bench.run(task("sd3.5-medium", aspect_ratio="3:2"))
     await bench.run(task("sd3.5-medium", inputs=[await bench.keep(source)]))
@@ -133,7 +133,7 @@ async def test_sd35_says_its_variant_and_its_mode(stability: Stability, bench: B
     assert (image.data, image.content_type, image.filename) == (source, "image/jpeg", "image.jpg")
 
 
-async def test_shape_that_a_picture_decides_is_warned_of(stability: Stability, bench: Bench) -> None:
+async def test_size_that_the_input_determines_is_warned_about(stability: Stability, bench: Bench) -> None:
     inputs = [await bench.keep(image_bytes(80, 64))]
     state = await bench.run(task("sd3.5-large", inputs=inputs, aspect_ratio="16:9"))
     assert [warning.code for warning in state.done.warnings] == ["size_adjusted"]
@@ -142,7 +142,9 @@ async def test_shape_that_a_picture_decides_is_warned_of(stability: Stability, b
     assert all("aspect_ratio" not in form(sent) for sent in stability.sent)
 
 
-async def test_style_takes_a_shape_and_style_transfer_two_pictures(stability: Stability, bench: Bench) -> None:
+async def test_style_sends_an_aspect_ratio_and_style_transfer_requires_two_images(
+    stability: Stability, bench: Bench
+) -> None:
     inputs = [await bench.keep(image_bytes(80, 64))]
     state = await bench.run(task("style", inputs=inputs, aspect_ratio="16:9"))
     assert form(stability.sent[0])["aspect_ratio"] == "16:9"
@@ -152,17 +154,15 @@ async def test_style_takes_a_shape_and_style_transfer_two_pictures(stability: St
     assert len(stability.sent) == 1
 
 
-async def test_fields_that_nothing_takes_are_warned_of_once(stability: Stability, bench: Bench) -> None:
+async def test_unsupported_options_are_warned_about_once(stability: Stability, bench: Bench) -> None:
     state = await bench.run(task(n=2, moderation="low", input_fidelity="high"))
     assert sorted(warning.param for warning in state.done.warnings) == ["input_fidelity", "moderation"]
 
 
-async def test_mask_keeps_its_polarity_and_a_service_without_prompt_gets_none(
-    stability: Stability, bench: Bench
-) -> None:
+async def test_mask_keeps_its_polarity_and_unsupported_prompt_is_not_sent(stability: Stability, bench: Bench) -> None:
     source, area = image_bytes(80, 64), mask()
-    asked = task("erase", inputs=[await bench.keep(source)], mask=await bench.keep(area), seed=1)
-    state = await bench.run(asked)
+    request = task("erase", inputs=[await bench.keep(source)], mask=await bench.keep(area), seed=1)
+    state = await bench.run(request)
     (sent,) = stability.sent
     assert form(sent) == {"seed": "1"}
     assert sent.part("image").data == source
@@ -172,22 +172,22 @@ async def test_mask_keeps_its_polarity_and_a_service_without_prompt_gets_none(
     assert [warning.param for warning in state.done.warnings] == ["prompt"]
 
 
-async def test_provider_options_go_beside_and_whole_numbers_stay_whole(stability: Stability, bench: Bench) -> None:
-    asked = task("stable-image-ultra", inputs=[await bench.keep(image_bytes())])
-    asked.provider_options.update({"strength": 0.2, "style_preset": "anime", "cfg_scale": 7})
-    await bench.run(asked)
+async def test_provider_options_are_sent_and_whole_numbers_stay_whole(stability: Stability, bench: Bench) -> None:
+    request = task("stable-image-ultra", inputs=[await bench.keep(image_bytes())])
+    request.provider_options.update({"strength": 0.2, "style_preset": "anime", "cfg_scale": 7})
+    await bench.run(request)
     sent = form(stability.sent[0])
     assert sent == {"prompt": "a fox", "strength": "0.2", "style_preset": "anime", "cfg_scale": "7"}
 
 
-async def test_option_that_a_field_of_the_request_has_set_is_refused(stability: Stability, bench: Bench) -> None:
-    asked = task("stable-image-ultra", style="anime")
-    asked.provider_options.update({"style_preset": "origami"})
-    assert (await bench.run(asked)).failed.param == "provider_options.style_preset"
+async def test_option_in_place_of_a_request_field_is_refused(stability: Stability, bench: Bench) -> None:
+    request = task("stable-image-ultra", style="anime")
+    request.provider_options.update({"style_preset": "origami"})
+    assert (await bench.run(request)).failed.param == "provider_options.style_preset"
     assert not stability.sent
 
 
-async def test_n_pictures_are_n_requests_with_seeds_that_follow_and_never_zero(
+async def test_n_images_are_n_requests_with_consecutive_seeds_and_never_zero(
     stability: Stability, bench: Bench
 ) -> None:
     state = await bench.run(task(n=3, seed=0))
@@ -198,7 +198,7 @@ async def test_n_pictures_are_n_requests_with_seeds_that_follow_and_never_zero(
     assert sorted(form(sent)["seed"] for sent in stability.sent) == ["1", "4294967294"]
 
 
-async def test_some_pictures_may_be_missing(stability: Stability, bench: Bench) -> None:
+async def test_refused_image_is_missing_and_others_are_delivered(stability: Stability, bench: Bench) -> None:
     stability.failures = [(403, {"id": "x", "name": "content_moderation", "errors": ["flagged"]}, {})]
     state = await bench.run(task(n=3))
     assert (len(state.done.artifacts), stability.billed) == (2, 2)
@@ -206,24 +206,24 @@ async def test_some_pictures_may_be_missing(stability: Stability, bench: Bench) 
 
 
 @pytest.mark.parametrize(
-    ("wanted", "sent", "made"),
+    ("output_format", "sent", "media_type"),
     [("jpeg", "jpeg", "image/jpeg"), ("webp", "png", "image/webp"), ("", None, "image/png")],
 )
-async def test_format_that_a_model_lacks_is_converted(
-    stability: Stability, bench: Bench, wanted: str, sent: str | None, made: str
+async def test_unsupported_format_is_converted(
+    stability: Stability, bench: Bench, output_format: str, sent: str | None, media_type: str
 ) -> None:
-    state = await bench.run(task("sd3.5-large", output_format=wanted))
+    state = await bench.run(task("sd3.5-large", output_format=output_format))
     assert form(stability.sent[0]).get("output_format") == sent
-    assert state.done.artifacts[0].media.media_type == made
+    assert state.done.artifacts[0].media.media_type == media_type
 
 
-async def test_stated_quality_is_the_gateways_to_make(stability: Stability, bench: Bench) -> None:
+async def test_requested_compression_is_converted_from_png(stability: Stability, bench: Bench) -> None:
     state = await bench.run(task(output_format="jpeg", output_compression=30))
     assert form(stability.sent[0])["output_format"] == "png"
     assert state.done.artifacts[0].media.media_type == "image/jpeg"
 
 
-async def test_answer_as_json_is_read_too(stability: Stability, bench: Bench) -> None:
+async def test_json_response_is_decoded(stability: Stability, bench: Bench) -> None:
     answer = {"image": base64.b64encode(image_bytes()).decode(), "finish_reason": "SUCCESS", "seed": 9}
     stability.failures = [(200, answer, {})]
     state = await bench.run(task())
@@ -231,8 +231,8 @@ async def test_answer_as_json_is_read_too(stability: Stability, bench: Bench) ->
     assert state.done.artifacts[0].seed == 9
 
 
-def _body(name: str, words: str) -> dict[str, Any]:
-    return {"id": "x", "name": name, "errors": [words]}
+def _body(name: str, message: str) -> dict[str, Any]:
+    return {"id": "x", "name": name, "errors": [message]}
 
 
 _ENCODED = base64.b64encode(image_bytes()).decode()
@@ -247,7 +247,7 @@ _ENCODED = base64.b64encode(image_bytes()).decode()
         ({"image": _ENCODED, "finish_reason": None, "seed": None}, None),
     ],
 )
-async def test_answers_with_less_or_other_than_usual_are_read(
+async def test_response_with_unusual_fields_is_decoded(
     stability: Stability, bench: Bench, answer: Any, seed: int | None
 ) -> None:
     content = json.dumps(answer).encode()
@@ -257,13 +257,13 @@ async def test_answers_with_less_or_other_than_usual_are_read(
     assert (artifact.seed if artifact.HasField("seed") else None) == seed
 
 
-async def test_seed_beyond_ours_is_not_told(stability: Stability, bench: Bench) -> None:
+async def test_seed_out_of_range_is_not_reported(stability: Stability, bench: Bench) -> None:
     stability.failures = [(200, image_bytes(), {"content-type": "image/png", "Seed": str(1 << 40)})]
     assert not (await bench.run(task())).done.artifacts[0].HasField("seed")
 
 
 @pytest.mark.parametrize("answer", [b"", b"<html>", {}, [], {"image": "", "finish_reason": "SUCCESS"}, {"id": None}])
-async def test_answers_without_a_picture_are_no_success(stability: Stability, bench: Bench, answer: Any) -> None:
+async def test_response_without_an_image_is_a_failure(stability: Stability, bench: Bench, answer: Any) -> None:
     stability.failures = [(200, answer, {})]
     state = await bench.run(task())
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
@@ -279,7 +279,7 @@ async def test_answers_without_a_picture_are_no_success(stability: Stability, be
         ("DREAMING", R.ERROR_REASON_PROVIDER_BAD_RESPONSE),
     ],
 )
-async def test_filtered_and_unknown_ends_deliver_nothing(
+async def test_filtered_or_unknown_finish_delivers_no_image(
     stability: Stability, bench: Bench, model: str, finish: str, reason: R.ValueType
 ) -> None:
     stability.finish = finish
@@ -309,7 +309,7 @@ async def test_filtered_and_unknown_ends_deliver_nothing(
         ((410, b"gone"), R.ERROR_REASON_MODEL_RETIRED, ""),
     ],
 )
-async def test_errors_are_final_after_one_call_and_took_nothing(
+async def test_error_is_final_after_one_call_and_not_billed(
     stability: Stability, bench: Bench, answer: tuple[int, Any], reason: R.ValueType, param: str
 ) -> None:
     stability.failures = [(*answer, {})]
@@ -320,22 +320,20 @@ async def test_errors_are_final_after_one_call_and_took_nothing(
 
 
 @pytest.mark.parametrize("name", ["internal_error", "server_error"])
-async def test_vendor_fault_cost_nothing_and_is_asked_for_again(
-    stability: Stability, bench: Bench, name: str
-) -> None:
-    fault: tuple[int, Any, dict[str, str]] = (500, _body(name, "at host 10.0.0.1"), {})
-    stability.failures = [fault]
+async def test_vendor_error_is_not_billed_and_retried_once(stability: Stability, bench: Bench, name: str) -> None:
+    error: tuple[int, Any, dict[str, str]] = (500, _body(name, "at host 10.0.0.1"), {})
+    stability.failures = [error]
     assert (await bench.run(task())).HasField("done")
     assert (len(stability.sent), stability.billed) == (2, 1)
     assert 1 <= bench.slept[0] < 1.2
-    stability.failures = [fault] * 4
+    stability.failures = [error] * 4
     state = await bench.run(task())
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_ERROR, False)
     assert (len(stability.sent), stability.billed) == (4, 1)
     assert "10.0.0.1" not in state.failed.message
 
 
-async def test_unreadable_server_error_may_have_been_paid_for(stability: Stability, bench: Bench) -> None:
+async def test_unreadable_server_error_may_be_billed(stability: Stability, bench: Bench) -> None:
     stability.failures = [(502, b"<html>", {})]
     state = await bench.run(task())
     assert (state.failed.reason, state.failed.may_be_billed, len(stability.sent)) == (
@@ -345,7 +343,7 @@ async def test_unreadable_server_error_may_have_been_paid_for(stability: Stabili
     )
 
 
-async def test_block_of_a_minute_is_passed_on_and_a_short_wait_is_waited_out(
+async def test_block_of_a_minute_is_reported_and_a_short_pause_is_waited_out(
     stability: Stability, bench: Bench
 ) -> None:
     stability.failures = [(429, _body("rate_limit_exceeded", "slow"), {})]
@@ -357,18 +355,18 @@ async def test_block_of_a_minute_is_passed_on_and_a_short_wait_is_waited_out(
     assert 3 <= bench.slept[-1] < 4
 
 
-async def test_inputs_beyond_the_limits_are_refused_before_the_call(stability: Stability, bench: Bench) -> None:
+async def test_input_over_the_limits_is_refused_before_the_call(stability: Stability, bench: Bench) -> None:
     small = await bench.run(task("stable-image-ultra", inputs=[await bench.keep(image_bytes(63, 100))]))
     assert (small.failed.reason, small.failed.param) == (R.ERROR_REASON_INVALID_VALUE, "image")
     assert not stability.sent
 
 
-async def test_key_of_the_caller_goes_before_the_operators(stability: Stability, bench: Bench) -> None:
+async def test_caller_key_replaces_the_operator_key(stability: Stability, bench: Bench) -> None:
     stability.key = "sk-own"
     assert (await bench.run(task(), credential="sk-own")).HasField("done")
 
 
-def test_ids_and_aliases_are_unique_and_cover_the_table() -> None:
+def test_ids_and_aliases_are_unique_and_complete() -> None:
     catalog = Catalog.load(Source({}), MODELS)
     for name in ("sdxl", "stable-image-ultra", "stable-image-core", "sd3.5", "inpaint", "erase"):
         assert catalog.resolve(f"stability-ai/{name}").family == "stability"

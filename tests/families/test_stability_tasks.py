@@ -1,4 +1,4 @@
-"""Stability's tasks, whose results are asked for: at which pace, and what becomes of every answer to a poll."""
+"""Stability's tasks: poll interval, and outcomes of poll responses."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ async def upscale(bench: Bench, n: int = 1) -> pb.ImageTask:
     return pb.ImageTask(model="stability-ai/upscale-creative", route="stability", prompt="a fox", n=n, inputs=inputs)
 
 
-def _body(name: str, words: str) -> dict[str, Any]:
-    return {"id": "x", "name": name, "errors": [words]}
+def _body(name: str, message: str) -> dict[str, Any]:
+    return {"id": "x", "name": name, "errors": [message]}
 
 
 @pytest.mark.parametrize(
@@ -58,49 +58,47 @@ def _body(name: str, words: str) -> dict[str, Any]:
         ((202, {"id": "x", "status": "dreaming"}, {}), 10),
     ],
 )
-async def test_trouble_at_a_poll_is_waited_out_at_the_pace_that_is_asked_for(
+async def test_poll_error_is_waited_out_at_the_requested_interval(
     stability: Stability, bench: Bench, answer: tuple[int, Any, dict[str, str]], pause: int
 ) -> None:
     stability.script = ()
-    asked = await upscale(bench)
-    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
+    task = await upscale(bench)
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task))
     stability.failures = [answer]
-    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked))
+    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=task))
     assert state.running.poll_after.seconds == pause
-    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked))
+    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=task))
     assert len(state.done.artifacts) == stability.billed == 1
 
 
-async def test_task_may_be_refused_at_a_poll(stability: Stability, bench: Bench) -> None:
-    asked = await upscale(bench)
-    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
+async def test_moderation_at_a_poll_ends_the_task(stability: Stability, bench: Bench) -> None:
+    task = await upscale(bench)
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task))
     stability.failures = [(403, _body("content_moderation", "flagged"), {})]
-    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked))
+    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=task))
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_MODERATION_BLOCKED, True)
 
 
-async def test_tasks_are_asked_for_every_ten_seconds(stability: Stability, bench: Bench) -> None:
+async def test_task_is_polled_every_ten_seconds(stability: Stability, bench: Bench) -> None:
     began = bench.now
     state = await bench.run(await upscale(bench, n=2))
     assert (len(state.done.artifacts), stability.billed) == (2, 2)
-    asked = [sent for sent in stability.sent if sent.method == "GET"]
-    assert {sent.path.rpartition("/")[0] for sent in asked} == {"/v2beta/results"}
-    assert {sent.headers["authorization"] for sent in asked} == {"Bearer sk-test"}
-    assert (len(asked), bench.now - began) == (6, 30)
+    polls = [sent for sent in stability.sent if sent.method == "GET"]
+    assert {sent.path.rpartition("/")[0] for sent in polls} == {"/v2beta/results"}
+    assert {sent.headers["authorization"] for sent in polls} == {"Bearer sk-test"}
+    assert (len(polls), bench.now - began) == (6, 30)
 
 
-async def test_task_that_is_gone_ends_by_name_after_its_grace(stability: Stability, bench: Bench) -> None:
+async def test_lost_task_fails_by_state_name_after_the_grace_period(stability: Stability, bench: Bench) -> None:
     stability.script = ("in-progress",) * 9
-    asked = await upscale(bench)
-    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
+    task = await upscale(bench)
+    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task))
     stability.tasks.clear()
     for _ in range(60):
         if not state.HasField("running"):
             break
         bench.now += state.running.poll_after.ToTimedelta().total_seconds()
-        state = await bench.family.poll(
-            pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked)
-        )
+        state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=task))
     assert state.failed.reason == R.ERROR_REASON_PROVIDER_BAD_RESPONSE
     assert "not_found" in state.failed.message
     assert state.failed.may_be_billed
