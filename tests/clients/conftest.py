@@ -9,15 +9,15 @@ import pytest
 
 from tests.clients.suites import Gateway
 from tests.emulators.bfl import Bfl
-from tests.families_gateway.providers import every, serving
-from tests.gateway.pictures import mask, picture
-from tests.stack import running
+from tests.gateway.inputs import image_bytes, mask
+from tests.gateway.providers.providers import every, serving
+from tests.support.stack import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.families_gateway.providers import Providers
+    from tests.gateway.providers.providers import Providers
 
 collect_ignore = ["litellm_suite", "openai_suite"]
 """These run in the clients' own Python."""
@@ -41,6 +41,6 @@ def gateway(providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def _files(folder: Path) -> Path:
-    (folder / "input.png").write_bytes(picture(96))
+    (folder / "input.png").write_bytes(image_bytes(96))
     (folder / "mask.png").write_bytes(mask(96))
     return folder

@@ -15,13 +15,13 @@ import pytest
 from openai import OpenAI
 
 from tests.clients.nginx import proxying
-from tests.gateway.pictures import FORM, file_part, form, picture, pixels
+from tests.gateway.inputs import FORM, file_part, form, image_bytes, pixels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.clients.suites import Gateway
-    from tests.families_gateway.providers import Providers
+    from tests.gateway.providers.providers import Providers
 
 _SMALL: Final = {"model": "local/sketch", "prompt": "a red kite over hills", "size": "64x64"}
 
@@ -95,7 +95,9 @@ def test_gzip_body_behind_nginx_returns_an_image(connection: http.client.HTTPCon
 
 
 def test_form_behind_nginx_returns_an_image(connection: http.client.HTTPConnection, gateway: Gateway) -> None:
-    body = form(file_part("image", picture(96)), model="local/sketch", prompt="at night", response_format="b64_json")
+    body = form(
+        file_part("image", image_bytes(96)), model="local/sketch", prompt="at night", response_format="b64_json"
+    )
     response, answer = ask(
         connection, gateway.key, "POST", "/v1/images/edits", body, content_type=FORM["content-type"]
     )

@@ -1,4 +1,4 @@
-"""Cases: one request and what must come of it, read from `tests/cases/*.toml` and run over REST and gRPC alike.
+"""Cases of `tests/cases/*.toml`: a request and its expected response, run over both REST and gRPC.
 
 A case file holds `[[case]]` tables: `name`, `operation` (`generate` or `edit`), `request` (the fields of api.md),
 optional `headers` (metadata over gRPC) and `expect`. Strings of a request that begin with `$` are made here:
@@ -23,12 +23,12 @@ from grpc_status import rpc_status
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
-from tests.gateway import pictures, rest
+from tests.gateway import inputs, rest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "cases"
 DOMAIN: Final = "imagegateway"
@@ -38,33 +38,33 @@ _CHANNEL: Final = (("grpc.max_receive_message_length", -1), ("grpc.enable_retrie
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One request, and what must come of it."""
+    """One request and its expected response."""
 
     name: str
     operation: str
     request: Mapping[str, Any]
     expect: Mapping[str, Any]
-    """An error: `status`, `code`, `param`, `message` (a part of it). Else what `check_images` knows."""
+    """Of an error: `status`, `code`, `param`, `message` (a part of it). Otherwise names that `check_images` knows."""
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
-    """A row of `reasons.toml`: what api.md's table says of an error's code."""
+class ReasonContract:
+    """An entry of `reasons.toml`: the contract of one error code."""
 
     code: str
     http: int
     type: str
     grpc: str
     wait: bool = False
-    """The answer says when to come again."""
+    """The response has a retry-after header."""
     repeat: bool = False
-    """A 5xx after which a repeat pays nothing twice."""
+    """A 5xx after which a repeat is never billed twice."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """An error as a caller of either protocol reads it."""
+    """An error as callers of both protocols read it."""
 
     message: str
     code: str
@@ -74,27 +74,27 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one protocol answered: the document of a success without what differs each time, or the failure."""
+    """The response of one protocol: a success without its volatile fields, or the failure."""
 
     document: Mapping[str, Any] | None
     failure: Failure | None
-    pictures: Sequence[bytes] = ()
+    images: Sequence[bytes] = ()
 
 
 def load(*names: str) -> list[Case]:
-    """The cases of these files."""
+    """Return the cases of these files."""
     files = [tomllib.loads((FOLDER / f"{name}.toml").read_text()) for name in names]
     return [Case(**case) for file in files for case in file["case"]]
 
 
-def reasons() -> dict[str, Meaning]:
-    """The rows of `reasons.toml` by code."""
+def reasons() -> dict[str, ReasonContract]:
+    """Return the entries of `reasons.toml` by code."""
     rows = tomllib.loads((FOLDER / "reasons.toml").read_text())["reason"]
-    return {row["code"]: Meaning(**row) for row in rows}
+    return {row["code"]: ReasonContract(**row) for row in rows}
 
 
 def expand(value: Any) -> Any:
-    """A request with its made strings made."""
+    """Return a request with its generated strings filled in."""
     if isinstance(value, dict):
         return {name: expand(item) for name, item in value.items()}
     if isinstance(value, list):
@@ -105,14 +105,14 @@ def expand(value: Any) -> Any:
     if kind == "repeat":
         return parts[0] * int(parts[1])
     if kind == "broken":
-        return pictures.data_url(pictures.picture()[:-20])
+        return inputs.data_url(inputs.image_bytes()[:-20])
     width, height = map(int, parts[0].split("x"))
-    special = {"mask": pictures.mask, "clear": pictures.clear, "turned": pictures.turned}.get(kind)
-    return pictures.data_url(special(width, height) if special else pictures.picture(width, height, kind.upper()))
+    special = {"mask": inputs.mask, "clear": inputs.clear, "turned": inputs.turned}.get(kind)
+    return inputs.data_url(special(width, height) if special else inputs.image_bytes(width, height, kind.upper()))
 
 
 def run(stack: Stack, case: Case) -> Outcome:
-    """Run a case over both protocols, check that they agree and that what came is what is expected."""
+    """Run a case over both protocols. Check that they agree and that the response is the expected one."""
     request = expand(case.request)
     over_rest = _rest(stack, case, request)
     over_grpc = _native(stack, case, request)
@@ -127,7 +127,7 @@ def run(stack: Stack, case: Case) -> Outcome:
 
 
 def channel(stack: Stack) -> grpc.Channel:
-    """A channel to the public port."""
+    """Return a channel to the public port."""
     return grpc.insecure_channel(stack.address, options=_CHANNEL)
 
 
@@ -176,7 +176,7 @@ def _native(stack: Stack, case: Case, request: dict[str, Any]) -> Outcome:
 
 
 def read_status(error: grpc.RpcError) -> Failure:
-    """The details of a gRPC error, which must be whole and say the same as its code."""
+    """Return the details of a gRPC error, after checking that they are complete and agree with its code."""
     call = cast("grpc.Call", error)
     status = rpc_status.from_call(call)
     assert status is not None, error
@@ -201,7 +201,7 @@ def read_status(error: grpc.RpcError) -> Failure:
 
 
 def _comparable(outcome: Outcome, request: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The document without what may differ between two calls; with a seed, not even the bytes may."""
+    """Return the document without fields that differ between calls. With a seed, the bytes must be equal."""
     if outcome.document is None:
         return None
     document = {name: value for name, value in outcome.document.items() if name not in _VOLATILE}
@@ -211,10 +211,10 @@ def _comparable(outcome: Outcome, request: Mapping[str, Any]) -> Mapping[str, An
 
 def _comparable_image(item: Mapping[str, Any], *, seeded: bool) -> Mapping[str, Any]:
     # The link's path holds the file's SHA-256; the rest of it, the time.
-    told = {name: value.partition("?")[0] if name == "url" else value for name, value in item.items()}
+    kept = {name: value.partition("?")[0] if name == "url" else value for name, value in item.items()}
     if not seeded:
-        told |= dict.fromkeys({"seed", "url", "b64_json"} & set(told), "")
-    return told
+        kept |= dict.fromkeys({"seed", "url", "b64_json"} & set(kept), "")
+    return kept
 
 
 def _check_failure(case: Case, outcome: Outcome) -> None:
@@ -244,9 +244,9 @@ def check_images(outcome: Outcome, expect: Mapping[str, Any]) -> None:
     assert not set(expect.get("absent", [])) & set(document)
     if "seeds" in expect:
         assert [item["seed"] for item in document["data"]] == expect["seeds"]
-    for item, data in zip(document["data"], outcome.pictures, strict=True):
+    for item, data in zip(document["data"], outcome.images, strict=True):
         assert expect.get("form", "url") in item
-        decoded = pictures.pixels(data)
+        decoded = inputs.pixels(data)
         assert (item["width"], item["height"]) == decoded.size
         assert item["media_type"] == f"image/{str(decoded.format).lower()}" == expect.get("media_type", "image/png")
         assert document["size"] == f"{decoded.width}x{decoded.height}" == expect.get("size", document["size"])

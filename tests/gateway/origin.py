@@ -1,4 +1,4 @@
-"""A web server of this process that the stack is allowed to fetch from, in a thread beside the tests."""
+"""A web server in a thread of the test process, from which the stack may fetch."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Origin:
-    """What it answers by path: a status, headers and a body. Other paths are 404."""
+    """Responses by path: status, headers and body. Other paths are 404."""
 
     host: str
-    """Name and port, as IMAGEGATEWAY_ALLOW_HOSTS takes them."""
+    """Host and port, as in IMAGEGATEWAY_ALLOW_HOSTS."""
     answers: dict[str, tuple[int, dict[str, str], bytes]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
-    """Paths that were asked for, in order."""
+    """Requested paths, in order."""
 
     def put(self, path: str, body: bytes = b"", status: int = 200, **headers: str) -> str:
-        """Answer a path from now on; gives its URL."""
+        """Set the response of a path and return its URL."""
         self.answers[path] = (status, headers, body)
         return f"http://{self.host}{path}"
 

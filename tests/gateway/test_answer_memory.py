@@ -1,4 +1,4 @@
-"""Answers with images in them, many at once: the router holds no more of them than it may, and serves each."""
+"""Concurrent responses with images: the router's memory stays within its limit, and each call is served."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
 from tests.gateway import cases, rest
-from tests.gateway.pictures import padded
+from tests.gateway.inputs import padded
 from tests.gateway.rest import GENERATIONS, SMALL, ask
 from tests.gateway.test_auth import create
 from tests.gateway.test_upload_memory import MIB, watching
-from tests.stack import eventually, running
+from tests.support.stack import eventually, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 IMAGE: Final = 12 * MIB
 COUNT: Final = 4
 CALLS: Final = 8
 LIMIT: Final = 128
-"""MiB of images that the router may hold to send them: 64 of each tenant, one answer of this test's."""
+"""Limit for images in responses in MiB: 64 per tenant, which is one response of this test."""
 SLACK: Final = 96 * MIB
-"""What else grows: the allocator's, and pieces on their way."""
+"""Accepted growth beyond the limit: free memory in the allocator, and pieces in flight."""
 WANTED: Final[dict[str, Any]] = {**SMALL, "n": COUNT, "response_format": "b64_json"}
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack of their own, whose images have 12 MiB."""
+    """Yield a separate stack whose images have 12 MiB."""
     file: Path = tmp_path_factory.mktemp("image") / "image.png"
     file.write_bytes(padded(IMAGE))
     with running(answer_memory=str(LIMIT), local_picture=str(file)) as own:
@@ -78,7 +78,7 @@ def test_memory_of_parallel_grpc_answers_is_bounded(stack: Stack) -> None:
 
 @contextmanager
 def unread(stack: Stack) -> Iterator[None]:
-    """Ask for images, and read the head of the answer only."""
+    """Request images and read only the head of the response."""
     body = json.dumps(WANTED).encode()
     head = f"authorization: Bearer {stack.key}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
     with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as connection:
@@ -87,7 +87,7 @@ def unread(stack: Stack) -> Iterator[None]:
         yield
 
 
-def test_tenant_whose_answers_are_not_read_delays_nobody_else(stack: Stack) -> None:
+def test_tenant_that_reads_no_responses_delays_no_other_tenant(stack: Stack) -> None:
     other, _ = create(stack, "--tenant", "painters")
     with ExitStack() as open_answers, ThreadPoolExecutor(1) as pool:
         open_answers.enter_context(unread(stack))

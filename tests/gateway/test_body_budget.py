@@ -1,4 +1,4 @@
-"""Bodies in flight, of two tenants: what one sends too much is refused at once, and costs the other nothing."""
+"""Bodies in flight of two tenants: the excess of one is refused at once and costs the other nothing."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.gateway import cases, rest
 from tests.gateway.rest import GENERATIONS, SMALL, ask
 from tests.gateway.test_auth import create
 from tests.gateway.test_upload_memory import MIB
-from tests.stack import eventually, running
+from tests.support.stack import eventually, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 LIMIT = 128
-"""MiB of bodies that the router may hold: 64 of each tenant."""
+"""Limit for request bodies in the router in MiB: 64 per tenant."""
 OVER = 16 * MIB
-"""Bytes that are too many beside 50 MiB. What is left of them when they are refused fits into the socket's buffers:
-else the connection is reset before its answer is read."""
+"""Bytes over the limit together with 50 MiB. The rest after the refusal fits into the socket's buffers:
+otherwise the connection is reset before the client reads the response."""
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def stack() -> Iterator[Stack]:
 def unfinished(
     stack: Stack, size: int, path: str = GENERATIONS, content_type: str = "application/json", start: bytes = b""
 ) -> Iterator[None]:
-    """Send `start` and some bytes of a body, and leave it at that."""
+    """Send `start` and some bytes of a body, and keep the request incomplete."""
     length = f"content-length: {len(start) + size + 1}"
     head = f"authorization: Bearer {stack.key}\r\ncontent-type: {content_type}\r\n{length}\r\n"
     with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as connection:

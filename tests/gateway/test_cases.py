@@ -1,4 +1,4 @@
-"""The case files, over REST and native gRPC alike."""
+"""The case files over both REST and native gRPC."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.gateway import cases, pictures
+from tests.gateway import cases, inputs
 
 if TYPE_CHECKING:
     from tests.gateway.cases import Case
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 REASONS = cases.reasons()
 
@@ -35,7 +35,7 @@ def test_reasons_of_the_proto_are_those_of_the_contract() -> None:
     assert names - {"unspecified"} == set(REASONS)
 
 
-def test_seed_another_one_is_another_picture(stack: Stack) -> None:
+def test_other_seed_makes_another_image(stack: Stack) -> None:
     made = [
         cases.run(
             stack,
@@ -45,7 +45,7 @@ def test_seed_another_one_is_another_picture(stack: Stack) -> None:
         )
         for seed in (1, 2)
     ]
-    assert made[0].pictures != made[1].pictures
+    assert made[0].images != made[1].images
 
 
 def test_output_compression_lower_is_a_smaller_file(stack: Stack) -> None:
@@ -59,16 +59,16 @@ def test_output_compression_lower_is_a_smaller_file(stack: Stack) -> None:
             "output_compression": compression,
         }
         made = cases.run(stack, cases.Case("compression", "generate", request, {"media_type": "image/jpeg"}))
-        return len(made.pictures[0])
+        return len(made.images[0])
 
     assert size(10) < size(50) < size(100)
 
 
 def test_edit_with_mask_leaves_what_it_covers_as_it_was(stack: Stack) -> None:
-    original = pictures.pixels(pictures.picture(96, 64)).convert("RGB")
+    original = inputs.pixels(inputs.image_bytes(96, 64)).convert("RGB")
     request = {"model": "local/sketch", "prompt": "at night", "image_url": "$png:96x64", "mask_url": "$mask:96x64"}
     made = cases.run(stack, cases.Case("mask", "edit", request, {}))
-    edited = pictures.pixels(made.pictures[0]).convert("RGB")
+    edited = inputs.pixels(made.images[0]).convert("RGB")
     covered, open_ = (48, 0, 96, 64), (0, 0, 48, 64)
     assert edited.crop(covered).tobytes() == original.crop(covered).tobytes()
     assert edited.crop(open_).tobytes() != original.crop(open_).tobytes()

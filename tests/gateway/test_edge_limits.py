@@ -1,4 +1,4 @@
-"""Envoy's own bounds: connections, its heap, and slashes in disguise."""
+"""Limits of Envoy: connections, heap, and encoded slashes."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from contextlib import ExitStack, closing, suppress
 import pytest
 from imagegateway.platform import setting_source, settings
 from imagegateway.platform.setting_source import SettingError
-from imagegateway.stack import config
-from imagegateway.stack.config import Stack as StackFiles
+from imagegateway.stack import envoy_config
+from imagegateway.stack.config import binary
 
 from tests.gateway.rest import ask
-from tests.stack import Stack, eventually, free_port, running, short_folder
+from tests.support.stack import Stack, eventually, free_port, running, short_folder
 
 
 @pytest.mark.parametrize(
     ("open_files", "allowed"), [(1_048_576, 20_000), (40_500, 20_000), (20_000, 9750), (1024, 262), (900, 200)]
 )
 def test_connections_are_as_many_as_open_files_allow(open_files: int, allowed: int) -> None:
-    assert config.connection_limit(20_000, open_files) == allowed
+    assert envoy_config.connection_limit(20_000, open_files) == allowed
 
 
 def test_limit_of_open_files_that_is_too_low_is_named_at_the_start() -> None:
     with pytest.raises(SettingError, match=r"may have 512 files open \(`ulimit -Hn`\); Envoy needs 900 or more"):
-        config.connection_limit(20_000, 512)
+        envoy_config.connection_limit(20_000, 512)
 
 
 @pytest.mark.parametrize("share", ["50", "100"])
@@ -39,7 +39,7 @@ def test_idle_connections_make_room_for_others(share: str) -> None:
 
 
 def test_flood_from_one_address_leaves_room_for_others() -> None:
-    """A head that does not end keeps its connection busy for 10 s."""
+    """Envoy keeps each connection whose request head never ends for 10 s."""
     with running(connections="40") as stack, ExitStack() as held:
         flood = [held.enter_context(socket.create_connection(("127.0.0.1", stack.port))) for _ in range(40)]
         for connection in flood:
@@ -54,7 +54,7 @@ def test_flood_from_one_address_leaves_room_for_others() -> None:
 
 
 def _is_served(stack: Stack, address: str) -> bool:
-    """Whether a client at an address of this machine gets an answer."""
+    """Return True if a client at this local address gets a response."""
     try:
         with closing(
             http.client.HTTPConnection("127.0.0.1", stack.port, timeout=5, source_address=(address, 0))
@@ -76,17 +76,16 @@ def _is_closed_within(connection: socket.socket, seconds: float) -> bool:
 
 
 def test_envoy_whose_heap_is_full_answers_503_overloaded() -> None:
-    """The limit is set to less than an idle Envoy has."""
+    """The heap limit is below the size of an idle Envoy."""
     with short_folder() as folder:
         values = {"port": str(free_port()), "data_dir": str(folder), "edge_memory": "32"}
         source = setting_source.Source({f"IMAGEGATEWAY_{name.upper()}": value for name, value in values.items()})
-        files = StackFiles.prepare(settings.load(source))
         (folder / "run").mkdir()
-        files.write_envoy(folder / "run")
+        envoy_config.write(settings.load(source), folder / "run")
         text = (folder / "run" / "envoy.yaml").read_text()
         assert "max_heap_size_bytes: 33554432" in text
         (folder / "run" / "envoy.yaml").write_text(text.replace("33554432", "1048576"))
-        command = [config.binary("envoy"), "-c", f"{folder}/run/envoy.yaml", "--disable-hot-restart", "-l", "off"]
+        command = [binary("envoy"), "-c", f"{folder}/run/envoy.yaml", "--disable-hot-restart", "-l", "off"]
         with subprocess.Popen([*command, "--concurrency", "1"], stdout=subprocess.DEVNULL) as process:
             try:
                 eventually(lambda: _overloaded(int(values["port"])), 15, "Envoy sheds load")

@@ -1,4 +1,4 @@
-"""Native gRPC and gRPC-Web on the public port, by clients that know nothing but the address and the key."""
+"""Native gRPC and gRPC-Web on the public port, by clients that know only the address and the key."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
-from tests.gateway import cases, pictures, rest
+from tests.gateway import cases, inputs, rest
 from tests.gateway.rest import SMALL, ask
 
 if TYPE_CHECKING:
     import http.client
     from collections.abc import Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 SERVICE: Final = "imagegateway.v1.ImageService"
 WEB: Final = "application/grpc-web+proto"
@@ -39,7 +39,7 @@ def channel(stack: Stack) -> Iterator[grpc.Channel]:
 def reflected_call(
     channel: grpc.Channel, method: str, request: dict[str, Any], metadata: tuple[tuple[str, str], ...]
 ) -> dict[str, Any]:
-    """Call a unary method that is known by the server's own description alone."""
+    """Call a unary method by server reflection alone."""
     pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
     described = pool.FindServiceByName(SERVICE).FindMethodByName(method)
     request_type = message_factory.GetMessageClass(described.input_type)
@@ -60,11 +60,11 @@ def test_reflection_names_the_public_services_and_no_internal_one(channel: grpc.
     assert not {name for name in services if "provider" in name}
 
 
-def test_client_by_reflection_alone_gets_a_picture(stack: Stack, channel: grpc.Channel) -> None:
+def test_client_by_reflection_alone_gets_an_image(stack: Stack, channel: grpc.Channel) -> None:
     request = {**SMALL, "response_format": "b64_json", "n": 2}
     answer = reflected_call(channel, "Generate", request, (cases.authorization(stack),))
     assert len(answer["data"]) == 2
-    assert pictures.pixels(base64.b64decode(answer["data"][0]["b64_json"])).size == (64, 64)
+    assert inputs.pixels(base64.b64decode(answer["data"][0]["b64_json"])).size == (64, 64)
 
 
 def test_client_by_reflection_alone_reads_the_catalog(stack: Stack, channel: grpc.Channel) -> None:
@@ -88,16 +88,16 @@ def test_health_of_the_router_is_serving(channel: grpc.Channel, service: str) ->
 def test_edit_by_bytes_needs_no_base64(stack: Stack, channel: grpc.Channel) -> None:
     request = pb.EditRequest(
         prompt="at night",
-        image_content=[pictures.picture(96), pictures.picture()],
-        mask_content=pictures.mask(96),
+        image_content=[inputs.image_bytes(96), inputs.image_bytes()],
+        mask_content=inputs.mask(96),
         response_format="b64_json",
     )
     answer = pb_grpc.ImageServiceStub(channel).Edit(request, metadata=(cases.authorization(stack),), timeout=60)
     assert (answer.data[0].width, answer.data[0].height) == (96, 64)
 
 
-def test_edit_by_bytes_that_are_no_picture_names_them(stack: Stack, channel: grpc.Channel) -> None:
-    request = pb.EditRequest(prompt="at night", image_content=[pictures.picture(), b"text"])
+def test_edit_by_bytes_of_no_image_names_the_field(stack: Stack, channel: grpc.Channel) -> None:
+    request = pb.EditRequest(prompt="at night", image_content=[inputs.image_bytes(), b"text"])
     with pytest.raises(grpc.RpcError) as caught:
         pb_grpc.ImageServiceStub(channel).Edit(request, metadata=(cases.authorization(stack),), timeout=60)
     failure = cases.read_status(caught.value)
@@ -107,9 +107,9 @@ def test_edit_by_bytes_that_are_no_picture_names_them(stack: Stack, channel: grp
 def test_edit_by_bytes_of_25_mib_passes_and_one_byte_more_is_refused(stack: Stack, channel: grpc.Channel) -> None:
     stub = pb_grpc.ImageServiceStub(channel)
     metadata = (cases.authorization(stack),)
-    request = pb.EditRequest(prompt="at night", image_content=[pictures.padded(pictures.MAX_FILE)])
+    request = pb.EditRequest(prompt="at night", image_content=[inputs.padded(inputs.MAX_FILE)])
     assert len(stub.Edit(request, metadata=metadata, timeout=60).data) == 1
-    request.image_content[0] = pictures.padded(pictures.MAX_FILE + 1)
+    request.image_content[0] = inputs.padded(inputs.MAX_FILE + 1)
     with pytest.raises(grpc.RpcError) as caught:
         stub.Edit(request, metadata=metadata, timeout=60)
     failure = cases.read_status(caught.value)
@@ -149,7 +149,7 @@ def test_stream_field_on_a_typed_call_is_refused(stack: Stack, channel: grpc.Cha
     assert cases.read_status(caught.value).param == "stream"
 
 
-def test_request_of_garbage_tells_nothing_of_the_inside(stack: Stack, channel: grpc.Channel) -> None:
+def test_request_of_garbage_is_refused_without_internals(stack: Stack, channel: grpc.Channel) -> None:
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/Generate")
     with pytest.raises(grpc.RpcError) as caught:
         call(b"\xff\xff\xff", metadata=(cases.authorization(stack),), timeout=30)
@@ -190,7 +190,7 @@ def web_call(stack: Stack, method: str, request: bytes, *, text: bool = False, k
 
 
 def frames(body: bytes) -> list[tuple[int, bytes]]:
-    """The frames of a gRPC-Web answer: kind and content."""
+    """Return the frames of a gRPC-Web response: type and content."""
     found = []
     while body:
         kind, length = struct.unpack_from(">BI", body)
@@ -204,7 +204,7 @@ def trailers(content: bytes) -> dict[str, str]:
     return {name.strip().lower(): value.strip() for name, value in (line.split(":", 1) for line in lines)}
 
 
-def test_grpc_web_unary_call_gives_message_and_trailers(stack: Stack) -> None:
+def test_grpc_web_unary_call_returns_message_and_trailers(stack: Stack) -> None:
     answer = web_call(stack, "ListModels", b"")
     assert (answer.status, answer.headers["content-type"]) == (200, WEB)
     assert answer.headers["access-control-allow-origin"] == "https://app.example"
@@ -214,23 +214,23 @@ def test_grpc_web_unary_call_gives_message_and_trailers(stack: Stack) -> None:
     assert trailers(end)["grpc-status"] == "0"
 
 
-def test_grpc_web_as_text_gives_the_same(stack: Stack) -> None:
+def test_grpc_web_as_text_returns_the_same(stack: Stack) -> None:
     request = ParseDict({**SMALL, "response_format": "b64_json"}, pb.GenerateRequest()).SerializeToString()
     answer = web_call(stack, "Generate", request, text=True)
     assert answer.headers["content-type"].startswith("application/grpc-web-text")
-    # Each piece that was flushed has base64 padding of its own.
+    # Each piece that was flushed has separate base64 padding.
     decoded = b"".join(base64.b64decode(part + b"==") for part in answer.body.split(b"=") if part)
     (_, message), (last, _) = frames(decoded)
     assert last == TRAILERS
-    assert pictures.pixels(pb.ImagesResponse.FromString(message).data[0].b64_json).size == (64, 64)
+    assert inputs.pixels(pb.ImagesResponse.FromString(message).data[0].b64_json).size == (64, 64)
 
 
 def test_grpc_web_with_a_bad_key_is_unauthenticated(stack: Stack) -> None:
     answer = web_call(stack, "ListModels", b"", key="wrong")
     assert answer.status == 200
-    told = trailers(frames(answer.body)[-1][1]) if answer.body else headers_of(answer.headers)
-    assert told["grpc-status"] == str(grpc.StatusCode.UNAUTHENTICATED.value[0])
-    assert told["grpc-status-details-bin"]
+    metadata = trailers(frames(answer.body)[-1][1]) if answer.body else headers_of(answer.headers)
+    assert metadata["grpc-status"] == str(grpc.StatusCode.UNAUTHENTICATED.value[0])
+    assert metadata["grpc-status-details-bin"]
 
 
 def headers_of(message: http.client.HTTPMessage) -> dict[str, str]:

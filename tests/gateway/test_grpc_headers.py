@@ -22,7 +22,7 @@ from tests.gateway.rest import ask
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 METHOD: Final = "/imagegateway.v1.ImageService/GetModel"
 MESSAGE: Final = pb.GetModelRequest(model_id="local/sketch").SerializeToString()
@@ -40,7 +40,7 @@ def call(stack: Stack, headers: Mapping[str, str], body: bytes = frame(MESSAGE))
     answer = ask(stack, "POST", METHOD, body, {"content-type": "application/grpc-web+proto", **headers})
     assert answer.status == 200
     found = answer.headers["grpc-status"], answer.headers["grpc-message"] or ""
-    if found[0] is None:  # the trailers stand in the body
+    if found[0] is None:  # the trailers are in the body
         trailers = re.findall(r"grpc-(status|message): *([^\r\n]*)", answer.body.decode("latin-1"))
         found = dict(trailers)["status"], dict(trailers).get("message", "")
     (status,) = (code for code in grpc.StatusCode if str(code.value[0]) == found[0])
@@ -99,7 +99,7 @@ def test_compressed_message_without_an_encoding_is_an_invalid_argument(stack: St
         "x-grpc-pieces",
     ],
 )
-def test_metadata_that_nobody_reads_is_left_out(stack: Stack, name: str) -> None:
+def test_unused_metadata_is_dropped(stack: Stack, name: str) -> None:
     assert call(stack, {name: "%% no base64, no number %%"})[0] is OK
 
 

@@ -1,4 +1,4 @@
-"""Headers have one limit, Envoy's: what passes it serves on every protocol, what is over it is 431."""
+"""Header size: one limit in Envoy for every protocol, and 431 beyond it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
-from tests.gateway import cases, pictures, rest
-from tests.gateway.pictures import FORM, file_part, form
+from tests.gateway import cases, inputs, rest
+from tests.gateway.inputs import FORM, file_part, form
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 KIB: Final = 1024
 GRPC_WEB: Final = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}
@@ -34,8 +34,8 @@ OVER: Final = {
 
 
 def answers(stack: Stack, headers: Mapping[str, str]) -> list[rest.Answer]:
-    """Call each door over HTTP/1.1: events, JSON, a form, a transcoded call, gRPC-Web, the page."""
-    edit = form(file_part("image", pictures.picture()), prompt="at night")
+    """Call each kind of endpoint over HTTP/1.1: events, JSON, a form, a transcoded call, gRPC-Web, the page."""
+    edit = form(file_part("image", inputs.image_bytes()), prompt="at night")
     message = pb.ListModelsRequest().SerializeToString()
     web = b"\0" + len(message).to_bytes(4) + message
     return [

@@ -1,6 +1,6 @@
 """Any bytes at the public port: an answer that blames the caller, and a connection that still serves or is closed.
 
-Requests are written by hand, as no HTTP client sends such headers. `tests/unit/test_any_request.py` does the same
+Requests are written by hand, as no HTTP client sends such headers. `tests/router/test_any_request.py` does the same
 for the values of gRPC's fields.
 """
 
@@ -19,10 +19,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from imagegateway.v1 import image_service_pb2 as pb
 
-from tests.gateway.pictures import picture
+from tests.gateway.inputs import image_bytes
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 BOUNDED: Final = settings(
     max_examples=30,
@@ -33,9 +33,9 @@ BOUNDED: Final = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 SECONDS: Final = 30.0
-"""Longest silence of the gateway: a request that hangs fails the test."""
+"""Longest accepted silence of the gateway in seconds: a request that hangs fails the test."""
 OF_A_ROUTE: Final = {"provider_not_configured", "provider_unavailable"}
-"""Codes of 503 that a caller's own choice of model or key leads to: no provider is configured here."""
+"""Codes of 503 after a choice of model or key: no provider is configured here."""
 BOUNDARY: Final = b"fold"
 
 TEXT: Final = st.one_of(
@@ -44,7 +44,7 @@ TEXT: Final = st.one_of(
         [b"\xff", b"\xc3\xa9", b"null", b"-1", b"1e999", b"9" * 40, b"NaN", b"Infinity", b'"', b";=,", b"\t"]
     ),
 ).map(lambda value: value.translate(None, b"\r\n\0"))
-"""Values of headers: anything that does not end one."""
+"""Header values: any bytes but line ends."""
 NAMES: Final = st.sampled_from(
     [
         *(b"authorization", b"idempotency-key", b"x-byok-fal", b"x-byok-openai", b"prefer", b"x-request-id"),
@@ -121,7 +121,7 @@ PART_NAMES: Final = st.one_of(
     TEXT,
     st.sampled_from([b"image", b"image[]", b"mask", b"images[\xc2\xb2]", b"metadata[a]", b"provider_options[x]"]),
 )
-PARTS: Final = st.tuples(PART_NAMES, st.booleans(), st.one_of(TEXT, st.just(picture())))
+PARTS: Final = st.tuples(PART_NAMES, st.booleans(), st.one_of(TEXT, st.just(image_bytes())))
 BOUNDARIES: Final = st.one_of(
     st.just(b"multipart/form-data; boundary=" + BOUNDARY),
     TEXT.map(lambda value: b"multipart/form-data; boundary=" + value),
@@ -214,7 +214,7 @@ def test_form_of_any_bytes_is_answered(
 
 @st.composite
 def frames(draw: Any) -> bytes:
-    """A message of gRPC, whole or not, or bytes that are none.
+    """Draw a gRPC message, complete or truncated, or arbitrary bytes.
 
     Without the flag of packed messages: where no encoding is named, gRPC's specification wants INTERNAL.
     """

@@ -1,4 +1,4 @@
-"""What HTTP promises on every path: answers without a body, HEAD, HTTP/1.0, paths, headers of clients and proxies."""
+"""HTTP semantics on every path: responses without a body, HEAD, HTTP/1.0, paths, headers of clients and proxies."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.gateway import cases, pictures, rest
-from tests.gateway.pictures import FORM, file_part, form
+from tests.gateway import cases, inputs, rest
+from tests.gateway.inputs import FORM, file_part, form
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error, generate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 ORIGIN: Final = {"origin": "https://app.example"}
 
 
 @contextmanager
 def kept_alive(stack: Stack) -> Iterator[http.client.HTTPConnection]:
-    """One connection for all requests of a test: bytes that one answer leaves behind break the next."""
+    """Yield one connection for all requests of a test: leftover bytes of a response break the next one."""
     connection = http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)
     connection.connect()
     opened = connection.sock
@@ -89,11 +89,11 @@ def test_head_answers_with_the_headers_of_get_and_no_body(stack: Stack) -> None:
     )
     with kept_alive(stack) as connection:
         for path in paths:
-            told, got = on(connection, stack, path, "HEAD"), on(connection, stack, path)
-            assert told.body == b""
+            head, got = on(connection, stack, path, "HEAD"), on(connection, stack, path)
+            assert head.body == b""
             for name in ("content-type", "etag"):
-                assert told.headers[name] == got.headers[name], (path, name)
-            assert (told.status, told.headers["content-length"]) == (got.status, str(len(got.body))), path
+                assert head.headers[name] == got.headers[name], (path, name)
+            assert (head.status, head.headers["content-length"]) == (got.status, str(len(got.body))), path
 
 
 def test_head_of_an_event_stream_ends_at_once(stack: Stack) -> None:
@@ -137,13 +137,13 @@ def test_slash_that_is_one_too_many_means_the_same_path(stack: Stack, method: st
 
 
 def test_form_at_a_path_with_a_trailing_slash_is_taken(stack: Stack) -> None:
-    body = form(file_part("image", pictures.picture()), prompt="at night")
+    body = form(file_part("image", inputs.image_bytes()), prompt="at night")
     assert ask(stack, "POST", f"{EDITS}/?api-version=preview", body, FORM).status == 200
 
 
 @pytest.mark.parametrize("given", [str(uuid.UUID(int=0x7F0F4C1A3A524F0E8A550123456789AB, version=4)), "a/b+c=", "Ü"])
 def test_request_id_is_the_same_at_every_server_behind_the_edge(stack: Stack, given: str) -> None:
-    body = form(file_part("image", pictures.picture()), prompt="at night")
+    body = form(file_part("image", inputs.image_bytes()), prompt="at night")
     headers = {"x-request-id": given.encode().decode("latin-1")}
     answers = (
         generate(stack, headers),
@@ -191,7 +191,7 @@ def test_header_that_means_nothing_to_rest_changes_nothing(stack: Stack, name: s
 def test_header_that_can_not_be_used_is_refused_at_every_door(
     stack: Stack, name: str, value: str, status: int, param: str | None
 ) -> None:
-    body = form(file_part("image", pictures.picture()), prompt="at night")
+    body = form(file_part("image", inputs.image_bytes()), prompt="at night")
     for answer in (generate(stack, {name: value}), ask(stack, "POST", EDITS, body, {**FORM, name: value})):
         assert (answer.status, answer.error["param"]) == (status, param)
         assert answer.error["message"]
@@ -253,7 +253,7 @@ def test_pages_of_other_origins_may_read_the_same_headers_of_every_answer(stack:
 
 
 def test_answers_of_the_api_are_kept_by_no_cache_and_guessed_at_by_no_browser(stack: Stack) -> None:
-    body = form(file_part("image", pictures.picture()), prompt="at night")
+    body = form(file_part("image", inputs.image_bytes()), prompt="at night")
     for answer in (
         generate(stack),
         generate(stack, n=0),

@@ -1,4 +1,4 @@
-"""JSON bodies as clients write them: one reader, the same rules on every path, with and without `stream`."""
+"""JSON bodies: the same rules on every path, with and without `stream`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.gateway import pictures, rest
-from tests.gateway.pictures import FORM, file_part, form
+from tests.gateway import inputs, rest
+from tests.gateway.inputs import FORM, file_part, form
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error, generate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 BODY = json.dumps(SMALL).encode()
 
@@ -55,14 +55,14 @@ def test_body_with_a_content_encoding_is_unpacked(stack: Stack, encoding: str, p
 def test_content_encoding_that_can_not_be_unpacked_is_named(
     stack: Stack, encoding: str, damage: Callable[[bytes], bytes], status: int, code: str
 ) -> None:
-    made = form(file_part("image", pictures.picture()), prompt="at night")
+    made = form(file_part("image", inputs.image_bytes()), prompt="at night")
     for path, kind, body in ((GENERATIONS, rest.JSON, BODY), (EDITS, FORM, made)):
         answer = ask(stack, "POST", path, damage(body), {**kind, "content-encoding": encoding})
         assert_error(answer, status, code, "Content-Encoding")
 
 
 def test_form_with_a_content_encoding_is_unpacked(stack: Stack) -> None:
-    packed = gzip.compress(form(file_part("image", pictures.picture()), prompt="at night"))
+    packed = gzip.compress(form(file_part("image", inputs.image_bytes()), prompt="at night"))
     assert ask(stack, "POST", EDITS, packed, {**FORM, "content-encoding": "gzip"}).status == 200
 
 
@@ -128,7 +128,7 @@ def test_field_unknown_is_warned_of_and_refused_under_strict_handling(stack: Sta
 
 @pytest.mark.parametrize("name", ["image", "images", "image_url", "mask", "mask_url"])
 def test_image_sent_to_generations_is_refused_and_not_billed(stack: Stack, name: str) -> None:
-    fields: dict[str, Any] = {name: [pictures.data_url(pictures.picture())]}
+    fields: dict[str, Any] = {name: [inputs.data_url(inputs.image_bytes())]}
     message = assert_error(generate(stack, **fields), 400, "unsupported_parameter", name)
     assert EDITS in message
 
@@ -147,7 +147,7 @@ def test_optional_field_that_is_null_or_empty_is_not_sent(stack: Stack, value: A
         "webhook_url",
     )
     assert generate(stack, **dict.fromkeys((*texts[1:], "aspect_ratio"), value)).status == 200
-    url = pictures.data_url(pictures.picture())
+    url = inputs.data_url(inputs.image_bytes())
     edit = {"prompt": "at night", "image_url": url, **dict.fromkeys((*texts, "mask", "mask_url"), value)}
     assert ask(stack, "POST", EDITS, edit).status == 200
 
@@ -155,7 +155,7 @@ def test_optional_field_that_is_null_or_empty_is_not_sent(stack: Stack, value: A
 def test_every_field_may_be_null(stack: Stack) -> None:
     nulls = dict.fromkeys(("n", "seed", "stream", "partial_images", "metadata", "loras", "provider_options", "image"))
     assert generate(stack, **nulls).status == 200
-    edit = {"prompt": "at night", "image_url": pictures.data_url(pictures.picture()), "images": None, "mask": None}
+    edit = {"prompt": "at night", "image_url": inputs.data_url(inputs.image_bytes()), "images": None, "mask": None}
     assert ask(stack, "POST", EDITS, edit).status == 200
 
 
@@ -182,9 +182,7 @@ def test_number_or_boolean_as_text_is_taken(stack: Stack, field: str, value: Any
         ({"provider_options": "x"}, "provider_options", "provider_options must be an object."),
     ],
 )
-def test_value_of_the_wrong_type_is_told_in_plain_words(
-    stack: Stack, fields: dict[str, Any], param: str, message: str
-) -> None:
+def test_value_of_the_wrong_type_is_explained(stack: Stack, fields: dict[str, Any], param: str, message: str) -> None:
     assert assert_error(generate(stack, **fields), 400, "invalid_value", param) == message
 
 

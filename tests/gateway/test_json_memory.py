@@ -1,4 +1,4 @@
-"""JSON bodies in memory: at most three times their size, and only until they are answered; nothing without a key."""
+"""JSON bodies in memory: at most three times their size until the response, and none without a key."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ import pytest
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
-from tests.gateway import cases, pictures, rest
+from tests.gateway import cases, inputs, rest
 from tests.gateway.rest import EDITS, GENERATIONS, ask
 from tests.gateway.test_upload_memory import MIB, watching
-from tests.stack import running
+from tests.support.stack import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 SIZE = 50 * MIB
 SLACK = 64 * MIB
-"""What an allocator may keep of what was freed (MALLOC_TRIM_THRESHOLD_)."""
+"""Freed bytes that the allocator may keep (MALLOC_TRIM_THRESHOLD_)."""
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """A stack of their own: what these tests leave in the allocator would count in other tests of memory."""
+    """Yield a separate stack: freed memory in its allocator must not count in other memory tests."""
     with running() as own:
         yield own
 
@@ -78,7 +78,7 @@ def test_memory_of_a_json_body_is_at_most_three_times_its_size(
 
 
 def test_memory_of_an_image_in_json_is_at_most_three_times_its_size(stack: Stack) -> None:
-    fields = {**rest.SMALL, "image_url": pictures.data_url(pictures.padded(pictures.MAX_FILE))}
+    fields = {**rest.SMALL, "image_url": inputs.data_url(inputs.padded(inputs.MAX_FILE))}
     assert_bounded_memory(stack, EDITS, json.dumps(fields).encode(), 200)
 
 

@@ -1,4 +1,4 @@
-"""Strangers: their calls end with the headers, on every protocol, and nothing of their bodies is read."""
+"""Calls without a valid key: refused at their headers on every protocol, before any byte of their bodies is read."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
 from tests.gateway import cases, rest
-from tests.gateway.pictures import FORM
+from tests.gateway.inputs import FORM
 from tests.gateway.rest import EDITS, GENERATIONS, ask
 from tests.gateway.test_upload_memory import MIB, watching
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 SIZE: Final = 55 * MIB
 STRANGERS: Final = ("", "Bearer wrong", "Bearer igw_" + "a" * 43 + "_" + "0" * 20)
@@ -64,7 +64,7 @@ def test_rest_call_of_a_stranger_is_401_before_its_body_comes(
 
 
 def test_stranger_and_holder_of_a_revoked_key_get_the_same_answer(stack: Stack) -> None:
-    """The tag of an unknown key is valid here: the router refuses it."""
+    """The unknown key has a valid tag, so that only the router can refuse the key."""
     root = RootSecret((stack.data_dir / "secret-key").read_text())
     known = ask(stack, "GET", "/v1/models", key=key_tags.make_secret(root))
     strange = ask(stack, "GET", "/v1/models", key=key_tags.make_secret(RootSecret("another root secret")))

@@ -1,4 +1,4 @@
-"""What a running stack logs: one JSON line a request, and nothing that belongs to callers."""
+"""Logs of a running stack: one JSON line per request, without callers' data."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.gateway import pictures, rest
-from tests.gateway.pictures import FORM, file_part, form, picture
+from tests.gateway import inputs, rest
+from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error, generate
-from tests.stack import eventually
+from tests.support.stack import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 
 def line_of(stack: Stack, request_id: str) -> dict[str, Any]:
-    """The one canonical line of a request."""
+    """Return the single request log line of a request."""
     eventually(lambda: bool(stack.of_request(request_id)), 10, "the request is logged")
     (line,) = (event for event in stack.of_request(request_id) if event["event"] == "request_finished")
     return line
@@ -47,7 +47,7 @@ def test_generation_logs_one_line_with_its_facts(stack: Stack, request_id: str) 
 
 
 def test_upload_logs_one_line_with_its_bytes(stack: Stack, request_id: str) -> None:
-    body = form(file_part("image", picture()), prompt="at night")
+    body = form(file_part("image", image_bytes()), prompt="at night")
     ask(stack, "POST", EDITS, body, {**FORM, "x-request-id": request_id})
     line = line_of(stack, request_id)
     assert (line["status"], line["request_bytes"]) == (200, len(body))
@@ -98,7 +98,7 @@ def test_what_never_reached_a_service_is_logged_by_envoy(stack: Stack, request_i
 
 def test_no_prompt_key_pixel_or_signature_is_in_the_log(stack: Stack, request_id: str) -> None:
     prompt, word, wrong = (f"{name}{secrets.token_hex(8)}" for name in ("prompt", "word", "igw_"))
-    image = pictures.data_url(picture(70, 70))
+    image = inputs.data_url(image_bytes(70, 70))
     headers = {"x-request-id": request_id}
     answer = ask(
         stack, "POST", EDITS, {"prompt": prompt, "negative_prompt": word, "image_url": image, "user": word}, headers
@@ -125,7 +125,7 @@ def test_failing_media_store_is_a_plain_503_and_its_traceback_is_logged(stack: S
         folder.rename(aside)
     folder.write_text("")
     try:
-        body = form(file_part("image", picture()), prompt="at night")
+        body = form(file_part("image", image_bytes()), prompt="at night")
         answer = ask(stack, "POST", EDITS, body, {**FORM, "x-request-id": request_id})
     finally:
         folder.unlink()

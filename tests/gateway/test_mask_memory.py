@@ -1,4 +1,4 @@
-"""Masks of the largest size in memory: the router decodes no more of them at once than its budget allows."""
+"""Memory of masks of the largest size: concurrent decodes stay within the router's budget."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.gateway.pictures import CLOSING, FORM, file_part, mask, picture, text_part
+from tests.gateway.inputs import CLOSING, FORM, file_part, image_bytes, mask, text_part
 from tests.gateway.rest import EDITS, ask
 from tests.gateway.test_upload_memory import MIB, watching
-from tests.stack import eventually, running
+from tests.support.stack import eventually, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.gateway import rest
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 SIDE: Final = 7000
 """49 million pixels; 50 million are accepted."""
 EDITS_AT_ONCE: Final = 8
 LIMIT: Final = 500 * MIB
-"""One such mask takes 6 bytes a pixel: 280 MiB."""
+"""Memory of one decoded mask: 6 bytes per pixel, 280 MiB."""
 KEPT: Final = 100 * MIB
-"""What may stay: the allocator keeps small blocks for the next images."""
+"""Freed bytes that may stay: the allocator keeps small blocks for later images."""
 
 
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
-    """A stack of their own: what these tests leave in the allocator would count in other tests of memory."""
+    """Yield a separate stack: freed memory in its allocator must not count in other memory tests."""
     with running() as own:
         yield own
 
 
 def test_eight_masks_of_49_megapixels_at_once_add_under_500_mib_to_the_router(stack: Stack) -> None:
-    image, edited = picture(SIDE, SIDE), mask(SIDE, SIDE)
+    image, edited = image_bytes(SIDE, SIDE), mask(SIDE, SIDE)
     body = b"".join(
         [
             *text_part("prompt", "at night"),

@@ -1,4 +1,4 @@
-"""What `url` answers point to: signed links, served by plain HTTP through Envoy without a key."""
+"""Signed links in responses: served by plain HTTP through Envoy without a key."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.platform import setting_source, settings
 
-from tests.gateway import pictures, rest
+from tests.gateway import inputs, rest
 from tests.gateway.rest import ask, assert_error, generate
-from tests.stack import environment
+from tests.support import command
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 DAY = 86_400
 
 
 @pytest.fixture(scope="module")
 def path(stack: Stack) -> str:
-    """Path and query of a fresh link."""
+    """Return path and query of a new link."""
     (item,) = generate(stack, size="256x256").json()["data"]
     return rest.link(stack, item["url"])
 
@@ -40,14 +40,14 @@ def tag(path: str) -> str:
 
 
 def signed(stack: Stack, path: str, at: float) -> str:
-    """A link to the same file as this stack would have signed it at another time."""
-    loaded = settings.load(setting_source.Source(environment(**stack.values)))
+    """Return a link to the same file, signed at another time."""
+    loaded = settings.load(setting_source.Source(command.environment(**stack.values)))
     links = LinkSigner(RootSecret.load(loaded), stack.url, clock=lambda: at)
     _, _, day, sha256, name = urlsplit(path).path.split("/")
     return rest.link(stack, links.sign(f"results/{day}/{sha256}", name))
 
 
-def test_link_get_gives_the_bytes_whose_digest_it_names(stack: Stack, path: str) -> None:
+def test_link_get_returns_the_bytes_of_its_digest(stack: Stack, path: str) -> None:
     answer = get(stack, path)
     assert answer.status == 200
     assert answer.headers["etag"] == f'"{hashlib.sha256(answer.body).hexdigest()}"' == tag(path)
@@ -56,7 +56,7 @@ def test_link_get_gives_the_bytes_whose_digest_it_names(stack: Stack, path: str)
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["accept-ranges"] == "bytes"
     assert answer.headers["x-request-id"]
-    assert pictures.pixels(answer.body).size == (256, 256)
+    assert inputs.pixels(answer.body).size == (256, 256)
 
 
 def test_link_head_says_the_same_without_bytes(stack: Stack, path: str) -> None:
@@ -75,7 +75,9 @@ def test_link_has_the_content_type_of_the_format(stack: Stack, kind: str, media_
 @pytest.mark.parametrize(
     ("header", "start", "end"), [("bytes=0-9", 0, 10), ("bytes=10-", 10, None), ("bytes=-7", -7, None)]
 )
-def test_link_range_gives_that_part(stack: Stack, path: str, header: str, start: int, end: int | None) -> None:
+def test_link_range_returns_the_requested_part(
+    stack: Stack, path: str, header: str, start: int, end: int | None
+) -> None:
     whole = get(stack, path).body
     answer = get(stack, path, range=header)
     assert answer.status == 206

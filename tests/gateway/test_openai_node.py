@@ -1,4 +1,4 @@
-"""OpenAI's Node SDK: installs the locked package once, and runs `node/openai.test.mjs` against the stack."""
+"""OpenAI's Node SDK against the stack: `node/openai.test.mjs` with the locked package."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ import pytest
 from imagegateway.platform import setting_source
 
 from tests.gateway import cases
-from tests.gateway.pictures import MAX_FILE, mask, padded, picture
+from tests.gateway.inputs import MAX_FILE, image_bytes, mask, padded
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 FOLDER: Final = Path(__file__).parent / "node"
 BIN: Final = Path(sys.executable).parent
@@ -25,7 +25,7 @@ BIN: Final = Path(sys.executable).parent
 
 @pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
-    """Node before any other on PATH, and the packages of the lock file installed."""
+    """Install the locked packages. Return an environment with this Node first on PATH."""
     values = setting_source.environment()
     values["PATH"] = f"{BIN}:{values.get('PATH', '')}"
     stamp = FOLDER / "node_modules" / ".installed"
@@ -47,7 +47,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Path:
-    (tmp_path / "input.png").write_bytes(picture(96))
+    (tmp_path / "input.png").write_bytes(image_bytes(96))
     (tmp_path / "mask.png").write_bytes(mask(96))
     (tmp_path / "small-mask.png").write_bytes(mask(64))
     (tmp_path / "large.png").write_bytes(padded(MAX_FILE + 1))

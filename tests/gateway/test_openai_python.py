@@ -1,4 +1,4 @@
-"""OpenAI's own Python SDK, unchanged but for base URL and key."""
+"""OpenAI's Python SDK, unchanged except for base URL and key."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import openai
 import pytest
 from openai import OpenAI
 
-from tests.gateway import cases, pictures, rest
-from tests.gateway.pictures import MAX_FILE, mask, padded, picture
+from tests.gateway import cases, inputs, rest
+from tests.gateway.inputs import MAX_FILE, image_bytes, mask, padded
 from tests.gateway.rest import ask
-from tests.stack import eventually
+from tests.support.stack import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from openai.types import ImagesResponse
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 MODEL = "local/sketch"
 CLASSES: dict[int, type[openai.APIStatusError]] = {
@@ -42,36 +42,36 @@ def client(stack: Stack) -> Iterator[OpenAI]:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A picture on disk, 96x64."""
+    """Return the path of an image on disk, 96x64."""
     path = tmp_path / "input.png"
-    path.write_bytes(picture(96))
+    path.write_bytes(image_bytes(96))
     return path
 
 
 def size_of(answer: ImagesResponse) -> tuple[int, int]:
-    """The size of the one picture that came as bytes."""
+    """Return the size of the only image, which must be in the response as bytes."""
     assert answer.data
     (item,) = answer.data
     assert item.b64_json
-    return pictures.pixels(base64.b64decode(item.b64_json)).size
+    return inputs.pixels(base64.b64decode(item.b64_json)).size
 
 
-def test_generate_gives_links(stack: Stack, client: OpenAI) -> None:
+def test_generate_returns_links(stack: Stack, client: OpenAI) -> None:
     answer = client.images.generate(model=MODEL, prompt="a boat", size="1024x1024")
     assert answer.created > 1_700_000_000
     assert answer.data
     assert answer.data[0].url
     linked = ask(stack, "GET", rest.link(stack, answer.data[0].url), key="")
-    assert pictures.pixels(linked.body).size == (1024, 1024)
+    assert inputs.pixels(linked.body).size == (1024, 1024)
 
 
-def test_generate_gives_bytes(client: OpenAI) -> None:
+def test_generate_returns_bytes(client: OpenAI) -> None:
     answer = client.images.generate(model=MODEL, prompt="a boat", size="256x256", response_format="b64_json")
     assert size_of(answer) == (256, 256)
 
 
 @pytest.mark.parametrize("form", ["url", "b64_json"])
-def test_generate_three_gives_three_different_ones(client: OpenAI, form: str) -> None:
+def test_generate_three_returns_three_different_images(client: OpenAI, form: str) -> None:
     request: dict[str, Any] = {"response_format": form}
     answer = client.images.generate(model=MODEL, prompt="a boat", size="256x256", n=3, **request)
     assert answer.data
@@ -99,7 +99,7 @@ def test_generate_with_every_field_of_the_sdk_is_taken(client: OpenAI) -> None:
     assert "warnings" not in answer.model_extra
 
 
-def test_generate_stream_gives_partials_then_the_picture(client: OpenAI) -> None:
+def test_generate_stream_sends_partials_before_the_image(client: OpenAI) -> None:
     with client.images.generate(
         model=MODEL, prompt="a boat", size="256x256", stream=True, partial_images=2
     ) as stream:
@@ -110,7 +110,7 @@ def test_generate_stream_gives_partials_then_the_picture(client: OpenAI) -> None
         "image_generation.completed",
     ]
     for event in events:
-        assert pictures.pixels(base64.b64decode(event.b64_json)).size == (256, 256)
+        assert inputs.pixels(base64.b64decode(event.b64_json)).size == (256, 256)
 
 
 def test_generate_stream_that_fails_on_the_way_raises(client: OpenAI) -> None:
@@ -148,15 +148,19 @@ def test_edit_of_a_list_of_files(client: OpenAI, file: Path) -> None:
 def test_edit_with_a_mask_leaves_what_it_covers(client: OpenAI, file: Path) -> None:
     answer = client.images.edit(model=MODEL, prompt="at night", image=file, mask=mask(96), response_format="b64_json")
     assert answer.data
-    edited = pictures.pixels(base64.b64decode(answer.data[0].b64_json or "")).convert("RGB")
-    original = pictures.pixels(file.read_bytes()).convert("RGB")
+    edited = inputs.pixels(base64.b64decode(answer.data[0].b64_json or "")).convert("RGB")
+    original = inputs.pixels(file.read_bytes()).convert("RGB")
     covered = (48, 0, 96, 64)
     assert edited.crop(covered).tobytes() == original.crop(covered).tobytes()
     assert edited.tobytes() != original.tobytes()
 
 
 def test_edit_of_a_buffer_and_of_a_tuple(client: OpenAI) -> None:
-    for image in (io.BytesIO(picture(96)), ("input.png", picture(96), "image/png"), ("input", picture(96))):
+    for image in (
+        io.BytesIO(image_bytes(96)),
+        ("input.png", image_bytes(96), "image/png"),
+        ("input", image_bytes(96)),
+    ):
         answer = client.images.edit(model=MODEL, prompt="at night", image=image, response_format="b64_json")
         assert size_of(answer) == (96, 64)
 
@@ -181,15 +185,15 @@ def test_edit_with_every_field_of_the_sdk_is_taken(client: OpenAI, file: Path) -
     assert size_of(answer) == (256, 256)
 
 
-def test_edit_stream_gives_partials_then_the_picture(client: OpenAI, file: Path) -> None:
+def test_edit_stream_sends_partials_before_the_image(client: OpenAI, file: Path) -> None:
     with client.images.edit(model=MODEL, prompt="at night", image=file, stream=True, partial_images=1) as stream:
         events = list(stream)
     assert [event.type for event in events] == ["image_edit.partial_image", "image_edit.completed"]
-    assert pictures.pixels(base64.b64decode(events[-1].b64_json)).size == (96, 64)
+    assert inputs.pixels(base64.b64decode(events[-1].b64_json)).size == (96, 64)
 
 
 @pytest.mark.parametrize("meaning", cases.reasons().values(), ids=lambda meaning: meaning.code)
-def test_error_of_every_reason_raises_the_sdks_class(client: OpenAI, meaning: cases.Meaning) -> None:
+def test_error_of_every_reason_raises_the_sdks_class(client: OpenAI, meaning: cases.ReasonContract) -> None:
     with pytest.raises(openai.APIStatusError) as caught:
         client.images.generate(model=MODEL, prompt="a boat", extra_body={"provider_options": {"fail": meaning.code}})
     error = caught.value
@@ -215,7 +219,7 @@ def test_error_of_a_field_names_it(client: OpenAI) -> None:
 
 def test_error_of_an_upload_names_the_field(client: OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        client.images.edit(model=MODEL, prompt="at night", image=picture(96), mask=mask(64))
+        client.images.edit(model=MODEL, prompt="at night", image=image_bytes(96), mask=mask(64))
     assert (caught.value.code, caught.value.param) == ("invalid_image", "mask")
 
 

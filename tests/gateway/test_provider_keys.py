@@ -1,9 +1,8 @@
-"""Tenants' stored provider keys: set, listed and deleted over both protocols; shown never, kept encrypted."""
+"""Stored provider keys of tenants: set, listed and deleted over both protocols; never shown, stored encrypted."""
 
 from __future__ import annotations
 
 import secrets
-import subprocess
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -17,18 +16,18 @@ from imagegateway.v1 import provider_key_service_pb2 as pb
 from imagegateway.v1 import provider_key_service_pb2_grpc as pb_grpc
 
 from tests.gateway import cases, rest
+from tests.gateway.jobs.stacks import kill, new_caller, restartable_stack, wait_back
 from tests.gateway.rest import assert_error
 from tests.gateway.test_auth import holding
-from tests.jobs_gateway.stacks import kill, lives, new_caller, wait_back
-from tests.stack import COMMAND, environment, eventually
+from tests.support.stack import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.gateway.cases import Failure
-    from tests.jobs_gateway.calls import Caller
-    from tests.jobs_gateway.stacks import Lives
-    from tests.stack import Stack
+    from tests.gateway.jobs.calls import Caller
+    from tests.gateway.jobs.stacks import RestartableStack
+    from tests.support.stack import Stack
 
 PATH: Final = "/v1/provider-keys"
 ROUTES: Final = [
@@ -46,12 +45,12 @@ ROUTES: Final = [
     "stability",
 ]
 WITHIN: Final = 5.0
-"""Seconds after which every router knows of a stored or deleted key."""
+"""Seconds until every router applies a stored or deleted key."""
 
 
 @pytest.fixture
 def caller(stack: Stack) -> Caller:
-    """A tenant that has stored nothing yet."""
+    """Return a tenant without stored keys."""
     return new_caller(stack, f"tenant-{secrets.token_hex(6)}")
 
 
@@ -74,7 +73,7 @@ def put(caller: Caller, route: str, key: str) -> dict[str, Any]:
 
 
 def listed(caller: Caller) -> dict[str, dict[str, Any]]:
-    """What is stored, by route; both protocols must say the same."""
+    """Return the stored keys by route, after checking that both protocols agree."""
     answer = caller.ask("GET", PATH)
     assert answer.status == 200, answer.body
     document = answer.json()
@@ -94,7 +93,7 @@ def delete(caller: Caller, route: str) -> dict[str, Any]:
 
 
 def available(caller: Caller, model: str) -> bool:
-    """What the model's entry says to this caller, over both protocols alone and in the list."""
+    """Return the model's entry for this caller. Assert that both protocols agree, for one model and in the list."""
     answer = caller.ask("GET", f"/v1/models/{model}")
     assert answer.status == 200, answer.body
     one = answer.json()
@@ -108,10 +107,14 @@ def available(caller: Caller, model: str) -> bool:
     return bool(one["available"])
 
 
-def told(caller: Caller, model: str, *, ready: bool) -> bool:
-    """Whether every router says the same of a model; another process's change takes a moment to reach them."""
+def all_report(caller: Caller, model: str, *, ready: bool) -> bool:
+    """Return True if every router reports this readiness. Changes of other processes reach routers with a delay."""
     answers = [caller.ask("GET", f"/v1/models/{model}").json() for _ in range(6)]
     return all(answer["available"] is ready for answer in answers)
+
+
+def await_readiness(caller: Caller, model: str, *, ready: bool) -> None:
+    eventually(lambda: all_report(caller, model, ready=ready), WITHIN, f"every router knows whether {model} is ready")
 
 
 def _authorized(caller: Caller) -> tuple[tuple[str, str], ...]:
@@ -169,7 +172,7 @@ def test_short_key_shows_none_of_its_characters(caller: Caller) -> None:
     assert "last_four" in put(caller, "automatic1111", "k" * 20)
 
 
-# ---- what is refused
+# ---- refusals
 
 
 def _set_failure(caller: Caller, route: str, key: str) -> Failure:
@@ -211,7 +214,7 @@ def test_body_without_a_key_is_refused(caller: Caller) -> None:
     assert_error(caller.ask("PUT", f"{PATH}/openai", {}), 400, "missing_parameter", "key")
 
 
-@pytest.mark.parametrize("route", ["local", "nobody", "OpenAI", "open.ai", "%3E", "*"])
+@pytest.mark.parametrize("route", ["local", "unknown", "OpenAI", "open.ai", "%3E", "*"])
 def test_unknown_route_is_refused_and_the_known_ones_named(caller: Caller, route: str) -> None:
     message = assert_error(caller.ask("PUT", f"{PATH}/{route}", {"key": new_key()}), 400, "invalid_value", "route")
     assert ", ".join(ROUTES) in message
@@ -249,6 +252,7 @@ def test_key_is_its_tenants_alone(stack: Stack, caller: Caller) -> None:
     put(caller, "openai", new_key())
     assert listed(stranger) == {}
     assert delete(stranger, "openai")["deleted"] is False
+    await_readiness(caller, "openai/gpt-image-2", ready=True)
     assert available(caller, "openai/gpt-image-2")
     assert not available(stranger, "openai/gpt-image-2")
     put(stranger, "openai", "of the stranger: 0000")
@@ -271,7 +275,7 @@ def test_key_is_nowhere_in_the_data_directory_nor_in_the_log(stack: Stack, calle
     with native(caller) as stub:
         request = pb.SetProviderKeyRequest(route="fal", key=keys[2])
         stub.SetProviderKey(request, metadata=_authorized(caller), timeout=60)
-    caller.ask("PUT", f"{PATH}/nobody", {"key": keys[0]})
+    caller.ask("PUT", f"{PATH}/unknown", {"key": keys[0]})
     caller.ask("PUT", f"{PATH}/fal?key={keys[1]}", {"key": keys[1]})
     listed(caller)
     delete(caller, "stability")
@@ -297,17 +301,20 @@ def test_request_is_logged_by_route_and_tenant(stack: Stack, caller: Caller) -> 
 def test_stored_key_makes_the_models_of_its_route_available(caller: Caller) -> None:
     assert not available(caller, "ideogram/ideogram-v3")
     put(caller, "ideogram", new_key())
+    await_readiness(caller, "ideogram/ideogram-v3", ready=True)
     assert available(caller, "ideogram/ideogram-v3")
     assert not available(caller, "openai/gpt-image-2")
     delete(caller, "ideogram")
+    await_readiness(caller, "ideogram/ideogram-v3", ready=False)
     assert not available(caller, "ideogram/ideogram-v3")
 
 
 def test_stored_key_does_not_stand_for_another_setting(caller: Caller) -> None:
-    """Where a server of one's own stands is the operator's to say."""
+    """Only the operator sets the address of a self-hosted server."""
     put(caller, "automatic1111", new_key())
     assert not available(caller, "stability-ai/sdxl")
     put(caller, "fal", new_key())
+    await_readiness(caller, "stability-ai/sdxl", ready=True)
     model = caller.ask("GET", "/v1/models/stability-ai/sdxl").json()
     assert {route["name"]: bool(route.get("available")) for route in model["routes"]} == {
         "replicate": False,
@@ -321,15 +328,7 @@ def test_stored_key_does_not_stand_for_another_setting(caller: Caller) -> None:
 
 def command(stack: Stack, *arguments: str, key: str = "") -> tuple[int, str, str]:
     """Run `imagegateway provider-keys` with a key on its standard input."""
-    done = subprocess.run(
-        [COMMAND, "provider-keys", *arguments],
-        env=environment(**stack.values),
-        input=key,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = stack.command("provider-keys", *arguments, standard_input=key)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -341,7 +340,7 @@ def test_command_stores_lists_and_deletes(stack: Stack) -> None:
     assert (status, err) == (0, "")
     assert key not in out
     assert listed(caller)["openai"]["last_four"] == key[-4:]
-    eventually(lambda: told(caller, "openai/gpt-image-2", ready=True), WITHIN, "the router knows of the key")
+    eventually(lambda: all_report(caller, "openai/gpt-image-2", ready=True), WITHIN, "the router knows the key")
     status, out, err = command(stack, "list", *of)
     assert (status, err) == (0, "")
     assert "openai" in out
@@ -349,19 +348,19 @@ def test_command_stores_lists_and_deletes(stack: Stack) -> None:
     assert key not in out
     assert command(stack, "delete", *of, "--route", "openai")[0] == 0
     assert listed(caller) == {}
-    eventually(lambda: told(caller, "openai/gpt-image-2", ready=False), WITHIN, "the router knows that it is gone")
+    eventually(lambda: all_report(caller, "openai/gpt-image-2", ready=False), WITHIN, "the router drops the key")
     assert command(stack, "list", *of) == (0, "", "")
 
 
 @pytest.mark.parametrize(
     ("arguments", "key", "message"),
     [
-        (("set", "--tenant", "painters", "--route", "nobody"), "k", "stability"),
+        (("set", "--tenant", "painters", "--route", "unknown"), "k", "stability"),
         (("set", "--tenant", "painters", "--route", "openai"), "", "key is required"),
         (("set", "--tenant", "painters", "--route", "openai"), "a\nb", "printable"),
         (("set", "--route", "openai"), "k", "--tenant"),
         (("set", "--tenant", "painters", "--route", "openai", "a-key"), "", "unrecognized"),
-        (("delete", "--tenant", "painters", "--route", "openai"), "", "no key of openai"),
+        (("delete", "--tenant", "painters", "--route", "openai"), "", "no stored key of openai"),
         (("list",), "", "--tenant"),
     ],
 )
@@ -375,7 +374,7 @@ def test_command_that_can_not_be_done_says_why(
     assert "Traceback" not in err
 
 
-# ---- lives
+# ---- restarts
 
 
 def last_four(caller: Caller, route: str) -> str:
@@ -389,51 +388,51 @@ def last_four(caller: Caller, route: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def several() -> Iterator[Lives]:
-    with lives(routers="2") as started:
+def restartable() -> Iterator[RestartableStack]:
+    with restartable_stack(routers="2") as started:
         yield started
 
 
-def test_keys_are_followed_by_every_router_and_survive_kills_and_a_restart(several: Lives) -> None:
-    caller, key = several.caller, new_key()
+def test_keys_are_followed_by_every_router_and_survive_kills_and_a_restart(restartable: RestartableStack) -> None:
+    caller, key = restartable.caller, new_key()
     put(caller, "ideogram", key)
     model = "ideogram/ideogram-v3"
-    eventually(lambda: told(caller, model, ready=True), WITHIN, "both routers know of it")
+    eventually(lambda: all_report(caller, model, ready=True), WITHIN, "both routers know the key")
     for name in ("nats", "router-0", "router-1"):
-        wait_back(several.stack, name, kill(several.stack, name))
+        wait_back(restartable.stack, name, kill(restartable.stack, name))
         eventually(lambda: last_four(caller, "ideogram") == key[-4:], 20, f"the key is there after a kill of {name}")
-    several.stop()
-    several.start()
-    caller = several.caller
+    restartable.stop()
+    restartable.start()
+    caller = restartable.caller
     assert last_four(caller, "ideogram") == key[-4:]
-    assert told(caller, model, ready=True)
+    assert all_report(caller, model, ready=True)
     delete(caller, "ideogram")
-    eventually(lambda: told(caller, model, ready=False), WITHIN, "both routers know that it is gone")
+    eventually(lambda: all_report(caller, model, ready=False), WITHIN, "both routers drop the key")
 
 
-def test_kill_in_the_middle_of_replacing_leaves_the_old_or_the_new_key(several: Lives) -> None:
-    caller = several.caller
+def test_kill_in_the_middle_of_replacing_leaves_the_old_or_the_new_key(restartable: RestartableStack) -> None:
+    caller = restartable.caller
     put(caller, "bfl", "old key of the tenant: aaaa")
     for name in ("router-0", "nats"):
-        killed = kill(several.stack, name)
+        killed = kill(restartable.stack, name)
         try:
             answer = caller.ask("PUT", f"{PATH}/bfl", {"key": "new key of the tenant: bbbb"})
             stored = answer.status == 200
         except OSError:
             stored = False
-        wait_back(several.stack, name, killed)
+        wait_back(restartable.stack, name, killed)
         eventually(lambda: bool(last_four(caller, "bfl")), 20, "a key is there")
         assert last_four(caller, "bfl") in ({"bbbb"} if stored else {"aaaa", "bbbb"})
         put(caller, "bfl", "old key of the tenant: aaaa")
 
 
-def test_key_under_another_secret_is_not_used_and_says_so(several: Lives) -> None:
-    caller = several.caller
+def test_key_under_another_secret_is_not_used_and_says_so(restartable: RestartableStack) -> None:
+    caller = restartable.caller
     put(caller, "google", new_key())
-    several.stop()
-    (several.stack.data_dir / "secret-key").write_text(secrets.token_urlsafe(32))
-    several.start()
-    caller = several.caller
+    restartable.stop()
+    (restartable.stack.data_dir / "secret-key").write_text(secrets.token_urlsafe(32))
+    restartable.start()
+    caller = restartable.caller
     stored = listed(caller)["google"]
     assert stored == {"object": "provider_key", "route": "google"}
     for _ in range(2):
@@ -441,7 +440,7 @@ def test_key_under_another_secret_is_not_used_and_says_so(several: Lives) -> Non
         message = assert_error(answer, 502, "provider_credentials", kind="provider_error")
         assert "PUT /v1/provider-keys/google" in message
     assert not caller.jobs(model="google/imagen-4")
-    status, out, _ = command(several.stack, "list", "--tenant", "default")
+    status, out, _ = command(restartable.stack, "list", "--tenant", "default")
     assert (status, "unreadable" in out) == (0, True)
     put(caller, "google", new_key())
     assert "last_four" in listed(caller)["google"]

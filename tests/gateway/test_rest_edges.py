@@ -1,4 +1,4 @@
-"""REST at its edges: wrong paths, methods, types and sizes, hostile headers, request ids, CORS."""
+"""REST edge cases: wrong paths, methods, types and sizes, hostile headers, request ids, CORS."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.gateway import rest
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error, generate
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 MADE_ID = re.compile(r"[A-Za-z0-9_.:-]{8,128}")
 
@@ -77,7 +77,7 @@ def test_query_parameter_unknown_is_ignored(stack: Stack, path: str) -> None:
 
 
 @pytest.mark.parametrize("query", ["n=2&prompt=dog", "model=none/such", "n=many", "api-version=2024-10-21"])
-def test_query_of_a_post_gives_no_field(stack: Stack, query: str) -> None:
+def test_query_of_a_post_is_ignored(stack: Stack, query: str) -> None:
     answer = ask(stack, "POST", f"{GENERATIONS}?{query}", dict(SMALL))
     assert answer.status == 200
     assert len(answer.json()["data"]) == 1
@@ -314,7 +314,7 @@ def test_models_one_with_its_slash_escaped_as_sdks_do_it(stack: Stack) -> None:
     assert ask(stack, "GET", "/v1/models/local%2Fsketch").json()["id"] == "local/sketch"
 
 
-def test_models_by_alias_and_filters_give_the_same_model(stack: Stack) -> None:
+def test_models_by_alias_and_filters_are_the_same_model(stack: Stack) -> None:
     assert ask(stack, "GET", "/v1/models/sketch").json()["id"] == "local/sketch"
     for query, found in (("modality=image&provider=local", True), ("modality=video", False), ("provider=x", False)):
         listed = ask(stack, "GET", f"/v1/models?{query}").json().get("data", [])
@@ -322,7 +322,7 @@ def test_models_by_alias_and_filters_give_the_same_model(stack: Stack) -> None:
 
 
 def test_models_empty_list_still_has_its_data_field(stack: Stack) -> None:
-    assert ask(stack, "GET", "/v1/models?provider=nobody").json() == {"object": "list", "data": []}
+    assert ask(stack, "GET", "/v1/models?provider=unknown").json() == {"object": "list", "data": []}
 
 
 def test_models_unknown_or_filter_malformed_is_refused(stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""`imagegateway up` as a process manager: starts that can't be, children that die, and every way to end."""
+"""`imagegateway up` as a process manager: failed starts, children that die, and every way to stop."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ import psutil  # type: ignore[import-untyped]  # ships no types
 import pytest
 
 from tests.gateway import rest
-from tests.gateway.pictures import FORM, file_part, form, picture
+from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.rest import EDITS, SMALL, ask
-from tests.stack import assert_gone, cli, eventually, free_port, is_gone, running, short_folder, start
+from tests.support import command
+from tests.support.stack import assert_gone, eventually, free_port, is_gone, running, short_folder, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 AGAIN = 30.0
-"""Seconds in which a killed process must be back and serving."""
+"""Seconds until a killed process must serve again."""
 CHILDREN = ("nats", "providers", "media", "router", "envoy")
 
 
 def serves(stack: Stack) -> bool:
-    """Whether a picture can be made and read."""
+    """Return True if the stack makes an image and serves it."""
     try:
         if ask(stack, "GET", "/readyz", key="").status != 200:
             return False
@@ -44,7 +45,7 @@ def serves(stack: Stack) -> bool:
 
 
 def kill(stack: Stack, name: str) -> psutil.Process:
-    """Kill a child the hard way; gives the process that was."""
+    """Kill a child by SIGKILL and return the killed process."""
     process = stack.running_child(name)
     process.kill()
     eventually(lambda: is_gone(process), 5, f"{name} is dead")
@@ -63,7 +64,7 @@ def slow(stack: Stack, request_id: str, seconds: float, **fields: str) -> rest.A
 
 @pytest.fixture(scope="module")
 def victim() -> Iterator[Stack]:
-    """A stack whose children may be killed; it tells when a task has begun."""
+    """Yield a stack whose children may be killed, with a log line for each started task."""
     with running(log_level="debug") as stack:
         yield stack
 
@@ -71,7 +72,7 @@ def victim() -> Iterator[Stack]:
 def test_start_on_a_busy_port_says_which() -> None:
     with short_folder() as folder, socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = cli("up", data_dir=str(folder), port=str(port))
+        done = command.spawn("up", data_dir=str(folder), port=str(port))
     assert done.returncode == 1
     assert f"port {port}" in done.stderr
     assert "IMAGEGATEWAY_PORT" in done.stderr
@@ -79,7 +80,7 @@ def test_start_on_a_busy_port_says_which() -> None:
 
 
 def test_start_on_a_data_directory_in_use_says_which_and_by_whom(stack: Stack) -> None:
-    done = cli("up", data_dir=str(stack.data_dir), port=str(free_port()))
+    done = command.spawn("up", data_dir=str(stack.data_dir), port=str(free_port()))
     assert done.returncode == 1
     assert str(stack.data_dir) in done.stderr
     assert str(stack.process.pid) in done.stderr
@@ -93,7 +94,7 @@ def test_start_on_a_data_directory_in_use_says_which_and_by_whom(stack: Stack) -
 )
 def test_start_with_a_wrong_setting_names_it(setting: str, value: str) -> None:
     with short_folder() as folder:
-        done = cli("up", **{"data_dir": str(folder), "port": str(free_port()), setting: value})
+        done = command.spawn("up", **{"data_dir": str(folder), "port": str(free_port()), setting: value})
     assert done.returncode == 1
     assert f"IMAGEGATEWAY_{setting.upper()}" in done.stderr
     assert "Traceback" not in done.stderr
@@ -107,8 +108,8 @@ def test_stack_starts_in_a_deep_folder_with_spaces_and_its_commands_reach_it() -
         try:
             stack.wait_ready()
             assert serves(stack)
-            assert stack.cli("keys", "create", "--tenant", "deep").returncode == 0
-            assert "deep" in stack.cli("keys", "list").stdout
+            assert command.spawn("keys", "create", "--tenant", "deep", **stack.values).returncode == 0
+            assert "deep" in command.spawn("keys", "list", **stack.values).stdout
         finally:
             assert stack.stop() == 0
     assert not stack.socket("router-0").parent.exists()
@@ -146,7 +147,7 @@ def test_keys_are_followed_across_a_restart_of_nats(victim: Stack) -> None:
     made: list[str] = []
 
     def create() -> bool:
-        done = victim.cli("keys", "create", "--tenant", "painters")
+        done = victim.command("keys", "create", "--tenant", "painters")
         made.append(done.stdout.strip())
         return done.returncode == 0
 
@@ -155,11 +156,11 @@ def test_keys_are_followed_across_a_restart_of_nats(victim: Stack) -> None:
 
 
 def begun(stack: Stack) -> int:
-    """How many tasks the provider server has started."""
+    """Return the number of tasks that the provider server has started."""
     return sum('"task_started"' in line for line in stack.log_lines())
 
 
-def test_slow_picture_comes_though_its_provider_server_was_killed(victim: Stack) -> None:
+def test_slow_image_survives_a_kill_of_its_provider_server(victim: Stack) -> None:
     before = begun(victim)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(slow, victim, f"slow-{secrets.token_hex(8)}", 2.0)
@@ -169,13 +170,13 @@ def test_slow_picture_comes_though_its_provider_server_was_killed(victim: Stack)
 
 
 def as_form(stack: Stack, request_id: str, seconds: float) -> rest.Answer:
-    """As `slow`, but an edit, sent as a form."""
-    body = form(file_part("image", picture()), prompt="at night", provider_options=json.dumps({"delay": seconds}))
+    """Return a slow edit, sent as a form."""
+    body = form(file_part("image", image_bytes()), prompt="at night", provider_options=json.dumps({"delay": seconds}))
     return ask(stack, "POST", EDITS, body, {**FORM, "x-request-id": request_id})
 
 
 def as_base64(stack: Stack, request_id: str, seconds: float) -> rest.Answer:
-    """As `slow`, but answered with the picture itself."""
+    """Return a slow generation whose response has the image itself."""
     return slow(stack, request_id, seconds, response_format="b64_json")
 
 

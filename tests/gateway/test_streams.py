@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.gateway import cases, pictures, rest
-from tests.gateway.pictures import FORM, file_part, form, picture
+from tests.gateway import cases, inputs, rest
+from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 
 def events(answer: rest.Answer) -> list[dict[str, Any]]:
-    """The events' data; each names its type twice, the same."""
+    """Return the data of the events, after checking that each event's two types agree."""
     assert answer.status == 200, answer.body
     assert answer.headers.get_content_type() == "text/event-stream"
     found = []
@@ -38,22 +38,22 @@ def stream(stack: Stack, **fields: Any) -> rest.Answer:
 def test_stream_without_partials_is_one_completed_event(stack: Stack) -> None:
     (event,) = events(stream(stack))
     assert event["type"] == "image_generation.completed"
-    assert pictures.pixels(base64.b64decode(event["b64_json"])).size == (64, 64)
+    assert inputs.pixels(base64.b64decode(event["b64_json"])).size == (64, 64)
     assert (event["size"], event["output_format"]) == ("64x64", "png")
     assert isinstance(event["created_at"], int)
     assert {"quality", "background"} <= set(event)
 
 
-def test_stream_with_partials_sends_them_before_the_picture(stack: Stack) -> None:
+def test_stream_with_partials_sends_them_before_the_image(stack: Stack) -> None:
     *partials, last = events(stream(stack, partial_images=3))
     assert [event["type"] for event in partials] == ["image_generation.partial_image"] * 3
     assert [event["partial_image_index"] for event in partials] == [0, 1, 2]
     made = [base64.b64decode(event["b64_json"]) for event in (*partials, last)]
-    assert {pictures.pixels(data).size for data in made} == {(64, 64)}
+    assert {inputs.pixels(data).size for data in made} == {(64, 64)}
     assert len(set(made)) == 4
 
 
-def test_stream_of_several_pictures_completes_each(stack: Stack) -> None:
+def test_stream_of_several_images_completes_each(stack: Stack) -> None:
     made = events(stream(stack, n=2))
     assert [event["type"] for event in made] == ["image_generation.completed"] * 2
 
@@ -69,19 +69,19 @@ def test_stream_of_a_slow_model_sends_partials_on_the_way(stack: Stack) -> None:
     headers = {"authorization": f"Bearer {stack.key}", **rest.JSON}
     with closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=60)) as connection:
         connection.request("POST", GENERATIONS, body, headers)
-        response = connection.getresponse()  # the picture itself is far off: only its preview can have come
+        response = connection.getresponse()  # the image takes longer: only its partial image can be here
         assert response.readline() == b"event: image_generation.partial_image\n"
         response.close()
 
 
 def test_edit_stream_by_json_has_its_own_event_types(stack: Stack) -> None:
-    body = {"prompt": "at night", "image_url": pictures.data_url(picture()), "stream": True, "partial_images": 1}
+    body = {"prompt": "at night", "image_url": inputs.data_url(image_bytes()), "stream": True, "partial_images": 1}
     made = events(ask(stack, "POST", EDITS, body))
     assert [event["type"] for event in made] == ["image_edit.partial_image", "image_edit.completed"]
 
 
 def test_edit_stream_by_form_has_its_own_event_types(stack: Stack) -> None:
-    body = form(file_part("image", picture(96)), prompt="at night", stream="true", partial_images="1")
+    body = form(file_part("image", image_bytes(96)), prompt="at night", stream="true", partial_images="1")
     made = events(ask(stack, "POST", EDITS, body, FORM))
     assert [event["type"] for event in made] == ["image_edit.partial_image", "image_edit.completed"]
     assert made[-1]["size"] == "96x64"
@@ -119,7 +119,7 @@ def test_stream_with_a_bad_key_is_401(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON;version=1"])
-def test_stream_is_told_whatever_the_media_type_looks_like(stack: Stack, content_type: str) -> None:
+def test_stream_is_recognized_for_every_spelling_of_the_media_type(stack: Stack, content_type: str) -> None:
     body = json.dumps({**SMALL, "stream": True}).encode()
     assert len(events(ask(stack, "POST", GENERATIONS, body, {"content-type": content_type}))) == 1
 
@@ -135,8 +135,8 @@ def test_stream_of_a_video_is_refused_naming_it(stack: Stack) -> None:
     assert_error(answer, 400, "unsupported_parameter", "stream")
 
 
-def test_stream_tells_caches_and_proxies_to_pass_it_on(stack: Stack) -> None:
-    made = form(file_part("image", picture()), prompt="at night", stream="true")
+def test_stream_headers_forbid_caching_and_buffering(stack: Stack) -> None:
+    made = form(file_part("image", image_bytes()), prompt="at night", stream="true")
     for answer in (stream(stack), ask(stack, "POST", EDITS, made, FORM)):
         assert (answer.headers["cache-control"], answer.headers["x-accel-buffering"]) == ("no-cache", "no")
 

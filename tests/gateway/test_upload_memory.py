@@ -1,4 +1,4 @@
-"""Large uploads pass through in pieces: memory does not grow with them."""
+"""Large uploads pass in pieces: memory does not grow with their size."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tests.gateway.pictures import CLOSING, FORM, MAX_FILE, file_part, padded, text_part
+from tests.gateway.inputs import CLOSING, FORM, MAX_FILE, file_part, padded, text_part
 from tests.gateway.rest import EDITS, ask
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import psutil  # type: ignore[import-untyped]  # ships no types
 
     from tests.gateway import rest
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 MIB: Final = 1024 * 1024
 LIMIT: Final = 128 * MIB
@@ -26,14 +26,14 @@ UPLOADS: Final = 3
 
 @dataclass(slots=True)
 class Peak:
-    """The most memory that was seen, in bytes."""
+    """The highest measured memory in bytes."""
 
     bytes: int = 0
 
 
 @contextmanager
 def watching(processes: list[psutil.Process]) -> Iterator[Peak]:
-    """Sample the sum of the resident memory of processes, beside the test."""
+    """Sample the total resident memory of processes during the test."""
     peak = Peak()
     over = threading.Event()
 

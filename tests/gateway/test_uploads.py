@@ -1,4 +1,4 @@
-"""Multipart edits: field names, limits while the upload runs, broken bodies; nothing stays in the store."""
+"""Multipart edits: field names, limits during the upload, broken bodies. No input stays in the store."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.gateway import pictures, rest
-from tests.gateway.pictures import BOUNDARY, CLOSING, FORM, MAX_FILE, file_part, form, mask, picture, text_part
+from tests.gateway import inputs, rest
+from tests.gateway.inputs import BOUNDARY, CLOSING, FORM, MAX_FILE, file_part, form, image_bytes, mask, text_part
 from tests.gateway.rest import EDITS, ask, assert_error
-from tests.stack import eventually
+from tests.support.stack import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 MIB = 1024 * 1024
 
 
 def uploads(stack: Stack) -> list[str]:
-    """Files of inputs in the store, temporary ones included."""
+    """Return the files of input images in the store, temporary files included."""
     folder = stack.data_dir / "media" / "uploads"
     return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()]
 
@@ -48,20 +48,20 @@ def size_of(answer: rest.Answer) -> str:
     "names", [["image"], ["image[]"], ["image[0]", "image[1]"], ["image[]", "image[]", "image[]"], ["image", "image"]]
 )
 def test_images_by_every_name_in_use_are_taken_in_order(stack: Stack, names: list[str]) -> None:
-    parts = [file_part(name, picture(96 if index == 0 else 64)) for index, name in enumerate(names)]
+    parts = [file_part(name, image_bytes(96 if index == 0 else 64)) for index, name in enumerate(names)]
     assert size_of(edit(stack, *parts)) == "96x64"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_image_is_read_by_content_not_by_name_or_type(stack: Stack, kind: str) -> None:
-    part = file_part("image", picture(96, 64, kind), "notes.txt", "application/octet-stream")
+    part = file_part("image", image_bytes(96, 64, kind), "notes.txt", "application/octet-stream")
     assert size_of(edit(stack, part)) == "96x64"
 
 
 def test_form_fields_mean_what_they_mean_in_json(stack: Stack) -> None:
     answer = edit(
         stack,
-        file_part("image", picture(96)),
+        file_part("image", image_bytes(96)),
         file_part("mask", mask(96)),
         model="sketch",
         n="2",
@@ -82,8 +82,8 @@ def test_form_fields_mean_what_they_mean_in_json(stack: Stack) -> None:
 
 
 def test_answers_to_forms_have_the_headers_of_all_others(stack: Stack) -> None:
-    by_form = edit(stack, file_part("image", picture(96)))
-    url = pictures.data_url(picture(96))
+    by_form = edit(stack, file_part("image", image_bytes(96)))
+    url = inputs.data_url(image_bytes(96))
     by_json = ask(stack, "POST", EDITS, {"prompt": "at night", "image_url": url})
     assert set(by_form.headers) == set(by_json.headers)
     refused = [edit(stack), ask(stack, "POST", EDITS, {"prompt": "at night"})]
@@ -92,7 +92,7 @@ def test_answers_to_forms_have_the_headers_of_all_others(stack: Stack) -> None:
 
 
 def test_form_field_unknown_is_a_warning_and_an_error_in_strict_mode(stack: Stack) -> None:
-    body = form(file_part("image", picture()), model="local/sketch", prompt="at night", colour="red")
+    body = form(file_part("image", image_bytes()), model="local/sketch", prompt="at night", colour="red")
     (warning,) = ask(stack, "POST", EDITS, body, FORM).json()["warnings"]
     assert (warning["code"], warning["param"]) == ("unknown_parameter", "colour")
     answer = ask(stack, "POST", EDITS, body, {**FORM, "prefer": "handling=strict"})
@@ -103,21 +103,21 @@ def test_form_field_unknown_is_a_warning_and_an_error_in_strict_mode(stack: Stac
     ("name", "text"), [("n", "two"), ("n", "1.5"), ("stream", "maybe"), ("seed", "x"), ("metadata", "{"), ("n", "99")]
 )
 def test_form_field_of_the_wrong_type_is_named(stack: Stack, name: str, text: str) -> None:
-    assert_error(edit(stack, file_part("image", picture()), **{name: text}), 400, "invalid_value", name)
+    assert_error(edit(stack, file_part("image", image_bytes()), **{name: text}), 400, "invalid_value", name)
 
 
 def test_form_field_nested_too_deep_is_400(stack: Stack) -> None:
     name = "provider_options" + "[a]" * 500
-    answer = edit(stack, file_part("image", picture()), **{name: "b"})
+    answer = edit(stack, file_part("image", image_bytes()), **{name: "b"})
     assert_error(answer, 400, "invalid_value", "provider_options")
 
 
 def test_image_urls_in_a_form_are_taken_too(stack: Stack) -> None:
-    assert size_of(edit(stack, image_url=pictures.data_url(picture(80)))) == "80x64"
+    assert size_of(edit(stack, image_url=inputs.data_url(image_bytes(80)))) == "80x64"
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"plain text", b"GIF89a" + bytes(100), picture()[:-20], picture(kind="JPEG")[:-2]]
+    "data", [b"", b"plain text", b"GIF89a" + bytes(100), image_bytes()[:-20], image_bytes(kind="JPEG")[:-2]]
 )
 def test_image_that_is_none_or_ends_early_is_400(stack: Stack, data: bytes) -> None:
     assert_error(edit(stack, file_part("image", data)), 400, "invalid_image", "image")
@@ -125,68 +125,68 @@ def test_image_that_is_none_or_ends_early_is_400(stack: Stack, data: bytes) -> N
 
 @pytest.mark.parametrize("sides", [(60_000, 60_000), (16_385, 1), (10_000, 10_000)])
 def test_image_with_too_many_pixels_is_400(stack: Stack, sides: tuple[int, int]) -> None:
-    assert_error(edit(stack, file_part("image", pictures.bomb(*sides))), 400, "invalid_image", "image")
+    assert_error(edit(stack, file_part("image", inputs.bomb(*sides))), 400, "invalid_image", "image")
 
 
 def test_image_whose_pixels_are_damaged_is_400(stack: Stack) -> None:
-    message = assert_error(edit(stack, file_part("image", pictures.bomb(64, 64))), 400, "invalid_image", "image")
+    message = assert_error(edit(stack, file_part("image", inputs.bomb(64, 64))), 400, "invalid_image", "image")
     assert "image" in message
 
 
 def test_second_image_that_is_none_is_named_by_its_place(stack: Stack) -> None:
-    answer = edit(stack, file_part("image[]", picture()), file_part("image[]", b"text"))
+    answer = edit(stack, file_part("image[]", image_bytes()), file_part("image[]", b"text"))
     assert_error(answer, 400, "invalid_image", "image[1]")
 
 
 def test_mask_of_another_size_is_400(stack: Stack) -> None:
-    answer = edit(stack, file_part("image", picture(96)), file_part("mask", mask(64)))
+    answer = edit(stack, file_part("image", image_bytes(96)), file_part("mask", mask(64)))
     assert_error(answer, 400, "invalid_image", "mask")
 
 
 def test_mask_before_image_is_taken(stack: Stack) -> None:
-    assert size_of(edit(stack, file_part("mask", mask(96)), file_part("image", picture(96)))) == "96x64"
+    assert size_of(edit(stack, file_part("mask", mask(96)), file_part("image", image_bytes(96)))) == "96x64"
 
 
 def test_two_masks_are_400(stack: Stack) -> None:
-    parts = [file_part("image", picture()), file_part("mask", mask()), file_part("mask", mask())]
+    parts = [file_part("image", image_bytes()), file_part("mask", mask()), file_part("mask", mask())]
     assert_error(edit(stack, *parts), 400, "invalid_value", "mask")
 
 
 def test_seventeen_images_are_400(stack: Stack) -> None:
-    parts = [file_part("image[]", picture())] * 17
+    parts = [file_part("image[]", image_bytes())] * 17
     assert_error(edit(stack, *parts), 400, "invalid_value", "image")
 
 
 def test_image_missing_or_prompt_missing_is_named(stack: Stack) -> None:
     assert_error(edit(stack), 400, "missing_parameter", "image")
-    answer = ask(stack, "POST", EDITS, form(file_part("image", picture())), FORM)
+    answer = ask(stack, "POST", EDITS, form(file_part("image", image_bytes())), FORM)
     assert_error(answer, 400, "missing_parameter", "prompt")
 
 
 def test_file_under_another_name_is_400(stack: Stack) -> None:
-    answer = edit(stack, file_part("image", picture()), file_part("document", b"text", "a.txt"))
+    answer = edit(stack, file_part("image", image_bytes()), file_part("document", b"text", "a.txt"))
     assert_error(answer, 400, "invalid_value", "document")
 
 
 def test_key_unknown_is_401_for_uploads_too(stack: Stack) -> None:
-    body = form(file_part("image", picture()), prompt="at night")
+    body = form(file_part("image", image_bytes()), prompt="at night")
     answer = ask(stack, "POST", EDITS, body, FORM, key="wrong")
     assert_error(answer, 401, "invalid_api_key", kind="authentication_error")
 
 
 def test_provider_failure_after_an_upload_is_the_providers(stack: Stack) -> None:
-    answer = edit(stack, file_part("image", picture()), provider_options='{"fail": "provider_error"}')
+    answer = edit(stack, file_part("image", image_bytes()), provider_options='{"fail": "provider_error"}')
     assert_error(answer, 502, "provider_error", kind="provider_error")
     assert answer.headers["x-should-retry"] == "false"
 
 
 def test_file_of_exactly_25_mib_passes(stack: Stack) -> None:
-    assert size_of(edit(stack, file_part("image", pictures.padded(MAX_FILE)))) == "64x64"
+    assert size_of(edit(stack, file_part("image", inputs.padded(MAX_FILE)))) == "64x64"
 
 
 def test_data_url_of_exactly_25_mib_passes_and_one_byte_more_is_413(stack: Stack) -> None:
     def send(size: int) -> rest.Answer:
-        url = pictures.data_url(pictures.padded(size))
+        url = inputs.data_url(inputs.padded(size))
         return ask(stack, "POST", EDITS, {"prompt": "at night", "image_url": url})
 
     assert size_of(send(MAX_FILE)) == "64x64"
@@ -195,12 +195,12 @@ def test_data_url_of_exactly_25_mib_passes_and_one_byte_more_is_413(stack: Stack
 
 @pytest.mark.parametrize("name", ["image", "mask"])
 def test_file_of_one_byte_more_is_413(stack: Stack, name: str) -> None:
-    answer = edit(stack, file_part(name, pictures.padded(MAX_FILE + 1)))
+    answer = edit(stack, file_part(name, inputs.padded(MAX_FILE + 1)))
     assert_error(answer, 413, "file_too_large", name)
 
 
 def early_answer(stack: Stack, length: int | None, pieces: Iterable[bytes]) -> tuple[rest.Answer, int]:
-    """Upload until the answer comes, and no further: the answer, and how many bytes had been sent."""
+    """Upload until the response starts. Return the response and the number of bytes sent."""
     sent = 0
     with closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=30)) as connection:
         connection.putrequest("POST", EDITS)
@@ -222,7 +222,7 @@ def early_answer(stack: Stack, length: int | None, pieces: Iterable[bytes]) -> t
 
 @pytest.mark.parametrize("declared", [True, False])
 def test_file_too_large_is_413_while_the_upload_still_runs(stack: Stack, *, declared: bool) -> None:
-    head = [*text_part("prompt", "at night"), file_part("image", b"")[0], picture()[:40]]
+    head = [*text_part("prompt", "at night"), file_part("image", b"")[0], image_bytes()[:40]]
 
     def body() -> Iterator[bytes]:
         yield from head
@@ -240,19 +240,19 @@ def test_form_over_the_total_limit_is_413_before_it_is_sent(stack: Stack) -> Non
 
 
 def test_chunked_upload_is_taken(stack: Stack) -> None:
-    body = form(file_part("image", picture(96)), prompt="at night")
+    body = form(file_part("image", image_bytes(96)), prompt="at night")
     pieces = (body[start : start + 7] for start in range(0, len(body), 7))
     answer = ask(stack, "POST", EDITS, pieces, FORM)
     assert size_of(answer) == "96x64"
 
 
 def test_multipart_in_capitals_and_with_a_quoted_boundary_is_taken(stack: Stack) -> None:
-    body = form(file_part("image", picture(96)), prompt="at night")
+    body = form(file_part("image", image_bytes(96)), prompt="at night")
     kind = f'Multipart/Form-Data; charset=utf-8; boundary="{BOUNDARY}"'
     assert size_of(ask(stack, "POST", EDITS, body, {"content-type": kind})) == "96x64"
 
 
-IMAGE_PART = b"".join(file_part("image", picture()))
+IMAGE_PART = b"".join(file_part("image", image_bytes()))
 PROMPT_PART = b"".join(text_part("prompt", "at night"))
 
 
@@ -285,7 +285,7 @@ def test_multipart_without_boundary_is_415(stack: Stack) -> None:
 
 
 def test_multipart_with_a_text_field_too_long_is_413(stack: Stack) -> None:
-    answer = edit(stack, file_part("image", picture()), negative_prompt="x" * 300_000)
+    answer = edit(stack, file_part("image", image_bytes()), negative_prompt="x" * 300_000)
     assert_error(answer, 413, "request_too_large", "negative_prompt")
 
 
@@ -301,7 +301,7 @@ def test_client_that_goes_away_in_an_upload_leaves_nothing(stack: Stack, sent: i
     start = [f"POST {EDITS} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
     head = "\r\n".join([*start, f"content-length: {20 * MIB}", "", ""]).encode()
     with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as connection:
-        connection.sendall(head + PROMPT_PART + file_part("image", b"")[0] + pictures.padded(4 * MIB)[:sent])
+        connection.sendall(head + PROMPT_PART + file_part("image", b"")[0] + inputs.padded(4 * MIB)[:sent])
         if sent > MIB:
             eventually(lambda: bool(uploads(stack)), 10, "the upload has reached the store")
 
@@ -310,10 +310,10 @@ def test_client_that_goes_away_in_an_upload_leaves_nothing(stack: Stack, sent: i
 
     if sent > MIB:
         eventually(lambda: bool(lines()), 10, "the request's line is logged")
-    eventually(lambda: bool(stack.of_request(request_id)), 10, "somebody has logged it: Envoy, if it was that quick")
+    eventually(lambda: bool(stack.of_request(request_id)), 10, "the router or Envoy has logged the request")
     assert {line["status"] for line in lines()} <= {499}
 
 
-def test_link_of_an_edit_holds_the_pictures_own_digest(stack: Stack) -> None:
-    (item,) = edit(stack, file_part("image", picture())).json()["data"]
+def test_link_of_an_edit_contains_the_digest_of_its_image(stack: Stack) -> None:
+    (item,) = edit(stack, file_part("image", image_bytes())).json()["data"]
     assert re.fullmatch(r"/media/[0-9-]{10}/[0-9a-f]{64}/0\.png", rest.link(stack, item["url"]).partition("?")[0])

@@ -1,4 +1,4 @@
-"""Pictures by URL, end to end: only public hosts over https, and those that the operator allows."""
+"""Images by URL, end to end: only public hosts over https, and hosts that the operator allows."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.gateway import cases
-from tests.gateway.pictures import MAX_FILE, mask, padded, picture
+from tests.gateway.inputs import MAX_FILE, image_bytes, mask, padded
 
 if TYPE_CHECKING:
     from tests.gateway.origin import Origin
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 REFUSED = [
     "https://127.0.0.1/a.png",
@@ -105,14 +105,14 @@ def test_url_to_an_allowed_host_is_fetched(stack: Stack, origin: Origin) -> None
     request = {
         "model": "local/sketch",
         "prompt": "at night",
-        "image_url": origin.put("/a.png", picture(96)),
+        "image_url": origin.put("/a.png", image_bytes(96)),
         "mask_url": origin.put("/mask.png", mask(96)),
     }
     cases.run(stack, cases.Case("allowed", "edit", request, {"size": "96x64"}))
 
 
 def test_url_that_redirects_within_an_allowed_host_is_fetched(stack: Stack, origin: Origin) -> None:
-    origin.put("/there.png", picture(80))
+    origin.put("/there.png", image_bytes(80))
     request = {
         "model": "local/sketch",
         "prompt": "at night",

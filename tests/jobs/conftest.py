@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def nats(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nats]:
-    """A nats-server of the test's own."""
+    """Yield a separate nats-server."""
     with single(tmp_path_factory.mktemp("jobs")) as server:
         yield server
 
 
 @pytest.fixture
 async def client(nats: Nats) -> AsyncIterator[Client]:
-    """A connection to it."""
+    """Yield a connection to the nats-server."""
     connection = await connect(nats.settings, "test")
     yield connection
     await connection.close()
@@ -37,20 +37,20 @@ async def client(nats: Nats) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def stream(client: Client) -> JobStream:
-    """The jobs' stream in it."""
+    """Yield the job stream in the nats-server."""
     return await JobStream.open(client, 1)
 
 
 @pytest.fixture
 def idempotency(stream: JobStream, client: Client) -> IdempotencyKeys:
-    """Idempotency keys in the same stream."""
+    """Return the idempotency keys in the same stream."""
     assert stream.connected
     return IdempotencyKeys(StreamConnection(client))
 
 
 @pytest.fixture
 async def providers() -> AsyncIterator[ScriptedProviders]:
-    """The provider of `replica`."""
+    """Return the scripted provider of `replica`."""
     scripted = ScriptedProviders()
     yield scripted
     await scripted.close()
@@ -58,7 +58,7 @@ async def providers() -> AsyncIterator[ScriptedProviders]:
 
 @pytest.fixture
 async def replica(nats: Nats, providers: ScriptedProviders) -> AsyncIterator[Replica]:
-    """A replica whose one route takes one job at a time; three may wait."""
+    """Yield a replica with one route of one slot; three jobs may wait."""
     limits = {"LOCAL_CONCURRENCY": "1", "QUEUE_LIMIT": "3"}
     settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address(), **limits)
     async with serving(settings, providers) as up:

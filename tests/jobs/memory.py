@@ -26,7 +26,7 @@ async def _at_once(_what: str) -> None:
 
 @dataclass(slots=True)
 class StreamLog:
-    """The stream: the last message of each subject, and all there ever were."""
+    """An in-memory stream: the last message of each subject, and the history of all messages."""
 
     kept: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     written: list[tuple[int, str, bytes]] = field(default_factory=list)
@@ -34,7 +34,7 @@ class StreamLog:
     down: bool = False
 
     def ask(self, subject: str, data: bytes, headers: dict[str, str] | None) -> dict[str, Any]:
-        """The server's answer."""
+        """Return the server's response."""
         if subject.startswith(_READ):
             return self._read(json.loads(data))
         assert headers is not None
@@ -60,7 +60,7 @@ class StreamLog:
         return {"message": {"subject": name, "seq": seq, "data": base64.b64encode(data).decode()}}
 
     def records(self, job_id: str) -> list[Entry]:
-        """All that was ever written of a job."""
+        """Return all records ever written of a job."""
         return [
             Entry(seq, JobRecord.FromString(data))
             for seq, subject, data in self.written

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A request; header names in lower case."""
+    """One received request; header names are in lower case."""
 
     headers: dict[str, str]
     body: bytes
 
 
 class Receiver:
-    """Answers with the numbers of `status`, after `hold` is set; the first `silent` requests it never answers."""
+    """Responds with the statuses of `status` after `hold` is set. The first `silent` requests get no response."""
 
     def __init__(self) -> None:
         self.deliveries: list[Delivery] = []

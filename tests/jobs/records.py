@@ -31,7 +31,7 @@ def job(
     slots: int = 1,
     key_fingerprint: str = "",
 ) -> JobRecord:
-    """A new job."""
+    """Return the record of a new job."""
     record = JobRecord(
         id=job_id or ids.job(),
         tenant=tenant,
@@ -53,7 +53,7 @@ def job(
 
 
 def follow(entry: Entry, state: StateValue, owner: str | None = None) -> JobRecord:
-    """The next record of a job."""
+    """Return the next record of a job."""
     record = JobRecord()
     record.CopyFrom(entry.record)
     record.state = state

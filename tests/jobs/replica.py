@@ -67,7 +67,7 @@ class Replica:
         return await self.engine.execution.submission.submit(record)
 
     async def ended(self, job_id: str) -> Entry:
-        """The job's end, as this replica learns of it."""
+        """Wait for the job's end in this replica's feed. Return the job."""
         entry = await self.engine.feed.ended(job_id, PATIENCE)
         assert entry is not None, "the job does not end"
         return entry
@@ -83,7 +83,7 @@ class Replica:
         await until(lambda: not self.engine.feed.live and self.engine.execution.admission.idle)
 
     async def stop(self, grace: float = PATIENCE) -> None:
-        """SIGTERM."""
+        """Stop as on SIGTERM."""
         if not self._over:
             self._over = True
             await self.engine.drain(grace)
@@ -106,7 +106,7 @@ class Replica:
 
 
 def nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool], _stored: Collection[str]) -> None:
-    """There is one route only."""
+    """Return None: only one route exists."""
 
 
 async def start(
@@ -158,7 +158,7 @@ async def serving(
     price: Price = _price,
     clock: Callable[[], int] = unix_millis,
 ) -> AsyncIterator[Replica]:
-    """A replica that is stopped in the end, unless it has crashed."""
+    """Yield a replica and stop it afterwards, unless it has crashed."""
     replica = await start(settings, providers, number, routes, fallback, price=price, clock=clock)
     try:
         yield replica

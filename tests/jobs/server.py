@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imagegateway.platform import setting_source, settings
-from imagegateway.stack.config import Stack, binary
+from imagegateway.stack.config import StackConfig, binary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from imagegateway.platform.settings import Settings
 
 PATIENCE = 40.0
-"""Seconds after which what should have happened never will."""
+"""Timeout in seconds for expected events."""
 
 
 async def until(condition: Callable[[], object]) -> None:
-    """Wait for a condition that no event announces."""
+    """Poll until a condition holds."""
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110  the condition is another process's
             await asyncio.sleep(0.01)
@@ -39,7 +39,7 @@ class Process:
     _process: subprocess.Popen[bytes] | None = field(default=None)
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
+        """Start the server and wait until it listens."""
         self._process = subprocess.Popen(
             [binary("nats-server"), "-c", str(self.config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -52,7 +52,7 @@ class Process:
             time.sleep(0.01)
 
     def kill(self) -> None:
-        """`kill -9`."""
+        """Kill the server by SIGKILL."""
         if self._process:
             self._process.kill()
             self._process.wait()
@@ -61,7 +61,7 @@ class Process:
 
 @dataclass(slots=True)
 class Nats(Process):
-    """The stack's own server, and settings that lead to it."""
+    """A server with the stack's configuration, and settings that connect to it."""
 
     settings: Settings = field(kw_only=True)
 
@@ -74,9 +74,9 @@ def settings_for(folder: Path, **values: str) -> Settings:
 
 @contextmanager
 def single(folder: Path) -> Iterator[Nats]:
-    """A running server with the stack's own configuration."""
+    """Yield a running server with the stack's configuration."""
     found = settings_for(folder)
-    stack = Stack.prepare(found)
+    stack = StackConfig.create(found)
     stack.write()
     server = Nats(config=found.run_dir / "nats.conf", port=stack.nats_port, settings=found)
     server.start()
@@ -88,7 +88,7 @@ def single(folder: Path) -> Iterator[Nats]:
 
 @dataclass(slots=True)
 class Cluster:
-    """Three servers, by name."""
+    """Three servers by name."""
 
     nodes: dict[str, Process]
     settings: Settings
@@ -114,7 +114,7 @@ def _free_ports(count: int) -> list[int]:
 
 @contextmanager
 def cluster(folder: Path) -> Iterator[Cluster]:
-    """Three running servers on loopback that keep everything three times."""
+    """Yield three running servers on loopback with three replicas of each stream."""
     ports = _free_ports(6)
     routes = ", ".join(f'"nats://127.0.0.1:{port}"' for port in ports[3:])
     nodes: dict[str, Process] = {}

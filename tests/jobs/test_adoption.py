@@ -32,13 +32,13 @@ def one_at_a_time(nats: Nats) -> Settings:
 
 @pytest.fixture
 async def dying(one_at_a_time: Settings, providers: ScriptedProviders) -> AsyncIterator[Replica]:
-    """A replica that the test crashes."""
+    """Yield a replica that the test crashes."""
     async with serving(one_at_a_time, providers) as up:
         yield up
 
 
 class UnansweredCall:
-    """A provider that takes a call and never answers it; `begun` counts."""
+    """A provider that accepts calls and never responds; `begun` counts them."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Semaphore(0)
@@ -247,10 +247,10 @@ async def test_queued_jobs_are_run_by_the_successor(
             assert providers.starts[entry.record.id] == 1
 
 
-async def test_stopped_replica_hands_over_at_once(
+async def test_stopped_replica_transfers_its_jobs_at_once(
     one_at_a_time: Settings, dying: Replica, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another replica takes over without waiting for a lease to run out."""
+    """Another replica takes over without waiting for a lease to expire."""
     monkeypatch.setattr(membership, "HEARTBEAT_SECONDS", 0.05)
 
     async def start(_request: object) -> provider.TaskState:

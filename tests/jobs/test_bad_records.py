@@ -51,7 +51,7 @@ FIELDS: list[dict[str, Any]] = [
 
 @pytest.fixture(autouse=True)
 def _fresh_logger(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A logger that has logged keeps the set-up of that time, which may be another test's.
+    # A used logger keeps its earlier configuration, which may be another test's.
     monkeypatch.setattr(stored_values, "_log", logs.get("imagegateway.platform.stored_values"))
 
 
@@ -62,7 +62,7 @@ def settings(nats: Nats) -> Settings:
 
 @pytest.fixture
 async def supervisor() -> AsyncIterator[Supervisor]:
-    """Fails the test when a task under it has ended."""
+    """Run the test under a supervisor. Fail if a supervised task ends."""
     made = Supervisor()
     yield made
     assert made._failure is None
@@ -70,14 +70,14 @@ async def supervisor() -> AsyncIterator[Supervisor]:
 
 
 async def poison(client: Client) -> list[str]:
-    """Write garbage on subjects of jobs; returns these."""
+    """Write garbage on subjects of jobs. Return the subjects."""
     js = client.jetstream()
     subjects = []
     for number, data in enumerate([*GARBAGE, OF_ANOTHER_JOB]):
         subjects.append(f"j.job_bad{number}.local.queued")
         await js.publish(subjects[-1], data)
     unknown = records.job(job_id="job_unknown")
-    unknown.state = 99  # type: ignore[assignment]  # of a version to come
+    unknown.state = 99  # type: ignore[assignment]  # of a later version
     subjects.append("j.job_unknown.local.99")
     await js.publish(subjects[-1], unknown.SerializeToString())
     return subjects
@@ -93,7 +93,7 @@ async def test_garbage_on_the_job_subjects_is_skipped_and_logged(settings: Setti
             assert (await up.engine.index.page(Query("acme"))).ids == [good.record.id]
             assert not up.engine.feed.live
             up.engine.execution.reconciler.reconcile()
-        # The next life finds the same in the stream.
+        # The next incarnation finds the same in the stream.
         async with serving(settings, ScriptedProviders()) as up:
             good = await up.submit(records.job())
             assert (await up.ended(good.record.id)).record.state == states.COMPLETED
@@ -134,7 +134,7 @@ async def test_garbage_among_the_keys_does_not_end_revocation(client: Client, su
     await ring._follower.refresh()
     assert await ring.find(secret) is None
     assert await ring.find("bad 0") is None
-    # A key that is damaged serves no more.
+    # A damaged key is no longer valid.
     damaged, _ = await store.create("acme")
     assert await ring.find(damaged)
     await kv.put(fingerprint(damaged), b"{")

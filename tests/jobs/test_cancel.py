@@ -1,4 +1,4 @@
-"""Jobs that end before their provider is done: cancelled, or too late."""
+"""Jobs that end before their provider call: cancelled, or past their deadline."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def test_running_job_is_cancelled(replica: Replica, providers: ScriptedPro
     assert cancelled.record.completed_at
     await replica.engine.drain(PATIENCE)
     assert providers.cancels == [(submitted.record.id, "task-1")]
-    # Once more: it is as it is.
+    # A second cancel changes nothing.
     repeated = await replica.engine.execution.cancellation.cancel(submitted)
     assert repeated.event_seq == cancelled.event_seq
     assert repeated.record.completed_at == cancelled.record.completed_at

@@ -1,4 +1,4 @@
-"""Three nats-servers that keep everything three times, one of them killed under load."""
+"""A cluster of three nats-servers, one of them killed under load."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ async def clients(three: Cluster) -> AsyncIterator[list[Client]]:
     made = [await connect(three.settings, f"client-{index}") for index in range(3)]
     yield made
     await asyncio.gather(*(client.close() for client in made))
-    # nats-py leaves connections open that it gave up while a server started: they end here, not in another test.
+    # nats-py leaves abandoned connections open while a server starts: close them here, not in another test.
     del made
     gc.collect()
 
 
 async def opened(client: Client) -> JobStream:
-    """The stream, once the cluster has elected its leaders."""
+    """Return the stream once the cluster has elected its leaders."""
     async with asyncio.timeout(PATIENCE):
         while True:
             try:
@@ -56,7 +56,7 @@ async def opened(client: Client) -> JobStream:
 
 
 async def test_new_feed_has_all_acknowledged_writes(clients: list[Client]) -> None:
-    """Its consumer may sit at a follower that has not yet what the leader has acknowledged."""
+    """The feed's consumer may be at a follower behind the leader's acknowledged writes."""
     stream = await opened(clients[0])
     streams = [JobStream(StreamConnection(client)) for client in clients]
     for _ in range(15):
@@ -146,7 +146,7 @@ async def test_no_acknowledged_write_is_lost_when_the_leader_is_killed(three: Cl
         for feed in (first, second):
             await feed.until(end)
             seqs = [entry.seq for entry in feed.entries]
-            # In order, each once, and without a gap: nothing here is ever overwritten.
+            # In order, each once, without gaps: no record here is overwritten.
             assert seqs == list(range(begin + 1, end + 1))
             received: dict[str, list[int]] = {}
             for entry in feed.entries:

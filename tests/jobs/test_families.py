@@ -17,7 +17,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
 from tests.jobs.server import PATIENCE, until
-from tests.stack import short_folder
+from tests.support.stack import short_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.family import OnProgress
 
 
-class Drawing:
-    """A family that shows as many previews as it is let, and then answers what the test says."""
+class PreviewFamily:
+    """A provider family that sends a preview for each release of `go`, then the response that the test sets."""
 
     name = "drawing"
     models: tuple[Model, ...] = ()
@@ -66,12 +66,12 @@ class Drawing:
         raise NotImplementedError
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: the family holds no resources."""
 
 
 @pytest.fixture
-def family() -> Drawing:
-    return Drawing()
+def family() -> PreviewFamily:
+    return PreviewFamily()
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def current() -> Iterator[settings.Settings]:
 
 
 @pytest.fixture
-async def server(family: Drawing, current: settings.Settings) -> AsyncIterator[Server]:
+async def server(family: PreviewFamily, current: settings.Settings) -> AsyncIterator[Server]:
     up = await serve(family, current.socket(family.name))
     yield up
     await up.stop(0)
@@ -98,13 +98,13 @@ def request(previews: int = 0) -> pb.StartRequest:
     return pb.StartRequest(job_id="job_1", task=pb.ImageTask(model="m", partial_images=previews))
 
 
-async def test_task_without_previews_is_one_call(providers: ProviderClient, family: Drawing) -> None:
+async def test_task_without_previews_is_one_call(providers: ProviderClient, family: PreviewFamily) -> None:
     family.go.release()
     assert [state async for state in providers.start("drawing", request())] == [records.done()]
     assert family.streamed == [False]
 
 
-async def test_previews_arrive_one_by_one_before_the_result(providers: ProviderClient, family: Drawing) -> None:
+async def test_previews_arrive_one_by_one_before_the_result(providers: ProviderClient, family: PreviewFamily) -> None:
     async with asyncio.timeout(PATIENCE), aclosing(providers.start("drawing", request(2))) as states:
         for count in (1, 2):
             family.go.release()
@@ -115,7 +115,7 @@ async def test_previews_arrive_one_by_one_before_the_result(providers: ProviderC
         assert [state async for state in states] == [records.done()]
 
 
-async def test_failure_after_a_preview_is_a_result(providers: ProviderClient, family: Drawing) -> None:
+async def test_failure_after_a_preview_is_a_result(providers: ProviderClient, family: PreviewFamily) -> None:
     family.answer = GatewayError(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "No.", param="prompt", retry_after=1.5)
     for _ in range(2):
         family.go.release()
@@ -128,7 +128,7 @@ async def test_failure_after_a_preview_is_a_result(providers: ProviderClient, fa
 @pytest.mark.parametrize("back", [False, True])
 async def test_server_that_stops_leaves_the_outcome_unknown(  # noqa: PLR0917  fixtures
     providers: ProviderClient,
-    family: Drawing,
+    family: PreviewFamily,
     server: Server,
     current: settings.Settings,
     monkeypatch: pytest.MonkeyPatch,
@@ -176,7 +176,9 @@ async def test_unreachable_server_certainly_got_no_new_call(
     ]
 
 
-async def test_crash_in_the_provider_server_is_an_internal_error(providers: ProviderClient, family: Drawing) -> None:
+async def test_crash_in_the_provider_server_is_an_internal_error(
+    providers: ProviderClient, family: PreviewFamily
+) -> None:
     family.answer = ZeroDivisionError()
     for _ in range(2):
         family.go.release()
@@ -187,7 +189,7 @@ async def test_crash_in_the_provider_server_is_an_internal_error(providers: Prov
 
 @pytest.mark.parametrize("previews", [0, 2])
 async def test_call_outlives_its_caller_and_is_joined(
-    providers: ProviderClient, family: Drawing, previews: int
+    providers: ProviderClient, family: PreviewFamily, previews: int
 ) -> None:
     async with asyncio.timeout(PATIENCE):
         async with aclosing(providers.start("drawing", request(previews))) as states:
@@ -209,14 +211,14 @@ async def test_call_outlives_its_caller_and_is_joined(
                 family.go.release()
             *_, last = [state async for state in states]
         assert last == records.done()
-        # And once more, when it has ended.
+        # Join again after the end.
         *_, last = [state async for state in providers.start("drawing", joining)]
         assert last == records.done()
     assert len(family.streamed) == 1
     assert not family.cancelled.is_set()
 
 
-async def test_another_attempt_is_another_call(providers: ProviderClient, family: Drawing) -> None:
+async def test_another_attempt_is_another_call(providers: ProviderClient, family: PreviewFamily) -> None:
     for attempt in (1, 2):
         family.go.release()
         asked = request()
@@ -225,7 +227,7 @@ async def test_another_attempt_is_another_call(providers: ProviderClient, family
     assert len(family.streamed) == 2
 
 
-async def test_unknown_call_is_not_started_by_a_join(providers: ProviderClient, family: Drawing) -> None:
+async def test_unknown_call_is_not_started_by_a_join(providers: ProviderClient, family: PreviewFamily) -> None:
     asked = request()
     asked.join_only = True
     [state] = [state async for state in providers.start("drawing", asked)]
@@ -235,7 +237,7 @@ async def test_unknown_call_is_not_started_by_a_join(providers: ProviderClient, 
 
 
 async def test_slow_poll_continues_and_the_next_one_joins_it(
-    providers: ProviderClient, family: Drawing, monkeypatch: pytest.MonkeyPatch
+    providers: ProviderClient, family: PreviewFamily, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_POLL_SECONDS", 0.2)
     asked = pb.PollRequest(job_id="job_1", task_ref="a task", task=pb.ImageTask(model="m"))
@@ -250,7 +252,7 @@ async def test_slow_poll_continues_and_the_next_one_joins_it(
 
 
 async def test_stopping_server_lets_calls_without_a_caller_end(
-    providers: ProviderClient, family: Drawing, server: Server
+    providers: ProviderClient, family: PreviewFamily, server: Server
 ) -> None:
     async with asyncio.timeout(PATIENCE), aclosing(providers.start("drawing", request())) as states:
         waiting = asyncio.ensure_future(anext(states))

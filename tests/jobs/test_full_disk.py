@@ -1,4 +1,4 @@
-"""A disk without room: refusals in words, a list that loses nothing, and recovery without a hand."""
+"""Full disk: explained refusals, a complete job list, and recovery without an operator."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform.errors import GatewayError, UnavailableError
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
-from imagegateway.stack.nats_watch import AGAIN_SECONDS, NatsWatch
+from imagegateway.stack.nats_watch import RESTART_INTERVAL_SECONDS, NatsWatch
 
 from tests.jobs import records
 from tests.jobs.index import InlineExecutor
 from tests.jobs.server import PATIENCE, Nats, single, until
-from tests.small_disk import SmallDisk, mounted
+from tests.support.small_disk import SmallDisk, mounted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
 LAST_BYTES = 64 * 1024
-"""More than a page: what a server may still write on a disk without free pages."""
+"""More than one page: a server may still fill its last page on a full disk."""
 
 
 @pytest.fixture
@@ -131,12 +131,12 @@ async def test_stream_check_refuses_before_the_disk_is_full(small_disk: SmallDis
         small_disk.fill(free=1 << 20)
         with pytest.raises(UnavailableError, match=r"^the job store has no room$"):
             await check.check()
-        await stream.create(records.job())  # one that was admitted before
+        await stream.create(records.job())  # a job admitted before
 
 
 async def test_server_whose_disk_is_full_is_found_silent(small_disk: SmallDisk, small_nats: Nats) -> None:
     async with opened(small_nats) as stream:
-        check = StreamCheck(stream, 1 << 40, None)  # as for a server elsewhere
+        check = StreamCheck(stream, 1 << 40, None)  # as for an external server
         small_disk.fill()
 
         async def until_full() -> None:
@@ -170,18 +170,18 @@ async def test_stuck_server_is_restarted_once_its_disk_has_room(small_disk: Smal
             while True:
                 await stream.create(records.job())
         await until_stuck(found.run_dir / "nats.log")
-        await watch.look()
+        await watch.check()
         assert restarts == 0, "the disk is full"
         small_disk.empty()
-        await watch.look()
+        await watch.check()
         assert restarts == 1
         async with asyncio.timeout(PATIENCE):
             while not stream.connected:  # noqa: ASYNC110  the client's connection has no event
                 await asyncio.sleep(0.01)
         await stream.advance(kept, records.follow(kept, states.SUBMITTING))
-        await watch.look()
-        now += AGAIN_SECONDS
-        await watch.look()
+        await watch.check()
+        now += RESTART_INTERVAL_SECONDS
+        await watch.check()
         assert restarts == 1
 
 
@@ -191,13 +191,13 @@ async def test_disk_that_goes_on_failing_restarts_the_server_rarely(tmp_path: Pa
     restarts: list[float] = []
     now = 0.0
     watch = NatsWatch(log, tmp_path, lambda: restarts.append(now), lambda: now)
-    await watch.look()
+    await watch.check()
     assert restarts == []
     for second in range(100):
         now = float(second)
         with log.open("a") as file:
             file.write("[ERR] JetStream failed to store a msg on stream '$G > KV_KEYS': input/output error\n")
-        await watch.look()
+        await watch.check()
     assert restarts == [0.0, 30.0, 60.0, 90.0]
 
 

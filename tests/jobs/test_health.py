@@ -1,4 +1,4 @@
-"""Circuit breakers of models' routes: what opens one, for whom, and for how long."""
+"""Circuit breakers per model and route: causes, scope and cooldown."""
 
 from __future__ import annotations
 
@@ -109,9 +109,9 @@ def test_invalid_requests_do_not_count(breakers: CircuitBreakers) -> None:
     assert not breakers.is_open("a", *ROUTE)
 
 
-def test_requested_pause_survives_a_success(breakers: CircuitBreakers, clock: Clock) -> None:
+def test_requested_cooldown_survives_a_success(breakers: CircuitBreakers, clock: Clock) -> None:
     breakers.record_failure("a", *ROUTE, limited(12))
-    breakers.record_success(*ROUTE)  # a task that was taken before
+    breakers.record_success(*ROUTE)  # a task accepted earlier
     assert breakers.is_open("b", *ROUTE)
     clock.now += 12
     assert not breakers.is_open("b", *ROUTE)

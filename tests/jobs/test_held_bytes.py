@@ -1,4 +1,4 @@
-"""Bounds by bytes: of a new job, of a tenant, and of an ended job."""
+"""Limits in bytes: of a new job, of a tenant, and of an ended job."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_cancelled_job_keeps_its_inputs_until_its_call_is_over() -> None:
     assert not record.task.HasField("provider_options")
 
 
-def test_bytes_are_counted_once_for_each_job_and_given_back() -> None:
+def test_bytes_are_counted_once_for_each_job_and_released() -> None:
     held = HeldBytes()
     held.hold("a", "acme", 10)
     held.hold("a", "acme", 30)

@@ -1,4 +1,4 @@
-"""A replica's live view: own writes, the feed, subscribers, restarts."""
+"""Job feed of a replica: own writes, stream, subscribers, restarts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class FeedGate:
-    """A gate in front of the feed alone."""
+    """A gate that blocks only the feed."""
 
     def __init__(self) -> None:
         self.open = asyncio.Event()
@@ -36,7 +36,7 @@ class FeedGate:
 
 
 class FeedSetup:
-    """A feed over an in-memory stream, whose feed can be held up, and another replica that writes."""
+    """A job feed over an in-memory stream that a test can block, and writes of another replica."""
 
     def __init__(self) -> None:
         self.log = StreamLog()
@@ -48,7 +48,7 @@ class FeedSetup:
         self.feed.add_listener(self.seen.append)
 
     async def own(self, entry: Entry | None, state: records.StateValue, job_id: str = "") -> Entry:
-        """A write of this replica."""
+        """Write a record as this replica."""
         if entry is None:
             written = await self.stream.create(records.job(job_id=job_id, state=state))
         else:
@@ -57,7 +57,7 @@ class FeedSetup:
         return written
 
     async def foreign(self, entry: Entry, state: records.StateValue) -> Entry:
-        """A write of another replica."""
+        """Write a record as another replica."""
         return await self.other.advance(entry, records.follow(entry, state))
 
     async def seen_all(self) -> None:
@@ -81,7 +81,7 @@ async def collect(feed: JobFeed, job_id: str, after: int | None = None) -> list[
 
 
 def opened(feed: JobFeed, job_id: str, after: int | None) -> AsyncGenerator[Entry | None, None]:
-    """Changes that the test leaves before their end."""
+    """Yield a subscription that the test ends early."""
     return cast("AsyncGenerator[Entry | None, None]", feed.changes(job_id, after))
 
 
@@ -121,7 +121,7 @@ async def test_older_changes_do_not_bring_a_job_back() -> None:
 
 
 async def test_late_acknowledgement_does_not_bring_a_job_back() -> None:
-    """The feed has brought the own write and a newer one of another replica before the own write is answered."""
+    """The stream delivers the own write and a newer one of another replica before the acknowledgement."""
     async with setting() as at:
         first = await at.stream.create(records.job(state=states.SUBMITTING))
         cancelled = await at.foreign(first, states.CANCELLED)
@@ -134,7 +134,7 @@ async def test_late_acknowledgement_does_not_bring_a_job_back() -> None:
 
 async def test_ended_jobs_leave_no_state() -> None:
     async with setting() as at:
-        # The feed is slower than the answer, and faster; an own write is overwritten before it is fed.
+        # The stream is slower than the acknowledgement, and faster; an own write is overwritten before its delivery.
         slow = await at.own(None, states.SUBMITTING)
         await at.seen_all()
         fast = await at.stream.create(records.job(state=states.SUBMITTING))
@@ -264,7 +264,7 @@ async def test_slow_subscriber_is_dropped() -> None:
                     slow.push(ended)
                 assert len(slow.unread) == 0
             assert await patient.next() == ended
-        # It has read nothing since its first event.
+        # The subscriber has read nothing since its first event.
         with at.feed.subscribe("other") as other:
             for _ in range(MAX_UNREAD):
                 other.push(ended)
@@ -288,7 +288,7 @@ async def test_subscriber_that_reads_nothing_gets_a_typed_error() -> None:
             entry = await at.own(entry, states.RUNNING)
         with pytest.raises(TooSlowError):
             await anext(changes)
-        # It comes back with what it has read last, and finds the present.
+        # The subscriber resumes after its last event and gets the current state.
         again = opened(at.feed, entry.record.id, 2)
         assert await anext(again) == entry
         await again.aclose()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class FeedRun:
-    """A feed from its start to its stop, over a file or over nothing that lasts."""
+    """A feed from its start to its stop, over a file or in memory."""
 
     feed: JobFeed
     index: JobListIndex
@@ -52,59 +52,59 @@ async def collect(feed: JobFeed, job_id: str) -> list[Entry | None]:
 
 async def test_restart_resumes_from_the_list_index(nats: Nats, stream: JobStream) -> None:
     path = nats.settings.data_dir / "jobs-0.sqlite"
-    life = await FeedRun.open(stream, path)
-    feed = life.feed
-    await life.start()
+    run = await FeedRun.open(stream, path)
+    feed = run.feed
+    await run.start()
     ended = await stream.create(records.job(state=states.SUBMITTING))
     ended = await stream.advance(ended, records.follow(ended, states.COMPLETED))
     left = await stream.create(records.job())
     await feed.catch_up()
     assert feed.live == {left.record.id: left}
-    await life.close()
+    await run.close()
     # Changes made while the replica is down.
     moved = await stream.advance(left, records.follow(left, states.SUBMITTING))
     new = await stream.create(records.job())
     gone = await stream.create(records.job())
     gone = await stream.advance(gone, records.follow(gone, states.CANCELLED))
-    life = await FeedRun.open(stream, path)
-    feed = life.feed
-    await life.start()
+    run = await FeedRun.open(stream, path)
+    feed = run.feed
+    await run.start()
     assert feed.live == {moved.record.id: moved, new.record.id: new}
-    await life.close()
-    # Without its file it finds the same.
-    life = await FeedRun.open(stream, nats.settings.data_dir / "another.sqlite")
-    feed = life.feed
-    await life.start()
+    await run.close()
+    # Without its file the feed has the same jobs.
+    run = await FeedRun.open(stream, nats.settings.data_dir / "another.sqlite")
+    feed = run.feed
+    await run.start()
     assert feed.live == {moved.record.id: moved, new.record.id: new}
-    await life.close()
+    await run.close()
 
 
 async def test_start_on_an_empty_stream(stream: JobStream) -> None:
-    life = await FeedRun.open(stream)
-    feed = life.feed
-    await life.start()
+    run = await FeedRun.open(stream)
+    feed = run.feed
+    await run.start()
     await feed.catch_up()
     assert not feed.live
-    await life.close()
+    await run.close()
 
 
 async def test_stream_that_lost_records_is_refused(nats: Nats, stream: JobStream, tmp_path: Path) -> None:
     path = tmp_path / "jobs-0.sqlite"
-    life = await FeedRun.open(stream, path)
-    feed = life.feed
-    await life.start()
+    run = await FeedRun.open(stream, path)
+    feed = run.feed
+    await run.start()
     for _ in range(5):
         await stream.create(records.job())
     await feed.catch_up()
-    await life.close()
+    await run.close()
     with single(tmp_path / "older") as other:
         client = await connect(other.settings, "test")
         older = await JobStream.open(client, 1)
         for count in range(5):
-            life = await FeedRun.open(older, path)
+            run = await FeedRun.open(older, path)
             with pytest.raises(RuntimeError, match=rf"ends at {count}, but 5 was seen"):
-                await life.start()
-            await life.close()
+                await run.start()
+            await run.close()
             await older.create(records.job())
         await client.close()
 
@@ -113,9 +113,9 @@ async def test_feed_survives_a_restart_of_its_server(
     nats: Nats, stream: JobStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream_connection, "IDLE_SECONDS", 0.3)
-    life = await FeedRun.open(stream)
-    feed = life.feed
-    await life.start()
+    run = await FeedRun.open(stream)
+    feed = run.feed
+    await run.start()
     first = await stream.create(records.job(state=states.SUBMITTING))
     follower = asyncio.create_task(collect(feed, first.record.id))
     await feed.catch_up()
@@ -125,4 +125,4 @@ async def test_feed_survives_a_restart_of_its_server(
     running = await stream.advance(first, records.follow(first, states.RUNNING))
     ended = await stream.advance(running, records.follow(running, states.COMPLETED))
     assert await asyncio.wait_for(follower, PATIENCE) == [first, running, ended]
-    await life.close()
+    await run.close()

@@ -139,7 +139,7 @@ def _copied(record: JobRecord) -> JobRecord:
 
 
 def _second_route(task: provider.ImageTask, avoid: Callable[[str], bool], _stored: Collection[str]) -> Route | None:
-    """A route that is tried after the first one."""
+    """Return the second route, which follows the first one."""
     second = Route("second", Mode.ASYNC, "")
     return second if task.route == "local" and not avoid("second") else None
 
@@ -157,7 +157,7 @@ def _assert_ended_once(pair: ReplicaPair, job_id: str) -> None:
 
 
 async def test_three_hundred_disconnects_leave_no_unattended_jobs(store: MediaStore) -> None:
-    """Callers go away at random instants of a submit: each job runs to its end or does not exist."""
+    """Callers disconnect at random instants of a submit: each job runs to its end or does not exist."""
     moments = random.Random(9)  # noqa: S311  a test's dice
     pair = ReplicaPair(store, route_limit=2)
     try:

@@ -1,4 +1,4 @@
-"""API keys in their bucket: revoked ones stay so, adopted ones belong to their gateways, sessions end alone."""
+"""API keys in their bucket: revocation is final, adopted keys belong to their gateways, sessions end separately."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def store(client: Client) -> KeyStore:
 
 
 class Accepted:
-    """Asks a new key ring each time: what a router would know that starts now."""
+    """Key lookup by a new key ring each time, as in a router that starts now."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -70,7 +70,7 @@ async def test_revoked_key_is_not_adopted_again(store: KeyStore, accepted: Accep
         ("acme", "", "wait=5\n", "default Prefer header must be one line"),
     ],
 )
-async def test_key_of_what_is_no_short_line_of_text_is_refused(
+async def test_key_that_is_no_short_line_of_text_is_refused(
     store: KeyStore, tenant: str, name: str, prefer: str, named: str
 ) -> None:
     with pytest.raises(ValueError, match=named):
@@ -78,7 +78,7 @@ async def test_key_of_what_is_no_short_line_of_text_is_refused(
     assert await store.list() == []
 
 
-async def test_key_that_ends_ends_what_holds_it_and_nothing_else(store: KeyStore, client: Client) -> None:
+async def test_key_that_ends_ends_only_its_own_calls(store: KeyStore, client: Client) -> None:
     ring = KeyRing(client.jetstream())
     begun: set[str] = set()
 
@@ -106,7 +106,7 @@ async def test_key_that_ends_ends_what_holds_it_and_nothing_else(store: KeyStore
     with pytest.raises(RevokedKeyError):
         async with ring.hold(key):
             raise AssertionError("a revoked key holds nothing")
-    with pytest.raises(TimeoutError):  # the body's own
+    with pytest.raises(TimeoutError):  # raised by the body
         async with ring.hold(valid):
             raise TimeoutError
     assert not tasks[kept].done()
@@ -145,7 +145,7 @@ async def test_another_adopted_key_replaces_the_one_before(store: KeyStore, acce
     await store.adopt(FIRST, "gateway")
     await store.adopt(SECOND, "gateway")
     assert await accepted(FIRST, SECOND, made) == [False, True, True]
-    await store.adopt(FIRST, "gateway")  # replaced, not revoked: it may come back
+    await store.adopt(FIRST, "gateway")  # replaced, not revoked: the key may be adopted again
     assert await accepted(FIRST, SECOND) == [True, False]
 
 

@@ -1,4 +1,4 @@
-"""Ended jobs whose provider call goes on: they hold their slots, and the call's cost is written down."""
+"""Ended jobs with an open provider call: they hold their slots, and the call's cost is recorded."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ async def test_submit_and_cancel_in_a_loop_keep_one_call_in_flight(
 async def test_job_cancelled_before_its_call_is_never_started(replica: Replica, providers: ScriptedProviders) -> None:
     submitting = asyncio.ensure_future(replica.submit(records.job()))
     entry = await submitting
-    # Written in the same turn of the loop: the call has not begun.
+    # Cancelled in the same turn of the event loop: the call has not begun.
     await replica.engine.execution.cancellation.cancel(entry)
     await replica.held_nothing()
     last = await replica.stream.last(entry.record.id)

@@ -1,4 +1,4 @@
-"""Faults of the gateway's own: none loses a paid result, none leaves a job unattended."""
+"""Faults inside the gateway: no paid result is lost and no job is left unattended."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ async def test_poll_that_always_crashes_fails_the_job(
 async def test_crashed_step_is_resumed_by_the_reconciler(
     replica: Replica, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Whatever step breaks off, the reconciler goes on with the job from its record, and pays once."""
+    """After a crash of any step, the reconciler resumes the job from its record, and the job is billed once."""
     providers.on_start = call = PendingCall()
     providers.on_poll = _done
     crashed = asyncio.Event()

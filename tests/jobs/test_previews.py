@@ -1,4 +1,4 @@
-"""Previews that come while the provider is being called, and what a call that ends between them leaves."""
+"""Previews during a provider call, and calls that end between previews."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 async def test_previews_come_while_the_provider_is_called(replica: Replica, providers: ScriptedProviders) -> None:
-    """Each is written at once, and the job stays in the state that a successor doesn't start again."""
+    """Each preview is written at once. The job stays in a state that a successor does not start again."""
     go = asyncio.Semaphore(0)
 
     async def on_the_way(_request: object) -> AsyncIterator[provider.TaskState]:

@@ -1,4 +1,4 @@
-"""The list of jobs: pages, filters, expiry, and what a restart finds."""
+"""Job list index: pages, filters, expiry and restarts."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def put(
 
 
 def pages(file: JobListFile, tenant: str = "acme", status: str = "", model: str = "", size: int = 2) -> list[str]:
-    """All ids, page by page."""
+    """Return all ids, read page by page."""
     found: list[str] = []
     token = ""
     while True:
@@ -67,7 +67,7 @@ def pages(file: JobListFile, tenant: str = "acme", status: str = "", model: str 
 
 
 def test_pages_are_newest_first(listed: JobListFile) -> None:
-    # Two were made in the same millisecond: the id decides.
+    # Two jobs of the same millisecond are ordered by id.
     for seq, (job_id, created) in enumerate([("a", 10), ("b", 999), ("c", 999), ("d", 1000), ("e", 5)], 1):
         put(listed, seq, job_id, created=created)
     assert pages(listed) == ["d", "c", "b", "a", "e"]
@@ -250,7 +250,7 @@ def test_expiry_deletes_in_batches(listed: JobListFile, monkeypatch: pytest.Monk
     assert [listed.expire(RECORD_SECONDS + 1) for _ in range(4)] == [2, 2, 1, 0]
 
 
-# ---- the way to it
+# ---- writes
 
 
 async def test_event_loop_runs_while_the_file_is_busy(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Stored provider keys over a real server: encrypted, apart by tenant and route, followed by every process."""
+"""Stored provider keys over a real server: encrypted, separate by tenant and route, followed by every process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY = "sk-a-provider-key-of-acme-1234"
 
 
 def revealed(keys: ProviderKeys, tenant: str) -> dict[str, str]:
-    """What a process would use."""
+    """Return the keys that a process would use."""
     return {route: keys.reveal(tenant, route, sealed) for route, sealed in keys.of(tenant).items()}
 
 
@@ -43,7 +43,7 @@ async def test_a_key_is_encrypted_at_rest(nats: Nats, client: Client) -> None:
             assert text.encode() not in raw
 
 
-async def test_keys_are_apart_by_tenant_and_route_and_replaced(client: Client) -> None:
+async def test_keys_are_separate_by_tenant_and_route_and_replaced(client: Client) -> None:
     time = [1_000_000.0]
     js = client.jetstream()
     keys = ProviderKeys(js, await bucket(js, BUCKET, 1), ROOT, clock=lambda: time[0])
@@ -58,10 +58,10 @@ async def test_keys_are_apart_by_tenant_and_route_and_replaced(client: Client) -
         ProviderKey("openai", 2_000_000, KEY[-4:]),
     ]
     assert [key.route for key in await keys.list("other", routes)] == ["openai"]
-    assert await keys.list("nobody", routes) == []
+    assert await keys.list("unknown", routes) == []
     assert await keys.delete("other", "openai")
     assert not await keys.delete("other", "openai")
-    assert not await keys.delete("nobody", "fal")
+    assert not await keys.delete("unknown", "fal")
     assert [key.route for key in await keys.list("acme", routes)] == ["bfl", "openai"]
 
 
@@ -86,7 +86,7 @@ async def test_another_process_follows(nats: Nats, client: Client, monkeypatch: 
         assert reader.of("other") == {}
         nats.kill()
         await until(lambda: not connection.is_connected)
-        assert revealed(reader, "acme") == {"bfl": KEY}  # the last view serves on
+        assert revealed(reader, "acme") == {"bfl": KEY}  # the last view stays in use
         nats.start()
         await until(lambda: client.is_connected and connection.is_connected)
         await writer.set("acme", "openai", KEY)
@@ -96,7 +96,7 @@ async def test_another_process_follows(nats: Nats, client: Client, monkeypatch: 
         await connection.close()
 
 
-async def test_what_was_just_written_is_there_after_a_refresh(client: Client) -> None:
+async def test_refresh_reads_the_newest_write(client: Client) -> None:
     keys = await ProviderKeys.open(client, 1, ROOT)
     supervisor = Supervisor()
     await keys.start(supervisor)
@@ -112,7 +112,7 @@ async def test_what_was_just_written_is_there_after_a_refresh(client: Client) ->
         await supervisor.close()
 
 
-async def test_a_value_in_anothers_place_can_not_be_used(client: Client) -> None:
+async def test_value_moved_to_another_entry_can_not_be_used(client: Client) -> None:
     keys = await ProviderKeys.open(client, 1, ROOT)
     await keys.set("acme", "fal", KEY)
     await keys.set("thief", "fal", "the thief's own")
@@ -141,9 +141,9 @@ async def test_another_root_secret_reads_nothing_and_can_replace(client: Client)
     with pytest.raises(GatewayError) as raised:
         revealed(other, "acme")
     assert "PUT /v1/provider-keys/fal" in raised.value.message
-    await other.set("acme", "fal", "stored anew")
+    await other.set("acme", "fal", "stored again")
     await other.refresh()
-    assert revealed(other, "acme") == {"fal": "stored anew"}
+    assert revealed(other, "acme") == {"fal": "stored again"}
     assert await keys.delete("acme", "fal")
 
 
@@ -162,8 +162,8 @@ async def test_keys_survive_a_crash_of_the_server(nats: Nats, client: Client) ->
         await again.close()
 
 
-async def test_looks_leave_nothing_behind_and_each_is_whole(client: Client) -> None:
-    """Many looks in a row: none may cost the server anything that stays, or miss what was there before it."""
+async def test_refreshes_leave_nothing_in_the_server_and_each_is_complete(client: Client) -> None:
+    """Many refreshes in a row: none leaves state in the server or misses an earlier write."""
     js = client.jetstream()
     keys = await ProviderKeys.open(client, 1, ROOT)
     for index in range(200):
@@ -174,7 +174,7 @@ async def test_looks_leave_nothing_behind_and_each_is_whole(client: Client) -> N
     assert (await js.stream_info(f"KV_{BUCKET}")).state.consumer_count == 0
 
 
-async def test_a_bucket_made_anew_is_read_anew(client: Client) -> None:
+async def test_recreated_bucket_is_read_again(client: Client) -> None:
     js = client.jetstream()
     keys = await ProviderKeys.open(client, 1, ROOT)
     for key in ("replaced", "also replaced", KEY):

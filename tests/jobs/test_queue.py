@@ -1,4 +1,4 @@
-"""AdmissionControl, limits and positions."""
+"""Fair queues, limits and positions."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def queue(
 
 
 def request(job: str, route: str = "local", tenant: str = "", slots: int = 1, model: str = "") -> SlotRequest:
-    """A claim of a job whose tenant is, by default the first letter of its id."""
+    """Return a slot request of a job, whose tenant is the first letter of the job's id by default."""
     return SlotRequest(job, LimitKey(route, model=model), tenant or job[0], slots)
 
 
 def drained(fair_queue: FairQueue) -> list[str]:
-    """All that may run, in order."""
+    """Grant slots to all jobs that may run. Return them in order."""
     return list(iter(fair_queue.grant_next, None))
 
 
@@ -270,7 +270,7 @@ Op = tuple[str, int, LimitKey, int]
 
 @dataclass
 class ReferenceModel:
-    """Random operations, and a plain account of queued and running jobs."""
+    """Random operations beside a simple model of queued and running jobs."""
 
     fair_queue: FairQueue
     waiting: dict[str, SlotRequest] = field(default_factory=dict)
@@ -307,7 +307,7 @@ class ReferenceModel:
         return [running for running in self.running.values() if key in running.key.levels]
 
     def fits(self, asked: SlotRequest, tenant: int) -> bool:
-        """Return whether a job has free slots, by the plain account."""
+        """Return whether a job has free slots, by the simple model."""
         counts = [(self.taken(key), self.fair_queue.pool.limits.of(key)) for key in asked.key.levels]
         owned = sum(running.tenant == asked.tenant for running in self.running.values())
         return owned < tenant and all(
@@ -346,7 +346,7 @@ def test_limits_hold_and_no_job_is_lost(ops: list[Op], route: int, tenant: int) 
 @settings(deadline=None)
 @given(OPS, st.integers(1, 5))
 def test_no_job_waits_while_its_slots_are_free(ops: list[Op], route: int) -> None:
-    """When all run that may, there are too few slots for the first of each fair_queue."""
+    """Once no more jobs may run, slots are too few for the first job of each fair queue."""
     model_ = replayed(ops, queue(route=route, models=MODELS))
     for _ in ops:
         model_.do(0, "take", request("none"))
@@ -394,7 +394,7 @@ def test_no_tenant_is_served_twice_while_another_waits(owners: list[int], limit:
 
 
 def filled(limit: int, requests: list[str]) -> tuple[FairQueue, list[str]]:
-    """A queue that takes what it has room for, and the tenants of those jobs."""
+    """Fill a queue up to its limits. Return the queue and the tenants of its jobs."""
     fair_queue, accepted = queue(), []
     for index, tenant in enumerate(requests):
         if fair_queue.queued_by(tenant) < fair_queue.tenant_limit(tenant, limit):
@@ -413,7 +413,7 @@ def test_tenant_that_fills_the_queue_blocks_no_other_tenant() -> None:
     for job in range(8):
         fair_queue.remove(f"{job}")
     assert len(fair_queue) == 10
-    assert fair_queue.queued_by("a") < fair_queue.tenant_limit("a", 10)  # it has its share again
+    assert fair_queue.queued_by("a") < fair_queue.tenant_limit("a", 10)  # its share is free again
 
 
 def test_queue_limit_zero_queues_no_job() -> None:

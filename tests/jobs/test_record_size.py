@@ -21,7 +21,7 @@ from tests.jobs.families import ScriptedProviders
 from tests.jobs.memory import MemoryConnection, StreamLog
 from tests.jobs.replica import serving
 from tests.jobs.server import Process, settings_for, until
-from tests.stack import free_port
+from tests.support.stack import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -131,7 +131,7 @@ async def test_missing_permission_stops_the_start_and_is_named(
 
 
 class Refusing(MemoryConnection):
-    """A server that answers writes with errors, one after the other, before it takes one."""
+    """A connection whose writes fail with the given errors in order, before one succeeds."""
 
     def __init__(self, *errors: dict[str, Any]) -> None:
         super().__init__(StreamLog())

@@ -87,7 +87,7 @@ def test_identity_that_can_not_be_one_is_replaced(tmp_path: Path, content: bytes
 
 
 async def test_hosts_with_the_same_data_directory_path_have_different_names(nats: Nats, tmp_path: Path) -> None:
-    """Host names and paths are no part of the name; each host has a separate directory behind them."""
+    """Names contain neither host name nor path: each host has a separate directory."""
     one, other = folder(tmp_path, "one"), folder(tmp_path, "other")
     async with member(nats, one) as first, member(nats, other) as second:
         assert first.name != second.name
@@ -105,7 +105,7 @@ async def test_copied_data_directory_takes_another_name_while_the_first_lives(na
             await second.refresh()
             assert not second.is_expired(first.owner)
             name = second.name
-        # The new name is the copy's for good.
+        # The copy keeps its new name.
         async with member(nats, copy) as again:
             assert again.name == name
 
@@ -134,7 +134,7 @@ async def test_restart_keeps_the_name_and_expires_its_previous_incarnation(nats:
     path = folder(tmp_path, "one")
     async with member(nats, path) as first:
         former = first.owner
-    async with member(nats, path) as again:  # at once: no lease is waited for
+    async with member(nats, path) as again:  # at once, without waiting for a lease
         assert again.name == first.name
         assert again.is_expired(former)
         assert not again.is_expired(again.owner)
@@ -147,7 +147,7 @@ async def test_holder_that_does_not_answer_is_known_by_its_heartbeats(
     monkeypatch.setattr(membership, "PROBE_SECONDS", 0.05)
 
     async def never(*_arguments: object) -> None:
-        """A holder whose host is gone, or too busy to answer."""
+        """Fake of the request: the holder's host is down or too busy to respond."""
 
     monkeypatch.setattr(membership, "_answer", never)
     one, copy = folder(tmp_path, "one"), folder(tmp_path, "copy")
@@ -176,7 +176,7 @@ async def test_replica_whose_name_was_claimed_while_disconnected_ends(nats: Nats
 
 async def test_expired_or_unacknowledged_entry_is_renewed(nats: Nats, tmp_path: Path) -> None:
     async with member(nats, folder(tmp_path, "one")) as first:
-        await first._kv.put(first.name, first.incarnation.encode())  # the answer was lost
+        await first._kv.put(first.name, first.incarnation.encode())  # the acknowledgement was lost
         await first.heartbeat()
         await first._kv.delete(first.name)
         await first.heartbeat()
@@ -185,7 +185,7 @@ async def test_expired_or_unacknowledged_entry_is_renewed(nats: Nats, tmp_path: 
         assert (await first._entry()) == (first.incarnation, first._revision)
 
 
-# ---- who lives
+# ---- liveness
 
 
 async def test_crashed_replica_expires_within_90_seconds_of_its_last_heartbeat(nats: Nats, tmp_path: Path) -> None:

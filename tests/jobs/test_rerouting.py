@@ -1,4 +1,4 @@
-"""A job whose route takes nothing goes by the next one, and takes up that one's places only when it is its turn."""
+"""Fallback of a job whose route refuses calls: the job waits for the next route's slots like any other."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def fallback(task: provider.ImageTask, avoid: Callable[[str], bool], _stored: Co
 
 
 class TwoRouteProviders(ScriptedProviders):
-    """The first route takes nothing; the second one's calls are answered when the test says what."""
+    """Providers whose first route refuses all calls. The test answers calls of the second."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def two() -> TwoRouteProviders:
 
 @pytest.fixture
 def limited(nats: Nats) -> Settings:
-    """Two jobs at a time by each route."""
+    """Yield a replica with two slots on each route."""
     limits = {"FIRST_CONCURRENCY": "2", "SECOND_CONCURRENCY": "2"}
     return settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address(), **limits)
 
@@ -78,7 +78,7 @@ async def waits_again(replica: Replica, record: JobRecord) -> None:
 
 
 async def begun(two: TwoRouteProviders, count: int) -> None:
-    """Wait until the second route has been called so often."""
+    """Wait for this number of calls of the second route."""
     async with asyncio.timeout(PATIENCE):
         while len(two.calls) < count:  # noqa: ASYNC110  no event announces the calls
             await asyncio.sleep(0.01)
@@ -106,7 +106,7 @@ async def test_job_waits_for_slots_of_a_full_next_route(up: Replica, two: TwoRou
         await waits_again(up, record)
         assert states.PUBLIC[states.REROUTED] == "running", "for its caller it does not go back"
         assert up.engine.execution.admission.position(submitted.record) is None
-    # None of them holds a place of the first route; none is called over the second one's limit.
+    # No job holds a slot of the first route, and no call exceeds the second route's limit.
     assert len(two.first) == 4
     await begun(two, 2)
     assert len(two.second) == 2
@@ -190,7 +190,7 @@ async def test_route_that_asks_for_a_pause_is_avoided(up: Replica, two: TwoRoute
     assert ended.task.route == "second"
     assert ended.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
     assert all(up.engine.breakers.is_open("acme", "local/sketch", route) for route in ROUTES)
-    # With nowhere to go, a start keeps its patience.
+    # Without another route, a start keeps its full timeout.
     seen: list[bool] = []
 
     async def patient(request: provider.StartRequest) -> provider.TaskState:
@@ -218,7 +218,7 @@ async def test_callers_own_key_stays_on_its_route(up: Replica, two: TwoRouteProv
 
 
 async def test_stored_key_has_its_own_slots_on_each_route_of_a_fallback(up: Replica, two: TwoRouteProviders) -> None:
-    for _ in range(2):  # the operator's places by the second route are taken
+    for _ in range(2):  # use the operator's slots of the second route
         await up.submit(records.job(route="second"))
     credentials, first, second = up.engine.credentials, "a key of first", "a key of second"
     both = [stored(up, first=first, second=second) for _ in range(3)]
@@ -226,7 +226,7 @@ async def test_stored_key_has_its_own_slots_on_each_route_of_a_fallback(up: Repl
     for record in (*both, *one):
         assert record.key_fingerprint == credentials.fingerprint("first", first)
         await up.submit(record)
-    # Two of them find the places of their own key, the third waits for those, the others for the operator's.
+    # Two jobs get slots of their own key, the third waits for those, the others for the operator's slots.
     for record in (both[2], *one):
         await waits_again(up, record)
     await begun(two, 4)
@@ -256,7 +256,7 @@ async def test_stored_key_has_its_own_slots_on_each_route_of_a_fallback(up: Repl
 
 
 def stored(up: Replica, **keys: str) -> JobRecord:
-    """A job of a tenant that has stored keys, as the router hands it in."""
+    """Submit a job of a tenant with stored keys, as the router does."""
     record = records.job(route="first")
     for route, key in keys.items():
         record.sealed_keys[route] = up.engine.credentials.seal(key)

@@ -1,4 +1,4 @@
-"""One replica at work: what becomes of a job, whatever its provider says."""
+"""Worker of one replica: the job's states for each provider response."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.jobs.server import Nats
 
 
-# ---- what the provider says
+# ---- provider responses
 
 
 async def test_inline_result_completes_the_job(replica: Replica, providers: ScriptedProviders) -> None:
@@ -149,7 +149,7 @@ async def test_running_task_is_polled_to_its_end(
         [
             records.running(progress=10),
             None,  # the provider server is unreachable
-            records.running(progress=10),  # nothing new: nothing is written
+            records.running(progress=10),  # no change: no write
             records.running(progress=60, previews=1),
             records.running("task-2", progress=90, previews=2),
             records.done(),
@@ -217,7 +217,7 @@ async def test_task_that_fails_later_fails_the_job(replica: Replica, providers: 
     await replica.held_nothing()
 
 
-# ---- turns
+# ---- queue
 
 
 async def test_jobs_are_queued_and_alternate_between_tenants(replica: Replica, providers: ScriptedProviders) -> None:
@@ -271,7 +271,7 @@ async def test_fifty_concurrent_duplicates_start_once(replica: Replica, provider
         *(replica.submit(records.job(job_id=first.id)) for _ in range(50)), return_exceptions=True
     )
     assert sum(isinstance(result, StaleError) for result in results) == 49
-    # The losers gave back no place: the next one waits.
+    # The losers released no slot: the next job waits.
     second = await replica.submit(records.job())
     assert second.record.state == states.QUEUED
     call.answer(records.done())
@@ -303,7 +303,7 @@ async def test_result_survives_an_outage_of_nats(
     ended = await replica.ended(submitted.record.id)
     assert ended.record.state == states.COMPLETED
     assert providers.starts[submitted.record.id] == 1
-    # And it works on without a restart.
+    # The replica continues without a restart.
     providers.on_start = ScriptedProviders().on_start
     after = await replica.submit(records.job())
     assert (await replica.ended(after.record.id)).record.state == states.COMPLETED
@@ -347,5 +347,5 @@ async def test_draining_waits_for_calls_and_starts_nothing(replica: Replica, pro
     assert ended.record.state == states.COMPLETED
     assert await replica.stream.last(second.record.id) == second
     assert providers.starts.total() == 1
-    # What does not end in time is left as it is.
+    # Calls that don't end in time keep their state.
     await replica.engine.drain(0)

@@ -29,7 +29,7 @@ KEY = "sk-a-provider-key-of-acme-1234"
 
 
 def rotated(nats: Nats, previous: str = OLD) -> Settings:
-    """Settings of the same gateway after its root secret was changed."""
+    """Return settings of the same gateway after a change of its root secret."""
     values = {
         "DATA_DIR": str(nats.settings.data_dir),
         "NATS_URL": nats.settings.nats_address(),

@@ -1,4 +1,4 @@
-"""The state machine: its table, and what any interleaving of replicas, cancels and crashes makes of it."""
+"""Job state machine: its table, and any interleaving of replicas, cancels and crashes."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_no_transition_leads_back(requested: list[records.StateValue]) -> None:
     st.lists(st.tuples(st.integers(0, 2), st.sampled_from(sorted(states.PUBLIC)), st.booleans()), max_size=25),
 )
 def test_writers_that_know_different_pasts(steps: list[tuple[int, records.StateValue, bool]]) -> None:
-    """Each of three writers holds what it last read; whatever it tries, the stored past is a legal one."""
+    """Three writers with stale reads try any transition: the stored history stays legal."""
 
     async def run() -> None:
         log = StreamLog()
@@ -111,7 +111,7 @@ def test_writers_that_know_different_pasts(steps: list[tuple[int, records.StateV
 
 
 def assert_lawful(log: StreamLog, job_id: str) -> None:
-    """Nothing backwards, one end at most."""
+    """Assert that no transition goes back and that the job ends at most once."""
     past = [entry.record.state for entry in log.records(job_id)]
     for before, after in itertools.pairwise([JobRecord.STATE_UNSPECIFIED, *past]):
         assert after in states.NEXT[before]

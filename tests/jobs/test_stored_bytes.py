@@ -1,4 +1,4 @@
-"""A tenant's share of all kept records: what ended jobs hold counts too, and costs other tenants nothing."""
+"""A tenant's share of all kept records: ended jobs count too, and other tenants keep their share."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def listed() -> Iterator[JobListFile]:
 
 
 def put(projection: JobListFile, seq: int, job_id: str, state: records.StateValue, tenant: str = "acme") -> int:
-    """Take in a record that was written at 1 s, and return the bytes of its message."""
+    """Apply a record written at 1 s. Return the size of its message in bytes."""
     record = records.job(job_id=job_id, tenant=tenant, state=state)
     record.updated_at = 1000
     message = message_row_of(Entry(seq, record))

@@ -1,4 +1,4 @@
-"""The jobs' stream on a real nats-server."""
+"""Job stream on a real nats-server."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class LossyRequests:
-    """In place of a client's `request`: the server's answers to the next `count` requests get lost."""
+    """Replacement of a client's `request` that loses the server's responses to the next `count` requests."""
 
     def __init__(self, client: Client, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
         self.left = count
@@ -91,7 +91,7 @@ async def test_of_two_writers_one_wins(stream: JobStream) -> None:
     [won] = [result for result in results if isinstance(result, Entry)]
     assert sum(isinstance(result, StaleError) for result in results) == 14
     assert await stream.last(entry.record.id) == won
-    # The same for one that comes late and has not seen it.
+    # The same for a later writer without that read.
     with pytest.raises(StaleError):
         await stream.advance(entry, records.follow(entry, states.RUNNING))
 
@@ -119,14 +119,14 @@ async def test_unacknowledged_write_is_recognized(
     assert await stream.last(entry.record.id) == moved
     assert await stream.last_sequence() == 2
 
-    # Also when the read gets lost.
+    # Also when the read's response is lost.
     lossy.left = 3
     moved = await stream.advance(moved, records.follow(moved, states.RUNNING))
     assert await stream.last(entry.record.id) == moved
     assert await stream.last_sequence() == 3
 
 
-async def test_write_of_another_is_not_taken_for_an_own_one(
+async def test_write_of_another_replica_is_not_recognized_as_own(
     stream: JobStream, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entry = await stream.create(records.job(state=states.SUBMITTING))
@@ -165,7 +165,7 @@ async def test_messages_expire(stream: JobStream, idempotency: IdempotencyKeys, 
 async def test_expired_record_is_not_found(
     stream: JobStream, monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
-    """The server's own clock: the shortest life that it knows is a second."""
+    """Expiry uses the server's clock: its shortest time to live is one second."""
     monkeypatch.setattr(module, "RECORD_SECONDS", 1)
     entry = await stream.create(records.job(state=states.SUBMITTING))
     ended = await stream.advance(entry, records.follow(entry, states.COMPLETED))
@@ -285,7 +285,7 @@ async def test_unreachable_server_fails_new_jobs_at_once(
     entry = await stream.create(records.job())
     nats.kill()
     await until(lambda: not stream.connected)
-    # No call waits for the server: the timeout would cut it off.
+    # No call waits for the server: the timeout would fail the test.
     for work in (stream.create(records.job()), idempotency.claim("acme", "key", ids.job(), "digest")):
         with pytest.raises(GatewayError) as caught:
             await asyncio.wait_for(work, 0.5)
@@ -293,14 +293,14 @@ async def test_unreachable_server_fails_new_jobs_at_once(
         assert caught.value.retry_after
     with pytest.raises(OutcomeUnknownError):
         await asyncio.wait_for(stream.last(entry.record.id), 0.5)
-    # A step that must not get lost waits until the server is back.
+    # A step that must not be lost waits until the server is back.
     step = asyncio.create_task(stream.advance(entry, records.follow(entry, states.SUBMITTING)))
     nats.start()
     moved = await asyncio.wait_for(step, PATIENCE)
     assert await stream.last(entry.record.id) == moved
 
 
-# ---- the feed
+# ---- feed
 
 
 async def test_feed_has_all_records_in_order(stream: JobStream, idempotency: IdempotencyKeys) -> None:
@@ -337,7 +337,7 @@ async def test_feed_position_never_passes_its_records(stream: JobStream) -> None
 
 
 async def test_feed_survives_a_restart_of_its_server(nats: Nats, stream: JobStream) -> None:
-    """kill -9 at any time: every record comes, in order, once."""
+    """After `kill -9` at any time, every record arrives once and in order."""
     written: list[Entry] = []
     stop = asyncio.Event()
 
@@ -364,7 +364,7 @@ async def test_feed_survives_a_restart_of_its_server(nats: Nats, stream: JobStre
         seqs = [entry.seq for entry in feed.entries]
         assert seqs == sorted(set(seqs))
         assert {entry.seq for entry in written} <= set(seqs)
-        # Nothing is there that the feed has not brought: also writes whose answers got lost.
+        # The feed has all records, also of writes without acknowledgement.
         assert len(seqs) == await stream.last_sequence()
 
 

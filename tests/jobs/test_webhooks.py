@@ -1,4 +1,4 @@
-"""Webhooks: signatures that other people's libraries verify, retries, redelivery, secrets."""
+"""Webhooks: signatures verified by third-party libraries, retries, redelivery, secrets."""
 
 from __future__ import annotations
 
@@ -59,20 +59,20 @@ async def replica(nats: Nats, receiver: Receiver) -> AsyncIterator[Replica]:
 
 
 async def finished(replica: Replica, url: str) -> Entry:
-    """A job that ends, once its webhook is over."""
+    """Complete a job and wait for the end of its webhook. Return the job."""
     submitted = await replica.submit(records.job(webhook_url=url))
     return await over(replica, submitted.record.id)
 
 
 async def over(replica: Replica, job_id: str) -> Entry:
-    """The job as it is when nothing more is due."""
+    """Return the job once no attempt is due."""
     return await replica.reached(job_id, lambda entry: entry.ended and not entry.record.webhook.next_at)
 
 
 # ---- signatures
 
 
-async def test_the_standards_library_verifies(replica: Replica, receiver: Receiver) -> None:
+async def test_standard_webhooks_library_verifies(replica: Replica, receiver: Receiver) -> None:
     entry = await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
     secret = (await replica.engine.webhook_secrets.get("acme")).secret
@@ -87,7 +87,7 @@ async def test_the_standards_library_verifies(replica: Replica, receiver: Receiv
         Webhook(secret).verify(delivery.body + b" ", delivery.headers)
 
 
-async def test_openais_sdk_verifies(replica: Replica, receiver: Receiver) -> None:
+async def test_openai_sdk_verifies(replica: Replica, receiver: Receiver) -> None:
     await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
     secret = (await replica.engine.webhook_secrets.get("acme")).secret
@@ -101,7 +101,7 @@ async def test_openais_sdk_verifies(replica: Replica, receiver: Receiver) -> Non
             client.webhooks.unwrap(delivery.body, delivery.headers, secret=other)
 
 
-async def test_the_hosted_services_header(replica: Replica, receiver: Receiver) -> None:
+async def test_header_of_the_hosted_service_is_verified(replica: Replica, receiver: Receiver) -> None:
     await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
     secret = (await replica.engine.webhook_secrets.get("acme")).secret
@@ -130,7 +130,9 @@ async def test_both_secrets_sign_after_a_rotation(replica: Replica, receiver: Re
 @pytest.mark.parametrize(
     ("answer", "type_"), [(records.refused(), "job.failed"), (records.running(after=3600), "job.cancelled")]
 )
-async def test_other_ends(replica: Replica, receiver: Receiver, answer: provider.TaskState, type_: str) -> None:
+async def test_failed_and_cancelled_jobs_are_delivered(
+    replica: Replica, receiver: Receiver, answer: provider.TaskState, type_: str
+) -> None:
     async def start(_request: object) -> provider.TaskState:
         return answer
 
@@ -149,15 +151,15 @@ def _attempted(times: int, entry: Entry) -> bool:
     return len(entry.record.webhook.attempts) == times
 
 
-async def test_the_schedule(nats: Nats, receiver: Receiver) -> None:
-    """8 attempts with the pauses of the settings, and up to a tenth of jitter."""
+async def test_attempts_follow_the_schedule(nats: Nats, receiver: Receiver) -> None:
+    """Eight attempts with the pauses of the settings, plus up to 10 % jitter."""
     pauses = [5.0, 60.0, 600.0, 3600.0, 7200.0, 14_400.0, 57_600.0]
     time = [unix_millis()]
     receiver.status = itertools.repeat(500)
     settings = _settings(nats, receiver, ",".join(map(str, pauses)))
     async with serving(settings, ScriptedProviders(), clock=lambda: time[0]) as replica:
         job_id = (await replica.submit(records.job(webhook_url=receiver.url))).record.id
-        time[0] += 1000  # the job ends by the true clock
+        time[0] += 1000  # the job ends by the real clock
         gaps = []
         for attempt in range(1, 9):
             replica.engine.webhooks.send_due(job_id)
@@ -183,7 +185,7 @@ async def test_the_schedule(nats: Nats, receiver: Receiver) -> None:
     assert len({delivery.body for delivery in receiver.deliveries}) == 1
 
 
-def test_the_default_schedule(nats: Nats) -> None:
+def test_default_schedule(nats: Nats) -> None:
     pauses = nats.settings.webhook_pauses
     assert len(pauses) == 7
     assert list(pauses) == sorted(pauses)
@@ -202,7 +204,7 @@ async def test_success_ends_the_attempts(replica: Replica, receiver: Receiver, g
     assert len(receiver.deliveries) == 4
 
 
-async def test_410_ends_them_too(replica: Replica, receiver: Receiver) -> None:
+async def test_410_ends_the_attempts(replica: Replica, receiver: Receiver) -> None:
     receiver.status = itertools.repeat(410)
     webhook = (await finished(replica, receiver.url)).record.webhook
     assert [attempt.status_code for attempt in webhook.attempts] == [410]
@@ -210,21 +212,21 @@ async def test_410_ends_them_too(replica: Replica, receiver: Receiver) -> None:
     assert len(receiver.deliveries) == 1
 
 
-async def test_no_more_than_eight(replica: Replica, receiver: Receiver) -> None:
+async def test_attempts_end_after_eight(replica: Replica, receiver: Receiver) -> None:
     receiver.status = itertools.repeat(503)
     webhook = (await finished(replica, receiver.url)).record.webhook
     assert len(webhook.attempts) == len(receiver.deliveries) == 8
     assert not webhook.delivered
 
 
-async def test_the_url_guard_has_the_last_word(replica: Replica, receiver: Receiver) -> None:
+async def test_url_guard_refuses_a_delivery(replica: Replica, receiver: Receiver) -> None:
     entry = await finished(replica, f"http://localhost:{receiver.port}/")
     assert [attempt.HasField("status_code") for attempt in entry.record.webhook.attempts] == [False] * 8
     assert all(attempt.error for attempt in entry.record.webhook.attempts)
     assert not receiver.deliveries
 
 
-async def test_a_receiver_that_does_not_answer(
+async def test_receiver_that_does_not_respond_is_retried(
     replica: Replica, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert webhooks.ATTEMPT_SECONDS == 10
@@ -261,7 +263,7 @@ async def test_receiver_of_one_tenant_that_hangs_delays_no_other_tenants_webhook
 
 async def test_redelivery(replica: Replica, receiver: Receiver) -> None:
     entry = await finished(replica, receiver.url)
-    # From what the caller has seen last, which may be older.
+    # From the caller's last known state, which may be older.
     ended = [found async for found in replica.stream.history(entry.record.id, 0)][-1]
     await replica.engine.webhooks.redeliver(ended)
     entry = await replica.reached(entry.record.id, lambda found: len(found.record.webhook.attempts) == 2)
@@ -291,7 +293,7 @@ async def test_redelivery_during_an_attempt_is_not_lost(replica: Replica, receiv
     assert entry.record.webhook.delivered
 
 
-async def test_another_replica_sends_what_a_crash_left(nats: Nats, receiver: Receiver) -> None:
+async def test_another_replica_sends_webhooks_after_a_crash(nats: Nats, receiver: Receiver) -> None:
     settings = _settings(nats, receiver, "0.05")
     receiver.hold = asyncio.Event()
     async with serving(settings, ScriptedProviders()) as dying:
@@ -317,7 +319,7 @@ def root() -> RootSecret:
     return RootSecret(ROOT)
 
 
-async def test_a_secret_is_encrypted_at_rest(nats: Nats, client: Client) -> None:
+async def test_secret_is_encrypted_at_rest(nats: Nats, client: Client) -> None:
     opened = await WebhookSecrets.open(client, 1, root())
     secret = (await opened.get("acme")).secret
     await opened.rotate("acme")
@@ -334,7 +336,7 @@ async def test_a_secret_is_encrypted_at_rest(nats: Nats, client: Client) -> None
     assert stored
 
 
-async def test_all_who_ask_get_one_secret(nats: Nats) -> None:
+async def test_concurrent_reads_get_one_secret(nats: Nats) -> None:
     clients = [await connect(nats.settings, f"asker-{index}") for index in range(3)]
     try:
         opened = await asyncio.gather(*(WebhookSecrets.open(client, 1, root()) for client in clients))
@@ -348,7 +350,7 @@ async def test_all_who_ask_get_one_secret(nats: Nats) -> None:
         await asyncio.gather(*(client.close() for client in clients))
 
 
-async def test_the_old_secret_signs_for_a_day(client: Client) -> None:
+async def test_previous_secret_signs_for_a_day(client: Client) -> None:
     time = [1_000_000.0]
     kv = await client.jetstream().create_key_value(bucket="rotated", history=1)
     opened = WebhookSecrets(kv, root(), clock=lambda: time[0])

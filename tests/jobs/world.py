@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
 _TURNS = 60
-"""AdmissionControl of the loop after which everything waits at a gate."""
+"""Turns of the event loop after which every step waits at a gate."""
 
 
 def _nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool], _stored: Collection[str]) -> None:
-    """There is one route only."""
+    """Return None: only one route exists."""
 
 
 class StaticMembership(Membership):
@@ -181,7 +181,7 @@ class ReplicaPair:
         await replica.execution.worker.run()
 
     def crash(self, index: int) -> None:
-        """`kill -9`: nothing that waits goes on."""
+        """Crash as by `kill -9`: no waiting step continues."""
         replica, self.replicas[index] = self.replicas[index], None
         if replica is None:
             return

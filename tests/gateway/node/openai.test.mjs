@@ -41,7 +41,7 @@ async function failure(promise) {
   assert.fail("an error was expected");
 }
 
-test("generate gives links that can be read without a key", async () => {
+test("generate returns links that can be read without a key", async () => {
   const answer = await client.images.generate({ model, prompt: "a boat", size: "256x256" });
   assert.ok(answer.created > 1_700_000_000);
   const linked = await fetch(answer.data[0].url);
@@ -49,7 +49,7 @@ test("generate gives links that can be read without a key", async () => {
   assert.equal(sizeOf(Buffer.from(await linked.arrayBuffer())), "256x256");
 });
 
-test("generate gives bytes", async () => {
+test("generate returns bytes", async () => {
   const answer = await client.images.generate({
     model, prompt: "a boat", size: "256x256", response_format: "b64_json", seed: 5,
   });
@@ -58,13 +58,13 @@ test("generate gives bytes", async () => {
 });
 
 for (const response_format of ["url", "b64_json"]) {
-  test(`generate three as ${response_format} gives three different ones`, async () => {
+  test(`generate three as ${response_format} returns three different images`, async () => {
     const answer = await client.images.generate({ model, prompt: "a boat", size: "256x256", n: 3, response_format });
     assert.equal(new Set(answer.data.map((item) => item[response_format])).size, 3);
   });
 }
 
-test("generate as a stream gives partials, then the picture", async () => {
+test("generate as a stream sends partials before the image", async () => {
   const stream = await client.images.generate({
     model, prompt: "a boat", size: "256x256", stream: true, partial_images: 2,
   });
@@ -111,7 +111,7 @@ test("edit of a buffer and of a web File", async () => {
   }
 });
 
-test("edit as a stream gives partials, then the picture", async () => {
+test("edit as a stream sends partials before the image", async () => {
   const stream = await client.images.edit({
     model, prompt: "at night", image: open("input.png"), stream: true, partial_images: 1,
   });
