@@ -1,4 +1,4 @@
-"""Signed links: what a browser or an SDK gets for them."""
+"""Downloads by signed links, as browsers and SDKs make them."""
 
 from __future__ import annotations
 

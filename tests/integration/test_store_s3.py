@@ -1,4 +1,4 @@
-"""What the media store promises, on a local directory and on a real S3 server alike."""
+"""Contract of the media store, on both a local directory and a real S3 server."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def store(url: str, clock: Clock) -> MediaStore:
 
 @pytest.fixture
 def raw(url: str, store: MediaStore) -> ObjectStore:
-    """The same place without our port, to see what is really there."""
+    """Direct access to the stored files, without the store."""
     return from_url(url)
 
 
@@ -187,7 +187,7 @@ async def test_upload_cancelled_while_it_finishes_leaves_nothing(store: MediaSto
         (1_048_576, 1_048_576, [1_048_576]),
     ],
 )
-async def test_stream_gives_the_range_in_pieces(
+async def test_stream_yields_the_range_in_pieces(
     store: MediaStore, start: int, length: int, pieces: list[int]
 ) -> None:
     data = secrets.token_bytes(2_500_000)

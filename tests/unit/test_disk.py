@@ -1,4 +1,4 @@
-"""Full, read-only and slow disks: what a write says, what is left behind, and what readiness makes of it."""
+"""Full, read-only and slow disks: errors of writes, leftover files and readiness."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ async def test_nearly_full_disk_takes_results_and_is_not_ready(small_disk: Small
         (OSError(errno.EIO, "host 10.0.0.1"), "the media store failed"),
     ],
 )
-async def test_failed_write_is_told_in_words(
+async def test_failed_write_is_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError, words: str
 ) -> None:
     def fail(_handle: int) -> None:
@@ -93,7 +93,7 @@ async def test_slow_store_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.
         await MediaStore.open(tmp_path.as_uri()).check()
 
 
-async def test_readiness_checks_once_a_period_and_tells_what_fails() -> None:
+async def test_readiness_checks_once_a_period_and_names_the_failure() -> None:
     now = 100.0
     calls = 0
     broken = False
@@ -127,7 +127,7 @@ async def test_readiness_checks_once_a_period_and_tells_what_fails() -> None:
     assert calls == 4
 
 
-async def test_check_that_hangs_is_told_and_not_made_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_hanging_check_is_reported_and_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hung = threading.Event()
     begun: list[Path] = []
 

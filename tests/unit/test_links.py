@@ -32,13 +32,13 @@ def links(clock: Clock) -> LinkSigner:
 
 
 def parts(url: str) -> tuple[str, str, str]:
-    """Path from /media/ on, exp and sig."""
+    """Return the path from /media/ on, exp and sig."""
     split = urlsplit(url)
     query = parse_qs(split.query)
     return split.path.removeprefix("/base"), query["exp"][0], query["sig"][0]
 
 
-def test_sign_gives_the_documented_form(links: LinkSigner) -> None:
+def test_sign_returns_the_documented_form(links: LinkSigner) -> None:
     url = links.sign(KEY, "0.png")
     assert url.startswith(f"https://images.example/base/media/2026-09-29/{SHA}/0.png?exp={NOW + 86_400}&sig=")
     assert re.fullmatch(r"[0-9a-f]{8}\.[A-Za-z0-9_-]{24}", parts(url)[2])

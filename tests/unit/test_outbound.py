@@ -164,7 +164,7 @@ async def test_connects_to_the_checked_addresses_only(monkeypatch: pytest.Monkey
         assert {address[0] for address in tried if isinstance(address, tuple)} == {PUBLIC, "2606:4700::1"}
         assert names.asked == [("a.example", 443)]
         tried.clear()
-        # The name has moved inside since: it is resolved and checked anew, not called.
+        # The name now resolves to a private address: it is resolved and checked again, not called.
         with pytest.raises(UrlRefusedError):
             await fetch(outbound, "https://a.example/")
         assert tried == []
@@ -342,7 +342,7 @@ async def test_download_that_stands_still_is_ended_and_a_slow_one_is_not() -> No
 
 
 async def raw_server(answer: bytes) -> asyncio.Server:
-    """A server that reads a request's head, answers with these bytes and hangs up."""
+    """Serve one fixed response of raw bytes after each request head, then disconnect."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

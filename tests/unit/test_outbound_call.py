@@ -1,4 +1,4 @@
-"""Calls of origins: the body as it comes, its limits, what is known when it breaks off, and which may be called."""
+"""Calls of origins: streamed bodies, limits, broken connections, and the URL guard."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ async def read(outbound: Outbound, url: str, **more: Any) -> bytes:
 
 
 def chunked(*chunks: bytes, then: Handler | None = None) -> Handler:
-    """Answers with these pieces, and then with what `then` does."""
+    """Serve these pieces, then run `then`."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
@@ -131,7 +131,7 @@ async def test_json_is_sent_as_json(outbound: Outbound) -> None:
 
 
 async def test_readers_own_error_is_not_taken_for_the_servers(outbound: Outbound) -> None:
-    """A full disk of ours says nothing of the provider."""
+    """A full local disk is no error of the provider."""
     async with serving(chunked(b"x")) as url:
         with pytest.raises(OSError, match="disk"):
             async with outbound.call("POST", url, headers={}, max_bytes=9, seconds=30):

@@ -1,4 +1,4 @@
-"""Provider calls that a server owns: what is kept of them, and for how long."""
+"""Provider calls owned by a server: retention of their results."""
 
 from __future__ import annotations
 

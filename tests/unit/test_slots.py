@@ -1,4 +1,4 @@
-"""Slots that many tenants share: none takes them all, and whoever waits gets its turn."""
+"""Slots shared by tenants: no tenant takes all, and every waiting tenant gets slots."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PATIENCE = 10.0
 
 
 class SlotHolder:
-    """Holds a slot until it is let go."""
+    """Task that holds a slot until `end`."""
 
     def __init__(self, slots: TenantSlots, tenant: str) -> None:
         self.begun = asyncio.Event()
@@ -32,7 +32,7 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def test_tenant_that_holds_its_share_delays_nobody_else() -> None:
+async def test_tenant_that_holds_its_share_delays_no_other_tenant() -> None:
     slots = TenantSlots(total=4, each=2)
     hanging = [SlotHolder(slots, "a") for _ in range(10)]
     await settle()
@@ -104,7 +104,7 @@ async def test_request_over_the_share_takes_the_whole_share_and_leaves_the_other
     assert slots._free == 100
 
 
-async def test_wait_that_is_cancelled_as_it_is_granted_gives_its_slots_back() -> None:
+async def test_wait_cancelled_at_its_grant_releases_its_slots() -> None:
     slots = TenantSlots(total=1, each=1)
     release = await slots.acquire("a")
     waiting = asyncio.create_task(slots.acquire("b"))

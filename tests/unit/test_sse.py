@@ -1,4 +1,4 @@
-"""Server-sent events, however their bytes are cut."""
+"""Server-sent events in pieces of any length."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_events_are_given_as_soon_as_they_are_whole() -> None:
 
 
 @given(st.lists(st.integers(0, len(_STREAM)), max_size=12))
-def test_pieces_of_any_length_give_the_same_events(cuts: list[int]) -> None:
+def test_pieces_of_any_length_parse_to_the_same_events(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(_STREAM)]
     parser = Parser()
     found = [event for start, end in itertools.pairwise(edges) for event in parser.feed(_STREAM[start:end])]

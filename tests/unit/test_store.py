@@ -1,4 +1,4 @@
-"""What the media store does on a local directory alone; tests/integration/test_store_s3.py has the rest."""
+"""Media store on a local directory; tests/integration/test_store_s3.py has the tests for both kinds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def files(root: Path) -> list[str]:
 
 
 class Steps:
-    """Records flushes and renames by the names of what they touch."""
+    """Records flushes and renames by file name."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.seen: list[tuple[str, str]] = []
@@ -136,7 +136,7 @@ async def test_sweep_removes_what_a_crash_left_and_touches_no_strange_names(tmp_
     ]
 
 
-async def test_folders_that_were_taken_away_come_back(tmp_path: Path) -> None:
+async def test_removed_folders_are_created_again(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     key = (await store.put_result(b"image")).key
     (tmp_path / key).unlink()

@@ -1,4 +1,4 @@
-"""Values of answers: what can be made of them, whatever they are."""
+"""Parsing of values in provider responses, whatever their type."""
 
 from __future__ import annotations
 
