@@ -14,8 +14,8 @@ SDKS := build/sdks/bin/python -m pytest \
 
 CLIENTS := build/clients
 
-.PHONY: help setup setup-dev run generate format check lint types validate breaking news words \
-	test test-fast coverage test-emulators test-clients test-api bench audit released clean
+.PHONY: help setup setup-dev run generate format check lint imports types validate breaking news words \
+	test test-fast coverage test-dist test-emulators test-clients test-api bench dist audit released clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,8 +27,8 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("imagegateway needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: requirements.lock pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+$(VENV)/.runtime: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/python
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-build.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -51,6 +51,7 @@ generate: $(STAGED)/.staged  ## Generate code from proto/, and reference pages o
 		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 		--python_out=generated --grpc_python_out=generated \
 		--mypy_out=quiet:generated --mypy_grpc_out=quiet:generated $(PROTOS)
+	@touch generated/imagegateway/v1/py.typed
 	$(BIN)/buf build --as-file-descriptor-set --exclude-source-info --type imagegateway.v1 -o $(DESCRIPTORS)
 	$(BIN)/python -m grpc_tools.protoc -Iproto --include_source_info \
 		--descriptor_set_out=build/error_reason.binpb proto/imagegateway/v1/error_reason.proto
@@ -61,7 +62,7 @@ format: $(STAGED)/.staged  ## Format protos and Python
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-check: setup-dev $(STAGED)/.staged lint breaking news types validate  ## Run all checks that need no running stack
+check: setup-dev $(STAGED)/.staged lint imports breaking news types validate  ## Run all checks that need no running stack
 	@$(MAKE) --no-print-directory generate
 	@test -z "$$(git status --porcelain -- $(GENERATED))" || { \
 		git status --short -- $(GENERATED); echo 'these are not current: run make generate and commit'; exit 1; }
@@ -71,6 +72,9 @@ lint: $(STAGED)/.staged  ## Run buf lint, ruff check and both format checks
 	$(BIN)/buf format --diff --exit-code proto
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+imports: setup-dev  ## Check that each room imports only rooms below it, without cycles
+	$(BIN)/lint-imports pyproject.toml --no-logo --cache-dir build/imports
 
 types: setup-dev  ## Run mypy, strict
 	$(BIN)/mypy
@@ -100,7 +104,7 @@ test: setup-dev  ## Run every test against the real Envoy, NATS and S3
 	$(BIN)/pytest $(PARALLEL) --durations=15
 
 test-fast: setup-dev  ## Run the tests that need no whole stack
-	$(BIN)/pytest $(PARALLEL) --durations=15 tests/unit tests/contract tests/families tests/jobs tests/integration
+	$(BIN)/pytest $(PARALLEL) --durations=15 --ignore=tests/gateway
 
 coverage: setup-dev  ## Run every test and show the lines and branches that none runs
 	$(BIN)/pytest $(PARALLEL) --cov --cov-report=term-missing:skip-covered
@@ -138,6 +142,20 @@ build/api/.installed: tests/api/requirements.lock
 
 test-api: setup-dev build/api/.installed  ## Test the served API description with Schemathesis
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/api
+
+dist: setup  ## Build the wheels of the gateway and of its client, and a source distribution
+	@rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	cd packaging/client && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
+
+test-dist: setup-dev dist  ## Install the wheels in new environments, make a first image, call it with the client
+	@grep -oE '^[^ ;]+==[^ ;]+' requirements.lock > build/constraints.txt
+	@rm -rf build/gateway build/client
+	$(PYTHON) -m venv build/gateway
+	build/gateway/bin/pip install --quiet --disable-pip-version-check -c build/constraints.txt dist/imagegateway-*.whl
+	$(PYTHON) -m venv build/client
+	build/client/bin/pip install --quiet --disable-pip-version-check -c build/constraints.txt dist/imagegateway_client-*.whl
+	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/dist
 
 bench: setup-dev  ## Measure the gateway beside other gateways; print ratios of one run
 	$(BIN)/python -m bench --peers build/peers

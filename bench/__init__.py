@@ -1,1 +1,1 @@
-"""`make bench`: what a request costs on its way through the gateway, beside Envoy as a plain proxy."""
+"""`make bench`: cost of requests and jobs, beside Envoy as a plain proxy."""

@@ -12,8 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from bench import jobs, peers, pictures, samples, subjects
-from bench.cells import PICTURE_BYTES, SMALL_BYTES, cells, upstream_cells
+from bench import jobs, noise_images, peers, samples, subjects
+from bench.cells import IMAGE_BYTES, SMALL_BYTES, cells, upstream_cells
 from bench.report import Report
 from bench.subjects import ROOT, SubjectError
 from bench.usage import UsageError
@@ -30,7 +30,7 @@ GROUPS: Final = ("chain", "upstream", "jobs")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run; gives the exit status."""
+    """Run the benchmark. Return the exit status."""
     known = (*cells(), *upstream_cells())
     options = _parser(known).parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -38,17 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = False
     try:
         with ExitStack() as stack:
-            # A short path: sockets lie in it.
+            # A short path, for sockets.
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="igw-bench-", dir=options.data)))
-            images = {"large": pictures.noise(PICTURE_BYTES), "small": pictures.noise(SMALL_BYTES)}
-            (folder / "picture.png").write_bytes(images["large"])
+            images = {"large": noise_images.noise(IMAGE_BYTES), "small": noise_images.noise(SMALL_BYTES)}
+            (folder / "image.png").write_bytes(images["large"])
             if chosen:
                 with ExitStack() as inner:
                     found = _measure(inner, chosen, options, folder, images)
                 failed = any(sample.figures.failures for sample in found)
             if "jobs" in options.only and not options.cells:
                 print(
-                    f"\n{jobs.run(_made(folder / 'jobs'), folder / 'picture.png', quick=options.quick)}", flush=True
+                    f"\n{jobs.run(_create(folder / 'jobs'), folder / 'image.png', quick=options.quick)}", flush=True
                 )
     except (SubjectError, UsageError) as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -84,7 +84,7 @@ def _measure(
 ) -> list[Sample]:
     rounds, seconds = (1, 1.5) if options.quick else (options.rounds, options.seconds)
     digests = {name: hashlib.sha256(image).hexdigest() for name, image in images.items()}
-    stub, upstream = stack.enter_context(subjects.provider(_made(folder / "provider"), images))
+    stub, upstream = stack.enter_context(subjects.provider(_create(folder / "provider"), images))
     more = {
         "OPENAI_BASE_URL": upstream,
         "OPENAI_API_KEY": "bench",
@@ -93,31 +93,31 @@ def _measure(
     chains = [
         stack.enter_context(
             subjects.chain(
-                name, tree.resolve(), _made(folder / name), folder / "picture.png", more=more, beside=(stub,)
+                name, tree.resolve(), _create(folder / name), folder / "image.png", more=more, beside=(stub,)
             )
         )
         for name, tree in {"chain": ROOT, **{tree.resolve().name: tree for tree in options.against}}.items()
     ]
     answers = {cell.name: chains[0].ask(cell) for cell in chosen}
-    plain = stack.enter_context(subjects.plain(_made(folder / "plain"), answers))
+    plain = stack.enter_context(subjects.plain(_create(folder / "plain"), answers))
     others = (
         _peers(stack, options.peers, folder, upstream) if any(cell.group == "upstream" for cell in chosen) else []
     )
     everyone: list[Subject] = [plain, *chains, *others]
     print(
         f"{os.cpu_count()} cores, {rounds} rounds of {seconds:g} s a line, in turn; "
-        f"median ± half the range. The picture has {len(images['large'])} bytes.",
+        f"median ± half the range. The image has {len(images['large'])} bytes.",
         flush=True,
     )
     found: list[Sample] = []
     for number in range(rounds):
         for cell in chosen:
-            # Each is first as often as last, or nearly: the neighbours on the machine change slowly.
+            # Alternate the order, so that slow changes of the machine's load affect all subjects equally.
             for subject in everyone if number % 2 == 0 else reversed(everyone):
                 if subject.peer and cell.group != "upstream":
                     continue
                 answer = subject.ask(cell) if subject.peer else answers[cell.name]
-                order = samples.order_of(subject, cell, answer, digests[cell.picture], folder, seconds=seconds)
+                order = samples.order_of(subject, cell, answer, digests[cell.image], folder, seconds=seconds)
                 found.append(samples.take(subject, cell, order))
                 _progress(number + 1, found[-1])
     names = [subject.name for subject in everyone if not subject.peer]
@@ -126,19 +126,19 @@ def _measure(
 
 
 def _peers(stack: ExitStack, home: Path | None, folder: Path, upstream: str) -> list[Subject]:
-    """The other gateways, as many as can be installed and started."""
+    """Start the other gateways that can be installed."""
     found: list[Subject] = []
     if home is None:
         return found
     for name, start in peers.PEERS.items():
         try:
-            found.append(stack.enter_context(start((home / name).resolve(), _made(folder / name), upstream)))
+            found.append(stack.enter_context(start((home / name).resolve(), _create(folder / name), upstream)))
         except (SubjectError, OSError) as error:
             print(f"bench: {name} is left out: {error}", file=sys.stderr)
     return found
 
 
-def _made(folder: Path) -> Path:
+def _create(folder: Path) -> Path:
     folder.mkdir()
     return folder
 

@@ -1,4 +1,4 @@
-"""A quick call of one tenant beside slow calls of another: how long it takes, against an idle stack."""
+"""Latency of one tenant's quick call beside another tenant's slow calls, and on an idle stack."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform import setting_source
 
-from bench import pictures, samples, subjects
+from bench import noise_images, samples, subjects
 from bench.cells import SMALL_BYTES, cells, submission, upstream_cells
 from bench.report import Figure
 from bench.subjects import ROOT, SubjectError, environment
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 SLOW: Final = 500
 _MAX_MS: Final = 1000.0
 _SETTLE_SECONDS: Final = 5.0
-"""In which the slow calls reach their provider."""
+"""Seconds until the slow calls reach their provider."""
 _DELAY: Final = 3600.0
 
 
-def quick_calls(folder: Path, picture: Path, scale: Scale) -> Iterator[Figure]:
-    """One quick call after the other: alone, and beside slow calls whose callers wait."""
-    images = {"large": pictures.noise(SMALL_BYTES), "small": pictures.noise(SMALL_BYTES)}
+def quick_calls(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
+    """Measure sequential quick calls: alone, and beside slow calls whose callers wait."""
+    images = {"large": noise_images.noise(SMALL_BYTES), "small": noise_images.noise(SMALL_BYTES)}
     (folder / "provider").mkdir()
     with (
         subjects.provider(folder / "provider", images) as (stub, upstream),
@@ -43,7 +43,7 @@ def quick_calls(folder: Path, picture: Path, scale: Scale) -> Iterator[Figure]:
             "beside",
             ROOT,
             folder,
-            picture,
+            image,
             more={
                 "OPENAI_BASE_URL": upstream,
                 "OPENAI_API_KEY": "bench",
@@ -63,14 +63,14 @@ def quick_calls(folder: Path, picture: Path, scale: Scale) -> Iterator[Figure]:
 
 
 def _pairs() -> Iterator[tuple[str, Cell, Cell]]:
-    """The quick and the slow call, of a provider and of the embedded model."""
+    """Yield pairs of a quick and a slow call, for a provider and for the embedded model."""
     quick = replace(upstream_cells()[0], connections=1)
     yield "provider", quick, replace(quick, body=quick.body.replace(b"a small ", b"a slow "))
     yield "embedded model", replace(cells()[0], connections=1), replace(submission(_DELAY), headers="")
 
 
 def _key(chain: Subject, tenant: str) -> str:
-    """Make a key of another tenant."""
+    """Create a key of another tenant."""
     command = [sys.executable, "-c", "import sys; from imagegateway.cli import main; sys.exit(main())"]
     made = subprocess.run(
         [*command, "keys", "create", "--tenant", tenant],

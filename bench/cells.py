@@ -1,4 +1,4 @@
-"""The kinds of request that are measured, each as the bytes that go over the wire."""
+"""Measured kinds of request, each as the bytes on the wire."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import json
 from dataclasses import dataclass, replace
 from typing import Final
 
-from bench import pictures
+from bench import noise_images
 
 MODEL: Final = "local/sketch"
 UPSTREAM_MODEL: Final = "openai/gpt-image-2"
-PICTURE_BYTES: Final = 1_500_000
-"""The stored picture that answers every request."""
+IMAGE_BYTES: Final = 1_500_000
+"""Size of the stored image that answers every request."""
 SMALL_BYTES: Final = 1_500
-"""The upstream's picture where its answer is to be small."""
+"""Size of the upstream's image in small responses."""
 UPLOAD_BYTES: Final = 4_000_000
 _BOUNDARY: Final = "imagegateway-bench-7c1d5b0e"
 _PROMPT: Final = "a lighthouse at dusk"
@@ -21,7 +21,7 @@ _PROMPT: Final = "a lighthouse at dusk"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One kind of request, and how many callers send it at once, each as soon as it has its last answer."""
+    """Kind of request, with its number of concurrent callers. Each sends its next request after its response."""
 
     name: str
     title: str
@@ -29,22 +29,22 @@ class Cell:
     content_type: str
     body: bytes
     answer: str
-    """`url` or `b64_json`: how the answer carries its picture."""
+    """`url` or `b64_json`: form of the image in the response."""
     connections: int
     aim: float
-    """CPU milliseconds that a request through the chain should stay under; 0: none is set."""
+    """Target of CPU milliseconds per request through the chain; 0: no target."""
     group: str = "chain"
-    """`chain`: answered by the embedded model; `upstream`: by a provider's server (`bench.provider`)."""
-    picture: str = "large"
-    """The picture of the answer: `large` or `small`."""
+    """`chain`: the embedded model responds; `upstream`: a provider's server responds (`bench.provider`)."""
+    image: str = "large"
+    """Image of the response: `large` or `small`."""
     rate: float = 0.0
-    """Requests a second, sent whether or not earlier ones are answered; 0: a closed loop."""
+    """Requests per second of an open loop; 0: a closed loop."""
     headers: str = ""
-    """Further header lines, each with its end."""
+    """Additional header lines, each with its line end."""
     status: int = 200
 
     def request(self, path: str, key: str, headers: str = "") -> bytes:
-        """The whole HTTP/1.1 request, with `path` in place of the chain's own; `headers`: further lines."""
+        """Return the whole HTTP/1.1 request to `path`. `headers`: additional lines."""
         head = (
             f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n{self.headers}{headers}"
             f"content-type: {self.content_type}\r\ncontent-length: {len(self.body)}\r\n\r\n"
@@ -53,7 +53,7 @@ class Cell:
 
 
 def cells() -> tuple[Cell, ...]:
-    """All of them."""
+    """Return the cells that the embedded model answers."""
     return (
         Cell(
             name="small",
@@ -81,7 +81,7 @@ def cells() -> tuple[Cell, ...]:
             path="/v1/images/edits",
             content_type=f"multipart/form-data; boundary={_BOUNDARY}",
             body=_form(
-                {"model": MODEL, "prompt": _PROMPT, "response_format": "url"}, image=pictures.noise(UPLOAD_BYTES)
+                {"model": MODEL, "prompt": _PROMPT, "response_format": "url"}, image=noise_images.noise(UPLOAD_BYTES)
             ),
             answer="url",
             connections=4,
@@ -91,7 +91,7 @@ def cells() -> tuple[Cell, ...]:
 
 
 def upstream_cells() -> tuple[Cell, ...]:
-    """Those whose pictures an upstream server makes; `bench.provider` reads in the prompt which picture is wanted."""
+    """Return the cells that an upstream answers. `bench.provider` selects the image by a word of the prompt."""
     edit = {"model": UPSTREAM_MODEL, "prompt": "a small lighthouse", "response_format": "url"}
     small = Cell(
         name="up-small",
@@ -103,7 +103,7 @@ def upstream_cells() -> tuple[Cell, ...]:
         connections=16,
         aim=0,
         group="upstream",
-        picture="small",
+        image="small",
     )
     return (
         small,
@@ -115,7 +115,7 @@ def upstream_cells() -> tuple[Cell, ...]:
             body=_generation("b64_json", UPSTREAM_MODEL, "a large lighthouse"),
             answer="b64_json",
             connections=4,
-            picture="large",
+            image="large",
         ),
         replace(
             small,
@@ -123,14 +123,14 @@ def upstream_cells() -> tuple[Cell, ...]:
             title="upstream, 4 MB multipart edit",
             path="/v1/images/edits",
             content_type=f"multipart/form-data; boundary={_BOUNDARY}",
-            body=_form(edit, image=pictures.noise(UPLOAD_BYTES)),
+            body=_form(edit, image=noise_images.noise(UPLOAD_BYTES)),
             connections=4,
         ),
     )
 
 
 def submission(seconds: float) -> Cell:
-    """A job that waits at its provider for so long, accepted with 202; not one of the cells that are compared."""
+    """Return the submission of a job that waits `seconds` at its provider. The response is 202."""
     options = {"provider_options": {"delay": seconds, "steps": 1}}
     return Cell(
         name="submit",

@@ -1,4 +1,4 @@
-"""Many jobs that wait at their provider: memory and CPU while they do, and what a request costs beside them."""
+"""Many jobs that wait at their provider: their memory and CPU, and the cost of a request beside them."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ INSIDE: Final = ("router", "providers", "nats")
 _FEW: Final = 10
 _DELAY: Final = 3600.0
 _PATIENCE: Final = 30.0
-"""Seconds for all submissions; what is not accepted by then is left out, and the table says so."""
+"""Time limit of all submissions in seconds. The table shows how many were accepted."""
 _MB: Final = 1_000_000
 _MAX_MB: Final = 300
 _MAX_CORE: Final = 5.0
 
 
-def at_provider(folder: Path, picture: Path, scale: Scale) -> Iterator[Figure]:
-    """Jobs that wait at their provider, and requests beside them: with few jobs held, then with many."""
-    with subjects.chain("held", ROOT, folder, picture, more=RAISED) as chain:
+def at_provider(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
+    """Measure jobs that wait at their provider, and requests beside them: first few jobs, then many."""
+    with subjects.chain("held", ROOT, folder, image, more=RAISED) as chain:
         answer = chain.ask(submission(_DELAY))
         _submit(chain, folder, answer, _FEW - 1)
         few_idle = _idle(chain, scale.seconds)
@@ -57,9 +57,9 @@ def at_provider(folder: Path, picture: Path, scale: Scale) -> Iterator[Figure]:
         yield Figure("  ratio", f"{many.cost / few.cost:.2f} x")
 
 
-def in_line(folder: Path, picture: Path, scale: Scale) -> Iterator[Figure]:
-    """Jobs that wait for their turn: the route takes one at a time."""
-    with subjects.chain("line", ROOT, folder, picture, more={**RAISED, "LOCAL_CONCURRENCY": "1"}) as chain:
+def in_line(folder: Path, image: Path, scale: Scale) -> Iterator[Figure]:
+    """Measure queued jobs: the route has one slot."""
+    with subjects.chain("line", ROOT, folder, image, more={**RAISED, "LOCAL_CONCURRENCY": "1"}) as chain:
         answer = chain.ask(submission(_DELAY))
         first = _submit(chain, folder, answer, scale.held // 10)
         rest = _submit(chain, folder, answer, scale.held - scale.held // 10 - 1)
@@ -109,7 +109,7 @@ def _small(chain: Subject, folder: Path, seconds: float) -> Sample:
 
 
 def _idle(chain: Subject, seconds: float) -> dict[str, float]:
-    """Cores by role while nobody asks for anything."""
+    """Return used cores by role, without any request."""
     before, began = usage.Usage.of(chain.pid), time.monotonic()
     time.sleep(seconds)
     used = usage.Usage.of(chain.pid).since(before)

@@ -1,4 +1,4 @@
-"""What jobs cost: keeping them, waiting with them, and telling many that one has ended."""
+"""Cost of jobs: durable writes, waiting, and notification of many subscribers."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ _CLIENTS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How long and how many."""
+    """Durations and counts of a run."""
 
     seconds: float
     rounds: int
     jobs: int
-    """Of the latencies."""
+    """Jobs of the latency measurement."""
     held: int
     subscribers: int
 
@@ -46,28 +46,28 @@ FULL: Final = Scale(seconds=4.0, rounds=3, jobs=250, held=10_000, subscribers=10
 QUICK: Final = Scale(seconds=2.0, rounds=1, jobs=75, held=1_000, subscribers=1_000)
 
 
-def run(folder: Path, picture: Path, *, quick: bool) -> str:
-    """Measure everything, and give the table."""
+def run(folder: Path, image: Path, *, quick: bool) -> str:
+    """Measure everything. Return the table."""
     scale = QUICK if quick else FULL
     found = [Figure("load average of the minute before", f"{os.getloadavg()[0]:.1f}"), _disk(folder)]
     for measure in (_submits, _latencies, _record):
-        # Each with a NATS of its own: a replica takes up what an earlier one has left.
-        with parts(_made(folder / measure.__name__), picture) as running:
+        # Each measurement has its own NATS server: a replica takes over jobs of an earlier one.
+        with parts(_create(folder / measure.__name__), image) as running:
             found += measure(running, scale)
-    found += held.in_line(_made(folder / "line"), picture, scale)
-    found += held.at_provider(_made(folder / "held"), picture, scale)
-    found += beside.quick_calls(_made(folder / "beside"), picture, scale)
-    found += _subscribers(_made(folder / "streams"), picture, scale)
+    found += held.in_line(_create(folder / "line"), image, scale)
+    found += held.at_provider(_create(folder / "held"), image, scale)
+    found += beside.quick_calls(_create(folder / "beside"), image, scale)
+    found += _subscribers(_create(folder / "streams"), image, scale)
     return figures(found)
 
 
-def _made(folder: Path) -> Path:
+def _create(folder: Path) -> Path:
     folder.mkdir()
     return folder
 
 
 def _disk(folder: Path) -> Figure:
-    """What the disk gives: each durable write waits for one flush."""
+    """Measure the disk: each durable write waits for one flush."""
     path, count, until = folder / "disk", 0, time.monotonic() + 0.5
     with path.open("wb") as file:
         while time.monotonic() < until:
@@ -98,7 +98,7 @@ def _latencies(running: Parts, scale: Scale) -> Iterable[Figure]:
 
 
 def _record(running: Parts, scale: Scale) -> Iterable[Figure]:
-    """The inline path with and without its record."""
+    """Measure inline calls with and without job records."""
     windows = engine(running, "inline", seconds=scale.seconds, rounds=scale.rounds, root=os.getpid())["windows"]
     costs: dict[str, dict[str, list[float]]] = {"direct": {}, "recorded": {}}
     for window in windows:
@@ -119,9 +119,9 @@ def _record(running: Parts, scale: Scale) -> Iterable[Figure]:
     yield Figure("  what the record adds", f"{added:.2f} CPU-ms, {recorded['sum'] / direct['sum']:.2f} x")
 
 
-def _subscribers(folder: Path, picture: Path, scale: Scale) -> Iterable[Figure]:
+def _subscribers(folder: Path, image: Path, scale: Scale) -> Iterable[Figure]:
     with ExitStack() as stack:
-        chain = stack.enter_context(subjects.chain("streams", ROOT, folder, picture))
+        chain = stack.enter_context(subjects.chain("streams", ROOT, folder, image))
         before = resident(chain.pid)["router"]
         job_id = submit(chain)
         order = {"key": chain.key, "socket": str(sockets.folder(chain.run) / "router-0.sock"), "job_id": job_id}
@@ -147,12 +147,12 @@ def _subscribers(folder: Path, picture: Path, scale: Scale) -> Iterable[Figure]:
     each = (holding - before) / count / 1000
     yield Figure("  router's memory", f"{before / _MB:.0f} -> {holding / _MB:.0f} MB, {each:.1f} kB each")
     yield Figure("  cancel answered", f"{1000 * (answered - at):.0f} ms")
-    told = f"first {seen[0]:.0f}, half {statistics.median(seen):.0f}, last {seen[-1]:.0f} ms" if seen else "nobody"
-    yield Figure("  cancel sent -> its event at the subscriber", f"{told}; {len(seen)} told, {lost} failed")
+    times = f"first {seen[0]:.0f}, half {statistics.median(seen):.0f}, last {seen[-1]:.0f} ms" if seen else "none"
+    yield Figure("  cancel sent -> its event at the subscriber", f"{times}; {len(seen)} notified, {lost} failed")
 
 
 def submit(chain: Subject, seconds: float = 3600) -> str:
-    """A job that waits at its provider for so long."""
+    """Submit a job that waits `seconds` at its provider. Return its id."""
     body = {"model": "local/sketch", "prompt": "x", "provider_options": {"delay": seconds, "steps": 1}}
     answer: dict[str, Any] = _post(chain, "/v1/images/generations", json.dumps(body).encode())
     return str(answer["id"])
@@ -161,7 +161,7 @@ def submit(chain: Subject, seconds: float = 3600) -> str:
 def _post(chain: Subject, path: str, body: bytes) -> dict[str, Any]:
     headers = {"authorization": f"Bearer {chain.key}", "content-type": "application/json", "prefer": "respond-async"}
     request = urllib.request.Request(f"http://127.0.0.1:{chain.port}{path}", data=body, headers=headers)
-    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  an address of ours
+    with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310  a local address
         found: dict[str, Any] = json.loads(response.read())
         return found
 

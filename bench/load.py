@@ -1,9 +1,9 @@
-"""The load generator, a process of its own: `python -m bench.load`, told by one JSON line on its input what to do.
+"""Load generator in a separate process: `python -m bench.load`, with its order as one JSON line on standard input.
 
 Kept-alive connections, in a closed loop; with a rate in an open one, whose latencies count from when a request was
 due. After the warm-up all requests are waited for; then it prints `ready`, waits for a line, runs the window, waits
-for all requests again, and prints its figures as one JSON line. So whoever reads the subject's CPU before that line
-and after the figures has exactly the window's requests.
+for all requests again, and prints its figures as one JSON line. So a reader of the subject's CPU before that line and
+after the figures gets exactly the window's requests.
 """
 
 from __future__ import annotations
@@ -26,54 +26,54 @@ from bench.wire import Answer, WireError
 
 _BUFFER: Final = 1 << 20
 _LONGEST: Final = 30.0
-"""Seconds that all open requests get to end."""
+"""Time limit of open requests at the end, in seconds."""
 _TOLERANCE: Final = 64
-"""Bytes by which answers may differ in length: they hold times and signatures."""
+"""Allowed difference of response lengths in bytes: responses contain times and signatures."""
 _KEPT: Final = 8
-"""Whole answers of a window that are checked, after it."""
+"""Complete responses of a window that are checked after the window."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to send, and what to expect."""
+    """Request to send, and the expected response."""
 
     port: int
     request: str
-    """File that holds the request."""
+    """File with the request."""
     connections: int
     warm_up: float
-    """Seconds."""
+    """Duration in seconds."""
     seconds: float
     length: int
-    """Of an answer's body, in bytes."""
+    """Expected length of a response body in bytes."""
     answer: str
-    """`url` or `b64_json`; `job`: it is a job."""
+    """Form of the response: `url`, `b64_json` or `job`."""
     sha256: str
-    """Of the picture that every answer names or holds."""
+    """Digest of the image that every response names or contains."""
     status: int = 200
     rate: float = 0.0
-    """Requests a second, whether or not earlier ones are answered; 0: a closed loop."""
+    """Requests per second of an open loop; 0: a closed loop."""
     count: int = 0
-    """The window ends early after so many requests; 0: it doesn't."""
+    """Maximum number of requests in the window; 0: no maximum."""
 
 
 @dataclass(slots=True)
 class Figures:
-    """What one window saw."""
+    """Results of one window."""
 
     requests: int = 0
     failures: int = 0
     reason: str = ""
-    """Of the first failure."""
+    """Message of the first failure."""
     seconds: float = 0.0
-    """From the first request to the last answer."""
+    """Seconds from the first request to the last response."""
     p50: float = 0.0
-    """Milliseconds from a request's first byte out to its answer's last byte in."""
+    """Milliseconds from a request's first byte to its response's last byte."""
     p99: float = 0.0
     checked: int = 0
-    """Answers whose picture was compared."""
+    """Responses whose image was compared."""
     cpu: float = 0.0
-    """Seconds that this generator itself used."""
+    """CPU seconds of this generator."""
 
 
 @dataclass(slots=True)
@@ -83,9 +83,9 @@ class _Window:
     most: int = 1 << 60
     rate: float = 0.0
     due: deque[float] = field(default_factory=deque)
-    """When requests of an open loop were due that no connection has sent yet."""
+    """Due times of unsent requests of an open loop."""
     free: list[_Caller] = field(default_factory=list)
-    """Connections of an open loop that wait for a request."""
+    """Idle connections of an open loop."""
     latencies: list[float] = field(default_factory=list)
     kept: list[bytes] = field(default_factory=list)
     sent: int = 0
@@ -95,9 +95,9 @@ class _Window:
 
 
 class _Caller(asyncio.BufferedProtocol):
-    """One connection; sends its next request as soon as it has its answer."""
+    """Connection of one caller. Sends its next request after each response."""
 
-    _shared = memoryview(bytearray(_BUFFER))  # read to its end before the next connection is served
+    _shared = memoryview(bytearray(_BUFFER))  # read completely before the next connection is served
 
     def __init__(self, order: Order, request: bytes) -> None:
         self._order = order
@@ -116,7 +116,7 @@ class _Caller(asyncio.BufferedProtocol):
             self._done(f"the connection was lost: {exc}")
 
     def begin(self, window: _Window, due: float | None = None) -> None:
-        """Take part in a window until its time is over; in an open loop, until nothing is due."""
+        """Join a window until its end; in an open loop, until no request is due."""
         self._window = window
         window.open += 1
         self._send(due)
@@ -126,7 +126,7 @@ class _Caller(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         if not self._answer:
-            self._lose("bytes came that nobody asked for")
+            self._lose("unexpected bytes arrived")
             return
         try:
             whole = self._answer.feed(self._shared[:nbytes])
@@ -189,7 +189,7 @@ async def _run(callers: list[_Caller], seconds: float, keep_every: int, order: O
     window = _Window(until=until, keep_every=keep_every, most=count or 1 << 60, rate=order.rate)
     if order.rate:
         window.free.extend(callers)
-        window.open = 1  # until all have been sent
+        window.open = 1  # until all requests are sent
         await _arrive(window, int(seconds * order.rate))
         window.open -= 1
         if not window.open:
@@ -217,17 +217,17 @@ async def _arrive(window: _Window, count: int) -> None:
 
 
 def _wrong(body: bytes, order: Order) -> str:
-    """What is wrong with an answer; nothing when its picture is the expected one."""
+    """Return the fault of a response, or an empty text for the expected image."""
     try:
         if order.answer == "job":
             return "" if json.loads(body)["id"].startswith("job_") else "an answer names no job"
         image = json.loads(body)["data"][0]
         if order.answer == "url":
-            return "" if order.sha256 in image["url"] else "an answer links to another picture"
+            return "" if order.sha256 in image["url"] else "a response links to another image"
         found = hashlib.sha256(base64.b64decode(image["b64_json"], validate=True)).hexdigest()
     except (ValueError, LookupError, TypeError) as error:
         return f"an answer can't be read: {error!r}"
-    return "" if found == order.sha256 else "an answer holds another picture"
+    return "" if found == order.sha256 else "a response contains another image"
 
 
 def _rank(ordered: list[float], share: float) -> float:
@@ -244,10 +244,10 @@ async def _main() -> None:
     ]
     warm = await _run(callers, order.warm_up, 1 << 30, order) if order.warm_up else _Window(0.0, 1)
     gc.collect()
-    gc.disable()  # one window makes little garbage, and a pause would be counted as the subject's
+    gc.disable()  # a window makes little garbage, and a pause would count as the subject's latency
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
-    # Kept answers are spread over the window, by the pace of the warm-up.
+    # Spread the checked responses over the window, by the rate of the warm-up.
     pace = len(warm.latencies) / max(order.warm_up, 0.1)
     began, cpu = time.perf_counter(), time.process_time()
     window = await _run(callers, order.seconds, max(1, int(pace * order.seconds / _KEPT)), order, order.count)

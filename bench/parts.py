@@ -1,4 +1,4 @@
-"""Pieces of the chain without the rest: nats-server as the stack runs it, the families' servers, engines."""
+"""Parts of the chain in isolation: nats-server as in the stack, provider servers, replicas."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.platform import setting_source, settings
-from imagegateway.stack.config import Stack, binary
+from imagegateway.stack.config import StackConfig, binary
 
-from bench.samples import hear, say
+from bench.samples import read_line, write_line
 from bench.subjects import ROOT, SubjectError, environment, listens, running, until
 
 if TYPE_CHECKING:
@@ -25,28 +25,28 @@ RAISED: Final = {
     "TENANT_CONCURRENCY": _PLENTY,
     "QUEUE_LIMIT": _PLENTY,
 }
-"""Settings under which no job waits for its turn."""
+"""Settings under which no job waits for a slot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What runs: its settings as environment, and the process of NATS."""
+    """Running parts: settings as environment variables, and the process id of NATS."""
 
     environment: Mapping[str, str]
     nats: int
 
 
 @contextmanager
-def parts(folder: Path, picture: Path) -> Iterator[Parts]:
-    """A nats-server and the families' servers, in a data directory of their own."""
+def parts(folder: Path, image: Path) -> Iterator[Parts]:
+    """Run a nats-server and the provider servers in a new data directory."""
     own = {
         "DATA_DIR": str(folder / "data"),
-        "LOCAL_PICTURE": str(picture),
+        "LOCAL_PICTURE": str(image),
         "LOG_LEVEL": "error",
         **RAISED,
     }
     named = {f"{setting_source.PREFIX}{name}": value for name, value in own.items()}
-    stack = Stack.prepare(settings.load(setting_source.Source(named)))
+    stack = StackConfig.create(settings.load(setting_source.Source(named)))
     stack.write()
     everything = {**environment(), **named, "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
     nats = [binary("nats-server"), "-c", str(stack.run_dir / "nats.conf")]
@@ -62,7 +62,7 @@ def parts(folder: Path, picture: Path) -> Iterator[Parts]:
 
 @contextmanager
 def worker(module: str, order: Mapping[str, Any], where: Mapping[str, str], *more: str) -> Iterator[Worker]:
-    """A process of the bench that has its order."""
+    """Start a module of the benchmark and send its order."""
     process = subprocess.Popen(
         [sys.executable, "-m", module, *more],
         cwd=ROOT,
@@ -72,7 +72,7 @@ def worker(module: str, order: Mapping[str, Any], where: Mapping[str, str], *mor
         text=True,
     )
     try:
-        say(process, json.dumps(order))
+        write_line(process, json.dumps(order))
         yield Worker(module, process)
     finally:
         process.terminate()
@@ -81,19 +81,19 @@ def worker(module: str, order: Mapping[str, Any], where: Mapping[str, str], *mor
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """A process that answers in lines."""
+    """Process that reports in lines."""
 
     module: str
     process: subprocess.Popen[str]
 
     def ready(self) -> None:
-        """Wait until it says so. Raises SubjectError when it doesn't."""
-        if (line := hear(self.process)) != "ready":
+        """Wait for the ready line. Raises SubjectError without it."""
+        if (line := read_line(self.process)) != "ready":
             raise SubjectError(f"{self.module} is not ready: {line[:200]}")
 
     def result(self) -> dict[str, Any]:
-        """What it found. Raises SubjectError when it has ended without."""
-        line = hear(self.process)
+        """Return the result. Raises SubjectError if the process ended without one."""
+        line = read_line(self.process)
         if not line:
             raise SubjectError(f"{self.module} ended without a result")
         found: dict[str, Any] = json.loads(line)
@@ -101,6 +101,6 @@ class Worker:
 
 
 def engine(running_parts: Parts, mode: str, **order: Any) -> dict[str, Any]:
-    """Run one mode of `bench.replica` to its end."""
+    """Run one mode of `bench.replica`. Return its result."""
     with worker("bench.replica", order, running_parts.environment, mode) as process:
         return process.result()

@@ -1,6 +1,6 @@
 """Other gateways in front of the same stub of a provider: Portkey's, and LiteLLM's proxy with its production advice.
 
-Each is installed by its package's name into a folder of its own, and listens on 127.0.0.1 only.
+Each is installed by its package name into a separate folder, and listens on 127.0.0.1 only.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BIN: Final = Path(sys.executable).parent
 _PORTKEY: Final = {
     "private": True,
     "dependencies": {"@portkey-ai/gateway": "1.15.2"},
-    # With a newer one the answers of edits are lost (Portkey-AI/gateway, issue 1389).
+    # Newer versions lose the responses of edits (Portkey-AI/gateway, issue 1389).
     "overrides": {"@hono/node-server": "1.11.0"},
 }
 _LITELLM: Final = "litellm[proxy,proxy-runtime]==1.106.2"
@@ -38,14 +38,14 @@ server.listen = function (where, ...more) {
   return listen.call(this, { ...options, host: "127.0.0.1" }, more.find((one) => typeof one === "function"));
 };
 """
-"""Portkey has no option for the address that it listens on."""
+"""Portkey lacks an option for its listen address."""
 _PATIENCE: Final = 180.0
-"""Seconds that a peer gets to start: LiteLLM's imports alone may take half a minute."""
+"""Start timeout of a peer in seconds: LiteLLM's imports alone may take half a minute."""
 
 
 @contextmanager
 def portkey(home: Path, folder: Path, upstream: str) -> Iterator[Subject]:
-    """Portkey's gateway on Node; `home`: where it is installed, `upstream`: base URL of the provider."""
+    """Run Portkey's gateway on Node. `home`: its installation; `upstream`: base URL of the provider."""
     entry = home / "node_modules" / "@portkey-ai" / "gateway" / "build" / "start-server.js"
     if not entry.exists():
         home.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,7 @@ def portkey(home: Path, folder: Path, upstream: str) -> Iterator[Subject]:
 
 @contextmanager
 def litellm(home: Path, folder: Path, upstream: str) -> Iterator[Subject]:
-    """LiteLLM's proxy, one worker, without a database; as for `portkey`."""
+    """Run LiteLLM's proxy with one worker and without a database. Parameters as for `portkey`."""
     entry = home / "bin" / "litellm"
     if not entry.exists():
         venv.create(home, with_pip=True)
@@ -71,7 +71,7 @@ def litellm(home: Path, folder: Path, upstream: str) -> Iterator[Subject]:
     config = folder / "config.yaml"
     model = {"model": "openai/dall-e-3", "api_base": f"{upstream}/v1", "api_key": "bench"}
     config.write_text(
-        json.dumps(  # which YAML reads too
+        json.dumps(  # also valid YAML
             {
                 "model_list": [{"model_name": UPSTREAM_MODEL, "litellm_params": model}],
                 "litellm_settings": {"request_timeout": 600, "set_verbose": False, "json_logs": True},
@@ -86,7 +86,7 @@ def litellm(home: Path, folder: Path, upstream: str) -> Iterator[Subject]:
 
 
 PEERS: Final[Mapping[str, Start]] = {"portkey": portkey, "litellm": litellm}
-"""By name: how each is started, and installed at first. Raise SubjectError where that fails."""
+"""Starters by name. Each installs its peer at first. Raise SubjectError on failure."""
 
 
 def _install(command: list[str], home: Path) -> None:
@@ -96,7 +96,7 @@ def _install(command: list[str], home: Path) -> None:
 
 
 def _path() -> dict[str, str]:
-    """The environment, with our Node before any other."""
+    """Return the environment with the installed Node first on PATH."""
     values = environment()
     return {**values, "PATH": f"{_BIN}:{values.get('PATH', '')}"}
 

@@ -1,7 +1,7 @@
-"""A provider's server: `python -m bench.provider PORT FOLDER` answers as OpenAI's Images API does.
+"""Stub of OpenAI's Images API: `python -m bench.provider PORT FOLDER`.
 
-FOLDER holds two pictures; a request gets `large` when its prompt has that word, else `small`, and no answer when it
-has `slow`. It reads the whole request first, however it is framed, and does nothing else.
+FOLDER contains two images. A prompt with the word `large` gets that image, a prompt with `slow` gets no response, any
+other gets `small`. The stub reads the whole request first, with any framing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WANTED: Final = b"a large "
 _UNANSWERED: Final = b"a slow "
 _END: Final = b"\r\n\r\n"
 _SEARCHED: Final = 4096
-"""Bytes of a body, at each of its ends, in which the prompt is looked for."""
+"""Bytes at each end of a body that are searched for the prompt."""
 _USAGE: Final = {
     "input_tokens": 20,
     "output_tokens": 1056,
@@ -38,7 +38,7 @@ class _Peer(asyncio.Protocol):
         self._head = b""
         self._tail = b""
         self._left = -1
-        """Bytes of the request's body still to come; -1 while its head is; -2 while chunks are."""
+        """Remaining bytes of the request's body; -1 during the head; -2 during chunks."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -70,8 +70,8 @@ def _answers(folder: Path) -> dict[str, bytes]:
     head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n"
     found: dict[str, bytes] = {}
     for name in ("large", "small"):
-        picture = base64.b64encode((folder / name).read_bytes()).decode()
-        body = json.dumps({"created": 1_764_000_000, "data": [{"b64_json": picture}], "usage": _USAGE}).encode()
+        image = base64.b64encode((folder / name).read_bytes()).decode()
+        body = json.dumps({"created": 1_764_000_000, "data": [{"b64_json": image}], "usage": _USAGE}).encode()
         found[name] = head.format(len(body)).encode() + body
     return found
 

@@ -1,4 +1,4 @@
-"""The tables: medians over the rounds, and half the distance from the lowest to the highest."""
+"""Tables: medians over the rounds, and half the range."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLUMNS: Final[tuple[tuple[str, Callable[[Sample], float]], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line of a plain table."""
+    """Line of a plain table."""
 
     what: str
     value: str
@@ -32,12 +32,12 @@ class Figure:
 
 
 def figures(found: Sequence[Figure]) -> str:
-    """A plain table."""
+    """Return a plain table."""
     return table([["jobs", "measured", "aim"], *([one.what, one.value, one.aim] for one in found)])
 
 
 class Report:
-    """Everything that was measured."""
+    """All measurements."""
 
     def __init__(
         self, cells: Sequence[Cell], subjects: Sequence[str], samples: Sequence[Sample], peers: Sequence[str] = ()
@@ -108,7 +108,7 @@ class Report:
         checked = sum(sample.figures.checked for sample in self._samples)
         failed = [sample for sample in self._samples if sample.figures.failures]
         notes = [
-            f"Checked: status and length of all {requests} answers, the picture's SHA-256 in {checked}.",
+            f"Checked: status and length of all {requests} responses, the image's SHA-256 in {checked}.",
             "generator: CPU-ms/req of the load generator, not in the subject's.",
             "others: the most cores that anything else used during a measurement.",
         ]
@@ -120,7 +120,7 @@ class Report:
 
 
 def _role(sample: Sample, role: str) -> float:
-    """CPU seconds of a role; families' own processes count as providers."""
+    """Return CPU seconds of a role. Processes of single providers count as `providers`."""
     if role != "providers":
         return sample.used.get(role, 0.0)
     return sum(seconds for name, seconds in sample.used.items() if name == role or name not in _PROCESSES)

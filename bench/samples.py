@@ -1,4 +1,4 @@
-"""One measurement: one cell of one subject, for some seconds."""
+"""Measurement of one cell of one subject."""
 
 from __future__ import annotations
 
@@ -21,35 +21,35 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one window cost."""
+    """Result of one window."""
 
     cell: str
     subject: str
     figures: Figures
     used: dict[str, float]
-    """CPU seconds of the subject, by role."""
+    """CPU seconds of the subject by role."""
     peak: int
-    """Bytes."""
+    """Peak memory in bytes."""
     others: float
-    """Cores that neither subject nor load generator nor upstream used."""
+    """Cores used by other processes than subject, load generator and upstream."""
 
     @property
     def rate(self) -> float:
-        """Requests a second."""
+        """Return requests per second."""
         return self.figures.requests / self.figures.seconds
 
     @property
     def cost(self) -> float:
-        """CPU milliseconds a request, over all processes of the subject."""
+        """Return CPU milliseconds per request, over all processes of the subject."""
         return self.per_request(sum(self.used.values()))
 
     def per_request(self, seconds: float) -> float:
-        """Milliseconds of a request, from seconds of the window."""
+        """Return milliseconds per request, from seconds of the window."""
         return 1000 * seconds / self.figures.requests
 
 
 def take(subject: Subject, cell: Cell, order: Order) -> Sample:
-    """Run the load generator against a subject. Raises SubjectError, or UsageError when a process ended meanwhile."""
+    """Run the load generator against a subject. Raises SubjectError, and UsageError if a process ended meanwhile."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.load"],
         cwd=ROOT,
@@ -58,13 +58,13 @@ def take(subject: Subject, cell: Cell, order: Order) -> Sample:
         text=True,
     )
     try:
-        say(process, json.dumps(asdict(order)))
-        if hear(process) != "ready":
+        write_line(process, json.dumps(asdict(order)))
+        if read_line(process) != "ready":
             raise SubjectError("the load generator does not start")
         with usage.Peak(subject.pid) as peak:
             before, aside, whole = usage.Usage.of(subject.pid), _aside(subject), usage.busy()
-            say(process, "go")
-            figures = Figures(**json.loads(hear(process) or "{}"))
+            write_line(process, "go")
+            figures = Figures(**json.loads(read_line(process) or "{}"))
             used = usage.Usage.of(subject.pid).since(before)
             beside, machine = _aside(subject) - aside, usage.busy() - whole
     finally:
@@ -79,7 +79,7 @@ def take(subject: Subject, cell: Cell, order: Order) -> Sample:
 def order_of(
     subject: Subject, cell: Cell, answer: bytes, sha256: str, folder: Path, *, seconds: float, count: int = 0
 ) -> Order:
-    """The load generator's order; the request is written into `folder`. `count`: exactly so many requests."""
+    """Return the load generator's order, and write its request into `folder`. `count`: exact number of requests."""
     request = folder / f"{subject.name}-{cell.name}.request"
     request.write_bytes(subject.request(cell))
     return Order(
@@ -101,13 +101,13 @@ def _aside(subject: Subject) -> float:
     return sum(sum(usage.Usage.of(pid).by_process.values()) for pid in subject.beside)
 
 
-def say(process: subprocess.Popen[str], line: str) -> None:
-    """Write a line to a process of ours."""
+def write_line(process: subprocess.Popen[str], line: str) -> None:
+    """Write a line to a child process."""
     if process.stdin:
         process.stdin.write(f"{line}\n")
         process.stdin.flush()
 
 
-def hear(process: subprocess.Popen[str]) -> str:
-    """The next line of a process of ours; empty when it has ended."""
+def read_line(process: subprocess.Popen[str]) -> str:
+    """Return the next line of a child process, or an empty text after its end."""
     return process.stdout.readline().strip() if process.stdout else ""

@@ -1,4 +1,4 @@
-"""What is measured: this chain, chains of other checkouts, Envoy as a plain proxy; `bench.peers` adds its own."""
+"""Measured subjects: this chain, chains of other checkouts, Envoy as a plain proxy. `bench.peers` adds gateways."""
 
 from __future__ import annotations
 
@@ -29,38 +29,38 @@ ROOT: Final = HERE.parent
 _READY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 60.0
 _READY: Final = "imagegateway is ready"
-# What bench starts ends with it, however it ends.
-_TETHERED: Final = (sys.executable, "-m", "imagegateway.stack.die_with_parent")
+# Child processes end with the benchmark, also when it is killed.
+_DIE_WITH_PARENT: Final = (sys.executable, "-m", "imagegateway.stack.die_with_parent")
 
 
 class SubjectError(Exception):
-    """A subject does not start or does not answer; the message is for the terminal."""
+    """A subject does not start or respond. The message is for the terminal."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Something that answers."""
+    """Measured server."""
 
     name: str
     pid: int
-    """Root of the processes that count."""
+    """Process id of the root of the measured processes."""
     port: int
     key: str
     plain: bool
     beside: tuple[int, ...] = ()
-    """Processes that it needs and that do not count."""
+    """Required processes that are not measured."""
     run: Path = Path()
-    """Where a chain's sockets lie."""
+    """Folder of a chain's sockets."""
     headers: str = ""
-    """Further header lines that it asks for, each with its end."""
+    """Additional header lines, each with its line end."""
     peer: bool = False
-    """Another gateway: it answers with the provider's own JSON."""
+    """True for another gateway, which returns the provider's JSON."""
 
     def request(self, cell: Cell) -> bytes:
         return cell.request(f"/{cell.name}" if self.plain else cell.path, self.key, self.headers)
 
     def ask(self, cell: Cell) -> bytes:
-        """The body of one answer. Raises SubjectError for an error."""
+        """Return the body of one response. Raises SubjectError for an error."""
         path = f"/{cell.name}" if self.plain else cell.path
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}{path}",
@@ -72,7 +72,7 @@ class Subject:
             },
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  an address of ours
+            with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310  a local address
                 body: bytes = response.read()
                 return body
         except urllib.error.HTTPError as error:
@@ -87,12 +87,12 @@ def chain(
     name: str,
     tree: Path,
     folder: Path,
-    picture: Path,
+    image: Path,
     *,
     more: Mapping[str, str] | None = None,
     beside: tuple[int, ...] = (),
 ) -> Iterator[Subject]:
-    """`imagegateway up` of the checkout in `tree`, on this Python; its model answers with `picture`.
+    """Run `imagegateway up` of the checkout in `tree` on this Python; its model responds with `image`.
 
     `more`: further settings, without their prefix; `beside`: processes that it needs and that do not count.
     """
@@ -104,7 +104,7 @@ def chain(
         "IMAGEGATEWAY_DATA_DIR": str(folder / "data"),
         "IMAGEGATEWAY_PORT": str(port),
         "IMAGEGATEWAY_API_KEY": key,
-        "IMAGEGATEWAY_LOCAL_PICTURE": str(picture),
+        "IMAGEGATEWAY_LOCAL_PICTURE": str(image),
         "IMAGEGATEWAY_LOG_FORMAT": "json",
         **{f"{setting_source.PREFIX}{name}": value for name, value in (more or {}).items()},
     }
@@ -116,7 +116,7 @@ def chain(
 
 @contextmanager
 def provider(folder: Path, images: Mapping[str, bytes]) -> Iterator[tuple[int, str]]:
-    """A stub of OpenAI's Images API: its process id, and its base URL."""
+    """Run a stub of OpenAI's Images API. Yield its process id and base URL."""
     for name, image in images.items():
         (folder / name).write_bytes(image)
     port, output = free_port(), folder / "output"
@@ -128,7 +128,7 @@ def provider(folder: Path, images: Mapping[str, bytes]) -> Iterator[tuple[int, s
 
 @contextmanager
 def plain(folder: Path, answers: Mapping[str, bytes]) -> Iterator[Subject]:
-    """Envoy, as many threads as the chain's, in front of a server that gives these answers by their names."""
+    """Run Envoy with the chain's number of threads in front of a server with these responses by name."""
     stored = folder / "answers"
     stored.mkdir()
     for name, body in answers.items():
@@ -149,7 +149,7 @@ def plain(folder: Path, answers: Mapping[str, bytes]) -> Iterator[Subject]:
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without the gateway's settings."""
+    """Return this process's environment without the gateway's settings."""
     return {
         name: text
         for name, text in setting_source.environment().items()
@@ -158,7 +158,7 @@ def environment() -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody has at the moment."""
+    """Return a free TCP port of 127.0.0.1."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -166,7 +166,7 @@ def free_port() -> int:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody does."""
+    """Return True if a process listens on the port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
@@ -175,10 +175,10 @@ def listens(port: int) -> bool:
 def running(
     command: list[str], output: Path, folder: Path, environment: Mapping[str, str]
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that ends with this context, and with this process."""
+    """Run a process that ends with this context and with this process."""
     with output.open("wb") as file:
         process = subprocess.Popen(
-            [*_TETHERED, *command],
+            [*_DIE_WITH_PARENT, *command],
             cwd=folder,
             env=dict(environment),
             stdin=subprocess.DEVNULL,
@@ -203,7 +203,7 @@ def until(
     name: str,
     seconds: float = _READY_SECONDS,
 ) -> None:
-    """Wait for a process to get ready. Raises SubjectError with its output when it does not."""
+    """Wait until a process is ready. Raises SubjectError with its output on failure."""
     deadline = time.monotonic() + seconds
     while not met():
         if process.poll() is not None or time.monotonic() > deadline:

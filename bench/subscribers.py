@@ -1,4 +1,4 @@
-"""StreamJob subscribers: `python -m bench.subscribers`, told by one JSON line on its input what to follow.
+"""StreamJob subscribers: `python -m bench.subscribers`, with the job to follow as one JSON line on standard input.
 
 Prints `ready` when every stream has brought the job's present state, then one JSON line when all have its end.
 """
@@ -17,9 +17,9 @@ from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
 _STREAMS: Final = 100
-"""Streams of one connection."""
+"""Streams per connection."""
 _OPENING: Final = 50
-"""Streams that are being opened at once."""
+"""Streams that open concurrently."""
 
 
 async def _main() -> None:

@@ -1,4 +1,4 @@
-"""The upstream of the plain proxy: `python -m bench.upstream SOCKET FOLDER` answers POST /<name> with FOLDER/<name>.
+"""Upstream of the plain proxy: `python -m bench.upstream SOCKET FOLDER` answers POST /<name> with FOLDER/<name>.
 
 It reads the whole request first, as any server would, and does nothing else.
 """
@@ -27,7 +27,7 @@ class _Peer(asyncio.BufferedProtocol):
         self._head = b""
         self._answer = b""
         self._left = -1
-        """Bytes of the request's body still to come; -1 while its head is."""
+        """Remaining bytes of the request's body; -1 during the head."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)

@@ -1,4 +1,4 @@
-"""What a tree of processes uses: CPU by role, memory at its peak."""
+"""Resource usage of a process tree: CPU by role, peak memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PAUSE: Final = 0.25
 
 
 class UsageError(Exception):
-    """The tree changed while it was measured."""
+    """The process tree changed during the measurement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +28,11 @@ class Usage:
     """CPU seconds, user and system, of each living process."""
 
     by_process: dict[tuple[int, str], float]
-    """The keys are process id and role."""
+    """Keyed by process id and role."""
 
     @classmethod
     def of(cls, root: int) -> Usage:
-        """Of a process and all its descendants."""
+        """Return the usage of a process and all its descendants."""
         found: dict[tuple[int, str], float] = {}
         for process in _tree(root):
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
@@ -41,7 +41,7 @@ class Usage:
         return cls(found)
 
     def since(self, before: Usage) -> dict[str, float]:
-        """Seconds by role. Raises UsageError when a process ended in between: what it used is lost."""
+        """Return seconds by role. Raises UsageError if a process ended in between, since its usage is lost."""
         if gone := before.by_process.keys() - self.by_process.keys():
             raise UsageError(f"{', '.join(sorted(role for _, role in gone))} ended during the measurement")
         used: dict[str, float] = {}
@@ -52,7 +52,7 @@ class Usage:
 
 
 class Peak:
-    """Watches a tree's resident memory, page by page as each process sees it, while its context lasts."""
+    """Sampler of a tree's resident memory during a context. Shared pages count in each process."""
 
     def __init__(self, root: int) -> None:
         self.bytes = 0
@@ -83,7 +83,7 @@ class Peak:
 
 
 def resident(root: int) -> dict[str, int]:
-    """Bytes of resident memory by role, of a process and all its descendants."""
+    """Return resident memory in bytes by role, of a process and all its descendants."""
     found: dict[str, int] = {}
     for process in _tree(root):
         with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
@@ -93,7 +93,7 @@ def resident(root: int) -> dict[str, int]:
 
 
 def busy() -> float:
-    """CPU seconds of the whole machine so far, idle and waiting ones aside."""
+    """Return CPU seconds of the whole machine so far, without idle and I/O wait."""
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
 

@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as a load generator needs: where an answer ends, and its bytes where they are wanted."""
+"""HTTP/1.1 response reader of the load generator: finds the end of a response, and keeps its bytes on demand."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ _END: Final = b"\r\n\r\n"
 
 
 class WireError(Exception):
-    """What came is no HTTP/1.1 answer that this reader knows."""
+    """The received bytes are no HTTP/1.1 response that this reader supports."""
 
 
 class Answer:
-    """Reads one answer. Bodies are counted, and kept only on demand: copying them would cost more than the rest."""
+    """Reader of one response. Counts body bytes, and keeps them only on demand: copies would dominate the cost."""
 
     __slots__ = ("_chunked", "_head", "_left", "_line", "body", "length", "status")
 
     def __init__(self, *, keep: bool) -> None:
         self.status = 0
         self.length = 0
-        """Bytes of the body so far, without its chunks' frames."""
+        """Received bytes of the body, without chunk frames."""
         self.body: bytearray | None = bytearray() if keep else None
         self._head = b""
         self._line = b""
         self._left = 0
-        """Bytes of the body, or of the chunk and its line end, that are still to come."""
+        """Remaining bytes of the body, or of the chunk with its line end."""
         self._chunked = False
 
     def feed(self, data: memoryview) -> bool:
-        """Take in what arrived; True when the answer is whole. Raises WireError."""
+        """Process received bytes. Return True if the response is complete. Raises WireError."""
         if not self.status:
             self._head += data
             end = self._head.find(_END)

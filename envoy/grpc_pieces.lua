@@ -1,6 +1,6 @@
--- Bodies of native gRPC calls and gRPC-Web: each piece becomes a gRPC message of its own. gRPC hands on whole messages
--- alone, so the router could not tell a message that arrives slowly from one that stalls, nor count its bytes. It puts
--- the caller's messages together again (`services/imagegateway/router/grpc_messages.py`).
+-- Filter that turns each body piece of a native gRPC or gRPC-Web call into one gRPC message. gRPC delivers whole
+-- messages only, so otherwise the router could not distinguish a slow message from a stalled one, nor count its bytes.
+-- The router reassembles the caller's messages (`services/imagegateway/router/grpc_messages.py`).
 
 local bit = require("bit")
 
@@ -13,9 +13,9 @@ end
 function envoy_on_request(handle)
   local facts = handle:streamInfo():dynamicMetadata():get("gateway") or {}
   local headers = handle:headers()
-  local path = headers:get(":path") or "" -- CONNECT has none
+  local path = headers:get(":path") or "" -- CONNECT requests lack it
   if facts["kind"] ~= "native" or path:sub(1, 17) ~= "/imagegateway.v1." then return end
-  -- gRPC keeps the name of the encoding to itself, and a piece has none.
+  -- gRPC hides the encoding's name from the router, and a piece is not encoded.
   headers:replace("x-grpc-pieces", headers:get("grpc-encoding") or "identity")
   headers:remove("grpc-encoding")
   headers:remove("content-length")

@@ -1,6 +1,6 @@
--- The REST face of the gateway: paths, methods and headers as callers send them become what the routes know, and the
--- router's `x-http-status` and `x-oai-error` become status and body. Native gRPC and gRPC-Web pass untouched. Calls of
--- the API without a valid key pass not at all.
+-- REST hooks: normalize the paths, methods and headers of requests for the routes, and turn the router's
+-- `x-http-status` and `x-oai-error` into status and body. Native gRPC and gRPC-Web pass unchanged. API calls without a
+-- valid key are refused.
 
 local key_check = require("key_check")
 local request_id = require("request_id")
@@ -11,7 +11,7 @@ local TYPES = {
   [401] = "authentication_error", [402] = "insufficient_quota", [403] = "permission_error",
   [429] = "rate_limit_error", [502] = "provider_error", [504] = "timeout_error",
 }
--- What pages of other origins may read. The only such list: no server behind Envoy has its own.
+-- Response headers that pages of other origins may read. Servers behind Envoy have no such list.
 local EXPOSED = table.concat({
   "accept-ranges", "content-length", "content-range", "etag", "grpc-message", "grpc-status", "grpc-status-details-bin",
   "location", "preference-applied", "retry-after", "x-budget-remaining", "x-cost", "x-imagegateway-provider",
@@ -25,18 +25,18 @@ local function has_type(headers, prefix)
   return content_type ~= nil and content_type:sub(1, #prefix):lower() == prefix
 end
 
--- Return whether a call is native gRPC or gRPC-Web: the type ends there, or a format or parameters follow.
+-- Return true for native gRPC or gRPC-Web: the type ends here, or a format or parameters follow.
 local function is_grpc(headers)
   return has_type(headers, "application/grpc") and headers:get("content-type"):sub(17, 17):find("^[+;-]?$") ~= nil
 end
 
--- gRPC's headers that mean something to the router. It fails calls with others of its own that it can't parse.
+-- gRPC headers that the router uses. gRPC fails calls whose other gRPC headers it can't parse.
 local OF_GRPC = { ["grpc-timeout"] = true, ["grpc-encoding"] = true, ["grpc-accept-encoding"] = true }
 
--- Return whether headers are more than the servers behind Envoy take, and the names of those to remove: names that gRPC
--- can't carry, though HTTP can (the router would refuse the whole call), binary metadata, which no method reads, and
--- headers of gRPC's own from a caller that does not speak it. Envoy has met `Expect: 100-continue` itself; the servers
--- would refuse other values without the gateway's words. Sizes are those of HTTP/2 (RFC 9113, 6.5.2), as gRPC counts.
+-- Return true if headers exceed the limits of the servers behind Envoy, and the names of headers to remove: names that
+-- HTTP allows but gRPC does not (the router would refuse the whole call), binary metadata, which no method reads, and
+-- gRPC headers from callers that do not use gRPC. Envoy handles `Expect: 100-continue` itself; the servers would refuse
+-- other values without the gateway's error body. Sizes follow HTTP/2 (RFC 9113, 6.5.2), as in gRPC.
 local function inspect(headers, native)
   local size, count, unwanted = 0, 0, {}
   for name, value in pairs(headers) do
@@ -49,7 +49,7 @@ local function inspect(headers, native)
   return size > settings.max_header_bytes or count > settings.max_headers, unwanted
 end
 
--- Return why the time that a gRPC caller waits can't be kept, or nil.
+-- Return the refusal of an invalid grpc-timeout, or nil.
 local function timeout_refusal(headers)
   local timeout = headers:get("grpc-timeout")
   if timeout == nil then return nil end
@@ -58,9 +58,9 @@ local function timeout_refusal(headers)
   return tonumber(digits) == 0 and settings.refusals.deadline or nil
 end
 
--- A trailing slash means the same path. Only reading methods take fields from their query.
+-- Remove trailing slashes, and the query of methods other than GET. Return true for paths of the API.
 local function normalize_path(headers, method)
-  local given = headers:get(":path") or "" -- CONNECT has none
+  local given = headers:get(":path") or "" -- CONNECT requests lack it
   if given == "" then return false end
   local path, query = given:match("^([^?]*)(.*)$")
   local api = path:sub(1, 4) == "/v1/"
@@ -71,7 +71,7 @@ local function normalize_path(headers, method)
   return api
 end
 
--- Return why a call may not pass, or nil. Health, reflection, media and pages need no key, and preflights have none.
+-- Return the refusal of a call, or nil. Health, reflection, media, pages and preflights need no key.
 local function refusal(headers, too_large)
   if too_large then return settings.refusals.headers end
   local path = headers:get(":path") or ""
@@ -95,7 +95,7 @@ function envoy_on_request(handle)
   end
   local facts = handle:streamInfo():dynamicMetadata()
   local origin = headers:get("origin")
-  -- Only what is so is noted: each fact costs some microseconds, and what is not there reads as nil.
+  -- Set true facts only: each costs some microseconds, and an absent fact reads as nil.
   if origin then facts:set("gateway", "origin", origin) end
   local native = is_grpc(headers)
   local too_large, unwanted = inspect(headers, native)
@@ -103,7 +103,7 @@ function envoy_on_request(handle)
   for _, name in ipairs(unwanted) do headers:remove(name) end
   if native then
     why = why or timeout_refusal(headers)
-    headers:replace("te", "trailers") -- gRPC resets calls without it; Envoy passes trailers on, whatever the caller says
+    headers:replace("te", "trailers") -- gRPC resets calls without it; Envoy always forwards trailers
     facts:set("gateway", "kind", "native")
     if why then
       facts:set("gateway", "refused_type", headers:get("content-type"))
@@ -123,17 +123,17 @@ function envoy_on_request(handle)
   end
   if not normalize_path(headers, method) then return end
   if has_type(headers, "multipart/form-data") then
-    facts:set("gateway", "kind", "form") -- the router itself speaks HTTP to forms
+    facts:set("gateway", "kind", "form") -- the router serves forms over plain HTTP
     return
   end
   facts:set("gateway", "kind", "api")
-  if headers:get(":method") == "HEAD" then -- the transcoder knows no HEAD
+  if headers:get(":method") == "HEAD" then -- the transcoder does not support HEAD
     headers:replace(":method", "GET")
     headers:replace("x-http-method", "HEAD")
   end
 end
 
--- The transcoder's refusals, in its own jargon: a field of the query of the wrong type, or a body that is no JSON.
+-- Translate the transcoder's errors: a query field of the wrong type, or a body that is not JSON.
 local WORDS = {
   INT32 = "a whole number", INT64 = "a whole number", UINT32 = "a whole number", UINT64 = "a whole number",
   DOUBLE = "a number", BOOL = "true or false",
@@ -154,7 +154,7 @@ local function translate_refusal(handle)
   handle:headers():replace("content-length", tostring(#text))
 end
 
--- The transcoder prints no empty list, but clients of a list call read its `data`.
+-- The transcoder omits empty lists, but clients of a list call read `data`.
 local EMPTY_LIST = '{"object":"list"}'
 local function fill_list(handle)
   local body = handle:body(true)
@@ -170,7 +170,7 @@ local function allow_origin(headers, origin)
   headers:replace("access-control-expose-headers", EXPOSED)
 end
 
--- The router's headers about the answer, and gRPC's, give way to HTTP's. Returns the error's body, if there is one.
+-- Replace the router's and gRPC's headers by HTTP's. Return the error body, or nil.
 local function from_grpc(headers)
   local status, length, failure = headers:get("x-http-status"), headers:get("x-content-length"), headers:get("x-oai-error")
   if status then
@@ -187,7 +187,7 @@ local function from_grpc(headers)
   return failure
 end
 
--- A body on a status or method that has none would be read as the next answer of the connection.
+-- Remove the body of a status or method without one: clients would read it as the connection's next response.
 local function remove_body(handle)
   local length = handle:headers():get("content-length")
   local body = handle:body(true)
@@ -200,7 +200,7 @@ function envoy_on_response(handle)
   local facts = handle:streamInfo():dynamicMetadata():get("gateway") or {}
   if facts["origin"] then allow_origin(headers, facts["origin"]) end
   if facts["kind"] == "native" then
-    -- Envoy takes gRPC-Web's type from an answer without a body.
+    -- Envoy removes gRPC-Web's type from a response without a body.
     if facts["refused_type"] then headers:replace("content-type", facts["refused_type"]) end
     return
   end

@@ -1,6 +1,6 @@
--- The check of API keys on headers alone: a stranger's call is refused before a byte of its body is read.
--- A key passes by the tag that `services/imagegateway/keys/key_tags.py` gave it, or as the key that this gateway adopted from its
--- settings. The router checks again: it alone knows which keys exist, and which are revoked.
+-- Check of API keys on headers alone: calls without a valid key are refused before Envoy reads their body.
+-- A key is valid by its tag (`services/imagegateway/keys/key_tags.py`), or as the key from the gateway's settings. The
+-- router checks again: only the router knows which keys exist and which are revoked.
 
 local bit = require("bit")
 local settings = require("edge_settings")
@@ -9,14 +9,14 @@ local sha256 = require("sha256")
 -- A key is its stem, an underscore, and the tag.
 local STEM_LENGTH, TAG_DIGITS = 47, 20
 
--- Compare texts of the same length in a time that does not depend on where they differ.
+-- Compare texts of equal length in constant time.
 local function is_equal(left, right)
   local difference = 0
   for i = 1, #left do difference = bit.bor(difference, bit.bxor(left:byte(i), right:byte(i))) end
   return difference == 0
 end
 
--- Convert hex digits to the bytes that they stand for.
+-- Return the bytes of hex digits.
 local function from_hex(digits)
   return (digits:gsub("..", function(pair) return string.char(tonumber(pair, 16)) end))
 end
@@ -33,7 +33,7 @@ end
 
 local function is_adopted(secret)
   local adopted = settings.adopted_key
-  -- The length goes first, so that nobody can have long texts hashed.
+  -- Compare the length first, so that a caller can't make the hook hash long texts.
   return adopted ~= nil and #secret == adopted.length and is_equal(sha256.digest(secret), adopted.digest)
 end
 
@@ -47,7 +47,7 @@ local function bearer(authorization)
   return rest:match("^.*%S", start)
 end
 
--- Return nil for an Authorization header whose key may pass, else why it may not: "missing", "untagged" or "unknown".
+-- Return nil for an Authorization header with a valid key, else the refusal: "missing", "untagged" or "unknown".
 function key_check.refusal(authorization)
   local secret = bearer(authorization or "")
   if secret == nil then return "missing" end

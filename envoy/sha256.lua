@@ -1,4 +1,4 @@
--- SHA-256 (FIPS 180-4) and HMAC-SHA256 (RFC 2104) for Envoy's LuaJIT, which has no cryptography of its own.
+-- SHA-256 (FIPS 180-4) and HMAC-SHA256 (RFC 2104) for Envoy's LuaJIT, which lacks cryptography.
 
 local bit = require("bit")
 local band, bnot, bor, bxor = bit.band, bit.bnot, bit.bor, bit.bxor

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from tests.gateway.jobs.receiver import NOBODY, Receiver, receiving
+from tests.gateway.jobs.stacks import PAUSES
 from tests.gateway.origin import Origin, serving
-from tests.stack import running
+from tests.support.stack import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
+
+
+_WHOLE_STACKS: Final = Path(__file__).parent / "gateway"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests of whole stacks first: they take longest, and the short ones then keep every worker busy."""
-    items.sort(key=lambda item: "gateway" not in item.path.parent.name)
+    items.sort(key=lambda item: _WHOLE_STACKS not in item.path.parents)
 
 
 @pytest.fixture(scope="session")
@@ -28,12 +34,20 @@ def origin() -> Iterator[Origin]:
 
 
 @pytest.fixture(scope="session")
-def stack(origin: Origin) -> Iterator[Stack]:
-    """Yield a running stack for all tests that neither stop nor configure a stack.
+def receiver() -> Iterator[Receiver]:
+    """Return the one server that takes webhooks."""
+    with receiving() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def stack(origin: Origin, receiver: Receiver) -> Iterator[Stack]:
+    """Start the stack of every test that neither stops nor configures one: two routers, no provider with a key.
 
     Whatever the tests sent, in the end its log must hold nothing but events, and no key.
     """
-    with running(allow_hosts=origin.host) as shared:
+    reachable = f"{origin.host} {receiver.host} {NOBODY}"
+    with running(routers="2", allow_hosts=reachable, webhook_pauses=PAUSES) as shared:
         yield shared
         assert shared.events()
         assert not [line for line in shared.log_lines() if shared.key in line]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf.descriptor_pb2 import EnumDescriptorProto, FileDescriptorProto, FileDescriptorSet
 from imagegateway.platform import errors
 from imagegateway.platform.errors import REASONS, code_of
-from imagegateway.stack.config import LOCAL_REPLIES
+from imagegateway.stack.envoy_config import LOCAL_REPLIES
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tools.markdown import table

@@ -20,7 +20,7 @@ from tools.markdown import table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from imagegateway.platform.setting_source import Secret
+    from imagegateway.platform.setting_source import E, Secret
 
 _HEADER: Final = ("setting", "type", "default", "meaning")
 _INTRODUCTION: Final = """\
@@ -88,9 +88,9 @@ class Recorder(Source):
         self._record(name, "boolean", str(default).lower())
         return super().flag(name, default=default)
 
-    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
-        self._record(name, " or ".join(f"`{choice}`" for choice in choices), default)
-        return super().choice(name, default, choices)
+    def choice(self, name: str, default: E) -> E:
+        self._record(name, " or ".join(f"`{choice}`" for choice in type(default)), default)
+        return super().choice(name, default)
 
 
 def render() -> str:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 import pytest
 from imagegateway.platform import setting_source
 
-from tests.families_gateway.providers import every, serving
-from tests.stack import running
+from tests.gateway.providers.providers import every, serving
+from tests.support.stack import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 _ROOT: Final = Path(__file__).parents[2]
 _PROGRAM: Final = _ROOT / "build/api/bin/schemathesis"

@@ -9,15 +9,15 @@ import pytest
 
 from tests.clients.suites import Gateway
 from tests.emulators.bfl import Bfl
-from tests.families_gateway.providers import every, serving
 from tests.gateway.inputs import image_bytes, mask
-from tests.stack import running
+from tests.gateway.providers.providers import every, serving
+from tests.support.stack import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.families_gateway.providers import Providers
+    from tests.gateway.providers.providers import Providers
 
 collect_ignore = ["litellm_suite", "openai_suite"]
 """Tests that run in the clients' Python."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from tests.clients import suites
-from tests.stack import eventually, free_port
+from tests.support.stack import eventually, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,7 +8,7 @@ from tests.clients import suites
 
 if TYPE_CHECKING:
     from tests.clients.suites import Gateway
-    from tests.families_gateway.providers import Providers
+    from tests.gateway.providers.providers import Providers
 
 
 def test_litellm_passes_its_suite(gateway: Gateway) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.clients.suites import Gateway
-    from tests.families_gateway.providers import Providers
+    from tests.gateway.providers.providers import Providers
 
 _SMALL: Final = {"model": "local/sketch", "prompt": "a red kite over hills", "size": "64x64"}
 

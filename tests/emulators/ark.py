@@ -1,4 +1,4 @@
-"""BytePlus ModelArk: pictures and video tasks, after documentation 1541523 and 1299023 as read on 2026-11-22."""
+"""Emulator of BytePlus ModelArk: images and videos, by documentation 1541523 and 1299023 as read on 2026-11-22."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ _IMAGE: Final = re.compile(r"data:image/(png|jpeg|webp|bmp|tiff|gif);base64,(.+)
 
 @dataclass(frozen=True)
 class Limits:
-    """What a model takes."""
+    """Limits of a model."""
 
     low: int
     high: int
@@ -67,7 +67,7 @@ class _RefusedError(Exception):
 
 @dataclass
 class VideoTask:
-    """One video task, and the states that its polls will show: a status, or the error of a failed one."""
+    """One video task, and the states of its next polls: a status, or the error of a failed task."""
 
     body: dict[str, Any]
     states: list[str | dict[str, Any]]
@@ -75,8 +75,9 @@ class VideoTask:
 
 @dataclass
 class Ark(Emulator):
-    """`script`: the states of each new video task, the last one for ever. `refused`: errors in the place of the next
-    pictures.
+    """Emulator of ModelArk.
+
+    `script`: the states of each new video task; the last one repeats. `refused`: errors in place of the next images.
     """
 
     script: Sequence[str | dict[str, Any]] = ("queued", "running", "succeeded")
@@ -109,7 +110,7 @@ class Ark(Emulator):
         return guarded
 
     async def _images(self, request: web.Request) -> web.StreamResponse:
-        body = _given(request)
+        body = _present_fields(request)
         limits = _limits(body)
         width, height = _size(body, limits)
         count = 1
@@ -131,7 +132,7 @@ class Ark(Emulator):
             return {"error": self.refused.pop(0)}
         self.billed += 1
         format_ = str(body.get("output_format") or "jpeg") if limits.output_format else "jpeg"
-        data = picture(width // 16, height // 16, format_.upper())
+        data = image_bytes(width // 16, height // 16, format_.upper())
         item: dict[str, Any] = {"size": f"{width}x{height}"}
         if limits.output_format:
             item["output_format"] = format_
@@ -142,7 +143,7 @@ class Ark(Emulator):
         return {**item, "url": f"{self.base}/tos/{name}?X-Tos-Signature=s"}
 
     async def _create(self, request: web.Request) -> web.Response:
-        body = _given(request)
+        body = _present_fields(request)
         if body.get("model") not in _VIDEO_MODELS:
             raise _RefusedError(404, "InvalidEndpointOrModel.NotFound", "The model does not exist.", "model")
         texts = [item for item in body.get("content") or [] if item.get("type") == "text" and item.get("text")]
@@ -206,8 +207,8 @@ class Ark(Emulator):
         return web.Response(body=self._made[request.match_info["name"]])
 
 
-def _given(request: web.Request) -> dict[str, Any]:
-    """The body without its nulls, which count as not sent."""
+def _present_fields(request: web.Request) -> dict[str, Any]:
+    """Return the body without its nulls, which count as absent."""
     return {name: value for name, value in request[SENT].json.items() if value is not None}
 
 
@@ -223,10 +224,10 @@ def _limits(body: Mapping[str, Any]) -> Limits:
     if len(images) > limits.images or (limits.needs_image and not images):
         raise _RefusedError(400, "InvalidParameter", "The number of images is not valid.", "image")
     for value in images:
-        found = _IMAGE.fullmatch(value)
+        match = _IMAGE.fullmatch(value)
         if value.startswith("https://"):
             continue
-        if not found or len(data := base64.b64decode(found[2], validate=True)) > 10_000_000:
+        if not match or len(data := base64.b64decode(match[2], validate=True)) > 10_000_000:
             raise _RefusedError(400, "InvalidParameter", "image is not valid.", "image")
         image = Image.open(BytesIO(data))
         if min(image.size) <= 14 or not 1 / 16 <= image.width / image.height <= 16:

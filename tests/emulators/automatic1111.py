@@ -1,4 +1,4 @@
-"""A server with AUTOMATIC1111's API, after the source of Forge's modules/api as read on 2026-11-22."""
+"""Emulator of AUTOMATIC1111's API, by the source of Forge's modules/api as read on 2026-11-22."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,29 +38,32 @@ TYPES: Final[Mapping[str, Any]] = {
     "inpainting_fill": int,
     "inpainting_mask_invert": int,
 }
-"""Types of the fields that matter here; pydantic ignores those that the server does not know."""
+"""Types of the fields that the gateway uses; the server's pydantic models ignore unknown fields."""
 
 
 @dataclass
 class Automatic1111(Emulator):
-    """`key` is `user:password` of --api-auth; empty: none is asked for. `grid`: a sheet comes before the pictures."""
+    """Emulator of a server, which makes one request's images at a time.
+
+    `key` is `user:password` of --api-auth; empty: no authentication. `grid`: a contact sheet precedes the images.
+    """
 
     key: str = ""
     grid: bool = False
     prompts: list[str] = field(default_factory=list)
     seconds: float = 0.0
-    """How long a request takes, unless it is interrupted."""
+    """Duration of a request that is not interrupted."""
     begun: asyncio.Event = field(default_factory=asyncio.Event)
-    """Whether any request has been taken up."""
+    """Set when the first request starts."""
     queued: asyncio.Event = field(default_factory=asyncio.Event)
-    """Whether any request has had to wait for another one."""
-    tells_progress: bool = True
-    """Whether it says which task runs, as all servers do but those without the web page."""
+    """Set when a request waits for another one."""
+    reports_progress: bool = True
+    """The server reports the running task, as all servers with the web page do."""
     running: str = ""
-    """The task that is being worked on, by its `force_task_id`: one at a time."""
+    """`force_task_id` of the running task."""
     interrupted: list[str] = field(default_factory=list)
-    """The tasks that interrupts have stopped."""
-    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """`force_task_id` of each interrupted task."""
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _interrupted: asyncio.Event = field(default_factory=asyncio.Event)
 
     def routes(self, app: web.Application) -> None:
@@ -68,13 +71,13 @@ class Automatic1111(Emulator):
         app.router.add_post("/sdapi/v1/img2img", self._make)
         app.router.add_post("/sdapi/v1/interrupt", self._interrupt)
         app.router.add_get("/sdapi/v1/progress", self._progress)
-        app.router.add_post("/internal/progress", self._standing)
+        app.router.add_post("/internal/progress", self._task_progress)
         app.router.add_get("/sdapi/v1/samplers", self._samplers)
         app.router.add_get("/sdapi/v1/scripts", self._scripts)
 
     def _refusal(self, request: web.Request) -> web.Response | None:
-        wanted = f"Basic {base64.b64encode(self.key.encode()).decode()}"
-        if not self.key or request.headers.get("authorization") == wanted:
+        expected = f"Basic {base64.b64encode(self.key.encode()).decode()}"
+        if not self.key or request.headers.get("authorization") == expected:
             return None
         return web.json_response({"detail": "Incorrect username or password"}, status=401)
 
@@ -82,14 +85,14 @@ class Automatic1111(Emulator):
         if refusal := self._refusal(request):
             return refusal
         body = request[SENT].json
-        from_picture = request.path.endswith("img2img")
+        from_image = request.path.endswith("img2img")
         for name, types in TYPES.items():
             if name in body and not isinstance(body[name], types):
                 problem = {"loc": ["body", name], "msg": "Input should be valid", "type": "type_error"}
                 return web.json_response({"detail": [problem]}, status=422)
         if body.get("sampler_name", "Euler") not in _SAMPLERS:
             return web.json_response({"detail": "Sampler not found"}, status=400)
-        if from_picture and not body.get("init_images"):
+        if from_image and not body.get("init_images"):
             return web.json_response({"detail": "Init image not found"}, status=404)
         settings = body.get("override_settings") or {}
         if settings.get("sd_model_checkpoint", _CHECKPOINT) != _CHECKPOINT:
@@ -97,9 +100,9 @@ class Automatic1111(Emulator):
         for text in (*body.get("init_images", ()), *([body["mask"]] if body.get("mask") else ())):
             base64.b64decode(text.rpartition(",")[2], validate=True)
         self.prompts.append(body.get("prompt", ""))
-        if self._turn.locked():
+        if self._lock.locked():
             self.queued.set()
-        async with self._turn:
+        async with self._lock:
             self._interrupted.clear()
             self.running = body.get("force_task_id", "")
             self.begun.set()
@@ -107,18 +110,18 @@ class Automatic1111(Emulator):
                 await asyncio.wait_for(self._interrupted.wait(), self.seconds)
                 self.interrupted.append(self.running)
             self.running = ""
-        return web.json_response(self._pictures(body, settings))
+        return web.json_response(self._images(body, settings))
 
-    def _pictures(self, body: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    def _images(self, body: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
         count = body.get("batch_size", 1) * body.get("n_iter", 1)
         format_ = {"jpg": "JPEG"}.get(settings.get("samples_format", "png"), settings.get("samples_format", "png"))
         seed = body.get("seed", -1)
         seeds = [(_SEED if seed in {None, -1} else seed) + index for index in range(count)]
         size = (body.get("width", 512), body.get("height", 512))
-        images = [picture(*size, format_.upper(), (seed % 256, 9, 9)) for seed in seeds]
+        images = [image_bytes(*size, format_.upper(), (seed % 256, 9, 9)) for seed in seeds]
         self.billed += count
         if self.grid and count > 1:
-            images.insert(0, picture(size[0] * count, size[1]))
+            images.insert(0, image_bytes(size[0] * count, size[1]))
         info = {
             "seed": seeds[0],
             "all_seeds": seeds,
@@ -130,7 +133,7 @@ class Automatic1111(Emulator):
         return {"images": encoded, "parameters": dict(body), "info": json.dumps(info)}
 
     async def _interrupt(self, request: web.Request) -> web.Response:
-        """What is being made comes back as far as it is, with status 200."""
+        """Stop the running request, which then returns its images as far as they are made, with status 200."""
         if refusal := self._refusal(request):
             return refusal
         self._interrupted.set()
@@ -140,9 +143,9 @@ class Automatic1111(Emulator):
         state = {"job": "", "job_count": 0, "sampling_step": 0}
         return self._refusal(request) or web.json_response({"progress": 0.0, "eta_relative": 0.0, "state": state})
 
-    async def _standing(self, request: web.Request) -> web.Response:
-        """The web page's own question, which asks for no password."""
-        if not self.tells_progress:
+    async def _task_progress(self, request: web.Request) -> web.Response:
+        """Answer the web page's progress request, which requires no password."""
+        if not self.reports_progress:
             return web.json_response({"detail": "Not Found"}, status=404)
         active = request[SENT].json["id_task"] == self.running
         return web.json_response({"active": active, "queued": not active, "completed": False})

@@ -1,4 +1,4 @@
-"""What emulators share: a real HTTP server on loopback that keeps what it was sent and what it would have billed."""
+"""Base class of the emulators: a real HTTP server on loopback that records its requests and its billed images."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ class Sent:
     body: bytes
     parts: tuple[Part, ...] = ()
     target: str = ""
-    """The path with its query, as it was written."""
+    """Path and query as the client sent them."""
 
     @property
     def json(self) -> Any:
         return json.loads(self.body)
 
     def part(self, name: str) -> Part:
-        """The only part of that name."""
-        (found,) = [part for part in self.parts if part.name == name]
-        return found
+        """Return the only part of this name."""
+        (only,) = [part for part in self.parts if part.name == name]
+        return only
 
 
 SENT: Final = web.RequestKey("sent", Sent)
-"""Where handlers find the request as it arrived: `request[SENT]`."""
+"""Key under which handlers find the request as it arrived: `request[SENT]`."""
 
 
 @dataclass
 class Emulator:
-    """Base of the emulators: `routes` adds the API; `sent` keeps requests; `billed` counts pictures made.
+    """Base class of the emulators: `routes` adds the API, `sent` records requests, `billed` counts billed images.
 
-    `failures` are answers given instead of the next ones, in order: (status, body, headers). `spoiled` are such
-    answers to POSTs whose work has been done, and billed.
+    `failures` are responses in place of the next ones, in order: (status, body, headers). `spoiled` are such
+    responses to POSTs whose work is done and billed.
     """
 
     key: str = "test-key"
@@ -76,7 +76,7 @@ class Emulator:
         raise NotImplementedError
 
     async def start(self) -> None:
-        """Listen on a port of the system's choice; `base` is the origin from then on."""
+        """Listen on a port that the system chooses, and set `base` to the origin."""
         app = web.Application(client_max_size=256 * 1024 * 1024, middlewares=[self._keep])
         self.routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -126,10 +126,10 @@ def _failure(status: int, answer: Any, headers: Mapping[str, str]) -> web.Respon
     return web.json_response(answer, status=status, headers=headers)
 
 
-def picture(
+def image_bytes(
     width: int = 64, height: int = 64, format_: str = "PNG", colour: tuple[int, int, int] = (9, 99, 199)
 ) -> bytes:
-    """A real encoded picture."""
+    """Return an encoded image of one colour."""
     out = BytesIO()
     Image.new("RGB", (width, height), colour).save(out, format_)
     return out.getvalue()

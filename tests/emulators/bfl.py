@@ -1,4 +1,4 @@
-"""Black Forest Labs' API, after docs.bfl.ai and its OpenAPI document as read on 2026-11-22."""
+"""Emulator of Black Forest Labs' API, by docs.bfl.ai and its OpenAPI document as read on 2026-11-22."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ _VIDEO: Final[dict[str, set[Any]]] = {
     "safety_tolerance": set(range(5)),
 }
 MOVIE: Final = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom"
-"""The start of an MP4 file, which is all that is looked at."""
+"""Start of an MP4 file, the part that the gateway inspects."""
 _RATIOS: Final = (9 / 21, 21 / 9)
 _SAFETY: Final = {"flux-2": 5, "flux-3": 4}
 """Highest safety_tolerance by the model's generation; older ones go to 6."""
@@ -60,7 +60,7 @@ _ENDED: Final = {"Ready", "Request Moderated", "Content Moderated", "Error"}
 
 @dataclass
 class Task:
-    """One task, and the states that its polls will show."""
+    """One task, and the states of its next polls."""
 
     key: str
     model: str
@@ -75,11 +75,12 @@ class Task:
 
 @dataclass
 class Bfl(Emulator):
-    """`script`: the states of each new task, the last one for ever. `limit`: unfinished tasks a key may have, and
-    `limits`: those of a model among them. `peaks`: the most there ever were, by key, and by key and model. `others`:
-    keys that are good beside `key`. `polls`: answers to the next polls, in order, as `failures` are for all requests.
-    `cost`: credits of a task. `sibling`: the origin of the host that polls are sent to, else its own. `ignored`:
-    unknown fields, which are let pass as the real service does.
+    """Emulator of the API.
+
+    `script`: the states of each new task; the last one repeats. `limit`: unfinished tasks per key, `limits`: per key
+    and model. `peaks`: highest numbers of unfinished tasks, by key and by key and model. `others`: valid keys beside
+    `key`. `polls`: responses to the next polls, in order, as `failures` for all requests. `cost`: credits of a task.
+    `sibling`: origin that polls go to; empty: the emulator's. `ignored`: unknown fields, which the provider ignores.
     """
 
     script: Sequence[str] = ("Pending", "Pending", "Ready")
@@ -169,12 +170,12 @@ class Bfl(Emulator):
         if task.model == "flux-3-video":
             return web.Response(body=MOVIE, content_type="video/mp4")
         format_ = str(body.get("output_format", "png" if "kontext" in task.model else "jpeg"))
-        data = picture(int(body.get("width", 64)), int(body.get("height", 64)), format_.upper())
+        data = image_bytes(int(body.get("width", 64)), int(body.get("height", 64)), format_.upper())
         return web.Response(body=data, content_type=f"image/{format_}")
 
 
 def _problems(model: str, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What is wrong with a request, as the service's `detail` puts it."""
+    """Yield the errors of a request, in the form of the provider's `detail`."""
     if "prompt" not in body and model != "flux-pro-1.0-fill":
         yield {"loc": ["body", "prompt"], "msg": "Field required", "type": "missing"}
     for name in body.keys() & _VIDEO.keys() if model == "flux-3-video" else ():

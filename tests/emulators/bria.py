@@ -1,4 +1,4 @@
-"""Bria's API, version 2, after its OpenAPI documents as read on 2026-11-22."""
+"""Emulator of Bria's API, version 2, by its OpenAPI documents as read on 2026-11-22."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ FIELDS: Final = {
     "image/edit/restore": {"image"},
     "image/edit/sketch_to_colored_image": {"image"},
 }
-_NEEDED: Final = {
+_REQUIRED: Final = {
     "image/edit": {"images"},
     "image/edit/erase": {"image", "mask"},
     "image/edit/gen_fill": {"image", "mask", "prompt"},
@@ -90,7 +90,7 @@ class _RefusedError(Exception):
 
 @dataclass
 class Task:
-    """One job, and the states that its polls will show: a status, or an ERROR's code and words."""
+    """One job, and the states of its next polls: a status, or the code and the text of an ERROR."""
 
     path: str
     body: dict[str, Any]
@@ -99,7 +99,7 @@ class Task:
 
 @dataclass
 class Bria(Emulator):
-    """`script`: the states of each new job, the last one for ever."""
+    """Emulator of the API. `script`: the states of each new job; the last one repeats."""
 
     script: Sequence[str | dict[str, Any]] = ("IN_PROGRESS", "IN_PROGRESS", "COMPLETED")
     tasks: dict[str, Task] = field(default_factory=dict)
@@ -165,7 +165,7 @@ class Bria(Emulator):
     async def _deliver(self, request: web.Request) -> web.Response:
         body = self.tasks[request.match_info["id"]].body
         format_ = str(body.get("output_type", "png"))
-        return web.Response(body=picture(80, 60, format_.upper()), content_type=f"image/{format_}")
+        return web.Response(body=image_bytes(80, 60, format_.upper()), content_type=f"image/{format_}")
 
 
 def _refusal(status: int, message: str, details: str) -> web.Response:
@@ -178,8 +178,8 @@ def _check(path: str, body: dict[str, Any]) -> None:
     for name in body:
         if name not in FIELDS[path] | _COMMON:
             raise _RefusedError(422, "Validation error", f"{name}: extra fields not permitted")
-    needed = _NEEDED.get(path, {"image"} if path.startswith("image/edit/") else set())
-    for name in needed:
+    required = _REQUIRED.get(path, {"image"} if path.startswith("image/edit/") else set())
+    for name in required:
         if not body.get(name):
             raise _RefusedError(422, "Validation error", f"{name}: field required")
     if path in _ONE_OF and not _ONE_OF[path] & set(body):
@@ -188,7 +188,7 @@ def _check(path: str, body: dict[str, Any]) -> None:
         if name in body and (not isinstance(body[name], kind) or (kind is int and isinstance(body[name], bool))):
             raise _RefusedError(422, "Validation error", f"{name}: wrong type")
     _check_values(path, body)
-    _check_pictures(body)
+    _check_images(body)
 
 
 def _check_values(path: str, body: dict[str, Any]) -> None:
@@ -201,21 +201,21 @@ def _check_values(path: str, body: dict[str, Any]) -> None:
         raise _RefusedError(422, "Validation error", "output_type: not allowed")
 
 
-def _check_pictures(body: dict[str, Any]) -> None:
-    pictures = body.get("images", [body["image"]] if "image" in body else [])
-    if not isinstance(pictures, list) or len(pictures) > 1:
+def _check_images(body: dict[str, Any]) -> None:
+    images = body.get("images", [body["image"]] if "image" in body else [])
+    if not isinstance(images, list) or len(images) > 1:
         raise _RefusedError(422, "Validation error", "images: exactly one item")
-    decoded = [_picture(value) for value in pictures]
+    decoded = [_decoded(value) for value in images]
     if "mask" in body:
-        mask = _picture(body["mask"])
+        mask = _decoded(body["mask"])
         if decoded[0] and mask and mask.size != decoded[0].size:
             raise _RefusedError(422, "Validation error", "mask: must have the size of the image")
         if mask and set(mask.convert("L").tobytes()) - {0, 255}:
             raise _RefusedError(422, "Validation error", "mask: must be black and white")
 
 
-def _picture(value: Any) -> Image.Image | None:
-    """A picture; None for a URL."""
+def _decoded(value: Any) -> Image.Image | None:
+    """Return the image of a field; None for a URL."""
     if not isinstance(value, str):
         raise _RefusedError(422, "Validation error", "image: must be a string")
     if value.startswith(("http://", "https://")):
@@ -224,7 +224,7 @@ def _picture(value: Any) -> Image.Image | None:
         data = base64.b64decode(value, validate=True)
         image = Image.open(BytesIO(data))
     except (ValueError, OSError):
-        raise _RefusedError(415, "Unsupported media", "neither a URL nor base64 of a picture") from None
+        raise _RefusedError(415, "Unsupported media", "neither a URL nor base64 of an image") from None
     if len(data) > MAX_BYTES:
         raise _RefusedError(413, "Payload too large", "12 MB at most")
     return image

@@ -1,4 +1,4 @@
-"""Cloudflare Workers AI's REST API, after developers.cloudflare.com as read on 2026-11-22."""
+"""Emulator of Cloudflare Workers AI's REST API, by developers.cloudflare.com as read on 2026-11-22."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from tests.emulators.base import Sent
@@ -68,12 +68,12 @@ PROBLEMS: Final[dict[str, tuple[int, int | None, str]]] = {
     "edge-522": (522, None, ""),
     "edge-524": (524, None, ""),
 }
-"""What a prompt that is one of these words gets: status, code and message, or a page of the edge without a code."""
+"""Status, code and message of the error that each of these prompts causes; without a code it is the edge's page."""
 
 
 @dataclass
 class Cloudflare(Emulator):
-    """`account`: the only account of the key. A prompt "empty" gets a 200 without a picture."""
+    """Emulator of the API. `account`: the key's only account. The prompt "empty" causes a 200 without an image."""
 
     account: str = "0123456789abcdef0123456789abcdef"
 
@@ -81,7 +81,7 @@ class Cloudflare(Emulator):
         app.router.add_post("/client/v4/accounts/{account}/ai/run/{model:.+}", self._run)
         app.router.add_get("/client/v4/accounts/{account}/ai/models/search", self._search)
 
-    def _known(self, request: web.Request) -> None:
+    def _authorise(self, request: web.Request) -> None:
         if request.headers.get("Authorization") != f"Bearer {self.key}":
             raise _Refused(*PROBLEMS["wrong-token"])
         if request.match_info["account"] != self.account:
@@ -89,7 +89,7 @@ class Cloudflare(Emulator):
 
     async def _search(self, request: web.Request) -> web.Response:
         try:
-            self._known(request)
+            self._authorise(request)
         except _Refused as refused:
             return problem(*refused.args)
         return web.json_response(_envelope([{"name": name} for name in MULTIPART | JSON]))
@@ -97,16 +97,16 @@ class Cloudflare(Emulator):
     async def _run(self, request: web.Request) -> web.Response:
         model = unquote(request.match_info["model"])  # slashes may come percent-encoded
         try:
-            self._known(request)
+            self._authorise(request)
             fields = _accepted(model, request[SENT])
         except _Refused as refused:
             return problem(*refused.args)
         if fields["prompt"] == "empty":
             return web.json_response(_envelope({}))
         self.billed += 1
-        usual = {"width": 1024, "height": 768 if model in MULTIPART else 1024}
-        width, height = (int(fields.get(name, size)) // 16 * 16 for name, size in usual.items())
-        data = picture(width, height, "JPEG")
+        defaults = {"width": 1024, "height": 768 if model in MULTIPART else 1024}
+        width, height = (int(fields.get(name, size)) // 16 * 16 for name, size in defaults.items())
+        data = image_bytes(width, height, "JPEG")
         if model in _RAW:
             return web.Response(body=data, content_type="image/jpeg")
         headers = {"cf-ai-neurons": "1363.64", "cf-ray": "8f0-FRA"}
@@ -122,7 +122,7 @@ def _envelope(result: object) -> dict[str, object]:
 
 
 def problem(status: int, code: int | None, message: str) -> web.Response:
-    """An error's envelope, or the edge's HTML page without a code."""
+    """Return the envelope of an error, or the edge's HTML page for an error without a code."""
     if code is None:
         return web.Response(status=status, text="<html>Bad gateway: origin 10.0.0.1</html>", content_type="text/html")
     body = {"success": False, "errors": [{"code": code, "message": message}], "messages": [], "result": None}

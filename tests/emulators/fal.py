@@ -1,4 +1,4 @@
-"""fal's queue, after its documentation and clients as read on 2026-11-22. `apps` holds what each app accepts."""
+"""Emulator of fal's queue, by its documentation and clients as read on 2026-11-22."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 Field = tuple[type | tuple[type, ...], Any]
-"""A field's types and what it may be: a range, a set of words, or None for anything."""
+"""Types of a field and its allowed values: a range, a set, or None for any value."""
 
 _NUMBER: Final = (int, float)
 _SDXL: Final[Mapping[str, Field]] = {
@@ -32,18 +32,18 @@ _SDXL: Final[Mapping[str, Field]] = {
     "enable_safety_checker": (bool, None),
     "safety_checker_version": (str, {"v1", "v2"}),
 }
-_FROM_PICTURE: Final[Mapping[str, Field]] = {**_SDXL, "image_url": (str, None), "strength": (_NUMBER, None)}
+_FROM_IMAGE: Final[Mapping[str, Field]] = {**_SDXL, "image_url": (str, None), "strength": (_NUMBER, None)}
 APPS: Final[Mapping[str, tuple[Mapping[str, Field], tuple[str, ...]]]] = {
     "fal-ai/fast-sdxl": (_SDXL, ("prompt",)),
-    "fal-ai/fast-sdxl/image-to-image": (_FROM_PICTURE, ("prompt", "image_url")),
-    "fal-ai/fast-sdxl/inpainting": ({**_FROM_PICTURE, "mask_url": (str, None)}, ("prompt", "image_url", "mask_url")),
+    "fal-ai/fast-sdxl/image-to-image": (_FROM_IMAGE, ("prompt", "image_url")),
+    "fal-ai/fast-sdxl/inpainting": ({**_FROM_IMAGE, "mask_url": (str, None)}, ("prompt", "image_url", "mask_url")),
 }
-"""Each app's fields and the required ones. Others of a family are given to the emulator's `apps`."""
+"""Fields and required fields by app. Families with other apps set the emulator's `apps`."""
 
 
 @dataclass
 class Request:
-    """One request of the queue, and the states that asking for it will show."""
+    """One request of the queue, and the states of its next polls."""
 
     app: str
     body: dict[str, Any]
@@ -53,8 +53,10 @@ class Request:
 
 @dataclass
 class Fal(Emulator):
-    """`script`: the states of each new request, the last one for ever. `result`: given instead of an output, as
-    (status, body, headers), with `error`, which the COMPLETED status then shows. `flagged`: which pictures are.
+    """Emulator of the queue.
+
+    `script`: the states of each new request; the last one repeats. `result`: response in place of an output, as
+    (status, body, headers), with `error` in the COMPLETED status. `flagged`: which images the safety check flags.
     """
 
     key: str = "key-id:key-secret"
@@ -75,7 +77,7 @@ class Fal(Emulator):
         app.router.add_post("/{app:.+}", self._submit)
 
     def output(self, task_id: str, request: Request) -> dict[str, Any]:
-        """The app's output. Families with other apps give their own."""
+        """Return the app's output. Emulators of other apps override this method."""
         body = request.body
         format_ = body.get("format", "jpeg")
         size = body.get("image_size", {"width": 64, "height": 64})
@@ -124,7 +126,7 @@ class Fal(Emulator):
         if isinstance(accepted, web.Response):
             return accepted
         task_id, task = accepted
-        # The app's own sub-path is no part of the queue's URLs.
+        # The queue's URLs do not contain the app's sub-path.
         root = f"{self.base}/{'/'.join(task.app.split('/')[:2])}/requests/{task_id}"
         return web.json_response(
             {
@@ -193,7 +195,7 @@ class Fal(Emulator):
     async def _file(self, request: web.Request) -> web.Response:
         stem, _, format_ = request.match_info["name"].rpartition(".")
         width, _, height = stem.rpartition("-")[2].partition("x")
-        data = picture(int(width), int(height), format_.upper())
+        data = image_bytes(int(width), int(height), format_.upper())
         return web.Response(body=data, content_type=f"image/{format_}")
 
 
@@ -202,7 +204,7 @@ def _check(fields: Mapping[str, Field], required: Sequence[str], body: Mapping[s
         if name not in body:
             return _problem(name, "Field required", "missing")
     for name, value in body.items():
-        # Fields that an app does not know are ignored there, as pydantic does by default.
+        # Apps ignore unknown fields, as pydantic does by default.
         types, allowed = fields.get(name, (object, None))
         if not isinstance(value, types) or (isinstance(value, bool) and types is not bool and types is not object):
             return _problem(name, "Input has the wrong type", "type_error")
@@ -214,10 +216,10 @@ def _check(fields: Mapping[str, Field], required: Sequence[str], body: Mapping[s
     return None
 
 
-def _problem(name: str, words: str, kind: str) -> dict[str, Any]:
+def _problem(name: str, message: str, kind: str) -> dict[str, Any]:
     return {
         "loc": ["body", name],
-        "msg": words,
+        "msg": message,
         "type": kind,
         "url": f"https://docs.fal.ai/errors#{kind}",
         "input": "secret input",

@@ -1,6 +1,6 @@
-"""Google's Gemini API: `generateContent`, `predict`, `predictLongRunning` with its operations, interactions, files.
+"""Emulator of Google's Gemini API: `generateContent`, `predict`, `predictLongRunning`, interactions and files.
 
-After ai.google.dev and the source of google-genai 3.4.0, 2.34.0 and 1.60.0 as read on 2026-11-22.
+Source: ai.google.dev and the source of google-genai 3.4.0, 2.34.0 and 1.60.0 as read on 2026-11-22.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 
 from tests.emulators import google_schema as schema
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 from tests.emulators.google_schema import RefusedError, invalid, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_SHAPES: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
-_LONG: Final = (*_SHAPES, "1:4", "4:1", "1:8", "8:1")
+_RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9", "21:9")
+_LONG_RATIOS: Final = (*_RATIOS, "1:4", "4:1", "1:8", "8:1")
 GEMINI: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
-    "gemini-nano-banana-2.1": (_LONG, ("1K", "2K", "4K")),
-    "gemini-3.1-flash-image": (_LONG, ("512", "1K", "2K", "4K")),
-    "gemini-3.1-flash-lite-image": (_SHAPES, ("1K",)),
-    "gemini-3-pro-image": (_SHAPES, ("1K", "2K", "4K")),
-    "gemini-2.5-flash-image": (_SHAPES, ()),
+    "gemini-nano-banana-2.1": (_LONG_RATIOS, ("1K", "2K", "4K")),
+    "gemini-3.1-flash-image": (_LONG_RATIOS, ("512", "1K", "2K", "4K")),
+    "gemini-3.1-flash-lite-image": (_RATIOS, ("1K",)),
+    "gemini-3-pro-image": (_RATIOS, ("1K", "2K", "4K")),
+    "gemini-2.5-flash-image": (_RATIOS, ()),
 }
-"""Shapes and tiers of each model."""
+"""Aspect ratios and tiers by model."""
 _IMAGEN: Final = {
     "imagen-4.0-generate-001": ("1K", "2K"),
     "imagen-4.0-ultra-generate-001": ("1K", "2K"),
@@ -48,10 +48,12 @@ VIDEO: Final = b"\x00\x00\x00\x18ftypmp42" + b"\x00" * 64
 
 @dataclass
 class Google(Emulator):
-    """`finishes`: finish reasons of the next pictures, in order; STOP after that. `words`: STOP without a picture.
-    `block`: a blockReason for every prompt. `filtered`: pictures or videos of each answer that are held back.
-    `polls`: how often a task is unfinished before it ends. `failed`: what tasks end with in place of a result.
-    `status`: what an interaction ends as. `elsewhere`: the origin that downloads redirect to.
+    """Emulator of the API.
+
+    `finishes`: finish reasons of the next images, in order; then STOP. `words`: STOP with text and without an image.
+    `block`: blockReason of every prompt. `filtered`: images or videos of each response that are filtered out.
+    `polls`: number of polls before a task ends. `failed`: error of all tasks in place of a result. `status`: final
+    status of interactions. `elsewhere`: origin that downloads redirect to.
     """
 
     finishes: list[str] = field(default_factory=list)
@@ -110,7 +112,7 @@ class Google(Emulator):
             case _:
                 return self._begin(model, schema.read(body, schema.LONG_RUNNING))
 
-    # ---- pictures
+    # ---- images
 
     def _generate(self, model: str, body: dict[str, Any]) -> web.Response:
         parts = [part for content in body.get("contents", []) for part in content["parts"]]
@@ -118,15 +120,15 @@ class Google(Emulator):
             raise invalid("contents is not specified.")
         for blob in (part["inlineData"] for part in parts if "inlineData" in part):
             one_of(blob, "mimeType", _INPUT_TYPES)
-            # Google's parser, like its SDK, knows both alphabets.
+            # Google's parser and its SDK accept both alphabets.
             base64.b64decode(blob["data"].replace("-", "+").replace("_", "/"), validate=True)
         config = body.get("generationConfig", {})
         seed = config.get("seed", 0)
         if type(seed) is not int or not -(2**31) <= seed < 2**31:
             raise invalid("Invalid value at 'generation_config.seed' (TYPE_INT32).")
-        shapes, tiers = GEMINI[model]
+        ratios, tiers = GEMINI[model]
         image = config.get("imageConfig", {})
-        one_of(image, "aspectRatio", shapes)
+        one_of(image, "aspectRatio", ratios)
         one_of(image, "imageSize", tiers)
         used = {
             "promptTokenCount": 7,
@@ -146,8 +148,8 @@ class Google(Emulator):
             candidate["finishMessage"] = "Unable to show the generated image. Support codes: 1."
         else:
             self.billed += 1
-            thought = {"inlineData": {"mimeType": "image/png", "data": _b64(picture(8, 8))}, "thought": True}
-            made = {"mimeType": "image/png", "data": _b64(picture(*size_of(image)))}
+            thought = {"inlineData": {"mimeType": "image/png", "data": _b64(image_bytes(8, 8))}, "thought": True}
+            made = {"mimeType": "image/png", "data": _b64(image_bytes(*size_of(image)))}
             parts = [{"text": "Here it is."}, {"inlineData": made, "thoughtSignature": "c2ln"}, thought]
             candidate["content"] = {"role": "model", "parts": parts}
         return web.json_response({**answer, "candidates": [candidate]})
@@ -168,7 +170,7 @@ class Google(Emulator):
         self.billed += made
         format_ = type_.removeprefix("image/").upper()
         predictions: list[dict[str, Any]] = [
-            {"mimeType": type_, "bytesBase64Encoded": _b64(picture(1024, 1024, format_, (index, 0, 0)))}
+            {"mimeType": type_, "bytesBase64Encoded": _b64(image_bytes(1024, 1024, format_, (index, 0, 0)))}
             for index in range(made)
         ]
         if parameters.get("includeRaiReason"):
@@ -274,7 +276,7 @@ class Google(Emulator):
 
 
 def size_of(image: Mapping[str, str]) -> tuple[int, int]:
-    """Pixels of a shape and a tier: the shape's sides, small, as tests look at the proportion only."""
+    """Return pixels of an aspect ratio and a tier: small ones, since tests compare only the proportion."""
     width, _, height = image.get("aspectRatio", "1:1").partition(":")
     factor = {"512": 4, "1K": 8, "2K": 16, "4K": 32}[image.get("imageSize", "1K")]
     return int(width) * factor, int(height) * factor

@@ -1,4 +1,4 @@
-"""Which JSON fields Google's APIs know, and its refusal of all others. Names may be camelCase or snake_case."""
+"""JSON fields of Google's APIs, and the refusal of all others. Names may be camelCase or snake_case."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ INTERACTION: Final[Schema] = {
 
 
 class RefusedError(Exception):
-    """A request that is answered with an error."""
+    """Refusal of a request."""
 
     def __init__(self, status: int, name: str, message: str, details: list[dict[str, Any]] | None = None) -> None:
         super().__init__(message)
@@ -97,7 +97,7 @@ class RefusedError(Exception):
 
 
 def error(status: int, name: str, message: str, details: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """Google's error body."""
+    """Return Google's error body."""
     return {
         "error": {"code": status, "message": message, "status": name, **({"details": details} if details else {})}
     }
@@ -108,7 +108,7 @@ def invalid(message: str) -> RefusedError:
 
 
 def read(body: Any, schema: Schema, where: str = "") -> dict[str, Any]:
-    """A body with camelCase names, of which each is known."""
+    """Return a body with camelCase names. Raises RefusedError for an unknown name."""
     if not isinstance(body, dict):
         raise invalid("Invalid JSON payload received.")
     names = {name if name in schema else _camel(name): value for name, value in body.items()}
@@ -127,7 +127,7 @@ def read(body: Any, schema: Schema, where: str = "") -> dict[str, Any]:
 
 
 def one_of(values: dict[str, Any], name: str, allowed: tuple[Any, ...]) -> None:
-    """Refuse a value that is not allowed; a missing one is."""
+    """Refuse a value that is not allowed; a missing value is allowed."""
     if name in values and (isinstance(values[name], bool) or values[name] not in allowed):
         raise invalid(f"{name} must be one of {allowed}.")
 

@@ -1,4 +1,4 @@
-"""Ideogram's API, v1 and v2, after its OpenAPI document and reference as read on 2026-11-22."""
+"""Emulator of Ideogram's API, v1 and v2, by its OpenAPI document and reference as read on 2026-11-22."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,15 +90,15 @@ _V2: Final = {"prompt", "images", "mask", "size", "quality", "magic_prompt", "nu
 
 @dataclass(frozen=True)
 class Call:
-    """What one path takes: required fields, further ones, speeds."""
+    """Required fields, optional fields and speeds of one path."""
 
     required: frozenset[str]
-    further: frozenset[str] = frozenset()
+    optional: frozenset[str] = frozenset()
     speeds: frozenset[str] = frozenset({"FLASH", "TURBO", "DEFAULT", "QUALITY"})
 
 
-def _call(required: str, further: set[str], speeds: str = "FLASH TURBO DEFAULT QUALITY") -> Call:
-    return Call(frozenset(required.split()), frozenset(further), frozenset(speeds.split()))
+def _call(required: str, optional: set[str], speeds: str = "FLASH TURBO DEFAULT QUALITY") -> Call:
+    return Call(frozenset(required.split()), frozenset(optional), frozenset(speeds.split()))
 
 
 _INPAINT: Final = _call("image mask prompt", _V3)
@@ -126,7 +126,7 @@ CALLS: Final = {
 
 
 class _Invalid(Exception):  # noqa: N818
-    """A refusal, and its status."""
+    """Refusal of a request, with its HTTP status."""
 
     def __init__(self, detail: str, status: int = 400) -> None:
         super().__init__(detail)
@@ -135,9 +135,11 @@ class _Invalid(Exception):  # noqa: N818
 
 @dataclass
 class Ideogram(Emulator):
-    """`unsafe`: numbers of the pictures, counted over all calls, that fail the safety check. `limit`: pictures in
-    flight, `peak` the most there ever were; `seconds`: how long each call takes. `script`: states of asynchronous
-    generations, the last one for ever.
+    """Emulator of the API.
+
+    `unsafe`: numbers of the images, counted over all calls, that fail the safety check. `limit`: most images in
+    flight, `peak`: highest number so far. `seconds`: duration of each call. `script`: states of asynchronous
+    generations; the last one repeats.
     """
 
     unsafe: frozenset[int] = frozenset()
@@ -146,7 +148,7 @@ class Ideogram(Emulator):
     script: Sequence[str] = ("pending", "completed")
     in_flight: int = 0
     peak: int = 0
-    pictures: dict[str, bytes] = field(default_factory=dict)
+    images: dict[str, bytes] = field(default_factory=dict)
     generations: dict[str, tuple[list[str], list[dict[str, Any]]]] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=itertools.count)
 
@@ -204,7 +206,7 @@ class Ideogram(Emulator):
         size = _first(fields, "resolution", _first(fields, "size", "64x64"))
         width, height = map(int, size.split("x")) if "x" in size else (64, 64)
         name = f"{number}.png"
-        self.pictures[name] = picture(width, height, colour=(number % 256, 9, 9))
+        self.images[name] = image_bytes(width, height, colour=(number % 256, 9, 9))
         safe = number not in self.unsafe
         prompt = _first(fields, "prompt", _first(fields, "text_prompt", ""))
         return {
@@ -225,7 +227,7 @@ class Ideogram(Emulator):
         return web.json_response({**answer, "data": data} if status == "completed" else answer)
 
     async def _deliver(self, request: web.Request) -> web.Response:
-        return web.Response(body=self.pictures[request.match_info["name"]], content_type="image/png")
+        return web.Response(body=self.images[request.match_info["name"]], content_type="image/png")
 
 
 def _problem(status: int, detail: str) -> web.Response:
@@ -256,7 +258,7 @@ def _first(fields: dict[str, list[Any]], name: str, default: str) -> str:
 def _check(call: Call, fields: dict[str, list[Any]]) -> None:
     for name in call.required - fields.keys():
         raise _Invalid(f"'{name}' is a required property")
-    for name in fields.keys() - call.required - call.further:
+    for name in fields.keys() - call.required - call.optional:
         raise _Invalid(f"Additional properties are not allowed ('{name}' was unexpected)")
     if "resolution" in fields and "aspect_ratio" in fields:
         raise _Invalid("'resolution' excludes 'aspect_ratio'")
@@ -288,19 +290,19 @@ def _check_size(size: str, *, edit: bool, free: bool) -> None:
         return
     width, height = map(int, size.split("x"))
     if not (edit or free):
-        holds = size in _SIZES
+        is_allowed = size in _SIZES
     elif free:
-        holds = width % 32 == height % 32 == 0 and 256 <= min(width, height) <= max(width, height) <= 4096
+        is_allowed = width % 32 == height % 32 == 0 and 256 <= min(width, height) <= max(width, height) <= 4096
     else:
-        holds = width % 32 == height % 32 == 0 and min(width, height) >= 256 and width * height <= 2048 * 2048
-        holds = holds and max(width, height) <= 6 * min(width, height)
-    if not holds:
+        is_allowed = width % 32 == height % 32 == 0 and min(width, height) >= 256 and width * height <= 2048 * 2048
+        is_allowed = is_allowed and max(width, height) <= 6 * min(width, height)
+    if not is_allowed:
         raise _Invalid(f"'{size}' is not a size of this model")
 
 
 def _check_mask(mask: bytes, image: bytes) -> None:
-    with Image.open(io.BytesIO(mask)) as marks, Image.open(io.BytesIO(image)) as under:
-        if marks.size != under.size:
+    with Image.open(io.BytesIO(mask)) as mask_image, Image.open(io.BytesIO(image)) as input_image:
+        if mask_image.size != input_image.size:
             raise _Invalid("mask and image must have the same size")
-        if set(marks.convert("L").tobytes()) - {0, 255}:
+        if set(mask_image.convert("L").tobytes()) - {0, 255}:
             raise _Invalid("mask must be black and white")

@@ -1,4 +1,4 @@
-"""OpenAI's Images API, after its OpenAPI document 2.3.0 and its Python SDK 3.57.0 as read on 2026-11-28."""
+"""Emulator of OpenAI's Images API, by its OpenAPI document 2.3.0 and its Python SDK 3.57.0 as read on 2026-11-28."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, Sent, picture
+from tests.emulators.base import SENT, Emulator, Sent, image_bytes
 
 if TYPE_CHECKING:
     import threading
@@ -44,24 +44,24 @@ _INTEGERS: Final = ("n", "output_compression", "partial_images", "frame_count", 
 _SVG: Final = b'<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d"><circle r="9"/></svg>'
 _MAX_MASK: Final = 4 * 1024 * 1024
 HELD_SECONDS: Final = 60.0
-"""Longest that a stream waits to be let go on."""
+"""Longest time that a stream waits for `OpenAI.hold`."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a model takes. `sizes` empty: any that the pixel window lets through."""
+    """Limits of a model. Empty `sizes`: every size within the limits of pixels."""
 
     fields: set[str] = field(default_factory=lambda: _NEWEST)
     sizes: tuple[str, ...] = ()
     qualities: tuple[str, ...] = _QUALITIES
-    most: int = 10
-    prompt: int = 32_000
+    max_n: int = 10
+    max_prompt: int = 32_000
     inputs: int = 16
     fidelity: tuple[str, ...] = ()
 
     @property
     def newest(self) -> bool:
-        """Whether the model draws gifs and svgs and takes markup."""
+        """Return whether the model makes GIFs and SVGs and takes markup."""
         return "svg" in self.fields
 
 
@@ -80,14 +80,19 @@ MODELS: Final[Mapping[str, Facts]] = {
     "gpt-image-1-mini": Facts(_GPT, _SIZES1, fidelity=("low",)),
     "gpt-image-1": Facts(_GPT, _SIZES1, fidelity=("high", "low")),
     "dall-e-3": Facts(
-        _DALLE | {"style"}, ("1024x1024", "1792x1024", "1024x1792"), ("standard", "hd"), most=1, prompt=4000, inputs=0
+        _DALLE | {"style"},
+        ("1024x1024", "1792x1024", "1024x1792"),
+        ("standard", "hd"),
+        max_n=1,
+        max_prompt=4000,
+        inputs=0,
     ),
-    "dall-e-2": Facts(_DALLE, ("256x256", "512x512", "1024x1024"), ("standard",), prompt=1000, inputs=1),
+    "dall-e-2": Facts(_DALLE, ("256x256", "512x512", "1024x1024"), ("standard",), max_prompt=1000, inputs=1),
 }
 
 
 class _RefusedError(Exception):
-    """A request that is answered with an error."""
+    """Refusal of a request."""
 
     def __init__(self, message: str, param: str | None = None, code: str | None = "invalid_value", status: int = 400):
         super().__init__(message)
@@ -102,9 +107,11 @@ class _RefusedError(Exception):
 
 @dataclass
 class OpenAI(Emulator):
-    """`blocked`: the stage at which everything is refused. `withheld`: pictures of each answer that are left out.
-    `gone`: retired models. `broken`: an error that a stream ends with, in place of its last picture. `hold`: what a
-    stream waits for after its first event. `cut`: after how many events a stream's connection breaks; `mangled`: the
+    """Emulator of the API.
+
+    `blocked`: stage at which moderation refuses every request. `withheld`: number of images that each response omits.
+    `gone`: retired models. `broken`: error that ends a stream in place of its last image. `hold`: event that a stream
+    waits for after its first event. `cut`: number of events after which a stream's connection breaks. `mangled`:
     number of the event that arrives damaged.
     """
 
@@ -152,7 +159,7 @@ class OpenAI(Emulator):
         fields = request[SENT].json
         facts = self._facts(fields)
         _check(fields, facts, facts.fields)
-        return await self._pictures(request, fields, "image_generation")
+        return await self._respond(request, fields, "image_generation")
 
     async def _change(self, request: web.Request) -> web.StreamResponse:
         if request.content_type != "multipart/form-data":
@@ -163,13 +170,13 @@ class OpenAI(Emulator):
             if part.filename is None:
                 if part.name in fields:
                     raise _RefusedError(f"Duplicate parameter: '{part.name}'.", part.name)
-                _place(fields, part.name, _native(part.name, part.text))
+                _set_field(fields, part.name, _native(part.name, part.text))
         facts = self._facts(fields)
         _check(fields, facts, facts.fields | {"input_fidelity"})
         if "input_fidelity" in fields and fields["input_fidelity"] not in facts.fidelity:
             raise _RefusedError("Unknown parameter: 'input_fidelity'.", "input_fidelity", "unknown_parameter")
         _check_files(sent, facts)
-        return await self._pictures(request, fields, "image_edit")
+        return await self._respond(request, fields, "image_edit")
 
     def _facts(self, fields: Mapping[str, Any]) -> Facts:
         name = str(fields.get("model"))
@@ -178,7 +185,7 @@ class OpenAI(Emulator):
             raise _RefusedError(message, None, "model_not_found", 404)
         return MODELS[name]
 
-    async def _pictures(self, request: web.Request, fields: dict[str, Any], prefix: str) -> web.StreamResponse:
+    async def _respond(self, request: web.Request, fields: dict[str, Any], prefix: str) -> web.StreamResponse:
         if self.blocked:
             raise _moderated(self.blocked, gpt="response_format" not in MODELS[fields["model"]].fields)
         size = fields.get("size", "auto")
@@ -229,17 +236,17 @@ class OpenAI(Emulator):
                 request.transport.close()
                 return response
             if self.hold and not number:
-                assert await asyncio.to_thread(self.hold.wait, HELD_SECONDS), "the test never let it go on"
+                assert await asyncio.to_thread(self.hold.wait, HELD_SECONDS), "the test did not release the stream"
         await response.write_eof()
         return response
 
     def _events(
         self, fields: Mapping[str, Any], prefix: str, made: list[bytes]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Events as they are made: the type, empty for an error, and the data."""
+        """Yield the events of a stream: the type, empty for an error, and the data."""
         for number, data in enumerate(made):
             for index in range(fields.get("partial_images", 0)):
-                preview = base64.b64encode(picture(64, 64, colour=(index, 0, 0))).decode()
+                preview = base64.b64encode(image_bytes(64, 64, colour=(index, 0, 0))).decode()
                 yield f"{prefix}.partial_image", {"b64_json": preview, "partial_image_index": index}
             if self.broken and number == len(made) - 1:
                 yield "", {"error": self.broken}
@@ -249,13 +256,13 @@ class OpenAI(Emulator):
 
     async def _file(self, request: web.Request) -> web.Response:
         assert request.query["sig"] == "secret"
-        return web.Response(body=picture(1024, 1024), content_type="image/png")
+        return web.Response(body=image_bytes(1024, 1024), content_type="image/png")
 
 
 def _drawn(width: int, height: int, format_: str, index: int) -> bytes:
     if format_ == "svg":
         return _SVG % (width, height)
-    return picture(width, height, format_.upper(), (index, 99, 199))
+    return image_bytes(width, height, format_.upper(), (index, 99, 199))
 
 
 _SVG_USAGE: Final = {"input_tokens": 900, "output_tokens": 4000, "reasoning_tokens": 1500, "total_tokens": 4900}
@@ -271,8 +278,8 @@ def _usage(count: int) -> dict[str, Any]:
     }
 
 
-def _place(fields: dict[str, Any], name: str, value: Any) -> None:
-    """Put a text part at its place: `svg[reasoning][effort]` is an object in an object."""
+def _set_field(fields: dict[str, Any], name: str, value: Any) -> None:
+    """Set a text part as a nested field: `svg[reasoning][effort]` is an object in an object."""
     base, *inner = re.findall(r"[^\[\]]+", name)
     for step in inner:
         fields = fields.setdefault(base, {})
@@ -281,7 +288,7 @@ def _place(fields: dict[str, Any], name: str, value: Any) -> None:
 
 
 def _native(name: str, text: str) -> Any:
-    """A text part as its type: numbers are decimal, booleans the words true and false."""
+    """Return a text part as its type: numbers are decimal, booleans are true and false."""
     if name in _INTEGERS and re.fullmatch("[0-9]+", text):
         return int(text)
     return {"true": True, "false": False}.get(text, text) if name == "stream" else text
@@ -294,10 +301,10 @@ def _check(fields: Mapping[str, Any], facts: Facts, known: set[str]) -> None:
     prompt = fields.get("prompt")
     if not isinstance(prompt, str) or not prompt:
         raise _RefusedError("Missing required parameter: 'prompt'.", "prompt", "missing_required_parameter")
-    if len(prompt) > facts.prompt:
+    if len(prompt) > facts.max_prompt:
         raise _RefusedError("Invalid 'prompt': string too long.", "prompt", "string_above_max_length")
     ranges = {
-        "n": (1, facts.most),
+        "n": (1, facts.max_n),
         "output_compression": (0, 100),
         "partial_images": (0, 3),
         "frame_count": (2, 16),
@@ -332,16 +339,16 @@ def _check(fields: Mapping[str, Any], facts: Facts, known: set[str]) -> None:
 
 
 def _check_native(fields: Mapping[str, Any]) -> None:
-    """Rules of gif and svg, and of the fields that are for one of them."""
-    made = fields.get("output_format", "png")
-    for name, wanted in (("frame_count", "gif"), ("frame_duration_ms", "gif"), ("svg", "svg")):
-        if name in fields and made != wanted:
-            raise _RefusedError(f"'{name}' is only supported with output_format={wanted}.", name)
-    if made in {"gif", "svg"}:
+    """Refuse fields that the output format GIF or SVG does not allow, or requires."""
+    format_ = fields.get("output_format", "png")
+    for name, required in (("frame_count", "gif"), ("frame_duration_ms", "gif"), ("svg", "svg")):
+        if name in fields and format_ != required:
+            raise _RefusedError(f"'{name}' is only supported with output_format={required}.", name)
+    if format_ in {"gif", "svg"}:
         for name in ("stream", "partial_images", "output_compression"):
             if fields.get(name):
-                raise _RefusedError(f"'{name}' is not supported with output_format={made}.", name)
-    if made == "svg" and fields.get("n", 1) != 1:
+                raise _RefusedError(f"'{name}' is not supported with output_format={format_}.", name)
+    if format_ == "svg" and fields.get("n", 1) != 1:
         raise _RefusedError("SVG output requires n=1.", "n")
     if "svg" in fields and not (isinstance(fields["svg"], dict) and fields["svg"].get("model")):
         raise _RefusedError("Missing required parameter: 'svg.model'.", "svg.model", "missing_required_parameter")

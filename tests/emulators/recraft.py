@@ -1,4 +1,4 @@
-"""Recraft's API, after its OpenAPI document of 2026-08-22 and its pages as read on 2026-11-22."""
+"""Emulator of Recraft's API, by its OpenAPI document of 2026-08-22 and its pages as read on 2026-11-22."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from tests.emulators.base import Sent
@@ -93,11 +93,11 @@ _STYLES: Final = {
 
 
 class _Invalid(Exception):  # noqa: N818
-    """What a 400 says."""
+    """Refusal of a request, with the text of its 400."""
 
 
 def drawing(width: int, height: int) -> bytes:
-    """A whole SVG document."""
+    """Return a complete SVG document."""
     return (
         f'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}">'
         f'<path fill="#c63" d="M0 0h{width}v{height}z"/></svg>\n'
@@ -106,7 +106,7 @@ def drawing(width: int, height: int) -> bytes:
 
 @dataclass
 class Recraft(Emulator):
-    """`short`: pictures fewer than asked for in each answer; a prompt that says "nsfw" is refused."""
+    """Emulator of the API. `short`: number of images that each response omits; a prompt with "nsfw" is refused."""
 
     short: int = 0
     results: dict[str, tuple[bytes, str]] = field(default_factory=dict)
@@ -168,7 +168,7 @@ class Recraft(Emulator):
             data, media_type = drawing(width, height), "image/svg+xml"
         else:
             format_ = str(fields.get("image_format", "webp"))
-            data, media_type = picture(width, height, format_.upper(), (number % 256, 9, 9)), f"image/{format_}"
+            data, media_type = image_bytes(width, height, format_.upper(), (number % 256, 9, 9)), f"image/{format_}"
         entry: dict[str, Any] = {"image_id": str(uuid.UUID(int=number))}
         if fields.get("response_format") == "b64_json":
             return {**entry, "b64_json": base64.b64encode(data).decode()}
@@ -191,13 +191,13 @@ def _fields(sent: Sent) -> dict[str, Any]:
 
 
 def _check(call: str, fields: dict[str, Any]) -> None:
-    required, further = CALLS[call]
+    required, optional = CALLS[call]
     model = str(fields.get("model", "recraftv4_1"))
     if model not in _CREDITS or model in TOOLS:
         raise _Invalid(f"unknown model {model}")
     if missing := required - fields.keys():
         raise _Invalid(f"{missing.pop()} is required")
-    if unknown := fields.keys() - required - further - _COMMON:
+    if unknown := fields.keys() - required - optional - _COMMON:
         raise _Invalid(f"unknown field {unknown.pop()}")
     old = model.startswith(("recraftv2", "recraftv3"))
     style = fields.get("style", "any")
@@ -219,10 +219,10 @@ def _check(call: str, fields: dict[str, Any]) -> None:
         if not holds:
             raise _Invalid(problem)
     if "image" in required:
-        _check_pictures(fields)
+        _check_images(fields)
 
 
-def _check_pictures(fields: dict[str, Any]) -> None:
+def _check_images(fields: dict[str, Any]) -> None:
     for name in ("image", "mask"):
         if name in fields and not isinstance(fields[name], bytes):
             raise _Invalid(f"{name} must be a file")

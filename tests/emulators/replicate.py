@@ -1,4 +1,7 @@
-"""Replicate's predictions of stability-ai/sdxl, after its OpenAPI document and cog-sdxl as read on 2026-11-22."""
+"""Emulator of Replicate's predictions of stability-ai/sdxl.
+
+Source: Replicate's OpenAPI document and cog-sdxl as read on 2026-11-22.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +55,7 @@ _ENDED: Final = {"succeeded", "failed", "canceled", "aborted"}
 
 @dataclass
 class Prediction:
-    """One prediction, and the states that its polls will show."""
+    """One prediction, and the states of its next polls."""
 
     input: dict[str, Any]
     states: list[str]
@@ -60,8 +63,10 @@ class Prediction:
 
 @dataclass
 class Replicate(Emulator):
-    """`script`: the states of each new prediction, the last one for ever. `flagged`: pictures left out for NSFW.
-    `error` is what a failed prediction says.
+    """Emulator of the API.
+
+    `script`: the states of each new prediction; the last one repeats. `flagged`: number of images that each output
+    omits as NSFW. `error`: text of a failed prediction.
     """
 
     key: str = "r8_test"
@@ -82,20 +87,20 @@ class Replicate(Emulator):
     def _refusal(self, request: web.Request) -> web.Response | None:
         if request.headers.get("authorization") == f"Bearer {self.key}":
             return None
-        return _answer(401, "Unauthenticated", "You did not pass a valid authentication token")
+        return _problem(401, "Unauthenticated", "You did not pass a valid authentication token")
 
     async def _create(self, request: web.Request) -> web.Response:
         if refusal := self._refusal(request):
             return refusal
         body = request[SENT].json
         if extra := set(body) - _BODY:
-            return _answer(422, "Input validation failed", f"- {extra.pop()}: additional_property_not_allowed")
+            return _problem(422, "Input validation failed", f"- {extra.pop()}: additional_property_not_allowed")
         if str(body.get("version", "")).removeprefix(f"{_OWNER}:") != VERSION:
-            return _answer(422, "Invalid version or not permitted", "The specified version does not exist")
+            return _problem(422, "Invalid version or not permitted", "The specified version does not exist")
         if problem := _check(body.get("input", {})):
-            field_, words = problem
-            invalid = [{"type": "invalid", "field": f"input.{field_}", "description": words}]
-            return _answer(422, "Input validation failed", f"- input.{field_}: {words}", invalid_fields=invalid)
+            field_, message = problem
+            invalid = [{"type": "invalid", "field": f"input.{field_}", "description": message}]
+            return _problem(422, "Input validation failed", f"- input.{field_}: {message}", invalid_fields=invalid)
         task_id = f"{next(self._ids):026d}"
         self.predictions[task_id] = Prediction(body["input"], list(self.script))
         waits = "wait" in request.headers.get("prefer", "")
@@ -109,7 +114,7 @@ class Replicate(Emulator):
         task_id = request.match_info["id"]
         prediction = self.predictions.get(task_id)
         if prediction is None:
-            return _lost()
+            return _not_found()
         if len(prediction.states) > 1:
             prediction.states.pop(0)
         return web.json_response(self._show(task_id))
@@ -120,7 +125,7 @@ class Replicate(Emulator):
         task_id = request.match_info["id"]
         prediction = self.predictions.get(task_id)
         if prediction is None:
-            return _lost()
+            return _not_found()
         if prediction.states[0] not in _ENDED:
             prediction.states = ["canceled"]
         return web.json_response(self._show(task_id))
@@ -143,7 +148,7 @@ class Replicate(Emulator):
 
     async def _deliver(self, request: web.Request) -> web.Response:
         made = self.predictions[request.match_info["name"].partition("-")[0]].input
-        return web.Response(body=picture(made.get("width", 64), made.get("height", 64)), content_type="image/png")
+        return web.Response(body=image_bytes(made.get("width", 64), made.get("height", 64)), content_type="image/png")
 
     def _show(self, task_id: str) -> dict[str, Any]:
         prediction = self.predictions[task_id]
@@ -178,16 +183,16 @@ class Replicate(Emulator):
         }
 
 
-def _lost() -> web.Response:
+def _not_found() -> web.Response:
     return web.json_response({"detail": "The requested resource could not be found.", "status": 404}, status=404)
 
 
-def _answer(status: int, title: str, detail: str, **more: Any) -> web.Response:
+def _problem(status: int, title: str, detail: str, **more: Any) -> web.Response:
     return web.json_response({"title": title, "detail": detail, "status": status, **more}, status=status)
 
 
-def _check(made: Mapping[str, Any]) -> tuple[str, str] | None:
-    for name, value in made.items():
+def _check(fields: Mapping[str, Any]) -> tuple[str, str] | None:
+    for name, value in fields.items():
         if name not in INPUT:
             return name, "Additional property is not allowed"
         types, allowed = INPUT[name]
@@ -198,6 +203,6 @@ def _check(made: Mapping[str, Any]) -> tuple[str, str] | None:
                 return name, "Must be within the range"
         elif allowed is not None and value not in allowed:
             return name, "Must be an allowed value"
-    if "mask" in made and "image" not in made:
+    if "mask" in fields and "image" not in fields:
         return "image", "Required with a mask"
     return None

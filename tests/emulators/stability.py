@@ -1,4 +1,4 @@
-"""Stability AI's REST API (v2beta), after its reference as read on 2026-11-22."""
+"""Emulator of Stability AI's REST API (v2beta), by its reference as read on 2026-11-22."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from PIL import Image
 
-from tests.emulators.base import SENT, Emulator, picture
+from tests.emulators.base import SENT, Emulator, image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,22 +49,21 @@ _OWN_RANGES: Final[Mapping[tuple[str, str], Any]] = {
     ("upscale/creative", "creativity"): (0.1, 0.5),
 }
 _STYLED: Final = {"seed", "output_format", "style_preset"}
-_STEERED: Final = {"prompt", "negative_prompt", *_STYLED}
-# Required fields, the other ones, formats.
+_PROMPTED: Final = {"prompt", "negative_prompt", *_STYLED}
 _ALL: Final = {"png", "jpeg", "webp"}
 SERVICES: Final[Mapping[str, tuple[set[str], set[str], set[str]]]] = {
-    "generate/ultra": ({"prompt"}, {"image", "strength", "aspect_ratio", *_STEERED}, _ALL),
-    "generate/core": ({"prompt"}, {"aspect_ratio", *_STEERED}, _ALL),
+    "generate/ultra": ({"prompt"}, {"image", "strength", "aspect_ratio", *_PROMPTED}, _ALL),
+    "generate/core": ({"prompt"}, {"aspect_ratio", *_PROMPTED}, _ALL),
     "generate/sd3": (
         {"prompt"},
-        {"image", "strength", "aspect_ratio", "model", "mode", "cfg_scale", *_STEERED},
+        {"image", "strength", "aspect_ratio", "model", "mode", "cfg_scale", *_PROMPTED},
         {"png", "jpeg"},
     ),
     "edit/erase": ({"image"}, {"mask", "grow_mask", "seed", "output_format"}, _ALL),
-    "edit/inpaint": ({"image", "prompt"}, {"mask", "grow_mask", *_STEERED}, _ALL),
+    "edit/inpaint": ({"image", "prompt"}, {"mask", "grow_mask", *_PROMPTED}, _ALL),
     "edit/outpaint": ({"image"}, {"left", "right", "up", "down", "prompt", "creativity", *_STYLED}, _ALL),
-    "edit/search-and-replace": ({"image", "prompt", "search_prompt"}, {"grow_mask", *_STEERED}, _ALL),
-    "edit/search-and-recolor": ({"image", "prompt", "select_prompt"}, {"grow_mask", *_STEERED}, _ALL),
+    "edit/search-and-replace": ({"image", "prompt", "search_prompt"}, {"grow_mask", *_PROMPTED}, _ALL),
+    "edit/search-and-recolor": ({"image", "prompt", "select_prompt"}, {"grow_mask", *_PROMPTED}, _ALL),
     "edit/remove-background": ({"image"}, {"output_format"}, {"png", "webp"}),
     "edit/replace-background-and-relight": (
         {"subject_image"},
@@ -75,18 +74,19 @@ SERVICES: Final[Mapping[str, tuple[set[str], set[str], set[str]]]] = {
         },
         _ALL,
     ),
-    "control/sketch": ({"image", "prompt"}, {"control_strength", *_STEERED}, _ALL),
-    "control/structure": ({"image", "prompt"}, {"control_strength", *_STEERED}, _ALL),
-    "control/style": ({"image", "prompt"}, {"aspect_ratio", "fidelity", *_STEERED}, _ALL),
+    "control/sketch": ({"image", "prompt"}, {"control_strength", *_PROMPTED}, _ALL),
+    "control/structure": ({"image", "prompt"}, {"control_strength", *_PROMPTED}, _ALL),
+    "control/style": ({"image", "prompt"}, {"aspect_ratio", "fidelity", *_PROMPTED}, _ALL),
     "control/style-transfer": (
         {"init_image", "style_image"},
-        {"style_strength", "composition_fidelity", "change_strength", *_STEERED} - {"style_preset"},
+        {"style_strength", "composition_fidelity", "change_strength", *_PROMPTED} - {"style_preset"},
         _ALL,
     ),
     "upscale/fast": ({"image"}, {"output_format"}, _ALL),
-    "upscale/conservative": ({"image", "prompt"}, {"creativity", *_STEERED} - {"style_preset"}, _ALL),
-    "upscale/creative": ({"image", "prompt"}, {"creativity", *_STEERED}, _ALL),
+    "upscale/conservative": ({"image", "prompt"}, {"creativity", *_PROMPTED} - {"style_preset"}, _ALL),
+    "upscale/creative": ({"image", "prompt"}, {"creativity", *_PROMPTED}, _ALL),
 }  # fmt: skip
+"""Required fields, optional fields and output formats by service."""
 _TASKS: Final = {"edit/replace-background-and-relight", "upscale/creative"}
 _FILES: Final = {"image", "mask", "subject_image", "background_reference", "init_image", "style_image"}
 _MAX_BODY: Final = 10 * 1024 * 1024
@@ -94,7 +94,7 @@ _MAX_BODY: Final = 10 * 1024 * 1024
 
 @dataclass
 class Stability(Emulator):
-    """`finish`: how the next pictures end. `script`: the states of a task before its picture."""
+    """Emulator of the API. `finish`: finish reason of all images. `script`: the states of a task before its image."""
 
     key: str = "sk-test"
     finish: str = "SUCCESS"
@@ -130,7 +130,7 @@ class Stability(Emulator):
             task_id = f"{next(self._ids):064x}"
             self.tasks[task_id] = (sent, list(self.script))
             return web.json_response({"id": task_id})
-        return self._picture(request, sent, "image")
+        return self._image_response(request, sent, "image")
 
     async def _result(self, request: web.Request) -> web.Response:
         if refusal := self._refusal(request):
@@ -141,14 +141,14 @@ class Stability(Emulator):
         sent, states = self.tasks[task_id]
         if states:
             return web.json_response({"id": task_id, "status": states.pop(0)}, status=202)
-        return self._picture(request, sent, "result")
+        return self._image_response(request, sent, "result")
 
-    def _picture(self, request: web.Request, sent: Sent, name: str) -> web.Response:
+    def _image_response(self, request: web.Request, sent: Sent, name: str) -> web.Response:
         self.billed += 1
         form = _texts(sent)
         format_ = form.get("output_format", "png")
         seed = int(form.get("seed", "0")) or 343940597
-        data = picture(96, 64, format_.upper())
+        data = image_bytes(96, 64, format_.upper())
         if request.headers.get("accept", "").startswith("application/json"):
             answer = {name: base64.b64encode(data).decode(), "finish_reason": self.finish, "seed": seed}
             return web.json_response(answer, content_type="application/json")
@@ -165,14 +165,14 @@ def _texts(sent: Sent) -> dict[str, str]:
 
 def _check(service: str, sent: Sent) -> tuple[int, str, str] | None:
     required, optional, formats = SERVICES[service]
-    parts = [part for part in sent.parts if part.name != "none"]  # what clients send to be multipart at all
+    parts = [part for part in sent.parts if part.name != "none"]  # makes a body multipart
     names = {part.name for part in parts}
     if sum(len(part.data) for part in parts) > _MAX_BODY:
         return 413, "payload_too_large", "body: too large"
-    wrong = [f"{name}: unknown field" for name in names - required - optional]
-    wrong += [f"{name}: required" for name in required - names]
-    if wrong:
-        return 400, "bad_request", wrong[0]
+    problems = [f"{name}: unknown field" for name in names - required - optional]
+    problems += [f"{name}: required" for name in required - names]
+    if problems:
+        return 400, "bad_request", problems[0]
     for name, text in _texts(sent).items():
         allowed = formats if name == "output_format" else _OWN_RANGES.get((service, name), _RANGES.get(name))
         if isinstance(allowed, tuple) and not allowed[0] <= float(text) <= allowed[1]:
@@ -181,10 +181,10 @@ def _check(service: str, sent: Sent) -> tuple[int, str, str] | None:
             return 400, "bad_request", f"{name}: must be one of the allowed values"
     if "prompt" in required and not 1 <= len(_texts(sent)["prompt"]) <= 10_000:
         return 400, "bad_request", "prompt: must have 1 to 10000 characters"
-    return _check_pictures(service, sent, names)
+    return _check_images(service, sent, names)
 
 
-def _check_pictures(service: str, sent: Sent, names: set[str]) -> tuple[int, str, str] | None:
+def _check_images(service: str, sent: Sent, names: set[str]) -> tuple[int, str, str] | None:
     form = _texts(sent)
     if service in {"generate/ultra", "generate/sd3"} and ("image" in names) != ("strength" in names):
         return 400, "bad_request", "strength: required with image, and only then"
@@ -197,11 +197,11 @@ def _check_pictures(service: str, sent: Sent, names: set[str]) -> tuple[int, str
     for part in sent.parts:
         if part.name in _FILES:
             width, height = Image.open(BytesIO(part.data)).size
-            most = 1_048_576 if service == "upscale/creative" else 9_437_184
-            if min(width, height) < 64 or not 4096 <= width * height <= most:
-                return 400, "bad_request", f"{part.name}: has a size that is not taken"
+            max_pixels = 1_048_576 if service == "upscale/creative" else 9_437_184
+            if min(width, height) < 64 or not 4096 <= width * height <= max_pixels:
+                return 400, "bad_request", f"{part.name}: has a size that is not accepted"
     return None
 
 
-def _error(status: int, name: str, words: str) -> web.Response:
-    return web.json_response({"id": "e" * 32, "name": name, "errors": [words]}, status=status)
+def _error(status: int, name: str, message: str) -> web.Response:
+    return web.json_response({"id": "e" * 32, "name": name, "errors": [message]}, status=status)

@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("tests.gateway.cases", "tests.gateway.rest", "tests.stack")
+pytest.register_assert_rewrite("tests.gateway.cases", "tests.gateway.rest", "tests.support.stack")

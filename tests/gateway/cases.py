@@ -28,7 +28,7 @@ from tests.gateway import inputs, rest
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 FOLDER: Final = Path(__file__).resolve().parents[1] / "cases"
 DOMAIN: Final = "imagegateway"

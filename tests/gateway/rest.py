@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 GENERATIONS: Final = "/v1/images/generations"
 EDITS: Final = "/v1/images/edits"

@@ -17,13 +17,13 @@ from tests.gateway.inputs import padded
 from tests.gateway.rest import GENERATIONS, SMALL, ask
 from tests.gateway.test_auth import create
 from tests.gateway.test_upload_memory import MIB, watching
-from tests.stack import eventually, running
+from tests.support.stack import eventually, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 IMAGE: Final = 12 * MIB
 COUNT: Final = 4

@@ -13,13 +13,14 @@ import pytest
 
 from tests.gateway import rest
 from tests.gateway.rest import ask
-from tests.stack import cli, eventually, short_folder, start
+from tests.support import command
+from tests.support.stack import eventually, short_folder, start
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 KEY = re.compile(r"igw_[A-Za-z0-9_-]{43}_[0-9a-f]{20}")
 WITHIN = 5.0
@@ -34,7 +35,7 @@ def is_accepted(stack: Stack, key: str) -> bool:
 
 def create(stack: Stack, *arguments: str) -> tuple[str, str]:
     """Create a key with the command. Return the key and its id."""
-    done = stack.cli("keys", "create", *arguments)
+    done = stack.command("keys", "create", *arguments)
     assert done.returncode == 0, done.stderr
     secret = done.stdout.strip()
     assert KEY.fullmatch(secret)
@@ -53,15 +54,15 @@ def holding(folder: Path, secret: str) -> list[Path]:
 def test_key_made_is_accepted_and_revoked_is_refused_within_seconds(stack: Stack) -> None:
     secret, key_id = create(stack, "--tenant", "painters", "--name", "for the test")
     eventually(lambda: is_accepted(stack, secret), WITHIN, "the new key is accepted")
-    listed = stack.cli("keys", "list").stdout
+    listed = stack.command("keys", "list").stdout
     (line,) = (line for line in listed.splitlines() if key_id in line)
     assert "painters" in line
     assert "for the test" in line
     assert secret not in listed
-    revoked = stack.cli("keys", "revoke", key_id)
+    revoked = stack.command("keys", "revoke", key_id)
     assert revoked.returncode == 0
     eventually(lambda: not is_accepted(stack, secret), WITHIN, "the revoked key is refused")
-    assert key_id not in stack.cli("keys", "list").stdout
+    assert key_id not in stack.command("keys", "list").stdout
     assert is_accepted(stack, stack.key)
 
 
@@ -103,7 +104,7 @@ def test_key_with_a_default_preference_is_strict_without_the_header(stack: Stack
     ],
 )
 def test_keys_command_that_can_not_be_done_says_why(stack: Stack, arguments: tuple[str, ...], message: str) -> None:
-    done = stack.cli("keys", *arguments)
+    done = stack.command("keys", *arguments)
     assert done.returncode != 0
     assert message in done.stderr
     assert "Traceback" not in done.stderr
@@ -111,7 +112,7 @@ def test_keys_command_that_can_not_be_done_says_why(stack: Stack, arguments: tup
 
 def test_keys_command_without_a_running_stack_says_so() -> None:
     with short_folder() as folder:
-        done = cli("keys", "list", data_dir=str(folder))
+        done = command.run("keys", "list", data_dir=str(folder))
     assert done.returncode == 1
     assert "imagegateway up" in done.stderr
     assert "Traceback" not in done.stderr
@@ -176,11 +177,11 @@ def test_key_is_followed_by_every_router(twice_started: tuple[str, Stack]) -> No
     _, stack = twice_started
     secret, key_id = create(stack, "--tenant", "painters")
     eventually(lambda: all(is_accepted(stack, secret) for _ in range(10)), WITHIN, "all accept the new key")
-    assert stack.cli("keys", "revoke", key_id).returncode == 0
+    assert stack.command("keys", "revoke", key_id).returncode == 0
     eventually(lambda: not any(is_accepted(stack, secret) for _ in range(10)), WITHIN, "all refuse the revoked key")
 
 
 def test_start_makes_a_first_image_and_prints_its_path(twice_started: tuple[str, Stack]) -> None:
     _, stack = twice_started
-    assert str(stack.data_dir / "first-picture.png") in stack.welcome()
-    assert (stack.data_dir / "first-picture.png").read_bytes().startswith(b"\x89PNG")
+    assert str(stack.data_dir / "first-image.png") in stack.welcome()
+    assert (stack.data_dir / "first-image.png").read_bytes().startswith(b"\x89PNG")

@@ -16,12 +16,12 @@ from tests.gateway import cases, rest
 from tests.gateway.rest import GENERATIONS, SMALL, ask
 from tests.gateway.test_auth import create
 from tests.gateway.test_upload_memory import MIB
-from tests.stack import eventually, running
+from tests.support.stack import eventually, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 LIMIT = 128
 """Limit for request bodies in the router in MiB: 64 per tenant."""

@@ -11,7 +11,7 @@ from tests.gateway import cases, inputs
 
 if TYPE_CHECKING:
     from tests.gateway.cases import Case
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 REASONS = cases.reasons()
 

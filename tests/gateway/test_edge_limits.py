@@ -11,23 +11,23 @@ from contextlib import ExitStack, closing, suppress
 import pytest
 from imagegateway.platform import setting_source, settings
 from imagegateway.platform.setting_source import SettingError
-from imagegateway.stack import config
-from imagegateway.stack.config import Stack as StackFiles
+from imagegateway.stack import envoy_config
+from imagegateway.stack.config import binary
 
 from tests.gateway.rest import ask
-from tests.stack import Stack, eventually, free_port, running, short_folder
+from tests.support.stack import Stack, eventually, free_port, running, short_folder
 
 
 @pytest.mark.parametrize(
     ("open_files", "allowed"), [(1_048_576, 20_000), (40_500, 20_000), (20_000, 9750), (1024, 262), (900, 200)]
 )
 def test_connections_are_as_many_as_open_files_allow(open_files: int, allowed: int) -> None:
-    assert config.connection_limit(20_000, open_files) == allowed
+    assert envoy_config.connection_limit(20_000, open_files) == allowed
 
 
 def test_limit_of_open_files_that_is_too_low_is_named_at_the_start() -> None:
     with pytest.raises(SettingError, match=r"may have 512 files open \(`ulimit -Hn`\); Envoy needs 900 or more"):
-        config.connection_limit(20_000, 512)
+        envoy_config.connection_limit(20_000, 512)
 
 
 @pytest.mark.parametrize("share", ["50", "100"])
@@ -80,13 +80,12 @@ def test_envoy_whose_heap_is_full_answers_503_overloaded() -> None:
     with short_folder() as folder:
         values = {"port": str(free_port()), "data_dir": str(folder), "edge_memory": "32"}
         source = setting_source.Source({f"IMAGEGATEWAY_{name.upper()}": value for name, value in values.items()})
-        files = StackFiles.prepare(settings.load(source))
         (folder / "run").mkdir()
-        files.write_envoy(folder / "run")
+        envoy_config.write(settings.load(source), folder / "run")
         text = (folder / "run" / "envoy.yaml").read_text()
         assert "max_heap_size_bytes: 33554432" in text
         (folder / "run" / "envoy.yaml").write_text(text.replace("33554432", "1048576"))
-        command = [config.binary("envoy"), "-c", f"{folder}/run/envoy.yaml", "--disable-hot-restart", "-l", "off"]
+        command = [binary("envoy"), "-c", f"{folder}/run/envoy.yaml", "--disable-hot-restart", "-l", "off"]
         with subprocess.Popen([*command, "--concurrency", "1"], stdout=subprocess.DEVNULL) as process:
             try:
                 eventually(lambda: _overloaded(int(values["port"])), 15, "Envoy sheds load")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import http.client
     from collections.abc import Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 SERVICE: Final = "imagegateway.v1.ImageService"
 WEB: Final = "application/grpc-web+proto"

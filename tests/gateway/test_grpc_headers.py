@@ -22,7 +22,7 @@ from tests.gateway.rest import ask
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 METHOD: Final = "/imagegateway.v1.ImageService/GetModel"
 MESSAGE: Final = pb.GetModelRequest(model_id="local/sketch").SerializeToString()

@@ -16,7 +16,7 @@ from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 KIB: Final = 1024
 GRPC_WEB: Final = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}

@@ -1,6 +1,6 @@
 """Any bytes at the public port: an answer that blames the caller, and a connection that still serves or is closed.
 
-Requests are written by hand, as no HTTP client sends such headers. `tests/unit/test_any_request.py` does the same
+Requests are written by hand, as no HTTP client sends such headers. `tests/router/test_any_request.py` does the same
 for the values of gRPC's fields.
 """
 
@@ -22,7 +22,7 @@ from imagegateway.v1 import image_service_pb2 as pb
 from tests.gateway.inputs import image_bytes
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 BOUNDED: Final = settings(
     max_examples=30,

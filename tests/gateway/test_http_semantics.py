@@ -19,7 +19,7 @@ from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error, gen
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 ORIGIN: Final = {"origin": "https://app.example"}
 

@@ -16,7 +16,7 @@ from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error, gen
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 BODY = json.dumps(SMALL).encode()
 

@@ -15,12 +15,12 @@ from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from tests.gateway import cases, inputs, rest
 from tests.gateway.rest import EDITS, GENERATIONS, ask
 from tests.gateway.test_upload_memory import MIB, watching
-from tests.stack import running
+from tests.support.stack import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 SIZE = 50 * MIB
 SLACK = 64 * MIB

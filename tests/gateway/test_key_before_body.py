@@ -20,7 +20,7 @@ from tests.gateway.rest import EDITS, GENERATIONS, ask
 from tests.gateway.test_upload_memory import MIB, watching
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 SIZE: Final = 55 * MIB
 STRANGERS: Final = ("", "Bearer wrong", "Bearer igw_" + "a" * 43 + "_" + "0" * 20)

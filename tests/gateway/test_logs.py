@@ -12,12 +12,12 @@ import pytest
 from tests.gateway import inputs, rest
 from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error, generate
-from tests.stack import eventually
+from tests.support.stack import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 
 def line_of(stack: Stack, request_id: str) -> dict[str, Any]:

@@ -15,9 +15,10 @@ import pytest
 from imagegateway.keys import key_tags
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform import ids, setting_source, settings
-from imagegateway.stack import config
+from imagegateway.stack import envoy_config
+from imagegateway.stack.config import binary
 
-from tests.stack import eventually, free_port, short_folder
+from tests.support.stack import eventually, free_port, short_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,10 +41,10 @@ def write(folder: Path, port: int) -> Path:
             "IMAGEGATEWAY_DATA_DIR": str(folder),
         }
     )
-    (folder / "edge_settings.lua").write_text(config.edge_settings(settings.load(source)))
+    (folder / "edge_settings.lua").write_text(envoy_config.edge_settings(settings.load(source)))
     key = '"' + "".join(f"\\{byte}" for byte in HMAC_KEY) + '"'
     path = folder / "envoy.yaml"
-    hooks = Path(config.__file__).with_name("envoy")
+    hooks = envoy_config.LUA
     path.write_text(ENVOY.read_text().format(port=port, lua=hooks, settings=folder / "edge_settings.lua", key=key))
     return path
 
@@ -65,7 +66,7 @@ def lua() -> Iterator[Callable[[str, str], str]]:
             return False
 
     with short_folder() as folder:
-        command = [config.binary("envoy"), "-c", str(write(folder, port)), "--disable-hot-restart", "-l", "error"]
+        command = [binary("envoy"), "-c", str(write(folder, port)), "--disable-hot-restart", "-l", "error"]
         with subprocess.Popen([*command, "--concurrency", "1"]) as process:
             try:
                 eventually(answers, 10, "Envoy answers")

@@ -10,13 +10,13 @@ import pytest
 from tests.gateway.inputs import CLOSING, FORM, file_part, image_bytes, mask, text_part
 from tests.gateway.rest import EDITS, ask
 from tests.gateway.test_upload_memory import MIB, watching
-from tests.stack import eventually, running
+from tests.support.stack import eventually, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.gateway import rest
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 SIDE: Final = 7000
 """49 million pixels; 50 million are accepted."""

@@ -15,10 +15,10 @@ from imagegateway.platform import setting_source, settings
 
 from tests.gateway import inputs, rest
 from tests.gateway.rest import ask, assert_error, generate
-from tests.stack import environment
+from tests.support import command
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 DAY = 86_400
 
@@ -41,7 +41,7 @@ def tag(path: str) -> str:
 
 def signed(stack: Stack, path: str, at: float) -> str:
     """Return a link to the same file, signed at another time."""
-    loaded = settings.load(setting_source.Source(environment(**stack.values)))
+    loaded = settings.load(setting_source.Source(command.environment(**stack.values)))
     links = LinkSigner(RootSecret.load(loaded), stack.url, clock=lambda: at)
     _, _, day, sha256, name = urlsplit(path).path.split("/")
     return rest.link(stack, links.sign(f"results/{day}/{sha256}", name))

@@ -17,7 +17,7 @@ from tests.gateway import cases
 from tests.gateway.inputs import MAX_FILE, image_bytes, mask, padded
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 FOLDER: Final = Path(__file__).parent / "node"
 BIN: Final = Path(sys.executable).parent

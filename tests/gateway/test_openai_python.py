@@ -13,7 +13,7 @@ from openai import OpenAI
 from tests.gateway import cases, inputs, rest
 from tests.gateway.inputs import MAX_FILE, image_bytes, mask, padded
 from tests.gateway.rest import ask
-from tests.stack import eventually
+from tests.support.stack import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from openai.types import ImagesResponse
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 MODEL = "local/sketch"
 CLASSES: dict[int, type[openai.APIStatusError]] = {

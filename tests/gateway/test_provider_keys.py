@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import subprocess
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -17,18 +16,18 @@ from imagegateway.v1 import provider_key_service_pb2 as pb
 from imagegateway.v1 import provider_key_service_pb2_grpc as pb_grpc
 
 from tests.gateway import cases, rest
+from tests.gateway.jobs.stacks import kill, new_caller, restartable_stack, wait_back
 from tests.gateway.rest import assert_error
 from tests.gateway.test_auth import holding
-from tests.jobs_gateway.stacks import kill, new_caller, restartable_stack, wait_back
-from tests.stack import COMMAND, environment, eventually
+from tests.support.stack import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.gateway.cases import Failure
-    from tests.jobs_gateway.calls import Caller
-    from tests.jobs_gateway.stacks import RestartableStack
-    from tests.stack import Stack
+    from tests.gateway.jobs.calls import Caller
+    from tests.gateway.jobs.stacks import RestartableStack
+    from tests.support.stack import Stack
 
 PATH: Final = "/v1/provider-keys"
 ROUTES: Final = [
@@ -112,6 +111,10 @@ def all_report(caller: Caller, model: str, *, ready: bool) -> bool:
     """Return True if every router reports this readiness. Changes of other processes reach routers with a delay."""
     answers = [caller.ask("GET", f"/v1/models/{model}").json() for _ in range(6)]
     return all(answer["available"] is ready for answer in answers)
+
+
+def await_readiness(caller: Caller, model: str, *, ready: bool) -> None:
+    eventually(lambda: all_report(caller, model, ready=ready), WITHIN, f"every router knows whether {model} is ready")
 
 
 def _authorized(caller: Caller) -> tuple[tuple[str, str], ...]:
@@ -249,6 +252,7 @@ def test_key_is_its_tenants_alone(stack: Stack, caller: Caller) -> None:
     put(caller, "openai", new_key())
     assert listed(stranger) == {}
     assert delete(stranger, "openai")["deleted"] is False
+    await_readiness(caller, "openai/gpt-image-2", ready=True)
     assert available(caller, "openai/gpt-image-2")
     assert not available(stranger, "openai/gpt-image-2")
     put(stranger, "openai", "of the stranger: 0000")
@@ -297,9 +301,11 @@ def test_request_is_logged_by_route_and_tenant(stack: Stack, caller: Caller) -> 
 def test_stored_key_makes_the_models_of_its_route_available(caller: Caller) -> None:
     assert not available(caller, "ideogram/ideogram-v3")
     put(caller, "ideogram", new_key())
+    await_readiness(caller, "ideogram/ideogram-v3", ready=True)
     assert available(caller, "ideogram/ideogram-v3")
     assert not available(caller, "openai/gpt-image-2")
     delete(caller, "ideogram")
+    await_readiness(caller, "ideogram/ideogram-v3", ready=False)
     assert not available(caller, "ideogram/ideogram-v3")
 
 
@@ -308,6 +314,7 @@ def test_stored_key_does_not_stand_for_another_setting(caller: Caller) -> None:
     put(caller, "automatic1111", new_key())
     assert not available(caller, "stability-ai/sdxl")
     put(caller, "fal", new_key())
+    await_readiness(caller, "stability-ai/sdxl", ready=True)
     model = caller.ask("GET", "/v1/models/stability-ai/sdxl").json()
     assert {route["name"]: bool(route.get("available")) for route in model["routes"]} == {
         "replicate": False,
@@ -321,15 +328,7 @@ def test_stored_key_does_not_stand_for_another_setting(caller: Caller) -> None:
 
 def command(stack: Stack, *arguments: str, key: str = "") -> tuple[int, str, str]:
     """Run `imagegateway provider-keys` with a key on its standard input."""
-    done = subprocess.run(
-        [COMMAND, "provider-keys", *arguments],
-        env=environment(**stack.values),
-        input=key,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = stack.command("provider-keys", *arguments, standard_input=key)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -361,7 +360,7 @@ def test_command_stores_lists_and_deletes(stack: Stack) -> None:
         (("set", "--tenant", "painters", "--route", "openai"), "a\nb", "printable"),
         (("set", "--route", "openai"), "k", "--tenant"),
         (("set", "--tenant", "painters", "--route", "openai", "a-key"), "", "unrecognized"),
-        (("delete", "--tenant", "painters", "--route", "openai"), "", "no key of openai"),
+        (("delete", "--tenant", "painters", "--route", "openai"), "", "no stored key of openai"),
         (("list",), "", "--tenant"),
     ],
 )

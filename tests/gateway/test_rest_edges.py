@@ -13,7 +13,7 @@ from tests.gateway import rest
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error, generate
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 MADE_ID = re.compile(r"[A-Za-z0-9_.:-]{8,128}")
 

@@ -17,12 +17,13 @@ import pytest
 from tests.gateway import rest
 from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.rest import EDITS, SMALL, ask
-from tests.stack import assert_gone, cli, eventually, free_port, is_gone, running, short_folder, start
+from tests.support import command
+from tests.support.stack import assert_gone, eventually, free_port, is_gone, running, short_folder, start
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 AGAIN = 30.0
 """Seconds until a killed process must serve again."""
@@ -71,7 +72,7 @@ def victim() -> Iterator[Stack]:
 def test_start_on_a_busy_port_says_which() -> None:
     with short_folder() as folder, socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = cli("up", data_dir=str(folder), port=str(port))
+        done = command.spawn("up", data_dir=str(folder), port=str(port))
     assert done.returncode == 1
     assert f"port {port}" in done.stderr
     assert "IMAGEGATEWAY_PORT" in done.stderr
@@ -79,7 +80,7 @@ def test_start_on_a_busy_port_says_which() -> None:
 
 
 def test_start_on_a_data_directory_in_use_says_which_and_by_whom(stack: Stack) -> None:
-    done = cli("up", data_dir=str(stack.data_dir), port=str(free_port()))
+    done = command.spawn("up", data_dir=str(stack.data_dir), port=str(free_port()))
     assert done.returncode == 1
     assert str(stack.data_dir) in done.stderr
     assert str(stack.process.pid) in done.stderr
@@ -93,7 +94,7 @@ def test_start_on_a_data_directory_in_use_says_which_and_by_whom(stack: Stack) -
 )
 def test_start_with_a_wrong_setting_names_it(setting: str, value: str) -> None:
     with short_folder() as folder:
-        done = cli("up", **{"data_dir": str(folder), "port": str(free_port()), setting: value})
+        done = command.spawn("up", **{"data_dir": str(folder), "port": str(free_port()), setting: value})
     assert done.returncode == 1
     assert f"IMAGEGATEWAY_{setting.upper()}" in done.stderr
     assert "Traceback" not in done.stderr
@@ -107,8 +108,8 @@ def test_stack_starts_in_a_deep_folder_with_spaces_and_its_commands_reach_it() -
         try:
             stack.wait_ready()
             assert serves(stack)
-            assert stack.cli("keys", "create", "--tenant", "deep").returncode == 0
-            assert "deep" in stack.cli("keys", "list").stdout
+            assert command.spawn("keys", "create", "--tenant", "deep", **stack.values).returncode == 0
+            assert "deep" in command.spawn("keys", "list", **stack.values).stdout
         finally:
             assert stack.stop() == 0
     assert not stack.socket("router-0").parent.exists()
@@ -146,7 +147,7 @@ def test_keys_are_followed_across_a_restart_of_nats(victim: Stack) -> None:
     made: list[str] = []
 
     def create() -> bool:
-        done = victim.cli("keys", "create", "--tenant", "painters")
+        done = victim.command("keys", "create", "--tenant", "painters")
         made.append(done.stdout.strip())
         return done.returncode == 0
 

@@ -15,7 +15,7 @@ from tests.gateway.inputs import FORM, file_part, form, image_bytes
 from tests.gateway.rest import EDITS, GENERATIONS, SMALL, ask, assert_error
 
 if TYPE_CHECKING:
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 
 def events(answer: rest.Answer) -> list[dict[str, Any]]:

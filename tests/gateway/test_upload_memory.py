@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import psutil  # type: ignore[import-untyped]  # ships no types
 
     from tests.gateway import rest
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 MIB: Final = 1024 * 1024
 LIMIT: Final = 128 * MIB

@@ -13,12 +13,12 @@ import pytest
 from tests.gateway import inputs, rest
 from tests.gateway.inputs import BOUNDARY, CLOSING, FORM, MAX_FILE, file_part, form, image_bytes, mask, text_part
 from tests.gateway.rest import EDITS, ask, assert_error
-from tests.stack import eventually
+from tests.support.stack import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 MIB = 1024 * 1024
 

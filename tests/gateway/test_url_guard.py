@@ -12,7 +12,7 @@ from tests.gateway.inputs import MAX_FILE, image_bytes, mask, padded
 
 if TYPE_CHECKING:
     from tests.gateway.origin import Origin
-    from tests.stack import Stack
+    from tests.support.stack import Stack
 
 REFUSED = [
     "https://127.0.0.1/a.png",

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from imagegateway.platform import setting_source, settings
-from imagegateway.stack.config import Stack, binary
+from imagegateway.stack.config import StackConfig, binary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -76,7 +76,7 @@ def settings_for(folder: Path, **values: str) -> Settings:
 def single(folder: Path) -> Iterator[Nats]:
     """Yield a running server with the stack's configuration."""
     found = settings_for(folder)
-    stack = Stack.prepare(found)
+    stack = StackConfig.create(found)
     stack.write()
     server = Nats(config=found.run_dir / "nats.conf", port=stack.nats_port, settings=found)
     server.start()

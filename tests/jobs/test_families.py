@@ -17,7 +17,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
 from tests.jobs.server import PATIENCE, until
-from tests.stack import short_folder
+from tests.support.stack import short_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

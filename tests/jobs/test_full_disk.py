@@ -19,12 +19,12 @@ from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform.errors import GatewayError, UnavailableError
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
-from imagegateway.stack.nats_watch import AGAIN_SECONDS, NatsWatch
+from imagegateway.stack.nats_watch import RESTART_INTERVAL_SECONDS, NatsWatch
 
 from tests.jobs import records
 from tests.jobs.index import InlineExecutor
 from tests.jobs.server import PATIENCE, Nats, single, until
-from tests.small_disk import SmallDisk, mounted
+from tests.support.small_disk import SmallDisk, mounted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -170,18 +170,18 @@ async def test_stuck_server_is_restarted_once_its_disk_has_room(small_disk: Smal
             while True:
                 await stream.create(records.job())
         await until_stuck(found.run_dir / "nats.log")
-        await watch.look()
+        await watch.check()
         assert restarts == 0, "the disk is full"
         small_disk.empty()
-        await watch.look()
+        await watch.check()
         assert restarts == 1
         async with asyncio.timeout(PATIENCE):
             while not stream.connected:  # noqa: ASYNC110  the client's connection has no event
                 await asyncio.sleep(0.01)
         await stream.advance(kept, records.follow(kept, states.SUBMITTING))
-        await watch.look()
-        now += AGAIN_SECONDS
-        await watch.look()
+        await watch.check()
+        now += RESTART_INTERVAL_SECONDS
+        await watch.check()
         assert restarts == 1
 
 
@@ -191,13 +191,13 @@ async def test_disk_that_goes_on_failing_restarts_the_server_rarely(tmp_path: Pa
     restarts: list[float] = []
     now = 0.0
     watch = NatsWatch(log, tmp_path, lambda: restarts.append(now), lambda: now)
-    await watch.look()
+    await watch.check()
     assert restarts == []
     for second in range(100):
         now = float(second)
         with log.open("a") as file:
             file.write("[ERR] JetStream failed to store a msg on stream '$G > KV_KEYS': input/output error\n")
-        await watch.look()
+        await watch.check()
     assert restarts == [0.0, 30.0, 60.0, 90.0]
 
 

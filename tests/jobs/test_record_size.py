@@ -21,7 +21,7 @@ from tests.jobs.families import ScriptedProviders
 from tests.jobs.memory import MemoryConnection, StreamLog
 from tests.jobs.replica import serving
 from tests.jobs.server import Process, settings_for, until
-from tests.stack import free_port
+from tests.support.stack import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""How commands reach the gateway's NATS."""
+"""Connection of commands to the gateway's NATS server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import nats.errors
 from imagegateway.platform import settings
 from imagegateway.platform.nats import connect
-from imagegateway.stack.up import StackError
+from imagegateway.stack.errors import StackError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def connected(action: Callable[[Settings, Client], Awaitable[int]]) -> int:
-    """Run an action with a connection. Raises StackError when NATS can't be reached."""
+    """Run an action with a connection. Return the exit status. Raises StackError if NATS can't be reached."""
 
     async def body() -> int:
         current = settings.current()

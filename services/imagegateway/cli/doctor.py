@@ -1,4 +1,4 @@
-"""`imagegateway doctor`: asks each configured route something that costs nothing, and says what is wrong."""
+"""`imagegateway doctor`: check of each configured provider route by a request that costs nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.outbound.client import Outbound, SentError, UnsentError
 from imagegateway.outbound.url_guard import Guard
+from imagegateway.platform import settings
 from imagegateway.platform.setting_source import PREFIX
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.catalog import base_url_setting
@@ -16,6 +17,7 @@ from imagegateway.providers.registry import HTTP_FAMILIES
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator, Mapping
 
     from imagegateway.platform.settings import Settings
@@ -26,20 +28,26 @@ _SECONDS: Final = 15.0
 _MAX_BYTES: Final = 10 * 1024 * 1024
 
 
-async def examine(settings: Settings, families: Mapping[str, FamilyEntry] = HTTP_FAMILIES) -> int:
-    """Print a line for each route; gives 1 when one that has any of its settings does not work."""
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    command = commands.add_parser("doctor", help="check each configured provider route, without cost")
+    command.set_defaults(run=lambda _: asyncio.run(examine(settings.current())))
+
+
+async def examine(current: Settings, families: Mapping[str, FamilyEntry] = HTTP_FAMILIES) -> int:
+    """Print a line for each route. Return 1 if a route with any of its settings does not work, else 0."""
     routes = {call.route.name: (adapter, call) for adapter, call in _routes(families)}
-    async with Outbound(Guard(settings.allow_hosts)) as outbound:
+    async with Outbound(Guard(current.allow_hosts)) as outbound:
         verdicts = await asyncio.gather(
-            *(_ask(adapter, call, settings, outbound) for adapter, call in routes.values())
+            *(_probe(adapter, call, current, outbound) for adapter, call in routes.values())
         )
-    for route, (_, words) in zip(routes, verdicts, strict=True):
-        print(f"{route:14} {words}")
+    for route, (_, text) in zip(routes, verdicts, strict=True):
+        print(f"{route:14} {text}")
     return 0 if all(good for good, _ in verdicts) else 1
 
 
 def _routes(families: Mapping[str, FamilyEntry]) -> Iterator[tuple[Adapter, Call]]:
-    """Every adapter, with a call of the first model that it serves."""
+    """Yield each adapter with a call of the first model that it serves."""
     for family in families.values():
         for adapter in family.adapters:
             yield (
@@ -53,17 +61,17 @@ def _routes(families: Mapping[str, FamilyEntry]) -> Iterator[tuple[Adapter, Call
             )
 
 
-async def _ask(adapter: Adapter, call: Call, settings: Settings, outbound: Outbound) -> tuple[bool, str]:
-    """Whether all is well, and the line to print."""
-    wanted = call.route.required_settings
-    missing = [name for name in wanted if not settings.source.text(name.removeprefix(PREFIX))]
+async def _probe(adapter: Adapter, call: Call, current: Settings, outbound: Outbound) -> tuple[bool, str]:
+    """Send a route's probe. Return True if the route works or is not configured, and the text to print."""
+    required = call.route.required_settings
+    missing = [name for name in required if not current.source.text(name.removeprefix(PREFIX))]
     if missing:
-        # One of several is a mistake; none is a route that nobody wants.
-        return missing == list(wanted), f"not configured: set {' and '.join(missing)}"
-    endpoint = Endpoint.resolve(adapter, settings, "")
+        # Some of several settings are a mistake; none means that the operator does not use the route.
+        return missing == list(required), f"not configured: set {' and '.join(missing)}"
+    endpoint = Endpoint.resolve(adapter, current, "")
     probe = adapter.probe()
     if probe is None:
-        return True, "configured; the provider has nothing that can be asked without cost"
+        return True, "configured; the provider has no request without cost"
     try:
         async with outbound.call(
             probe.method,
@@ -82,17 +90,17 @@ async def _ask(adapter: Adapter, call: Call, settings: Settings, outbound: Outbo
 
 
 def _verdict(adapter: Adapter, call: Call, endpoint: Endpoint, response: HttpResponse) -> tuple[bool, str]:
-    """As `_ask`, from the probe's answer."""
+    """Return the result of `_probe` for a response."""
     if adapter.accepts_key(response):
         return True, "works"
     match adapter.read_error(call, response).reason:
         case ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS:
             names = dict.fromkeys((call.route.api_key_setting, *call.route.required_settings))
-            words = f"refuses the key (status {response.status}): check {' and '.join(names)}"
+            text = f"refuses the key (status {response.status}): check {' and '.join(names)}"
         case ErrorReason.ERROR_REASON_PROVIDER_BILLING:
-            words = f"refuses for lack of credit (status {response.status})"
+            text = f"refuses for lack of credit (status {response.status})"
         case ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED | ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE:
-            words = f"is busy (status {response.status}): ask again later"
+            text = f"is busy (status {response.status}): try again later"
         case _:
-            words = f"answers with status {response.status} at {endpoint.base_url}"
-    return False, words
+            text = f"responds with status {response.status} at {endpoint.base_url}"
+    return False, text

@@ -23,7 +23,7 @@ _STORED: Final = (
     ("provider keys", provider_keys.BUCKET, provider_keys.PURPOSE),
     ("webhook secrets", webhook_secrets.BUCKET, webhook_secrets.PURPOSE),
 )
-"""What is encrypted at rest without an end: its name, bucket and purpose."""
+"""Values that stay encrypted at rest: name, bucket and purpose."""
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,12 +31,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     actions = commands.add_parser("secrets", help="rotate the root secret").add_subparsers(
         required=True, metavar="ACTION"
     )
-    rotate = actions.add_parser("rotate", help="encrypt all that is stored with the present root secret")
+    rotate = actions.add_parser("rotate", help="encrypt all stored values with the current root secret")
     rotate.set_defaults(run=lambda _: connected(_rotate))
 
 
 async def _rotate(current: Settings, client: Client) -> int:
-    """Return 1 when a value can't be read with any root secret that is known."""
+    """Re-encrypt all stored values. Return 1 if no known root secret decrypts a value, else 0."""
     root = await asyncio.to_thread(RootSecret.load, current, make=False)
     unreadable = 0
     for name, bucket, purpose in _STORED:
@@ -48,16 +48,15 @@ async def _rotate(current: Settings, client: Client) -> int:
         )
     if unreadable:
         print(
-            f"imagegateway: set {PREVIOUS_SETTING} to the root secret that the unreadable ones were made with and "
-            "repeat this; without it, tenants have to store their provider keys again and to rotate their webhook "
-            "secrets",
+            f"imagegateway: set {PREVIOUS_SETTING} to the root secret of the unreadable values and repeat this "
+            "command; otherwise tenants must store their provider keys again and rotate their webhook secrets",
             file=sys.stderr,
         )
         return 1
-    print(f"links and jobs made before need {PREVIOUS_SETTING} for 7 days more")
+    print(f"older links and jobs need {PREVIOUS_SETTING} for 7 more days")
     if old := await (await KeyStore.open(client, current.nats_replicas, root)).list_with_previous_roots():
         print(
-            f"API keys that were made before and end with {PREVIOUS_SETTING}, so that others must take their place: "
+            f"API keys of the previous root secret, which end with {PREVIOUS_SETTING} and need replacements: "
             + ", ".join(f"{key.id} of {printable(key.tenant)}" for key in old)
         )
     return 0

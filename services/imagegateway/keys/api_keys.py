@@ -1,6 +1,6 @@
-"""API keys: random, shown once, stored only as a hash, in a JetStream bucket that every replica watches.
+"""API keys: random, shown once, stored as a hash in a JetStream bucket that every replica follows.
 
-Keys that are made here carry a tag (`key_tags`), by which Envoy refuses strangers.
+Created keys carry a tag (`key_tags`), by which Envoy refuses keys of other origin.
 """
 
 from __future__ import annotations
@@ -32,26 +32,27 @@ if TYPE_CHECKING:
 
 BUCKET: Final = "api_keys"
 API_KEY_NAME: Final = "IMAGEGATEWAY_API_KEY"
-"""Name of the key that a gateway adopts from its settings."""
+"""Name of a key that a gateway adopts from its settings."""
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_UNKNOWN_SECONDS: Final = 0.5
+_REFRESH_SECONDS: Final = 0.5
+"""Shortest time between refreshes for unknown keys."""
 _WRONG_SEQUENCE: Final = frozenset({10071, 10164})
 _log = logs.get(__name__)
 
 
 MAX_TENANT: Final = 100
-"""Characters of a tenant's name."""
+"""Longest name of a tenant, in characters."""
 MAX_NOTE: Final = 200
-"""Characters of a key's name, and of its default Prefer header."""
+"""Longest name of a key, and longest default Prefer header, in characters."""
 
 
 class RevokedKeyError(Exception):
-    """A key was revoked: it can't be adopted again, and ends what it has begun."""
+    """The key is revoked: it can't be adopted again, and its running calls end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is known of a key. `id` is the first 12 hex digits of its hash: enough to name it, useless to guess it."""
+    """Record of a key. `id` is the first 12 hex digits of the hash: enough as a name, useless for guesses."""
 
     id: str
     tenant: str
@@ -60,37 +61,37 @@ class Key:
     """Unix seconds."""
     prefer: str = ""
     revoked_at: int = 0
-    """Unix seconds; 0: it is valid. A revoked key stays on record, so that no later start adopts it again."""
+    """Unix seconds; 0: valid. The record of a revoked key remains, so no later start adopts the key again."""
     adopted_by: tuple[str, ...] = ()
-    """Gateways whose setting holds this key; empty for a key that was made by a command."""
+    """Gateways whose setting contains the key. Empty for a created key."""
     session_of: str = ""
-    """The gateway whose run this key was made for, and ends with; empty for a lasting key."""
+    """Gateway whose run the key belongs to, and ends with. Empty for a lasting key."""
     root: str = ""
-    """Key id of the root secret that its tag was made with; empty for an adopted key, which has none."""
+    """Key id of the tag's root secret. Empty for an adopted key, which has no tag."""
 
 
 def fingerprint(secret: str) -> str:
-    """SHA-256 of a key, 64 hex digits: keys are random, so a slow hash would add nothing."""
+    """Return the SHA-256 of a key as 64 hex digits. Keys are random, so a slow hash adds nothing."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 def check_tenant(tenant: str) -> None:
-    """Raise ValueError for what can't name a tenant."""
+    """Raise ValueError for a malformed tenant name."""
     if not tenant:
         raise ValueError("the tenant must not be empty")
     _check_line("tenant", tenant, MAX_TENANT)
 
 
-def _check_line(what: str, text: str, longest: int) -> None:
-    """Raise ValueError for a text that is long, has several lines, control characters or blanks around it."""
+def _check_line(field: str, text: str, longest: int) -> None:
+    """Raise ValueError for a text that is too long, not printable, or has blanks around it."""
     if len(text) > longest:
-        raise ValueError(f"the {what} must have at most {longest} characters, not {len(text)}")
+        raise ValueError(f"the {field} must have at most {longest} characters, not {len(text)}")
     if not text.isprintable() or text != text.strip():
-        raise ValueError(f"the {what} must be one line of printable characters, without a blank at either end")
+        raise ValueError(f"the {field} must be one line of printable characters, without a blank at either end")
 
 
 class KeyStore:
-    """Makes, lists and revokes keys. One per process that administers keys. `root` tags new keys."""
+    """Administration of API keys. `root` tags new keys."""
 
     def __init__(self, js: JetStreamContext, kv: KeyValue, root: RootSecret) -> None:
         self._js = js
@@ -99,12 +100,12 @@ class KeyStore:
 
     @classmethod
     async def open(cls, client: Client, replicas: int, root: RootSecret) -> KeyStore:
-        """Raises nats.errors.Error when JetStream can't be reached."""
+        """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
         js = client.jetstream()
         return cls(js, await bucket(js, BUCKET, replicas), root)
 
     async def create(self, tenant: str, name: str = "", prefer: str = "", *, session_of: str = "") -> tuple[str, Key]:
-        """Make a key; the secret is in the answer and nowhere else.
+        """Create a key, and return its secret, which is not stored, and its record.
 
         Raises ValueError for a tenant, name or default Prefer header that is no short line of text.
         """
@@ -118,10 +119,10 @@ class KeyStore:
         return secret, key
 
     async def adopt(self, secret: str, gateway: str) -> Key:
-        """Accept the secret that a gateway's operator chose, in place of the one that it adopted before.
+        """Accept the secret in a gateway's settings, and release the key that the gateway adopted before.
 
-        A key that another gateway has adopted as well stays valid for that one. Harmless to repeat. Raises
-        RevokedKeyError for a key that was revoked.
+        A released key stays valid while other gateways have adopted it. Idempotent. Raises RevokedKeyError for a
+        revoked key.
         """
         chosen = fingerprint(secret)
 
@@ -129,7 +130,7 @@ class KeyStore:
             if key is None:
                 return replace(_new(chosen, "default", API_KEY_NAME), adopted_by=(gateway,))
             if key.revoked_at or not key.adopted_by or gateway in key.adopted_by:
-                return key  # revoked, made by a command, or adopted already
+                return key  # revoked, created, or adopted already
             return replace(key, adopted_by=(*key.adopted_by, gateway))
 
         def release(key: Key | None) -> Key | None:
@@ -148,23 +149,23 @@ class KeyStore:
         return adopted
 
     async def list(self) -> list[Key]:
-        """All valid keys, oldest first."""
+        """Return all valid keys, oldest first."""
         keys = (key for key in (await self._all()).values() if not key.revoked_at)
         return sorted(keys, key=lambda key: (key.created_at, key.id))
 
     async def list_with_previous_roots(self) -> tuple[Key, ...]:
-        """Return the valid keys whose tags end with a previous root secret, oldest first."""
+        """Return the valid keys whose tags need a previous root secret, oldest first."""
         return tuple(key for key in await self.list() if key.root not in {"", self._root.id})
 
     async def revoke(self, key_id: str) -> Key | None:
-        """End a key by its id; None when there is no valid one of that id."""
+        """Revoke a key by its id, and return it. None: no valid key has this id."""
         for digest, found in (await self._all()).items():
             if found.id == key_id and not found.revoked_at:
                 return await self._change(digest, lambda key: key and replace(key, revoked_at=int(time.time())))
         return None
 
     async def delete_session_keys(self, gateway: str) -> None:
-        """Delete the keys that were made for runs of a gateway."""
+        """Delete the keys of a gateway's runs."""
         for digest, key in (await self._all()).items():
             if key.session_of == gateway:
                 await self._kv.delete(digest)
@@ -178,9 +179,7 @@ class KeyStore:
         return found
 
     async def _change(self, digest: str, change: Callable[[Key | None], Key | None]) -> Key | None:
-        """Replace a key by what `change` makes of it, whoever else writes; None deletes it. A value that can't be
-        read counts as none.
-        """
+        """Replace a key by `change(key)`, with compare-and-set. None deletes the key, an unreadable value is None."""
         while True:
             try:
                 entry = await self._kv.get(digest)
@@ -199,7 +198,7 @@ class KeyStore:
                     await self._kv.update(digest, _encode(after), last=revision)
             except KeyWrongLastSequenceError:
                 continue
-            except BadRequestError as error:  # a deletion's refusal has no class of its own
+            except BadRequestError as error:  # a refused deletion has no error class
                 if error.err_code not in _WRONG_SEQUENCE:
                     raise
                 continue
@@ -215,7 +214,7 @@ def _encode(key: Key) -> bytes:
 
 
 def _read(digest: str, value: bytes) -> Key:
-    """Raises ValueError for what is no key."""
+    """Return a stored key. Raises ValueError for a malformed one."""
     if not _DIGEST.fullmatch(digest):
         raise ValueError("no fingerprint")
     data = StoredObject(value)
@@ -233,9 +232,9 @@ def _read(digest: str, value: bytes) -> Key:
 
 
 class KeyRing:
-    """This process's view of the keys: follows the bucket, answers from memory.
+    """Keys in the memory of this process, by a follower of the bucket.
 
-    While NATS can't be reached the last view serves on.
+    Without a connection to NATS, the last known keys remain in use.
     """
 
     def __init__(self, js: JetStreamContext) -> None:
@@ -244,34 +243,35 @@ class KeyRing:
         self._tenants: set[str] = set()
         self._valid: frozenset[str] = frozenset()
         self._holds: dict[str, set[asyncio.Timeout]] = {}
-        self._looked = float("-inf")
-        self._looking = asyncio.Lock()
+        self._refreshed_at = float("-inf")
+        self._refreshing = asyncio.Lock()
 
     async def find(self, secret: str) -> Key | None:
-        """The key of a secret; None when it is unknown or revoked.
+        """Return the key of a secret. None: unknown or revoked.
 
-        An unknown one is looked for in the bucket, so that a new key serves at once; guessers cause one such
-        look in half a second at most, for which all of them wait.
+        An unknown secret causes a refresh from the bucket, so that a new key works at once. Refreshes are at least
+        half a second apart, and concurrent callers share one.
         """
         digest = fingerprint(secret)
         if digest not in self._keys:
             asked = time.monotonic()
-            async with self._looking:
-                if self._looked < asked:  # no look has begun since: an earlier one may have missed the key
-                    await asyncio.sleep(self._looked + _UNKNOWN_SECONDS - time.monotonic())
-                    self._looked = time.monotonic()
+            async with self._refreshing:
+                if self._refreshed_at < asked:  # an earlier refresh may have missed the key
+                    await asyncio.sleep(self._refreshed_at + _REFRESH_SECONDS - time.monotonic())
+                    self._refreshed_at = time.monotonic()
                     await self._follower.refresh()
         key = self._keys.get(digest)
         return None if key is None or key.revoked_at else key
 
     def is_shared(self) -> bool:
-        """Return whether the keys in force are of more than one tenant."""
+        """Return True when valid keys belong to more than one tenant."""
         return len(self._tenants) > 1
 
     @asynccontextmanager
     async def hold(self, key: Key) -> AsyncIterator[None]:
-        """Cancel the body and raise RevokedKeyError as soon as this process learns that the key has ended: revoked,
-        deleted or replaced. The body must run in one task, without a yield.
+        """Cancel the body and raise RevokedKeyError when the key is revoked, deleted or replaced.
+
+        The body must run in one task, without a yield.
         """
         if key.id not in self._valid:
             raise RevokedKeyError

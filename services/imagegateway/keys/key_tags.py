@@ -1,7 +1,7 @@
-"""Tags of API keys: Envoy checks by them that the gateway made a key, before it reads a byte of a request's body.
+"""Tags of API keys. Envoy checks the tag before it reads a request's body, and refuses keys of other origin.
 
-A key is `igw_<random>_<tag>`. The tag is an HMAC of what stands before it, under a key that is derived from the root
-secret. A valid tag doesn't authenticate: the router alone knows which keys exist, and which are revoked.
+A key is `igw_<random>_<tag>`. The tag is an HMAC of the part before it, under a key derived from the root secret. A
+valid tag does not authenticate: only the router knows which keys exist and which are revoked.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ def make_secret(root: RootSecret) -> str:
 
 
 def signing_keys(settings: Settings) -> list[bytes]:
-    """Return the HMAC keys whose tags are valid: of the present root secret and of all previous ones.
+    """Return the HMAC keys of valid tags: those of the present and of all previous root secrets.
 
-    Raises SettingError for a root secret that is too short or can't be read.
+    Raises SettingError for a short or unreadable root secret.
     """
     return list(RootSecret.load(settings).derive_all(_PURPOSE))

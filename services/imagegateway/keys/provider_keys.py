@@ -1,7 +1,7 @@
-"""Tenants' own provider keys: encrypted at rest, one entry of a JetStream bucket for each tenant and route.
+"""Stored provider keys of tenants: encrypted at rest, one entry of a JetStream bucket for each tenant and route.
 
-A value is decrypted only when it is used or listed, and belongs to its tenant and route: moved to another's entry it
-can't be read.
+A value is decrypted only for use or listing. It contains its tenant and route, so a value in another entry is
+unreadable.
 """
 
 from __future__ import annotations
@@ -44,16 +44,16 @@ _log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ProviderKey:
-    """What may be told of a stored key. `created_at` in Unix seconds; 0 when the value can't be read any more."""
+    """Public facts about a stored key. `created_at` is in Unix seconds, 0 for an unreadable value."""
 
     route: str
     created_at: int = 0
     last_four: str = ""
-    """Its last characters; empty for a key under 20 characters, of which they would tell too much."""
+    """Last four characters. Empty for a key under 20 characters, of which they reveal too much."""
 
 
 def check(key: str, param: str = "key") -> None:
-    """Raise GatewayError naming `param` for what no HTTP header can carry: a provider would never get it."""
+    """Raise GatewayError naming `param` for a key that no HTTP header can carry."""
     if not key:
         raise missing(param, f"{param} is required: the provider's own key.")
     if len(key) > MAX_LENGTH:
@@ -63,7 +63,7 @@ def check(key: str, param: str = "key") -> None:
 
 
 class ProviderKeys:
-    """Stores, lists and deletes keys. One per process."""
+    """Store of provider keys. One per process."""
 
     def __init__(
         self, js: JetStreamContext, kv: KeyValue, root: RootSecret, clock: Callable[[], float] = time.time
@@ -76,14 +76,14 @@ class ProviderKeys:
 
     @classmethod
     async def open(cls, client: Client, replicas: int, root: RootSecret) -> ProviderKeys:
-        """Raises nats.errors.Error when JetStream can't be reached."""
+        """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
         js = client.jetstream()
         return cls(js, await bucket(js, BUCKET, replicas), root)
 
     # ---- administration: reads and writes the bucket
 
     async def set(self, tenant: str, route: str, key: str) -> ProviderKey:
-        """Store a key in place of the one before. Raises GatewayError as `check`, nats.errors.Error or OSError."""
+        """Store a key, replacing the previous one. Raises GatewayError as `check`, nats.errors.Error or OSError."""
         check(key)
         made = int(self._clock())
         value = {"tenant": tenant, "route": route, "key": key, "created_at": made}
@@ -91,8 +91,8 @@ class ProviderKeys:
         return ProviderKey(route, made, _last_four(key))
 
     async def list(self, tenant: str, routes: Collection[str]) -> list[ProviderKey]:
-        """What a tenant has stored for these routes, in their order. Raises nats.errors.Error or OSError."""
-        # Asked one by one, of the leader: what has just been written is there.
+        """Return a tenant's stored keys for these routes, in their order. Raises nats.errors.Error or OSError."""
+        # Single reads go to the leader, which has the latest writes.
         found = await asyncio.gather(*(self._get(tenant, route) for route in routes))
         return [
             self._describe(tenant, route, sealed)
@@ -101,7 +101,7 @@ class ProviderKeys:
         ]
 
     async def delete(self, tenant: str, route: str) -> bool:
-        """Forget a key; tells whether there was one. Raises nats.errors.Error or OSError."""
+        """Delete a key. Return True if it existed. Raises nats.errors.Error or OSError."""
         if await self._get(tenant, route) is None:
             return False
         await self._kv.delete(_name(tenant, route))
@@ -110,19 +110,19 @@ class ProviderKeys:
     # ---- use: answers from memory
 
     async def start(self, supervisor: Supervisor) -> None:
-        """Read what is stored, then follow changes. Raises nats.errors.Error or OSError."""
+        """Read all keys, then follow changes. Raises nats.errors.Error or OSError."""
         await self._follower.start(supervisor)
 
     async def refresh(self) -> None:
-        """Take up at once what has just been written."""
+        """Read changes now."""
         await self._follower.refresh()
 
     def of(self, tenant: str) -> Mapping[str, bytes]:
-        """A tenant's keys by route, still encrypted, as of this moment: it never changes."""
+        """Return an immutable snapshot of a tenant's encrypted keys by route."""
         return self._sealed.get(_digest(tenant), _NONE)
 
     def reveal(self, tenant: str, route: str, sealed: bytes) -> str:
-        """The key itself. Raises GatewayError PROVIDER_CREDENTIALS when it can't be read."""
+        """Return the decrypted key. Raises GatewayError PROVIDER_CREDENTIALS for an unreadable one."""
         value = self._open(tenant, route, sealed)
         if value is None:
             raise GatewayError(
@@ -167,7 +167,7 @@ class ProviderKeys:
 
 @dataclass(frozen=True, slots=True)
 class _Sealed:
-    """An entry of the bucket: an encrypted key, and whose it is."""
+    """Entry of the bucket: an encrypted key with its owner."""
 
     tenant_digest: str
     route: str
@@ -176,7 +176,7 @@ class _Sealed:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A decrypted key; `created_at` in Unix seconds."""
+    """Decrypted key. `created_at` is in Unix seconds."""
 
     key: str
     created_at: int
@@ -186,7 +186,7 @@ _NONE: Final[Mapping[str, bytes]] = MappingProxyType({})
 
 
 def _read(name: str, value: bytes) -> _Sealed:
-    """Raises ValueError for a name that no tenant's route has."""
+    """Return a bucket entry. Raises ValueError for a malformed name."""
     found = _NAME.fullmatch(name)
     if not found:
         raise ValueError("no tenant and route")

@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ReencryptionCounts:
-    """Counts of a bucket's values."""
+    """Counts of a bucket's values by outcome."""
 
     current: int = 0
-    """Sealed with the present key before."""
+    """Encrypted with the present key already."""
     reencrypted: int = 0
-    """Sealed with a previous key before, with the present one now."""
+    """Encrypted with a previous key before, with the present one now."""
     unreadable: int = 0
-    """Damaged, or sealed with a key that is not known; left as they were."""
+    """Damaged, or encrypted with an unknown key. Unchanged."""
 
 
 async def reencrypt(client: Client, name: str, replicas: int, sealer: Sealer) -> ReencryptionCounts:
-    """Seal every value of a bucket with the present key. Safe beside writers, and to repeat.
+    """Encrypt every value of a bucket with the present key. Idempotent, and safe beside concurrent writers.
 
     Raises nats.errors.Error or OSError.
     """
@@ -45,7 +45,7 @@ async def _reencrypt_value(kv: KeyValue, key: str, sealer: Sealer, counts: Reenc
     while True:
         try:
             entry = await kv.get(key)
-        except KeyNotFoundError:  # deleted meanwhile
+        except KeyNotFoundError:  # deleted since the listing
             return
         value = entry.value or b""
         if sealer.is_current(value):

@@ -1,7 +1,7 @@
-"""The root secrets, the keys that are derived from them, and encryption at rest.
+"""Root secrets, derived keys, and encryption at rest.
 
-The present root secret makes every signature and encrypted value, and each of these names it by its key id. Previous
-root secrets only check and decrypt, so that a rotation invalidates nothing.
+The present root secret signs and encrypts. Each signature and encrypted value carries its key id. Previous root
+secrets only verify and decrypt, so a rotation invalidates nothing.
 """
 
 from __future__ import annotations
@@ -27,22 +27,21 @@ _ID_BYTES: Final = 4
 
 
 class RootSecret:
-    """IMAGEGATEWAY_SECRET_KEY, else what the first start made, beside those of IMAGEGATEWAY_SECRET_KEY_PREVIOUS.
+    """Root secret: IMAGEGATEWAY_SECRET_KEY or a generated one, and those of IMAGEGATEWAY_SECRET_KEY_PREVIOUS.
 
-    All replicas need the same.
+    All replicas need the same secrets.
     """
 
     def __init__(self, secret: str, *previous: str) -> None:
-        """`secret` makes, `previous` are still read."""
+        """Sign and encrypt with `secret`. Verify and decrypt with `previous` as well."""
         self._secrets = {_key_id(each): each for each in (secret, *previous)}
 
     @classmethod
     def load(cls, settings: Settings, *, make: bool = True) -> RootSecret:
-        """Take the setting, else read `secret-key` in the data directory, else make it (mode 0600, flushed) unless
-        told not to.
+        """Return the root secret of the settings, else of the file `secret-key` in the data directory.
 
-        Processes that start together agree on one. Raises SettingError for a secret of fewer than 16
-        characters and for a file that can't be read or written.
+        `make`: create an absent file, with mode 0600. Concurrent processes agree on one secret. Raises SettingError
+        for a secret of fewer than 16 characters, and for a file that can't be read or written.
         """
         previous = [part.strip() for part in settings.secret_key_previous.reveal().split(",")]
         known = [_long_enough(part, PREVIOUS_SETTING) for part in previous if part]
@@ -66,7 +65,7 @@ class RootSecret:
         return next(iter(self._secrets))
 
     def derive(self, purpose: str) -> bytes:
-        """Return the present key of 32 bytes for one purpose. A key tells nothing about those of other purposes."""
+        """Return the present key of 32 bytes for one purpose. Keys of different purposes are independent."""
         return self.derive_all(purpose)[0]
 
     def derive_all(self, purpose: str) -> tuple[bytes, ...]:
@@ -74,7 +73,7 @@ class RootSecret:
         return tuple(self.keys(purpose).values())
 
     def keys(self, purpose: str) -> dict[str, bytes]:
-        """Return the same by key id: 8 hex digits that name the root secret, the present one first."""
+        """Return the keys of all root secrets for one purpose by key id (8 hex digits), the present one first."""
         return {key_id: _derive(secret, purpose) for key_id, secret in self._secrets.items()}
 
     def sealer(self, purpose: str) -> Sealer:
@@ -83,10 +82,10 @@ class RootSecret:
 
 
 class Sealer:
-    """Authenticated encryption. A sealed value is `<key id>.<Fernet token>`."""
+    """Authenticated encryption at rest. A sealed value is `<key id>.<Fernet token>`."""
 
     def __init__(self, keys: dict[str, bytes]) -> None:
-        """`keys`: 32 bytes each, by key id; the first one seals."""
+        """Seal with the first of `keys` (32 bytes each, by key id), and open with all."""
         self._boxes = {key_id: Fernet(base64.urlsafe_b64encode(key)) for key_id, key in keys.items()}
         self._present = next(iter(keys))
 
@@ -95,9 +94,9 @@ class Sealer:
         return self._prefix + self._boxes[self._present].encrypt(data)
 
     def open(self, sealed: bytes) -> bytes:
-        """Decrypt with the key that the value names. Raises InvalidToken for a damaged value and an unknown key."""
+        """Decrypt with the key of the value's key id. Raises InvalidToken for a damaged value or an unknown key."""
         key_id, dot, token = sealed.partition(b".")
-        if not dot:  # sealed before values named their key
+        if not dot:  # sealed before key ids existed
             return MultiFernet(self._boxes.values()).decrypt(sealed)
         box = self._boxes.get(key_id.decode(errors="replace"))
         if box is None:
@@ -105,7 +104,7 @@ class Sealer:
         return box.decrypt(token)
 
     def is_current(self, sealed: bytes) -> bool:
-        """Return whether the present key sealed the value."""
+        """Return True for a value that the present key sealed."""
         return sealed.startswith(self._prefix)
 
     @property

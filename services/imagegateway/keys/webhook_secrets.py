@@ -1,4 +1,4 @@
-"""The secrets that sign tenants' webhooks: random, encrypted at rest, two of them for a day after a rotation."""
+"""Webhook secrets of tenants: random, encrypted at rest. For a day after a rotation, two secrets sign."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ OVERLAP_SECONDS: Final = 86_400
 
 
 class UnreadableSecretError(Exception):
-    """A stored secret can't be read: it is damaged, or the root secret that it was made with is not known."""
+    """A stored secret is damaged, or its root secret is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebhookSecret:
-    """A tenant's secret, and the one before it while that still signs. Times are Unix seconds."""
+    """Webhook secret of a tenant, with the previous one while it signs. Times are Unix seconds."""
 
     secret: str
     created_at: int
@@ -42,12 +42,12 @@ class WebhookSecret:
     previous_expires_at: int = 0
 
     def signing(self, now: float) -> list[str]:
-        """Secrets that sign now, the present one first."""
+        """Return the secrets that sign at `now`, the present one first."""
         return [self.secret, self.previous] if self.previous and now < self.previous_expires_at else [self.secret]
 
 
 class WebhookSecrets:
-    """Reads, makes and rotates secrets."""
+    """Store of webhook secrets in a JetStream bucket."""
 
     def __init__(self, kv: KeyValue, root: RootSecret, clock: Callable[[], float] = time.time) -> None:
         self._kv = kv
@@ -56,11 +56,11 @@ class WebhookSecrets:
 
     @classmethod
     async def open(cls, client: Client, replicas: int, root: RootSecret) -> WebhookSecrets:
-        """Raises nats.errors.Error when JetStream can't be reached."""
+        """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
         return cls(await bucket(client.jetstream(), BUCKET, replicas), root)
 
     async def get(self, tenant: str) -> WebhookSecret:
-        """The tenant's secret, made at first. Raises UnreadableSecretError and nats.errors.Error."""
+        """Return the tenant's secret. Create it if absent. Raises UnreadableSecretError or nats.errors.Error."""
         while True:
             stored, revision = await self._read(tenant)
             if stored is not None:
@@ -70,8 +70,9 @@ class WebhookSecrets:
                 return fresh
 
     async def rotate(self, tenant: str) -> WebhookSecret:
-        """Replace the tenant's secret, also one that can't be read; of concurrent rotations each takes effect. Raises
-        nats.errors.Error.
+        """Replace the tenant's secret, readable or not. Each of several concurrent rotations takes effect.
+
+        Raises nats.errors.Error.
         """
         while True:
             stored, revision = await self._read(tenant)
@@ -86,7 +87,7 @@ class WebhookSecrets:
                 return fresh
 
     async def _read(self, tenant: str) -> tuple[bytes | None, int]:
-        """What is stored, still encrypted, and its revision; of a deleted entry the revision alone."""
+        """Return the encrypted entry and its revision. A deleted entry is None with its revision."""
         try:
             entry = await self._kv.get(_key(tenant))
         except KeyNotFoundError as error:

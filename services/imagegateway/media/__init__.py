@@ -1,1 +1,1 @@
-"""Plain HTTP beside the API: signed media, health, the API's description and a page to try it."""
+"""Media: the store, signed links, image inspection and conversion, and the HTTP server (`web`)."""

@@ -1,4 +1,4 @@
-"""Serve media, health and the page: `python -m imagegateway.media`."""
+"""Media process: serves media, health, the API description and the web page (`python -m imagegateway.media`)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 async def main(stop: asyncio.Event) -> None:
-    """Open the store and serve until `stop`."""
+    """Serve until `stop`."""
     current = settings.current()
     store = MediaStore.open(current.media_url)
     signer = signed_links.LinkSigner(RootSecret.load(current), current.public_url)

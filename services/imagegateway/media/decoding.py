@@ -1,4 +1,4 @@
-"""Admission control for image decoding: bounds the pixels that a process holds decoded at once."""
+"""Admission control for image decoding: a limit on the decoded pixels in a process."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 RETRY_SECONDS: Final = 5.0
-"""Pause before a call that was refused may come again."""
+"""`Retry-After` of a refused call, in seconds."""
 _BYTES_PER_PIXEL: Final = 4
-"""Bytes of an encoded file that count as one pixel: a small image may come in a large file."""
+"""Bytes of an encoded file that count as one pixel: a large file may contain a small image."""
 _WEBP_WEIGHT: Final = 2
-"""libwebp's decoder holds two canvases beside the pixels: 17 bytes a pixel where PNG takes 6 to 9."""
+"""Weight of a WebP pixel: libwebp holds two canvases beside the pixels, 17 bytes a pixel against PNG's 6 to 9."""
 
 T = TypeVar("T")
 
 
 def decoding_cost(width: int, height: int, size: int, media_type: str) -> int:
-    """Return the pixels that decoding a file of `size` bytes takes from the budget."""
+    """Return the cost of decoding a file of `size` bytes, in pixels of the budget."""
     weight = _WEBP_WEIGHT if media_type == "image/webp" else 1
     return weight * width * height + size // _BYTES_PER_PIXEL
 
 
 class DecodeGate:
-    """A budget of pixels, shared between tenants in turn. Its threads do the decoding, one for each core.
+    """Pixel budget, fair between tenants, with one decoding thread per core.
 
-    An image that costs more than the whole budget counts as the whole budget: it is decoded alone.
+    An image that costs more than the budget counts as the whole budget: it is decoded alone.
     """
 
     def __init__(self, pixels: int) -> None:
@@ -46,20 +46,20 @@ class DecodeGate:
     async def admit(self, cost: int, *, tenant: str = "", seconds: float | None = None) -> AsyncIterator[None]:
         """Hold `cost` of the budget within the block, which may read the file and call `run`.
 
-        Raises GatewayError OVERLOADED when no room comes up within `seconds`; None waits without limit.
+        Raises GatewayError OVERLOADED without room for `seconds`. None waits without limit.
         """
         try:
             async with asyncio.timeout(seconds):
-                give_back = await self._pixels.acquire(tenant, cost)
+                release = await self._pixels.acquire(tenant, cost)
         except TimeoutError:
             raise _overloaded() from None
         try:
             yield
         finally:
-            give_back()
+            release()
 
     async def run(self, work: Callable[[], T]) -> T:
-        """Run `work` in one of the gate's threads. A cancelled caller goes on only when the thread has ended."""
+        """Run `work` in a decoding thread. A cancelled caller waits for the thread."""
         return await run_to_end(asyncio.get_running_loop().run_in_executor(self._threads, work))
 
 

@@ -1,4 +1,4 @@
-"""Structure of PNG, JPEG, WebP and GIF files: headers read and every part walked, without decoding pixels."""
+"""Structure of PNG, JPEG, WebP and GIF files: headers and all parts, without decoding pixels."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _MAX_PARTS: Final = 65_536
-"""Most chunks, segments or blocks of a file: nothing but empty ones would keep the walk busy for seconds."""
+"""Most chunks, segments or blocks of a file: a walk through millions of empty ones takes seconds."""
 
 _PNG_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 """Bit depths of each PNG colour type."""
@@ -26,23 +26,23 @@ _Size: TypeAlias = tuple[int, int]
 
 
 class DamagedError(Exception):
-    """A file breaks its format's rules; the text is a clause that tells where."""
+    """A file violates its format. The text is a clause about the violation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a file says of its image."""
+    """Header of an image file."""
 
     size: _Size
     """Width and height in pixels, as stored."""
     alpha: bool
-    """Whether pixels can be transparent: an alpha channel, PNG's tRNS or GIF's transparent colour."""
+    """Pixels can be transparent: an alpha channel, PNG's tRNS or GIF's transparent colour."""
     orientation: int = 1
-    """EXIF orientation, 1 to 8; 1 where the file has none or a malformed one."""
+    """EXIF orientation, 1 to 8. Default, also for a malformed one: 1."""
 
 
 def media_type(view: memoryview) -> str | None:
-    """Return `image/png`, `image/jpeg`, `image/webp` or `image/gif` by content; None for anything else."""
+    """Return `image/png`, `image/jpeg`, `image/webp` or `image/gif` by content. None: another type."""
     start = view[:12].tobytes()
     if start.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
@@ -56,9 +56,9 @@ def media_type(view: memoryview) -> str | None:
 
 
 def walk(view: memoryview, kind: str) -> Header:
-    """Walk a file of `media_type` to its end.
+    """Walk a file of a media type from `media_type` to its end, and return its header.
 
-    Raises struct.error at an early end, DamagedError for any other breach of the format.
+    Raises struct.error for a truncated file, DamagedError for other violations of the format.
     """
     return _WALKS[kind](view)
 
@@ -78,7 +78,7 @@ def _png(view: memoryview) -> Header:
         (crc,) = struct.unpack_from(">I", view, position + 8 + length)
         if zlib.crc32(view[position + 4 : position + 8 + length]) != crc:
             raise DamagedError("a checksum is wrong")
-        # A second header would give the decoder another size than the one checked here.
+        # With a second header, the decoder may use another size than the checked one.
         if kind == b"IHDR" and kind in seen:
             raise DamagedError("it has two headers")
         if kind == b"eXIf":
@@ -95,7 +95,7 @@ def _png(view: memoryview) -> Header:
 def _jpeg(view: memoryview) -> Header:
     """Walk the segments to the first scan, then require an end marker. Raises struct.error at an early end.
 
-    Segments are skipped by their length, so a thumbnail within one is never taken for the picture.
+    Segments are skipped by their length, so a thumbnail within a segment never counts as the image.
     """
     size: _Size | None = None
     orientation = 1
@@ -142,7 +142,7 @@ def _webp(view: memoryview) -> Header:
     orientation = 1
     position = 12
     for count in range(_MAX_PARTS):
-        # The last chunk's padding byte may be left off.
+        # The last chunk may lack its padding byte.
         if position >= end:
             break
         kind, length = struct.unpack_from("<4sI", view, position)
@@ -215,7 +215,7 @@ def _gif(view: memoryview) -> Header:
 
 
 def _colours(flags: int) -> int:
-    """Return the length in bytes of the colour table that a GIF's flags announce."""
+    """Return the length in bytes of the colour table by a GIF's flags."""
     return 3 << ((flags & 7) + 1) if flags & 0x80 else 0
 
 
@@ -229,7 +229,7 @@ def _sub_blocks(view: memoryview, position: int) -> int:
 
 
 def _orientation(tiff: memoryview) -> int:
-    """Return the orientation, 1 to 8, that EXIF data (a TIFF header and its directories) states; 1 without one."""
+    """Return the orientation, 1 to 8, in EXIF data (a TIFF header and its directories). Default: 1."""
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2].tobytes())
     if order is None:
         return 1

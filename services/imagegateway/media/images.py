@@ -1,7 +1,7 @@
-"""Untrusted images: what they are, by content, and the few conversions the gateway makes.
+"""Inspection and conversion of untrusted images.
 
-Everything here is CPU work without I/O. `inspect` is cheap enough for an event loop; the functions that
-decode pixels belong in a thread.
+All functions are CPU work without I/O. `inspect` is cheap enough for an event loop. Functions that decode pixels
+belong in a thread.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES: Final = 26_214_400
 """Largest input file: 25 MiB."""
 MAX_PIXELS: Final = 50_000_000
-"""Most pixels of a picture: above every provider's limit (4K square is 17 million), 200 MB as decoded RGBA,
-and below the size at which Pillow warns of a bomb."""
+"""Most pixels of an image: above every provider's limit (4K square is 17 million), 200 MB as decoded RGBA, and below
+Pillow's warning about decompression bombs.
+"""
 MAX_SIDE: Final = 16_384
 """Longest side, in pixels."""
 
 INPUT_TYPES: Final = ("image/png", "image/jpeg", "image/webp")
-"""Media types that callers may send."""
+"""Media types of input images."""
 RESULT_TYPES: Final = (*INPUT_TYPES, "image/gif")
-"""Media types that providers may answer with."""
+"""Media types of providers' images."""
 _DECODERS: Final = ("PNG", "JPEG", "WEBP", "GIF")
 _QUALITY: Final = 95
-"""JPEG and WebP quality when the caller states none."""
+"""Default quality of JPEG and WebP."""
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -43,43 +44,42 @@ _UPRIGHT: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""What brings the pixels of each EXIF orientation upright; orientation 1 is upright as stored."""
+"""Transposition to upright pixels by EXIF orientation. Orientation 1 is upright as stored."""
 _SIDEWAYS: Final = frozenset({5, 6, 7, 8})
 """EXIF orientations that swap width and height."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
-    """What an image's headers say."""
+    """Properties of an image, from its headers."""
 
     media_type: str
-    """`image/png`, `image/jpeg`, `image/webp` or `image/gif`; of other results `image/svg+xml` or `video/mp4`."""
+    """`image/png`, `image/jpeg`, `image/webp` or `image/gif`, and of SVG results `image/svg+xml`."""
     width: int
-    """Pixels as shown: EXIF orientation is applied."""
+    """Pixels as shown, with EXIF orientation applied."""
     height: int
     alpha: bool
-    """Whether pixels can be transparent: an alpha channel, PNG's tRNS or GIF's transparent colour."""
+    """Pixels can be transparent: an alpha channel, PNG's tRNS or GIF's transparent colour."""
     orientation: int = 1
     """EXIF orientation of the stored pixels, 1 to 8."""
 
     @property
-    def stored(self) -> tuple[int, int]:
+    def stored_size(self) -> tuple[int, int]:
         """Width and height of the pixels as stored."""
         return _turned((self.width, self.height), self.orientation)
 
 
 def _turned(size: tuple[int, int], orientation: int) -> tuple[int, int]:
-    """Return a size with its sides swapped where an EXIF orientation lies on its side."""
+    """Return a size, with its sides swapped for a sideways EXIF orientation."""
     return (size[1], size[0]) if orientation in _SIDEWAYS else size
 
 
 def inspect(data: bytes | memoryview, param: str, accept: Collection[str] = INPUT_TYPES) -> ImageInfo:
-    """Read an image's headers and walk its structure to the end, without decoding pixels.
+    """Return an image's properties after a walk through its whole structure, without decoding pixels.
 
-    The type is told by content alone and must be one of `accept` (media types). Animations pass with the facts of
-    their canvas; bytes after the end of the image are ignored. Raises GatewayError INVALID_IMAGE naming `param`
-    for anything else: another type, a truncated or damaged file, a side over 16,384 or an area over 50,000,000
-    pixels.
+    The content alone determines the type, which must be one of `accept` (media types). An animation has the
+    properties of its canvas, and bytes after the image are ignored. Raises GatewayError INVALID_IMAGE naming `param`
+    for another type, a truncated or damaged file, a side over 16,384 or an area over 50,000,000 pixels.
     """
     view = memoryview(data)
     if not view:
@@ -106,46 +106,46 @@ def inspect(data: bytes | memoryview, param: str, accept: Collection[str] = INPU
 
 
 def open_pixels(data: bytes, param: str) -> Image.Image:
-    """Decode an image as it is shown: the first frame of an animation, EXIF orientation applied.
+    """Decode an image as shown: the first frame of an animation, with EXIF orientation applied.
 
-    16-bit channels come as 8-bit ones, a transparent colour as an alpha channel.
-    Raises GatewayError INVALID_IMAGE naming `param` when `inspect` refuses it or the decoder fails.
+    16-bit channels become 8-bit channels, and a transparent colour becomes an alpha channel.
+    Raises GatewayError INVALID_IMAGE naming `param` when `inspect` refuses the image or the decoder fails.
     """
-    facts = inspect(data, param)
+    info = inspect(data, param)
     try:
-        return _decode(data, facts)
+        return _decode(data, info)
     except MemoryError:
         raise
-    except Exception as error:  # damaged files make decoders raise nearly every kind
+    except Exception as error:  # decoders raise nearly every exception for damaged files
         raise invalid_image(param, f"{param} could not be decoded.") from error
 
 
-def _decode(data: bytes, facts: ImageInfo) -> Image.Image:
+def _decode(data: bytes, info: ImageInfo) -> Image.Image:
     image: Image.Image = Image.open(io.BytesIO(data), formats=_DECODERS)
-    if image.size != facts.stored:
+    if image.size != info.stored_size:
         raise image_formats.DamagedError("the decoder reads another size")
     image.load()
-    if facts.media_type == "image/png":
+    if info.media_type == "image/png":
         image = _eight_bits(image, depth=data[24], colour=data[25])
     if "transparency" in image.info:
-        # Left in the image's info, the colour would fit no other mode: writers fail or make other pixels clear.
+        # In another mode, the colour in the image's info is wrong: writers fail or make other pixels transparent.
         image = image.convert("RGBA")
-    upright = _UPRIGHT.get(facts.orientation)
+    upright = _UPRIGHT.get(info.orientation)
     return image if upright is None else image.transpose(upright)
 
 
 def _as_mode(image: Image.Image, mode: str) -> Image.Image:
-    """Convert an image; one of that mode is returned itself, where Pillow would copy it."""
+    """Convert an image to a mode. Return an image of that mode itself: Pillow copies it."""
     return image if image.mode == mode else image.convert(mode)
 
 
 def _eight_bits(image: Image.Image, depth: int, colour: int) -> Image.Image:
-    """Bring a decoded PNG's pixels and its transparent colour to the same 8 bits."""
+    """Convert a decoded PNG's pixels and its transparent colour to 8 bits."""
     clear = image.info.get("transparency")
     if image.mode == "I;16":
-        # Pillow's own conversion clips at 255, which turns nearly everything white.
+        # Pillow's conversion clips at 255, so nearly all pixels become white.
         image = image.point(lambda value: value / 256).convert("L")
-    # Pillow leaves the transparent colour in the file's depth, where it matches no pixel or the wrong ones.
+    # Pillow keeps the transparent colour in the file's depth, where it matches no pixel or wrong ones.
     if colour == 0 and isinstance(clear, int):
         image.info["transparency"] = _eight_bit_sample(clear, depth)
     elif colour == 2 and isinstance(clear, tuple):
@@ -158,39 +158,39 @@ def _eight_bit_sample(sample: int, depth: int) -> int:
     return sample >> 8 if depth == 16 else (sample & top) * 255 // top
 
 
-def check_size(facts: ImageInfo, size: tuple[int, int], param: str) -> None:
-    """Raise GatewayError INVALID_IMAGE naming `param` where an image is not of `size` (width, height), as shown."""
-    if (facts.width, facts.height) != size:
+def check_size(info: ImageInfo, size: tuple[int, int], param: str) -> None:
+    """Raise GatewayError INVALID_IMAGE naming `param` unless an image is of `size` (width, height), as shown."""
+    if (info.width, info.height) != size:
         raise invalid_image(
             param,
-            f"{param} is {facts.width}x{facts.height} pixels, but the image is {size[0]}x{size[1]}; "
+            f"{param} is {info.width}x{info.height} pixels, but the image is {size[0]}x{size[1]}; "
             "they must be equal.",
         )
 
 
-def normalise_mask(data: bytes, facts: ImageInfo, size: tuple[int, int], param: str) -> bytes:
-    """A mask as 8-bit greyscale PNG of `size` (width, height) where white = edit, with greys kept.
+def normalise_mask(data: bytes, info: ImageInfo, size: tuple[int, int], param: str) -> bytes:
+    """Return a mask as 8-bit greyscale PNG of `size` (width, height), where white = edit. Greys remain.
 
-    A mask that can be transparent is read by its transparency alone (transparent = edit), any other by its
-    luminance (white = edit). `facts` are the mask's own. Raises GatewayError INVALID_IMAGE naming `param`
-    when it can't be decoded or is not of `size`.
+    Of a mask with alpha, only the transparency counts (transparent = edit), otherwise the luminance (white = edit).
+    `info` has the mask's properties. Raises GatewayError INVALID_IMAGE naming `param` for a mask that can't be
+    decoded or has another size.
     """
-    check_size(facts, size, param)
+    check_size(info, size, param)
     image = open_pixels(data, param)
-    if facts.alpha:
+    if info.alpha:
         mask = ImageChops.invert(_as_mode(image, "RGBA").getchannel("A"))
     else:
         mask = _as_mode(_as_mode(image, "RGB"), "L")
-    del image  # as large as all that follows
+    del image  # frees as much memory as the following steps need
     file = io.BytesIO()
     mask.save(file, "PNG")
     return file.getvalue()
 
 
 def binary_mask(mask: bytes, *, inverted: bool = False) -> bytes:
-    """A mask of `normalise_mask` in pure black and white, for providers that take no greys; `inverted`: black = edit.
+    """Return a mask from `normalise_mask` in black and white, for providers without greys.
 
-    Greys from 128 on count as edit.
+    Greys from 128 on count as edit. `inverted`: black = edit.
     """
     with Image.open(io.BytesIO(mask), formats=("PNG",)) as image:
         edit, keep = (0, 255) if inverted else (255, 0)
@@ -201,15 +201,15 @@ def binary_mask(mask: bytes, *, inverted: bool = False) -> bytes:
 
 
 def is_uniform(mask: bytes) -> bool:
-    """Whether a mask of `binary_mask` is of one colour: all to be edited, or nothing."""
+    """Return True for a mask from `binary_mask` with one colour: it edits everything or nothing."""
     with Image.open(io.BytesIO(mask), formats=("PNG",)) as image:
         return len(image.getcolors(2) or ()) == 1
 
 
 def downscale(data: bytes, side: int) -> bytes:
-    """A picture as PNG, scaled down so that no side is longer than `side` pixels.
+    """Return an image as PNG, scaled down to at most `side` pixels on each side.
 
-    Raises GatewayError INVALID_IMAGE when it can't be decoded.
+    Raises GatewayError INVALID_IMAGE for an image that can't be decoded.
     """
     image = open_pixels(data, "image")
     pixels = _as_mode(image, "RGBA" if image.has_transparency_data else "RGB")
@@ -220,17 +220,17 @@ def downscale(data: bytes, side: int) -> bytes:
 
 
 def convert(data: bytes, output_format: str, compression: int | None) -> bytes:
-    """A provider's image as `png`, `jpeg` or `webp`; JPEG gets a white background where it was transparent.
+    """Return a provider's image as `png`, `jpeg` or `webp`. JPEG gets a white background.
 
-    `compression` is the quality of JPEG and WebP, 0 to 100. Without it, an image that has the format already
-    is returned as it is. Colour profiles are kept, other metadata and further frames are not.
-    Raises GatewayError PROVIDER_BAD_RESPONSE when the image can't be decoded or does not fit the format.
+    `compression` is the quality of JPEG and WebP, 0 to 100. Without it, an image in this format is returned
+    unchanged. Colour profiles remain, other metadata and further frames do not.
+    Raises GatewayError PROVIDER_BAD_RESPONSE for an image that can't be decoded or encoded in the format.
     """
     try:
-        facts = inspect(data, "image", RESULT_TYPES)
-        if compression is None and facts.media_type == f"image/{output_format}":
+        info = inspect(data, "image", RESULT_TYPES)
+        if compression is None and info.media_type == f"image/{output_format}":
             return data
-        return _encode(_decode(data, facts), output_format, compression)
+        return _encode(_decode(data, info), output_format, compression)
     except MemoryError:
         raise
     except Exception as error:
@@ -241,14 +241,14 @@ def convert(data: bytes, output_format: str, compression: int | None) -> bytes:
 
 
 def _encode(image: Image.Image, output_format: str, compression: int | None) -> bytes:
-    # A profile describes the channels it came with: one for inks says nothing about RGB.
+    # A profile describes the original channels: a profile of inks does not apply to RGB.
     profile = None if image.mode == "CMYK" else image.info.get("icc_profile")
     pixels = _as_mode(image, "RGBA" if image.has_transparency_data else "RGB")
     if output_format == "jpeg" and pixels.mode == "RGBA":
-        ground = Image.new("RGB", pixels.size, "white")
-        ground.paste(pixels, mask=pixels.getchannel("A"))
-        pixels = ground
-    # Pillow takes a JPEG quality of 0 for "not stated".
+        background = Image.new("RGB", pixels.size, "white")
+        background.paste(pixels, mask=pixels.getchannel("A"))
+        pixels = background
+    # Pillow interprets a JPEG quality of 0 as unset.
     quality = _QUALITY if compression is None else max(compression, 1)
     file = io.BytesIO()
     pixels.save(file, output_format, quality=quality, icc_profile=profile)

@@ -1,4 +1,4 @@
-"""Signed links to results, and the media types that they carry as file extensions."""
+"""Signed links to results, with file extensions by media type."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _PURPOSE: Final = "media links"
 DEFAULT_LIFETIME: Final = 86_400
+"""Lifetimes are in seconds."""
 SHORTEST_LIFETIME: Final = 60
 LONGEST_LIFETIME: Final = 604_800
 _EXTENSIONS: Final[Mapping[str, str]] = {
@@ -31,14 +32,14 @@ _EXTENSIONS: Final[Mapping[str, str]] = {
 }
 _MEDIA_TYPES: Final = {extension: media_type for media_type, extension in _EXTENSIONS.items()}
 CONTENT_POLICY: Final = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src 'self'"
-"""Content-Security-Policy of every result: an SVG that a browser opens runs nothing and loads nothing."""
+"""Content-Security-Policy of every result: an SVG in a browser runs and loads nothing."""
 _FILENAME: Final = re.compile(rf"[0-9]{{1,4}}\.(?:{'|'.join(_MEDIA_TYPES)})")
 _EXPIRY: Final = re.compile(r"[0-9]{1,11}")
 _SIGNATURE_BYTES: Final = 18  # 144 bits, and base64 without padding
 
 
 def extension_of(media_type: str) -> str:
-    """File extension without dot. Raises ValueError for a media type that the gateway doesn't serve."""
+    """Return the file extension of a media type, without dot. Raises ValueError for an unknown type."""
     try:
         return _EXTENSIONS[media_type]
     except KeyError:
@@ -46,7 +47,7 @@ def extension_of(media_type: str) -> str:
 
 
 def media_type_of(filename: str) -> str:
-    """Media type by the filename's extension. Raises ValueError for one that `extension_of` never gives."""
+    """Return the media type by a filename's extension. Raises ValueError for an unknown extension."""
     try:
         return _MEDIA_TYPES[filename.rpartition(".")[2]]
     except KeyError:
@@ -54,27 +55,30 @@ def media_type_of(filename: str) -> str:
 
 
 class LinkStatus(enum.Enum):
-    """What a link is worth."""
+    """Status of a link."""
 
     VALID = "valid"
     FORBIDDEN = "forbidden"
-    """Tampered with, or never signed by us."""
+    """Changed, or not signed by this gateway."""
     EXPIRED = "expired"
-    """Ours, but its time is over."""
+    """Signed by this gateway, but past its expiry."""
 
 
 class LinkSigner:
-    """Makes and checks `<public URL>/media/<day>/<sha256>/<filename>?exp=<Unix seconds>&sig=<key id>.<signature>`."""
+    """Signer and verifier of links.
+
+    A link is `<public URL>/media/<day>/<sha256>/<filename>?exp=<Unix seconds>&sig=<key id>.<signature>`.
+    """
 
     def __init__(self, root: RootSecret, public_url: str, clock: Callable[[], float] = time.time) -> None:
-        """`public_url` has no slash at its end, `clock` gives Unix seconds."""
+        """Use `public_url` without a final slash, and `clock` for Unix seconds."""
         self._keys = root.keys(_PURPOSE)
         self._present = next(iter(self._keys))
         self._public_url = public_url
         self._clock = clock
 
     def expiry(self, key: str, lifetime: int = DEFAULT_LIFETIME) -> int:
-        """Unix seconds at which a link made now ends: after `lifetime` s, but never after the file's own end.
+        """Return the expiry of a new link in Unix seconds: after `lifetime` seconds, at most the file's deletion.
 
         Raises ValueError for a lifetime outside 60 to 604800 s, and for a malformed key.
         """
@@ -83,9 +87,9 @@ class LinkSigner:
         return min(int(self._clock()) + lifetime, deletion_time(key))
 
     def sign(self, key: str, filename: str, lifetime: int = DEFAULT_LIFETIME) -> str:
-        """A link to the result with this store key; `filename` is index and extension, such as `0.png`.
+        """Return a link to the result with this store key. `filename` is index and extension, such as `0.png`.
 
-        Raises ValueError for a key that names no result, for another filename, and as `expiry` does.
+        Raises ValueError for a key that is no result's, a malformed filename, and as `expiry`.
         """
         expires = self.expiry(key, lifetime)
         kind, _, place = key.partition("/")
@@ -95,7 +99,7 @@ class LinkSigner:
         return f"{self._public_url}{path}?exp={expires}&sig={self._signature(self._present, path, str(expires))}"
 
     def verify(self, path: str, exp: str, sig: str) -> LinkStatus:
-        """Judge a link by its path from `/media/` on and the two parameters, whatever they hold."""
+        """Return the status of a link: its path from `/media/` on and its two parameters. Any text is safe."""
         key_id = sig.partition(".")[0]
         if key_id not in self._keys or not _EXPIRY.fullmatch(exp):
             return LinkStatus.FORBIDDEN

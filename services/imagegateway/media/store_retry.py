@@ -1,4 +1,4 @@
-"""Waits out a media store that is away, so that bytes which are paid for are not lost."""
+"""Retries of store operations, so that an outage of the media store loses no paid results."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 INPUT_SECONDS: Final = 60.0
-"""How long a start waits for the inputs, before anything is paid."""
+"""Wait of a submission for its input images, before the provider is paid."""
 RESULT_SECONDS: Final = 900.0
-"""How long a start waits for the store to take its results, which are paid for and nowhere else."""
+"""Wait of a submission for the storage of its results, which are paid for and exist only in memory."""
 POLL_SECONDS: Final = 10.0
-"""How long a poll does: the next one makes or fetches the results again."""
+"""Wait of a poll: the next poll makes or fetches the results again."""
 POLL_PAUSE: Final = 2.0
-"""Seconds until then."""
+"""Seconds until the next poll."""
 
 _log = logs.get(__name__)
 
@@ -37,8 +37,8 @@ async def retry_until_available(
             return await operation()
         except (StoreUnavailable, OSError) as error:
             if waited >= seconds:
-                raise StoreUnavailable("the media store stayed away") from error
-            _log.warning("media_store_away", waited_seconds=round(waited, 1), error=repr(error)[:200])
+                raise StoreUnavailable("the media store stayed unavailable") from error
+            _log.warning("media_store_unavailable", waited_seconds=round(waited, 1), error=repr(error)[:200])
         pause = min(next(pauses), seconds - waited)
         await sleep(pause)
         waited += pause

@@ -1,4 +1,4 @@
-"""SVG results: whether bytes are a whole SVG document, and its size."""
+"""Inspection of SVG results."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MEDIA_TYPE: Final = "image/svg+xml"
 _ROOT: Final = "http://www.w3.org/2000/svg svg"
 _LENGTH: Final = re.compile(r"\s*([0-9]{1,9}(?:\.[0-9]*)?|\.[0-9]+)(px|pt|pc|in|cm|mm)?\s*")
 _UNSIZED: Final = (300, 150)
-"""What CSS gives a replaced element that states no size."""
+"""CSS size of a replaced element without its own size."""
 _PIXELS: Final = {None: 1.0, "px": 1.0, "pt": 96 / 72, "pc": 16.0, "in": 96.0, "cm": 96 / 2.54, "mm": 96 / 25.4}
-"""CSS pixels of each unit."""
+"""CSS pixels by unit."""
 
 
 class _RefusedError(Exception):
@@ -28,10 +28,10 @@ class _RefusedError(Exception):
 
 
 def inspect(data: bytes) -> ImageInfo | None:
-    """The facts of a well-formed document whose root is SVG's; None for anything else.
+    """Return the properties of a well-formed SVG document. None: other bytes.
 
-    Its size is that of `width` and `height`, else of the `viewBox`, in CSS pixels, at least 1; a document with
-    neither is drawn by CSS at 300x150. Documents that declare entities are refused: those can grow without end.
+    The size is `width` and `height`, else the `viewBox`, in CSS pixels, at least 1. The default is CSS's 300x150.
+    Documents that declare entities are refused: entities can expand without limit.
     """
     if data.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] != b"<":
         return None
@@ -66,6 +66,6 @@ def _size(root: Mapping[str, str]) -> tuple[int, int]:
 
 
 def _length(text: str) -> float | None:
-    """In CSS pixels; None for percentages and the like."""
+    """Return a length in CSS pixels. None: a percentage or another relative length."""
     match = _LENGTH.fullmatch(text)
     return float(match[1]) * _PIXELS[match[2]] if match else None

@@ -1,4 +1,4 @@
-"""Deletes the media whose days have passed."""
+"""Sweeper: deletes expired media."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from imagegateway.media.store import MediaStore
 
 PERIOD: Final = 3600.0
+"""Seconds between sweeps."""
 _log = logs.get(__name__)
 
 
 async def sweep_forever(store: MediaStore, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-    """Sweep now and every hour; a store that fails is tried again the next hour. Ends by cancellation."""
+    """Sweep now and every hour, until cancelled. A failed sweep is repeated in the next hour."""
     while True:
         try:
             count = await store.sweep()

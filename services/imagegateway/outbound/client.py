@@ -1,7 +1,7 @@
-"""The one door for outbound HTTP: httpx's API over aiohttp's transport.
+"""Outbound HTTP client, the only one of the gateway: httpx's API over aiohttp's transport.
 
-`Outbound.stream` fetches URLs from outside under the guard of `imagegateway.outbound.url_guard`;
-`Outbound.trusted` calls the origins that the settings name.
+`Outbound.stream` and `Outbound.post` call URLs from outside under the URL guard. `Outbound.call` calls the origins in
+the settings without it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urljoin
 
-import httpx  # noqa: TID251  this module and its transport are the door
+import httpx  # noqa: TID251  this module is the outbound client
 import orjson
 from imagegateway.outbound.content_encoding import EncodingError, decode
 from imagegateway.outbound.resolver import LOOKUP_SECONDS
@@ -31,40 +31,40 @@ if TYPE_CHECKING:
 
 MAX_REDIRECTS: Final = 5
 CONNECT_SECONDS: Final = 10.0
-"""Longest that TCP and TLS may take."""
+"""Timeout of TCP and TLS handshakes in seconds."""
 
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT: Final = frozenset({408, 425, 429})
 _HEADERS: Final = {"user-agent": "imagegateway", "accept-encoding": "identity"}
 DOWNLOADS: Final = 100
-"""Downloads at once; further ones wait within their own time limit."""
+"""Concurrent downloads. Further ones wait within their time limit."""
 TENANT_DOWNLOADS: Final = 20
-"""The same for any one tenant."""
+"""Concurrent downloads of one tenant."""
 CHECKS: Final = 200
-"""URLs at once whose host is looked up before a request is accepted."""
+"""Concurrent DNS lookups for URL checks of requests."""
 TENANT_CHECKS: Final = 10
-"""The same for any one tenant."""
+"""Concurrent lookups of one tenant."""
 
 
 class DownloadError(OutboundError):
-    """The URL was let pass, and no whole answer came."""
+    """The URL passed the guard, but no complete response arrived."""
 
 
 class TooLargeError(OutboundError):
-    """The answer is over the size limit."""
+    """The response exceeds the size limit."""
 
 
 class UnsentError(OutboundError):
-    """The request surely did not reach the server."""
+    """The request certainly did not reach the server."""
 
 
 class SentError(OutboundError):
-    """The connection broke after something was sent: the server may have acted on it."""
+    """The connection broke after data was sent. The server may have processed the request."""
 
 
 @dataclass(frozen=True, slots=True)
-class Incoming:
-    """An answer whose head has come, whatever its status. Header names are in lower case."""
+class StreamingResponse:
+    """Response of any status after its head. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -72,14 +72,14 @@ class Incoming:
     _max_bytes: int
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """The body as it comes, in pieces of 1 MiB at most.
+        """Yield the body as it arrives, in pieces of at most 1 MiB.
 
-        Raises SentError when it breaks off, can't be decoded or is over the size limit; TimeoutError.
+        Raises SentError for a truncated or undecodable body and one over the size limit, and TimeoutError.
         """
         size = 0
         try:
             async with aclosing(_decoded(self._response)) as chunks:
-                with _told_apart():
+                with _call_errors():
                     async for chunk in chunks:
                         size += len(chunk)
                         if size > self._max_bytes:
@@ -89,20 +89,19 @@ class Incoming:
             raise SentError(f"its answer has {error}") from error
 
     async def read(self) -> bytes:
-        """The whole body. Raises as `chunks`."""
+        """Return the whole body. Raises the errors of `chunks`."""
         body = io.BytesIO()
         async with aclosing(self.chunks()) as chunks:
             async for chunk in chunks:
                 body.write(chunk)
-        return body.getvalue()  # its own buffer, where joining a list would hold everything twice
+        return body.getvalue()  # a joined list needs twice the memory
 
 
 class Outbound:
-    """The process's HTTP clients; close it with `aclose` or use it as a context manager.
+    """HTTP clients of the process. Close with `aclose`, or use as a context manager.
 
-    Proxies of the environment are not used, cookies not kept, redirects not followed by the clients.
-    Errors are httpx's; ConnectError and ConnectTimeout alone mean that nothing was sent.
-    `tls` replaces the certificates trusted by default: certifi's, or the ones that SSL_CERT_FILE names.
+    The clients ignore the environment's proxies, keep no cookies and follow no redirects. `tls` replaces the default
+    certificates: certifi's, or those in SSL_CERT_FILE.
     """
 
     def __init__(self, guard: Guard, tls: ssl.SSLContext | None = None) -> None:
@@ -133,9 +132,9 @@ class Outbound:
         await self.guard.aclose()
 
     async def check(self, url: str, tenant: str) -> None:
-        """Check a tenant's URL that is called later, and checked again then, such as a webhook's.
+        """Check a tenant's URL for a later call, such as a webhook's. The call checks the URL again.
 
-        Raises UrlRefusedError, a transient one when its host can't be looked up within `LOOKUP_SECONDS`.
+        Raises UrlRefusedError, a transient one when the DNS lookup takes longer than `LOOKUP_SECONDS`.
         """
         try:
             async with asyncio.timeout(LOOKUP_SECONDS), self._checks.hold(tenant):
@@ -153,12 +152,11 @@ class Outbound:
         seconds: float,
         idle_seconds: float | None = None,
     ) -> None:
-        """GET a URL from outside and hand its body to `write` as it comes, in pieces of 1 MiB at most.
+        """GET a URL from outside, and pass its body to `write` as it arrives, in pieces of at most 1 MiB.
 
-        At most `max_bytes` of decoded body within `seconds` in all, with pauses of `idle_seconds` at most (None: of
-        any length), and 5 redirects, each checked as the first URL is. No credentials are sent. `tenant`: whose share
-        of the downloads it takes.
-        Raises UrlRefusedError, TooLargeError, DownloadError, and what `write` raises; then it got no whole body.
+        Limits: `max_bytes` of decoded body, `seconds` in total, `idle_seconds` between pieces (None: no limit), and 5
+        redirects, each under the guard. No credentials are sent. The download counts in the share of `tenant`.
+        Raises UrlRefusedError, TooLargeError, DownloadError and the errors of `write`; the body is then incomplete.
         """
         try:
             async with asyncio.timeout(seconds), self._downloads.hold(tenant):
@@ -183,12 +181,11 @@ class Outbound:
         max_bytes: int,
         seconds: float,
         guarded: bool = False,
-    ) -> AsyncIterator[Incoming]:
-        """Call an origin that the settings name, or with `guarded` one that an answer does; the body is read, within
-        the block, in `seconds` from the call. Redirects are answers, not followed.
+    ) -> AsyncIterator[StreamingResponse]:
+        """Call an origin in the settings, or with `guarded` any URL under the guard. Yield the response.
 
-        Raises UnsentError, SentError, TimeoutError when the block does not end in time, and with `guarded`
-        UrlRefusedError.
+        The block reads the body. Call and block together may take `seconds`. Redirects are returned, not followed.
+        Raises UnsentError, SentError, TimeoutError, and with `guarded` UrlRefusedError.
         """
         client = self._guarded if guarded else self._trusted
         url = self.guard.parse(url).url if guarded else url
@@ -196,7 +193,7 @@ class Outbound:
         parts = [(name, (None, value)) for name, value in fields] if form else None
         body = {} if json is None else {"content-type": "application/json"}
         async with asyncio.timeout(seconds):
-            with _told_apart(guarded=guarded):
+            with _call_errors(guarded=guarded):
                 request = client.build_request(
                     method,
                     url,
@@ -205,20 +202,19 @@ class Outbound:
                     content=None if json is None else orjson.dumps(json),
                     data=dict(fields) if fields and not form else None,
                     files=[*(parts or ()), *files] or None,
-                    # Inline providers say nothing for minutes; only the whole time is bounded.
+                    # Inline providers are silent for minutes: only the total time has a limit.
                     timeout=httpx.Timeout(seconds, connect=CONNECT_SECONDS),
                 )
                 response = await client.send(request, stream=True)
             try:
-                yield Incoming(response.status_code, response.headers, response, max_bytes)
+                yield StreamingResponse(response.status_code, response.headers, response, max_bytes)
             finally:
                 await response.aclose()
 
     async def post(self, url: str, *, content: bytes, headers: dict[str, str], seconds: float) -> int:
-        """POST to a URL from outside, within `seconds` in all; gives the status. Redirects are not followed, the
-        answer's body is not read.
+        """POST to a URL from outside within `seconds`, and return the status.
 
-        Raises UrlRefusedError, DownloadError.
+        Redirects are not followed, and the response's body is not read. Raises UrlRefusedError, DownloadError.
         """
         target = self.guard.parse(url)
         try:
@@ -242,7 +238,7 @@ class Outbound:
                 request = self._guarded.build_request("GET", target.url, timeout=timeout)
                 response = await self._guarded.send(request, stream=True)
             except (httpx.InvalidURL, ValueError):
-                # httpx is stricter than the guard about xn-- names, and reads the Location of answers too.
+                # httpx is stricter than the guard about xn-- names, and parses the Location header too.
                 raise UrlRefusedError("its host or the one it redirects to is malformed") from None
             try:
                 if response.status_code not in _REDIRECTS:
@@ -262,8 +258,8 @@ class Outbound:
 
 
 @contextmanager
-def _told_apart(*, guarded: bool = False) -> Iterator[None]:
-    """Raise, for what goes wrong in a call, an error that says whether the server can know of it."""
+def _call_errors(*, guarded: bool = False) -> Iterator[None]:
+    """Convert errors of a call: UnsentError when the server certainly received nothing, else SentError."""
     try:
         yield
     except (httpx.InvalidURL, UnicodeError) as error:
@@ -289,14 +285,14 @@ def _client(transport: Transport, read: float | None) -> httpx.AsyncClient:
 
 
 def _decoded(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """Return the body without its content encoding. httpx would inflate a whole chunk at once."""
+    """Return the body without its content encoding. httpx inflates a whole chunk at once."""
     return decode(
         cast("AsyncGenerator[bytes, None]", response.aiter_raw()), response.headers.get("content-encoding", "")
     )
 
 
 async def _write_body(response: httpx.Response, write: Write, max_bytes: int) -> None:
-    """Hand on the answer's body, leaving off as soon as it is too large."""
+    """Pass the response's body to `write`, until it is too large."""
     status = response.status_code
     if status != 200:
         raise DownloadError(

@@ -1,4 +1,4 @@
-"""Content encodings of answers, undone a bounded piece at a time."""
+"""Content encodings of responses, decoded in bounded pieces."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterator
 
 _PIECE: Final = 1 << 20
-"""Most decoded bytes at once: what a server sends may inflate a thousandfold."""
+"""Most decoded bytes at once: a compressed body may inflate a thousandfold."""
 
 
 class EncodingError(Exception):
-    """A body's content encoding is damaged, or none that is known."""
+    """A body's content encoding is damaged or unknown."""
 
 
 async def decode(raw: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenerator[bytes, None]:
-    """Yield a body without its content encoding (identity, gzip or deflate), inflated by 1 MiB at most at once.
+    """Yield a body without its content encoding (identity, gzip or deflate), in inflated pieces of at most 1 MiB.
 
-    Identity is asked for, yet object stores send what they hold. Raises EncodingError.
+    Requests accept identity only, but object stores send objects in their stored encoding. Raises EncodingError.
     """
     inflater = _inflater(encoding)
     async with aclosing(raw):
@@ -41,7 +41,7 @@ def _inflate(inflater: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
             if piece:
                 yield piece
             chunk = inflater.unconsumed_tail
-            # A full piece may have left some in the inflater even where all input is taken.
+            # After a full piece, the inflater may hold more output without more input.
             if not chunk and len(piece) < _PIECE:
                 return
     except zlib.error:

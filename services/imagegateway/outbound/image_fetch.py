@@ -1,4 +1,4 @@
-"""Images that requests name by URL."""
+"""Fetch of images that requests name by URL."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ if TYPE_CHECKING:
     from imagegateway.outbound.client import Outbound, Write
 
 FETCH_SECONDS: Final = 30.0
-"""Time limit for an image to arrive, redirects included, in seconds."""
+"""Time limit of a fetch, redirects included, in seconds."""
 
 _DATA_URL: Final = re.compile(r"data:[^,]{0,256}; *base64 *,", re.IGNORECASE)
 _PIECE: Final = 1024 * 1024
-"""Characters of a data URL that are decoded at once."""
+"""Characters of a data URL per decoded piece."""
 _WHITE_SPACE: Final = b"\t\n\f\r "
 _PLAIN_ALPHABET: Final = bytes.maketrans(b"-_", b"+/")
 
 
 async def fetch_image(outbound: Outbound, url: str, param: str, write: Write, *, max_bytes: int, tenant: str) -> None:
-    """Hand the bytes behind an https or base64 `data:` URL to `write`, unchecked but for their size, for a tenant.
+    """Pass the bytes of an https or base64 `data:` URL to `write`, at most `max_bytes`. Their content is not checked.
 
-    Raises what `write` does, and GatewayError naming `param`: INVALID_IMAGE_URL, or FILE_TOO_LARGE over `max_bytes`.
+    `tenant` pays with its share of the downloads. Raises the errors of `write`, and GatewayError naming `param`:
+    INVALID_IMAGE_URL or FILE_TOO_LARGE.
     """
     if url[:5].lower() == "data:":
         for data in _decode(url, param, max_bytes):
@@ -45,11 +46,11 @@ async def fetch_image(outbound: Outbound, url: str, param: str, write: Write, *,
 
 
 def _decode(url: str, param: str, max_bytes: int) -> Iterator[bytes]:
-    """Yield the bytes of a data URL. Nothing of a long one is held twice."""
+    """Yield the bytes of a data URL, without a second copy of a long one."""
     header = _DATA_URL.match(url)
     if header is None:
         raise _invalid_url(param, f"{param} must be a data URL of the form data:image/png;base64,….")
-    # Four characters for three bytes, and up to three times that where each is percent-encoded.
+    # Four characters encode three bytes, and percent-encoding triples them.
     if len(url) - header.end() > 4 * (max_bytes + 2):
         raise _too_large(param, max_bytes)
     size = 0
@@ -64,17 +65,17 @@ def _decode(url: str, param: str, max_bytes: int) -> Iterator[bytes]:
 
 
 def _unquoted(url: str, start: int) -> Iterator[bytes]:
-    """Yield a URL from `start` on, percent-decoded. Raises ValueError for characters that are not ASCII."""
+    """Yield a URL from `start` on, percent-decoded. Raises ValueError for non-ASCII characters."""
     while start < len(url):
         end = start + _PIECE
-        escape = url.rfind("%", end - 2, end)  # the piece would end within it
+        escape = url.rfind("%", end - 2, end)  # the piece must not end within an escape
         piece = url[start : end if escape < 0 else escape]
         start += len(piece)
         yield unquote_to_bytes(piece) if "%" in piece else piece.encode("ascii")
 
 
 def _forgiving_base64(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Decode base64 as WHATWG's Infra standard does (white space and missing padding pass), in the URL alphabet too.
+    """Decode forgiving base64 (WHATWG Infra: white space, optional padding), in the URL alphabet too.
 
     Raises ValueError for anything else.
     """

@@ -1,4 +1,4 @@
-"""DNS lookups by c-ares: no threads, and a time limit."""
+"""DNS resolver on c-ares: without threads, with a time limit."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 LOOKUP_SECONDS: Final = 3.0
-"""Longest that one lookup may take."""
+"""Timeout of one lookup in seconds."""
 FAILED_SECONDS: Final = 5.0
-"""How long a name whose lookup failed is not looked up again."""
+"""Seconds for which a failed lookup is cached."""
 MAX_FAILED: Final = 1000
-"""Most such names that are kept."""
+"""Most cached failures."""
 
 _TRY_SECONDS: Final = 1.0
 _TRIES: Final = 2
-"""c-ares doubles the timeout with each try: 3 s in all."""
+"""Tries of a lookup. c-ares doubles the timeout with each try: 3 s in total."""
 _NO_SUCH_NAME: Final = frozenset({aiodns.error.ARES_ENOTFOUND, aiodns.error.ARES_ENODATA, aiodns.error.ARES_EBADNAME})
 
 
 class Resolver:
-    """Resolves names by `/etc/hosts` and the servers and search domains of `/etc/resolv.conf`.
+    """Resolver by `/etc/hosts`, and the servers and search domains of `/etc/resolv.conf`.
 
-    c-ares reuses answers for their TTL; failures are kept here, since a server's silence has none. `servers`
-    (`address:port`) replace the system's; `clock` returns seconds.
+    c-ares caches responses for their TTL. The resolver caches failures, which have no TTL. `servers` (`address:port`)
+    replace the system's. `clock` returns seconds.
     """
 
     def __init__(self, servers: Sequence[str] = (), clock: Callable[[], float] = time.monotonic) -> None:
@@ -37,12 +37,12 @@ class Resolver:
         self._clock = clock
         self._dns: aiodns.DNSResolver | None = None
         self._failed: dict[str, tuple[float, int]] = {}
-        """Names, until when they are not looked up again, and the number of their `socket.gaierror`."""
+        """Failed names: the end of caching, and the number of the `socket.gaierror`."""
 
     async def resolve(self, host: str, port: int) -> list[str]:
         """Return the IP addresses of a host for connections to a port.
 
-        Raises socket.gaierror: EAI_NONAME for a name without any, EAI_AGAIN where no server told any in time.
+        Raises socket.gaierror: EAI_NONAME for a name without addresses, EAI_AGAIN without a response in time.
         """
         until, error = self._failed.get(host, (0.0, 0))
         if until > self._clock():
@@ -60,18 +60,18 @@ class Resolver:
         raise _failure(error)
 
     async def aclose(self) -> None:
-        """End the lookups that are under way."""
+        """Cancel running lookups."""
         if self._dns is not None:
             await self._dns.close()
             self._dns = None
 
     def _channel(self) -> aiodns.DNSResolver:
-        if self._dns is None:  # it wants a running loop
+        if self._dns is None:  # needs a running event loop
             self._dns = aiodns.DNSResolver(self._servers, timeout=_TRY_SECONDS, tries=_TRIES)
         return self._dns
 
     def _keep_failure(self, host: str, error: int) -> None:
-        self._failed.pop(host, None)  # the newest stand last
+        self._failed.pop(host, None)  # the newest last
         self._failed[host] = (self._clock() + FAILED_SECONDS, error)
         if len(self._failed) > MAX_FAILED:
             del self._failed[next(iter(self._failed))]

@@ -1,6 +1,7 @@
-"""Server-sent events out of bytes that come in any pieces.
+"""Parser of server-sent events.
 
-Source: WHATWG HTML, "Server-sent events", read 2026-11-25. Lines end in LF or CRLF; a lone CR is no end here.
+Source: WHATWG HTML, "Server-sent events", read 2026-11-25. Lines end in LF or CRLF. A lone CR does not end a
+line, unlike in the standard.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ _FIELD: Final = b"data:"
 
 @dataclass(slots=True)
 class Parser:
-    """Gives the data of each event once it is whole; names, ids and comments are left out."""
+    """Incremental parser: returns the data of complete events. Names, ids and comments are ignored."""
 
     _rest: bytearray = field(default_factory=bytearray)
     _searched: int = 0
     _data: list[bytes] = field(default_factory=list)
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The events that these bytes complete."""
+        """Return the events that these bytes complete."""
         self._rest += chunk
         events: list[bytes] = []
         start = 0
@@ -32,7 +33,7 @@ class Parser:
         return events
 
     def end(self) -> list[bytes]:
-        """The last event, when the stream ends without the empty line after it."""
+        """Return the last event of a stream that ends without an empty line."""
         return self.feed(b"\n\n")
 
     def _line(self, line: bytes) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""aiohttp's connections under httpx's API, with what goes wrong in them told truly. Used by `outbound` alone."""
+"""Transport: aiohttp's connections under httpx's API, with precise errors. Only `outbound` uses it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import aiohttp
-import httpx  # noqa: TID251  a part of the door
+import httpx  # noqa: TID251  part of the outbound client
 from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from imagegateway.outbound.url_guard import Guard
 
 _CHUNK_BYTES: Final = 1 << 20
-"""Most of a body that is handed on at once, and that waits for its reader: by default 16 and 64 KiB, which makes some
-hundred steps of a picture.
+"""Bytes of a body per chunk, and in the read buffer. The defaults, 16 and 64 KiB, split an image into about a hundred
+chunks.
 """
 
 
 class GuardedResolver(AbstractResolver):
-    """Hands aiohttp the addresses that the guard has just checked, and no others."""
+    """Resolver that returns only addresses which the URL guard has just checked."""
 
     def __init__(self, guard: Guard) -> None:
         self._guard = guard
@@ -50,13 +50,13 @@ class GuardedResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: the guard owns the resolver."""
 
 
 class _ExactSession:
-    """The part of ClientSession that the transport calls, sending each URL as it is written.
+    """Adapter of ClientSession that sends each URL as written.
 
-    aiohttp would unquote some of it (`%2F` in a query), which breaks signatures over the raw query.
+    aiohttp unquotes some characters (`%2F` in a query), which breaks signatures over the raw query.
     """
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
@@ -75,15 +75,15 @@ _TRUE_ERRORS: Final[tuple[tuple[type[Exception], type[httpx.TransportError]], ..
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
     (aiohttp.ClientError, httpx.ReadError),
 )
-"""httpx's error for each of aiohttp's; the first that fits counts."""
+"""httpx's error for each of aiohttp's. The first match counts."""
 
 
 @contextmanager
 def _true_errors() -> Iterator[None]:
-    """Raise connect errors for connections that were not made, and for nothing else.
+    """Raise connect errors only for connections that failed.
 
-    The transport calls a server that hangs up after it got the request a ConnectTimeout, and callers send
-    again what was never sent.
+    The original transport raises ConnectTimeout for a server that disconnects after it received the request. Callers
+    repeat requests that were never sent, so that error must be another one.
     """
     try:
         yield
@@ -91,13 +91,13 @@ def _true_errors() -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, httpx.TransportError) else error
         for kind, true in _TRUE_ERRORS:
             if isinstance(cause, kind):
-                # aiohttp's own text may hold the whole URL, signature and all.
+                # aiohttp's text may contain the whole URL, with its signature.
                 raise true(type(cause).__name__) from cause
         raise
 
 
 class _Stream(httpx.AsyncByteStream):
-    """A body whose errors are httpx's."""
+    """Body stream that raises httpx's errors."""
 
     def __init__(self, stream: httpx.AsyncByteStream) -> None:
         self._stream = stream
@@ -113,9 +113,9 @@ class _Stream(httpx.AsyncByteStream):
 
 
 class Transport(AiohttpTransport):
-    """One session, made at the first request because aiohttp wants a running loop.
+    """Transport with one session, created by the first request because aiohttp needs a running event loop.
 
-    `resolver` finds addresses in place of aiohttp's own, which asks c-ares. Whoever calls bounds the connections.
+    `resolver` replaces aiohttp's resolver, which uses c-ares. Callers limit the number of connections.
     """
 
     def __init__(self, tls: ssl.SSLContext, resolver: AbstractResolver | None) -> None:
@@ -129,7 +129,7 @@ class Transport(AiohttpTransport):
                 connector=aiohttp.TCPConnector(
                     ssl=self.ssl_context,
                     resolver=self._resolver,
-                    # A cached name would skip the guard's resolver.
+                    # A cached name bypasses the guard's resolver.
                     use_dns_cache=self._resolver is None,
                     limit=0,
                 ),

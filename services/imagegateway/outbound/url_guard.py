@@ -1,7 +1,7 @@
-"""Which URLs from outside may be called: the policy, without a connection.
+"""URL guard: the policy for URLs from outside. Makes no connections.
 
-Every URL that a caller, a provider or a redirect names passes `Guard`. Connections are made in
-`imagegateway.outbound.client`, whose resolver asks `Guard.addresses`: the addresses checked are the ones used.
+`Guard` checks every URL from a caller, a provider or a redirect. `imagegateway.outbound.client` makes the
+connections, and its resolver calls `Guard.addresses`: connections use exactly the checked addresses.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAX_URL: Final = 4096
 """Longest URL, in characters."""
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
-"""Host name and port to IP addresses, as text. Raises OSError for a name without any."""
+"""Resolver of a host name and a port to IP addresses. Raises OSError for a name without addresses."""
 
 _PORTS: Final = {"http": 80, "https": 443}
 _URL: Final = re.compile(r"(?i:(https?))://([^/?#]*)([^#]*)(?:#.*)?")
@@ -29,13 +29,13 @@ _NAME: Final = re.compile(
 )
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
-# Python's IDNA codec turns these into other letters, so the name would belong to somebody else.
+# Python's IDNA codec maps these to other letters: the result is another owner's name.
 _IDNA_DEVIATIONS: Final = frozenset("ßς\u200c\u200d")
 
 _V4_REFUSED: Final = (
-    ipaddress.IPv4Network("192.0.0.0/24"),  # protocol assignments; a cloud's metadata service lives there
+    ipaddress.IPv4Network("192.0.0.0/24"),  # protocol assignments, with a cloud's metadata service
     ipaddress.IPv4Network("192.88.99.0/24"),  # 6to4 relays
-    ipaddress.IPv4Network("168.63.129.16/32"),  # Azure's platform service, on an address that looks public
+    ipaddress.IPv4Network("168.63.129.16/32"),  # Azure's platform service, in public address space
 )
 _V6_GLOBAL: Final = ipaddress.IPv6Network("2000::/3")
 _V6_REFUSED: Final = (
@@ -48,14 +48,14 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC: Final = "its host has no public address"
 _UNRESOLVED: Final = "its host name does not resolve"
 NO_ANSWER: Final = "its host name could not be resolved just now"
-"""Reason of a refusal that may pass."""
+"""Reason of a transient refusal."""
 
 
 class OutboundError(Exception):
-    """Nothing was fetched.
+    """An outbound call failed.
 
-    `reason` is a clause that callers may read ("its host has no public address"): it holds no address, query
-    string or text from the other side. `transient` tells that the same call may succeed later.
+    `reason` is a clause for callers ("its host has no public address"), without addresses, query strings and text
+    from the server. `transient`: the same call may succeed later.
     """
 
     def __init__(self, reason: str, *, transient: bool = False) -> None:
@@ -65,25 +65,25 @@ class OutboundError(Exception):
 
 
 class UrlRefusedError(OutboundError):
-    """The guard does not let this URL pass."""
+    """The guard refused the URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A URL that the policy lets pass."""
+    """URL that passed the policy."""
 
     url: str
-    """Absolute, with the host in ASCII lower case and without fragment; path and query as they were given."""
+    """Absolute URL with the host in ASCII lower case, without fragment. Path and query are unchanged."""
     scheme: str
     """`https` or `http`."""
     host: str
     """Name without trailing dot, or IP address in its usual spelling without brackets."""
     port: int
-    """1 to 65535; the scheme's own when the URL names none."""
+    """1 to 65535. Default: the scheme's port."""
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is routable on the open internet, also where it embeds another address."""
+    """Return True for an IP address that is routable on the internet. An embedded address must be routable, too."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -97,7 +97,7 @@ def is_public(address: str) -> bool:
         embedded = ipaddress.IPv4Address(int(found) & 0xFFFF_FFFF)
     if embedded is not None:
         return _is_public_v4(embedded)
-    # Python 3.11 calls much of the unassigned space global, and IPv4-compatible addresses too.
+    # In Python 3.11, much unassigned space and IPv4-compatible addresses count as global.
     return found in _V6_GLOBAL and found.is_global and not any(found in network for network in _V6_REFUSED)
 
 
@@ -106,11 +106,10 @@ def _is_public_v4(found: ipaddress.IPv4Address) -> bool:
 
 
 class Guard:
-    """The policy for URLs from outside.
+    """URL guard: https only, to hosts with public addresses only.
 
-    https only, to hosts whose every address is public. Hosts in `allow_hosts` (`name` or `name:port`, lower
-    case) may also be called over http, on any port, wherever they resolve to. `resolve` replaces the resolver that
-    the guard has of its own; `aclose` ends that.
+    Hosts in `allow_hosts` (`name` or `name:port`, lower case) are exempt: http, any port and any address pass.
+    `resolve` replaces the guard's resolver, which `aclose` closes.
     """
 
     def __init__(self, allow_hosts: Iterable[str], resolve: Resolve | None = None) -> None:
@@ -119,11 +118,11 @@ class Guard:
         self._resolve = resolve or self._resolver.resolve
 
     async def aclose(self) -> None:
-        """End the lookups that are under way."""
+        """Cancel running lookups."""
         await self._resolver.aclose()
 
     def parse(self, url: str) -> Target:
-        """Check everything that needs no name service. Raises UrlRefusedError."""
+        """Check a URL without a DNS lookup. Raises UrlRefusedError."""
         if len(url) > MAX_URL:
             raise UrlRefusedError(f"the URL is longer than {MAX_URL} characters")
         if not url.isprintable() or " " in url or "\\" in url:
@@ -142,7 +141,7 @@ class Guard:
             if port < 1024 and port not in _PORTS.values():
                 raise UrlRefusedError("its port belongs to another service than the web")
             if "." not in host and ":" not in host:
-                # A bare word is completed by the machine's search domains: it never means the open internet.
+                # The machine's search domains complete a bare word: such a name is never public.
                 raise UrlRefusedError(_NOT_PUBLIC)
             if _is_address(host) and not is_public(host):
                 raise UrlRefusedError(_NOT_PUBLIC)
@@ -152,11 +151,11 @@ class Guard:
         return Target(f"{scheme}://{shown}{colon}{slash}{rest}", scheme, host, port)
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """Resolve a host of `Target` and check every address it has.
+        """Resolve the host of a `Target`, and return its addresses after a check of each.
 
-        Raises UrlRefusedError when any is not public, or there is none. The text tells a name that does not resolve
-        from one that resolves inside: a typing error is far more common than somebody who guesses internal names,
-        who learns that a name exists and neither its address nor anything of its server.
+        Raises UrlRefusedError for an address that is not public, and for a host without addresses. The message
+        distinguishes unknown names from internal ones, because typing errors are far more common than guesses of
+        internal names. A guess reveals that a name exists, without its address or its server.
         """
         if _is_address(host):
             found = [host]
@@ -173,7 +172,7 @@ class Guard:
         return found
 
     async def check(self, url: str) -> Target:
-        """Check a URL that is called later, and checked again then, as webhooks. Raises UrlRefusedError."""
+        """Check a URL for a later call, such as a webhook's. The call checks it again. Raises UrlRefusedError."""
         target = self.parse(url)
         await self.addresses(target.host, target.port)
         return target
@@ -183,12 +182,12 @@ class Guard:
 
 
 def _is_address(host: str) -> bool:
-    """Whether a host from `_host_and_port` is an IP address."""
+    """Return True when a host from `_host_and_port` is an IP address."""
     return ":" in host or _NUMBER.fullmatch(host.rpartition(".")[2]) is not None
 
 
 def _host_and_port(authority: str) -> tuple[str, int | None]:
-    """Split and normalise; IP addresses in any spelling become the usual one. Raises UrlRefusedError."""
+    """Return host and port, with IP addresses in canonical form. Raises UrlRefusedError."""
     parts = _AUTHORITY.fullmatch(authority)
     if parts is None:
         raise UrlRefusedError("its host is malformed")
@@ -208,7 +207,7 @@ def _host(text: str) -> str:
                 raise UrlRefusedError("its host must be written in its xn-- form")
             host = host.encode("idna").decode("ascii").lower()
         host = host.removesuffix(".")
-        # The system's own parser knows each spelling that connections accept: 127.1, 0x7f.1, 017700000001
+        # The system's parser knows each spelling that connections accept: 127.1, 0x7f.1, 017700000001.
         if _is_address(host):
             return socket.inet_ntoa(socket.inet_aton(host))
     except (ValueError, OSError):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from grpc import StatusCode
+from imagegateway.platform.logs import LogLevel
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -20,6 +22,20 @@ DOMAIN: Final = "imagegateway"
 _PREFIX: Final = "ERROR_REASON_"
 UNAVAILABLE_SECONDS: Final = 5.0
 """`Retry-After` while a part of the gateway is unavailable, in seconds."""
+
+
+class ErrorType(StrEnum):
+    """`type` in OpenAI's error body."""
+
+    INVALID_REQUEST_ERROR = "invalid_request_error"
+    IMAGE_GENERATION_USER_ERROR = "image_generation_user_error"
+    AUTHENTICATION_ERROR = "authentication_error"
+    INSUFFICIENT_QUOTA = "insufficient_quota"
+    PERMISSION_ERROR = "permission_error"
+    RATE_LIMIT_ERROR = "rate_limit_error"
+    SERVER_ERROR = "server_error"
+    PROVIDER_ERROR = "provider_error"
+    TIMEOUT_ERROR = "timeout_error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +49,20 @@ class Meaning:
 
     grpc: StatusCode
     http: int
-    type: str
+    type: ErrorType
     retry: bool
-    level: str
+    level: LogLevel
     may_be_billed: bool = False
 
 
-_INVALID = Meaning(StatusCode.INVALID_ARGUMENT, 400, "invalid_request_error", retry=False, level="info")
-_NOT_FOUND = Meaning(StatusCode.NOT_FOUND, 404, "invalid_request_error", retry=False, level="info")
-
-
 def _invalid(http: int) -> Meaning:
-    return Meaning(StatusCode.INVALID_ARGUMENT, http, "invalid_request_error", retry=False, level="info")
+    return Meaning(
+        StatusCode.INVALID_ARGUMENT, http, ErrorType.INVALID_REQUEST_ERROR, retry=False, level=LogLevel.INFO
+    )
 
+
+_INVALID = _invalid(400)
+_NOT_FOUND = Meaning(StatusCode.NOT_FOUND, 404, ErrorType.INVALID_REQUEST_ERROR, retry=False, level=LogLevel.INFO)
 
 REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
     ErrorReason.ERROR_REASON_INVALID_JSON: _INVALID,
@@ -55,87 +72,112 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
     ErrorReason.ERROR_REASON_INVALID_IMAGE: _INVALID,
     ErrorReason.ERROR_REASON_INVALID_IMAGE_URL: _INVALID,
     ErrorReason.ERROR_REASON_MODERATION_BLOCKED: Meaning(
-        StatusCode.INVALID_ARGUMENT, 400, "image_generation_user_error", retry=False, level="info", may_be_billed=True
+        StatusCode.INVALID_ARGUMENT,
+        400,
+        ErrorType.IMAGE_GENERATION_USER_ERROR,
+        retry=False,
+        level=LogLevel.INFO,
+        may_be_billed=True,
     ),
     ErrorReason.ERROR_REASON_INVALID_API_KEY: Meaning(
-        StatusCode.UNAUTHENTICATED, 401, "authentication_error", retry=False, level="info"
+        StatusCode.UNAUTHENTICATED, 401, ErrorType.AUTHENTICATION_ERROR, retry=False, level=LogLevel.INFO
     ),
     ErrorReason.ERROR_REASON_BUDGET_EXCEEDED: Meaning(
-        StatusCode.RESOURCE_EXHAUSTED, 402, "insufficient_quota", retry=False, level="info"
+        StatusCode.RESOURCE_EXHAUSTED, 402, ErrorType.INSUFFICIENT_QUOTA, retry=False, level=LogLevel.INFO
     ),
     ErrorReason.ERROR_REASON_MODEL_NOT_ALLOWED: Meaning(
-        StatusCode.PERMISSION_DENIED, 403, "permission_error", retry=False, level="info"
+        StatusCode.PERMISSION_DENIED, 403, ErrorType.PERMISSION_ERROR, retry=False, level=LogLevel.INFO
     ),
     ErrorReason.ERROR_REASON_BYOK_REQUIRED: Meaning(
-        StatusCode.PERMISSION_DENIED, 403, "permission_error", retry=False, level="info"
+        StatusCode.PERMISSION_DENIED, 403, ErrorType.PERMISSION_ERROR, retry=False, level=LogLevel.INFO
     ),
     ErrorReason.ERROR_REASON_INVALID_SIGNATURE: Meaning(
-        StatusCode.PERMISSION_DENIED, 403, "permission_error", retry=False, level="info"
+        StatusCode.PERMISSION_DENIED, 403, ErrorType.PERMISSION_ERROR, retry=False, level=LogLevel.INFO
     ),
     ErrorReason.ERROR_REASON_MODEL_NOT_FOUND: _NOT_FOUND,
     ErrorReason.ERROR_REASON_MODEL_RETIRED: _NOT_FOUND,
     ErrorReason.ERROR_REASON_JOB_NOT_FOUND: _NOT_FOUND,
     ErrorReason.ERROR_REASON_UNKNOWN_URL: _NOT_FOUND,
     ErrorReason.ERROR_REASON_REQUEST_TIMEOUT: Meaning(
-        StatusCode.DEADLINE_EXCEEDED, 408, "invalid_request_error", retry=True, level="info"
+        StatusCode.DEADLINE_EXCEEDED, 408, ErrorType.INVALID_REQUEST_ERROR, retry=True, level=LogLevel.INFO
     ),
     ErrorReason.ERROR_REASON_FILE_TOO_LARGE: _invalid(413),
     ErrorReason.ERROR_REASON_REQUEST_TOO_LARGE: _invalid(413),
     ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE: _invalid(415),
     ErrorReason.ERROR_REASON_IDEMPOTENCY_KEY_MISMATCH: _invalid(422),
     ErrorReason.ERROR_REASON_RATE_LIMIT_EXCEEDED: Meaning(
-        StatusCode.RESOURCE_EXHAUSTED, 429, "rate_limit_error", retry=True, level="info"
+        StatusCode.RESOURCE_EXHAUSTED, 429, ErrorType.RATE_LIMIT_ERROR, retry=True, level=LogLevel.INFO
     ),
     ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED: Meaning(
-        StatusCode.RESOURCE_EXHAUSTED, 429, "rate_limit_error", retry=True, level="warning"
+        StatusCode.RESOURCE_EXHAUSTED, 429, ErrorType.RATE_LIMIT_ERROR, retry=True, level=LogLevel.WARNING
     ),
     ErrorReason.ERROR_REASON_SUBSCRIBER_TOO_SLOW: Meaning(
-        StatusCode.RESOURCE_EXHAUSTED, 429, "rate_limit_error", retry=True, level="info"
+        StatusCode.RESOURCE_EXHAUSTED, 429, ErrorType.RATE_LIMIT_ERROR, retry=True, level=LogLevel.INFO
     ),
     ErrorReason.ERROR_REASON_CANCELLED: Meaning(
-        StatusCode.CANCELLED, 499, "invalid_request_error", retry=False, level="info", may_be_billed=True
+        StatusCode.CANCELLED,
+        499,
+        ErrorType.INVALID_REQUEST_ERROR,
+        retry=False,
+        level=LogLevel.INFO,
+        may_be_billed=True,
     ),
     ErrorReason.ERROR_REASON_INTERNAL: Meaning(
-        StatusCode.INTERNAL, 500, "server_error", retry=False, level="error", may_be_billed=True
+        StatusCode.INTERNAL, 500, ErrorType.SERVER_ERROR, retry=False, level=LogLevel.ERROR, may_be_billed=True
     ),
     ErrorReason.ERROR_REASON_NOT_IMPLEMENTED: Meaning(
-        StatusCode.UNIMPLEMENTED, 501, "server_error", retry=False, level="info"
+        StatusCode.UNIMPLEMENTED, 501, ErrorType.SERVER_ERROR, retry=False, level=LogLevel.INFO
     ),
     ErrorReason.ERROR_REASON_PROVIDER_ERROR: Meaning(
-        StatusCode.INTERNAL, 502, "provider_error", retry=False, level="warning", may_be_billed=True
+        StatusCode.INTERNAL, 502, ErrorType.PROVIDER_ERROR, retry=False, level=LogLevel.WARNING, may_be_billed=True
     ),
     ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE: Meaning(
-        StatusCode.INTERNAL, 502, "provider_error", retry=False, level="warning", may_be_billed=True
+        StatusCode.INTERNAL, 502, ErrorType.PROVIDER_ERROR, retry=False, level=LogLevel.WARNING, may_be_billed=True
     ),
     ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS: Meaning(
-        StatusCode.FAILED_PRECONDITION, 502, "provider_error", retry=False, level="error", may_be_billed=True
+        StatusCode.FAILED_PRECONDITION,
+        502,
+        ErrorType.PROVIDER_ERROR,
+        retry=False,
+        level=LogLevel.ERROR,
+        may_be_billed=True,
     ),
     ErrorReason.ERROR_REASON_PROVIDER_BILLING: Meaning(
-        StatusCode.FAILED_PRECONDITION, 502, "provider_error", retry=False, level="error", may_be_billed=True
+        StatusCode.FAILED_PRECONDITION,
+        502,
+        ErrorType.PROVIDER_ERROR,
+        retry=False,
+        level=LogLevel.ERROR,
+        may_be_billed=True,
     ),
     ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN: Meaning(
-        StatusCode.INTERNAL, 502, "provider_error", retry=False, level="warning", may_be_billed=True
+        StatusCode.INTERNAL, 502, ErrorType.PROVIDER_ERROR, retry=False, level=LogLevel.WARNING, may_be_billed=True
     ),
     ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE: Meaning(
-        StatusCode.UNAVAILABLE, 503, "server_error", retry=True, level="warning"
+        StatusCode.UNAVAILABLE, 503, ErrorType.SERVER_ERROR, retry=True, level=LogLevel.WARNING
     ),
     ErrorReason.ERROR_REASON_PROVIDER_NOT_CONFIGURED: Meaning(
-        StatusCode.UNAVAILABLE, 503, "server_error", retry=False, level="warning"
+        StatusCode.UNAVAILABLE, 503, ErrorType.SERVER_ERROR, retry=False, level=LogLevel.WARNING
     ),
     ErrorReason.ERROR_REASON_OVERLOADED: Meaning(
-        StatusCode.UNAVAILABLE, 503, "server_error", retry=True, level="warning"
+        StatusCode.UNAVAILABLE, 503, ErrorType.SERVER_ERROR, retry=True, level=LogLevel.WARNING
     ),
     ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE: Meaning(
-        StatusCode.UNAVAILABLE, 503, "server_error", retry=True, level="error"
+        StatusCode.UNAVAILABLE, 503, ErrorType.SERVER_ERROR, retry=True, level=LogLevel.ERROR
     ),
     ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT: Meaning(
-        StatusCode.DEADLINE_EXCEEDED, 504, "timeout_error", retry=False, level="warning", may_be_billed=True
+        StatusCode.DEADLINE_EXCEEDED,
+        504,
+        ErrorType.TIMEOUT_ERROR,
+        retry=False,
+        level=LogLevel.WARNING,
+        may_be_billed=True,
     ),
     ErrorReason.ERROR_REASON_EXPIRED: Meaning(
-        StatusCode.NOT_FOUND, 410, "invalid_request_error", retry=False, level="info"
+        StatusCode.NOT_FOUND, 410, ErrorType.INVALID_REQUEST_ERROR, retry=False, level=LogLevel.INFO
     ),
     ErrorReason.ERROR_REASON_WEBHOOK_SECRET_UNREADABLE: Meaning(
-        StatusCode.FAILED_PRECONDITION, 410, "invalid_request_error", retry=False, level="error"
+        StatusCode.FAILED_PRECONDITION, 410, ErrorType.INVALID_REQUEST_ERROR, retry=False, level=LogLevel.ERROR
     ),
 }
 

@@ -12,6 +12,7 @@ import hashlib
 import io
 import logging as stdlib_logging  # noqa: TID251  third-party libraries log there; it is silenced below a warning
 import sys
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, cast
 
 import structlog
@@ -24,7 +25,28 @@ if TYPE_CHECKING:
 
 _BATCH_SECONDS: Final = 0.02
 """Seconds for which a line waits for others."""
-_LEVELS: Final = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+
+class LogFormat(StrEnum):
+    """Format of log lines."""
+
+    AUTO = "auto"
+    """`PRETTY` on a terminal, else `JSON`."""
+    JSON = "json"
+    PRETTY = "pretty"
+
+
+class LogLevel(StrEnum):
+    """Level of a log line."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+_LEVELS: Final = {LogLevel.DEBUG: 10, LogLevel.INFO: 20, LogLevel.WARNING: 30, LogLevel.ERROR: 40}
+"""Levels as numbers of the standard library."""
 
 
 class _Batches:
@@ -59,7 +81,9 @@ class _Batches:
 
 def configure(settings: Settings, process: str) -> None:
     """Set up logging for this process. Every line carries the name `process`."""
-    pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and sys.stdout.isatty())
+    pretty = settings.log_format is LogFormat.PRETTY or (
+        settings.log_format is LogFormat.AUTO and sys.stdout.isatty()
+    )
     renderer: list[structlog.typing.Processor] = (
         [_escape, structlog.dev.ConsoleRenderer(pad_event_to=24, exception_formatter=_traceback)]
         if pretty

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 import tomllib
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+E = TypeVar("E", bound=StrEnum)
 
 PREFIX: Final = "IMAGEGATEWAY_"
 _TRUE: Final = {"1", "true", "yes", "on"}
@@ -122,12 +125,13 @@ class Source:
             return False
         raise SettingError(f"{PREFIX}{name} must be true or false, not {text!r}")
 
-    def choice(self, name: str, default: str, choices: tuple[str, ...]) -> str:
-        """Return one of `choices`, in lower case. Raises SettingError."""
+    def choice(self, name: str, default: E) -> E:
+        """Return a member of the default's enum, by its value in any case. Raises SettingError."""
         text = self.text(name, default).lower()
-        if text not in choices:
-            raise SettingError(f"{PREFIX}{name} must be one of {', '.join(choices)}, not {text!r}")
-        return text
+        try:
+            return type(default)(text)
+        except ValueError:
+            raise SettingError(f"{PREFIX}{name} must be one of {', '.join(type(default))}, not {text!r}") from None
 
 
 def environment() -> dict[str, str]:

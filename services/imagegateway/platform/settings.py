@@ -12,6 +12,7 @@ from pathlib import Path
 
 from imagegateway.platform import machine, setting_checks, setting_names, sockets
 from imagegateway.platform.hosts import is_wildcard, origin
+from imagegateway.platform.logs import LogFormat, LogLevel
 from imagegateway.platform.setting_source import Secret, SettingError, Source
 
 
@@ -156,9 +157,9 @@ class Settings:
 
     Default: a quarter of the machine's memory, 512 to 4096.
     """
-    log_format: str
+    log_format: LogFormat
     """Format of log lines. `auto`: `pretty` on a terminal, else `json`."""
-    log_level: str
+    log_level: LogLevel
     """Lowest level that is logged."""
 
     @property
@@ -235,8 +236,8 @@ def load(source: Source | None = None) -> Settings:
         secret_key_previous=source.secret("SECRET_KEY_PREVIOUS"),
         allow_hosts=setting_checks.allow_hosts(source),
         routers=source.integer("ROUTERS", 1, 1, 32),
-        log_format=source.choice("LOG_FORMAT", "auto", ("auto", "json", "pretty")),
-        log_level=source.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
+        log_format=source.choice("LOG_FORMAT", LogFormat.AUTO),
+        log_level=source.choice("LOG_LEVEL", LogLevel.INFO),
         default_generate_model=source.text("DEFAULT_GENERATE_MODEL", "bfl/flux-2-klein-9b"),
         default_edit_model=source.text("DEFAULT_EDIT_MODEL", "bria/fibo-edit/edit"),
         default_video_model=source.text("DEFAULT_VIDEO_MODEL", "google/veo-3.1-fast"),

@@ -1,7 +1,7 @@
 """Values that OpenAI's types accept for the fields of a response. Any other value is left out.
 
 A typed client fails on another value, after the image was billed. Source: OpenAI's Python SDK 3.57.0,
-`images_response` and the image event types; `tests/unit/test_openai_types.py` compares them with the pinned SDK.
+`images_response` and the image event types; `tests/router/test_openai_types.py` compares them with the pinned SDK.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Run a program that must not outlive its parent: `python -m imagegateway.stack.die_with_parent PROGRAM [ARG …]`.
+"""Launcher of programs that end with their parent: `python -m imagegateway.stack.die_with_parent PROGRAM [ARG …]`.
 
-Linux sends this process SIGTERM when its parent dies, and keeps that promise over exec; so even a kill -9 of the
-process manager leaves no orphan.
+Linux sends this process SIGTERM when its parent dies, also after exec. So even `kill -9` of the process manager
+leaves no orphan.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Final
 _PR_SET_PDEATHSIG: Final = 1
 
 
-def tie() -> None:
-    """Ask for SIGTERM at the parent's death. Ends the process when the parent is gone already."""
+def die_with_parent() -> None:
+    """Request SIGTERM at the parent's death. Exit if the parent is dead already."""
     parent = os.getppid()
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
-        sys.exit("the parent process is gone")
+        sys.exit("the parent process is dead")
 
 
 if __name__ == "__main__":
-    tie()
-    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606  becoming the program is the point
+    die_with_parent()
+    os.execvp(sys.argv[1], sys.argv[1:])  # noqa: S606  replacing this process is the purpose

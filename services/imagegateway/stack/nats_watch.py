@@ -1,4 +1,4 @@
-"""Recovery of the stack's NATS server: after one failed write, a stream takes no others until the server restarts."""
+"""Recovery of the stack's NATS server: a failed write blocks its stream until the server restarts."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _STUCK: Final = re.compile(
     r"critical write error|no space left on device|input/output error|read-only file system|JetStream .*DISABLED",
     re.IGNORECASE,
 )
-"""What the server's log says of a stream, or of all, that takes no writes any more."""
-AGAIN_SECONDS: Final = 30.0
-"""Shortest time between two restarts, for a disk that goes on failing."""
-_RESTART_SECONDS: Final = 30.0
+"""Log lines of a server whose streams reject writes."""
+RESTART_INTERVAL_SECONDS: Final = 30.0
+"""Minimum time between two restarts, for a disk that keeps failing."""
+_RESTART_TIMEOUT_SECONDS: Final = 30.0
 _log = logs.get(__name__)
 
 
 class NatsWatch:
-    """Follows the server's log, and restarts it once its disk has room again.
+    """Watcher of the server's log. Restarts a stuck server once its disk has room.
 
-    `folder` is on the server's disk; `clock` gives monotonic seconds.
+    `folder` is on the server's disk; `clock` returns monotonic seconds.
     """
 
     def __init__(
@@ -40,37 +40,37 @@ class NatsWatch:
         self._folder = folder
         self._restart = restart
         self._clock = clock
-        self._read = log.stat().st_size if log.exists() else 0
-        self._restarted: float | None = None
+        self._offset = log.stat().st_size if log.exists() else 0
+        self._restarted_at: float | None = None
         self._stuck = False
 
-    async def look(self) -> None:
-        """Restart the server when it is stuck and its disk has room."""
-        if _STUCK.search(self._news()) and not self._stuck:
+    async def check(self) -> None:
+        """Restart the server if a stream rejects writes and the disk has room."""
+        if _STUCK.search(self._read_log()) and not self._stuck:
             self._stuck = True
-            _log.error("nats_takes_no_writes", log=str(self._log))
+            _log.error("nats_rejects_writes", log=str(self._log))
         if not self._stuck or not self._has_room():
             return
-        if self._restarted is not None and self._clock() - self._restarted < AGAIN_SECONDS:
+        if self._restarted_at is not None and self._clock() - self._restarted_at < RESTART_INTERVAL_SECONDS:
             return
-        _log.warning("nats_restart", reason="it refused writes, and its disk has room")
+        _log.warning("nats_restart", reason="the server rejects writes, and its disk has room")
         try:
             await asyncio.to_thread(self._restart)
         except (OSError, subprocess.SubprocessError):
             _log.exception("nats_restart_failed")
         else:
             self._stuck = False
-            self._news()  # the last words of the server that ended
-        self._restarted = self._clock()
+            self._read_log()  # skip the last lines of the old server
+        self._restarted_at = self._clock()
 
-    def _news(self) -> str:
-        """Return what the log has got since the last look."""
+    def _read_log(self) -> str:
+        """Return the log's new text since the last call."""
         try:
             with self._log.open(errors="replace") as file:
-                # A shorter one is new: the old one was full.
-                file.seek(self._read if file.seek(0, os.SEEK_END) >= self._read else 0)
+                # A file shorter than the offset is new: the server rotated the full one.
+                file.seek(self._offset if file.seek(0, os.SEEK_END) >= self._offset else 0)
                 text = file.read()
-                self._read = file.tell()
+                self._offset = file.tell()
         except FileNotFoundError:
             return ""
         return text
@@ -83,7 +83,7 @@ class NatsWatch:
         return True
 
 
-def restart_by(supervisor_config: Path) -> None:
-    """Restart the server by the stack's process manager. Raises SubprocessError."""
+def restart_nats(supervisor_config: Path) -> None:
+    """Restart the server through supervisord. Raises SubprocessError."""
     command = [sys.executable, "-m", "supervisor.supervisorctl", "-c", str(supervisor_config), "restart", "nats"]
-    subprocess.run(command, check=True, capture_output=True, timeout=_RESTART_SECONDS)
+    subprocess.run(command, check=True, capture_output=True, timeout=_RESTART_TIMEOUT_SECONDS)

@@ -1,1 +1,1 @@
-"""Each vendor's own SDK against our emulator of it: `make test-emulators`."""
+"""Tests of the emulators with each vendor's SDK: `make test-emulators`."""

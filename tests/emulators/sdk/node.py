@@ -1,4 +1,4 @@
-"""Runs Node for SDKs that exist for it alone."""
+"""Node.js runner for SDKs without a Python version."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imagegateway.platform import setting_source
 
 
 async def node(folder: Path, *command: str, params: dict[str, Any] | None = None) -> str:
-    """What a command of Node's prints, run in a folder with `params` as JSON in the environment's PARAMS."""
+    """Run a Node.js command in a folder, with `params` as JSON in the variable PARAMS. Return its output."""
     environment = setting_source.environment()
     path = f"{Path(sys.executable).parent}:{environment.get('PATH', '')}"
     program = shutil.which(command[0], path=path)
@@ -32,7 +32,7 @@ async def node(folder: Path, *command: str, params: dict[str, Any] | None = None
 
 
 async def call(folder: Path, package: str, *arguments: str, params: dict[str, Any]) -> dict[str, Any]:
-    """The JSON object that the folder's `run.mjs` prints last; its package is installed at the first call."""
+    """Run the folder's `run.mjs`. Return the JSON object on its last line. The first call installs the package."""
     if not (folder / "node_modules").exists():
         await node(folder, "npm", "install", "--no-audit", "--no-fund", "--ignore-scripts", package)
     output = await node(folder, "node", "run.mjs", *arguments, params=params)

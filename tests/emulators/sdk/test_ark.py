@@ -1,4 +1,4 @@
-"""BytePlus's own SDK (PyPI `byteplus-python-sdk-v2` 3.0.63) drives the emulator of ModelArk."""
+"""ModelArk's emulator, called by BytePlus's SDK (PyPI `byteplus-python-sdk-v2` 3.0.63)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from tests.emulators.ark import Ark
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -33,18 +33,18 @@ def client(emulator: Ark) -> Iterator[Any]:
         yield client
 
 
-async def test_makes_pictures_and_sends_nulls_for_what_is_not_asked(emulator: Ark, client: Any) -> None:
+async def test_images_are_generated_and_unset_fields_sent_as_null(emulator: Ark, client: Any) -> None:
     made = await asyncio.to_thread(
         client.images.generate, model=MODEL, prompt="a fox", size="2K", response_format="b64_json", watermark=False
     )
-    assert base64.b64decode(made.data[0].b64_json) == picture(128, 128, "JPEG")
+    assert base64.b64decode(made.data[0].b64_json) == image_bytes(128, 128, "JPEG")
     assert (made.usage.generated_images, made.usage.output_tokens, emulator.billed) == (1, 16384, 1)
     assert emulator.sent[0].json["image"] is None
 
 
-async def test_takes_references_and_streams_sequences(emulator: Ark, client: Any) -> None:
+async def test_references_are_accepted_and_sequences_streamed(emulator: Ark, client: Any) -> None:
     options = runtime.types.images.SequentialImageGenerationOptions(max_images=2)
-    image = f"data:image/png;base64,{base64.b64encode(picture()).decode()}"
+    image = f"data:image/png;base64,{base64.b64encode(image_bytes()).decode()}"
 
     def events() -> list[Any]:
         stream = client.images.generate(
@@ -62,7 +62,7 @@ async def test_takes_references_and_streams_sequences(emulator: Ark, client: Any
     assert emulator.billed == 2
 
 
-async def test_errors_are_read_wrapped_and_flat(emulator: Ark, client: Any) -> None:
+async def test_errors_are_readable_wrapped_and_flat(emulator: Ark, client: Any) -> None:
     with pytest.raises(errors.ArkBadRequestError, match="at least 3686400 pixels") as flat:
         await asyncio.to_thread(client.images.generate, model=MODEL, prompt="a fox", size="1024x1024")
     assert flat.value.code == "InvalidParameter"
@@ -75,7 +75,7 @@ async def test_errors_are_read_wrapped_and_flat(emulator: Ark, client: Any) -> N
     assert emulator.billed == 0
 
 
-async def test_video_tasks_run_fail_and_are_deleted(emulator: Ark, client: Any) -> None:
+async def test_video_tasks_succeed_fail_and_are_deleted(emulator: Ark, client: Any) -> None:
     tasks = client.content_generation.tasks
     content = [{"type": "text", "text": "a fox"}]
 

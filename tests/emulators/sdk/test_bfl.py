@@ -1,4 +1,4 @@
-"""npm `@ai-sdk/black-forest-labs` 2.0.41 drives the emulator: the one client that speaks of FLUX.2."""
+"""BFL's emulator, called by npm `@ai-sdk/black-forest-labs` 2.0.41, the only client that knows FLUX.2."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.bfl import Bfl
 from tests.emulators.sdk import node
 
@@ -28,8 +28,8 @@ try {
   const made = await bfl.image(model).doGenerate({
     n: 1, providerOptions: {}, ...params, files: files?.map(bytes), mask: mask && bytes(mask),
   });
-  const [told] = made.providerMetadata.blackForestLabs.images;
-  answer = { image: Buffer.from(made.images[0]).toString('base64'), ...told };
+  const [metadata] = made.providerMetadata.blackForestLabs.images;
+  answer = { image: Buffer.from(made.images[0]).toString('base64'), ...metadata };
 } catch (error) {
   answer = { failed: error.message, status: error.statusCode };
 }
@@ -55,15 +55,15 @@ async def call(folder: Path, emulator: Bfl, model: str, key: str = "", **params:
     return await node.call(folder, PACKAGE, emulator.base, key or emulator.key, model, params=params)
 
 
-async def test_submits_polls_and_downloads(folder: Path, emulator: Bfl) -> None:
+async def test_task_is_submitted_polled_and_downloaded(folder: Path, emulator: Bfl) -> None:
     answer = await call(folder, emulator, "flux-2-pro", prompt="a fox", size="512x768", seed=5)
-    assert base64.b64decode(answer["image"]) == picture(512, 768, "JPEG")
+    assert base64.b64decode(answer["image"]) == image_bytes(512, 768, "JPEG")
     assert (answer["seed"], answer["cost"], answer["outputMegapixels"]) == (5, 4.5, 1.05)
     assert (emulator.ignored, emulator.billed) == (["aspect_ratio"], 1)
 
 
-async def test_edits_by_kontext_and_fill(folder: Path, emulator: Bfl) -> None:
-    image = base64.b64encode(picture(64, 64)).decode()
+async def test_kontext_and_fill_edit_images(folder: Path, emulator: Bfl) -> None:
+    image = base64.b64encode(image_bytes(64, 64)).decode()
     made = await call(folder, emulator, "flux-kontext-pro", prompt="a fox", files=[image], aspectRatio="16:9")
     assert "image" in made
     made = await call(folder, emulator, "flux-pro-1.0-fill", prompt="a fox", files=[image], mask=image)
@@ -71,7 +71,7 @@ async def test_edits_by_kontext_and_fill(folder: Path, emulator: Bfl) -> None:
     assert (emulator.ignored, emulator.billed) == ([], 2)
 
 
-async def test_errors_are_read_as_the_service_words_them(folder: Path, emulator: Bfl) -> None:
+async def test_errors_have_the_text_of_the_service(folder: Path, emulator: Bfl) -> None:
     refused = await call(folder, emulator, "flux-2-pro", "wrong-key", prompt="a fox")
     assert (refused["status"], refused["failed"]) == (403, "Not authenticated - Invalid Authentication")
     refused = await call(folder, emulator, "flux-dev", prompt="a fox", size="100x100")

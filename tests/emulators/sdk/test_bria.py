@@ -1,4 +1,4 @@
-"""Bria's own SDK (PyPI `bria-client` 0.3.1) drives the emulator."""
+"""Bria's emulator, called by Bria's SDK (PyPI `bria-client` 0.3.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.bria import Bria
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 bria_client: Any = importlib.import_module("bria_client")
 
-IMAGE = base64.b64encode(picture()).decode()
-MASK = base64.b64encode(picture(colour=(255, 255, 255))).decode()
+IMAGE = base64.b64encode(image_bytes()).decode()
+MASK = base64.b64encode(image_bytes(colour=(255, 255, 255))).decode()
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def client(emulator: Bria) -> Iterator[Any]:
         yield client
 
 
-async def test_run_waits_for_the_whole_answer(emulator: Bria, client: Any) -> None:
+async def test_run_waits_for_the_complete_response(emulator: Bria, client: Any) -> None:
     payload = {"images": [IMAGE], "instruction": "a fox", "mask": MASK}
     made = await asyncio.to_thread(client.run, "image/edit", payload)
     assert (made.status, made.result.seed, emulator.billed) == ("COMPLETED", "77", 1)
@@ -49,7 +49,7 @@ async def test_submitted_jobs_are_polled(emulator: Bria, client: Any) -> None:
     assert (made.status, emulator.billed) == ("COMPLETED", 1)
 
 
-async def test_async_client_works_too(emulator: Bria) -> None:
+async def test_async_client_completes_a_job(emulator: Bria) -> None:
     async with bria_client.BriaAsyncClient(base_url=emulator.base, api_token=emulator.key) as client:
         begun = await client.submit("image/edit/remove_background", {"image": IMAGE})
         assert (await client.poll(begun, interval=0.01)).result.image_url

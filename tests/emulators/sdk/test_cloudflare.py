@@ -1,5 +1,6 @@
-"""Cloudflare's own SDK (PyPI `cloudflare` 5.9.0) drives the emulator; it can't send the multipart that FLUX.2 takes,
-so the standard library sends that.
+"""Cloudflare's emulator, called by Cloudflare's SDK (PyPI `cloudflare` 5.9.0).
+
+The SDK can't send FLUX.2's multipart requests: the standard library's client sends them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.cloudflare import Cloudflare
 
 if TYPE_CHECKING:
@@ -38,13 +39,13 @@ async def client(emulator: Cloudflare) -> AsyncIterator[Any]:
         yield opened
 
 
-async def test_json_model_answers_in_the_envelope(emulator: Cloudflare, client: Any) -> None:
+async def test_json_model_returns_an_envelope(emulator: Cloudflare, client: Any) -> None:
     result = await client.ai.run(SCHNELL, account_id=emulator.account, prompt="a fox")
-    assert base64.b64decode(result["image"]) == picture(1024, 1024, "JPEG")
+    assert base64.b64decode(result["image"]) == image_bytes(1024, 1024, "JPEG")
     assert emulator.billed == 1
 
 
-async def test_errors_are_the_sdks(emulator: Cloudflare, client: Any) -> None:
+async def test_errors_raise_in_the_sdk(emulator: Cloudflare, client: Any) -> None:
     for prompt, error in (
         ("flagged", cloudflare.BadRequestError),
         ("no-access", cloudflare.PermissionDeniedError),
@@ -62,19 +63,19 @@ async def test_errors_are_the_sdks(emulator: Cloudflare, client: Any) -> None:
     assert emulator.billed == 0
 
 
-async def test_multipart_by_hand(emulator: Cloudflare) -> None:
+async def test_multipart_model_returns_an_image(emulator: Cloudflare) -> None:
     status, answer = await asyncio.to_thread(_post, emulator, 256)
     assert (status, answer["success"]) == (200, True)
-    assert base64.b64decode(answer["result"]["image"]) == picture(1072, 512, "JPEG")
+    assert base64.b64decode(answer["result"]["image"]) == image_bytes(1072, 512, "JPEG")
     assert (await asyncio.to_thread(_post, emulator, 512))[0] == 400
 
 
 def _post(emulator: Cloudflare, side: int) -> tuple[int, dict[str, Any]]:
-    """A request of the standard library's client, written out part by part."""
+    """Send a multipart request with the standard library's client."""
     parts = [("prompt", b"a fox"), ("width", b"1080"), ("height", b"512"), ("guidance", b"3.5")]
     lines = [b'--b\r\ncontent-disposition: form-data; name="%b"\r\n\r\n%b\r\n' % (k.encode(), v) for k, v in parts]
     head = b'--b\r\ncontent-disposition: form-data; name="input_image_0"; filename="a.png"\r\n'
-    lines.append(head + b"content-type: image/png\r\n\r\n" + picture(side, 64) + b"\r\n--b--\r\n")
+    lines.append(head + b"content-type: image/png\r\n\r\n" + image_bytes(side, 64) + b"\r\n--b--\r\n")
     connection = http.client.HTTPConnection(urlsplit(emulator.base).netloc, timeout=10)
     try:
         connection.request(

@@ -1,4 +1,4 @@
-"""fal's own SDK (PyPI `fal-client` 1.0.3) drives the emulator."""
+"""fal's emulator, called by fal's SDK (PyPI `fal-client` 1.0.3)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.fal import Fal
 
 if TYPE_CHECKING:
@@ -33,17 +33,17 @@ def client(emulator: Fal, monkeypatch: pytest.MonkeyPatch) -> Any:
     return fal_client.AsyncClient(key=emulator.key)
 
 
-async def test_subscribes_and_runs(emulator: Fal, client: Any) -> None:
+async def test_subscribe_and_run_return_the_result(emulator: Fal, client: Any) -> None:
     states: list[Any] = []
     output = await client.subscribe(_APP, _INPUT, with_logs=True, on_queue_update=states.append)
     assert [type(state).__name__ for state in states] == ["Queued", "InProgress", "Completed"]
     assert output["seed"] == 42
-    assert await asyncio.to_thread(_read, output["images"][1]["url"]) == picture(128, 64)
+    assert await asyncio.to_thread(_read, output["images"][1]["url"]) == image_bytes(128, 64)
     assert len((await client.run(_APP, _INPUT))["images"]) == 2
     assert emulator.billed == 4
 
 
-async def test_request_of_a_deeper_app_is_followed_and_cancelled(emulator: Fal, client: Any) -> None:
+async def test_request_of_a_nested_app_is_polled_and_cancelled(emulator: Fal, client: Any) -> None:
     handle = await client.submit(f"{_APP}/image-to-image", {"prompt": "a fox", "image_url": "https://x/y.png"})
     assert type(await handle.status()).__name__ == "Queued"
     await handle.cancel()
@@ -52,7 +52,7 @@ async def test_request_of_a_deeper_app_is_followed_and_cancelled(emulator: Fal, 
 
 
 @pytest.mark.parametrize("status", [422, 500])
-async def test_failed_request_raises_the_sdks_error(emulator: Fal, client: Any, status: int) -> None:
+async def test_failed_request_raises_an_error_of_the_sdk(emulator: Fal, client: Any, status: int) -> None:
     problem = {"loc": ["body"], "msg": "no", "type": "content_policy_violation"}
     emulator.result = (status, {"detail": [problem]}, {"x-fal-request-id": "r"})
     with pytest.raises(fal_client.client.FalClientHTTPError) as raised:
@@ -60,7 +60,7 @@ async def test_failed_request_raises_the_sdks_error(emulator: Fal, client: Any, 
     assert raised.value.status_code == status
 
 
-async def test_refused_input_and_key(emulator: Fal, client: Any) -> None:
+async def test_refused_input_and_key_raise_errors(emulator: Fal, client: Any) -> None:
     with pytest.raises(fal_client.client.FalClientHTTPError) as refused:
         await client.submit(_APP, {})
     assert refused.value.status_code == 422
@@ -71,5 +71,5 @@ async def test_refused_input_and_key(emulator: Fal, client: Any) -> None:
 
 
 def _read(url: str) -> bytes:
-    with urlopen(url) as answer:  # noqa: S310  the emulator's own
+    with urlopen(url) as answer:  # noqa: S310  the emulator's URL
         return bytes(answer.read())

@@ -1,4 +1,4 @@
-"""Google's own SDK (PyPI `google-genai` 3.4.0; 2.34.0 for Veo, 1.60.0 for Imagen) drives the emulator."""
+"""Google's emulator, called by Google's SDK (PyPI `google-genai` 3.4.0; 2.34.0 for Veo, 1.60.0 for Imagen)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.google import VIDEO, Google, size_of
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ async def opened(emulator: Google, key: str, version: str = "v1beta") -> AsyncIt
     client.close()
 
 
-async def generate(client: Any, model: str = "gemini-3.1-flash-image", *pictures: bytes, **image: str) -> Any:
-    parts = [types.Part.from_bytes(data=data, mime_type="image/png") for data in pictures]
+async def generate(client: Any, model: str = "gemini-3.1-flash-image", *images: bytes, **image: str) -> Any:
+    parts = [types.Part.from_bytes(data=data, mime_type="image/png") for data in images]
     return await client.models.generate_content(
         model=model,
         contents=[*parts, "a fox"],
@@ -54,15 +54,15 @@ async def generate(client: Any, model: str = "gemini-3.1-flash-image", *pictures
     )
 
 
-async def test_generates_and_edits(emulator: Google, client: Any) -> None:
-    made = await generate(client, "gemini-3-pro-image", picture(), aspect_ratio="16:9", image_size="2K")
+async def test_images_are_generated_and_edited(emulator: Google, client: Any) -> None:
+    made = await generate(client, "gemini-3-pro-image", image_bytes(), aspect_ratio="16:9", image_size="2K")
     parts = [part for part in made.candidates[0].content.parts if part.inline_data and not part.thought]
-    assert parts[-1].inline_data.data == picture(*size_of({"aspectRatio": "16:9", "imageSize": "2K"}))
+    assert parts[-1].inline_data.data == image_bytes(*size_of({"aspectRatio": "16:9", "imageSize": "2K"}))
     assert made.usage_metadata.total_token_count == 1227
     assert (emulator.billed, emulator.sent[0].headers["x-goog-api-key"]) == (1, emulator.key)
 
 
-async def test_blocks_come_with_status_200(emulator: Google, client: Any) -> None:
+async def test_blocked_responses_have_status_200(emulator: Google, client: Any) -> None:
     emulator.finishes = ["IMAGE_SAFETY"]
     made = await generate(client)
     assert made.candidates[0].finish_reason.name == "IMAGE_SAFETY"
@@ -81,13 +81,13 @@ async def test_blocks_come_with_status_200(emulator: Google, client: Any) -> Non
         ("gemini-2.5-flash-image", {"image_size": "1K"}),
     ],
 )
-async def test_refuses_what_google_refuses(client: Any, model: str, image: dict[str, str]) -> None:
+async def test_invalid_config_is_refused(client: Any, model: str, image: dict[str, str]) -> None:
     with pytest.raises(errors.ClientError) as refused:
         await generate(client, model, **image)
     assert (refused.value.code, refused.value.status) == (400, "INVALID_ARGUMENT")
 
 
-async def test_unknown_models_and_bad_keys(emulator: Google, client: Any) -> None:
+async def test_unknown_model_and_wrong_key_are_refused(emulator: Google, client: Any) -> None:
     with pytest.raises(errors.ClientError) as unknown:
         await generate(client, "gemini-9")
     assert (unknown.value.code, unknown.value.status) == (404, "NOT_FOUND")
@@ -97,7 +97,7 @@ async def test_unknown_models_and_bad_keys(emulator: Google, client: Any) -> Non
     assert refused.value.details["error"]["details"][0]["reason"] == "API_KEY_INVALID"
 
 
-async def test_interactions(emulator: Google, client: Any) -> None:
+async def test_interactions_return_a_video(emulator: Google, client: Any) -> None:
     begun = await client.interactions.create(
         model="gemini-omni-1.2-flash",
         input="a fox",
@@ -118,7 +118,7 @@ async def test_interactions(emulator: Google, client: Any) -> None:
 
 
 @pytest.mark.genai2
-async def test_veo(emulator: Google, client: Any) -> None:
+async def test_veo_returns_a_video(emulator: Google, client: Any) -> None:
     emulator.filtered = 1
     operation = await client.models.generate_videos(
         model="veo-3.1-fast-generate-preview",
@@ -137,7 +137,7 @@ async def test_veo(emulator: Google, client: Any) -> None:
 
 
 @pytest.mark.genai2
-async def test_veo_that_fails(emulator: Google, client: Any) -> None:
+async def test_failed_veo_operation_has_an_error(emulator: Google, client: Any) -> None:
     emulator.polls, emulator.failed = 0, {"code": 3, "message": "no"}
     operation = await client.models.generate_videos(model="veo-3.1-fast-generate-preview", prompt="a fox")
     operation = await client.operations.get(operation)
@@ -145,7 +145,7 @@ async def test_veo_that_fails(emulator: Google, client: Any) -> None:
 
 
 @pytest.mark.genai1
-async def test_imagen(emulator: Google, client: Any) -> None:
+async def test_imagen_returns_images(emulator: Google, client: Any) -> None:
     emulator.filtered = 1
     made = await client.models.generate_images(
         model="imagen-4.0-generate-001",
@@ -158,6 +158,6 @@ async def test_imagen(emulator: Google, client: Any) -> None:
             output_mime_type="image/jpeg",
         ),
     )
-    pictures = [found.image.image_bytes for found in made.generated_images[:2]]
-    assert pictures == [picture(1024, 1024, "JPEG", (index, 0, 0)) for index in range(2)]
+    images = [found.image.image_bytes for found in made.generated_images[:2]]
+    assert images == [image_bytes(1024, 1024, "JPEG", (index, 0, 0)) for index in range(2)]
     assert [found.rai_filtered_reason for found in made.generated_images][2]

@@ -1,4 +1,4 @@
-"""The one client there is, npm `ideogram-api` 1.1.0 by a third party, drives the emulator of API v1."""
+"""Emulator of Ideogram's API v1, called by the only client, npm `ideogram-api` 1.1.0 of a third party."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.ideogram import Ideogram
 from tests.emulators.sdk import node
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PACKAGE: Final = "ideogram-api@1.1.0"
 
-# The constructor insists on https; the field behind it does not.
+# The constructor requires https; the field that it sets does not.
 SCRIPT: Final = """
 import { IdeogramAPI } from 'ideogram-api';
 const [base, key, work] = process.argv.slice(2);
@@ -42,11 +42,11 @@ async def emulator() -> AsyncIterator[Ideogram]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for the package, with pictures to send."""
+    """Create a folder for the package, with images to send."""
     path = tmp_path_factory.mktemp("ideogram-api")
     (path / "run.mjs").write_text(SCRIPT)
     for name, colour in (("image", (9, 99, 199)), ("grey", (100, 100, 100)), ("black", (0, 0, 0))):
-        (path / f"{name}.png").write_bytes(picture(64, 64, colour=colour))
+        (path / f"{name}.png").write_bytes(image_bytes(64, 64, colour=colour))
     return path
 
 
@@ -54,7 +54,7 @@ async def call(folder: Path, emulator: Ideogram, work: str, params: dict[str, An
     return await node.call(folder, PACKAGE, emulator.base, key or emulator.key, work, params=params)
 
 
-async def test_generates(folder: Path, emulator: Ideogram) -> None:
+async def test_image_is_generated(folder: Path, emulator: Ideogram) -> None:
     params = {
         "prompt": "a fox",
         "aspectRatio": "16x9",
@@ -70,7 +70,7 @@ async def test_generates(folder: Path, emulator: Ideogram) -> None:
     assert emulator.billed == 2
 
 
-async def test_edits_remixes_reframes_and_replaces(folder: Path, emulator: Ideogram) -> None:
+async def test_images_are_edited_remixed_reframed_and_given_a_background(folder: Path, emulator: Ideogram) -> None:
     image, grey, black = (str(folder / name) for name in ("image.png", "grey.png", "black.png"))
     refused = await call(folder, emulator, "edit", {"prompt": "a fox", "image": image, "mask": grey})
     assert refused["failed"].startswith("Invalid input")
@@ -85,7 +85,7 @@ async def test_edits_remixes_reframes_and_replaces(folder: Path, emulator: Ideog
     assert emulator.billed == 4
 
 
-async def test_errors_are_the_clients(folder: Path, emulator: Ideogram) -> None:
+async def test_errors_raise_in_the_client(folder: Path, emulator: Ideogram) -> None:
     assert "Authentication failed" in (await call(folder, emulator, "generate", {"prompt": "a fox"}, "x"))["failed"]
     refused = await call(folder, emulator, "generate", {"prompt": "a fox", "resolution": "7x7"})
     assert refused["failed"].startswith("Invalid input")

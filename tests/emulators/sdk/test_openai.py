@@ -1,4 +1,4 @@
-"""OpenAI's own SDK (PyPI `openai` 3.54.0) drives the emulator."""
+"""OpenAI's emulator, called by OpenAI's SDK (PyPI `openai` 3.54.0)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.openai import OpenAI as Emulator
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ async def client(emulator: Emulator) -> AsyncIterator[Any]:
 
 
 def pixels(index: int = 0, size: tuple[int, int] = (1024, 1024), format_: str = "PNG") -> bytes:
-    """What the emulator makes."""
-    return picture(*size, format_, (index, 99, 199))
+    """Return the image that the emulator generates."""
+    return image_bytes(*size, format_, (index, 99, 199))
 
 
-async def test_generates(emulator: Emulator, client: Any) -> None:
+async def test_image_is_generated(emulator: Emulator, client: Any) -> None:
     made = await client.images.generate(
         model="gpt-image-2", prompt="a fox", n=2, size="1536x1024", output_format="webp", output_compression=50
     )
@@ -46,7 +46,7 @@ async def test_generates(emulator: Emulator, client: Any) -> None:
     assert emulator.billed == 2
 
 
-async def test_dalle_answers_with_urls_or_base64(client: Any) -> None:
+async def test_dalle_returns_urls_or_base64(client: Any) -> None:
     made = await client.images.generate(model="dall-e-3", prompt="a fox", style="vivid", quality="hd")
     assert made.data[0].url.startswith("http")
     assert made.data[0].revised_prompt
@@ -54,8 +54,8 @@ async def test_dalle_answers_with_urls_or_base64(client: Any) -> None:
     assert base64.b64decode(made.data[0].b64_json) == pixels()
 
 
-async def test_edits_one_and_several_pictures(emulator: Emulator, client: Any) -> None:
-    source = ("a.png", picture(), "image/png")
+async def test_one_and_several_images_are_edited(emulator: Emulator, client: Any) -> None:
+    source = ("a.png", image_bytes(), "image/png")
     await client.images.edit(model="gpt-image-2", prompt="a fox", image=source)
     await client.images.edit(model="gpt-image-1.5", prompt="a fox", image=[source, source], input_fidelity="high")
     names = [[part.name for part in sent.parts if part.filename] for sent in emulator.sent]
@@ -63,13 +63,13 @@ async def test_edits_one_and_several_pictures(emulator: Emulator, client: Any) -
 
 
 async def test_mask_without_alpha_is_refused(client: Any) -> None:
-    source = ("a.png", picture(), "image/png")
+    source = ("a.png", image_bytes(), "image/png")
     with pytest.raises(openai.BadRequestError) as refused:
         await client.images.edit(model="gpt-image-2", prompt="a fox", image=source, mask=source)
     assert refused.value.param == "mask"
 
 
-async def test_streams(client: Any) -> None:
+async def test_partial_images_are_streamed(client: Any) -> None:
     stream = await client.images.generate(
         model="gpt-image-2", prompt="a fox", stream=True, partial_images=2, size="1024x1024"
     )
@@ -80,7 +80,7 @@ async def test_streams(client: Any) -> None:
     assert events[-1].usage.total_tokens == 4210
 
 
-async def test_error_in_a_stream(emulator: Emulator, client: Any) -> None:
+async def test_error_in_a_stream_raises(emulator: Emulator, client: Any) -> None:
     emulator.broken = {"message": "no", "type": "server_error", "code": None, "param": None}
     stream = await client.images.generate(model="gpt-image-2", prompt="a fox", stream=True)
     with pytest.raises(openai.APIError):
@@ -98,13 +98,13 @@ async def test_error_in_a_stream(emulator: Emulator, client: Any) -> None:
         ({"model": "dall-e-3", "background": "opaque"}, "background", "unknown_parameter"),
     ],
 )
-async def test_refuses_what_openai_refuses(client: Any, fields: dict[str, Any], param: str, code: str) -> None:
+async def test_invalid_fields_are_refused(client: Any, fields: dict[str, Any], param: str, code: str) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         await client.images.generate(prompt="a fox", **fields)
     assert (refused.value.param, refused.value.code) == (param, code)
 
 
-async def test_errors_have_the_sdks_types(emulator: Emulator, client: Any) -> None:
+async def test_errors_have_types_of_the_sdk(emulator: Emulator, client: Any) -> None:
     emulator.blocked = "output"
     with pytest.raises(openai.BadRequestError) as blocked:
         await client.images.generate(model="gpt-image-2", prompt="a fox")

@@ -1,4 +1,4 @@
-"""Replicate's own SDK (PyPI `replicate` 1.0.7) drives the emulator."""
+"""Replicate's emulator, called by Replicate's SDK (PyPI `replicate` 1.0.7)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.emulators.base import picture
+from tests.emulators.base import image_bytes
 from tests.emulators.replicate import VERSION, Replicate
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ def client(emulator: Replicate) -> Any:
     return replicate.Client(api_token=emulator.key, base_url=emulator.base)
 
 
-async def test_run_waits_for_the_pictures(emulator: Replicate, client: Any) -> None:
+async def test_run_waits_for_the_images(emulator: Replicate, client: Any) -> None:
     urls = await asyncio.to_thread(client.run, _MODEL, input={"prompt": "a fox", "num_outputs": 2, "width": 128})
-    assert [await asyncio.to_thread(_read, url) for url in urls] == [picture(128, 64)] * 2
+    assert [await asyncio.to_thread(_read, url) for url in urls] == [image_bytes(128, 64)] * 2
     assert emulator.billed == 2
 
 
@@ -48,7 +48,7 @@ async def test_prediction_is_created_polled_and_cancelled(emulator: Replicate, c
     assert (other.status, emulator.billed) == ("canceled", 1)
 
 
-async def test_failed_prediction_and_refused_input_are_the_sdks_errors(emulator: Replicate, client: Any) -> None:
+async def test_failed_prediction_and_refused_input_raise_errors_of_the_sdk(emulator: Replicate, client: Any) -> None:
     emulator.flagged = 1
     with pytest.raises(replicate.exceptions.ModelError, match="NSFW"):
         await asyncio.to_thread(client.run, _MODEL, input={"prompt": "a fox"})
@@ -62,5 +62,5 @@ async def test_failed_prediction_and_refused_input_are_the_sdks_errors(emulator:
 
 
 def _read(url: str) -> bytes:
-    with urlopen(url) as answer:  # noqa: S310  the emulator's own
+    with urlopen(url) as answer:  # noqa: S310  the emulator's URL
         return bytes(answer.read())

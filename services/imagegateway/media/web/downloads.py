@@ -1,4 +1,4 @@
-"""Serves stored pictures and videos to whoever has a signed link."""
+"""Downloads of stored images and videos by signed link."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PATH: Final = "/media/{day}/{sha256}/{name}"
 
 
 class Downloads:
-    """The handler of `PATH` for GET and HEAD."""
+    """Handler of `PATH` for GET and HEAD."""
 
     def __init__(self, store: MediaStore, links: LinkSigner, clock: Callable[[], float] = time.time) -> None:
         self._store = store
@@ -29,9 +29,9 @@ class Downloads:
         self._clock = clock
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Answer 200, 206 or 304. Raises GatewayError for a link that is forbidden, expired or without file."""
+        """Respond with 200, 206 or 304. Raises GatewayError for a link that is forbidden, expired or without file."""
         day, sha256, name = (request.match_info[part] for part in ("day", "sha256", "name"))
-        expires = self._judge(f"/media/{day}/{sha256}/{name}", request)
+        expires = self._verify(f"/media/{day}/{sha256}/{name}", request)
         key = f"results/{day}/{sha256}"
         size = await self._store.size(key)
         if size is None:
@@ -44,10 +44,10 @@ class Downloads:
             "Access-Control-Allow-Origin": "*",
             "Cross-Origin-Resource-Policy": "cross-origin",
         }
-        if _has_it_already(request, sha256):
+        if _is_cached(request, sha256):
             return web.Response(status=304, headers=headers)
         try:
-            span = _wanted(request, sha256, size)
+            span = _requested_span(request, sha256, size)
         except Unsatisfiable:
             error = GatewayError(
                 ErrorReason.ERROR_REASON_INVALID_VALUE, f"The file has {size} bytes only.", param="range"
@@ -63,8 +63,8 @@ class Downloads:
             response.headers["Content-Range"] = f"bytes {span.start}-{span.start + span.length - 1}/{size}"
         return await self._send(request, response, key, span or Span(0, size))
 
-    def _judge(self, path: str, request: web.Request) -> int:
-        """When the link ends, in Unix seconds. Raises GatewayError unless it is good."""
+    def _verify(self, path: str, request: web.Request) -> int:
+        """Return the link's expiry in Unix seconds. Raises GatewayError for an invalid link."""
         exp, sig = request.query.get("exp", ""), request.query.get("sig", "")
         match self._links.verify(path, exp, sig):
             case LinkStatus.VALID:
@@ -74,7 +74,7 @@ class Downloads:
             case LinkStatus.FORBIDDEN:
                 raise GatewayError(
                     ErrorReason.ERROR_REASON_INVALID_SIGNATURE,
-                    "This link is not as it was signed: use it whole and unchanged.",
+                    "The signature of this link is wrong: use the link whole and unchanged.",
                 )
 
     async def _send(
@@ -91,14 +91,15 @@ class Downloads:
         return response
 
 
-def _has_it_already(request: web.Request, sha256: str) -> bool:
+def _is_cached(request: web.Request, sha256: str) -> bool:
+    """Return True when the caller's cached copy is current."""
     tags = request.if_none_match or ()
     return any(tag.value in {sha256, "*"} for tag in tags if isinstance(tag, ETag))
 
 
-def _wanted(request: web.Request, sha256: str, size: int) -> Span | None:
-    """The span to send; None: the whole file. Raises Unsatisfiable."""
-    if request.method != "GET":  # ranges are defined for GET alone
+def _requested_span(request: web.Request, sha256: str, size: int) -> Span | None:
+    """Return the span to send. None: the whole file. Raises Unsatisfiable."""
+    if request.method != "GET":  # ranges are defined only for GET
         return None
     if request.headers.get("If-Range", f'"{sha256}"') != f'"{sha256}"':
         return None

@@ -1,4 +1,4 @@
-"""Whether the gateway is up, and whether it can serve."""
+"""Health checks: liveness and readiness of the gateway."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ class Health:
         self._routers = routers
 
     async def live(self, _request: web.Request) -> web.Response:
-        """200 while the process answers at all."""
-        return _answer(200, {"status": "ok"})
+        """Respond with 200."""
+        return _response(200, {"status": "ok"})
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """200, or 503 with the names of what is not ready."""
-        _, *answers = await asyncio.gather(self._readiness.refresh(), *map(_serves, self._routers.values()))
-        deaf = [name for name, serves in zip(self._routers, answers, strict=True) if not serves]
-        missing = [*self._readiness.problems, *deaf]
-        if missing:
-            return _answer(503, {"status": "not_ready", "not_ready": missing})
-        return _answer(200, {"status": "ready"})
+        """Respond with 200, or 503 with the names of the parts that are not ready."""
+        _, *serving = await asyncio.gather(self._readiness.refresh(), *map(_is_serving, self._routers.values()))
+        routers = [name for name, serves in zip(self._routers, serving, strict=True) if not serves]
+        not_ready = [*self._readiness.problems, *routers]
+        if not_ready:
+            return _response(503, {"status": "not_ready", "not_ready": not_ready})
+        return _response(200, {"status": "ready"})
 
 
-async def _serves(socket: Path) -> bool:
-    # A channel for each probe: one that is kept would wait out its back-off after the router's restart.
+async def _is_serving(socket: Path) -> bool:
+    # A channel for each probe: after a router's restart, a kept channel waits for the end of its backoff.
     async with grpc.aio.insecure_channel(f"unix:{socket}") as channel:
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
@@ -50,11 +50,11 @@ async def _serves(socket: Path) -> bool:
             response_deserializer=health_pb2.HealthCheckResponse.FromString,
         )
         try:
-            answer = await check(health_pb2.HealthCheckRequest(), timeout=_DEADLINE)
+            status = await check(health_pb2.HealthCheckRequest(), timeout=_DEADLINE)
         except grpc.aio.AioRpcError:
             return False
-    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+    return bool(status.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _answer(status: int, body: dict[str, str | list[str]]) -> web.Response:
+def _response(status: int, body: dict[str, str | list[str]]) -> web.Response:
     return web.json_response(body, status=status, headers={"Cache-Control": "no-store"})

@@ -1,4 +1,4 @@
-"""The REST API as OpenAPI 3.1, read from the descriptors of the generated code and their HTTP annotations."""
+"""OpenAPI 3.1 document of the REST API, built from the generated descriptors and their HTTP annotations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from imagegateway.media.web import openapi_bounds as bounds
-from imagegateway.media.web import openapi_responses as answers
+from imagegateway.media.web import openapi_responses as responses
 from imagegateway.v1 import image_service_pb2, provider_key_service_pb2, rest_edge_pb2, webhook_service_pb2
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _FILES: Final = (
     image_service_pb2.DESCRIPTOR,
     provider_key_service_pb2.DESCRIPTOR,
     webhook_service_pb2.DESCRIPTOR,
-    rest_edge_pb2.DESCRIPTOR,  # last: of methods with the same path, the first describes the body
+    rest_edge_pb2.DESCRIPTOR,  # last: the first of several methods with one path describes the body
 )
 _METHODS: Final = ("get", "put", "post", "delete", "patch")
 _HTTP_BODY: Final = "google.api.HttpBody"
@@ -44,13 +44,13 @@ _SCALARS: Final[dict[int, Json]] = {
     FieldDescriptor.TYPE_UINT32: {"type": "integer", "format": "int64", "minimum": 0, "maximum": 4_294_967_295},
 }
 _EVENTS: Final[Json] = {"text/event-stream": {}}
-_RAW_ANSWERS: Final[dict[str, Json]] = {
+_RAW_RESPONSES: Final[dict[str, Json]] = {
     "RestImageService.Generate": _EVENTS,
     "RestImageService.Edit": _EVENTS,
     "RestEventService.StreamJobEvents": _EVENTS,
     "RestFileService.DownloadFile": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
-"""Answers of methods that give raw bodies. JSON ones are described by the typed method of the same path."""
+"""Raw responses by method. The typed method of the same path describes JSON responses."""
 _FILE: Final[Json] = {"type": "string", "contentMediaType": "application/octet-stream"}
 _PREFER: Final[Json] = {
     "type": "string",
@@ -64,20 +64,20 @@ _HEADERS: Final[dict[str, dict[str, Json]]] = {
     "GetJobRequest": {"Prefer": _WAIT, "If-None-Match": {"type": "string", "pattern": '^(W/)?"[!#-~]*"$'}},
     "StreamJobRequest": {"Last-Event-ID": {"type": "string", "pattern": "^[0-9]{1,18}$"}},
 }
-"""Headers that a method reads, by its request."""
+"""Request headers by request message."""
 
 
 def describe(public_url: str, version: str) -> Json:
-    """The whole document, for a gateway that is reached at `public_url`."""
+    """Return the whole document for a gateway at `public_url`."""
     return _Document().build(public_url, version)
 
 
 class _Document:
-    """Collects paths and, as they are referred to, message schemas."""
+    """Builder of the document: collects paths, and the message schemas that they refer to."""
 
     def __init__(self) -> None:
         self._paths: dict[str, Json] = {}
-        self._schemas: Json = {"Error": answers.ERROR}
+        self._schemas: Json = {"Error": responses.ERROR}
 
     def build(self, public_url: str, version: str) -> Json:
         for file in _FILES:
@@ -95,7 +95,7 @@ class _Document:
             "paths": self._paths,
             "components": {
                 "schemas": dict(sorted(self._schemas.items())),
-                "responses": answers.components(),
+                "responses": responses.components(),
                 "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             },
         }
@@ -110,7 +110,7 @@ class _Document:
                 "parameters": self._parameters(method, verb, path),
                 "responses": {
                     "200": {"description": "Success", "content": {}},
-                    **answers.errors(_statuses(method, path)),
+                    **responses.errors(_statuses(method, path)),
                 },
             }
         operation = known[verb]
@@ -119,12 +119,12 @@ class _Document:
             content = operation.setdefault("requestBody", {"required": True, "content": {}})["content"]
             body = self._object(method.input_type, without=in_path) if in_path else self._message(method.input_type)
             content["application/json"] = {"schema": body}
-        content = self._answer(method)
+        content = self._response(method)
         operation["responses"]["200"]["content"].update(content)
         if _makes_job(method) and "application/json" in content:
             operation["responses"]["202"] = {
-                "description": "The job, which goes on",
-                "headers": answers.JOB_HEADERS,
+                "description": "The job continues",
+                "headers": responses.JOB_HEADERS,
                 "content": content,
             }
         if method.input_type.name == "GetJobRequest":
@@ -147,7 +147,7 @@ class _Document:
         return parameters
 
     def _form(self) -> Json:
-        """An edit as a form: its fields as text, its pictures as files."""
+        """Return the schema of an edit as a form: fields as text, images as files."""
         edit = image_service_pb2.EditRequest.DESCRIPTOR
         form = {
             name: self._field(field)
@@ -159,9 +159,9 @@ class _Document:
         names = {"minLength": 1}
         return {"schema": {"type": "object", "required": ["image"], "properties": form, "propertyNames": names}}
 
-    def _answer(self, method: MethodDescriptor) -> Json:
+    def _response(self, method: MethodDescriptor) -> Json:
         if method.output_type.full_name == _HTTP_BODY:
-            return _RAW_ANSWERS.get(f"{method.containing_service.name}.{method.name}", {})
+            return _RAW_RESPONSES.get(f"{method.containing_service.name}.{method.name}", {})
         return {"application/json": {"schema": self._message(method.output_type)}}
 
     def _message(self, message: Descriptor) -> Json:
@@ -169,7 +169,7 @@ class _Document:
             return _WELL_KNOWN[message.full_name]
         if message.name not in self._schemas:
             schema: Json = {}
-            self._schemas[message.name] = schema  # before the fields: a message may hold itself
+            self._schemas[message.name] = schema  # before the fields: a message may contain itself
             schema.update(self._object(message))
         return {"$ref": f"#/components/schemas/{message.name}"}
 
@@ -208,7 +208,7 @@ class _Document:
 class _Binding:
     verb: str
     path: str
-    """As OpenAPI writes it."""
+    """Path in OpenAPI's notation."""
     has_body: bool
 
 
@@ -223,7 +223,7 @@ def _bindings(method: MethodDescriptor) -> Iterator[_Binding]:
 
 
 def _in_path(path: str) -> list[str]:
-    """The fields that a path holds."""
+    """Return the fields in a path."""
     return re.findall(r"{(\w+)}", path)
 
 
@@ -237,22 +237,22 @@ def _makes_job(method: MethodDescriptor) -> bool:
 
 def _statuses(method: MethodDescriptor, path: str) -> set[int]:
     """Return the statuses of a method's errors."""
-    found = {*answers.ALWAYS, *answers.KEYED}
+    found = {*responses.ALWAYS, *responses.KEYED}
     if "{" in path or "model" in method.input_type.fields_by_name:
-        found.update(answers.NAMING)
+        found.update(responses.NAMING)
     if method.input_type.name in {"SetProviderKeyRequest", "GenerateRequest", "EditRequest"}:
-        found.update(answers.SENDING)
+        found.update(responses.SENDING)
     if _makes_job(method):
-        found.update(answers.MAKING)
+        found.update(responses.MAKING)
     if path.startswith(("/v1/files/", "/v1/webhook-secret")):
-        found.update(answers.EXPIRING)
+        found.update(responses.EXPIRING)
     return found
 
 
 def _plain_paths() -> dict[str, Json]:
-    """What is served without proto: media and health."""
+    """Return the paths without proto methods: media and health."""
     texts = (("200", "The bytes"), ("206", "The bytes of the range"), ("304", "Not modified"))
-    refusals = {*answers.ALWAYS, *answers.NAMING, *answers.EXPIRING, 403, 416}
+    refusals = {*responses.ALWAYS, *responses.NAMING, *responses.EXPIRING, 403, 416}
     media: Json = {
         "security": [],
         "tags": ["Media"],
@@ -264,13 +264,13 @@ def _plain_paths() -> dict[str, Json]:
             {"name": "exp", "in": "query", "required": True, "schema": {"type": "integer", "minimum": 0}},
             {"name": "sig", "in": "query", "required": True, "schema": {"type": "string"}},
         ],
-        "responses": {status: {"description": text} for status, text in texts} | answers.errors(refusals),
+        "responses": {status: {"description": text} for status, text in texts} | responses.errors(refusals),
     }
     status = {"application/json": {"schema": {"type": "object", "properties": {"status": {"type": "string"}}}}}
     health: Json = {
         "security": [],
         "tags": ["Health"],
-        "responses": {"200": {"description": "Good", "content": status}} | answers.errors(answers.ALWAYS),
+        "responses": {"200": {"description": "Good", "content": status}} | responses.errors(responses.ALWAYS),
     }
     not_ready = {"503": {"description": "Not ready", "content": status}}
     return {

@@ -1,6 +1,6 @@
-"""Bounds of request fields that protobuf has no words for, as JSON Schema keywords.
+"""Bounds of request fields beyond protobuf's types, as JSON Schema keywords.
 
-`tests/unit/test_openapi_bounds.py` holds them against what the gateway accepts.
+A test compares the bounds with the values that the gateway accepts.
 """
 
 from __future__ import annotations
@@ -103,4 +103,4 @@ OBJECTS: Final[dict[str, Json]] = {
     | {"anyOf": [{"required": [name]} for name in ("image_url", "images", "image_content")]},
     "Lora": {"oneOf": [{"required": ["url"]}, {"required": ["id"]}]},
 }
-"""Keywords by message: what fields mean together."""
+"""Keywords by message, for combinations of fields."""

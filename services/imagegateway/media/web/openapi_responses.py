@@ -1,4 +1,4 @@
-"""Answers that operations share: errors by status, and headers."""
+"""Responses that operations share: errors by status, and headers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 Json: TypeAlias = dict[str, Any]
 
 ALWAYS: Final = (400, 408, 429, 431, 500, 502, 503, 504)
-"""Statuses of every operation: Envoy's own, and those of a gateway in trouble."""
+"""Statuses of every operation: Envoy's, and those of an unavailable gateway."""
 KEYED: Final = (401, 403)
-"""Statuses of operations that need a key."""
+"""Statuses of operations that need an API key."""
 NAMING: Final = (404,)
 """Statuses of operations that name a job, a file or a model."""
 SENDING: Final = (413, 415)
@@ -23,7 +23,7 @@ SENDING: Final = (413, 415)
 MAKING: Final = (402, 422)
 """Statuses of operations that make a job."""
 EXPIRING: Final = (410,)
-"""Statuses of operations on what may be there no more: files after some days, secrets that can't be read."""
+"""Statuses of operations on expiring data: files after some days, unreadable secrets."""
 _STATUSES: Final = sorted({*ALWAYS, *KEYED, *NAMING, *SENDING, *MAKING, *EXPIRING, 416})
 _WAITING: Final = frozenset({429, 503})
 
@@ -49,7 +49,7 @@ JOB_HEADERS: Final[Json] = {
     "Location": {"required": True, "schema": {"type": "string"}},
     "Retry-After": _RETRY_AFTER,
 }
-"""Headers of an answer 202."""
+"""Headers of a 202 response."""
 
 
 def components() -> Json:

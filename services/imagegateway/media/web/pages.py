@@ -1,4 +1,4 @@
-"""The page at `/`, with a policy that lets it run nothing but its own script."""
+"""Web page at `/`, with a Content-Security-Policy for its own script and style only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _PAGE: Final = Path(__file__).with_name("page.html")
 
 
 def home(public_url: str) -> Callable[[web.Request], Awaitable[web.Response]]:
-    """The handler of `/`. Pictures may also come from `public_url`, where signed links point."""
+    """Return the handler of `/`. Images may also load from `public_url`, the origin of signed links."""
     text = _PAGE.read_text()
     headers = {"Content-Security-Policy": _policy(text, public_url), "Cache-Control": "no-cache"}
 
@@ -47,6 +47,6 @@ def _policy(text: str, public_url: str) -> str:
 
 
 def _hash(text: str, element: str) -> str:
-    """The CSP source of the page's one inline element of this name."""
+    """Return the CSP source of the page's only inline element of this name."""
     (content,) = re.findall(rf"<{element}>(.*?)</{element}>", text, re.DOTALL)
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"

@@ -1,4 +1,4 @@
-"""Which bytes a `Range` header asks for (RFC 9110, section 14)."""
+"""Byte ranges of the `Range` header (RFC 9110, section 14)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Final
 _SINGLE: Final = re.compile(r"bytes=[ \t]*([0-9]{0,18})-([0-9]{0,18})[ \t]*", re.IGNORECASE)
 
 
-class Unsatisfiable(Exception):  # noqa: N818  the status of RFC 9110 that it becomes
+class Unsatisfiable(Exception):  # noqa: N818  named after its status in RFC 9110
     """The range begins after the last byte."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A part of a file."""
+    """Part of a file."""
 
     start: int
     """First byte, from 0."""
@@ -24,9 +24,9 @@ class Span:
 
 
 def requested(header: str | None, size: int) -> Span | None:
-    """The span of a file of `size` bytes that is asked for; None: the whole file.
+    """Return the requested span of a file of `size` bytes. None: the whole file.
 
-    Malformed headers, other units and several ranges at once also give None: a server may ignore them.
+    Malformed headers, other units and several ranges also return None: a server may ignore them.
     Raises Unsatisfiable.
     """
     match = _SINGLE.fullmatch(header or "")

@@ -1,4 +1,4 @@
-"""What surrounds every handler: request ids, errors in OpenAI's shape, one log line a request."""
+"""Middleware of every handler: request ids, errors in OpenAI's format, and one log line per request."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 REQUEST_ID: Final = web.RequestKey("request_id", str)
 STREAM: Final = web.RequestKey("stream", web.StreamResponse)
-"""Set by a handler as soon as an answer is on its way."""
+"""Response whose body a handler has begun to send."""
 SENT: Final = web.RequestKey("sent", int)
-"""Bytes of that answer's body so far."""
+"""Bytes of that body so far."""
 QUIET: Final = frozenset({"/healthz", "/readyz"})
 _log = logs.get(__name__)
 
 
 def failure(error: GatewayError, status: int | None = None, headers: Mapping[str, str] | None = None) -> web.Response:
-    """An error answer; `status` overrules the reason's for what only HTTP knows (405, 416)."""
+    """Return an error response. `status` overrides the reason's for HTTP's own errors (405, 416)."""
     return web.Response(
         text=json.dumps(error.body()),
         status=status or error.meaning.http,
@@ -38,18 +38,18 @@ def failure(error: GatewayError, status: int | None = None, headers: Mapping[str
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """What every answer carries, also one that streams."""
+    """Add the headers of every response, streams included."""
     response.headers["X-Request-Id"] = request[REQUEST_ID]
     response.headers["X-Content-Type-Options"] = "nosniff"
 
 
 @web.middleware
 async def outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Give the request its id, turn whatever is raised into an answer, and log the one line."""
+    """Set the request id, convert exceptions to responses, and log the request."""
     started = time.perf_counter()
     request[REQUEST_ID] = ids.request_id(request.headers.get("x-request-id", ""))
     with bound_contextvars(request_id=request[REQUEST_ID]):
-        status, response = await _answered(request, handler)
+        status, response = await _respond(request, handler)
         if request.path not in QUIET:
             log = _log.error if status >= 500 else _log.info
             log(
@@ -63,8 +63,8 @@ async def outermost(request: web.Request, handler: Handler) -> web.StreamRespons
     return response
 
 
-async def _answered(request: web.Request, handler: Handler) -> tuple[int, web.StreamResponse]:
-    """The status for the log, and the answer."""
+async def _respond(request: web.Request, handler: Handler) -> tuple[int, web.StreamResponse]:
+    """Return the status for the log, and the response."""
     try:
         response = await handler(request)
     except GatewayError as error:
@@ -79,18 +79,19 @@ async def _answered(request: web.Request, handler: Handler) -> tuple[int, web.St
         response = failure(GatewayError(ErrorReason.ERROR_REASON_UNKNOWN_URL, "There is nothing at this URL."))
     except ConnectionError:
         return 499, request.get(STREAM, web.Response(status=499))
-    except Exception as error:  # noqa: BLE001  the caller gets an answer whatever happened
+    except Exception as error:  # noqa: BLE001  every failure has a response
         _log.error("request_failed", exc_info=True)
         if STREAM in request:
-            # Part of the file is out: only a broken connection tells that the rest is missing.
+            # After a part of the file, only a broken connection reports that the rest is missing.
             if request.transport is not None:
                 request.transport.abort()
             return 500, request[STREAM]
-        response = failure(_hidden(error, request[REQUEST_ID]))
+        response = failure(_public_error(error, request[REQUEST_ID]))
     return response.status, response
 
 
-def _hidden(error: Exception, request_id: str) -> GatewayError:
+def _public_error(error: Exception, request_id: str) -> GatewayError:
+    """Return an error without internals."""
     if isinstance(error, StoreError):
         return GatewayError(
             ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,

@@ -1,4 +1,4 @@
-"""The HTTP server: routes, and the UNIX socket that Envoy reaches it by."""
+"""HTTP server of the media process: routes, and serving on a UNIX socket for Envoy."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ if TYPE_CHECKING:
     from imagegateway.platform.settings import Settings
 
 _GRACE: Final = 10.0
+"""Seconds for running downloads at shutdown."""
 
 
 def application(
     settings: Settings, store: MediaStore, links: LinkSigner, clock: Callable[[], float] = time.time
 ) -> web.Application:
-    """All routes. `clock` gives Unix seconds, the same as that of `links`."""
+    """Return the application with all routes. `clock` returns Unix seconds, as that of `links`."""
     health = Health(store, {name: settings.socket(name) for name in _routers(settings)})
     description = openapi.describe(settings.public_url, version("imagegateway"))
 
@@ -53,9 +54,9 @@ def _routers(settings: Settings) -> list[str]:
 
 
 async def serve(app: web.Application, path: Path, store: MediaStore, stop: asyncio.Event) -> None:
-    """Serve on a UNIX socket, sweeping the store meanwhile, until `stop`; downloads get 10 s to end.
+    """Serve on a UNIX socket and sweep the store, until `stop`. Downloads may continue for 10 s.
 
-    Raises BackgroundTaskError when the sweeper breaks, so that the process is started anew.
+    Raises BackgroundTaskError when the sweeper fails, so that the process is restarted.
     """
     supervisor = Supervisor()
     async with listening(app, path, _GRACE):

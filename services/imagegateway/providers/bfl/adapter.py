@@ -1,4 +1,4 @@
-"""Black Forest Labs' own API: submit a task, poll it, fetch one picture. There is no `n` and no cancel."""
+"""Adapter of Black Forest Labs' own API: submit a task, poll it, fetch one image. There is no `n` and no cancel."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
 _FIRST_POLL: Final = 0.5
-_PACE: Final = 1.5
+_POLL_INTERVAL: Final = 1.5
 _USD_PER_CREDIT: Final = 0.01
 _MAX_INPUT_BYTES: Final = 20_000_000
 _JSON: Final = {"accept": "application/json"}
-_LOST: Final = "Task not found"
+_NOT_FOUND: Final = "Task not found"
 
-_OURS: Final = {
+_PARAMS: Final = {
     "aspect_ratio": "size",
     "duration": "seconds",
     "height": "size",
@@ -39,18 +39,18 @@ _OURS: Final = {
     "safety_tolerance": "moderation",
     "width": "size",
 }
-"""Our fields by those of BFL that they become, where the names differ."""
+"""Gateway parameters by BFL field, where the names differ."""
 
 
 class BflAdapter(Adapter):
-    """Source: docs.bfl.ai and BFL's OpenAPI document, read 2026-11-22."""
+    """Adapter of the route `bfl`. Source: docs.bfl.ai and BFL's OpenAPI document, read 2026-11-22."""
 
     route = "bfl"
     default_base_url = "https://api.bfl.ai"
     version = "/v1"
     trusted_hosts = ("*.bfl.ai",)
     timeout_seconds = 60.0
-    # No 5xx is free: its page warns that such a submit may have been charged.
+    # No 5xx is uncharged: BFL's page warns that such a submit may have been charged.
     errors = ErrorTable(
         provider="Black Forest Labs",
         by_status={
@@ -81,26 +81,26 @@ class BflAdapter(Adapter):
         if call.seed is not None:
             body["seed"] = call.seed
         if task.output_format:
-            # A quality is for the gateway to give, and it starts from what lost nothing.
+            # The gateway encodes a requested quality itself, from a lossless PNG.
             body["output_format"] = "png" if task.HasField("output_compression") else task.output_format
         if task.moderation == "low":
             body["safety_tolerance"] = 5
         unsupported_options.warn_fields(call, "input_fidelity")
-        for index, picture in enumerate(call.inputs):
-            if len(picture.data) > _MAX_INPUT_BYTES:
+        for index, image in enumerate(call.inputs):
+            if len(image.data) > _MAX_INPUT_BYTES:
                 raise invalid("image", "Black Forest Labs takes images of at most 20 MB.")
-            body[_input_field(call.route.native_id, index)] = picture.base64()
+            body[_input_field(call.route.native_id, index)] = image.base64()
         if call.mask is not None:
-            body["mask"] = call.mask.base64()  # white = repaint, as ours
+            body["mask"] = call.mask.base64()  # white = edit, in the gateway's masks and in BFL's
         return body
 
     def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
         answer = response.json_object()
         url = answer.get("polling_url")
         if not (isinstance(url, str) and url.startswith(("https://", "http://"))):
-            # A caller's own webhook_url leaves it out.
+            # BFL omits the polling URL when the caller sets webhook_url.
             url = f"/get_result?id={quote(str(answer['id']), safe='')}"
-        # The cost is told here only, so it travels in the reference.
+        # Only this response states the cost, so the task reference carries it.
         return Pending(f"{_credits(answer.get('cost'))} {url}", after=_FIRST_POLL)
 
     def poll(self, call: Call, ref: str) -> HttpRequest:
@@ -112,8 +112,8 @@ class BflAdapter(Adapter):
         match state.strip().casefold():
             case "pending" | "reasoning" | "generating":
                 progress = answer.get("progress")
-                share = round(progress * 100) if isinstance(progress, int | float) and 0 <= progress <= 1 else None
-                return Pending(ref, after=_PACE, progress=share)
+                percent = round(progress * 100) if isinstance(progress, int | float) and 0 <= progress <= 1 else None
+                return Pending(ref, after=_POLL_INTERVAL, progress=percent)
             case "ready":
                 result = answer["result"]
                 seed = result.get("seed")
@@ -128,22 +128,24 @@ class BflAdapter(Adapter):
             case "error" | "failed":
                 return Failure(
                     ErrorReason.ERROR_REASON_PROVIDER_ERROR,
-                    "Black Forest Labs failed to make it.",
+                    "Black Forest Labs failed to make the result.",
                     may_be_billed=True,
                 )
-        return Unknown(state)  # also "Task not found": right after a submit the task may not be visible yet
+        return Unknown(state)  # includes "Task not found": a new task may not be visible yet
 
     def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
-        """A task that is not found, or not yet, may come with 404; nothing else in 4xx is the caller's doing."""
+        """Return the outcome of a failed poll. A task that is missing or not yet visible may be answered with 404; no
+        other 4xx is the caller's fault.
+        """
         if response.status < 500 and isinstance(response.json_object().get("status"), str):
             return self.read_poll(call, ref, response)
         if response.status == 404:
-            return Unknown(_LOST)
+            return Unknown(_NOT_FOUND)
         outcome = super().read_poll_error(call, ref, response)
         if isinstance(outcome, Failure) and outcome.reason == ErrorReason.ERROR_REASON_INVALID_VALUE:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_ERROR,
-                "Black Forest Labs does not say how the task stands.",
+                "Black Forest Labs did not report the state of the task.",
                 may_be_billed=True,
             )
         return outcome
@@ -154,15 +156,15 @@ class BflAdapter(Adapter):
     def read_error(self, call: Call, response: HttpResponse) -> Failure:
         answer = response.json_object()
         detail = answer.get("detail")
-        where = ""
+        field = ""
         if isinstance(detail, list):
             first = detail[0] if detail and isinstance(detail[0], dict) else {}
             path = first.get("loc")
-            where = ".".join(map(str, path[1:])) if isinstance(path, list) else ""
+            field = ".".join(map(str, path[1:])) if isinstance(path, list) else ""
             detail = first.get("msg")
         text = detail or answer.get("message")
         failure = self.errors.lookup(
-            response, detail=text if isinstance(text, str) else "", param=_param(call, where) if where else ""
+            response, detail=text if isinstance(text, str) else "", param=_param(call, field) if field else ""
         )
         wait = answer.get("retry_after")
         if failure.retry_after is None and isinstance(wait, int | float) and wait >= 0:
@@ -171,6 +173,7 @@ class BflAdapter(Adapter):
 
 
 def _size(call: Call) -> dict[str, Any]:
+    """Return the size fields, as an aspect ratio or as pixels; empty for a model that keeps its input's size."""
     task = call.task
     if call.route.native_id in KEEPS_SIZE:
         unsupported_options.warn_size(call)
@@ -181,17 +184,18 @@ def _size(call: Call) -> dict[str, Any]:
 
 
 def _input_field(native: str, index: int) -> str:
+    """Return BFL's field for the input image number `index`, from 0."""
     if native in INPUT_FIELDS:
         return INPUT_FIELDS[native]
     return "input_image" if index == 0 else f"input_image_{index + 1}"
 
 
-def _param(call: Call, where: str) -> str:
-    """The caller's field for one of BFL's."""
-    name = where.partition(".")[0]
+def _param(call: Call, field: str) -> str:
+    """Return the gateway's name of a BFL field."""
+    name = field.partition(".")[0]
     if name in call.options:
-        return f"provider_options.{where}"
-    return "image" if name.startswith("input_image") else _OURS.get(name, name)
+        return f"provider_options.{field}"
+    return "image" if name.startswith("input_image") else _PARAMS.get(name, name)
 
 
 def _moderated(answer: Mapping[str, Any], refused: RefusedPart) -> Failure:
@@ -202,7 +206,7 @@ def _moderated(answer: Mapping[str, Any], refused: RefusedPart) -> Failure:
 
 
 def _credits(cost: Any) -> str:
-    """A cost as a plain decimal number; empty when the answer has none."""
+    """Return a cost as a plain decimal number; empty for a cost that is not a number of 0 or more."""
     try:
         value = float(cost)
     except (TypeError, ValueError):
@@ -211,6 +215,7 @@ def _credits(cost: Any) -> str:
 
 
 def _cost(ref: str) -> Cost | None:
+    """Return the cost that a task reference carries."""
     credits_used = ref.partition(" ")[0]
     if not credits_used:
         return None

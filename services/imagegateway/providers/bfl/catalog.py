@@ -1,4 +1,7 @@
-"""FLUX models' facts. Source: docs.bfl.ai, BFL's OpenAPI document and Cloudflare's model pages, read 2026-11-22."""
+"""Catalog of the FLUX models.
+
+Source: docs.bfl.ai, BFL's OpenAPI document and Cloudflare's model pages, read 2026-11-22.
+"""
 
 from __future__ import annotations
 
@@ -18,33 +21,33 @@ _SOURCE: Final = "https://docs.bfl.ai/"
 _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
 
-# Larger than 4 MP is scaled down by BFL without a word, so it is never asked for.
+# BFL scales sizes over 4 MP down without a warning, so the gateway never requests them.
 _FLUX2: Final = SizeRange(default=(1024, 1024), min_side=64, max_side=4096, step=16, max_pixels=4_194_304)
-# What both of klein's routes make: Cloudflare ends at 1920.
+# Sizes that both routes of klein make: Cloudflare's limit is 1920.
 _KLEIN: Final = SizeRange(default=(1024, 1024), min_side=256, max_side=1920, step=16, max_pixels=3_686_400)
 _FLUX1: Final = SizeRange(default=(1024, 768), min_side=256, max_side=1440, step=32)
 _KONTEXT: Final = AspectRatioSizes(
     ("21:9", "16:9", "3:2", "4:3", "5:4", "1:1", "4:5", "3:4", "2:3", "9:16", "9:21"), pixels=1_048_576
 )
-VIDEO_SHAPES: Final = AspectRatioSizes(("16:9", "21:9", "2:1", "4:3", "1:1", "3:4", "9:16"), pixels=921_600)
-# The tiers hd and fhd in every shape; BFL names tier and shape, and chooses the pixels.
+VIDEO_ASPECT_RATIOS: Final = AspectRatioSizes(("16:9", "21:9", "2:1", "4:3", "1:1", "3:4", "9:16"), pixels=921_600)
+# The tiers hd and fhd in every aspect ratio; a request names tier and ratio, and BFL chooses the pixels.
 _VIDEO: Final = FixedSizes(
     tuple(
         (round(side * max(wide / high, 1)), round(side * max(high / wide, 1)))
         for side in (720, 1080)
-        for wide, high in (map(int, ratio.split(":")) for ratio in VIDEO_SHAPES.aspect_ratios)
+        for wide, high in (map(int, ratio.split(":")) for ratio in VIDEO_ASPECT_RATIOS.aspect_ratios)
     )
 )
-_AS_INPUT: Final = SizeRange(default=(1024, 1024), min_side=1, max_side=16_384)  # the result has its input's size
+_INPUT_SIZE: Final = SizeRange(default=(1024, 1024), min_side=1, max_side=16_384)  # results have their input's size
 
 KEEPS_SIZE: Final = frozenset({"flux-pro-1.0-fill"})
-"""Native ids at BFL that take no size: the result has its input's."""
+"""BFL's native ids that take no size: the result has its input's size."""
 
 INPUT_FIELDS: Final[Mapping[str, str]] = {"flux-dev": "image_prompt", "flux-pro-1.0-fill": "image"}
-"""BFL's field for the only input, by native id; those not named take `input_image`, `input_image_2` and on."""
+"""BFL's field for the only input, by native id; other models take `input_image`, `input_image_2` and so on."""
 
-JSON: Final = frozenset({"@cf/black-forest-labs/flux-1-schnell"})
-"""Native ids at Cloudflare that take JSON, without size and seed; all others take multipart, even for text alone."""
+JSON_ONLY: Final = frozenset({"@cf/black-forest-labs/flux-1-schnell"})
+"""Cloudflare's native ids that take JSON, without size and seed; all others take multipart, even for text alone."""
 
 _T2I: Final = frozenset({Capability.TEXT_TO_IMAGE, Capability.IMAGE_TO_IMAGE, Capability.SEED})
 _EDIT: Final = frozenset({Capability.IMAGE_TO_IMAGE, Capability.MASK, Capability.SEED})
@@ -116,7 +119,7 @@ def _model(
 MODELS: Final = (
     _model(
         "flux-2-klein-9b",
-        "FLUX.2 klein 9B: fast pictures from text and up to 4 references.",
+        "FLUX.2 klein 9B: fast images from text and up to 4 references.",
         _KLEIN,
         routes=(_cloudflare("flux-2-klein-9b", 0.015), _bfl("flux-2-klein-9b", 0.015, mode=Mode.INLINE)),
         max_inputs=4,
@@ -130,23 +133,23 @@ MODELS: Final = (
     ),
     _model(
         "flux-2-dev",
-        "FLUX.2 dev: open weights, hosted by Cloudflare; steps are the caller's to set.",
+        "FLUX.2 dev: open weights, hosted by Cloudflare, with adjustable steps.",
         _KLEIN,
         routes=(_cloudflare("flux-2-dev", None),),
         max_inputs=4,
     ),
     _model(
         "flux-1-schnell",
-        "FLUX.1 schnell: the fastest FLUX.1, squares only.",
+        "FLUX.1 schnell: the fastest FLUX.1, square images only.",
         FixedSizes(((1024, 1024),)),
         routes=(_cloudflare("flux-1-schnell", 0.0002),),
         capabilities=frozenset({Capability.TEXT_TO_IMAGE}),
         max_inputs=0,
         max_prompt_length=2048,
     ),
-    _model("flux-2-pro", "FLUX.2 pro: pictures from text and up to 8 references.", _FLUX2, max_inputs=8),
+    _model("flux-2-pro", "FLUX.2 pro: images from text and up to 8 references.", _FLUX2, max_inputs=8),
     _model("flux-2-max", "FLUX.2 max: the largest FLUX.2, up to 8 references.", _FLUX2, max_inputs=8),
-    _model("flux-2-flex", "FLUX.2 flex: steps and guidance are the caller's to set.", _FLUX2, max_inputs=8),
+    _model("flux-2-flex", "FLUX.2 flex: adjustable steps and guidance, up to 8 references.", _FLUX2, max_inputs=8),
     _model(
         "flux-kontext-pro",
         "FLUX.1 Kontext pro: edits by instruction.",
@@ -166,8 +169,8 @@ MODELS: Final = (
     _model("flux-dev", "FLUX.1 dev.", _FLUX1, routes=(_bfl("flux-dev", 0.025),)),
     _model(
         "flux-pro-1.0-fill",
-        "FLUX.1 Fill: repaints what the mask marks.",
-        _AS_INPUT,
+        "FLUX.1 Fill: repaints the masked area.",
+        _INPUT_SIZE,
         routes=(_bfl("flux-pro-1.0-fill", 0.05),),
         capabilities=_EDIT,
         prompt_required=False,

@@ -1,4 +1,4 @@
-"""Cloudflare Workers AI: one inline POST for a picture. FLUX.2 takes multipart alone, FLUX.1 schnell takes JSON."""
+"""Adapter of Cloudflare Workers AI: one inline POST per image. FLUX.2 takes only multipart, FLUX.1 schnell JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pybase64
 from imagegateway.media import images
 from imagegateway.platform.errors import GatewayError
-from imagegateway.providers.bfl.catalog import JSON
+from imagegateway.providers.bfl.catalog import JSON_ONLY
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter, FilePart, Finished, HttpRequest, ResultMedia
 from imagegateway.providers.kit.error_table import (
@@ -34,21 +34,24 @@ _MAX_REFERENCE_SIDE: Final = 511
 """References must be under 512x512."""
 _USD_PER_NEURON: Final = 0.011 / 1000
 
-# What the code 3030 means stands in its text only: a catch-all for whatever the model said.
+# The code 3030 covers every error of the model, so only its text says which one.
 _TEXTS: Final = (
     ("flagged", re.compile(r"has been flagged|nsfw", re.IGNORECASE)),
-    ("bad picture", re.compile(r"invalid input image|unable to decode image", re.IGNORECASE)),
+    ("bad image", re.compile(r"invalid input image|unable to decode image", re.IGNORECASE)),
 )
 _NOISE: Final = re.compile(r"^(?:AiError: )+|\s*\([0-9a-f-]{6,}\)$")
-"""Prefixes, and an id at the end that changes with every call."""
-_TAKEN: Final = frozenset({"3007", "3008", "3030"})
-"""The model may have run, so the call may have been paid for. Other codes that are known came before it did."""
-_AGAIN: Final = frozenset({"3007", "3008"})
-"""Timed out or aborted: Cloudflare says itself that there is no picture."""
+"""Prefixes of an error message, and the id at its end that changes with every call."""
+_MAY_BE_BILLED: Final = frozenset({"3007", "3008", "3030"})
+"""Codes after which the model may have run, so the call may be billed. The other known codes precede the model."""
+_RETRY_ONCE: Final = frozenset({"3007", "3008"})
+"""Codes of a timeout or an abort, by which Cloudflare states that it made no image."""
 
 
 class CloudflareAdapter(Adapter):
-    """Source: developers.cloudflare.com, Workers AI's model pages and error table, read 2026-11-22."""
+    """Adapter of the route `cloudflare`.
+
+    Source: developers.cloudflare.com, Workers AI's model pages and error table, read 2026-11-22.
+    """
 
     route = "cloudflare"
     default_base_url = "https://api.cloudflare.com"
@@ -98,9 +101,9 @@ class CloudflareAdapter(Adapter):
             "10000": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
             "10429": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
             "flagged": ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
-            "bad picture": ErrorReason.ERROR_REASON_INVALID_IMAGE,
+            "bad image": ErrorReason.ERROR_REASON_INVALID_IMAGE,
         },
-        # Trouble of the edge, which has not reached the model.
+        # Errors of Cloudflare's edge: the request did not reach the model.
         uncharged=UnchargedErrors(
             frozenset({503, 521, 523}),
             "https://developers.cloudflare.com/workers-ai/platform/errors/",
@@ -109,7 +112,10 @@ class CloudflareAdapter(Adapter):
     )
 
     def base_url(self, base: str, setting: Callable[[str], str]) -> str:
-        """A base URL that names an account is used as it is."""
+        """Return the base URL of the account; a configured URL that names an account stays unchanged.
+
+        Raises GatewayError PROVIDER_NOT_CONFIGURED without an account id.
+        """
         if "/accounts/" in base:
             return base
         account = setting("CLOUDFLARE_ACCOUNT_ID")
@@ -130,9 +136,9 @@ class CloudflareAdapter(Adapter):
         if task.HasField("output_compression") and task.output_format == "jpeg":
             message = f"{call.model.id} makes its own JPEG; output_compression was ignored."
             call.warn("unsupported_parameter", "output_compression", message)
-        if native in JSON:
+        if native in JSON_ONLY:
             return HttpRequest("POST", path, json=call.with_options({"prompt": task.prompt}))
-        # Without a size Cloudflare makes another shape than the model's other route.
+        # Cloudflare's own default size differs from BFL's, so a size is always sent.
         width, height = (task.width, task.height) if task.width else call.model.sizes.default
         body: dict[str, Any] = {"prompt": task.prompt, "seed": call.seed, "width": width, "height": height}
         return HttpRequest(
@@ -169,34 +175,35 @@ class CloudflareAdapter(Adapter):
             return moderation_failure("Cloudflare", refused_part(call, text), may_be_billed=True)
         if code not in self.errors.by_code:
             return dataclasses.replace(failure, may_be_billed=failure.may_be_billed or response.status in {200, 408})
-        return dataclasses.replace(failure, may_be_billed=code in _TAKEN, retry_once=code in _AGAIN)
+        return dataclasses.replace(failure, may_be_billed=code in _MAY_BE_BILLED, retry_once=code in _RETRY_ONCE)
 
 
 def _references(call: Call) -> tuple[FilePart, ...]:
-    if any(_too_large(picture) for picture in call.inputs):
+    """Return the input images as files, scaled down to Cloudflare's limit with a warning."""
+    if any(_is_too_large(image) for image in call.inputs):
         call.warn(
             "image_adjusted",
             "image",
-            "Cloudflare takes images under 512x512 pixels; what was larger was scaled down.",
+            "Cloudflare takes images under 512x512 pixels; larger ones were scaled down.",
         )
-    return tuple(_fitting(picture).file_part(f"input_image_{index}") for index, picture in enumerate(call.inputs))
+    return tuple(_downscaled(image).file_part(f"input_image_{index}") for index, image in enumerate(call.inputs))
 
 
-def _too_large(picture: InputImage) -> bool:
-    return max(picture.width, picture.height) > _MAX_REFERENCE_SIDE
+def _is_too_large(image: InputImage) -> bool:
+    return max(image.width, image.height) > _MAX_REFERENCE_SIDE
 
 
-def _fitting(picture: InputImage) -> InputImage:
-    if not _too_large(picture):
-        return picture
-    small = images.downscale(picture.data, _MAX_REFERENCE_SIDE)
-    return dataclasses.replace(picture, data=small, media_type="image/png")
+def _downscaled(image: InputImage) -> InputImage:
+    if not _is_too_large(image):
+        return image
+    small = images.downscale(image.data, _MAX_REFERENCE_SIDE)
+    return dataclasses.replace(image, data=small, media_type="image/png")
 
 
 def _finished(call: Call, response: HttpResponse, data: bytes) -> Finished:
     neurons = parse_decimal(response.headers.get("cf-ai-neurons", ""))
     cost = None
     if neurons is not None:
-        # By the list price: a part of each day's neurons is free.
+        # Estimated by the list price: part of each day's neurons is free.
         cost = Cost(amount=round(neurons * _USD_PER_NEURON, 6), currency="USD", estimated=True)
     return Finished((ResultMedia(data=data, seed=call.seed),), cost=cost)

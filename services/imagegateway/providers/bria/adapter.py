@@ -1,4 +1,4 @@
-"""Bria's own API, version 2: submit, ask for the status, fetch one picture. There is no `n` and no cancel."""
+"""Adapter of Bria's own API, version 2: submit, poll the status, fetch one image. There is no `n` and no cancel."""
 
 from __future__ import annotations
 
@@ -27,23 +27,26 @@ if TYPE_CHECKING:
 
     from imagegateway.providers.kit.adapter import Call, Outcome
 
-# Asking for a status counts against the requests per minute.
+# Polls count against the limit of requests per minute.
 _FIRST_POLL: Final = 2.0
-_PACE: Final = 3.0
+_POLL_INTERVAL: Final = 3.0
 
-# Moderation has no code of its own: it is a 422 whose words tell. A task's failure may name no status at all.
-_REFUSED: Final = frozenset({200, 400, 422})
+# Moderation has no separate code: only the text of a 422 names it. A failed task may name no status at all.
+_REFUSAL_STATUSES: Final = frozenset({200, 400, 422})
 _MODERATED: Final = re.compile(r"moderat|content[ _-]?policy|nsfw|unsafe|inappropriate", re.IGNORECASE)
 _MODERATION: Final = "moderation"
 
 
 class BriaAdapter(Adapter):
-    """Source: Bria's OpenAPI documents and its pages on errors and rate limits, read 2026-11-22."""
+    """Adapter of the route `bria`.
+
+    Source: Bria's OpenAPI documents and its pages on errors and rate limits, read 2026-11-22.
+    """
 
     route = "bria"
     default_base_url = "https://engine.prod.bria-api.com"
     version = "/v2"
-    # No 5xx is free: a repeated POST is a new job, and billed.
+    # No 5xx is uncharged: a repeated POST is a new, billed job.
     errors = ErrorTable(
         provider="Bria",
         by_status={
@@ -67,7 +70,7 @@ class BriaAdapter(Adapter):
         return {"api_token": credential}
 
     def probe(self) -> HttpRequest:
-        # There is no such request, which is told to good keys only.
+        # No request has this id: Bria answers 404 to valid keys and 401 to others.
         return HttpRequest("GET", "/status/00000000000000000000000000000000")
 
     def accepts_key(self, response: HttpResponse) -> bool:
@@ -80,9 +83,9 @@ class BriaAdapter(Adapter):
 
     def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
         answer = response.json_object()
-        if notice := parse_text(answer.get("warning")):  # of other people's rights, where the caller asked for it
+        if notice := parse_text(answer.get("warning")):  # about third-party rights, with the caller's `ip_signal`
             call.warn("provider_warning", "provider_options", f"Bria: {notice[:300]}")
-        if "result" in answer:  # the caller's own options can ask for a whole answer
+        if "result" in answer:  # the caller's `sync` requests the whole result
             return _finished(call, answer["result"])
         if answer.get("error"):
             return self._failed(call, answer["error"])
@@ -97,10 +100,10 @@ class BriaAdapter(Adapter):
         answer = response.json_object()
         match str(answer["status"]).upper():
             case "IN_PROGRESS":
-                return Pending(ref, after=_PACE)
+                return Pending(ref, after=_POLL_INTERVAL)
             case "COMPLETED":
                 return _finished(call, answer["result"])
-            case "ERROR" | "FAILED" | "UNKNOWN":  # UNKNOWN is Bria's word for a fault of its own
+            case "ERROR" | "FAILED" | "UNKNOWN":  # UNKNOWN names an internal error of Bria
                 return self._failed(call, answer.get("error"))
             case other:
                 return Unknown(other)
@@ -110,7 +113,7 @@ class BriaAdapter(Adapter):
         if not isinstance(outcome, Failure):
             return outcome
         if response.status not in {401, 403}:
-            # Failed tasks are answers with 200. One that is not visible yet looks like one that has expired.
+            # Bria reports failed tasks with status 200. A task that is not visible yet looks like an expired one.
             return Unknown(parse_text(response.json_object().get("status")) or f"HTTP {response.status}")
         return replace(outcome, may_be_billed=True)
 
@@ -119,31 +122,32 @@ class BriaAdapter(Adapter):
         return self._failure(call, response, answer.get("error") or answer)
 
     def _failed(self, call: Call, error: Any) -> Failure:
-        """The error of a task, which stands in an answer with status 200."""
+        """Return the failure of a task, which Bria reports in a response with status 200."""
         code = str(error.get("code")) if isinstance(error, dict) else ""
-        # Bria writes an HTTP status here, or a word.
+        # The code is an HTTP status or a name.
         status = parse_whole_number(code) or 200
         return replace(self._failure(call, HttpResponse(status, {}, b""), error), may_be_billed=True)
 
     def _failure(self, call: Call, response: HttpResponse, error: Any) -> Failure:
+        """Return the failure of an error object; moderation only for statuses of a refusal."""
         code = str(error.get("code", "")) if isinstance(error, dict) else ""
-        words = _words(error)
-        if response.status not in _REFUSED or not _MODERATED.search(f"{code} {words}"):
-            return self.errors.lookup(response, code=code, detail=words)
-        refused = refused_part(call, words)
+        text = _error_text(error)
+        if response.status not in _REFUSAL_STATUSES or not _MODERATED.search(f"{code} {text}"):
+            return self.errors.lookup(response, code=code, detail=text)
+        refused = refused_part(call, text)
         return moderation_failure("Bria", refused, may_be_billed=refused is RefusedPart.RESULT)
 
 
-def _words(error: Any) -> str:
-    """What an error says: `message` and `details`, or a text, or a list of fields with what is wrong with each."""
+def _error_text(error: Any) -> str:
+    """Return the text of an error: an object with `message` and `details`, a string, or a list of field errors."""
     match error:
         case str():
             return error
         case list():
-            return "; ".join(filter(None, map(_words, error)))
+            return "; ".join(filter(None, map(_error_text, error)))
         case dict():
-            told = (error.get(name) for name in ("message", "msg", "details", "detail"))
-            return ": ".join(filter(None, map(_words, told)))
+            parts = (error.get(name) for name in ("message", "msg", "details", "detail"))
+            return ": ".join(filter(None, map(_error_text, parts)))
     return ""
 
 

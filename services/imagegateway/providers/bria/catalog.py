@@ -1,4 +1,4 @@
-"""Bria's models' facts. Source: Bria's OpenAPI documents and fal's model pages, read 2026-11-22."""
+"""Catalog of Bria's models. Source: Bria's OpenAPI documents and fal's model pages, read 2026-11-22."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ADDED: Final = date(2026, 11, 25)
 
 RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4", "9:16", "16:9")
 LARGE_FROM: Final = 2_000_000
-"""Pixels from which on a picture is asked for as 4MP instead of 1MP."""
+"""Pixels above which an image is requested as 4MP instead of 1MP."""
 
 _LANDSCAPE: Final = ((1365, 768), (1183, 887), (1254, 836), (1145, 916))
 _SMALL: Final = ((1024, 1024), *_LANDSCAPE, *((height, width) for width, height in _LANDSCAPE))
@@ -26,10 +26,10 @@ _SMALL: Final = ((1024, 1024), *_LANDSCAPE, *((height, width) for width, height 
 _GENERATED: Final = FixedSizes(
     (*_SMALL, *((2 * width, 2 * height) for width, height in _SMALL)), min_area_share=1024 * 1024 / LARGE_FROM
 )
-_SAME: Final = SizeRange(default=(1024, 1024), min_side=1, max_side=16_384)  # results have their input's size
+_INPUT_SIZE: Final = SizeRange(default=(1024, 1024), min_side=1, max_side=16_384)  # results have their input's size
 
 _QUALITIES: Final = ("low", "medium", "standard", "high", "xhigh", "max", "hd")
-_STEERED: Final = frozenset({Capability.SEED, Capability.NEGATIVE_PROMPT})
+_SEED_AND_NEGATIVE: Final = frozenset({Capability.SEED, Capability.NEGATIVE_PROMPT})
 _EDIT: Final = frozenset({Capability.IMAGE_TO_IMAGE})
 
 
@@ -67,7 +67,7 @@ def _model(
     description: str,
     *routes: Route,
     capabilities: frozenset[Capability] = _EDIT,
-    sizes: Sizes = _SAME,
+    sizes: Sizes = _INPUT_SIZE,
     **facts: Unpack[ModelFacts],
 ) -> Model:
     facts = {"aliases": (name,), "max_inputs": 1, **facts}
@@ -106,20 +106,20 @@ def _without_prompt(
 MODELS: Final = (
     _model(
         "fibo-edit/edit",
-        "FIBO edit: edits by instruction, in the whole picture or where the mask says.",
+        "FIBO edit: edits by instruction, in the whole image or in the masked area.",
         _bria("edit", 0.04),
         _fal("bria/fibo-edit/edit", 0.04),
-        capabilities=_EDIT | _STEERED | {Capability.MASK},
+        capabilities=_EDIT | _SEED_AND_NEGATIVE | {Capability.MASK},
         aliases=("bria/fibo-edit", "fibo-edit", "fibo-edit/edit"),
         output_formats=("png", "jpeg"),
         qualities=_QUALITIES,
     ),
     _model(
         "fibo/generate",
-        "FIBO: pictures from text, and from a reference.",
+        "FIBO: images from text, and from a reference.",
         _bria("generate"),
         _fal("bria/fibo/generate", 0.04),
-        capabilities=_EDIT | _STEERED | {Capability.TEXT_TO_IMAGE},
+        capabilities=_EDIT | _SEED_AND_NEGATIVE | {Capability.TEXT_TO_IMAGE},
         sizes=_GENERATED,
         aliases=("bria/fibo", "fibo", "fibo/generate"),
         output_formats=("png", "jpeg"),
@@ -127,16 +127,16 @@ MODELS: Final = (
     ),
     _model(
         "fibo/generate-lite",
-        "FIBO lite: faster pictures from text, and from a reference.",
+        "FIBO lite: faster images from text, and from a reference.",
         _bria("generate/lite"),
-        capabilities=_EDIT | _STEERED | {Capability.TEXT_TO_IMAGE},
+        capabilities=_EDIT | _SEED_AND_NEGATIVE | {Capability.TEXT_TO_IMAGE},
         sizes=_GENERATED,
         aliases=("bria/fibo-lite", "fibo-lite"),
         output_formats=("png", "jpeg"),
     ),
     _without_prompt(
         "eraser",
-        "Eraser: removes what the mask marks.",
+        "Eraser: removes the masked area.",
         _bria("edit/erase"),
         _fal("fal-ai/bria/eraser"),
         capabilities=_EDIT | {Capability.MASK},
@@ -144,15 +144,15 @@ MODELS: Final = (
     ),
     _model(
         "genfill",
-        "Generative fill: draws what the prompt says where the mask says.",
+        "Generative fill: fills the masked area by the prompt.",
         _bria("edit/gen_fill"),
         _fal("fal-ai/bria/genfill"),
-        capabilities=_EDIT | _STEERED | {Capability.MASK},
+        capabilities=_EDIT | _SEED_AND_NEGATIVE | {Capability.MASK},
         aliases=("bria/gen-fill", "bria/gen_fill", "fal-ai/bria/genfill"),
     ),
     _without_prompt(
         "remove-background",
-        "Background removal: the subject on a transparent ground.",
+        "Background removal: the subject on a transparent background.",
         _bria("edit/remove_background", 0.018),
         _fal("fal-ai/bria/background/remove"),
         capabilities=_EDIT | {Capability.TRANSPARENT},
@@ -163,7 +163,7 @@ MODELS: Final = (
         "Background replacement by prompt.",
         _bria("edit/replace_background"),
         _fal("fal-ai/bria/background/replace"),
-        capabilities=_EDIT | _STEERED,
+        capabilities=_EDIT | _SEED_AND_NEGATIVE,
         aliases=("bria/replace_background", "fal-ai/bria/background/replace"),
     ),
     _without_prompt(
@@ -197,9 +197,9 @@ MODELS: Final = (
             _fal(f"bria/fibo-edit/{name}"),
         )
         for name, description in (
-            ("add_object_by_text", "Adds what the prompt names."),
-            ("replace_object_by_text", "Replaces an object as the prompt says."),
-            ("blend", "Blends objects into the picture as the prompt says."),
+            ("add_object_by_text", "Adds the object that the prompt names."),
+            ("replace_object_by_text", "Replaces an object by the prompt."),
+            ("blend", "Blends objects into the image by the prompt."),
             ("erase_by_text", "Erases the object that the prompt names."),
             ("rewrite_text", "Changes the lettering to the prompt."),
             ("reseason", "Changes the season to the one that the prompt names."),

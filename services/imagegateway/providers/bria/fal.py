@@ -1,4 +1,4 @@
-"""Bria's models on fal: the same operations under other names, one picture an answer."""
+"""Adapter of Bria's models on fal: the same operations under other names, one image per response."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Call, Outcome
 
 _SEEDED: Final = frozenset({"bria/fibo-edit/edit", "bria/fibo/generate"})
-"""Apps whose seed is always 5555 unless one is sent."""
+"""Apps that use the seed 5555 unless the request has one."""
 
 
 class BriaFalAdapter(FalAdapter):
-    """Source: fal's model pages (bria/fibo-edit, bria/fibo, fal-ai/bria), read 2026-11-22."""
+    """Adapter of the route `fal` for Bria.
+
+    Source: fal's model pages (bria/fibo-edit, bria/fibo, fal-ai/bria), read 2026-11-22.
+    """
 
     params: Mapping[str, str] = {
         **dict.fromkeys(operations.PROMPT_FIELDS, "prompt"),
@@ -38,7 +41,7 @@ class BriaFalAdapter(FalAdapter):
         return body
 
     def read_output(self, call: Call, output: Mapping[str, Any]) -> Outcome:
-        # The answer does not repeat it.
+        # The response does not repeat the seed.
         known = {"seed": _seed(call)} if call.route.native_id in _SEEDED else {}
         return super().read_output(
             call, {**known, **{name: value for name, value in output.items() if value is not None}}
@@ -46,7 +49,7 @@ class BriaFalAdapter(FalAdapter):
 
 
 def _seed(call: Call) -> int:
-    """The caller's seed, else one of the picture's own, the same when the same job asks again."""
+    """Return the caller's seed, else one derived from the job and the image, equal for each repeat of the job."""
     if call.seed is not None:
         return call.seed
     return int.from_bytes(hashlib.sha256(f"{call.job_id}/{call.index}".encode()).digest()[:4], "big") >> 1

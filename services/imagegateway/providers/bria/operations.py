@@ -1,4 +1,4 @@
-"""What each of Bria's operations takes, as data by native id, and the part of a request that both routes share.
+"""Bria's operations: the fields of each, by native id, and the request body that both routes share.
 
 Source: Bria's OpenAPI documents (editing, generation) and fal's model pages, read 2026-11-22.
 """
@@ -20,32 +20,42 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Call, InputImage
 
 MAX_INPUT_BYTES: Final = 12_000_000
-_SHAPES: Final = AspectRatioSizes(RATIOS, pixels=0)
+_ASPECT_RATIOS: Final = AspectRatioSizes(RATIOS, pixels=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """Names of the fields that an operation takes; empty: it takes none."""
+    """Field names of one operation; an empty name: the operation does not have that field."""
 
     prompt: str = ""
     image: str = "image"
-    listed: bool = False
-    """The picture stands in a list."""
+    takes_image_list: bool = False
+    """The image field is a list of one image."""
     mask: str = ""
     mask_required: bool = False
     steps: Mapping[str, int] = field(default_factory=dict)
-    """`steps_num` for a quality."""
-    shaped: bool = False
-    """Takes `aspect_ratio` and `resolution`; all others keep their picture's size."""
+    """`steps_num` by quality."""
+    takes_size: bool = False
+    """The operation takes `aspect_ratio` and `resolution`; the results of others have their input's size."""
     output_type: bool = False
 
 
-_MOST: Final = dict.fromkeys(("high", "xhigh", "max", "hd"), 50)
+_MAX_STEPS: Final = dict.fromkeys(("high", "xhigh", "max", "hd"), 50)
 _GENERATE: Final = Operation(
-    prompt="prompt", image="images", listed=True, steps={"low": 35, **_MOST}, shaped=True, output_type=True
+    prompt="prompt",
+    image="images",
+    takes_image_list=True,
+    steps={"low": 35, **_MAX_STEPS},
+    takes_size=True,
+    output_type=True,
 )
 _EDIT: Final = Operation(
-    prompt="instruction", image="images", listed=True, mask="mask", steps={"low": 20, **_MOST}, output_type=True
+    prompt="instruction",
+    image="images",
+    takes_image_list=True,
+    mask="mask",
+    steps={"low": 20, **_MAX_STEPS},
+    output_type=True,
 )
 
 _BRIA: Final[Mapping[str, Operation]] = {
@@ -72,7 +82,7 @@ _BRIA: Final[Mapping[str, Operation]] = {
 }
 _FAL: Final[Mapping[str, Operation]] = {
     "bria/fibo-edit/edit": Operation("instruction", "image_url", mask="mask_url", steps=_EDIT.steps),
-    "bria/fibo/generate": Operation("prompt", "image_url", steps=_GENERATE.steps, shaped=True),
+    "bria/fibo/generate": Operation("prompt", "image_url", steps=_GENERATE.steps, takes_size=True),
     "fal-ai/bria/eraser": Operation("", "image_url", mask="mask_url", mask_required=True),
     "fal-ai/bria/genfill": Operation("prompt", "image_url", mask="mask_url", mask_required=True),
     "fal-ai/bria/background/remove": Operation("", "image_url"),
@@ -87,27 +97,28 @@ _FAL: Final[Mapping[str, Operation]] = {
     "bria/fibo-edit/sketch_to_colored_image": Operation("", "image_url"),
 }
 OPERATIONS: Final = {**_BRIA, **_FAL}
+"""Operations of both routes, by native id."""
 PROMPT_FIELDS: Final = frozenset(operation.prompt for operation in OPERATIONS.values() if operation.prompt)
 
 
 def arguments(call: Call, encode: Callable[[InputImage], str]) -> dict[str, Any]:
-    """A call's operation with its fields; warns of what the operation has not. `encode` says how the route takes a
-    picture.
+    """Return the request body of a call's operation, with a warning for each option that the operation lacks.
 
-    Raises GatewayError for a missing mask and for pictures over Bria's limit.
+    `encode` returns an image as the route takes it. Raises GatewayError for a missing mask and for images over
+    Bria's limit.
     """
     task, operation = call.task, OPERATIONS[call.route.native_id]
     if operation.mask_required and call.mask is None:
-        raise missing("mask", f"{call.model.id} needs a mask: transparent or white where it is to work.")
+        raise missing("mask", f"{call.model.id} needs a mask: transparent or white in the area to edit.")
     _warn(call, operation)
     body: dict[str, Any] = {}
     if operation.prompt and task.prompt:
         body[operation.prompt] = task.prompt
-    for picture in call.inputs[:1]:
-        if len(picture.data) > MAX_INPUT_BYTES:
+    for image in call.inputs[:1]:
+        if len(image.data) > MAX_INPUT_BYTES:
             raise invalid_image("image", "Bria takes images of at most 12 MB.")
-        encoded = encode(picture)
-        body[operation.image] = [encoded] if operation.listed else encoded
+        encoded = encode(image)
+        body[operation.image] = [encoded] if operation.takes_image_list else encoded
     if operation.mask and call.mask is not None:
         body[operation.mask] = encode(replace(call.mask, data=binary_mask(call.mask.data)))
     if task.negative_prompt:
@@ -116,13 +127,13 @@ def arguments(call: Call, encode: Callable[[InputImage], str]) -> dict[str, Any]
         body["seed"] = call.seed
     if task.quality in operation.steps:
         body["steps_num"] = operation.steps[task.quality]
-    if operation.shaped and task.width:
-        body["aspect_ratio"] = _SHAPES.nearest_aspect_ratio(task.width, task.height)
+    if operation.takes_size and task.width:
+        body["aspect_ratio"] = _ASPECT_RATIOS.nearest_aspect_ratio(task.width, task.height)
         body["resolution"] = "4MP" if task.width * task.height > LARGE_FROM else "1MP"
     if operation.output_type and task.output_format:
-        # WebP, and JPEG of a wanted quality, are made here, from what loses nothing.
-        plain = task.output_format == "jpeg" and not task.HasField("output_compression")
-        body["output_type"] = "jpeg" if plain else "png"
+        # The gateway encodes WebP, and JPEG of a requested quality, from a lossless PNG.
+        is_plain_jpeg = task.output_format == "jpeg" and not task.HasField("output_compression")
+        body["output_type"] = "jpeg" if is_plain_jpeg else "png"
     return body
 
 
@@ -130,5 +141,5 @@ def _warn(call: Call, operation: Operation) -> None:
     unsupported_options.warn_fields(call, "moderation", "input_fidelity")
     if not operation.prompt:
         unsupported_options.warn_fields(call, "prompt")
-    if not operation.shaped:
+    if not operation.takes_size:
         unsupported_options.warn_size(call)

@@ -1,1 +1,1 @@
-"""ByteDance: Seedream and SeedEdit pictures and Seedance videos, by BytePlus ModelArk."""
+"""ByteDance: Seedream and SeedEdit images and Seedance videos, by BytePlus ModelArk."""

@@ -1,4 +1,4 @@
-"""BytePlus ModelArk: pictures in the answer itself, videos by tasks. There is no `n`, no mask, no negative prompt."""
+"""Adapter of BytePlus ModelArk: images inline, videos by tasks. There is no `n`, no mask and no negative prompt."""
 
 from __future__ import annotations
 
@@ -25,34 +25,37 @@ if TYPE_CHECKING:
 
 _MAX_SEED: Final = (1 << 31) - 1
 _DEFAULTS: Final = {"watermark": False}
-"""A visible mark, unless it is switched off."""
+"""Replaceable fields: ModelArk marks its results visibly unless `watermark` is false."""
 
 
 @dataclass(frozen=True, slots=True)
-class Native:
-    """What differs between the native models, beside what the catalog says."""
+class NativeModel:
+    """Differences between the native models that the catalog does not hold."""
 
-    auto: str = "2K"
-    """The size that leaves the pixels to the model; empty: none."""
-    adaptive: bool = False
-    """Takes no other size: results keep their input's shape."""
-    sequences: bool = False
-    """Makes several related pictures unless that is switched off."""
+    auto_size: str = "2K"
+    """Size that leaves the pixels to the model; empty: the model requires pixels."""
+    keeps_input_shape: bool = False
+    """The model takes no size except `auto_size`: results keep their input's shape."""
+    makes_sequences: bool = False
+    """The model makes several related images unless the request disables sequences."""
     max_input_bytes: int = 10_000_000
 
 
-_NATIVE: Final[Mapping[str, Native]] = {
-    "seedream-5-0-260128": Native(sequences=True, max_input_bytes=30_000_000),
-    "dola-seedream-5-0-pro-260628": Native(max_input_bytes=30_000_000),
-    "seedream-4-5-251128": Native(sequences=True),
-    "seedream-4-0-250828": Native(sequences=True),
-    "seedream-3-0-t2i-250415": Native(auto=""),
-    "seededit-3-0-i2i-250628": Native(auto="adaptive", adaptive=True),
+_NATIVE_MODELS: Final[Mapping[str, NativeModel]] = {
+    "seedream-5-0-260128": NativeModel(makes_sequences=True, max_input_bytes=30_000_000),
+    "dola-seedream-5-0-pro-260628": NativeModel(max_input_bytes=30_000_000),
+    "seedream-4-5-251128": NativeModel(makes_sequences=True),
+    "seedream-4-0-250828": NativeModel(makes_sequences=True),
+    "seedream-3-0-t2i-250415": NativeModel(auto_size=""),
+    "seededit-3-0-i2i-250628": NativeModel(auto_size="adaptive", keeps_input_shape=True),
 }
 
 
 class BytedanceAdapter(Adapter):
-    """Source: ModelArk's image API (1541523), video tasks and error codes (1299023), read 2026-11-22."""
+    """Adapter of the route `bytedance`.
+
+    Source: ModelArk's image API (1541523), video tasks and error codes (1299023), read 2026-11-22.
+    """
 
     route = "bytedance"
     default_base_url = "https://ark.ap-southeast.bytepluses.com"
@@ -74,20 +77,20 @@ class BytedanceAdapter(Adapter):
             task_id = response.json_object()["id"]
             if not (task_id and isinstance(task_id, str)):
                 raise TypeError("the task has no id")
-            return Pending(task_id, after=video.PACE)
+            return Pending(task_id, after=video.POLL_INTERVAL)
         answer = response.json_object()
         if not answer:
-            raise TypeError("the answer is no object")
+            raise TypeError("the response is not an object")
         items = answer.get("data")
         if not (items and isinstance(items, list)):
-            return errors.failure(call, response, errors.told(response))
-        # A refused image is an error in its place.
+            return errors.failure(call, response, errors.error_of(response))
+        # The item of a refused image is an error.
         made = [item for item in items if isinstance(item, dict) and (item.get("url") or item.get("b64_json"))]
-        missing = tuple(_lost(call, response, item) for item in items if item not in made)
+        missing = tuple(_missing(call, response, item) for item in items if item not in made)
         if not made:
             return missing[0]
-        pictures = tuple(_found(call, item) for item in made)
-        return Finished(pictures, missing, usage=video.usage(call, answer, "output_tokens"), cost=_cost(call, made))
+        results = tuple(_result(call, item) for item in made)
+        return Finished(results, missing, usage=video.usage(call, answer, "output_tokens"), cost=_cost(call, made))
 
     def poll(self, call: Call, ref: str) -> HttpRequest:
         return HttpRequest("GET", f"{video.TASKS}/{quote(ref, safe='')}")
@@ -97,7 +100,7 @@ class BytedanceAdapter(Adapter):
 
     def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
         if response.status == 404:
-            # A task that is not visible yet looks like one that is gone.
+            # A task that is not visible yet looks like an expired one.
             return Unknown("not found")
         outcome = super().read_poll_error(call, ref, response)
         return replace(outcome, may_be_billed=True) if isinstance(outcome, Failure) else outcome
@@ -109,26 +112,26 @@ class BytedanceAdapter(Adapter):
         return HttpRequest("GET", video.TASKS, query={"page_num": "1", "page_size": "1"})
 
     def read_error(self, call: Call, response: HttpResponse) -> Failure:
-        return errors.failure(call, response, errors.told(response))
+        return errors.failure(call, response, errors.error_of(response))
 
 
 def _body(call: Call) -> dict[str, Any]:
-    task, native = call.task, _NATIVE[call.route.native_id]
+    task, native = call.task, _NATIVE_MODELS[call.route.native_id]
     body: dict[str, Any] = {
         "model": call.route.native_id,
         "prompt": task.prompt,
         "response_format": "url",
     }
-    size = f"{task.width}x{task.height}" if task.width and not native.adaptive else native.auto
+    size = f"{task.width}x{task.height}" if task.width and not native.keeps_input_shape else native.auto_size
     if task.quality and not task.width:
         size = QUALITY_SIZES[task.quality]
         if task.quality == "low":
             body["optimize_prompt_options"] = {"mode": "fast"}
     if size:
         body["size"] = size
-    if native.sequences:
+    if native.makes_sequences:
         body["sequential_image_generation"] = "disabled"
-    images = [_data_url(picture, native.max_input_bytes) for picture in call.inputs]
+    images = [_data_url(image, native.max_input_bytes) for image in call.inputs]
     if images:
         body["image"] = images[0] if len(images) == 1 else images
     if call.seed is not None:
@@ -136,49 +139,50 @@ def _body(call: Call) -> dict[str, Any]:
             raise invalid("seed", f"{call.model.id} takes seeds up to {_MAX_SEED}.")
         body["seed"] = call.seed % (_MAX_SEED + 1)
     if task.output_format and len(call.model.output_formats) > 1:
-        # WebP, and JPEG of a wanted quality, are made here, from what loses nothing.
-        plain = task.output_format == "jpeg" and not task.HasField("output_compression")
-        body["output_format"] = "jpeg" if plain else "png"
+        # The gateway encodes WebP, and JPEG of a requested quality, from a lossless PNG.
+        is_plain_jpeg = task.output_format == "jpeg" and not task.HasField("output_compression")
+        body["output_format"] = "jpeg" if is_plain_jpeg else "png"
     return body
 
 
 def _warn(call: Call) -> None:
+    """Add a warning for each requested option that the model does not honour exactly."""
     unsupported_options.warn_fields(call, "moderation", "input_fidelity")
-    if _NATIVE[call.route.native_id].adaptive:
+    if _NATIVE_MODELS[call.route.native_id].keeps_input_shape:
         unsupported_options.warn_size(call)
     task = call.task
     if task.quality and task.width:
-        call.warn("unsupported_parameter", "quality", f"{call.model.id} takes quality with size auto only.")
-    made_here = {"webp", "jpeg"} if "png" in call.model.output_formats else {"webp"}
-    if task.HasField("output_compression") and task.output_format not in made_here:
+        call.warn("unsupported_parameter", "quality", f"{call.model.id} takes quality only with size auto.")
+    converted = {"webp", "jpeg"} if "png" in call.model.output_formats else {"webp"}
+    if task.HasField("output_compression") and task.output_format not in converted:
         message = f"{call.model.id} makes its own JPEG; output_compression was ignored."
         call.warn("unsupported_parameter", "output_compression", message)
 
 
-def _data_url(picture: InputImage, most: int) -> str:
-    if len(picture.data) > most:
-        raise invalid_image("image", f"ByteDance takes images of at most {most // 1_000_000} MB.")
-    return picture.data_url()
+def _data_url(image: InputImage, max_bytes: int) -> str:
+    if len(image.data) > max_bytes:
+        raise invalid_image("image", f"ByteDance takes images of at most {max_bytes // 1_000_000} MB.")
+    return image.data_url()
 
 
-def _found(call: Call, item: Mapping[str, Any]) -> ResultMedia:
+def _result(call: Call, item: Mapping[str, Any]) -> ResultMedia:
     seed = None if call.seed is None else call.seed % (_MAX_SEED + 1)
     if item.get("url"):
         return ResultMedia(url=item["url"], seed=seed)
     return ResultMedia(data=pybase64.b64decode(item["b64_json"], validate=True), seed=seed)
 
 
-def _lost(call: Call, response: HttpResponse, item: Any) -> Failure:
-    """A picture that was asked for and is not there."""
+def _missing(call: Call, response: HttpResponse, item: Any) -> Failure:
+    """Return the failure of an item without an image."""
     error = item.get("error") if isinstance(item, dict) else None
     if not error:
-        words = "ByteDance answered without an image."
-        return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, words, may_be_billed=True)
+        message = "ByteDance returned no image."
+        return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, message, may_be_billed=True)
     return errors.failure(call, response, error if isinstance(error, dict) else {})
 
 
 def _cost(call: Call, made: Sequence[Mapping[str, Any]]) -> Cost | None:
-    """Of models whose price is not flat: by each picture's area, and by the references."""
+    """Return the cost by each image's area and by the references; None for models with a flat price."""
     if call.route.native_id not in PRO_PRICES:
         return None
     small, large, reference = PRO_PRICES[call.route.native_id]
@@ -189,5 +193,6 @@ def _cost(call: Call, made: Sequence[Mapping[str, Any]]) -> Cost | None:
 
 
 def _area(size: Any, default: tuple[int, int]) -> int:
+    """Return the pixels of a size such as `2048x2048`; those of `default` for any other value."""
     width, height = map(parse_whole_number, str(size).partition("x")[::2])
     return default[0] * default[1] if width is None or height is None else width * height

@@ -1,4 +1,4 @@
-"""Seedream, SeedEdit and Seedance facts. Source: BytePlus ModelArk documentation, read 2026-11-22."""
+"""Catalog of Seedream, SeedEdit and Seedance. Source: BytePlus ModelArk documentation, read 2026-11-22."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ADDED: Final = date(2026, 11, 25)
 
 _MAX_RATIO: Final = 16
 _MAX_PIXELS: Final = 16_777_216
-# 4.5 and 5.0 lite refuse less than 2560x1440; what is scaled up to it comes out in blocks of 16.
+# 4.5 and 5.0 lite refuse sizes under 2560x1440 pixels; the gateway scales smaller ones up in steps of 16.
 _LARGE: Final = SizeRange(
     default=(2048, 2048),
     min_side=16,
@@ -43,7 +43,7 @@ _V4: Final = SizeRange(
     max_ratio=_MAX_RATIO,
 )
 _V3: Final = SizeRange(default=(1024, 1024), min_side=512, max_side=2048)
-_SAME: Final = SizeRange(default=(1024, 1024), min_side=1, max_side=16_384)  # SeedEdit keeps its input's shape
+_INPUT_SIZE: Final = SizeRange(default=(1024, 1024), min_side=1, max_side=16_384)  # SeedEdit keeps its input's shape
 
 VIDEO_RATIOS: Final = ("16:9", "4:3", "1:1", "3:4", "9:16", "21:9")
 # Resolutions are named after the shorter side; the first size is the default.
@@ -57,11 +57,12 @@ _VIDEO: Final = FixedSizes(
 )
 
 QUALITY_SIZES: Final = {"low": "1K", "medium": "2K", "high": "4K", "xhigh": "4K", "max": "4K"}
-"""What a quality makes of a size that is left to the model; each model takes those whose size it makes."""
+"""Size class by quality, for size `auto`; each model takes the qualities whose size class it makes."""
 
 PRO_AREA: Final = 2_360_000
+"""Most pixels of an image at the lower price of PRO_PRICES."""
 PRO_PRICES: Final = {"dola-seedream-5-0-pro-260628": (0.045, 0.09, 0.003)}
-"""US dollars for a picture of up to PRO_AREA pixels, for a larger one, and for each reference after the first."""
+"""US dollars for an image of up to PRO_AREA pixels, for a larger one, and for each reference after the first."""
 
 _T2I: Final = frozenset({Capability.TEXT_TO_IMAGE})
 _I2I: Final = frozenset({Capability.IMAGE_TO_IMAGE})
@@ -74,7 +75,7 @@ _RESERVED: Final = reserved_options.paths(
     *("sequential_image_generation", "sequential_image_generation_options", "layer_decomposition"),
     *("content", "ratio", "resolution", "duration", "frames", "service_tier", "draft"),
 )
-"""Beside the names of the fields: what makes more pictures of one call, or another price of it."""
+"""Options that change the number of images of a call or its price, beside the names of the adapter's fields."""
 
 
 def _ark(native: str, mode: Mode = Mode.INLINE, price: float | None = None) -> Route:
@@ -159,7 +160,7 @@ def _seedance(name: str, description: str, native: str, *aliases: str) -> Model:
 MODELS: Final = (
     *_seedream(
         "seedream-5",
-        "Seedream 5.0 lite: pictures from text and up to 14 references, from 3.7 MP on.",
+        "Seedream 5.0 lite: images from text and up to 14 references, from 3.7 MP on.",
         "seedream-5-0-260128",
         _LARGE,
         "bytedance/seedream-5-lite",
@@ -176,7 +177,7 @@ MODELS: Final = (
     ),
     *_seedream(
         "seedream-5-pro",
-        "Seedream 5.0 pro: pictures from text and up to 10 references, up to 4.6 MP.",
+        "Seedream 5.0 pro: images from text and up to 10 references, up to 4.6 MP.",
         "dola-seedream-5-0-pro-260628",
         _PRO,
         "bytedance/seedream-5.0-pro",
@@ -189,7 +190,7 @@ MODELS: Final = (
     ),
     *_seedream(
         "seedream-4.5",
-        "Seedream 4.5: pictures from text and up to 14 references, from 3.7 MP on.",
+        "Seedream 4.5: images from text and up to 14 references, from 3.7 MP on.",
         "seedream-4-5-251128",
         _LARGE,
         "bytedance/seedream-4-5",
@@ -200,7 +201,7 @@ MODELS: Final = (
     ),
     *_seedream(
         "seedream-4",
-        "Seedream 4.0: pictures from text and up to 10 references.",
+        "Seedream 4.0: images from text and up to 10 references.",
         "seedream-4-0-250828",
         _V4,
         "bytedance/seedream-4.0",
@@ -212,7 +213,7 @@ MODELS: Final = (
     ),
     _image(
         "seedream-3",
-        "Seedream 3.0: pictures from text.",
+        "Seedream 3.0: images from text.",
         "seedream-3-0-t2i-250415",
         _V3,
         capabilities=_T2I | {Capability.SEED},
@@ -221,9 +222,9 @@ MODELS: Final = (
     ),
     _image(
         "seededit-3",
-        "SeedEdit 3.0: edits one picture by instruction.",
+        "SeedEdit 3.0: edits one image by instruction.",
         "seededit-3-0-i2i-250628",
-        _SAME,
+        _INPUT_SIZE,
         capabilities=_I2I | {Capability.SEED},
         max_inputs=1,
         aliases=("bytedance/seededit-3.0", "seededit-3", "seededit-3-0-i2i-250628"),

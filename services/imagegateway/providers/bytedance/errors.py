@@ -1,6 +1,6 @@
-"""ModelArk's error codes, for pictures and videos alike.
+"""ModelArk's error codes, for both images and videos.
 
-Source: ModelArk's page on error codes (1299023) and live answers of September 2026, read 2026-11-22.
+Source: ModelArk's page on error codes (1299023) and live responses of September 2026, read 2026-11-22.
 """
 
 from __future__ import annotations
@@ -18,19 +18,23 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Call, HttpResponse
 
 _BUSY_SECONDS: Final = 5.0
-"""How long a refused call should wait when the answer does not say."""
+"""Seconds to wait after a 429 that names no wait."""
 
 _REQUEST_ID: Final = re.compile(r"\s*Request id: \S*", re.IGNORECASE)
 _MODERATED: Final = re.compile(r"SensitiveContent|RiskDetection")
 _MODERATION: Final = "moderation"
-# What was refused, by the start of the code.
-_REFUSED: Final = {"InputText": RefusedPart.PROMPT, "InputImage": RefusedPart.INPUT, "Output": RefusedPart.RESULT}
+# Refused part by the prefix of the error code.
+_REFUSED: Final = {
+    "InputText": RefusedPart.PROMPT,
+    "InputImage": RefusedPart.INPUT,
+    "Output": RefusedPart.RESULT,
+}
 
-# The gateway's field for each of ModelArk's that has another name.
+# Gateway parameters by ModelArk field, where the names differ.
 _PARAMS: Final = {"ratio": "size", "resolution": "size", "duration": "seconds", "content": "prompt"}
 _PATH: Final = re.compile(r"[.\[]")
 
-# Of all 5xx, ServerOverloaded alone says that nothing began: InternalServiceError may have been billed.
+# Of all 5xx, only ServerOverloaded states that nothing began: InternalServiceError may have been billed.
 TABLE: Final = ErrorTable(
     provider="ByteDance",
     by_status={
@@ -48,7 +52,7 @@ TABLE: Final = ErrorTable(
         "MissingParameter": ErrorReason.ERROR_REASON_INVALID_VALUE,
         "InvalidParameter": ErrorReason.ERROR_REASON_INVALID_VALUE,
         "InvalidImageURL": ErrorReason.ERROR_REASON_INVALID_IMAGE,
-        # The operator's endpoint, account or activation: nothing that a caller could mend.
+        # The operator's endpoint, account or activation: the caller cannot correct these.
         "InvalidEndpoint": ErrorReason.ERROR_REASON_PROVIDER_ERROR,
         "AuthenticationError": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
         "InvalidAccountStatus": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
@@ -74,12 +78,12 @@ TABLE: Final = ErrorTable(
 
 
 def failure(call: Call, response: HttpResponse, error: Mapping[str, Any]) -> Failure:
-    """A `code` with its `message` and `param` as a failure. Codes have suffixes that seldom change what they mean."""
-    inside = response.status < 300
+    """Return the failure of an error object with `code`, `message` and `param`. Suffixes of codes rarely matter."""
+    is_success = response.status < 300
     code = str(error.get("code") or "")
     if _MODERATED.search(code):
         refused = next((part for start, part in _REFUSED.items() if code.startswith(start)), refused_part(call))
-        return moderation_failure("ByteDance", refused, may_be_billed=refused is RefusedPart.RESULT or inside)
+        return moderation_failure("ByteDance", refused, may_be_billed=refused is RefusedPart.RESULT or is_success)
     known = code if code in TABLE.by_code else code.partition(".")[0]
     found = TABLE.lookup(
         response,
@@ -89,11 +93,11 @@ def failure(call: Call, response: HttpResponse, error: Mapping[str, Any]) -> Fai
     )
     if response.status == 429 and found.retry_after is None:
         found = replace(found, retry_after=_BUSY_SECONDS)
-    return replace(found, may_be_billed=True) if inside else found
+    return replace(found, may_be_billed=True) if is_success else found
 
 
-def told(response: HttpResponse) -> Mapping[str, Any]:
-    """The error of an answer: wrapped as documented, flat as the size check gives it, or its code in a header."""
+def error_of(response: HttpResponse) -> Mapping[str, Any]:
+    """Return the error object of a response: wrapped as documented, flat from the size check, or a header's code."""
     answer = response.json_object()
     wrapped = answer.get("error")
     if isinstance(wrapped, dict):

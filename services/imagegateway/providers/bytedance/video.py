@@ -1,4 +1,4 @@
-"""Seedance: a task for a video from text, its states, its end."""
+"""Seedance video tasks: request body, states and usage."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
 TASKS: Final = "/contents/generations/tasks"
-PACE: Final = 3.0
-_SHAPES: Final = AspectRatioSizes(VIDEO_RATIOS, pixels=0)
+POLL_INTERVAL: Final = 3.0
+_ASPECT_RATIOS: Final = AspectRatioSizes(VIDEO_RATIOS, pixels=0)
 _RESOLUTIONS: Final = ((480, "480p"), (720, "720p"), (1080, "1080p"))
-"""Longest shorter side of each; above them is 4k."""
+"""Resolutions by their longest shorter side, in pixels; larger videos are 4k."""
 
 
 def body(call: Call) -> dict[str, Any]:
-    """The task's request. Raises GatewayError for a broken number of seconds: they are what is billed."""
+    """Return the request body of a task. Raises GatewayError for fractional seconds: ModelArk bills by the second."""
     task = call.task
     unsupported_options.warn_fields(call, "moderation")
     request: dict[str, Any] = {
@@ -35,10 +35,10 @@ def body(call: Call) -> dict[str, Any]:
         "content": [{"type": "text", "text": task.prompt}],
     }
     if task.width:
-        # A caller who names a shape only has not asked for more pixels than usual.
+        # An aspect ratio alone requests the default number of pixels.
         side = min(call.model.sizes.default if task.aspect_ratio else (task.width, task.height))
-        request["ratio"] = _SHAPES.nearest_aspect_ratio(task.width, task.height)
-        request["resolution"] = next((name for longest, name in _RESOLUTIONS if side <= longest), "4k")
+        request["ratio"] = _ASPECT_RATIOS.nearest_aspect_ratio(task.width, task.height)
+        request["resolution"] = next((name for max_side, name in _RESOLUTIONS if side <= max_side), "4k")
     if task.HasField("seconds"):
         if not task.seconds.is_integer():
             raise invalid("seconds", "ByteDance makes videos of whole seconds.")
@@ -49,11 +49,11 @@ def body(call: Call) -> dict[str, Any]:
 
 
 def read(call: Call, ref: str, response: HttpResponse) -> Outcome:
-    """How the task stands. A failed one is an answer with status 200."""
+    """Return the outcome of a task's state. A failed task is a response with status 200."""
     answer = response.json_object()
     match str(answer.get("status") or "").lower():
         case "queued" | "running":
-            return Pending(ref, after=PACE)
+            return Pending(ref, after=POLL_INTERVAL)
         case "succeeded":
             seed = answer.get("seed")
             return Finished(
@@ -66,25 +66,28 @@ def read(call: Call, ref: str, response: HttpResponse) -> Outcome:
                 usage=usage(call, answer, "completion_tokens"),
             )
         case "failed":
-            return errors.failure(call, response, errors.told(response))
+            return errors.failure(call, response, errors.error_of(response))
         case "cancelled":
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_ERROR, "ByteDance cancelled the task.", may_be_billed=True
             )
         case "expired":
             return Failure(
-                ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, "ByteDance did not make it in time.", may_be_billed=True
+                ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+                "ByteDance did not finish in time.",
+                may_be_billed=True,
             )
         case other:
             return Unknown(other)
 
 
 def usage(call: Call, answer: dict[str, Any], output: str) -> Usage | None:
-    """The tokens of an answer; `output` names the ones of what was made. Those of the input are the rest."""
-    told = answer.get("usage")
-    if not isinstance(told, dict):
+    """Return the usage of a response; `output` is the field that counts the result's tokens, the rest are input."""
+    counted = answer.get("usage")
+    if not isinstance(counted, dict):
         return None
     counts = Usage(
-        output_tokens=parse_whole_number(told.get(output)), total_tokens=parse_whole_number(told.get("total_tokens"))
+        output_tokens=parse_whole_number(counted.get(output)),
+        total_tokens=parse_whole_number(counted.get("total_tokens")),
     )
     return complete(counts, text_only=not call.inputs)

@@ -1,4 +1,4 @@
-"""The Gemini API of Google: four APIs behind one host and one key; the catalog says which one serves a model."""
+"""Adapter of Google's Gemini API: four APIs behind one host and one key; the catalog names the API of each model."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.providers.google import failures
-from imagegateway.providers.google.catalog import APIS, GENERATE_CONTENT, INTERACTIONS, PREDICT, PREDICT_LONG_RUNNING
+from imagegateway.providers.google.catalog import API_NAMES, ApiName
 from imagegateway.providers.google.gemini import Gemini
 from imagegateway.providers.google.imagen import Imagen
 from imagegateway.providers.google.omni import Omni
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from imagegateway.providers.google.api import Api
     from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
-_APIS: Final[Mapping[str, Api]] = {
-    GENERATE_CONTENT: Gemini(),
-    PREDICT: Imagen(),
-    PREDICT_LONG_RUNNING: Veo(),
-    INTERACTIONS: Omni(),
+_APIS: Final[Mapping[ApiName, Api]] = {
+    ApiName.GENERATE_CONTENT: Gemini(),
+    ApiName.PREDICT: Imagen(),
+    ApiName.PREDICT_LONG_RUNNING: Veo(),
+    ApiName.INTERACTIONS: Omni(),
 }
 
 
 class GoogleAdapter(Adapter):
-    """Source: ai.google.dev and google-genai 3.4.0, read 2026-11-22."""
+    """Adapter of the route `google`. Source: ai.google.dev and google-genai 3.4.0, read 2026-11-22."""
 
     route = "google"
     default_base_url = "https://generativelanguage.googleapis.com"
@@ -41,23 +41,23 @@ class GoogleAdapter(Adapter):
         return {"x-goog-api-key": credential}
 
     def base_url(self, base: str, setting: Callable[[str], str]) -> str:
-        """A base URL may name the other version, too: both serve the same."""
+        """Return the base URL, which may also end in `/v1`: both versions serve the same API."""
         return base if base.endswith("/v1") else super().base_url(base, setting)
 
     def submit(self, call: Call) -> HttpRequest:
         return _api(call).submit(call)
 
     def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
-        return failures.of_answer(response) or _api(call).read_submit(call, response)
+        return failures.embedded_error(response) or _api(call).read_submit(call, response)
 
     def poll(self, call: Call, ref: str) -> HttpRequest:
         return _api(call).poll(ref)
 
     def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
-        return failures.of_answer(response) or _api(call).read_poll(call, ref, response)
+        return failures.embedded_error(response) or _api(call).read_poll(call, ref, response)
 
     def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
-        if response.status == 404:  # of the task, not of the model
+        if response.status == 404:  # names the task, not the model
             return Unknown("not found")
         if response.status == 409:
             return Pending(ref, after=5.0)
@@ -71,8 +71,8 @@ class GoogleAdapter(Adapter):
         return HttpRequest("GET", "/models", query={"pageSize": "1"})
 
     def read_error(self, call: Call, response: HttpResponse) -> Failure:
-        return failures.of_reply(response)
+        return failures.read_error(response)
 
 
 def _api(call: Call) -> Api:
-    return _APIS[APIS[call.route.native_id]]
+    return _APIS[API_NAMES[call.route.native_id]]

@@ -1,4 +1,4 @@
-"""What each of Google's APIs has: the methods of an adapter that differ between them."""
+"""Base class of Google's APIs: the adapter methods that differ between them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ if TYPE_CHECKING:
 
 
 class Api(ABC):
-    """One API; inline ones have no tasks."""
+    """One of Google's APIs; an inline API has no tasks."""
 
     @abstractmethod
     def submit(self, call: Call) -> HttpRequest:
-        """As Adapter.submit."""
+        """Return the request of `Adapter.submit`."""
 
     @abstractmethod
     def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
-        """As Adapter.read_submit."""
+        """Return the outcome of `Adapter.read_submit`."""
 
     def poll(self, ref: str) -> HttpRequest:
-        """As Adapter.poll."""
+        """Return the request of `Adapter.poll`."""
         raise NotImplementedError("this API has no tasks")
 
     def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
-        """As Adapter.read_poll."""
+        """Return the outcome of `Adapter.read_poll`."""
         raise NotImplementedError("this API has no tasks")
 
     def cancel(self, ref: str) -> HttpRequest | None:
-        """As Adapter.cancel."""
+        """Return the request of `Adapter.cancel`."""
         return None

@@ -1,14 +1,17 @@
-"""Google's models' facts. Source: ai.google.dev (models, image generation, pricing, deprecations, Interactions) and
-google-genai 3.4.0, 2.34.0 and 1.60.0, read 2026-11-22.
+"""Catalog of Google's models.
+
+Source: ai.google.dev (models, image generation, pricing, deprecations, Interactions) and google-genai 3.4.0, 2.34.0
+and 1.60.0, read 2026-11-22.
 """
 
 from __future__ import annotations
 
 from datetime import date
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Unpack
 
 from imagegateway.providers.catalog import Capability, Modality, Mode, Model, ModelFacts, Route
-from imagegateway.providers.google.sizes import Tiered
+from imagegateway.providers.google.sizes import TieredSizes
 from imagegateway.providers.kit import reserved_options
 from imagegateway.providers.sizes import FixedSizes
 
@@ -23,7 +26,7 @@ _ADDED: Final = date(2026, 11, 25)
 _IMAGE_SUCCESSOR: Final = "google/gemini-nano-banana-2.1"
 _VIDEO_SUCCESSOR: Final = "google/gemini-omni-1.2-flash"
 
-_SHAPES: Final = {
+_RATIOS: Final = {
     "1:1": (1024, 1024),
     "2:3": (848, 1264),
     "3:2": (1264, 848),
@@ -35,14 +38,14 @@ _SHAPES: Final = {
     "16:9": (1376, 768),
     "21:9": (1584, 672),
 }
-_LONG_SHAPES: Final = {
-    **_SHAPES,
+_LONG_RATIOS: Final = {
+    **_RATIOS,
     "1:4": (512, 2048),
     "4:1": (2048, 512),
     "1:8": (384, 3072),
     "8:1": (3072, 384),
 }
-_SHAPES25: Final = {
+_RATIOS_2_5: Final = {
     "1:1": (1024, 1024),
     "2:3": (832, 1248),
     "3:2": (1248, 832),
@@ -54,7 +57,7 @@ _SHAPES25: Final = {
     "16:9": (1344, 768),
     "21:9": (1536, 672),
 }
-_IMAGEN_SHAPES: Final = {
+_IMAGEN_RATIOS: Final = {
     "1:1": (1024, 1024),
     "3:4": (896, 1280),
     "4:3": (1280, 896),
@@ -65,47 +68,52 @@ _VIDEO: Final = FixedSizes(((1280, 720), (720, 1280), (1920, 1080), (1080, 1920)
 _OMNI: Final = FixedSizes((*_VIDEO.sizes, (640, 360), (360, 640)))
 
 RESOLUTIONS: Final[Mapping[int, str]] = {360: "360p", 720: "720p", 1080: "1080p", 2160: "4k"}
-"""A video's resolution by its shorter side."""
+"""Resolution of a video by its shorter side, in pixels."""
 
 VEO_SECONDS: Final = (4, 6, 8)
-"""Lengths of a Veo video; the last one is its default."""
+"""Lengths of a Veo video, in seconds; the last one is the default."""
 
-PREDICT: Final = "predict"
-PREDICT_LONG_RUNNING: Final = "predictLongRunning"
-GENERATE_CONTENT: Final = "generateContent"
-INTERACTIONS: Final = "interactions"
 
-APIS: Final[Mapping[str, str]] = {
-    "gemini-nano-banana-2.1": GENERATE_CONTENT,
-    "gemini-3.1-flash-image": GENERATE_CONTENT,
-    "gemini-3.1-flash-lite-image": GENERATE_CONTENT,
-    "gemini-3-pro-image": GENERATE_CONTENT,
-    "gemini-2.5-flash-image": GENERATE_CONTENT,
-    "imagen-4.0-generate-001": PREDICT,
-    "imagen-4.0-fast-generate-001": PREDICT,
-    "imagen-4.0-ultra-generate-001": PREDICT,
-    "imagen-3.0-generate-002": PREDICT,
-    "veo-3.1-generate-preview": PREDICT_LONG_RUNNING,
-    "veo-3.1-fast-generate-preview": PREDICT_LONG_RUNNING,
-    "veo-3.1-lite-generate-preview": PREDICT_LONG_RUNNING,
-    "gemini-omni-1.1-flash": INTERACTIONS,
-    "gemini-omni-1.2-flash": INTERACTIONS,
+class ApiName(StrEnum):
+    """Names of Google's APIs."""
+
+    PREDICT = "predict"
+    PREDICT_LONG_RUNNING = "predictLongRunning"
+    GENERATE_CONTENT = "generateContent"
+    INTERACTIONS = "interactions"
+
+
+API_NAMES: Final[Mapping[str, ApiName]] = {
+    "gemini-nano-banana-2.1": ApiName.GENERATE_CONTENT,
+    "gemini-3.1-flash-image": ApiName.GENERATE_CONTENT,
+    "gemini-3.1-flash-lite-image": ApiName.GENERATE_CONTENT,
+    "gemini-3-pro-image": ApiName.GENERATE_CONTENT,
+    "gemini-2.5-flash-image": ApiName.GENERATE_CONTENT,
+    "imagen-4.0-generate-001": ApiName.PREDICT,
+    "imagen-4.0-fast-generate-001": ApiName.PREDICT,
+    "imagen-4.0-ultra-generate-001": ApiName.PREDICT,
+    "imagen-3.0-generate-002": ApiName.PREDICT,
+    "veo-3.1-generate-preview": ApiName.PREDICT_LONG_RUNNING,
+    "veo-3.1-fast-generate-preview": ApiName.PREDICT_LONG_RUNNING,
+    "veo-3.1-lite-generate-preview": ApiName.PREDICT_LONG_RUNNING,
+    "gemini-omni-1.1-flash": ApiName.INTERACTIONS,
+    "gemini-omni-1.2-flash": ApiName.INTERACTIONS,
 }
-"""Which of Google's APIs serves a native id."""
+"""The API that serves a model, by native id."""
 
 TIER_PRICES: Final[Mapping[str, Mapping[str, float]]] = {
-    "gemini-nano-banana-2.1": {"1K": 0.0336},  # other tiers by their tokens
+    "gemini-nano-banana-2.1": {"1K": 0.0336},  # the tokens price the other tiers
     "gemini-3.1-flash-image": {"512": 0.045, "1K": 0.067, "2K": 0.101, "4K": 0.151},
     "gemini-3-pro-image": {"1K": 0.134, "2K": 0.134, "4K": 0.24},
 }
-"""US dollars for one picture of a tier, where they differ."""
+"""US dollars for one image by tier, where tiers differ in price."""
 
 _TOKEN_PRICES: Final[Mapping[str, tuple[float, float]]] = {
     "gemini-nano-banana-2.1": (1.5, 30.0),
     "gemini-omni-1.1-flash": (0.0, 17.5),
     "gemini-omni-1.2-flash": (0.0, 17.5),
 }
-"""US dollars for a million tokens of input and of output, where they are known."""
+"""US dollars for a million input tokens and a million output tokens, where Google states them."""
 
 SECOND_PRICES: Final[Mapping[str, Mapping[str, float]]] = {
     "veo-3.1-generate-preview": {"720p": 0.40, "1080p": 0.40, "4k": 0.60},
@@ -116,11 +124,11 @@ SECOND_PRICES: Final[Mapping[str, Mapping[str, float]]] = {
 
 
 def token_cost(native: str, usage: Usage) -> float | None:
-    """US dollars for the tokens of an answer; None where they have no price."""
+    """Return the US dollars for a response's tokens; None for a model without token prices."""
     if native not in _TOKEN_PRICES:
         return None
-    read, made = _TOKEN_PRICES[native]
-    return round((usage.input_tokens * read + usage.output_tokens * made) / 1e6, 6)
+    input_price, output_price = _TOKEN_PRICES[native]
+    return round((usage.input_tokens * input_price + usage.output_tokens * output_price) / 1e6, 6)
 
 
 _RESERVED: Final = reserved_options.paths(
@@ -131,7 +139,7 @@ _RESERVED: Final = reserved_options.paths(
     *(f"parameters.{name}" for name in ("durationSeconds", "negativePrompt", "fps", "outputOptions")),
     *(f"parameters.{name}" for name in ("storageUri", "pubsubTopic", "editMode", "sampleImageStyle")),
 )
-"""Of all of Google's APIs: none takes another's names."""
+"""Reserved options of all of Google's APIs: no API takes another one's names."""
 
 
 def _model(
@@ -173,7 +181,7 @@ def _model(
 def _gemini(
     name: str,
     description: str,
-    sizes: Tiered,
+    sizes: TieredSizes,
     price: float | None = None,
     **facts: Unpack[ModelFacts],
 ) -> Model:
@@ -203,8 +211,8 @@ def _imagen(name: str, native: str, tiers: tuple[str, ...], price: float | None)
         Mode.INLINE,
         price,
         4,
-        description=f"{name.replace('-', ' ').capitalize()}: pictures from text.",
-        sizes=Tiered.of(_IMAGEN_SHAPES, tiers),
+        description=f"{name.replace('-', ' ').capitalize()}: images from text.",
+        sizes=TieredSizes.of(_IMAGEN_RATIOS, tiers),
         capabilities=frozenset({Capability.TEXT_TO_IMAGE}),
         output_formats=("png", "jpeg", "webp"),
         retired_at=date(2026, 8, 17),
@@ -246,37 +254,37 @@ def _omni(name: str) -> Model:
     )
 
 
-# When some of the current ones end is not settled: their pages contradict each other, so that no date is given.
+# Google's pages contradict each other on when some of these models end, so those have a successor and no date.
 MODELS: Final = (
     _gemini(
         "gemini-nano-banana-2.1",
-        "Gemini Nano Banana 2.1: pictures from text and up to 14 pictures.",
-        Tiered.of(_LONG_SHAPES, ("1K", "2K", "4K")),
+        "Gemini Nano Banana 2.1: images from text and up to 14 references.",
+        TieredSizes.of(_LONG_RATIOS, ("1K", "2K", "4K")),
     ),
     _gemini(
         "gemini-3.1-flash-image",
-        "Gemini 3.1 Flash Image: pictures from text and up to 14 pictures.",
-        Tiered.of(_LONG_SHAPES, ("512", "1K", "2K", "4K")),
+        "Gemini 3.1 Flash Image: images from text and up to 14 references.",
+        TieredSizes.of(_LONG_RATIOS, ("512", "1K", "2K", "4K")),
         successor=_IMAGE_SUCCESSOR,
         aliases=("gemini-3.1-flash-image", "gemini-3.1-flash-image-preview"),
     ),
     _gemini(
         "gemini-3.1-flash-lite-image",
-        "Gemini 3.1 Flash Lite Image: the cheapest one.",
-        Tiered.of(_SHAPES),
+        "Gemini 3.1 Flash Lite Image: the cheapest Gemini image model.",
+        TieredSizes.of(_RATIOS),
         price=0.0336,
     ),
     _gemini(
         "gemini-3-pro-image",
-        "Gemini 3 Pro Image: pictures from text and up to 14 pictures, up to 4K.",
-        Tiered.of(_SHAPES, ("1K", "2K", "4K")),
+        "Gemini 3 Pro Image: images from text and up to 14 references, up to 4K.",
+        TieredSizes.of(_RATIOS, ("1K", "2K", "4K")),
         successor=_IMAGE_SUCCESSOR,
         aliases=("gemini-3-pro-image", "gemini-3-pro-image-preview"),
     ),
     _gemini(
         "gemini-2.5-flash-image",
-        "Gemini 2.5 Flash Image: pictures from text and up to 3 pictures.",
-        Tiered.of(_SHAPES25),
+        "Gemini 2.5 Flash Image: images from text and up to 3 references.",
+        TieredSizes.of(_RATIOS_2_5),
         price=0.039,
         max_inputs=3,
         successor=_IMAGE_SUCCESSOR,

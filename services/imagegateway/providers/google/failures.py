@@ -1,4 +1,4 @@
-"""Google's errors as reasons: of an HTTP answer, and of an operation that failed.
+"""Google's errors: reasons of HTTP errors and of failed operations.
 
 Source: ai.google.dev/gemini-api/docs/troubleshooting and error bodies in public issues, read 2026-11-22.
 """
@@ -52,13 +52,13 @@ ERRORS: Final = ErrorTable(
         "RESOURCE_EXHAUSTED": ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
         "UNAVAILABLE": ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         "DEADLINE_EXCEEDED": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
-        # Not statuses: what the details or the words of one make of it.
+        # Not statuses of Google: `_code` derives these from an error's details or message.
         "api key": ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS,
         "billing": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
         "no quota": ErrorReason.ERROR_REASON_PROVIDER_BILLING,
         "policy": ErrorReason.ERROR_REASON_MODERATION_BLOCKED,
     },
-    # An overloaded model refuses before any work. Of 500 the page does not say whether it is charged.
+    # An overloaded model refuses before any work. The page does not state whether a 500 is charged.
     uncharged=UnchargedErrors(
         frozenset({503}), "https://ai.google.dev/gemini-api/docs/troubleshooting", date(2026, 11, 22)
     ),
@@ -75,14 +75,14 @@ BLOCKED: Final = frozenset(
         "RECITATION",
     }
 )
-"""What Google calls the results that it holds back."""
+"""Finish reasons of blocked results."""
 
 _DELAY: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)s?")
 _NO_QUOTA: Final = re.compile(r"\blimit: 0\b")
 _POLICY: Final = re.compile(r"Responsible AI|usage guidelines", re.IGNORECASE)
-"""Imagen and Veo refuse prompts as INVALID_ARGUMENT, in these words."""
-_NAMES: Final = {400: "INVALID_ARGUMENT", 429: "RESOURCE_EXHAUSTED"}
-"""Statuses of bodies that name none, where more than the HTTP status counts."""
+"""Text by which Imagen and Veo refuse a prompt as INVALID_ARGUMENT."""
+_STATUS_NAMES: Final = {400: "INVALID_ARGUMENT", 429: "RESOURCE_EXHAUSTED"}
+"""Status names for bodies without one, where the HTTP status alone does not decide."""
 _INDEX: Final = re.compile(r"\[[^]]*\]")
 _PARAMS: Final = {
     "aspectRatio": "size",
@@ -98,25 +98,28 @@ _PARAMS: Final = {
     "input": "prompt",
     "contents": "prompt",
 }
-"""The gateway's field for each of Google's that has another name."""
+"""Gateway parameters by Google field, where the names differ."""
 
 
-def of_reply(response: HttpResponse) -> Failure:
-    """What an answer outside 2xx says."""
-    error = wire.answer(response).get("error")
+def read_error(response: HttpResponse) -> Failure:
+    """Return the failure of a response outside 2xx."""
+    error = wire.body_of(response).get("error")
     return _failure(response, error if isinstance(error, dict) else {})
 
 
-def of_answer(response: HttpResponse) -> Failure | None:
-    """What the error in an answer with status 200 says, such as a finished operation's; None without one."""
-    error = wire.answer(response).get("error")
-    return inside(response, error) if error and isinstance(error, dict) else None
+def embedded_error(response: HttpResponse) -> Failure | None:
+    """Return the failure of the error in a 2xx response, such as a failed operation's; None without an error."""
+    error = wire.body_of(response).get("error")
+    return embedded_failure(response, error) if error and isinstance(error, dict) else None
 
 
-def inside(response: HttpResponse, error: Mapping[str, Any]) -> Failure:
-    """As `of_answer`. The error's `code` is a gRPC number, else an HTTP status or a status's name."""
+def embedded_failure(response: HttpResponse, error: Mapping[str, Any]) -> Failure:
+    """Return the failure of an error object in a 2xx response.
+
+    The error's `code` is a gRPC number, an HTTP status or a status name.
+    """
     code = str(error.get("code") or "")
-    number = wire.count(code)
+    number = wire.parse_count(code)
     status = error.get("status")
     if not status and number:
         status = Code.Name(number) if number in Code.values() else ""
@@ -132,18 +135,19 @@ def _failure(response: HttpResponse, error: Mapping[str, Any]) -> Failure:
         return moderation_failure(ERRORS.provider, RefusedPart.PROMPT, may_be_billed=failure.may_be_billed)
     if failure.reason != ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED:
         return failure
-    if any("PerDay" in str(violation.get("quotaId")) for violation in _of_details(error, "violations")):
-        return replace(failure, retry_after=LONGEST_WAIT)  # a day's quota is not waited for
+    if any("PerDay" in str(violation.get("quotaId")) for violation in _detail_items(error, "violations")):
+        return replace(failure, retry_after=LONGEST_WAIT)  # no call waits for a daily quota
     for detail in wire.objects(error.get("details")):
-        told = detail.get("retryDelay")
-        delay = _DELAY.fullmatch(str(told.get("seconds") if isinstance(told, dict) else told))
-        if delay:
-            return replace(failure, retry_after=float(delay[1]))
+        delay = detail.get("retryDelay")
+        seconds = _DELAY.fullmatch(str(delay.get("seconds") if isinstance(delay, dict) else delay))
+        if seconds:
+            return replace(failure, retry_after=float(seconds[1]))
     return failure
 
 
 def _code(response: HttpResponse, error: Mapping[str, Any], message: str) -> str:
-    status = str(error.get("status") or _NAMES.get(response.status, "")).upper()
+    """Return the error table's code: the status name, or a more precise one from the details and the message."""
+    status = str(error.get("status") or _STATUS_NAMES.get(response.status, "")).upper()
     reasons = {str(detail.get("reason")) for detail in wire.objects(error.get("details"))}
     if any(reason.startswith("API_KEY_") for reason in reasons) or message.lower().startswith("api key "):
         return "api key"
@@ -151,7 +155,7 @@ def _code(response: HttpResponse, error: Mapping[str, Any], message: str) -> str
         return "billing"
     if status in BLOCKED or (status == "INVALID_ARGUMENT" and _POLICY.search(message)):
         return "policy"
-    quotas = _of_details(error, "violations")
+    quotas = _detail_items(error, "violations")
     if status == "RESOURCE_EXHAUSTED" and (
         _NO_QUOTA.search(message) or any(str(quota.get("quotaValue")) == "0" for quota in quotas)
     ):
@@ -160,13 +164,14 @@ def _code(response: HttpResponse, error: Mapping[str, Any], message: str) -> str
 
 
 def _param(error: Mapping[str, Any]) -> str:
-    """The field that is to blame, as the gateway calls it where it has it."""
-    for violation in _of_details(error, "fieldViolations"):
+    """Return the field that the error names, as a gateway parameter where the gateway has it."""
+    for violation in _detail_items(error, "fieldViolations"):
         field = _INDEX.sub("", str(violation.get("field") or ""))
-        name = wire.spelt(field.rpartition(".")[2])
+        name = wire.camel_case_name(field.rpartition(".")[2])
         return _PARAMS.get(name, name)
     return ""
 
 
-def _of_details(error: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+def _detail_items(error: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Return the objects of the list `name` in all details of an error."""
     return [item for detail in wire.objects(error.get("details")) for item in wire.objects(detail.get(name))]

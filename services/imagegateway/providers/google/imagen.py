@@ -1,6 +1,6 @@
-"""Imagen: up to four pictures a call by `:predict`. Google shut it down; other hosts of its shape may still answer.
+"""Imagen: up to four images per call by `:predict`. Google ended the models; other hosts may still serve them.
 
-Source: google-genai 1.60.0, the last one with Imagen on the Gemini API, read 2026-11-22.
+Source: google-genai 1.60.0, the last version with Imagen on the Gemini API, read 2026-11-22.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.providers.google import wire
 from imagegateway.providers.google.api import Api
-from imagegateway.providers.google.sizes import Tiered
+from imagegateway.providers.google.sizes import TieredSizes
 from imagegateway.providers.kit.adapter import Finished, HttpRequest, ResultMedia
 from imagegateway.providers.kit.error_table import RefusedPart, moderation_failure
 
@@ -21,14 +21,14 @@ _FORMATS: Final = frozenset({"png", "jpeg"})
 
 
 class Imagen(Api):
-    """`models/{model}:predict`."""
+    """API `models/{model}:predict`."""
 
     def submit(self, call: Call) -> HttpRequest:
         task, sizes = call.task, call.model.sizes
         parameters: dict[str, Any] = {"sampleCount": call.count}
-        if task.width and isinstance(sizes, Tiered):
-            shape, tier = sizes.labels[sizes.nearest(task.width, task.height)]
-            parameters["aspectRatio"] = shape
+        if task.width and isinstance(sizes, TieredSizes):
+            ratio, tier = sizes.labels[sizes.nearest(task.width, task.height)]
+            parameters["aspectRatio"] = ratio
             if len(sizes.tiers) > 1 and not task.aspect_ratio:
                 parameters["sampleImageSize"] = tier
         if task.output_format in _FORMATS:
@@ -42,14 +42,16 @@ class Imagen(Api):
 
     def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
         if not isinstance(response.json, dict):
-            raise TypeError("the answer is no object")
-        # An answer in which everything was filtered may be empty.
-        pictures = tuple(
-            ResultMedia(data=wire.decoded(item["bytesBase64Encoded"]), revised_prompt=str(item.get("prompt") or ""))
-            for item in wire.objects(wire.answer(response).get("predictions"))
+            raise TypeError("the response is not an object")
+        # A response whose images were all filtered may be empty.
+        images = tuple(
+            ResultMedia(
+                data=wire.decode_base64(item["bytesBase64Encoded"]), revised_prompt=str(item.get("prompt") or "")
+            )
+            for item in wire.objects(wire.body_of(response).get("predictions"))
             if item.get("bytesBase64Encoded")
         )
         filtered = moderation_failure("Google", RefusedPart.PROMPT_OR_RESULT, may_be_billed=True)
-        if not pictures:
+        if not images:
             return filtered
-        return Finished(pictures, missing=(filtered,) * (call.count - len(pictures)))
+        return Finished(images, missing=(filtered,) * (call.count - len(images)))

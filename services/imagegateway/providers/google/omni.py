@@ -1,4 +1,4 @@
-"""Gemini Omni: video by the Interactions API, in the background; long ones are files that become active.
+"""Gemini Omni: videos by background interactions; a long video is a file that becomes active later.
 
 Source: ai.google.dev/gemini-api/docs/interactions and google-genai 3.4.0, read 2026-11-22.
 """
@@ -24,21 +24,23 @@ if TYPE_CHECKING:
 
     from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
-_PACE: Final = 5.0
-_ENDS: Final = {
+_POLL_INTERVAL: Final = 5.0
+_FAILED_STATUSES: Final = {
     "failed": (ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google failed to make the video."),
     "incomplete": (ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google did not finish the video."),
     "cancelled": (ErrorReason.ERROR_REASON_PROVIDER_ERROR, "The video was cancelled at Google."),
-    # Both wait for something that this gateway never sends.
-    "requires_action": (ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google's model asked for more than a prompt."),
+    # Both wait for input that this gateway never sends.
+    "requires_action": (ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google's model requires more than a prompt."),
     "requires_continuation": (ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google's model stopped before the end."),
     "budget_exceeded": (ErrorReason.ERROR_REASON_PROVIDER_BILLING, "Google refused for lack of credit."),
 }
 
 
 class Omni(Api):
-    """`interactions`; a reference is the path to poll: of the interaction, then of its file, after which the tokens
-    stand that the interaction told, `files/x#7,46336,46343`.
+    """API `interactions`.
+
+    A task reference is the path to poll: first the interaction's, then its file's with the interaction's token counts
+    after it, such as `files/x#7,46336,46343`.
     """
 
     def submit(self, call: Call) -> HttpRequest:
@@ -55,7 +57,7 @@ class Omni(Api):
         return HttpRequest("POST", "/interactions", json=call.with_options(body))
 
     def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
-        id_ = wire.answer(response).get("id")
+        id_ = wire.body_of(response).get("id")
         return _read_interaction(call, f"interactions/{quote(str(id_), safe='')}" if id_ else "", response)
 
     def poll(self, ref: str) -> HttpRequest:
@@ -69,18 +71,18 @@ class Omni(Api):
 
 
 def _read_interaction(call: Call, ref: str, response: HttpResponse) -> Outcome:
-    answer = wire.answer(response)
+    answer = wire.body_of(response)
     status = str(answer.get("status") or "").lower()
     errors = wire.objects(answer.get("errors"))
     match status:
         case "queued" | "in_progress" if ref:
-            return Pending(ref, after=_PACE)
+            return Pending(ref, after=_POLL_INTERVAL)
         case "completed":
             return _completed(call, answer)
         case "failed" | "incomplete" if errors:
-            return failures.inside(response, errors[0])
-        case _ if status in _ENDS:
-            return _failed(*_ENDS[status])
+            return failures.embedded_failure(response, errors[0])
+        case _ if status in _FAILED_STATUSES:
+            return _failed(*_FAILED_STATUSES[status])
     return Unknown(status)
 
 
@@ -93,24 +95,24 @@ def _completed(call: Call, answer: Mapping[str, Any]) -> Outcome:
         if item.get("type") == "video"
     ]
     if not videos:
-        return _failed(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google's model answered without a video.")
+        return _failed(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google's model returned no video.")
     usage = _usage(answer.get("usage"))
     if videos[-1].get("data"):
-        return _finished(call, ResultMedia(data=wire.decoded(videos[-1]["data"])), usage)
-    file = wire.file_of(videos[-1]["uri"])
+        return _finished(call, ResultMedia(data=wire.decode_base64(videos[-1]["data"])), usage)
+    file = wire.file_name(videos[-1]["uri"])
     if not file:
-        return _finished(call, wire.found(videos[-1]["uri"]), usage)
-    return Pending(file + (f"#{_packed(usage)}" if usage else ""), after=0.5)
+        return _finished(call, wire.result_at(videos[-1]["uri"]), usage)
+    return Pending(file + (f"#{_pack(usage)}" if usage else ""), after=0.5)
 
 
 def _read_file(call: Call, ref: str, response: HttpResponse) -> Outcome:
-    answer = wire.answer(response)
+    answer = wire.body_of(response)
     file, _, tokens = ref.partition("#")
-    match str(wire.at(answer, "file", "state") or answer.get("state") or "").upper():
+    match str(wire.nested(answer, "file", "state") or answer.get("state") or "").upper():
         case "PROCESSING" | "STATE_UNSPECIFIED":
-            return Pending(ref, after=_PACE)
+            return Pending(ref, after=_POLL_INTERVAL)
         case "ACTIVE":
-            return _finished(call, wire.found(file), _told(tokens))
+            return _finished(call, wire.result_at(file), _unpack(tokens))
         case "FAILED":
             return _failed(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google failed to make the video.")
         case other:
@@ -123,7 +125,8 @@ def _finished(call: Call, video: ResultMedia, usage: Usage | None) -> Finished:
     return Finished((video,), usage=usage, cost=cost)
 
 
-def _told(tokens: str) -> Usage | None:
+def _unpack(tokens: str) -> Usage | None:
+    """Return the usage that a task reference holds; None for a reference without token counts."""
     if not tokens:
         return None
     return _counts(tokens.split(","))
@@ -135,20 +138,21 @@ def _usage(counted: Any) -> Usage | None:
     return _counts([counted.get(name) for name in ("totalInputTokens", "totalOutputTokens", "totalTokens")])
 
 
-def _counts(told: Sequence[Any]) -> Usage:
-    """The tokens of input, output and both; what is no number is not known."""
-    read, made, both = map(parse_whole_number, told)
-    return complete(Usage(input_tokens=read, output_tokens=made, total_tokens=both), text_only=True)
+def _counts(counts: Sequence[Any]) -> Usage:
+    """Return the usage of input, output and total tokens; a count that is not a number stays unset."""
+    input_tokens, output_tokens, total_tokens = map(parse_whole_number, counts)
+    usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens, total_tokens=total_tokens)
+    return complete(usage, text_only=True)
 
 
-def _packed(usage: Usage) -> str:
-    """The counts as `_counts` reads them; one that is not known is empty."""
-    known: tuple[tuple[bool, int], ...] = (
+def _pack(usage: Usage) -> str:
+    """Return the token counts as `_unpack` reads them; an unset count is empty."""
+    counts: tuple[tuple[bool, int], ...] = (
         (usage.HasField("input_tokens"), usage.input_tokens),
         (usage.HasField("output_tokens"), usage.output_tokens),
         (usage.HasField("total_tokens"), usage.total_tokens),
     )
-    return ",".join(str(count) if there else "" for there, count in known)
+    return ",".join(str(count) if is_set else "" for is_set, count in counts)
 
 
 def _failed(reason: ErrorReason.ValueType, message: str) -> Failure:

@@ -1,4 +1,4 @@
-"""Sizes of models that take a shape and a tier, such as `16:9` and `2K`, and make known pixels of them."""
+"""Sizes of models that take an aspect ratio and a tier, such as `16:9` and `2K`, and make known pixels of them."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ if TYPE_CHECKING:
 
 _FACTORS: Final = {"512": 0.5, "1K": 1.0, "2K": 2.0, "4K": 4.0}
 _LONGEST: Final = {"512": 768, "1K": 1600, "2K": 3200, "4K": 1 << 31}
-"""Longest side that is asked of a tier."""
+"""Longest requested side, in pixels, that selects a tier."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tiered(FixedSizes):
-    """`labels`: shape and tier of each size."""
+class TieredSizes(FixedSizes):
+    """Sizes that are named by an aspect ratio and a tier."""
 
     labels: Mapping[tuple[int, int], tuple[str, str]] = field(default_factory=dict)
+    """Aspect ratio and tier by size."""
     tiers: tuple[str, ...] = ("1K",)
 
     @classmethod
-    def of(cls, shapes: Mapping[str, tuple[int, int]], tiers: tuple[str, ...] = ("1K",)) -> Tiered:
-        """`shapes`: the pixels of each at 1K; the first one is the default. Tiers in growing order."""
+    def of(cls, ratios: Mapping[str, tuple[int, int]], tiers: tuple[str, ...] = ("1K",)) -> TieredSizes:
+        """Return the sizes of `ratios`, pixels at 1K by aspect ratio with the default first, in ascending `tiers`."""
         labels = {
-            (round(width * _FACTORS[tier]), round(height * _FACTORS[tier])): (shape, tier)
+            (round(width * _FACTORS[tier]), round(height * _FACTORS[tier])): (ratio, tier)
             for tier in sorted(tiers, key="1K".__ne__)
-            for shape, (width, height) in shapes.items()
+            for ratio, (width, height) in ratios.items()
         }
-        return cls(tuple(labels), aspect_ratios=tuple(shapes), labels=labels, tiers=tiers)
+        return cls(tuple(labels), aspect_ratios=tuple(ratios), labels=labels, tiers=tiers)
 
     def nearest(self, width: int, height: int) -> tuple[int, int]:
-        """The closest shape, in the tier that the longer side asks for."""
+        """Return the size of the closest aspect ratio, in the tier that the longer side selects."""
         if (width, height) in self.labels:
             return width, height
         longer = max(width, height)
-        wanted = next((tier for tier in self.tiers if longer <= _LONGEST[tier]), self.tiers[-1])
+        selected = next((tier for tier in self.tiers if longer <= _LONGEST[tier]), self.tiers[-1])
 
         def distance(size: tuple[int, int]) -> float:
             left, _, right = self.labels[size][0].partition(":")
-            shape = int(left) * height / (int(right) * width)
-            return max(shape, 1 / shape)
+            quotient = int(left) * height / (int(right) * width)
+            return max(quotient, 1 / quotient)
 
-        return min((size for size in self.sizes if self.labels[size][1] == wanted), key=distance)
+        return min((size for size in self.sizes if self.labels[size][1] == selected), key=distance)

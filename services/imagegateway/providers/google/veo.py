@@ -1,7 +1,7 @@
-"""Veo: videos by `:predictLongRunning`, an operation that is polled. Ended on the Gemini API on 2026-10-22.
+"""Veo: videos by `:predictLongRunning`, a polled operation. Google ended Veo on the Gemini API on 2026-10-22.
 
-Source: google-genai 2.34.0, the last one with Veo on the Gemini API, and ai.google.dev/gemini-api/docs/video, read
-2026-11-22.
+Source: google-genai 2.34.0, the last version with Veo on the Gemini API, and ai.google.dev/gemini-api/docs/video,
+read 2026-11-22.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
-_PACE: Final = 5.0
+_POLL_INTERVAL: Final = 5.0
 
 
 class Veo(Api):
-    """`models/{model}:predictLongRunning`, then the operation by its name."""
+    """API `models/{model}:predictLongRunning`, then the operation by its name."""
 
     def submit(self, call: Call) -> HttpRequest:
         unsupported_options.warn_fields(call, "moderation", "background")
@@ -35,36 +35,36 @@ class Veo(Api):
         path = f"/models/{call.route.native_id}:predictLongRunning"
         return HttpRequest("POST", path, json=call.with_options(body))
 
-    def read_submit(self, call: Call, reply: HttpResponse) -> Outcome:
-        name = wire.answer(reply)["name"]
+    def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
+        name = wire.body_of(response)["name"]
         if not (name and isinstance(name, str)):
             raise TypeError("the operation has no name")
-        return self.read_poll(call, name.strip("/"), reply)
+        return self.read_poll(call, name.strip("/"), response)
 
     def poll(self, ref: str) -> HttpRequest:
         return HttpRequest("GET", f"/{ref}")
 
-    def read_poll(self, call: Call, ref: str, reply: HttpResponse) -> Outcome:
-        operation = wire.answer(reply)
+    def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
+        operation = wire.body_of(response)
         if not operation:
-            raise TypeError("the answer is no object")
+            raise TypeError("the response is not an object")
         if not operation.get("done"):
-            return Pending(ref, after=_PACE)
-        response = operation["response"]
-        answer = response.get("generateVideoResponse") or response
+            return Pending(ref, after=_POLL_INTERVAL)
+        result = operation["response"]
+        answer = result.get("generateVideoResponse") or result
         samples = wire.objects(answer.get("generatedSamples")) + wire.objects(answer.get("videos"))
-        videos = tuple(filter(None, (_found(sample.get("video") or sample) for sample in samples)))
+        videos = tuple(filter(None, (_result(sample.get("video") or sample) for sample in samples)))
         missing = _missing(answer)
         if not videos:
             return missing
         return Finished(videos, missing=(missing,) * (call.count - len(videos)), cost=_cost(call, len(videos)))
 
 
-def _found(video: Mapping[str, Any]) -> ResultMedia | None:
+def _result(video: Mapping[str, Any]) -> ResultMedia | None:
     data = video.get("encodedVideo") or video.get("bytesBase64Encoded")
     if data:
-        return ResultMedia(data=wire.decoded(data))
-    return wire.found(video["uri"]) if video.get("uri") else None
+        return ResultMedia(data=wire.decode_base64(data))
+    return wire.result_at(video["uri"]) if video.get("uri") else None
 
 
 def _parameters(call: Call) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _parameters(call: Call) -> dict[str, Any]:
 
 
 def _seconds(call: Call) -> int:
-    """Never another length than was asked for: seconds are paid for."""
+    """Return the requested length, which Google bills by the second. Raises GatewayError for one that Veo lacks."""
     if call.task.seconds not in VEO_SECONDS:
         lengths = ", ".join(map(str, VEO_SECONDS))
         raise invalid("seconds", f"seconds must be one of {lengths} for {call.model.id}.")
@@ -94,16 +94,16 @@ def _resolution(call: Call) -> str:
 
 
 def _missing(answer: Mapping[str, Any]) -> Failure:
-    if wire.count(answer.get("raiMediaFilteredCount")) or answer.get("raiMediaFilteredReasons"):
+    if wire.parse_count(answer.get("raiMediaFilteredCount")) or answer.get("raiMediaFilteredReasons"):
         return moderation_failure("Google", RefusedPart.PROMPT_OR_RESULT, may_be_billed=True)
     return Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google failed to make the video.", may_be_billed=True)
 
 
 def _cost(call: Call, videos: int) -> Cost | None:
-    """By what was asked for."""
-    asked = _parameters(call)
-    price = SECOND_PRICES.get(call.route.native_id, {}).get(asked.get("resolution", "720p"))
+    """Return the cost by the requested resolution and length; None for a model or a resolution without a price."""
+    parameters = _parameters(call)
+    price = SECOND_PRICES.get(call.route.native_id, {}).get(parameters.get("resolution", "720p"))
     if price is None:
         return None
-    seconds = asked.get("durationSeconds", VEO_SECONDS[-1])
+    seconds = parameters.get("durationSeconds", VEO_SECONDS[-1])
     return Cost(amount=round(price * seconds * videos, 6), currency="USD", estimated=True)

@@ -1,1 +1,1 @@
-"""Ideogram: pictures with lettering, edits with masks."""
+"""Ideogram: images with lettering, and edits with masks."""

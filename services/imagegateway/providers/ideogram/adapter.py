@@ -1,4 +1,4 @@
-"""Ideogram: one request makes up to 8 pictures; two generations of its API stand side by side."""
+"""Adapter of Ideogram's API, versions 1 and 2: one request makes up to 8 images."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Call, FilePart, HttpResponse, Outcome
 
 _MAX_SEED: Final = (1 << 31) - 1
-_PACE: Final = 2.0
-# Our field for each of theirs, for the warning when a call has no such thing.
-_OURS: Final = {
+_POLL_INTERVAL: Final = 2.0
+# Gateway parameters by Ideogram field, for the warning about a parameter that an endpoint does not have.
+_PARAMS: Final = {
     "seed": "seed",
     "negative_prompt": "negative_prompt",
     "style_type": "style",
@@ -44,7 +44,10 @@ _OURS: Final = {
 
 
 class IdeogramAdapter(Adapter):
-    """Source: Ideogram's OpenAPI document of API v1 and its reference of API v2, read 2026-11-22."""
+    """Adapter of the route `ideogram`.
+
+    Source: Ideogram's OpenAPI document of API v1 and its reference of API v2, read 2026-11-22.
+    """
 
     route = "ideogram"
     default_base_url = "https://api.ideogram.ai"
@@ -62,14 +65,14 @@ class IdeogramAdapter(Adapter):
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
             503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         },
-        # "A generation that fails is not billed": Ideogram's own word, which no server in between can give.
+        # Ideogram's page: "A generation that fails is not billed". A proxy's error has no such guarantee.
         uncharged=UnchargedErrors(
             frozenset({500, 503}), "https://developer.ideogram.ai/ideogram-api/errors", date(2026, 11, 28)
         ),
     )
 
     def base_url(self, base: str, setting: Callable[[str], str]) -> str:
-        # Two versions stand side by side, so each path names its own.
+        # Each path names its version.
         return base.removesuffix("/v1").removesuffix("/v2")
 
     def auth_headers(self, credential: str) -> Mapping[str, str]:
@@ -87,30 +90,30 @@ class IdeogramAdapter(Adapter):
         answer = response.json_object()
         if answer.get("data"):
             return _finished(call, answer)
-        if answer.get("generation_id"):  # an asynchronous call, by the caller's own option
-            return self._standing(call, str(answer["generation_id"]), {"status": "pending", **answer})
-        return _NOTHING
+        if answer.get("generation_id"):  # an asynchronous call, by the caller's option `async`
+            return self._read_state(call, str(answer["generation_id"]), {"status": "pending", **answer})
+        return _NO_IMAGE
 
     def poll(self, call: Call, ref: str) -> HttpRequest:
         return HttpRequest("GET", f"/v2/generations/{quote(ref, safe='')}")
 
     def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
-        return self._standing(call, ref, response.json_object())
+        return self._read_state(call, ref, response.json_object())
 
     def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
         outcome = super().read_poll_error(call, ref, response)
         if not isinstance(outcome, Failure):
             return outcome
         if response.status not in {401, 402, 403}:
-            # A generation that is not visible yet looks like one that is gone.
+            # A generation that is not visible yet looks like an expired one.
             return Unknown(f"HTTP {response.status}")
         return replace(outcome, may_be_billed=True)
 
     @staticmethod
-    def _standing(call: Call, ref: str, answer: Mapping[str, Any]) -> Outcome:
+    def _read_state(call: Call, ref: str, answer: Mapping[str, Any]) -> Outcome:
         match str(answer["status"]).lower():
             case "pending":
-                return Pending(ref, after=_PACE)
+                return Pending(ref, after=_POLL_INTERVAL)
             case "completed":
                 return _finished(call, answer)
             case "failed":
@@ -121,35 +124,37 @@ class IdeogramAdapter(Adapter):
                 return Unknown(other)
 
     def probe(self) -> HttpRequest:
-        # A quote: nothing runs and nothing is billed.
+        # A quote runs nothing and is not billed.
         return HttpRequest(
             "POST", "/v2/image/generate/ideogram-4-5", json={"prompt": "a fox"}, query={"dry_run": "true"}
         )
 
     def read_error(self, call: Call, response: HttpResponse) -> Failure:
-        words = _words(response.json_object())
-        failure = self.errors.lookup(response, detail=words)
+        text = _error_text(response.json_object())
+        failure = self.errors.lookup(response, detail=text)
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return moderation_failure("Ideogram", refused_part(call, words), may_be_billed=False)
+            return moderation_failure("Ideogram", refused_part(call, text), may_be_billed=False)
         return failure
 
 
-def _words(problem: Mapping[str, Any]) -> str:
-    """What an error says, in any of the forms that Ideogram's two APIs and what stands before them use."""
-    error = problem.get("error")
-    told = (problem.get("detail"), error, error.get("message") if isinstance(error, dict) else None)
-    return next((words for words in (*told, problem.get("message")) if isinstance(words, str)), "")
+def _error_text(body: Mapping[str, Any]) -> str:
+    """Return an error's text, in any of the forms of both API versions and of the proxies before them."""
+    error = body.get("error")
+    message = error.get("message") if isinstance(error, dict) else None
+    return next(
+        (text for text in (body.get("detail"), error, message, body.get("message")) if isinstance(text, str)), ""
+    )
 
 
 def _endpoint(call: Call) -> Endpoint:
-    known = ENDPOINTS[call.route.native_id]
-    if call.mask is not None and "mask" in known:
-        return known["mask"]
+    endpoints = ENDPOINTS[call.route.native_id]
+    if call.mask is not None and "mask" in endpoints:
+        return endpoints["mask"]
     if call.inputs:
-        return known["image"]
-    if call.task.background == "transparent" and "transparent" in known:
-        return known["transparent"]
-    return known["generate"]
+        return endpoints["image"]
+    if call.task.background == "transparent" and "transparent" in endpoints:
+        return endpoints["transparent"]
+    return endpoints["generate"]
 
 
 def _body(call: Call, endpoint: Endpoint) -> dict[str, Any]:
@@ -159,7 +164,7 @@ def _body(call: Call, endpoint: Endpoint) -> dict[str, Any]:
     ratio = task.aspect_ratio if task.aspect_ratio in RATIOS else ""
     if "resolution" not in endpoint.takes and task.width:
         ratio = ratio or nearest_aspect_ratio(RATIOS, task.width, task.height)
-    wanted: dict[str, Any] = {
+    requested: dict[str, Any] = {
         "seed": _seed(call),
         "negative_prompt": task.negative_prompt,
         "style_type": task.style.upper(),
@@ -170,31 +175,37 @@ def _body(call: Call, endpoint: Endpoint) -> dict[str, Any]:
         "transparent_background": True if task.background == "transparent" else None,
     }
     if ratio and "aspect_ratio" in endpoint.takes:
-        wanted["aspect_ratio"] = ratio.replace(":", "x")
+        requested["aspect_ratio"] = ratio.replace(":", "x")
     elif task.width:
-        wanted["resolution"] = f"{task.width}x{task.height}"
-    body.update((name, value) for name, value in wanted.items() if name in endpoint.takes and value not in (None, ""))
-    asked = {_OURS[name] for name, value in wanted.items() if name in _OURS and value not in (None, "")}
-    asked.update({"quality"} if task.quality and not level else ())
-    for param in sorted(asked - {_OURS[name] for name in _OURS if name in body}):
-        call.warn("unsupported_parameter", param, f"Ideogram takes no {param} here; it was left out.")
+        requested["resolution"] = f"{task.width}x{task.height}"
+    requested = {name: value for name, value in requested.items() if value not in (None, "")}
+    body.update((name, value) for name, value in requested.items() if name in endpoint.takes)
+    params = {_PARAMS[name] for name in requested if name in _PARAMS}
+    params.update({"quality"} if task.quality and not level else ())
+    for param in sorted(params - {_PARAMS[name] for name in _PARAMS if name in body}):
+        call.warn("unsupported_parameter", param, f"Ideogram takes no {param} for this call; it was ignored.")
     _warn(call, endpoint, ratio)
     return call.with_options(body)
 
 
 def _warn(call: Call, endpoint: Endpoint, ratio: str) -> None:
-    """Name what the caller asked for and this call has not. Raises GatewayError for what changes the meaning."""
+    """Add a warning for each requested option that the endpoint does not have.
+
+    Raises GatewayError for a transparent background, which cannot be ignored.
+    """
     task = call.task
     if task.background == "transparent" and not (endpoint.transparent or "transparent_background" in endpoint.takes):
-        raise unsupported("background", f"{call.model.id} makes no transparent image of these inputs.")
+        raise unsupported("background", f"{call.model.id} makes no transparent background for these inputs.")
     unsupported_options.warn_fields(call, "moderation", "input_fidelity")
     if not endpoint.prompt:
         unsupported_options.warn_fields(call, "prompt")
     if call.is_resized and not {"resolution", "size"} & endpoint.takes:
-        call.warn("size_adjusted", "size", "Ideogram keeps the size of the input image here.")
-    only_shape = "aspect_ratio" in endpoint.takes and "resolution" not in endpoint.takes
-    if only_shape and ratio and not has_same_aspect_ratio((task.width, task.height), parse_aspect_ratio(ratio)):
-        call.warn("size_adjusted", "size", f"Ideogram takes only a shape here; the nearest is {ratio}.")
+        call.warn("size_adjusted", "size", "Ideogram keeps the size of the input image for this call.")
+    takes_ratio_only = "aspect_ratio" in endpoint.takes and "resolution" not in endpoint.takes
+    if takes_ratio_only and ratio and not has_same_aspect_ratio((task.width, task.height), parse_aspect_ratio(ratio)):
+        call.warn(
+            "size_adjusted", "size", f"Ideogram takes only an aspect ratio for this call; the nearest is {ratio}."
+        )
 
 
 def _seed(call: Call) -> int | None:
@@ -206,67 +217,69 @@ def _seed(call: Call) -> int | None:
 
 
 def _size(call: Call) -> str:
-    """API v2's size: an edit that keeps its input's size asks for just that."""
+    """Return API v2's size: `source` for an edit that keeps its input's size; empty without a requested size."""
     if call.inputs and not call.is_resized:
         return "source"
     return f"{call.task.width}x{call.task.height}" if call.task.width else ""
 
 
 def _files(call: Call, endpoint: Endpoint) -> tuple[FilePart, ...]:
-    for picture in call.inputs:
-        if len(picture.data) > endpoint.max_bytes:
+    for image in call.inputs:
+        if len(image.data) > endpoint.max_bytes:
             raise invalid_image("image", f"Ideogram takes images of at most {endpoint.max_bytes // 1_000_000} MB.")
-    if sum(len(picture.data) for picture in call.inputs) > endpoint.max_total:
-        megabytes = endpoint.max_total // 1_000_000
+    if sum(len(image.data) for image in call.inputs) > endpoint.max_total_bytes:
+        megabytes = endpoint.max_total_bytes // 1_000_000
         raise invalid_image("image", f"Ideogram takes images of at most {megabytes} MB together.")
-    files = tuple(picture.file_part(endpoint.image) for picture in call.inputs)
+    files = tuple(image.file_part(endpoint.image) for image in call.inputs)
     if len(files) > 1 and endpoint.image != "images":
-        raise unsupported("image", "Ideogram takes one image here.")
+        raise unsupported("image", "Ideogram takes one image for this call.")
     if call.mask is not None:
         mask = replace(call.mask, data=images.binary_mask(call.mask.data, inverted=True))
-        if endpoint.two_coloured and images.is_uniform(mask.data):
-            raise invalid_image("mask", "Ideogram takes masks here that mark a part: not all of the image, nor none.")
+        if endpoint.mask_needs_both_colours and images.is_uniform(mask.data):
+            raise invalid_image(
+                "mask", "Ideogram requires a mask that marks a part of the image, not all of it or nothing."
+            )
         files = (*files, mask.file_part("mask", "mask"))
     return files
 
 
 def _finished(call: Call, answer: Mapping[str, Any]) -> Outcome:
-    made: list[ResultMedia] = []
+    results: list[ResultMedia] = []
     missing: list[Failure] = []
     for entry in answer["data"]:
-        told = entry if isinstance(entry, dict) else {"is_image_safe": True}
-        url, safe = told.get("url"), told.get("is_image_safe")
-        if safe is False or (safe is None and not url):
+        item = entry if isinstance(entry, dict) else {"is_image_safe": True}
+        url, is_safe = item.get("url"), item.get("is_image_safe")
+        if is_safe is False or (is_safe is None and not url):
             missing.append(_UNSAFE)
             continue
         if not isinstance(url, str) or not url:
-            missing.append(_NOTHING)
+            missing.append(_NO_IMAGE)
             continue
-        prompt = parse_text(told.get("prompt"))
-        made.append(
+        prompt = parse_text(item.get("prompt"))
+        results.append(
             ResultMedia(
                 url=url,
                 revised_prompt=prompt if prompt != call.task.prompt else "",
-                seed=parse_seed(told.get("seed")),
+                seed=parse_seed(item.get("seed")),
             )
         )
-    if not made:
-        return missing[0] if missing else _NOTHING
-    missing += [_NOTHING] * (call.count - len(made) - len(missing))
-    return Finished(tuple(made), tuple(missing), cost=_cost(call, len(answer["data"])))
+    if not results:
+        return missing[0] if missing else _NO_IMAGE
+    missing += [_NO_IMAGE] * (call.count - len(results) - len(missing))
+    return Finished(tuple(results), tuple(missing), cost=_cost(call, len(answer["data"])))
 
 
-def _cost(call: Call, pictures: int) -> Cost | None:
-    """Pictures that failed the safety check are billed, too."""
+def _cost(call: Call, images_made: int) -> Cost | None:
+    """Return the cost of a call, in which images that failed the safety check are billed, too."""
     endpoint = _endpoint(call)
-    level = endpoint.levels.get(call.task.quality, endpoint.default)
+    level = endpoint.levels.get(call.task.quality, endpoint.default_level)
     price = endpoint.usd.get(level)
-    return None if price is None else Cost(amount=round(price * pictures, 6), currency="USD", estimated=True)
+    return None if price is None else Cost(amount=round(price * images_made, 6), currency="USD", estimated=True)
 
 
 _UNSAFE: Final = moderation_failure("Ideogram", RefusedPart.RESULT, may_be_billed=True)
-_NOTHING: Final = Failure(
+_NO_IMAGE: Final = Failure(
     ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
-    "Ideogram returned fewer images than asked for.",
+    "Ideogram returned fewer images than requested.",
     may_be_billed=True,
 )

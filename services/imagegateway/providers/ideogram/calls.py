@@ -1,4 +1,4 @@
-"""What each of Ideogram's calls takes, as data: paths, and the names that our fields have there.
+"""Ideogram's endpoints as data: the path and the fields of each.
 
 Source: Ideogram's OpenAPI document of API v1 and its reference of API v2, read 2026-11-22.
 """
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One POST of the API."""
+    """Endpoint of the API, called by POST."""
 
     path: str
     takes: frozenset[str]
-    """Fields that it knows, of those that we can send."""
+    """Fields of the endpoint, of those that the adapter can send."""
     prompt: str = "prompt"
-    """What the prompt is called; empty: it takes none."""
+    """Name of the prompt field; empty: the endpoint takes no prompt."""
     image: str = "image"
     levels: Mapping[str, str] = field(default_factory=dict)
-    """What each of our qualities is called."""
+    """Ideogram's level by the gateway's quality."""
     usd: Mapping[str, float] = field(default_factory=dict)
-    """US dollars for one picture of each level, where the price is known."""
-    default: str = ""
-    """Level of a call that names none."""
+    """US dollars for one image by level, where the price is known."""
+    default_level: str = ""
+    """Level of a call without a quality."""
     max_bytes: int = 10_000_000
-    """Largest picture. API v1's reference says 10 MB in one place and 25 MB in another: the smaller one holds."""
-    max_total: int = 50_000_000
-    """Largest sum of a request's pictures, as API v2 states it."""
+    """Largest input image, in bytes. API v1's pages say 10 MB and 25 MB: the smaller number applies."""
+    max_total_bytes: int = 50_000_000
+    """Largest sum of a request's input images, in bytes, as API v2 states it."""
     transparent: bool = False
-    """Every result is on a transparent ground."""
-    two_coloured: bool = False
-    """Its mask must hold both colours."""
+    """Every result has a transparent background."""
+    mask_needs_both_colours: bool = False
+    """The mask must hold both black and white."""
     json: bool = False
-    """Whether a body without pictures is JSON; else every body is multipart."""
+    """A body without images is JSON; otherwise every body is multipart."""
 
 
 _SPEEDS: Final = {
@@ -63,7 +63,7 @@ RATIOS: Final = (
     *("1:1", "1:2", "2:1", "1:3", "3:1", "2:3", "3:2", "3:4", "4:3", "4:5", "5:4"),
     *("9:16", "16:9", "10:16", "16:10"),
 )
-"""Shapes of 3.0, where a letter stands between the numbers."""
+"""Aspect ratios of 3.0, which the API writes with `x` between the numbers."""
 
 _USD: Final = {"FLASH": 0.03, "TURBO": 0.03, "DEFAULT": 0.06, "QUALITY": 0.09}
 _USD_TRANSPARENT: Final = {"TURBO": 0.04, "DEFAULT": 0.07, "QUALITY": 0.10}
@@ -77,12 +77,14 @@ _V2: Final = frozenset({"seed", "num_images", "quality", "size"})
 
 
 def _v3(action: str, takes: frozenset[str] = _V3, *, prompt: str = "prompt") -> Endpoint:
-    return Endpoint(f"/v1/ideogram-v3/{action}", takes, prompt=prompt, levels=_SPEEDS, usd=_USD, default="DEFAULT")
+    return Endpoint(
+        f"/v1/ideogram-v3/{action}", takes, prompt=prompt, levels=_SPEEDS, usd=_USD, default_level="DEFAULT"
+    )
 
 
 def _v4(action: str) -> Endpoint:
     path = f"/v1/ideogram-v4/{action}"
-    return Endpoint(path, _V4, prompt="text_prompt", levels=_SPEEDS, usd=_USD_4, default="DEFAULT")
+    return Endpoint(path, _V4, prompt="text_prompt", levels=_SPEEDS, usd=_USD_4, default_level="DEFAULT")
 
 
 def _v2(native: str, usd: Mapping[str, float]) -> Mapping[str, Endpoint]:
@@ -92,12 +94,16 @@ def _v2(native: str, usd: Mapping[str, float]) -> Mapping[str, Endpoint]:
         image="images",
         levels=_LEVELS,
         usd=usd,
-        default="high",
+        default_level="high",
         max_bytes=25_000_000,
         json=True,
     )
-    edit = replace(plain, default="medium")
-    return {"generate": plain, "image": edit, "mask": replace(edit, takes=_V2 - {"size"}, two_coloured=True)}
+    edit = replace(plain, default_level="medium")
+    return {
+        "generate": plain,
+        "image": edit,
+        "mask": replace(edit, takes=_V2 - {"size"}, mask_needs_both_colours=True),
+    }
 
 
 ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = {
@@ -113,7 +119,7 @@ ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = {
     },
     "ideogram-v3-remix": {"image": _v3("remix", _V3 | _SIZED)},
     "ideogram-v3-edit": {
-        # Without a mask the instruction alone says what changes.
+        # Without a mask only the instruction names the change.
         "image": Endpoint("/v1/edit", frozenset({"num_images", "transparent_background"}), image="images"),
         "mask": _v3("inpaint", _V3 | {"style_type"}),
     },
@@ -124,4 +130,4 @@ ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = {
     "ideogram-4-6": _v2("ideogram-4-6", {}),
     "remove-background": {"image": Endpoint("/v1/remove-background", frozenset(), prompt="", transparent=True)},
 }
-"""By native id, then by what the call brings: `image`, `mask` with an image, `transparent` ground, or only text."""
+"""Endpoints by native id, then by the call's input: `image`, `mask` with an image, `transparent` or `generate`."""

@@ -1,4 +1,4 @@
-"""Ideogram's models. Source: Ideogram's API reference, OpenAPI document and prices, read 2026-11-22."""
+"""Catalog of Ideogram's models. Source: Ideogram's API reference, OpenAPI document and prices, read 2026-11-22."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ _TALL: Final = (
     *((960, 1024), (960, 1088)),
 )
 _SIZES_3: Final = FixedSizes(((1024, 1024), *_TALL, *((high, wide) for wide, high in _TALL)))
-# All but reframing take a shape instead; what is not listed goes as one.
+# All calls except reframing take an aspect ratio instead, which replaces a size that is not listed.
 _SIZES_3_OR_RATIO: Final = replace(_SIZES_3, aspect_ratios=RATIOS, by_aspect_ratio=True)
 _TALL_4: Final = (
     *((1664, 2496), (1792, 2240), (1728, 2304), (1440, 2560), (1600, 2560), (1440, 2880)),
     *((1296, 3168), (1152, 2944), (1248, 3328), (1280, 3072)),
 )
 _SIZES_4: Final = FixedSizes(((2048, 2048), *_TALL_4, *((high, wide) for wide, high in _TALL_4)))
-# Presets of both classes; of the smaller one only the square is documented.
+# Presets of both size classes; of the smaller class only the square is documented.
 _SIZES_4_5: Final = FixedSizes(((1024, 1024), *_SIZES_4.sizes))
 _EDITS_4_5: Final = SizeRange(
     default=(1024, 1024), min_side=256, max_side=4992, step=32, max_pixels=2048 * 2048, max_ratio=6
 )
 _SIZES_4_6: Final = SizeRange(default=(1024, 1024), min_side=256, max_side=4096, step=32)
-_AS_INPUT: Final = SizeRange(default=(1024, 1024), min_side=64, max_side=8192)  # the result has its input's size
+_INPUT_SIZE: Final = SizeRange(default=(1024, 1024), min_side=64, max_side=8192)  # results have their input's size
 
 _TEXT: Final = frozenset({Capability.TEXT_TO_IMAGE, Capability.IMAGE_TO_IMAGE, Capability.SEED})
 _EDIT: Final = frozenset({Capability.IMAGE_TO_IMAGE, Capability.SEED})
@@ -100,7 +100,7 @@ MODELS: Final = (
     _model(
         "ideogram-v3",
         "ideogram-v3",
-        "Ideogram 3.0: pictures with lettering; remixes a picture, repaints what a mask marks.",
+        "Ideogram 3.0: images with lettering, remixes of an image, and repaints of a masked area.",
         _SIZES_3_OR_RATIO,
         capabilities=_TEXT | {Capability.MASK, Capability.NEGATIVE_PROMPT, Capability.TRANSPARENT},
         styles=_STYLES,
@@ -110,8 +110,8 @@ MODELS: Final = (
     _model(
         "ideogram-v3/edit",
         "ideogram-v3-edit",
-        "Ideogram 3.0 edit: repaints what a mask marks, or follows an instruction without one.",
-        _AS_INPUT,
+        "Ideogram 3.0 edit: repaints the masked area, or follows an instruction without a mask.",
+        _INPUT_SIZE,
         capabilities=_EDIT | {Capability.MASK, Capability.TRANSPARENT},
         styles=_STYLES,
         max_inputs=10,
@@ -121,7 +121,7 @@ MODELS: Final = (
     _model(
         "ideogram-v3/remix",
         "ideogram-v3-remix",
-        "Ideogram 3.0 remix: a picture made anew after a prompt.",
+        "Ideogram 3.0 remix: a variation of an image by a prompt.",
         _SIZES_3_OR_RATIO,
         capabilities=_EDIT | {Capability.NEGATIVE_PROMPT},
         styles=_STYLES,
@@ -131,7 +131,7 @@ MODELS: Final = (
     _model(
         "ideogram-v3/reframe",
         "ideogram-v3-reframe",
-        "Ideogram 3.0 reframe: carries a picture on to another shape.",
+        "Ideogram 3.0 reframe: extends an image to another aspect ratio.",
         _SIZES_3,
         capabilities=_EDIT,
         prompt_required=False,
@@ -141,7 +141,7 @@ MODELS: Final = (
         "ideogram-v3/replace-background",
         "ideogram-v3-replace-background",
         "Ideogram 3.0: another background behind the same subject.",
-        _AS_INPUT,
+        _INPUT_SIZE,
         capabilities=_EDIT,
         styles=_STYLES,
         price=0.06,
@@ -149,7 +149,7 @@ MODELS: Final = (
     _model(
         "ideogram-v4",
         "ideogram-v4",
-        "Ideogram 4.0: pictures of about 4 megapixels, and remixes.",
+        "Ideogram 4.0: images of about 4 megapixels, and remixes.",
         _SIZES_4,
         capabilities=frozenset({Capability.TEXT_TO_IMAGE, Capability.IMAGE_TO_IMAGE}),
         price=0.06,
@@ -158,7 +158,7 @@ MODELS: Final = (
     _model(
         "ideogram-v4.5",
         "ideogram-4-5",
-        "Ideogram 4.5: pictures from text and up to 5 references; honours a mask.",
+        "Ideogram 4.5: images from text and up to 5 references; takes a mask.",
         _SIZES_4_5,
         capabilities=_TEXT | {Capability.MASK},
         edit_sizes=_EDITS_4_5,
@@ -169,7 +169,7 @@ MODELS: Final = (
     _model(
         "ideogram-v4.6",
         "ideogram-4-6",
-        "Ideogram 4.6: up to 4096x4096, from text and up to 5 references; honours a mask.",
+        "Ideogram 4.6: up to 4096x4096, from text and up to 5 references; takes a mask.",
         _SIZES_4_6,
         capabilities=_TEXT | {Capability.MASK},
         max_inputs=5,
@@ -178,8 +178,8 @@ MODELS: Final = (
     _model(
         "remove-background",
         "remove-background",
-        "Ideogram: the subject on a transparent ground.",
-        _AS_INPUT,
+        "Ideogram: the subject on a transparent background.",
+        _INPUT_SIZE,
         capabilities=frozenset({Capability.IMAGE_TO_IMAGE, Capability.TRANSPARENT}),
         prompt_required=False,
         max_n=1,

@@ -16,7 +16,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from imagegateway.outbound.client import Incoming, Outbound
+    from imagegateway.outbound.client import Outbound, StreamingResponse
     from imagegateway.providers.kit.adapter import Adapter, HttpRequest, HttpResponse
     from imagegateway.providers.kit.endpoints import Endpoint
     from imagegateway.providers.kit.response_spool import ResponseSpool
@@ -43,7 +43,7 @@ class HttpSender:
         endpoint: Endpoint,
         request: HttpRequest,
         job_id: str,
-        read: Callable[[Incoming], Awaitable[HttpResponse]] | None = None,
+        read: Callable[[StreamingResponse], Awaitable[HttpResponse]] | None = None,
         *,
         max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> HttpResponse | Failure:

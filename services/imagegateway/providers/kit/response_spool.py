@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from imagegateway.outbound.client import Incoming
+    from imagegateway.outbound.client import StreamingResponse
 
 SMALL_BYTES: Final = 1024 * 1024
 """Largest response that stays in memory and is not counted."""
@@ -99,8 +99,8 @@ class ResponseSpool:
         with suppress(OSError):  # responses then stay in memory
             folder.mkdir(parents=True, exist_ok=True)
 
-    async def receive(self, incoming: Incoming) -> HttpResponse:
-        """Return the whole response; a large one has its content in `spooled`. Raises as `Incoming.chunks`."""
+    async def receive(self, incoming: StreamingResponse) -> HttpResponse:
+        """Return the whole response, a large one with content in `spooled`. Raises as `StreamingResponse.chunks`."""
         spooled = SpooledContent(self._folder)
         try:
             async with aclosing(incoming.chunks()) as chunks:

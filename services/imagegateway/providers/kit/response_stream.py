@@ -18,7 +18,7 @@ from imagegateway.providers.kit.error_table import Failure, bad_response
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from imagegateway.outbound.client import Incoming
+    from imagegateway.outbound.client import StreamingResponse
     from imagegateway.providers.kit.adapter import Adapter, Call, Outcome, ResultMedia, StreamDecoder
     from imagegateway.providers.kit.family import OnProgress
 
@@ -56,15 +56,15 @@ class ResponseReader:
     call: Call
     store: Store
     previews: Previews
-    receive: Callable[[Incoming], Awaitable[HttpResponse]]
+    receive: Callable[[StreamingResponse], Awaitable[HttpResponse]]
     """Receiver of a response that is no event stream."""
     decoder: StreamDecoder | None = None
     _parse_failure: Failure | None = None
 
-    async def read(self, incoming: Incoming) -> HttpResponse:
+    async def read(self, incoming: StreamingResponse) -> HttpResponse:
         """Return the response; an event stream has no content, and its events are in `decoder`, also if this raises.
 
-        Raises as `Incoming.chunks`.
+        Raises as `StreamingResponse.chunks`.
         """
         head = HttpResponse(incoming.status, incoming.headers, b"")
         self.decoder = self.adapter.stream_decoder(self.call, head) if head.is_success else None

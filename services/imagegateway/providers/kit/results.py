@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from imagegateway.media.decoding import DecodeGate
     from imagegateway.media.objects import MediaObject
     from imagegateway.media.store import MediaStore, Upload
-    from imagegateway.outbound.client import Incoming, Outbound, Write
+    from imagegateway.outbound.client import Outbound, StreamingResponse, Write
     from imagegateway.providers.catalog import Model
     from imagegateway.providers.kit.adapter import Adapter, Call, ResultMedia
     from imagegateway.providers.kit.endpoints import Endpoint
@@ -152,7 +152,7 @@ class ResultStore:
         Raises DownloadError.
         """
 
-        async def read(incoming: Incoming) -> HttpResponse:
+        async def read(incoming: StreamingResponse) -> HttpResponse:
             if incoming.status != 200:
                 return HttpResponse(incoming.status, incoming.headers, b"")
             async with aclosing(incoming.chunks()) as chunks:

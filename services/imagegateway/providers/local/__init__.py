@@ -1,1 +1,1 @@
-"""What runs on this machine alone: the development model `local/sketch`."""
+"""The local family: the development model `local/sketch`, which needs no provider."""

@@ -1,4 +1,4 @@
-"""The embedded model's facts. Our own: there is no provider's page to cite."""
+"""Catalog of the embedded model. It has no provider's page as its source."""
 
 from datetime import date
 from typing import Final
@@ -21,7 +21,7 @@ MODELS: Final = (
                 native_id="sketch",
                 idempotent=True,
                 price_per_image=0.0,
-                # It draws on this machine's cores.
+                # Drawing uses this machine's cores.
                 concurrency=64,
                 images_per_slot=10,
                 shared_slots=True,

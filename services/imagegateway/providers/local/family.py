@@ -1,4 +1,4 @@
-"""The embedded family: draws in this process, and can take its time as slow providers do."""
+"""The embedded family: draws in this process, on request with a delay that simulates slow providers."""
 
 from __future__ import annotations
 
@@ -37,22 +37,23 @@ if TYPE_CHECKING:
     Request = pb.StartRequest | pb.PollRequest
 
 POLL_AFTER: Final = 0.25
-"""Pause between polls of a slow task when something new is near, in seconds; while it is far, most of the way."""
+"""Shortest pause between polls of a slow task, in seconds; most of the time until the next change, if that is longer.
+"""
 _MAX_DELAY: Final = 3600.0
 _MAX_STEPS: Final = 1000
 _LAYERS: Final = 4
-"""Layers of the result's size that drawing holds at once."""
+"""Layers of the result's size that drawing holds in memory at once."""
 _PRINT_SIDE: Final = 640
-"""Longest side of an input that is drawn as a small print: 0.3 of 2048 pixels."""
+"""Longest side, in pixels, of a further input, which is drawn as a small print: 0.3 of 2048."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What `provider_options` can ask of the embedded model.
+    """Provider options of the embedded model.
 
-    `delay`: seconds (0 to 3600) until the picture is there; above 0 the task runs as a slow provider's does.
-    `steps`: how many progress steps it reports on the way, 1 to 1000, default 10.
-    `fail`: a reason's code; the task ends with that failure instead of a picture.
+    `delay`: seconds (0 to 3600) until the image is ready; above 0 the task is polled, as with a slow provider.
+    `steps`: number of progress steps that the task reports, 1 to 1000, default 10.
+    `fail`: code of a reason; the task fails with this reason instead of an image.
     """
 
     delay: float = 0.0
@@ -61,7 +62,7 @@ class Options:
 
     @classmethod
     def read(cls, task: pb.ImageTask) -> Options:
-        """Raises GatewayError naming the option that is unknown or out of range."""
+        """Return a task's options. Raises GatewayError naming an option that is unknown or out of range."""
         options = MessageToDict(task.provider_options)
         for name, value in options.items():
             if name not in {"delay", "steps", "fail"}:
@@ -79,7 +80,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A task reference: all that another process needs to go on with a slow task."""
+    """Task reference: all that another process needs to continue a slow task."""
 
     began: float
     seed: int
@@ -103,17 +104,16 @@ class Ticket:
         return cls(began=data["began"], seed=data["seed"], options=options)
 
     def fraction(self, now: float) -> float:
-        """How much of the delay has passed, 0 to 1."""
+        """Return the fraction of the delay that has passed, 0 to 1."""
         if self.options.delay <= 0:
             return 1.0
         return min(1.0, max(0.0, (now - self.began) / self.options.delay))
 
 
 class LocalFamily:
-    """Serves local/sketch.
+    """Family of the model local/sketch.
 
-    `picture`, when given, answers every task with these bytes instead of drawing: benchmarks then measure the
-    gateway and not the drawing.
+    With `image`, every task returns these bytes instead of a drawing: benchmarks then measure the gateway alone.
     """
 
     name = "local"
@@ -123,20 +123,20 @@ class LocalFamily:
         self,
         store: MediaStore,
         gate: DecodeGate,
-        picture: bytes | None = None,
+        image: bytes | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._gate = gate
-        self._picture = picture
+        self._image = image
         self._stored: pb.MediaRef | None = None
         self._clock = clock
         self._sleep = sleep
         self._previews: dict[str, list[pb.Preview]] = {}
 
     async def start(self, request: pb.StartRequest, on_progress: OnProgress | None = None) -> pb.TaskState:
-        """`on_progress` is never called: the previews of a task that takes its time come by polls."""
+        """Start a task. Never calls `on_progress`: polls report the previews of a slow task."""
         task = request.task
         ticket = Ticket(
             began=self._clock(),
@@ -144,32 +144,32 @@ class LocalFamily:
             options=Options.read(task),
         )
         if ticket.options.delay > 0:
-            return pb.TaskState(running=self._running(ticket, progress=0, wanted=task.partial_images))
+            return pb.TaskState(running=self._running(ticket, progress=0, previews=task.partial_images))
         return await self._finish(request, ticket, RESULT_SECONDS)
 
     async def poll(self, request: pb.PollRequest) -> pb.TaskState:
-        """Return how a slow task stands; it goes on while the media store is away."""
+        """Return the state of a slow task, which continues while the media store is unavailable."""
         ticket = Ticket.decode(request.task_ref)
         try:
-            return await self._standing(request, ticket)
+            return await self._state(request, ticket)
         except StoreUnavailable:
             running = self._running(ticket, progress=0)
             running.ClearField("progress")
             running.poll_after.FromSeconds(round(POLL_PAUSE))
             return pb.TaskState(running=running)
 
-    async def _standing(self, request: pb.PollRequest, ticket: Ticket) -> pb.TaskState:
+    async def _state(self, request: pb.PollRequest, ticket: Ticket) -> pb.TaskState:
         fraction = ticket.fraction(self._clock())
         if fraction >= 1:
             self._previews.pop(request.task_ref, None)
             return await self._finish(request, ticket, POLL_SECONDS)
         steps = ticket.options.steps
-        wanted = request.task.partial_images
-        running = self._running(ticket, progress=int(fraction * steps) * 100 // steps, wanted=wanted)
-        if ready := int(fraction * (wanted + 1)):
+        count = request.task.partial_images
+        running = self._running(ticket, progress=int(fraction * steps) * 100 // steps, previews=count)
+        if ready := int(fraction * (count + 1)):
             if request.task_ref not in self._previews:
                 _, previews = await self._draw(request, ticket.seed, POLL_SECONDS)
-                self._previews[request.task_ref] = await self._staged(previews, POLL_SECONDS)
+                self._previews[request.task_ref] = await self._store_previews(previews, POLL_SECONDS)
             running.partial_images.extend(self._previews[request.task_ref][:ready])
         return pb.TaskState(running=running)
 
@@ -180,50 +180,50 @@ class LocalFamily:
     async def close(self) -> None:
         self._previews.clear()
 
-    def _running(self, ticket: Ticket, progress: int, wanted: int = 0) -> pb.Running:
-        """`wanted`: previews on the way."""
+    def _running(self, ticket: Ticket, progress: int, previews: int = 0) -> pb.Running:
+        """Return the state of a running task. `previews`: number of previews that the task reports in all."""
         running = pb.Running(task_ref=ticket.encode(), progress=progress)
         passed = self._clock() - ticket.began
-        steps = (ticket.options.delay / count for count in (ticket.options.steps, wanted + 1))
+        steps = (ticket.options.delay / count for count in (ticket.options.steps, previews + 1))
         due = min(step - passed % step for step in steps)
-        # Not the whole way: the engine comes up to a tenth late.
+        # Only 0.9 of the time until the next step: the worker polls up to a tenth late.
         pause = max(0.02, min(due, max(POLL_AFTER, 0.9 * due)))
         running.poll_after.FromMilliseconds(round(pause * 1000))
         return running
 
     async def _finish(self, request: Request, ticket: Ticket, store_seconds: float) -> pb.TaskState:
-        """Return the drawn task; a store that is away is waited for so long. Raises StoreUnavailable."""
+        """Return the finished task. Wait up to `store_seconds` for the store. Raises StoreUnavailable after that."""
         if ticket.options.fail:
             raise _failure(ticket.options.fail)
-        if self._picture is not None:
-            self._stored = self._stored or await self._keep(self._picture, store_seconds)
+        if self._image is not None:
+            self._stored = self._stored or await self._store_result(self._image, store_seconds)
             artifact = pb.Artifact(media=self._stored)
             return pb.TaskState(done=pb.Done(artifacts=[artifact] * request.task.n))
         done = pb.Done()
         for index in range(request.task.n):
             seed = (ticket.seed + index) % (1 << 32)
-            picture, previews = await self._draw(request, seed, store_seconds)
-            done.artifacts.append(pb.Artifact(media=await self._keep(picture, store_seconds), seed=seed))
+            image, previews = await self._draw(request, seed, store_seconds)
+            done.artifacts.append(pb.Artifact(media=await self._store_result(image, store_seconds), seed=seed))
             if index == 0:
-                done.partial_images.extend(await self._staged(previews, store_seconds))
+                done.partial_images.extend(await self._store_previews(previews, store_seconds))
         return pb.TaskState(done=done)
 
     async def _draw(self, request: Request, seed: int, store_seconds: float) -> tuple[bytes, list[bytes]]:
-        """The encoded picture and its previews."""
+        """Return the encoded image and its previews."""
         task = request.task
-        read = [*task.inputs, *([task.mask] if task.HasField("mask") else [])]
-        async with self._gate.admit(_cost(task, read), tenant=request.tenant):
+        refs = [*task.inputs, *([task.mask] if task.HasField("mask") else [])]
+        async with self._gate.admit(_cost(task, refs), tenant=request.tenant):
             inputs = [await self._read(ref, store_seconds) for ref in task.inputs]
             mask = await self._read(task.mask, store_seconds) if task.HasField("mask") else None
             return await self._gate.run(lambda: _render(task, seed, inputs, mask))
 
-    async def _staged(self, previews: list[bytes], store_seconds: float) -> list[pb.Preview]:
+    async def _store_previews(self, previews: list[bytes], store_seconds: float) -> list[pb.Preview]:
         return [
-            pb.Preview(media=await self._keep(data, store_seconds), index=index)
+            pb.Preview(media=await self._store_result(data, store_seconds), index=index)
             for index, data in enumerate(previews)
         ]
 
-    async def _keep(self, data: bytes, store_seconds: float) -> pb.MediaRef:
+    async def _store_result(self, data: bytes, store_seconds: float) -> pb.MediaRef:
         facts = images.inspect(data, "image")
         put = partial(self._store.put_result, data)
         stored = await retry_until_available(put, seconds=store_seconds, sleep=self._sleep)
@@ -234,11 +234,11 @@ class LocalFamily:
         return await retry_until_available(read, seconds=store_seconds, sleep=self._sleep)
 
 
-def _cost(task: pb.ImageTask, read: list[pb.MediaRef]) -> int:
-    """Return the pixels that drawing takes: layers of the result, the first input, and one more at a time."""
+def _cost(task: pb.ImageTask, refs: list[pb.MediaRef]) -> int:
+    """Return the pixels that drawing holds: layers of the result, the first input, and one other input at a time."""
     width, height = _size(task)
-    pixels = max((decoding_cost(ref.width, ref.height, 0, ref.media_type) for ref in read), default=0)
-    files = decoding_cost(0, 0, sum(ref.size for ref in read), "")
+    pixels = max((decoding_cost(ref.width, ref.height, 0, ref.media_type) for ref in refs), default=0)
+    files = decoding_cost(0, 0, sum(ref.size for ref in refs), "")
     return _LAYERS * width * height + 2 * pixels + files
 
 
@@ -247,7 +247,7 @@ def _size(task: pb.ImageTask) -> tuple[int, int]:
 
 
 def _open_inputs(inputs: list[bytes]) -> list[Image.Image]:
-    """Decode the inputs. The further ones are drawn small, and kept no larger than that."""
+    """Decode the inputs, and scale down all but the first, which are drawn as small prints."""
     opened = []
     for index, data in enumerate(inputs):
         image = images.open_pixels(data, "image" if len(inputs) == 1 else f"image[{index}]")
@@ -270,18 +270,18 @@ def _render(task: pb.ImageTask, seed: int, inputs: list[bytes], mask: bytes | No
         transparent=task.background == "transparent",
     )
     if inputs:
-        picture = sketch.edit(brief, _open_inputs(inputs), Image.open(BytesIO(mask)) if mask else None)
+        image = sketch.edit(brief, _open_inputs(inputs), Image.open(BytesIO(mask)) if mask else None)
     else:
-        picture = sketch.draw(brief)
+        image = sketch.draw(brief)
     format_ = task.output_format or "png"
     compression = task.output_compression if task.HasField("output_compression") else None
 
     def encode(pixels: Image.Image) -> bytes:
         return sketch.encode(pixels, format_, compression)
 
-    wanted = task.partial_images
-    previews = [encode(sketch.preview(picture, step + 1, wanted)) for step in range(wanted)]
-    return encode(picture), previews
+    count = task.partial_images
+    previews = [encode(sketch.preview(image, step + 1, count)) for step in range(count)]
+    return encode(image), previews
 
 
 def _failure(code: str) -> GatewayError:
@@ -290,20 +290,20 @@ def _failure(code: str) -> GatewayError:
         wait = 1.0 if REASONS[reason].http in {429, 503} else None
     except (ValueError, KeyError):
         return invalid("provider_options.fail", "fail must be the code of an error reason.")
-    message = f"local/sketch was asked to fail with {code}."
+    message = f"local/sketch fails with {code} as requested."
     if reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
         message = moderation_failure("local/sketch", RefusedPart.PROMPT, may_be_billed=False).message
     return GatewayError(reason, message, retry_after=wait)
 
 
 def open_family(settings: Settings, store: MediaStore, gate: DecodeGate) -> LocalFamily:
-    """The family as the settings want it: IMAGEGATEWAY_LOCAL_PICTURE names a file that answers every task."""
+    """Return the family by the settings: IMAGEGATEWAY_LOCAL_PICTURE names a file that every task returns."""
     name = settings.source.text("LOCAL_PICTURE")
     if not name:
         return LocalFamily(store, gate)
     try:
-        picture = Path(name).read_bytes()
-        images.inspect(picture, "picture")
+        image = Path(name).read_bytes()
+        images.inspect(image, "image")
     except (OSError, GatewayError) as error:
         raise SettingError(f"IMAGEGATEWAY_LOCAL_PICTURE: {error}") from error
-    return LocalFamily(store, gate, picture)
+    return LocalFamily(store, gate, image)

@@ -1,4 +1,4 @@
-"""OpenAI's Images API: one answer with all pictures; generations as JSON, edits as a form."""
+"""OpenAI's Images API: one response with all images; generations as JSON, edits as a form."""
 
 from __future__ import annotations
 
@@ -31,18 +31,21 @@ if TYPE_CHECKING:
 
 _COMPRESSED: Final = frozenset({"jpeg", "webp"})
 _GPT_QUALITY: Final = {"standard": "medium", "hd": "high"}
-_AGAIN: Final = re.compile(r"try again in ((?:[0-9]+(?:\.[0-9]+)?(?:ms|h|m|s))+)")
-_PART: Final = re.compile(r"([0-9.]+)(ms|h|m|s)")
+_RETRY_AFTER: Final = re.compile(r"try again in ((?:[0-9]+(?:\.[0-9]+)?(?:ms|h|m|s))+)")
+_DURATION: Final = re.compile(r"([0-9.]+)(ms|h|m|s)")
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 _VIOLATION: Final = re.compile(r"safety_violations=\[([a-z_/, -]*)\]")
-# How a retired model is refused differs from host to host.
-_GONE: Final = re.compile(
+# Hosts refuse a retired model in different words.
+_RETIRED: Final = re.compile(
     r"\bmodel\b.*\b(?:deprecated|retired|discontinued|shut down|no longer|not exist)", re.IGNORECASE
 )
 
 
 class OpenAIAdapter(Adapter):
-    """Source: OpenAI's OpenAPI document 2.3.0 and its Python SDK 3.57.0, read 2026-11-28."""
+    """Adapter of OpenAI's Images API.
+
+    Source: OpenAI's OpenAPI document 2.3.0 and its Python SDK 3.57.0, read 2026-11-28.
+    """
 
     route = "openai"
     default_base_url = "https://api.openai.com"
@@ -76,7 +79,7 @@ class OpenAIAdapter(Adapter):
             "unknown_parameter": ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER,
             "unsupported_file_mimetype": ErrorReason.ERROR_REASON_INVALID_IMAGE,
         },
-        # Overloaded: refused before any work. Of 500 the page does not say whether it is charged.
+        # 503 means overload, before any work. The page does not say whether 500 is charged.
         uncharged=UnchargedErrors(
             frozenset({503}), "https://developers.openai.com/api/docs/guides/error-codes", date(2026, 11, 22)
         ),
@@ -92,9 +95,9 @@ class OpenAIAdapter(Adapter):
         return HttpRequest("POST", "/images/edits", fields=form_fields(_bracketed(fields)), files=_files(call))
 
     def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
-        answer = response.json_object()
-        pictures = tuple(answers.found(item) for item in answer["data"] if answers.has_picture(item))
-        return answers.finished(call, pictures, [answer.get("usage")], author=answer.get("svg_usage"))
+        body = response.json_object()
+        images = tuple(answers.parse_image(entry) for entry in body["data"] if answers.has_image(entry))
+        return answers.outcome_of(call, images, [body.get("usage")], svg_usage=body.get("svg_usage"))
 
     def stream_decoder(self, call: Call, head: HttpResponse) -> StreamDecoder | None:
         if not streams.is_stream(head):
@@ -112,22 +115,18 @@ class OpenAIAdapter(Adapter):
         code, param = str(error.get("code") or error.get("type") or ""), str(error.get("param") or "")
         message = error.get("message")
         message = message if isinstance(message, str) else ""
-        if call.model.retired_at and (param == "model" or (response.status == 400 and _GONE.search(message))):
-            code = "model_not_found"  # no caller chose this field's value
+        if call.model.retired_at and (param == "model" or (response.status == 400 and _RETIRED.search(message))):
+            code = "model_not_found"  # the catalog's native id, not the caller, is wrong
         if code not in self.errors.by_code and _VIOLATION.search(message):
             code = "moderation_blocked"
         failure = self.errors.lookup(response, code=code, detail=message, param=param)
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
             details = error.get("moderation_details") or response.json_object().get("moderation_details")
             return _moderated(call, error, details)
-        retry_once = _AGAIN.search(message)
-        if (
-            failure.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED
-            and failure.retry_after is None
-            and retry_once
-        ):
-            wait = sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(retry_once[1]))
-            return replace(failure, retry_after=wait)
+        pause = _RETRY_AFTER.search(message)
+        if failure.reason == ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED and failure.retry_after is None and pause:
+            seconds = sum(float(number) * _SECONDS[unit] for number, unit in _DURATION.findall(pause[1]))
+            return replace(failure, retry_after=seconds)
         return failure
 
 
@@ -166,25 +165,25 @@ def _gpt_fields(call: Call) -> dict[str, Any]:
         if task.input_fidelity in INPUT_FIDELITY.get(call.route.native_id, ()):
             fields["input_fidelity"] = task.input_fidelity
         else:
-            what = f"{call.model.id} has no input fidelity {task.input_fidelity!r}."
-            call.warn("unsupported_parameter", "input_fidelity", what)
+            message = f"{call.model.id} does not support input fidelity {task.input_fidelity!r}."
+            call.warn("unsupported_parameter", "input_fidelity", message)
     if task.partial_images:
         fields["stream"], fields["partial_images"] = True, task.partial_images
     return fields
 
 
 def _bracketed(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the fields of a form, objects taken apart as OpenAI reads them: `svg[model]`."""
-    found: dict[str, Any] = {}
+    """Return the fields of a form, with objects flattened to OpenAI's names such as `svg[model]`."""
+    form: dict[str, Any] = {}
     for name, value in fields.items():
         path = f"{prefix}[{name}]" if prefix else name
-        found |= _bracketed(value, path) if isinstance(value, dict) else {path: value}
-    return found
+        form |= _bracketed(value, path) if isinstance(value, dict) else {path: value}
+    return form
 
 
 def _files(call: Call) -> tuple[FilePart, ...]:
     name = "image" if len(call.inputs) == 1 else "image[]"
-    files = [picture.file_part(name, f"image-{index}") for index, picture in enumerate(call.inputs)]
+    files = [image.file_part(name, f"image-{index}") for index, image in enumerate(call.inputs)]
     if call.mask is not None:
         files.append(FilePart("mask", "mask.png", transparent_where_white(call.mask.data), "image/png"))
     if call.markup is not None:
@@ -193,7 +192,7 @@ def _files(call: Call) -> tuple[FilePart, ...]:
 
 
 def _moderated(call: Call, error: Mapping[str, Any], details: Any) -> Failure:
-    """Blocked before anything was made, unless the details say that it was the result."""
+    """Return the failure of a blocked call: nothing was made, unless the details name the output stage."""
     details = details if isinstance(details, dict) else {}
     output = details.get("moderation_stage") == "output"
     categories = details.get("categories")

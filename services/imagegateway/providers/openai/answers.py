@@ -1,4 +1,4 @@
-"""The pictures of OpenAI's answers, whole ones and events alike."""
+"""Images of OpenAI's responses, whole bodies and stream events."""
 
 from __future__ import annotations
 
@@ -16,39 +16,43 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Call, Outcome
 
 
-def has_picture(item: Any) -> bool:
-    """Whether an entry of an answer holds one: an entry without is a missing picture, not the loss of all others."""
-    return isinstance(item, dict) and bool(item.get("b64_json") or item.get("url"))
+def has_image(entry: Any) -> bool:
+    """Return whether an entry of `data` holds an image. An entry without one counts as a missing image."""
+    return isinstance(entry, dict) and bool(entry.get("b64_json") or entry.get("url"))
 
 
-def found(item: Mapping[str, Any]) -> ResultMedia:
-    """The picture of an item or event. Raises KeyError without one, ValueError for one that is no base64."""
-    revised = str(item.get("revised_prompt") or "")
-    if item.get("b64_json"):
-        return ResultMedia(data=pybase64.b64decode(item["b64_json"], validate=True), revised_prompt=revised)
-    return ResultMedia(url=item["url"], revised_prompt=revised)
+def parse_image(entry: Mapping[str, Any]) -> ResultMedia:
+    """Return the image of an entry or event. Raises KeyError without one, ValueError for invalid base64."""
+    revised = str(entry.get("revised_prompt") or "")
+    if entry.get("b64_json"):
+        return ResultMedia(data=pybase64.b64decode(entry["b64_json"], validate=True), revised_prompt=revised)
+    return ResultMedia(url=entry["url"], revised_prompt=revised)
 
 
-def finished(
-    call: Call, pictures: tuple[ResultMedia, ...], counts: list[Any], error: Failure | None = None, author: Any = None
+def outcome_of(
+    call: Call,
+    images: tuple[ResultMedia, ...],
+    usages: list[Any],
+    error: Failure | None = None,
+    svg_usage: Any = None,
 ) -> Outcome:
-    """Fewer pictures than were asked for are missing ones: OpenAI may leave out what it blocked.
+    """Return the outcome of a call with these images. Further requested images are missing: OpenAI may block some.
 
-    `counts` are the answers' `usage` objects; `error` says why pictures are missing, where that is known; `author` is
-    an answer's `svg_usage`, whose tokens have no known price.
+    `usages` are the `usage` objects of the response or events; `error` is the cause of missing images, if known;
+    `svg_usage` is the object of that name, whose tokens have no known price.
     """
-    short = error or Failure(
+    failure = error or Failure(
         ErrorReason.ERROR_REASON_PROVIDER_ERROR,
-        f"OpenAI made {len(pictures)} of {call.count} images.",
+        f"OpenAI made {len(images)} of {call.count} images.",
         may_be_billed=True,
     )
-    if not pictures:
-        return short
-    used = usage.counted(counts, text_only=not call.inputs)
+    if not images:
+        return failure
+    total = usage.sum_usages(usages, text_only=not call.inputs)
     return Finished(
-        pictures,
-        missing=(short,) * (call.count - len(pictures)),
-        usage=used,
-        cost=None if author else usage.cost(call.route.native_id, used),
-        svg_usage=usage.author(author),
+        images,
+        missing=(failure,) * (call.count - len(images)),
+        usage=total,
+        cost=None if svg_usage else usage.cost_of(call.route.native_id, total),
+        svg_usage=usage.parse_svg_usage(svg_usage),
     )

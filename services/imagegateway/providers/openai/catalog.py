@@ -1,5 +1,6 @@
-"""OpenAI's models' facts. Source: OpenAI's OpenAPI document 2.3.0, its deprecations and pricing pages and its image
-guide, read 2026-11-22.
+"""Catalog of OpenAI's models.
+
+Source: OpenAI's OpenAPI document 2.3.0, its deprecations and pricing pages and its image guide, read 2026-11-22.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
 _SUCCESSOR: Final = "openai/gpt-image-2"
 
-_FREE: Final = SizeRange(
+_ANY_SIZE: Final = SizeRange(
     default=(1024, 1024),
     min_side=480,
     max_side=3840,
@@ -31,7 +32,7 @@ _FREE: Final = SizeRange(
     min_pixels=655_360,
     max_ratio=3,
 )
-_THREE: Final = FixedSizes(((1024, 1024), (1536, 1024), (1024, 1536)))
+_THREE_SIZES: Final = FixedSizes(((1024, 1024), (1536, 1024), (1024, 1536)))
 _DALLE3: Final = FixedSizes(((1024, 1024), (1792, 1024), (1024, 1792)))
 _DALLE2: Final = FixedSizes(((1024, 1024), (512, 512), (256, 256)))
 
@@ -45,11 +46,11 @@ _GPT: Final = frozenset(
         Capability.SAFETY_IDENTIFIER,
     }
 )
-# `standard` and `hd` are DALL·E's words, which clients still send; the adapter says `medium` and `high`.
+# `standard` and `hd` are DALL·E's values, which clients still send; the adapter sends `medium` and `high` instead.
 _QUALITIES: Final = ("low", "medium", "high", "standard", "hd")
 
 DALLE: Final = frozenset({"dall-e-2", "dall-e-3"})
-"""Native ids that take `response_format`, and none of the GPT image models' parameters."""
+"""Native ids that accept `response_format`, and no parameter of the GPT image models."""
 
 INPUT_FIDELITY: Final[Mapping[str, tuple[str, ...]]] = {
     "gpt-image-1": ("low", "high"),
@@ -58,16 +59,16 @@ INPUT_FIDELITY: Final[Mapping[str, tuple[str, ...]]] = {
     "gpt-image-1.5-2025-12-16": ("low", "high"),
     "chatgpt-image-latest": ("low", "high"),
 }
-"""What `input_fidelity` may be; native ids that are not here don't take it."""
+"""Values of `input_fidelity` by native id; other models do not accept the field."""
 
 
 _RESERVED: Final = reserved_options.paths("tools", "input", "previous_response_id", "store")
-"""OpenAI's own names are the gateway's; these belong to its other API, and name inputs and targets there."""
+"""Names of OpenAI's Responses API for inputs and targets. Names of its Images API are reserved for all families."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """US dollars for a million tokens, not cached."""
+    """Prices in US dollars per million tokens that are not cached."""
 
     text_in: float
     image_in: float
@@ -93,14 +94,14 @@ PRICES: Final[Mapping[str, Prices]] = {
     "gpt-image-1-mini": Prices(2, 2.5, 8),
     "gpt-image-1": Prices(5, 10, 40),
 }
-"""Prices by native id; the answer's `usage` makes the cost of them."""
+"""Prices by native id: the cost is computed from them and the response's `usage`."""
 
 
 def _model(
     name: str,
     description: str,
     *,
-    sizes: Sizes = _FREE,
+    sizes: Sizes = _ANY_SIZE,
     capabilities: frozenset[Capability] = _GPT,
     max_images_per_call: int | None = None,
     **facts: Unpack[ModelFacts],
@@ -137,7 +138,7 @@ def _model(
 
 
 def _gpt_2_5(name: str, description: str) -> Model:
-    """Return the entry of a GPT Image 2.5 or 2.6 model; gif and svg need access, which OpenAI grants by account."""
+    """Return the entry of a GPT Image 2.5 or 2.6 model. OpenAI grants access to gif and svg by account."""
     return _model(
         name,
         description,
@@ -152,39 +153,39 @@ MODELS: Final = (
     _gpt_2_5("gpt-image-2.6-sunburst", "GPT Image 2.6 sunburst."),
     _gpt_2_5("gpt-image-2.5-flare", "GPT Image 2.5 flare."),
     _gpt_2_5("gpt-image-2.5-sunburst", "GPT Image 2.5 sunburst."),
-    _gpt_2_5("gpt-image-2.5-flare-2026-09-08", "GPT Image 2.5 flare, kept as it was."),
-    _gpt_2_5("gpt-image-2.5-sunburst-2026-09-08", "GPT Image 2.5 sunburst, kept as it was."),
-    _model("gpt-image-2", "GPT Image 2: pictures and edits of any size up to 4K."),
-    _model("gpt-image-2-2026-04-21", "GPT Image 2, kept as it was."),
+    _gpt_2_5("gpt-image-2.5-flare-2026-09-08", "GPT Image 2.5 flare, snapshot of 2026-09-08."),
+    _gpt_2_5("gpt-image-2.5-sunburst-2026-09-08", "GPT Image 2.5 sunburst, snapshot of 2026-09-08."),
+    _model("gpt-image-2", "GPT Image 2: images and edits of any size up to 4K."),
+    _model("gpt-image-2-2026-04-21", "GPT Image 2, snapshot of 2026-04-21."),
     _model(
         "gpt-image-1.5",
         "GPT Image 1.5.",
-        sizes=_THREE,
+        sizes=_THREE_SIZES,
         retired_at=date(2026, 12, 1),
         successor=_SUCCESSOR,
     ),
     _model(
         "gpt-image-1.5-2025-12-16",
-        "GPT Image 1.5, kept as it was.",
-        sizes=_THREE,
+        "GPT Image 1.5, snapshot of 2025-12-16.",
+        sizes=_THREE_SIZES,
         retired_at=date(2026, 12, 1),
         successor=_SUCCESSOR,
     ),
     _model(
         "chatgpt-image-latest",
-        "The GPT Image of ChatGPT.",
-        sizes=_THREE,
+        "The GPT Image model of ChatGPT.",
+        sizes=_THREE_SIZES,
         retired_at=date(2026, 12, 1),
         successor=_SUCCESSOR,
     ),
     _model(
         "gpt-image-1-mini",
-        "GPT Image 1 mini: the cheapest one.",
-        sizes=_THREE,
+        "GPT Image 1 mini: the cheapest GPT image model.",
+        sizes=_THREE_SIZES,
         retired_at=date(2026, 12, 1),
         successor=_SUCCESSOR,
     ),
-    _model("gpt-image-1", "GPT Image 1.", sizes=_THREE, retired_at=date(2026, 10, 23), successor=_SUCCESSOR),
+    _model("gpt-image-1", "GPT Image 1.", sizes=_THREE_SIZES, retired_at=date(2026, 10, 23), successor=_SUCCESSOR),
     _model(
         "dall-e-3",
         "DALL·E 3.",

@@ -1,4 +1,4 @@
-"""Masks as OpenAI reads them: transparent = edit."""
+"""Masks in OpenAI's form: transparent = edit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image, ImageChops
 
 
 def transparent_where_white(mask: bytes) -> bytes:
-    """A greyscale PNG mask (white = edit) as an RGBA PNG whose alpha is 0 where it is white. Greys are kept.
+    """Convert a greyscale PNG mask (white = edit) to an RGBA PNG with alpha 0 where white. Greys are kept.
 
     Source: OpenAI's OpenAPI document 2.3.0, `POST /images/edits`, read 2026-11-22.
     """

@@ -17,26 +17,26 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome, ResultMedia
     from imagegateway.providers.kit.error_table import Failure
 
-    Blame = Callable[[Mapping[str, Any]], Failure]
+    ReadError = Callable[[Mapping[str, Any]], Failure]
 
 _MEDIA_TYPE: Final = "text/event-stream"
 _END: Final = b"[DONE]"
 
 
 def is_stream(head: HttpResponse) -> bool:
-    """Whether an answer is a stream of events."""
+    """Return whether a response is an event stream."""
     return str(head.headers.get("content-type", "")).startswith(_MEDIA_TYPE)
 
 
 class ImageStream(StreamDecoder):
-    """The events of one call: `partial_image` for each preview, `completed` for each picture, or an error."""
+    """Decoder of one call's events: `partial_image` for each preview, `completed` for each image, or an error."""
 
-    def __init__(self, call: Call, blame: Blame) -> None:
-        """`blame` makes a failure of an error object."""
+    def __init__(self, call: Call, read_error: ReadError) -> None:
+        """`read_error` converts an error object to a failure."""
         self._call = call
-        self._blame = blame
-        self._pictures: list[ResultMedia] = []
-        self._counts: list[Any] = []
+        self._read_error = read_error
+        self._images: list[ResultMedia] = []
+        self._usages: list[Any] = []
         self._failure: Failure | None = None
 
     def decode(self, data: bytes) -> PartialImage | None:
@@ -45,13 +45,13 @@ class ImageStream(StreamDecoder):
         event = orjson.loads(data)
         kind = str(event.get("type"))
         if isinstance(event.get("error"), dict):
-            self._failure = self._failure or self._blame(event["error"])
+            self._failure = self._failure or self._read_error(event["error"])
         elif kind.endswith(".partial_image"):
-            return PartialImage(answers.found(event), int(event.get("partial_image_index", 0)))
+            return PartialImage(answers.parse_image(event), int(event.get("partial_image_index", 0)))
         elif kind.endswith(".completed"):
-            self._pictures.append(answers.found(event))
-            self._counts.append(event.get("usage"))
+            self._images.append(answers.parse_image(event))
+            self._usages.append(event.get("usage"))
         return None
 
     def outcome(self, error: Failure | None) -> Outcome:
-        return answers.finished(self._call, tuple(self._pictures), self._counts, self._failure or error)
+        return answers.outcome_of(self._call, tuple(self._images), self._usages, self._failure or error)

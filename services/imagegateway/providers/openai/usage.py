@@ -1,4 +1,4 @@
-"""What OpenAI counted, and what that costs by its price list."""
+"""Token usage of OpenAI's responses, and its cost by the price list."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _MILLION: Final = 1_000_000
-_MOST: Final = 100_000_000
-"""Tokens that no answer has: what is beyond is a mistake, and ten of them still fit."""
+_MAX_TOKENS: Final = 100_000_000
+"""Largest count that is accepted: a larger one is an error, and the sum of ten still fits the field."""
 
 
-def counted(answers: Iterable[Any], *, text_only: bool) -> Usage | None:
-    """The sum of the `usage` objects of answers or events; None without any. `text_only`: as in `completed`."""
+def sum_usages(usages: Iterable[Any], *, text_only: bool) -> Usage | None:
+    """Return the sum of `usage` objects of responses or events; None without any. `text_only`: as in `complete`."""
     total = Usage()
     found = False
-    for answer in answers:
-        if not isinstance(answer, dict):
+    for usage in usages:
+        if not isinstance(usage, dict):
             continue
         found = True
         for name in ("input_tokens", "output_tokens", "total_tokens"):
-            _add(total, name, answer)
+            _add(total, name, usage)
         for name in ("input_tokens_details", "output_tokens_details"):
-            details = answer.get(name)
+            details = usage.get(name)
             if isinstance(details, dict):
                 for kind in ("text_tokens", "image_tokens"):
                     _add(getattr(total, name), kind, details)
     return complete(total, text_only=text_only) if found else None
 
 
-def cost(native: str, usage: Usage | None) -> Cost | None:
-    """Dollars for counted tokens; those of no stated kind count as text when they go in, as an image when out.
+def cost_of(native_id: str, usage: Usage | None) -> Cost | None:
+    """Return the cost of tokens in US dollars. Input tokens of no stated kind count as text, output tokens as image.
 
-    None without a price, or without the counts that are paid for.
+    None without a price, or without the counts that are billed.
     """
-    prices = PRICES.get(native)
+    prices = PRICES.get(native_id)
     if prices is None or usage is None or not (usage.HasField("input_tokens") and usage.HasField("output_tokens")):
         return None
     image_in = usage.input_tokens_details.image_tokens
@@ -53,17 +53,17 @@ def cost(native: str, usage: Usage | None) -> Cost | None:
     return Cost(amount=round(dollars / _MILLION, 8), currency="USD", estimated=True)
 
 
-def author(answer: Any) -> SvgUsage | None:
-    """Return an answer's `svg_usage`; None unless all of it is there, as OpenAI's own types require."""
+def parse_svg_usage(value: Any) -> SvgUsage | None:
+    """Return a response's `svg_usage`; None unless it holds every field that OpenAI's own types require."""
     counts = ("input_tokens", "output_tokens", "reasoning_tokens", "total_tokens")
-    if not isinstance(answer, dict) or not isinstance(answer.get("model"), str):
+    if not isinstance(value, dict) or not isinstance(value.get("model"), str):
         return None
-    if not all(type(answer.get(name)) is int and 0 <= answer[name] <= _MOST for name in counts):
+    if not all(type(value.get(name)) is int and 0 <= value[name] <= _MAX_TOKENS for name in counts):
         return None
-    return SvgUsage(model=answer["model"], **{name: answer[name] for name in counts})
+    return SvgUsage(model=value["model"], **{name: value[name] for name in counts})
 
 
-def _add(total: Usage | TokenDetails, name: str, answer: dict[str, Any]) -> None:
-    value = answer.get(name)
-    if type(value) is int and 0 <= value <= _MOST:
+def _add(total: Usage | TokenDetails, name: str, counts: dict[str, Any]) -> None:
+    value = counts.get(name)
+    if type(value) is int and 0 <= value <= _MAX_TOKENS:
         setattr(total, name, getattr(total, name) + value)

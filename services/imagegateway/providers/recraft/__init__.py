@@ -1,1 +1,1 @@
-"""Recraft: raster pictures and vector drawings."""
+"""Recraft: raster images and vector drawings."""

@@ -1,4 +1,4 @@
-"""Recraft: one inline call for up to 6 pictures; OpenAI's shape, with paths of its own for edits."""
+"""Recraft's API: one inline call for up to 6 images, in OpenAI's format, with separate paths for edits and tools."""
 
 from __future__ import annotations
 
@@ -26,27 +26,30 @@ _MAX_BYTES: Final = 5 * 1024 * 1024
 _MAX_SIDE: Final = 4096
 _MAX_PIXELS: Final = 16 * 1024 * 1024
 _STRENGTH: Final = 0.5
-"""How far an edit may leave its input, 0 to 1, where the caller's options don't say."""
+"""Default distance of an edit from its input, 0 to 1."""
 _USD_PER_CREDIT: Final = 0.001
 _VECTOR: Final = "_vector"
 _TOOLS: Final = frozenset({"removeBackground", "vectorize", "crispUpscale", "creativeUpscale"})
-"""Native ids that are paths and no models: they take a picture and nothing else."""
+"""Native ids that are paths, not models: their only parameter is an image."""
 
-# Refusals that share the status 400 with plain mistakes. Texts as reported, none of them documented.
-_TEXTS: Final = (
+# Refusals that share status 400 with invalid requests. Texts as reported; Recraft documents none of them.
+_REFUSALS: Final = (
     ("refused content", re.compile(r"nsfw|moderat|content[ _-]polic|safety", re.IGNORECASE)),
     ("no units", re.compile(r"not[ _]enough[ _](credits|units)|insufficient|balance", re.IGNORECASE)),
 )
 
 
 class RecraftAdapter(Adapter):
-    """Source: Recraft's OpenAPI document of 2026-08-22 and its API pages, read 2026-11-22."""
+    """Adapter of Recraft's API.
+
+    Source: Recraft's OpenAPI document of 2026-08-22 and its API pages, read 2026-11-22.
+    """
 
     route = "recraft"
     default_base_url = "https://external.api.recraft.ai"
     version = "/v1"
     max_images_per_call = 6
-    # No 5xx is free: nothing tells whether the request was taken.
+    # No 5xx is free: a response does not show whether Recraft accepted the request.
     errors = ErrorTable(
         provider="Recraft",
         by_status={
@@ -75,11 +78,11 @@ class RecraftAdapter(Adapter):
         if native in _TOOLS:
             unsupported_options.warn_fields(call, "prompt")
             fields = form_fields(call.with_options({}))
-            return HttpRequest("POST", f"/images/{native}", fields=fields, files=(_picture(call).file_part("image"),))
+            return HttpRequest("POST", f"/images/{native}", fields=fields, files=(_input(call).file_part("image"),))
         body = _body(call)
         if not call.inputs:
             return HttpRequest("POST", "/images/generations", json=call.with_options({**body, **_size(call)}))
-        image = _picture(call).file_part("image")
+        image = _input(call).file_part("image")
         if call.mask is None:
             fields = form_fields(call.with_options(body, {"strength": _STRENGTH}))
             return HttpRequest("POST", "/images/imageToImage", fields=fields, files=(image,))
@@ -89,24 +92,24 @@ class RecraftAdapter(Adapter):
         )
 
     def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
-        answer = response.json_object()
-        entries = answer["data"] if "data" in answer else [answer["image"]]
-        pictures = tuple(found for found in (_found(call, entry) for entry in entries) if found)
-        if not pictures:
-            return _NOTHING
-        return Finished(pictures, (_NOTHING,) * (call.count - len(pictures)), cost=_cost(answer.get("credits")))
+        body = response.json_object()
+        entries = body["data"] if "data" in body else [body["image"]]
+        images = tuple(image for image in (_parse_image(call, entry) for entry in entries) if image)
+        if not images:
+            return _MISSING
+        return Finished(images, (_MISSING,) * (call.count - len(images)), cost=_cost(body.get("credits")))
 
     def probe(self) -> HttpRequest:
         return HttpRequest("GET", "/users/me")
 
     def read_error(self, call: Call, response: HttpResponse) -> Failure:
-        told, words = _told(response)
+        native_code, message = _parse_error(response)
         code = ""
         if response.status in {400, 422}:
-            code = next((code for code, pattern in _TEXTS if pattern.search(f"{told} {words}")), "")
-        failure = self.errors.lookup(response, code=code, detail=words)
+            code = next((code for code, pattern in _REFUSALS if pattern.search(f"{native_code} {message}")), "")
+        failure = self.errors.lookup(response, code=code, detail=message)
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return moderation_failure("Recraft", refused_part(call, words), may_be_billed=False)
+            return moderation_failure("Recraft", refused_part(call, message), may_be_billed=False)
         return failure
 
 
@@ -114,13 +117,13 @@ def _body(call: Call) -> dict[str, Any]:
     task, native = call.task, call.route.native_id
     vector = native.endswith(_VECTOR)
     if vector and task.output_format not in {"", "svg"}:
-        raise unsupported("output_format", f"{call.model.id} draws SVG and has no {task.output_format}.")
+        raise unsupported("output_format", f"{call.model.id} makes SVG and does not support {task.output_format}.")
     if task.output_format == "svg" and not vector:
         native, vector = native + _VECTOR, True
-    # Recraft makes no JPEG, and WebP of its own quality only: what is wanted is made here, from what loses nothing.
-    here = task.output_format == "jpeg" or task.HasField("output_compression")
-    image_format = "png" if here else task.output_format
-    wanted = {
+    # Recraft makes no JPEG, and WebP without a quality setting: the gateway converts these from lossless PNG.
+    converted = task.output_format == "jpeg" or task.HasField("output_compression")
+    image_format = "png" if converted else task.output_format
+    fields = {
         "prompt": task.prompt,
         "model": native,
         "n": call.count,
@@ -130,7 +133,7 @@ def _body(call: Call) -> dict[str, Any]:
         "response_format": "url",
         "image_format": "" if vector else image_format,
     }
-    return {name: value for name, value in wanted.items() if value not in (None, "")}
+    return {name: value for name, value in fields.items() if value not in (None, "")}
 
 
 def _size(call: Call) -> dict[str, str]:
@@ -139,25 +142,28 @@ def _size(call: Call) -> dict[str, str]:
     return {"size": f"{call.task.width}x{call.task.height}"} if call.task.width else {}
 
 
-def _picture(call: Call) -> InputImage:
-    (picture,) = call.inputs
-    if len(picture.data) > _MAX_BYTES:
-        raise invalid_image("image", "Recraft takes images of at most 5 MB.")
-    if max(picture.width, picture.height) > _MAX_SIDE or picture.width * picture.height > _MAX_PIXELS:
-        raise invalid_image("image", f"Recraft takes images of at most {_MAX_SIDE} pixels a side, 16 megapixels.")
-    return picture
+def _input(call: Call) -> InputImage:
+    """Return the input image. Raises GatewayError for one over Recraft's limits."""
+    (image,) = call.inputs
+    if len(image.data) > _MAX_BYTES:
+        raise invalid_image("image", "Recraft accepts images of at most 5 MB.")
+    if max(image.width, image.height) > _MAX_SIDE or image.width * image.height > _MAX_PIXELS:
+        raise invalid_image(
+            "image", f"Recraft accepts images of at most {_MAX_SIDE} pixels a side and 16 megapixels."
+        )
+    return image
 
 
-def _found(call: Call, entry: Any) -> ResultMedia | None:
-    """A picture of an answer; None for an entry that holds none."""
-    told = entry if isinstance(entry, dict) else {}
-    seed = call.seed if call.count == 1 else None  # of several pictures, Recraft does not tell
-    revised_prompt = parse_text(told.get("revised_prompt"))
+def _parse_image(call: Call, entry: Any) -> ResultMedia | None:
+    """Return the image of a response's entry; None for an entry without one."""
+    fields = entry if isinstance(entry, dict) else {}
+    seed = call.seed if call.count == 1 else None  # Recraft does not report the seeds of several images
+    revised_prompt = parse_text(fields.get("revised_prompt"))
     try:
-        data = pybase64.b64decode("".join(parse_text(told.get("b64_json")).split()), validate=True)
+        data = pybase64.b64decode("".join(parse_text(fields.get("b64_json")).split()), validate=True)
     except ValueError:
         return None
-    url = parse_text(told.get("url"))
+    url = parse_text(fields.get("url"))
     if data:
         return ResultMedia(data=data, revised_prompt=revised_prompt, seed=seed)
     return ResultMedia(url=url, revised_prompt=revised_prompt, seed=seed) if url else None
@@ -171,20 +177,18 @@ def _cost(credits_used: Any) -> Cost | None:
     return Cost(amount=amount, currency="USD", estimated=False)
 
 
-def _told(response: HttpResponse) -> tuple[str, str]:
-    """An error's code and what it says: plain text mostly, JSON in newer cases; nothing for pages of a server in
-    between.
-    """
+def _parse_error(response: HttpResponse) -> tuple[str, str]:
+    """Return an error's code and message, from plain text or JSON; both empty for a proxy's HTML page."""
     if response.json is None:
         text = response.content[:300].decode(errors="replace").strip()
         return "", "" if text.startswith("<") else text
-    answer = response.json_object()
-    problem = answer["error"] if isinstance(answer.get("error"), dict) else answer
-    words = next((text for name in ("message", "error", "detail") if (text := parse_text(problem.get(name)))), "")
-    return parse_text(problem.get("code")), words
+    body = response.json_object()
+    error = body["error"] if isinstance(body.get("error"), dict) else body
+    message = next((text for name in ("message", "error", "detail") if (text := parse_text(error.get(name)))), "")
+    return parse_text(error.get("code")), message
 
 
-_NOTHING: Final = Failure(
+_MISSING: Final = Failure(
     ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE,
     "Recraft returned fewer images than asked for.",
     may_be_billed=True,

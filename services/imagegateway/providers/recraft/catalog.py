@@ -1,4 +1,4 @@
-"""Recraft's models. Source: Recraft's API pages, price page and OpenAPI document, read 2026-11-22."""
+"""Catalog of Recraft's models. Source: Recraft's API pages, price page and OpenAPI document, read 2026-11-22."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _IMAGE: Final = _TEXT | {Capability.IMAGE_TO_IMAGE}
 _V3: Final = _IMAGE | {Capability.MASK, Capability.NEGATIVE_PROMPT}
 
 _RASTER: Final = ("webp", "png")
-_BOTH: Final = (*_RASTER, "svg")  # svg is the vector twin's work
+_BOTH: Final = (*_RASTER, "svg")  # the vector variant makes svg
 _SVG: Final = ("svg",)
 
 
@@ -99,13 +99,13 @@ def _both(
     max_prompt_length: int = 10_000,
     styles: tuple[str, ...] = (),
 ) -> Iterator[Model]:
-    """Yield a model and its vector twin, which has the same capabilities unless `vector_capabilities` differ."""
+    """Yield a model and its vector variant, with the same capabilities unless `vector_capabilities` is given."""
     native = name.replace("recraft-v", "recraftv").replace(".", "_").replace("-", "_")
     yield _model(
         name,
         native,
         prices[0],
-        description=f"{title}: raster pictures.",
+        description=f"{title}: raster images.",
         aliases=_aliases(name, native),
         output_formats=_BOTH,
         sizes=sizes,
@@ -176,14 +176,14 @@ MODELS: Final = (
     ),
     *_both(
         "recraft-v4-styles",
-        "Recraft V4 in a style of one's own",
+        "Recraft V4 in a custom style",
         prices=(None, None),
         sizes=_SIZES_4,
         capabilities=_TEXT,
     ),
     *_both(
         "recraft-v4-styles-pro",
-        "Recraft V4 Pro in a style of one's own",
+        "Recraft V4 Pro in a custom style",
         prices=(None, None),
         sizes=_SIZES_PRO,
         capabilities=_TEXT,
@@ -209,7 +209,7 @@ MODELS: Final = (
             f"recraft-v4.1-{kind}",
             f"recraftv4_1_{kind.replace('-', '_')}",
             price,
-            description=f"Recraft V4.1 {kind}: raster pictures.",
+            description=f"Recraft V4.1 {kind}: raster images.",
             aliases=_aliases(f"recraft-v4.1-{kind}", f"recraftv4_1_{kind.replace('-', '_')}"),
             output_formats=_RASTER,
             sizes=sizes,
@@ -226,11 +226,11 @@ MODELS: Final = (
         "remove-background",
         "removeBackground",
         0.01,
-        "Recraft: the subject on a transparent ground.",
+        "Recraft: the subject on a transparent background.",
         ("png", "webp"),
         Capability.TRANSPARENT,
     ),
-    _tool("vectorize", "vectorize", 0.01, "Recraft: a picture redrawn as SVG.", _SVG),
-    _tool("crisp-upscale", "crispUpscale", 0.004, "Recraft: larger and sharper, nothing added.", _RASTER),
+    _tool("vectorize", "vectorize", 0.01, "Recraft: an image redrawn as SVG.", _SVG),
+    _tool("crisp-upscale", "crispUpscale", 0.004, "Recraft: larger and sharper, without new detail.", _RASTER),
     _tool("creative-upscale", "creativeUpscale", 0.25, "Recraft: larger, with new detail.", _RASTER),
 )

@@ -1,1 +1,1 @@
-"""Stability AI: its own API, and SDXL by Replicate, fal or a server of one's own."""
+"""Stability AI: its own API, and SDXL by Replicate, fal or a self-hosted server."""

@@ -1,4 +1,4 @@
-"""Stability AI's REST API: one multipart request, one picture, mostly in the answer itself."""
+"""Stability AI's REST API: a multipart request for each image, which most services return in the response."""
 
 from __future__ import annotations
 
@@ -28,42 +28,42 @@ if TYPE_CHECKING:
 
     from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
-_PACE: Final = 10.0
-"""Stability asks not to be asked more often for a result."""
+_POLL_INTERVAL: Final = 10.0
+"""Shortest interval of polls that Stability allows, in seconds."""
 _BLOCK_SECONDS: Final = 60.0
-"""How long a key is blocked that went over the rate."""
+"""Time for which Stability blocks a key that exceeds the rate limit."""
 _MAX_BODY: Final = 10 * 1024 * 1024
 _MIN_SIDE: Final = 64
 _MAX_PIXELS: Final = 9_437_184
 _MAX_SEED: Final = 4_294_967_294
 _STRENGTH: Final = 0.65
-"""How much of the input is let go: the API asks for a value and OpenAI's has none."""
+"""Default distance of an edit from its input, 0 to 1: Stability requires one, OpenAI's API has no field for it."""
 
-# Fields of the input pictures, by service; those not named take `image`.
+# Fields of the input images by service; other services use `image`.
 _INPUTS: Final[Mapping[str, tuple[str, ...]]] = {
     "control/style-transfer": ("init_image", "style_image"),
     "edit/replace-background-and-relight": ("subject_image", "background_reference"),
 }
-# The field of the prompt, by service; those not named take `prompt`, an empty one means that there is none.
+# Field of the prompt by service; other services use `prompt`. Empty: the service accepts no prompt.
 _PROMPTS: Final[Mapping[str, str]] = {
     "edit/erase": "",
     "edit/remove-background": "",
     "upscale/fast": "",
     "edit/replace-background-and-relight": "background_prompt",
 }
-# What an image from an image needs beside it, by service.
-_FROM_PICTURE: Final[Mapping[str, Mapping[str, Any]]] = {"generate/sd3": {"mode": "image-to-image"}}
+# Further fields of requests with an input image, by service.
+_EDIT_FIELDS: Final[Mapping[str, Mapping[str, Any]]] = {"generate/sd3": {"mode": "image-to-image"}}
 _STRONG: Final = frozenset({"generate/ultra", "generate/sd3"})
-"""Services that want to know how much of the input is let go."""
+"""Services that require a strength with an input image."""
 _PAIRED: Final = frozenset({"control/style-transfer"})
-"""Services that need all their pictures."""
-_SHAPED: Final = frozenset({"generate/ultra", "generate/core", "generate/sd3", "control/style"})
-"""Services that take a shape."""
+"""Services that require all their input images."""
+_RATIOED: Final = frozenset({"generate/ultra", "generate/core", "generate/sd3", "control/style"})
+"""Services that accept an aspect ratio."""
 _FOLLOW_INPUT: Final = frozenset({"generate/sd3"})
-"""Those of them that follow their input, and refuse to be told another shape."""
+"""Services of `_RATIOED` that refuse an aspect ratio with an input image: the result has the input's."""
 _SEEDLESS: Final = frozenset({"edit/remove-background", "upscale/fast"})
 _NAMED: Final = re.compile(r"([a-z_]+): ")
-# The gateway's field for each of Stability's, where the names differ.
+# The gateway's fields for Stability's native fields, where the names differ.
 _PARAMS: Final[Mapping[str, str]] = {
     "style_preset": "style",
     "background_prompt": "prompt",
@@ -72,9 +72,9 @@ _PARAMS: Final[Mapping[str, str]] = {
 
 
 class StabilityAdapter(Adapter):
-    """Source: platform.stability.ai/docs/api-reference (v2beta), read 2026-11-22.
+    """Adapter of Stability's API. A route's native id is the service's path, with `:` and a variant if any.
 
-    A route's native name is the service's path, with `:` and the variant where a service has several.
+    Source: platform.stability.ai/docs/api-reference (v2beta), read 2026-11-22.
     """
 
     route = "stability"
@@ -94,7 +94,7 @@ class StabilityAdapter(Adapter):
             429: ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED,
         },
         by_code={"content_moderation": ErrorReason.ERROR_REASON_MODERATION_BLOCKED},
-        # "Failed requests are not charged": Stability's own errors, which `read_error` tells by their name.
+        # "Failed requests are not charged": Stability's own errors, which `read_error` recognizes by their name.
         uncharged=UnchargedErrors(
             frozenset(range(500, 600)), "https://platform.stability.ai/pricing", date(2026, 11, 22)
         ),
@@ -112,7 +112,7 @@ class StabilityAdapter(Adapter):
         if prompt and task.prompt:
             form[prompt] = task.prompt
         elif task.prompt:
-            call.warn("unsupported_parameter", "prompt", f"{call.model.id} works without a prompt; it was ignored.")
+            call.warn("unsupported_parameter", "prompt", f"{call.model.id} does not use a prompt; it was ignored.")
         if variant:
             form["model"] = variant
         unsupported_options.warn_fields(call, "moderation", "input_fidelity")
@@ -121,8 +121,8 @@ class StabilityAdapter(Adapter):
         if task.style:
             form["style_preset"] = task.style
         if call.inputs:
-            form.update(_FROM_PICTURE.get(service, {}))
-        _shape(call, service, form)
+            form.update(_EDIT_FIELDS.get(service, {}))
+        _set_aspect_ratio(call, service, form)
         if task.HasField("seed") and service not in _SEEDLESS:
             form["seed"] = _seed(call)
         if task.output_format:
@@ -130,9 +130,9 @@ class StabilityAdapter(Adapter):
         names = _INPUTS.get(service, ("image",))
         if service in _PAIRED and len(call.inputs) < len(names):
             raise missing("image", f"{call.model.id} needs {len(names)} images.")
-        files = [picture.file_part(name, name) for name, picture in zip(names, call.inputs, strict=False)]
+        files = [image.file_part(name, name) for name, image in zip(names, call.inputs, strict=False)]
         if call.mask is not None:
-            files.append(call.mask.file_part("mask", "mask"))  # white = change, as ours
+            files.append(call.mask.file_part("mask", "mask"))  # white = edit, as the gateway's
         _check_inputs(call)
         headers = {"accept": "image/*"}
         if task.user:
@@ -147,10 +147,10 @@ class StabilityAdapter(Adapter):
         )
 
     def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
-        answer = response.json_object()
-        if answer.get("id") and not _encoded(answer):
-            return Pending(str(answer["id"]), after=_PACE)
-        return _picture(response)
+        body = response.json_object()
+        if body.get("id") and not _encoded_image(body):
+            return Pending(str(body["id"]), after=_POLL_INTERVAL)
+        return _image_outcome(response)
 
     def poll(self, call: Call, ref: str) -> HttpRequest:
         return HttpRequest("GET", f"/v2beta/results/{ref}", headers={"accept": "image/*"})
@@ -158,15 +158,17 @@ class StabilityAdapter(Adapter):
     def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
         if response.status == 202:
             state = response.json_object().get("status", "in-progress")
-            return Pending(ref, after=_PACE) if state == "in-progress" else Unknown(str(state), after=_PACE)
-        return _picture(response)
+            if state == "in-progress":
+                return Pending(ref, after=_POLL_INTERVAL)
+            return Unknown(str(state), after=_POLL_INTERVAL)
+        return _image_outcome(response)
 
     def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
         if response.status in {404, 410}:
-            return Unknown("not_found", after=_PACE)
+            return Unknown("not_found", after=_POLL_INTERVAL)
         match super().read_poll_error(call, ref, response):
             case Pending() as pending:
-                return replace(pending, after=max(pending.after, _PACE))
+                return replace(pending, after=max(pending.after, _POLL_INTERVAL))
             case Failure() as failure:
                 return replace(failure, may_be_billed=True)
             case other:
@@ -176,37 +178,37 @@ class StabilityAdapter(Adapter):
         return HttpRequest("GET", "/v1/user/balance")
 
     def read_error(self, call: Call, response: HttpResponse) -> Failure:
-        answer = response.json_object()
-        problems = answer.get("errors")
-        found = problems if isinstance(problems, list) else []
-        words = "; ".join(problem for problem in found if isinstance(problem, str))
-        name = str(answer.get("name") or "")
-        if response.status == 403 and words and not name:
-            name = "content_moderation"  # the only 403 that speaks in `errors`
-        named = _NAMED.match(words)
+        error = response.json_object()
+        errors = error.get("errors")
+        texts = errors if isinstance(errors, list) else []
+        message = "; ".join(text for text in texts if isinstance(text, str))
+        name = str(error.get("name") or "")
+        if response.status == 403 and message and not name:
+            name = "content_moderation"  # the only 403 with `errors`
+        named = _NAMED.match(message)
         param = named[1] if named else ""
-        failure = self.errors.lookup(response, code=name, detail=words, param=_PARAMS.get(param, param))
+        failure = self.errors.lookup(response, code=name, detail=message, param=_PARAMS.get(param, param))
         if failure.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED:
-            return moderation_failure("Stability AI", refused_part(call, words), may_be_billed=False)
+            return moderation_failure("Stability AI", refused_part(call, message), may_be_billed=False)
         if response.status == 429 and failure.retry_after is None:
             failure = replace(failure, retry_after=_BLOCK_SECONDS)
         if response.status >= 500 and not name:
-            # Of a server in between: nobody knows what is behind it.
+            # A proxy's error does not show whether Stability accepted the request.
             failure = replace(failure, may_be_billed=True, retry_once=False)
         return failure
 
 
-def _picture(response: HttpResponse) -> Outcome:
-    """A finished picture: the body itself with how it ended and its seed as headers, or all of it as JSON."""
-    answer = response.json_object()
-    reason = answer.get("finish_reason") or response.headers.get("finish-reason", "SUCCESS")
-    seed = parse_seed(answer.get("seed") or response.headers.get("seed"))
-    data = response.content if response.json is None else pybase64.b64decode(_encoded(answer))
+def _image_outcome(response: HttpResponse) -> Outcome:
+    """Return the outcome of a response with an image: the body, with reason and seed as headers, or all as JSON."""
+    body = response.json_object()
+    reason = body.get("finish_reason") or response.headers.get("finish-reason", "SUCCESS")
+    seed = parse_seed(body.get("seed") or response.headers.get("seed"))
+    data = response.content if response.json is None else pybase64.b64decode(_encoded_image(body))
     match reason:
         case "SUCCESS":
             return Finished((ResultMedia(data=data, seed=seed),))
         case "CONTENT_FILTERED":
-            # The picture comes blurred, with status 200.
+            # The response has status 200 and a blurred image.
             return moderation_failure("Stability AI", RefusedPart.RESULT, may_be_billed=True)
         case "ERROR":
             return Failure(
@@ -216,44 +218,45 @@ def _picture(response: HttpResponse) -> Outcome:
             return Unknown(str(other))
 
 
-def _encoded(answer: Mapping[str, Any]) -> str:
-    return str(answer.get("image") or answer.get("result") or "").rpartition(",")[2]  # behind `data:…,` if at all
+def _encoded_image(body: Mapping[str, Any]) -> str:
+    return str(body.get("image") or body.get("result") or "").rpartition(",")[2]  # a `data:…,` prefix is optional
 
 
-def _shape(call: Call, service: str, form: dict[str, Any]) -> None:
-    """The shape, for services that take one; whoever asked another for a size of its own is told."""
+def _set_aspect_ratio(call: Call, service: str, form: dict[str, Any]) -> None:
+    """Set the aspect ratio for services that accept one, and warn about a requested size that has no effect."""
     task = call.task
-    if service in _SHAPED:
+    if service in _RATIOED:
         if not task.aspect_ratio:
             return
         if call.inputs and service in _FOLLOW_INPUT:
-            call.warn("size_adjusted", "size", f"{call.model.id} keeps the shape of the input image.")
+            call.warn("size_adjusted", "size", f"{call.model.id} keeps the aspect ratio of the input image.")
         else:
             form["aspect_ratio"] = task.aspect_ratio
     elif call.is_resized:
-        call.warn("size_adjusted", "size", f"{call.model.id} chooses the size by its input.")
+        call.warn("size_adjusted", "size", f"{call.model.id} derives the size from its input.")
 
 
 def _seed(call: Call) -> int:
-    """The seed of this call's picture: 0 would mean a random one, and the last number is not taken."""
+    """Return the seed of this call's image, from 1 to `_MAX_SEED`: 0 means a random seed to Stability."""
     first = min(max(call.task.seed, 1), _MAX_SEED)
     return (first - 1 + call.index) % _MAX_SEED + 1
 
 
 def _format(call: Call) -> str:
-    """What to ask for: the wanted format, or PNG for the gateway to convert, as it must for a stated quality."""
-    wanted = call.task.output_format
-    convert = call.task.HasField("output_compression") or wanted not in call.model.output_formats
-    return "png" if convert else wanted
+    """Return the format to request: PNG where the gateway converts, for other formats or a requested compression."""
+    requested = call.task.output_format
+    convert = call.task.HasField("output_compression") or requested not in call.model.output_formats
+    return "png" if convert else requested
 
 
 def _check_inputs(call: Call) -> None:
-    pictures = (*call.inputs, *([call.mask] if call.mask else []))
-    if sum(len(picture.data) for picture in pictures) > _MAX_BODY:
-        raise invalid("image", "Stability AI takes requests of at most 10 MiB, images and mask together.")
-    for picture in call.inputs:
-        if min(picture.width, picture.height) < _MIN_SIDE or picture.width * picture.height > _MAX_PIXELS:
+    """Raise GatewayError INVALID_VALUE for inputs over Stability's limits."""
+    images = (*call.inputs, *([call.mask] if call.mask else []))
+    if sum(len(image.data) for image in images) > _MAX_BODY:
+        raise invalid("image", "Stability AI accepts requests of at most 10 MiB, images and mask together.")
+    for image in call.inputs:
+        if min(image.width, image.height) < _MIN_SIDE or image.width * image.height > _MAX_PIXELS:
             raise invalid(
                 "image",
-                f"Stability AI takes images with sides from {_MIN_SIDE} pixels and {_MAX_PIXELS} pixels in all.",
+                f"Stability AI accepts images with sides from {_MIN_SIDE} pixels and {_MAX_PIXELS} pixels in all.",
             )

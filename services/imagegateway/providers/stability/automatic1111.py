@@ -1,4 +1,4 @@
-"""SDXL on a server of one's own that speaks AUTOMATIC1111's API: AUTOMATIC1111 itself or Forge."""
+"""SDXL on a self-hosted server with AUTOMATIC1111's API: AUTOMATIC1111 or Forge."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from imagegateway.providers.kit import reserved_options, unsupported_options
 from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, ResultMedia
 from imagegateway.providers.kit.error_table import ErrorTable, Failure
 from imagegateway.providers.kit.parsing import parse_seed
-from imagegateway.providers.stability import loras
+from imagegateway.providers.stability.loras import loras_of
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 _STEPS: Final = {"low": 20, "medium": 30, **dict.fromkeys(("high", "xhigh", "max"), 50)}
 _DEFAULTS: Final = {"steps": _STEPS["medium"]}
 _FORMATS: Final = {"png": "png", "jpeg": "jpg", "webp": "webp"}
-# What the prompt itself can load: LoRAs and their kin, and another server's extra arguments.
+# Tags by which a prompt loads files: LoRAs and similar networks, and the extra arguments of stable-diffusion.cpp.
 _TAG: Final = re.compile(r"<\w+:[^>]*>|<(sd_cpp_extra_args)>.*?(?:</\1>|$)", re.DOTALL)
 _FILE: Final = re.compile(r"[^<>:\x00-\x1f]{1,200}")
 _NO_INIT: Final = "Init image not found"
-# The gateway's field for each of the server's own, where the names differ.
+# The gateway's fields for the server's native fields, where the names differ.
 _PARAMS: Final = {
     "width": "size",
     "height": "size",
@@ -40,10 +40,11 @@ _PARAMS: Final = {
 
 
 class Automatic1111Adapter(Adapter):
-    """Source: modules/api of AUTOMATIC1111 and Forge, read 2026-11-22.
+    """Adapter of AUTOMATIC1111's API. A route's native id is the checkpoint's file.
 
-    A route's native name is the checkpoint's file. The answer comes when all pictures are made, after the model has
-    been loaded: minutes, where there is no fast GPU.
+    The server responds when all images are made, after it has loaded the model: minutes without a fast GPU.
+
+    Source: modules/api of AUTOMATIC1111 and Forge, read 2026-11-22.
     """
 
     route = "automatic1111"
@@ -79,9 +80,9 @@ class Automatic1111Adapter(Adapter):
             compressed = task.HasField("output_compression")
             settings["samples_format"] = "png" if compressed else _FORMATS[task.output_format]
         body: dict[str, Any] = {
-            "prompt": "".join((_plain(call, "prompt", task.prompt), *_tags(call))),
-            "negative_prompt": _plain(call, "negative_prompt", task.negative_prompt),
-            # One after the other: a batch needs its size in memory.
+            "prompt": "".join((_strip_tags(call, "prompt", task.prompt), *_lora_tags(call))),
+            "negative_prompt": _strip_tags(call, "negative_prompt", task.negative_prompt),
+            # Sequential: a batch multiplies the GPU memory by its size.
             "batch_size": 1,
             "n_iter": call.count,
             "override_settings": settings,
@@ -89,25 +90,25 @@ class Automatic1111Adapter(Adapter):
         }
         if task.quality in _STEPS:
             body["steps"] = _STEPS[task.quality]
-        # The server's own default, 512x512, is not the model's.
+        # The server's default is 512x512, not the model's default size.
         body["width"], body["height"] = (task.width, task.height) if task.width else call.model.sizes.default
         if call.seed is not None:
             body["seed"] = call.seed
         if call.inputs:
             body["init_images"] = [call.inputs[0].base64()]
         if call.mask is not None:
-            body["mask"] = call.mask.base64()  # white = repaint, as ours
+            body["mask"] = call.mask.base64()  # white = edit, as the gateway's
         action = "img2img" if call.inputs else "txt2img"
         return HttpRequest(
             "POST", f"/sdapi/v1/{action}", json=reserved_options.merge(body, _options(call), _DEFAULTS)
         )
 
     def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
-        answer = response.json_object()
-        info = _info(answer)
-        # A sheet of all pictures may come before them, control maps after them.
+        body = response.json_object()
+        info = _info(body)
+        # A grid of all images may precede them, and control maps may follow.
         first = int(info.get("index_of_first_image") or 0)
-        images = answer["images"][first : first + call.count]
+        images = body["images"][first : first + call.count]
         if not images:
             return Failure(
                 ErrorReason.ERROR_REASON_PROVIDER_ERROR, "The AUTOMATIC1111 server made no image.", may_be_billed=True
@@ -125,7 +126,7 @@ class Automatic1111Adapter(Adapter):
         return HttpRequest("POST", "/sdapi/v1/interrupt")
 
     def inquire(self, call: Call) -> HttpRequest:
-        # An interrupt stops whatever runs: a call of the server's own page, or of another gateway.
+        # An interrupt stops any running call, also one of the server's own page or of another gateway.
         return HttpRequest("POST", "/internal/progress", json={"id_task": _task_id(call), "live_preview": False})
 
     def is_working_on(self, call: Call, response: HttpResponse) -> bool:
@@ -135,19 +136,19 @@ class Automatic1111Adapter(Adapter):
         return HttpRequest("GET", "/sdapi/v1/progress", query={"skip_current_image": "true"})
 
     def read_error(self, call: Call, response: HttpResponse) -> Failure:
-        answer = response.json_object()
-        detail = answer.get("detail")
+        error = response.json_object()
+        detail = error.get("detail")
         if isinstance(detail, list) and detail and isinstance(detail[0], dict):
             loc = detail[0].get("loc")
-            where = [str(part) for part in loc[1:]] if isinstance(loc, list) else []
-            param = ".".join([*(_PARAMS.get(name, name) for name in where[:1]), *where[1:]])
+            path = [str(part) for part in loc[1:]] if isinstance(loc, list) else []
+            param = ".".join([*(_PARAMS.get(name, name) for name in path[:1]), *path[1:]])
             failure = self.errors.lookup(response, detail=str(detail[0].get("msg", "")), param=param)
         else:
-            words = str(detail or answer.get("errors") or "")
+            message = str(detail or error.get("errors") or "")
             failure = self.errors.lookup(
-                response, code=words, detail=words, param="image" if words == _NO_INIT else ""
+                response, code=message, detail=message, param="image" if message == _NO_INIT else ""
             )
-        # An answer means that the server has let go of it, and nobody is paid for what it did.
+        # After a response the server no longer works on the call, and a self-hosted server does not bill.
         return replace(failure, may_be_billed=False)
 
 
@@ -157,13 +158,13 @@ _MISSING: Final = Failure(
 
 
 def _task_id(call: Call) -> str:
-    """The server's id of a call, by which its progress is asked for."""
+    """Return the server's id of a call, by which `inquire` requests its progress."""
     return f"task({call.job_id}-{call.index})"
 
 
-def _info(answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the server tells of its work: JSON as text, which some servers leave empty."""
-    info = answer.get("info")
+def _info(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the generation's parameters as the server reports them: JSON as text, which some servers leave empty."""
+    info = body.get("info")
     if isinstance(info, str):
         try:
             info = json.loads(info)
@@ -172,19 +173,19 @@ def _info(answer: Mapping[str, Any]) -> Mapping[str, Any]:
     return info if isinstance(info, dict) else {}
 
 
-def _plain(call: Call, param: str, text: str) -> str:
-    """A text without tags that load what the caller was not given."""
+def _strip_tags(call: Call, param: str, text: str) -> str:
+    """Return a prompt without tags, with a warning: they could load files that the caller may not use."""
     plain = _untagged(text)
     if plain != text:
-        call.warn("parameter_adjusted", param, f"Tags in angle brackets were taken out of {param}; use loras.")
+        call.warn("parameter_adjusted", param, f"Tags in angle brackets were removed from {param}; use loras.")
     return str(plain)
 
 
 def _options(call: Call) -> Mapping[str, Any]:
-    """The caller's own options, where prompts hide as well."""
+    """Return the caller's options without tags, with a warning: options may hold prompts too."""
     options = {name: _untagged(value) for name, value in call.options.items()}
     if options != call.options:
-        call.warn("parameter_adjusted", "provider_options", "Tags in angle brackets were taken out; use loras.")
+        call.warn("parameter_adjusted", "provider_options", "Tags in angle brackets were removed; use loras.")
     return options
 
 
@@ -195,19 +196,19 @@ def _untagged(value: Any) -> Any:
         case list():
             return [_untagged(item) for item in value]
         case str():
-            while (stripped := _TAG.sub("", value)) != value:  # what is left may close up to a tag again
+            while (stripped := _TAG.sub("", value)) != value:  # the remaining text may form a tag again
                 value = stripped
     return value
 
 
-def _tags(call: Call) -> list[str]:
+def _lora_tags(call: Call) -> list[str]:
     tags = []
-    for lora in loras.of(call):
+    for lora in loras_of(call):
         if lora.url:
             raise unsupported(
-                f"{lora.param}.url", "A self-hosted server loads LoRAs that lie beside it: send their id."
+                f"{lora.param}.url", "A self-hosted server loads LoRAs from its own disk: send their id."
             )
         if not _FILE.fullmatch(lora.id):
-            raise invalid(f"{lora.param}.id", f"{lora.param}.id must be the name of a file, without its ending.")
+            raise invalid(f"{lora.param}.id", f"{lora.param}.id must be a file name without extension.")
         tags.append(f" <lora:{lora.id.removesuffix('.safetensors')}:{lora.scale:g}>")
     return tags

@@ -1,4 +1,7 @@
-"""Stability AI's models and services. Source: platform.stability.ai (API reference, pricing) as of 2026-11-22."""
+"""Catalog of Stability AI's models and services.
+
+Source: platform.stability.ai (API reference, pricing), read 2026-11-22.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,9 @@ _SETTINGS: Final = ("IMAGEGATEWAY_STABILITY_API_KEY",)
 _RATIOS: Final = ("16:9", "1:1", "21:9", "2:3", "3:2", "4:5", "5:4", "9:16", "9:21")
 _ONE_MP: Final = AspectRatioSizes(_RATIOS, pixels=1_048_576)
 _CORE: Final = AspectRatioSizes(_RATIOS, pixels=1_572_864)
-# Results follow their input, whose sides start at 64 and whose area ends at 9,437,184 pixels.
+# Results have their input's size: sides from 64 pixels, at most 9,437,184 pixels in all.
 _INPUT: Final = SizeRange(default=(1024, 1024), min_side=64, max_side=16_384, max_pixels=9_437_184)
-# Limits of ours: SDXL was trained around 1024x1024 and repeats its subject far beyond.
+# The gateway's own limits: SDXL was trained around 1024x1024 and repeats its subject far beyond.
 _SDXL: Final = SizeRange(default=(1024, 1024), min_side=256, max_side=2048, step=8)
 
 _STYLES: Final = (
@@ -30,7 +33,7 @@ _STYLES: Final = (
     "isometric", "line-art", "low-poly", "modeling-compound", "neon-punk", "origami", "photographic", "pixel-art",
     "tile-texture",
 )  # fmt: skip
-# The services that take one of them.
+# Services that accept a style.
 _STYLED: Final = frozenset({
     "generate/ultra", "generate/core", "generate/sd3", "edit/inpaint", "edit/outpaint", "edit/search-and-replace",
     "edit/search-and-recolor", "control/sketch", "control/structure", "control/style", "upscale/creative",
@@ -83,7 +86,7 @@ def _sd35(variant: str, price: float, capabilities: frozenset[Capability], *alia
         f"Stable Diffusion 3.5 {variant.replace('-', ' ').title()}.",
         f"generate/sd3:{name}",
         price,
-        # The older ids of Stable Diffusion 3 are served by 3.5.
+        # Stability serves the older ids of Stable Diffusion 3 with 3.5.
         aliases=(name, f"sd3-{variant}", f"stability-ai/sd3-{variant}", *aliases),
         capabilities=capabilities,
         sizes=_ONE_MP,
@@ -102,7 +105,7 @@ def _service(
     mode: Mode = Mode.INLINE,
     **facts: Unpack[ModelFacts],
 ) -> Model:
-    """A service that works on a picture; its bare name belongs to no vendor, so the alias says whose it is."""
+    """Return the entry of a service that edits an image. Its alias names the vendor, as its bare name is generic."""
     facts = {"aliases": (f"stability-edit-{name}",), **facts}
     return _model(
         name,
@@ -135,7 +138,7 @@ _AUTOMATIC1111_RESERVED: Final = reserved_options.paths(
 _SDXL_MODEL: Final = Model(
     id="stability-ai/sdxl",
     family="stability",
-    description="Stable Diffusion XL 1.0: open weights, LoRAs by the caller's own key.",
+    description="Stable Diffusion XL 1.0: open weights, LoRAs with the caller's own key.",
     created=_ADDED,
     source="https://replicate.com/stability-ai/sdxl",
     checked=_CHECKED,
@@ -149,7 +152,7 @@ _SDXL_MODEL: Final = Model(
             reserved_options=_REPLICATE_RESERVED,
         ),
         Route("fal", Mode.ASYNC, "fal-ai/fast-sdxl", ("IMAGEGATEWAY_FAL_API_KEY",), reserved_options=_FAL_RESERVED),
-        # One GPU serves one request at a time; without a setting nobody has said that there is a server.
+        # One GPU serves one request at a time. Without the base URL no server is configured.
         Route(
             "automatic1111",
             Mode.INLINE,
@@ -173,7 +176,7 @@ MODELS: Final = (
     _SDXL_MODEL,
     _model(
         "stable-image-ultra",
-        "Stable Image Ultra: Stability's best picture, from text or a picture.",
+        "Stable Image Ultra: Stability's best quality, from text or an image.",
         "generate/ultra",
         0.08,
         aliases=("stable-image-ultra",),
@@ -182,7 +185,7 @@ MODELS: Final = (
     ),
     _model(
         "stable-image-core",
-        "Stable Image Core: fast and low-priced pictures from text.",
+        "Stable Image Core: fast and low-priced images from text.",
         "generate/core",
         0.03,
         aliases=("stable-image-core",),
@@ -195,14 +198,14 @@ MODELS: Final = (
     _sd35("medium", 0.035, _BOTH),
     _service(
         "inpaint",
-        "Repaints by a prompt what the mask marks.",
+        "Repaints the masked area by a prompt.",
         "edit/inpaint",
         0.05,
         _STEERED | {Capability.MASK},
     ),
     _service(
         "erase",
-        "Takes away what the mask marks.",
+        "Removes the content of the masked area.",
         "edit/erase",
         0.05,
         _EDIT | {Capability.MASK},
@@ -210,7 +213,7 @@ MODELS: Final = (
     ),
     _service(
         "outpaint",
-        "Paints on beyond the edges: provider_options left, right, up and down, in pixels.",
+        "Extends the image beyond its edges: provider_options left, right, up and down, in pixels.",
         "edit/outpaint",
         None,
         _EDIT,
@@ -218,21 +221,21 @@ MODELS: Final = (
     ),
     _service(
         "search-and-replace",
-        "Replaces what provider_options.search_prompt names by what the prompt says.",
+        "Replaces the object that provider_options.search_prompt names, by the prompt.",
         "edit/search-and-replace",
         0.05,
         _STEERED,
     ),
     _service(
         "search-and-recolor",
-        "Gives what provider_options.select_prompt names the colours that the prompt says.",
+        "Recolors the object that provider_options.select_prompt names, by the prompt.",
         "edit/search-and-recolor",
         None,
         _STEERED,
     ),
     _service(
         "remove-background",
-        "Cuts the subject out; the result is transparent.",
+        "Cuts out the subject on a transparent background.",
         "edit/remove-background",
         0.05,
         frozenset({Capability.IMAGE_TO_IMAGE, Capability.TRANSPARENT}),
@@ -241,18 +244,18 @@ MODELS: Final = (
     ),
     _service(
         "replace-background-and-relight",
-        "Puts the subject before another background, by prompt or by a second picture, and lights it to fit.",
+        "Replaces the background by prompt or by a second image, and relights the subject to match.",
         "edit/replace-background-and-relight",
         0.08,
         _EDIT,
         mode=Mode.ASYNC,
         max_inputs=2,
     ),
-    _service("sketch", "Makes a picture of a sketch.", "control/sketch", 0.05, _STEERED),
-    _service("structure", "Keeps a picture's structure and changes the rest.", "control/structure", 0.05, _STEERED),
+    _service("sketch", "Makes an image from a sketch.", "control/sketch", 0.05, _STEERED),
+    _service("structure", "Keeps an image's structure and changes the rest.", "control/structure", 0.05, _STEERED),
     _service(
         "style",
-        "Makes a picture in the style of another.",
+        "Makes an image in the style of another.",
         "control/style",
         0.05,
         _STEERED,
@@ -260,7 +263,7 @@ MODELS: Final = (
     ),
     _service(
         "style-transfer",
-        "Gives the first picture the style of the second.",
+        "Applies the style of the second image to the first.",
         "control/style-transfer",
         0.08,
         _STEERED,
@@ -269,16 +272,22 @@ MODELS: Final = (
     ),
     _service(
         "upscale-fast",
-        "Four times as wide and high within a second.",
+        "Upscales to four times the width and height within a second.",
         "upscale/fast",
         0.02,
         frozenset({Capability.IMAGE_TO_IMAGE}),
         prompt_required=False,
     ),
-    _service("upscale-conservative", "Up to 4 MP, with little invention.", "upscale/conservative", 0.40, _STEERED),
+    _service(
+        "upscale-conservative",
+        "Upscales to at most 4 MP, with little new detail.",
+        "upscale/conservative",
+        0.40,
+        _STEERED,
+    ),
     _service(
         "upscale-creative",
-        "Up to 4 MP from a small picture, with much invention.",
+        "Upscales a small image to at most 4 MP, with much new detail.",
         "upscale/creative",
         0.60,
         _STEERED,

@@ -1,4 +1,4 @@
-"""LoRAs as every route of SDXL reads them: a place or a name, and a strength. The router has checked the place."""
+"""LoRAs of a request, as all routes of SDXL read them. The router has checked their URLs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Weights:
-    """One LoRA. `param` is the request field that it came from."""
+class Lora:
+    """LoRA by URL or id, with its scale. `param` is its request field, such as `loras[0]`."""
 
     url: str
     id: str
@@ -19,9 +19,9 @@ class Weights:
     param: str
 
 
-def of(call: Call) -> list[Weights]:
-    """The LoRAs of a call, with strength 1 where none was given."""
+def loras_of(call: Call) -> list[Lora]:
+    """Return the LoRAs of a call, with scale 1 by default."""
     return [
-        Weights(lora.url, lora.id, lora.scale if lora.HasField("scale") else 1.0, f"loras[{index}]")
+        Lora(lora.url, lora.id, lora.scale if lora.HasField("scale") else 1.0, f"loras[{index}]")
         for index, lora in enumerate(call.task.loras)
     ]

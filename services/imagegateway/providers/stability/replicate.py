@@ -1,4 +1,4 @@
-"""SDXL on Replicate: a prediction of a pinned version, up to 4 pictures, each behind a URL."""
+"""SDXL on Replicate: a prediction of a pinned version with up to 4 images, each behind a URL."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from imagegateway.providers.kit.error_table import (
     UnchargedErrors,
     moderation_failure,
 )
-from imagegateway.providers.stability import loras
+from imagegateway.providers.stability.loras import loras_of
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
 
 _FIRST_POLL: Final = 1.0
-_PACE: Final = 1.5
+_POLL_INTERVAL: Final = 1.5
 _RESETS: Final = re.compile(r"resets in ~?(\d+)\s*s")
 _MODERATED: Final = ("nsfw", "flagged as sensitive", "e005")
 _REFINED: Final = {"refine": "expert_ensemble_refiner"}
@@ -35,10 +35,10 @@ _QUALITIES: Final[Mapping[str, Mapping[str, Any]]] = {
     **dict.fromkeys(("high", "xhigh", "max"), _REFINED),
 }
 _BAD_VERSION: Final = "invalid version or not permitted"
-# The field that a validation speaks of, in its own place or only in words: "- input: prompt is required".
+# A validation error in the message's text: "- input: prompt is required".
 _LINE: Final = re.compile(r"- (input[\w.]*): (.*)")
 _REQUIRED: Final = re.compile(r"(\w+) is required")
-# The gateway's field for each of the model's own, where the names differ.
+# The gateway's fields for the model's native fields, where the names differ.
 _PARAMS: Final = {
     "num_outputs": "n",
     "width": "size",
@@ -47,19 +47,19 @@ _PARAMS: Final = {
     "lora_scale": "loras",
 }
 _BLOCKED: Final = moderation_failure("Replicate", RefusedPart.RESULT, may_be_billed=True)
-_ENDED: Final = {
+_ENDS: Final = {
     "canceled": Failure(
         ErrorReason.ERROR_REASON_CANCELLED, "The prediction was cancelled at Replicate.", may_be_billed=True
     ),
-    # Its deadline passed before it began, and it is not billed.
+    # The deadline passed before the prediction began, so it is not billed.
     "aborted": Failure(ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT, "Replicate did not begin the image in time."),
 }
 
 
 class ReplicateAdapter(Adapter):
-    """Source: Replicate's OpenAPI document 1.0.0-a1 and the source of cog-sdxl, read 2026-11-22.
+    """Adapter of SDXL on Replicate. A route's native id is `owner/name:version`.
 
-    A route's native name is `owner/name:version`.
+    Source: Replicate's OpenAPI document 1.0.0-a1 and the source of cog-sdxl, read 2026-11-22.
     """
 
     route = "replicate"
@@ -82,7 +82,7 @@ class ReplicateAdapter(Adapter):
             503: ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
         },
         by_code={_BAD_VERSION: ErrorReason.ERROR_REASON_MODEL_RETIRED},
-        # Predictions are billed, and a 5xx without an id has made none.
+        # Only predictions are billed, and a 5xx without an id made none.
         uncharged=UnchargedErrors(
             frozenset(range(500, 600)) - {504}, "https://replicate.com/docs/topics/billing", date(2026, 11, 22)
         ),
@@ -94,21 +94,21 @@ class ReplicateAdapter(Adapter):
     def submit(self, call: Call) -> HttpRequest:
         task = call.task
         unsupported_options.warn_fields(call, "moderation", "input_fidelity")
-        made: dict[str, Any] = {"prompt": task.prompt, "num_outputs": call.count}
+        fields: dict[str, Any] = {"prompt": task.prompt, "num_outputs": call.count}
         if task.negative_prompt:
-            made["negative_prompt"] = task.negative_prompt
+            fields["negative_prompt"] = task.negative_prompt
         if task.width:
-            made["width"], made["height"] = task.width, task.height
+            fields["width"], fields["height"] = task.width, task.height
         if call.seed is not None:
-            made["seed"] = call.seed
-        made.update(_QUALITIES.get(task.quality, {}))
+            fields["seed"] = call.seed
+        fields.update(_QUALITIES.get(task.quality, {}))
         if call.inputs:
-            made["image"] = call.inputs[0].data_url()
+            fields["image"] = call.inputs[0].data_url()
         if call.mask is not None:
-            made["mask"] = call.mask.data_url()  # white = repaint, as ours
-        made.update(_lora(call))
+            fields["mask"] = call.mask.data_url()  # white = edit, as the gateway's
+        fields.update(_lora_fields(call))
         version = call.route.native_id.partition(":")[2]
-        return HttpRequest("POST", "/predictions", json={"version": version, "input": call.with_options(made)})
+        return HttpRequest("POST", "/predictions", json={"version": version, "input": call.with_options(fields)})
 
     def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
         return self._read(call, response, after=_FIRST_POLL)
@@ -117,7 +117,7 @@ class ReplicateAdapter(Adapter):
         return HttpRequest("GET", f"/predictions/{ref}")
 
     def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
-        return self._read(call, response, after=_PACE)
+        return self._read(call, response, after=_POLL_INTERVAL)
 
     def read_poll_error(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
         if response.status in {404, 410}:
@@ -146,61 +146,62 @@ class ReplicateAdapter(Adapter):
                     ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Replicate failed to make the image.", may_be_billed=True
                 )
             case "canceled" | "aborted" as state:
-                return _ENDED[state]
+                return _ENDS[state]
             case other:
                 return Unknown(str(other))
 
     def read_error(self, call: Call, response: HttpResponse) -> Failure:
-        answer = response.json_object()
-        detail = answer.get("detail")
+        error = response.json_object()
+        detail = error.get("detail")
         detail = detail if isinstance(detail, str) else ""
-        field, words = _problem(answer, detail)
+        field, message = _parse_error(error, detail)
         failure = self.errors.lookup(
-            response, code=str(answer.get("title", "")).lower(), detail=words, param=_PARAMS.get(field, field)
+            response, code=str(error.get("title", "")).lower(), detail=message, param=_PARAMS.get(field, field)
         )
         resets = _RESETS.search(detail)
         if response.status == 429 and failure.retry_after is None and resets:
             failure = replace(failure, retry_after=float(resets[1]))
-        if response.status >= 500 and answer.get("id"):
+        if response.status >= 500 and error.get("id"):
             failure = replace(failure, may_be_billed=True, retry_once=False)
         return failure
 
 
-def _problem(answer: Mapping[str, Any], detail: str) -> tuple[str, str]:
-    """The input's field that an error speaks of, where it names one, and the words."""
-    problems = answer.get("invalid_fields")
+def _parse_error(error: Mapping[str, Any], detail: str) -> tuple[str, str]:
+    """Return the native field that an error names, empty without one, and the error's message."""
+    invalid_fields = error.get("invalid_fields")
     line = _LINE.search(detail)
-    if isinstance(problems, list) and problems and isinstance(problems[0], dict):
-        field, words = str(problems[0].get("field", "")), str(problems[0].get("description", ""))
+    if isinstance(invalid_fields, list) and invalid_fields and isinstance(invalid_fields[0], dict):
+        first = invalid_fields[0]
+        field, message = str(first.get("field", "")), str(first.get("description", ""))
     else:
-        field, words = line.groups() if line else ("", detail)
+        field, message = line.groups() if line else ("", detail)
     if field == "input":
-        required = _REQUIRED.match(words)
-        return (required[1] if required else ""), words
-    return field.removeprefix("input."), words or detail
+        required = _REQUIRED.match(message)
+        return (required[1] if required else ""), message
+    return field.removeprefix("input."), message or detail
 
 
 def _output(call: Call, output: Any) -> Outcome:
-    """The pictures, in the order of their seeds; flagged ones were left out by the model."""
+    """Return the outcome of a prediction's output: images in the order of their seeds, without flagged ones."""
     urls = [url for url in ([output] if isinstance(output, str) else output or ()) if isinstance(url, str)]
     if isinstance(output, dict) or not urls:
         return Failure(
             ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, "Replicate no longer has the image.", may_be_billed=True
         )
     missing = (_BLOCKED,) * (call.count - len(urls))
-    # One seed makes the whole prediction; with pictures left out, nobody knows which is the first.
+    # One seed makes the whole prediction; if flagged images are missing, the first image is unknown.
     seed = None if missing else call.seed
-    pictures = (ResultMedia.from_url(url, seed if index == 0 else None) for index, url in enumerate(urls))
-    return Finished(tuple(pictures), missing=missing)
+    images = (ResultMedia.from_url(url, seed if index == 0 else None) for index, url in enumerate(urls))
+    return Finished(tuple(images), missing=missing)
 
 
-def _lora(call: Call) -> dict[str, Any]:
-    weights = loras.of(call)
-    if not weights:
+def _lora_fields(call: Call) -> dict[str, Any]:
+    loras = loras_of(call)
+    if not loras:
         return {}
-    if len(weights) > 1:
-        raise unsupported("loras", "Replicate's SDXL loads one LoRA; send one, or a key of fal.")
-    (lora,) = weights
+    if len(loras) > 1:
+        raise unsupported("loras", "Replicate's SDXL loads one LoRA; send one, or use a fal key.")
+    (lora,) = loras
     if not 0 <= lora.scale <= 1:
-        raise invalid(f"{lora.param}.scale", "Replicate's SDXL takes a scale from 0 to 1.")
+        raise invalid(f"{lora.param}.scale", "Replicate's SDXL accepts a scale from 0 to 1.")
     return {"replicate_weights": lora.url or lora.id, "lora_scale": lora.scale}

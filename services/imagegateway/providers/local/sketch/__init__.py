@@ -1,9 +1,8 @@
 """The development model `local/sketch`: draws a small poster from the words of a prompt, on this machine.
 
-It's no neural network and doesn't pretend to be one: a word list picks a scene, a palette and things to put
-in it, the rest is left to a generator that the prompt and the seed start, and the prompt is set under the
-picture together with the model's name. Everything here is a pure function: the same arguments give the same
-bytes, in every process, and nothing is read or timed.
+The model is not a neural network: a word list selects a scene, a palette and things, a random generator that the
+prompt and the seed start decides the rest, and a caption under the image shows the prompt and the model's name.
+All functions here are pure: the same arguments produce the same bytes in every process, without I/O or clock.
 """
 
 from imagegateway.providers.local.sketch.brief import Brief

@@ -1,4 +1,4 @@
-"""What a picture is drawn from: the brief, and what follows from it before the first stroke."""
+"""The brief: parameters of a drawing, and the values that drawing derives from them first."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DETAIL: Final = {"low": 1, "high": 3, "hd": 3}
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What to draw.
+    """Parameters of a drawing.
 
     Sizes are in pixels, meant for 64 to 2048; `seed` is 0 to 2**32 - 1. Any text is a valid prompt.
     """
@@ -31,18 +31,18 @@ class Brief:
     height: int
     seed: int
     negative_prompt: str = ""
-    """Its words count for nothing in the prompt, and what they mean isn't picked by chance."""
+    """Words to ignore in the prompt, whose meanings are also excluded from random choice."""
     style: str = ""
     """`vivid` saturates, `natural` mutes; anything else is in between."""
     quality: str = ""
-    """`low` draws without antialiasing, `high` and `hd` with more of it; anything else is the usual."""
+    """`low` draws without antialiasing, `high` and `hd` with more of it; other values mean the default."""
     transparent: bool = False
-    """Leave sky, or whatever else is the background, clear."""
+    """Leave the sky, or another background, transparent."""
 
 
 def begin(brief: Brief) -> tuple[Random, Reading, Palette]:
-    """The generator that a brief starts, what its words ask for, and the inks in its style."""
-    # Size, style and quality stay out: they change how the picture is drawn, not what is in it.
+    """Return a brief's random generator, the reading of its prompt, and the palette in its style."""
+    # Size, style and quality are not part of the generator's seed: they do not change the content of the image.
     essence = json.dumps([brief.prompt, brief.negative_prompt, brief.seed])
     rng = Random(int.from_bytes(hashlib.sha256(essence.encode()).digest()))  # noqa: S311 - repeats by design
     reading = read(brief.prompt, brief.negative_prompt, rng)
@@ -55,13 +55,13 @@ def begin(brief: Brief) -> tuple[Random, Reading, Palette]:
 
 
 def caption_of(brief: Brief) -> str:
-    """The prompt as far as the typeface can set it; nothing for an empty prompt."""
+    """Return the prompt in characters of the typeface; empty for an empty prompt."""
     caption = lettering.legible(brief.prompt)
     return caption if not caption or any(char.isalnum() for char in caption) else "Untitled"
 
 
 def blank_canvas(brief: Brief, width: int, height: int, rng: Random) -> Canvas:
-    """An empty canvas as fine as the brief's quality asks for."""
+    """Return an empty canvas with the detail of the brief's quality."""
     detail = _DETAIL.get(brief.quality, 2)
     if detail > 1 and max(width, height) <= 320:
         detail += 1

@@ -1,7 +1,7 @@
-"""What the sketch model paints on: antialiased shapes filled with grainy gradients.
+"""The canvas of the sketch model: antialiased shapes filled with grainy gradients.
 
-Coordinates are in pixels of the finished picture, from its upper left corner, and may be fractions or lie
-outside. Every shape is drawn larger into a mask, and reduced: that is the antialiasing.
+Coordinates are in pixels of the finished image, from its upper left corner; they may be fractions or lie outside.
+For antialiasing, each shape is drawn enlarged into a mask, which is then reduced.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TILE: Final = 256
 
 
 def gradient(size: tuple[int, int], stops: Sequence[Colour]) -> Image.Image:
-    """An RGB picture that runs through the stops from top to bottom."""
+    """Return an RGB image with a gradient through the stops from top to bottom."""
     width, height = size
     steps = min(height, 192)
     column = Image.new("RGB", (1, steps))
@@ -34,7 +34,7 @@ def gradient(size: tuple[int, int], stops: Sequence[Colour]) -> Image.Image:
 
 
 def grain(size: tuple[int, int], rng: Random, dot: int) -> Image.Image:
-    """An "L" picture of even noise, 0 to 255, with grains of `dot` pixels."""
+    """Return an "L" image of uniform noise, 0 to 255, with grains of `dot` pixels."""
     tile = Image.frombytes("L", (_TILE, _TILE), rng.randbytes(_TILE * _TILE))
     if dot > 1:
         tile = tile.resize((_TILE * dot, _TILE * dot), Image.Resampling.BICUBIC)
@@ -46,7 +46,7 @@ def grain(size: tuple[int, int], rng: Random, dot: int) -> Image.Image:
 
 
 def disc(x: float, y: float, radius: float, *, stretch: float = 1.0, steps: int = 0) -> list[Point]:
-    """A circle, or with `stretch` an ellipse that much higher than wide, as a path."""
+    """Return a circle as a path; with `stretch` an ellipse, by this factor higher than wide."""
     count = steps or max(16, min(160, int(radius * 1.2)))
     return [
         (
@@ -58,24 +58,24 @@ def disc(x: float, y: float, radius: float, *, stretch: float = 1.0, steps: int 
 
 
 def box(left: float, top: float, right: float, bottom: float) -> list[Point]:
-    """A rectangle as a path."""
+    """Return a rectangle as a path."""
     return [(left, top), (right, top), (right, bottom), (left, bottom)]
 
 
 def turned(path: Path, angle: float, around: Point) -> list[Point]:
-    """A path turned clockwise by an angle in radians."""
+    """Return a path turned clockwise by an angle in radians."""
     sine, cosine = math.sin(angle), math.cos(angle)
     x0, y0 = around
     return [(x0 + (x - x0) * cosine - (y - y0) * sine, y0 + (x - x0) * sine + (y - y0) * cosine) for x, y in path]
 
 
 def placed(x: float, y: float, size: float, points: Path) -> list[Point]:
-    """Points in units of the size, x to the right and y up, as pixels around a foot at `x`, `y`."""
+    """Convert points in units of `size`, x to the right and y up, to pixels around a foot at `x`, `y`."""
     return [(x + px * size, y - py * size) for px, py in points]
 
 
 def curve(points: Path, steps: int = 8) -> list[Point]:
-    """A smooth closed path through the points (Catmull-Rom)."""
+    """Return a smooth closed path through the points (Catmull-Rom)."""
     count = len(points)
     path = []
     for index in range(count):
@@ -95,27 +95,27 @@ def curve(points: Path, steps: int = 8) -> list[Point]:
 
 
 class Canvas:
-    """A picture in the making.
+    """Image during drawing.
 
     `unit` is the measure for things in it: the shorter side, at most three quarters of the longer.
-    `coverage` says where something other than the background was painted ("L", 255: all of the pixel).
+    `coverage` marks painted pixels other than the background ("L", 255: all of the pixel).
     """
 
     def __init__(self, width: int, height: int, *, detail: int, rng: Random) -> None:
         self.width = width
         self.height = height
         self.unit = min(width, height, 0.75 * max(width, height))
-        self.picture = Image.new("RGB", (width, height))
+        self.image = Image.new("RGB", (width, height))
         self.coverage = Image.new("L", (width, height))
         self.rng = rng
         self._detail = detail
         self._noise = grain((width, height), rng, max(1, round(max(width, height) / 1100)))
 
     def wash(self, stops: Sequence[Colour], top: int = 0, bottom: int | None = None) -> None:
-        """Fill rows `top` to `bottom` (default: all) with a gradient; this is background, not coverage."""
+        """Fill rows `top` to `bottom` (default: all) with a gradient, as background, not coverage."""
         end = self.height if bottom is None else bottom
         if end > top:
-            self.picture.paste(gradient((self.width, end - top), stops), (0, top))
+            self.image.paste(gradient((self.width, end - top), stops), (0, top))
 
     def _mask(self, paths: Sequence[Path]) -> tuple[Image.Image, tuple[int, int, int, int]] | None:
         xs = [x for path in paths for x, _ in path]
@@ -144,8 +144,8 @@ class Canvas:
     ) -> None:
         """Fill closed paths with one colour, or with a gradient over their height.
 
-        `shade` is sprinkled over it in grains, thick at the lower edge (or the upper, `from_top`) and gone
-        after the share `rise` of the height.
+        `shade` is sprinkled over the fill in grains, dense at the lower edge (with `from_top`, the upper edge) and
+        fading to none over the share `rise` of the height.
         """
         made = self._mask(paths)
         if made is None:
@@ -155,9 +155,9 @@ class Canvas:
             mask = mask.point([round(level * opacity) for level in range(256)])
         size = mask.size
         if len(stops) == 1:
-            self.picture.paste(stops[0], area, mask)
+            self.image.paste(stops[0], area, mask)
         else:
-            self.picture.paste(gradient(size, stops), area, mask)
+            self.image.paste(gradient(size, stops), area, mask)
         self.coverage.paste(255, area, mask)
         if shade is not None:
             self._sprinkle(mask, area, shade, rise, from_top=from_top)
@@ -182,10 +182,10 @@ class Canvas:
         # A grain lies where the slope is above the noise; the steep ramp keeps grains soft-edged.
         grains = ImageChops.subtract(slope, self._noise.crop(band), scale=0.32, offset=6)
         inner = (0, 0, width, depth) if from_top else (0, height - depth, width, height)
-        self.picture.paste(colour, band, ImageChops.multiply(grains, mask.crop(inner)))
+        self.image.paste(colour, band, ImageChops.multiply(grains, mask.crop(inner)))
 
     def stroke(self, points: Path, thickness: float, colour: Colour, *, opacity: float = 1.0) -> None:
-        """A line of even thickness through the points."""
+        """Draw a line of even thickness through the points."""
         paths = []
         for (x0, y0), (x1, y1) in pairwise(points):
             length = math.hypot(x1 - x0, y1 - y0) or 1.0
@@ -194,7 +194,7 @@ class Canvas:
         self.shape(paths, colour, opacity=opacity)
 
     def glow(self, x: float, y: float, radius: float, colour: Colour, strength: float) -> None:
-        """Light around a point, gone at `radius`; background, not coverage."""
+        """Paint light around a point that fades out at `radius`, as background, not coverage."""
         left, top = math.floor(x - radius), math.floor(y - radius)
         size = max(2, math.ceil(radius * 2))
         area = (max(0, left), max(0, top), min(self.width, left + size), min(self.height, top + size))
@@ -211,10 +211,10 @@ class Canvas:
             Image.Resampling.BILINEAR,
             box=(x0, y0, x1, y1),
         )
-        self.picture.paste(colour, area, halo)
+        self.image.paste(colour, area, halo)
 
     def haze(self, y: float, height: float, colour: Colour, strength: float) -> None:
-        """A soft band across the picture, thickest (`strength` 0 to 1) at row `y`; background, not coverage."""
+        """Paint a soft band across the image, densest (`strength` 0 to 1) at row `y`, as background, not coverage."""
         top, bottom = max(0, round(y - height / 2)), min(self.height, round(y + height / 2))
         if bottom <= top:
             return
@@ -223,19 +223,19 @@ class Canvas:
             [round(255 * strength * math.cos(math.pi * (row + 0.5 - y) / height) ** 2) for row in range(top, bottom)]
         )
         band = column.resize((self.width, bottom - top), Image.Resampling.NEAREST)
-        self.picture.paste(colour, (0, top, self.width, bottom), band)
+        self.image.paste(colour, (0, top, self.width, bottom), band)
 
     def finish(self) -> None:
-        """Lay a fine grain over the picture, as of uncoated paper."""
+        """Add a fine grain over the image, like uncoated paper."""
         soft = self._noise.point([128 + round((level - 127.5) / 127.5 * 6) for level in range(256)])
-        self.picture = ImageChops.add(self.picture, Image.merge("RGB", (soft, soft, soft)), 1.0, -128)
+        self.image = ImageChops.add(self.image, Image.merge("RGB", (soft, soft, soft)), 1.0, -128)
 
 
 Profile = Callable[[float], float]
 
 
 def rolling(rng: Random, wavelength: float) -> Profile:
-    """A soft line, -1 to 1, for hills and dunes."""
+    """Return a soft line, -1 to 1, for hills and dunes."""
     waves = [
         (2 * math.pi / (wavelength * factor * rng.uniform(0.85, 1.15)), rng.uniform(0, 2 * math.pi), weight)
         for factor, weight in ((1.0, 0.6), (0.53, 0.28), (0.27, 0.12))
@@ -244,7 +244,7 @@ def rolling(rng: Random, wavelength: float) -> Profile:
 
 
 def jagged(rng: Random, wavelength: float, octaves: int = 5) -> Profile:
-    """A broken line, about -1 to 1, for rocks: straight noise at ever shorter wavelengths."""
+    """Return a jagged line, about -1 to 1, for rocks: linear noise at decreasing wavelengths."""
     lattices = [
         (
             wavelength / 2**octave,
@@ -254,7 +254,7 @@ def jagged(rng: Random, wavelength: float, octaves: int = 5) -> Profile:
         )
         for octave in range(octaves)
     ]
-    # Peaks and valleys take turns in the longest wave, or some pictures would have no mountain in them.
+    # Peaks and valleys alternate in the longest wave; otherwise some images would show no mountain.
     first = lattices[0][2]
     for index in range(0, 64, 2):
         first[index] = 0.45 + 0.55 * abs(first[index])

@@ -1,4 +1,4 @@
-"""A picture from words alone: the painted scene on paper, with its caption."""
+"""Text to image: the painted scene on paper, with its caption."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """Where picture and caption go on the print."""
+    """Positions of scene and caption on the print."""
 
     art: Box
     label: Box
-    """The part of the paper that carries the caption."""
+    """Part of the paper that holds the caption."""
     caption: Block
     origin: tuple[int, int]
     """Upper left corner of the caption."""
     colophon: int
-    """Size of the line that names the model; 0 where it has no room."""
+    """Size of the line that names the model; 0 where the print has no room for it."""
     whole: bool
-    """The picture fills the print, and there is no caption."""
+    """True if the scene fills the print, without a caption."""
 
 
 def draw(brief: Brief) -> Image.Image:
-    """Draw a brief: RGB, or RGBA when it's to be transparent, of exactly the brief's size."""
+    """Draw a brief. Return an image of the brief's size: RGB, or RGBA for a transparent brief."""
     rng, reading, palette = begin(brief)
     caption = caption_of(brief)
     layout = _layout(brief.width, brief.height, caption)
@@ -41,20 +41,20 @@ def draw(brief: Brief) -> Image.Image:
     scenes.paint(canvas, reading, palette, rng)
     if layout.whole:
         if brief.transparent:
-            canvas.picture.putalpha(canvas.coverage)
-        return canvas.picture
-    picture = Image.new("RGB", (brief.width, brief.height), palette.paper)
-    picture.paste(canvas.picture, (left, top))
-    _letter(picture, layout, brief, palette)
+            canvas.image.putalpha(canvas.coverage)
+        return canvas.image
+    image = Image.new("RGB", (brief.width, brief.height), palette.paper)
+    image.paste(canvas.image, (left, top))
+    _letter(image, layout, brief, palette)
     if not brief.transparent:
-        return picture
-    alpha = Image.new("L", picture.size)
+        return image
+    alpha = Image.new("L", image.size)
     alpha.paste(canvas.coverage, (left, top))
     if layout.caption.lines:
         pen = ImageDraw.Draw(alpha)
         pen.rectangle((layout.label[0], layout.label[1], layout.label[2] - 1, layout.label[3] - 1), fill=255)
-    picture.putalpha(alpha)
-    return picture
+    image.putalpha(alpha)
+    return image
 
 
 def _layout(width: int, height: int, caption: str) -> _Layout:
@@ -97,16 +97,16 @@ def _layout(width: int, height: int, caption: str) -> _Layout:
     )
 
 
-def _letter(picture: Image.Image, layout: _Layout, brief: Brief, palette: Palette) -> None:
+def _letter(image: Image.Image, layout: _Layout, brief: Brief, palette: Palette) -> None:
     """Set caption and colophon on the paper."""
     left, top = layout.origin
-    layout.caption.draw(picture, left, top, palette.ink)
+    layout.caption.draw(image, left, top, palette.ink)
     if layout.colophon:
-        quiet = mix(palette.ink, palette.paper, 0.38)
+        faint = mix(palette.ink, palette.paper, 0.38)
         baseline = top + layout.caption.height + round(layout.colophon * 2.6)
         right = layout.label[2] - layout.art[0]
         name_width, name = lettering.spaced(NAME, layout.colophon)
         seed_width, seed = lettering.spaced(f"No. {brief.seed}", layout.colophon)
-        name(picture, left, baseline, quiet)
+        name(image, left, baseline, faint)
         if name_width + seed_width + layout.colophon * 2 < right - left:
-            seed(picture, right - seed_width, baseline, quiet)
+            seed(image, right - seed_width, baseline, faint)

@@ -1,4 +1,4 @@
-"""A picture from pictures: repainted as a whole, or painted over where a mask allows."""
+"""Image to image: repaint the whole first input, or paint into its masked part."""
 
 from __future__ import annotations
 
@@ -21,63 +21,63 @@ if TYPE_CHECKING:
 
 
 def edit(brief: Brief, inputs: Sequence[Image.Image], mask: Image.Image | None) -> Image.Image:
-    """Repaint the first input; further inputs are pinned on as small prints.
+    """Repaint the first input, and pin further inputs on it as small prints.
 
-    Without a mask the composition stays, in the inks of the prompt, with what the prompt names put in and the
-    prompt on a card: RGB, or RGBA when the brief is transparent (the first input's alpha stays then).
+    Without a mask the composition stays, in the palette of the prompt, with the things that the prompt names and the
+    prompt on a card: RGB, or RGBA for a transparent brief (with the first input's alpha).
 
-    With a mask ("L", white: edit) the prompt's scene is painted into the masked part: pixels where the mask is
-    0 are those of the first input, greys blend. The mode is the first input's, RGB or RGBA.
+    With a mask ("L", white: edit) the prompt's scene is painted into the masked part: where the mask is 0 the pixels
+    of the first input stay, greys blend. The mode is the first input's, RGB or RGBA.
 
-    The result has the brief's size; an input or a mask of another size is cut to its proportions around the
-    middle and resized first. Raises ValueError without inputs.
+    The result has the brief's size; an input or a mask of another size is first cropped to its proportions around the
+    middle and resized. Raises ValueError without inputs.
     """
     if not inputs:
         raise ValueError("an edit needs at least one input")
     size = (brief.width, brief.height)
-    pictures = [normalised(picture) for picture in inputs]
-    first = _fitted(pictures[0], size)
+    images = [normalised(image) for image in inputs]
+    first = _fitted(images[0], size)
     rng, reading, palette = begin(brief)
     if mask is not None:
-        return _fill_in(brief, first, pictures[1:], mask, rng=rng, reading=reading, palette=palette)
-    picture = _repaint(first.convert("RGB"), palette, rng)
+        return _fill_in(brief, first, images[1:], mask, rng=rng, reading=reading, palette=palette)
+    image = _repaint(first.convert("RGB"), palette, rng)
     card = _card(brief, (0, 0, *size), palette)
     canvas = blank_canvas(brief, *size, rng)
-    canvas.picture = picture
+    canvas.image = image
     scenes.furnish(canvas, reading, palette, rng, size[1] * 0.94 if card is None else card[1][1] - size[1] * 0.02)
-    _pin(picture, pictures[1:], (0, 0, *size), palette, rng)
+    _pin(image, images[1:], (0, 0, *size), palette, rng)
     if card is not None:
-        picture.paste(card[0], card[1])
+        image.paste(card[0], card[1])
     if brief.transparent:
         alpha = first.getchannel("A") if first.mode == "RGBA" else Image.new("L", size, 255)
         if card is not None:
             alpha.paste(255, (*card[1], card[1][0] + card[0].width, card[1][1] + card[0].height))
-        picture.putalpha(alpha)
-    return picture
+        image.putalpha(alpha)
+    return image
 
 
-def _fitted(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """A picture of a size: cut to its proportions around the middle, then resized."""
-    if picture.size == size:
-        return picture
-    return ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return an image of this size: cropped to its proportions around the middle, then resized."""
+    if image.size == size:
+        return image
+    return ImageOps.fit(image, size, Image.Resampling.LANCZOS)
 
 
 def _inked(light: Image.Image, inks: Sequence[Colour]) -> Image.Image:
-    """An "L" picture in inks, darkest first."""
+    """Return an "L" image in inks, darkest first."""
     table = ramp(inks, 256)
     return Image.merge("RGB", [light.point([ink[channel] for ink in table]) for channel in range(3)])
 
 
-def _repaint(picture: Image.Image, palette: Palette, rng: Random) -> Image.Image:
-    """The same composition in flat areas of a palette's inks, with grain."""
-    size = picture.size
-    # Large pictures are simplified at half the size: a median costs the square of its width.
-    half = picture.reduce(2) if max(size) > 700 else picture
+def _repaint(image: Image.Image, palette: Palette, rng: Random) -> Image.Image:
+    """Return the same composition in flat areas of a palette's inks, with grain."""
+    size = image.size
+    # Large images are simplified at half the size: a median costs the square of its width.
+    half = image.reduce(2) if max(size) > 700 else image
     if min(half.size) >= 24:
         half = half.filter(ImageFilter.MedianFilter(5))
     light = ImageOps.autocontrast(half.convert("L"), cutoff=1)
-    # Steps with soft flanks: flat areas as in a print, edges without stairs.
+    # Steps with soft flanks: flat areas as in a print, without jagged edges.
     levels = 6
     steps = []
     for level in range(256):
@@ -97,7 +97,7 @@ def _repaint(picture: Image.Image, palette: Palette, rng: Random) -> Image.Image
     inked = Image.blend(inked, half.resize(size, Image.Resampling.BICUBIC), 0.2)
     if min(light.size) >= 24:
         lines = light.filter(ImageFilter.FIND_EDGES).point([max(0, level - 40) * 2 // 3 for level in range(256)])
-        # The filter copies the outermost pixels as they are, which would draw a frame.
+        # The filter copies the outermost pixels unchanged, which would draw a frame.
         lines = ImageOps.expand(ImageOps.crop(lines, 1), 1, 0)
         inked.paste(deep, (0, 0), lines.resize(size, Image.Resampling.BICUBIC))
     noise = grain(size, rng, max(1, round(max(size) / 1100)))
@@ -115,7 +115,7 @@ def _fill_in(
     reading: Reading,
     palette: Palette,
 ) -> Image.Image:
-    """The first input with the prompt's scene painted into the masked part."""
+    """Return the first input with the prompt's scene painted into the masked part."""
     size = first.size
     stencil = mask.convert("L")
     if stencil.size != size:
@@ -126,7 +126,7 @@ def _fill_in(
     canvas = blank_canvas(brief, area[2] - area[0], area[3] - area[1], rng)
     scenes.paint(canvas, reading, palette, rng)
     layer = first.convert("RGB")
-    layer.paste(canvas.picture, area[:2])
+    layer.paste(canvas.image, area[:2])
     _pin(layer, others, area, palette, rng)
     card = _card(brief, _clearing(stencil, area), palette)
     if card is not None:
@@ -137,7 +137,7 @@ def _fill_in(
 
 
 def _clearing(stencil: Image.Image, area: Box) -> Box:
-    """The widest, lowest part of a mask's area that is white all over, else the area."""
+    """Return the widest, lowest part of a mask's area that is entirely white, else the area."""
     left, top, right, bottom = area
     width, height = right - left, bottom - top
     for share in (1.0, 0.85, 0.7, 0.55, 0.4):
@@ -154,7 +154,7 @@ def _clearing(stencil: Image.Image, area: Box) -> Box:
 
 
 def _card(brief: Brief, area: Box, palette: Palette) -> tuple[Image.Image, tuple[int, int]] | None:
-    """The prompt on a small card, and where it goes at the lower left of an area; None where nothing fits."""
+    """Return a small card with the prompt and its position at the lower left of an area; None without room for it."""
     width, height = area[2] - area[0], area[3] - area[1]
     short = min(width, height)
     margin = max(4, round(short * 0.04))
@@ -183,8 +183,8 @@ def _card(brief: Brief, area: Box, palette: Palette) -> tuple[Image.Image, tuple
     )
 
 
-def _pin(picture: Image.Image, prints: Sequence[Image.Image], area: Box, palette: Palette, rng: Random) -> None:
-    """Lay small white-bordered prints along the top of an area, each a little askew."""
+def _pin(image: Image.Image, prints: Sequence[Image.Image], area: Box, palette: Palette, rng: Random) -> None:
+    """Place small white-bordered prints along the top of an area, each slightly rotated."""
     if not prints:
         return
     width, height = area[2] - area[0], area[3] - area[1]
@@ -204,5 +204,5 @@ def _pin(picture: Image.Image, prints: Sequence[Image.Image], area: Box, palette
         shade = sheet.getchannel("A").filter(ImageFilter.GaussianBlur(max(1.0, side * 0.03)))
         dark = adjust(palette.near, light=-0.1)
         offset = max(1, side // 40)
-        picture.paste(dark, (left + offset, top + 2 * offset), shade.point([level * 2 // 5 for level in range(256)]))
-        picture.paste(sheet, (left, top), sheet)
+        image.paste(dark, (left + offset, top + 2 * offset), shade.point([level * 2 // 5 for level in range(256)]))
+        image.paste(sheet, (left, top), sheet)

@@ -1,10 +1,10 @@
-"""Typesetting of the sketch model: wrapped and sized to fit, in Pillow's built-in typeface.
+"""Typesetting of the sketch model: text wrapped and sized to fit, in Pillow's built-in typeface.
 
-It has ASCII and a few marks, no accents. Lengths are in pixels. Texts come from `legible`, so they hold nothing
-that the typeface lacks.
+The typeface has ASCII and a few marks, no accents. Lengths are in pixels. Texts come from `legible`, so the typeface
+has all their characters.
 """
 
-# ruff: noqa: RUF001 - look-alike characters are what the tables are about
+# ruff: noqa: RUF001 - the tables list ambiguous characters on purpose
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from PIL import Image
 
 SMALLEST: Final = 9
-"""Letters below this size aren't set."""
+"""Smallest size of letters."""
 _LEADING: Final = 1.28
 _LONGEST: Final = 600
-"""Characters of a prompt that are set at most; measuring more only costs time."""
+"""Most characters of a prompt that are set: measuring more takes time without a visible effect."""
 _MARKS: Final = frozenset("©«°±´·»‘’“”…‹›")
 
 
 def _pairs(signs: str, letters: str) -> dict[str, str]:
-    """Each sign with its letters, which blanks part; `|` stands for none."""
+    """Return the letters of each sign, both lists separated by blanks; `|` means no letter."""
     return {sign: latin.replace("|", "") for sign, latin in zip(signs.split(), letters.split(), strict=True)}
 
 
@@ -53,14 +53,14 @@ _LATIN: Final = str.maketrans(
 
 
 def _spoken(char: str) -> str:
-    """The Latin reading that a character's Unicode name gives: kana and hangul; else nothing."""
+    """Return the Latin reading in a character's Unicode name, for kana and hangul; otherwise empty."""
     kind, _, reading = unicodedata.name(char, "").rpartition(" ")
     spelled = kind in {"HIRAGANA LETTER", "KATAKANA LETTER", "HANGUL SYLLABLE"}
     return reading.lower() if spelled else ""
 
 
 def _set(char: str) -> str:
-    """What stands for one character: itself, its Latin letters, a blank, an emoji's name, or a raised dot."""
+    """Return the replacement of a character: itself, its Latin letters, a blank, an emoji's name, or a raised dot."""
     if " " <= char <= "~" or char in _MARKS:
         return char
     lower = char.lower()
@@ -80,12 +80,12 @@ def _set(char: str) -> str:
 
 
 def legible(text: str) -> str:
-    """A text of any kind as letters that the typeface has, in one line; at most 600 characters.
+    """Convert any text to one line of the typeface's characters, at most 600.
 
-    Accents fall, Cyrillic, Greek, kana and hangul are spelled in Latin letters, emoji are named in
+    Accents are removed, Cyrillic, Greek, kana and hangul are spelled in Latin letters, emoji are named in
     parentheses, and each run of other signs becomes at most three raised dots.
     """
-    # NFC first: kana and hangul that came decomposed would lose their names.
+    # NFC first: decomposed kana and hangul would lose their names.
     composed = unicodedata.normalize("NFC", text[: 2 * _LONGEST])
     joined = "".join(_set(char) for char in composed)
     runs = ("".join(run) for _, run in groupby(joined, key=lambda char: char == "·"))
@@ -96,7 +96,7 @@ def legible(text: str) -> str:
 
 @cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    # Without FreeType Pillow hands out a bitmap font that can't be scaled; our wheels always have it.
+    # Without FreeType Pillow returns a bitmap font of fixed size; Pillow's wheels include FreeType.
     font = ImageFont.load_default(size)
     if not isinstance(font, ImageFont.FreeTypeFont):
         raise TypeError("Pillow was built without FreeType")
@@ -105,17 +105,17 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 @cache
 def _advance(char: str, size: int) -> float:
-    # Hinting rounds small sizes to whole pixels, so widths don't scale from one size to another.
+    # Hinting rounds small sizes to whole pixels, so widths do not scale between sizes.
     return _font(size).getlength(char)
 
 
 def _length(text: str, size: int) -> float:
-    """Width of a text; kerning, which mostly tightens, is left out."""
+    """Return the width of a text without kerning, which mostly makes text narrower."""
     return sum(_advance(char, size) for char in text)
 
 
 def _wrap(words: list[str], size: int, width: float) -> list[str]:
-    """Lines no wider than `width`; a word that is wider is broken where it must."""
+    """Return lines no wider than `width`. A wider word is broken."""
     lines: list[str] = []
     line, used = "", 0.0
     space = _advance(" ", size)
@@ -140,7 +140,7 @@ def _wrap(words: list[str], size: int, width: float) -> list[str]:
 
 
 def _balance(words: list[str], size: int, width: float, lines: list[str]) -> list[str]:
-    """The same number of lines, as even in width as words allow."""
+    """Return the same number of lines, with widths as even as the words allow."""
     low, high = width * 0.4, width
     for _ in range(7):
         middle = (low + high) / 2
@@ -154,31 +154,31 @@ def _balance(words: list[str], size: int, width: float, lines: list[str]) -> lis
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Lines of text at one size; no lines when there was no room for legible ones."""
+    """Lines of text at one size; without lines if the box has no room for legible text."""
 
     lines: tuple[str, ...]
     size: int
 
     @property
     def leading(self) -> int:
-        """From line to line."""
+        """Return the distance between baselines."""
         return round(self.size * _LEADING)
 
     @property
     def height(self) -> int:
-        """From the top of the first line's capitals to the last line's baseline."""
+        """Return the distance from the top of the first line's capitals to the last baseline."""
         return self.leading * (len(self.lines) - 1) + round(self.size * 0.72) if self.lines else 0
 
     @property
     def width(self) -> int:
-        """Of the widest line."""
+        """Return the width of the widest line."""
         return math.ceil(max((_length(line, self.size) for line in self.lines), default=0.0))
 
-    def draw(self, picture: Image.Image, left: int, top: int, ink: Colour) -> None:
-        """Put the block's upper left corner, as `height` counts it, at a place in the picture."""
+    def draw(self, image: Image.Image, left: int, top: int, ink: Colour) -> None:
+        """Draw the block with its upper left corner, by `height`'s measure, at a position in the image."""
         if not self.lines:
             return
-        pen = ImageDraw.Draw(picture)
+        pen = ImageDraw.Draw(image)
         font = _font(self.size)
         for index, line in enumerate(self.lines):
             baseline = top + round(self.size * 0.72) + index * self.leading
@@ -186,9 +186,9 @@ class Block:
 
 
 def fit(text: str, width: float, height: float, largest: float, *, smallest: float = SMALLEST) -> Block:
-    """The largest setting of a text within a box, sizes `largest` down to `smallest`.
+    """Return the text at the largest size that fits a box, from `largest` down to `smallest`.
 
-    A text that doesn't fit at the smallest size ends in an ellipsis.
+    A text that does not fit at the smallest size ends in an ellipsis.
     """
     floor = max(SMALLEST, round(smallest))
     words = text.split()
@@ -198,7 +198,7 @@ def fit(text: str, width: float, height: float, largest: float, *, smallest: flo
     while True:
         lines = _wrap(words, size, width)
         block = Block(tuple(lines), size)
-        # A broken word is worse than small letters, as long as the letters stay comfortable.
+        # Small letters are better than a broken word, down to 1.25 times the smallest size.
         whole = size <= floor * 1.25 or max(_length(word, size) for word in words) <= width
         if block.height <= height and whole:
             return Block(tuple(_balance(words, size, width, lines)), size)
@@ -215,13 +215,13 @@ def fit(text: str, width: float, height: float, largest: float, *, smallest: flo
 
 
 def spaced(text: str, size: int) -> tuple[int, Callable[[Image.Image, int, int, Colour], None]]:
-    """Small letter-spaced capitals: their width, and a function that draws them (left, baseline)."""
+    """Return the width of small letter-spaced capitals, and a function that draws them (left, baseline)."""
     step = size * 0.14
     letters = text.upper()
     width = round(_length(letters, size) + step * max(0, len(letters) - 1))
 
-    def draw(picture: Image.Image, left: int, baseline: int, ink: Colour) -> None:
-        pen = ImageDraw.Draw(picture)
+    def draw(image: Image.Image, left: int, baseline: int, ink: Colour) -> None:
+        pen = ImageDraw.Draw(image)
         place = float(left)
         for letter in letters:
             pen.text((place, baseline), letter, fill=ink, font=_font(size), anchor="ls")

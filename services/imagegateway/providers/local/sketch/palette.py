@@ -1,7 +1,7 @@
-"""Colours of the sketch model: mixing that looks even to the eye, and the named palettes.
+"""Colours of the sketch model: perceptually uniform mixing, and the named palettes.
 
-Mixing and turning happen in Oklab (https://bottosson.github.io/posts/oklab/), where half way between two
-colours also looks half way. A `Colour` is 8-bit sRGB, red, green, blue, each 0 to 255.
+Colours are mixed and turned in Oklab (https://bottosson.github.io/posts/oklab/), where the middle of two colours also
+looks like the middle. A `Colour` is 8-bit sRGB: red, green, blue, each 0 to 255.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def ramp(stops: Sequence[Colour], steps: int) -> list[Colour]:
 
 
 def adjust(colour: Colour, *, light: float = 0.0, chroma: float = 1.0, turn: float = 0.0) -> Colour:
-    """A colour made lighter (`light` in Oklab's 0 to 1), more saturated (factor) and turned (degrees)."""
+    """Return a colour made lighter (`light` in Oklab's 0 to 1), more saturated (factor) and turned (degrees)."""
     lightness, a, b = _to_lab(colour)
     angle = math.radians(turn)
     a, b = (
@@ -86,21 +86,21 @@ def adjust(colour: Colour, *, light: float = 0.0, chroma: float = 1.0, turn: flo
 
 
 def lightness(colour: Colour) -> float:
-    """How light a colour looks: 0 black to 1 white."""
+    """Return a colour's lightness: 0 black to 1 white."""
     return _to_lab(colour)[0]
 
 
 def at_lightness(colour: Colour, target: float) -> Colour:
-    """The same hue at another lightness, 0 to 1."""
+    """Return the same hue at another lightness, 0 to 1."""
     return adjust(colour, light=target - lightness(colour))
 
 
 def dye(colour: Colour, ink: Colour, strength: float) -> Colour:
-    """A colour given the hue of `ink` (`strength` 0 to 1), its lightness mostly kept."""
+    """Return a colour in the hue of `ink` (`strength` 0 to 1), with nearly the same lightness."""
     light, a, b = _to_lab(colour)
     ink_light, ink_a, ink_b = _to_lab(ink)
     light += (ink_light - light) * 0.22 * strength
-    # The very light and the very dark hold less chroma; without this a dyed horizon turns garish.
+    # Very light and very dark colours hold less chroma: without this a dyed horizon looks garish.
     room = 1 - abs(light - 0.6) * 1.1
     return _from_lab(
         (light, a + (ink_a * room - a) * strength, b + (ink_b * room - b) * strength),
@@ -109,14 +109,14 @@ def dye(colour: Colour, ink: Colour, strength: float) -> Colour:
 
 @dataclass(frozen=True, slots=True)
 class Palette:
-    """The inks of one picture."""
+    """Inks of one image."""
 
     zenith: Colour
     """Top of the sky."""
     sky: Colour
     """Middle of the sky."""
     horizon: Colour
-    """Where the sky meets the land."""
+    """The sky where it meets the land."""
     light: Colour
     """Sun, moon, lit windows, foam."""
     far: Colour
@@ -124,37 +124,37 @@ class Palette:
     near: Colour
     """The nearest layer; the darkest ink."""
     accent: Colour
-    """What catches the eye: sails, flowers, roofs."""
+    """Accents such as sails, flowers, roofs."""
 
     @property
     def dark(self) -> bool:
-        """Whether it's night in the picture."""
+        """Return whether the image shows night."""
         return lightness(self.sky) < 0.47
 
     @property
     def paper(self) -> Colour:
-        """What the print is made on: warm white, or deep ink at night."""
+        """Return the colour of the paper: warm white, or deep ink at night."""
         if self.dark:
             return at_lightness(mix(self.near, self.zenith, 0.4), 0.2)
         return mix((250, 246, 238), at_lightness(self.horizon, 0.93), 0.3)
 
     @property
     def ink(self) -> Colour:
-        """Letters on the paper."""
+        """Return the colour of letters on the paper."""
         if self.dark:
             return at_lightness(mix(self.light, self.horizon, 0.12), 0.93)
         return at_lightness(self.near, 0.29)
 
     def layers(self, count: int) -> list[Colour]:
-        """`count` colours of land, from the farthest, which melts into the air, to the nearest."""
+        """Return `count` colours of land, from the farthest and palest to the nearest."""
         return ramp((self.far, mix(self.far, self.near, 0.52), self.near), count)
 
     def each(self, **change: float) -> Palette:
-        """Every ink put through `adjust`."""
+        """Return the palette with each ink changed by `adjust`."""
         return Palette(*(adjust(ink, **change) for ink in self.inks()))
 
     def dyed(self, ink: Colour, strength: float) -> Palette:
-        """Every ink but the light and the accent given one hue."""
+        """Return the palette with each ink except light and accent dyed in one hue."""
         inks = {
             field.name: dye(getattr(self, field.name), ink, strength)
             for field in fields(self)
@@ -163,11 +163,11 @@ class Palette:
         return replace(self, **inks)
 
     def mixed(self, other: Palette, share: float) -> Palette:
-        """This palette with a share (0 to 1) of another."""
+        """Return this palette mixed with a share (0 to 1) of another."""
         return Palette(*(mix(a, b, share) for a, b in zip(self.inks(), other.inks(), strict=True)))
 
     def inks(self) -> tuple[Colour, ...]:
-        """All inks, in the order of the fields."""
+        """Return all inks, in the order of the fields."""
         return self.zenith, self.sky, self.horizon, self.light, self.far, self.near, self.accent
 
 

@@ -1,6 +1,6 @@
-"""What a prompt asks the sketch model for: a scene, a palette, weather, and things to put in the picture.
+"""Reading of a prompt: the scene, palette, weather and things that its words name.
 
-A prompt of unknown words gets a palette and a scene that its hash picks.
+For a prompt of unknown words, its hash selects a palette and a scene.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _words(text: str) -> list[str]:
 
 
 def _known(word: str, lexicon: Mapping[str, object]) -> str | None:
-    """The lexicon's form of a word: as it is, or without a plural's ending."""
+    """Return the lexicon's form of a word, with or without a plural ending; None for an unknown word."""
     for form in (word, word.removesuffix("s"), word.removesuffix("es")):
         if form in lexicon:
             return form
@@ -165,22 +165,22 @@ def _known(word: str, lexicon: Mapping[str, object]) -> str | None:
 
 
 def _meanings(words: Iterable[str], lexicon: Mapping[str, str]) -> list[str]:
-    """What the words mean, each meaning once, in order."""
+    """Return the meanings of words, each meaning once, in order."""
     found = (_known(word, lexicon) for word in words)
     return list(dict.fromkeys(lexicon[word] for word in found if word is not None))
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What to paint."""
+    """Content of an image as read from a prompt."""
 
     scene: str
-    """One of the names in the registry of scenes."""
+    """Name in the registry of scenes."""
     palette: Palette
     weather: frozenset[str]
     """Of `rain`, `snow`, `mist`, `stars`, `clear`."""
     things: Mapping[str, Colour | None]
-    """What to put in, each with the colour that the prompt gave it."""
+    """Things to paint, each with the colour that the prompt states for it, if any."""
 
 
 def _palette(
@@ -191,7 +191,7 @@ def _palette(
     first = rng.choice(usual or open_names)
     anywhere = rng.choice(open_names)
     if scene == "space":
-        # In daylight's colours space would be a void of mud.
+        # In daylight colours, space would look like mud.
         names = ["space", *(name for name in names if name != "space")]
     turn = rng.uniform(-9, 9)
     wild = rng.uniform(-26, 26)
@@ -217,9 +217,9 @@ def _palette(
 
 
 def read(prompt: str, negative_prompt: str, rng: Random) -> Reading:
-    """Read a prompt; `rng` settles what the words leave open.
+    """Read a prompt. `rng` selects the parts that its words do not name.
 
-    A word of the negative prompt counts for nothing in the prompt, and what it means isn't picked by chance.
+    Words of the negative prompt are ignored in the prompt, and their meanings are excluded from random choice.
     """
     unwanted = set(_words(negative_prompt))
     words = [word for word in _words(prompt) if word not in unwanted]
@@ -234,7 +234,7 @@ def read(prompt: str, negative_prompt: str, rng: Random) -> Reading:
         if (colour := COLOURS.get(word)) is not None:
             waiting.append((place, colour))
         elif (known := _known(word, _THINGS)) is not None and _THINGS[known] not in avoid_things:
-            # "a small red balloon" paints the balloon; a colour farther off paints the picture.
+            # "a small red balloon" colours the balloon; a colour more than two words before colours the image.
             near = [colour for at, colour in waiting if place - at <= 2]
             tints += [colour for at, colour in waiting if place - at > 2]
             waiting = []

@@ -1,4 +1,4 @@
-"""The scenes of the sketch model: each paints a whole picture from a reading of the prompt."""
+"""Scenes of the sketch model: each paints a whole image from a reading of the prompt."""
 
 from imagegateway.providers.local.sketch.scenes.registry import furnish, paint
 

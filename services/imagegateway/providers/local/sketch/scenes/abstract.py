@@ -1,4 +1,4 @@
-"""Abstract pictures: geometric patterns and compositions."""
+"""Abstract scene: geometric patterns and compositions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def _tile(kind: int, x: float, y: float, side: float) -> list[Path]:
-    """One tile of a geometric pattern, in one ink."""
+    """Draw one tile of a geometric pattern, in one ink."""
     steps = 24
     if kind < 4:
         corner = ((0, 0), (1, 0), (1, 1), (0, 1))[kind]
@@ -49,7 +49,7 @@ def _tile(kind: int, x: float, y: float, side: float) -> list[Path]:
 
 
 def abstract(stage: Stage) -> None:
-    """A pattern of tiles, or discs over waves."""
+    """Paint a pattern of tiles, or discs over waves."""
     canvas, palette, rng = stage.canvas, stage.palette, stage.rng
     unit, width, height = canvas.unit, canvas.width, canvas.height
     ground = at_lightness(palette.horizon, 0.9) if not palette.dark else at_lightness(palette.zenith, 0.22)

@@ -1,4 +1,4 @@
-"""The scene of the city."""
+"""City scene."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def city(stage: Stage) -> None:
-    """A skyline, row behind row, with lit windows above a wet street."""
+    """Paint a skyline, row behind row, with lit windows above a wet street."""
     canvas, palette, rng = stage.canvas, stage.palette, stage.rng
     unit = canvas.unit
     horizon = canvas.height * rng.uniform(0.7, 0.76)

@@ -1,4 +1,4 @@
-"""Scenes of the land: mountains, forest, hills and desert."""
+"""Landscape scenes: mountains, forest, hills and desert."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def mountain(stage: Stage) -> None:
-    """Snowy ranges behind wooded foothills."""
+    """Paint snowy ranges behind wooded foothills."""
     canvas, palette, rng = stage.canvas, stage.palette, stage.rng
     unit = canvas.unit
     horizon = canvas.height * rng.uniform(0.6, 0.68)
@@ -57,7 +57,7 @@ def mountain(stage: Stage) -> None:
 
 
 def forest(stage: Stage) -> None:
-    """Conifers, row behind row into the mist."""
+    """Paint conifers, row behind row into the mist."""
     canvas, palette, rng = stage.canvas, stage.palette, stage.rng
     unit = canvas.unit
     horizon = max(canvas.height * 0.66, canvas.height - unit * 0.8)
@@ -83,7 +83,7 @@ def forest(stage: Stage) -> None:
 
 
 def hills(stage: Stage) -> None:
-    """Rolling meadows with trees and flowers."""
+    """Paint rolling meadows with trees and flowers."""
     canvas, palette, rng, wanted = stage.canvas, stage.palette, stage.rng, stage.reading.things
     unit = canvas.unit
     horizon = canvas.height * rng.uniform(0.55, 0.62)
@@ -136,7 +136,7 @@ def hills(stage: Stage) -> None:
 
 
 def desert(stage: Stage) -> None:
-    """Dunes in front of mesas."""
+    """Paint dunes in front of mesas."""
     canvas, palette, rng = stage.canvas, stage.palette, stage.rng
     unit = canvas.unit
     horizon = canvas.height * rng.uniform(0.52, 0.6)
@@ -167,7 +167,7 @@ def desert(stage: Stage) -> None:
         edge = upper_edge(canvas, base, unit * (0.03 + 0.016 * index), line)
         bright = mix(ink, palette.light, 0.16)
         canvas.shape([layer(canvas, edge)], bright, ink, shade=mix(ink, palette.near, 0.3), rise=0.6)
-        # A dune's lee: from each crest an edge winds down to the foot, and right of it lies shadow.
+        # The lee side of a dune: from each crest an edge winds down to the foot, with shadow to its right.
         lees: list[Path] = []
         for at in range(4, len(edge) - 4):
             px, py = edge[at]

@@ -1,4 +1,4 @@
-"""Scenes of people: the portrait."""
+"""Portrait scene."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def portrait(stage: Stage) -> None:
-    """One head and shoulders in front of a disc and leaves."""
+    """Paint one head and shoulders in front of a disc and leaves."""
     canvas, palette, rng = stage.canvas, stage.palette, stage.rng
     width, height = canvas.width, canvas.height
     unit = canvas.unit

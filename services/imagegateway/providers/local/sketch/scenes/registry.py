@@ -1,4 +1,4 @@
-"""The registry of scenes by name, and the painting of whole pictures and of additions to one."""
+"""Registry of scenes by name; painting of whole images and of additions to one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SCENES: Final[Mapping[str, Callable[[Stage], None]]] = {
 
 
 def furnish(canvas: Canvas, reading: Reading, palette: Palette, rng: Random, ground: float) -> None:
-    """Put what a reading names into a picture that is already there, standing on row `ground`."""
+    """Paint the things that a reading names into an existing image, on row `ground`."""
     stage = Stage(canvas, palette, replace(reading, scene=""), rng)
     line = ground - canvas.unit * 0.05
     on_ground(stage, [(0.0, line), (float(canvas.width), line)])

@@ -1,4 +1,4 @@
-"""The scene beyond the sky: space."""
+"""Space scene."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def space(stage: Stage) -> None:
-    """A planet and its moon among stars, seen from cratered ground."""
+    """Paint a planet and its moon among stars, seen from cratered ground."""
     canvas, palette, rng, wanted = stage.canvas, stage.palette, stage.rng, stage.reading.things
     unit, width, height = canvas.unit, canvas.width, canvas.height
     canvas.wash((palette.zenith, palette.sky, palette.horizon))
@@ -37,9 +37,9 @@ def space(stage: Stage) -> None:
     ring = rng.random() < 0.75
 
     def arc(start: float, outer: float, inner: float) -> Path:
-        turns = [start + math.pi * step / 60 for step in range(61)]
-        path = [(x + outer * math.cos(turn), y + outer * 0.26 * math.sin(turn)) for turn in turns]
-        path += [(x + inner * math.cos(turn), y + inner * 0.26 * math.sin(turn)) for turn in reversed(turns)]
+        angles = [start + math.pi * step / 60 for step in range(61)]
+        path = [(x + outer * math.cos(angle), y + outer * 0.26 * math.sin(angle)) for angle in angles]
+        path += [(x + inner * math.cos(angle), y + inner * 0.26 * math.sin(angle)) for angle in reversed(angles)]
         return turned(path, tilt, (x, y))
 
     rings = ((1.95, 1.68, 0.9), (1.62, 1.42, 0.65), (1.38, 1.3, 0.4))
@@ -54,9 +54,9 @@ def space(stage: Stage) -> None:
         path = [(x + radius * px, y + radius * py) for px, py in edge]
         path += [(x - radius * px, y + radius * py) for px, py in reversed(edge)]
         canvas.shape([turned(path, tilt, (x, y))], adjust(body, light=-0.1 if band % 2 else 0.09), opacity=0.6)
-    # Night falls on the lower right: between the limb and a flatter arc.
-    turns = [math.pi * (-0.25 + step / 40) for step in range(41)]
-    limb = [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]
+    # The lower right is in shadow: between the limb and a flatter arc.
+    angles = [math.pi * (-0.25 + step / 40) for step in range(41)]
+    limb = [(x + radius * math.cos(angle), y + radius * math.sin(angle)) for angle in angles]
     flat = [
         (x + radius * 0.3 * math.sin(turn), y - radius * math.cos(turn))
         for turn in (math.pi * step / 40 for step in range(40, -1, -1))

@@ -1,4 +1,4 @@
-"""What a scene is given to paint with."""
+"""Stage: the inputs of a scene."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where a scene is painted, and from what."""
+    """Canvas, palette, reading and random generator of a scene."""
 
     canvas: Canvas
     palette: Palette
@@ -24,5 +24,5 @@ class Stage:
 
     @property
     def hazy(self) -> bool:
-        """Whether the air hides the sun's edge."""
+        """Return whether the air hides the sun's edge."""
         return bool(self.reading.weather & {"rain", "mist"})

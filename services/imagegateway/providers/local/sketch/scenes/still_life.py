@@ -1,4 +1,4 @@
-"""Still lifes."""
+"""Still life scene."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def still_life(stage: Stage) -> None:
-    """A cup or a vase of flowers on a table by an arched window, with fruit."""
+    """Paint a cup or a vase of flowers on a table by an arched window, with fruit."""
     canvas, palette, rng, wanted = stage.canvas, stage.palette, stage.rng, stage.reading.things
     unit, width, height = canvas.unit, canvas.width, canvas.height
     canvas.wash((mix(palette.sky, palette.horizon, 0.2), palette.horizon))

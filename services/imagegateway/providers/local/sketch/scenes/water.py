@@ -1,4 +1,4 @@
-"""Scenes by the water: sea and lake."""
+"""Waterside scenes: sea and lake."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def sea(stage: Stage) -> None:
-    """Waves that come nearer under a wide sky, at times with a far coast."""
+    """Paint approaching waves under a wide sky, sometimes with a far coast."""
     canvas, palette, rng, wanted = stage.canvas, stage.palette, stage.rng, stage.reading.things
     unit = canvas.unit
     horizon = round(canvas.height * rng.uniform(0.5, 0.58))
@@ -96,7 +96,7 @@ def sea(stage: Stage) -> None:
 
 
 def lake(stage: Stage) -> None:
-    """A lake that mirrors woods and mountains."""
+    """Paint a lake that mirrors woods and mountains."""
     canvas, palette, rng, wanted = stage.canvas, stage.palette, stage.rng, stage.reading.things
     unit = canvas.unit
     shore = canvas.height * rng.uniform(0.55, 0.6)

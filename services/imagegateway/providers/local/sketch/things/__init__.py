@@ -1,4 +1,4 @@
-"""Things that the sketch model puts into its pictures: boats, balloons, houses, animals, trees.
+"""Things in the sketch model's images: boats, balloons, houses, animals, trees.
 
 Each function draws one thing that stands on, or hangs at, the point `foot`; `size` is its height in pixels.
 """

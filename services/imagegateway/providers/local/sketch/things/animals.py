@@ -1,4 +1,4 @@
-"""Animals that sit and look at us."""
+"""Sitting animals that face the viewer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _belly(kind: str, coat: Colour) -> Colour:
 
 
 def _face(canvas: Canvas, foot: Point, size: float, kind: str, coat: Colour) -> None:
-    """An animal's face, dog's ears included."""
+    """Draw an animal's face, with the ears for a dog."""
     x, y = foot
     belly = _belly(kind, coat)
     eye = (28, 24, 30) if lightness(coat) > 0.4 else (244, 226, 172)
@@ -112,7 +112,7 @@ def _face(canvas: Canvas, foot: Point, size: float, kind: str, coat: Colour) -> 
 
 
 def animal(canvas: Canvas, foot: Point, size: float, kind: str, palette: Palette, *, colour: Colour | None) -> None:
-    """A sitting animal, looking at us: `kind` is cat, fox, dog, bear or rabbit. Its paws are at `foot`."""
+    """Draw a sitting animal that faces us: `kind` is cat, fox, dog, bear or rabbit. Its paws are at `foot`."""
     x, y = foot
     coat = mix(_COATS[kind], palette.near, 0.12) if colour is None else mix(colour, _COATS[kind], 0.18)
     if palette.dark:

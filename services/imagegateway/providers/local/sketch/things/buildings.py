@@ -7,7 +7,7 @@ from imagegateway.providers.local.sketch.palette import Colour, Palette, adjust,
 
 
 def lighthouse(canvas: Canvas, foot: Point, size: float, palette: Palette, colour: Colour | None) -> None:
-    """A banded tower with a lit lamp, its foot at `foot`."""
+    """Draw a banded tower with a lit lamp, its foot at `foot`."""
     x, y = foot
     band = colour or mix((206, 62, 52), palette.near, 0.12)
     wall = at_lightness(mix(palette.light, palette.horizon, 0.3), 0.9 if not palette.dark else 0.78)
@@ -36,7 +36,7 @@ def lighthouse(canvas: Canvas, foot: Point, size: float, palette: Palette, colou
 
 
 def cabin(canvas: Canvas, foot: Point, size: float, palette: Palette, colour: Colour | None) -> None:
-    """A small house with lit windows and smoke."""
+    """Draw a small house with lit windows and smoke."""
     x, y = foot
     wall = colour or mix(at_lightness(palette.near, 0.36), palette.accent, 0.18)
     roof = at_lightness(palette.near, 0.22)
@@ -62,7 +62,7 @@ def cabin(canvas: Canvas, foot: Point, size: float, palette: Palette, colour: Co
 
 
 def tent(canvas: Canvas, foot: Point, size: float, palette: Palette, colour: Colour | None) -> None:
-    """A ridge tent that glows from inside."""
+    """Draw a ridge tent that glows from inside."""
     x, y = foot
     cloth = colour or palette.accent
     canvas.glow(x, y - size * 0.3, size * 1.2, palette.light, 0.6)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def sailboat(canvas: Canvas, foot: Point, size: float, palette: Palette, colour: Colour | None) -> None:
-    """A sloop on the waterline at `foot`, with its reflection."""
+    """Draw a sloop on the waterline at `foot`, with its reflection."""
     x, y = foot
     sail = colour or mix(palette.light, palette.accent, 0.12)
     second = mix(palette.accent, palette.light, 0.1) if colour is None else adjust(colour, light=-0.1)
@@ -32,7 +32,7 @@ def sailboat(canvas: Canvas, foot: Point, size: float, palette: Palette, colour:
 
 
 def balloon(canvas: Canvas, foot: Point, size: float, palette: Palette, colour: Colour | None) -> None:
-    """A hot-air balloon whose basket's foot is at `foot`."""
+    """Draw a hot-air balloon whose basket's foot is at `foot`."""
     x, y = foot
     skin = colour or palette.accent
     pale = at_lightness(mix(palette.light, palette.horizon, 0.15), 0.94)
@@ -63,7 +63,7 @@ def balloon(canvas: Canvas, foot: Point, size: float, palette: Palette, colour: 
 
 
 def rocket(canvas: Canvas, foot: Point, size: float, palette: Palette, colour: Colour | None) -> None:
-    """A rocket under way to the upper right, its middle at `foot`."""
+    """Draw a rocket that flies to the upper right, its middle at `foot`."""
     x, y = foot
     body = at_lightness(mix(palette.light, palette.horizon, 0.1), 0.93)
     trim = colour or palette.accent

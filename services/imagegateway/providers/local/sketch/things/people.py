@@ -1,4 +1,4 @@
-"""People who stand in a landscape."""
+"""People in a landscape."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from imagegateway.providers.local.sketch.palette import Colour, Palette, adjust,
 
 
 def walker(canvas: Canvas, foot: Point, size: float, palette: Palette, colour: Colour | None) -> None:
-    """A wanderer in a cloak, seen from behind."""
+    """Draw a wanderer in a cloak, seen from behind."""
     x, y = foot
     cloak = colour or palette.accent
     dark = at_lightness(palette.near, 0.18)

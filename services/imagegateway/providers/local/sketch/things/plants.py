@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def pine(x: float, y: float, size: float, rng: Random) -> list[Point]:
-    """A conifer as one path."""
+    """Return a conifer as one path."""
     tiers = 5
     lean = rng.uniform(-0.02, 0.02)
     spread = rng.uniform(0.2, 0.27)
@@ -29,7 +29,7 @@ def pine(x: float, y: float, size: float, rng: Random) -> list[Point]:
 
 
 def tree(canvas: Canvas, foot: Point, size: float, leaf: Colour, bark: Colour, *, rng: Random) -> None:
-    """A broad-leaved tree with a crown of a few round masses."""
+    """Draw a broad-leaved tree with a crown of a few round masses."""
     x, y = foot
     trunk = [
         (-0.035, -0.02),
@@ -52,7 +52,7 @@ def tree(canvas: Canvas, foot: Point, size: float, leaf: Colour, bark: Colour, *
 
 
 def cactus(x: float, y: float, size: float) -> list[list[Point]]:
-    """A saguaro as paths for one shape."""
+    """Return a saguaro as paths for one shape."""
 
     def bar(left: float, low: float, right: float, high: float) -> list[list[Point]]:
         half = (right - left) / 2

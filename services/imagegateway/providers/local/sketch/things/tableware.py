@@ -1,4 +1,4 @@
-"""What stands on a table: vase and cup."""
+"""Tableware: vase and cup."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def vase(canvas: Canvas, foot: Point, size: float, palette: Palette, rng: Random) -> None:
-    """A vase of flowers that stands at `foot`."""
+    """Draw a vase of flowers that stands at `foot`."""
     x, y = foot
     pot = mix(palette.far, palette.near, 0.45)
     green = mix((76, 122, 84), palette.near, 0.3)
@@ -55,7 +55,7 @@ def vase(canvas: Canvas, foot: Point, size: float, palette: Palette, rng: Random
 
 
 def cup(canvas: Canvas, foot: Point, size: float, palette: Palette, colour: Colour | None) -> None:
-    """A steaming cup on a saucer that stands at `foot`."""
+    """Draw a steaming cup on a saucer that stands at `foot`."""
     x, y = foot
     glaze = colour or at_lightness(mix(palette.light, palette.accent, 0.1), 0.92)
     saucer = adjust(glaze, light=-0.08)

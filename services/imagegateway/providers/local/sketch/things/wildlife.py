@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def birds(canvas: Canvas, foot: Point, size: float, colour: Colour, rng: Random, *, count: int) -> None:
-    """A loose flight of birds around `foot`; `size` is the flight's width."""
+    """Draw a loose flight of birds around `foot`; `size` is the flight's width."""
     x, y = foot
     for _ in range(count):
         bx, by = x + rng.uniform(-0.5, 0.5) * size, y + rng.uniform(-0.22, 0.22) * size
@@ -31,7 +31,7 @@ def birds(canvas: Canvas, foot: Point, size: float, colour: Colour, rng: Random,
 
 
 def whale(canvas: Canvas, foot: Point, size: float, palette: Palette, colour: Colour | None) -> None:
-    """A whale's tail that rises from the water at `foot`."""
+    """Draw a whale's tail that rises from the water at `foot`."""
     x, y = foot
     skin = colour or at_lightness(palette.near, 0.27)
     tail = [

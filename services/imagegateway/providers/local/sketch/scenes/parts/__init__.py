@@ -1,1 +1,1 @@
-"""What several scenes are made of: sky, ground, water, and the things that a prompt names."""
+"""Parts that several scenes share: sky, ground, water, and the things that a prompt names."""

@@ -1,4 +1,4 @@
-"""Furnishing: puts what the prompt names on the ground and into the air of a scene."""
+"""Furnishing: the things that the prompt names, on the ground and in the air of a scene."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def on_ground(stage: Stage, edge: Path, *, clear: bool = False) -> None:
-    """Put what the prompt names, and the scene hasn't shown yet, on the nearest ground."""
+    """Paint the named things that the scene does not show yet on the nearest ground."""
     canvas, palette, rng, wanted = stage.canvas, stage.palette, stage.rng, stage.reading.things
     unit, scene = canvas.unit, stage.reading.scene
     x = canvas.width * (0.5 if clear else rng.choice((0.4, 0.58)))
@@ -45,7 +45,7 @@ def on_ground(stage: Stage, edge: Path, *, clear: bool = False) -> None:
 
 
 def in_air(stage: Stage) -> None:
-    """Put what the prompt names, and the scene hasn't shown yet, into the air."""
+    """Paint the named things that the scene does not show yet into the air."""
     canvas, palette, rng, wanted = stage.canvas, stage.palette, stage.rng, stage.reading.things
     unit, scene = canvas.unit, stage.reading.scene
     if "balloon" in wanted:

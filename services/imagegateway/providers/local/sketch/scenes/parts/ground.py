@@ -14,28 +14,28 @@ if TYPE_CHECKING:
 
 
 def upper_edge(canvas: Canvas, base: float, height: float, line: Profile) -> list[Point]:
-    """The upper edge of a layer, from the left side to the right."""
+    """Return the upper edge of a layer, from the left side to the right."""
     step = max(1.5, min(canvas.unit / 170, canvas.width / 40))
     count = math.ceil(canvas.width / step)
     return [(index * step, base - height * line(index * step)) for index in range(-1, count + 2)]
 
 
 def layer(canvas: Canvas, edge: Path, depth: float | None = None) -> list[Point]:
-    """A layer's path: its edge, closed at the picture's lower side or `depth` below the edge."""
+    """Return a layer's path: its edge, closed at the image's lower edge or `depth` below the edge."""
     if depth is None:
         return [*edge, (canvas.width + 9, canvas.height + 2), (-9, canvas.height + 2)]
     return [*edge, *[(x, y + depth) for x, y in reversed(edge)]]
 
 
 def height_at(edge: Path, x: float) -> float:
-    """The height of an edge at a place."""
+    """Return the height of an edge at a place."""
     return min(edge, key=lambda point: abs(point[0] - x))[1]
 
 
 def grove(
     stage: Stage, edge: Path, size: float, colour: Colour, spacing: float, *, gap: Profile | None = None
 ) -> None:
-    """Conifers along an edge; where `gap` is below zero none grow."""
+    """Paint conifers along an edge, except where `gap` is below zero."""
     canvas, rng = stage.canvas, stage.rng
     trees: list[Path] = []
     x = rng.uniform(-1, 0) * size * spacing
@@ -49,7 +49,7 @@ def grove(
 def mountain_range(
     stage: Stage, base: float, height: float, colour: Colour, *, snow: bool, wavelength: float
 ) -> list[Point]:
-    """A rocky range with a shaded side and, if wanted, snow."""
+    """Paint a rocky range with a shaded side and, on request, snow."""
     canvas, palette, rng = stage.canvas, stage.palette, stage.rng
     line = jagged(rng, wavelength)
     edge = upper_edge(canvas, base, height, line)
@@ -60,7 +60,7 @@ def mountain_range(
         white = at_lightness(mix(palette.light, palette.sky, 0.22), 0.95 if not palette.dark else 0.74)
         cap = [(x, max(y, min(base - height * 0.28 + height * 0.2 * wobble(x), y + height * 0.62))) for x, y in edge]
         canvas.shape([[*edge, *reversed(cap)]], white)
-    # The side away from the light: from each summit down to the right, with an edge that wanders.
+    # The side away from the light: from each summit down to the right, with an irregular edge.
     shadows: list[Path] = []
     reach = max(3, round(wavelength * 0.3 / (edge[1][0] - edge[0][0])))
     for index in range(reach, len(edge) - 2):

@@ -1,4 +1,4 @@
-"""Sky: its gradient, stars, sun or moon, clouds, mist, and what falls from it."""
+"""Sky: its gradient, stars, sun or moon, clouds, mist, rain and snow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def stars(stage: Stage, bottom: float, count: int) -> None:
-    """Strew stars over the picture down to `bottom`, a few of them with rays."""
+    """Paint stars over the image down to `bottom`, a few of them with rays."""
     canvas, rng = stage.canvas, stage.rng
     tiny, large = [], []
     dot = max(0.55, canvas.unit / 900)
@@ -34,7 +34,7 @@ def stars(stage: Stage, bottom: float, count: int) -> None:
 
 
 def _luminary(stage: Stage, x: float, y: float, radius: float) -> None:
-    """The sun, or the moon at night."""
+    """Paint the sun, or the moon at night."""
     canvas, palette = stage.canvas, stage.palette
     canvas.glow(x, y, radius * 5.5, mix(palette.light, palette.horizon, 0.35), 0.75)
     canvas.glow(x, y, radius * 2.4, palette.light, 0.55)
@@ -55,7 +55,7 @@ def _luminary(stage: Stage, x: float, y: float, radius: float) -> None:
 
 
 def _clouds(stage: Stage, top: float, bottom: float, count: int) -> None:
-    """Flat clouds of a few long rounded bars."""
+    """Paint flat clouds of a few long rounded bars."""
     canvas, palette, rng = stage.canvas, stage.palette, stage.rng
     unit = canvas.unit
     for _ in range(count):
@@ -75,7 +75,7 @@ def _clouds(stage: Stage, top: float, bottom: float, count: int) -> None:
 
 
 def sky(stage: Stage, horizon: float, *, radius: float = 0.085, high: bool = False) -> tuple[float, float]:
-    """Sky, stars, luminary and clouds down to the horizon. Returns the luminary's place."""
+    """Paint sky, stars, luminary and clouds down to the horizon. Return the luminary's position."""
     canvas, palette, rng, reading = stage.canvas, stage.palette, stage.rng, stage.reading
     canvas.wash((palette.zenith, palette.sky, palette.horizon), 0, math.ceil(horizon))
     canvas.wash((palette.horizon, palette.far), math.ceil(horizon))
@@ -94,12 +94,12 @@ def sky(stage: Stage, horizon: float, *, radius: float = 0.085, high: bool = Fal
 
 
 def mist(stage: Stage, y: float, height: float, strength: float) -> None:
-    """A soft bank of air across the picture, thickest at `y`."""
+    """Paint a soft bank of air across the image, thickest at `y`."""
     stage.canvas.haze(y, height, mix(stage.palette.horizon, stage.palette.light, 0.3), strength)
 
 
 def precipitation(stage: Stage) -> None:
-    """Rain and snow, in front of everything."""
+    """Paint rain and snow, in front of everything."""
     canvas, palette, rng, weather = stage.canvas, stage.palette, stage.rng, stage.reading.weather
     area = canvas.width * canvas.height / canvas.unit**2
     if "rain" in weather:

@@ -1,4 +1,4 @@
-"""The surface of water: light on it, and ripples."""
+"""Water surface: light and ripples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def reflection(stage: Stage, x: float, top: float, radius: float) -> None:
-    """The luminary's light on the water below `top`."""
+    """Paint the luminary's light on the water below `top`."""
     canvas, palette, rng = stage.canvas, stage.palette, stage.rng
     depth = min(canvas.height - top, canvas.unit * 0.6)
     rows = 22
@@ -27,7 +27,7 @@ def reflection(stage: Stage, x: float, top: float, radius: float) -> None:
 
 
 def ripples(stage: Stage, top: float, colour: Colour, count: int) -> None:
-    """Short strokes of light on the water below `top`."""
+    """Paint short strokes of light on the water below `top`."""
     canvas, rng = stage.canvas, stage.rng
     lines: list[Path] = []
     for _ in range(count):

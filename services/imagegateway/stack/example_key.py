@@ -1,0 +1,60 @@
+"""API key of the examples that the start prints."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
+
+if TYPE_CHECKING:
+    from imagegateway.keys.api_keys import KeyStore
+    from imagegateway.platform.settings import Settings
+
+_SESSION_NOTE: Final = "until this stack stops"
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleKey:
+    """A key that the examples use."""
+
+    secret: str
+    shown: str
+    """The secret, or a reference to the environment variable that holds the secret."""
+    note: str
+    """Origin and lifetime of the key."""
+
+
+async def example_key(settings: Settings, store: KeyStore, gateway: str, *, create: bool) -> ExampleKey | None:
+    """Return the key from the settings, else a new key if `create`, else None.
+
+    The first key of a gateway is lasting. The store keeps hashes only, so a later start can't show that key again and
+    creates one that ends with this stack.
+    """
+    if settings.api_key:
+        secret = settings.api_key.reveal()
+        try:
+            await store.adopt(secret, gateway)
+        except RevokedKeyError:
+            print(
+                f"\nimagegateway: {API_KEY_NAME} holds a revoked key, which is NOT accepted. Set another one.",
+                file=sys.stderr,
+                flush=True,
+            )
+            return None
+        # The operator knows the secret: keep it out of the terminal and its logs.
+        return ExampleKey(secret, f"${API_KEY_NAME}", "the key from the settings")
+    if not create:
+        return None
+    if all(key.session_of for key in await store.list()):
+        secret, _ = await store.create("default", "made at the first start")
+        return ExampleKey(secret, secret, "new and shown only this once: keep it")
+    secret = await create_session_key(store, gateway)
+    return ExampleKey(secret, secret, "lives until this stack stops; `imagegateway keys create` makes lasting keys")
+
+
+async def create_session_key(store: KeyStore, gateway: str) -> str:
+    """Create a key that ends with this stack. Return its secret."""
+    secret, _ = await store.create("default", _SESSION_NOTE, session_of=gateway)
+    return secret

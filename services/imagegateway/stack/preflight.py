@@ -1,0 +1,97 @@
+"""Preparations before the stack starts: data directory, lock, sockets and port."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.platform import logs, sockets
+from imagegateway.stack.errors import StackError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import IO
+
+    from imagegateway.platform.settings import Settings
+
+_log = logs.get(__name__)
+_LOCK: Final = "lock"
+"""Name of the file in the data directory that a running stack locks."""
+_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+def make_private(folder: Path) -> None:
+    """Create the data directory, or close an existing one to other users.
+
+    The directory holds the root secret, keys and images. A directory of another owner, such as the root of a mounted
+    volume, keeps its mode and causes a warning. Raises StackError if the directory can't be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        mode = stat.S_IMODE(folder.stat().st_mode)
+    except OSError as error:
+        raise StackError(
+            f"the data directory {folder} can't be created ({error.strerror}): "
+            "set IMAGEGATEWAY_DATA_DIR to another directory"
+        ) from None
+    if not mode & _OTHERS:
+        return
+    try:
+        folder.chmod(0o700)
+    except PermissionError:
+        _log.warning("data_directory_open", path=str(folder), mode=f"{mode:04o}")
+    else:
+        _log.warning("data_directory_closed", path=str(folder), mode=f"{mode:04o}")
+
+
+@contextlib.contextmanager
+def lock(settings: Settings) -> Iterator[None]:
+    """Lock the data directory. Raises StackError, naming the process, if another stack holds the lock."""
+    path = settings.data_dir / _LOCK
+    file: IO[str]
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise StackError(
+                f"the data directory {settings.data_dir} is in use by process {file.read().strip() or '?'}: "
+                "stop that stack, or set IMAGEGATEWAY_DATA_DIR"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def check_port(settings: Settings) -> None:
+    """Raise StackError if the stack can't listen on its port."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise StackError(
+                f"port {settings.port} on {settings.host} can't be used ({error.strerror}): "
+                "stop the process that listens there, or set IMAGEGATEWAY_PORT"
+            ) from None
+
+
+@contextlib.contextmanager
+def socket_folder(settings: Settings) -> Iterator[None]:
+    """Create the folder of the stack's sockets, and remove the folder at the end. Raises StackError."""
+    folder = sockets.folder(settings.run_dir)
+    try:
+        sockets.make_folder(folder)
+    except OSError as error:
+        raise StackError(f"the folder of the stack's sockets can't be created: {error}") from None
+    try:
+        yield
+    finally:
+        sockets.remove_folder(folder)

@@ -1,0 +1,102 @@
+"""`imagegateway doctor` against the providers' emulators: each route's line and the exit status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from imagegateway.cli.doctor import examine
+from imagegateway.platform import setting_source, settings
+from imagegateway.providers.registry import HTTP_FAMILIES
+
+from tests.emulators.ark import Ark
+from tests.emulators.bria import Bria
+from tests.emulators.cloudflare import Cloudflare
+from tests.emulators.fal import Fal
+from tests.emulators.google import Google
+from tests.emulators.ideogram import Ideogram
+
+if TYPE_CHECKING:
+    from tests.emulators.base import Emulator
+
+ACCOUNT = {"CLOUDFLARE_ACCOUNT_ID": "0123456789abcdef0123456789abcdef"}
+
+
+async def lines(capsys: pytest.CaptureFixture[str], *families: str, **values: str) -> tuple[int, dict[str, str]]:
+    """Run the command. Return the exit status and each route's line, with setting names without prefix."""
+    environment = {f"IMAGEGATEWAY_{name}": value for name, value in values.items()}
+    current = settings.load(setting_source.Source(environment))
+    status = await examine(current, {name: HTTP_FAMILIES[name] for name in families})
+    said = (line.partition(" ") for line in capsys.readouterr().out.splitlines())
+    return status, {route: words.strip() for route, _, words in said}
+
+
+@pytest.mark.parametrize(
+    ("kind", "family", "route", "further"),
+    [
+        (Google, "google", "google", {}),
+        (Ark, "bytedance", "bytedance", {}),
+        (Ideogram, "ideogram", "ideogram", {}),
+        (Cloudflare, "bfl", "cloudflare", ACCOUNT),
+        (Bria, "bria", "bria", {}),
+        (Fal, "bria", "fal", {}),
+        (Fal, "stability", "fal", {}),
+    ],
+)
+async def test_bad_key_is_reported_as_such_for_every_status(
+    capsys: pytest.CaptureFixture[str], kind: type[Emulator], family: str, route: str, further: dict[str, str]
+) -> None:
+    name = route.upper()
+    async with kind() as emulator:
+        values = {f"{name}_BASE_URL": emulator.base, f"{name}_API_KEY": emulator.key, **further}
+        status, said = await lines(capsys, family, **values)
+        assert (status, said[route]) == (0, "works")
+        status, said = await lines(capsys, family, **{**values, f"{name}_API_KEY": "another"})
+        assert emulator.billed == 0
+    assert status == 1
+    assert said[route].startswith("refuses the key (status ")
+    assert f"check IMAGEGATEWAY_{name}_API_KEY" in said[route]
+    assert "another" not in said[route]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            (403, {"error": {"code": "AccountOverdueError", "message": "no"}}),
+            "refuses for lack of credit (status 403)",
+        ),
+        ((429, {"error": {"code": "RequestBurstTooFast", "message": "no"}}), "is busy (status 429): try again later"),
+        ((502, b"<html>bad gateway</html>"), "responds with status 502 at "),
+    ],
+)
+async def test_other_refusals_are_distinguished(
+    capsys: pytest.CaptureFixture[str], answer: tuple[int, Any], words: str
+) -> None:
+    async with Ark() as ark:
+        ark.failures = [(*answer, {})]
+        status, said = await lines(capsys, "bytedance", BYTEDANCE_BASE_URL=ark.base, BYTEDANCE_API_KEY=ark.key)
+    assert status == 1
+    assert said["bytedance"].startswith(words)
+
+
+async def test_unconfigured_route_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    status, said = await lines(capsys, *HTTP_FAMILIES)
+    assert status == 0
+    assert said["google"] == "not configured: set IMAGEGATEWAY_GOOGLE_API_KEY"
+    assert said["automatic1111"] == "not configured: set IMAGEGATEWAY_AUTOMATIC1111_BASE_URL"
+    both = "IMAGEGATEWAY_CLOUDFLARE_API_KEY and IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID"
+    assert said["cloudflare"] == f"not configured: set {both}"
+
+
+async def test_route_with_some_of_its_settings_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    status, said = await lines(capsys, "bfl", CLOUDFLARE_API_KEY="k")
+    assert (status, said["cloudflare"]) == (1, "not configured: set IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID")
+
+
+async def test_unreachable_provider_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
+    status, said = await lines(capsys, "google", GOOGLE_API_KEY="k", GOOGLE_BASE_URL="http://127.0.0.1:9")
+    assert status == 1
+    assert said["google"].startswith(
+        "can't be reached at http://127.0.0.1:9/v1beta: check IMAGEGATEWAY_GOOGLE_BASE_URL"
+    )

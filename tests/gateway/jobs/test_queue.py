@@ -1,0 +1,175 @@
+"""Queued jobs: alternation between tenants, limits of queue and tenant, and the inline wait."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from tests.gateway.jobs import sse, wire
+from tests.gateway.jobs.calls import ASYNC, Caller
+from tests.gateway.jobs.stacks import new_caller
+from tests.gateway.jobs.test_stream import over_grpc
+from tests.gateway.rest import assert_error
+from tests.support.stack import running
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.support.stack import Stack
+
+LIMIT = 12
+
+
+@pytest.fixture(scope="module")
+def narrow() -> Iterator[Stack]:
+    """Yield a stack with one slot."""
+    with running(local_concurrency="1", queue_limit=str(LIMIT)) as stack:
+        yield stack
+
+
+@pytest.fixture
+def many(narrow: Stack) -> Iterator[Caller]:
+    """Yield a tenant and end all its jobs afterwards."""
+    yield from _cleaned(narrow, "many")
+
+
+@pytest.fixture
+def few(narrow: Stack) -> Iterator[Caller]:
+    yield from _cleaned(narrow, "few")
+
+
+def _cleaned(stack: Stack, tenant: str) -> Iterator[Caller]:
+    caller = new_caller(stack, f"{tenant}-{time.time_ns()}")
+    yield caller
+    for status in ("queued", "running"):
+        for job in caller.jobs(status=status):
+            caller.cancel(job["id"])
+
+
+def test_tenants_take_turns(many: Caller, few: Caller) -> None:
+    theirs = [many.submit(1) for _ in range(10)]
+    mine = few.submit(0.3)
+    job = few.end(mine)
+    ends = [ended["completed_at"] for ended in many.jobs(status="completed")]
+    assert job["status"] == "completed"
+    assert len([end for end in ends if end <= job["completed_at"]]) <= 2
+    left = [many.job(job_id)["status"] for job_id in theirs]
+    assert left.count("queued") >= 6
+    order = [ended["id"] for ended in reversed(many.jobs(status="completed"))]
+    assert order == theirs[: len(order)]
+
+
+def test_queued_job_reports_its_position(many: Caller, few: Caller) -> None:
+    made = [many.submit(30) for _ in range(4)]
+    answer = few.generate(ASYNC)
+    assert answer.status == 202
+    last = answer.json()
+    assert last["status"] == "queued"
+    assert last["queue_position"] == 1  # one job of the other tenant has precedence
+    jobs = [many.job(job_id) for job_id in made]
+    assert [job["status"] for job in jobs] == ["running", "queued", "queued", "queued"]
+    assert "queue_position" not in jobs[0]
+    places = [job["queue_position"] for job in jobs[1:]]
+    assert places == sorted(places)
+    assert places[0] == 0
+    (event,) = sse.read_first(many, made[1], 1)
+    assert event.data["queue_position"] == 0
+    for job_id in made:
+        many.cancel(job_id)
+    ended = few.end(last["id"])
+    assert ended["status"] == "completed"
+    assert "queue_position" not in ended
+
+
+def test_cancelled_job_leaves_the_queue_and_never_runs(many: Caller) -> None:
+    first, second, third = many.submit(1), many.submit(0.1), many.submit(0.1)
+    cancelled = many.cancel(second)
+    assert cancelled["status"] == "cancelled"
+    assert "started_at" not in cancelled
+    assert many.end(first)["status"] == "completed"
+    assert many.end(third)["status"] == "completed"
+    assert many.job(second) == cancelled
+
+
+def test_queued_job_is_streamed_from_its_place_to_its_end(many: Caller) -> None:
+    first, second = many.submit(1.5), many.submit(0.3)
+    over_rest = sse.Follower(many, second)
+    with wire.public(many) as stub:
+        types = [message.type for message in over_grpc(stub, many, second)]
+    assert [event.name for event in over_rest.result(30)][:2] == ["job.queued", "job.running"]
+    assert (types[0], types[-1]) == ("job.queued", "job.completed")
+    assert "job.running" in types or "job.progress" in types
+    assert many.job(first)["status"] == "completed"
+
+
+def test_inline_calls_wait_for_slots_and_all_get_their_images(many: Caller, few: Caller) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(
+            pool.map(lambda index: (many, few)[index % 2].generate(provider_options={"delay": 0.2}), range(10))
+        )
+    assert [answer.status for answer in answers] == [200] * 10
+
+
+def test_full_queue_refuses_the_tenant_that_fills_it_and_keeps_nothing(many: Caller, few: Caller) -> None:
+    made = [many.submit(60) for _ in range(1 + LIMIT)]
+    for headers in ({}, ASYNC, {"idempotency-key": f"full-{time.time_ns()}"}):
+        answer = many.generate(headers)
+        assert_error(answer, 503, "overloaded", kind="server_error")
+        assert f"{LIMIT} of your jobs" in answer.json()["error"]["message"]
+        assert int(answer.headers["retry-after"]) >= 1
+        assert "x-should-retry" not in answer.headers
+    with wire.public(many) as stub, pytest.raises(grpc.RpcError) as caught:
+        wire.submit(stub, many)
+    assert wire.code(caught.value) is grpc.StatusCode.UNAVAILABLE
+    assert wire.failure(caught.value).code == "overloaded"
+    assert wire.failure(caught.value).waits
+    assert len(many.jobs()) == len(made)
+    # Another tenant finds room, and has the next turn but one.
+    other = few.generate(ASYNC).json()
+    assert (other["status"], other["queue_position"]) == ("queued", 1)
+    for job_id in made:
+        many.cancel(job_id)
+    assert few.end(other["id"])["status"] == "completed"
+    repeated = many.generate(headers)  # with the key of a refused call
+    assert repeated.status == 200, repeated.body
+    assert len(many.jobs()) == len(made) + 1
+
+
+@pytest.fixture(scope="module")
+def bounded() -> Iterator[Stack]:
+    """Yield a stack with two slots per tenant that holds inline responses for one second."""
+    with running(tenant_concurrency="2", inline_wait="1") as stack:
+        yield stack
+
+
+def test_inline_wait_that_is_over_becomes_a_202_by_itself(bounded: Stack) -> None:
+    caller = Caller(bounded, bounded.key)
+    answer = caller.generate(provider_options={"delay": 1.6})
+    assert answer.status == 202, answer.body
+    job_id = answer.json()["id"]
+    assert answer.headers["location"] == f"/v1/jobs/{job_id}"
+    assert "preference-applied" not in answer.headers
+    assert caller.end(job_id)["status"] == "completed"
+    answer = caller.generate({"prefer": "wait=30"}, provider_options={"delay": 1.3})  # who asks to wait, may
+    assert answer.status == 200, answer.body
+    with wire.public(caller) as stub:
+        request = wire.small(provider_options={"delay": 30})
+        made = stub.Generate(request, metadata=wire.metadata(caller), timeout=wire.SECONDS)
+    assert (made.object, made.status) == ("job", "running")
+    caller.cancel(made.id)
+
+
+def test_tenant_runs_no_more_at_once_than_its_bound(bounded: Stack) -> None:
+    greedy, modest = new_caller(bounded, "greedy"), new_caller(bounded, "modest")
+    made = [greedy.submit(30) for _ in range(5)]
+    assert modest.end(modest.submit(0.2))["status"] == "completed"
+    assert [greedy.job(job_id)["status"] for job_id in made] == ["running"] * 2 + ["queued"] * 3
+    greedy.cancel(made[0])
+    greedy.until(made[2], "running")
+    assert greedy.job(made[3])["status"] == "queued"
+    for job_id in made:
+        greedy.cancel(job_id)

@@ -1,0 +1,138 @@
+"""Concurrency limits of providers: callers wait for slots and are not refused; one rate limit delays all calls."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.emulators.bfl import Bfl
+from tests.emulators.ideogram import Ideogram
+from tests.gateway.providers.asking import over_both, over_rest, request
+from tests.gateway.providers.providers import submissions
+from tests.gateway.providers.test_byok import holding, new_key
+from tests.gateway.providers.test_failures import changed
+from tests.support.stack import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.gateway.jobs.calls import Caller
+    from tests.gateway.providers.asking import Reply
+    from tests.gateway.providers.providers import Providers
+
+
+def at_once(caller: Caller, count: int, fields: dict[str, Any]) -> list[Reply]:
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(lambda _: over_rest(caller, fields), range(count)))
+
+
+@pytest.mark.parametrize(("n", "peak"), [(1, 10), (4, 8)])
+def test_images_over_the_concurrency_limit_wait_for_slots(
+    caller: Caller, providers: Providers, n: int, peak: int
+) -> None:
+    ideogram = providers["ideogram"]
+    assert isinstance(ideogram, Ideogram)
+    with changed(ideogram, seconds=0.2, peak=0):
+        said = at_once(caller, 15, request("ideogram/ideogram-v3", aspect_ratio="1:1", n=n))
+        assert ideogram.peak == peak
+    assert not [one.failure for one in said if one.failure]
+    assert len(submissions(ideogram)) == 15, "none was refused"
+    assert ideogram.billed == 15 * n
+
+
+def test_jobs_of_several_tasks_count_by_their_tasks(caller: Caller, providers: Providers) -> None:
+    with changed(providers["bfl"], script=("Pending", "Ready")):
+        said = at_once(caller, 3, request("bfl/flux-2-pro", n=10, size="64x64"))
+    assert [len(one.images) for one in said] == [10, 10, 10]
+    assert providers["bfl"].billed == 30
+    assert len(submissions(providers["bfl"])) == 30, "none was refused"
+
+
+@pytest.fixture
+def bfl(providers: Providers) -> Iterator[Bfl]:
+    """BFL whose tasks run until the test releases them."""
+    emulator = providers["bfl"]
+    assert isinstance(emulator, Bfl)
+    emulator.tasks.clear()
+    emulator.peaks.clear()
+    with changed(emulator, script=("Pending",)):
+        yield emulator
+        let_go(emulator)
+
+
+def let_go(bfl: Bfl) -> None:
+    """End all tasks, and later ones at once."""
+    bfl.script = ("Ready",)
+    for task in bfl.tasks.values():
+        task.states[:] = ["Ready"]
+
+
+def test_full_model_does_not_hold_up_the_others_of_its_route(caller: Caller, bfl: Bfl) -> None:
+    full = [caller.submit(**request("bfl/flux-kontext-max")) for _ in range(9)]
+    eventually(lambda: len(bfl.tasks) == 6, 20, "six are at the provider")
+    bfl.script = ("Ready",)
+    for said in over_both(caller, request("bfl/flux-2-pro", size="64x64")):
+        assert said.failure is None, said.failure
+    assert [caller.job(job_id)["status"] for job_id in full[6:]] == ["queued"] * 3
+    assert [caller.job(job_id)["queue_position"] for job_id in full[6:]] == [0, 1, 2]
+    let_go(bfl)
+    assert [caller.end(job_id)["status"] for job_id in full] == ["completed"] * 9
+    assert bfl.peaks[bfl.key, "flux-kontext-max"] == 6
+    assert len(submissions(bfl)) == bfl.billed == 11, "none was refused"
+
+
+def test_job_of_more_tasks_than_its_model_has_places_makes_them_in_turn(caller: Caller, bfl: Bfl) -> None:
+    bfl.script = ("Pending", "Ready")
+    for said in over_both(caller, request("bfl/flux-kontext-max", n=8)):
+        assert said.failure is None, said.failure
+        assert len(said.images) == 8
+    assert bfl.peaks[bfl.key, "flux-kontext-max"] == 6
+    assert len(submissions(bfl)) == bfl.billed == 16, "none was refused"
+
+
+def test_callers_own_key_has_separate_slots(caller: Caller, bfl: Bfl) -> None:
+    key = new_key("bfl")
+    own = {"x-byok-bfl": key}
+    fields = request("bfl/flux-2-pro", size="64x64")
+    with changed(bfl, others=(key,)):
+        jobs = [caller.submit(**fields, n=n) for n in (10, 10, 4, 1)]
+        eventually(lambda: len(bfl.tasks) == 24, 20, "the operator's places are taken")
+        jobs += [caller.submit(headers=own, **fields, n=n) for n in (10, 10, 4, 1)]
+        eventually(lambda: len(bfl.tasks) == 48, 20, "the caller's own are taken, too")
+        assert [caller.job(job_id)["status"] for job_id in jobs] == [*["running"] * 3, "queued"] * 2
+        let_go(bfl)
+        assert [caller.end(job_id)["status"] for job_id in jobs] == ["completed"] * 8
+    assert bfl.peaks[bfl.key, ""] == bfl.peaks[key, ""] == 24
+    assert len(submissions(bfl)) == bfl.billed == 50, "none was refused"
+    assert not holding(caller, key)
+
+
+def test_limit_that_one_call_meets_slows_the_next_one_down(caller: Caller, providers: Providers) -> None:
+    emulator, fields = providers["cloudflare"], request("bfl/flux-2-dev", size="256x256")
+    emulator.failures[:] = [(429, {}, {"retry-after": "2"})]
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(over_rest, caller, fields)
+        eventually(lambda: bool(emulator.sent), 10, "the limit is met")
+        time.sleep(0.2)
+        began = time.monotonic()
+        second = over_rest(caller, fields)
+        assert second.failure is None, second.failure
+        assert time.monotonic() - began > 1.5
+        assert first.result().failure is None
+    assert len(emulator.sent) == 3
+
+
+def test_another_key_does_not_wait_for_it(caller: Caller, providers: Providers) -> None:
+    emulator, fields = providers["cloudflare"], request("bfl/flux-2-dev", size="256x256")
+    emulator.failures[:] = [(429, {}, {"retry-after": "2"})]
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(over_rest, caller, fields)
+        eventually(lambda: bool(emulator.sent), 10, "the limit is met")
+        began = time.monotonic()
+        other = over_rest(caller, fields, {"x-byok-cloudflare": "caller-wrong"})
+        assert other.failure is not None
+        assert time.monotonic() - began < 1.5
+        assert first.result().failure is None
