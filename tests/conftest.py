@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from tests.gateway.jobs.receiver import NOBODY, Receiver, receiving
+from tests.gateway.jobs.receiver import UNUSED_ADDRESS, Receiver, receiving
 from tests.gateway.jobs.stacks import PAUSES
 from tests.gateway.origin import Origin, serving
 from tests.support.stack import running
@@ -46,7 +46,7 @@ def stack(origin: Origin, receiver: Receiver) -> Iterator[Stack]:
 
     Whatever the tests sent, in the end its log must hold nothing but events, and no key.
     """
-    reachable = f"{origin.host} {receiver.host} {NOBODY}"
+    reachable = f"{origin.host} {receiver.host} {UNUSED_ADDRESS}"
     with running(routers="2", allow_hosts=reachable, webhook_pauses=PAUSES) as shared:
         yield shared
         assert shared.events()

@@ -1,4 +1,4 @@
-"""What Schemathesis checks beyond its own checks. Runs in Schemathesis's own Python, without anything of ours."""
+"""More checks for Schemathesis. They run in its own Python, without the gateway's packages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ABOUT_SERVER: Final = frozenset(
         "unsupported_parameter",
     }
 )
-"""Codes of refusals that depend on what exists here, or on the model: no schema can tell."""
+"""Codes of refusals that depend on stored state or the model, which a schema can't express."""
 _CONTENT: Final = (
     "image",
     "images",
@@ -54,7 +54,7 @@ def valid_request_is_accepted(context: object, response: Any, case: Any) -> None
 
 @schemathesis.check
 def error_is_explained(context: object, response: Any, case: Any) -> None:
-    """Fail where an error has no code, or no request id to ask about."""
+    """Fail where an error has no code or no request id."""
     if response.status_code < 400 or _has_no_body(case):
         return
     error = response.json().get("error")

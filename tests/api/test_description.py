@@ -1,4 +1,4 @@
-"""The description that the gateway serves, held against the gateway by Schemathesis."""
+"""The served OpenAPI document, checked against the gateway by Schemathesis."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 _ROOT: Final = Path(__file__).parents[2]
 _PROGRAM: Final = _ROOT / "build/api/bin/schemathesis"
-"""`make test-api` installs it, apart from the gateway."""
+"""Schemathesis, installed separately by `make test-api`."""
 _SECONDS: Final = 240.0
 
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Stack]:
-    """A running gateway with every route configured."""
+    """Yield a running gateway with every route configured."""
     with serving(every()) as providers, running(**providers.settings()) as stack:
         yield stack
 

@@ -23,7 +23,7 @@ ACCOUNT = {"CLOUDFLARE_ACCOUNT_ID": "0123456789abcdef0123456789abcdef"}
 
 
 async def lines(capsys: pytest.CaptureFixture[str], *families: str, **values: str) -> tuple[int, dict[str, str]]:
-    """The exit status, and what is said of each route; names of settings come without their prefix."""
+    """Run the command. Return the exit status and each route's line, with setting names without prefix."""
     environment = {f"IMAGEGATEWAY_{name}": value for name, value in values.items()}
     current = settings.load(setting_source.Source(environment))
     status = await examine(current, {name: HTTP_FAMILIES[name] for name in families})
@@ -43,7 +43,7 @@ async def lines(capsys: pytest.CaptureFixture[str], *families: str, **values: st
         (Fal, "stability", "fal", {}),
     ],
 )
-async def test_bad_key_is_told_as_such_whatever_status_it_comes_with(
+async def test_bad_key_is_reported_as_such_for_every_status(
     capsys: pytest.CaptureFixture[str], kind: type[Emulator], family: str, route: str, further: dict[str, str]
 ) -> None:
     name = route.upper()
@@ -70,7 +70,7 @@ async def test_bad_key_is_told_as_such_whatever_status_it_comes_with(
         ((502, b"<html>bad gateway</html>"), "responds with status 502 at "),
     ],
 )
-async def test_other_refusals_are_told_apart(
+async def test_other_refusals_are_distinguished(
     capsys: pytest.CaptureFixture[str], answer: tuple[int, Any], words: str
 ) -> None:
     async with Ark() as ark:
@@ -80,7 +80,7 @@ async def test_other_refusals_are_told_apart(
     assert said["bytedance"].startswith(words)
 
 
-async def test_route_that_nobody_configured_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_unconfigured_route_is_no_fault(capsys: pytest.CaptureFixture[str]) -> None:
     status, said = await lines(capsys, *HTTP_FAMILIES)
     assert status == 0
     assert said["google"] == "not configured: set IMAGEGATEWAY_GOOGLE_API_KEY"
@@ -94,7 +94,7 @@ async def test_route_with_some_of_its_settings_is_a_fault(capsys: pytest.Capture
     assert (status, said["cloudflare"]) == (1, "not configured: set IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID")
 
 
-async def test_provider_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_unreachable_provider_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     status, said = await lines(capsys, "google", GOOGLE_API_KEY="k", GOOGLE_BASE_URL="http://127.0.0.1:9")
     assert status == 1
     assert said["google"].startswith(

@@ -1,1 +1,1 @@
-"""Real clients, unchanged but for address and key, against a running gateway: `make test-clients`."""
+"""Real clients, unchanged except for address and key, against a running gateway: `make test-clients`."""

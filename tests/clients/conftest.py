@@ -1,4 +1,4 @@
-"""The gateway that real clients call. Emulators stand in for the providers."""
+"""The gateway that real clients call, with emulators in place of the providers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.gateway.providers.providers import Providers
 
 collect_ignore = ["litellm_suite", "openai_suite"]
-"""These run in the clients' own Python."""
+"""Tests that run in the clients' Python."""
 
 _SLOW: Final = ("Pending", "Pending", "Ready")
 """States of a task at bfl: slow models need several polls, as at the real provider."""
@@ -34,7 +34,7 @@ def providers() -> Iterator[Providers]:
 
 @pytest.fixture(scope="session")
 def gateway(providers: Providers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    """A running gateway with every route configured, and the files that clients upload."""
+    """Yield a running gateway with every route configured, and the files that clients upload."""
     with running(**providers.settings(), inline_wait="60") as stack:
         yield Gateway(stack.url, stack.key, _files(tmp_path_factory.mktemp("files")))
         assert not [line for line in stack.log_lines() if stack.key in line]

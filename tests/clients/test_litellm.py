@@ -1,4 +1,4 @@
-"""LiteLLM, installed apart from the gateway: its pins would fight with ours."""
+"""LiteLLM, installed separately: its pinned dependencies conflict with the gateway's."""
 
 from __future__ import annotations
 

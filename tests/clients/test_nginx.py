@@ -34,7 +34,7 @@ def proxy(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture
 def connection(proxy: str) -> Iterator[http.client.HTTPConnection]:
-    """One connection to nginx, kept alive from request to request."""
+    """Yield one connection to nginx, kept alive between requests."""
     with closing(http.client.HTTPConnection(urlsplit(proxy).netloc, timeout=60)) as opened:
         yield opened
 

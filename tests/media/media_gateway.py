@@ -36,7 +36,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """A running server and what it is made of."""
+    """A running server and its parts."""
 
     settings: Settings
     store: MediaStore
@@ -88,7 +88,7 @@ async def gateway(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> AsyncI
 
 
 def error_of(body: bytes) -> dict[str, Any]:
-    """The error of an answer, checked for OpenAI's shape."""
+    """Return the error of a response, after checking OpenAI's shape."""
     error: dict[str, Any] = json.loads(body)["error"]
     assert set(error) == {"message", "type", "param", "code"}
     return error

@@ -27,15 +27,15 @@ _SOCKETS = Path("/tmp")  # noqa: S108  where it puts them; a path in a folder of
 
 @dataclass(frozen=True, slots=True)
 class S3Server:
-    """Where it listens. Buckets come into being by their first upload."""
+    """Address of the server. The first upload creates a bucket."""
 
     endpoint: str
     filer: str
-    """URL of what lies under the buckets, to look behind S3 without credentials."""
+    """Return the URL of the storage below the buckets, for direct access without credentials."""
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process needs in its environment to open `s3://…` URLs here."""
+        """Return the environment by which a process opens `s3://…` URLs here."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ALLOW_HTTP": "true",
@@ -118,7 +118,7 @@ def _await_first_upload(server: S3Server, process: subprocess.Popen[bytes], log:
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    """The server, ready for uploads; it ends with the session."""
+    """Yield a server ready for uploads, for the session."""
     folder = tmp_path_factory.mktemp("s3")
     ports = _free_ports()
     log = folder / "log"

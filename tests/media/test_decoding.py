@@ -13,7 +13,7 @@ from imagegateway.platform.errors import GatewayError
 
 @dataclass
 class Load:
-    """Images under way, and the most pixels of them that were seen at once."""
+    """Images in decoding, and the highest number of their pixels at once."""
 
     gate: DecodeGate
     pixels: int = 0
@@ -64,7 +64,7 @@ async def test_wait_without_room_is_overloaded() -> None:
                 raise AssertionError("the budget is used up")
     assert (caught.value.code, caught.value.meaning.http, caught.value.retry_after) == ("overloaded", 503, 5.0)
     async with gate.admit(100, seconds=0.01):
-        """The budget is whole again."""
+        """The budget is completely free again."""
 
 
 async def test_cancelled_wait_leaves_the_queue() -> None:
@@ -100,7 +100,7 @@ async def test_budget_is_held_until_the_thread_of_a_cancelled_call_has_ended() -
     with pytest.raises(asyncio.CancelledError):
         await call
     async with gate.admit(100, seconds=0.01):
-        """The budget is whole again."""
+        """The budget is completely free again."""
 
 
 def test_cost_counts_the_file_beside_its_pixels() -> None:

@@ -54,13 +54,13 @@ def header(size: tuple[int, int], depth: int, colour: int) -> bytes:
 
 
 def png(size: tuple[int, int], depth: int, colour: int, rows: Sequence[bytes], extra: bytes = b"") -> bytes:
-    """A PNG by hand; `extra` are chunks before the pixels."""
+    """Return a handmade PNG; `extra` are chunks before the pixels."""
     pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
     return SIGNATURE + header(size, depth, colour) + extra + chunk(b"IDAT", pixels) + END
 
 
 def riff(*chunks: tuple[bytes, bytes]) -> bytes:
-    """A WebP by hand."""
+    """Return a handmade WebP."""
     body = b"WEBP" + b"".join(
         kind + struct.pack("<I", len(data)) + data + b"\0" * (len(data) & 1) for kind, data in chunks
     )
@@ -79,7 +79,7 @@ THUMBNAIL = b"Exif\0\0" + encode("RGB", "JPEG", (9, 9))
 
 
 def with_thumbnail() -> bytes:
-    """A JPEG whose first segment holds another, whole one."""
+    """Return a JPEG whose first segment contains a complete JPEG."""
     data = encode("RGB", "JPEG")
     return data[:2] + b"\xff\xe1" + struct.pack(">H", len(THUMBNAIL) + 2) + THUMBNAIL + data[2:]
 
@@ -118,7 +118,7 @@ VALID = {
 
 
 def refused(data: bytes) -> str:
-    """The message of an INVALID_IMAGE error of `inspect`, or of the decoder after it."""
+    """Return the message of an INVALID_IMAGE error of `inspect`, or of the decoder after it."""
     with pytest.raises(GatewayError) as caught:
         open_pixels(data, "image[1]")
     assert caught.value.code == "invalid_image"
@@ -159,7 +159,7 @@ def test_mutations_pass_or_are_refused(name: str, drawn: st.DataObject) -> None:
 
 
 def with_checksums(data: bytes) -> bytes:
-    """The same PNG with right CRCs, so that damage reaches the decoder."""
+    """Return the same PNG with correct CRCs, so that damage reaches the decoder."""
     parts = [data[:8]]
     position = 8
     while position + 12 <= len(data):
@@ -296,7 +296,7 @@ COLOURS = {"r": (255, 0, 0), "g": (0, 255, 0), "b": (0, 0, 255), "w": (255, 255,
 
 
 def turned(orientation: int, kind: str) -> bytes:
-    """A 64x32 image of four coloured quarters with an EXIF orientation."""
+    """Return a 64x32 image of four coloured quarters with an EXIF orientation."""
     image = Image.new("RGB", (64, 32))
     for index, name in enumerate("rgbw"):
         image.paste(COLOURS[name], (index % 2 * 32, index // 2 * 16, index % 2 * 32 + 32, index // 2 * 16 + 16))
@@ -306,7 +306,7 @@ def turned(orientation: int, kind: str) -> bytes:
 
 
 def corners(image: Image.Image) -> str:
-    """The names of the colours nearest to an image's quarters, row by row."""
+    """Return the names of the colours nearest to an image's quarters, row by row."""
     found = ""
     for x, y in ((1, 1), (3, 1), (1, 3), (3, 3)):
         pixel = image.convert("RGB").getpixel((image.width * x // 4, image.height * y // 4))
@@ -393,7 +393,7 @@ def test_transparent_colour_becomes_alpha_in_every_conversion(name: str, output_
 
 
 def mask_of(data: bytes, size: tuple[int, int]) -> bytes:
-    """A normalised mask's grey values."""
+    """Return the grey values of a normalised mask."""
     made = normalise_mask(data, inspect(data, "mask"), size, "mask")
     assert inspect(made, "mask") == ImageInfo("image/png", *size, alpha=False)
     image = open_pixels(made, "mask")

@@ -1,4 +1,4 @@
-"""The described bounds of request fields are those that the gateway holds."""
+"""Bounds of request fields in the OpenAPI document equal the gateway's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The media server beside its downloads: errors, log lines, health, description, page, sweeper, process."""
+"""Media server without downloads: errors, log lines, health, description, page, sweeper, process."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ async def test_one_line_a_request_without_query_and_none_for_health(gateway: Gat
         "method": "GET",
         "path": url.path,
         "status": 200,
-        "bytes": 7,
+        "bytes": 5,
     }
     assert url.query["sig"] not in str(logs)
 
@@ -248,7 +248,7 @@ async def test_the_socket_is_the_owners_alone_and_replaces_a_stale_one(gateway: 
 
 
 class StopSweeperError(Exception):
-    """Ends the sweeper."""
+    """Stop the sweeper."""
 
 
 async def test_sweeper_sweeps_at_start_and_every_hour_after_failures_too(

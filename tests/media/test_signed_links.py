@@ -32,7 +32,7 @@ def links(clock: Clock) -> LinkSigner:
 
 
 def parts(url: str) -> tuple[str, str, str]:
-    """Path from /media/ on, exp and sig."""
+    """Return the path from /media/ on, exp and sig."""
     split = urlsplit(url)
     query = parse_qs(split.query)
     return split.path.removeprefix("/base"), query["exp"][0], query["sig"][0]

@@ -136,7 +136,7 @@ async def test_sweep_removes_leftovers_of_a_crash_and_keeps_unknown_names(tmp_pa
     ]
 
 
-async def test_folders_that_were_taken_away_come_back(tmp_path: Path) -> None:
+async def test_removed_folders_are_created_again(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     key = (await store.put_result(b"content")).key
     (tmp_path / key).unlink()

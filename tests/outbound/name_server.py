@@ -20,12 +20,12 @@ _POINTER_TO_QUESTION: Final = 0xC00C
 
 
 class NameServer(asyncio.DatagramProtocol):
-    """Answers questions for `known` names; names below `.silent` get no answer, all others do not exist."""
+    """Answers queries for `known` names. Names below `.silent` get no response, all others do not exist."""
 
     def __init__(self) -> None:
         self.known: dict[str, list[str]] = {}
         self.asked: list[str] = []
-        """The names of questions for IPv4 addresses."""
+        """Names of A queries."""
         self.address = ""
         self._transport: asyncio.DatagramTransport | None = None
 

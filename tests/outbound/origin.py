@@ -1,4 +1,4 @@
-"""A web server for tests that remembers what it was asked."""
+"""A web server that records its requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(slots=True)
 class Origin:
-    """A running server; `requests` grows with each request, before it is answered."""
+    """A running server; `requests` grows with each request, before the response."""
 
     port: int = 0
     requests: list[web.Request] = field(default_factory=list)
@@ -60,7 +60,7 @@ async def serve(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIte
 
 
 def answer(body: bytes = b"", status: int = 200, **headers: str) -> Handler:
-    """A handler that always answers the same; header names are written with underscores."""
+    """Return a handler with a fixed response; underscores in header names become hyphens."""
 
     async def handle(_request: web.BaseRequest) -> web.StreamResponse:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -70,7 +70,7 @@ def answer(body: bytes = b"", status: int = 200, **headers: str) -> Handler:
 
 
 class Authority:
-    """A certificate for `files.example` and who trusts it."""
+    """A certificate authority and its certificate for `files.example`."""
 
     def __init__(self, folder: Path) -> None:
         key = ec.generate_private_key(ec.SECP256R1())

@@ -342,7 +342,7 @@ async def test_download_that_stands_still_is_ended_and_a_slow_one_is_not() -> No
 
 
 async def raw_server(answer: bytes) -> asyncio.Server:
-    """A server that reads a request's head, answers with these bytes and hangs up."""
+    """Serve one fixed response of raw bytes after each request head, then disconnect."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

@@ -47,7 +47,7 @@ async def read(outbound: Outbound, url: str, **more: Any) -> bytes:
 
 
 def chunked(*chunks: bytes, then: Handler | None = None) -> Handler:
-    """Answers with these pieces, and then with what `then` does."""
+    """Serve these pieces, then run `then`."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

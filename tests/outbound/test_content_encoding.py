@@ -1,4 +1,4 @@
-"""Content encodings are undone in pieces of 1 MiB at most, however far they inflate."""
+"""Content encodings are decoded in pieces of at most 1 MiB, for any compression ratio."""
 
 from __future__ import annotations
 

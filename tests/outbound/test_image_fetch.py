@@ -1,4 +1,4 @@
-"""Images named by URL: what callers read when they don't arrive."""
+"""Images by URL: errors of failed fetches."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def fetch(outbound: Outbound, url: str, param: str, max_bytes: int) -> byt
 
 
 async def fails(outbound: Outbound, url: str, max_bytes: int = 1000) -> GatewayError:
-    """The error of a fetch, after checking what all of them have in common."""
+    """Return the error of a fetch, after checking the parts that all errors share."""
     with pytest.raises(GatewayError) as caught:
         await fetch(outbound, url, "mask_url", max_bytes)
     error = caught.value
@@ -43,7 +43,7 @@ async def fails(outbound: Outbound, url: str, max_bytes: int = 1000) -> GatewayE
 
 @pytest.fixture(params=[3, 4, 7, 1 << 20], autouse=True)
 def _piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Decode data URLs in pieces of several sizes: none may matter."""
+    """Decode data URLs in pieces of several sizes, with equal results."""
     monkeypatch.setattr(image_fetch, "_PIECE", request.param)
 
 

@@ -1,4 +1,4 @@
-"""Server-sent events, however their bytes are cut."""
+"""Server-sent events in pieces of any length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The policy for URLs from outside, with a made-up name service."""
+"""URL guard with a fake name service."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PUBLIC = "93.184.216.34"
 
 
 class FakeNameService:
-    """A name service that answers each question with the next of its answers, and counts."""
+    """Fake name service that returns its responses in order and counts queries."""
 
     def __init__(self, *answers: list[str]) -> None:
         self.answers = list(answers)

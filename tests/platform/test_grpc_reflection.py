@@ -1,4 +1,4 @@
-"""Server reflection, as grpcurl and Postman ask for it: v1 first, v1alpha by older ones."""
+"""Server reflection as grpcurl and Postman use it: v1, and v1alpha for older versions."""
 
 from __future__ import annotations
 

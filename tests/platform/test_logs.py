@@ -1,4 +1,4 @@
-"""Log lines for terminals: shown by them, never obeyed."""
+"""Log lines for terminals: control characters are escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of UNIX sockets: its path is short, and no other user can open it."""
+"""Folder of UNIX sockets: short path, inaccessible to other users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Background tasks: one that ends by itself ends the work that relies on it, with its reason."""
+"""Background tasks: a task that ends ends its dependent work, with the reason."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ PATIENCE = 10.0
 
 
 class SlotHolder:
-    """Holds a slot until it is let go."""
+    """Task that holds a slot until `end`."""
 
     def __init__(self, slots: TenantSlots, tenant: str) -> None:
         self.begun = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Failures as they travel to the router."""
+"""Failures on their way to the router."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parsing of values in provider responses, valid and invalid."""
+"""Parsing of values in provider responses, whatever their type."""
 
 from __future__ import annotations
 

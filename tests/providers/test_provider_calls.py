@@ -1,4 +1,4 @@
-"""Provider calls that a server owns: records and their lifetime."""
+"""Provider calls owned by a server: retention of their results."""
 
 from __future__ import annotations
 

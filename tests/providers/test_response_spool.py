@@ -25,7 +25,7 @@ def content(size: int) -> bytes:
 
 
 class _Incoming:
-    """An answer that arrives in pieces; it breaks off where `breaks` says."""
+    """A response in pieces that breaks off at `breaks`."""
 
     status = 200
     headers: dict[str, str] = {}  # noqa: RUF012  never changed
@@ -60,7 +60,7 @@ async def test_disk_without_room_leaves_the_rest_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: int
 ) -> None:
     class File:
-        """Takes `room` bytes."""
+        """Take `room` bytes."""
 
         def __init__(self, **_: object) -> None:
             self.real = open_file(dir=tmp_path, buffering=0)

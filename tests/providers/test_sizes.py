@@ -1,4 +1,4 @@
-"""Sizes that limited models make of requested sizes."""
+"""Requested sizes, adjusted to the limits of models."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_every_limit_holds_for_any_size_and_allowed_ones_stay(width: int, height
 
 
 def grid(sizes: SizeRange) -> Iterator[tuple[int, int]]:
-    """Every size that a model makes."""
+    """Return every size of a model."""
     sides = range(-(-sizes.min_side // sizes.step) * sizes.step, sizes.max_side + 1, sizes.step)
     for width, height in itertools.product(sides, sides):
         fits = sizes.min_pixels <= width * height <= sizes.max_pixels

@@ -1,4 +1,4 @@
-"""The development model: repeatable, led by the prompt's words, exact under a mask, and hard to upset."""
+"""Development model: deterministic, guided by the prompt, exact under a mask, and robust."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def blue_over_red(prompt: str) -> float:
     return sum(blue - red for red, _, blue in found)
 
 
-def test_same_brief_gives_same_bytes() -> None:
+def test_same_brief_makes_the_same_bytes() -> None:
     first = sketch.encode(sketch.draw(brief()), "png", None)
     assert sketch.encode(sketch.draw(brief()), "png", None) == first
 

@@ -1,4 +1,4 @@
-"""An event loop whose time passes at once: timeouts and sleeps end as soon as nothing else is left to do."""
+"""Event loop with simulated time: when idle, the clock jumps to the next timer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class _SkippingSelector(selectors.DefaultSelector):
-    """Waits for nothing: moves its clock instead."""
+    """Selector that advances a simulated clock instead of waiting."""
 
     now = 0.0
 
@@ -20,7 +20,7 @@ class _SkippingSelector(selectors.DefaultSelector):
 
 
 class SkippingLoop(asyncio.SelectorEventLoop):
-    """The loop; its time begins at 0."""
+    """Event loop with simulated time, which starts at 0."""
 
     def __init__(self) -> None:
         self._clock = _SkippingSelector()

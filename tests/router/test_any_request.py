@@ -85,7 +85,7 @@ SCALARS: Final[dict[int, st.SearchStrategy[Any]]] = {
 
 
 def fill(message: Any, draw: Any, fields: list[FieldDescriptor], depth: int = 0) -> None:
-    """Give each of a message's fields any value."""
+    """Draw values for all fields of a message."""
     for known in fields:
         if known.message_type is not None and known.message_type.GetOptions().map_entry:
             for key in draw(st.lists(st.text(max_size=70), max_size=3)):
@@ -115,7 +115,7 @@ def any_fields(message: Any, draw: Any, depth: int = 0) -> None:
 
 @st.composite
 def requests(draw: Any) -> pb.GenerateRequest | pb.EditRequest:
-    """A good request with up to five of its fields made anything."""
+    """Return a valid request with arbitrary values in up to five of its fields."""
     if draw(st.booleans()):
         request: Any = pb.GenerateRequest(model="local/sketch", prompt="a fox")
     else:
@@ -174,7 +174,7 @@ async def unresolved(host: str, port: int) -> list[str]:
 
 @asynccontextmanager
 async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
-    """The typed methods on a port of this machine, without engine and network."""
+    """Serve the typed methods on a local port, without engine and network."""
     source = Source({f"IMAGEGATEWAY_{name}_API_KEY": "k" for name in ("OPENAI", "GOOGLE", "BFL")})
     store = MediaStore.open(folder.as_uri())
     stored: Any = SimpleNamespace(of=lambda _tenant: {})

@@ -94,7 +94,7 @@ async def in_trouble() -> Readiness:
 
 
 async def cancel(change: Callable[[], Awaitable[Entry]], readiness: Readiness) -> Entry:
-    """Cancel a job, with `change` as the engine's part of it."""
+    """Cancel a job, with `change` as the engine's transition."""
     unused: Any = None
 
     async def engine_cancel(_entry: Entry) -> Entry:

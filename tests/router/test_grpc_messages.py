@@ -95,7 +95,7 @@ async def test_message_over_the_budget_is_refused_before_it_is_whole(body: bytes
 
 
 class _Refused(Exception):  # noqa: N818  no error of the test's
-    """The status with which a call was ended."""
+    """Return the status of an ended call."""
 
     def __init__(self, code: grpc.StatusCode) -> None:
         self.code = code

@@ -60,7 +60,7 @@ class Origin:
 
 @dataclass
 class Edit:
-    """An edit whose inputs come from `origin`."""
+    """An edit whose input images are fetched from `origin`."""
 
     origin: Origin
     gate: DecodeGate

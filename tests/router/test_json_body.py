@@ -143,7 +143,7 @@ for start, unit, end in eval(sys.argv[1]):
         os.wait()
         continue
     body = bytearray(start + unit * (16 * 1024 * 1024 // len(unit)) + end)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     before = peak()
     try:
         parse(body)

@@ -31,7 +31,7 @@ class File:
 
 
 def part(head: str, value: bytes = b"", *, after: str = "") -> bytes:
-    """One part; `head` follows `form-data; `, `after` are further header lines."""
+    """Return one part; `head` follows `form-data; `, `after` has more header lines."""
     lines = f"--X\r\nContent-Disposition: form-data; {head}\r\n{after}\r\n"
     return lines.encode("latin-1") + value + b"\r\n"
 
@@ -39,7 +39,7 @@ def part(head: str, value: bytes = b"", *, after: str = "") -> bytes:
 async def read(
     body: bytes, kind: str = KIND, step: int = 0, opened: dict[str, File] | None = None
 ) -> list[tuple[str, str]]:
-    """The text fields. A part with a file name, or named `image`, is a file, kept in `opened`.
+    """Return the text fields. A part with a file name, or named `image`, is a file, kept in `opened`.
 
     `step`: bytes that come at once; 0: all.
     """

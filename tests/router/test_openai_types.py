@@ -42,7 +42,7 @@ EVENTS: Final = (
     ImageEditPartialImageEvent,
 )
 FILES: Final = frozenset({"image"})
-"""Parameters that are files of a form; in a message they are `images` and `image_content`."""
+"""Parameters that are files in a form, and `images` and `image_content` in a message."""
 NEWEST: Final = "openai/gpt-image-2.6-flare"
 CATALOG: Final = Catalog.load(Source({"IMAGEGATEWAY_OPENAI_API_KEY": "k"}))
 
@@ -127,7 +127,7 @@ FIELDS: Final[list[tuple[type[BaseModel], Descriptor]]] = [
 
 @pytest.mark.parametrize(("model", "descriptor"), FIELDS)
 def test_every_field_of_an_answer_has_one_of_ours(model: type[BaseModel], descriptor: Descriptor) -> None:
-    """Inner objects too: what a typed client requires there must be what we can say."""
+    """Inner objects too: the contract must have every field that a typed client requires."""
     assert set(model.model_fields) <= names(descriptor)
     for name, known in model.model_fields.items():
         field: FieldDescriptor = descriptor.fields_by_name[name]
@@ -144,7 +144,7 @@ def test_values_of_an_answers_fields_are_those_of_the_sdk() -> None:
 
 
 def test_every_event_is_known() -> None:
-    """A new one here is a new kind of event that clients of streams may wait for."""
+    """A failure here means a new kind of event that clients of streams may expect."""
     known = {event for union in (ImageGenStreamEvent, ImageEditStreamEvent) for event in get_args(get_args(union)[0])}
     assert known == set(EVENTS)
     types = {value for event in EVENTS for value in values_of(event.model_fields["type"].annotation)}
@@ -164,7 +164,7 @@ def test_values_of_an_events_fields_are_those_of_the_sdk(event: type[BaseModel])
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_every_field_of_an_event_is_known(event: type[BaseModel]) -> None:
-    """A field that is new here is one that image events must carry from now on."""
+    """A failure here means a new field that image events must carry."""
     partial = {"partial_image_index"} if "partial" in event.__name__.lower() else {"usage", "safety_identifier"}
     facts = {"type", "b64_json", "created_at", "size", "quality", "background", "output_format"}
     assert set(event.model_fields) == facts | partial

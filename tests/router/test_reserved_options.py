@@ -91,7 +91,7 @@ def made(options: dict[str, Any], *, strict: bool = False, byok: Collection[str]
 @pytest.mark.parametrize("strict", [False, True])
 @pytest.mark.parametrize("name", ["n", "requests", "input_image_9"])
 def test_plan_refuses_reserved_options_of_every_route_that_may_serve(name: str, *, strict: bool) -> None:
-    """`requests` is a name of Cloudflare's, the first route; `input_image_9` one of BFL's, which a fallback takes."""
+    """`requests` is a native field of Cloudflare, the first route; `input_image_9` is one of BFL, a fallback."""
     with pytest.raises(GatewayError) as refused:
         made({name: 1}, strict=strict)
     assert refused.value.param == f"provider_options.{name}"

@@ -1,4 +1,4 @@
-"""The catalog's routes: which one serves, which one follows, and how much each of them takes at once."""
+"""Routes of the catalog: selection, fallback and concurrency limits."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ def catalog(**values: str) -> Catalog:
     return Catalog.load(setting_source.Source(values))
 
 
-def nobody(_route: str) -> bool:
+def never_open(_route: str) -> bool:
     return False
 
 
-def test_next_route_is_ready_and_not_set_aside() -> None:
+def test_next_route_is_ready_and_has_a_closed_breaker() -> None:
     everything, some = catalog(**KEYS), catalog(IMAGEGATEWAY_CLOUDFLARE_API_KEY="c")
     klein = provider.ImageTask(model=KLEIN, route="cloudflare")
-    after = everything.fallback(klein, nobody)
+    after = everything.fallback(klein, never_open)
     assert after is not None
     assert after.name == "bfl"
     assert everything.fallback(klein, {"bfl"}.__contains__) is None
-    assert some.fallback(klein, nobody) is None
-    assert everything.fallback(provider.ImageTask(model=KLEIN, route="bfl"), nobody) is None
+    assert some.fallback(klein, never_open) is None
+    assert everything.fallback(provider.ImageTask(model=KLEIN, route="bfl"), never_open) is None
 
 
-def test_route_that_is_set_aside_is_skipped_for_one_after_it() -> None:
+def test_route_with_an_open_breaker_is_skipped() -> None:
     values = {**KEYS, "IMAGEGATEWAY_REPLICATE_API_KEY": "r", "IMAGEGATEWAY_AUTOMATIC1111_BASE_URL": "http://gpu"}
     sdxl = provider.ImageTask(model="stability-ai/sdxl", route="replicate")
     after = catalog(**values).fallback(sdxl, {"fal"}.__contains__)
@@ -39,7 +39,7 @@ def test_route_that_is_set_aside_is_skipped_for_one_after_it() -> None:
     assert after.name == "automatic1111"
 
 
-def test_what_providers_allow_at_once() -> None:
+def test_concurrency_limits_of_providers() -> None:
     limits = catalog().limits(settings.load(setting_source.Source({})))
     assert (limits.routes["bfl"], limits.routes["ideogram"], limits.routes["automatic1111"]) == (24, 10, 1)
     assert limits.models == {("bfl", "bfl/flux-kontext-max"): 6}
@@ -51,7 +51,7 @@ def test_what_providers_allow_at_once() -> None:
     assert set(limits.routes) > {"openai", "google"}
 
 
-def test_a_setting_goes_before_a_routes_limit_and_leaves_the_models() -> None:
+def test_setting_overrides_the_limit_of_a_route_but_not_of_models() -> None:
     values = {"IMAGEGATEWAY_BFL_CONCURRENCY": "100", "IMAGEGATEWAY_FAL_CONCURRENCY": "40"}
     limits = catalog().limits(settings.load(setting_source.Source(values)))
     assert (limits.routes["bfl"], limits.routes["fal"]) == (100, 40)

@@ -18,7 +18,7 @@ MIB: Final = 1024 * 1024
 
 
 async def sent(pieces: Iterable[tuple[float, int]]) -> AsyncIterator[bytes]:
-    """Yield pieces of some sizes, each after some seconds."""
+    """Yield pieces of the given sizes, each after the given seconds."""
     for seconds, size in pieces:
         await asyncio.sleep(seconds)
         yield bytes(size)

@@ -1,4 +1,4 @@
-"""The data directory at the start: closed to other users of the machine."""
+"""Data directory at the start: inaccessible to other users of the machine."""
 
 from __future__ import annotations
 

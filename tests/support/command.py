@@ -1,4 +1,4 @@
-"""The command `imagegateway`: in this process, or in one of its own as a user starts it."""
+"""The command `imagegateway`: in this process, or in a separate one as a user starts the command."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def environment(**values: str) -> dict[str, str]:
 
 
 def run(*arguments: str, standard_input: str = "", **values: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in this process: a Python of its own takes a second to import it. `values` are settings by name.
+    """Run a command in this process: a separate Python takes a second for imports. `values` are settings by name.
 
     Not for `up`, which takes over signals, logs and the standard output.
     """
@@ -47,7 +47,7 @@ def run(*arguments: str, standard_input: str = "", **values: str) -> subprocess.
 
 
 def spawn(*arguments: str, **values: str) -> subprocess.CompletedProcess[str]:
-    """Run a command that ends by itself in a process of its own; `values` are settings by name."""
+    """Run a command that ends by itself in a separate process; `values` are settings by name."""
     return subprocess.run(
         [PROGRAM, *arguments],
         env=environment(**values),

@@ -39,7 +39,7 @@ def _with_images(edit: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_fixture_setup(fixturedef: pytest.FixtureDef[Any]) -> Generator[None, Any, Any]:
-    """Give the clients the gateway's key."""
+    """Set the gateway's key in the clients."""
     client = yield
     if fixturedef.argname in {"client", "async_client"}:
         client.api_key = _KEY

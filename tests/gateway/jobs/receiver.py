@@ -15,8 +15,8 @@ from tests.support.stack import eventually
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-NOBODY: Final = "127.0.0.1:9"
-"""Where nobody listens, as IMAGEGATEWAY_ALLOW_HOSTS takes it."""
+UNUSED_ADDRESS: Final = "127.0.0.1:9"
+"""Address without a listener, as in IMAGEGATEWAY_ALLOW_HOSTS."""
 
 
 @dataclass(frozen=True, slots=True)

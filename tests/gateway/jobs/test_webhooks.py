@@ -17,7 +17,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.gateway.jobs import sse, wire
 from tests.gateway.jobs.calls import marked, with_mark
-from tests.gateway.jobs.receiver import NOBODY
+from tests.gateway.jobs.receiver import UNUSED_ADDRESS
 from tests.gateway.rest import assert_error
 from tests.support.stack import eventually
 
@@ -151,7 +151,7 @@ def test_gone_ends_the_attempts(caller: Caller, receiver: Receiver, mark: str) -
 
 
 def test_receiver_that_is_not_there_is_an_error_without_status(caller: Caller) -> None:
-    job_id = caller.submit(webhook_url=f"http://{NOBODY}/hook")
+    job_id = caller.submit(webhook_url=f"http://{UNUSED_ADDRESS}/hook")
     eventually(lambda: len(caller.job(job_id).get("webhook_attempts", [])) >= 2, 60, "two attempts")
     for attempt in caller.job(job_id)["webhook_attempts"]:
         assert attempt["error"]

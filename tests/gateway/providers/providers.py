@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from tests.emulators.base import Emulator, Sent
 
 _DRAWING: Final = (
-    (ark, "picture"),
-    (automatic1111, "picture"),
-    (bfl, "picture"),
-    (bria, "picture"),
-    (cloudflare, "picture"),
-    (fal, "picture"),
-    (google, "picture"),
-    (ideogram, "picture"),
-    (openai, "picture"),
-    (recraft, "picture"),
+    (ark, "image_bytes"),
+    (automatic1111, "image_bytes"),
+    (bfl, "image_bytes"),
+    (bria, "image_bytes"),
+    (cloudflare, "image_bytes"),
+    (fal, "image_bytes"),
+    (google, "image_bytes"),
+    (ideogram, "image_bytes"),
+    (openai, "image_bytes"),
+    (recraft, "image_bytes"),
     (recraft, "drawing"),
-    (replicate, "picture"),
-    (stability, "picture"),
+    (replicate, "image_bytes"),
+    (stability, "image_bytes"),
 )
 """Functions by which the emulators make images."""
 
