@@ -60,7 +60,7 @@ ROWS: Final = (
         coded=cloudflare_error,
         worded={
             "flagged": cloudflare_error("3030", "AiError: Your output has been flagged. Choose another."),
-            "bad picture": cloudflare_error("3030", "AiError: Invalid input image"),
+            "bad image": cloudflare_error("3030", "AiError: Invalid input image"),
         },
         settings={"IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID": "acc"},
         free=lambda status, _body: status in {503, 521, 523},
