@@ -1,4 +1,4 @@
-"""Runs a family against an emulator as the router would: start, poll at its pace on a fake clock, until it ends."""
+"""Harness: runs a family against an emulator like the worker, with polls on a fake clock."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ class Bench:
     def open(
         cls, models: tuple[Model, ...], adapters: Sequence[Adapter], tmp_path: Path, values: Mapping[str, str]
     ) -> Bench:
-        """`values`: settings such as IMAGEGATEWAY_BFL_API_KEY and IMAGEGATEWAY_BFL_BASE_URL."""
+        """Open a family on a temporary store.
+
+        `values`: settings such as IMAGEGATEWAY_BFL_API_KEY and IMAGEGATEWAY_BFL_BASE_URL.
+        """
         environment = {"IMAGEGATEWAY_ALLOW_HOSTS": "127.0.0.1", "IMAGEGATEWAY_DATA_DIR": str(tmp_path), **values}
         current = settings.load(setting_source.Source(environment))
         store = MediaStore.open((tmp_path / "media").as_uri())
@@ -88,8 +91,9 @@ class Bench:
         patient: bool = False,
         on_progress: OnProgress | None = None,
     ) -> pb.TaskState:
-        """The terminal state of a task. Fails when it has not ended after so many polls, unless the test is
-        patient: then that is the answer.
+        """Run a task, and return its final state.
+
+        After `polls` polls fail, or with `patient` return the running state.
         """
         try:
             request = pb.StartRequest(job_id="job_test", task=task, credential=credential)
@@ -114,7 +118,7 @@ class Bench:
 
 
 def left_half(width: int, height: int) -> bytes:
-    """A mask as the router makes them: the left half is to be edited, with a dark grey column at the seam."""
+    """Return a mask as the router makes it: edit the left half, with a dark grey column at the seam."""
     drawn = Image.new("L", (width, height), 0)
     drawn.paste(255, (0, 0, width // 2, height))
     drawn.paste(100, (width // 2, 0, width // 2 + 1, height))
