@@ -1,4 +1,4 @@
-"""Test bench of a family: starts a task against an emulator and polls it on a fake clock, as the job engine does."""
+"""Harness: runs a family against an emulator like the worker, with polls on a fake clock."""
 
 from __future__ import annotations
 
@@ -44,7 +44,10 @@ class Bench:
     def open(
         cls, models: tuple[Model, ...], adapters: Sequence[Adapter], tmp_path: Path, values: Mapping[str, str]
     ) -> Bench:
-        """Return a bench; `values` are settings such as IMAGEGATEWAY_BFL_API_KEY and IMAGEGATEWAY_BFL_BASE_URL."""
+        """Open a family on a temporary store.
+
+        `values`: settings such as IMAGEGATEWAY_BFL_API_KEY and IMAGEGATEWAY_BFL_BASE_URL.
+        """
         environment = {"IMAGEGATEWAY_ALLOW_HOSTS": "127.0.0.1", "IMAGEGATEWAY_DATA_DIR": str(tmp_path), **values}
         current = settings.load(setting_source.Source(environment))
         store = MediaStore.open((tmp_path / "media").as_uri())
@@ -88,10 +91,9 @@ class Bench:
         patient: bool = False,
         on_progress: OnProgress | None = None,
     ) -> pb.TaskState:
-        """Return the terminal state of a task.
+        """Run a task, and return its final state.
 
-        Raises AssertionError for a task that still runs after `polls` polls, unless `patient` is set: then the state
-        after the last poll is returned.
+        After `polls` polls fail, or with `patient` return the running state.
         """
         try:
             request = pb.StartRequest(job_id="job_test", task=task, credential=credential)
@@ -116,7 +118,7 @@ class Bench:
 
 
 def left_half(width: int, height: int) -> bytes:
-    """Return a mask as the router makes it: the left half is to be edited, with a dark grey column at the seam."""
+    """Return a mask as the router makes it: edit the left half, with a dark grey column at the seam."""
     drawn = Image.new("L", (width, height), 0)
     drawn.paste(255, (0, 0, width // 2, height))
     drawn.paste(100, (width // 2, 0, width // 2 + 1, height))

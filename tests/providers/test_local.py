@@ -1,4 +1,4 @@
-"""The embedded family's tasks outlive a media store that is away."""
+"""Tasks of the embedded family survive an unavailable media store."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Clock:
-    """Time that passes where the family sleeps."""
+    """Fake clock that the family's sleeps advance."""
 
     now: float = 1_800_000_000.0
 
@@ -29,7 +29,7 @@ class Clock:
 
 @pytest.mark.parametrize("options", [{}, {"delay": 1}])
 @pytest.mark.parametrize("seconds", [1.5, 30.0])
-async def test_task_outlives_a_store_that_is_away(
+async def test_task_survives_an_unavailable_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], seconds: float
 ) -> None:
     clock = Clock()
