@@ -100,7 +100,7 @@ async def test_one_line_a_request_without_query_and_none_for_health(gateway: Gat
         "method": "GET",
         "path": url.path,
         "status": 200,
-        "bytes": 5,
+        "bytes": 7,
     }
     assert url.query["sig"] not in str(logs)
 
