@@ -62,7 +62,7 @@ format: $(STAGED)/.staged  ## Format protos and Python
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
 
-check: setup-dev $(STAGED)/.staged lint imports breaking news types validate  ## Run all checks that need no running stack
+check: setup-dev $(STAGED)/.staged lint imports words breaking news types validate  ## Run all checks that need no running stack
 	@$(MAKE) --no-print-directory generate
 	@test -z "$$(git status --porcelain -- $(GENERATED))" || { \
 		git status --short -- $(GENERATED); echo 'these are not current: run make generate and commit'; exit 1; }

@@ -34,7 +34,7 @@ class Capability(StrEnum):
 
 
 class Mode(StrEnum):
-    """Whether a request waits for its result by default (`inline`) or is answered with a job (`async`)."""
+    """Default response of a model: its result (`inline`) or a job (`async`)."""
 
     INLINE = "inline"
     ASYNC = "async"

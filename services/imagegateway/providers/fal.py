@@ -97,7 +97,7 @@ class FalAdapter(Adapter):
             "startup_timeout": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
             "generation_timeout": ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
         },
-        # fal bills no 5xx of an app, which `read_error` finds; of the ingress's 5xx, 503 alone is surely free.
+        # fal bills no 5xx of an app, which `read_error` finds; of the ingress's 5xx, 503 alone is certainly free.
         uncharged=UnchargedErrors(frozenset({503}), "https://docs.fal.ai/errors", date(2026, 11, 22)),
     )
     defaults: Mapping[str, Any] = {}

@@ -268,7 +268,7 @@ class Adapter(ABC):
     """Path of the API's version, such as `/v1`: put before every path, and not repeated after a base URL that ends in
     it."""
     trusted_hosts: tuple[str, ...] = ()
-    """Further hosts that may receive the key; a leading `*.` stands for all subdomains."""
+    """Further hosts that may receive the key; a leading `*.` matches all subdomains."""
     requires_key: bool = True
     """False for servers of the operator's own, which may require none."""
     max_images_per_call: int = 1
@@ -328,11 +328,11 @@ class Adapter(ABC):
         return failure
 
     def cancel(self, call: Call, ref: str) -> HttpRequest | None:
-        """Return the request that stops a task; None where the provider has none."""
+        """Return the request that stops a task; None where the provider offers no such request."""
         return None
 
     def interrupt(self, call: Call) -> HttpRequest | None:
-        """Return the request that stops a submit without a response yet; None where the provider has none."""
+        """Return the request that stops a submit without a response yet; None where none is offered."""
         return None
 
     def inquire(self, call: Call) -> HttpRequest | None:
@@ -347,7 +347,7 @@ class Adapter(ABC):
         raise NotImplementedError(f"{self.route} names the call that it interrupts")
 
     def probe(self) -> HttpRequest | None:
-        """Return a free request that shows whether the key is valid; None where the provider has none."""
+        """Return a free request that shows whether the key is valid; None where none is offered."""
         return None
 
     def accepts_key(self, response: HttpResponse) -> bool:

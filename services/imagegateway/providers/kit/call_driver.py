@@ -123,7 +123,7 @@ class CallDriver:
         return request is not None and _is_confirmed(await self._send(request, call))
 
     async def interrupt(self, call: Call, start: ActiveStart) -> bool:
-        """Stop a call without a response yet, and no other. Return whether the call has ended or will surely stop."""
+        """Stop a call without a response yet, and no other. Return whether the call has ended or certainly stops."""
         request = self.adapter.interrupt(call)
         if request is None or not await self._is_interruptible(call, start):
             return False
@@ -234,4 +234,6 @@ _UNREADABLE_SUBMIT: Final = bad_response("gave an answer that can't be read.")
 _UNREADABLE_POLL: Final = Unknown("unreadable")
 """The task is paid for and polls are free, so the grace period of unknown states applies."""
 _CRASHED: Final = Failure(INTERNAL.reason, INTERNAL.message, may_be_billed=True)
-_NOT_STORED: Final = Failure(INTERNAL.reason, "The media store stayed away; the result is lost.", may_be_billed=True)
+_NOT_STORED: Final = Failure(
+    INTERNAL.reason, "The media store stayed unavailable; the result is lost.", may_be_billed=True
+)

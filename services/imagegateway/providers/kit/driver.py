@@ -236,7 +236,9 @@ class HttpFamily:
             data = await retry_until_available(read, seconds=INPUT_SECONDS, sleep=self._sleep)
         except StoreUnavailable:
             raise GatewayError(
-                ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE, "The media store is away.", retry_after=INPUT_SECONDS
+                ErrorReason.ERROR_REASON_SERVICE_UNAVAILABLE,
+                "The media store is unavailable.",
+                retry_after=INPUT_SECONDS,
             ) from None
         return InputImage(data, ref.media_type, ref.width, ref.height)
 

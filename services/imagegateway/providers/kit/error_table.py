@@ -29,9 +29,9 @@ class Failure:
     retry_after: float | None = None
     """Seconds."""
     may_be_billed: bool = False
-    """False: the provider surely accepted nothing, so a retry costs nothing."""
+    """False: the provider certainly accepted nothing, so a retry costs nothing."""
     retry_once: bool = False
-    """The provider made no image, and one more call is allowed, whoever pays for it."""
+    """The provider made no image, and one more call is allowed, with either payer."""
 
 
 def bad_response(what: str) -> Failure:
@@ -157,7 +157,7 @@ class ErrorTable:
         )
 
     def _is_uncharged(self, response: HttpResponse, code: str) -> bool:
-        """Return whether a 5xx is surely free: by its status, or by a code that means that no work began."""
+        """Return whether a 5xx is certainly free: by its status, or by a code that means that no work began."""
         named = self.by_code.get(code) in NOT_STARTED
         return named or (self.uncharged is not None and response.status in self.uncharged.statuses)
 

@@ -28,7 +28,7 @@ def _path(name: str) -> Path:
 
 
 def paths(*names: str) -> frozenset[Path]:
-    """Return reserved names as data for a route; `a.b` stands for the name `b` inside the object `a`."""
+    """Return reserved names as data for a route; `a.b` is the name `b` inside the object `a`."""
     return frozenset(map(_path, names))
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.task_state import CallState
 
 MAX_ATTEMPTS: Final = 4
-"""Most requests for one call, as long as the provider surely accepted none of them."""
+"""Most requests for one call, as long as the provider certainly accepted none of them."""
 MAX_PAUSE: Final = 20.0
 """Longest pause between such requests, in seconds; a provider that asks for more has its failure passed on."""
 SHARED_PAUSE: Final = 2.0
@@ -100,8 +100,8 @@ class ActiveStarts:
 class Submitter:
     """Sends calls, with retries.
 
-    A call that the provider surely did not accept is repeated for `retry_seconds` at most, pauses included. A 5xx is
-    repeated once, and only where `Failure.retry_once` allows it. `clock` returns seconds.
+    A call that the provider certainly did not accept is repeated for at most `retry_seconds`, pauses included. A 5xx
+    is repeated once, and only where `Failure.retry_once` allows it. `clock` returns seconds.
     """
 
     pauses: RoutePauses
@@ -170,7 +170,7 @@ async def submit_all(submits: Sequence[Callable[[int], Awaitable[Outcome]]], *, 
 
 
 def is_safe_to_retry(outcome: Outcome) -> bool:
-    """Return whether the provider surely accepted nothing, and this or another route may still take the call."""
+    """Return whether the provider certainly accepted nothing, and this or another route may still take the call."""
     return isinstance(outcome, Failure) and not outcome.may_be_billed and _is_retryable(outcome)
 
 
