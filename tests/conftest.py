@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import pytest
+import structlog
 
 from tests.gateway.jobs.receiver import UNUSED_ADDRESS, Receiver, receiving
 from tests.gateway.jobs.stacks import PAUSES
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 
     from tests.support.stack import Stack
 
+
+# Without this, rich would render each logged traceback with all locals, in seconds of CPU.
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 _WHOLE_STACKS: Final = Path(__file__).parent / "gateway"
 
