@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from contextlib import contextmanager
+from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -16,6 +17,7 @@ from imagegateway.v1 import provider_key_service_pb2 as pb
 from imagegateway.v1 import provider_key_service_pb2_grpc as pb_grpc
 
 from tests.gateway import cases, rest
+from tests.gateway.jobs import wire
 from tests.gateway.jobs.stacks import kill, new_caller, restartable_stack, wait_back
 from tests.gateway.rest import assert_error
 from tests.gateway.test_auth import holding
@@ -108,9 +110,13 @@ def available(caller: Caller, model: str) -> bool:
 
 
 def all_report(caller: Caller, model: str, *, ready: bool) -> bool:
-    """Return True if every router reports this readiness. Changes of other processes reach routers with a delay."""
-    answers = [caller.ask("GET", f"/v1/models/{model}").json() for _ in range(6)]
-    return all(answer["available"] is ready for answer in answers)
+    """Return True if every router, asked on its socket, reports this readiness: changes arrive with a delay."""
+    request = images.GetModelRequest(model_id=model)
+    for index in takewhile(lambda each: caller.stack.socket(f"router-{each}").exists(), count()):
+        with wire.router(caller, index) as stub:
+            if stub.GetModel(request, metadata=wire.metadata(caller), timeout=60).available is not ready:
+                return False
+    return True
 
 
 def await_readiness(caller: Caller, model: str, *, ready: bool) -> None:
