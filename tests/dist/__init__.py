@@ -1,0 +1,1 @@
+"""The built wheels, each in its own environment: `make test-dist`."""
