@@ -8,17 +8,24 @@ import pytest
 from imagegateway.providers.bria.adapter import BriaAdapter
 from imagegateway.providers.bria.catalog import MODELS as BRIA_MODELS
 from imagegateway.providers.bria.fal import BriaFalAdapter
+from imagegateway.providers.bytedance.adapter import BytedanceAdapter
+from imagegateway.providers.bytedance.catalog import MODELS as BYTEDANCE_MODELS
 from imagegateway.providers.google.adapter import GoogleAdapter
 from imagegateway.providers.google.catalog import MODELS as GOOGLE_MODELS
 from imagegateway.providers.ideogram.adapter import IdeogramAdapter
 from imagegateway.providers.ideogram.catalog import MODELS as IDEOGRAM_MODELS
 from imagegateway.providers.openai.adapter import OpenAIAdapter
 from imagegateway.providers.openai.catalog import MODELS as OPENAI_MODELS
+from imagegateway.providers.stability.adapter import StabilityAdapter
+from imagegateway.providers.stability.catalog import MODELS as STABILITY_MODELS
 
+from tests.emulators.ark import Ark
+from tests.emulators.bfl import Bfl
 from tests.emulators.bria import Bria
 from tests.emulators.google import Google
 from tests.emulators.ideogram import Ideogram
 from tests.emulators.openai import OpenAI
+from tests.emulators.stability import Stability
 from tests.providers.harness import Bench
 
 if TYPE_CHECKING:
@@ -30,7 +37,6 @@ if TYPE_CHECKING:
 async def openai() -> AsyncIterator[OpenAI]:
     """The emulator of OpenAI's API."""
     async with OpenAI() as emulator:
-        assert isinstance(emulator, OpenAI)
         yield emulator
 
 
@@ -38,16 +44,14 @@ async def openai() -> AsyncIterator[OpenAI]:
 async def openai_bench(openai: OpenAI, tmp_path: Path) -> AsyncIterator[Bench]:
     """The openai family, which calls the emulator."""
     values = {"IMAGEGATEWAY_OPENAI_BASE_URL": openai.base, "IMAGEGATEWAY_OPENAI_API_KEY": openai.key}
-    bench = Bench.open(OPENAI_MODELS, [OpenAIAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(OPENAI_MODELS, [OpenAIAdapter()], tmp_path, values) as bench:
+        yield bench
 
 
 @pytest.fixture
 async def bria() -> AsyncIterator[Bria]:
     """The emulator of Bria's API."""
     async with Bria() as emulator:
-        assert isinstance(emulator, Bria)
         yield emulator
 
 
@@ -55,16 +59,14 @@ async def bria() -> AsyncIterator[Bria]:
 async def bria_bench(bria: Bria, tmp_path: Path) -> AsyncIterator[Bench]:
     """The bria family, which calls the emulator."""
     values = {"IMAGEGATEWAY_BRIA_BASE_URL": bria.base, "IMAGEGATEWAY_BRIA_API_KEY": bria.key}
-    bench = Bench.open(BRIA_MODELS, [BriaAdapter(), BriaFalAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(BRIA_MODELS, [BriaAdapter(), BriaFalAdapter()], tmp_path, values) as bench:
+        yield bench
 
 
 @pytest.fixture
 async def google() -> AsyncIterator[Google]:
     """The emulator of Google's API."""
     async with Google() as emulator:
-        assert isinstance(emulator, Google)
         yield emulator
 
 
@@ -72,16 +74,14 @@ async def google() -> AsyncIterator[Google]:
 async def google_bench(google: Google, tmp_path: Path) -> AsyncIterator[Bench]:
     """The google family, which calls the emulator."""
     values = {"IMAGEGATEWAY_GOOGLE_BASE_URL": google.base, "IMAGEGATEWAY_GOOGLE_API_KEY": google.key}
-    bench = Bench.open(GOOGLE_MODELS, [GoogleAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(GOOGLE_MODELS, [GoogleAdapter()], tmp_path, values) as bench:
+        yield bench
 
 
 @pytest.fixture
 async def ideogram() -> AsyncIterator[Ideogram]:
     """The emulator of Ideogram's API."""
     async with Ideogram() as emulator:
-        assert isinstance(emulator, Ideogram)
         yield emulator
 
 
@@ -89,6 +89,42 @@ async def ideogram() -> AsyncIterator[Ideogram]:
 async def ideogram_bench(ideogram: Ideogram, tmp_path: Path) -> AsyncIterator[Bench]:
     """The ideogram family, which calls the emulator."""
     values = {"IMAGEGATEWAY_IDEOGRAM_BASE_URL": ideogram.base, "IMAGEGATEWAY_IDEOGRAM_API_KEY": ideogram.key}
-    bench = Bench.open(IDEOGRAM_MODELS, [IdeogramAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(IDEOGRAM_MODELS, [IdeogramAdapter()], tmp_path, values) as bench:
+        yield bench
+
+
+@pytest.fixture
+async def bfl() -> AsyncIterator[Bfl]:
+    """The emulator of BFL's API."""
+    async with Bfl() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def ark() -> AsyncIterator[Ark]:
+    """The emulator of ByteDance's Ark API."""
+    async with Ark() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def ark_bench(ark: Ark, tmp_path: Path) -> AsyncIterator[Bench]:
+    """The bytedance family, which calls the emulator."""
+    values = {"IMAGEGATEWAY_BYTEDANCE_BASE_URL": ark.base, "IMAGEGATEWAY_BYTEDANCE_API_KEY": ark.key}
+    async with Bench.open(BYTEDANCE_MODELS, [BytedanceAdapter()], tmp_path, values) as bench:
+        yield bench
+
+
+@pytest.fixture
+async def stability() -> AsyncIterator[Stability]:
+    """The emulator of Stability AI's API."""
+    async with Stability() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+async def stability_bench(stability: Stability, tmp_path: Path) -> AsyncIterator[Bench]:
+    """The stability family, which calls the emulator."""
+    values = {"IMAGEGATEWAY_STABILITY_BASE_URL": stability.base, "IMAGEGATEWAY_STABILITY_API_KEY": stability.key}
+    async with Bench.open(STABILITY_MODELS, [StabilityAdapter()], tmp_path, values) as bench:
+        yield bench

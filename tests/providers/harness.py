@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from imagegateway.media import images
 from imagegateway.media.decoding import DecodeGate
@@ -75,6 +75,12 @@ class Bench:
         )
         bench = cls(family, store)
         return bench
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.family.close()
 
     async def keep(self, data: bytes) -> pb.MediaRef:
         """Store an input, as the router does."""

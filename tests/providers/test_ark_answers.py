@@ -7,18 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.bytedance.adapter import BytedanceAdapter
 from imagegateway.providers.bytedance.catalog import MODELS
 from imagegateway.providers.catalog import Capability
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.ark import VIDEO, Ark
 from tests.emulators.base import image_bytes
-from tests.providers.harness import Bench
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from tests.providers.harness import Bench
 
 SEEDREAM = "bytedance/seedream-4.5"
 PRO = "bytedance/seedream-5-pro"
@@ -31,18 +28,8 @@ B64 = base64.b64encode(DATA).decode()
 
 
 @pytest.fixture
-async def ark() -> AsyncIterator[Ark]:
-    async with Ark() as emulator:
-        assert isinstance(emulator, Ark)
-        yield emulator
-
-
-@pytest.fixture
-async def bench(ark: Ark, tmp_path: Path) -> AsyncIterator[Bench]:
-    values = {"IMAGEGATEWAY_BYTEDANCE_BASE_URL": ark.base, "IMAGEGATEWAY_BYTEDANCE_API_KEY": ark.key}
-    bench = Bench.open(MODELS, [BytedanceAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+def bench(ark_bench: Bench) -> Bench:
+    return ark_bench
 
 
 def task(model: str = SEEDREAM, **fields: Any) -> pb.ImageTask:

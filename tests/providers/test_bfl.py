@@ -21,19 +21,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def bfl() -> AsyncIterator[Bfl]:
-    async with Bfl() as emulator:
-        assert isinstance(emulator, Bfl)
-        yield emulator
-        assert not emulator.ignored  # the provider ignores unknown fields, so the adapter may send none
-
-
-@pytest.fixture
 async def bench(bfl: Bfl, tmp_path: Path) -> AsyncIterator[Bench]:
     values = {"IMAGEGATEWAY_BFL_BASE_URL": bfl.base + "/v1", "IMAGEGATEWAY_BFL_API_KEY": bfl.key}
-    bench = Bench.open(MODELS, [BflAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(MODELS, [BflAdapter()], tmp_path, values) as bench:
+        yield bench
 
 
 def task(model: str = "bfl/flux-2-pro", **fields: Any) -> pb.ImageTask:

@@ -85,16 +85,14 @@ class BriaOnFal(Fal):
 @pytest.fixture
 async def fal() -> AsyncIterator[BriaOnFal]:
     async with BriaOnFal() as emulator:
-        assert isinstance(emulator, BriaOnFal)
         yield emulator
 
 
 @pytest.fixture
 async def bench(fal: BriaOnFal, tmp_path: Path) -> AsyncIterator[Bench]:
     values = {"IMAGEGATEWAY_FAL_BASE_URL": fal.base, "IMAGEGATEWAY_FAL_API_KEY": fal.key}
-    bench = Bench.open(MODELS, [BriaAdapter(), BriaFalAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(MODELS, [BriaAdapter(), BriaFalAdapter()], tmp_path, values) as bench:
+        yield bench
 
 
 async def edit(

@@ -7,19 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.bytedance.adapter import BytedanceAdapter
 from imagegateway.providers.bytedance.catalog import MODELS
 from imagegateway.providers.catalog import Capability, Model
 from imagegateway.providers.sizes import SizeRange
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.emulators.ark import Ark
 from tests.emulators.base import image_bytes
-from tests.providers.harness import Bench
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from tests.emulators.ark import Ark
+    from tests.providers.harness import Bench
 
 BLOCKED = ErrorReason.ERROR_REASON_MODERATION_BLOCKED
 BILLING = ErrorReason.ERROR_REASON_PROVIDER_BILLING
@@ -32,18 +29,8 @@ IMAGES = [model for model in MODELS if model.modality == "image"]
 
 
 @pytest.fixture
-async def ark() -> AsyncIterator[Ark]:
-    async with Ark() as emulator:
-        assert isinstance(emulator, Ark)
-        yield emulator
-
-
-@pytest.fixture
-async def bench(ark: Ark, tmp_path: Path) -> AsyncIterator[Bench]:
-    values = {"IMAGEGATEWAY_BYTEDANCE_BASE_URL": ark.base, "IMAGEGATEWAY_BYTEDANCE_API_KEY": ark.key}
-    bench = Bench.open(MODELS, [BytedanceAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+def bench(ark_bench: Bench) -> Bench:
+    return ark_bench
 
 
 def task(model: str = "bytedance/seedream-4.5", **fields: Any) -> pb.ImageTask:

@@ -27,7 +27,6 @@ KLEIN = "@cf/black-forest-labs/flux-2-klein-9b"
 @pytest.fixture
 async def cloudflare() -> AsyncIterator[Cloudflare]:
     async with Cloudflare() as emulator:
-        assert isinstance(emulator, Cloudflare)
         yield emulator
 
 
@@ -44,9 +43,8 @@ def opened(cloudflare: Cloudflare, tmp_path: Path, **values: str) -> Bench:
 
 @pytest.fixture
 async def bench(cloudflare: Cloudflare, tmp_path: Path) -> AsyncIterator[Bench]:
-    bench = opened(cloudflare, tmp_path)
-    yield bench
-    await bench.family.close()
+    async with opened(cloudflare, tmp_path) as bench:
+        yield bench
 
 
 def task(model: str = "bfl/flux-2-klein-9b", **fields: Any) -> pb.ImageTask:

@@ -12,7 +12,6 @@ from imagegateway.providers.kit.submission import MAX_ATTEMPTS, SHARED_PAUSE
 from imagegateway.providers.kit.task_state import SLOWEST_POLL
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.emulators.bfl import Bfl
 from tests.providers.harness import Bench
 from tests.support.stack import free_port
 
@@ -20,22 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from tests.emulators.bfl import Bfl
+
 BUSY = (429, {"detail": "Too many active tasks"}, {"retry-after": "5"})
-
-
-@pytest.fixture
-async def bfl() -> AsyncIterator[Bfl]:
-    async with Bfl() as emulator:
-        assert isinstance(emulator, Bfl)
-        yield emulator
 
 
 @pytest.fixture
 async def bench(bfl: Bfl, tmp_path: Path) -> AsyncIterator[Bench]:
     values = {"IMAGEGATEWAY_BFL_BASE_URL": bfl.base + "/v1", "IMAGEGATEWAY_BFL_API_KEY": bfl.key}
-    bench = Bench.open(MODELS, [BflAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(MODELS, [BflAdapter()], tmp_path, values) as bench:
+        yield bench
 
 
 def start(*, fail_fast: bool, n: int = 1) -> pb.StartRequest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.media.store import StoreUnavailable
@@ -16,8 +16,6 @@ from imagegateway.providers.openai.catalog import MODELS as OPENAI_MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.base import image_bytes
-from tests.emulators.bfl import Bfl
-from tests.emulators.openai import OpenAI
 from tests.providers.harness import Bench
 
 if TYPE_CHECKING:
@@ -26,33 +24,20 @@ if TYPE_CHECKING:
 
     from imagegateway.media.objects import MediaObject
 
-
-@pytest.fixture
-async def openai() -> AsyncIterator[OpenAI]:
-    async with OpenAI() as emulator:
-        yield cast("OpenAI", emulator)
+    from tests.emulators.bfl import Bfl
+    from tests.emulators.openai import OpenAI
 
 
 @pytest.fixture
-async def inline(openai: OpenAI, tmp_path: Path) -> AsyncIterator[Bench]:
-    values = {"IMAGEGATEWAY_OPENAI_BASE_URL": openai.base, "IMAGEGATEWAY_OPENAI_API_KEY": openai.key}
-    bench = Bench.open(OPENAI_MODELS, [OpenAIAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
-
-
-@pytest.fixture
-async def bfl() -> AsyncIterator[Bfl]:
-    async with Bfl() as emulator:
-        yield cast("Bfl", emulator)
+def inline(openai_bench: Bench) -> Bench:
+    return openai_bench
 
 
 @pytest.fixture
 async def polled(bfl: Bfl, tmp_path: Path) -> AsyncIterator[Bench]:
     values = {"IMAGEGATEWAY_BFL_BASE_URL": bfl.base, "IMAGEGATEWAY_BFL_API_KEY": bfl.key}
-    bench = Bench.open(BFL_MODELS, [BflAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(BFL_MODELS, [BflAdapter()], tmp_path, values) as bench:
+        yield bench
 
 
 def image_task(**fields: Any) -> pb.ImageTask:

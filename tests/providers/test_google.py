@@ -24,18 +24,10 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def google() -> AsyncIterator[Google]:
-    async with Google() as emulator:
-        assert isinstance(emulator, Google)
-        yield emulator
-
-
-@pytest.fixture
 async def bench(google: Google, tmp_path: Path) -> AsyncIterator[Bench]:
     values = {"IMAGEGATEWAY_GOOGLE_BASE_URL": google.base + "/v1beta", "IMAGEGATEWAY_GOOGLE_API_KEY": google.key}
-    bench = Bench.open(MODELS, [GoogleAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(MODELS, [GoogleAdapter()], tmp_path, values) as bench:
+        yield bench
 
 
 def task(model: str = "google/gemini-3.1-flash-image", **fields: Any) -> pb.ImageTask:

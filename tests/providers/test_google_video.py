@@ -7,36 +7,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.google.adapter import GoogleAdapter
 from imagegateway.providers.google.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.base import Emulator
 from tests.emulators.google import VIDEO, Google
-from tests.providers.harness import Bench
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
     from imagegateway.providers.catalog import Model
+
+    from tests.providers.harness import Bench
 
 OMNI = "google/gemini-omni-1.2-flash"
 
 
 @pytest.fixture
-async def google() -> AsyncIterator[Google]:
-    async with Google() as emulator:
-        assert isinstance(emulator, Google)
-        yield emulator
-
-
-@pytest.fixture
-async def bench(google: Google, tmp_path: Path) -> AsyncIterator[Bench]:
-    values = {"IMAGEGATEWAY_GOOGLE_BASE_URL": google.base, "IMAGEGATEWAY_GOOGLE_API_KEY": google.key}
-    bench = Bench.open(MODELS, [GoogleAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+def bench(google_bench: Bench) -> Bench:
+    return google_bench
 
 
 class Bucket(Emulator):

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 async def recraft() -> AsyncIterator[Recraft]:
     async with Recraft() as emulator:
-        assert isinstance(emulator, Recraft)
         yield emulator
 
 
@@ -36,9 +35,8 @@ async def bench(recraft: Recraft, tmp_path: Path, request: pytest.FixtureRequest
         "IMAGEGATEWAY_RECRAFT_BASE_URL": recraft.base + request.param,
         "IMAGEGATEWAY_RECRAFT_API_KEY": recraft.key,
     }
-    bench = Bench.open(MODELS, [RecraftAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(MODELS, [RecraftAdapter()], tmp_path, values) as bench:
+        yield bench
 
 
 def task(model: str = "recraft/recraft-v3", **fields: Any) -> pb.ImageTask:

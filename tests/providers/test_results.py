@@ -100,7 +100,6 @@ async def download(tmp_path: Path) -> AsyncIterator[Download]:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     store = MediaStore.open(tmp_path.as_uri())
     async with FileServer() as server, Outbound(Guard(["127.0.0.1"]), tls) as outbound:
-        assert isinstance(server, FileServer)
         slept: list[float] = []
 
         async def sleep(seconds: float) -> None:

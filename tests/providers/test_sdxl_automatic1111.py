@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
@@ -27,15 +27,14 @@ R = ErrorReason
 @pytest.fixture
 async def server() -> AsyncIterator[Automatic1111]:
     async with Automatic1111() as emulator:
-        yield cast("Automatic1111", emulator)
+        yield emulator
 
 
 @pytest.fixture
 async def bench(server: Automatic1111, tmp_path: Path) -> AsyncIterator[Bench]:
     values = {"IMAGEGATEWAY_AUTOMATIC1111_BASE_URL": server.base}
-    bench = Bench.open(MODELS, [Automatic1111Adapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(MODELS, [Automatic1111Adapter()], tmp_path, values) as bench:
+        yield bench
 
 
 async def test_server_makes_n_images_in_one_request(server: Automatic1111, bench: Bench) -> None:

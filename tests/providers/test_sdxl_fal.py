@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.outbound.url_guard import Guard, UrlRefusedError
@@ -27,15 +27,14 @@ R = ErrorReason
 @pytest.fixture
 async def fal() -> AsyncIterator[Fal]:
     async with Fal() as emulator:
-        yield cast("Fal", emulator)
+        yield emulator
 
 
 @pytest.fixture
 async def bench(fal: Fal, tmp_path: Path) -> AsyncIterator[Bench]:
     values = {"IMAGEGATEWAY_FAL_BASE_URL": fal.base, "IMAGEGATEWAY_FAL_API_KEY": fal.key}
-    bench = Bench.open(MODELS, [SdxlFalAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(MODELS, [SdxlFalAdapter()], tmp_path, values) as bench:
+        yield bench
 
 
 async def test_task_is_queued_polled_and_fetched_by_the_urls_of_the_response(fal: Fal, bench: Bench) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
@@ -26,15 +26,14 @@ R = ErrorReason
 @pytest.fixture
 async def replicate() -> AsyncIterator[Replicate]:
     async with Replicate() as emulator:
-        yield cast("Replicate", emulator)
+        yield emulator
 
 
 @pytest.fixture
 async def bench(replicate: Replicate, tmp_path: Path) -> AsyncIterator[Bench]:
     values = {"IMAGEGATEWAY_REPLICATE_BASE_URL": replicate.base, "IMAGEGATEWAY_REPLICATE_API_KEY": replicate.key}
-    bench = Bench.open(MODELS, [ReplicateAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(MODELS, [ReplicateAdapter()], tmp_path, values) as bench:
+        yield bench
 
 
 async def test_prediction_is_made_and_the_key_is_sent_to_the_api_only(replicate: Replicate, bench: Bench) -> None:

@@ -22,18 +22,10 @@ VIDEOS = [model for model in MODELS if model.modality == "video"]
 
 
 @pytest.fixture
-async def ark() -> AsyncIterator[Ark]:
-    async with Ark() as emulator:
-        assert isinstance(emulator, Ark)
-        yield emulator
-
-
-@pytest.fixture
 async def bench(ark: Ark, tmp_path: Path) -> AsyncIterator[Bench]:
     values = {"IMAGEGATEWAY_BYTEDANCE_BASE_URL": f"{ark.base}/api/v3", "IMAGEGATEWAY_BYTEDANCE_API_KEY": ark.key}
-    bench = Bench.open(MODELS, [BytedanceAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+    async with Bench.open(MODELS, [BytedanceAdapter()], tmp_path, values) as bench:
+        yield bench
 
 
 def task(model: str = "bytedance/seedance-2.0", **fields: Any) -> pb.ImageTask:

@@ -6,34 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.stability.adapter import StabilityAdapter
-from imagegateway.providers.stability.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.base import image_bytes
-from tests.emulators.stability import Stability
-from tests.providers.harness import Bench
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from tests.emulators.stability import Stability
+    from tests.providers.harness import Bench
 
 R = ErrorReason
 
 
 @pytest.fixture
-async def stability() -> AsyncIterator[Stability]:
-    async with Stability() as emulator:
-        assert isinstance(emulator, Stability)
-        yield emulator
-
-
-@pytest.fixture
-async def bench(stability: Stability, tmp_path: Path) -> AsyncIterator[Bench]:
-    values = {"IMAGEGATEWAY_STABILITY_BASE_URL": stability.base, "IMAGEGATEWAY_STABILITY_API_KEY": stability.key}
-    bench = Bench.open(MODELS, [StabilityAdapter()], tmp_path, values)
-    yield bench
-    await bench.family.close()
+def bench(stability_bench: Bench) -> Bench:
+    return stability_bench
 
 
 async def upscale(bench: Bench, n: int = 1) -> pb.ImageTask:

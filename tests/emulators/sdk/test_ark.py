@@ -24,7 +24,7 @@ MODEL = "seedream-4-5-251128"
 @pytest.fixture
 async def emulator() -> AsyncIterator[Ark]:
     async with Ark() as running:
-        yield cast("Ark", running)
+        yield running
 
 
 @pytest.fixture

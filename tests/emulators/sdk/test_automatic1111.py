@@ -6,7 +6,7 @@ import asyncio
 import importlib
 from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,7 +24,7 @@ webuiapi: Any = importlib.import_module("webuiapi")
 @pytest.fixture
 async def emulator() -> AsyncIterator[Automatic1111]:
     async with Automatic1111(key="user:pass") as running:
-        yield cast("Automatic1111", running)
+        yield running
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import importlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -24,7 +24,7 @@ MASK = base64.b64encode(image_bytes(colour=(255, 255, 255))).decode()
 @pytest.fixture
 async def emulator() -> AsyncIterator[Bria]:
     async with Bria() as running:
-        yield cast("Bria", running)
+        yield running
 
 
 @pytest.fixture

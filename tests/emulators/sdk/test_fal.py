@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import pytest
@@ -23,7 +23,7 @@ _INPUT = {"prompt": "a fox", "num_images": 2, "format": "png", "image_size": {"w
 @pytest.fixture
 async def emulator() -> AsyncIterator[Fal]:
     async with Fal() as running:
-        yield cast("Fal", running)
+        yield running
 
 
 @pytest.fixture

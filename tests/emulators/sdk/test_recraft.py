@@ -20,7 +20,6 @@ openai: Any = importlib.import_module("openai")
 @pytest.fixture
 async def emulator() -> AsyncIterator[Recraft]:
     async with Recraft() as running:
-        assert isinstance(running, Recraft)
         yield running
 
 

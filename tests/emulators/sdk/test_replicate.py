@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import pytest
@@ -22,7 +22,7 @@ _MODEL = f"stability-ai/sdxl:{VERSION}"
 @pytest.fixture
 async def emulator() -> AsyncIterator[Replicate]:
     async with Replicate() as running:
-        yield cast("Replicate", running)
+        yield running
 
 
 @pytest.fixture

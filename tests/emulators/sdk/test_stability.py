@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import importlib
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,7 +21,7 @@ litellm: Any = importlib.import_module("litellm")
 @pytest.fixture
 async def emulator() -> AsyncIterator[Stability]:
     async with Stability() as running:
-        yield cast("Stability", running)
+        yield running
 
 
 async def test_image_is_generated(emulator: Stability) -> None:

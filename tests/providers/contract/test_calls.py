@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 async def other_origin() -> AsyncIterator[Scripted]:
     """A second origin."""
     async with Scripted() as server:
-        assert isinstance(server, Scripted)
         yield server
 
 

@@ -109,7 +109,6 @@ def adapter_of(case: ApiCase) -> Adapter:
 async def open_api(case: ApiCase, tmp_path: Path, **settings: str) -> AsyncIterator[ApiFixture]:
     """Open a case's family against its scripted provider. `settings` are further settings by name."""
     async with Scripted() as provider:
-        assert isinstance(provider, Scripted)
         prefix = f"IMAGEGATEWAY_{case.route.upper()}"
         values = {f"{prefix}_BASE_URL": provider.base, f"{prefix}_API_KEY": provider.key, **case.settings, **settings}
         bench = Bench.open(HTTP_FAMILIES[case.family].models, HTTP_FAMILIES[case.family].adapters, tmp_path, values)
