@@ -45,6 +45,12 @@ async def test_body_is_decoded_in_pieces_of_any_size(
     assert await unpack(pack(data), encoding, size) == data
 
 
+async def test_raw_deflate_whose_input_ends_with_a_full_piece_is_decoded_to_its_end() -> None:
+    data = b"a" * (MIB + 5)  # its last bytes are output without more input
+    packed = raw_deflate(data)
+    assert await unpack(packed, "deflate", len(packed), 2 * MIB) == data
+
+
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, raw_deflate])
 async def test_body_that_ends_early_is_refused(pack: Callable[[bytes], bytes]) -> None:
     for length in (0, 1, 5):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import zlib
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from imagegateway.platform.inflation import GZIP_OR_ZLIB, inflate
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
-
-_PIECE: Final = 1 << 20
-"""Most decoded bytes at once: a compressed body may inflate a thousandfold."""
+    from collections.abc import AsyncGenerator
 
 
 class EncodingError(Exception):
@@ -28,24 +27,13 @@ async def decode(raw: AsyncGenerator[bytes, None], encoding: str) -> AsyncGenera
             if inflater is None:
                 yield chunk
                 continue
-            for piece in _inflate(inflater, chunk):
-                yield piece
+            try:
+                for piece in inflate(inflater, chunk):
+                    yield piece
+            except zlib.error:
+                raise EncodingError("a damaged content encoding") from None
     if inflater is not None and (not inflater.eof or inflater.unused_data):
         raise EncodingError("a damaged content encoding")
-
-
-def _inflate(inflater: zlib._Decompress, chunk: bytes) -> Iterator[bytes]:
-    try:
-        while True:
-            piece = inflater.decompress(chunk, _PIECE)
-            if piece:
-                yield piece
-            chunk = inflater.unconsumed_tail
-            # After a full piece, the inflater may hold more output without more input.
-            if not chunk and len(piece) < _PIECE:
-                return
-    except zlib.error:
-        raise EncodingError("a damaged content encoding") from None
 
 
 def _inflater(encoding: str) -> zlib._Decompress | None:
@@ -53,5 +41,5 @@ def _inflater(encoding: str) -> zlib._Decompress | None:
         case "" | "identity":
             return None
         case "gzip" | "x-gzip" | "deflate":
-            return zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+            return zlib.decompressobj(GZIP_OR_ZLIB)
     raise EncodingError("a content encoding that was not asked for")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.grpc_server import MAX_REQUEST_BYTES
+from imagegateway.platform.inflation import GZIP_OR_ZLIB, inflate
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ PIECES: Final = "x-grpc-pieces"
 
 _MIB: Final = 1024 * 1024
 _PREFIX: Final = struct.Struct(">BI")
-_GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 _INFLATED: Final = frozenset({"gzip", "deflate"})
 
 
@@ -69,16 +69,14 @@ def _first(body: bytearray) -> tuple[bool, bytes] | None:
 
 def _inflate(data: bytes, reservation: BodyReservation) -> bytes:
     """Return the bytes of a compressed message, at most 64 MiB. Raises GatewayError."""
-    inflater = zlib.decompressobj(_GZIP_OR_ZLIB)
+    inflater = zlib.decompressobj(GZIP_OR_ZLIB)
     inflated = bytearray()
     try:
-        while data and not inflater.eof:
-            part = inflater.decompress(data, _MIB)
+        for part in inflate(inflater, data):
             reservation.grow(len(part))
             inflated += part
             if len(inflated) > MAX_REQUEST_BYTES:
                 raise _too_large()
-            data = inflater.unconsumed_tail
     except zlib.error:
         raise _damaged() from None
     if not inflater.eof or inflater.unused_data:

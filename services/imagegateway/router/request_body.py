@@ -7,6 +7,7 @@ import zlib
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform.errors import GatewayError, invalid
+from imagegateway.platform.inflation import GZIP_OR_ZLIB, inflate
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ _STALL_SECONDS: Final = 50.0
 _SLOWEST: Final = 16 * 1024
 """Bytes that extend the budget by a second. A phone on a bad network sends 1 Mbit/s, eight times as much."""
 
-_GZIP_OR_ZLIB: Final = zlib.MAX_WBITS | 32
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
 _ENCODINGS: Final = frozenset({"", "identity", "gzip", "x-gzip", "deflate"})
 
@@ -116,12 +116,10 @@ class _Inflater:
             piece, self._head = self._head, b""
             self._inflate = zlib.decompressobj(_format(piece))
         try:
-            while piece and not self._inflate.eof:
-                yield self._inflate.decompress(piece, _MIB)
-                piece = self._inflate.unconsumed_tail
+            yield from inflate(self._inflate, piece)
         except zlib.error:
             raise _damaged() from None
-        if piece or self._inflate.unused_data:
+        if self._inflate.unused_data:
             raise _damaged()
 
 
@@ -132,7 +130,7 @@ def _format(head: bytes) -> int:
     """
     first, second = head[:2]
     is_zlib = first & 0x0F == zlib.DEFLATED and (first << 8 | second) % 31 == 0
-    return _GZIP_OR_ZLIB if is_zlib or (first, second) == (0x1F, 0x8B) else _RAW_DEFLATE
+    return GZIP_OR_ZLIB if is_zlib or (first, second) == (0x1F, 0x8B) else _RAW_DEFLATE
 
 
 def _damaged() -> GatewayError:
