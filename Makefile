@@ -112,7 +112,7 @@ coverage: setup-dev  ## Run every test and show the lines and branches that none
 test-emulators: setup-dev  ## Test the emulators with the vendors' own SDKs
 	@$(PYTHON) -m venv build/sdks
 	build/sdks/bin/pip install --quiet --disable-pip-version-check -r tests/emulators/sdk/requirements.txt
-	LITELLM_LOCAL_MODEL_COST_MAP=True PYTHONPATH=. PATH=$(CURDIR)/$(BIN):$$PATH $(SDKS) -m 'not genai1 and not genai2' tests/emulators/sdk
+	LITELLM_LOCAL_MODEL_COST_MAP=True PYTHONPATH=.:services PATH=$(CURDIR)/$(BIN):$$PATH $(SDKS) -m 'not genai1 and not genai2' tests/emulators/sdk
 	build/sdks/bin/pip install --quiet --disable-pip-version-check --target build/sdks-genai2 --upgrade google-genai==2.34.0
 	PYTHONPATH=build/sdks-genai2:. $(SDKS) -m genai2 tests/emulators/sdk/test_google.py
 	build/sdks/bin/pip install --quiet --disable-pip-version-check --target build/sdks-genai1 --upgrade google-genai==1.60.0
