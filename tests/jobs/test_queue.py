@@ -5,25 +5,45 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from imagegateway.jobs.fair_queue import FairQueue
-from imagegateway.jobs.limits import MIN_DIVIDED_SLOTS, RESERVED_SHARE, LimitKey, Limits, SlotRequest
+from imagegateway.jobs.limits import MIN_DIVIDED_SLOTS, RESERVED_SHARE, LimitKey, Limits, SlotRequest, no_limit
 from imagegateway.jobs.slot_pool import SlotPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BIG = 1000
 
 
 def queue(
-    *, route: int = BIG, tenant: int = BIG, models: dict[tuple[str, str], int] | None = None, **routes: int
+    *,
+    route: int = BIG,
+    tenant: int = BIG,
+    models: dict[tuple[str, str], int] | None = None,
+    tenant_jobs: Callable[[str], int | None] = no_limit,
+    api_key_jobs: Callable[[str], int | None] = no_limit,
+    **routes: int,
 ) -> FairQueue:
-    return FairQueue(SlotPool(Limits(routes=routes, default=route, tenant=tenant, models=models or {})))
+    limits = Limits(
+        routes=routes,
+        default=route,
+        tenant=tenant,
+        models=models or {},
+        tenant_jobs=tenant_jobs,
+        api_key_jobs=api_key_jobs,
+    )
+    return FairQueue(SlotPool(limits))
 
 
-def request(job: str, route: str = "local", tenant: str = "", slots: int = 1, model: str = "") -> SlotRequest:
+def request(
+    job: str, route: str = "local", tenant: str = "", slots: int = 1, *, model: str = "", api_key: str = ""
+) -> SlotRequest:
     """Return a slot request of a job, whose tenant is the first letter of the job's id by default."""
-    return SlotRequest(job, LimitKey(route, model=model), tenant or job[0], slots)
+    return SlotRequest(job, LimitKey(route, model=model), tenant or job[0], slots, api_key)
 
 
 def drained(fair_queue: FairQueue) -> list[str]:
@@ -202,6 +222,50 @@ def test_tenant_at_its_limit_blocks_no_other_tenant() -> None:
     assert fair_queue.grant_next() == "a3"
 
 
+def test_api_key_at_its_limit_blocks_no_other_key_of_its_tenant() -> None:
+    fair_queue = queue(api_key_jobs={"slow": 1}.get)
+    for job in ("a1", "a2"):
+        fair_queue.enqueue(request(job, api_key="slow"))
+    for job in ("a3", "a4"):
+        fair_queue.enqueue(request(job, api_key="free"))
+    assert fair_queue.position("a2") == 1
+    assert drained(fair_queue) == ["a1", "a3", "a4"]
+    assert not fair_queue.can_reserve(request("a5", "other", api_key="slow")), "the limit holds over all routes"
+    assert fair_queue.can_reserve(request("a5", api_key="free"))
+    assert fair_queue.can_reserve(request("a5")), "the records of earlier versions name no key"
+    fair_queue.pool.release("a1")
+    assert drained(fair_queue) == ["a2"]
+
+
+def test_job_of_a_key_at_its_limit_waits_for_no_slots() -> None:
+    fair_queue = queue(route=2, api_key_jobs={"slow": 1}.get)
+    fair_queue.pool.reserve(request("a1", api_key="slow"))
+    fair_queue.enqueue(request("a2", slots=2, api_key="slow"))
+    assert fair_queue.can_reserve(request("b1"))
+
+
+def test_changed_job_limit_holds_for_the_next_grant() -> None:
+    limits = {"a": 1, "key": 5}
+    fair_queue = queue(tenant=4, tenant_jobs=limits.get, api_key_jobs=limits.get)
+    for index in range(6):
+        fair_queue.enqueue(request(f"a{index}", api_key="key"))
+    assert drained(fair_queue) == ["a0"]
+    limits["a"] = 3
+    assert drained(fair_queue) == ["a1", "a2"]
+    limits |= {"a": 5, "key": 2}
+    assert drained(fair_queue) == []
+    limits["key"] = 5
+    assert drained(fair_queue) == ["a3"], "the setting holds for each tenant, whatever its policy"
+
+
+def test_job_that_changes_its_route_needs_no_second_place_of_its_key_and_tenant() -> None:
+    limits = {"a": 1, "key": 1}
+    fair_queue = queue(tenant_jobs=limits.get, api_key_jobs=limits.get)
+    fair_queue.pool.reserve(request("a1", "first", api_key="key"))
+    assert fair_queue.can_reserve(request("a1", "second", api_key="key"))
+    assert not fair_queue.can_reserve(request("a2", "second", api_key="key"))
+
+
 def test_reserve_and_release_are_idempotent() -> None:
     fair_queue = queue(route=2)
     for _ in range(3):
@@ -298,7 +362,8 @@ class ReferenceModel:
                 assert self.fair_queue.pool.release(job)
             case "move" if self.running:
                 job = sorted(self.running)[index % len(self.running)]
-                moved = SlotRequest(job, asked.key, self.running[job].tenant, asked.slots)
+                running = self.running[job]
+                moved = SlotRequest(job, asked.key, running.tenant, asked.slots, running.api_key)
                 if self.fair_queue.can_reserve(moved):
                     self.running[job] = moved
                     self.fair_queue.pool.reserve(moved)
@@ -310,8 +375,12 @@ class ReferenceModel:
         """Return whether a job has free slots, by the simple model."""
         counts = [(self.taken(key), self.fair_queue.pool.limits.of(key)) for key in asked.key.levels]
         owned = sum(running.tenant == asked.tenant for running in self.running.values())
-        return owned < tenant and all(
-            not jobs or sum(job.slots for job in jobs) + asked.slots <= limit for jobs, limit in counts
+        of_key = sum(running.api_key == asked.api_key for running in self.running.values())
+        limit_of_key = self.fair_queue.pool.limits.api_key_jobs(asked.api_key)
+        return (
+            owned < tenant
+            and (limit_of_key is None or of_key < limit_of_key)
+            and all(not jobs or sum(job.slots for job in jobs) + asked.slots <= limit for jobs, limit in counts)
         )
 
 
@@ -323,15 +392,17 @@ def replayed(ops: list[Op], fair_queue: FairQueue) -> ReferenceModel:
 
 
 @settings(deadline=None)
-@given(OPS, st.integers(1, 5), st.integers(1, 4))
-def test_limits_hold_and_no_job_is_lost(ops: list[Op], route: int, tenant: int) -> None:
-    model_ = ReferenceModel(queue(route=route, tenant=tenant, models=MODELS))
+@given(OPS, st.integers(1, 5), st.integers(1, 4), st.integers(1, 3))
+def test_limits_hold_and_no_job_is_lost(ops: list[Op], route: int, tenant: int, api_key: int) -> None:
+    model_ = ReferenceModel(queue(route=route, tenant=tenant, models=MODELS, api_key_jobs=lambda _key: api_key))
     for index, (op, tenant_number, key, slots) in enumerate(ops):
-        model_.do(index, op, SlotRequest(f"j{index}", key, f"t{tenant_number}", slots))
+        name = f"t{tenant_number}"
+        model_.do(index, op, SlotRequest(f"j{index}", key, name, slots, f"{name}.{index % 2}"))
         for counted in {one for running in model_.running.values() for one in running.key.levels}:
             jobs = model_.taken(counted)
             assert len(jobs) == 1 or sum(job.slots for job in jobs) <= model_.fair_queue.pool.limits.of(counted)
         assert all(count <= tenant for count in Counter(job.tenant for job in model_.running.values()).values())
+        assert all(count <= api_key for count in Counter(job.api_key for job in model_.running.values()).values())
         assert len(model_.fair_queue) == len(model_.waiting)
         if not any(model_.fits(waiting, tenant) for waiting in model_.waiting.values()):
             assert copy.deepcopy(model_.fair_queue).grant_next() is None
