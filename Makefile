@@ -176,8 +176,11 @@ build/mutants/.installed: requirements-mutants.lock
 	build/mutants/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutants.lock
 	@touch $@
 
+# Changes tried in each room, or `all`, which takes a day.
+MUTANTS ?= 40
+
 mutants: setup-dev build/mutants/.installed  ## Change the code at random places, show what no test notices; 20 minutes at most
-	$(BIN)/python -m tools.mutants build/mutants/bin/cosmic-ray
+	$(BIN)/python -m tools.mutants build/mutants/bin/cosmic-ray $(MUTANTS)
 
 released: $(STAGED)/.staged  ## Record proto/ as the last release, for `make breaking`
 	$(BIN)/buf build proto --exclude-source-info -o $(RELEASED)

@@ -10,11 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 from imagegateway.platform import machine, setting_checks, sockets
 from imagegateway.platform.hosts import is_wildcard, origin
 from imagegateway.platform.logs import LogFormat, LogLevel
 from imagegateway.platform.setting_source import Secret, SettingError, Source
+
+MAX_WEBHOOK_PAUSES: Final = 49
+"""Most pauses between the attempts of a webhook: a job's record keeps all its attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ class Settings:
     memory per pixel; WebP counts twice. An edit whose mask finds no room within 30 s answers 503 `overloaded`.
     """
     webhook_pauses: tuple[float, ...]
-    """Pauses after each failed webhook attempt in seconds, separated by commas."""
+    """Pauses after each failed webhook attempt in seconds, separated by commas: one attempt more than pauses."""
     nats_url: str
     """External NATS server or cluster: URLs separated by commas; `tls://` and `user:password@` work. `imagegateway
     up` then creates no first image and no key without `--first-image` and `--first-key`. The server's `max_payload`
@@ -239,7 +243,9 @@ def load(source: Source) -> Settings:
         inline_wait=source.number("INLINE_WAIT", 300, 0, 3600),
         sdk_hold=source.flag("SDK_HOLD", default=True),
         job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
-        webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
+        webhook_pauses=source.numbers(
+            "WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800), 2_592_000, MAX_WEBHOOK_PAUSES
+        ),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
         jobs_max_mib=jobs_max_mib,
         tenant_records_mib=source.integer("TENANT_RECORDS_MIB", jobs_max_mib // 2, 1, 1 << 24),
