@@ -19,6 +19,8 @@ from imagegateway.platform.setting_source import Secret, SettingError, Source
 
 MAX_WEBHOOK_PAUSES: Final = 49
 """Most pauses between the attempts of a webhook: a job's record keeps all its attempts."""
+MAX_DAYS: Final = 3660
+"""Longest retention in days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,23 @@ class Settings:
     on, new jobs and `/readyz` answer 503; accepted jobs continue.
     """
     tenant_records_mib: int
-    """MiB of all kept records of one tenant in NATS: three days for earlier states of a job, 30 days for its end.
+    """MiB of all kept records of one tenant in NATS: three days for earlier states of a job,
+    `IMAGEGATEWAY_RECORD_DAYS` for its end.
     More jobs answer 503 `overloaded` before anything is paid.
 
     Default: half of `IMAGEGATEWAY_JOBS_MAX_MIB`.
+    """
+    media_days: int
+    """Full days for which images and videos are kept after their job's end; then their links answer 404. A tenant may
+    have its own retention, which applies to jobs accepted from then on. [Retention](retention.md).
+    """
+    record_days: int
+    """Days for which the record of an ended job is kept, without media after `IMAGEGATEWAY_MEDIA_DAYS`."""
+    usage_days: int
+    """Days for which [usage](usage.md) is kept after a job's end, longer than its record."""
+    keep_prompts: bool
+    """Keep prompts in the records of ended jobs, where their tenant reads them. Otherwise the end of a job erases its
+    prompts.
     """
     decode_pixels: int
     """Pixels that a router or the providers' process decodes concurrently. A PNG or JPEG takes 5 to 18 bytes of
@@ -258,6 +273,10 @@ def load(source: Source) -> Settings:
         body_memory=source.integer("BODY_MEMORY", machine.quarter_of_memory(), 128, 1_048_576),
         answer_memory=source.integer("ANSWER_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
+        media_days=source.integer("MEDIA_DAYS", 7, 1, MAX_DAYS),
+        record_days=source.integer("RECORD_DAYS", 30, 1, MAX_DAYS),
+        usage_days=source.integer("USAGE_DAYS", 400, 1, MAX_DAYS),
+        keep_prompts=source.flag("KEEP_PROMPTS", default=True),
         decode_pixels=source.integer("DECODE_PIXELS", 64_000_000, 60_000_000, 100_000_000_000),
     )
 
