@@ -6,7 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.keys.api_keys import KeyRing, KeyStore, RevokedKeyError, fingerprint
+from imagegateway.keys.api_keys import RevokedKeyError, fingerprint
+from imagegateway.keys.key_ring import KeyRing
+from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform.nats import connect
 
@@ -35,8 +37,7 @@ class Accepted:
     async def __call__(self, *secrets: str) -> list[bool]:
         ring = KeyRing(self._client.jetstream())
         await ring._follower.refresh()
-        known = {digest for digest, key in ring._keys.items() if not key.revoked_at}
-        return [fingerprint(secret) in known for secret in secrets]
+        return [fingerprint(secret) in ring._secrets for secret in secrets]
 
 
 @pytest.fixture

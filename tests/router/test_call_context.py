@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from imagegateway.keys.api_keys import Key
+from imagegateway.keys.api_keys import ApiKey
 from imagegateway.platform import ids
 from imagegateway.platform.errors import GatewayError
 from imagegateway.router import call_context, etags
@@ -76,8 +76,8 @@ def test_header_bytes_become_characters_on_both_servers(value: str | bytes) -> N
 class AnyKey:
     """Key ring that accepts every key."""
 
-    async def find(self, secret: str) -> Key:
-        return Key(secret, "acme", "", 0)
+    async def find(self, secret: str) -> ApiKey:
+        return ApiKey(secret, "acme", "", 0)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
-from imagegateway.keys.api_keys import API_KEY_NAME, KeyRing, KeyStore, RevokedKeyError
+from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
+from imagegateway.keys.key_ring import KeyRing
+from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
+from imagegateway.keys.tenants import Tenants
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
@@ -75,6 +78,8 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await _adopt_key(current, await KeyStore.open(client, current.nats_replicas, root))
         ring = KeyRing(client.jetstream())
         await ring.start(supervisor)
+        tenants = await Tenants.open(client, current.nats_replicas)
+        await tenants.start(supervisor)
         provider_keys = await ProviderKeys.open(client, current.nats_replicas, root)
         await provider_keys.start(supervisor)
         links = LinkSigner(root, current.public_url)

@@ -6,6 +6,7 @@ REST headers arrive as gRPC metadata of the same name.
 from __future__ import annotations
 
 import re
+import time
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from imagegateway.keys.api_keys import Key, KeyRing
+    from imagegateway.keys.api_keys import ApiKey
+    from imagegateway.keys.key_ring import KeyRing
 
 _T = TypeVar("_T")
 
@@ -81,7 +83,7 @@ class Call:
     metadata: Mapping[str, str]
     rest: bool
     """True for a call over REST, False for native gRPC and gRPC-Web."""
-    key: Key | None = None
+    key: ApiKey | None = None
     stated: Preferences = field(default_factory=Preferences)
     """Preferences of the call itself."""
     preferences: Preferences = field(default_factory=Preferences)
@@ -182,6 +184,11 @@ def missing_key() -> GatewayError:
     )
 
 
+def expired_key() -> GatewayError:
+    """Return the error of a call with a key whose time is over."""
+    return GatewayError(ErrorReason.ERROR_REASON_INVALID_API_KEY, "The API key has expired.")
+
+
 def unknown_key() -> GatewayError:
     """Return the error of a call with an invalid key."""
     return GatewayError(ErrorReason.ERROR_REASON_INVALID_API_KEY, "The API key is unknown or revoked.")
@@ -198,6 +205,8 @@ async def authenticate(call: Call, ring: KeyRing) -> None:
     key = await ring.find(secret.strip())
     if key is None:
         raise unknown_key()
+    if key.is_over(time.time()):
+        raise expired_key()
     call.key = key
     call.key_guard = partial(_key_guard, ring, key)
     call.log["tenant"] = key.tenant
@@ -223,7 +232,7 @@ async def stop_on_revocation(call: Call, items: AsyncIterator[_T]) -> AsyncItera
 
 
 @asynccontextmanager
-async def _key_guard(ring: KeyRing, key: Key) -> AsyncIterator[None]:
+async def _key_guard(ring: KeyRing, key: ApiKey) -> AsyncIterator[None]:
     try:
         async with ring.hold(key):
             yield

@@ -19,7 +19,7 @@ from imagegateway.router.json_rendering import images_to_json
 from imagegateway.router.request_body import MAX_FORM_BYTES, decoded
 
 if TYPE_CHECKING:
-    from imagegateway.keys.api_keys import KeyRing
+    from imagegateway.keys.key_ring import KeyRing
     from imagegateway.router.body_budget import BodyBudget, BodyReservation
     from imagegateway.router.call_context import Call
     from imagegateway.router.image_operations import ImageOperations

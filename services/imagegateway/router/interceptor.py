@@ -18,7 +18,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
-    from imagegateway.keys.api_keys import KeyRing
+    from imagegateway.keys.key_ring import KeyRing
     from imagegateway.platform.grpc_server import Context
     from imagegateway.router.body_budget import BodyBudget, BodyReservation
     from imagegateway.router.call_context import Call

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import psutil  # type: ignore[import-untyped]  # ships no types
-from imagegateway.keys.api_keys import KeyStore
+from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform import setting_source, settings
 from imagegateway.platform.nats import connect
