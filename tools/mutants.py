@@ -20,9 +20,9 @@ from imagegateway.platform import setting_source
 
 TESTS_OF: Final = {
     "jobs/circuit_breaker.py": "tests/jobs/test_health.py",
-    "jobs/fair_queue.py": "tests/jobs/test_queue.py",
+    "jobs/fair_queue.py": "tests/jobs/test_fair_queue.py tests/jobs/test_fair_queue_orders.py",
     "jobs/held_bytes.py": "tests/jobs/test_held_bytes.py",
-    "jobs/slot_pool.py": "tests/jobs/test_queue.py",
+    "jobs/slot_pool.py": "tests/jobs/test_fair_queue.py tests/jobs/test_fair_queue_orders.py",
     "jobs/states.py": "tests/jobs/test_states.py",
     "outbound/client.py": "tests/outbound",
     "outbound/content_encoding.py": "tests/outbound/test_content_encoding.py",

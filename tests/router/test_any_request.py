@@ -167,6 +167,9 @@ class _Ring:
     async def find(self, secret: str) -> ApiKey:
         return ApiKey(id="k", tenant="t", name="n", created_at=0)
 
+    def note_use(self, key: ApiKey) -> None:
+        pass
+
 
 async def unresolved(host: str, port: int) -> list[str]:
     raise socket.gaierror(socket.EAI_NONAME, "no names here")

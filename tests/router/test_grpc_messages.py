@@ -105,6 +105,9 @@ class _Ring:
     async def find(self, _: str) -> ApiKey:
         return ApiKey(id="k", tenant="t", name="n", created_at=0)
 
+    def note_use(self, key: ApiKey) -> None:
+        pass
+
 
 class _Context:
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:

@@ -78,6 +78,9 @@ class _Ring:
     async def find(self, secret: str) -> ApiKey:
         return ApiKey(id="k", tenant="t", name="n", created_at=0)
 
+    def note_use(self, key: ApiKey) -> None:
+        pass
+
 
 class _ScriptedService(ImageService):
     """Service that responds, fails, or waits, as the prompt says."""

@@ -11,8 +11,9 @@ from imagegateway.platform import settings
 from imagegateway.platform.setting_source import PREFIX
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.catalog import base_url_setting
-from imagegateway.providers.kit.adapter import Call, HttpResponse
+from imagegateway.providers.kit.call import Call
 from imagegateway.providers.kit.endpoints import Endpoint
+from imagegateway.providers.kit.http_messages import HttpResponse
 from imagegateway.providers.registry import HTTP_FAMILIES
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 

@@ -21,15 +21,26 @@ _REFRESH_SECONDS: Final = 0.5
 """Shortest time between refreshes for unknown keys."""
 
 
+def _note_nothing(_key_id: str) -> None:
+    pass
+
+
 class KeyRing:
     """Keys by their secrets, from a follower of the bucket. `clock` returns Unix seconds.
 
     Without a connection to NATS, the last known keys remain in use.
     """
 
-    def __init__(self, js: JetStreamContext, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        js: JetStreamContext,
+        clock: Callable[[], float] = time.time,
+        note_use: Callable[[str], None] = _note_nothing,
+    ) -> None:
+        """`note_use` is called with the id of each key that a call uses."""
         self._follower = Follower(js, BUCKET, decode, self._on_change)
         self._clock = clock
+        self._note_use = note_use
         self._secrets: dict[str, ApiKey] = {}
         """Keys that are not revoked, by the fingerprint of each of their secrets."""
         self._known: frozenset[str] = frozenset()
@@ -55,6 +66,10 @@ class KeyRing:
                     self._refreshed_at = time.monotonic()
                     await self._follower.refresh()
         return self._secrets.get(digest)
+
+    def note_use(self, key: ApiKey) -> None:
+        """Note that a call uses a key."""
+        self._note_use(key.id)
 
     def by_id(self, key_id: str) -> ApiKey | None:
         """Return the record of a key's newest secret; None for an unknown or revoked key."""

@@ -120,7 +120,7 @@ class KeyStore:
         return None if changed is None or changed.revoked_at else changed
 
     async def rotate(self, key_id: str, overlap: int) -> tuple[str, ApiKey] | None:
-        """Give a key a new secret, and return the secret and its record. None: no such key.
+        """Issue a new secret of a key, and return the secret and its record. None: no such key.
 
         Earlier secrets are valid for `overlap` more seconds; 0: they end now. The new secret is written first: after
         a crash between the writes the earlier secrets are still valid, and the next rotation ends them.

@@ -55,7 +55,7 @@ FURTHER: Final[Mapping[str, tuple[str, str]]] = {
         "text",
         "Account that Workers AI is called for. The route cloudflare is unavailable without it.",
     ),
-    "LOCAL_PICTURE": ("text", "Path of an image that answers every task of `local/sketch`, for benchmarks."),
+    "LOCAL_IMAGE": ("text", "Path of an image that answers every task of `local/sketch`, for benchmarks."),
     "URL": ("text", "Address of the gateway, for its clients."),
     "KEY": ("secret", "API key, for the gateway's clients."),
 }

@@ -17,6 +17,7 @@ from imagegateway.keys import provider_keys
 from imagegateway.keys.api_keys import RevokedKeyError
 from imagegateway.platform import ids
 from imagegateway.platform.errors import GatewayError, invalid
+from imagegateway.router.permissions import Permissions, check_scopes
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from imagegateway.keys.api_keys import ApiKey
     from imagegateway.keys.key_ring import KeyRing
+    from imagegateway.keys.policy import Scope
 
 _T = TypeVar("_T")
 
@@ -141,6 +143,13 @@ class Call:
         )
 
     @property
+    def permissions(self) -> Permissions:
+        """Return the permissions of the caller's key. Raises RuntimeError before `authenticate`."""
+        if self.key is None:
+            raise RuntimeError("the call is not authenticated")
+        return Permissions.of(self.key)
+
+    @property
     def tenant(self) -> str:
         """Return the caller's tenant. Raises RuntimeError before `authenticate`."""
         if self.key is None:
@@ -194,10 +203,11 @@ def unknown_key() -> GatewayError:
     return GatewayError(ErrorReason.ERROR_REASON_INVALID_API_KEY, "The API key is unknown or revoked.")
 
 
-async def authenticate(call: Call, ring: KeyRing) -> None:
-    """Set the call's key and preferences.
+async def authenticate(call: Call, ring: KeyRing, enough: frozenset[Scope]) -> None:
+    """Set the call's key and preferences. `enough`: scopes of which the key needs one.
 
-    Raises GatewayError INVALID_API_KEY, and for a malformed Prefer, Idempotency-Key or X-BYOK header.
+    Raises GatewayError INVALID_API_KEY, INSUFFICIENT_SCOPE, and for a malformed Prefer, Idempotency-Key or X-BYOK
+    header.
     """
     scheme, _, secret = call.metadata.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
@@ -211,6 +221,8 @@ async def authenticate(call: Call, ring: KeyRing) -> None:
     call.key_guard = partial(_key_guard, ring, key)
     call.log["tenant"] = key.tenant
     call.log["key_id"] = key.id
+    ring.note_use(key)
+    check_scopes(key, enough)
     header = call.metadata.get("prefer", "")
     call.stated = Preferences.parse(header)
     call.preferences = call.stated if header else Preferences.parse(key.prefer)

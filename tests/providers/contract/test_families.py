@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway import providers
 from imagegateway.platform.errors import REASONS
 from imagegateway.platform.setting_source import Source
 from imagegateway.providers.catalog import Capability, Mode, Model
-from imagegateway.providers.kit.adapter import Adapter, HttpResponse
 from imagegateway.providers.kit.error_table import NOT_STARTED, Failure
+from imagegateway.providers.kit.http_messages import HttpResponse
 from imagegateway.providers.registry import FAMILIES, HTTP_FAMILIES, MODELS
 from imagegateway.router.catalog import Catalog
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.providers.contract.calls import call_of
+
+if TYPE_CHECKING:
+    from imagegateway.providers.kit.adapter import Adapter
 
 ROOT = Path(providers.__file__).parent
 ADAPTERS = [(name, adapter) for name, entry in HTTP_FAMILIES.items() for adapter in entry.adapters]
