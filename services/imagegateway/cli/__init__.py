@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from imagegateway.cli import api_keys, doctor, provider_keys, secrets, up, validate
+from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.setting_source import SettingError
 from imagegateway.stack.errors import StackError
 
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         status: int = options.run(options)
-    except (SettingError, StackError) as error:
+    except (SettingError, StackError, UnavailableError) as error:
         print(f"imagegateway: {error}", file=sys.stderr)
         return 1
     return status

@@ -8,7 +8,11 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from imagegateway.v1 import job_pb2 as _job_pb2
+from imagegateway.admin.v1 import audit_event_pb2 as _audit_event_pb2
+from imagegateway.admin.v1 import key_pb2 as _key_pb2
+from imagegateway.admin.v1 import provider_pb2 as _provider_pb2
+from imagegateway.admin.v1 import tenant_job_pb2 as _tenant_job_pb2
+from imagegateway.admin.v1 import tenant_pb2 as _tenant_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -19,141 +23,6 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-@_typing.final
-class Key(_message.Message):
-    """API key with its policy. All times are Unix seconds; a limit that is not set
-    is absent.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    OBJECT_FIELD_NUMBER: _builtins.int
-    ID_FIELD_NUMBER: _builtins.int
-    TENANT_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    KEY_FIELD_NUMBER: _builtins.int
-    SCOPES_FIELD_NUMBER: _builtins.int
-    MODELS_FIELD_NUMBER: _builtins.int
-    REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
-    IMAGES_PER_MINUTE_FIELD_NUMBER: _builtins.int
-    CONCURRENT_JOBS_FIELD_NUMBER: _builtins.int
-    BUDGET_FIELD_NUMBER: _builtins.int
-    BUDGET_PERIOD_FIELD_NUMBER: _builtins.int
-    SPENT_FIELD_NUMBER: _builtins.int
-    PREFER_FIELD_NUMBER: _builtins.int
-    RESPONSE_FORMAT_FIELD_NUMBER: _builtins.int
-    CREATED_AT_FIELD_NUMBER: _builtins.int
-    EXPIRES_AT_FIELD_NUMBER: _builtins.int
-    LAST_USED_AT_FIELD_NUMBER: _builtins.int
-    REVOKED_AT_FIELD_NUMBER: _builtins.int
-    object: _builtins.str
-    """Constant `key`."""
-    id: _builtins.str
-    """Id: 12 hex digits. A rotation keeps it."""
-    tenant: _builtins.str
-    """Tenant that owns the key's jobs, media and secrets."""
-    name: _builtins.str
-    """A note for people."""
-    key: _builtins.str
-    """Secret, in the responses of CreateKey and RotateKey only."""
-    requests_per_minute: _builtins.int
-    """Calls that make jobs, per minute."""
-    images_per_minute: _builtins.int
-    """Images and videos, per minute."""
-    concurrent_jobs: _builtins.int
-    """Jobs at the providers at once."""
-    budget: _builtins.float
-    """Budget of a period in US dollars."""
-    budget_period: _builtins.str
-    """Period of the budget: `day`, `month` or `total`; absent without a budget."""
-    spent: _builtins.float
-    """US dollars spent in the present period; absent without a budget."""
-    prefer: _builtins.str
-    """Default header `Prefer`."""
-    response_format: _builtins.str
-    """Default response format: `url` or `b64_json`."""
-    created_at: _builtins.int
-    """Time of creation."""
-    expires_at: _builtins.int
-    """Time from which the key is refused; absent: never."""
-    last_used_at: _builtins.int
-    """Time of the last call, to the minute."""
-    revoked_at: _builtins.int
-    """Time of revocation."""
-    @_builtins.property
-    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Scopes: `generate`, `edit`, `video`, `read` and `admin`."""
-
-    @_builtins.property
-    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Patterns of the models that the key may use, such as `openai/*`."""
-
-    def __init__(
-        self,
-        *,
-        object: _builtins.str = ...,
-        id: _builtins.str = ...,
-        tenant: _builtins.str = ...,
-        name: _builtins.str = ...,
-        key: _builtins.str = ...,
-        scopes: _abc.Iterable[_builtins.str] | None = ...,
-        models: _abc.Iterable[_builtins.str] | None = ...,
-        requests_per_minute: _builtins.int | None = ...,
-        images_per_minute: _builtins.int | None = ...,
-        concurrent_jobs: _builtins.int | None = ...,
-        budget: _builtins.float | None = ...,
-        budget_period: _builtins.str | None = ...,
-        spent: _builtins.float | None = ...,
-        prefer: _builtins.str = ...,
-        response_format: _builtins.str = ...,
-        created_at: _builtins.int = ...,
-        expires_at: _builtins.int | None = ...,
-        last_used_at: _builtins.int | None = ...,
-        revoked_at: _builtins.int | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_budget", b"_budget", "_budget_period", b"_budget_period", "_concurrent_jobs", b"_concurrent_jobs", "_expires_at", b"_expires_at", "_images_per_minute", b"_images_per_minute", "_last_used_at", b"_last_used_at", "_requests_per_minute", b"_requests_per_minute", "_revoked_at", b"_revoked_at", "_spent", b"_spent", "budget", b"budget", "budget_period", b"budget_period", "concurrent_jobs", b"concurrent_jobs", "expires_at", b"expires_at", "images_per_minute", b"images_per_minute", "last_used_at", b"last_used_at", "requests_per_minute", b"requests_per_minute", "revoked_at", b"revoked_at", "spent", b"spent"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget", b"_budget", "_budget_period", b"_budget_period", "_concurrent_jobs", b"_concurrent_jobs", "_expires_at", b"_expires_at", "_images_per_minute", b"_images_per_minute", "_last_used_at", b"_last_used_at", "_requests_per_minute", b"_requests_per_minute", "_revoked_at", b"_revoked_at", "_spent", b"_spent", "budget", b"budget", "budget_period", b"budget_period", "concurrent_jobs", b"concurrent_jobs", "created_at", b"created_at", "expires_at", b"expires_at", "id", b"id", "images_per_minute", b"images_per_minute", "key", b"key", "last_used_at", b"last_used_at", "models", b"models", "name", b"name", "object", b"object", "prefer", b"prefer", "requests_per_minute", b"requests_per_minute", "response_format", b"response_format", "revoked_at", b"revoked_at", "scopes", b"scopes", "spent", b"spent", "tenant", b"tenant"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__budget: _TypeAlias = _typing.Literal["budget"]  # noqa: Y015
-    _WhichOneofArgType__budget: _TypeAlias = _typing.Literal["_budget", b"_budget"]  # noqa: Y015
-    _WhichOneofReturnType__budget_period: _TypeAlias = _typing.Literal["budget_period"]  # noqa: Y015
-    _WhichOneofArgType__budget_period: _TypeAlias = _typing.Literal["_budget_period", b"_budget_period"]  # noqa: Y015
-    _WhichOneofReturnType__concurrent_jobs: _TypeAlias = _typing.Literal["concurrent_jobs"]  # noqa: Y015
-    _WhichOneofArgType__concurrent_jobs: _TypeAlias = _typing.Literal["_concurrent_jobs", b"_concurrent_jobs"]  # noqa: Y015
-    _WhichOneofReturnType__expires_at: _TypeAlias = _typing.Literal["expires_at"]  # noqa: Y015
-    _WhichOneofArgType__expires_at: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at"]  # noqa: Y015
-    _WhichOneofReturnType__images_per_minute: _TypeAlias = _typing.Literal["images_per_minute"]  # noqa: Y015
-    _WhichOneofArgType__images_per_minute: _TypeAlias = _typing.Literal["_images_per_minute", b"_images_per_minute"]  # noqa: Y015
-    _WhichOneofReturnType__last_used_at: _TypeAlias = _typing.Literal["last_used_at"]  # noqa: Y015
-    _WhichOneofArgType__last_used_at: _TypeAlias = _typing.Literal["_last_used_at", b"_last_used_at"]  # noqa: Y015
-    _WhichOneofReturnType__requests_per_minute: _TypeAlias = _typing.Literal["requests_per_minute"]  # noqa: Y015
-    _WhichOneofArgType__requests_per_minute: _TypeAlias = _typing.Literal["_requests_per_minute", b"_requests_per_minute"]  # noqa: Y015
-    _WhichOneofReturnType__revoked_at: _TypeAlias = _typing.Literal["revoked_at"]  # noqa: Y015
-    _WhichOneofArgType__revoked_at: _TypeAlias = _typing.Literal["_revoked_at", b"_revoked_at"]  # noqa: Y015
-    _WhichOneofReturnType__spent: _TypeAlias = _typing.Literal["spent"]  # noqa: Y015
-    _WhichOneofArgType__spent: _TypeAlias = _typing.Literal["_spent", b"_spent"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__budget) -> _WhichOneofReturnType__budget | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__budget_period) -> _WhichOneofReturnType__budget_period | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__concurrent_jobs) -> _WhichOneofReturnType__concurrent_jobs | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at) -> _WhichOneofReturnType__expires_at | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__images_per_minute) -> _WhichOneofReturnType__images_per_minute | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_used_at) -> _WhichOneofReturnType__last_used_at | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__requests_per_minute) -> _WhichOneofReturnType__requests_per_minute | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__revoked_at) -> _WhichOneofReturnType__revoked_at | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__spent) -> _WhichOneofReturnType__spent | None: ...
-
-Global___Key: _TypeAlias = Key  # noqa: Y015
 
 @_typing.final
 class CreateKeyRequest(_message.Message):
@@ -314,14 +183,14 @@ class ListKeysResponse(_message.Message):
     next_page_token: _builtins.str
     """Token of the next page; empty on the last page."""
     @_builtins.property
-    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___Key]:
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[_key_pb2.Key]:
         """Keys."""
 
     def __init__(
         self,
         *,
         object: _builtins.str = ...,
-        data: _abc.Iterable[Global___Key] | None = ...,
+        data: _abc.Iterable[_key_pb2.Key] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -529,105 +398,6 @@ class RevokeKeyRequest(_message.Message):
 Global___RevokeKeyRequest: _TypeAlias = RevokeKeyRequest  # noqa: Y015
 
 @_typing.final
-class Tenant(_message.Message):
-    """Tenant with the limits that hold for all its keys together, beside those of
-    each key. What is not set is absent.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    OBJECT_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    REQUESTS_PER_MINUTE_FIELD_NUMBER: _builtins.int
-    IMAGES_PER_MINUTE_FIELD_NUMBER: _builtins.int
-    CONCURRENT_JOBS_FIELD_NUMBER: _builtins.int
-    BUDGET_FIELD_NUMBER: _builtins.int
-    BUDGET_PERIOD_FIELD_NUMBER: _builtins.int
-    SPENT_FIELD_NUMBER: _builtins.int
-    MEDIA_DAYS_FIELD_NUMBER: _builtins.int
-    RECORD_DAYS_FIELD_NUMBER: _builtins.int
-    USAGE_DAYS_FIELD_NUMBER: _builtins.int
-    object: _builtins.str
-    """Constant `tenant`."""
-    name: _builtins.str
-    """Name."""
-    requests_per_minute: _builtins.int
-    """Calls that make jobs, per minute."""
-    images_per_minute: _builtins.int
-    """Images and videos, per minute."""
-    concurrent_jobs: _builtins.int
-    """Jobs at the providers at once."""
-    budget: _builtins.float
-    """Budget of a period in US dollars."""
-    budget_period: _builtins.str
-    """Period of the budget: `day`, `month` or `total`; absent without a budget."""
-    spent: _builtins.float
-    """US dollars spent in the present period; absent without a budget."""
-    media_days: _builtins.int
-    """Days for which media are kept."""
-    record_days: _builtins.int
-    """Days for which records of jobs are kept."""
-    usage_days: _builtins.int
-    """Days for which usage is kept."""
-    def __init__(
-        self,
-        *,
-        object: _builtins.str = ...,
-        name: _builtins.str = ...,
-        requests_per_minute: _builtins.int | None = ...,
-        images_per_minute: _builtins.int | None = ...,
-        concurrent_jobs: _builtins.int | None = ...,
-        budget: _builtins.float | None = ...,
-        budget_period: _builtins.str | None = ...,
-        spent: _builtins.float | None = ...,
-        media_days: _builtins.int | None = ...,
-        record_days: _builtins.int | None = ...,
-        usage_days: _builtins.int | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_budget", b"_budget", "_budget_period", b"_budget_period", "_concurrent_jobs", b"_concurrent_jobs", "_images_per_minute", b"_images_per_minute", "_media_days", b"_media_days", "_record_days", b"_record_days", "_requests_per_minute", b"_requests_per_minute", "_spent", b"_spent", "_usage_days", b"_usage_days", "budget", b"budget", "budget_period", b"budget_period", "concurrent_jobs", b"concurrent_jobs", "images_per_minute", b"images_per_minute", "media_days", b"media_days", "record_days", b"record_days", "requests_per_minute", b"requests_per_minute", "spent", b"spent", "usage_days", b"usage_days"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_budget", b"_budget", "_budget_period", b"_budget_period", "_concurrent_jobs", b"_concurrent_jobs", "_images_per_minute", b"_images_per_minute", "_media_days", b"_media_days", "_record_days", b"_record_days", "_requests_per_minute", b"_requests_per_minute", "_spent", b"_spent", "_usage_days", b"_usage_days", "budget", b"budget", "budget_period", b"budget_period", "concurrent_jobs", b"concurrent_jobs", "images_per_minute", b"images_per_minute", "media_days", b"media_days", "name", b"name", "object", b"object", "record_days", b"record_days", "requests_per_minute", b"requests_per_minute", "spent", b"spent", "usage_days", b"usage_days"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__budget: _TypeAlias = _typing.Literal["budget"]  # noqa: Y015
-    _WhichOneofArgType__budget: _TypeAlias = _typing.Literal["_budget", b"_budget"]  # noqa: Y015
-    _WhichOneofReturnType__budget_period: _TypeAlias = _typing.Literal["budget_period"]  # noqa: Y015
-    _WhichOneofArgType__budget_period: _TypeAlias = _typing.Literal["_budget_period", b"_budget_period"]  # noqa: Y015
-    _WhichOneofReturnType__concurrent_jobs: _TypeAlias = _typing.Literal["concurrent_jobs"]  # noqa: Y015
-    _WhichOneofArgType__concurrent_jobs: _TypeAlias = _typing.Literal["_concurrent_jobs", b"_concurrent_jobs"]  # noqa: Y015
-    _WhichOneofReturnType__images_per_minute: _TypeAlias = _typing.Literal["images_per_minute"]  # noqa: Y015
-    _WhichOneofArgType__images_per_minute: _TypeAlias = _typing.Literal["_images_per_minute", b"_images_per_minute"]  # noqa: Y015
-    _WhichOneofReturnType__media_days: _TypeAlias = _typing.Literal["media_days"]  # noqa: Y015
-    _WhichOneofArgType__media_days: _TypeAlias = _typing.Literal["_media_days", b"_media_days"]  # noqa: Y015
-    _WhichOneofReturnType__record_days: _TypeAlias = _typing.Literal["record_days"]  # noqa: Y015
-    _WhichOneofArgType__record_days: _TypeAlias = _typing.Literal["_record_days", b"_record_days"]  # noqa: Y015
-    _WhichOneofReturnType__requests_per_minute: _TypeAlias = _typing.Literal["requests_per_minute"]  # noqa: Y015
-    _WhichOneofArgType__requests_per_minute: _TypeAlias = _typing.Literal["_requests_per_minute", b"_requests_per_minute"]  # noqa: Y015
-    _WhichOneofReturnType__spent: _TypeAlias = _typing.Literal["spent"]  # noqa: Y015
-    _WhichOneofArgType__spent: _TypeAlias = _typing.Literal["_spent", b"_spent"]  # noqa: Y015
-    _WhichOneofReturnType__usage_days: _TypeAlias = _typing.Literal["usage_days"]  # noqa: Y015
-    _WhichOneofArgType__usage_days: _TypeAlias = _typing.Literal["_usage_days", b"_usage_days"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__budget) -> _WhichOneofReturnType__budget | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__budget_period) -> _WhichOneofReturnType__budget_period | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__concurrent_jobs) -> _WhichOneofReturnType__concurrent_jobs | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__images_per_minute) -> _WhichOneofReturnType__images_per_minute | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__media_days) -> _WhichOneofReturnType__media_days | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__record_days) -> _WhichOneofReturnType__record_days | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__requests_per_minute) -> _WhichOneofReturnType__requests_per_minute | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__spent) -> _WhichOneofReturnType__spent | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__usage_days) -> _WhichOneofReturnType__usage_days | None: ...
-
-Global___Tenant: _TypeAlias = Tenant  # noqa: Y015
-
-@_typing.final
 class ListTenantsRequest(_message.Message):
     """Request for the tenants."""
 
@@ -667,14 +437,14 @@ class ListTenantsResponse(_message.Message):
     next_page_token: _builtins.str
     """Token of the next page; empty on the last page."""
     @_builtins.property
-    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___Tenant]:
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[_tenant_pb2.Tenant]:
         """Tenants."""
 
     def __init__(
         self,
         *,
         object: _builtins.str = ...,
-        data: _abc.Iterable[Global___Tenant] | None = ...,
+        data: _abc.Iterable[_tenant_pb2.Tenant] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -828,14 +598,14 @@ class ListProvidersResponse(_message.Message):
     object: _builtins.str
     """Constant `list`."""
     @_builtins.property
-    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___Provider]:
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[_provider_pb2.Provider]:
         """Routes."""
 
     def __init__(
         self,
         *,
         object: _builtins.str = ...,
-        data: _abc.Iterable[Global___Provider] | None = ...,
+        data: _abc.Iterable[_provider_pb2.Provider] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -844,98 +614,6 @@ class ListProvidersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListProvidersResponse: _TypeAlias = ListProvidersResponse  # noqa: Y015
-
-@_typing.final
-class Provider(_message.Message):
-    """Provider route with its health."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    OBJECT_FIELD_NUMBER: _builtins.int
-    ROUTE_FIELD_NUMBER: _builtins.int
-    AVAILABLE_FIELD_NUMBER: _builtins.int
-    MISSING_SETTINGS_FIELD_NUMBER: _builtins.int
-    MODELS_FIELD_NUMBER: _builtins.int
-    CIRCUITS_FIELD_NUMBER: _builtins.int
-    object: _builtins.str
-    """Constant `provider`."""
-    route: _builtins.str
-    """Route, as in `X-BYOK-<route>`."""
-    available: _builtins.bool
-    """True: the route has all its settings."""
-    @_builtins.property
-    def missing_settings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the settings that have no value."""
-
-    @_builtins.property
-    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Ids of the models that the route serves."""
-
-    @_builtins.property
-    def circuits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Circuit]:
-        """Circuits that are not closed, or that have seen failures."""
-
-    def __init__(
-        self,
-        *,
-        object: _builtins.str = ...,
-        route: _builtins.str = ...,
-        available: _builtins.bool | None = ...,
-        missing_settings: _abc.Iterable[_builtins.str] | None = ...,
-        models: _abc.Iterable[_builtins.str] | None = ...,
-        circuits: _abc.Iterable[Global___Circuit] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "available", b"available", "circuits", b"circuits", "missing_settings", b"missing_settings", "models", b"models", "object", b"object", "route", b"route"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__available: _TypeAlias = _typing.Literal["available"]  # noqa: Y015
-    _WhichOneofArgType__available: _TypeAlias = _typing.Literal["_available", b"_available"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__available) -> _WhichOneofReturnType__available | None: ...
-
-Global___Provider: _TypeAlias = Provider  # noqa: Y015
-
-@_typing.final
-class Circuit(_message.Message):
-    """Circuit breaker of one model on a route, for calls with the operator's key."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MODEL_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
-    RETRY_IN_FIELD_NUMBER: _builtins.int
-    FAILURES_FIELD_NUMBER: _builtins.int
-    LAST_ERROR_FIELD_NUMBER: _builtins.int
-    model: _builtins.str
-    """Model id."""
-    state: _builtins.str
-    """State: `closed`, `open` (calls avoid the route) or `half_open` (the next
-    failure opens it again).
-    """
-    retry_in: _builtins.int
-    """Seconds until an open circuit is half-open."""
-    failures: _builtins.int
-    """Consecutive failures that count."""
-    last_error: _builtins.str
-    """Code of the last failure, a value of ErrorReason in lower case."""
-    def __init__(
-        self,
-        *,
-        model: _builtins.str = ...,
-        state: _builtins.str = ...,
-        retry_in: _builtins.int | None = ...,
-        failures: _builtins.int = ...,
-        last_error: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_in", b"_retry_in", "retry_in", b"retry_in"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_in", b"_retry_in", "failures", b"failures", "last_error", b"last_error", "model", b"model", "retry_in", b"retry_in", "state", b"state"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__retry_in: _TypeAlias = _typing.Literal["retry_in"]  # noqa: Y015
-    _WhichOneofArgType__retry_in: _TypeAlias = _typing.Literal["_retry_in", b"_retry_in"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_in) -> _WhichOneofReturnType__retry_in | None: ...
-
-Global___Circuit: _TypeAlias = Circuit  # noqa: Y015
 
 @_typing.final
 class ListJobsRequest(_message.Message):
@@ -991,14 +669,14 @@ class ListJobsResponse(_message.Message):
     next_page_token: _builtins.str
     """Token of the next page; empty on the last page."""
     @_builtins.property
-    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___TenantJob]:
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[_tenant_job_pb2.TenantJob]:
         """Jobs."""
 
     def __init__(
         self,
         *,
         object: _builtins.str = ...,
-        data: _abc.Iterable[Global___TenantJob] | None = ...,
+        data: _abc.Iterable[_tenant_job_pb2.TenantJob] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -1008,125 +686,6 @@ class ListJobsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListJobsResponse: _TypeAlias = ListJobsResponse  # noqa: Y015
-
-@_typing.final
-class TenantJob(_message.Message):
-    """Job of a tenant as an administrator sees it. Fields as in `imagegateway.v1.Job`."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    ID_FIELD_NUMBER: _builtins.int
-    OBJECT_FIELD_NUMBER: _builtins.int
-    TENANT_FIELD_NUMBER: _builtins.int
-    KEY_ID_FIELD_NUMBER: _builtins.int
-    TYPE_FIELD_NUMBER: _builtins.int
-    MODALITY_FIELD_NUMBER: _builtins.int
-    STATUS_FIELD_NUMBER: _builtins.int
-    MODEL_FIELD_NUMBER: _builtins.int
-    PROVIDER_FIELD_NUMBER: _builtins.int
-    CREATED_AT_FIELD_NUMBER: _builtins.int
-    STARTED_AT_FIELD_NUMBER: _builtins.int
-    COMPLETED_AT_FIELD_NUMBER: _builtins.int
-    UPDATED_AT_FIELD_NUMBER: _builtins.int
-    PROGRESS_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
-    COST_FIELD_NUMBER: _builtins.int
-    USAGE_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    id: _builtins.str
-    """Job id."""
-    object: _builtins.str
-    """Constant `job`."""
-    tenant: _builtins.str
-    """Tenant that owns the job."""
-    key_id: _builtins.str
-    """Id of the key that made the job."""
-    type: _builtins.str
-    """Type."""
-    modality: _builtins.str
-    """Modality."""
-    status: _builtins.str
-    """Status."""
-    model: _builtins.str
-    """Model id."""
-    provider: _builtins.str
-    """Provider route."""
-    created_at: _builtins.int
-    """Time of acceptance in Unix seconds."""
-    started_at: _builtins.int
-    """Time of the first provider call."""
-    completed_at: _builtins.int
-    """Time of the terminal status."""
-    updated_at: _builtins.int
-    """Time of the last change."""
-    progress: _builtins.int
-    """Progress in percent, if the provider reports one."""
-    request_id: _builtins.str
-    """Id of the request that made the job."""
-    @_builtins.property
-    def error(self) -> _job_pb2.JobError:
-        """Error of a `failed` job."""
-
-    @_builtins.property
-    def cost(self) -> _job_pb2.Cost:
-        """Cost, if known."""
-
-    @_builtins.property
-    def usage(self) -> _job_pb2.Usage:
-        """Usage, if the provider reports one."""
-
-    def __init__(
-        self,
-        *,
-        id: _builtins.str = ...,
-        object: _builtins.str = ...,
-        tenant: _builtins.str = ...,
-        key_id: _builtins.str = ...,
-        type: _builtins.str = ...,
-        modality: _builtins.str = ...,
-        status: _builtins.str = ...,
-        model: _builtins.str = ...,
-        provider: _builtins.str = ...,
-        created_at: _builtins.int = ...,
-        started_at: _builtins.int | None = ...,
-        completed_at: _builtins.int | None = ...,
-        updated_at: _builtins.int = ...,
-        progress: _builtins.int | None = ...,
-        error: _job_pb2.JobError | None = ...,
-        cost: _job_pb2.Cost | None = ...,
-        usage: _job_pb2.Usage | None = ...,
-        request_id: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_cost", b"_cost", "_error", b"_error", "_progress", b"_progress", "_started_at", b"_started_at", "_usage", b"_usage", "completed_at", b"completed_at", "cost", b"cost", "error", b"error", "progress", b"progress", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_cost", b"_cost", "_error", b"_error", "_progress", b"_progress", "_started_at", b"_started_at", "_usage", b"_usage", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "error", b"error", "id", b"id", "key_id", b"key_id", "modality", b"modality", "model", b"model", "object", b"object", "progress", b"progress", "provider", b"provider", "request_id", b"request_id", "started_at", b"started_at", "status", b"status", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "usage", b"usage"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__completed_at: _TypeAlias = _typing.Literal["completed_at"]  # noqa: Y015
-    _WhichOneofArgType__completed_at: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at"]  # noqa: Y015
-    _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
-    _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
-    _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
-    _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
-    _WhichOneofReturnType__progress: _TypeAlias = _typing.Literal["progress"]  # noqa: Y015
-    _WhichOneofArgType__progress: _TypeAlias = _typing.Literal["_progress", b"_progress"]  # noqa: Y015
-    _WhichOneofReturnType__started_at: _TypeAlias = _typing.Literal["started_at"]  # noqa: Y015
-    _WhichOneofArgType__started_at: _TypeAlias = _typing.Literal["_started_at", b"_started_at"]  # noqa: Y015
-    _WhichOneofReturnType__usage: _TypeAlias = _typing.Literal["usage"]  # noqa: Y015
-    _WhichOneofArgType__usage: _TypeAlias = _typing.Literal["_usage", b"_usage"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__completed_at) -> _WhichOneofReturnType__completed_at | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__cost) -> _WhichOneofReturnType__cost | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__progress) -> _WhichOneofReturnType__progress | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__started_at) -> _WhichOneofReturnType__started_at | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__usage) -> _WhichOneofReturnType__usage | None: ...
-
-Global___TenantJob: _TypeAlias = TenantJob  # noqa: Y015
 
 @_typing.final
 class ListAuditEventsRequest(_message.Message):
@@ -1180,14 +739,14 @@ class ListAuditEventsResponse(_message.Message):
     next_page_token: _builtins.str
     """Token of the next page; empty on the last page."""
     @_builtins.property
-    def data(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEvent]:
+    def data(self) -> _containers.RepeatedCompositeFieldContainer[_audit_event_pb2.AuditEvent]:
         """Events."""
 
     def __init__(
         self,
         *,
         object: _builtins.str = ...,
-        data: _abc.Iterable[Global___AuditEvent] | None = ...,
+        data: _abc.Iterable[_audit_event_pb2.AuditEvent] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -1197,133 +756,3 @@ class ListAuditEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListAuditEventsResponse: _TypeAlias = ListAuditEventsResponse  # noqa: Y015
-
-@_typing.final
-class AuditEvent(_message.Message):
-    """Audit event: an administrative call, or a change of a key by the gateway."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class FieldsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.str
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.str = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    OBJECT_FIELD_NUMBER: _builtins.int
-    ID_FIELD_NUMBER: _builtins.int
-    CREATED_AT_FIELD_NUMBER: _builtins.int
-    ACTOR_FIELD_NUMBER: _builtins.int
-    METHOD_FIELD_NUMBER: _builtins.int
-    TARGET_FIELD_NUMBER: _builtins.int
-    TENANT_FIELD_NUMBER: _builtins.int
-    FIELDS_FIELD_NUMBER: _builtins.int
-    OUTCOME_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
-    ADDRESS_FIELD_NUMBER: _builtins.int
-    object: _builtins.str
-    """Constant `audit_event`."""
-    id: _builtins.str
-    """Event id: `audit_` and 26 characters, sorted by time."""
-    created_at: _builtins.int
-    """Time in Unix seconds."""
-    method: _builtins.str
-    """Method of AdminService, or `AdoptKey`, `ReleaseKey`, `CreateSessionKey`."""
-    target: _builtins.str
-    """Id of the key or name of the tenant that the event is about."""
-    tenant: _builtins.str
-    """Tenant that the event is about."""
-    outcome: _builtins.str
-    """Outcome: `succeeded`, `failed`, or `started` (the outcome is not known: the
-    process ended first).
-    """
-    error: _builtins.str
-    """Code of a failure, a value of ErrorReason in lower case."""
-    request_id: _builtins.str
-    """Id of the request."""
-    address: _builtins.str
-    """Address of the client; `local` for a command on the gateway's machine."""
-    @_builtins.property
-    def actor(self) -> Global___AuditActor:
-        """Originator."""
-
-    @_builtins.property
-    def fields(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Fields of the request and their values, long ones shortened. An empty value:
-        the field returned to its default.
-        """
-
-    def __init__(
-        self,
-        *,
-        object: _builtins.str = ...,
-        id: _builtins.str = ...,
-        created_at: _builtins.int = ...,
-        actor: Global___AuditActor | None = ...,
-        method: _builtins.str = ...,
-        target: _builtins.str = ...,
-        tenant: _builtins.str = ...,
-        fields: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
-        outcome: _builtins.str = ...,
-        error: _builtins.str = ...,
-        request_id: _builtins.str = ...,
-        address: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "address", b"address", "created_at", b"created_at", "error", b"error", "fields", b"fields", "id", b"id", "method", b"method", "object", b"object", "outcome", b"outcome", "request_id", b"request_id", "target", b"target", "tenant", b"tenant"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AuditEvent: _TypeAlias = AuditEvent  # noqa: Y015
-
-@_typing.final
-class AuditActor(_message.Message):
-    """Originator of an audit event."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TYPE_FIELD_NUMBER: _builtins.int
-    ID_FIELD_NUMBER: _builtins.int
-    TENANT_FIELD_NUMBER: _builtins.int
-    NAME_FIELD_NUMBER: _builtins.int
-    type: _builtins.str
-    """Type: `key` (a caller), `operator` (a command on the gateway's machine) or
-    `gateway` (the start of a process).
-    """
-    id: _builtins.str
-    """Id of the key, or of the gateway."""
-    tenant: _builtins.str
-    """Tenant of the key."""
-    name: _builtins.str
-    """Name of the key, or the operating system's user."""
-    def __init__(
-        self,
-        *,
-        type: _builtins.str = ...,
-        id: _builtins.str = ...,
-        tenant: _builtins.str = ...,
-        name: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name", "tenant", b"tenant", "type", b"type"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___AuditActor: _TypeAlias = AuditActor  # noqa: Y015

@@ -4,6 +4,8 @@ import grpc
 import warnings
 
 from imagegateway.admin.v1 import admin_service_pb2 as imagegateway_dot_admin_dot_v1_dot_admin__service__pb2
+from imagegateway.admin.v1 import key_pb2 as imagegateway_dot_admin_dot_v1_dot_key__pb2
+from imagegateway.admin.v1 import tenant_pb2 as imagegateway_dot_admin_dot_v1_dot_tenant__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -41,7 +43,7 @@ class AdminServiceStub:
         self.CreateKey = channel.unary_unary(
                 '/imagegateway.admin.v1.AdminService/CreateKey',
                 request_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.CreateKeyRequest.SerializeToString,
-                response_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.FromString,
+                response_deserializer=imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.FromString,
                 _registered_method=True)
         self.ListKeys = channel.unary_unary(
                 '/imagegateway.admin.v1.AdminService/ListKeys',
@@ -51,22 +53,22 @@ class AdminServiceStub:
         self.GetKey = channel.unary_unary(
                 '/imagegateway.admin.v1.AdminService/GetKey',
                 request_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.GetKeyRequest.SerializeToString,
-                response_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.FromString,
+                response_deserializer=imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.FromString,
                 _registered_method=True)
         self.UpdateKey = channel.unary_unary(
                 '/imagegateway.admin.v1.AdminService/UpdateKey',
                 request_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.UpdateKeyRequest.SerializeToString,
-                response_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.FromString,
+                response_deserializer=imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.FromString,
                 _registered_method=True)
         self.RotateKey = channel.unary_unary(
                 '/imagegateway.admin.v1.AdminService/RotateKey',
                 request_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.RotateKeyRequest.SerializeToString,
-                response_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.FromString,
+                response_deserializer=imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.FromString,
                 _registered_method=True)
         self.RevokeKey = channel.unary_unary(
                 '/imagegateway.admin.v1.AdminService/RevokeKey',
                 request_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.RevokeKeyRequest.SerializeToString,
-                response_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.FromString,
+                response_deserializer=imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.FromString,
                 _registered_method=True)
         self.ListTenants = channel.unary_unary(
                 '/imagegateway.admin.v1.AdminService/ListTenants',
@@ -76,12 +78,12 @@ class AdminServiceStub:
         self.GetTenant = channel.unary_unary(
                 '/imagegateway.admin.v1.AdminService/GetTenant',
                 request_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.GetTenantRequest.SerializeToString,
-                response_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Tenant.FromString,
+                response_deserializer=imagegateway_dot_admin_dot_v1_dot_tenant__pb2.Tenant.FromString,
                 _registered_method=True)
         self.UpdateTenant = channel.unary_unary(
                 '/imagegateway.admin.v1.AdminService/UpdateTenant',
                 request_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.UpdateTenantRequest.SerializeToString,
-                response_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Tenant.FromString,
+                response_deserializer=imagegateway_dot_admin_dot_v1_dot_tenant__pb2.Tenant.FromString,
                 _registered_method=True)
         self.ListProviders = channel.unary_unary(
                 '/imagegateway.admin.v1.AdminService/ListProviders',
@@ -136,7 +138,7 @@ class AdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateKey(self, request, context):
-        """Give a key a new secret. The previous secret stays valid for the overlap.
+        """Replace a key's secret. The previous secret stays valid for the overlap.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -199,7 +201,7 @@ def add_AdminServiceServicer_to_server(servicer, server):
             'CreateKey': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateKey,
                     request_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.CreateKeyRequest.FromString,
-                    response_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.SerializeToString,
+                    response_serializer=imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.SerializeToString,
             ),
             'ListKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.ListKeys,
@@ -209,22 +211,22 @@ def add_AdminServiceServicer_to_server(servicer, server):
             'GetKey': grpc.unary_unary_rpc_method_handler(
                     servicer.GetKey,
                     request_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.GetKeyRequest.FromString,
-                    response_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.SerializeToString,
+                    response_serializer=imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.SerializeToString,
             ),
             'UpdateKey': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateKey,
                     request_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.UpdateKeyRequest.FromString,
-                    response_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.SerializeToString,
+                    response_serializer=imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.SerializeToString,
             ),
             'RotateKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RotateKey,
                     request_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.RotateKeyRequest.FromString,
-                    response_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.SerializeToString,
+                    response_serializer=imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.SerializeToString,
             ),
             'RevokeKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeKey,
                     request_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.RevokeKeyRequest.FromString,
-                    response_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.SerializeToString,
+                    response_serializer=imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.SerializeToString,
             ),
             'ListTenants': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTenants,
@@ -234,12 +236,12 @@ def add_AdminServiceServicer_to_server(servicer, server):
             'GetTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.GetTenant,
                     request_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.GetTenantRequest.FromString,
-                    response_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Tenant.SerializeToString,
+                    response_serializer=imagegateway_dot_admin_dot_v1_dot_tenant__pb2.Tenant.SerializeToString,
             ),
             'UpdateTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.UpdateTenant,
                     request_deserializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.UpdateTenantRequest.FromString,
-                    response_serializer=imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Tenant.SerializeToString,
+                    response_serializer=imagegateway_dot_admin_dot_v1_dot_tenant__pb2.Tenant.SerializeToString,
             ),
             'ListProviders': grpc.unary_unary_rpc_method_handler(
                     servicer.ListProviders,
@@ -287,7 +289,7 @@ class AdminService:
             target,
             '/imagegateway.admin.v1.AdminService/CreateKey',
             imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.CreateKeyRequest.SerializeToString,
-            imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.FromString,
+            imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.FromString,
             options,
             channel_credentials,
             insecure,
@@ -341,7 +343,7 @@ class AdminService:
             target,
             '/imagegateway.admin.v1.AdminService/GetKey',
             imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.GetKeyRequest.SerializeToString,
-            imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.FromString,
+            imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.FromString,
             options,
             channel_credentials,
             insecure,
@@ -368,7 +370,7 @@ class AdminService:
             target,
             '/imagegateway.admin.v1.AdminService/UpdateKey',
             imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.UpdateKeyRequest.SerializeToString,
-            imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.FromString,
+            imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.FromString,
             options,
             channel_credentials,
             insecure,
@@ -395,7 +397,7 @@ class AdminService:
             target,
             '/imagegateway.admin.v1.AdminService/RotateKey',
             imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.RotateKeyRequest.SerializeToString,
-            imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.FromString,
+            imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.FromString,
             options,
             channel_credentials,
             insecure,
@@ -422,7 +424,7 @@ class AdminService:
             target,
             '/imagegateway.admin.v1.AdminService/RevokeKey',
             imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.RevokeKeyRequest.SerializeToString,
-            imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Key.FromString,
+            imagegateway_dot_admin_dot_v1_dot_key__pb2.Key.FromString,
             options,
             channel_credentials,
             insecure,
@@ -476,7 +478,7 @@ class AdminService:
             target,
             '/imagegateway.admin.v1.AdminService/GetTenant',
             imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.GetTenantRequest.SerializeToString,
-            imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Tenant.FromString,
+            imagegateway_dot_admin_dot_v1_dot_tenant__pb2.Tenant.FromString,
             options,
             channel_credentials,
             insecure,
@@ -503,7 +505,7 @@ class AdminService:
             target,
             '/imagegateway.admin.v1.AdminService/UpdateTenant',
             imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.UpdateTenantRequest.SerializeToString,
-            imagegateway_dot_admin_dot_v1_dot_admin__service__pb2.Tenant.FromString,
+            imagegateway_dot_admin_dot_v1_dot_tenant__pb2.Tenant.FromString,
             options,
             channel_credentials,
             insecure,

@@ -6,6 +6,8 @@ isort:skip_file
 from collections import abc as _abc
 from grpc import aio as _aio
 from imagegateway.admin.v1 import admin_service_pb2 as _admin_service_pb2
+from imagegateway.admin.v1 import key_pb2 as _key_pb2
+from imagegateway.admin.v1 import tenant_pb2 as _tenant_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -37,25 +39,25 @@ class AdminServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
-    CreateKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateKeyRequest, _admin_service_pb2.Key]
+    CreateKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.CreateKeyRequest, _key_pb2.Key]
     """Create a key. The response is the only one that holds its secret."""
     ListKeys: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListKeysRequest, _admin_service_pb2.ListKeysResponse]
     """List keys without their secrets, oldest first."""
-    GetKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetKeyRequest, _admin_service_pb2.Key]
+    GetKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetKeyRequest, _key_pb2.Key]
     """Return a key without its secret. An unknown id is NOT_FOUND."""
-    UpdateKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateKeyRequest, _admin_service_pb2.Key]
+    UpdateKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateKeyRequest, _key_pb2.Key]
     """Change a key's policy, in force on every replica within 2 seconds."""
-    RotateKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RotateKeyRequest, _admin_service_pb2.Key]
-    """Give a key a new secret. The previous secret stays valid for the overlap."""
-    RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _admin_service_pb2.Key]
+    RotateKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RotateKeyRequest, _key_pb2.Key]
+    """Replace a key's secret. The previous secret stays valid for the overlap."""
+    RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _key_pb2.Key]
     """Revoke a key, on every replica within 2 seconds. A revoked key never becomes
     valid again.
     """
     ListTenants: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]
     """List the tenants that have a key or a policy, by name."""
-    GetTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetTenantRequest, _admin_service_pb2.Tenant]
+    GetTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.GetTenantRequest, _tenant_pb2.Tenant]
     """Return a tenant. A name without a key and without a policy is NOT_FOUND."""
-    UpdateTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateTenantRequest, _admin_service_pb2.Tenant]
+    UpdateTenant: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateTenantRequest, _tenant_pb2.Tenant]
     """Change the policy of a tenant, which may be a new one."""
     ListProviders: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListProvidersRequest, _admin_service_pb2.ListProvidersResponse]
     """Return the state of each provider route, as the replica that answers sees it."""
@@ -75,25 +77,25 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    CreateKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateKeyRequest, _admin_service_pb2.Key]  # type: ignore[assignment]
+    CreateKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.CreateKeyRequest, _key_pb2.Key]  # type: ignore[assignment]
     """Create a key. The response is the only one that holds its secret."""
     ListKeys: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListKeysRequest, _admin_service_pb2.ListKeysResponse]  # type: ignore[assignment]
     """List keys without their secrets, oldest first."""
-    GetKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetKeyRequest, _admin_service_pb2.Key]  # type: ignore[assignment]
+    GetKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetKeyRequest, _key_pb2.Key]  # type: ignore[assignment]
     """Return a key without its secret. An unknown id is NOT_FOUND."""
-    UpdateKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateKeyRequest, _admin_service_pb2.Key]  # type: ignore[assignment]
+    UpdateKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateKeyRequest, _key_pb2.Key]  # type: ignore[assignment]
     """Change a key's policy, in force on every replica within 2 seconds."""
-    RotateKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RotateKeyRequest, _admin_service_pb2.Key]  # type: ignore[assignment]
-    """Give a key a new secret. The previous secret stays valid for the overlap."""
-    RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _admin_service_pb2.Key]  # type: ignore[assignment]
+    RotateKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RotateKeyRequest, _key_pb2.Key]  # type: ignore[assignment]
+    """Replace a key's secret. The previous secret stays valid for the overlap."""
+    RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _key_pb2.Key]  # type: ignore[assignment]
     """Revoke a key, on every replica within 2 seconds. A revoked key never becomes
     valid again.
     """
     ListTenants: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
     """List the tenants that have a key or a policy, by name."""
-    GetTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetTenantRequest, _admin_service_pb2.Tenant]  # type: ignore[assignment]
+    GetTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.GetTenantRequest, _tenant_pb2.Tenant]  # type: ignore[assignment]
     """Return a tenant. A name without a key and without a policy is NOT_FOUND."""
-    UpdateTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateTenantRequest, _admin_service_pb2.Tenant]  # type: ignore[assignment]
+    UpdateTenant: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.UpdateTenantRequest, _tenant_pb2.Tenant]  # type: ignore[assignment]
     """Change the policy of a tenant, which may be a new one."""
     ListProviders: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListProvidersRequest, _admin_service_pb2.ListProvidersResponse]  # type: ignore[assignment]
     """Return the state of each provider route, as the replica that answers sees it."""
@@ -116,7 +118,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _admin_service_pb2.CreateKeyRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_service_pb2.Key, _abc.Awaitable[_admin_service_pb2.Key]]:
+    ) -> _typing.Union[_key_pb2.Key, _abc.Awaitable[_key_pb2.Key]]:
         """Create a key. The response is the only one that holds its secret."""
 
     @_abc_1.abstractmethod
@@ -132,7 +134,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _admin_service_pb2.GetKeyRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_service_pb2.Key, _abc.Awaitable[_admin_service_pb2.Key]]:
+    ) -> _typing.Union[_key_pb2.Key, _abc.Awaitable[_key_pb2.Key]]:
         """Return a key without its secret. An unknown id is NOT_FOUND."""
 
     @_abc_1.abstractmethod
@@ -140,7 +142,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _admin_service_pb2.UpdateKeyRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_service_pb2.Key, _abc.Awaitable[_admin_service_pb2.Key]]:
+    ) -> _typing.Union[_key_pb2.Key, _abc.Awaitable[_key_pb2.Key]]:
         """Change a key's policy, in force on every replica within 2 seconds."""
 
     @_abc_1.abstractmethod
@@ -148,15 +150,15 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _admin_service_pb2.RotateKeyRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_service_pb2.Key, _abc.Awaitable[_admin_service_pb2.Key]]:
-        """Give a key a new secret. The previous secret stays valid for the overlap."""
+    ) -> _typing.Union[_key_pb2.Key, _abc.Awaitable[_key_pb2.Key]]:
+        """Replace a key's secret. The previous secret stays valid for the overlap."""
 
     @_abc_1.abstractmethod
     def RevokeKey(
         self,
         request: _admin_service_pb2.RevokeKeyRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_service_pb2.Key, _abc.Awaitable[_admin_service_pb2.Key]]:
+    ) -> _typing.Union[_key_pb2.Key, _abc.Awaitable[_key_pb2.Key]]:
         """Revoke a key, on every replica within 2 seconds. A revoked key never becomes
         valid again.
         """
@@ -174,7 +176,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _admin_service_pb2.GetTenantRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_service_pb2.Tenant, _abc.Awaitable[_admin_service_pb2.Tenant]]:
+    ) -> _typing.Union[_tenant_pb2.Tenant, _abc.Awaitable[_tenant_pb2.Tenant]]:
         """Return a tenant. A name without a key and without a policy is NOT_FOUND."""
 
     @_abc_1.abstractmethod
@@ -182,7 +184,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         self,
         request: _admin_service_pb2.UpdateTenantRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_admin_service_pb2.Tenant, _abc.Awaitable[_admin_service_pb2.Tenant]]:
+    ) -> _typing.Union[_tenant_pb2.Tenant, _abc.Awaitable[_tenant_pb2.Tenant]]:
         """Change the policy of a tenant, which may be a new one."""
 
     @_abc_1.abstractmethod
