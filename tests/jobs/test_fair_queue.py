@@ -184,6 +184,50 @@ def test_tenant_at_its_limit_blocks_no_other_tenant() -> None:
     assert fair_queue.grant_next() == "a3"
 
 
+def test_api_key_at_its_limit_blocks_no_other_key_of_its_tenant() -> None:
+    fair_queue = queue(api_key_jobs={"slow": 1}.get)
+    for job in ("a1", "a2"):
+        fair_queue.enqueue(request(job, api_key="slow"))
+    for job in ("a3", "a4"):
+        fair_queue.enqueue(request(job, api_key="free"))
+    assert fair_queue.position("a2") == 1
+    assert drained(fair_queue) == ["a1", "a3", "a4"]
+    assert not fair_queue.can_reserve(request("a5", "other", api_key="slow")), "the limit holds over all routes"
+    assert fair_queue.can_reserve(request("a5", api_key="free"))
+    assert fair_queue.can_reserve(request("a5")), "the records of earlier versions name no key"
+    fair_queue.pool.release("a1")
+    assert drained(fair_queue) == ["a2"]
+
+
+def test_job_of_a_key_at_its_limit_waits_for_no_slots() -> None:
+    fair_queue = queue(route=2, api_key_jobs={"slow": 1}.get)
+    fair_queue.pool.reserve(request("a1", api_key="slow"))
+    fair_queue.enqueue(request("a2", slots=2, api_key="slow"))
+    assert fair_queue.can_reserve(request("b1"))
+
+
+def test_changed_job_limit_holds_for_the_next_grant() -> None:
+    limits = {"a": 1, "key": 5}
+    fair_queue = queue(tenant=4, tenant_jobs=limits.get, api_key_jobs=limits.get)
+    for index in range(6):
+        fair_queue.enqueue(request(f"a{index}", api_key="key"))
+    assert drained(fair_queue) == ["a0"]
+    limits["a"] = 3
+    assert drained(fair_queue) == ["a1", "a2"]
+    limits |= {"a": 5, "key": 2}
+    assert drained(fair_queue) == []
+    limits["key"] = 5
+    assert drained(fair_queue) == ["a3"], "the setting holds for each tenant, whatever its policy"
+
+
+def test_job_that_changes_its_route_needs_no_second_place_of_its_key_and_tenant() -> None:
+    limits = {"a": 1, "key": 1}
+    fair_queue = queue(tenant_jobs=limits.get, api_key_jobs=limits.get)
+    fair_queue.pool.reserve(request("a1", "first", api_key="key"))
+    assert fair_queue.can_reserve(request("a1", "second", api_key="key"))
+    assert not fair_queue.can_reserve(request("a2", "second", api_key="key"))
+
+
 def test_reserve_and_release_are_idempotent() -> None:
     fair_queue = queue(route=2)
     for _ in range(3):

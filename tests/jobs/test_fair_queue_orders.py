@@ -60,7 +60,8 @@ class ReferenceModel:
                 assert self.fair_queue.pool.release(job)
             case "move" if self.running:
                 job = sorted(self.running)[index % len(self.running)]
-                moved = SlotRequest(job, asked.key, self.running[job].tenant, asked.slots)
+                running = self.running[job]
+                moved = SlotRequest(job, asked.key, running.tenant, asked.slots, running.api_key)
                 if self.fair_queue.can_reserve(moved):
                     self.running[job] = moved
                     self.fair_queue.pool.reserve(moved)
@@ -72,8 +73,12 @@ class ReferenceModel:
         """Return whether a job has free slots, by the simple model."""
         counts = [(self.taken(key), self.fair_queue.pool.limits.of(key)) for key in asked.key.levels]
         owned = sum(running.tenant == asked.tenant for running in self.running.values())
-        return owned < tenant and all(
-            not jobs or sum(job.slots for job in jobs) + asked.slots <= limit for jobs, limit in counts
+        of_key = sum(running.api_key == asked.api_key for running in self.running.values())
+        limit_of_key = self.fair_queue.pool.limits.api_key_jobs(asked.api_key)
+        return (
+            owned < tenant
+            and (limit_of_key is None or of_key < limit_of_key)
+            and all(not jobs or sum(job.slots for job in jobs) + asked.slots <= limit for jobs, limit in counts)
         )
 
 
@@ -85,15 +90,17 @@ def replayed(ops: list[Op], fair_queue: FairQueue) -> ReferenceModel:
 
 
 @settings(deadline=None)
-@given(OPS, st.integers(1, 5), st.integers(1, 4))
-def test_limits_hold_and_no_job_is_lost(ops: list[Op], route: int, tenant: int) -> None:
-    model_ = ReferenceModel(queue(route=route, tenant=tenant, models=MODELS))
+@given(OPS, st.integers(1, 5), st.integers(1, 4), st.integers(1, 3))
+def test_limits_hold_and_no_job_is_lost(ops: list[Op], route: int, tenant: int, api_key: int) -> None:
+    model_ = ReferenceModel(queue(route=route, tenant=tenant, models=MODELS, api_key_jobs=lambda _key: api_key))
     for index, (op, tenant_number, key, slots) in enumerate(ops):
-        model_.do(index, op, SlotRequest(f"j{index}", key, f"t{tenant_number}", slots))
+        name = f"t{tenant_number}"
+        model_.do(index, op, SlotRequest(f"j{index}", key, name, slots, f"{name}.{index % 2}"))
         for counted in {one for running in model_.running.values() for one in running.key.levels}:
             jobs = model_.taken(counted)
             assert len(jobs) == 1 or sum(job.slots for job in jobs) <= model_.fair_queue.pool.limits.of(counted)
         assert all(count <= tenant for count in Counter(job.tenant for job in model_.running.values()).values())
+        assert all(count <= api_key for count in Counter(job.api_key for job in model_.running.values()).values())
         assert len(model_.fair_queue) == len(model_.waiting)
         if not any(model_.fits(waiting, tenant) for waiting in model_.waiting.values()):
             assert copy.deepcopy(model_.fair_queue).grant_next() is None
