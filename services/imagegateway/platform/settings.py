@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from imagegateway.platform import machine, setting_checks, sockets
-from imagegateway.platform.hosts import is_wildcard, origin
+from imagegateway.platform.hosts import HostPort, is_wildcard, origin
 from imagegateway.platform.logs import LogFormat, LogLevel
 from imagegateway.platform.setting_source import Secret, SettingError, Source
 
@@ -36,6 +36,13 @@ class Settings:
     """Address that Envoy listens on."""
     port: int
     """Port of REST, gRPC and gRPC-Web."""
+    admin_listen: HostPort | None
+    """Address (`host:port`, `[::1]:9000`) of a separate listener for administration: `/v1/admin/…`, `/v1/usage` and
+    their gRPC services. `/v1/admin/…` then answers 404 on the public port. A key with the scope `admin` is needed on
+    both.
+
+    Default: administration on the public port.
+    """
     public_url: str
     """Origin by which callers reach the gateway: the start of signed links. Required where the host is a wildcard
     (`0.0.0.0`, `::`).
@@ -177,6 +184,8 @@ class Settings:
 
     Default: a quarter of the machine's memory, 512 to 4096.
     """
+    audit_days: int
+    """Days for which audit events are kept."""
     log_format: LogFormat
     """Format of log lines. `auto`: `pretty` on a terminal, else `json`."""
     log_level: LogLevel
@@ -239,6 +248,7 @@ def load(source: Source) -> Settings:
         data_dir=data_dir,
         host=host,
         port=port,
+        admin_listen=setting_checks.admin_listen(source, HostPort(host, port)),
         public_url=setting_checks.public_url(source, host, port),
         media_url=source.text("MEDIA_URL") or (data_dir / "media").as_uri(),
         nats_url=source.text("NATS_URL"),
@@ -250,6 +260,7 @@ def load(source: Source) -> Settings:
         secret_key_previous=source.secret("SECRET_KEY_PREVIOUS"),
         allow_hosts=setting_checks.allow_hosts(source),
         routers=source.integer("ROUTERS", 1, 1, 32),
+        audit_days=source.integer("AUDIT_DAYS", 400, 1, 3660),
         log_format=source.choice("LOG_FORMAT", LogFormat.AUTO),
         log_level=source.choice("LOG_LEVEL", LogLevel.INFO),
         default_generate_model=source.text("DEFAULT_GENERATE_MODEL", "bfl/flux-2-klein-9b"),
