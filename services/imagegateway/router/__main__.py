@@ -113,7 +113,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             responses=responses,
             store=store,
             outbound=outbound,
-            retention=RetentionPolicies(current, tenants.policy),
+            retention=RetentionPolicies(current, tenancy.tenants.policy),
         )
         budget = BodyBudget(current.body_memory * _MIB)
         server = Server(
