@@ -33,6 +33,7 @@ METHOD_SCOPES: Final[Mapping[str, frozenset[Scope]]] = MappingProxyType(
         "imagegateway.v1.ImageService/GetJob": _READING,
         "imagegateway.v1.ImageService/StreamJob": _READING,
         "imagegateway.v1.ImageService/CancelJob": _MAKING,
+        "imagegateway.v1.ImageService/EraseJob": _MAKING,
         "imagegateway.v1.ImageService/ListJobs": _READING,
         "imagegateway.v1.ImageService/ListModels": ALL_SCOPES,
         "imagegateway.v1.ImageService/GetModel": ALL_SCOPES,
