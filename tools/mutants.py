@@ -19,7 +19,7 @@ from typing import Final
 from imagegateway.platform import setting_source
 
 TESTS_OF: Final = {
-    "jobs/circuit_breaker.py": "tests/jobs/test_health.py",
+    "jobs/circuit_breaker.py": "tests/jobs/test_circuit_breaker.py",
     "jobs/fair_queue.py": "tests/jobs/test_fair_queue.py tests/jobs/test_fair_queue_orders.py",
     "jobs/held_bytes.py": "tests/jobs/test_held_bytes.py",
     "jobs/slot_pool.py": "tests/jobs/test_fair_queue.py tests/jobs/test_fair_queue_orders.py",
