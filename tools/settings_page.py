@@ -82,9 +82,9 @@ class Recorder(Source):
         self._record(name, f"integer, {low} to {high}", default)
         return super().integer(name, default, low, high)
 
-    def numbers(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
-        self._record(name, "numbers, 0 or more", ",".join(map(str, default)))
-        return super().numbers(name, default)
+    def numbers(self, name: str, default: tuple[float, ...], high: float, most: int) -> tuple[float, ...]:
+        self._record(name, f"at most {most} numbers, 0 to {high}", ",".join(map(str, default)))
+        return super().numbers(name, default, high, most)
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         self._record(name, "boolean", str(default).lower())
