@@ -29,7 +29,7 @@ from imagegateway.keys.tenants import TenantPolicy
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import ids, settings
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.nats import connect
@@ -95,7 +95,7 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
     """Run a router replica without its servers."""
     current = settings.current()
     client = await connect(current, f"router-{number}")
-    outbound = Outbound(Guard(current.allow_hosts))
+    outbound = Outbound(UrlGuard(current.allow_hosts))
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
     memory = ResponseMemory(current.answer_memory * 1024**2)

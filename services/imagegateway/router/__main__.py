@@ -19,7 +19,7 @@ from imagegateway.keys.tenancy import Tenancy
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import logs, settings
 from imagegateway.platform.grpc_server import Server, run
 from imagegateway.platform.http_server import listening
@@ -85,7 +85,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         store = MediaStore.open(current.media_url)
         responses = ResponseBuilder(store, links, time.time, ResponseMemory(current.answer_memory * _MIB))
         catalog = Catalog.load(current.source)
-        outbound = Outbound(Guard(current.allow_hosts))
+        outbound = Outbound(UrlGuard(current.allow_hosts))
         resources.push_async_callback(outbound.aclose)
         provider_client = ProviderClient(current, {model.family for model in catalog.models.values()})
         resources.push_async_callback(provider_client.close)

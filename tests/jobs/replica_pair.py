@@ -20,9 +20,9 @@ from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.supervision import Supervisor
 
-from tests.jobs.families import ScriptedProviders
 from tests.jobs.index import inline_index
 from tests.jobs.memory import StreamLog, memory_stream
+from tests.jobs.scripted_providers import ScriptedProviders
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
