@@ -21,7 +21,7 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states, transitions
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
-from imagegateway.keys.api_keys import Key
+from imagegateway.keys.api_keys import ApiKey
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.signed_links import LinkSigner
@@ -221,7 +221,7 @@ async def inline(order: dict[str, Any]) -> dict[str, Any]:
 
         def begin() -> Call:
             call = call_context.begin("Generate", {}, rest=False)
-            call.key = Key(id="bench", tenant="bench", name="bench", created_at=0)
+            call.key = ApiKey(id="bench", tenant="bench", name="bench", created_at=0)
             return call
 
         async def recorded() -> None:

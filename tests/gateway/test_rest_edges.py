@@ -305,7 +305,7 @@ def test_models_list_and_one_with_a_slash_in_its_id(stack: Stack) -> None:
     assert model == ask(stack, "GET", "/v1/models/local/sketch").json()
     assert model["object"] == "model"
     assert isinstance(model["created"], int)
-    assert {"mask", "image-to-image", "text-to-image"} <= set(model["capabilities"])
+    assert {"mask", "image_to_image", "text_to_image"} <= set(model["capabilities"])
     assert model["limits"]["max_prompt_length"] == 4000
     assert model["available"] is True
 

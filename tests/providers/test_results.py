@@ -20,9 +20,10 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.google.adapter import GoogleAdapter
 from imagegateway.providers.google.catalog import MODELS
 from imagegateway.providers.kit import results
-from imagegateway.providers.kit.adapter import Call, ResultMedia
+from imagegateway.providers.kit.call import Call
 from imagegateway.providers.kit.endpoints import Endpoint
 from imagegateway.providers.kit.http_call import HttpSender
+from imagegateway.providers.kit.outcomes import ResultMedia
 from imagegateway.providers.kit.response_spool import ResponseSpool
 from imagegateway.providers.kit.results import ResultStore
 

@@ -16,7 +16,7 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
 from imagegateway.jobs.idempotency import IdempotencyClaim
 from imagegateway.jobs.stream import Entry
-from imagegateway.keys.api_keys import Key
+from imagegateway.keys.api_keys import ApiKey
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.decoding import DecodeGate
 from imagegateway.media.signed_links import LinkSigner
@@ -164,8 +164,11 @@ class LocalEngine:
 
 
 class _Ring:
-    async def find(self, secret: str) -> Key:
-        return Key(id="k", tenant="t", name="n", created_at=0)
+    async def find(self, secret: str) -> ApiKey:
+        return ApiKey(id="k", tenant="t", name="n", created_at=0)
+
+    def note_use(self, key: ApiKey) -> None:
+        pass
 
 
 async def unresolved(host: str, port: int) -> list[str]:

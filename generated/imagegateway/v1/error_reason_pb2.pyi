@@ -41,7 +41,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_INVALID_API_KEY: _ErrorReason.ValueType  # 8
     """The key is missing, unknown or revoked. 401 / UNAUTHENTICATED."""
     ERROR_REASON_BUDGET_EXCEEDED: _ErrorReason.ValueType  # 9
-    """The tenant's budget is used up. 402 / RESOURCE_EXHAUSTED."""
+    """The budget of the key or the tenant is used up. 402 / RESOURCE_EXHAUSTED."""
     ERROR_REASON_MODEL_NOT_ALLOWED: _ErrorReason.ValueType  # 10
     """The key may not use this model. 403 / PERMISSION_DENIED."""
     ERROR_REASON_BYOK_REQUIRED: _ErrorReason.ValueType  # 11
@@ -110,6 +110,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_REQUEST_TIMEOUT: _ErrorReason.ValueType  # 39
     """The request's body took too long to arrive. 408 / DEADLINE_EXCEEDED."""
+    ERROR_REASON_INSUFFICIENT_SCOPE: _ErrorReason.ValueType  # 40
+    """The key lacks the scope that the method needs. 403 / PERMISSION_DENIED."""
+    ERROR_REASON_PRICE_UNKNOWN: _ErrorReason.ValueType  # 41
+    """The model's price is unknown, and the key or the tenant has a budget.
+    402 / RESOURCE_EXHAUSTED.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a failed call. `google.rpc.ErrorInfo.reason` is the value's name
@@ -136,7 +142,7 @@ ERROR_REASON_MODERATION_BLOCKED: ErrorReason.ValueType  # 7
 ERROR_REASON_INVALID_API_KEY: ErrorReason.ValueType  # 8
 """The key is missing, unknown or revoked. 401 / UNAUTHENTICATED."""
 ERROR_REASON_BUDGET_EXCEEDED: ErrorReason.ValueType  # 9
-"""The tenant's budget is used up. 402 / RESOURCE_EXHAUSTED."""
+"""The budget of the key or the tenant is used up. 402 / RESOURCE_EXHAUSTED."""
 ERROR_REASON_MODEL_NOT_ALLOWED: ErrorReason.ValueType  # 10
 """The key may not use this model. 403 / PERMISSION_DENIED."""
 ERROR_REASON_BYOK_REQUIRED: ErrorReason.ValueType  # 11
@@ -205,4 +211,10 @@ no longer has: rotate it. 410 / FAILED_PRECONDITION.
 """
 ERROR_REASON_REQUEST_TIMEOUT: ErrorReason.ValueType  # 39
 """The request's body took too long to arrive. 408 / DEADLINE_EXCEEDED."""
+ERROR_REASON_INSUFFICIENT_SCOPE: ErrorReason.ValueType  # 40
+"""The key lacks the scope that the method needs. 403 / PERMISSION_DENIED."""
+ERROR_REASON_PRICE_UNKNOWN: ErrorReason.ValueType  # 41
+"""The model's price is unknown, and the key or the tenant has a budget.
+402 / RESOURCE_EXHAUSTED.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -102,7 +102,7 @@ class GenerateRequest(_message.Message):
     """
     background: _builtins.str
     """`transparent`, `opaque` or `auto`. `transparent` is UNSUPPORTED_PARAMETER for
-    models without `transparent-background`.
+    models without `transparent_background`.
     """
     moderation: _builtins.str
     """Moderation level of the provider: `auto` or `low`."""
@@ -135,7 +135,7 @@ class GenerateRequest(_message.Message):
     """
     negative_prompt: _builtins.str
     """Description of what the image must not show. A warning for models without
-    `negative-prompt`.
+    `negative_prompt`.
     """
     aspect_ratio: _builtins.str
     """`<w>:<h>` of small integers, such as `16:9`; not together with `size`."""
@@ -152,7 +152,7 @@ class GenerateRequest(_message.Message):
     """
     safety_identifier: _builtins.str
     """Stable id of the end user, at most 512 characters, returned in the response.
-    A warning for models without `safety-identifier`.
+    A warning for models without `safety_identifier`.
     """
     complexity: _builtins.str
     """`low`, `medium` or `high`. A warning for models without `complexity`."""
@@ -182,7 +182,7 @@ class GenerateRequest(_message.Message):
 
     @_builtins.property
     def svg(self) -> Global___Svg:
-        """Author of an SVG. A warning for models without `svg-author`, and without
+        """Author of an SVG. A warning for models without `svg_author`, and without
         `output_format: svg`.
         """
 
@@ -334,7 +334,7 @@ class EditRequest(_message.Message):
     MARKUP_FIELD_NUMBER: _builtins.int
     MARKUP_CONTENT_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Id or alias of a model with `image-to-image`. Default: the setting
+    """Id or alias of a model with `image_to_image`. Default: the setting
     IMAGEGATEWAY_DEFAULT_EDIT_MODEL.
     """
     prompt: _builtins.str

@@ -66,10 +66,10 @@ class Model(_message.Message):
 
     @_builtins.property
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Capabilities: `text-to-image`, `image-to-image`, `mask`, `lora`, `seed`,
-        `negative-prompt`, `partial-images`, `transparent-background`,
-        `text-to-video`, `image-to-video`, `style`, `complexity`, `markup`,
-        `safety-identifier` and `svg-author`.
+        """Capabilities: `text_to_image`, `image_to_image`, `mask`, `lora`, `seed`,
+        `negative_prompt`, `partial_images`, `transparent_background`,
+        `text_to_video`, `style`, `complexity`, `markup`, `safety_identifier` and
+        `svg_author`.
         """
 
     @_builtins.property

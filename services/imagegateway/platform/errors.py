@@ -85,6 +85,12 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
     ErrorReason.ERROR_REASON_BUDGET_EXCEEDED: Meaning(
         StatusCode.RESOURCE_EXHAUSTED, 402, ErrorType.INSUFFICIENT_QUOTA, retry=False, level=LogLevel.INFO
     ),
+    ErrorReason.ERROR_REASON_PRICE_UNKNOWN: Meaning(
+        StatusCode.RESOURCE_EXHAUSTED, 402, ErrorType.INSUFFICIENT_QUOTA, retry=False, level=LogLevel.INFO
+    ),
+    ErrorReason.ERROR_REASON_INSUFFICIENT_SCOPE: Meaning(
+        StatusCode.PERMISSION_DENIED, 403, ErrorType.PERMISSION_ERROR, retry=False, level=LogLevel.INFO
+    ),
     ErrorReason.ERROR_REASON_MODEL_NOT_ALLOWED: Meaning(
         StatusCode.PERMISSION_DENIED, 403, ErrorType.PERMISSION_ERROR, retry=False, level=LogLevel.INFO
     ),

@@ -1,17 +1,18 @@
 """Settings of the gateway: environment first, then the settings file, then the default.
 
 `Settings` and `load` define each setting's name, range, default and meaning, and docs/settings.md is generated from
-them. A malformed value or an unknown name stops the process with the setting's name.
+them. A malformed value stops the process with the setting's name. Each command refuses unknown names
+(`imagegateway.providers.setting_names`), for the processes that it starts, too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
 
-from imagegateway.platform import machine, setting_checks, setting_names, sockets
+from imagegateway.platform import machine, setting_checks, sockets
 from imagegateway.platform.hosts import is_wildcard, origin
 from imagegateway.platform.logs import LogFormat, LogLevel
 from imagegateway.platform.setting_source import Secret, SettingError, Source
@@ -212,14 +213,8 @@ class Settings:
             ) from None
 
 
-def load(source: Source | None = None) -> Settings:
-    """Read and check all settings of a source. The default is this process's, where unknown names are errors too.
-
-    Raises SettingError naming the wrong setting.
-    """
-    if source is None:
-        source = Source.load()
-        setting_names.check_names(source, known_names())
+def load(source: Source) -> Settings:
+    """Read and check all settings of a source. Raises SettingError naming the wrong setting."""
     data_dir = Path(source.text("DATA_DIR", ".data")).absolute()
     host = source.text("HOST", "127.0.0.1")
     port = source.integer("PORT", 8080, 1, 65535)
@@ -267,12 +262,7 @@ def load(source: Source | None = None) -> Settings:
     )
 
 
-def known_names() -> frozenset[str]:
-    """Return the names of all settings, without prefix."""
-    return setting_names.names() | {field.name.upper() for field in fields(Settings) if field.name != "source"}
-
-
 @cache
 def current() -> Settings:
-    """Return this process's settings, read once."""
-    return load()
+    """Return this process's settings, read once from its environment and settings file."""
+    return load(Source.load())

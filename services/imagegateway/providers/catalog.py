@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 class Capability(StrEnum):
     """Capabilities of models, as the public catalog spells them."""
 
-    TEXT_TO_IMAGE = "text-to-image"
-    IMAGE_TO_IMAGE = "image-to-image"
-    TEXT_TO_VIDEO = "text-to-video"
+    TEXT_TO_IMAGE = "text_to_image"
+    IMAGE_TO_IMAGE = "image_to_image"
+    TEXT_TO_VIDEO = "text_to_video"
     MASK = "mask"
     MARKUP = "markup"
     LORA = "lora"
     SEED = "seed"
-    NEGATIVE_PROMPT = "negative-prompt"
-    PARTIAL_IMAGES = "partial-images"
-    TRANSPARENT = "transparent-background"
+    NEGATIVE_PROMPT = "negative_prompt"
+    PARTIAL_IMAGES = "partial_images"
+    TRANSPARENT = "transparent_background"
     STYLE = "style"
     COMPLEXITY = "complexity"
-    SAFETY_IDENTIFIER = "safety-identifier"
-    SVG_AUTHOR = "svg-author"
+    SAFETY_IDENTIFIER = "safety_identifier"
+    SVG_AUTHOR = "svg_author"
 
 
 class Mode(StrEnum):

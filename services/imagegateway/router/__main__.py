@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
-from imagegateway.keys.api_keys import API_KEY_NAME, KeyRing, KeyStore, RevokedKeyError
-from imagegateway.keys.provider_keys import ProviderKeys
+from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
+from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.root_secret import RootSecret
+from imagegateway.keys.tenancy import Tenancy
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
@@ -73,10 +74,9 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         resources.push_async_callback(supervisor.close)
         root = RootSecret.load(current)
         await _adopt_key(current, await KeyStore.open(client, current.nats_replicas, root))
-        ring = KeyRing(client.jetstream())
-        await ring.start(supervisor)
-        provider_keys = await ProviderKeys.open(client, current.nats_replicas, root)
-        await provider_keys.start(supervisor)
+        tenancy = await Tenancy.open(client, current.nats_replicas, root)
+        await tenancy.start(supervisor)
+        ring, provider_keys = tenancy.ring, tenancy.provider_keys
         links = LinkSigner(root, current.public_url)
         store = MediaStore.open(current.media_url)
         responses = ResponseBuilder(store, links, time.time, ResponseMemory(current.answer_memory * _MIB))

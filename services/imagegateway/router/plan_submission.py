@@ -92,6 +92,7 @@ class PlanSubmission:
         record = JobRecord(
             id=ids.job(),
             tenant=call.tenant,
+            key_id=call.key.id if call.key else "",
             type=plan.job_type,
             modality=plan.model.modality,
             family=plan.model.family,

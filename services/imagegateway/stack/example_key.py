@@ -6,10 +6,11 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
+from imagegateway.keys.api_keys import API_KEY_NAME, FIRST_KEY_NAME, RevokedKeyError
+from imagegateway.keys.policy import ALL_SCOPES
 
 if TYPE_CHECKING:
-    from imagegateway.keys.api_keys import KeyStore
+    from imagegateway.keys.key_store import KeyStore
     from imagegateway.platform.settings import Settings
 
 _SESSION_NOTE: Final = "until this stack stops"
@@ -48,7 +49,7 @@ async def example_key(settings: Settings, store: KeyStore, gateway: str, *, crea
     if not create:
         return None
     if all(key.session_of for key in await store.list()):
-        secret, _ = await store.create("default", "made at the first start")
+        secret, _ = await store.create("default", FIRST_KEY_NAME, scopes=ALL_SCOPES)
         return ExampleKey(secret, secret, "new and shown only this once: keep it")
     secret = await create_session_key(store, gateway)
     return ExampleKey(secret, secret, "lives until this stack stops; `imagegateway keys create` makes lasting keys")
@@ -56,5 +57,5 @@ async def example_key(settings: Settings, store: KeyStore, gateway: str, *, crea
 
 async def create_session_key(store: KeyStore, gateway: str) -> str:
     """Create a key that ends with this stack. Return its secret."""
-    secret, _ = await store.create("default", _SESSION_NOTE, session_of=gateway)
+    secret, _ = await store.create("default", _SESSION_NOTE, session_of=gateway, scopes=ALL_SCOPES)
     return secret

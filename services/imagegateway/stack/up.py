@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.keys.api_keys import KeyStore
+from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform import logs
 from imagegateway.platform.identity import GATEWAY, load_identity

@@ -150,6 +150,9 @@ class JobRecord(_message.Message):
     CALL_OPEN_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     SUBMISSION_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    ERASED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`job_` and 26 characters."""
     tenant: _builtins.str
@@ -217,6 +220,12 @@ class JobRecord(_message.Message):
     """Random id of the write that created the job, kept by all later records. A
     writer whose acknowledgement was lost recognizes its own job by this id.
     """
+    key_id: _builtins.str
+    """Id of the API key that made the job, never its secret. Empty in the records of
+    earlier versions.
+    """
+    erased_at: _builtins.int
+    """Time of the erasure of prompt, inputs and media; 0: not erased."""
     @_builtins.property
     def task(self) -> _provider_service_pb2.ImageTask:
         """The task."""
@@ -264,6 +273,10 @@ class JobRecord(_message.Message):
         have ended. The job's route and its fallback routes use them.
         """
 
+    @_builtins.property
+    def estimate(self) -> _job_pb2.Cost:
+        """Estimate of the cost at the time of acceptance; unset without a known price."""
+
     def __init__(
         self,
         *,
@@ -301,19 +314,26 @@ class JobRecord(_message.Message):
         call_open: _builtins.bool = ...,
         request_id: _builtins.str = ...,
         submission: _builtins.str = ...,
+        key_id: _builtins.str = ...,
+        estimate: _job_pb2.Cost | None = ...,
+        erased_at: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "cost", b"cost", "done", b"done", "failed", b"failed", "progress", b"progress", "task", b"task", "webhook", b"webhook"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_estimate", b"_estimate", "_progress", b"_progress", "_webhook", b"_webhook", "cost", b"cost", "done", b"done", "estimate", b"estimate", "failed", b"failed", "progress", b"progress", "task", b"task", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_progress", b"_progress", "_webhook", b"_webhook", "attempt", b"attempt", "call_open", b"call_open", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "ended_seq", b"ended_seq", "failed", b"failed", "family", b"family", "id", b"id", "key_fingerprint", b"key_fingerprint", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "progress", b"progress", "repeatable", b"repeatable", "request_id", b"request_id", "sealed_credential", b"sealed_credential", "sealed_keys", b"sealed_keys", "slots", b"slots", "started_at", b"started_at", "state", b"state", "submission", b"submission", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_estimate", b"_estimate", "_progress", b"_progress", "_webhook", b"_webhook", "attempt", b"attempt", "call_open", b"call_open", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "ended_seq", b"ended_seq", "erased_at", b"erased_at", "estimate", b"estimate", "failed", b"failed", "family", b"family", "id", b"id", "key_fingerprint", b"key_fingerprint", "key_id", b"key_id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "progress", b"progress", "repeatable", b"repeatable", "request_id", b"request_id", "sealed_credential", b"sealed_credential", "sealed_keys", b"sealed_keys", "slots", b"slots", "started_at", b"started_at", "state", b"state", "submission", b"submission", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
+    _WhichOneofReturnType__estimate: _TypeAlias = _typing.Literal["estimate"]  # noqa: Y015
+    _WhichOneofArgType__estimate: _TypeAlias = _typing.Literal["_estimate", b"_estimate"]  # noqa: Y015
     _WhichOneofReturnType__progress: _TypeAlias = _typing.Literal["progress"]  # noqa: Y015
     _WhichOneofArgType__progress: _TypeAlias = _typing.Literal["_progress", b"_progress"]  # noqa: Y015
     _WhichOneofReturnType__webhook: _TypeAlias = _typing.Literal["webhook"]  # noqa: Y015
     _WhichOneofArgType__webhook: _TypeAlias = _typing.Literal["_webhook", b"_webhook"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cost) -> _WhichOneofReturnType__cost | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__estimate) -> _WhichOneofReturnType__estimate | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__progress) -> _WhichOneofReturnType__progress | None: ...
     @_typing.overload

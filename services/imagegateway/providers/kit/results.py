@@ -19,8 +19,8 @@ from imagegateway.platform import logs
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.catalog import Modality
-from imagegateway.providers.kit.adapter import HttpRequest, HttpResponse
 from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.http_messages import HttpRequest, HttpResponse
 from imagegateway.providers.kit.parsing import parse_seed, parse_text
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -32,9 +32,11 @@ if TYPE_CHECKING:
     from imagegateway.media.store import MediaStore, Upload
     from imagegateway.outbound.client import Outbound, StreamingResponse, Write
     from imagegateway.providers.catalog import Model
-    from imagegateway.providers.kit.adapter import Adapter, Call, ResultMedia
+    from imagegateway.providers.kit.adapter import Adapter
+    from imagegateway.providers.kit.call import Call
     from imagegateway.providers.kit.endpoints import Endpoint
     from imagegateway.providers.kit.http_call import HttpSender
+    from imagegateway.providers.kit.outcomes import ResultMedia
 
 T = TypeVar("T")
 

@@ -297,13 +297,13 @@ def _failure(code: str) -> GatewayError:
 
 
 def open_family(settings: Settings, store: MediaStore, gate: DecodeGate) -> LocalFamily:
-    """Return the family by the settings: IMAGEGATEWAY_LOCAL_PICTURE names a file that every task returns."""
-    name = settings.source.text("LOCAL_PICTURE")
+    """Return the family by the settings: IMAGEGATEWAY_LOCAL_IMAGE names a file that every task returns."""
+    name = settings.source.text("LOCAL_IMAGE")
     if not name:
         return LocalFamily(store, gate)
     try:
         image = Path(name).read_bytes()
         images.inspect(image, "image")
     except (OSError, GatewayError) as error:
-        raise SettingError(f"IMAGEGATEWAY_LOCAL_PICTURE: {error}") from error
+        raise SettingError(f"IMAGEGATEWAY_LOCAL_IMAGE: {error}") from error
     return LocalFamily(store, gate, image)

@@ -1,0 +1,173 @@
+"""Shared documents: small values in a NATS bucket that every replica changes by compare-and-set.
+
+Changes of one document that arrive while a write is in progress share the next write, so a busy document costs one
+write per round trip, however many calls change it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+import nats.errors
+from imagegateway.platform import logs
+from imagegateway.platform.errors import UnavailableError
+from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nats.js.kv import KeyValue
+
+_ATTEMPT_SECONDS: Final = 2.0
+"""Timeout of one read or write."""
+_MAX_ATTEMPTS: Final = 30
+"""Attempts until a change fails. Each conflict means that another replica has succeeded."""
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+_log = logs.get(__name__)
+
+
+@dataclass(slots=True)
+class _Known(Generic[_T]):
+    """Newest known value of a document. `revision` is 0 before the first write."""
+
+    value: _T
+    revision: int
+
+
+@dataclass(slots=True)
+class _Change(Generic[_T]):
+    """Change that waits for a write."""
+
+    step: Callable[[_T], tuple[_T, Any]]
+    done: asyncio.Future[Any]
+
+
+class SharedDocuments(Generic[_T]):
+    """Documents of one bucket. `empty` is the value of an absent document.
+
+    `decode` raises ValueError for bytes that are no document; such a document counts as empty and is replaced.
+    """
+
+    def __init__(
+        self, kv: KeyValue, *, empty: _T, encode: Callable[[_T], bytes], decode: Callable[[bytes], _T]
+    ) -> None:
+        self._kv = kv
+        self._empty = empty
+        self._encode = encode
+        self._decode = decode
+        self._known: dict[str, _Known[_T]] = {}
+        self._waiting: dict[str, list[_Change[_T]]] = {}
+        self._writers: dict[str, asyncio.Task[None]] = {}
+
+    async def change(self, name: str, step: Callable[[_T], tuple[_T, _R]]) -> _R:
+        """Apply `step` to the newest value of a document, and return the second value that it returns.
+
+        `step` returns the new value and a result. It runs again on a newer value after a conflict, and once more
+        after a write without an acknowledgement, so it must be idempotent. An unchanged value causes no write, and
+        its result counts only for a value that was read just now. Raises UnavailableError, and what `step` raises.
+        """
+        change = _Change(step, asyncio.get_running_loop().create_future())
+        self._waiting.setdefault(name, []).append(change)
+        if name not in self._writers:
+            self._writers[name] = asyncio.create_task(self._write_all(name))
+        result: _R = await change.done
+        return result
+
+    async def read(self, name: str) -> _T:
+        """Return the newest value of a document. Raises UnavailableError."""
+        known = await self._fetch(name)
+        self._known[name] = known
+        return known.value
+
+    def last_known(self, name: str) -> _T | None:
+        """Return the value of this process's last read or write; None before the first one."""
+        known = self._known.get(name)
+        return None if known is None else known.value
+
+    def forget(self, name: str) -> None:
+        """Release the memory of a document that is not in use."""
+        if name not in self._writers:
+            self._known.pop(name, None)
+
+    async def _write_all(self, name: str) -> None:
+        try:
+            while changes := self._waiting.pop(name, []):
+                try:
+                    await self._write(name, changes)
+                except Exception as error:  # noqa: BLE001  each caller gets the error
+                    for change in changes:
+                        if not change.done.done():
+                            change.done.set_exception(error)
+        finally:
+            del self._writers[name]
+
+    async def _write(self, name: str, changes: list[_Change[_T]]) -> None:
+        """Apply changes in their order by one write."""
+        known, fresh = self._known.get(name), False
+        for _ in range(_MAX_ATTEMPTS):
+            if known is None:
+                known, fresh = await self._fetch(name), True
+                self._known[name] = known
+            value, results = _apply(known.value, changes)
+            if value == known.value:
+                if not fresh:
+                    known = None
+                    continue
+                _answer(results)
+                return
+            try:
+                async with asyncio.timeout(_ATTEMPT_SECONDS):
+                    revision = await self._kv.update(name, self._encode(value), last=known.revision)
+            except (KeyWrongLastSequenceError, TimeoutError, nats.errors.Error) as error:
+                if not isinstance(error, KeyWrongLastSequenceError):
+                    _log.warning("shared_document_unacknowledged", name=name, error=type(error).__name__)
+                self._known.pop(name, None)
+                known = None
+                continue
+            self._known[name] = _Known(value, revision)
+            _answer(results)
+            return
+        raise UnavailableError("the limits can't be counted: too many conflicts")
+
+    async def _fetch(self, name: str) -> _Known[_T]:
+        try:
+            async with asyncio.timeout(_ATTEMPT_SECONDS):
+                entry = await self._kv.get(name)
+        except KeyNotFoundError as error:
+            revision = (error.entry.revision or 0) if error.entry else 0
+            return _Known(self._empty, revision)
+        except (TimeoutError, nats.errors.Error, APIError, OSError) as error:
+            raise UnavailableError("the job store does not answer") from error
+        try:
+            value = self._decode(entry.value or b"")
+        except ValueError:
+            _log.error("shared_document_unreadable", name=name)
+            value = self._empty
+        return _Known(value, entry.revision or 0)
+
+
+def _apply(value: _T, changes: list[_Change[_T]]) -> tuple[_T, list[tuple[asyncio.Future[Any], Any, bool]]]:
+    """Return the value after all changes, and each change's result or exception."""
+    results: list[tuple[asyncio.Future[Any], Any, bool]] = []
+    for change in changes:
+        if change.done.done():  # the caller is gone
+            continue
+        try:
+            value, result = change.step(value)
+            results.append((change.done, result, True))
+        except Exception as error:  # noqa: BLE001  the caller of this change gets the error
+            results.append((change.done, error, False))
+    return value, results
+
+
+def _answer(results: list[tuple[asyncio.Future[Any], Any, bool]]) -> None:
+    for done, result, succeeded in results:
+        if done.done():
+            continue  # the caller went away during the write
+        if succeeded:
+            done.set_result(result)
+        else:
+            done.set_exception(result)
