@@ -26,7 +26,13 @@ from imagegateway.platform.http_server import listening
 from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
-from imagegateway.router import image_service, provider_key_service, rest_services, webhook_service
+from imagegateway.router import (
+    image_service,
+    provider_key_service,
+    rest_services,
+    usage_service,
+    webhook_service,
+)
 from imagegateway.router.body_budget import BodyBudget
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.composition import compose_operations
@@ -38,11 +44,13 @@ from imagegateway.router.provider_key_service import ProviderKeyService
 from imagegateway.router.response_memory import ResponseMemory
 from imagegateway.router.responses import ResponseBuilder
 from imagegateway.router.rest_services import RestEventService, RestImageService, RestProviderKeyService
+from imagegateway.router.usage_service import RestUsageService, UsageService
 from imagegateway.router.webhook_service import WebhookService
 from imagegateway.v1 import (
     image_service_pb2_grpc,
     provider_key_service_pb2_grpc,
     rest_edge_pb2_grpc,
+    usage_service_pb2_grpc,
     webhook_service_pb2_grpc,
 )
 
@@ -110,12 +118,18 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             responses=responses,
             store=store,
             outbound=outbound,
-            retention=RetentionPolicies(current, tenants.policy),
+            retention=RetentionPolicies(current, tenancy.tenants.policy),
         )
         budget = BodyBudget(current.body_memory * _MIB)
         server = Server(
             current.socket(f"router-{replica}"),
-            [image_service.NAME, provider_key_service.NAME, webhook_service.NAME, *rest_services.NAMES],
+            [
+                image_service.NAME,
+                provider_key_service.NAME,
+                usage_service.NAME,
+                webhook_service.NAME,
+                *rest_services.NAMES,
+            ],
             interceptors=[RequestInterceptor(ring, budget)],
         )
         images = ImageService(
@@ -132,6 +146,9 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(tenant_keys, server.grpc)
         webhooks = WebhookService(secrets=engine.webhook_secrets, jobs=operations.jobs)
         webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server.grpc)
+        usage = UsageService(engine.usage)
+        usage_service_pb2_grpc.add_UsageServiceServicer_to_server(usage, server.grpc)
+        rest_edge_pb2_grpc.add_RestUsageServiceServicer_to_server(RestUsageService(usage), server.grpc)
         files = RestFileService(lookup=operations.lookup, store=store, links=links)
         _add_rest_services(server, operations, budget, tenant_keys, files)
         forms = FormService(planner=operations.planner, images=operations.images, ring=ring, budget=budget)
