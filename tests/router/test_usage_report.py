@@ -61,7 +61,7 @@ def test_caller_sees_the_own_tenant_and_an_admin_all() -> None:
 
 
 @pytest.mark.parametrize(("param", "fields"), [("tenant", {"tenant": "other"}), ("group_by", {"group_by": "tenant"})])
-def test_other_tenants_need_the_scope_admin(param: str, fields: dict[str, str]) -> None:
+def test_other_tenants_need_the_scope_admin(param: str, fields: dict[str, Any]) -> None:
     with pytest.raises(GatewayError) as caught:
         read(**fields)
     assert caught.value.reason == ErrorReason.ERROR_REASON_INSUFFICIENT_SCOPE

@@ -116,6 +116,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The model's price is unknown, and the key or the tenant has a budget.
     402 / RESOURCE_EXHAUSTED.
     """
+    ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 42
+    """The key or the tenant of an administrative call does not exist.
+    404 / NOT_FOUND.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Reason of a failed call. `google.rpc.ErrorInfo.reason` is the value's name
@@ -216,5 +220,9 @@ ERROR_REASON_INSUFFICIENT_SCOPE: ErrorReason.ValueType  # 40
 ERROR_REASON_PRICE_UNKNOWN: ErrorReason.ValueType  # 41
 """The model's price is unknown, and the key or the tenant has a budget.
 402 / RESOURCE_EXHAUSTED.
+"""
+ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 42
+"""The key or the tenant of an administrative call does not exist.
+404 / NOT_FOUND.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -13,7 +13,7 @@ from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.jobs.retention import RetentionPolicies
 from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
-from imagegateway.keys.key_store import KeyStore
+from imagegateway.keys.gateway_keys import GatewayKeys
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.tenancy import Tenancy
 from imagegateway.media.signed_links import LinkSigner
@@ -33,6 +33,8 @@ from imagegateway.router import (
     usage_service,
     webhook_service,
 )
+from imagegateway.router.admin import services as admin
+from imagegateway.router.admin.services import AdminStores, add_admin_services
 from imagegateway.router.body_budget import BodyBudget
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.composition import compose_operations
@@ -44,13 +46,11 @@ from imagegateway.router.provider_key_service import ProviderKeyService
 from imagegateway.router.response_memory import ResponseMemory
 from imagegateway.router.responses import ResponseBuilder
 from imagegateway.router.rest_services import RestEventService, RestImageService, RestProviderKeyService
-from imagegateway.router.usage_service import RestUsageService, UsageService
 from imagegateway.router.webhook_service import WebhookService
 from imagegateway.v1 import (
     image_service_pb2_grpc,
     provider_key_service_pb2_grpc,
     rest_edge_pb2_grpc,
-    usage_service_pb2_grpc,
     webhook_service_pb2_grpc,
 )
 
@@ -82,7 +82,8 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         supervisor = Supervisor()
         resources.push_async_callback(supervisor.close)
         root = RootSecret.load(current)
-        await _adopt_key(current, await KeyStore.open(client, current.nats_replicas, root))
+        admin_stores = await AdminStores.open(client, current, root)
+        await _adopt_key(current, admin_stores)
         tenancy = await Tenancy.open(client, current.nats_replicas, root)
         await tenancy.start(supervisor)
         ring, provider_keys = tenancy.ring, tenancy.provider_keys
@@ -129,6 +130,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
                 usage_service.NAME,
                 webhook_service.NAME,
                 *rest_services.NAMES,
+                *admin.NAMES,
             ],
             interceptors=[RequestInterceptor(ring, budget)],
         )
@@ -146,11 +148,19 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(tenant_keys, server.grpc)
         webhooks = WebhookService(secrets=engine.webhook_secrets, jobs=operations.jobs)
         webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server.grpc)
-        usage = UsageService(engine.usage)
-        usage_service_pb2_grpc.add_UsageServiceServicer_to_server(usage, server.grpc)
-        rest_edge_pb2_grpc.add_RestUsageServiceServicer_to_server(RestUsageService(usage), server.grpc)
+        usage_service.add_usage_services(server, engine.usage)
         files = RestFileService(lookup=operations.lookup, store=store, links=links)
         _add_rest_services(server, operations, budget, tenant_keys, files)
+        add_admin_services(
+            server,
+            stores=admin_stores,
+            tenancy=tenancy,
+            catalog=catalog,
+            engine=engine,
+            job_list=operations.job_list,
+            responses=responses,
+            budget=budget,
+        )
         forms = FormService(planner=operations.planner, images=operations.images, ring=ring, budget=budget)
         path = current.socket(f"uploads-{replica}")
         async with listening(forms.application(), path, GRACE, cancel=True, linger=LINGER):
@@ -166,13 +176,13 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await engine.drain(max(0.0, deadline - asyncio.get_running_loop().time()))
 
 
-async def _adopt_key(current: Settings, keys: KeyStore) -> None:
+async def _adopt_key(current: Settings, stores: AdminStores) -> None:
     """Accept the key of the setting IMAGEGATEWAY_API_KEY, unless it was revoked."""
     if not current.api_key:
         return
     gateway = await asyncio.to_thread(load_identity, current.data_dir / GATEWAY)
     try:
-        await keys.adopt(current.api_key.reveal(), gateway)
+        await GatewayKeys(stores.keys, stores.audit, gateway).adopt(current.api_key.reveal())
     except RevokedKeyError:
         logs.get(__name__).error("api_key_revoked", setting=API_KEY_NAME)
 

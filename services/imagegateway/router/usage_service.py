@@ -16,12 +16,19 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from imagegateway.jobs.usage.query import UsageQuery
-    from imagegateway.platform.grpc_server import Context
+    from imagegateway.platform.grpc_server import Context, Server
     from imagegateway.router.ports import UsageReader
 
 NAME: Final = pb.DESCRIPTOR.services_by_name["UsageService"].full_name
 _CSV: Final = "text/csv"
 _CSV_PAGE: Final = 1000
+
+
+def add_usage_services(server: Server, usage: UsageReader) -> None:
+    """Add UsageService and RestUsageService to a server."""
+    service = UsageService(usage)
+    usage_service_pb2_grpc.add_UsageServiceServicer_to_server(service, server.grpc)
+    rest_edge_pb2_grpc.add_RestUsageServiceServicer_to_server(RestUsageService(service), server.grpc)
 
 
 class UsageService(usage_service_pb2_grpc.UsageServiceServicer):
