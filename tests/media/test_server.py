@@ -171,6 +171,7 @@ async def test_openapi_describes_the_rest_api(gateway: Gateway) -> None:
         ("delete", "/v1/jobs/{job_id}"),
         ("post", "/v1/jobs/{job_id}/cancel"),
         ("post", "/v1/jobs/{job_id}/erase"),
+        ("get", "/v1/usage"),
         ("get", "/v1/jobs/{job_id}/events"),
         ("get", "/v1/jobs"),
         ("post", "/v1/jobs/{job_id}/redeliver"),

@@ -26,7 +26,13 @@ from imagegateway.platform.http_server import listening
 from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
-from imagegateway.router import image_service, provider_key_service, rest_services, webhook_service
+from imagegateway.router import (
+    image_service,
+    provider_key_service,
+    rest_services,
+    usage_service,
+    webhook_service,
+)
 from imagegateway.router.admin import services as admin
 from imagegateway.router.admin.services import AdminStores, add_admin_services
 from imagegateway.router.body_budget import BodyBudget
@@ -118,7 +124,14 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         budget = BodyBudget(current.body_memory * _MIB)
         server = Server(
             current.socket(f"router-{replica}"),
-            [image_service.NAME, provider_key_service.NAME, webhook_service.NAME, *rest_services.NAMES, *admin.NAMES],
+            [
+                image_service.NAME,
+                provider_key_service.NAME,
+                usage_service.NAME,
+                webhook_service.NAME,
+                *rest_services.NAMES,
+                *admin.NAMES,
+            ],
             interceptors=[RequestInterceptor(ring, budget)],
         )
         images = ImageService(
@@ -135,6 +148,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(tenant_keys, server.grpc)
         webhooks = WebhookService(secrets=engine.webhook_secrets, jobs=operations.jobs)
         webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server.grpc)
+        usage_service.add_usage_services(server, engine.usage)
         files = RestFileService(lookup=operations.lookup, store=store, links=links)
         _add_rest_services(server, operations, budget, tenant_keys, files)
         add_admin_services(

@@ -14,6 +14,7 @@ from imagegateway.v1 import (
     image_service_pb2,
     provider_key_service_pb2,
     rest_edge_pb2,
+    usage_service_pb2,
     webhook_service_pb2,
 )
 
@@ -29,6 +30,7 @@ _FILES: Final = (
     image_service_pb2.DESCRIPTOR,
     provider_key_service_pb2.DESCRIPTOR,
     webhook_service_pb2.DESCRIPTOR,
+    usage_service_pb2.DESCRIPTOR,
     rest_edge_pb2.DESCRIPTOR,  # last: the first of several methods with one path describes the body
 )
 _METHODS: Final = ("get", "put", "post", "delete", "patch")
@@ -53,6 +55,7 @@ _RAW_RESPONSES: Final[dict[str, Json]] = {
     "RestImageService.Generate": _EVENTS,
     "RestImageService.Edit": _EVENTS,
     "RestEventService.StreamJobEvents": _EVENTS,
+    "RestUsageService.GetUsage": {"text/csv": {"schema": {"type": "string"}}},
     "RestFileService.DownloadFile": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
 """Raw responses by method. The typed method of the same path describes JSON responses."""
