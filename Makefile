@@ -27,9 +27,10 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("imagegateway needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/python
+$(VENV)/.runtime: requirements.lock requirements-build.lock pyproject.toml packaging/client/pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-build.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--editable . --editable packaging/client
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
@@ -153,7 +154,7 @@ test-dist: setup-dev dist  ## Install the wheels in new environments, make a fir
 	@grep -oE '^[^ ;]+==[^ ;]+' requirements.lock > build/constraints.txt
 	@rm -rf build/gateway build/client
 	$(PYTHON) -m venv build/gateway
-	build/gateway/bin/pip install --quiet --disable-pip-version-check -c build/constraints.txt dist/imagegateway-*.whl
+	build/gateway/bin/pip install --quiet --disable-pip-version-check -c build/constraints.txt dist/*.whl
 	$(PYTHON) -m venv build/client
 	build/client/bin/pip install --quiet --disable-pip-version-check -c build/constraints.txt dist/imagegateway_client-*.whl
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/dist
@@ -176,8 +177,11 @@ build/mutants/.installed: requirements-mutants.lock
 	build/mutants/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutants.lock
 	@touch $@
 
+# Changes tried in each room, or `all`, which takes a day.
+MUTANTS ?= 40
+
 mutants: setup-dev build/mutants/.installed  ## Change the code at random places, show what no test notices; 20 minutes at most
-	$(BIN)/python -m tools.mutants build/mutants/bin/cosmic-ray
+	$(BIN)/python -m tools.mutants build/mutants/bin/cosmic-ray $(MUTANTS)
 
 released: $(STAGED)/.staged  ## Record proto/ as the last release, for `make breaking`
 	$(BIN)/buf build proto --exclude-source-info -o $(RELEASED)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.json_format import MessageToDict
 from imagegateway.admin.v1 import admin_service_pb2 as pb
 from imagegateway.admin.v1 import admin_service_pb2_grpc as pb_grpc
@@ -86,7 +87,7 @@ def test_key_is_made_changed_rotated_and_revoked_over_both_protocols_alike(admin
         call(
             admin,
             "UpdateKey",
-            pb.UpdateKeyRequest(id=second, budget=2, update_mask={"paths": ["requests_per_minute", "budget"]}),
+            pb.UpdateKeyRequest(id=second, budget=2, update_mask=FieldMask(paths=["requests_per_minute", "budget"])),
         ),
     ]
     assert facts(changed[0]) == facts(changed[1])
@@ -125,7 +126,9 @@ def test_tenant_is_changed_over_both_protocols(admin: Caller, tenant: str) -> No
     assert_error(admin.ask("GET", path), 404, "not_found", "name")
     changed = rest(admin, "PATCH", path, {"images_per_minute": 9, "media_days": 3})
     assert changed == {"object": "tenant", "name": tenant, "images_per_minute": 9, "media_days": 3}
-    request = pb.UpdateTenantRequest(name=tenant, usage_days=30, update_mask={"paths": ["usage_days", "media_days"]})
+    request = pb.UpdateTenantRequest(
+        name=tenant, usage_days=30, update_mask=FieldMask(paths=["usage_days", "media_days"])
+    )
     assert call(admin, "UpdateTenant", request) == {
         "object": "tenant",
         "name": tenant,

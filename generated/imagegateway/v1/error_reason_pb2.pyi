@@ -97,7 +97,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PROVIDER_TIMEOUT: _ErrorReason.ValueType  # 34
     """The provider took too long; the error names the job. 504 / DEADLINE_EXCEEDED."""
     ERROR_REASON_EXPIRED: _ErrorReason.ValueType  # 35
-    """The media's 7 days, or the link's 24 hours, are over. 410 / NOT_FOUND."""
+    """The media are deleted, or the link's time is over. 410 / NOT_FOUND."""
     ERROR_REASON_INVALID_SIGNATURE: _ErrorReason.ValueType  # 36
     """The link was changed, or is not from this gateway. 403 / PERMISSION_DENIED."""
     ERROR_REASON_SUBSCRIBER_TOO_SLOW: _ErrorReason.ValueType  # 37
@@ -202,7 +202,7 @@ ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 33
 ERROR_REASON_PROVIDER_TIMEOUT: ErrorReason.ValueType  # 34
 """The provider took too long; the error names the job. 504 / DEADLINE_EXCEEDED."""
 ERROR_REASON_EXPIRED: ErrorReason.ValueType  # 35
-"""The media's 7 days, or the link's 24 hours, are over. 410 / NOT_FOUND."""
+"""The media are deleted, or the link's time is over. 410 / NOT_FOUND."""
 ERROR_REASON_INVALID_SIGNATURE: ErrorReason.ValueType  # 36
 """The link was changed, or is not from this gateway. 403 / PERMISSION_DENIED."""
 ERROR_REASON_SUBSCRIBER_TOO_SLOW: ErrorReason.ValueType  # 37

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
+from imagegateway.jobs.retention import RetentionPolicies
 from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
 from imagegateway.keys.gateway_keys import GatewayKeys
 from imagegateway.keys.root_secret import RootSecret
@@ -112,6 +113,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             responses=responses,
             store=store,
             outbound=outbound,
+            retention=RetentionPolicies(current, tenancy.tenants.policy),
         )
         budget = BodyBudget(current.body_memory * _MIB)
         server = Server(

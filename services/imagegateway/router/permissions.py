@@ -57,7 +57,7 @@ METHOD_SCOPES: Final[Mapping[str, frozenset[Scope]]] = MappingProxyType(
 def scopes_of(method: str) -> frozenset[Scope]:
     """Return the scopes of which one is enough to call a method, by its full name without the first slash.
 
-    Raises KeyError for a method without a row in METHOD_SCOPES: nobody may call it.
+    Raises KeyError for a method without a row in METHOD_SCOPES: every caller is refused.
     """
     if method.startswith(_ADMIN_PACKAGE):
         return frozenset({Scope.ADMIN})
