@@ -193,8 +193,6 @@ async def test_openapi_describes_the_rest_api(gateway: Gateway) -> None:
         ("get", "/v1/admin/providers"),
         ("get", "/v1/admin/jobs"),
         ("get", "/v1/admin/audit"),
-        ("get", "/media/{day}/{sha256}/{name}"),
-        ("head", "/media/{day}/{sha256}/{name}"),
         ("get", "/media/{day}/{result}/{name}"),
         ("head", "/media/{day}/{result}/{name}"),
         ("get", "/healthz"),
