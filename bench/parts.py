@@ -41,7 +41,7 @@ def parts(folder: Path, image: Path) -> Iterator[Parts]:
     """Run a nats-server and the provider servers in a new data directory."""
     own = {
         "DATA_DIR": str(folder / "data"),
-        "LOCAL_PICTURE": str(image),
+        "LOCAL_IMAGE": str(image),
         "LOG_LEVEL": "error",
         **RAISED,
     }

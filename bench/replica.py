@@ -21,9 +21,11 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states, transitions
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
-from imagegateway.keys.api_keys import Key
+from imagegateway.jobs.retention import RetentionPolicies
+from imagegateway.keys.api_keys import ApiKey
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
+from imagegateway.keys.tenants import TenantPolicy
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
@@ -123,6 +125,7 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
         responses=responses,
         store=store,
         outbound=outbound,
+        retention=RetentionPolicies(current, TenantPolicy),
     )
     try:
         yield _Replica(engine, catalog, responses, operations)
@@ -221,7 +224,7 @@ async def inline(order: dict[str, Any]) -> dict[str, Any]:
 
         def begin() -> Call:
             call = call_context.begin("Generate", {}, rest=False)
-            call.key = Key(id="bench", tenant="bench", name="bench", created_at=0)
+            call.key = ApiKey(id="bench", tenant="bench", name="bench", created_at=0)
             return call
 
         async def recorded() -> None:

@@ -104,7 +104,7 @@ def chain(
         "IMAGEGATEWAY_DATA_DIR": str(folder / "data"),
         "IMAGEGATEWAY_PORT": str(port),
         "IMAGEGATEWAY_API_KEY": key,
-        "IMAGEGATEWAY_LOCAL_PICTURE": str(image),
+        "IMAGEGATEWAY_LOCAL_IMAGE": str(image),
         "IMAGEGATEWAY_LOG_FORMAT": "json",
         **{f"{setting_source.PREFIX}{name}": value for name, value in (more or {}).items()},
     }

@@ -40,7 +40,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Yield a separate stack whose images have 12 MiB."""
     file: Path = tmp_path_factory.mktemp("image") / "image.png"
     file.write_bytes(padded(IMAGE))
-    with running(answer_memory=str(LIMIT), local_picture=str(file)) as own:
+    with running(answer_memory=str(LIMIT), local_image=str(file)) as own:
         yield own
 
 

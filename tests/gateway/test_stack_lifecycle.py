@@ -117,7 +117,7 @@ def test_stack_starts_in_a_deep_folder_with_spaces_and_its_commands_reach_it() -
 
 def test_child_that_can_not_run_ends_the_stack_with_a_clear_message() -> None:
     with short_folder() as folder:
-        stack = start(folder, local_picture=str(folder / "no-such-file"))
+        stack = start(folder, local_image=str(folder / "no-such-file"))
         eventually(lambda: bool(stack.child("providers")) or stack.process.poll() is not None, 30, "it has begun")
         stack.process.wait(60)
         assert_gone(stack.known)

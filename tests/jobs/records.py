@@ -30,6 +30,7 @@ def job(
     owner: str = "",
     slots: int = 1,
     key_fingerprint: str = "",
+    key_id: str = "",
 ) -> JobRecord:
     """Return the record of a new job."""
     record = JobRecord(
@@ -46,6 +47,7 @@ def job(
         owner=owner,
         slots=slots,
         key_fingerprint=key_fingerprint,
+        key_id=key_id,
     )
     if webhook_url:
         record.webhook.url = webhook_url

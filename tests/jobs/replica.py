@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from google.protobuf.json_format import ParseDict
@@ -22,7 +23,7 @@ from imagegateway.v1.job_pb2 import Cost, Job
 from tests.jobs.server import PATIENCE, until
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.jobs.pricing import Price
@@ -118,8 +119,12 @@ async def start(
     *,
     price: Price = _price,
     clock: Callable[[], int] = unix_millis,
+    job_limits: Mapping[str, int] = MappingProxyType({}),
 ) -> Replica:
-    """Start a replica; one that had the number before is taken for dead."""
+    """Start a replica; one that had the number before is taken for dead.
+
+    `job_limits`: concurrent jobs of tenants and API keys by name and id.
+    """
     client = await connect(settings, f"router-{number}")
     store = MediaStore.open(settings.media_url)
     outbound = Outbound(Guard(settings.allow_hosts))
@@ -136,6 +141,8 @@ async def start(
             routes={route: settings.route_concurrency(route, None) for route in routes},
             default=settings.concurrency,
             tenant=settings.tenant_concurrency,
+            tenant_jobs=job_limits.get,
+            api_key_jobs=job_limits.get,
         ),
         price=price,
         fallback=fallback,
@@ -157,9 +164,12 @@ async def serving(
     *,
     price: Price = _price,
     clock: Callable[[], int] = unix_millis,
+    job_limits: Mapping[str, int] = MappingProxyType({}),
 ) -> AsyncIterator[Replica]:
     """Yield a replica and stop it afterwards, unless it has crashed."""
-    replica = await start(settings, providers, number, routes, fallback, price=price, clock=clock)
+    replica = await start(
+        settings, providers, number, routes, fallback, price=price, clock=clock, job_limits=job_limits
+    )
     try:
         yield replica
     finally:

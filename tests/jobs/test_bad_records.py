@@ -11,7 +11,9 @@ from imagegateway.jobs import membership, states
 from imagegateway.jobs.list_query import Query
 from imagegateway.keys import api_keys as keys_module
 from imagegateway.keys import provider_keys, webhook_secrets
-from imagegateway.keys.api_keys import KeyRing, KeyStore, fingerprint
+from imagegateway.keys.api_keys import fingerprint
+from imagegateway.keys.key_ring import KeyRing
+from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.webhook_secrets import UnreadableSecretError, WebhookSecrets

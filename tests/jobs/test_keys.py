@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.keys.api_keys import KeyRing, KeyStore, RevokedKeyError, fingerprint
+from imagegateway.keys import last_use
+from imagegateway.keys.api_keys import BUCKET, ApiKey, RevokedKeyError, fingerprint
+from imagegateway.keys.key_ring import KeyRing
+from imagegateway.keys.key_store import KeyStore
+from imagegateway.keys.last_use import LastUse
+from imagegateway.keys.policy import PolicyError, Quota
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.platform.nats import connect
+from imagegateway.platform.nats import bucket, connect
 
 from tests.jobs.server import until
 
@@ -35,8 +43,7 @@ class Accepted:
     async def __call__(self, *secrets: str) -> list[bool]:
         ring = KeyRing(self._client.jetstream())
         await ring._follower.refresh()
-        known = {digest for digest, key in ring._keys.items() if not key.revoked_at}
-        return [fingerprint(secret) in known for secret in secrets]
+        return [fingerprint(secret) in ring._secrets for secret in secrets]
 
 
 @pytest.fixture
@@ -186,3 +193,91 @@ async def test_session_keys_end_with_their_own_gateway_alone(store: KeyStore, ac
     assert await accepted(lasting, one, two) == [True, True, True]
     await store.delete_session_keys("two")
     assert await accepted(lasting, one, two) == [True, True, False]
+
+
+async def test_update_changes_the_given_fields_of_every_secret(store: KeyStore, client: Client) -> None:
+    secret, key = await store.create("acme", "name", models=("openai/*",))
+    second, _ = await rotated(store, key.id, overlap=60)
+    updated = await store.update(key.id, lambda key: replace(key, quota=Quota(requests_per_minute=5)))
+    assert updated
+    assert (updated.name, updated.models) == ("name", ("openai/*",))
+    ring = KeyRing(client.jetstream())
+    for each in (secret, second):
+        found = await ring.find(each)
+        assert found
+        assert (found.id, found.quota.requests_per_minute) == (key.id, 5)
+    assert await store.update("absent", lambda key: key) is None
+
+
+async def test_update_out_of_range_changes_nothing(store: KeyStore) -> None:
+    _, key = await store.create("acme")
+    with pytest.raises(PolicyError):
+        await store.update(key.id, lambda key: replace(key, quota=Quota(requests_per_minute=0)))
+    assert await store.get(key.id) == key
+
+
+async def rotated(store: KeyStore, key_id: str, overlap: int) -> tuple[str, ApiKey]:
+    result = await store.rotate(key_id, overlap)
+    assert result
+    return result
+
+
+async def test_rotated_key_keeps_its_id_and_its_old_secret_for_the_overlap(client: Client) -> None:
+    now = 1_780_000_000.0
+    store = KeyStore(client.jetstream(), await bucket(client.jetstream(), BUCKET, 1), ROOT, lambda: now)
+    ring = KeyRing(client.jetstream(), lambda: now)
+    first, key = await store.create("acme", quota=Quota(budget=Decimal(5)))
+    second, new = await rotated(store, key.id, overlap=60)
+    third, _ = await rotated(store, key.id, overlap=30)
+    assert (new.id, new.quota) == (key.id, key.quota)
+    ends = []
+    for secret in (first, second, third):
+        found = await ring.find(secret)
+        assert found
+        ends.append(found.ends_at)
+    assert ends == [now + 30, now + 30, 0]
+    assert [each.id for each in await store.list()] == [key.id]
+    await store.revoke(key.id)
+    await ring._follower.refresh()
+    assert [await ring.find(secret) for secret in (first, second, third)] == [None, None, None]
+
+
+async def test_rotation_without_overlap_ends_the_old_secret_at_once(store: KeyStore, client: Client) -> None:
+    secret, key = await store.create("acme")
+    await rotated(store, key.id, overlap=0)
+    found = await KeyRing(client.jetstream()).find(secret)
+    assert found
+    assert found.is_over(time.time())
+    assert await store.rotate("absent", 0) is None
+
+
+async def test_key_that_expires_ends_its_running_calls(store: KeyStore, client: Client) -> None:
+    now = 1_780_000_000.0
+    ring = KeyRing(client.jetstream(), lambda: now)
+    secret, key = await store.create("acme")
+    found = await ring.find(secret)
+    assert found
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        async with ring.hold(found):
+            begun.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(work())
+    await begun.wait()
+    await store.update(key.id, lambda key: replace(key, expires_at=int(now)))
+    await ring._follower.refresh()
+    with pytest.raises(RevokedKeyError):
+        await task
+
+
+async def test_last_use_is_known_to_the_minute_and_never_goes_back(client: Client) -> None:
+    now = 1_780_000_030.0
+    kv = await bucket(client.jetstream(), last_use.BUCKET, 1)
+    early = LastUse(client.jetstream(), kv, lambda: now - 120)
+    late = LastUse(client.jetstream(), kv, lambda: now)
+    for each in (late, early):
+        each.note("key")
+        await each.write()
+    assert await late.all() == {"key": now // 60 * 60}

@@ -9,7 +9,9 @@ import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.bfl.catalog import MODELS
 from imagegateway.providers.bfl.cloudflare import CloudflareAdapter
-from imagegateway.providers.kit.adapter import Call, Finished, HttpResponse
+from imagegateway.providers.kit.call import Call
+from imagegateway.providers.kit.http_messages import HttpResponse
+from imagegateway.providers.kit.outcomes import Finished
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 

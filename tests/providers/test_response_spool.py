@@ -8,13 +8,14 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imagegateway.providers.kit.response_spool import SMALL_BYTES, ResponseSpool, SpooledContent
+from imagegateway.providers.kit.response_spool import ResponseSpool
+from imagegateway.providers.kit.spooled_content import SMALL_BYTES, SpooledContent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from imagegateway.providers.kit.adapter import HttpResponse
+    from imagegateway.providers.kit.http_messages import HttpResponse
 
 MIB = 1024 * 1024
 PIECE = 300_000

@@ -20,9 +20,10 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.google.adapter import GoogleAdapter
 from imagegateway.providers.google.catalog import MODELS
 from imagegateway.providers.kit import results
-from imagegateway.providers.kit.adapter import Call, ResultMedia
+from imagegateway.providers.kit.call import Call
 from imagegateway.providers.kit.endpoints import Endpoint
 from imagegateway.providers.kit.http_call import HttpSender
+from imagegateway.providers.kit.outcomes import ResultMedia
 from imagegateway.providers.kit.response_spool import ResponseSpool
 from imagegateway.providers.kit.results import ResultStore
 
@@ -31,6 +32,8 @@ from tests.emulators.base import Emulator
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from imagegateway.media.objects import ResultOwner
 
 MIB: Final = 1024 * 1024
 HEAD: Final = b"\0\0\0\x18ftypmp42"
@@ -158,11 +161,11 @@ async def test_video_is_fetched_again_after_the_store_recovers(
 ) -> None:
     open_result, refusals = download.store.result, [1, 1]
 
-    def unavailable(max_bytes: int) -> object:
+    def unavailable(max_bytes: int, owner: ResultOwner) -> object:
         if refusals:
             refusals.pop()
             raise StoreUnavailable("disk")
-        return open_result(max_bytes)
+        return open_result(max_bytes, owner)
 
     monkeypatch.setattr(download.store, "result", unavailable)
     with pytest.raises(StoreUnavailable):

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from imagegateway.keys.api_keys import Key
+from imagegateway.keys.api_keys import ApiKey
+from imagegateway.keys.policy import ALL_SCOPES
 from imagegateway.platform import ids
 from imagegateway.platform.errors import GatewayError
 from imagegateway.router import call_context, etags
@@ -76,8 +77,11 @@ def test_header_bytes_become_characters_on_both_servers(value: str | bytes) -> N
 class AnyKey:
     """Key ring that accepts every key."""
 
-    async def find(self, secret: str) -> Key:
-        return Key(secret, "acme", "", 0)
+    async def find(self, secret: str) -> ApiKey:
+        return ApiKey(secret, "acme", "", 0)
+
+    def note_use(self, key: ApiKey) -> None:
+        pass
 
 
 @pytest.mark.parametrize(
@@ -87,7 +91,7 @@ class AnyKey:
 async def test_unprintable_provider_key_is_refused_by_name(key: str) -> None:
     begun = call(authorization="Bearer key", x_byok_fal=key)
     with pytest.raises(GatewayError) as raised:
-        await call_context.authenticate(begun, cast("Any", AnyKey()))
+        await call_context.authenticate(begun, cast("Any", AnyKey()), ALL_SCOPES)
     assert raised.value.reason == ErrorReason.ERROR_REASON_INVALID_VALUE
     assert raised.value.param == "X-BYOK-fal"
     assert key not in raised.value.message
@@ -96,5 +100,5 @@ async def test_unprintable_provider_key_is_refused_by_name(key: str) -> None:
 @pytest.mark.parametrize("key", ["k", " key\t", "two parts", "k" * 4096])
 async def test_whitespace_around_a_provider_key_is_removed(key: str) -> None:
     begun = call(authorization="Bearer key", x_byok_fal=key)
-    await call_context.authenticate(begun, cast("Any", AnyKey()))
+    await call_context.authenticate(begun, cast("Any", AnyKey()), ALL_SCOPES)
     assert begun.byok == {"fal": key.strip()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import pytest
-from imagegateway.keys.api_keys import Key
+from imagegateway.keys.api_keys import ApiKey
 from imagegateway.platform.errors import GatewayError
 from imagegateway.router import grpc_messages
 from imagegateway.router.body_budget import BodyBudget
@@ -102,8 +102,11 @@ class _Refused(Exception):  # noqa: N818  no error of the test's
 
 
 class _Ring:
-    async def find(self, _: str) -> Key:
-        return Key(id="k", tenant="t", name="n", created_at=0)
+    async def find(self, _: str) -> ApiKey:
+        return ApiKey(id="k", tenant="t", name="n", created_at=0)
+
+    def note_use(self, key: ApiKey) -> None:
+        pass
 
 
 class _Context:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from imagegateway.keys.api_keys import Key
+from imagegateway.keys.api_keys import ApiKey
 from imagegateway.platform.errors import GatewayError
 from imagegateway.router import call_context
 from imagegateway.router.body_budget import BodyBudget
@@ -75,8 +75,11 @@ def test_end_of_a_call_releases_each_resource_once() -> None:
 
 
 class _Ring:
-    async def find(self, secret: str) -> Key:
-        return Key(id="k", tenant="t", name="n", created_at=0)
+    async def find(self, secret: str) -> ApiKey:
+        return ApiKey(id="k", tenant="t", name="n", created_at=0)
+
+    def note_use(self, key: ApiKey) -> None:
+        pass
 
 
 class _ScriptedService(ImageService):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from imagegateway.cli.connection import connected
-from imagegateway.keys.api_keys import KeyStore
+from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.logs import printable

@@ -11,8 +11,9 @@ from imagegateway.platform import settings
 from imagegateway.platform.setting_source import PREFIX
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.catalog import base_url_setting
-from imagegateway.providers.kit.adapter import Call, HttpResponse
+from imagegateway.providers.kit.call import Call
 from imagegateway.providers.kit.endpoints import Endpoint
+from imagegateway.providers.kit.http_messages import HttpResponse
 from imagegateway.providers.registry import HTTP_FAMILIES
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -49,7 +50,7 @@ async def examine(current: Settings, families: Mapping[str, FamilyEntry] = HTTP_
 def _routes(families: Mapping[str, FamilyEntry]) -> Iterator[tuple[Adapter, Call]]:
     """Yield each adapter with a call of the first model that it serves."""
     for family in families.values():
-        for adapter in family.adapters:
+        for adapter in family.load_adapters():
             yield (
                 adapter,
                 next(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.cli.connection import connected
 from imagegateway.keys import provider_keys, webhook_secrets
-from imagegateway.keys.api_keys import KeyStore
+from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.reencryption import reencrypt
 from imagegateway.keys.root_secret import PREVIOUS_SETTING, RootSecret
 from imagegateway.platform.logs import printable

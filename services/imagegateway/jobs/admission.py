@@ -60,19 +60,19 @@ class AdmissionControl:
         if not self._queue.can_reserve(request):
             return False
         if self._pool.reserve(request):
-            self._grant_slots()
+            self.grant_slots()
         return True
 
     def enqueue(self, record: JobRecord) -> None:
         """Queue a job."""
         self._queue.enqueue(self._request(record))
-        self._grant_slots()
+        self.grant_slots()
 
     def release(self, job_id: str) -> None:
         """Remove a job from the queue and release its slots. Idempotent."""
         removed, released = self._queue.remove(job_id), self._pool.release(job_id)
         if removed or released:
-            self._grant_slots()
+            self.grant_slots()
 
     def apply(self, record: JobRecord) -> None:
         """Count a job as its newest record says, whichever replica wrote it.
@@ -88,7 +88,7 @@ class AdmissionControl:
             self.release(record.id)
             return
         if removed or released:
-            self._grant_slots()
+            self.grant_slots()
 
     def recount(self, job_id: str, newest: JobRecord | None) -> None:
         """Correct a job's slots after a write that did not happen. `newest`: its record; None: it has no record."""
@@ -109,10 +109,11 @@ class AdmissionControl:
         """Return the number of jobs ahead of a queued job of this replica; None for any other job."""
         return self._queue.position(record.id) if record.state == states.QUEUED else None
 
-    def _request(self, record: JobRecord) -> SlotRequest:
-        key = self._limits.key(record.task.route, record.key_fingerprint, record.task.model)
-        return SlotRequest(record.id, key, record.tenant, record.slots or 1)
-
-    def _grant_slots(self) -> None:
+    def grant_slots(self) -> None:
+        """Grant free slots to queued jobs, such as those that a raised limit has freed."""
         while self._on_grant and (job_id := self._queue.grant_next()) is not None:
             self._on_grant(job_id)
+
+    def _request(self, record: JobRecord) -> SlotRequest:
+        key = self._limits.key(record.task.route, record.key_fingerprint, record.task.model)
+        return SlotRequest(record.id, key, record.tenant, record.slots or 1, record.key_id)

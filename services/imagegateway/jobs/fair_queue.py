@@ -24,8 +24,9 @@ class _Queued:
 
 
 _NUMBER: Final = attrgetter("number")
-_Queues: TypeAlias = OrderedDict[str, dict[str, deque[_Queued]]]
-"""Queued jobs of one route and provider key: tenants in order of service, each with its jobs by `LimitKey.model`."""
+_Queues: TypeAlias = OrderedDict[str, dict[tuple[str, str], deque[_Queued]]]
+"""Queued jobs of one route and provider key: tenants in order of service, each with its jobs by `LimitKey.model` and
+API key. So neither a model without free slots nor an API key at its limit delays other jobs of the tenant."""
 
 
 @dataclass(slots=True)
@@ -66,13 +67,16 @@ class FairQueue:
         return max(min(limit, 1), limit // len(tenants))
 
     def can_reserve(self, request: SlotRequest) -> bool:
-        """Return whether a new job may run at once: slots are free, and no queued job waits for them."""
+        """Return whether a job may run at once: slots are free, and no queued job waits for them.
+
+        A job that holds slots of another route counts towards its tenant's and API key's limits already.
+        """
         first, awaited = self._first(self._queues.get(request.key.route_key, OrderedDict()))
         return (
             first is None
             and awaited.isdisjoint(request.key.levels)
             and not self.pool.exhausted(request)
-            and not self.pool.tenant_at_limit(request.tenant)
+            and (self.pool.holds(request.job_id) or not self._at_job_limit(request))
             and not self.pool.exceeds_share(request)
         )
 
@@ -83,7 +87,7 @@ class FairQueue:
         queued = self._queued[request.job_id] = _Queued(request, next(self._numbers))
         self._queued_by_tenant[request.tenant] += 1
         jobs = self._queues.setdefault(request.key.route_key, OrderedDict()).setdefault(request.tenant, {})
-        jobs.setdefault(request.key.model, deque()).append(queued)
+        jobs.setdefault(_queue_of(request), deque()).append(queued)
 
     def remove(self, job_id: str) -> bool:
         """Remove a job from the queue. Return whether it was queued. Idempotent."""
@@ -95,10 +99,11 @@ class FairQueue:
         if not self._queued_by_tenant[tenant]:
             del self._queued_by_tenant[tenant]
         tenants = self._queues[key.route_key]
-        jobs = tenants[tenant][key.model]
+        name = _queue_of(queued.request)
+        jobs = tenants[tenant][name]
         del jobs[bisect_left(jobs, queued.number, key=_NUMBER)]
         if not jobs:
-            del tenants[tenant][key.model]
+            del tenants[tenant][name]
         if not tenants[tenant]:
             del tenants[tenant]
         if not tenants:
@@ -131,24 +136,29 @@ class FairQueue:
         tenants = self._queues[queued.request.key.route_key]
         rank = sum(bisect_left(jobs, queued.number, key=_NUMBER) for jobs in tenants[queued.request.tenant].values())
         ahead, before = rank, True
-        for tenant, models in tenants.items():
+        for tenant, queues in tenants.items():
             if tenant == queued.request.tenant:
                 before = False
             else:
-                ahead += min(sum(map(len, models.values())), rank + before)
+                ahead += min(sum(map(len, queues.values())), rank + before)
         return ahead
+
+    def _at_job_limit(self, request: SlotRequest) -> bool:
+        return self.pool.tenant_at_limit(request.tenant) or self.pool.api_key_at_limit(request.api_key)
 
     def _first(self, tenants: _Queues) -> tuple[SlotRequest | None, set[LimitKey]]:
         """Return the first request in turn that may run, and the keys that requests before it wait for.
 
         The first request that waits for slots gets the next free ones, so small jobs do not overtake a large one
-        forever. A model without free slots blocks no other model, and a tenant at its limit or share no other tenant.
+        forever. A model without free slots blocks no other model, an API key at its limit no other key, and a tenant
+        at its limit or share no other tenant.
         """
         awaited: set[LimitKey] = set()
-        for tenant, models in tenants.items():
+        for tenant, queues in tenants.items():
             if self.pool.tenant_at_limit(tenant):
                 continue
-            for queued in sorted((jobs[0] for jobs in models.values()), key=_NUMBER):
+            heads = (jobs[0] for (_, api_key), jobs in queues.items() if not self.pool.api_key_at_limit(api_key))
+            for queued in sorted(heads, key=_NUMBER):
                 request = queued.request
                 if self.pool.exceeds_share(request) or not awaited.isdisjoint(request.key.levels):
                     continue
@@ -159,3 +169,8 @@ class FairQueue:
                 if request.key.route_key in awaited:
                     return None, awaited
         return None, awaited
+
+
+def _queue_of(request: SlotRequest) -> tuple[str, str]:
+    """Return the name of a request's queue within its tenant's."""
+    return request.key.model, request.api_key

@@ -50,7 +50,7 @@ class Reconciler:
         self._stopped = True
 
     def reconcile(self) -> None:
-        """Take over jobs of expired owners, expire waiting jobs, resume unattended ones, and free unused slots.
+        """Take over jobs of expired owners, expire waiting jobs, resume unattended ones, and free and grant slots.
 
         Crashes and lost messages are handled where they happen; this pass catches what those handlers miss. Called
         every few seconds.
@@ -75,6 +75,7 @@ class Reconciler:
         for job_id in self._admission.holders():
             if not self._steps.is_busy(job_id):
                 self._worker.recount(job_id)
+        self._admission.grant_slots()  # no event reports a limit that was raised
 
     async def _take_over(self, entry: Entry, pause: float) -> None:
         """Take a job over from an expired owner. `pause`: delay in seconds before a running task is polled."""

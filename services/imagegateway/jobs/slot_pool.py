@@ -1,12 +1,14 @@
-"""Slot pool: the slots that running jobs hold, by limit key and tenant."""
+"""Slot pool: the slots that running jobs hold, by limit key, tenant and API key."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from imagegateway.jobs.limits import LimitKey, Limits, SlotRequest
+
+_T = TypeVar("_T")
 
 
 class SlotPool:
@@ -18,11 +20,13 @@ class SlotPool:
         self._used: Counter[LimitKey] = Counter()
         self._used_by_tenant: Counter[tuple[LimitKey, str]] = Counter()
         self._jobs_by_tenant: Counter[str] = Counter()
+        self._jobs_by_api_key: Counter[str] = Counter()
 
     @property
     def empty(self) -> bool:
         """True if no job holds slots, and nothing of earlier jobs is left."""
-        return not (self._reserved or self._used or self._used_by_tenant or self._jobs_by_tenant)
+        counts = (self._used, self._used_by_tenant, self._jobs_by_tenant, self._jobs_by_api_key)
+        return not (self._reserved or any(counts))
 
     def holders(self) -> list[str]:
         """Return the ids of all jobs that hold slots."""
@@ -41,6 +45,7 @@ class SlotPool:
             self._used[key] += request.slots
             self._used_by_tenant[key, request.tenant] += request.slots
         self._jobs_by_tenant[request.tenant] += 1
+        self._jobs_by_api_key[request.api_key] += 1
         return released
 
     def release(self, job_id: str) -> bool:
@@ -48,22 +53,25 @@ class SlotPool:
         request = self._reserved.pop(job_id, None)
         if request is None:
             return False
-        # Zero counts are deleted, because callers' keys come and go.
         for key in request.key.levels:
-            self._used[key] -= request.slots
-            if not self._used[key]:
-                del self._used[key]
-            self._used_by_tenant[key, request.tenant] -= request.slots
-            if not self._used_by_tenant[key, request.tenant]:
-                del self._used_by_tenant[key, request.tenant]
-        self._jobs_by_tenant[request.tenant] -= 1
-        if not self._jobs_by_tenant[request.tenant]:
-            del self._jobs_by_tenant[request.tenant]
+            _subtract(self._used, key, request.slots)
+            _subtract(self._used_by_tenant, (key, request.tenant), request.slots)
+        _subtract(self._jobs_by_tenant, request.tenant, 1)
+        _subtract(self._jobs_by_api_key, request.api_key, 1)
         return True
+
+    def holds(self, job_id: str) -> bool:
+        """Return whether a job holds slots."""
+        return job_id in self._reserved
 
     def tenant_at_limit(self, tenant: str) -> bool:
         """Return whether a tenant has its maximum number of jobs at the providers."""
-        return self._jobs_by_tenant[tenant] >= self.limits.tenant
+        return self._jobs_by_tenant[tenant] >= self.limits.of_tenant(tenant)
+
+    def api_key_at_limit(self, key_id: str) -> bool:
+        """Return whether an API key has its maximum number of jobs at the providers."""
+        limit = self.limits.api_key_jobs(key_id) if key_id else None
+        return limit is not None and self._jobs_by_api_key[key_id] >= limit
 
     def exceeds_share(self, request: SlotRequest) -> bool:
         """Return whether a job would take slots that are kept for other tenants."""
@@ -80,3 +88,10 @@ class SlotPool:
             for key in request.key.levels
             if (used := self._used[key]) and used + request.slots > self.limits.of(key)
         ]
+
+
+def _subtract(counts: Counter[_T], name: _T, number: int) -> None:
+    """Subtract from a count, and delete a count of zero, because callers' keys come and go."""
+    counts[name] -= number
+    if not counts[name]:
+        del counts[name]

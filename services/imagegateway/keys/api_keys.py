@@ -1,73 +1,106 @@
-"""API keys: random, shown once, stored as a hash in a JetStream bucket that every replica follows.
+"""API keys: their records in a JetStream bucket that every replica follows.
 
-Created keys carry a tag (`key_tags`), by which Envoy refuses keys of other origin.
+Keys are random, shown once and stored as a hash. A rotated key has one record for each secret, all with the same id.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import re
-import time
-from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.keys import key_tags
-from imagegateway.platform import logs
-from imagegateway.platform.kv_mirror import Follower, snapshot
-from imagegateway.platform.nats import bucket
-from imagegateway.platform.stored_values import Decoder, StoredObject
-from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
+from imagegateway.keys.policy import (
+    ALL_SCOPES,
+    ANY_MODEL,
+    DEFAULT_SCOPES,
+    NO_LIMITS,
+    BudgetPeriod,
+    PolicyError,
+    Quota,
+    Scope,
+    check_models,
+)
+from imagegateway.platform.stored_values import StoredObject
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
-
-    from imagegateway.keys.root_secret import RootSecret
-    from imagegateway.platform.supervision import Supervisor
-    from nats.aio.client import Client
-    from nats.js import JetStreamContext
-    from nats.js.kv import KeyValue
+    from collections.abc import Iterable, Mapping
 
 BUCKET: Final = "api_keys"
 API_KEY_NAME: Final = "IMAGEGATEWAY_API_KEY"
 """Name of a key that a gateway adopts from its settings."""
-_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
-_REFRESH_SECONDS: Final = 0.5
-"""Shortest time between refreshes for unknown keys."""
-_WRONG_SEQUENCE: Final = frozenset({10071, 10164})
-_log = logs.get(__name__)
-
-
 MAX_TENANT: Final = 100
 """Longest name of a tenant, in characters."""
 MAX_NOTE: Final = 200
 """Longest name of a key, and longest default Prefer header, in characters."""
+FIRST_KEY_NAME: Final = "made at the first start"
+"""Name of the key that the first start of a gateway creates."""
+RESPONSE_FORMATS: Final = ("", "url", "b64_json")
+"""Default response formats of a key; empty: the model's."""
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class RevokedKeyError(Exception):
-    """The key is revoked: it can't be adopted again, and its running calls end."""
+    """The key is revoked or has expired: it can't be adopted again, and its running calls end."""
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
-    """Record of a key. `id` is the first 12 hex digits of the hash: enough as a name, useless for guesses."""
+class ApiKey:
+    """Record of one secret of a key."""
 
     id: str
+    """First 12 hex digits of the hash of the first secret: enough as a name, useless for guesses."""
     tenant: str
     name: str
     created_at: int
-    """Unix seconds."""
+    """Time of the key's creation. All times are Unix seconds."""
     prefer: str = ""
+    """Default Prefer header."""
+    response_format: str = ""
+    """Default response format: one of RESPONSE_FORMATS."""
+    scopes: frozenset[Scope] = DEFAULT_SCOPES
+    models: tuple[str, ...] = ANY_MODEL
+    """Patterns of the allowed models, as `policy.allows` reads them."""
+    quota: Quota = NO_LIMITS
+    expires_at: int = 0
+    """Time from which the key is refused; 0: never."""
+    issued_at: int = 0
+    """Time of the creation of this secret; 0: as `created_at`."""
+    retired_at: int = 0
+    """Time from which a rotated secret is refused; 0: the current secret."""
     revoked_at: int = 0
-    """Unix seconds; 0: valid. The record of a revoked key remains, so no later start adopts the key again."""
+    """0: not revoked. The record of a revoked key remains, so no later start adopts the key again."""
     adopted_by: tuple[str, ...] = ()
     """Gateways whose setting contains the key. Empty for a created key."""
     session_of: str = ""
     """Gateway whose run the key belongs to, and ends with. Empty for a lasting key."""
     root: str = ""
     """Key id of the tag's root secret. Empty for an adopted key, which has no tag."""
+    digest: str = field(default="", repr=False)
+    """Fingerprint of the secret: the name of the record in the bucket."""
+
+    @property
+    def ends_at(self) -> int:
+        """Return the time from which the secret is refused; 0: never."""
+        return min((at for at in (self.expires_at, self.retired_at) if at), default=0)
+
+    def is_over(self, now: float) -> bool:
+        """Return whether the secret is refused at `now`, in Unix seconds."""
+        return bool(self.revoked_at) or 0 < self.ends_at <= now
+
+    def check(self) -> None:
+        """Raise PolicyError for a field that is out of range."""
+        check_tenant(self.tenant)
+        check_line("name", self.name, MAX_NOTE)
+        check_line("prefer", self.prefer, MAX_NOTE, "default Prefer header")
+        if self.response_format not in RESPONSE_FORMATS:
+            raise PolicyError("response_format", "response_format must be url or b64_json.")
+        if not self.scopes:
+            raise PolicyError("scopes", f"scopes must name at least one of {', '.join(Scope)}.")
+        check_models(self.models)
+        self.quota.check()
 
 
 def fingerprint(secret: str) -> str:
@@ -75,231 +108,137 @@ def fingerprint(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def key_id(digest: str) -> str:
+    """Return the id of a key by the fingerprint of its first secret."""
+    return digest[:12]
+
+
 def check_tenant(tenant: str) -> None:
-    """Raise ValueError for a malformed tenant name."""
+    """Raise PolicyError for a malformed tenant name."""
     if not tenant:
-        raise ValueError("the tenant must not be empty")
-    _check_line("tenant", tenant, MAX_TENANT)
+        raise PolicyError("tenant", "the tenant must not be empty")
+    check_line("tenant", tenant, MAX_TENANT)
 
 
-def _check_line(field: str, text: str, longest: int) -> None:
-    """Raise ValueError for a text that is too long, not printable, or has blanks around it."""
+def check_line(field: str, text: str, longest: int, noun: str = "") -> None:
+    """Raise PolicyError for a text that is too long, not printable, or has blanks around it."""
+    noun = noun or field
     if len(text) > longest:
-        raise ValueError(f"the {field} must have at most {longest} characters, not {len(text)}")
+        raise PolicyError(field, f"the {noun} must have at most {longest} characters, not {len(text)}")
     if not text.isprintable() or text != text.strip():
-        raise ValueError(f"the {field} must be one line of printable characters, without a blank at either end")
+        raise PolicyError(
+            field, f"the {noun} must be one line of printable characters, without a blank at either end"
+        )
 
 
-class KeyStore:
-    """Administration of API keys. `root` tags new keys."""
+def current_records(records: Iterable[ApiKey]) -> dict[str, ApiKey]:
+    """Return the record of the newest secret of each key that is not revoked, by id. Its policy is the key's.
 
-    def __init__(self, js: JetStreamContext, kv: KeyValue, root: RootSecret) -> None:
-        self._js = js
-        self._kv = kv
-        self._root = root
-
-    @classmethod
-    async def open(cls, client: Client, replicas: int, root: RootSecret) -> KeyStore:
-        """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
-        js = client.jetstream()
-        return cls(js, await bucket(js, BUCKET, replicas), root)
-
-    async def create(self, tenant: str, name: str = "", prefer: str = "", *, session_of: str = "") -> tuple[str, Key]:
-        """Create a key, and return its secret, which is not stored, and its record.
-
-        Raises ValueError for a tenant, name or default Prefer header that is no short line of text.
-        """
-        check_tenant(tenant)
-        _check_line("name", name, MAX_NOTE)
-        _check_line("default Prefer header", prefer, MAX_NOTE)
-        secret = key_tags.make_secret(self._root)
-        digest = fingerprint(secret)
-        key = replace(_new(digest, tenant, name), prefer=prefer, session_of=session_of, root=self._root.id)
-        await self._kv.put(digest, _encode(key))
-        return secret, key
-
-    async def adopt(self, secret: str, gateway: str) -> Key:
-        """Accept the secret in a gateway's settings, and release the key that the gateway adopted before.
-
-        A released key stays valid while other gateways have adopted it. Idempotent. Raises RevokedKeyError for a
-        revoked key.
-        """
-        chosen = fingerprint(secret)
-
-        def accept(key: Key | None) -> Key | None:
-            if key is None:
-                return replace(_new(chosen, "default", API_KEY_NAME), adopted_by=(gateway,))
-            if key.revoked_at or not key.adopted_by or gateway in key.adopted_by:
-                return key  # revoked, created, or adopted already
-            return replace(key, adopted_by=(*key.adopted_by, gateway))
-
-        def release(key: Key | None) -> Key | None:
-            if key is None or gateway not in key.adopted_by:
-                return key
-            left = tuple(other for other in key.adopted_by if other != gateway)
-            return replace(key, adopted_by=left) if left else None
-
-        adopted = await self._change(chosen, accept)
-        if adopted is None or adopted.revoked_at:
-            raise RevokedKeyError
-        for digest, key in (await self._all()).items():
-            if digest != chosen and gateway in key.adopted_by and not key.revoked_at:
-                await self._change(digest, release)
-                _log.info("adopted_key_replaced", key_id=key.id, by=adopted.id)
-        return adopted
-
-    async def list(self) -> list[Key]:
-        """Return all valid keys, oldest first."""
-        keys = (key for key in (await self._all()).values() if not key.revoked_at)
-        return sorted(keys, key=lambda key: (key.created_at, key.id))
-
-    async def list_with_previous_roots(self) -> tuple[Key, ...]:
-        """Return the valid keys whose tags need a previous root secret, oldest first."""
-        return tuple(key for key in await self.list() if key.root not in {"", self._root.id})
-
-    async def revoke(self, key_id: str) -> Key | None:
-        """Revoke a key by its id, and return it. None: no valid key has this id."""
-        for digest, found in (await self._all()).items():
-            if found.id == key_id and not found.revoked_at:
-                return await self._change(digest, lambda key: key and replace(key, revoked_at=int(time.time())))
-        return None
-
-    async def delete_session_keys(self, gateway: str) -> None:
-        """Delete the keys of a gateway's runs."""
-        for digest, key in (await self._all()).items():
-            if key.session_of == gateway:
-                await self._kv.delete(digest)
-
-    async def _all(self) -> dict[str, Key]:
-        decoder, found = Decoder(BUCKET), {}
-        for digest, value in (await snapshot(self._js, BUCKET)).items():
-            key = decoder.decode(digest, value, _read)
-            if key is not None:
-                found[digest] = key
-        return found
-
-    async def _change(self, digest: str, change: Callable[[Key | None], Key | None]) -> Key | None:
-        """Replace a key by `change(key)`, with compare-and-set. None deletes the key, an unreadable value is None."""
-        while True:
-            try:
-                entry = await self._kv.get(digest)
-            except KeyNotFoundError as error:
-                value, revision = None, (error.entry.revision or 0) if error.entry else 0
-            else:
-                value, revision = entry.value or b"", entry.revision or 0
-            before = None if value is None else Decoder(BUCKET).decode(digest, value, _read)
-            after = change(before)
-            if after == before:
-                return after
-            try:
-                if after is None:
-                    await self._kv.delete(digest, last=revision)
-                else:
-                    await self._kv.update(digest, _encode(after), last=revision)
-            except KeyWrongLastSequenceError:
-                continue
-            except BadRequestError as error:  # a refused deletion has no error class
-                if error.err_code not in _WRONG_SEQUENCE:
-                    raise
-                continue
-            return after
+    One revoked record revokes the key, also when a crash has interrupted the revocation of the others.
+    """
+    found: dict[str, ApiKey] = {}
+    revoked: set[str] = set()
+    for record in records:
+        if record.revoked_at:
+            revoked.add(record.id)
+        elif (known := found.get(record.id)) is None or _age(known) < _age(record):
+            found[record.id] = record
+    return {key_id: record for key_id, record in found.items() if key_id not in revoked}
 
 
-def _new(digest: str, tenant: str, name: str) -> Key:
-    return Key(id=digest[:12], tenant=tenant, name=name, created_at=int(time.time()))
+def revoked_records(records: Iterable[ApiKey]) -> dict[str, ApiKey]:
+    """Return the newest revoked record of each revoked key, by id."""
+    return {record.id: record for record in sorted(records, key=_age) if record.revoked_at}
 
 
-def _encode(key: Key) -> bytes:
-    return json.dumps(asdict(key)).encode()
+def _age(record: ApiKey) -> tuple[bool, int, str]:
+    """Return a sort key: the newest secret of a key is the greatest, also after an interrupted rotation."""
+    return not record.retired_at, record.issued_at or record.created_at, record.digest
 
 
-def _read(digest: str, value: bytes) -> Key:
-    """Return a stored key. Raises ValueError for a malformed one."""
+def with_policy_of(record: ApiKey, current: ApiKey) -> ApiKey:
+    """Return the record of a secret with the policy of its key's newest secret."""
+    return replace(current, digest=record.digest, issued_at=record.issued_at, retired_at=record.retired_at)
+
+
+def encode(key: ApiKey) -> bytes:
+    """Return the stored form of a key."""
+    return json.dumps(
+        {
+            "id": key.id,
+            "tenant": key.tenant,
+            "name": key.name,
+            "created_at": key.created_at,
+            "prefer": key.prefer,
+            "response_format": key.response_format,
+            "scopes": sorted(key.scopes),
+            "models": key.models,
+            "quota": quota_fields(key.quota),
+            "expires_at": key.expires_at,
+            "issued_at": key.issued_at,
+            "retired_at": key.retired_at,
+            "revoked_at": key.revoked_at,
+            "adopted_by": key.adopted_by,
+            "session_of": key.session_of,
+            "root": key.root,
+        }
+    ).encode()
+
+
+def decode(digest: str, value: bytes) -> ApiKey:
+    """Return a stored key. Raises ValueError for a malformed one.
+
+    Records of version 0.1 have no policy: no limits, and every scope for keys that a start adopted or made.
+    """
     if not _DIGEST.fullmatch(digest):
         raise ValueError("no fingerprint")
     data = StoredObject(value)
-    return Key(
-        id=digest[:12],
+    adopted_by, session_of, name = data.texts("adopted_by"), data.text("session_of", ""), data.text("name", "")
+    first = bool(adopted_by or session_of or name == FIRST_KEY_NAME)
+    scopes = frozenset(map(Scope, data.texts("scopes"))) or (ALL_SCOPES if first else DEFAULT_SCOPES)
+    return ApiKey(
+        id=data.text("id", key_id(digest)),
         tenant=data.text("tenant"),
-        name=data.text("name", ""),
+        name=name,
         created_at=data.integer("created_at", 0),
         prefer=data.text("prefer", ""),
+        response_format=data.text("response_format", ""),
+        scopes=scopes,
+        models=data.texts("models") or ANY_MODEL,
+        quota=read_quota(data.object("quota")),
+        expires_at=data.integer("expires_at", 0),
+        issued_at=data.integer("issued_at", 0),
+        retired_at=data.integer("retired_at", 0),
         revoked_at=data.integer("revoked_at", 0),
-        adopted_by=data.texts("adopted_by"),
-        session_of=data.text("session_of", ""),
+        adopted_by=adopted_by,
+        session_of=session_of,
         root=data.text("root", ""),
+        digest=digest,
     )
 
 
-class KeyRing:
-    """Keys in the memory of this process, by a follower of the bucket.
+def quota_fields(quota: Quota) -> Mapping[str, object]:
+    """Return the stored form of a quota."""
+    return {
+        "requests_per_minute": quota.requests_per_minute or 0,
+        "images_per_minute": quota.images_per_minute or 0,
+        "concurrent_jobs": quota.concurrent_jobs or 0,
+        "budget": "" if quota.budget is None else str(quota.budget),
+        "budget_period": quota.budget_period,
+    }
 
-    Without a connection to NATS, the last known keys remain in use.
-    """
 
-    def __init__(self, js: JetStreamContext) -> None:
-        self._follower = Follower(js, BUCKET, _read, self._on_change)
-        self._keys: dict[str, Key] = {}
-        self._tenants: set[str] = set()
-        self._valid: frozenset[str] = frozenset()
-        self._holds: dict[str, set[asyncio.Timeout]] = {}
-        self._refreshed_at = float("-inf")
-        self._refreshing = asyncio.Lock()
-
-    async def find(self, secret: str) -> Key | None:
-        """Return the key of a secret. None: unknown or revoked.
-
-        An unknown secret causes a refresh from the bucket, so that a new key works at once. Refreshes are at least
-        half a second apart, and concurrent callers share one.
-        """
-        digest = fingerprint(secret)
-        if digest not in self._keys:
-            asked = time.monotonic()
-            async with self._refreshing:
-                if self._refreshed_at < asked:  # an earlier refresh may have missed the key
-                    await asyncio.sleep(self._refreshed_at + _REFRESH_SECONDS - time.monotonic())
-                    self._refreshed_at = time.monotonic()
-                    await self._follower.refresh()
-        key = self._keys.get(digest)
-        return None if key is None or key.revoked_at else key
-
-    def is_shared(self) -> bool:
-        """Return True when valid keys belong to more than one tenant."""
-        return len(self._tenants) > 1
-
-    @asynccontextmanager
-    async def hold(self, key: Key) -> AsyncIterator[None]:
-        """Cancel the body and raise RevokedKeyError when the key is revoked, deleted or replaced.
-
-        The body must run in one task, without a yield.
-        """
-        if key.id not in self._valid:
-            raise RevokedKeyError
-        holds = self._holds.setdefault(key.id, set())
-        limit = asyncio.timeout(None)
-        try:
-            async with limit:
-                holds.add(limit)
-                try:
-                    yield
-                finally:
-                    holds.discard(limit)
-                    if not holds and self._holds.get(key.id) is holds:
-                        del self._holds[key.id]
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise RevokedKeyError from None
-
-    async def start(self, supervisor: Supervisor) -> None:
-        """Read all keys, then follow changes. Raises nats.errors.Error or OSError."""
-        await self._follower.start(supervisor)
-
-    def _on_change(self, values: Mapping[str, Key]) -> None:
-        self._keys = dict(values)
-        self._tenants = {key.tenant for key in values.values() if not key.revoked_at}
-        self._valid = frozenset(key.id for key in self._keys.values() if not key.revoked_at)
-        now = asyncio.get_running_loop().time()
-        for key_id in self._holds.keys() - self._valid:
-            for limit in self._holds.pop(key_id):
-                limit.reschedule(now)
+def read_quota(data: StoredObject) -> Quota:
+    """Return a stored quota. Raises ValueError for a malformed one."""
+    budget = data.text("budget", "")
+    try:
+        amount = Decimal(budget) if budget else None
+    except InvalidOperation:
+        raise ValueError("budget is no number") from None
+    return Quota(
+        requests_per_minute=data.integer("requests_per_minute", 0) or None,
+        images_per_minute=data.integer("images_per_minute", 0) or None,
+        concurrent_jobs=data.integer("concurrent_jobs", 0) or None,
+        budget=amount,
+        budget_period=BudgetPeriod(data.text("budget_period", BudgetPeriod.MONTH)),
+    )

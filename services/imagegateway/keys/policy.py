@@ -72,6 +72,9 @@ class Quota:
             raise PolicyError("budget", f"budget must be from 0 to {MAX_BUDGET} US dollars.")
 
 
+NO_LIMITS: Final = Quota()
+
+
 class PolicyError(ValueError):
     """A field of a policy is invalid. `field`: its name, as in the API."""
 

@@ -24,9 +24,7 @@ class StoredObject:
             fields = json.loads(data)
         except RecursionError:
             raise ValueError("nested too deeply") from None
-        if not isinstance(fields, dict):
-            raise ValueError("no JSON object")
-        self._fields: dict[str, object] = fields
+        self._fields = _fields(fields)
 
     def text(self, name: str, default: str | None = None) -> str:
         """Return a string. An absent one without a default raises ValueError."""
@@ -48,6 +46,18 @@ class StoredObject:
         if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
             raise ValueError(f"{name} is no list of strings")
         return tuple(values)
+
+    def object(self, name: str) -> StoredObject:
+        """Return an object, empty if absent."""
+        inner = StoredObject.__new__(StoredObject)
+        inner._fields = _fields(self._fields.get(name, {}))
+        return inner
+
+
+def _fields(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ValueError("no JSON object")
+    return value
 
 
 class Decoder:

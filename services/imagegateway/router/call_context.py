@@ -6,6 +6,7 @@ REST headers arrive as gRPC metadata of the same name.
 from __future__ import annotations
 
 import re
+import time
 from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -16,13 +17,16 @@ from imagegateway.keys import provider_keys
 from imagegateway.keys.api_keys import RevokedKeyError
 from imagegateway.platform import ids
 from imagegateway.platform.errors import GatewayError, invalid
+from imagegateway.router.permissions import Permissions, check_scopes
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from imagegateway.keys.api_keys import Key, KeyRing
+    from imagegateway.keys.api_keys import ApiKey
+    from imagegateway.keys.key_ring import KeyRing
+    from imagegateway.keys.policy import Scope
 
 _T = TypeVar("_T")
 
@@ -81,7 +85,7 @@ class Call:
     metadata: Mapping[str, str]
     rest: bool
     """True for a call over REST, False for native gRPC and gRPC-Web."""
-    key: Key | None = None
+    key: ApiKey | None = None
     stated: Preferences = field(default_factory=Preferences)
     """Preferences of the call itself."""
     preferences: Preferences = field(default_factory=Preferences)
@@ -139,6 +143,13 @@ class Call:
         )
 
     @property
+    def permissions(self) -> Permissions:
+        """Return the permissions of the caller's key. Raises RuntimeError before `authenticate`."""
+        if self.key is None:
+            raise RuntimeError("the call is not authenticated")
+        return Permissions.of(self.key)
+
+    @property
     def tenant(self) -> str:
         """Return the caller's tenant. Raises RuntimeError before `authenticate`."""
         if self.key is None:
@@ -182,15 +193,21 @@ def missing_key() -> GatewayError:
     )
 
 
+def expired_key() -> GatewayError:
+    """Return the error of a call with a key whose time is over."""
+    return GatewayError(ErrorReason.ERROR_REASON_INVALID_API_KEY, "The API key has expired.")
+
+
 def unknown_key() -> GatewayError:
     """Return the error of a call with an invalid key."""
     return GatewayError(ErrorReason.ERROR_REASON_INVALID_API_KEY, "The API key is unknown or revoked.")
 
 
-async def authenticate(call: Call, ring: KeyRing) -> None:
-    """Set the call's key and preferences.
+async def authenticate(call: Call, ring: KeyRing, enough: frozenset[Scope]) -> None:
+    """Set the call's key and preferences. `enough`: scopes of which the key needs one.
 
-    Raises GatewayError INVALID_API_KEY, and for a malformed Prefer, Idempotency-Key or X-BYOK header.
+    Raises GatewayError INVALID_API_KEY, INSUFFICIENT_SCOPE, and for a malformed Prefer, Idempotency-Key or X-BYOK
+    header.
     """
     scheme, _, secret = call.metadata.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not secret.strip():
@@ -198,10 +215,14 @@ async def authenticate(call: Call, ring: KeyRing) -> None:
     key = await ring.find(secret.strip())
     if key is None:
         raise unknown_key()
+    if key.is_over(time.time()):
+        raise expired_key()
     call.key = key
     call.key_guard = partial(_key_guard, ring, key)
     call.log["tenant"] = key.tenant
     call.log["key_id"] = key.id
+    ring.note_use(key)
+    check_scopes(key, enough)
     header = call.metadata.get("prefer", "")
     call.stated = Preferences.parse(header)
     call.preferences = call.stated if header else Preferences.parse(key.prefer)
@@ -223,7 +244,7 @@ async def stop_on_revocation(call: Call, items: AsyncIterator[_T]) -> AsyncItera
 
 
 @asynccontextmanager
-async def _key_guard(ring: KeyRing, key: Key) -> AsyncIterator[None]:
+async def _key_guard(ring: KeyRing, key: ApiKey) -> AsyncIterator[None]:
     try:
         async with ring.hold(key):
             yield

@@ -35,6 +35,10 @@ def _no_open_circuit(_route: str) -> bool:
     return False
 
 
+def _every_model(_model_id: str) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """All models, and the configured settings of their routes."""
@@ -67,20 +71,28 @@ class Catalog:
         configured = {name for name in settings if source.text(name.removeprefix(PREFIX))}
         return cls(models=by_id, aliases=aliases, configured=frozenset(configured), today=today)
 
-    def resolve(self, name: str) -> Model:
+    def resolve(self, name: str, shows: Callable[[str], bool] = _every_model) -> Model:
         """Return the model of an id or alias, case aside.
 
-        Raises GatewayError MODEL_NOT_FOUND naming near matches: live models, or retired ones where no other is near.
+        Raises GatewayError MODEL_NOT_FOUND as `not_found` makes it.
         """
         model_id = self.aliases.get(name.lower())
         if model_id:
             return self.models[model_id]
+        raise self.not_found(name, shows)
+
+    def not_found(self, name: str, shows: Callable[[str], bool] = _every_model) -> GatewayError:
+        """Return the error MODEL_NOT_FOUND naming near matches: live models, or retired ones where no other is near.
+
+        `shows` returns whether the caller may see a model id.
+        """
         asked = name[:100].lower()
-        live = {alias: known for alias, known in self.aliases.items() if not self.is_retired(self.models[known])}
-        names = next((near for known in (live, self.aliases) if (near := _near(asked, known))), [])
+        shown = {alias: known for alias, known in self.aliases.items() if shows(known)}
+        live = {alias: known for alias, known in shown.items() if not self.is_retired(self.models[known])}
+        names = next((near for known in (live, shown) if (near := _near(asked, known))), [])
         ids = list(dict.fromkeys(self.aliases[match] for match in names))
         hint = f" Did you mean {' or '.join(ids)}?" if ids else " GET /v1/models lists them."
-        raise GatewayError(
+        return GatewayError(
             ErrorReason.ERROR_REASON_MODEL_NOT_FOUND,
             f"There is no model {name[:100]!r}.{hint}",
             param="model",

@@ -16,10 +16,11 @@ from imagegateway.platform.errors import INTERNAL, GatewayError, invalid
 from imagegateway.router import call_context, call_outcome, event_streams, form_fields, multipart
 from imagegateway.router.input_images import InputRole
 from imagegateway.router.json_rendering import images_to_json
+from imagegateway.router.permissions import EDIT_FORM
 from imagegateway.router.request_body import MAX_FORM_BYTES, decoded
 
 if TYPE_CHECKING:
-    from imagegateway.keys.api_keys import KeyRing
+    from imagegateway.keys.key_ring import KeyRing
     from imagegateway.router.body_budget import BodyBudget, BodyReservation
     from imagegateway.router.call_context import Call
     from imagegateway.router.image_operations import ImageOperations
@@ -58,7 +59,7 @@ class FormService:
         headers = {name.lower(): call_context.decode(value) for name, value in request.headers.items()}
         call = call_context.begin(_OPERATION, headers, rest=True)
         try:
-            await call_context.authenticate(call, self._ring)
+            await call_context.authenticate(call, self._ring, EDIT_FORM)
             response = await self._edit(request, call)
         except (asyncio.CancelledError, ConnectionError):
             call_outcome.log_outcome(call, started, status=499)

@@ -94,6 +94,9 @@ class ImageService(pb_grpc.ImageServiceServicer):
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> job_pb2.Job:
         return self._jobs.describe(await self._jobs.cancel(request.job_id, call_context.current()))
 
+    async def EraseJob(self, request: pb.EraseJobRequest, context: Context) -> job_pb2.Job:
+        return self._jobs.describe(await self._jobs.erase(request.job_id, call_context.current()))
+
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         call = call_context.current()
         if request.page_size < 0:
@@ -107,11 +110,16 @@ class ImageService(pb_grpc.ImageServiceServicer):
     async def ListModels(self, request: pb.ListModelsRequest, context: Context) -> pb.ListModelsResponse:
         if request.modality and request.modality not in tuple(Modality):
             raise invalid("modality", "modality must be image or video.")
-        models = describe_models(self._catalog, request.modality, request.provider, self._stored_keys())
+        shows = call_context.current().permissions.shows
+        models = describe_models(self._catalog, request.modality, request.provider, self._stored_keys(), shows)
         return pb.ListModelsResponse(object="list", data=models)
 
     async def GetModel(self, request: pb.GetModelRequest, context: Context) -> model_pb2.Model:
-        return describe_model(self._catalog, self._catalog.resolve(request.model_id), self._stored_keys())
+        shows = call_context.current().permissions.shows
+        model = self._catalog.resolve(request.model_id, shows)
+        if not shows(model.id):
+            raise self._catalog.not_found(request.model_id, shows)
+        return describe_model(self._catalog, model, self._stored_keys())
 
     def _stored_keys(self) -> Mapping[str, bytes]:
         return self._provider_keys.of(call_context.current().tenant)

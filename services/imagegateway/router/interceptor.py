@@ -12,13 +12,15 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from imagegateway.platform.errors import GatewayError
 from imagegateway.router import call_context, call_outcome, grpc_messages
+from imagegateway.router.permissions import scopes_of
 from imagegateway.router.request_body import timely
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 
-    from imagegateway.keys.api_keys import KeyRing
+    from imagegateway.keys.key_ring import KeyRing
+    from imagegateway.keys.policy import Scope
     from imagegateway.platform.grpc_server import Context
     from imagegateway.router.body_budget import BodyBudget, BodyReservation
     from imagegateway.router.call_context import Call
@@ -58,20 +60,21 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         if handler is None or method.startswith(_OPEN):
             return handler
         name = method.rpartition("/")[2]
+        scopes = scopes_of(method.removeprefix("/"))
         # Requests count as streams here, so that the key is checked before a message is read. For a single message
         # that ends early gRPC would never call the method, nor end the call.
         serializer = handler.response_serializer
         wrapped: grpc.RpcMethodHandler[Any, Any]  # grpc's stubs type the methods of synchronous servers
         if handler.response_streaming:
-            streaming = cast("Any", self._streaming(name, handler))
+            streaming = cast("Any", self._streaming(name, scopes, handler))
             wrapped = grpc.stream_stream_rpc_method_handler(streaming, response_serializer=serializer)
         else:
-            unary = cast("Any", self._unary(name, handler))
+            unary = cast("Any", self._unary(name, scopes, handler))
             wrapped = grpc.stream_unary_rpc_method_handler(unary, response_serializer=serializer)
         return wrapped
 
     def _unary(
-        self, name: str, handler: grpc.RpcMethodHandler[Any, Any]
+        self, name: str, scopes: frozenset[Scope], handler: grpc.RpcMethodHandler[Any, Any]
     ) -> Callable[[_Received, Context], Awaitable[Message]]:
         """Return the wrapper of a method with one request and one response."""
         method = cast("_Unary", handler.unary_unary)
@@ -80,7 +83,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         async def serve(received: _Received, context: Context) -> Message:
             call, started = _begin(name, context), time.perf_counter()
             try:
-                await call_context.authenticate(call, self._ring)
+                await call_context.authenticate(call, self._ring, scopes)
                 with self._budget.reservation(call.tenant) as reservation:  # gRPC keeps the message until the end
                     # No variable holds the message: the frame of a failed call lives until a garbage collection.
                     response = await method(
@@ -96,7 +99,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         return serve
 
     def _streaming(
-        self, name: str, handler: grpc.RpcMethodHandler[Any, Any]
+        self, name: str, scopes: frozenset[Scope], handler: grpc.RpcMethodHandler[Any, Any]
     ) -> Callable[[_Received, Context], AsyncIterator[Message]]:
         """Return the wrapper of a method with a stream of responses."""
         method = cast("_Streaming", handler.stream_stream if handler.request_streaming else handler.unary_stream)
@@ -106,7 +109,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             call, started = _begin(name, context), time.perf_counter()
             sent = False
             try:
-                await call_context.authenticate(call, self._ring)
+                await call_context.authenticate(call, self._ring, scopes)
                 with self._budget.reservation(call.tenant) as reservation:
                     request = (
                         _parse_all(deserialize, _messages(call, received, reservation))

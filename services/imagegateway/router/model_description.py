@@ -9,22 +9,25 @@ from imagegateway.providers.sizes import FixedSizes, SizeRange
 from imagegateway.v1 import model_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from datetime import date
 
     from imagegateway.providers.catalog import Model
     from imagegateway.router.catalog import Catalog
 
 
-def describe_models(catalog: Catalog, modality: str, provider: str, stored: Collection[str] = ()) -> list[pb.Model]:
+def describe_models(
+    catalog: Catalog, modality: str, provider: str, stored: Collection[str], shows: Callable[[str], bool]
+) -> list[pb.Model]:
     """Return the models of a modality and of a family or route, sorted by id. Empty filters match every model.
 
-    `stored`: routes that the tenant has stored a key for.
+    `stored`: routes that the tenant has stored a key for. `shows` returns whether the caller may see a model id.
     """
     return [
         describe_model(catalog, model, stored)
         for _, model in sorted(catalog.models.items())
-        if (not modality or model.modality == modality)
+        if shows(model.id)
+        and (not modality or model.modality == modality)
         and (not provider or provider in {model.family, *(route.name for route in model.routes)})
     ]
 

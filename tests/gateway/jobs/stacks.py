@@ -9,10 +9,10 @@ import time
 import xmlrpc.client
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import psutil  # type: ignore[import-untyped]  # ships no types
-from imagegateway.keys.api_keys import KeyStore
+from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform import setting_source, settings
 from imagegateway.platform.nats import connect
@@ -35,8 +35,11 @@ _STEADY_SECONDS: Final = 1.5
 """Seconds after a start: the process manager counts an earlier end as a failed start."""
 
 
-def new_caller(stack: Stack, tenant: str, prefer: str = "") -> Caller:
-    """Create a key of a tenant in this process: the command as a process takes seconds."""
+def new_caller(stack: Stack, tenant: str, prefer: str = "", **policy: Any) -> Caller:
+    """Create a key of a tenant in this process: the command as a process takes seconds.
+
+    `policy`: as in `KeyStore.create`.
+    """
 
     async def create() -> str:
         values = {f"{setting_source.PREFIX}{name.upper()}": value for name, value in stack.values.items()}
@@ -44,7 +47,9 @@ def new_caller(stack: Stack, tenant: str, prefer: str = "") -> Caller:
         root = RootSecret.load(given, make=False)
         client = await connect(given, "test")
         try:
-            secret, _ = await (await KeyStore.open(client, replicas=1, root=root)).create(tenant, prefer=prefer)
+            secret, _ = await (await KeyStore.open(client, replicas=1, root=root)).create(
+                tenant, prefer=prefer, **policy
+            )
         finally:
             await client.close()
         return secret

@@ -12,7 +12,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from imagegateway.keys.api_keys import KeyStore, fingerprint
+from imagegateway.keys.api_keys import fingerprint
+from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform import setting_source, settings
 from imagegateway.platform.nats import connect

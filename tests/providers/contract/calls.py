@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.kit.adapter import Call
+from imagegateway.providers.kit.call import Call
 from imagegateway.providers.registry import HTTP_FAMILIES
 
 if TYPE_CHECKING:

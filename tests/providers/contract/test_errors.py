@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from imagegateway.platform.errors import code_of
-from imagegateway.providers.kit.adapter import HttpResponse
+from imagegateway.providers.kit.http_messages import HttpResponse
 
 from tests.providers.contract.rows import Response
 from tests.providers.contract.world import ApiFixture, adapter_of, verdict

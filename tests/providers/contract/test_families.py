@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway import providers
 from imagegateway.platform.errors import REASONS
 from imagegateway.platform.setting_source import Source
 from imagegateway.providers.catalog import Capability, Mode, Model
-from imagegateway.providers.kit.adapter import Adapter, HttpResponse
 from imagegateway.providers.kit.error_table import NOT_STARTED, Failure
+from imagegateway.providers.kit.http_messages import HttpResponse
 from imagegateway.providers.registry import FAMILIES, HTTP_FAMILIES, MODELS
 from imagegateway.router.catalog import Catalog
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.providers.contract.calls import call_of
 
+if TYPE_CHECKING:
+    from imagegateway.providers.kit.adapter import Adapter
+
 ROOT = Path(providers.__file__).parent
-ADAPTERS = [(name, adapter) for name, entry in HTTP_FAMILIES.items() for adapter in entry.adapters]
+ADAPTERS = [(name, adapter) for name, entry in HTTP_FAMILIES.items() for adapter in entry.load_adapters()]
 
 
 def test_registry_entry_has_models_of_its_own_family_only() -> None:
@@ -46,7 +50,7 @@ def test_catalog_names_are_unique() -> None:
 def test_model_is_complete(model: Model) -> None:
     routes = {route.name for route in model.routes}
     if model.family in HTTP_FAMILIES:
-        assert routes <= {adapter.route for adapter in HTTP_FAMILIES[model.family].adapters}
+        assert routes <= {adapter.route for adapter in HTTP_FAMILIES[model.family].load_adapters()}
         assert model.source.startswith("https://")
     assert model.checked <= date(2100, 1, 1)
     assert (

@@ -13,7 +13,7 @@ from imagegateway.media import images
 from imagegateway.platform.errors import GatewayError
 from imagegateway.providers.bfl.catalog import JSON_ONLY
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, FilePart, Finished, HttpRequest, ResultMedia
+from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import (
     ErrorTable,
     Failure,
@@ -21,6 +21,8 @@ from imagegateway.providers.kit.error_table import (
     moderation_failure,
     refused_part,
 )
+from imagegateway.providers.kit.http_messages import FilePart, HttpRequest
+from imagegateway.providers.kit.outcomes import Finished, ResultMedia
 from imagegateway.providers.kit.parsing import form_fields, parse_decimal
 from imagegateway.providers.pricing import to_cost
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -28,7 +30,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, InputImage, Outcome
+    from imagegateway.providers.kit.call import Call, InputImage
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
 
 _MAX_REFERENCE_SIDE: Final = 511
 """References must be under 512x512."""

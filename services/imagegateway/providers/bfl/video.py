@@ -8,7 +8,7 @@ from imagegateway.platform.errors import invalid
 from imagegateway.providers.bfl.catalog import VIDEO_ASPECT_RATIOS
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import Call
+    from imagegateway.providers.kit.call import Call
 
 _HD_SIDE: Final = 720
 """Shorter side of the smaller resolution tier, in pixels."""

@@ -8,24 +8,19 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from imagegateway.providers.bria import operations
-from imagegateway.providers.kit.adapter import (
-    Adapter,
-    Finished,
-    HttpRequest,
-    HttpResponse,
-    InputImage,
-    Pending,
-    ResultMedia,
-    Unknown,
-)
+from imagegateway.providers.kit.adapter import Adapter
+from imagegateway.providers.kit.call import InputImage
 from imagegateway.providers.kit.error_table import ErrorTable, Failure, RefusedPart, moderation_failure, refused_part
+from imagegateway.providers.kit.http_messages import HttpRequest, HttpResponse
+from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia, Unknown
 from imagegateway.providers.kit.parsing import parse_seed, parse_text, parse_whole_number
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.outcomes import Outcome
 
 # Polls count against the limit of requests per minute.
 _FIRST_POLL: Final = 2.0

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.providers.bria import operations
 from imagegateway.providers.fal import FalAdapter
-from imagegateway.providers.kit.adapter import InputImage
+from imagegateway.providers.kit.call import InputImage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.outcomes import Outcome
 
 _SEEDED: Final = frozenset({"bria/fibo-edit/edit", "bria/fibo/generate"})
 """Apps that use the seed 5555 unless the request has one."""

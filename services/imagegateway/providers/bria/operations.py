@@ -17,7 +17,7 @@ from imagegateway.providers.sizes import AspectRatioSizes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from imagegateway.providers.kit.adapter import Call, InputImage
+    from imagegateway.providers.kit.call import Call, InputImage
 
 MAX_INPUT_BYTES: Final = 12_000_000
 _ASPECT_RATIOS: Final = AspectRatioSizes(RATIOS, pixels=0)

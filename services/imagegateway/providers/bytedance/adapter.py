@@ -12,14 +12,18 @@ from imagegateway.providers.bytedance import errors, video
 from imagegateway.providers.bytedance.catalog import QUALITY_SIZES
 from imagegateway.providers.catalog import Modality
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, Pending, ResultMedia, Unknown
+from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.http_messages import HttpRequest
+from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia, Unknown
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, InputImage, Outcome
+    from imagegateway.providers.kit.call import Call, InputImage
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
 
 _MAX_SEED: Final = (1 << 31) - 1
 _DEFAULTS: Final = {"watermark": False}

@@ -8,8 +8,8 @@ from imagegateway.platform.errors import invalid
 from imagegateway.providers.bytedance import errors
 from imagegateway.providers.bytedance.catalog import VIDEO_RATIOS
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Finished, Pending, ResultMedia, Unknown
 from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia, Unknown
 from imagegateway.providers.kit.parsing import parse_whole_number
 from imagegateway.providers.kit.usage import complete
 from imagegateway.providers.sizes import AspectRatioSizes
@@ -17,7 +17,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Usage
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
 
 TASKS: Final = "/contents/generations/tasks"
 POLL_INTERVAL: Final = 3.0

@@ -11,14 +11,18 @@ from imagegateway.providers.google.gemini import Gemini
 from imagegateway.providers.google.imagen import Imagen
 from imagegateway.providers.google.omni import Omni
 from imagegateway.providers.google.veo import Veo
-from imagegateway.providers.kit.adapter import Adapter, HttpRequest, Pending, Unknown
+from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.http_messages import HttpRequest
+from imagegateway.providers.kit.outcomes import Pending, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from imagegateway.providers.google.api import Api
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
 
 _APIS: Final[Mapping[ApiName, Api]] = {
     ApiName.GENERATE_CONTENT: Gemini(),

@@ -6,7 +6,9 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import Call, HttpRequest, HttpResponse, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.http_messages import HttpRequest, HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
 
 
 class Api(ABC):

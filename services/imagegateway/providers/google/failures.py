@@ -25,7 +25,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import HttpResponse
+    from imagegateway.providers.kit.http_messages import HttpResponse
 
 ERRORS: Final = ErrorTable(
     provider="Google",

@@ -11,8 +11,9 @@ from imagegateway.providers.google import failures, wire
 from imagegateway.providers.google.api import Api
 from imagegateway.providers.google.sizes import TieredSizes
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Finished, HttpRequest, ResultMedia, Unknown
 from imagegateway.providers.kit.error_table import Failure, RefusedPart, moderation_failure, refused_part
+from imagegateway.providers.kit.http_messages import HttpRequest
+from imagegateway.providers.kit.outcomes import Finished, ResultMedia, Unknown
 from imagegateway.providers.kit.parsing import parse_whole_number
 from imagegateway.providers.kit.usage import complete
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -21,7 +22,9 @@ from imagegateway.v1.job_pb2 import Usage
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
     from imagegateway.v1.job_pb2 import TokenDetails
 
 _HARMS: Final = (

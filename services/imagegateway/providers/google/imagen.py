@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 from imagegateway.providers.google import wire
 from imagegateway.providers.google.api import Api
 from imagegateway.providers.google.sizes import TieredSizes
-from imagegateway.providers.kit.adapter import Finished, HttpRequest, ResultMedia
 from imagegateway.providers.kit.error_table import RefusedPart, moderation_failure
+from imagegateway.providers.kit.http_messages import HttpRequest
+from imagegateway.providers.kit.outcomes import Finished, ResultMedia
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
 
 _DEFAULTS: Final = {"parameters": {"includeRaiReason": True}}
 _FORMATS: Final = frozenset({"png", "jpeg"})

@@ -12,8 +12,9 @@ from imagegateway.providers.google import failures, wire
 from imagegateway.providers.google.api import Api
 from imagegateway.providers.google.catalog import RESOLUTIONS
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Finished, HttpRequest, Pending, ResultMedia, Unknown
 from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.http_messages import HttpRequest
+from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia, Unknown
 from imagegateway.providers.kit.parsing import parse_whole_number
 from imagegateway.providers.kit.usage import complete
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -22,7 +23,9 @@ from imagegateway.v1.job_pb2 import Usage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
 
 _POLL_INTERVAL: Final = 5.0
 _FAILED_STATUSES: Final = {

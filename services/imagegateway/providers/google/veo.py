@@ -13,14 +13,17 @@ from imagegateway.providers.google import wire
 from imagegateway.providers.google.api import Api
 from imagegateway.providers.google.catalog import RESOLUTIONS, VEO_SECONDS
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Finished, HttpRequest, Pending, ResultMedia
 from imagegateway.providers.kit.error_table import Failure, RefusedPart, moderation_failure
+from imagegateway.providers.kit.http_messages import HttpRequest
+from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
 
 _POLL_INTERVAL: Final = 5.0
 

@@ -6,11 +6,11 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 import pybase64
-from imagegateway.providers.kit.adapter import ResultMedia
+from imagegateway.providers.kit.outcomes import ResultMedia
 from imagegateway.providers.kit.parsing import parse_whole_number
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import HttpResponse
+    from imagegateway.providers.kit.http_messages import HttpResponse
 
 _SNAKE: Final = re.compile(r"(?<=[a-z0-9])_([a-z0-9])")
 _FILE: Final = re.compile(r"(?:^|/v1(?:alpha|beta)?/)files/([A-Za-z0-9_-]+)(?::download)?(?:\?|$)")

@@ -11,7 +11,7 @@ from imagegateway.media import images
 from imagegateway.platform.errors import invalid, invalid_image, unsupported
 from imagegateway.providers.ideogram.calls import ENDPOINTS, RATIOS
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, Pending, ResultMedia, Unknown
+from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import (
     ErrorTable,
     Failure,
@@ -20,6 +20,8 @@ from imagegateway.providers.kit.error_table import (
     moderation_failure,
     refused_part,
 )
+from imagegateway.providers.kit.http_messages import HttpRequest
+from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia, Unknown
 from imagegateway.providers.kit.parsing import form_fields, parse_seed, parse_text
 from imagegateway.providers.sizes import has_same_aspect_ratio, nearest_aspect_ratio, parse_aspect_ratio
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from imagegateway.providers.ideogram.calls import Endpoint
-    from imagegateway.providers.kit.adapter import Call, FilePart, HttpResponse, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.http_messages import FilePart, HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
 
 _MAX_SEED: Final = (1 << 31) - 1
 _POLL_INTERVAL: Final = 2.0

@@ -11,20 +11,24 @@ from imagegateway.media.store_retry import POLL_PAUSE, POLL_SECONDS, RESULT_SECO
 from imagegateway.platform import logs
 from imagegateway.platform.errors import INTERNAL, GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.kit.adapter import PARSE_ERRORS, Finished, HttpResponse, Pending, Unknown
 from imagegateway.providers.kit.error_table import Failure, bad_response
+from imagegateway.providers.kit.http_messages import HttpResponse
+from imagegateway.providers.kit.outcomes import PARSE_ERRORS, Finished, Pending, Unknown
 from imagegateway.providers.kit.parallel import in_parallel
-from imagegateway.providers.kit.response_spool import SMALL_BYTES
 from imagegateway.providers.kit.response_stream import ResponseReader
+from imagegateway.providers.kit.spooled_content import SMALL_BYTES
 from imagegateway.providers.kit.task_state import failed_call, to_failed
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from imagegateway.providers.kit.adapter import Adapter, Call, HttpRequest, Outcome, ResultMedia
+    from imagegateway.providers.kit.adapter import Adapter
+    from imagegateway.providers.kit.call import Call
     from imagegateway.providers.kit.endpoints import Endpoint
     from imagegateway.providers.kit.http_call import HttpSender
+    from imagegateway.providers.kit.http_messages import HttpRequest
+    from imagegateway.providers.kit.outcomes import Outcome, ResultMedia
     from imagegateway.providers.kit.response_stream import Previews
     from imagegateway.providers.kit.results import ResultStore
     from imagegateway.providers.kit.submission import ActiveStart, ActiveStarts, Submitter

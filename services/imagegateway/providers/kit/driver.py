@@ -16,7 +16,7 @@ from imagegateway.media.store_retry import INPUT_SECONDS, retry_until_available
 from imagegateway.platform.errors import GatewayError, unsupported
 from imagegateway.providers.catalog import Capability
 from imagegateway.providers.kit import reserved_options
-from imagegateway.providers.kit.adapter import Call, InputImage, provider_options
+from imagegateway.providers.kit.call import Call, InputImage, provider_options
 from imagegateway.providers.kit.call_driver import CallDriver
 from imagegateway.providers.kit.endpoints import Endpoint
 from imagegateway.providers.kit.http_call import HttpSender
@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as pb
     from imagegateway.providers.catalog import Model, Route
-    from imagegateway.providers.kit.adapter import Adapter, HttpRequest, Outcome
+    from imagegateway.providers.kit.adapter import Adapter
     from imagegateway.providers.kit.family import OnProgress
+    from imagegateway.providers.kit.http_messages import HttpRequest
+    from imagegateway.providers.kit.outcomes import Outcome
     from imagegateway.providers.kit.response_spool import ResponseSpool
     from imagegateway.providers.kit.submission import ActiveStart
 

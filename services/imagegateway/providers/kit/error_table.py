@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date
 
-    from imagegateway.providers.kit.adapter import Call, HttpResponse
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.http_messages import HttpResponse
 
     Reason: TypeAlias = ErrorReason.ValueType
 

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from imagegateway.outbound.client import Outbound, StreamingResponse
-    from imagegateway.providers.kit.adapter import Adapter, HttpRequest, HttpResponse
+    from imagegateway.providers.kit.adapter import Adapter
     from imagegateway.providers.kit.endpoints import Endpoint
+    from imagegateway.providers.kit.http_messages import HttpRequest, HttpResponse
     from imagegateway.providers.kit.response_spool import ResponseSpool
 
 MAX_RESPONSE_BYTES: Final = 256 * 1024 * 1024

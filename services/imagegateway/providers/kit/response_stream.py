@@ -12,15 +12,18 @@ from imagegateway.outbound import sse
 from imagegateway.platform import logs
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.kit.adapter import PARSE_ERRORS, HttpResponse
 from imagegateway.providers.kit.error_table import Failure, bad_response
+from imagegateway.providers.kit.http_messages import HttpResponse
+from imagegateway.providers.kit.outcomes import PARSE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from imagegateway.outbound.client import StreamingResponse
-    from imagegateway.providers.kit.adapter import Adapter, Call, Outcome, ResultMedia, StreamDecoder
+    from imagegateway.providers.kit.adapter import Adapter, StreamDecoder
+    from imagegateway.providers.kit.call import Call
     from imagegateway.providers.kit.family import OnProgress
+    from imagegateway.providers.kit.outcomes import Outcome, ResultMedia
 
     Store = Callable[[Call, ResultMedia], Awaitable[pb.Artifact]]
 

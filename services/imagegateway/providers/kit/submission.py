@@ -16,7 +16,8 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-    from imagegateway.providers.kit.adapter import Call, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.outcomes import Outcome
     from imagegateway.providers.kit.route_pauses import RoutePauses
     from imagegateway.providers.kit.task_state import CallState
 

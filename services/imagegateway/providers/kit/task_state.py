@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers import pricing
 from imagegateway.providers.kit import usage
-from imagegateway.providers.kit.adapter import Pending, Unknown
+from imagegateway.providers.kit.outcomes import Pending, Unknown
 from imagegateway.providers.kit.parsing import LONGEST_WAIT
 from imagegateway.v1.job_pb2 import Warning as PbWarning
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
     from imagegateway.platform.errors import GatewayError
-    from imagegateway.providers.kit.adapter import Outcome
     from imagegateway.providers.kit.error_table import Failure
+    from imagegateway.providers.kit.outcomes import Outcome
 
 
 SLOWEST_POLL: Final = 10.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import Call
+    from imagegateway.providers.kit.call import Call
 
 
 def warn_fields(call: Call, *names: str) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.json_format import MessageToDict
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, FilePart, HttpRequest
+from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import (
     ErrorTable,
     Failure,
@@ -18,6 +18,7 @@ from imagegateway.providers.kit.error_table import (
     moderation_failure,
     refused_part,
 )
+from imagegateway.providers.kit.http_messages import FilePart, HttpRequest
 from imagegateway.providers.kit.parsing import form_fields
 from imagegateway.providers.openai import answers, streams
 from imagegateway.providers.openai.catalog import DALLE, INPUT_FIDELITY
@@ -27,7 +28,10 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome, StreamDecoder
+    from imagegateway.providers.kit.adapter import StreamDecoder
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
 
 _COMPRESSED: Final = frozenset({"jpeg", "webp"})
 _GPT_QUALITY: Final = {"standard": "medium", "hd": "high"}

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pybase64
-from imagegateway.providers.kit.adapter import Finished, ResultMedia
 from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.outcomes import Finished, ResultMedia
 from imagegateway.providers.openai import usage
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.outcomes import Outcome
 
 
 def has_image(entry: Any) -> bool:

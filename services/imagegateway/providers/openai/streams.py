@@ -8,14 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from imagegateway.providers.kit.adapter import PartialImage, StreamDecoder
+from imagegateway.providers.kit.adapter import StreamDecoder
+from imagegateway.providers.kit.outcomes import PartialImage
 from imagegateway.providers.openai import answers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome, ResultMedia
+    from imagegateway.providers.kit.call import Call
     from imagegateway.providers.kit.error_table import Failure
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome, ResultMedia
 
     ReadError = Callable[[Mapping[str, Any]], Failure]
 

@@ -10,8 +10,10 @@ import pybase64
 from imagegateway.media import images
 from imagegateway.platform.errors import invalid_image, unsupported
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, ResultMedia
+from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import ErrorTable, Failure, moderation_failure, refused_part
+from imagegateway.providers.kit.http_messages import HttpRequest
+from imagegateway.providers.kit.outcomes import Finished, ResultMedia
 from imagegateway.providers.kit.parsing import form_fields, parse_text
 from imagegateway.providers.pricing import to_cost
 from imagegateway.providers.recraft.catalog import RATIOS
@@ -20,7 +22,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, InputImage, Outcome
+    from imagegateway.providers.kit.call import Call, InputImage
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
     from imagegateway.v1.job_pb2 import Cost
 
 _MAX_BYTES: Final = 5 * 1024 * 1024

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pybase64
 from imagegateway.platform.errors import invalid, missing
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, Pending, ResultMedia, Unknown
+from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import (
     ErrorTable,
     Failure,
@@ -20,13 +20,17 @@ from imagegateway.providers.kit.error_table import (
     moderation_failure,
     refused_part,
 )
+from imagegateway.providers.kit.http_messages import HttpRequest
+from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia, Unknown
 from imagegateway.providers.kit.parsing import form_fields, parse_seed
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
 
 _POLL_INTERVAL: Final = 10.0
 """Shortest interval of polls that Stability allows, in seconds."""

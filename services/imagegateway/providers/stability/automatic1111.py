@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pybase64
 from imagegateway.platform.errors import invalid, unsupported
 from imagegateway.providers.kit import reserved_options, unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, ResultMedia
+from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import ErrorTable, Failure
+from imagegateway.providers.kit.http_messages import HttpRequest
+from imagegateway.providers.kit.outcomes import Finished, ResultMedia
 from imagegateway.providers.kit.parsing import parse_seed
 from imagegateway.providers.stability.loras import loras_of
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -19,7 +21,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
 
 _STEPS: Final = {"low": 20, "medium": 30, **dict.fromkeys(("high", "xhigh", "max"), 50)}
 _DEFAULTS: Final = {"steps": _STEPS["medium"]}

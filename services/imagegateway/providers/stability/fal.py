@@ -9,7 +9,7 @@ from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.stability.loras import loras_of
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import Call
+    from imagegateway.providers.kit.call import Call
 
 _STEPS: Final = {"low": 15, **dict.fromkeys(("high", "xhigh", "max"), 50)}
 """Steps of the qualities that differ from the app's default."""

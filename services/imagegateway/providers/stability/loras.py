@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import Call
+    from imagegateway.providers.kit.call import Call
 
 
 @dataclass(frozen=True, slots=True)

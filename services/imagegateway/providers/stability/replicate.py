@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.platform.errors import invalid, unsupported
 from imagegateway.providers.kit import unsupported_options
-from imagegateway.providers.kit.adapter import Adapter, Finished, HttpRequest, Pending, ResultMedia, Unknown
+from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import (
     ErrorTable,
     Failure,
@@ -17,13 +17,17 @@ from imagegateway.providers.kit.error_table import (
     UnchargedErrors,
     moderation_failure,
 )
+from imagegateway.providers.kit.http_messages import HttpRequest
+from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia, Unknown
 from imagegateway.providers.stability.loras import loras_of
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.providers.kit.adapter import Call, HttpResponse, Outcome
+    from imagegateway.providers.kit.call import Call
+    from imagegateway.providers.kit.http_messages import HttpResponse
+    from imagegateway.providers.kit.outcomes import Outcome
 
 _FIRST_POLL: Final = 1.0
 _POLL_INTERVAL: Final = 1.5

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from imagegateway.providers.catalog import Model
     from imagegateway.router.catalog import Catalog
+    from imagegateway.router.permissions import Permissions
     from imagegateway.router.validation.draft import Draft, Request, WarningList
 
 
@@ -24,15 +25,19 @@ def choose_model(
     *,
     byok: Collection[str],
     stored: Collection[str],
+    permissions: Permissions,
 ) -> Model:
     """Return the requested model, else the default one or, with a warning, its substitute.
 
-    Raises GatewayError MODEL_NOT_FOUND, or UNSUPPORTED_PARAMETER for a model that can't do this kind of work.
+    Raises GatewayError MODEL_NOT_FOUND, as `Permissions.check` does, or UNSUPPORTED_PARAMETER for a model that can't
+    do this kind of work.
     """
-    model = catalog.resolve(request.model or default_model)
+    model = catalog.resolve(request.model or default_model, permissions.shows)
     if not (request.model or byok or warnings.strict):
         model = _substitute(model, catalog, warnings, stored)
-    _check_capability(model, catalog, edit=isinstance(request, pb.EditRequest))
+    edit = isinstance(request, pb.EditRequest)
+    permissions.check(model, edit=edit)
+    _check_capability(model, catalog, permissions, edit=edit)
     return model
 
 
@@ -46,9 +51,9 @@ def _substitute(default: Model, catalog: Catalog, warnings: WarningList, stored:
     return model
 
 
-def _check_capability(model: Model, catalog: Catalog, *, edit: bool) -> None:
+def _check_capability(model: Model, catalog: Catalog, permissions: Permissions, *, edit: bool) -> None:
     if edit and not model.supports(Capability.IMAGE_TO_IMAGE):
-        able = ", ".join(catalog.with_capability(Capability.IMAGE_TO_IMAGE))
+        able = ", ".join(filter(permissions.shows, catalog.with_capability(Capability.IMAGE_TO_IMAGE)))
         raise unsupported("model", f"{model.id} can't edit images. These can: {able}.")
     if not edit and not (model.supports(Capability.TEXT_TO_IMAGE) or model.supports(Capability.TEXT_TO_VIDEO)):
         raise unsupported("model", f"{model.id} edits images; send it to /v1/images/edits.")

@@ -58,12 +58,15 @@ def check_partial_images(draft: Draft) -> None:
         draft.task.partial_images = count
 
 
-def wants_b64_json(draft: Draft) -> bool:
-    """Return True when the response carries image bytes instead of URLs."""
+def wants_b64_json(draft: Draft, key_default: str) -> bool:
+    """Return True when the response carries image bytes instead of URLs.
+
+    `key_default`: default response format of the caller's key; empty: none.
+    """
     request, model = draft.request, draft.model
     # OpenAI's streams carry bytes, and so do its answers for its own model names: its clients read nothing else.
-    bytes_by_default = request.stream or request.model.lower() in model.base64_aliases
-    default = "b64_json" if bytes_by_default else "url"
+    model_default = "b64_json" if request.model.lower() in model.base64_aliases else "url"
+    default = "b64_json" if request.stream else key_default or model_default
     return checked_choice(request.response_format, "response_format", ("url", "b64_json"), default) == "b64_json"
 
 

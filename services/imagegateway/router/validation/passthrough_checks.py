@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.platform.errors import invalid, unsupported
 from imagegateway.providers.catalog import Capability
 from imagegateway.providers.kit import reserved_options
-from imagegateway.providers.kit.adapter import provider_options
+from imagegateway.providers.kit.call import provider_options
 from imagegateway.router.validation.value_checks import MAX_TEXT, checked_text
 
 if TYPE_CHECKING:

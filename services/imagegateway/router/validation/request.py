@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.router.permissions import UNRESTRICTED
 from imagegateway.router.validation import (
     appearance_checks,
     input_checks,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from imagegateway.router.call_context import Preferences
     from imagegateway.router.catalog import Catalog
+    from imagegateway.router.permissions import Permissions
     from imagegateway.router.validation.draft import Request
 
 CHECKS: Final[tuple[Callable[[Draft], None], ...]] = (
@@ -77,15 +79,20 @@ def validate_request(
     stored_keys: Mapping[str, bytes] = _NO_KEYS,
     is_open: Callable[[str, str], bool] = _no_open_circuit,
     unknown: Sequence[str] = (),
+    permissions: Permissions = UNRESTRICTED,
+    response_format: str = "",
 ) -> Plan:
     """Return the plan of a request. Raises GatewayError naming the first wrong field.
 
     `input_images` checks the content of inputs, mask and markup. `unknown`: names that a form or a JSON body sent and
     no field takes. `byok`: routes that the caller brings keys for. `stored_keys`: as `Plan.stored_keys`. `is_open`
-    returns True for a model and a route whose circuit breaker is open.
+    returns True for a model and a route whose circuit breaker is open. `permissions` and `response_format`: those of
+    the caller's key. That format applies where the request states none.
     """
     warnings = WarningList(strict=preferences.strict)
-    model = model_checks.choose_model(request, catalog, default_model, warnings, byok=byok, stored=stored_keys)
+    model = model_checks.choose_model(
+        request, catalog, default_model, warnings, byok=byok, stored=stored_keys, permissions=permissions
+    )
     task = provider.ImageTask(model=model.id, strict=preferences.strict)
     draft = Draft(
         request=request,
@@ -107,7 +114,7 @@ def validate_request(
         route=route,
         task=task,
         warnings=tuple(warnings.found),
-        b64_json=output_checks.wants_b64_json(draft),
+        b64_json=output_checks.wants_b64_json(draft, response_format),
         stream=request.stream,
         metadata=passthrough_checks.checked_metadata(request),
         webhook_url=request.webhook_url,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
-from dataclasses import dataclass, field
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,23 +10,7 @@ from imagegateway.jobs.fair_queue import FairQueue
 from imagegateway.jobs.limits import MIN_DIVIDED_SLOTS, RESERVED_SHARE, LimitKey, Limits, SlotRequest
 from imagegateway.jobs.slot_pool import SlotPool
 
-BIG = 1000
-
-
-def queue(
-    *, route: int = BIG, tenant: int = BIG, models: dict[tuple[str, str], int] | None = None, **routes: int
-) -> FairQueue:
-    return FairQueue(SlotPool(Limits(routes=routes, default=route, tenant=tenant, models=models or {})))
-
-
-def request(job: str, route: str = "local", tenant: str = "", slots: int = 1, model: str = "") -> SlotRequest:
-    """Return a slot request of a job, whose tenant is the first letter of the job's id by default."""
-    return SlotRequest(job, LimitKey(route, model=model), tenant or job[0], slots)
-
-
-def drained(fair_queue: FairQueue) -> list[str]:
-    """Grant slots to all jobs that may run. Return them in order."""
-    return list(iter(fair_queue.grant_next, None))
+from tests.jobs.queues import BIG, drained, queue, request
 
 
 def test_tenants_alternate() -> None:
@@ -202,6 +184,50 @@ def test_tenant_at_its_limit_blocks_no_other_tenant() -> None:
     assert fair_queue.grant_next() == "a3"
 
 
+def test_api_key_at_its_limit_blocks_no_other_key_of_its_tenant() -> None:
+    fair_queue = queue(api_key_jobs={"slow": 1}.get)
+    for job in ("a1", "a2"):
+        fair_queue.enqueue(request(job, api_key="slow"))
+    for job in ("a3", "a4"):
+        fair_queue.enqueue(request(job, api_key="free"))
+    assert fair_queue.position("a2") == 1
+    assert drained(fair_queue) == ["a1", "a3", "a4"]
+    assert not fair_queue.can_reserve(request("a5", "other", api_key="slow")), "the limit holds over all routes"
+    assert fair_queue.can_reserve(request("a5", api_key="free"))
+    assert fair_queue.can_reserve(request("a5")), "the records of earlier versions name no key"
+    fair_queue.pool.release("a1")
+    assert drained(fair_queue) == ["a2"]
+
+
+def test_job_of_a_key_at_its_limit_waits_for_no_slots() -> None:
+    fair_queue = queue(route=2, api_key_jobs={"slow": 1}.get)
+    fair_queue.pool.reserve(request("a1", api_key="slow"))
+    fair_queue.enqueue(request("a2", slots=2, api_key="slow"))
+    assert fair_queue.can_reserve(request("b1"))
+
+
+def test_changed_job_limit_holds_for_the_next_grant() -> None:
+    limits = {"a": 1, "key": 5}
+    fair_queue = queue(tenant=4, tenant_jobs=limits.get, api_key_jobs=limits.get)
+    for index in range(6):
+        fair_queue.enqueue(request(f"a{index}", api_key="key"))
+    assert drained(fair_queue) == ["a0"]
+    limits["a"] = 3
+    assert drained(fair_queue) == ["a1", "a2"]
+    limits |= {"a": 5, "key": 2}
+    assert drained(fair_queue) == []
+    limits["key"] = 5
+    assert drained(fair_queue) == ["a3"], "the setting holds for each tenant, whatever its policy"
+
+
+def test_job_that_changes_its_route_needs_no_second_place_of_its_key_and_tenant() -> None:
+    limits = {"a": 1, "key": 1}
+    fair_queue = queue(tenant_jobs=limits.get, api_key_jobs=limits.get)
+    fair_queue.pool.reserve(request("a1", "first", api_key="key"))
+    assert fair_queue.can_reserve(request("a1", "second", api_key="key"))
+    assert not fair_queue.can_reserve(request("a2", "second", api_key="key"))
+
+
 def test_reserve_and_release_are_idempotent() -> None:
     fair_queue = queue(route=2)
     for _ in range(3):
@@ -250,144 +276,6 @@ def test_position_is_none_for_a_job_that_is_not_queued() -> None:
     assert fair_queue.grant_next() == "a"
     assert fair_queue.position("a") is None
     assert fair_queue.grant_next() is None
-
-
-# ---- any order of events
-
-KEYS = [LimitKey(route, account, model) for route in ("r0", "r1") for account in ("", "k") for model in ("", "m")]
-MODELS = {("r0", "m"): 2, ("r1", "m"): 1}
-OPS = st.lists(
-    st.tuples(
-        st.sampled_from(["wait", "wait", "wait", "take", "take", "leave", "end", "move", "enter"]),
-        st.integers(0, 2),
-        st.sampled_from(KEYS),
-        st.integers(1, 4),
-    ),
-    max_size=60,
-)
-Op = tuple[str, int, LimitKey, int]
-
-
-@dataclass
-class ReferenceModel:
-    """Random operations beside a simple model of queued and running jobs."""
-
-    fair_queue: FairQueue
-    waiting: dict[str, SlotRequest] = field(default_factory=dict)
-    running: dict[str, SlotRequest] = field(default_factory=dict)
-
-    def do(self, index: int, op: str, asked: SlotRequest) -> None:
-        match op:
-            case "wait":
-                self.waiting[asked.job_id] = asked
-                self.fair_queue.enqueue(asked)
-            case "enter" if self.fair_queue.can_reserve(asked):
-                self.running[asked.job_id] = asked
-                self.fair_queue.pool.reserve(asked)
-            case "take":
-                job = self.fair_queue.grant_next()
-                if job is not None:
-                    self.running[job] = self.waiting.pop(job)
-            case "leave" if self.waiting:
-                job = sorted(self.waiting)[index % len(self.waiting)]
-                del self.waiting[job]
-                assert self.fair_queue.remove(job)
-            case "end" if self.running:
-                job = sorted(self.running)[index % len(self.running)]
-                del self.running[job]
-                assert self.fair_queue.pool.release(job)
-            case "move" if self.running:
-                job = sorted(self.running)[index % len(self.running)]
-                moved = SlotRequest(job, asked.key, self.running[job].tenant, asked.slots)
-                if self.fair_queue.can_reserve(moved):
-                    self.running[job] = moved
-                    self.fair_queue.pool.reserve(moved)
-
-    def taken(self, key: LimitKey) -> list[SlotRequest]:
-        return [running for running in self.running.values() if key in running.key.levels]
-
-    def fits(self, asked: SlotRequest, tenant: int) -> bool:
-        """Return whether a job has free slots, by the simple model."""
-        counts = [(self.taken(key), self.fair_queue.pool.limits.of(key)) for key in asked.key.levels]
-        owned = sum(running.tenant == asked.tenant for running in self.running.values())
-        return owned < tenant and all(
-            not jobs or sum(job.slots for job in jobs) + asked.slots <= limit for jobs, limit in counts
-        )
-
-
-def replayed(ops: list[Op], fair_queue: FairQueue) -> ReferenceModel:
-    model_ = ReferenceModel(fair_queue)
-    for index, (op, tenant_number, key, slots) in enumerate(ops):
-        model_.do(index, op, SlotRequest(f"j{index}", key, f"t{tenant_number}", slots))
-    return model_
-
-
-@settings(deadline=None)
-@given(OPS, st.integers(1, 5), st.integers(1, 4))
-def test_limits_hold_and_no_job_is_lost(ops: list[Op], route: int, tenant: int) -> None:
-    model_ = ReferenceModel(queue(route=route, tenant=tenant, models=MODELS))
-    for index, (op, tenant_number, key, slots) in enumerate(ops):
-        model_.do(index, op, SlotRequest(f"j{index}", key, f"t{tenant_number}", slots))
-        for counted in {one for running in model_.running.values() for one in running.key.levels}:
-            jobs = model_.taken(counted)
-            assert len(jobs) == 1 or sum(job.slots for job in jobs) <= model_.fair_queue.pool.limits.of(counted)
-        assert all(count <= tenant for count in Counter(job.tenant for job in model_.running.values()).values())
-        assert len(model_.fair_queue) == len(model_.waiting)
-        if not any(model_.fits(waiting, tenant) for waiting in model_.waiting.values()):
-            assert copy.deepcopy(model_.fair_queue).grant_next() is None
-    # Every queued job runs in the end.
-    for _ in range(2 * len(ops) + 1):
-        model_.do(0, "take", request("none"))
-        model_.do(0, "end", request("none"))
-    assert not model_.waiting
-    assert not model_.running
-
-
-@settings(deadline=None)
-@given(OPS, st.integers(1, 5))
-def test_no_job_waits_while_its_slots_are_free(ops: list[Op], route: int) -> None:
-    """Once no more jobs may run, slots are too few for the first job of each fair queue."""
-    model_ = replayed(ops, queue(route=route, models=MODELS))
-    for _ in ops:
-        model_.do(0, "take", request("none"))
-    first: dict[LimitKey, SlotRequest] = {}
-    for waiting in model_.waiting.values():
-        if model_.fair_queue.position(waiting.job_id) == 0:
-            first[waiting.key.route_key] = waiting
-    assert first.keys() == {waiting.key.route_key for waiting in model_.waiting.values()}
-    assert not any(model_.fits(waiting, BIG) for waiting in first.values())
-
-
-@settings(deadline=None)
-@given(OPS)
-def test_position_is_the_number_of_jobs_before(ops: list[Op]) -> None:
-    model_ = replayed(ops, queue(models=dict.fromkeys(MODELS, BIG)))
-    for whole in {key.route_key for key in KEYS}:
-        # Expected order: grant only this key's jobs, until none is left.
-        simulated = copy.deepcopy(model_.fair_queue)
-        for job, waiting in model_.waiting.items():
-            if waiting.key.route_key != whole:
-                simulated.remove(job)
-        for turn, job in enumerate(drained(simulated)):
-            assert model_.fair_queue.position(job) == turn
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=40), st.integers(1, 3), st.integers(1, 4))
-def test_no_tenant_is_served_twice_while_another_waits(owners: list[int], limit: int, slots: int) -> None:
-    fair_queue = queue(route=limit)
-    for index, owner in enumerate(owners):
-        fair_queue.enqueue(request(f"{index}", tenant=f"t{owner}", slots=1 + index % slots))
-    left = Counter(owners)
-    served: Counter[int] = Counter()
-    while (job := fair_queue.grant_next()) is not None:
-        fair_queue.pool.release(job)
-        owner = owners[int(job)]
-        # No tenant with jobs left is more than one turn behind.
-        assert all(served[owner] <= served[other] for other in left if left[other])
-        served[owner] += 1
-        left[owner] -= 1
-    assert served == Counter(owners)
 
 
 # ---- queue limits

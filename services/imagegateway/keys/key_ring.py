@@ -1,0 +1,138 @@
+"""Key ring: the API keys in the memory of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.keys.api_keys import BUCKET, RevokedKeyError, current_records, decode, fingerprint, with_policy_of
+from imagegateway.platform.kv_mirror import Follower
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from imagegateway.keys.api_keys import ApiKey
+    from imagegateway.keys.operator_tokens import OperatorTokens
+    from imagegateway.platform.supervision import Supervisor
+    from nats.js import JetStreamContext
+
+_REFRESH_SECONDS: Final = 0.5
+"""Shortest time between refreshes for unknown keys."""
+
+
+def _note_nothing(_key_id: str) -> None:
+    pass
+
+
+class KeyRing:
+    """Keys by their secrets, from a follower of the bucket. `clock` returns Unix seconds.
+
+    Without a connection to NATS, the last known keys remain in use.
+    """
+
+    def __init__(
+        self,
+        js: JetStreamContext,
+        clock: Callable[[], float] = time.time,
+        note_use: Callable[[str], None] = _note_nothing,
+        tokens: OperatorTokens | None = None,
+    ) -> None:
+        """`note_use` is called with the id of each stored key that a call uses. `tokens`: reader of other keys."""
+        self._follower = Follower(js, BUCKET, decode, self._on_change)
+        self._clock = clock
+        self._note_use = note_use
+        self._tokens = tokens
+        self._secrets: dict[str, ApiKey] = {}
+        """Keys that are not revoked, by the fingerprint of each of their secrets."""
+        self._known: frozenset[str] = frozenset()
+        """Fingerprints of all records, also of revoked keys."""
+        self._keys: dict[str, ApiKey] = {}
+        self._tenants: set[str] = set()
+        self._holds: dict[str, set[asyncio.Timeout]] = {}
+        self._refreshed_at = float("-inf")
+        self._refreshing = asyncio.Lock()
+
+    async def find(self, secret: str) -> ApiKey | None:
+        """Return the key of a secret, with the policy of its newest secret. None: unknown or revoked.
+
+        The key may have expired. An unknown secret causes a refresh from the bucket, so that a new key works at once.
+        Refreshes are at least half a second apart, and concurrent callers share one.
+        """
+        if self._tokens and (operator := self._tokens.read(secret)):
+            return operator
+        digest = fingerprint(secret)
+        if digest not in self._known:
+            asked = time.monotonic()
+            async with self._refreshing:
+                if self._refreshed_at < asked:  # an earlier refresh may have missed the key
+                    await asyncio.sleep(self._refreshed_at + _REFRESH_SECONDS - time.monotonic())
+                    self._refreshed_at = time.monotonic()
+                    await self._follower.refresh()
+        return self._secrets.get(digest)
+
+    def note_use(self, key: ApiKey) -> None:
+        """Note that a call uses a key. Operator tokens are not stored, nor is their use."""
+        if key.digest:
+            self._note_use(key.id)
+
+    def by_id(self, key_id: str) -> ApiKey | None:
+        """Return the record of a key's newest secret; None for an unknown or revoked key."""
+        return self._keys.get(key_id)
+
+    def is_shared(self) -> bool:
+        """Return True when valid keys belong to more than one tenant."""
+        return len(self._tenants) > 1
+
+    @asynccontextmanager
+    async def hold(self, key: ApiKey) -> AsyncIterator[None]:
+        """Cancel the body and raise RevokedKeyError when the key is revoked, deleted or replaced, or expires.
+
+        The body must run in one task, without a yield.
+        """
+        held = self._secrets.get(key.digest)
+        if held is None or held.is_over(self._clock()):
+            raise RevokedKeyError
+        holds = self._holds.setdefault(key.digest, set())
+        limit = asyncio.timeout_at(self._end(held))
+        try:
+            async with limit:
+                holds.add(limit)
+                try:
+                    yield
+                finally:
+                    holds.discard(limit)
+                    if not holds and self._holds.get(key.digest) is holds:
+                        del self._holds[key.digest]
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise RevokedKeyError from None
+
+    async def start(self, supervisor: Supervisor) -> None:
+        """Read all keys, then follow changes. Raises nats.errors.Error or OSError."""
+        await self._follower.start(supervisor)
+
+    def _on_change(self, values: Mapping[str, ApiKey]) -> None:
+        self._keys = current_records(values.values())
+        self._secrets = {
+            digest: with_policy_of(record, self._keys[record.id])
+            for digest, record in values.items()
+            if record.id in self._keys
+        }
+        self._known = frozenset(values)
+        self._tenants = {key.tenant for key in self._keys.values()}
+        for digest in list(self._holds):
+            key = self._secrets.get(digest)
+            end = asyncio.get_running_loop().time() if key is None else self._end(key)
+            for limit in self._holds[digest]:
+                limit.reschedule(end)
+            if key is None:
+                del self._holds[digest]
+
+    def _end(self, key: ApiKey) -> float | None:
+        """Return the event loop's time at which a secret ends; None: never."""
+        if not key.ends_at:
+            return None
+        return asyncio.get_running_loop().time() + max(0.0, key.ends_at - self._clock())

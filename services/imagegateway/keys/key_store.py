@@ -1,0 +1,245 @@
+"""Administration of API keys.
+
+Created keys carry a tag (`key_tags`), by which Envoy refuses keys of other origin.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.keys import key_tags
+from imagegateway.keys.api_keys import (
+    API_KEY_NAME,
+    BUCKET,
+    ApiKey,
+    RevokedKeyError,
+    current_records,
+    decode,
+    encode,
+    fingerprint,
+    key_id,
+    revoked_records,
+)
+from imagegateway.keys.policy import ALL_SCOPES, ANY_MODEL, DEFAULT_SCOPES, NO_LIMITS
+from imagegateway.platform import logs
+from imagegateway.platform.kv_mirror import snapshot
+from imagegateway.platform.nats import bucket
+from imagegateway.platform.stored_values import Decoder
+from nats.js.errors import BadRequestError, KeyNotFoundError, KeyWrongLastSequenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from imagegateway.keys.policy import Quota, Scope
+    from imagegateway.keys.root_secret import RootSecret
+    from nats.aio.client import Client
+    from nats.js import JetStreamContext
+    from nats.js.kv import KeyValue
+
+_WRONG_SEQUENCE: Final = frozenset({10071, 10164})
+_log = logs.get(__name__)
+
+
+class KeyStore:
+    """Store of API keys. `root` tags new keys. `clock` returns Unix seconds."""
+
+    def __init__(
+        self, js: JetStreamContext, kv: KeyValue, root: RootSecret, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._js = js
+        self._kv = kv
+        self._root = root
+        self._clock = clock
+
+    @classmethod
+    async def open(cls, client: Client, replicas: int, root: RootSecret) -> KeyStore:
+        """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
+        js = client.jetstream()
+        return cls(js, await bucket(js, BUCKET, replicas), root)
+
+    async def create(
+        self,
+        tenant: str,
+        name: str = "",
+        prefer: str = "",
+        *,
+        session_of: str = "",
+        scopes: frozenset[Scope] = DEFAULT_SCOPES,
+        models: tuple[str, ...] = ANY_MODEL,
+        quota: Quota = NO_LIMITS,
+        expires_at: int = 0,
+        response_format: str = "",
+    ) -> tuple[str, ApiKey]:
+        """Create a key, and return its secret, which is not stored, and its record. Raises PolicyError."""
+        secret = key_tags.make_secret(self._root)
+        key = replace(
+            self._new(fingerprint(secret), tenant, name),
+            prefer=prefer,
+            response_format=response_format,
+            scopes=scopes,
+            models=models,
+            quota=quota,
+            expires_at=expires_at,
+            session_of=session_of,
+            root=self._root.id,
+        )
+        key.check()
+        await self._kv.put(key.digest, encode(key))
+        return secret, key
+
+    async def get(self, key_id: str) -> ApiKey | None:
+        """Return the record of a key's newest secret; None for an unknown or revoked key."""
+        return current_records((await self._all()).values()).get(key_id)
+
+    async def list(self, *, revoked: bool = False) -> list[ApiKey]:
+        """Return all keys that are not revoked, expired ones too, oldest first. `revoked`: those that are, too."""
+        records = (await self._all()).values()
+        keys = [*current_records(records).values(), *(revoked_records(records).values() if revoked else ())]
+        return sorted(keys, key=lambda key: (key.created_at, key.id))
+
+    async def list_with_previous_roots(self) -> tuple[ApiKey, ...]:
+        """Return the keys whose tags need a previous root secret, oldest first."""
+        return tuple(key for key in await self.list() if key.root not in {"", self._root.id})
+
+    async def update(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey | None:
+        """Replace a key by `change(key)`, and return the new record. None: no such key. Raises PolicyError.
+
+        The change applies to every secret of the key.
+        """
+
+        def checked(key: ApiKey | None) -> ApiKey | None:
+            if key is None or key.revoked_at:
+                return key
+            changed = change(key)
+            changed.check()
+            return changed
+
+        found = await self.get(key_id)
+        if found is None:
+            return None
+        changed = await self._change(found.digest, checked)
+        return None if changed is None or changed.revoked_at else changed
+
+    async def rotate(self, key_id: str, overlap: int) -> tuple[str, ApiKey] | None:
+        """Issue a new secret of a key, and return the secret and its record. None: no such key.
+
+        Earlier secrets are valid for `overlap` more seconds; 0: they end now. The new secret is written first: after
+        a crash between the writes the earlier secrets are still valid, and the next rotation ends them.
+        """
+        found = await self.get(key_id)
+        if found is None:
+            return None
+        secret, now = key_tags.make_secret(self._root), int(self._clock())
+        issued_at = max(now, found.issued_at + 1)
+        new = replace(
+            found,
+            digest=fingerprint(secret),
+            issued_at=issued_at,
+            retired_at=0,
+            adopted_by=(),
+            root=self._root.id,
+        )
+        await self._kv.put(new.digest, encode(new))
+
+        def retire(key: ApiKey | None) -> ApiKey | None:
+            end = now + overlap
+            return key and replace(key, retired_at=min(key.retired_at or end, end))
+
+        for digest, key in (await self._all()).items():
+            if key.id == key_id and digest != new.digest and not key.revoked_at:
+                await self._change(digest, retire)
+        return secret, new
+
+    async def revoke(self, key_id: str) -> ApiKey | None:
+        """Revoke a key, all its secrets, by its id. Return its record; None: no such key."""
+        found = await self.get(key_id)
+        for digest, key in (await self._all()).items():
+            if key.id == key_id and not key.revoked_at:
+                await self._change(digest, lambda each: each and replace(each, revoked_at=self._now()))
+        return found and replace(found, revoked_at=self._now())
+
+    async def adopt(self, secret: str, gateway: str) -> ApiKey:
+        """Accept the secret in a gateway's settings, and release the key that the gateway adopted before.
+
+        An adopted key has every scope. A released key stays valid while other gateways have adopted it. Idempotent.
+        Raises RevokedKeyError for a revoked key.
+        """
+        chosen = fingerprint(secret)
+
+        def accept(key: ApiKey | None) -> ApiKey | None:
+            if key is None:
+                return replace(self._new(chosen, "default", API_KEY_NAME), scopes=ALL_SCOPES, adopted_by=(gateway,))
+            if key.revoked_at or not key.adopted_by or gateway in key.adopted_by:
+                return key  # revoked, created, or adopted already
+            return replace(key, adopted_by=(*key.adopted_by, gateway))
+
+        def release(key: ApiKey | None) -> ApiKey | None:
+            if key is None or gateway not in key.adopted_by:
+                return key
+            left = tuple(other for other in key.adopted_by if other != gateway)
+            return replace(key, adopted_by=left) if left else None
+
+        adopted = await self._change(chosen, accept)
+        if adopted is None or adopted.revoked_at:
+            raise RevokedKeyError
+        for digest, key in (await self._all()).items():
+            if digest != chosen and gateway in key.adopted_by and not key.revoked_at:
+                await self._change(digest, release)
+                _log.info("adopted_key_replaced", key_id=key.id, by=adopted.id)
+        return adopted
+
+    async def delete_session_keys(self, gateway: str) -> None:
+        """Delete the keys of a gateway's runs."""
+        for digest, key in (await self._all()).items():
+            if key.session_of == gateway:
+                await self._kv.delete(digest)
+
+    async def delete(self, key: ApiKey) -> None:
+        """Delete a key with one secret, for good."""
+        await self._kv.delete(key.digest)
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+    def _new(self, digest: str, tenant: str, name: str) -> ApiKey:
+        now = self._now()
+        return ApiKey(id=key_id(digest), tenant=tenant, name=name, created_at=now, issued_at=now, digest=digest)
+
+    async def _all(self) -> dict[str, ApiKey]:
+        decoder, found = Decoder(BUCKET), {}
+        for digest, value in (await snapshot(self._js, BUCKET)).items():
+            key = decoder.decode(digest, value, decode)
+            if key is not None:
+                found[digest] = key
+        return found
+
+    async def _change(self, digest: str, change: Callable[[ApiKey | None], ApiKey | None]) -> ApiKey | None:
+        """Replace a record by `change(record)`, with compare-and-set.
+
+        None deletes the record. An unreadable one counts as None.
+        """
+        while True:
+            try:
+                entry = await self._kv.get(digest)
+            except KeyNotFoundError as error:
+                value, revision = None, (error.entry.revision or 0) if error.entry else 0
+            else:
+                value, revision = entry.value or b"", entry.revision or 0
+            before = None if value is None else Decoder(BUCKET).decode(digest, value, decode)
+            after = change(before)
+            if after == before:
+                return after
+            try:
+                if after is None:
+                    await self._kv.delete(digest, last=revision)
+                else:
+                    await self._kv.update(digest, encode(after), last=revision)
+            except KeyWrongLastSequenceError:
+                continue
+            except BadRequestError as error:  # a refused deletion has no error class
+                if error.err_code not in _WRONG_SEQUENCE:
+                    raise
+                continue
+            return after

@@ -1,0 +1,149 @@
+"""Tenants: limits for all keys of a tenant together, and its retention, in a JetStream bucket."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.keys.api_keys import check_tenant, quota_fields, read_quota
+from imagegateway.keys.policy import NO_LIMITS, PolicyError, Quota, tenant_account
+from imagegateway.platform.kv_mirror import Follower, snapshot
+from imagegateway.platform.nats import bucket
+from imagegateway.platform.settings import MAX_DAYS
+from imagegateway.platform.stored_values import Decoder, StoredObject
+from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from imagegateway.platform.supervision import Supervisor
+    from nats.aio.client import Client
+    from nats.js import JetStreamContext
+    from nats.js.kv import KeyValue
+
+BUCKET: Final = "tenants"
+
+
+@dataclass(frozen=True, slots=True)
+class TenantPolicy:
+    """Policy of one tenant. None: the gateway's setting applies."""
+
+    name: str
+    quota: Quota = NO_LIMITS
+    """Limits of all keys of the tenant together."""
+    media_days: int | None = None
+    """Days after a job's end until its media are deleted."""
+    record_days: int | None = None
+    """Days after a job's end until its record is deleted."""
+    usage_days: int | None = None
+    """Days until usage is deleted."""
+
+    def check(self) -> None:
+        """Raise PolicyError for a field that is out of range."""
+        check_tenant(self.name)
+        self.quota.check()
+        for name in ("media_days", "record_days", "usage_days"):
+            days = getattr(self, name)
+            if days is not None and not 1 <= days <= MAX_DAYS:
+                raise PolicyError(name, f"{name} must be from 1 to {MAX_DAYS}, not {days}.")
+
+
+class TenantStore:
+    """Administration of tenants."""
+
+    def __init__(self, js: JetStreamContext, kv: KeyValue) -> None:
+        self._js = js
+        self._kv = kv
+
+    @classmethod
+    async def open(cls, client: Client, replicas: int) -> TenantStore:
+        """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
+        js = client.jetstream()
+        return cls(js, await bucket(js, BUCKET, replicas))
+
+    async def get(self, name: str) -> TenantPolicy:
+        """Return a tenant's policy: without limits if none is stored."""
+        return (await self._get(name))[0]
+
+    async def list(self) -> list[TenantPolicy]:
+        """Return the stored policies, sorted by name."""
+        decoder = Decoder(BUCKET)
+        values = (await snapshot(self._js, BUCKET)).items()
+        found = (decoder.decode(account, value, _decode) for account, value in values)
+        return sorted((each for each in found if each is not None), key=lambda each: each.name)
+
+    async def update(self, name: str, change: Callable[[TenantPolicy], TenantPolicy]) -> TenantPolicy:
+        """Replace a tenant's policy by `change(policy)`, and return the new one. Raises PolicyError."""
+        check_tenant(name)
+        while True:
+            before, revision = await self._get(name)
+            after = change(before)
+            after.check()
+            try:
+                await self._kv.update(tenant_account(name), _encode(after), last=revision)
+            except KeyWrongLastSequenceError:
+                continue
+            return after
+
+    async def _get(self, name: str) -> tuple[TenantPolicy, int]:
+        """Return a tenant's policy and its revision; 0: it was never stored."""
+        try:
+            entry = await self._kv.get(tenant_account(name))
+        except KeyNotFoundError as error:
+            return TenantPolicy(name), (error.entry.revision or 0) if error.entry else 0
+        stored = Decoder(BUCKET).decode(tenant_account(name), entry.value or b"", _decode)
+        return stored or TenantPolicy(name), entry.revision or 0
+
+
+class Tenants:
+    """Policies of tenants in the memory of this process. Without a connection to NATS the last known ones apply."""
+
+    def __init__(self, js: JetStreamContext) -> None:
+        self._follower = Follower(js, BUCKET, _decode, self._on_change)
+        self._policies: Mapping[str, TenantPolicy] = {}
+
+    @classmethod
+    async def open(cls, client: Client, replicas: int) -> Tenants:
+        """Open the bucket. Raises nats.errors.Error without a connection to JetStream."""
+        js = client.jetstream()
+        await bucket(js, BUCKET, replicas)
+        return cls(js)
+
+    async def start(self, supervisor: Supervisor) -> None:
+        """Read all policies, then follow changes. Raises nats.errors.Error or OSError."""
+        await self._follower.start(supervisor)
+
+    def policy(self, name: str) -> TenantPolicy:
+        """Return a tenant's policy: without limits if none is stored."""
+        return self._policies.get(name) or TenantPolicy(name)
+
+    def _on_change(self, values: Mapping[str, TenantPolicy]) -> None:
+        self._policies = {policy.name: policy for policy in values.values()}
+
+
+def _encode(policy: TenantPolicy) -> bytes:
+    return json.dumps(
+        {
+            "name": policy.name,
+            "quota": quota_fields(policy.quota),
+            "media_days": policy.media_days or 0,
+            "record_days": policy.record_days or 0,
+            "usage_days": policy.usage_days or 0,
+        }
+    ).encode()
+
+
+def _decode(account: str, value: bytes) -> TenantPolicy:
+    """Return a stored policy. Raises ValueError for a malformed one."""
+    data = StoredObject(value)
+    name = data.text("name")
+    if tenant_account(name) != account:
+        raise ValueError("the policy of another tenant")
+    return TenantPolicy(
+        name=name,
+        quota=read_quota(data.object("quota")),
+        media_days=data.integer("media_days", 0) or None,
+        record_days=data.integer("record_days", 0) or None,
+        usage_days=data.integer("usage_days", 0) or None,
+    )
