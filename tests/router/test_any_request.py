@@ -44,6 +44,7 @@ from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.gateway import inputs
+from tests.router.budgets import NoBudgets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -194,6 +195,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
     async with Outbound(Guard((), unresolved)) as outbound:
         submission = PlanSubmission(
             submitter=engine,
+            budgets=NoBudgets(),
             claims=engine,
             lookup=lookup,
             readiness=readiness,
@@ -216,6 +218,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
             ),
             images=ImageOperations(
                 submission=submission,
+                budgets=NoBudgets(),
                 lookup=lookup,
                 watcher=engine,
                 positions=engine,

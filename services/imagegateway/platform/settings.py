@@ -111,6 +111,10 @@ class Settings:
     """
     webhook_pauses: tuple[float, ...]
     """Pauses after each failed webhook attempt in seconds, separated by commas."""
+    events_webhook: str
+    """URL that receives the operator's events, such as `budget.threshold`: a POST by Standard Webhooks, signed with
+    the webhook secret of the tenant `default`. Empty: no events.
+    """
     nats_url: str
     """External NATS server or cluster: URLs separated by commas; `tls://` and `user:password@` work. `imagegateway
     up` then creates no first image and no key without `--first-image` and `--first-key`. The server's `max_payload`
@@ -245,6 +249,7 @@ def load(source: Source | None = None) -> Settings:
         sdk_hold=source.flag("SDK_HOLD", default=True),
         job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
         webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
+        events_webhook=setting_checks.events_webhook(source),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
         jobs_max_mib=jobs_max_mib,
         tenant_records_mib=source.integer("TENANT_RECORDS_MIB", jobs_max_mib // 2, 1, 1 << 24),
