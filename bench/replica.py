@@ -22,9 +22,11 @@ from imagegateway.jobs import states, transitions
 from imagegateway.jobs.budgets.ledger import BudgetPolicy, NoHistory
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
+from imagegateway.jobs.retention import RetentionPolicies
 from imagegateway.keys.api_keys import ApiKey
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
+from imagegateway.keys.tenants import TenantPolicy
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
@@ -126,6 +128,7 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
         responses=responses,
         store=store,
         outbound=outbound,
+        retention=RetentionPolicies(current, TenantPolicy),
     )
     try:
         yield _Replica(engine, catalog, responses, operations)

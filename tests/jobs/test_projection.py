@@ -17,7 +17,8 @@ from imagegateway.jobs import list_file, states
 from imagegateway.jobs.list_file import JobListFile, row_of
 from imagegateway.jobs.list_index import JobListIndex
 from imagegateway.jobs.list_query import Query
-from imagegateway.jobs.stream import RECORD_SECONDS, Entry
+from imagegateway.jobs.retention import DAY_SECONDS, RECORD_DAYS
+from imagegateway.jobs.stream import Entry
 from imagegateway.platform.errors import GatewayError
 
 from tests.jobs import records
@@ -169,7 +170,7 @@ def test_unfinished_jobs_are_listed_for_the_feed(listed: JobListFile) -> None:
 
 def test_expired_jobs_are_deleted(listed: JobListFile) -> None:
     now = 5_000_000.0
-    old = round((now - RECORD_SECONDS) * 1000)
+    old = round((now - RECORD_DAYS * DAY_SECONDS) * 1000)
     put(listed, 1, "old", state=states.COMPLETED, created=old - 1)
     put(listed, 2, "young", state=states.COMPLETED, created=old + 1)
     put(listed, 3, "open", state=states.RUNNING, created=old - 1)
@@ -234,10 +235,10 @@ def test_list_reads_only_rows_of_its_page(listed: JobListFile, query: Query) -> 
 def test_expiry_and_start_read_only_what_they_need(listed: JobListFile) -> None:
     (select, *_) = plan(
         listed,
-        "delete from jobs where id in (select id from jobs where ended = 1 and updated_at < ? limit ?)",
+        "delete from jobs where id in (select id from jobs where ended = 1 and expires_at < ? limit ?)",
         (5, 5),
     )[-1:]
-    assert "INDEX oldest (updated_at<?)" in select
+    assert "INDEX first_job_to_expire (expires_at<?)" in select
     for statement in ("select id from jobs where ended = 0", "select id from jobs where webhook_at > 0"):
         (step,) = plan(listed, statement)
         assert "USING INDEX" in step
@@ -247,7 +248,7 @@ def test_expiry_deletes_in_batches(listed: JobListFile, monkeypatch: pytest.Monk
     monkeypatch.setattr(list_file, "EXPIRE_ROWS", 2)
     for seq in range(1, 6):
         put(listed, seq, f"j{seq}", state=states.COMPLETED, created=seq)
-    assert [listed.expire(RECORD_SECONDS + 1) for _ in range(4)] == [2, 2, 1, 0]
+    assert [listed.expire(RECORD_DAYS * DAY_SECONDS + 1) for _ in range(4)] == [2, 2, 1, 0]
 
 
 # ---- writes

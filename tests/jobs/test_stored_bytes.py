@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from imagegateway.jobs import states
 from imagegateway.jobs.list_file import JobListFile, row_of
+from imagegateway.jobs.retention import DAY_SECONDS, RECORD_DAYS, STEP_SECONDS
 from imagegateway.jobs.stored_bytes import message_row_of
-from imagegateway.jobs.stream import RECORD_SECONDS, STEP_SECONDS, Entry
+from imagegateway.jobs.stream import Entry
 from imagegateway.platform.errors import GatewayError
 
 from tests.jobs import records
@@ -59,7 +60,7 @@ def test_expired_messages_count_no_more_and_ended_states_are_kept_longer(listed:
     completed = put(listed, 2, "a", states.COMPLETED)
     listed.expire(STEP_SECONDS + 2)
     assert listed.stored.all() == {"acme": completed}
-    listed.expire(RECORD_SECONDS + 2)
+    listed.expire(RECORD_DAYS * DAY_SECONDS + 2)
     assert listed.stored.all() == {}
 
 

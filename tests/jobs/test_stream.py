@@ -166,7 +166,7 @@ async def test_expired_record_is_not_found(
     stream: JobStream, monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
     """Expiry uses the server's clock: its shortest time to live is one second."""
-    monkeypatch.setattr(module, "RECORD_SECONDS", 1)
+    monkeypatch.setattr(module, "record_seconds", lambda _record: 1)
     entry = await stream.create(records.job(state=states.SUBMITTING))
     ended = await stream.advance(entry, records.follow(entry, states.COMPLETED))
     async with asyncio.timeout(PATIENCE):

@@ -22,6 +22,7 @@ from imagegateway.platform import logs as structured
 from structlog.testing import capture_logs
 
 from tests.media.media_gateway import PUBLIC, Clock, error_of, gateway, settings
+from tests.support.media import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -167,6 +168,7 @@ async def test_openapi_describes_the_rest_api(gateway: Gateway) -> None:
         ("get", "/v1/jobs/{job_id}"),
         ("delete", "/v1/jobs/{job_id}"),
         ("post", "/v1/jobs/{job_id}/cancel"),
+        ("post", "/v1/jobs/{job_id}/erase"),
         ("get", "/v1/jobs/{job_id}/events"),
         ("get", "/v1/jobs"),
         ("post", "/v1/jobs/{job_id}/redeliver"),
@@ -179,8 +181,8 @@ async def test_openapi_describes_the_rest_api(gateway: Gateway) -> None:
         ("get", "/v1/files/jobs/{job_id}/{filename}/signed"),
         ("get", "/v1/models"),
         ("get", "/v1/models/{model_id}"),
-        ("get", "/media/{day}/{sha256}/{name}"),
-        ("head", "/media/{day}/{sha256}/{name}"),
+        ("get", "/media/{day}/{result}/{name}"),
+        ("head", "/media/{day}/{result}/{name}"),
         ("get", "/healthz"),
         ("get", "/readyz"),
     }
@@ -256,7 +258,7 @@ async def test_sweeper_sweeps_at_start_and_every_hour_after_failures_too(
 ) -> None:
     clock = Clock()
     store = MediaStore.open(settings.media_url, clock)
-    await store.put_result(b"content")
+    await store.put_result(b"content", OWNER)
     sweep = MediaStore.sweep
     pauses: list[float] = []
 

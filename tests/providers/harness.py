@@ -20,6 +20,8 @@ from imagegateway.providers.kit.response_spool import ResponseSpool
 from imagegateway.providers.kit.task_state import failed_task
 from PIL import Image
 
+from tests.support.media import OWNER
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
@@ -85,7 +87,7 @@ class Bench:
     async def keep(self, data: bytes) -> pb.MediaRef:
         """Store an input, as the router does."""
         facts = images.inspect(data, "image")
-        stored = await self.store.put_result(data)
+        stored = await self.store.put_result(data, OWNER)
         return stored.reference(facts)
 
     async def run(

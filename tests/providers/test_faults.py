@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from imagegateway.media.objects import MediaObject
+    from imagegateway.media.objects import MediaObject, ResultOwner
 
     from tests.emulators.bfl import Bfl
     from tests.emulators.openai import OpenAI
@@ -52,11 +52,11 @@ def fail_writes(bench: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float, e
     """Make writes fail for `seconds` from now. Return a list that holds the number of failed writes."""
     until, failed, put = bench.now + seconds, [0], bench.store.put_result
 
-    async def put_result(data: bytes) -> MediaObject:
+    async def put_result(data: bytes, owner: ResultOwner) -> MediaObject:
         if bench.now < until:
             failed[0] += 1
             raise error
-        return await put(data)
+        return await put(data, owner)
 
     monkeypatch.setattr(bench.store, "put_result", put_result)
     return failed
@@ -136,11 +136,11 @@ async def test_internal_error_in_one_result_keeps_the_others(
 ) -> None:
     put, puts = inline.store.put_result, [0]
 
-    async def put_result(data: bytes) -> MediaObject:
+    async def put_result(data: bytes, owner: ResultOwner) -> MediaObject:
         puts[0] += 1
         if puts[0] == 1:
             raise ZeroDivisionError
-        return await put(data)
+        return await put(data, owner)
 
     monkeypatch.setattr(inline.store, "put_result", put_result)
     done = (await inline.run(image_task(n=3))).done

@@ -14,7 +14,7 @@ from imagegateway.providers.local.family import LocalFamily
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imagegateway.media.objects import MediaObject
+    from imagegateway.media.objects import MediaObject, ResultOwner
 
 
 @dataclass
@@ -36,10 +36,10 @@ async def test_task_survives_an_unavailable_store(
     store = MediaStore.open((tmp_path / "media").as_uri())
     until, put = clock.now + 1 + seconds, store.put_result
 
-    async def put_result(data: bytes) -> MediaObject:
+    async def put_result(data: bytes, owner: ResultOwner) -> MediaObject:
         if clock.now < until:
             raise StoreUnavailable("disk")
-        return await put(data)
+        return await put(data, owner)
 
     monkeypatch.setattr(store, "put_result", put_result)
     family = LocalFamily(store, DecodeGate(10**8), clock=lambda: clock.now, sleep=clock.sleep)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from imagegateway.media.objects import ResultOwner
+
 MIB: Final = 1024 * 1024
 HEAD: Final = b"\0\0\0\x18ftypmp42"
 
@@ -159,11 +161,11 @@ async def test_video_is_fetched_again_after_the_store_recovers(
 ) -> None:
     open_result, refusals = download.store.result, [1, 1]
 
-    def unavailable(max_bytes: int) -> object:
+    def unavailable(max_bytes: int, owner: ResultOwner) -> object:
         if refusals:
             refusals.pop()
             raise StoreUnavailable("disk")
-        return open_result(max_bytes)
+        return open_result(max_bytes, owner)
 
     monkeypatch.setattr(download.store, "result", unavailable)
     with pytest.raises(StoreUnavailable):

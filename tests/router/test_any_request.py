@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states
 from imagegateway.jobs.idempotency import IdempotencyClaim
+from imagegateway.jobs.retention import RetentionPolicies
 from imagegateway.jobs.stream import Entry
 from imagegateway.keys.api_keys import ApiKey
 from imagegateway.keys.root_secret import RootSecret
+from imagegateway.keys.tenants import TenantPolicy
 from imagegateway.media.decoding import DecodeGate
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
@@ -203,6 +205,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
             provider_keys=stored,
             store=store,
             outbound=outbound,
+            retention=RetentionPolicies(current, TenantPolicy),
             deadline_seconds=60,
         )
         service = ImageService(

@@ -111,6 +111,7 @@ async def cancel(change: Callable[[], Awaitable[Entry]], readiness: Readiness) -
         lookup=lookup,
         watcher=unused,
         canceller=canceller,
+        eraser=unused,
         positions=unused,
         redeliverer=unused,
         readiness=readiness,

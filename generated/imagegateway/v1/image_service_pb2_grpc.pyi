@@ -65,6 +65,11 @@ class ImageServiceStub:
     """Cancel a job, at the provider too if its API can. Return the job; an ended
     job is returned unchanged.
     """
+    EraseJob: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.EraseJobRequest, _job_pb2.Job]
+    """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
+    the job: status, times and cost remain. A job that has not ended is
+    UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
+    """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.ListJobsRequest, _image_service_pb2.ListJobsResponse]
     """List the jobs of the caller's tenant, newest first."""
     ListModels: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.ListModelsRequest, _image_service_pb2.ListModelsResponse]
@@ -106,6 +111,11 @@ class ImageServiceAsyncStub(ImageServiceStub):
     CancelJob: _aio.UnaryUnaryMultiCallable[_image_service_pb2.CancelJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Cancel a job, at the provider too if its API can. Return the job; an ended
     job is returned unchanged.
+    """
+    EraseJob: _aio.UnaryUnaryMultiCallable[_image_service_pb2.EraseJobRequest, _job_pb2.Job]  # type: ignore[assignment]
+    """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
+    the job: status, times and cost remain. A job that has not ended is
+    UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
     """
     ListJobs: _aio.UnaryUnaryMultiCallable[_image_service_pb2.ListJobsRequest, _image_service_pb2.ListJobsResponse]  # type: ignore[assignment]
     """List the jobs of the caller's tenant, newest first."""
@@ -175,6 +185,17 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
         """Cancel a job, at the provider too if its API can. Return the job; an ended
         job is returned unchanged.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseJob(
+        self,
+        request: _image_service_pb2.EraseJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
+        """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
+        the job: status, times and cost remain. A job that has not ended is
+        UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
         """
 
     @_abc_1.abstractmethod

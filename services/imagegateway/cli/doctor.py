@@ -50,7 +50,7 @@ async def examine(current: Settings, families: Mapping[str, FamilyEntry] = HTTP_
 def _routes(families: Mapping[str, FamilyEntry]) -> Iterator[tuple[Adapter, Call]]:
     """Yield each adapter with a call of the first model that it serves."""
     for family in families.values():
-        for adapter in family.adapters:
+        for adapter in family.load_adapters():
             yield (
                 adapter,
                 next(

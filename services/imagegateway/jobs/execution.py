@@ -9,6 +9,7 @@ from imagegateway.jobs.admission import AdmissionControl
 from imagegateway.jobs.background_tasks import BackgroundTasks
 from imagegateway.jobs.budgets.settlement import BudgetSettlement
 from imagegateway.jobs.cancellation import JobCancellation
+from imagegateway.jobs.erasure import JobErasure
 from imagegateway.jobs.job_calls import JobCalls
 from imagegateway.jobs.job_steps import JobSteps
 from imagegateway.jobs.job_writer import JobWriter
@@ -43,6 +44,7 @@ class JobExecution:
     settlement: BudgetSettlement
     submission: JobSubmission
     cancellation: JobCancellation
+    erasure: JobErasure
     worker: Worker
     reconciler: Reconciler
     writer: JobWriter
@@ -127,6 +129,7 @@ class JobExecution:
             settlement=settlement,
             submission=submission,
             cancellation=cancellation,
+            erasure=JobErasure(stream, writer, store, tasks),
             worker=worker,
             reconciler=reconciler,
             writer=writer,

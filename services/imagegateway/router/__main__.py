@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.jobs.budgets.ledger import BudgetPolicy, NoHistory
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
+from imagegateway.jobs.retention import RetentionPolicies
 from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
-from imagegateway.keys.key_store import KeyStore
+from imagegateway.keys.gateway_keys import GatewayKeys
 from imagegateway.keys.policy import NO_LIMITS, Quota
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.tenancy import Tenancy
@@ -28,6 +29,8 @@ from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
 from imagegateway.router import image_service, provider_key_service, rest_services, webhook_service
+from imagegateway.router.admin import services as admin
+from imagegateway.router.admin.services import AdminStores, add_admin_services
 from imagegateway.router.body_budget import BodyBudget
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.composition import compose_operations
@@ -75,7 +78,8 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         supervisor = Supervisor()
         resources.push_async_callback(supervisor.close)
         root = RootSecret.load(current)
-        await _adopt_key(current, await KeyStore.open(client, current.nats_replicas, root))
+        admin_stores = await AdminStores.open(client, current, root)
+        await _adopt_key(current, admin_stores)
         tenancy = await Tenancy.open(client, current.nats_replicas, root)
         await tenancy.start(supervisor)
         ring, provider_keys = tenancy.ring, tenancy.provider_keys
@@ -113,11 +117,12 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             responses=responses,
             store=store,
             outbound=outbound,
+            retention=RetentionPolicies(current, tenancy.tenants.policy),
         )
         budget = BodyBudget(current.body_memory * _MIB)
         server = Server(
             current.socket(f"router-{replica}"),
-            [image_service.NAME, provider_key_service.NAME, webhook_service.NAME, *rest_services.NAMES],
+            [image_service.NAME, provider_key_service.NAME, webhook_service.NAME, *rest_services.NAMES, *admin.NAMES],
             interceptors=[RequestInterceptor(ring, budget)],
         )
         images = ImageService(
@@ -136,6 +141,16 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server.grpc)
         files = RestFileService(lookup=operations.lookup, store=store, links=links)
         _add_rest_services(server, operations, budget, tenant_keys, files)
+        add_admin_services(
+            server,
+            stores=admin_stores,
+            tenancy=tenancy,
+            catalog=catalog,
+            engine=engine,
+            job_list=operations.job_list,
+            responses=responses,
+            budget=budget,
+        )
         forms = FormService(planner=operations.planner, images=operations.images, ring=ring, budget=budget)
         path = current.socket(f"uploads-{replica}")
         async with listening(forms.application(), path, GRACE, cancel=True, linger=LINGER):
@@ -165,13 +180,13 @@ def _budget_policy(tenancy: Tenancy, current: Settings) -> BudgetPolicy:
     )
 
 
-async def _adopt_key(current: Settings, keys: KeyStore) -> None:
+async def _adopt_key(current: Settings, stores: AdminStores) -> None:
     """Accept the key of the setting IMAGEGATEWAY_API_KEY, unless it was revoked."""
     if not current.api_key:
         return
     gateway = await asyncio.to_thread(load_identity, current.data_dir / GATEWAY)
     try:
-        await keys.adopt(current.api_key.reveal(), gateway)
+        await GatewayKeys(stores.keys, stores.audit, gateway).adopt(current.api_key.reveal())
     except RevokedKeyError:
         logs.get(__name__).error("api_key_revoked", setting=API_KEY_NAME)
 

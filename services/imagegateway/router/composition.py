@@ -15,6 +15,7 @@ from imagegateway.router.request_planner import RequestPlanner
 
 if TYPE_CHECKING:
     from imagegateway.jobs.engine import JobEngine
+    from imagegateway.jobs.retention import RetentionPolicies
     from imagegateway.keys.provider_keys import ProviderKeys
     from imagegateway.media.store import MediaStore
     from imagegateway.outbound.client import Outbound
@@ -44,6 +45,7 @@ def compose_operations(
     responses: ResponseBuilder,
     store: MediaStore,
     outbound: Outbound,
+    retention: RetentionPolicies,
 ) -> Operations:
     """Return the operations of a replica."""
     execution = engine.execution
@@ -58,6 +60,7 @@ def compose_operations(
         provider_keys=provider_keys,
         store=store,
         outbound=outbound,
+        retention=retention,
         deadline_seconds=settings.job_deadline,
     )
     return Operations(
@@ -86,6 +89,7 @@ def compose_operations(
             lookup=lookup,
             watcher=engine.feed,
             canceller=execution.cancellation,
+            eraser=execution.erasure,
             positions=execution.admission,
             redeliverer=engine.webhooks,
             readiness=engine.readiness,

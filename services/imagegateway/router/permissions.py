@@ -33,6 +33,7 @@ METHOD_SCOPES: Final[Mapping[str, frozenset[Scope]]] = MappingProxyType(
         "imagegateway.v1.ImageService/GetJob": _READING,
         "imagegateway.v1.ImageService/StreamJob": _READING,
         "imagegateway.v1.ImageService/CancelJob": _MAKING,
+        "imagegateway.v1.ImageService/EraseJob": _MAKING,
         "imagegateway.v1.ImageService/ListJobs": _READING,
         "imagegateway.v1.ImageService/ListModels": ALL_SCOPES,
         "imagegateway.v1.ImageService/GetModel": ALL_SCOPES,
@@ -57,7 +58,7 @@ METHOD_SCOPES: Final[Mapping[str, frozenset[Scope]]] = MappingProxyType(
 def scopes_of(method: str) -> frozenset[Scope]:
     """Return the scopes of which one is enough to call a method, by its full name without the first slash.
 
-    Raises KeyError for a method without a row in METHOD_SCOPES: nobody may call it.
+    Raises KeyError for a method without a row in METHOD_SCOPES: every caller is refused.
     """
     if method.startswith(_ADMIN_PACKAGE):
         return frozenset({Scope.ADMIN})

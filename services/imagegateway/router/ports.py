@@ -39,6 +39,14 @@ class JobCanceller(Protocol):
         ...
 
 
+class JobEraser(Protocol):
+    """Erasure of jobs."""
+
+    def erase(self, entry: Entry) -> Coroutine[Any, Any, Entry]:
+        """Erase an ended job. Raises OutcomeUnknownError, UnavailableError."""
+        ...
+
+
 class JobReader(Protocol):
     """Reader of jobs in the stream."""
 

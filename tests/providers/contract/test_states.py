@@ -17,7 +17,7 @@ from tests.providers.contract.world import ApiFixture, adapter_of, verdict
 
 def test_cases_cover_every_route_of_every_family() -> None:
     """A new adapter fails here until `tests.providers.contract.routes` has its case."""
-    routes = {(name, adapter.route) for name, entry in HTTP_FAMILIES.items() for adapter in entry.adapters}
+    routes = {(name, adapter.route) for name, entry in HTTP_FAMILIES.items() for adapter in entry.load_adapters()}
     assert {(case.family, case.route) for case in API_CASES} == routes
 
 

@@ -102,7 +102,7 @@ class ApiFixture:
 
 
 def adapter_of(case: ApiCase) -> Adapter:
-    return next(adapter for adapter in HTTP_FAMILIES[case.family].adapters if adapter.route == case.route)
+    return next(adapter for adapter in HTTP_FAMILIES[case.family].load_adapters() if adapter.route == case.route)
 
 
 @asynccontextmanager
@@ -111,7 +111,8 @@ async def open_api(case: ApiCase, tmp_path: Path, **settings: str) -> AsyncItera
     async with Scripted() as provider:
         prefix = f"IMAGEGATEWAY_{case.route.upper()}"
         values = {f"{prefix}_BASE_URL": provider.base, f"{prefix}_API_KEY": provider.key, **case.settings, **settings}
-        bench = Bench.open(HTTP_FAMILIES[case.family].models, HTTP_FAMILIES[case.family].adapters, tmp_path, values)
+        entry = HTTP_FAMILIES[case.family]
+        bench = Bench.open(entry.models, entry.load_adapters(), tmp_path, values)
         try:
             yield ApiFixture(case, bench, provider)
         finally:

@@ -10,7 +10,12 @@ from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from imagegateway.media.web import openapi_bounds as bounds
 from imagegateway.media.web import openapi_responses as responses
-from imagegateway.v1 import image_service_pb2, provider_key_service_pb2, rest_edge_pb2, webhook_service_pb2
+from imagegateway.v1 import (
+    image_service_pb2,
+    provider_key_service_pb2,
+    rest_edge_pb2,
+    webhook_service_pb2,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -259,7 +264,7 @@ def _plain_paths() -> dict[str, Json]:
         "parameters": [
             *(
                 {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": pattern}}
-                for name, pattern in (("day", "^[0-9-]+$"), ("sha256", "^[0-9a-f]{64}$"), ("name", "^[!-~]+$"))
+                for name, pattern in (("day", "^[0-9-]+$"), ("result", "^[0-9a-f-]{64,81}$"), ("name", "^[!-~]+$"))
             ),
             {"name": "exp", "in": "query", "required": True, "schema": {"type": "integer", "minimum": 0}},
             {"name": "sig", "in": "query", "required": True, "schema": {"type": "string"}},
@@ -274,7 +279,7 @@ def _plain_paths() -> dict[str, Json]:
     }
     not_ready = {"503": {"description": "Not ready", "content": status}}
     return {
-        "/media/{day}/{sha256}/{name}": {
+        "/media/{day}/{result}/{name}": {
             "get": {"operationId": "GetMedia", **media},
             "head": {"operationId": "HeadMedia", **media},
         },
