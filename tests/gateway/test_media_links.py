@@ -36,7 +36,7 @@ def get(stack: Stack, path: str, method: str = "GET", **headers: str) -> rest.An
 
 
 def tag(path: str) -> str:
-    return f'"{path.split("/")[3]}"'
+    return f'"{path.split("/")[3].partition("-")[0]}"'
 
 
 def signed(stack: Stack, path: str, at: float) -> str:
