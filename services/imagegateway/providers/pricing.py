@@ -93,7 +93,7 @@ class Rule(ABC):
         return self._sum(order, [order.size] * order.task.n)
 
     def final(self, order: Order, done: provider.Done) -> int | None:
-        """Return the price of a call's result: what came, and what the provider bills all the same.
+        """Return the price of a call's results, and of missing images that the provider bills all the same.
 
         A requested size is what the provider bills; where the model chose the size, the real one counts.
         """
@@ -304,7 +304,7 @@ class PerToken(Rule):
         if done.HasField("svg_usage"):
             return None
         if not (usage.HasField("input_tokens") and usage.HasField("output_tokens")):
-            # `super()` without arguments fails in a class with slots that a decorator has made anew.
+            # `super()` without arguments fails in a class with slots: the decorator replaces the class.
             return Rule.final(self, order, done)
         image_in = usage.input_tokens_details.image_tokens
         text_out = usage.output_tokens_details.text_tokens
