@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from imagegateway.v1 import image_service_pb2 as pb
 
 from tests.gateway import inputs
-from tests.router.test_any_request import serving
+from tests.router.test_arbitrary_requests import serving
 
 if TYPE_CHECKING:
     from pathlib import Path

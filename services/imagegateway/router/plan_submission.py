@@ -12,6 +12,7 @@ from imagegateway.platform import ids
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.router import costs
+from imagegateway.router.budget_header import show_budget
 from imagegateway.router.job_errors import engine_errors
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from imagegateway.router.catalog import Catalog
     from imagegateway.router.input_images import InputImages
     from imagegateway.router.job_lookup import JobLookup
-    from imagegateway.router.ports import CredentialSealer, IdempotencyClaims, JobSubmitter, ReadinessGate
+    from imagegateway.router.ports import BudgetView, CredentialSealer, IdempotencyClaims, JobSubmitter, ReadinessGate
     from imagegateway.router.validation.plan import Plan
     from imagegateway.v1.job_pb2 import Cost
 
@@ -40,6 +41,7 @@ class PlanSubmission:
         self,
         *,
         submitter: JobSubmitter,
+        budgets: BudgetView,
         claims: IdempotencyClaims,
         lookup: JobLookup,
         readiness: ReadinessGate,
@@ -52,6 +54,7 @@ class PlanSubmission:
         deadline_seconds: float,
     ) -> None:
         self._submitter = submitter
+        self._budgets = budgets
         self._claims = claims
         self._lookup = lookup
         self._readiness = readiness
@@ -86,6 +89,8 @@ class PlanSubmission:
             if joined is None:
                 raise unavailable() from None
             entry = joined
+        finally:
+            show_budget(call, self._budgets.left(record))
         call.headers["x-job-id"] = entry.record.id
         call.log["job_id"] = entry.record.id
         return entry
