@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from imagegateway.jobs.limits import Limits
 from imagegateway.platform.errors import GatewayError, invalid
+from imagegateway.platform.money import to_cost
 from imagegateway.platform.setting_source import PREFIX
 from imagegateway.providers.catalog import Modality
-from imagegateway.providers.pricing import Order, to_cost
+from imagegateway.providers.pricing import Order
 from imagegateway.providers.registry import EMBEDDED_MODEL, MODELS
 from imagegateway.router import own_prices
 from imagegateway.v1.error_reason_pb2 import ErrorReason

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.providers.pricing import nanodollars, to_cost
+from imagegateway.platform.money import decimal_usd, nanodollars, to_cost
 
 if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
@@ -39,9 +38,4 @@ def estimate(plan: Plan, catalog: Catalog) -> Cost | None:
 def set_header(call: Call, record: JobRecord) -> None:
     """Set the cost header of an ended job, unless its cost is unknown."""
     if record.HasField("cost"):
-        call.headers[COST] = decimal(record.cost)
-
-
-def decimal(cost: Cost) -> str:
-    """Return the amount of a cost as a decimal number without an exponent, such as `0.04`."""
-    return format(Decimal(str(cost.amount)).normalize(), "f")
+        call.headers[COST] = decimal_usd(nanodollars(record.cost))

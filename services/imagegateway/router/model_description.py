@@ -5,9 +5,10 @@ from __future__ import annotations
 import calendar
 from typing import TYPE_CHECKING
 
+from imagegateway.platform.money import CURRENCY, NANO
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.providers.catalog import Capability
-from imagegateway.providers.pricing import CURRENCY, NANO, Order
+from imagegateway.providers.pricing import Order
 from imagegateway.providers.sizes import FixedSizes, SizeRange
 from imagegateway.v1 import model_pb2 as pb
 

@@ -7,8 +7,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from imagegateway.platform.money import usd
 from imagegateway.platform.setting_source import PREFIX, SettingError
-from imagegateway.providers.pricing import PerImage, PerMegapixel, PerSecond, usd
+from imagegateway.providers.pricing import PerImage, PerMegapixel, PerSecond
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

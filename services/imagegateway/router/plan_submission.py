@@ -98,7 +98,13 @@ class PlanSubmission:
     async def preview(self, plan: Plan, call: Call) -> Cost | None:
         """Return the expected cost of a plan without a job; None for an unknown price. Raises as `submit` does."""
         await self._check(plan, call)
-        return costs.estimate(plan, self._catalog)
+        expected = costs.estimate(plan, self._catalog)
+        record = JobRecord(tenant=call.tenant, key_id=call.key.id if call.key else "", task=plan.task)
+        if expected is not None:
+            record.estimate.CopyFrom(expected)
+        await self._budgets.check(record)
+        show_budget(call, self._budgets.left(record))
+        return expected
 
     async def _check(self, plan: Plan, call: Call) -> None:
         self._readiness.require()
