@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.router.call_context import Call
     from imagegateway.router.response_memory import ResponseMemory
+    from imagegateway.router.validation.plan import Plan
+    from imagegateway.v1.job_pb2 import Cost
 _PROMPTS: Final = frozenset({"prompt", "negative_prompt"})
 _REQUEST_FIELDS: Final = _PROMPTS | {
     "aspect_ratio",
@@ -153,6 +155,24 @@ class ResponseBuilder:
             progress=job.progress if job.HasField("progress") else None,
             queue_position=queue_position,
             metadata=job.metadata,
+        )
+        return ImagesResult(message)
+
+    def plan(self, plan: Plan, cost: Cost | None) -> ImagesResult:
+        """Return the response to `Prefer: dry-run`: the plan, in the fields of ImagesResponse."""
+        task = plan.task
+        message = pb.ImagesResponse(
+            model=plan.model.id,
+            provider=plan.route.name,
+            warnings=plan.warnings,
+            quality=openai_values.quality(task.quality),
+            size=openai_values.size(*plan.size),
+            object="plan",
+            type=plan.job_type,
+            modality=plan.model.modality,
+            n=task.n,
+            seconds=task.seconds if task.HasField("seconds") else None,
+            estimated_cost=cost,
         )
         return ImagesResult(message)
 
