@@ -20,11 +20,11 @@ from imagegateway.jobs.stream import Entry
 from imagegateway.keys.api_keys import ApiKey
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.tenants import TenantPolicy
-from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.decoding import DecodeBudget
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.readiness import Readiness
 from imagegateway.platform.setting_source import Source
@@ -46,6 +46,7 @@ from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.gateway import inputs
+from tests.router.budgets import NoBudgets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -132,7 +133,7 @@ class LocalEngine:
     """Engine that runs each job of the embedded family at once. Jobs of other families fail."""
 
     def __init__(self, store: MediaStore) -> None:
-        self._family = LocalFamily(store, DecodeGate(10**8), inputs.image_bytes())
+        self._family = LocalFamily(store, DecodeBudget(10**8), inputs.image_bytes())
 
     async def submit(self, record: JobRecord, *, has_idempotency_key: bool = False) -> Entry:
         record = JobRecord.FromString(record.SerializeToString())
@@ -193,9 +194,10 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
         ResponseMemory(1024**3),
     )
     lookup = JobLookup(engine)
-    async with Outbound(Guard((), unresolved)) as outbound:
+    async with Outbound(UrlGuard((), unresolved)) as outbound:
         submission = PlanSubmission(
             submitter=engine,
+            budgets=NoBudgets(),
             claims=engine,
             lookup=lookup,
             readiness=readiness,
@@ -215,10 +217,11 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
                 readiness=readiness,
                 store=store,
                 outbound=outbound,
-                gate=DecodeGate(10**8),
+                decode_budget=DecodeBudget(10**8),
             ),
             images=ImageOperations(
                 submission=submission,
+                budgets=NoBudgets(),
                 lookup=lookup,
                 watcher=engine,
                 positions=engine,
