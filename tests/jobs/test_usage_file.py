@@ -165,7 +165,7 @@ def test_spending_by_key_and_tenant_begins_at_a_day(usage: UsageFile) -> None:
     assert usage.spent("key_id", "k1", "2026-11-29") == CENT
     assert usage.spent("key_id", "k1", "") == 2 * CENT
     assert usage.spent("tenant", "other", "") == CENT
-    assert usage.spent("tenant", "nobody", "") == 0
+    assert usage.spent("tenant", "unknown", "") == 0
 
 
 @pytest.mark.parametrize("names", [("colour",), ("metadata.",), ("model", "model"), (*COLUMNS,), ("",)])
