@@ -46,7 +46,7 @@ _BATCH_BYTES: Final = 256 * 1024
 """Size of entries after which another message begins."""
 _FETCH_SECONDS: Final = 1.0
 """Seconds for which records of one message are collected."""
-ACKNOWLEDGE_SECONDS: Final = 30.0
+ACKNOWLEDGE_SECONDS: Final = 10.0
 """Seconds after which the server hands a record out again that no replica has acknowledged."""
 _RETRY_SECONDS: Final = 1.0
 _MAX_UNACKNOWLEDGED: Final = 10_000
