@@ -21,6 +21,7 @@ from imagegateway.jobs.operator_events import OperatorEvents
 from imagegateway.jobs.stream import JobStream
 from imagegateway.jobs.stream_check import StreamCheck
 from imagegateway.jobs.stream_connection import StreamConnection
+from imagegateway.jobs.usage.reports import UsageReports
 from imagegateway.jobs.webhooks import WebhookDelivery
 from imagegateway.keys.webhook_secrets import WebhookSecrets
 from imagegateway.platform.clock import unix_millis
@@ -30,7 +31,7 @@ from imagegateway.platform.readiness import Readiness
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imagegateway.jobs.budgets.ledger import BudgetPolicy, SpendHistory
+    from imagegateway.jobs.budgets.ledger import BudgetPolicy
     from imagegateway.jobs.limits import Limits
     from imagegateway.jobs.pricing import Price
     from imagegateway.jobs.provider_client import ProviderClient
@@ -61,6 +62,7 @@ class JobEngine:
     webhook_secrets: WebhookSecrets
     webhooks: WebhookDelivery
     readiness: Readiness
+    usage: UsageReports
     _events: OperatorEvents | None
     """None without a receiver of events."""
     _supervisor: Supervisor
@@ -78,7 +80,6 @@ class JobEngine:
         outbound: Outbound,
         limits: Limits,
         budget_policy: BudgetPolicy,
-        history: SpendHistory,
         price: Price,
         fallback: Fallback,
         view: JobView,
@@ -103,9 +104,12 @@ class JobEngine:
             if settings.events_webhook
             else None
         )
+        usage = await UsageReports.open(
+            client, stream, settings.nats_replicas, settings.data_dir / f"usage-{replica}.sqlite"
+        )
         js = client.jetstream()
         accounts = await bucket(js, ledger.BUCKET, settings.nats_replicas)
-        budgets = BudgetLedger(accounts, policy=budget_policy, history=history, feed=feed)
+        budgets = BudgetLedger(accounts, policy=budget_policy, history=usage, feed=feed)
         execution = JobExecution.compose(
             stream=stream,
             feed=feed,
@@ -156,6 +160,7 @@ class JobEngine:
             webhook_secrets=webhook_secrets,
             webhooks=webhooks,
             readiness=Readiness({"media-store": store.check, "job-store": check.check, "job-list": index.check}),
+            usage=usage,
             _events=events,
             _supervisor=supervisor,
         )
@@ -165,6 +170,7 @@ class JobEngine:
         supervisor, execution = self._supervisor, self.execution
         self.index.start(supervisor)
         await self.feed.start(supervisor)
+        await self.usage.start(supervisor)
         await self.membership.start(supervisor, execution.reconciler.reconcile)
         execution.reconciler.reconcile()
         supervisor.spawn("job polls", execution.worker.run())
@@ -188,3 +194,4 @@ class JobEngine:
         await self.budgets.close()
         await self.membership.close()
         await self.index.close()
+        await self.usage.close()

@@ -98,7 +98,7 @@ class JobStream:
         """
         connection = StreamConnection(client)
         await make_stream(connection.js, NAME, replicas, max_bytes)
-        await check_permissions(connection)
+        await check_permissions(connection, "j.permission.none.none", "k.permission")
         return cls(connection)
 
     @property

@@ -44,7 +44,7 @@ class OperatorTokens:
         return f"{stem}.{_signature(self._keys[0], stem)}"
 
     def read(self, token: str) -> ApiKey | None:
-        """Return the key that a token stands for, which may have expired. None: no token of this gateway."""
+        """Return the key of a token, which may have expired. None: no token of this gateway."""
         stem, _, signature = token.rpartition(".")
         if not stem.startswith(_PREFIX):
             return None

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs.budgets.ledger import BudgetPolicy, NoHistory
+from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.jobs.retention import RetentionPolicies
@@ -21,14 +21,20 @@ from imagegateway.keys.tenancy import Tenancy
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import logs, settings
 from imagegateway.platform.grpc_server import Server, run
 from imagegateway.platform.http_server import listening
 from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
-from imagegateway.router import image_service, provider_key_service, rest_services, webhook_service
+from imagegateway.router import (
+    image_service,
+    provider_key_service,
+    rest_services,
+    usage_service,
+    webhook_service,
+)
 from imagegateway.router.admin import services as admin
 from imagegateway.router.admin.services import AdminStores, add_admin_services
 from imagegateway.router.body_budget import BodyBudget
@@ -87,7 +93,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         store = MediaStore.open(current.media_url)
         responses = ResponseBuilder(store, links, time.time, ResponseMemory(current.answer_memory * _MIB))
         catalog = Catalog.load(current.source)
-        outbound = Outbound(Guard(current.allow_hosts))
+        outbound = Outbound(UrlGuard(current.allow_hosts))
         resources.push_async_callback(outbound.aclose)
         provider_client = ProviderClient(current, {model.family for model in catalog.models.values()})
         resources.push_async_callback(provider_client.close)
@@ -101,7 +107,6 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             outbound=outbound,
             limits=replace(catalog.limits(current), multi_tenant=ring.is_shared),
             budget_policy=_budget_policy(tenancy, current),
-            history=NoHistory(),
             price=catalog.price,
             fallback=catalog.fallback,
             view=responses.job,
@@ -122,7 +127,14 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         budget = BodyBudget(current.body_memory * _MIB)
         server = Server(
             current.socket(f"router-{replica}"),
-            [image_service.NAME, provider_key_service.NAME, webhook_service.NAME, *rest_services.NAMES, *admin.NAMES],
+            [
+                image_service.NAME,
+                provider_key_service.NAME,
+                usage_service.NAME,
+                webhook_service.NAME,
+                *rest_services.NAMES,
+                *admin.NAMES,
+            ],
             interceptors=[RequestInterceptor(ring, budget)],
         )
         images = ImageService(
@@ -139,6 +151,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(tenant_keys, server.grpc)
         webhooks = WebhookService(secrets=engine.webhook_secrets, jobs=operations.jobs)
         webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server.grpc)
+        usage_service.add_usage_services(server, engine.usage)
         files = RestFileService(lookup=operations.lookup, store=store, links=links)
         _add_rest_services(server, operations, budget, tenant_keys, files)
         add_admin_services(

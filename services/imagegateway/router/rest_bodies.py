@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 JSON: Final = "application/json"
 
 
-async def read_json(pieces: AsyncIterable[HttpBody], call: Call, reservation: BodyReservation) -> dict[str, Any]:
-    """Return the fields of a JSON body.
+async def read_json(
+    pieces: AsyncIterable[HttpBody], call: Call, reservation: BodyReservation, *, required: bool = True
+) -> dict[str, Any]:
+    """Return the fields of a JSON body. `required`: an absent body is an error, else it has no fields.
 
     Raises GatewayError UNSUPPORTED_MEDIA_TYPE, and as `request_body.read` and `json_body.parse` do.
     """
@@ -30,6 +32,8 @@ async def read_json(pieces: AsyncIterable[HttpBody], call: Call, reservation: Bo
         kind = ""
         async for piece in pieces:
             kind = kind or piece.content_type.partition(";")[0].strip().lower()
+            if not required and not kind and not piece.data:
+                continue
             if kind != JSON:
                 raise GatewayError(
                     ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE,
@@ -39,7 +43,8 @@ async def read_json(pieces: AsyncIterable[HttpBody], call: Call, reservation: Bo
             call.log["request_bytes"] = size
             yield piece.data
 
-    return json_body.parse(await request_body.read(data(), call.metadata.get("content-encoding", ""), reservation))
+    body = await request_body.read(data(), call.metadata.get("content-encoding", ""), reservation)
+    return json_body.parse(body) if body or required else {}
 
 
 def json_response(call: Call, data: bytes) -> HttpBody:

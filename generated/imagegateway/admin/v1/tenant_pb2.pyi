@@ -19,7 +19,7 @@ DESCRIPTOR: _descriptor.FileDescriptor
 @_typing.final
 class Tenant(_message.Message):
     """Tenant with the limits that hold for all its keys together, beside those of
-    each key. What is not set is absent.
+    each key. A limit that is not set is absent.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

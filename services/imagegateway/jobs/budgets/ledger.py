@@ -21,16 +21,17 @@ from imagegateway.jobs.budgets.account import (
     tag_of,
 )
 from imagegateway.jobs.budgets.budget import Budget
-from imagegateway.jobs.budgets.money import NANO, nanodollars
 from imagegateway.jobs.stream_errors import OutcomeUnknownError, unavailable
 from imagegateway.keys.policy import NO_LIMITS, key_account, tenant_account
 from imagegateway.platform import logs
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.shared_documents import SharedDocuments
+from imagegateway.providers.pricing import NANO, nanodollars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
+    from datetime import date
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.jobs.feed import JobFeed
@@ -59,22 +60,18 @@ class BudgetPolicy:
 
 
 class SpendHistory(Protocol):
-    """Costs of ended jobs."""
+    """Costs of ended jobs in nano-dollars, of all that ended before the call.
 
-    async def spent(self, *, tenant: str, key_id: str, since: int, without: Collection[str]) -> int:
-        """Return the cost in nano-dollars of the jobs that ended since a time in Unix milliseconds.
+    `start`: first day in UTC; None: all days. `without`: ids of jobs to leave out. The methods raise GatewayError.
+    """
 
-        `key_id`: only jobs of this key; empty: all of the tenant. `without`: ids of jobs to leave out. A job that
-        this replica's feed has brought as ended is included. Raises UnavailableError.
-        """
+    async def spent_by_key(self, key_id: str, start: date | None, without: Collection[str] = ()) -> int:
+        """Return the cost of a key's jobs that ended from a day on."""
         ...
 
-
-class NoHistory(SpendHistory):
-    """No history: a budget counts from the first job that it is reserved for."""
-
-    async def spent(self, *, tenant: str, key_id: str, since: int, without: Collection[str]) -> int:
-        return 0
+    async def spent_by_tenant(self, tenant: str, start: date | None, without: Collection[str] = ()) -> int:
+        """Return the cost of a tenant's jobs that ended from a day on."""
+        ...
 
 
 class BudgetLedger:
@@ -175,15 +172,13 @@ class BudgetLedger:
     async def spent(self, budget: Budget) -> int:
         """Return the cost of the jobs that ended in the budget's present period, in nano-dollars.
 
-        Raises UnavailableError.
+        Raises UnavailableError, GatewayError.
         """
         period = periods.name_of(budget.period, self._clock())
         account = await self._accounts.read(budget.account)
         if periods.covers(account.period, period):
             return account.spent
-        return await self._history.spent(
-            tenant=budget.tenant, key_id=budget.key_id, since=periods.start_of(period), without=()
-        )
+        return await self._spent_before(budget, period, without=())
 
     def budgets(self, key_id: str, tenant: str) -> list[Budget]:
         """Return the budgets that hold for a key: its own, and its tenant's."""
@@ -235,12 +230,7 @@ class BudgetLedger:
             if budget.is_of(record)
         }
         reservations = {**unfinished, **(await self._accounts.read(budget.account)).reservations}
-        spent = await self._history.spent(
-            tenant=budget.tenant,
-            key_id=budget.key_id,
-            since=periods.start_of(period),
-            without=reservations.keys(),
-        )
+        spent = await self._spent_before(budget, period, without=reservations.keys())
 
         def step(account: Account) -> tuple[Account, None]:
             if periods.covers(account.period, period) or not account.reservations.keys() <= reservations.keys():
@@ -248,6 +238,13 @@ class BudgetLedger:
             return Account(period, spent, reservations | dict(account.reservations)), None
 
         await self._accounts.change(budget.account, step)
+
+    async def _spent_before(self, budget: Budget, period: str, *, without: Collection[str]) -> int:
+        """Return the cost of the jobs that ended in a period so far. Raises GatewayError."""
+        start = periods.first_day(period)
+        if budget.key_id:
+            return await self._history.spent_by_key(budget.key_id, start, without)
+        return await self._history.spent_by_tenant(budget.tenant, start, without)
 
 
 def _after(account: Account, record: JobRecord) -> Account:

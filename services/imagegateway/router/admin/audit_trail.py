@@ -1,11 +1,12 @@
-"""Audit trail of administrative calls: who called what, from where, with which outcome."""
+"""Audit trail of administrative calls: caller, method, address and outcome."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import nats.errors
+from google.protobuf.descriptor import FieldDescriptor
 from imagegateway.admin.v1 import audit_event_pb2 as pb
 from imagegateway.keys.audit_log import FAILED, SUCCEEDED
 from imagegateway.keys.operator_tokens import OPERATOR_ID
@@ -84,9 +85,7 @@ class AuditTrail:
         event = self._log.event(_actor(call), call.method, target, getattr(request, "tenant", ""))
         event.request_id = call.request_id
         event.address = _address(call)
-        for name, text in _fields(request).items():
-            if name not in _NOT_RECORDED and text != target:
-                event.fields[name] = text
+        event.fields.update({name: text for name, text in _fields(request).items() if text != target})
         return event
 
 
@@ -103,19 +102,16 @@ def _fields(request: Message) -> Mapping[str, str]:
     """Return the fields of a request as text. A field that returns to its default is empty."""
     mask = getattr(request, "update_mask", None)
     cleared = dict.fromkeys(mask.paths, "") if mask else {}
-    return cleared | {field.name: _text(value)[:_LONGEST] for field, value in request.ListFields()}
+    recorded = ((field, value) for field, value in request.ListFields() if field.name not in _NOT_RECORDED)
+    return cleared | {field.name: _text(field, value)[:_LONGEST] for field, value in recorded}
 
 
-def _text(value: object) -> str:
-    match value:
-        case str():
-            return value
-        case bool():
-            return str(value).lower()
-        case int() | float():
-            return f"{value:.15g}"
-        case _:
-            return ", ".join(map(str, value)) if hasattr(value, "__iter__") else ""
+def _text(field: FieldDescriptor, value: Any) -> str:
+    if field.is_repeated:
+        return ", ".join(map(str, value))
+    if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
+        return f"{value:.15g}"
+    return str(value)
 
 
 def _code(error: Exception) -> str:

@@ -77,7 +77,7 @@ class KeyAdministration:
         return await self._known(request.id, key)
 
     async def rotate(self, request: pb.RotateKeyRequest) -> Key:
-        """Give a key a new secret, and return the key with it. Raises GatewayError: NOT_FOUND, INVALID_VALUE."""
+        """Replace a key's secret, and return the key with it. Raises GatewayError: NOT_FOUND, INVALID_VALUE."""
         overlap = seconds_of(request.overlap or _OVERLAP, "overlap", _LONGEST_OVERLAP)
         secret, key = await self._store.rotate(request.id, overlap) or ("", None)
         return await self._known(request.id, key, secret)

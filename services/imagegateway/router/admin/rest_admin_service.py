@@ -71,7 +71,7 @@ class RestAdminService(pb_grpc.RestAdminServiceServicer):
                 yield piece.body
 
         with self._budget.reservation(call.tenant) as reservation:
-            values = await read_json(bodies(), call, reservation)
+            values = await read_json(bodies(), call, reservation, required=message_type is not pb.RotateKeyRequest)
             names = _known_names(message_type, values)
             request, _ = request_fields.build(message_type, values)
         return request, in_path, names

@@ -12,8 +12,8 @@ from imagegateway.jobs.transitions import MAX_ATTEMPTS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
-from tests.jobs.families import PendingCall, ScriptedProviders
 from tests.jobs.replica import Replica, serving
+from tests.jobs.scripted_providers import PendingCall, ScriptedProviders
 from tests.jobs.server import settings_for, until
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class UnansweredCall:
         raise AssertionError("unreachable")
 
 
-async def test_twelve_calls_under_way_at_a_crash_all_complete(nats: Nats, providers: ScriptedProviders) -> None:
+async def test_twelve_open_calls_complete_after_a_crash(nats: Nats, providers: ScriptedProviders) -> None:
     settings = settings_for(nats.settings.data_dir, NATS_URL=nats.settings.nats_address())
     providers.on_start = call = PendingCall()
     async with serving(settings, providers) as dying:
@@ -66,7 +66,7 @@ async def test_twelve_calls_under_way_at_a_crash_all_complete(nats: Nats, provid
         await successor.held_nothing()
 
 
-async def test_result_that_came_without_a_router_is_kept(
+async def test_result_that_arrives_without_a_router_is_kept(
     one_at_a_time: Settings, dying: Replica, providers: ScriptedProviders
 ) -> None:
     providers.on_start = call = PendingCall()
@@ -79,7 +79,7 @@ async def test_result_that_came_without_a_router_is_kept(
         assert (ended.state, providers.starts[ended.id]) == (states.COMPLETED, 1)
 
 
-async def test_call_whose_provider_server_died_too_has_an_unknown_outcome(
+async def test_call_whose_provider_server_stopped_has_an_unknown_outcome(
     one_at_a_time: Settings, dying: Replica, providers: ScriptedProviders
 ) -> None:
     providers.on_start = call = UnansweredCall()

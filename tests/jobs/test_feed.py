@@ -237,7 +237,7 @@ async def test_subscriber_resumes_after_an_event() -> None:
             assert await asyncio.wait_for(stream, PATIENCE) == past[index:]
 
 
-async def test_quiet_period_yields_none() -> None:
+async def test_subscription_without_changes_yields_none_after_its_interval() -> None:
     async with setting() as at:
         first = await at.own(None, states.QUEUED)
         changes = at.feed.changes(first.record.id, None, quiet=0.0)
@@ -334,7 +334,7 @@ async def test_wait_for_an_end_returns_it_or_times_out() -> None:
         assert await at.feed.ended(first.record.id, 0) == ended
 
 
-def test_event_types() -> None:
+def test_public_event_type_follows_the_job_state() -> None:
     names = [public_type(Entry(1, records.job(state=state))) for state in sorted(states.PUBLIC)]
     assert names[:3] == ["job.queued", "job.running", "job.progress"]
     assert names[3:] == ["job.completed", "job.failed", "job.cancelled", "job.running"]

@@ -14,7 +14,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
-from tests.jobs.families import PendingCall, ScriptedProviders
+from tests.jobs.scripted_providers import PendingCall, ScriptedProviders
 from tests.jobs.server import PATIENCE, until
 
 if TYPE_CHECKING:

@@ -75,7 +75,9 @@ def _grpc(caller: Caller, mark: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("hang_up", [_json, _stream, _form, _grpc])
-def test_hang_ups_leave_no_ghosts(one_slot: Caller, mark: str, hang_up: Callable[[Caller, str, float], None]) -> None:
+def test_disconnected_callers_leave_no_orphaned_jobs(
+    one_slot: Caller, mark: str, hang_up: Callable[[Caller, str, float], None]
+) -> None:
     dice = random.Random(hang_up.__name__)  # noqa: S311  a test's dice
     for _ in range(HANG_UPS):
         hang_up(one_slot, mark, dice.uniform(0, LONGEST_SECONDS))

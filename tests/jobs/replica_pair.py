@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nats.errors
-from imagegateway.jobs.budgets.ledger import BudgetLedger, BudgetPolicy, NoHistory
+from imagegateway.jobs.budgets.ledger import BudgetLedger, BudgetPolicy
 from imagegateway.jobs.budgets.sweep import BudgetSweep
 from imagegateway.jobs.circuit_breaker import CircuitBreakers
 from imagegateway.jobs.credentials import JobCredentials
@@ -24,13 +24,14 @@ from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import GatewayError, UnavailableError
 from imagegateway.platform.supervision import Supervisor
 
-from tests.jobs.families import ScriptedProviders
 from tests.jobs.index import inline_index
 from tests.jobs.memory import StreamLog, memory_stream
+from tests.jobs.scripted_providers import ScriptedProviders
 from tests.platform.key_values import MemoryBucket, MemoryKeyValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
+    from datetime import date
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.jobs.pricing import Price
@@ -43,6 +44,16 @@ _LATER = 60_000
 """Milliseconds that budget sweeps are ahead, so that no job is too young for them."""
 _TURNS = 60
 """Turns of the event loop after which every step waits at a gate."""
+
+
+class NoSpending:
+    """History of callers who spent nothing before their budget."""
+
+    async def spent_by_key(self, key_id: str, start: date | None, without: Collection[str] = ()) -> int:
+        return 0
+
+    async def spent_by_tenant(self, tenant: str, start: date | None, without: Collection[str] = ()) -> int:
+        return 0
 
 
 def _free(_task: provider.ImageTask, _done: provider.Done) -> None:
@@ -195,7 +206,9 @@ class ReplicaPair:
         membership = StaticMembership(f"r{index}", self._count, self._incarnations)
         stream = memory_stream(self.log, self.gates)
         feed = JobFeed(stream, inline_index(self._projections[index]))
-        ledger = BudgetLedger(MemoryKeyValue(self.budgets), policy=self.budget_policy, history=NoHistory(), feed=feed)
+        ledger = BudgetLedger(
+            MemoryKeyValue(self.budgets), policy=self.budget_policy, history=NoSpending(), feed=feed
+        )
         execution = JobExecution.compose(
             stream=stream,
             feed=feed,

@@ -20,11 +20,11 @@ from imagegateway.jobs.stream import Entry
 from imagegateway.keys.api_keys import ApiKey
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.tenants import TenantPolicy
-from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.decoding import DecodeBudget
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.readiness import Readiness
 from imagegateway.platform.setting_source import Source
@@ -133,7 +133,7 @@ class LocalEngine:
     """Engine that runs each job of the embedded family at once. Jobs of other families fail."""
 
     def __init__(self, store: MediaStore) -> None:
-        self._family = LocalFamily(store, DecodeGate(10**8), inputs.image_bytes())
+        self._family = LocalFamily(store, DecodeBudget(10**8), inputs.image_bytes())
 
     async def submit(self, record: JobRecord, *, has_idempotency_key: bool = False) -> Entry:
         record = JobRecord.FromString(record.SerializeToString())
@@ -194,7 +194,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
         ResponseMemory(1024**3),
     )
     lookup = JobLookup(engine)
-    async with Outbound(Guard((), unresolved)) as outbound:
+    async with Outbound(UrlGuard((), unresolved)) as outbound:
         submission = PlanSubmission(
             submitter=engine,
             budgets=NoBudgets(),
@@ -217,7 +217,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
                 readiness=readiness,
                 store=store,
                 outbound=outbound,
-                gate=DecodeGate(10**8),
+                decode_budget=DecodeBudget(10**8),
             ),
             images=ImageOperations(
                 submission=submission,

@@ -13,8 +13,8 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.registry import HTTP_FAMILIES
 
 from tests.emulators.base import Emulator, Sent
-from tests.providers.contract.rows import MP4, PNG, ApiCase, Response
-from tests.providers.harness import Bench
+from tests.providers.contract.api_case import MP4, PNG, ApiCase, Response
+from tests.providers.harness import Harness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Scripted(Emulator):
+class ScriptedProvider(Emulator):
     """Provider that sends scripted responses in order, the last one without limit, and serves results.
 
     `results`: the origin that its responses name for results. `silent`: it never responds. `breaks`: it closes the
@@ -82,8 +82,8 @@ class ApiFixture:
     """A case with its family and scripted provider."""
 
     case: ApiCase
-    bench: Bench
-    provider: Scripted
+    harness: Harness
+    provider: ScriptedProvider
 
     def task(self, **fields: Any) -> pb.ImageTask:
         return pb.ImageTask(
@@ -93,12 +93,12 @@ class ApiFixture:
     async def run(self, *responses: Response, polls: int = 200, **fields: Any) -> pb.TaskState:
         """Run a task, with these responses after the submit. Return its final state."""
         self.provider.script = self.case.script(*responses)
-        return await self.bench.run(self.task(**fields), polls=polls)
+        return await self.harness.run(self.task(**fields), polls=polls)
 
     async def submit(self, *responses: Response, **fields: Any) -> pb.TaskState:
         """Run a task, with these responses from the submit on. Return its final state."""
         self.provider.script = list(responses)
-        return await self.bench.run(self.task(**fields))
+        return await self.harness.run(self.task(**fields))
 
 
 def adapter_of(case: ApiCase) -> Adapter:
@@ -108,15 +108,15 @@ def adapter_of(case: ApiCase) -> Adapter:
 @asynccontextmanager
 async def open_api(case: ApiCase, tmp_path: Path, **settings: str) -> AsyncIterator[ApiFixture]:
     """Open a case's family against its scripted provider. `settings` are further settings by name."""
-    async with Scripted() as provider:
+    async with ScriptedProvider() as provider:
         prefix = f"IMAGEGATEWAY_{case.route.upper()}"
         values = {f"{prefix}_BASE_URL": provider.base, f"{prefix}_API_KEY": provider.key, **case.settings, **settings}
         entry = HTTP_FAMILIES[case.family]
-        bench = Bench.open(entry.models, entry.load_adapters(), tmp_path, values)
+        harness = Harness.open(entry.models, entry.load_adapters(), tmp_path, values)
         try:
-            yield ApiFixture(case, bench, provider)
+            yield ApiFixture(case, harness, provider)
         finally:
-            await bench.family.close()
+            await harness.family.close()
 
 
 def verdict(state: pb.TaskState) -> tuple[str, bool]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.providers.contract.rows import B64, BASE, IMAGE_URL, PNG, Response, done, fails
+from tests.providers.contract.api_case import B64, BASE, IMAGE_URL, PNG, Response, done, fails
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

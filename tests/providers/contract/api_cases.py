@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from tests.providers.contract.rows import (
+from tests.providers.contract.api_case import (
     B64,
     B64_MP4,
     BASE,
@@ -20,7 +20,7 @@ from tests.providers.contract.rows import (
     done,
     fails,
 )
-from tests.providers.contract.shapes import (
+from tests.providers.contract.shared_responses import (
     ARK,
     COMPLETED,
     FAL,

@@ -14,8 +14,8 @@ from imagegateway.platform.nats import bucket, connect
 from imagegateway.platform.supervision import Supervisor
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedProviders
 from tests.jobs.replica import serving
+from tests.jobs.scripted_providers import ScriptedProviders
 from tests.jobs.server import settings_for, until
 
 if TYPE_CHECKING:
@@ -93,7 +93,9 @@ async def test_hosts_with_the_same_data_directory_path_have_different_names(nats
         assert first.name != second.name
 
 
-async def test_copied_data_directory_takes_another_name_while_the_first_lives(nats: Nats, tmp_path: Path) -> None:
+async def test_copied_data_directory_gets_another_name_while_the_first_replica_runs(
+    nats: Nats, tmp_path: Path
+) -> None:
     one, copy = folder(tmp_path, "one"), folder(tmp_path, "copy")
     async with member(nats, one) as first:
         shutil.copy(one, copy)

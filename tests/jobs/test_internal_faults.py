@@ -14,15 +14,15 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from structlog.testing import capture_logs
 
 from tests.jobs import records
-from tests.jobs.families import PendingCall
 from tests.jobs.replica import serving
+from tests.jobs.scripted_providers import PendingCall
 from tests.jobs.server import PATIENCE, settings_for, until
 
 if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from tests.jobs.families import ScriptedProviders
     from tests.jobs.replica import Replica
+    from tests.jobs.scripted_providers import ScriptedProviders
     from tests.jobs.server import Nats
 
 

@@ -30,7 +30,7 @@ WHOLE: Final = {"ideogram": "ideogram/ideogram-v3", "openai": "openai/gpt-image-
 
 
 @pytest.mark.parametrize("route", sorted(FANNED_OUT))
-def test_one_of_three_fails(caller: Caller, providers: Providers, route: str) -> None:
+def test_failure_of_one_image_of_three_is_a_warning(caller: Caller, providers: Providers, route: str) -> None:
     emulator = providers[route]
     emulator.failures[:] = [ROUTES[route].answers["provider_error"]]
     said = over_rest(caller, request(FANNED_OUT[route], n=3))
@@ -44,7 +44,9 @@ def test_one_of_three_fails(caller: Caller, providers: Providers, route: str) ->
 
 
 @pytest.mark.parametrize("route", sorted(FANNED_OUT))
-def test_all_fail(caller: Caller, providers: Providers, route: str) -> None:
+def test_failure_of_all_images_fails_the_call_after_two_attempts(
+    caller: Caller, providers: Providers, route: str
+) -> None:
     emulator = providers[route]
     emulator.failures[:] = [ROUTES[route].answers["provider_error"]] * 6
     first, second = over_both(caller, request(FANNED_OUT[route], n=3))
@@ -56,7 +58,7 @@ def test_all_fail(caller: Caller, providers: Providers, route: str) -> None:
 
 
 @pytest.mark.parametrize("route", sorted(WHOLE))
-def test_model_that_makes_several_is_asked_once(caller: Caller, providers: Providers, route: str) -> None:
+def test_model_that_makes_several_images_is_called_once(caller: Caller, providers: Providers, route: str) -> None:
     for said in over_both(caller, request(WHOLE[route], n=3)):
         assert said.failure is None, said.failure
         assert len(said.images) == 3
@@ -66,7 +68,7 @@ def test_model_that_makes_several_is_asked_once(caller: Caller, providers: Provi
 @pytest.mark.parametrize(
     ("route", "values"), [("recraft", {"short": 1}), ("openai", {"withheld": 1}), ("replicate", {"flagged": 1})]
 )
-def test_answer_that_holds_too_few_is_warned_of(
+def test_response_with_too_few_images_has_a_warning(
     caller: Caller, providers: Providers, route: str, values: dict[str, int]
 ) -> None:
     with changed(providers[route], **values):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.decoding import DecodeBudget
 from imagegateway.media.directory import Directory
 from imagegateway.media.store import MediaStore, StoreUnavailable
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform.errors import INTERNAL, GatewayError
 from imagegateway.router import call_context
 from imagegateway.router.call_outcome import error_headers, error_of
@@ -55,10 +55,10 @@ async def test_failed_write_is_reported_though_cleanup_fails_too(
 
     store = MediaStore.open(tmp_path.as_uri())
     monkeypatch.setattr(Directory, "delete", fail)
-    async with Outbound(Guard(())) as outbound:
+    async with Outbound(UrlGuard(())) as outbound:
 
         async def take_in() -> None:
-            async with InputImages(store, outbound, DecodeGate(10**8), "t") as uploads:
+            async with InputImages(store, outbound, DecodeBudget(10**8), "t") as uploads:
                 upload = uploads.open_file(InputRole.IMAGE)
                 await upload.write(inputs.image_bytes())
                 await upload.finish()
