@@ -26,7 +26,7 @@ from imagegateway.keys.policy import (
 from imagegateway.platform.stored_values import StoredObject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
 BUCKET: Final = "api_keys"
 API_KEY_NAME: Final = "IMAGEGATEWAY_API_KEY"
@@ -126,19 +126,23 @@ def check_line(field: str, text: str, longest: int, noun: str = "") -> None:
         )
 
 
-def current_records(records: Iterable[ApiKey]) -> dict[str, ApiKey]:
+def current_records(records: Collection[ApiKey]) -> dict[str, ApiKey]:
     """Return the record of the newest secret of each key that is not revoked, by id. Its policy is the key's.
 
     One revoked record revokes the key, also when a crash has interrupted the revocation of the others.
     """
+    revoked = {record.id for record in records if record.revoked_at}
+    return {key_id: record for key_id, record in newest_records(records).items() if key_id not in revoked}
+
+
+def newest_records(records: Collection[ApiKey]) -> dict[str, ApiKey]:
+    """Return the record of the newest secret of each key, also of a revoked one, by id."""
     found: dict[str, ApiKey] = {}
-    revoked: set[str] = set()
     for record in records:
-        if record.revoked_at:
-            revoked.add(record.id)
-        elif (known := found.get(record.id)) is None or _age(known) < _age(record):
+        known = found.get(record.id)
+        if known is None or _age(known) < _age(record):
             found[record.id] = record
-    return {key_id: record for key_id, record in found.items() if key_id not in revoked}
+    return found
 
 
 def _age(record: ApiKey) -> tuple[bool, int, str]:

@@ -7,7 +7,15 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.keys.api_keys import BUCKET, RevokedKeyError, current_records, decode, fingerprint, with_policy_of
+from imagegateway.keys.api_keys import (
+    BUCKET,
+    RevokedKeyError,
+    current_records,
+    decode,
+    fingerprint,
+    newest_records,
+    with_policy_of,
+)
 from imagegateway.platform.kv_mirror import Follower
 
 if TYPE_CHECKING:
@@ -46,6 +54,8 @@ class KeyRing:
         self._known: frozenset[str] = frozenset()
         """Fingerprints of all records, also of revoked keys."""
         self._keys: dict[str, ApiKey] = {}
+        self._newest: dict[str, ApiKey] = {}
+        """Newest record of each key by id, also of a revoked one."""
         self._tenants: set[str] = set()
         self._holds: dict[str, set[asyncio.Timeout]] = {}
         self._refreshed_at = float("-inf")
@@ -74,6 +84,11 @@ class KeyRing:
     def by_id(self, key_id: str) -> ApiKey | None:
         """Return the record of a key's newest secret; None for an unknown or revoked key."""
         return self._keys.get(key_id)
+
+    def concurrent_jobs(self, key_id: str) -> int | None:
+        """Return a key's limit of concurrent jobs, also of a revoked key, whose jobs go on. None: no limit."""
+        record = self._newest.get(key_id)
+        return None if record is None else record.quota.concurrent_jobs
 
     def is_shared(self) -> bool:
         """Return True when valid keys belong to more than one tenant."""
@@ -109,6 +124,7 @@ class KeyRing:
         await self._follower.start(supervisor)
 
     def _on_change(self, values: Mapping[str, ApiKey]) -> None:
+        self._newest = newest_records(values.values())
         self._keys = current_records(values.values())
         self._secrets = {
             digest: with_policy_of(record, self._keys[record.id])

@@ -20,10 +20,9 @@ import orjson
 from imagegateway.keys.policy import key_account, tenant_account
 from imagegateway.platform import logs
 from imagegateway.platform.errors import GatewayError, UnavailableError, invalid
-from imagegateway.platform.nats import bucket
+from imagegateway.platform.nats import MemoryBucket
 from imagegateway.platform.shared_documents import SharedDocuments
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from nats.js.api import StorageType
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -40,6 +39,8 @@ _KEPT_SECONDS: Final = 150.0
 """Lifetime of a document after its last change: a token bucket without one for a minute is full."""
 _FRESH_SECONDS: Final = 1.0
 """Age up to which a document in memory is used without a read."""
+_READ_SECONDS: Final = 0.5
+"""Timeout of a read for the headers. Calls that make no job go on without it."""
 _log = logs.get(__name__)
 
 
@@ -159,7 +160,7 @@ class RateLimiter:
     @classmethod
     async def open(cls, client: Client, replicas: int, tenants: Tenants) -> RateLimiter:
         """Open the documents. Raises nats.errors.Error without a connection to JetStream."""
-        kv = await bucket(client.jetstream(), BUCKET, replicas, _KEPT_SECONDS, StorageType.MEMORY)
+        kv = await MemoryBucket.open(client.jetstream(), BUCKET, replicas, _KEPT_SECONDS)
         documents = SharedDocuments(kv, empty=FULL, encode=_encode, decode=_decode)
         return cls(documents, lambda tenant: tenants.policy(tenant).quota)
 
@@ -246,15 +247,16 @@ class RateLimiter:
                 _log.warning("rate_tokens_not_returned", account=name, error=str(error))
 
     async def _buckets(self, name: str) -> TokenBuckets | None:
-        """Return an account's buckets. None: unknown, and NATS does not answer."""
-        if not self._is_fresh(name):
+        """Return an account's buckets, read at most once a second. None: unknown, and NATS does not answer."""
+        known = self._documents.last_known(name)
+        if known is None or not self._is_fresh(name):
+            self._note(name)  # before the read, so that concurrent calls do not wait for it
             try:
-                await self._documents.read(name)
-            except UnavailableError as error:
-                _log.warning("rate_limits_not_read", account=name, error=str(error))
-            else:
-                self._note(name)
-        return self._documents.last_known(name)
+                async with asyncio.timeout(_READ_SECONDS):
+                    return await self._documents.read(name)
+            except (TimeoutError, UnavailableError) as error:
+                _log.warning("rate_limits_not_read", account=name, error=type(error).__name__)
+        return known
 
     def _is_fresh(self, name: str) -> bool:
         return self._monotonic() - self._seen_at.get(name, float("-inf")) <= _FRESH_SECONDS

@@ -27,6 +27,7 @@ from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
 from imagegateway.router import image_service, provider_key_service, rest_services, webhook_service
 from imagegateway.router.body_budget import BodyBudget
+from imagegateway.router.call_limiter import CallLimiter
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.composition import compose_operations
 from imagegateway.router.file_service import RestFileService
@@ -76,7 +77,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await _adopt_key(current, await KeyStore.open(client, current.nats_replicas, root))
         tenancy = await Tenancy.open(client, current.nats_replicas, root)
         await tenancy.start(supervisor)
-        ring, provider_keys = tenancy.ring, tenancy.provider_keys
+        ring, provider_keys, limiter = tenancy.ring, tenancy.provider_keys, CallLimiter(tenancy.rates)
         links = LinkSigner(root, current.public_url)
         store = MediaStore.open(current.media_url)
         responses = ResponseBuilder(store, links, time.time, ResponseMemory(current.answer_memory * _MIB))
@@ -93,7 +94,12 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             store=store,
             provider_client=provider_client,
             outbound=outbound,
-            limits=replace(catalog.limits(current), multi_tenant=ring.is_shared),
+            limits=replace(
+                catalog.limits(current),
+                multi_tenant=ring.is_shared,
+                tenant_jobs=tenancy.tenants.concurrent_jobs,
+                api_key_jobs=ring.concurrent_jobs,
+            ),
             price=catalog.price,
             fallback=catalog.fallback,
             view=responses.job,
@@ -107,6 +113,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             catalog=catalog,
             provider_keys=provider_keys,
             responses=responses,
+            limiter=limiter,
             store=store,
             outbound=outbound,
         )
@@ -114,7 +121,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         server = Server(
             current.socket(f"router-{replica}"),
             [image_service.NAME, provider_key_service.NAME, webhook_service.NAME, *rest_services.NAMES],
-            interceptors=[RequestInterceptor(ring, budget)],
+            interceptors=[RequestInterceptor(ring, limiter, budget)],
         )
         images = ImageService(
             planner=operations.planner,
@@ -132,7 +139,9 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server.grpc)
         files = RestFileService(lookup=operations.lookup, store=store, links=links)
         _add_rest_services(server, operations, budget, tenant_keys, files)
-        forms = FormService(planner=operations.planner, images=operations.images, ring=ring, budget=budget)
+        forms = FormService(
+            planner=operations.planner, images=operations.images, ring=ring, limiter=limiter, budget=budget
+        )
         path = current.socket(f"uploads-{replica}")
         async with listening(forms.application(), path, GRACE, cancel=True, linger=LINGER):
             await server.start()

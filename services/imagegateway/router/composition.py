@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from imagegateway.media.store import MediaStore
     from imagegateway.outbound.client import Outbound
     from imagegateway.platform.settings import Settings
+    from imagegateway.router.call_limiter import CallLimiter
     from imagegateway.router.catalog import Catalog
     from imagegateway.router.responses import ResponseBuilder
 
@@ -42,6 +43,7 @@ def compose_operations(
     catalog: Catalog,
     provider_keys: ProviderKeys,
     responses: ResponseBuilder,
+    limiter: CallLimiter,
     store: MediaStore,
     outbound: Outbound,
 ) -> Operations:
@@ -52,6 +54,7 @@ def compose_operations(
         submitter=execution.submission,
         claims=engine.idempotency,
         lookup=lookup,
+        limiter=limiter,
         readiness=engine.readiness,
         sealer=engine.credentials,
         provider_keys=provider_keys,
