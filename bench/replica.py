@@ -22,6 +22,7 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states, transitions
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
+from imagegateway.jobs.retention import RetentionPolicies
 from imagegateway.keys.api_keys import ApiKey
 from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.policy import MAX_RATE, Quota
@@ -31,7 +32,7 @@ from imagegateway.keys.tenants import TenantStore
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import ids, settings
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.nats import connect
@@ -102,7 +103,7 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
     """Run a router replica without its servers."""
     current = settings.current()
     client = await connect(current, f"router-{number}")
-    outbound = Outbound(Guard(current.allow_hosts))
+    outbound = Outbound(UrlGuard(current.allow_hosts))
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
     memory = ResponseMemory(current.answer_memory * 1024**2)
@@ -139,6 +140,7 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
         limiter=limiter,
         store=store,
         outbound=outbound,
+        retention=RetentionPolicies(current, tenancy.tenants.policy),
     )
     try:
         yield _Replica(engine, catalog, responses, operations, limiter)
@@ -248,7 +250,7 @@ async def inline(order: dict[str, Any]) -> dict[str, Any]:
         async def begin(key: ApiKey) -> Call:
             call = call_context.begin("Generate", {}, rest=False)
             call.key = key
-            await replica.limiter.set_headers(call)
+            await replica.limiter.set_headers(call.headers, key)
             return call
 
         async def recorded(key: str) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Replica:
-    """A limiter on a connection of its own, with clocks that the test sets."""
+    """A limiter with a separate connection, and clocks that the test sets."""
 
     limiter: RateLimiter
     documents: SharedDocuments[TokenBuckets]
@@ -63,8 +63,10 @@ async def replica(nats: Nats) -> AsyncIterator[Replica]:
         monotonic=lambda: made.seconds,
     )
     made = Replica(limiter, documents)
-    yield made
-    await client.close()
+    try:
+        yield made
+    finally:
+        await client.close()
 
 
 def key(requests: int | None = None, images: int | None = None, key_id: str = "k1") -> ApiKey:

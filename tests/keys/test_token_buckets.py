@@ -58,7 +58,7 @@ def test_images_are_counted_beside_requests() -> None:
     admitted(limits, 2, buckets)
 
 
-def test_longer_wait_is_told_when_both_buckets_are_empty() -> None:
+def test_refusal_reports_the_longer_wait_of_two_empty_buckets() -> None:
     limits = account(requests=2, images=5)
     buckets = limits.spend(limits.spend(FULL, 3, NOW)[0], 2, NOW)[0]
     assert refusal(limits, buckets, images=1).retry_after == 30
@@ -121,7 +121,7 @@ def test_decisions_are_those_of_token_buckets(calls: list[tuple[int, int]], requ
 
 @given(CALLS, st.integers(0, 10 * SECOND))
 def test_clocks_apart_admit_no_more_than_their_difference(calls: list[tuple[int, int]], apart: int) -> None:
-    """Two replicas take turns; the clock of the second is ahead."""
+    """Two replicas alternate; the clock of the second is ahead."""
     limit, buckets, now, taken = 30, FULL, NOW, 0
     limits = account(images=limit)
     for index, (pause, count) in enumerate(calls):

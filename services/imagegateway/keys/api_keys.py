@@ -26,7 +26,7 @@ from imagegateway.keys.policy import (
 from imagegateway.platform.stored_values import StoredObject
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Iterable, Mapping
 
 BUCKET: Final = "api_keys"
 API_KEY_NAME: Final = "IMAGEGATEWAY_API_KEY"
@@ -108,6 +108,11 @@ def fingerprint(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def key_id(digest: str) -> str:
+    """Return the id of a key by the fingerprint of its first secret."""
+    return digest[:12]
+
+
 def check_tenant(tenant: str) -> None:
     """Raise PolicyError for a malformed tenant name."""
     if not tenant:
@@ -126,23 +131,24 @@ def check_line(field: str, text: str, longest: int, noun: str = "") -> None:
         )
 
 
-def current_records(records: Collection[ApiKey]) -> dict[str, ApiKey]:
+def current_records(records: Iterable[ApiKey]) -> dict[str, ApiKey]:
     """Return the record of the newest secret of each key that is not revoked, by id. Its policy is the key's.
 
     One revoked record revokes the key, also when a crash has interrupted the revocation of the others.
     """
-    revoked = {record.id for record in records if record.revoked_at}
-    return {key_id: record for key_id, record in newest_records(records).items() if key_id not in revoked}
-
-
-def newest_records(records: Collection[ApiKey]) -> dict[str, ApiKey]:
-    """Return the record of the newest secret of each key, also of a revoked one, by id."""
     found: dict[str, ApiKey] = {}
+    revoked: set[str] = set()
     for record in records:
-        known = found.get(record.id)
-        if known is None or _age(known) < _age(record):
+        if record.revoked_at:
+            revoked.add(record.id)
+        elif (known := found.get(record.id)) is None or _age(known) < _age(record):
             found[record.id] = record
-    return found
+    return {key_id: record for key_id, record in found.items() if key_id not in revoked}
+
+
+def revoked_records(records: Iterable[ApiKey]) -> dict[str, ApiKey]:
+    """Return the newest revoked record of each revoked key, by id."""
+    return {record.id: record for record in sorted(records, key=_age) if record.revoked_at}
 
 
 def _age(record: ApiKey) -> tuple[bool, int, str]:
@@ -191,7 +197,7 @@ def decode(digest: str, value: bytes) -> ApiKey:
     first = bool(adopted_by or session_of or name == FIRST_KEY_NAME)
     scopes = frozenset(map(Scope, data.texts("scopes"))) or (ALL_SCOPES if first else DEFAULT_SCOPES)
     return ApiKey(
-        id=data.text("id", digest[:12]),
+        id=data.text("id", key_id(digest)),
         tenant=data.text("tenant"),
         name=name,
         created_at=data.integer("created_at", 0),

@@ -228,7 +228,7 @@ async def authenticate(call: Call, ring: KeyRing, limiter: CallLimiter, enough: 
     call.log["tenant"] = key.tenant
     call.log["key_id"] = key.id
     ring.note_use(key)
-    await limiter.set_headers(call)  # before any error, which carries the headers too
+    await limiter.set_headers(call.headers, key)  # before any error, which carries the headers too
     check_scopes(key, enough)
     header = call.metadata.get("prefer", "")
     call.stated = Preferences.parse(header)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from imagegateway.keys.api_keys import ApiKey
     from imagegateway.keys.rate_limits import RateLimit, RateLimiter
-    from imagegateway.router.call_context import Call
 
 _MILLISECOND: Final = 10**6
 
@@ -21,21 +21,21 @@ class CallLimiter:
     def __init__(self, limiter: RateLimiter) -> None:
         self._limiter = limiter
 
-    async def set_headers(self, call: Call) -> None:
-        """Set the headers of the limits of a call's key: `x-ratelimit-{limit,remaining,reset}-{requests,images}`."""
-        call.headers |= rate_headers(await self._limiter.states(call.caller))
+    async def set_headers(self, headers: dict[str, str], key: ApiKey) -> None:
+        """Set the response headers of a key's limits: `x-ratelimit-{limit,remaining,reset}-{requests,images}`."""
+        headers |= rate_headers(await self._limiter.states(key))
 
     @asynccontextmanager
-    async def hold(self, call: Call, images: int) -> AsyncIterator[None]:
-        """Take a call's tokens, and give them back when the body raises an exception.
+    async def hold(self, headers: dict[str, str], key: ApiKey, images: int) -> AsyncIterator[None]:
+        """Take a call's tokens and set its response headers. Return the tokens when the body raises an exception.
 
         Raises GatewayError and UnavailableError as `RateLimiter.hold` does.
         """
         try:
-            async with self._limiter.hold(call.caller, images):
+            async with self._limiter.hold(key, images):
                 yield
         finally:
-            await self.set_headers(call)
+            await self.set_headers(headers, key)
 
 
 def rate_headers(limits: Iterable[RateLimit]) -> dict[str, str]:
