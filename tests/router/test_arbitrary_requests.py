@@ -46,6 +46,7 @@ from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.gateway import inputs
+from tests.router.budgets import NoBudgets
 from tests.router.limits import unlimited
 
 if TYPE_CHECKING:
@@ -197,6 +198,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
     async with Outbound(UrlGuard((), unresolved)) as outbound:
         submission = PlanSubmission(
             submitter=engine,
+            budgets=NoBudgets(),
             claims=engine,
             lookup=lookup,
             limiter=unlimited(),
@@ -221,6 +223,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
             ),
             images=ImageOperations(
                 submission=submission,
+                budgets=NoBudgets(),
                 lookup=lookup,
                 watcher=engine,
                 positions=engine,

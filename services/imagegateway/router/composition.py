@@ -54,6 +54,7 @@ def compose_operations(
     lookup = JobLookup(engine.stream)
     submission = PlanSubmission(
         submitter=execution.submission,
+        budgets=engine.budgets,
         claims=engine.idempotency,
         lookup=lookup,
         limiter=limiter,
@@ -79,6 +80,7 @@ def compose_operations(
         submission=submission,
         images=ImageOperations(
             submission=submission,
+            budgets=engine.budgets,
             lookup=lookup,
             watcher=engine.feed,
             positions=execution.admission,
