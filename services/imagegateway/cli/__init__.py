@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from imagegateway.cli import api_keys, doctor, provider_keys, secrets, up, validate
+from imagegateway.cli import audit, doctor, keys, provider_keys, secrets, tenants, up, validate
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.setting_source import SettingError, Source
 from imagegateway.providers.setting_names import check_names
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Return the exit status."""
     parser = argparse.ArgumentParser(prog="imagegateway", description="One image API in front of every provider.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (up, validate, doctor, api_keys, provider_keys, secrets):
+    for group in (up, validate, doctor, keys, tenants, audit, provider_keys, secrets):
         group.add(commands)
     options = parser.parse_args(arguments)
     try:
