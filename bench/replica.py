@@ -19,6 +19,7 @@ import uvloop
 from google.protobuf.duration_pb2 import Duration
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states, transitions
+from imagegateway.jobs.budgets.ledger import BudgetPolicy, NoHistory
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.jobs.retention import RetentionPolicies
@@ -29,7 +30,7 @@ from imagegateway.keys.tenants import TenantPolicy
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import ids, settings
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.nats import connect
@@ -95,7 +96,7 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
     """Run a router replica without its servers."""
     current = settings.current()
     client = await connect(current, f"router-{number}")
-    outbound = Outbound(Guard(current.allow_hosts))
+    outbound = Outbound(UrlGuard(current.allow_hosts))
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
     memory = ResponseMemory(current.answer_memory * 1024**2)
@@ -110,6 +111,8 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
         provider_client=families,
         outbound=outbound,
         limits=catalog.limits(current),
+        budget_policy=BudgetPolicy(),
+        history=NoHistory(),
         price=catalog.price,
         fallback=catalog.fallback,
         view=responses.job,

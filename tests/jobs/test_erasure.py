@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from imagegateway.jobs.stream import Entry
 
-    from tests.jobs.families import ScriptedProviders
     from tests.jobs.replica import Replica
+    from tests.jobs.scripted_providers import ScriptedProviders
     from tests.jobs.server import Nats
 
 SECRET = "the-secret-of-an-end-user"  # in every field that must disappear

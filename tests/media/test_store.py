@@ -78,7 +78,7 @@ async def test_finish_flushes_file_and_name_before_it_returns(
     assert steps.seen[3:] == [("rename", name), ("fsync", "2026-09-29")]
 
 
-async def test_files_are_the_owners_alone(tmp_path: Path) -> None:
+async def test_files_are_private_to_their_owner(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     key = (await store.put_result(b"content", OWNER)).key
     assert stat.S_IMODE((tmp_path / key).stat().st_mode) == 0o600
@@ -97,7 +97,7 @@ async def test_put_result_that_fails_leaves_nothing(tmp_path: Path, monkeypatch:
     assert files(tmp_path) == before
 
 
-async def test_upload_left_half_way_removes_its_temporary_file(tmp_path: Path) -> None:
+async def test_abandoned_upload_removes_its_temporary_file(tmp_path: Path) -> None:
     store = open_store(tmp_path)
 
     async def work() -> None:
@@ -190,7 +190,7 @@ def test_deletion_time_is_midnight_of_the_day() -> None:
     assert deletion_time(f"results/2026-09-29/{SHA}") - NOON >= 7 * DAY
 
 
-async def test_result_in_pieces_is_hashed_on_the_way(tmp_path: Path) -> None:
+async def test_result_in_chunks_is_hashed_while_written(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     pieces = [bytes([number]) * (1024 * 1024 + number) for number in range(5)]
     async with store.result(8 * 1024 * 1024, OWNER) as upload:

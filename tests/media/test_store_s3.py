@@ -198,7 +198,7 @@ async def test_stream_yields_the_range_in_pieces(
     assert b"".join(answer) == data[start : start + length]
 
 
-async def test_absent_objects(store: MediaStore) -> None:
+async def test_absent_object_is_not_found(store: MediaStore) -> None:
     key = "results/2026-09-29/" + "0" * 64
     assert await store.size(key) is None
     with pytest.raises(NotFound):
@@ -282,7 +282,7 @@ async def uploads_under_way(server: S3Server, bucket: str) -> list[str]:
     return [entry["FullPath"] for entry in entries]
 
 
-async def test_check_passes(store: MediaStore) -> None:
+async def test_check_of_an_existing_bucket_passes(store: MediaStore) -> None:
     await store.put_result(b"a bucket comes into being by its first upload", OWNER)
     await store.check()
 

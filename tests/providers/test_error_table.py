@@ -86,7 +86,7 @@ def test_ten_categories_of_forty_characters_are_named() -> None:
         ("", 1, "bad prompt", RefusedPart.INPUT),
         ("a fox", 1, "bad prompt", RefusedPart.PROMPT),
         ("a fox", 1, "bad photo", RefusedPart.INPUT),
-        ("a fox", 1, "bad text or picture", RefusedPart.PROMPT_OR_INPUT),
+        ("a fox", 1, "bad text or visual", RefusedPart.PROMPT_OR_INPUT),
         ("a fox", 1, "the generated image", RefusedPart.RESULT),
         ("a fox", 0, "Output blocked", RefusedPart.RESULT),
     ],

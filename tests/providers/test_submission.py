@@ -35,7 +35,7 @@ ACCEPTED = Pending("task")
 
 @dataclass
 class Provider:
-    """Provider that gives its outcomes in turn, the last one without end; only sleeps advance the clock."""
+    """Provider that returns its outcomes in turn, the last one without end; only sleeps advance the clock."""
 
     outcomes: list[Outcome]
     retry_seconds: float = 60.0

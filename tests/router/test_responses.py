@@ -97,7 +97,7 @@ async def test_background_is_set_only_to_values_of_the_types(background: str) ->
     assert found.get("background") == (background if background in {"transparent", "opaque"} else None)
 
 
-async def test_unknown_sides_are_unset() -> None:
+async def test_result_without_known_sides_has_no_size() -> None:
     plan = record("video/mp4", 0, 0)
     found = await rendered(plan)
     assert "size" not in found

@@ -50,6 +50,15 @@ class Gateway:
         except grpc.RpcError as error:
             raise StackError(self._message(cast("grpc.Call", error))) from None
 
+    def stream(
+        self, method: grpc.UnaryStreamMultiCallable[_Q, _R], request: _Q, *metadata: tuple[str, str]
+    ) -> Iterator[_R]:
+        """Yield the responses of a method. Raises StackError with the gateway's message."""
+        try:
+            yield from method(request, metadata=(("authorization", self.authorization), *metadata))
+        except grpc.RpcError as error:
+            raise StackError(self._message(cast("grpc.Call", error))) from None
+
     def _message(self, error: grpc.Call) -> str:
         """Return the reason of a failed call in one sentence."""
         if any(name == _DETAILS for name, _ in error.trailing_metadata() or ()):

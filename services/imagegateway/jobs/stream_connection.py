@@ -26,7 +26,8 @@ REQUEST_SECONDS: Final = 2.0
 IDLE_SECONDS: Final = 1.0
 """Seconds without a message after which the consumer is compared with the stream."""
 _RESUBSCRIBE_SECONDS: Final = 0.2
-_NOT_FOUND: Final = 10037
+_NO_MESSAGE: Final = 10037
+"""JetStream's error code for a message that the stream does not have; a missing stream has another one."""
 _ABSENT: Final = (10043, 10057)
 """Error codes of the deletion of a message that does not exist."""
 
@@ -73,7 +74,7 @@ class StreamConnection:
         answer = await self.request(f"$JS.API.STREAM.MSG.GET.{self._name}", json.dumps(query).encode())
         error = answer.get("error")
         if error is not None:
-            if error.get("err_code") == _NOT_FOUND or error.get("code") == 404:
+            if error.get("err_code") == _NO_MESSAGE:
                 return None
             raise OutcomeUnknownError
         message = answer["message"]

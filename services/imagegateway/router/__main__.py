@@ -9,24 +9,32 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from imagegateway.jobs.budgets.ledger import BudgetPolicy, NoHistory
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.jobs.retention import RetentionPolicies
 from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
 from imagegateway.keys.gateway_keys import GatewayKeys
+from imagegateway.keys.policy import NO_LIMITS, Quota
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.tenancy import Tenancy
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import logs, settings
 from imagegateway.platform.grpc_server import Server, run
 from imagegateway.platform.http_server import listening
 from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
-from imagegateway.router import image_service, provider_key_service, rest_services, webhook_service
+from imagegateway.router import (
+    image_service,
+    provider_key_service,
+    rest_services,
+    usage_service,
+    webhook_service,
+)
 from imagegateway.router.admin import services as admin
 from imagegateway.router.admin.services import AdminStores, add_admin_services
 from imagegateway.router.body_budget import BodyBudget
@@ -85,7 +93,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         store = MediaStore.open(current.media_url)
         responses = ResponseBuilder(store, links, time.time, ResponseMemory(current.answer_memory * _MIB))
         catalog = Catalog.load(current.source)
-        outbound = Outbound(Guard(current.allow_hosts))
+        outbound = Outbound(UrlGuard(current.allow_hosts))
         resources.push_async_callback(outbound.aclose)
         provider_client = ProviderClient(current, {model.family for model in catalog.models.values()})
         resources.push_async_callback(provider_client.close)
@@ -98,6 +106,8 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             provider_client=provider_client,
             outbound=outbound,
             limits=replace(catalog.limits(current), multi_tenant=ring.is_shared),
+            budget_policy=_budget_policy(tenancy, current),
+            history=NoHistory(),
             price=catalog.price,
             fallback=catalog.fallback,
             view=responses.job,
@@ -118,7 +128,14 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         budget = BodyBudget(current.body_memory * _MIB)
         server = Server(
             current.socket(f"router-{replica}"),
-            [image_service.NAME, provider_key_service.NAME, webhook_service.NAME, *rest_services.NAMES, *admin.NAMES],
+            [
+                image_service.NAME,
+                provider_key_service.NAME,
+                usage_service.NAME,
+                webhook_service.NAME,
+                *rest_services.NAMES,
+                *admin.NAMES,
+            ],
             interceptors=[RequestInterceptor(ring, budget)],
         )
         images = ImageService(
@@ -135,6 +152,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(tenant_keys, server.grpc)
         webhooks = WebhookService(secrets=engine.webhook_secrets, jobs=operations.jobs)
         webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server.grpc)
+        usage_service.add_usage_services(server, engine.usage)
         files = RestFileService(lookup=operations.lookup, store=store, links=links)
         _add_rest_services(server, operations, budget, tenant_keys, files)
         add_admin_services(
@@ -160,6 +178,20 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             deadline = asyncio.get_running_loop().time() + GRACE
             await _end_calls(server, engine, patience=PATIENCE, grace=GRACE)
         await engine.drain(max(0.0, deadline - asyncio.get_running_loop().time()))
+
+
+def _budget_policy(tenancy: Tenancy, current: Settings) -> BudgetPolicy:
+    """Return the rules of budgets. A key that is revoked has no limits left: it makes no more jobs."""
+
+    def key_quota(key_id: str) -> Quota:
+        key = tenancy.ring.by_id(key_id)
+        return key.quota if key else NO_LIMITS
+
+    return BudgetPolicy(
+        key_quota=key_quota,
+        tenant_quota=lambda tenant: tenancy.tenants.policy(tenant).quota,
+        allow_unpriced=current.source.flag("ALLOW_UNPRICED"),
+    )
 
 
 async def _adopt_key(current: Settings, stores: AdminStores) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.decoding import DecodeBudget
 from imagegateway.router.image_operations import HoldPolicy, ImageOperations
 from imagegateway.router.job_list import JobList
 from imagegateway.router.job_lookup import JobLookup
@@ -52,6 +52,7 @@ def compose_operations(
     lookup = JobLookup(engine.stream)
     submission = PlanSubmission(
         submitter=execution.submission,
+        budgets=engine.budgets,
         claims=engine.idempotency,
         lookup=lookup,
         readiness=engine.readiness,
@@ -71,11 +72,12 @@ def compose_operations(
             readiness=engine.readiness,
             store=store,
             outbound=outbound,
-            gate=DecodeGate(settings.decode_pixels),
+            decode_budget=DecodeBudget(settings.decode_pixels),
         ),
         submission=submission,
         images=ImageOperations(
             submission=submission,
+            budgets=engine.budgets,
             lookup=lookup,
             watcher=engine.feed,
             positions=execution.admission,

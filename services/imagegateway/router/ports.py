@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from imagegateway.jobs.idempotency import IdempotencyClaim
     from imagegateway.jobs.list_query import Page, Query
     from imagegateway.jobs.stream import Entry
+    from imagegateway.jobs.usage.query import Report, UsageQuery
     from imagegateway.platform.errors import UnavailableError
     from imagegateway.providers.catalog import Route
 
@@ -20,6 +21,14 @@ class JobSubmitter(Protocol):
 
     async def submit(self, record: JobRecord, *, has_idempotency_key: bool = False) -> Entry:
         """Write a new job and return it. Raises GatewayError, StaleError when the id is taken."""
+        ...
+
+
+class BudgetView(Protocol):
+    """View of budgets."""
+
+    def left(self, record: JobRecord) -> int | None:
+        """Return the rest of the smaller budget of a job's key and tenant, in nano-dollars; None without a budget."""
         ...
 
 
@@ -126,6 +135,14 @@ class CredentialSealer(Protocol):
 
     def account(self, record: JobRecord, route: Route) -> str:
         """Return the fingerprint of the provider account that a job uses on `route`; empty: the operator's."""
+        ...
+
+
+class UsageReader(Protocol):
+    """Reader of usage."""
+
+    async def report(self, query: UsageQuery) -> Report:
+        """Return a page of a report. Raises GatewayError."""
         ...
 
 

@@ -15,6 +15,7 @@ from imagegateway.v1 import (
     image_service_pb2,
     provider_key_service_pb2,
     rest_edge_pb2,
+    usage_service_pb2,
     webhook_service_pb2,
 )
 
@@ -30,6 +31,7 @@ _FILES: Final = (
     image_service_pb2.DESCRIPTOR,
     provider_key_service_pb2.DESCRIPTOR,
     webhook_service_pb2.DESCRIPTOR,
+    usage_service_pb2.DESCRIPTOR,
     admin_service_pb2.DESCRIPTOR,
     rest_edge_pb2.DESCRIPTOR,  # last: the first of several methods with one path describes the body
 )
@@ -70,6 +72,7 @@ _RAW_RESPONSES: Final[dict[str, Json]] = {
     "RestImageService.Generate": _EVENTS,
     "RestImageService.Edit": _EVENTS,
     "RestEventService.StreamJobEvents": _EVENTS,
+    "RestUsageService.GetUsage": {"text/csv": {"schema": {"type": "string"}}},
     "RestFileService.DownloadFile": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
 """Raw responses by method. The typed method of the same path describes JSON responses."""

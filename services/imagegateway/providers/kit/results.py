@@ -28,7 +28,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from imagegateway.media.decoding import DecodeGate
+    from imagegateway.media.decoding import DecodeBudget
     from imagegateway.media.objects import MediaObject
     from imagegateway.media.store import MediaStore, Upload
     from imagegateway.outbound.client import Outbound, StreamingResponse, Write
@@ -62,7 +62,7 @@ class ResultStore:
 
     outbound: Outbound
     store: MediaStore
-    gate: DecodeGate
+    decode_budget: DecodeBudget
     sender: HttpSender
     sleep: Callable[[float], Any]
 
@@ -109,8 +109,8 @@ class ResultStore:
 
         # Without a time limit: the image is paid for.
         cost = decoding_cost(facts.width, facts.height, len(data), facts.media_type)
-        async with self.gate.admit(cost, tenant=call.tenant):
-            return await self.gate.run(convert)
+        async with self.decode_budget.admit(cost, tenant=call.tenant):
+            return await self.decode_budget.run(convert)
 
     async def _with_retries(self, fetch: Callable[[], Awaitable[T]], modality: str) -> T:
         """Return what `fetch` returns, within four attempts. Raises GatewayError PROVIDER_BAD_RESPONSE."""

@@ -30,7 +30,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imagegateway.media.decoding import DecodeGate
+    from imagegateway.media.decoding import DecodeBudget
     from imagegateway.media.store import MediaStore
     from imagegateway.platform.settings import Settings
     from imagegateway.providers.kit.family import OnProgress
@@ -123,13 +123,13 @@ class LocalFamily:
     def __init__(
         self,
         store: MediaStore,
-        gate: DecodeGate,
+        decode_budget: DecodeBudget,
         image: bytes | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Any] = asyncio.sleep,
     ) -> None:
         self._store = store
-        self._gate = gate
+        self._decode_budget = decode_budget
         self._image = image
         self._stored: pb.MediaRef | None = None
         self._clock = clock
@@ -215,10 +215,10 @@ class LocalFamily:
         """Return the encoded image and its previews."""
         task = request.task
         refs = [*task.inputs, *([task.mask] if task.HasField("mask") else [])]
-        async with self._gate.admit(_cost(task, refs), tenant=request.tenant):
+        async with self._decode_budget.admit(_cost(task, refs), tenant=request.tenant):
             inputs = [await self._read(ref, store_seconds) for ref in task.inputs]
             mask = await self._read(task.mask, store_seconds) if task.HasField("mask") else None
-            return await self._gate.run(lambda: _render(task, seed, inputs, mask))
+            return await self._decode_budget.run(lambda: _render(task, seed, inputs, mask))
 
     async def _store_previews(
         self, previews: list[bytes], request: Request, store_seconds: float
@@ -301,14 +301,14 @@ def _failure(code: str) -> GatewayError:
     return GatewayError(reason, message, retry_after=wait)
 
 
-def open_family(settings: Settings, store: MediaStore, gate: DecodeGate) -> LocalFamily:
+def open_family(settings: Settings, store: MediaStore, decode_budget: DecodeBudget) -> LocalFamily:
     """Return the family by the settings: IMAGEGATEWAY_LOCAL_IMAGE names a file that every task returns."""
     name = settings.source.text("LOCAL_IMAGE")
     if not name:
-        return LocalFamily(store, gate)
+        return LocalFamily(store, decode_budget)
     try:
         image = Path(name).read_bytes()
         images.inspect(image, "image")
     except (OSError, GatewayError) as error:
         raise SettingError(f"IMAGEGATEWAY_LOCAL_IMAGE: {error}") from error
-    return LocalFamily(store, gate, image)
+    return LocalFamily(store, decode_budget, image)
