@@ -1,7 +1,7 @@
 """Upgrade: a data directory of version 0.1 keeps its keys, provider keys and webhook secrets.
 
-Version 0.1 made `data/gateway-0.1.tar.xz` with IMAGEGATEWAY_SECRET_KEY as below: a created key of tenant acme with the
-default Prefer header `wait=120`, a revoked key of tenant gone, a provider key and a webhook secret of acme.
+Version 0.1 made `data/gateway-0.1.tar.xz` with IMAGEGATEWAY_SECRET_KEY as below: a created key of tenant acme with
+the default Prefer header `wait=120`, a revoked key of tenant gone, a provider key and a webhook secret of acme.
 """
 
 from __future__ import annotations

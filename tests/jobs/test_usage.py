@@ -12,8 +12,8 @@ from imagegateway.jobs.usage.journal import UsageJournal
 from imagegateway.jobs.usage.query import Totals, UsageQuery
 
 from tests.jobs import records
-from tests.jobs.families import PendingCall
 from tests.jobs.replica import serving
+from tests.jobs.scripted_providers import PendingCall
 from tests.jobs.server import PATIENCE, settings_for
 from tests.jobs.test_erasure import found_in
 
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from tests.jobs.families import ScriptedProviders
     from tests.jobs.replica import Replica
+    from tests.jobs.scripted_providers import ScriptedProviders
     from tests.jobs.server import Nats
 
 USD = 1_000_000_000
