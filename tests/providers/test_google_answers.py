@@ -12,7 +12,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from tests.emulators.base import image_bytes
 from tests.emulators.google import VIDEO
 from tests.providers.google import IMAGEN, OPERATION, VEO, answered, b64, operation, task
-from tests.providers.harness import Harness
+from tests.providers.harness import Harness, dollars
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,9 +138,9 @@ async def test_options_in_snake_case_are_merged_with_the_adapters_fields(google:
         assert failed.param == f"provider_options.generation_config.image_config.{name}"
 
 
-async def test_tokens_price_a_tier_without_a_stated_price(harness: Harness) -> None:
-    done = (await harness.run(task("google/gemini-nano-banana-2.1", width=2048, height=2048))).done
-    assert done.cost.amount == pytest.approx((7 * 1.5 + 1220 * 30) / 1e6, abs=1e-6)
+async def test_cost_by_tokens_counts_thoughts_as_output(harness: Harness) -> None:
+    request = task("google/gemini-nano-banana-2.1", width=2048, height=2048)
+    assert dollars(request, (await harness.run(request)).done) == pytest.approx((7 * 1.5 + 1220 * 30) / 1e6)
 
 
 @pytest.mark.parametrize("native", ["gemini-2.5-flash-image", "gemini-3.1-flash-image", "gemini-3-pro-image"])

@@ -12,6 +12,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.base import Emulator
 from tests.emulators.google import VIDEO, Google
+from tests.providers.harness import dollars
 from tests.providers.tasks import task_of
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ async def test_every_model_makes_every_size_that_it_lists(google: Google, harnes
 
 async def test_veo_is_a_polled_operation_and_a_download_with_the_key(google: Google, harness: Harness) -> None:
     google.polls = 2
-    state = await harness.run(task(width=1080, height=1920, seconds=6, negative_prompt="rain"))
+    request = task(width=1080, height=1920, seconds=6, negative_prompt="rain")
+    state = await harness.run(request)
     submit, *polls, download = google.sent
     assert (submit.method, submit.path) == ("POST", "/v1beta/models/veo-3.1-fast-generate-preview:predictLongRunning")
     assert submit.json == {
@@ -72,7 +74,7 @@ async def test_veo_is_a_polled_operation_and_a_download_with_the_key(google: Goo
     assert (download.path, download.query["alt"]) == ("/v1beta/files/file1:download", "media")
     assert {sent.headers.get("x-goog-api-key") for sent in google.sent} == {google.key}
     assert await harness.bytes_of(state.done.artifacts[0]) == VIDEO
-    assert (state.done.cost.amount, google.billed) == (0.72, 1)
+    assert (dollars(request, state.done), google.billed) == (0.72, 1)
 
 
 async def test_key_does_not_follow_a_redirect_to_another_host(google: Google, harness: Harness) -> None:

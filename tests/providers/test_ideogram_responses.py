@@ -8,6 +8,7 @@ import pytest
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.base import image_bytes
+from tests.providers.harness import dollars
 from tests.providers.tasks import task_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ async def test_unsafe_images_are_missing_and_the_others_delivered(
     assert len(state.done.artifacts) == 2
     (missing,) = state.done.missing
     assert (missing.reason, missing.may_be_billed) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
-    assert (state.done.cost.amount, ideogram.billed) == (0.18, 3)
+    assert (dollars(task(n=3), state.done), ideogram.billed) == (0.18, 3)
 
 
 async def test_response_with_all_images_unsafe_is_moderation(ideogram: Ideogram, ideogram_harness: Harness) -> None:

@@ -107,6 +107,10 @@ class ImageServiceServicer:
 
         Return the images, or the job while it goes on: then ImagesResponse.status
         is set, and the metadata have `x-http-status: 202` and `location`.
+
+        With `Prefer: dry-run` (metadata `prefer`), return the plan: model, route,
+        size, warnings and expected cost. Nothing is dispatched, kept, counted or
+        billed, and ImagesResponse.object is `plan`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -48,6 +48,10 @@ class ImageServiceStub:
 
     Return the images, or the job while it goes on: then ImagesResponse.status
     is set, and the metadata have `x-http-status: 202` and `location`.
+
+    With `Prefer: dry-run` (metadata `prefer`), return the plan: model, route,
+    size, warnings and expected cost. Nothing is dispatched, kept, counted or
+    billed, and ImagesResponse.object is `plan`.
     """
     Edit: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _image_service_pb2.ImagesResponse]
     """Edit images by a prompt, inside the mask if there is one. Return the same
@@ -95,6 +99,10 @@ class ImageServiceAsyncStub(ImageServiceStub):
 
     Return the images, or the job while it goes on: then ImagesResponse.status
     is set, and the metadata have `x-http-status: 202` and `location`.
+
+    With `Prefer: dry-run` (metadata `prefer`), return the plan: model, route,
+    size, warnings and expected cost. Nothing is dispatched, kept, counted or
+    billed, and ImagesResponse.object is `plan`.
     """
     Edit: _aio.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _image_service_pb2.ImagesResponse]  # type: ignore[assignment]
     """Edit images by a prompt, inside the mask if there is one. Return the same
@@ -145,6 +153,10 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Return the images, or the job while it goes on: then ImagesResponse.status
         is set, and the metadata have `x-http-status: 202` and `location`.
+
+        With `Prefer: dry-run` (metadata `prefer`), return the plan: model, route,
+        size, warnings and expected cost. Nothing is dispatched, kept, counted or
+        billed, and ImagesResponse.object is `plan`.
         """
 
     @_abc_1.abstractmethod

@@ -613,6 +613,9 @@ class Done(_message.Message):
     COST_FIELD_NUMBER: _builtins.int
     PARTIAL_IMAGES_FIELD_NUMBER: _builtins.int
     SVG_USAGE_FIELD_NUMBER: _builtins.int
+    BILLED_MISSING_FIELD_NUMBER: _builtins.int
+    billed_missing: _builtins.int
+    """Number of missing images that the provider bills all the same."""
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Artifact]:
         """One entry for each image or video made."""
@@ -651,10 +654,11 @@ class Done(_message.Message):
         cost: _job_pb2.Cost | None = ...,
         partial_images: _abc.Iterable[Global___Preview] | None = ...,
         svg_usage: _job_pb2.SvgUsage | None = ...,
+        billed_missing: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_svg_usage", b"_svg_usage", "_usage", b"_usage", "cost", b"cost", "svg_usage", b"svg_usage", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_svg_usage", b"_svg_usage", "_usage", b"_usage", "artifacts", b"artifacts", "cost", b"cost", "missing", b"missing", "partial_images", b"partial_images", "svg_usage", b"svg_usage", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_svg_usage", b"_svg_usage", "_usage", b"_usage", "artifacts", b"artifacts", "billed_missing", b"billed_missing", "cost", b"cost", "missing", b"missing", "partial_images", b"partial_images", "svg_usage", b"svg_usage", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
