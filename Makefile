@@ -52,8 +52,9 @@ generate: $(STAGED)/.staged  ## Generate code from proto/, and reference pages o
 		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 		--python_out=generated --grpc_python_out=generated \
 		--mypy_out=quiet:generated --mypy_grpc_out=quiet:generated $(PROTOS)
-	@touch generated/imagegateway/v1/py.typed
-	$(BIN)/buf build --as-file-descriptor-set --exclude-source-info --type imagegateway.v1 -o $(DESCRIPTORS)
+	@touch generated/imagegateway/v1/py.typed generated/imagegateway/admin/v1/py.typed
+	$(BIN)/buf build --as-file-descriptor-set --exclude-source-info \
+		--type imagegateway.v1 --type imagegateway.admin.v1 -o $(DESCRIPTORS)
 	$(BIN)/python -m grpc_tools.protoc -Iproto --include_source_info \
 		--descriptor_set_out=build/error_reason.binpb proto/imagegateway/v1/error_reason.proto
 	$(BIN)/python -m tools.reference build/error_reason.binpb
@@ -85,7 +86,7 @@ validate: setup-dev  ## Validate the rendered Envoy configuration with Envoy
 
 breaking: $(STAGED)/.staged  ## Compare proto/ with the last release by buf breaking
 	$(BIN)/buf build proto --exclude-source-info -o $(PRESENT)
-	$(BIN)/buf breaking $(PRESENT) --against $(RELEASED) --path imagegateway/v1
+	$(BIN)/buf breaking $(PRESENT) --against $(RELEASED) --path imagegateway/v1 --path imagegateway/admin
 	$(BIN)/buf breaking $(PRESENT) --against $(RELEASED) --path imagegateway/job --path imagegateway/provider \
 		--config '{"version": "v2", "breaking": {"use": ["WIRE"]}}'
 

@@ -21,13 +21,15 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states, transitions
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
+from imagegateway.jobs.retention import RetentionPolicies
 from imagegateway.keys.api_keys import ApiKey
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.root_secret import RootSecret
+from imagegateway.keys.tenants import TenantPolicy
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import ids, settings
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.nats import connect
@@ -93,7 +95,7 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
     """Run a router replica without its servers."""
     current = settings.current()
     client = await connect(current, f"router-{number}")
-    outbound = Outbound(Guard(current.allow_hosts))
+    outbound = Outbound(UrlGuard(current.allow_hosts))
     root = RootSecret.load(current)
     store = MediaStore.open(current.media_url)
     memory = ResponseMemory(current.answer_memory * 1024**2)
@@ -123,6 +125,7 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
         responses=responses,
         store=store,
         outbound=outbound,
+        retention=RetentionPolicies(current, TenantPolicy),
     )
     try:
         yield _Replica(engine, catalog, responses, operations)

@@ -75,7 +75,7 @@ end
 local function refusal(headers, too_large)
   if too_large then return settings.refusals.headers end
   local path = headers:get(":path") or ""
-  if path:sub(1, 4) ~= "/v1/" and path:sub(1, 17) ~= "/imagegateway.v1." then return nil end
+  if path:sub(1, 4) ~= "/v1/" and path:sub(1, 14) ~= "/imagegateway." then return nil end
   if headers:get(":method") == "OPTIONS" and headers:get("access-control-request-method") then return nil end
   return settings.refusals[key_check.refusal(headers:get("authorization"))]
 end

@@ -59,7 +59,7 @@ def test_link_get_returns_the_bytes_of_its_digest(stack: Stack, path: str) -> No
     assert inputs.pixels(answer.body).size == (256, 256)
 
 
-def test_link_head_says_the_same_without_bytes(stack: Stack, path: str) -> None:
+def test_head_of_a_link_returns_the_headers_without_bytes(stack: Stack, path: str) -> None:
     head, whole = get(stack, path, "HEAD"), get(stack, path)
     assert (head.status, head.body) == (200, b"")
     for name in ("etag", "content-type", "content-length", "x-content-type-options", "cache-control"):
@@ -101,7 +101,7 @@ def test_link_if_none_match_is_304_for_its_digest_alone(stack: Stack, path: str)
     assert get(stack, path, if_none_match='"other"').status == 200
 
 
-def test_link_lives_24_hours(path: str) -> None:
+def test_signed_link_expires_after_24_hours(path: str) -> None:
     (expires,) = parse_qs(urlsplit(path).query)["exp"]
     assert DAY - 600 < int(expires) - time.time() <= DAY
 

@@ -14,7 +14,7 @@ from imagegateway.jobs.limits import Limits
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import Supervisor
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from nats.aio.client import Client
 
-    from tests.jobs.families import ScriptedProviders
+    from tests.jobs.scripted_providers import ScriptedProviders
 
 ROOT = "root secret of the tests"
 
@@ -127,7 +127,7 @@ async def start(
     """
     client = await connect(settings, f"router-{number}")
     store = MediaStore.open(settings.media_url)
-    outbound = Outbound(Guard(settings.allow_hosts))
+    outbound = Outbound(UrlGuard(settings.allow_hosts))
     supervisor = Supervisor()
     engine = await JobEngine.open(
         settings=settings,

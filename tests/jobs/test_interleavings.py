@@ -19,9 +19,9 @@ from imagegateway.providers.catalog import Mode, Route
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedProviders
+from tests.jobs.replica_pair import ReplicaPair
+from tests.jobs.scripted_providers import ScriptedProviders
 from tests.jobs.test_states import assert_lawful
-from tests.jobs.world import ReplicaPair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator

@@ -17,9 +17,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import WebhookAttempt
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedProviders
 from tests.jobs.memory import MemoryConnection, StreamLog
 from tests.jobs.replica import serving
+from tests.jobs.scripted_providers import ScriptedProviders
 from tests.jobs.server import Process, settings_for, until
 from tests.support.stack import free_port
 

@@ -41,7 +41,7 @@ def test_public_url_must_name_a_host_that_callers_can_reach(url: str) -> None:
         ("::", "http://gateway", "http://[::1]:8080"),
     ],
 )
-def test_addresses_of_a_host(host: str, public: str, local: str) -> None:
+def test_public_and_local_url_follow_the_host(host: str, public: str, local: str) -> None:
     values = {"PUBLIC_URL": public} if public == "http://gateway" else {}
     found = load(given(HOST=host, **values))
     assert (found.public_url, found.local_url) == (public, local)

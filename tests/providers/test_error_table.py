@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.bfl.catalog import MODELS
-from imagegateway.providers.kit.adapter import Call, HttpResponse
+from imagegateway.providers.kit.call import Call
 from imagegateway.providers.kit.error_table import (
     ErrorTable,
     RefusedPart,
@@ -15,6 +15,7 @@ from imagegateway.providers.kit.error_table import (
     moderation_failure,
     refused_part,
 )
+from imagegateway.providers.kit.http_messages import HttpResponse
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 TABLE = ErrorTable(

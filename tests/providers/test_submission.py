@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.providers.kit.adapter import Pending
 from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.outcomes import Pending
 from imagegateway.providers.kit.route_pauses import RoutePauses
 from imagegateway.providers.kit.submission import (
     CANCELLED,
@@ -22,7 +22,7 @@ from imagegateway.providers.kit.submission import (
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import Outcome
+    from imagegateway.providers.kit.outcomes import Outcome
 
 UNREACHABLE = Failure(ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, "unreachable")
 RATE_LIMITED = Failure(ErrorReason.ERROR_REASON_PROVIDER_RATE_LIMITED, "busy", retry_after=5.0)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers.kit.adapter import Pending, Unknown
 from imagegateway.providers.kit.error_table import Failure
+from imagegateway.providers.kit.outcomes import Pending, Unknown
 from imagegateway.providers.kit.task_state import (
     SLOWEST_POLL,
     CallState,
@@ -22,7 +22,7 @@ from imagegateway.v1.job_pb2 import Cost, SvgUsage, TokenDetails, Usage
 from imagegateway.v1.job_pb2 import Warning as PbWarning
 
 if TYPE_CHECKING:
-    from imagegateway.providers.kit.adapter import Outcome
+    from imagegateway.providers.kit.outcomes import Outcome
 
 NOW = 1_800_000_000.0
 USAGE = Usage(

@@ -1,4 +1,4 @@
-"""Versions: the gateway requires the client of its own version."""
+"""Versions: the gateway requires the client of the same version."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from imagegateway.cli import api_keys, doctor, provider_keys, secrets, up, validate
+from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.setting_source import SettingError, Source
 from imagegateway.providers.setting_names import check_names
 from imagegateway.stack.errors import StackError
@@ -25,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_names(Source.load())
         status: int = options.run(options)
-    except (SettingError, StackError) as error:
+    except (SettingError, StackError, UnavailableError) as error:
         print(f"imagegateway: {error}", file=sys.stderr)
         return 1
     return status

@@ -16,6 +16,7 @@ from imagegateway.jobs.membership import Membership
 from imagegateway.jobs.stream import JobStream
 from imagegateway.jobs.stream_check import StreamCheck
 from imagegateway.jobs.stream_connection import StreamConnection
+from imagegateway.jobs.usage.reports import UsageReports
 from imagegateway.jobs.webhooks import WebhookDelivery
 from imagegateway.keys.webhook_secrets import WebhookSecrets
 from imagegateway.platform.clock import unix_millis
@@ -52,6 +53,7 @@ class JobEngine:
     webhook_secrets: WebhookSecrets
     webhooks: WebhookDelivery
     readiness: Readiness
+    usage: UsageReports
     _supervisor: Supervisor
 
     @classmethod
@@ -123,6 +125,9 @@ class JobEngine:
             webhook_secrets=webhook_secrets,
             webhooks=webhooks,
             readiness=Readiness({"media-store": store.check, "job-store": check.check, "job-list": index.check}),
+            usage=await UsageReports.open(
+                client, stream, settings.nats_replicas, settings.data_dir / f"usage-{replica}.sqlite"
+            ),
             _supervisor=supervisor,
         )
 
@@ -131,6 +136,7 @@ class JobEngine:
         supervisor, execution = self._supervisor, self.execution
         self.index.start(supervisor)
         await self.feed.start(supervisor)
+        await self.usage.start(supervisor)
         await self.membership.start(supervisor, execution.reconciler.reconcile)
         execution.reconciler.reconcile()
         supervisor.spawn("job polls", execution.worker.run())
@@ -148,3 +154,4 @@ class JobEngine:
         await self.webhooks.close()
         await self.membership.close()
         await self.index.close()
+        await self.usage.close()

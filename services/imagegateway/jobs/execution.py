@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from imagegateway.jobs.admission import AdmissionControl
 from imagegateway.jobs.background_tasks import BackgroundTasks
 from imagegateway.jobs.cancellation import JobCancellation
+from imagegateway.jobs.erasure import JobErasure
 from imagegateway.jobs.job_calls import JobCalls
 from imagegateway.jobs.job_steps import JobSteps
 from imagegateway.jobs.job_writer import JobWriter
@@ -39,6 +40,7 @@ class JobExecution:
     admission: AdmissionControl
     submission: JobSubmission
     cancellation: JobCancellation
+    erasure: JobErasure
     worker: Worker
     reconciler: Reconciler
     writer: JobWriter
@@ -117,6 +119,7 @@ class JobExecution:
             admission=admission,
             submission=submission,
             cancellation=cancellation,
+            erasure=JobErasure(stream, writer, store, tasks),
             worker=worker,
             reconciler=reconciler,
             writer=writer,

@@ -123,7 +123,7 @@ class JobSubmission:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_OVERLOADED,
                 f"The records of your jobs hold {stored} bytes, and may hold {self._tenant_stored_bytes} "
-                "(IMAGEGATEWAY_TENANT_RECORDS_MIB); those of ended jobs are deleted after 30 days.",
+                "(IMAGEGATEWAY_TENANT_RECORDS_MIB); those of ended jobs are deleted after their retention.",
                 retry_after=_STORED_RETRY_SECONDS,
             )
         # Slots are reserved before the write, so that concurrent submissions see them used.

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 MAX_ATTEMPTS: Final = 5
 """Most attempts to start a job whose start may be repeated."""
 
+_ERASED_FIELDS: Final = (
+    "done",
+    "failed",
+    "metadata",
+    "partial_images",
+    "request_id",
+    "task",
+    "task_ref",
+    "upload_keys",
+    "warnings",
+    "webhook",
+)
 FALL_BACK: Final = frozenset(
     {
         ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
@@ -120,12 +132,29 @@ def _end(record: JobRecord) -> None:
 
 
 def _erase_call(record: JobRecord) -> None:
-    """Erase keys, inputs and options: only the provider call needs them, and the record stays for 30 days."""
+    """Erase keys, inputs and options: only the provider call needs them, and the record stays for weeks."""
     for name in ("inputs", "mask", "markup", "provider_options"):
         record.task.ClearField(name)
+    if record.drop_prompts:
+        record.task.ClearField("prompt")
+        record.task.ClearField("negative_prompt")
     record.sealed_credential = b""
     record.sealed_keys.clear()
     record.key_fingerprint = ""
+
+
+def erase(record: JobRecord) -> None:
+    """Erase an ended job: status, times, cost and what usage counts remain."""
+    images, task = len(record.done.artifacts), record.task
+    model, route, failed = task.model, task.route, record.failed.reason
+    for name in _ERASED_FIELDS:
+        record.ClearField(name)
+    record.task.model, record.task.route = model, route
+    if record.state == states.FAILED:
+        record.failed.reason = failed
+        record.failed.message = "The job was erased."
+    record.erased_images = images
+    record.erased_at = unix_millis()
 
 
 def may_repeat(record: JobRecord, failure: provider.Failed) -> bool:

@@ -162,7 +162,7 @@ class WebhookDelivery:
             await self._writer.advance(entry, self._after(entry, attempt))
         except StaleError:
             newer = await self._stream.last_patiently(entry.record.id)
-            if newer is None or not newer.ended:
+            if newer is None or not newer.ended or newer.record.erased_at:
                 return
             if newer.record.webhook == entry.record.webhook:  # only the provider call has changed
                 record = self._after(newer, attempt)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from imagegateway.keys.api_keys import ApiKey
+    from imagegateway.keys.operator_tokens import OperatorTokens
     from imagegateway.platform.supervision import Supervisor
     from nats.js import JetStreamContext
 
@@ -36,11 +37,13 @@ class KeyRing:
         js: JetStreamContext,
         clock: Callable[[], float] = time.time,
         note_use: Callable[[str], None] = _note_nothing,
+        tokens: OperatorTokens | None = None,
     ) -> None:
-        """`note_use` is called with the id of each key that a call uses."""
+        """`note_use` is called with the id of each stored key that a call uses. `tokens`: reader of other keys."""
         self._follower = Follower(js, BUCKET, decode, self._on_change)
         self._clock = clock
         self._note_use = note_use
+        self._tokens = tokens
         self._secrets: dict[str, ApiKey] = {}
         """Keys that are not revoked, by the fingerprint of each of their secrets."""
         self._known: frozenset[str] = frozenset()
@@ -57,6 +60,8 @@ class KeyRing:
         The key may have expired. An unknown secret causes a refresh from the bucket, so that a new key works at once.
         Refreshes are at least half a second apart, and concurrent callers share one.
         """
+        if self._tokens and (operator := self._tokens.read(secret)):
+            return operator
         digest = fingerprint(secret)
         if digest not in self._known:
             asked = time.monotonic()
@@ -68,8 +73,9 @@ class KeyRing:
         return self._secrets.get(digest)
 
     def note_use(self, key: ApiKey) -> None:
-        """Note that a call uses a key."""
-        self._note_use(key.id)
+        """Note that a call uses a key. Operator tokens are not stored, nor is their use."""
+        if key.digest:
+            self._note_use(key.id)
 
     def by_id(self, key_id: str) -> ApiKey | None:
         """Return the record of a key's newest secret; None for an unknown or revoked key."""

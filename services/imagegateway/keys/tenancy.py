@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from imagegateway.keys.key_ring import KeyRing
 from imagegateway.keys.last_use import LastUse
+from imagegateway.keys.operator_tokens import OperatorTokens
 from imagegateway.keys.provider_keys import ProviderKeys
 from imagegateway.keys.tenants import Tenants
 
@@ -30,7 +31,7 @@ class Tenancy:
         """Open the buckets. Raises nats.errors.Error without a connection to JetStream."""
         last_use = await LastUse.open(client, replicas)
         return cls(
-            ring=KeyRing(client.jetstream(), note_use=last_use.note),
+            ring=KeyRing(client.jetstream(), note_use=last_use.note, tokens=OperatorTokens(root)),
             tenants=await Tenants.open(client, replicas),
             provider_keys=await ProviderKeys.open(client, replicas, root),
             last_use=last_use,

@@ -19,7 +19,7 @@ import orjson
 from imagegateway.outbound.content_encoding import EncodingError, decode
 from imagegateway.outbound.resolver import LOOKUP_SECONDS
 from imagegateway.outbound.transport import GuardedResolver, Transport
-from imagegateway.outbound.url_guard import NO_ANSWER, Guard, OutboundError, UrlRefusedError
+from imagegateway.outbound.url_guard import NO_ANSWER, OutboundError, UrlGuard, UrlRefusedError
 from imagegateway.platform.tenant_slots import TenantSlots
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Outbound:
     certificates: certifi's, or those in SSL_CERT_FILE.
     """
 
-    def __init__(self, guard: Guard, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, guard: UrlGuard, tls: ssl.SSLContext | None = None) -> None:
         self.guard = guard
         tls = tls or httpx.create_ssl_context()
         self._guarded = _client(Transport(tls, GuardedResolver(guard)), read=None)

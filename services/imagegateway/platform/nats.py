@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from imagegateway.platform import logs
 from nats.aio.client import Client
+from nats.js.api import StorageType
 from nats.js.errors import BucketNotFoundError
 
 if TYPE_CHECKING:
@@ -52,10 +53,17 @@ async def connect(settings: Settings, name: str, *, wait: bool = True) -> Client
     return client
 
 
-async def bucket(js: JetStreamContext, name: str, replicas: int, ttl: float | None = None) -> KeyValue:
-    """Open a key-value bucket, and create it if absent. `ttl` is in seconds; None keeps values without limit."""
+async def bucket(
+    js: JetStreamContext, name: str, replicas: int, ttl: float | None = None, storage: StorageType = StorageType.FILE
+) -> KeyValue:
+    """Open a key-value bucket, and create it if absent. `ttl` is in seconds; None keeps values without limit.
+
+    `storage` MEMORY: the values do not survive a restart of the NATS server.
+    """
     try:
         return await js.key_value(name)
     except BucketNotFoundError:
         # Several replicas may create the bucket at once: a second creation is no error.
-        return await js.create_key_value(bucket=name, history=1, ttl=ttl, replicas=replicas, direct=False)
+        return await js.create_key_value(
+            bucket=name, history=1, ttl=ttl, replicas=replicas, storage=storage, direct=False
+        )

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from imagegateway.platform import machine, setting_checks, sockets
-from imagegateway.platform.hosts import is_wildcard, origin
+from imagegateway.platform.hosts import HostPort, is_wildcard, origin
 from imagegateway.platform.logs import LogFormat, LogLevel
 from imagegateway.platform.setting_source import Secret, SettingError, Source
 
 MAX_WEBHOOK_PAUSES: Final = 49
 """Most pauses between the attempts of a webhook: a job's record keeps all its attempts."""
+MAX_DAYS: Final = 3660
+"""Longest retention in days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,13 @@ class Settings:
     """Address that Envoy listens on."""
     port: int
     """Port of REST, gRPC and gRPC-Web."""
+    admin_listen: HostPort | None
+    """Address (`host:port`, `[::1]:9000`) of a separate listener for administration: `/v1/admin/…`, `/v1/usage` and
+    their gRPC services. `/v1/admin/…` then answers 404 on the public port. A key with the scope `admin` is needed on
+    both.
+
+    Default: administration on the public port.
+    """
     public_url: str
     """Origin by which callers reach the gateway: the start of signed links. Required where the host is a wildcard
     (`0.0.0.0`, `::`).
@@ -105,10 +114,23 @@ class Settings:
     on, new jobs and `/readyz` answer 503; accepted jobs continue.
     """
     tenant_records_mib: int
-    """MiB of all kept records of one tenant in NATS: three days for earlier states of a job, 30 days for its end.
+    """MiB of all kept records of one tenant in NATS: three days for earlier states of a job,
+    `IMAGEGATEWAY_RECORD_DAYS` for its end.
     More jobs answer 503 `overloaded` before anything is paid.
 
     Default: half of `IMAGEGATEWAY_JOBS_MAX_MIB`.
+    """
+    media_days: int
+    """Full days for which images and videos are kept after their job's end; then their links answer 404. A tenant may
+    have its own retention, which applies to jobs accepted from then on. [Retention](retention.md).
+    """
+    record_days: int
+    """Days for which the record of an ended job is kept, without media after `IMAGEGATEWAY_MEDIA_DAYS`."""
+    usage_days: int
+    """Days for which [usage](usage.md) is kept after a job's end, longer than its record."""
+    keep_prompts: bool
+    """Keep prompts in the records of ended jobs, where their tenant reads them. Otherwise the end of a job erases its
+    prompts.
     """
     decode_pixels: int
     """Pixels that a router or the providers' process decodes concurrently. A PNG or JPEG takes 5 to 18 bytes of
@@ -162,6 +184,8 @@ class Settings:
 
     Default: a quarter of the machine's memory, 512 to 4096.
     """
+    audit_days: int
+    """Days for which audit events are kept."""
     log_format: LogFormat
     """Format of log lines. `auto`: `pretty` on a terminal, else `json`."""
     log_level: LogLevel
@@ -224,6 +248,7 @@ def load(source: Source) -> Settings:
         data_dir=data_dir,
         host=host,
         port=port,
+        admin_listen=setting_checks.admin_listen(source, HostPort(host, port)),
         public_url=setting_checks.public_url(source, host, port),
         media_url=source.text("MEDIA_URL") or (data_dir / "media").as_uri(),
         nats_url=source.text("NATS_URL"),
@@ -235,6 +260,7 @@ def load(source: Source) -> Settings:
         secret_key_previous=source.secret("SECRET_KEY_PREVIOUS"),
         allow_hosts=setting_checks.allow_hosts(source),
         routers=source.integer("ROUTERS", 1, 1, 32),
+        audit_days=source.integer("AUDIT_DAYS", 400, 1, 3660),
         log_format=source.choice("LOG_FORMAT", LogFormat.AUTO),
         log_level=source.choice("LOG_LEVEL", LogLevel.INFO),
         default_generate_model=source.text("DEFAULT_GENERATE_MODEL", "bfl/flux-2-klein-9b"),
@@ -258,6 +284,10 @@ def load(source: Source) -> Settings:
         body_memory=source.integer("BODY_MEMORY", machine.quarter_of_memory(), 128, 1_048_576),
         answer_memory=source.integer("ANSWER_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
+        media_days=source.integer("MEDIA_DAYS", 7, 1, MAX_DAYS),
+        record_days=source.integer("RECORD_DAYS", 30, 1, MAX_DAYS),
+        usage_days=source.integer("USAGE_DAYS", 400, 1, MAX_DAYS),
+        keep_prompts=source.flag("KEEP_PROMPTS", default=True),
         decode_pixels=source.integer("DECODE_PIXELS", 64_000_000, 60_000_000, 100_000_000_000),
     )
 

@@ -6,10 +6,10 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.decoding import DecodeBudget
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import logs, settings
 from imagegateway.platform.grpc_server import run
 from imagegateway.providers.kit.driver import HttpFamily
@@ -35,9 +35,9 @@ def main(families: Mapping[str, FamilyEntry]) -> None:
 
     async def body(stop: asyncio.Event) -> None:
         store = MediaStore.open(current.media_url)
-        gate = DecodeGate(current.decode_pixels)
+        decode_budget = DecodeBudget(current.decode_pixels)
         spool = ResponseSpool(current.answer_memory * 1024**2, current.data_dir / "replies")
-        opened = {name: _open(entry, current, store, gate, spool) for name, entry in families.items()}
+        opened = {name: _open(entry, current, store, decode_budget, spool) for name, entry in families.items()}
         servers = [await serve(family, current.socket(name)) for name, family in opened.items()]
         await stop.wait()
         async with asyncio.TaskGroup() as stopping:
@@ -50,18 +50,20 @@ def main(families: Mapping[str, FamilyEntry]) -> None:
     run(body, "providers")
 
 
-def _open(entry: FamilyEntry, current: Settings, store: MediaStore, gate: DecodeGate, spool: ResponseSpool) -> Family:
+def _open(
+    entry: FamilyEntry, current: Settings, store: MediaStore, decode_budget: DecodeBudget, spool: ResponseSpool
+) -> Family:
     """Return a family, ready to serve. Raises SettingError."""
     if entry.opener:
-        return entry.load_opener()(current, store, gate)
+        return entry.load_opener()(current, store, decode_budget)
     return HttpFamily(
         entry.name,
         entry.models,
         entry.load_adapters(),
         settings=current,
-        outbound=Outbound(Guard(current.allow_hosts)),
+        outbound=Outbound(UrlGuard(current.allow_hosts)),
         store=store,
-        gate=gate,
+        decode_budget=decode_budget,
         spool=spool,
     )
 

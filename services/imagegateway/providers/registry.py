@@ -23,14 +23,14 @@ from imagegateway.providers.stability.catalog import MODELS as STABILITY
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from imagegateway.media.decoding import DecodeGate
+    from imagegateway.media.decoding import DecodeBudget
     from imagegateway.media.store import MediaStore
     from imagegateway.platform.settings import Settings
     from imagegateway.providers.catalog import Model
     from imagegateway.providers.kit.adapter import Adapter
     from imagegateway.providers.kit.family import Family
 
-    Opener = Callable[[Settings, MediaStore, DecodeGate], Family]
+    Opener = Callable[[Settings, MediaStore, DecodeBudget], Family]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,9 @@ from imagegateway.jobs.limits import Limits
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.platform.setting_source import PREFIX
 from imagegateway.providers.catalog import Modality
+from imagegateway.providers.pricing import Order, to_cost
 from imagegateway.providers.registry import EMBEDDED_MODEL, MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from imagegateway.v1.job_pb2 import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.providers.catalog import Capability, Model, Route
+    from imagegateway.providers.pricing import Rule
+    from imagegateway.v1.job_pb2 import Cost
 
 
 def _today() -> date:
@@ -188,15 +190,21 @@ class Catalog:
             },
         )
 
+    def estimate(self, task: provider.ImageTask, route: Route | None = None) -> Cost | None:
+        """Return the expected cost of a task on a route, by default on its own one; None for an unknown price."""
+        model = self.models[task.model]
+        rule = _rule(route or model.route(task.route))
+        amount = rule.estimate(Order(task, model.output_size(task))) if rule else None
+        return None if amount is None else to_cost(amount, estimated=True)
+
     def price(self, task: provider.ImageTask, done: provider.Done) -> Cost | None:
-        """Return the provider's reported cost, else the catalog's price of the images, else None."""
+        """Return the provider's reported cost, else the price by what came, else None."""
         if done.HasField("cost"):
             return done.cost
-        route = self.models[task.model].route(task.route)
-        if route.price_per_image is None:
-            return None
-        amount = round(route.price_per_image * len(done.artifacts), 6)
-        return Cost(amount=amount, currency="USD", estimated=True)
+        model = self.models[task.model]
+        rule = _rule(model.route(task.route))
+        amount = rule.final(Order(task, model.output_size(task)), done) if rule else None
+        return None if amount is None else to_cost(amount, estimated=bool(amount))
 
     def with_capability(self, capability: Capability) -> list[str]:
         """Return the ids of the models that have a capability and are not retired, in order."""
@@ -222,6 +230,10 @@ class Catalog:
         """Return a sentence on the settings that the model's routes lack."""
         options = (" and ".join(self.missing(route, stored)) for route in _usable(model.routes, stored, own=own))
         return f"{model.id} needs {', or '.join(dict.fromkeys(options))}."
+
+
+def _rule(route: Route) -> Rule | None:
+    return route.price.rule if route.price else None
 
 
 def _near(name: str, known: Collection[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.decoding import DecodeBudget
 from imagegateway.router.image_operations import HoldPolicy, ImageOperations
 from imagegateway.router.job_list import JobList
 from imagegateway.router.job_lookup import JobLookup
@@ -15,6 +15,7 @@ from imagegateway.router.request_planner import RequestPlanner
 
 if TYPE_CHECKING:
     from imagegateway.jobs.engine import JobEngine
+    from imagegateway.jobs.retention import RetentionPolicies
     from imagegateway.keys.provider_keys import ProviderKeys
     from imagegateway.media.store import MediaStore
     from imagegateway.outbound.client import Outbound
@@ -44,6 +45,7 @@ def compose_operations(
     responses: ResponseBuilder,
     store: MediaStore,
     outbound: Outbound,
+    retention: RetentionPolicies,
 ) -> Operations:
     """Return the operations of a replica."""
     execution = engine.execution
@@ -57,6 +59,7 @@ def compose_operations(
         provider_keys=provider_keys,
         store=store,
         outbound=outbound,
+        retention=retention,
         deadline_seconds=settings.job_deadline,
     )
     return Operations(
@@ -68,7 +71,7 @@ def compose_operations(
             readiness=engine.readiness,
             store=store,
             outbound=outbound,
-            gate=DecodeGate(settings.decode_pixels),
+            decode_budget=DecodeBudget(settings.decode_pixels),
         ),
         submission=submission,
         images=ImageOperations(
@@ -84,6 +87,7 @@ def compose_operations(
             lookup=lookup,
             watcher=engine.feed,
             canceller=execution.cancellation,
+            eraser=execution.erasure,
             positions=execution.admission,
             redeliverer=engine.webhooks,
             readiness=engine.readiness,

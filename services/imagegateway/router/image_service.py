@@ -94,6 +94,9 @@ class ImageService(pb_grpc.ImageServiceServicer):
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> job_pb2.Job:
         return self._jobs.describe(await self._jobs.cancel(request.job_id, call_context.current()))
 
+    async def EraseJob(self, request: pb.EraseJobRequest, context: Context) -> job_pb2.Job:
+        return self._jobs.describe(await self._jobs.erase(request.job_id, call_context.current()))
+
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         call = call_context.current()
         if request.page_size < 0:

@@ -15,6 +15,7 @@ from imagegateway.router.job_errors import engine_errors
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
+    from imagegateway.jobs.retention import RetentionPolicies
     from imagegateway.jobs.stream import Entry
     from imagegateway.keys.provider_keys import ProviderKeys
     from imagegateway.media.store import MediaStore
@@ -43,6 +44,7 @@ class PlanSubmission:
         provider_keys: ProviderKeys,
         store: MediaStore,
         outbound: Outbound,
+        retention: RetentionPolicies,
         deadline_seconds: float,
     ) -> None:
         self._submitter = submitter
@@ -53,6 +55,7 @@ class PlanSubmission:
         self._provider_keys = provider_keys
         self._store = store
         self._outbound = outbound
+        self._retention = retention
         self._deadline_seconds = deadline_seconds
 
     async def submit(self, plan: Plan, call: Call, inputs: InputImages | None = None) -> Entry:
@@ -105,6 +108,7 @@ class PlanSubmission:
             slots=plan.route.slots(plan.task.n),
             request_id=call.request_id,
         )
+        self._retention.apply(record)
         credential = call.byok.get(plan.route.name)
         if credential:
             record.sealed_credential = self._sealer.seal(credential)
@@ -159,6 +163,7 @@ def _request_digest(record: JobRecord, plan: Plan) -> str:
     task = record.task.__class__()
     task.CopyFrom(record.task)
     task.ClearField("route")  # the gateway chooses the route, by keys and circuit breakers that change
+    task.ClearField("media_days")  # the operator's choice, which changes, too
     for ref in _input_refs(task):
         ref.ClearField("key")
     task.ClearField("strict")  # a preference, as is the time that the caller waits

@@ -35,6 +35,8 @@ _DESCRIPTORS: Final = Path(image_service_pb2.__file__).with_name("descriptors.bi
 _PARAMETER: Final = re.compile(r"{(\w+)}")
 _SLASHED: Final = "model_id"
 """The path parameter whose values contain slashes."""
+_OF_ADMIN: Final = ("/v1/admin/", "/v1/usage")
+"""Paths that the listener for administration serves."""
 _MIB: Final = 1024 * 1024
 
 MAX_RESPONSE_BYTES: Final = 512 * _MIB
@@ -79,6 +81,7 @@ def write(settings: Settings, folder: Path) -> None:
 
 
 def _envoy(settings: Settings, folder: Path) -> str:
+    allowed_methods = _allowed_methods()
     connections = connection_limit(settings.connections, machine.open_files())
     return render(
         "envoy/envoy.yaml.j2",
@@ -100,7 +103,9 @@ def _envoy(settings: Settings, folder: Path) -> str:
         address_groups=_ADDRESS_GROUPS,
         address_seed=secrets.randbits(63),  # random, so that a caller can't choose addresses of one group
         max_heap_bytes=settings.edge_memory * _MIB,
-        allowed_methods=_allowed_methods(),
+        admin_listen=settings.admin_listen,
+        allowed_methods=allowed_methods,
+        admin_methods=[(path, methods) for path, methods in allowed_methods if path.startswith(_OF_ADMIN)],
     )
 
 

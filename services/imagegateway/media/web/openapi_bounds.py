@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
+from imagegateway.media.web import openapi_admin_bounds as admin
+
 Json: TypeAlias = dict[str, Any]
 
 _URL: Final[Json] = {"type": "string", "format": "uri", "pattern": r"^https://[!-~]+$"}
@@ -89,6 +91,7 @@ FIELDS: Final[dict[str, Json]] = {
     "StreamJobRequest": _JOB_ID | {"after": {"pattern": "^[0-9]{1,18}$"}},
     "DownloadFileRequest": _FILE,
     "SignFileRequest": _FILE | {"expires_in": {"minimum": 60, "maximum": 604_800}},
+    **admin.FIELDS,
 }
 """Keywords by message and field."""
 
@@ -102,5 +105,6 @@ OBJECTS: Final[dict[str, Json]] = {
     "EditRequest": _ONE_SHAPE
     | {"anyOf": [{"required": [name]} for name in ("image_url", "images", "image_content")]},
     "Lora": {"oneOf": [{"required": ["url"]}, {"required": ["id"]}]},
+    **admin.OBJECTS,
 }
 """Keywords by message, for combinations of fields."""

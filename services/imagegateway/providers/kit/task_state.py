@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.provider.v1 import provider_service_pb2 as pb
+from imagegateway.providers import pricing
 from imagegateway.providers.kit import usage
 from imagegateway.providers.kit.outcomes import Pending, Unknown
 from imagegateway.providers.kit.parsing import LONGEST_WAIT
@@ -132,12 +133,13 @@ def _done(states: Sequence[CallState]) -> pb.Done:
         if state.done:
             done.artifacts.extend(state.done.artifacts)
             done.missing.extend(state.done.missing)
-            if state.done.HasField("cost"):
-                done.cost.amount += state.done.cost.amount
-                done.cost.currency = state.done.cost.currency
-                done.cost.estimated = done.cost.estimated or state.done.cost.estimated
+            done.billed_missing += state.done.billed_missing
             if state.done.HasField("svg_usage"):  # an SVG with an author is the task's only image
                 done.svg_usage.CopyFrom(state.done.svg_usage)
+    if done.artifacts and all(state.done.HasField("cost") for state in states if state.done):
+        costs = [state.done.cost for state in states if state.done]
+        amount = sum(map(pricing.nanodollars, costs))
+        done.cost.CopyFrom(pricing.to_cost(amount, estimated=any(cost.estimated for cost in costs)))
     counts = [usage.public(state.done.usage) for state in states if state.done]
     complete = [count for count in counts if count is not None]
     if len(complete) == len(counts):  # the sum of some calls is no count of the task
