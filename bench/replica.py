@@ -19,6 +19,7 @@ import uvloop
 from google.protobuf.duration_pb2 import Duration
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states, transitions
+from imagegateway.jobs.budgets.ledger import BudgetPolicy, NoHistory
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.jobs.retention import RetentionPolicies
@@ -110,6 +111,8 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
         provider_client=families,
         outbound=outbound,
         limits=catalog.limits(current),
+        budget_policy=BudgetPolicy(),
+        history=NoHistory(),
         price=catalog.price,
         fallback=catalog.fallback,
         view=responses.job,

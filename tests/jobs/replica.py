@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.json_format import ParseDict
 from imagegateway.jobs import states
+from imagegateway.jobs.budgets.ledger import BudgetPolicy, NoHistory
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.limits import Limits
 from imagegateway.keys.root_secret import RootSecret
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from tests.jobs.scripted_providers import ScriptedProviders
 
 ROOT = "root secret of the tests"
+NO_BUDGETS = BudgetPolicy()
 
 
 def _view(record: JobRecord) -> Job:
@@ -101,6 +103,7 @@ class Replica:
         await self._supervisor.close()
         await engine.execution.tasks.cancel()
         await engine.webhooks.close()
+        await engine.budgets.close()
         await engine.index.close()
         await self.client.close()
         await self._outbound.aclose()
@@ -120,6 +123,7 @@ async def start(
     price: Price = _price,
     clock: Callable[[], int] = unix_millis,
     job_limits: Mapping[str, int] = MappingProxyType({}),
+    budget_policy: BudgetPolicy = NO_BUDGETS,
 ) -> Replica:
     """Start a replica; one that had the number before is taken for dead.
 
@@ -144,6 +148,8 @@ async def start(
             tenant_jobs=job_limits.get,
             api_key_jobs=job_limits.get,
         ),
+        budget_policy=budget_policy,
+        history=NoHistory(),
         price=price,
         fallback=fallback,
         view=_view,
@@ -165,10 +171,19 @@ async def serving(
     price: Price = _price,
     clock: Callable[[], int] = unix_millis,
     job_limits: Mapping[str, int] = MappingProxyType({}),
+    budget_policy: BudgetPolicy = NO_BUDGETS,
 ) -> AsyncIterator[Replica]:
     """Yield a replica and stop it afterwards, unless it has crashed."""
     replica = await start(
-        settings, providers, number, routes, fallback, price=price, clock=clock, job_limits=job_limits
+        settings,
+        providers,
+        number,
+        routes,
+        fallback,
+        price=price,
+        clock=clock,
+        job_limits=job_limits,
+        budget_policy=budget_policy,
     )
     try:
         yield replica

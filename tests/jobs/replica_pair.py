@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import nats.errors
+from imagegateway.jobs.budgets.ledger import BudgetLedger, BudgetPolicy, NoHistory
+from imagegateway.jobs.budgets.sweep import BudgetSweep
 from imagegateway.jobs.circuit_breaker import CircuitBreakers
 from imagegateway.jobs.credentials import JobCredentials
 from imagegateway.jobs.execution import JobExecution
@@ -17,24 +20,33 @@ from imagegateway.jobs.list_file import JobListFile
 from imagegateway.jobs.membership import Membership
 from imagegateway.jobs.stream_errors import OutcomeUnknownError, StaleError
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.clock import unix_millis
+from imagegateway.platform.errors import GatewayError, UnavailableError
 from imagegateway.platform.supervision import Supervisor
 
 from tests.jobs.index import inline_index
 from tests.jobs.memory import StreamLog, memory_stream
 from tests.jobs.scripted_providers import ScriptedProviders
+from tests.platform.key_values import MemoryBucket, MemoryKeyValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.jobs.pricing import Price
     from imagegateway.jobs.route_fallback import Fallback
     from imagegateway.jobs.stream import JobStream
     from imagegateway.media.store import MediaStore
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
+_LATER = 60_000
+"""Milliseconds that budget sweeps are ahead, so that no job is too young for them."""
 _TURNS = 60
 """Turns of the event loop after which every step waits at a gate."""
+
+
+def _free(_task: provider.ImageTask, _done: provider.Done) -> None:
+    """Return None: no price is known."""
 
 
 def _nowhere(_task: provider.ImageTask, _avoid: Callable[[str], bool], _stored: Collection[str]) -> None:
@@ -100,6 +112,8 @@ class RunningReplica:
     feed: JobFeed
     execution: JobExecution
     stream: JobStream
+    ledger: BudgetLedger
+    sweep: BudgetSweep
     supervisor: Supervisor = field(default_factory=Supervisor)
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
     ready: bool = False
@@ -116,6 +130,9 @@ class ReplicaPair:
     providers: ScriptedProviders = field(default_factory=ScriptedProviders)
     route_limit: int = 1
     fallback: Fallback = _nowhere
+    price: Price = _free
+    budget_policy: BudgetPolicy = field(default_factory=BudgetPolicy)
+    budgets: MemoryBucket = field(default_factory=MemoryBucket)
     log: StreamLog = field(default_factory=StreamLog)
     gates: StepGates = field(default_factory=StepGates)
     replicas: list[RunningReplica | None] = field(default_factory=lambda: [None, None])
@@ -130,6 +147,7 @@ class ReplicaPair:
     )
 
     def __post_init__(self) -> None:
+        self.budgets.gate = self._bucket_gate
         scripted_start, scripted_poll = self.providers.on_start, self.providers.on_poll
 
         async def start(request: provider.StartRequest) -> provider.TaskState:
@@ -144,6 +162,32 @@ class ReplicaPair:
 
         self.providers.on_start, self.providers.on_poll = start, poll
 
+    async def _bucket_gate(self, step: str) -> None:
+        try:
+            await self.gates("answer" if step == "answer" else "request")
+        except OutcomeUnknownError:
+            raise nats.errors.TimeoutError from None
+
+    def take(self, step: str, choice: int) -> None:
+        """Take one step that concerns no job in particular."""
+        match step:
+            case "go":
+                self.gates.release(choice)
+            case "hang up":
+                self.hang_up(choice)
+            case "write failed":
+                self.gates.failing = choice
+            case "answer lost":
+                self.gates.losing = choice
+            case "crash":
+                self.crash(choice)
+            case "start":
+                self.start(choice)
+            case "reconcile":
+                self.reconcile(choice)
+            case "sweep":
+                self.sweep(choice)
+
     def start(self, index: int) -> None:
         """Start a replica, in place of its earlier replica."""
         self.crash(index)
@@ -151,14 +195,17 @@ class ReplicaPair:
         membership = StaticMembership(f"r{index}", self._count, self._incarnations)
         stream = memory_stream(self.log, self.gates)
         feed = JobFeed(stream, inline_index(self._projections[index]))
+        ledger = BudgetLedger(MemoryKeyValue(self.budgets), policy=self.budget_policy, history=NoHistory(), feed=feed)
         execution = JobExecution.compose(
             stream=stream,
             feed=feed,
             provider_client=self.providers,
             membership=membership,
             limits=Limits(routes={}, default=self.route_limit, tenant=self.route_limit),
+            budgets=ledger,
+            thresholds=None,
             store=self.store,
-            price=lambda _task, _done: None,
+            price=self.price,
             fallback=self.fallback,
             breakers=CircuitBreakers(),
             credentials=JobCredentials(RootSecret("root secret of the tests")),
@@ -166,7 +213,17 @@ class ReplicaPair:
             tenant_bytes=1 << 26,
             tenant_stored_bytes=1 << 30,
         )
-        replica = RunningReplica(feed, execution, stream)
+        sweep = BudgetSweep(
+            accounts=self._stored_accounts,
+            ledger=ledger,
+            settlement=execution.settlement,
+            feed=feed,
+            stream=stream,
+            membership=membership,
+            steps=execution.steps,
+            clock=lambda: unix_millis() + _LATER,
+        )
+        replica = RunningReplica(feed, execution, stream, ledger, sweep)
         self.replicas[index] = replica
         replica.spawn(self._run(index, replica))
 
@@ -188,7 +245,8 @@ class ReplicaPair:
         # A crash before the write of a refused job is settled leaves the job to the other replica.
         self.refused = {job_id for job_id in self.refused if not replica.execution.steps.is_busy(job_id)}
         self._incarnations.pop(f"r{index}")
-        for task in [*replica.tasks, *replica.execution.tasks._tasks, *replica.supervisor._tasks]:
+        writers = replica.ledger._accounts._writers.values()
+        for task in [*replica.tasks, *replica.execution.tasks._tasks, *replica.supervisor._tasks, *writers]:
             task.cancel()
 
     def submit(self, index: int, record: JobRecord, *, has_idempotency_key: bool = False) -> None:
@@ -232,6 +290,20 @@ class ReplicaPair:
         if replica and replica.ready:
             replica.execution.reconciler.reconcile()
 
+    def sweep(self, index: int) -> None:
+        """Sweep the budgets on a replica that serves."""
+        replica = self.replicas[index]
+        if replica and replica.ready:
+            replica.spawn(self._sweep(replica))
+
+    @staticmethod
+    async def _sweep(replica: RunningReplica) -> None:
+        with contextlib.suppress(OutcomeUnknownError, UnavailableError):  # as `BudgetSweep.run` does
+            await replica.sweep.sweep()
+
+    async def _stored_accounts(self) -> dict[str, bytes]:
+        return {name: value for name, (_, value) in self.budgets.values.items()}
+
     async def settle(self) -> None:
         """Run the event loop until every step waits."""
         for _ in range(_TURNS):
@@ -260,6 +332,9 @@ class ReplicaPair:
             await self.settle()
             self.reconcile(0)
             self.reconcile(1)
+        await self.settle()
+        self.sweep(0)
+        self.sweep(1)
         await self.settle()
 
     def assert_nothing_is_held(self) -> None:

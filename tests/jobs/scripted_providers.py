@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.providers.kit.provider_calls import ProviderCalls
-from imagegateway.providers.kit.servicer import outcome_unknown
+from imagegateway.providers.kit.task_state import outcome_unknown
 
 from tests.jobs import records
 

@@ -34,12 +34,15 @@ class MemoryBucket:
     refusing: Exception | None = None
     reads: int = 0
     writes: int = 0
+    history: list[tuple[str, bytes]] = field(default_factory=list)
+    """Keys and values of all writes, in order."""
     _revision: int = 0
 
     def put(self, key: str, value: bytes) -> int:
         """Store a value as another program would."""
         self._revision += 1
         self.values[key] = (self._revision, value)
+        self.history.append((key, value))
         return self._revision
 
 

@@ -46,6 +46,7 @@ from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.gateway import inputs
+from tests.router.budgets import NoBudgets
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -196,6 +197,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
     async with Outbound(UrlGuard((), unresolved)) as outbound:
         submission = PlanSubmission(
             submitter=engine,
+            budgets=NoBudgets(),
             claims=engine,
             lookup=lookup,
             readiness=readiness,
@@ -219,6 +221,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
             ),
             images=ImageOperations(
                 submission=submission,
+                budgets=NoBudgets(),
                 lookup=lookup,
                 watcher=engine,
                 positions=engine,

@@ -17,6 +17,7 @@ from imagegateway.router.image_operations import HoldPolicy, ImageOperations
 from imagegateway.router.job_operations import JobOperations
 
 from tests.jobs import records
+from tests.router.budgets import NoBudgets
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -47,6 +48,7 @@ def operations(watcher: Any, readiness: Readiness) -> ImageOperations:
     submission: Any = Submitted()
     return ImageOperations(
         submission=submission,
+        budgets=NoBudgets(),
         lookup=unused,
         watcher=watcher,
         positions=unused,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-from imagegateway.cli import api_keys, doctor, provider_keys, secrets, up, validate
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.setting_source import SettingError, Source
 from imagegateway.providers.setting_names import check_names
@@ -15,13 +15,25 @@ from imagegateway.stack.errors import StackError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_GROUPS: Final = {
+    "up": "up",
+    "validate": "validate",
+    "doctor": "doctor",
+    "keys": "api_keys",
+    "provider-keys": "provider_keys",
+    "secrets": "secrets",
+}
+"""Modules by the name of their command."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Return the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = argparse.ArgumentParser(prog="imagegateway", description="One image API in front of every provider.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (up, validate, doctor, api_keys, provider_keys, secrets):
-        group.add(commands)
+    # Imports take most of a command's time. Without a known command, the help or the error names all.
+    for name in arguments[:1] if set(arguments[:1]) & _GROUPS.keys() else _GROUPS:
+        import_module(f"{__name__}.{_GROUPS[name]}").add(commands)
     options = parser.parse_args(arguments)
     try:
         check_names(Source.load())

@@ -64,6 +64,11 @@ class Entry:
         return self.record.state in states.TERMINAL
 
     @property
+    def closed(self) -> bool:
+        """True if the job and its provider call have ended: its cost is final."""
+        return self.ended and not self.record.call_open
+
+    @property
     def event_seq(self) -> int:
         """Sequence that subscribers see as the event id. Later writes of an ended job keep that of its end."""
         return self.record.ended_seq or self.seq

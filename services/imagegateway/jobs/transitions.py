@@ -9,10 +9,10 @@ from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Cost
 
 if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.v1.job_pb2 import Cost
 
 MAX_ATTEMPTS: Final = 5
 """Most attempts to start a job whose start may be repeated."""
@@ -39,6 +39,15 @@ FALL_BACK: Final = frozenset(
     }
 )
 """Failures after which another route may serve. Refused content, invalid input and credentials never fall back."""
+
+_UNCONFIRMED: Final = frozenset(
+    {
+        ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
+        ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+        ErrorReason.ERROR_REASON_INTERNAL,
+    }
+)
+"""Failures of calls that the provider may have served all the same."""
 
 
 def mark_submitting(record: JobRecord) -> None:
@@ -91,20 +100,39 @@ def mark_completed(record: JobRecord, done: provider.Done, cost: Cost | None) ->
     _end(record)
 
 
-def mark_failed(record: JobRecord, failure: provider.Failed, *, call_open: bool = False) -> None:
-    """Mark the job failed. `call_open`: the provider call may continue."""
+def mark_failed(
+    record: JobRecord, failure: provider.Failed, *, call_open: bool = False, cost: Cost | None = None
+) -> None:
+    """Mark the job failed. `call_open`: the provider call may continue. `cost`: of a call that was given up."""
     record.state = states.FAILED
+    if cost is not None:
+        record.cost.CopyFrom(cost)
     record.failed.CopyFrom(failure)
     _name_refused_key(record, record.failed)
     record.call_open = call_open
     _end(record)
 
 
-def mark_cancelled(record: JobRecord) -> None:
-    """Mark the job cancelled. The provider call of an active job remains open."""
-    record.call_open = record.state in states.ACTIVE
+def mark_cancelled(record: JobRecord, *, is_started: bool = True) -> None:
+    """Mark the job cancelled. The provider call of an active job remains open.
+
+    `is_started`: False for a job whose provider call has certainly not begun.
+    """
+    record.call_open = is_started and record.state in states.ACTIVE
     record.state = states.CANCELLED
     _end(record)
+
+
+def is_unconfirmed(state: provider.TaskState) -> bool:
+    """Return whether a call ended without the provider's word: it may have been served, and may be billed."""
+    return state.HasField("failed") and state.failed.may_be_billed and state.failed.reason in _UNCONFIRMED
+
+
+def estimated_cost(record: JobRecord) -> Cost | None:
+    """Return the cost of a call that the provider may have served without saying so: the estimate, if any."""
+    if not record.HasField("estimate"):
+        return None
+    return Cost(amount=record.estimate.amount, currency=record.estimate.currency, estimated=True)
 
 
 def close_call(record: JobRecord, cost: Cost | None) -> bool:

@@ -44,6 +44,18 @@ def public_url(source: Source, host: str, port: int) -> str:
     return url
 
 
+def events_webhook(source: Source) -> str:
+    """Return the URL of the operator's events, empty if unset. Raises SettingError."""
+    url = source.text("EVENTS_WEBHOOK")
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if url and not (url.startswith(("https://", "http://")) and host):
+        raise SettingError("IMAGEGATEWAY_EVENTS_WEBHOOK must be an https:// or http:// URL")
+    return url
+
+
 def admin_listen(source: Source, public: HostPort) -> HostPort | None:
     """Return the address of the listener for administration, None if unset. Raises SettingError."""
     text = source.text("ADMIN_LISTEN")

@@ -138,6 +138,10 @@ class Settings:
     """
     webhook_pauses: tuple[float, ...]
     """Pauses after each failed webhook attempt in seconds, separated by commas: one attempt more than pauses."""
+    events_webhook: str
+    """URL that receives the operator's events, such as `budget.threshold`: a POST by Standard Webhooks, signed with
+    the webhook secret of the tenant `default`. Empty: no events.
+    """
     nats_url: str
     """External NATS server or cluster: URLs separated by commas; `tls://` and `user:password@` work. `imagegateway
     up` then creates no first image and no key without `--first-image` and `--first-key`. The server's `max_payload`
@@ -272,6 +276,7 @@ def load(source: Source) -> Settings:
         webhook_pauses=source.numbers(
             "WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800), 2_592_000, MAX_WEBHOOK_PAUSES
         ),
+        events_webhook=setting_checks.events_webhook(source),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
         jobs_max_mib=jobs_max_mib,
         tenant_records_mib=source.integer("TENANT_RECORDS_MIB", jobs_max_mib // 2, 1, 1 << 24),

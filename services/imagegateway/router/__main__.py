@@ -9,11 +9,13 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from imagegateway.jobs.budgets.ledger import BudgetPolicy, NoHistory
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.jobs.retention import RetentionPolicies
 from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
 from imagegateway.keys.gateway_keys import GatewayKeys
+from imagegateway.keys.policy import NO_LIMITS, Quota
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.tenancy import Tenancy
 from imagegateway.media.signed_links import LinkSigner
@@ -104,6 +106,8 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             provider_client=provider_client,
             outbound=outbound,
             limits=replace(catalog.limits(current), multi_tenant=ring.is_shared),
+            budget_policy=_budget_policy(tenancy, current),
+            history=NoHistory(),
             price=catalog.price,
             fallback=catalog.fallback,
             view=responses.job,
@@ -174,6 +178,20 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             deadline = asyncio.get_running_loop().time() + GRACE
             await _end_calls(server, engine, patience=PATIENCE, grace=GRACE)
         await engine.drain(max(0.0, deadline - asyncio.get_running_loop().time()))
+
+
+def _budget_policy(tenancy: Tenancy, current: Settings) -> BudgetPolicy:
+    """Return the rules of budgets. A key that is revoked has no limits left: it makes no more jobs."""
+
+    def key_quota(key_id: str) -> Quota:
+        key = tenancy.ring.by_id(key_id)
+        return key.quota if key else NO_LIMITS
+
+    return BudgetPolicy(
+        key_quota=key_quota,
+        tenant_quota=lambda tenant: tenancy.tenants.policy(tenant).quota,
+        allow_unpriced=current.source.flag("ALLOW_UNPRICED"),
+    )
 
 
 async def _adopt_key(current: Settings, stores: AdminStores) -> None:

@@ -52,6 +52,7 @@ def compose_operations(
     lookup = JobLookup(engine.stream)
     submission = PlanSubmission(
         submitter=execution.submission,
+        budgets=engine.budgets,
         claims=engine.idempotency,
         lookup=lookup,
         readiness=engine.readiness,
@@ -76,6 +77,7 @@ def compose_operations(
         submission=submission,
         images=ImageOperations(
             submission=submission,
+            budgets=engine.budgets,
             lookup=lookup,
             watcher=engine.feed,
             positions=execution.admission,

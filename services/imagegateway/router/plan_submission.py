@@ -11,6 +11,7 @@ from imagegateway.outbound.url_guard import UrlRefusedError
 from imagegateway.platform import ids
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import GatewayError, invalid
+from imagegateway.router.budget_header import show_budget
 from imagegateway.router.job_errors import engine_errors
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from imagegateway.router.call_context import Call
     from imagegateway.router.input_images import InputImages
     from imagegateway.router.job_lookup import JobLookup
-    from imagegateway.router.ports import CredentialSealer, IdempotencyClaims, JobSubmitter, ReadinessGate
+    from imagegateway.router.ports import BudgetView, CredentialSealer, IdempotencyClaims, JobSubmitter, ReadinessGate
     from imagegateway.router.validation.plan import Plan
 
 _MAX_KEY: Final = 255
@@ -37,6 +38,7 @@ class PlanSubmission:
         self,
         *,
         submitter: JobSubmitter,
+        budgets: BudgetView,
         claims: IdempotencyClaims,
         lookup: JobLookup,
         readiness: ReadinessGate,
@@ -48,6 +50,7 @@ class PlanSubmission:
         deadline_seconds: float,
     ) -> None:
         self._submitter = submitter
+        self._budgets = budgets
         self._claims = claims
         self._lookup = lookup
         self._readiness = readiness
@@ -85,6 +88,8 @@ class PlanSubmission:
             if joined is None:
                 raise unavailable() from None
             entry = joined
+        finally:
+            show_budget(call, self._budgets.left(record))
         call.headers["x-job-id"] = entry.record.id
         call.log["job_id"] = entry.record.id
         return entry

@@ -24,6 +24,14 @@ class JobSubmitter(Protocol):
         ...
 
 
+class BudgetView(Protocol):
+    """View of budgets."""
+
+    def left(self, record: JobRecord) -> int | None:
+        """Return the rest of the smaller budget of a job's key and tenant, in nano-dollars; None without a budget."""
+        ...
+
+
 class JobCanceller(Protocol):
     """Cancellation of jobs."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import gc
 import os
 import signal
 import socket
@@ -57,6 +58,7 @@ class StartOptions:
 def up(settings: Settings, options: StartOptions) -> int:
     """Run the stack until SIGINT or SIGTERM. Return the exit status. Raises StackError and SettingError."""
     logs.configure(settings, "up")
+    gc.freeze()  # as in the other processes: imported objects live until the end
     # The child processes open our output again: in a file, neither may overwrite the other.
     fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
     preflight.make_private(settings.data_dir)

@@ -119,6 +119,11 @@ async def open_api(case: ApiCase, tmp_path: Path, **settings: str) -> AsyncItera
             await harness.family.close()
 
 
+def submissions(api: ApiFixture) -> list[Sent]:
+    """Return the received requests that may be billed."""
+    return [sent for sent in api.provider.calls if sent.method == "POST"]
+
+
 def verdict(state: pb.TaskState) -> tuple[str, bool]:
     """Return a failure's code and whether the failure may be billed; an empty code for a success."""
     if state.HasField("failed"):

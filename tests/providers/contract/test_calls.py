@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+from itertools import product
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -14,7 +15,7 @@ from imagegateway.providers.kit.reserved_options import COMMON
 from imagegateway.providers.kit.submission import MAX_ATTEMPTS
 
 from tests.providers.contract.api_case import PNG, Response
-from tests.providers.contract.api_fixture import ApiFixture, ScriptedProvider, adapter_of, verdict
+from tests.providers.contract.api_fixture import ApiFixture, ScriptedProvider, adapter_of, submissions, verdict
 from tests.providers.harness import left_half
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ async def other_origin() -> AsyncIterator[ScriptedProvider]:
     """A second origin."""
     async with ScriptedProvider() as server:
         yield server
-
-
-def submissions(api: ApiFixture) -> list[Sent]:
-    return [sent for sent in api.provider.calls if sent.method == "POST"]
 
 
 def route_of(api: ApiFixture) -> Route:
@@ -86,17 +83,16 @@ async def test_failed_poll_does_not_end_the_task(
     assert len(submissions(api)) == 1
 
 
-@pytest.mark.parametrize("status", [500, 501, 502, 503, 504, 520, 529])
-@pytest.mark.parametrize("body", [b"", {"detail": "oops", "name": "server_error", "error": {"message": "oops"}}])
-async def test_server_error_is_retried_at_most_once_and_only_if_uncharged(
-    api: ApiFixture, status: int, body: Any
-) -> None:
-    state = await api.submit(Response(body, status))
-    free = api.case.free(status, body if isinstance(body, dict) else None)
-    assert state.failed.may_be_billed == (not free)
+async def test_server_error_is_retried_at_most_once_and_only_if_uncharged(api: ApiFixture) -> None:
     self_hosted = api.case.route == "automatic1111"  # unbilled, and retried only while it loads its model
-    calls = (MAX_ATTEMPTS if status == 503 else 1) if self_hosted else 1 + free
-    assert len(submissions(api)) == calls
+    named = {"detail": "oops", "name": "server_error", "error": {"message": "oops"}}
+    for status, body in product([500, 501, 502, 503, 504, 520, 529], [None, named]):
+        api.provider.sent.clear()
+        state = await api.submit(Response(body or b"", status))
+        free = api.case.free(status, body)
+        assert state.failed.may_be_billed == (not free), (status, body)
+        calls = (MAX_ATTEMPTS if status == 503 else 1) if self_hosted else 1 + free
+        assert len(submissions(api)) == calls, (status, body)
 
 
 async def test_each_of_several_images_is_billed_once(api: ApiFixture) -> None:

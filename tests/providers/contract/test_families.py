@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,14 +90,13 @@ def test_uncharged_server_errors_cite_their_page(name: str, adapter: Adapter) ->
 
 
 @pytest.mark.parametrize(("name", "adapter"), ADAPTERS, ids=lambda value: getattr(value, "route", value))
-@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 408, 409, 413, 418, 422, 429, 500, 502, 503, 504, 520])
-@pytest.mark.parametrize(
-    "body", [b"", b"<html>oops</html>", b"[]", b'"text"', b"null", b'{"error": 7}', b'{"detail": []}']
-)
-def test_any_error_response_is_a_failure_with_a_reason(name: str, adapter: Adapter, status: int, body: bytes) -> None:
-    failure = adapter.read_error(call_of(name, adapter), HttpResponse(status, {}, body))
-    assert isinstance(failure, Failure)
-    assert failure.reason in REASONS
-    assert REASONS[failure.reason].may_be_billed or not failure.may_be_billed
-    assert failure.message.endswith((".", "…")) or ":" in failure.message
-    assert "oops" not in failure.message
+def test_any_error_response_is_a_failure_with_a_reason(name: str, adapter: Adapter) -> None:
+    bodies = (b"", b"<html>oops</html>", b"[]", b'"text"', b"null", b'{"error": 7}', b'{"detail": []}')
+    statuses = (400, 401, 402, 403, 404, 408, 409, 413, 418, 422, 429, 500, 502, 503, 504, 520)
+    for status, body in product(statuses, bodies):
+        failure = adapter.read_error(call_of(name, adapter), HttpResponse(status, {}, body))
+        assert isinstance(failure, Failure)
+        assert failure.reason in REASONS
+        assert REASONS[failure.reason].may_be_billed or not failure.may_be_billed
+        assert failure.message.endswith((".", "…")) or ":" in failure.message
+        assert "oops" not in failure.message
