@@ -1,4 +1,4 @@
-"""Operator events over a fake bucket: each is delivered by one replica, repeated after its pauses, and dropped last."""
+"""Operator events over a fake bucket: one replica delivers each, repeats it after its pauses, and drops it last."""
 
 from __future__ import annotations
 
