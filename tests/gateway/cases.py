@@ -210,11 +210,16 @@ def _comparable(outcome: Outcome, request: Mapping[str, Any]) -> Mapping[str, An
 
 
 def _comparable_image(item: Mapping[str, Any], *, seeded: bool) -> Mapping[str, Any]:
-    # The link's path holds the file's SHA-256; the rest of it, the time.
-    kept = {name: value.partition("?")[0] if name == "url" else value for name, value in item.items()}
+    kept = {name: _content_of(value) if name == "url" else value for name, value in item.items()}
     if not seeded:
         kept |= dict.fromkeys({"seed", "url", "b64_json"} & set(kept), "")
     return kept
+
+
+def _content_of(url: str) -> str:
+    """Return a link's path up to the file's SHA-256, and its extension: the job's hash and the query differ."""
+    path = url.partition("?")[0]
+    return f"{path.rpartition('-')[0]}{Path(path).suffix}"
 
 
 def _check_failure(case: Case, outcome: Outcome) -> None:
