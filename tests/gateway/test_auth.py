@@ -97,10 +97,10 @@ def test_key_with_a_default_preference_is_strict_without_the_header(stack: Stack
     ("arguments", "message"),
     [
         (("revoke", "000000000000"), "000000000000"),
-        (("create", "--tenant", "painters", "--prefer", "wait=soon"), "--prefer"),
+        (("create", "--tenant", "painters", "--prefer", "wait=soon"), "Prefer: wait must be a whole number"),
         (("create",), "--tenant"),
-        (("create", "--tenant", ""), "the tenant must not be empty"),
-        (("create", "--tenant", "two\nlines"), "the tenant must be one line"),
+        (("create", "--tenant", ""), "The tenant must not be empty"),
+        (("create", "--tenant", "two\nlines"), "The tenant must be one line"),
     ],
 )
 def test_invalid_keys_command_fails_with_the_cause(stack: Stack, arguments: tuple[str, ...], message: str) -> None:

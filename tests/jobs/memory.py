@@ -82,8 +82,7 @@ class MemoryConnection(StreamConnection):
     def __init__(self, log: StreamLog, gate: Callable[[str], Awaitable[None]] = _at_once) -> None:
         self.log = log
         self._gate = gate
-        self._name = NAME
-        self._subjects = SUBJECTS
+        self._name, self._subjects = NAME, SUBJECTS
 
     @property
     def connected(self) -> bool:
