@@ -88,18 +88,6 @@ def test_start_on_a_data_directory_in_use_fails_naming_the_directory_and_its_use
     assert serves(stack)
 
 
-@pytest.mark.parametrize(
-    ("setting", "value"),
-    [("port", "many"), ("routers", "0"), ("log_format", "loud"), ("allow_hosts", "a b/c"), ("public_url", "ftp://x")],
-)
-def test_start_with_a_wrong_setting_names_it(setting: str, value: str) -> None:
-    with short_folder() as folder:
-        done = command.spawn("up", **{"data_dir": str(folder), "port": str(free_port()), setting: value})
-    assert done.returncode == 1
-    assert f"IMAGEGATEWAY_{setting.upper()}" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_stack_starts_in_a_deep_folder_with_spaces_and_its_commands_reach_it() -> None:
     with short_folder() as folder:
         deep = folder / "100% of a folder's name" / ("d" * 200)
