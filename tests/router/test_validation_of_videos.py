@@ -36,15 +36,21 @@ def refused(model: str, **fields: Any) -> tuple[str, str | None]:
     return caught.value.code, caught.value.param
 
 
+def limits() -> tuple[float, float]:
+    """Return the shortest and the longest video of the model in seconds."""
+    found = CATALOG.resolve(VEO).seconds
+    assert found
+    return found
+
+
 def test_length_within_the_models_limits_passes() -> None:
-    low, high = CATALOG.resolve(VEO).seconds
-    for seconds in (low, high):
+    for seconds in limits():
         assert planned(VEO, seconds=seconds).task.seconds == seconds
     assert not planned(VEO).task.HasField("seconds")
 
 
 def test_length_outside_the_models_limits_is_refused() -> None:
-    low, high = CATALOG.resolve(VEO).seconds
+    low, high = limits()
     for seconds in (low - 0.5, high + 0.5, 0, -1, "NaN", "Infinity"):
         assert refused(VEO, seconds=seconds) == ("invalid_value", "seconds")
 
