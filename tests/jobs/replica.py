@@ -105,6 +105,7 @@ class Replica:
         await engine.webhooks.close()
         await engine.budgets.close()
         await engine.index.close()
+        await engine.usage.close()
         await self.client.close()
         await self._outbound.aclose()
 

@@ -31,7 +31,6 @@ from tests.platform.key_values import MemoryBucket, MemoryKeyValue
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Coroutine
-    from datetime import date
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.jobs.pricing import Price
@@ -49,10 +48,7 @@ _TURNS = 60
 class NoSpending:
     """History of callers who spent nothing before their budget."""
 
-    async def spent_by_key(self, key_id: str, start: date | None, without: Collection[str] = ()) -> int:
-        return 0
-
-    async def spent_by_tenant(self, tenant: str, start: date | None, without: Collection[str] = ()) -> int:
+    async def spent(self, *, tenant: str, key_id: str, since: int, without: Collection[str]) -> int:
         return 0
 
 

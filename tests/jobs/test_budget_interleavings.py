@@ -19,7 +19,7 @@ from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.keys.policy import BudgetPeriod, Quota, key_account, tenant_account
 from imagegateway.media.store import MediaStore
 from imagegateway.platform import backoff, shared_documents
-from imagegateway.providers.pricing import NANO, nanodollars
+from imagegateway.platform.money import NANO, nanodollars
 from imagegateway.v1.job_pb2 import Cost
 
 from tests.jobs import records

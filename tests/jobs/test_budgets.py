@@ -14,7 +14,7 @@ from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.jobs.budgets.settlement import BudgetSettlement
 from imagegateway.keys.policy import NO_LIMITS, BudgetPeriod, Quota
 from imagegateway.platform.errors import GatewayError, code_of
-from imagegateway.providers.pricing import NANO, to_cost
+from imagegateway.platform.money import NANO, to_cost
 
 from tests.jobs import records
 from tests.jobs.replica import serving

@@ -104,11 +104,11 @@ class JobEngine:
             if settings.events_webhook
             else None
         )
+        js = client.jetstream()
+        accounts = await bucket(js, ledger.BUCKET, settings.nats_replicas)
         usage = await UsageReports.open(
             client, stream, settings.nats_replicas, settings.data_dir / f"usage-{replica}.sqlite"
         )
-        js = client.jetstream()
-        accounts = await bucket(js, ledger.BUCKET, settings.nats_replicas)
         budgets = BudgetLedger(accounts, policy=budget_policy, history=usage, feed=feed)
         execution = JobExecution.compose(
             stream=stream,

@@ -189,7 +189,7 @@ def _budget_policy(tenancy: Tenancy, current: Settings) -> BudgetPolicy:
     return BudgetPolicy(
         key_quota=key_quota,
         tenant_quota=lambda tenant: tenancy.tenants.policy(tenant).quota,
-        allow_unpriced=current.source.flag("ALLOW_UNPRICED"),
+        allow_unpriced=current.allow_unpriced,
     )
 
 

@@ -8,7 +8,7 @@ from imagegateway.jobs.budgets import periods
 from imagegateway.jobs.budgets.account import MAX_RESERVATIONS
 from imagegateway.keys.policy import BudgetPeriod
 from imagegateway.platform.errors import GatewayError
-from imagegateway.providers.pricing import dollars
+from imagegateway.platform.money import decimal_usd
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ def budget_exceeded(budget: Budget, account: Account, estimate: int, at: int) ->
     whole_again = f"The budget is whole again at {end:%Y-%m-%dT%H:%M:%SZ}." if end else "It never renews."
     return GatewayError(
         ErrorReason.ERROR_REASON_BUDGET_EXCEEDED,
-        f"This request may cost {dollars(estimate)} US dollars, which the budget of {_owner(budget)} does not leave: "
-        f"of {dollars(budget.limit)}, {dollars(account.spent)} are spent {_SPENT_IN[budget.period]} and "
-        f"{dollars(account.reserved)} reserved for unfinished jobs. {whole_again}",
+        f"This request may cost {decimal_usd(estimate)} US dollars, which the budget of {_owner(budget)} does not "
+        f"leave: of {decimal_usd(budget.limit)}, {decimal_usd(account.spent)} are spent {_SPENT_IN[budget.period]} "
+        f"and {decimal_usd(account.reserved)} reserved for unfinished jobs. {whole_again}",
         details={
             "scope": budget.scope,
             "id": budget.owner,
-            "budget": dollars(budget.limit),
-            "spent": dollars(account.spent),
-            "reserved": dollars(account.reserved),
-            "estimate": dollars(estimate),
+            "budget": decimal_usd(budget.limit),
+            "spent": decimal_usd(account.spent),
+            "reserved": decimal_usd(account.reserved),
+            "estimate": decimal_usd(estimate),
             "renews_at": f"{end:%Y-%m-%dT%H:%M:%SZ}" if end else "",
         },
     )

@@ -26,12 +26,11 @@ from imagegateway.keys.policy import NO_LIMITS, key_account, tenant_account
 from imagegateway.platform import logs
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import UnavailableError
+from imagegateway.platform.money import NANO, nanodollars
 from imagegateway.platform.shared_documents import SharedDocuments
-from imagegateway.providers.pricing import NANO, nanodollars
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-    from datetime import date
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.jobs.feed import JobFeed
@@ -60,17 +59,14 @@ class BudgetPolicy:
 
 
 class SpendHistory(Protocol):
-    """Costs of ended jobs in nano-dollars, of all that ended before the call.
+    """Costs of ended jobs."""
 
-    `start`: first day in UTC; None: all days. `without`: ids of jobs to leave out. The methods raise GatewayError.
-    """
+    async def spent(self, *, tenant: str, key_id: str, since: int, without: Collection[str]) -> int:
+        """Return the cost in nano-dollars of a tenant's jobs that ended from a day on, before the call.
 
-    async def spent_by_key(self, key_id: str, start: date | None, without: Collection[str] = ()) -> int:
-        """Return the cost of a key's jobs that ended from a day on."""
-        ...
-
-    async def spent_by_tenant(self, tenant: str, start: date | None, without: Collection[str] = ()) -> int:
-        """Return the cost of a tenant's jobs that ended from a day on."""
+        `since`: first instant of the day in Unix milliseconds. `key_id`: only jobs of this key; empty: all.
+        `without`: ids of jobs to leave out. Raises UnavailableError.
+        """
         ...
 
 
@@ -112,6 +108,19 @@ class BudgetLedger:
         except Exception:
             await self.release(record)
             raise
+
+    async def check(self, record: JobRecord) -> None:
+        """Raise as `reserve` does for a job that its budgets do not leave now, without a reservation."""
+        for budget in self.budgets(record.key_id, record.tenant):
+            self._require_price(budget, record)
+            at = self._clock()
+            period = periods.name_of(budget.period, at)
+            account = await self._accounts.read(budget.account)
+            if not periods.covers(account.period, period):
+                account = Account(period, await self.spent(budget))
+            amount = nanodollars(record.estimate)
+            if amount > 0 and amount > account.left(budget.limit):
+                raise errors.budget_exceeded(budget, account, amount, at)
 
     async def release(self, record: JobRecord) -> None:
         """Release the reservation of a submission whose job was not written. Idempotent.
@@ -172,7 +181,7 @@ class BudgetLedger:
     async def spent(self, budget: Budget) -> int:
         """Return the cost of the jobs that ended in the budget's present period, in nano-dollars.
 
-        Raises UnavailableError, GatewayError.
+        Raises UnavailableError.
         """
         period = periods.name_of(budget.period, self._clock())
         account = await self._accounts.read(budget.account)
@@ -189,9 +198,12 @@ class BudgetLedger:
             if quota.budget is not None
         ]
 
-    async def _reserve(self, budget: Budget, record: JobRecord) -> None:
+    def _require_price(self, budget: Budget, record: JobRecord) -> None:
         if not record.HasField("estimate") and not self._policy.allow_unpriced:
             raise errors.price_unknown(budget, record)
+
+    async def _reserve(self, budget: Budget, record: JobRecord) -> None:
+        self._require_price(budget, record)
         amount = nanodollars(record.estimate)
         while True:
             at = self._clock()
@@ -240,11 +252,10 @@ class BudgetLedger:
         await self._accounts.change(budget.account, step)
 
     async def _spent_before(self, budget: Budget, period: str, *, without: Collection[str]) -> int:
-        """Return the cost of the jobs that ended in a period so far. Raises GatewayError."""
-        start = periods.first_day(period)
-        if budget.key_id:
-            return await self._history.spent_by_key(budget.key_id, start, without)
-        return await self._history.spent_by_tenant(budget.tenant, start, without)
+        """Return the cost of the jobs that ended in a period so far. Raises UnavailableError."""
+        return await self._history.spent(
+            tenant=budget.tenant, key_id=budget.key_id, since=periods.start_of(period), without=without
+        )
 
 
 def _after(account: Account, record: JobRecord) -> Account:

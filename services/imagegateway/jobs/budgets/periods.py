@@ -24,23 +24,18 @@ def name_of(period: BudgetPeriod, at: int) -> str:
     return f"{_utc(at):%Y-%m-%d}" if period is BudgetPeriod.DAY else f"{_utc(at):%Y-%m}"
 
 
-def first_day(name: str) -> date | None:
-    """Return the first day of a named period; None for `total`. Raises ValueError for a malformed name."""
-    match _BY_LENGTH.get(len(name)):
-        case BudgetPeriod.DAY:
-            return date.fromisoformat(name)
-        case BudgetPeriod.MONTH:
-            return date.fromisoformat(f"{name}-01")
-        case BudgetPeriod.TOTAL:
-            return None
-        case _:
-            raise ValueError("no name of a period")
-
-
 def start_of(name: str) -> int:
     """Return the first instant of a named period; 0 for `total`. Raises ValueError for a malformed name."""
-    day = first_day(name)
-    return 0 if day is None else int(datetime.combine(day, time(), UTC).timestamp()) * 1000
+    match _BY_LENGTH.get(len(name)):
+        case BudgetPeriod.DAY:
+            first = date.fromisoformat(name)
+        case BudgetPeriod.MONTH:
+            first = date.fromisoformat(f"{name}-01")
+        case BudgetPeriod.TOTAL:
+            return 0
+        case _:
+            raise ValueError("no name of a period")
+    return int(datetime.combine(first, time(), UTC).timestamp()) * 1000
 
 
 def end_of(period: BudgetPeriod, at: int) -> datetime | None:

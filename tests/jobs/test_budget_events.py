@@ -1,4 +1,4 @@
-"""Operator events: one budget event for each threshold, signed, repeated until delivered, also after a crash."""
+"""Budget events: one for each threshold, signed, repeated until delivered, also after a crash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from imagegateway.jobs import operator_events
 from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.keys.policy import NO_LIMITS, BudgetPeriod, Quota
-from imagegateway.providers.pricing import NANO, to_cost
+from imagegateway.platform.money import NANO, to_cost
 from standardwebhooks import Webhook
 
 from tests.jobs import records
