@@ -187,7 +187,9 @@ class BudgetLedger:
         account = await self._accounts.read(budget.account)
         if periods.covers(account.period, period):
             return account.spent
-        return await self._spent_before(budget, period, without=())
+        return await self._history.spent(
+            tenant=budget.tenant, key_id=budget.key_id, since=periods.start_of(period), without=()
+        )
 
     def budgets(self, key_id: str, tenant: str) -> list[Budget]:
         """Return the budgets that hold for a key: its own, and its tenant's."""
@@ -242,7 +244,12 @@ class BudgetLedger:
             if budget.is_of(record)
         }
         reservations = {**unfinished, **(await self._accounts.read(budget.account)).reservations}
-        spent = await self._spent_before(budget, period, without=reservations.keys())
+        spent = await self._history.spent(
+            tenant=budget.tenant,
+            key_id=budget.key_id,
+            since=periods.start_of(period),
+            without=reservations.keys(),
+        )
 
         def step(account: Account) -> tuple[Account, None]:
             if periods.covers(account.period, period) or not account.reservations.keys() <= reservations.keys():

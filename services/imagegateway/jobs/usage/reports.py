@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs.stream_connection import StreamConnection
-from imagegateway.jobs.stream_errors import OutcomeUnknownError, unavailable
+from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.jobs.usage import journal as usage_journal
 from imagegateway.jobs.usage.index import UsageIndex
 from imagegateway.jobs.usage.journal import UsageJournal
@@ -74,13 +74,6 @@ class UsageReports:
     async def close(self) -> None:
         """Close the file."""
         await self._index.close()
-
-    async def _require_current(self) -> None:
-        try:
-            async with asyncio.timeout(_CURRENT_SECONDS):
-                await self._catch_up()
-        except (TimeoutError, OutcomeUnknownError):
-            raise unavailable() from None
 
     async def _catch_up(self) -> None:
         """Wait until the index has the usage of all jobs that have ended. Raises OutcomeUnknownError."""
