@@ -20,7 +20,7 @@ import uvloop
 from google.protobuf.duration_pb2 import Duration
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states, transitions
-from imagegateway.jobs.budgets.ledger import BudgetPolicy, NoHistory
+from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.jobs.retention import RetentionPolicies
@@ -120,7 +120,6 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
         outbound=outbound,
         limits=catalog.limits(current),
         budget_policy=BudgetPolicy(),
-        history=NoHistory(),
         price=catalog.price,
         fallback=catalog.fallback,
         view=responses.job,

@@ -207,6 +207,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
             provider_keys=stored,
             store=store,
             outbound=outbound,
+            catalog=catalog,
             retention=RetentionPolicies(current, TenantPolicy),
             deadline_seconds=60,
         )

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs.budgets.ledger import BudgetPolicy, NoHistory
+from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.jobs.retention import RetentionPolicies
@@ -113,7 +113,6 @@ async def main(stop: asyncio.Event, replica: int) -> None:
                 api_key_jobs=ring.concurrent_jobs,
             ),
             budget_policy=_budget_policy(tenancy, current),
-            history=NoHistory(),
             price=catalog.price,
             fallback=catalog.fallback,
             view=responses.job,
@@ -199,7 +198,7 @@ def _budget_policy(tenancy: Tenancy, current: Settings) -> BudgetPolicy:
     return BudgetPolicy(
         key_quota=key_quota,
         tenant_quota=lambda tenant: tenancy.tenants.policy(tenant).quota,
-        allow_unpriced=current.source.flag("ALLOW_UNPRICED"),
+        allow_unpriced=current.allow_unpriced,
     )
 
 

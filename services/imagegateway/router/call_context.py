@@ -56,6 +56,8 @@ class Preferences:
     """`wait=N`: hold the response for N seconds, at most 600."""
     respond_async: bool = False
     """`respond-async`: respond with the job at once."""
+    dry_run: bool = False
+    """`dry-run`: respond with the plan, and do nothing."""
 
     @classmethod
     def parse(cls, header: str) -> Preferences:
@@ -74,6 +76,7 @@ class Preferences:
             strict=found.get("handling", "").lower() == "strict",
             wait=wait,
             respond_async="respond-async" in found,
+            dry_run="dry-run" in found,
         )
 
 

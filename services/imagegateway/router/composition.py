@@ -63,6 +63,7 @@ def compose_operations(
         provider_keys=provider_keys,
         store=store,
         outbound=outbound,
+        catalog=catalog,
         retention=retention,
         deadline_seconds=settings.job_deadline,
     )

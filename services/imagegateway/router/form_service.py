@@ -87,7 +87,7 @@ class FormService:
                 edit, unknown = await _receive(request, inputs, call, reservation)
             call.body_idempotency_key = edit.request_id
             plan = await self._planner.plan_edit(edit, call, inputs, unknown)
-            if plan.stream:
+            if plan.stream and not call.preferences.dry_run:
                 return await self._stream(request, plan, call, inputs)
             document = images_to_json(await self._images.run(plan, call, inputs))
             return await _send(request, document, call)
