@@ -125,7 +125,7 @@ def test_audit_names_the_user_of_the_machine_or_the_key(run: Run, stack: Stack, 
         (("keys", "create", "--tenant", "t", "--expires", "2020-01-01"), 1, "expires must be in the future"),
         (("keys", "create", "--tenant", "t", "--models", "a b"), 1, "models:"),
         (("tenants", "set", "t", "--media-days", "0"), 2, "no whole number"),
-        (("tenants", "show", "nobody-knows"), 1, "There is no tenant"),
+        (("tenants", "show", "unknown-tenant"), 1, "There is no tenant"),
         (("audit", "list", "--limit", "0"), 2, "no whole number"),
     ],
 )
