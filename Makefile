@@ -27,9 +27,10 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("imagegateway needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/python
+$(VENV)/.runtime: requirements.lock requirements-build.lock pyproject.toml packaging/client/pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-build.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--editable . --editable packaging/client
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
@@ -51,8 +52,9 @@ generate: $(STAGED)/.staged  ## Generate code from proto/, and reference pages o
 		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 		--python_out=generated --grpc_python_out=generated \
 		--mypy_out=quiet:generated --mypy_grpc_out=quiet:generated $(PROTOS)
-	@touch generated/imagegateway/v1/py.typed
-	$(BIN)/buf build --as-file-descriptor-set --exclude-source-info --type imagegateway.v1 -o $(DESCRIPTORS)
+	@touch generated/imagegateway/v1/py.typed generated/imagegateway/admin/v1/py.typed
+	$(BIN)/buf build --as-file-descriptor-set --exclude-source-info \
+		--type imagegateway.v1 --type imagegateway.admin.v1 -o $(DESCRIPTORS)
 	$(BIN)/python -m grpc_tools.protoc -Iproto --include_source_info \
 		--descriptor_set_out=build/error_reason.binpb proto/imagegateway/v1/error_reason.proto
 	$(BIN)/python -m tools.reference build/error_reason.binpb
@@ -84,7 +86,7 @@ validate: setup-dev  ## Validate the rendered Envoy configuration with Envoy
 
 breaking: $(STAGED)/.staged  ## Compare proto/ with the last release by buf breaking
 	$(BIN)/buf build proto --exclude-source-info -o $(PRESENT)
-	$(BIN)/buf breaking $(PRESENT) --against $(RELEASED) --path imagegateway/v1
+	$(BIN)/buf breaking $(PRESENT) --against $(RELEASED) --path imagegateway/v1 --path imagegateway/admin
 	$(BIN)/buf breaking $(PRESENT) --against $(RELEASED) --path imagegateway/job --path imagegateway/provider \
 		--config '{"version": "v2", "breaking": {"use": ["WIRE"]}}'
 
@@ -152,7 +154,7 @@ test-dist: setup-dev dist  ## Install the wheels in new environments, make a fir
 	@grep -oE '^[^ ;]+==[^ ;]+' requirements.lock > build/constraints.txt
 	@rm -rf build/gateway build/client
 	$(PYTHON) -m venv build/gateway
-	build/gateway/bin/pip install --quiet --disable-pip-version-check -c build/constraints.txt dist/imagegateway-*.whl
+	build/gateway/bin/pip install --quiet --disable-pip-version-check -c build/constraints.txt dist/*.whl
 	$(PYTHON) -m venv build/client
 	build/client/bin/pip install --quiet --disable-pip-version-check -c build/constraints.txt dist/imagegateway_client-*.whl
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/dist
@@ -175,8 +177,11 @@ build/mutants/.installed: requirements-mutants.lock
 	build/mutants/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutants.lock
 	@touch $@
 
+# Changes tried in each room, or `all`, which takes hours.
+MUTANTS ?= 40
+
 mutants: setup-dev build/mutants/.installed  ## Change the code at random places, show what no test notices; 20 minutes at most
-	$(BIN)/python -m tools.mutants build/mutants/bin/cosmic-ray
+	$(BIN)/python -m tools.mutants build/mutants/bin/cosmic-ray $(MUTANTS)
 
 released: $(STAGED)/.staged  ## Record proto/ as the last release, for `make breaking`
 	$(BIN)/buf build proto --exclude-source-info -o $(RELEASED)

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.platform import setting_names, settings
+from imagegateway.platform import settings
 from imagegateway.platform.setting_source import PREFIX, Source
+from imagegateway.providers import setting_names
+from imagegateway.providers.registry import ROUTES
 
 from tools.markdown import table
 
@@ -32,7 +34,7 @@ written without the prefix and in lower case (`port = 8080`). The environment ta
 malformed value, a value out of range or an unknown name stops the process with a message that names the setting.
 
 """
-_ROUTES: Final = """
+_OF_ROUTES: Final = """
 ## Settings of each route
 
 [Provider keys](architecture/README.md#provider-keys) describes the precedence of keys. `<ROUTE>` is one of:
@@ -80,9 +82,9 @@ class Recorder(Source):
         self._record(name, f"integer, {low} to {high}", default)
         return super().integer(name, default, low, high)
 
-    def numbers(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
-        self._record(name, "numbers, 0 or more", ",".join(map(str, default)))
-        return super().numbers(name, default)
+    def numbers(self, name: str, default: tuple[float, ...], high: float, most: int) -> tuple[float, ...]:
+        self._record(name, f"at most {most} numbers, 0 to {high}", ",".join(map(str, default)))
+        return super().numbers(name, default, high, most)
 
     def flag(self, name: str, *, default: bool = False) -> bool:
         self._record(name, "boolean", str(default).lower())
@@ -105,7 +107,7 @@ def render() -> str:
     return (
         _INTRODUCTION.format(module=settings.__name__)
         + table(_HEADER, own)
-        + _ROUTES.format(routes=", ".join(setting_names.ROUTES))
+        + _OF_ROUTES.format(routes=", ".join(ROUTES))
         + table(_HEADER, of_routes)
         + _FURTHER
         + table(_HEADER, further)

@@ -17,6 +17,7 @@ _ABOUT_SERVER: Final = frozenset(
         "invalid_signature",
         "job_not_found",
         "model_not_found",
+        "not_found",
         "unknown_url",
         "unsupported_parameter",
     }

@@ -64,7 +64,7 @@ def test_output_compression_lower_is_a_smaller_file(stack: Stack) -> None:
     assert size(10) < size(50) < size(100)
 
 
-def test_edit_with_mask_leaves_what_it_covers_as_it_was(stack: Stack) -> None:
+def test_edit_with_mask_keeps_the_covered_area(stack: Stack) -> None:
     original = inputs.pixels(inputs.image_bytes(96, 64)).convert("RGB")
     request = {"model": "local/sketch", "prompt": "at night", "image_url": "$png:96x64", "mask_url": "$mask:96x64"}
     made = cases.run(stack, cases.Case("mask", "edit", request, {}))

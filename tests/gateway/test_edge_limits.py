@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("open_files", "allowed"), [(1_048_576, 20_000), (40_500, 20_000), (20_000, 9750), (1024, 262), (900, 200)]
 )
-def test_connections_are_as_many_as_open_files_allow(open_files: int, allowed: int) -> None:
+def test_connection_limit_is_lowered_to_the_limit_of_open_files(open_files: int, allowed: int) -> None:
     assert envoy_config.connection_limit(20_000, open_files) == allowed
 
 
@@ -67,7 +67,7 @@ def test_idle_connections_make_room_for_others(share: str) -> None:
         assert [_is_closed_within(connection, 10) for connection in idle] == [True] * 39
 
 
-def test_flood_from_one_address_leaves_room_for_others() -> None:
+def test_flood_from_one_address_leaves_connections_for_others() -> None:
     """Envoy keeps each connection whose request head never ends for 10 s."""
     with envoy_alone(connections="40") as port, ExitStack() as held:
         eventually(lambda: _is_served(port, "127.0.0.1"), 15, "Envoy listens")

@@ -60,14 +60,14 @@ def test_reflection_names_the_public_services_and_no_internal_one(channel: grpc.
     assert not {name for name in services if "provider" in name}
 
 
-def test_client_by_reflection_alone_gets_an_image(stack: Stack, channel: grpc.Channel) -> None:
+def test_client_with_reflection_only_gets_an_image(stack: Stack, channel: grpc.Channel) -> None:
     request = {**SMALL, "response_format": "b64_json", "n": 2}
     answer = reflected_call(channel, "Generate", request, (cases.authorization(stack),))
     assert len(answer["data"]) == 2
     assert inputs.pixels(base64.b64decode(answer["data"][0]["b64_json"])).size == (64, 64)
 
 
-def test_client_by_reflection_alone_reads_the_catalog(stack: Stack, channel: grpc.Channel) -> None:
+def test_client_with_reflection_only_reads_the_catalog(stack: Stack, channel: grpc.Channel) -> None:
     answer = reflected_call(channel, "ListModels", {}, (cases.authorization(stack),))
     assert "local/sketch" in [model["id"] for model in answer["data"]]
     model = reflected_call(channel, "GetModel", {"model_id": "sketch"}, (cases.authorization(stack),))
@@ -117,7 +117,7 @@ def test_edit_by_bytes_of_25_mib_passes_and_one_byte_more_is_refused(stack: Stac
 
 
 @pytest.mark.parametrize("metadata", [(), (("authorization", "Bearer wrong"),), (("authorization", "Basic dTpw"),)])
-def test_key_bad_is_unauthenticated_with_details(
+def test_invalid_key_is_unauthenticated_with_details(
     channel: grpc.Channel, metadata: tuple[tuple[str, str], ...]
 ) -> None:
     with pytest.raises(grpc.RpcError) as caught:
@@ -149,7 +149,7 @@ def test_stream_field_on_a_typed_call_is_refused(stack: Stack, channel: grpc.Cha
     assert cases.read_status(caught.value).param == "stream"
 
 
-def test_request_of_garbage_is_refused_without_internals(stack: Stack, channel: grpc.Channel) -> None:
+def test_unparsable_request_is_refused_without_internals(stack: Stack, channel: grpc.Channel) -> None:
     call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/Generate")
     with pytest.raises(grpc.RpcError) as caught:
         call(b"\xff\xff\xff", metadata=(cases.authorization(stack),), timeout=30)

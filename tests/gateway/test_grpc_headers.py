@@ -48,7 +48,7 @@ def call(stack: Stack, headers: Mapping[str, str], body: bytes = frame(MESSAGE))
 
 
 @pytest.mark.parametrize("timeout", ["nonsense", "5", "-1S", "1.5S", "123456789S", "", "1s", "1S, 2S"])
-def test_timeout_that_grpc_does_not_know_is_an_invalid_argument(stack: Stack, timeout: str) -> None:
+def test_malformed_grpc_timeout_is_an_invalid_argument(stack: Stack, timeout: str) -> None:
     status, message = call(stack, {"grpc-timeout": timeout})
     assert status is INVALID
     assert message.startswith("grpc-timeout must be")
@@ -79,7 +79,9 @@ def test_unknown_encoding_is_unimplemented(stack: Stack) -> None:
         ("identity", frame(PACKED, 1), INVALID),
     ],
 )
-def test_message_is_what_its_encoding_says(stack: Stack, encoding: str, body: bytes, status: grpc.StatusCode) -> None:
+def test_message_is_decoded_by_its_grpc_encoding(
+    stack: Stack, encoding: str, body: bytes, status: grpc.StatusCode
+) -> None:
     assert call(stack, {"grpc-encoding": encoding}, body)[0] is status
 
 
@@ -99,23 +101,23 @@ def test_compressed_message_without_an_encoding_is_an_invalid_argument(stack: St
         "x-grpc-pieces",
     ],
 )
-def test_unused_metadata_is_dropped(stack: Stack, name: str) -> None:
+def test_malformed_unused_metadata_is_ignored(stack: Stack, name: str) -> None:
     assert call(stack, {name: "%% no base64, no number %%"})[0] is OK
 
 
 @pytest.mark.parametrize("headers", [{}, {"te": "gzip"}])
-def test_call_without_te_is_served(stack: Stack, headers: Mapping[str, str]) -> None:
+def test_grpc_call_without_te_is_served(stack: Stack, headers: Mapping[str, str]) -> None:
     answer = ask(stack, "POST", METHOD, frame(MESSAGE), {"content-type": "application/grpc", **headers})
     assert (answer.status, answer.headers["grpc-status"]) == (200, None)  # HTTP/1.1 has no trailers here
     assert Model.FromString(answer.body[5:]).id == "local/sketch"
 
 
-def test_type_that_only_begins_like_grpc_s_is_none(stack: Stack) -> None:
+def test_content_type_with_a_grpc_prefix_only_is_refused(stack: Stack) -> None:
     answer = ask(stack, "POST", METHOD, frame(MESSAGE), {"content-type": "application/grpcfoo"})
     rest.assert_error(answer, 404, "unknown_url")
 
 
-def test_rest_caller_s_own_header_of_pieces_means_nothing(stack: Stack) -> None:
+def test_internal_header_of_a_rest_caller_is_ignored(stack: Stack) -> None:
     assert rest.generate(stack, {"x-grpc-pieces": "snappy"}).status == 200
     assert ask(stack, "GET", "/v1/models", headers={"x-grpc-pieces": "snappy"}).status == 200
 

@@ -1,7 +1,7 @@
 """Any bytes at the public port: an answer that blames the caller, and a connection that still serves or is closed.
 
-Requests are written by hand, as no HTTP client sends such headers. `tests/router/test_any_request.py` does the same
-for the values of gRPC's fields.
+Requests are written by hand, as no HTTP client sends such headers. `tests/router/test_arbitrary_requests.py` does the
+same for the values of gRPC's fields.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def finished_job(stack: Stack) -> str:
     return str(generate(stack).json()["id"])
 
 
-def test_not_modified_leaves_nothing_behind_on_the_connection(stack: Stack) -> None:
+def test_not_modified_leaves_the_connection_usable(stack: Stack) -> None:
     path = f"/v1/jobs/{finished_job(stack)}"
     with kept_alive(stack) as connection:
         job = on(connection, stack, path)
@@ -132,7 +132,7 @@ def test_http_1_0_is_served(stack: Stack, host: bytes) -> None:
         ("POST", "/v1//images/generations//"),
     ],
 )
-def test_slash_that_is_one_too_many_means_the_same_path(stack: Stack, method: str, path: str) -> None:
+def test_path_with_an_extra_slash_is_normalized(stack: Stack, method: str, path: str) -> None:
     assert ask(stack, method, path, dict(SMALL) if method == "POST" else None).status == 200
 
 
@@ -173,7 +173,7 @@ def test_request_id_is_the_same_at_every_server_behind_the_edge(stack: Stack, gi
         ("user-agent", "\xff"),
     ],
 )
-def test_header_that_means_nothing_to_rest_changes_nothing(stack: Stack, name: str, value: str) -> None:
+def test_header_without_meaning_in_rest_is_ignored(stack: Stack, name: str, value: str) -> None:
     assert generate(stack, {name: value}).status == 200
     assert ask(stack, "GET", "/v1/models", headers={name: value}).status == 200
 
@@ -198,7 +198,7 @@ def test_header_that_can_not_be_used_is_refused_at_every_door(
 
 
 @pytest.mark.parametrize(("name", "value"), [("after", "²"), ("after", "-1"), ("Last-Event-ID", "²")])
-def test_event_id_that_is_no_number_is_400(stack: Stack, name: str, value: str) -> None:
+def test_invalid_event_id_is_400(stack: Stack, name: str, value: str) -> None:
     path = f"/v1/jobs/{finished_job(stack)}/events"
     if name == "after":
         answer = ask(stack, "GET", f"{path}?after={quote(value)}")
@@ -252,7 +252,7 @@ def test_pages_of_other_origins_may_read_the_same_headers_of_every_answer(stack:
     assert all(answer.headers["access-control-allow-origin"] for answer in answers)
 
 
-def test_answers_of_the_api_are_kept_by_no_cache_and_guessed_at_by_no_browser(stack: Stack) -> None:
+def test_api_responses_forbid_caching_and_content_sniffing(stack: Stack) -> None:
     body = form(file_part("image", inputs.image_bytes()), prompt="at night")
     for answer in (
         generate(stack),

@@ -136,7 +136,7 @@ def test_key_without_the_scope_is_refused(
     assert reason(error) == "INSUFFICIENT_SCOPE"
 
 
-def test_refused_calls_did_nothing(owner: Caller, other: Caller, job_id: str) -> None:
+def test_refused_calls_leave_the_other_tenants_data_unchanged(owner: Caller, other: Caller, job_id: str) -> None:
     """Runs after the cases above."""
     jobs = owner.ask("GET", "/v1/jobs").json()["data"]
     assert [(job["id"], job["status"]) for job in jobs] == [(job_id, "completed")]

@@ -162,7 +162,7 @@ def test_every_field_may_be_null(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("field", "value"), [("n", "1"), ("n", 1.0), ("seed", "7"), ("output_compression", "90"), ("stream", "false")]
 )
-def test_number_or_boolean_as_text_is_taken(stack: Stack, field: str, value: Any) -> None:
+def test_number_or_boolean_as_text_is_accepted(stack: Stack, field: str, value: Any) -> None:
     assert generate(stack, output_format="jpeg", **{field: value}).status == 200
 
 
@@ -206,7 +206,7 @@ def test_provider_key_is_read_by_the_same_rules(stack: Stack) -> None:
     assert_error(ask(stack, "PUT", path, b"key=a", {}), 415, "unsupported_media_type")
 
 
-def test_key_is_asked_for_before_the_body_is_judged(stack: Stack) -> None:
+def test_call_without_a_key_is_401_whatever_its_body(stack: Stack) -> None:
     for path in (GENERATIONS, EDITS, "/v1/videos/generations"):
         answer = ask(stack, "POST", path, b"{", rest.JSON, key="")
         assert_error(answer, 401, "invalid_api_key", kind="authentication_error")

@@ -95,7 +95,7 @@ def assert_bounded_memory(stack: Stack, path: str, body: bytes, status: int) -> 
 
 
 @pytest.mark.parametrize(("start", "status"), [(b"{", 400), (b'{"prompt":"a","size":"64x64"}', 200), (b"[0,", 400)])
-def test_what_the_router_keeps_of_large_bodies_is_bounded(stack: Stack, start: bytes, status: int) -> None:
+def test_router_memory_for_large_bodies_is_bounded(stack: Stack, start: bytes, status: int) -> None:
     router = stack.running_child("router")
     before = router.memory_info().rss
     kept = []
@@ -105,7 +105,7 @@ def test_what_the_router_keeps_of_large_bodies_is_bounded(stack: Stack, start: b
     assert max(kept) * MIB < 2 * SLACK, kept
 
 
-def test_what_the_router_keeps_of_large_messages_is_bounded(stack: Stack) -> None:
+def test_router_memory_for_large_messages_is_bounded(stack: Stack) -> None:
     router = stack.running_child("router")
     before = router.memory_info().rss
     kept = []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 SIZE: Final = 55 * MIB
-STRANGERS: Final = ("", "Bearer wrong", "Bearer igw_" + "a" * 43 + "_" + "0" * 20)
+INVALID_CREDENTIALS: Final = ("", "Bearer wrong", "Bearer igw_" + "a" * 43 + "_" + "0" * 20)
 GRPC: Final = {"content-type": "application/grpc", "te": "trailers"}
 GRPC_WEB: Final = {"content-type": "application/grpc-web+proto", "x-grpc-web": "1"}
 
@@ -39,7 +39,7 @@ def send_head(stack: Stack, request_line: str, headers: dict[str, str], start: b
         return rest.Answer(response.status, response.headers, response.read())
 
 
-@pytest.mark.parametrize("authorization", STRANGERS)
+@pytest.mark.parametrize("authorization", INVALID_CREDENTIALS)
 @pytest.mark.parametrize(
     ("request_line", "headers", "start"),
     [
@@ -79,7 +79,7 @@ def test_key_of_an_earlier_version_is_refused_with_the_command_that_makes_anothe
     assert "imagegateway keys create" in message
 
 
-def test_head_of_a_stranger_has_no_body(stack: Stack) -> None:
+def test_head_without_a_key_has_no_body(stack: Stack) -> None:
     answer = ask(stack, "HEAD", "/v1/models", key="")
     assert (answer.status, answer.body) == (401, b"")
 
@@ -99,7 +99,7 @@ def test_page_that_is_public_needs_no_key(stack: Stack, path: str) -> None:
     assert ask(stack, "GET", path, key="").status == 200
 
 
-@pytest.mark.parametrize("authorization", STRANGERS)
+@pytest.mark.parametrize("authorization", INVALID_CREDENTIALS)
 @pytest.mark.parametrize("protocol", [GRPC, GRPC_WEB])
 def test_grpc_call_of_a_stranger_is_unauthenticated_before_its_message_comes(
     stack: Stack, protocol: dict[str, str], authorization: str
@@ -124,7 +124,7 @@ def test_service_that_needs_no_key_takes_no_large_message(stack: Stack) -> None:
     assert peak.bytes - before < 20 * MIB, f"{(peak.bytes - before) / MIB:.0f} MiB"
 
 
-def test_messages_of_60_mb_of_strangers_cost_no_memory(stack: Stack) -> None:
+def test_messages_of_60_mb_without_a_key_use_no_memory(stack: Stack) -> None:
     request = pb.EditRequest(prompt="at night", image_content=[b"\0" * (60 * MIB)])
     processes = [stack.running_child("router"), stack.running_child("envoy")]
     before = sum(process.memory_info().rss for process in processes)

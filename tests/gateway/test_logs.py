@@ -84,7 +84,7 @@ def test_download_logs_one_line(stack: Stack, request_id: str) -> None:
     assert (line["status"], line["bytes"], line["process"]) == (200, size, "media")
 
 
-def test_what_never_reached_a_service_is_logged_by_envoy(stack: Stack, request_id: str) -> None:
+def test_request_that_reaches_no_service_is_logged_by_envoy(stack: Stack, request_id: str) -> None:
     ask(stack, "GET", "/nothing?prompt=secret", headers={"x-request-id": request_id})
     eventually(lambda: bool(stack.of_request(request_id)), 10, "the request is logged")
     (line,) = stack.of_request(request_id)

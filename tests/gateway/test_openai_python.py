@@ -113,7 +113,7 @@ def test_generate_stream_sends_partials_before_the_image(client: OpenAI) -> None
         assert inputs.pixels(base64.b64decode(event.b64_json)).size == (256, 256)
 
 
-def test_generate_stream_that_fails_on_the_way_raises(client: OpenAI) -> None:
+def test_generate_stream_with_a_later_failure_raises(client: OpenAI) -> None:
     options = {"delay": 0.5, "steps": 1000, "fail": "provider_error"}
     with (
         client.images.generate(
@@ -155,7 +155,7 @@ def test_edit_with_a_mask_leaves_what_it_covers(client: OpenAI, file: Path) -> N
     assert edited.tobytes() != original.tobytes()
 
 
-def test_edit_of_a_buffer_and_of_a_tuple(client: OpenAI) -> None:
+def test_edit_accepts_a_buffer_and_a_tuple(client: OpenAI) -> None:
     for image in (
         io.BytesIO(image_bytes(96)),
         ("input.png", image_bytes(96), "image/png"),
@@ -223,7 +223,7 @@ def test_error_of_an_upload_names_the_field(client: OpenAI) -> None:
     assert (caught.value.code, caught.value.param) == ("invalid_image", "mask")
 
 
-def test_error_of_a_bad_key(stack: Stack) -> None:
+def test_invalid_key_raises_authentication_error(stack: Stack) -> None:
     with (
         OpenAI(base_url=f"{stack.url}/v1", api_key="wrong", max_retries=0) as client,
         pytest.raises(openai.AuthenticationError) as caught,
@@ -238,7 +238,7 @@ def test_error_of_a_file_too_large_reaches_the_sdk(client: OpenAI) -> None:
     assert (caught.value.status_code, caught.value.code, caught.value.param) == (413, "file_too_large", "image")
 
 
-def test_error_of_an_unknown_model_or_url(client: OpenAI) -> None:
+def test_unknown_model_or_url_raises_not_found_error(client: OpenAI) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         client.images.generate(model="local/skech", prompt="a boat")
     assert (caught.value.code, caught.value.param) == ("model_not_found", "model")

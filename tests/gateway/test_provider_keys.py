@@ -68,7 +68,7 @@ def await_readiness(caller: Caller, model: str, *, ready: bool) -> None:
 # ---- set, list, delete
 
 
-def test_nothing_is_stored_at_first(caller: Caller) -> None:
+def test_new_tenant_has_no_stored_keys(caller: Caller) -> None:
     assert listed(caller) == {}
 
 
@@ -97,7 +97,7 @@ def test_key_stored_over_grpc_is_replaced_over_rest_and_deleted_over_grpc(caller
     assert list(listed(caller)) == ["bfl"]
 
 
-def test_deleting_is_harmless_to_repeat(caller: Caller) -> None:
+def test_repeated_delete_reports_that_no_key_was_deleted(caller: Caller) -> None:
     put(caller, "bria", new_key())
     assert delete(caller, "bria") == {"object": "provider_key", "route": "bria", "deleted": True}
     assert delete(caller, "bria") == {"object": "provider_key", "route": "bria", "deleted": False}
@@ -106,7 +106,7 @@ def test_deleting_is_harmless_to_repeat(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-def test_every_route_takes_a_key(caller: Caller, route: str) -> None:
+def test_key_of_every_route_is_stored(caller: Caller, route: str) -> None:
     put(caller, route, new_key())
     assert list(listed(caller)) == [route]
 
@@ -191,7 +191,7 @@ def test_malformed_body_is_refused_without_the_key_in_answer_or_log(caller: Call
 # ---- tenants, storage and availability
 
 
-def test_key_is_its_tenants_alone(stack: Stack, caller: Caller) -> None:
+def test_stored_key_serves_its_tenant_only(stack: Stack, caller: Caller) -> None:
     stranger = new_caller(stack, f"tenant-{secrets.token_hex(6)}")
     put(caller, "openai", new_key())
     assert listed(stranger) == {}
@@ -205,7 +205,7 @@ def test_key_is_its_tenants_alone(stack: Stack, caller: Caller) -> None:
     assert answer.error["code"] == "provider_not_configured"
 
 
-def test_all_keys_of_a_tenant_share_what_it_stored(stack: Stack) -> None:
+def test_api_keys_of_one_tenant_share_its_stored_keys(stack: Stack) -> None:
     tenant = f"tenant-{secrets.token_hex(6)}"
     first, second = new_caller(stack, tenant), new_caller(stack, tenant)
     put(first, "recraft", new_key())
@@ -253,7 +253,7 @@ def test_stored_key_makes_the_models_of_its_route_available(caller: Caller) -> N
     assert not available(caller, "ideogram/ideogram-v3")
 
 
-def test_stored_key_does_not_stand_for_another_setting(caller: Caller) -> None:
+def test_stored_key_replaces_no_other_required_setting(caller: Caller) -> None:
     """Only the operator sets the address of a self-hosted server."""
     put(caller, "automatic1111", new_key())
     assert not available(caller, "stability-ai/sdxl")

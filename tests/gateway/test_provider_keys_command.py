@@ -53,7 +53,7 @@ def test_command_stores_lists_and_deletes(stack: Stack) -> None:
         (("list",), "", "--tenant"),
     ],
 )
-def test_command_that_can_not_be_done_says_why(
+def test_invalid_provider_keys_command_fails_with_the_cause(
     stack: Stack, arguments: tuple[str, ...], key: str, message: str
 ) -> None:
     status, out, err = command(stack, *arguments, key=key)

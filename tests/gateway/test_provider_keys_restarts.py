@@ -69,7 +69,7 @@ def test_kill_in_the_middle_of_replacing_leaves_the_old_or_the_new_key(restartab
         put(caller, "bfl", "old key of the tenant: aaaa")
 
 
-def test_key_under_another_secret_is_not_used_and_says_so(restartable: RestartableStack) -> None:
+def test_key_under_another_root_secret_is_not_used_and_reported(restartable: RestartableStack) -> None:
     caller = restartable.caller
     put(caller, "google", new_key())
     restartable.stop()

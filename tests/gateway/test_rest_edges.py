@@ -37,7 +37,7 @@ def test_path_unknown_is_404(stack: Stack, method: str, path: str) -> None:
     assert_error(ask(stack, method, path, body), 404, "unknown_url")
 
 
-def test_provider_service_by_grpc_through_the_public_port_is_not_there(stack: Stack) -> None:
+def test_provider_service_is_unimplemented_on_the_public_port(stack: Stack) -> None:
     answer = ask(
         stack,
         "POST",
@@ -154,14 +154,14 @@ def test_json_nested_too_deep_is_400(stack: Stack) -> None:
     rest.assert_no_internals(answer)
 
 
-def test_json_null_is_as_if_it_was_not_sent(stack: Stack) -> None:
+def test_json_null_counts_as_absent(stack: Stack) -> None:
     answer = generate(stack, n=None, seed=None, style=None, metadata=None, provider_options=None)
     assert answer.status == 200
 
 
 @pytest.mark.parametrize("path", [GENERATIONS, EDITS])
 @pytest.mark.parametrize("body", [b"", None])
-def test_body_empty_names_what_is_required(stack: Stack, path: str, body: bytes | None) -> None:
+def test_empty_body_is_refused_naming_the_required_field(stack: Stack, path: str, body: bytes | None) -> None:
     assert_error(ask(stack, "POST", path, body, rest.JSON), 400, "missing_parameter", "prompt")
 
 
@@ -282,7 +282,7 @@ def test_cors_preflight_from_any_origin_is_allowed(stack: Stack) -> None:
     assert "authorization" in answer.headers["access-control-allow-headers"]
 
 
-def test_options_without_a_preflight_is_a_method_that_nothing_takes(stack: Stack) -> None:
+def test_options_without_a_preflight_is_405(stack: Stack) -> None:
     for headers in ({}, {"origin": "https://app.example"}, {"access-control-request-method": "POST"}):
         answer = ask(stack, "OPTIONS", GENERATIONS, headers=headers)
         rest.assert_error(answer, 405, "method_not_allowed")
@@ -310,7 +310,7 @@ def test_models_list_and_one_with_a_slash_in_its_id(stack: Stack) -> None:
     assert model["available"] is True
 
 
-def test_models_one_with_its_slash_escaped_as_sdks_do_it(stack: Stack) -> None:
+def test_model_id_with_an_escaped_slash_is_found(stack: Stack) -> None:
     assert ask(stack, "GET", "/v1/models/local%2Fsketch").json()["id"] == "local/sketch"
 
 

@@ -77,7 +77,7 @@ def victim() -> Iterator[Stack]:
     assert not stack.socket("router-0").parent.exists()
 
 
-def test_start_on_a_busy_port_says_which() -> None:
+def test_start_on_a_busy_port_fails_naming_the_port() -> None:
     with short_folder() as folder, socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = command.spawn("up", data_dir=str(folder), port=str(port))
@@ -87,7 +87,7 @@ def test_start_on_a_busy_port_says_which() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_start_on_a_data_directory_in_use_says_which_and_by_whom(victim: Stack) -> None:
+def test_start_on_a_data_directory_in_use_fails_naming_the_directory_and_its_user(victim: Stack) -> None:
     done = command.spawn("up", data_dir=str(victim.data_dir), port=str(free_port()))
     assert done.returncode == 1
     assert str(victim.data_dir) in done.stderr

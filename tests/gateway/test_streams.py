@@ -53,18 +53,18 @@ def test_stream_with_partials_sends_them_before_the_image(stack: Stack) -> None:
     assert len(set(made)) == 4
 
 
-def test_stream_of_several_images_completes_each(stack: Stack) -> None:
+def test_stream_of_several_images_has_one_completed_event_for_each(stack: Stack) -> None:
     made = events(stream(stack, n=2))
     assert [event["type"] for event in made] == ["image_generation.completed"] * 2
 
 
-def test_stream_with_links_where_the_caller_asks_for_them(stack: Stack) -> None:
+def test_stream_with_response_format_url_holds_links(stack: Stack) -> None:
     (event,) = events(stream(stack, response_format="url"))
     assert "b64_json" not in event
     assert ask(stack, "GET", rest.link(stack, event["url"]), key="").status == 200
 
 
-def test_stream_of_a_slow_model_sends_partials_on_the_way(stack: Stack) -> None:
+def test_stream_of_a_slow_model_sends_partial_images_before_the_result(stack: Stack) -> None:
     body = json.dumps({**SMALL, "stream": True, "partial_images": 3, "provider_options": {"delay": 4}})
     headers = {"authorization": f"Bearer {stack.key}", **rest.JSON}
     with closing(http.client.HTTPConnection("127.0.0.1", stack.port, timeout=60)) as connection:

@@ -58,7 +58,7 @@ def test_image_is_read_by_content_not_by_name_or_type(stack: Stack, kind: str) -
     assert size_of(edit(stack, part)) == "96x64"
 
 
-def test_form_fields_mean_what_they_mean_in_json(stack: Stack) -> None:
+def test_form_fields_mean_the_same_as_json_fields(stack: Stack) -> None:
     answer = edit(
         stack,
         file_part("image", image_bytes(96)),
@@ -112,14 +112,14 @@ def test_form_field_nested_too_deep_is_400(stack: Stack) -> None:
     assert_error(answer, 400, "invalid_value", "provider_options")
 
 
-def test_image_urls_in_a_form_are_taken_too(stack: Stack) -> None:
+def test_image_urls_in_a_form_are_accepted(stack: Stack) -> None:
     assert size_of(edit(stack, image_url=inputs.data_url(image_bytes(80)))) == "80x64"
 
 
 @pytest.mark.parametrize(
     "data", [b"", b"plain text", b"GIF89a" + bytes(100), image_bytes()[:-20], image_bytes(kind="JPEG")[:-2]]
 )
-def test_image_that_is_none_or_ends_early_is_400(stack: Stack, data: bytes) -> None:
+def test_invalid_or_truncated_image_is_400(stack: Stack, data: bytes) -> None:
     assert_error(edit(stack, file_part("image", data)), 400, "invalid_image", "image")
 
 
@@ -133,7 +133,7 @@ def test_image_whose_pixels_are_damaged_is_400(stack: Stack) -> None:
     assert "image" in message
 
 
-def test_second_image_that_is_none_is_named_by_its_place(stack: Stack) -> None:
+def test_invalid_second_image_is_named_by_its_index(stack: Stack) -> None:
     answer = edit(stack, file_part("image[]", image_bytes()), file_part("image[]", b"text"))
     assert_error(answer, 400, "invalid_image", "image[1]")
 
@@ -295,7 +295,7 @@ def test_multipart_with_too_many_parts_is_413(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("sent", [1, 3 * MIB])
-def test_client_that_goes_away_in_an_upload_leaves_nothing(stack: Stack, sent: int) -> None:
+def test_client_that_disconnects_in_an_upload_leaves_no_file(stack: Stack, sent: int) -> None:
     request_id = f"goes-away-{sent}"
     headers = {**FORM, "authorization": f"Bearer {stack.key}", "x-request-id": request_id, "host": "localhost"}
     start = [f"POST {EDITS} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
@@ -316,4 +316,6 @@ def test_client_that_goes_away_in_an_upload_leaves_nothing(stack: Stack, sent: i
 
 def test_link_of_an_edit_contains_the_digest_of_its_image(stack: Stack) -> None:
     (item,) = edit(stack, file_part("image", image_bytes())).json()["data"]
-    assert re.fullmatch(r"/media/[0-9-]{10}/[0-9a-f]{64}/0\.png", rest.link(stack, item["url"]).partition("?")[0])
+    assert re.fullmatch(
+        r"/media/[0-9-]{10}/[0-9a-f]{64}-[0-9a-f]{16}/0\.png", rest.link(stack, item["url"]).partition("?")[0]
+    )

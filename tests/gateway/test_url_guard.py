@@ -81,7 +81,7 @@ def test_url_to_the_gateway_itself_is_refused(stack: Stack, param: str) -> None:
     refused(stack, f"{stack.url}/healthz", param)
 
 
-def test_url_inside_an_images_object_is_refused_naming_its_place(stack: Stack) -> None:
+def test_invalid_url_in_an_images_object_is_refused_naming_its_index(stack: Stack) -> None:
     request = {
         "model": "local/sketch",
         "prompt": "at night",
@@ -148,7 +148,7 @@ def test_url_that_answers_with_text_is_no_image(stack: Stack, origin: Origin) ->
     refused(stack, origin.put("/text", b"secret text", content_type="image/png"), code="invalid_image")
 
 
-def test_url_that_answers_with_too_much_is_413(stack: Stack, origin: Origin) -> None:
+def test_url_of_a_file_over_the_limit_is_413(stack: Stack, origin: Origin) -> None:
     refused(stack, origin.put("/large", padded(MAX_FILE + 1)), code="file_too_large")
 
 

@@ -10,8 +10,8 @@ from imagegateway.jobs.stream import JobStream
 from imagegateway.jobs.stream_connection import StreamConnection
 from imagegateway.platform.nats import connect
 
-from tests.jobs.families import ScriptedProviders
 from tests.jobs.replica import Replica, serving
+from tests.jobs.scripted_providers import ScriptedProviders
 from tests.jobs.server import Nats, settings_for, single
 
 if TYPE_CHECKING:

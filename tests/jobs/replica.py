@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.json_format import ParseDict
 from imagegateway.jobs import states
+from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.limits import Limits
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import Supervisor
@@ -33,9 +34,10 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from nats.aio.client import Client
 
-    from tests.jobs.families import ScriptedProviders
+    from tests.jobs.scripted_providers import ScriptedProviders
 
 ROOT = "root secret of the tests"
+NO_BUDGETS = BudgetPolicy()
 
 
 def _view(record: JobRecord) -> Job:
@@ -101,7 +103,9 @@ class Replica:
         await self._supervisor.close()
         await engine.execution.tasks.cancel()
         await engine.webhooks.close()
+        await engine.budgets.close()
         await engine.index.close()
+        await engine.usage.close()
         await self.client.close()
         await self._outbound.aclose()
 
@@ -120,6 +124,7 @@ async def start(
     price: Price = _price,
     clock: Callable[[], int] = unix_millis,
     job_limits: Mapping[str, int] = MappingProxyType({}),
+    budget_policy: BudgetPolicy = NO_BUDGETS,
 ) -> Replica:
     """Start a replica; one that had the number before is taken for dead.
 
@@ -127,7 +132,7 @@ async def start(
     """
     client = await connect(settings, f"router-{number}")
     store = MediaStore.open(settings.media_url)
-    outbound = Outbound(Guard(settings.allow_hosts))
+    outbound = Outbound(UrlGuard(settings.allow_hosts))
     supervisor = Supervisor()
     engine = await JobEngine.open(
         settings=settings,
@@ -144,6 +149,7 @@ async def start(
             tenant_jobs=job_limits.get,
             api_key_jobs=job_limits.get,
         ),
+        budget_policy=budget_policy,
         price=price,
         fallback=fallback,
         view=_view,
@@ -165,10 +171,19 @@ async def serving(
     price: Price = _price,
     clock: Callable[[], int] = unix_millis,
     job_limits: Mapping[str, int] = MappingProxyType({}),
+    budget_policy: BudgetPolicy = NO_BUDGETS,
 ) -> AsyncIterator[Replica]:
     """Yield a replica and stop it afterwards, unless it has crashed."""
     replica = await start(
-        settings, providers, number, routes, fallback, price=price, clock=clock, job_limits=job_limits
+        settings,
+        providers,
+        number,
+        routes,
+        fallback,
+        price=price,
+        clock=clock,
+        job_limits=job_limits,
+        budget_policy=budget_policy,
     )
     try:
         yield replica

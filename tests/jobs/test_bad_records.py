@@ -24,8 +24,8 @@ from imagegateway.platform.supervision import Supervisor
 from structlog.testing import capture_logs
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedProviders
 from tests.jobs.replica import ROOT, serving
+from tests.jobs.scripted_providers import ScriptedProviders
 from tests.jobs.server import settings_for, until
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ async def poison(client: Client) -> list[str]:
     return subjects
 
 
-async def test_garbage_on_the_job_subjects_is_skipped_and_logged(settings: Settings, client: Client) -> None:
+async def test_unreadable_job_message_is_skipped_and_logged(settings: Settings, client: Client) -> None:
     with capture_logs() as lines:
         async with serving(settings, ScriptedProviders()) as up:
             subjects = await poison(client)
@@ -108,7 +108,7 @@ async def test_garbage_on_the_job_subjects_is_skipped_and_logged(settings: Setti
 
 
 @pytest.mark.parametrize("value", [*GARBAGE, b'{"job_id": 1, "request": "r"}', b'{"job_id": "j"}'])
-async def test_garbage_behind_an_idempotency_key_counts_as_none(
+async def test_unreadable_idempotency_claim_counts_as_absent(
     idempotency: IdempotencyKeys, client: Client, value: bytes
 ) -> None:
     await idempotency.claim("acme", "key", "job_first", "request")
@@ -121,7 +121,7 @@ async def test_garbage_behind_an_idempotency_key_counts_as_none(
     assert (claim.job_id, claim.mine) == ("job_second", False)
 
 
-async def test_garbage_among_the_keys_does_not_end_revocation(client: Client, supervisor: Supervisor) -> None:
+async def test_unreadable_api_key_entry_does_not_end_revocation(client: Client, supervisor: Supervisor) -> None:
     store, ring = await KeyStore.open(client, 1, RootSecret(ROOT)), KeyRing(client.jetstream())
     secret, key = await store.create("acme")
     kv = await client.jetstream().key_value(keys_module.BUCKET)
@@ -144,7 +144,7 @@ async def test_garbage_among_the_keys_does_not_end_revocation(client: Client, su
     assert await ring.find(damaged) is None
 
 
-async def test_garbage_among_provider_keys_harms_its_own_entry_only(client: Client, supervisor: Supervisor) -> None:
+async def test_unreadable_provider_key_affects_its_own_entry_only(client: Client, supervisor: Supervisor) -> None:
     root = RootSecret(ROOT)
     stored_keys = await ProviderKeys.open(client, 1, root)
     sealer = root.sealer(provider_keys.PURPOSE)
@@ -164,7 +164,7 @@ async def test_garbage_among_provider_keys_harms_its_own_entry_only(client: Clie
         assert (bad.created_at, bool(good.created_at)) == (0, True)
 
 
-async def test_garbage_among_webhook_secrets_is_reported_and_replaced_by_a_rotation(client: Client) -> None:
+async def test_unreadable_webhook_secret_is_reported_and_replaced_by_a_rotation(client: Client) -> None:
     root = RootSecret(ROOT)
     opened = await WebhookSecrets.open(client, 1, root)
     kv = await client.jetstream().key_value(webhook_secrets.BUCKET)
@@ -176,7 +176,7 @@ async def test_garbage_among_webhook_secrets_is_reported_and_replaced_by_a_rotat
         await opened.get("acme")
 
 
-async def test_garbage_among_the_membership_entries_ends_no_replica(
+async def test_unreadable_membership_entry_ends_no_replica(
     settings: Settings, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(membership, "HEARTBEAT_SECONDS", 0.02)

@@ -10,14 +10,14 @@ from imagegateway.jobs import states
 from imagegateway.platform.errors import code_of
 
 from tests.jobs import records
-from tests.jobs.families import PendingCall
+from tests.jobs.scripted_providers import PendingCall
 from tests.jobs.server import PATIENCE
 
 if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from tests.jobs.families import ScriptedProviders
     from tests.jobs.replica import Replica
+    from tests.jobs.scripted_providers import ScriptedProviders
 
 
 # ---- cancels

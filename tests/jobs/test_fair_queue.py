@@ -220,7 +220,7 @@ def test_changed_job_limit_holds_for_the_next_grant() -> None:
     assert drained(fair_queue) == ["a3"], "the setting holds for each tenant, whatever its policy"
 
 
-def test_job_that_changes_its_route_needs_no_second_place_of_its_key_and_tenant() -> None:
+def test_job_that_changes_its_route_needs_no_second_slot_of_its_key_and_tenant() -> None:
     limits = {"a": 1, "key": 1}
     fair_queue = queue(tenant_jobs=limits.get, api_key_jobs=limits.get)
     fair_queue.pool.reserve(request("a1", "first", api_key="key"))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from tests.jobs.families import ScriptedProviders
+    from tests.jobs.scripted_providers import ScriptedProviders
     from tests.jobs.server import Nats
 
 KIB = 1024

@@ -19,9 +19,9 @@ from imagegateway.providers.catalog import Mode, Route
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedProviders
+from tests.jobs.replica_pair import ReplicaPair
+from tests.jobs.scripted_providers import ScriptedProviders
 from tests.jobs.test_states import assert_lawful
-from tests.jobs.world import ReplicaPair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -70,7 +70,7 @@ def test_each_job_ends_once_and_holds_nothing(
     asyncio.run(_interleave(store, steps, repeatable=repeatable, stops=stops, answer=answer))
 
 
-async def _interleave(  # noqa: PLR0912  one branch for each step
+async def _interleave(
     store: MediaStore, steps: list[tuple[str, int]], *, repeatable: bool, stops: bool, answer: str
 ) -> None:
     providers = ScriptedProviders()
@@ -97,8 +97,6 @@ async def _interleave(  # noqa: PLR0912  one branch for each step
         for step, choice in steps:
             await pair.settle()
             match step:
-                case "go":
-                    pair.gates.release(choice)
                 case "submit" | "submit with a key":
                     tried.append(records.job(repeatable=repeatable, tenant=f"t{choice}"))
                     if step == "submit with a key":
@@ -106,20 +104,10 @@ async def _interleave(  # noqa: PLR0912  one branch for each step
                     pair.submit(choice, _copied(tried[-1]), has_idempotency_key=tried[-1].id in has_idempotency_key)
                 case "twin" if tried and tried[-1].id in has_idempotency_key:
                     pair.submit(choice, _copied(tried[-1]), has_idempotency_key=True)
-                case "hang up":
-                    pair.hang_up(choice)
                 case "cancel" if tried:
                     pair.cancel(choice, tried[-1].id)
-                case "write failed":
-                    pair.gates.failing = choice
-                case "answer lost":
-                    pair.gates.losing = choice
-                case "crash":
-                    pair.crash(choice)
-                case "start":
-                    pair.start(choice)
-                case "reconcile":
-                    pair.reconcile(choice)
+                case _:
+                    pair.take(step, choice)
         await pair.finish()
         for record in tried:
             _assert_ended_once(pair, record.id)

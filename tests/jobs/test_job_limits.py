@@ -9,8 +9,8 @@ import pytest
 from imagegateway.jobs import states
 
 from tests.jobs import records
-from tests.jobs.families import PendingCall, ScriptedProviders
 from tests.jobs.replica import serving
+from tests.jobs.scripted_providers import PendingCall, ScriptedProviders
 from tests.jobs.server import settings_for, until
 
 if TYPE_CHECKING:

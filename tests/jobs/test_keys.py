@@ -138,7 +138,7 @@ async def test_gateway_is_shared_while_keys_of_two_tenants_are_in_force(store: K
     assert not await shared()
 
 
-async def test_revoked_key_of_a_command_is_not_adopted_either(store: KeyStore, accepted: Accepted) -> None:
+async def test_revoked_key_of_a_command_is_not_adopted(store: KeyStore, accepted: Accepted) -> None:
     secret, key = await store.create("acme")
     await store.revoke(key.id)
     with pytest.raises(RevokedKeyError):
@@ -156,7 +156,7 @@ async def test_another_adopted_key_replaces_the_one_before(store: KeyStore, acce
     assert await accepted(FIRST, SECOND) == [True, False]
 
 
-async def test_key_that_two_gateways_adopted_lives_until_both_have_another(
+async def test_key_adopted_by_two_gateways_is_valid_until_both_replace_it(
     store: KeyStore, accepted: Accepted
 ) -> None:
     await store.adopt(FIRST, "one")
@@ -272,7 +272,7 @@ async def test_key_that_expires_ends_its_running_calls(store: KeyStore, client: 
         await task
 
 
-async def test_last_use_is_known_to_the_minute_and_never_goes_back(client: Client) -> None:
+async def test_last_use_is_stored_to_the_minute_and_never_decreases(client: Client) -> None:
     now = 1_780_000_030.0
     kv = await bucket(client.jetstream(), last_use.BUCKET, 1)
     early = LastUse(client.jetstream(), kv, lambda: now - 120)

@@ -9,14 +9,14 @@ import pytest
 from imagegateway.jobs import polling, states
 
 from tests.jobs import records
-from tests.jobs.families import PendingCall
+from tests.jobs.scripted_providers import PendingCall
 from tests.jobs.server import PATIENCE
 
 if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from tests.jobs.families import ScriptedProviders
     from tests.jobs.replica import Replica
+    from tests.jobs.scripted_providers import ScriptedProviders
 
 
 @pytest.mark.parametrize("late", ["running", "done", "failed"])

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from tests.jobs.families import ScriptedProviders
     from tests.jobs.replica import Replica
+    from tests.jobs.scripted_providers import ScriptedProviders
 
 
 async def test_previews_come_while_the_provider_is_called(replica: Replica, providers: ScriptedProviders) -> None:

@@ -65,7 +65,9 @@ async def test_keys_are_separate_by_tenant_and_route_and_replaced(client: Client
     assert [key.route for key in await keys.list("acme", routes)] == ["bfl", "openai"]
 
 
-async def test_another_process_follows(nats: Nats, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_reader_follows_the_keys_of_another_process(
+    nats: Nats, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(kv_mirror, "RESYNC_SECONDS", 0.01)
     writer = await ProviderKeys.open(client, 1, ROOT)
     await writer.set("acme", "fal", "before it was there")

@@ -17,9 +17,9 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import WebhookAttempt
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedProviders
 from tests.jobs.memory import MemoryConnection, StreamLog
 from tests.jobs.replica import serving
+from tests.jobs.scripted_providers import ScriptedProviders
 from tests.jobs.server import Process, settings_for, until
 from tests.support.stack import free_port
 
@@ -125,7 +125,7 @@ async def test_missing_permission_stops_the_start_and_is_named(
 ) -> None:
     monkeypatch.setattr("imagegateway.jobs.stream_connection.REQUEST_SECONDS", 0.1)
     client = await connect(settings_for(tmp_path, NATS_URL=f"nats://reader:p@{plain}"), "test")
-    with pytest.raises(SettingError, match=r"j\.> and k\.>"):
+    with pytest.raises(SettingError, match=r"j\.>, k\.> and u\.>"):
         await JobStream.open(client, 1)
     await client.close()
 

@@ -11,8 +11,8 @@ from imagegateway.providers.catalog import Mode, Route
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.jobs import records
-from tests.jobs.families import PendingCall, ScriptedProviders
 from tests.jobs.replica import serving
+from tests.jobs.scripted_providers import PendingCall, ScriptedProviders
 from tests.jobs.server import PATIENCE, settings_for
 
 if TYPE_CHECKING:

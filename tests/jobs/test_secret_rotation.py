@@ -70,7 +70,7 @@ async def test_rotation_reencrypts_all_stored_values(
     assert await command._rotate(rotated(nats, previous=""), client) == 0
 
 
-async def test_rotation_without_the_previous_secret_says_so_and_changes_nothing(
+async def test_rotation_without_the_previous_secret_fails_and_changes_nothing(
     nats: Nats, client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await (await ProviderKeys.open(client, 1, RootSecret(OLD))).set("acme", "fal", KEY)

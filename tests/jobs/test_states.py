@@ -90,7 +90,7 @@ def test_no_transition_leads_back(requested: list[records.StateValue]) -> None:
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.sampled_from(sorted(states.PUBLIC)), st.booleans()), max_size=25),
 )
-def test_writers_that_know_different_pasts(steps: list[tuple[int, records.StateValue, bool]]) -> None:
+def test_stale_writers_store_legal_transitions_only(steps: list[tuple[int, records.StateValue, bool]]) -> None:
     """Three writers with stale reads try any transition: the stored history stays legal."""
 
     async def run() -> None:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from imagegateway.jobs import states
 from imagegateway.jobs.list_file import JobListFile, row_of
+from imagegateway.jobs.retention import DAY_SECONDS, RECORD_DAYS, STEP_SECONDS
 from imagegateway.jobs.stored_bytes import message_row_of
-from imagegateway.jobs.stream import RECORD_SECONDS, STEP_SECONDS, Entry
+from imagegateway.jobs.stream import Entry
 from imagegateway.platform.errors import GatewayError
 
 from tests.jobs import records
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-    from tests.jobs.families import ScriptedProviders
     from tests.jobs.replica import Replica
+    from tests.jobs.scripted_providers import ScriptedProviders
     from tests.jobs.server import Nats
 
 KIB = 1024
@@ -59,7 +60,7 @@ def test_expired_messages_count_no_more_and_ended_states_are_kept_longer(listed:
     completed = put(listed, 2, "a", states.COMPLETED)
     listed.expire(STEP_SECONDS + 2)
     assert listed.stored.all() == {"acme": completed}
-    listed.expire(RECORD_SECONDS + 2)
+    listed.expire(RECORD_DAYS * DAY_SECONDS + 2)
     assert listed.stored.all() == {}
 
 

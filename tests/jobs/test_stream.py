@@ -74,7 +74,7 @@ async def test_job_is_written_and_read(stream: JobStream) -> None:
     assert await stream.last(ids.job()) is None
 
 
-async def test_id_is_taken_once(stream: JobStream) -> None:
+async def test_second_job_with_an_id_is_refused(stream: JobStream) -> None:
     record = records.job()
     entry = await stream.create(record)
     with pytest.raises(StaleError):
@@ -146,7 +146,9 @@ async def test_submit_stops_after_three_attempts(
     assert len(lossy.sent) <= 6
 
 
-async def test_messages_expire(stream: JobStream, idempotency: IdempotencyKeys, client: Client) -> None:
+async def test_message_expiry_depends_on_the_state(
+    stream: JobStream, idempotency: IdempotencyKeys, client: Client
+) -> None:
     entry = await stream.create(records.job(state=states.SUBMITTING))
     ended = await stream.advance(entry, records.follow(entry, states.FAILED))
     await idempotency.claim("acme", "key", ids.job(), "digest")
@@ -166,7 +168,7 @@ async def test_expired_record_is_not_found(
     stream: JobStream, monkeypatch: pytest.MonkeyPatch, client: Client
 ) -> None:
     """Expiry uses the server's clock: its shortest time to live is one second."""
-    monkeypatch.setattr(module, "RECORD_SECONDS", 1)
+    monkeypatch.setattr(module, "record_seconds", lambda _record: 1)
     entry = await stream.create(records.job(state=states.SUBMITTING))
     ended = await stream.advance(entry, records.follow(entry, states.COMPLETED))
     async with asyncio.timeout(PATIENCE):

@@ -21,9 +21,9 @@ from imagegateway.platform.nats import connect
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.jobs import records
-from tests.jobs.families import ScriptedProviders
 from tests.jobs.receiver import Receiver
 from tests.jobs.replica import ROOT, Replica, serving
+from tests.jobs.scripted_providers import ScriptedProviders
 from tests.jobs.server import settings_for, until
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ async def over(replica: Replica, job_id: str) -> Entry:
 # ---- signatures
 
 
-async def test_standard_webhooks_library_verifies(replica: Replica, receiver: Receiver) -> None:
+async def test_delivery_is_verified_by_the_standard_webhooks_library(replica: Replica, receiver: Receiver) -> None:
     entry = await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
     secret = (await replica.engine.webhook_secrets.get("acme")).secret
@@ -87,7 +87,7 @@ async def test_standard_webhooks_library_verifies(replica: Replica, receiver: Re
         Webhook(secret).verify(delivery.body + b" ", delivery.headers)
 
 
-async def test_openai_sdk_verifies(replica: Replica, receiver: Receiver) -> None:
+async def test_delivery_is_verified_by_openais_sdk(replica: Replica, receiver: Receiver) -> None:
     await finished(replica, receiver.url)
     [delivery] = receiver.deliveries
     secret = (await replica.engine.webhook_secrets.get("acme")).secret
@@ -185,7 +185,7 @@ async def test_attempts_follow_the_schedule(nats: Nats, receiver: Receiver) -> N
     assert len({delivery.body for delivery in receiver.deliveries}) == 1
 
 
-def test_default_schedule(nats: Nats) -> None:
+def test_default_webhook_schedule_spans_a_day(nats: Nats) -> None:
     pauses = nats.settings.webhook_pauses
     assert len(pauses) == 7
     assert list(pauses) == sorted(pauses)
@@ -261,7 +261,7 @@ async def test_receiver_of_one_tenant_that_hangs_delays_no_other_tenants_webhook
 # ---- redelivery and takeover
 
 
-async def test_redelivery(replica: Replica, receiver: Receiver) -> None:
+async def test_redelivery_sends_one_more_attempt_with_the_same_id(replica: Replica, receiver: Receiver) -> None:
     entry = await finished(replica, receiver.url)
     # From the caller's last known state, which may be older.
     ended = [found async for found in replica.stream.history(entry.record.id, 0)][-1]

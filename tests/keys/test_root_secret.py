@@ -41,7 +41,7 @@ def test_a_short_secret_is_refused_without_showing_it(tmp_path: Path) -> None:
     assert "fifteen" not in str(caught.value)
 
 
-def test_the_first_start_makes_a_private_file_and_later_ones_read_it(tmp_path: Path) -> None:
+def test_first_start_creates_a_private_secret_file_and_later_starts_read_it(tmp_path: Path) -> None:
     data_dir = tmp_path / "new" / "data"
     first = RootSecret.load(settings(data_dir))
     file = data_dir / "secret-key"

@@ -18,6 +18,8 @@ from imagegateway.platform.setting_source import Source
 from imagegateway.platform.settings import Settings, load
 from yarl import URL
 
+from tests.support.media import OWNER
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
@@ -46,7 +48,7 @@ class Gateway:
 
     async def link(self, data: bytes, filename: str = "0.png", lifetime: int = 86_400) -> URL:
         """Store a result and sign a link to it."""
-        key = (await self.store.put_result(data)).key
+        key = (await self.store.put_result(data, OWNER)).key
         return URL(self.links.sign(key, filename, lifetime), encoded=True)
 
     async def get(self, url: URL | str, **headers: str) -> tuple[aiohttp.ClientResponse, bytes]:

@@ -16,6 +16,7 @@ from imagegateway.platform import disk, readiness
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.readiness import Readiness
 
+from tests.support.media import OWNER
 from tests.support.small_disk import SmallDisk, mounted
 
 if TYPE_CHECKING:
@@ -40,14 +41,14 @@ async def test_full_disk_is_named_leaves_nothing_and_recovers_by_itself(small_di
     with pytest.raises(StoreUnavailable, match=r"^the media store has no room$"):
         await media.check()
     with pytest.raises(StoreUnavailable, match=r"^the media store has no room$"):
-        await media.put_result(os.urandom(100_000))
+        await media.put_result(os.urandom(100_000), OWNER)
     with pytest.raises(StoreUnavailable, match=r"^the media store has no room$"):
         async with media.upload(10_000_000) as upload:
             await upload.write(os.urandom(3_000_000))
     assert left_behind(small_disk.root) == []
     small_disk.empty()
     await media.check()
-    assert await media.read((await media.put_result(b"image")).key) == b"image"
+    assert await media.read((await media.put_result(b"image", OWNER)).key) == b"image"
 
 
 async def test_nearly_full_disk_takes_results_and_is_not_ready(small_disk: SmallDisk) -> None:
@@ -55,7 +56,7 @@ async def test_nearly_full_disk_takes_results_and_is_not_ready(small_disk: Small
     small_disk.fill(free=disk.RESERVE_BYTES - 1_000_000)
     with pytest.raises(StoreUnavailable, match="has no room"):
         await media.check()
-    await media.put_result(b"image")
+    await media.put_result(b"image", OWNER)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ async def test_the_type_follows_the_extension(gateway: Gateway, filename: str, m
     assert answer.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
 
 
-async def test_svg_can_do_nothing(gateway: Gateway) -> None:
+async def test_svg_is_served_with_a_policy_that_forbids_scripts(gateway: Gateway) -> None:
     answer, _ = await gateway.get(await gateway.link(b"<svg/>", "0.svg"))
     assert answer.headers["Content-Type"] == "image/svg+xml"
     assert answer.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
@@ -90,7 +90,9 @@ async def test_svg_can_do_nothing(gateway: Gateway) -> None:
         ("lines=0-9", None, 0, 1000),
     ],
 )
-async def test_ranges(gateway: Gateway, header: str, content_range: str | None, start: int, end: int) -> None:
+async def test_single_range_returns_its_bytes(
+    gateway: Gateway, header: str, content_range: str | None, start: int, end: int
+) -> None:
     data = secrets.token_bytes(1000)
     answer, body = await gateway.get(await gateway.link(data), range=header)
     assert answer.status == (206 if content_range else 200)
@@ -99,14 +101,14 @@ async def test_ranges(gateway: Gateway, header: str, content_range: str | None, 
 
 
 @pytest.mark.parametrize("header", ["bytes=1000-", "bytes=5000-6000", "bytes=-0"])
-async def test_ranges_behind_the_end(gateway: Gateway, header: str) -> None:
+async def test_range_beyond_the_end_is_416(gateway: Gateway, header: str) -> None:
     answer, body = await gateway.get(await gateway.link(b"x" * 1000), range=header)
     assert answer.status == 416
     assert answer.headers["Content-Range"] == "bytes */1000"
     assert error_of(body)["code"] == "invalid_value"
 
 
-async def test_a_range_over_several_pieces(gateway: Gateway) -> None:
+async def test_range_over_several_chunks_is_complete(gateway: Gateway) -> None:
     data = secrets.token_bytes(3_000_000)
     answer, body = await gateway.get(await gateway.link(data), range="bytes=1000000-2999998")
     assert answer.status == 206
@@ -121,7 +123,7 @@ async def test_if_range_sends_the_range_of_the_same_bytes_only(gateway: Gateway)
         assert answer.status == status, if_range
 
 
-async def test_if_none_match(gateway: Gateway) -> None:
+async def test_if_none_match_with_the_files_etag_is_304(gateway: Gateway) -> None:
     url = await gateway.link(b"content")
     tag = f'"{hashlib.sha256(b"content").hexdigest()}"'
     for header, status in [(tag, 304), (f'"other", W/{tag}', 304), ("*", 304), ('"other"', 200)]:
@@ -178,7 +180,7 @@ async def test_a_good_link_without_a_file_is_not_found(gateway: Gateway) -> None
     assert error_of(body)["code"] == "unknown_url"
 
 
-async def test_a_client_that_goes_away_stops_the_reading(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_disconnected_client_stops_the_read(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     pieces = 0
     ended = asyncio.Event()
 
@@ -215,7 +217,7 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_a_store_that_fails_half_way_breaks_the_connection(
+async def test_store_failure_during_a_download_breaks_the_connection(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def breaking(_self: MediaStore, _key: str, _start: int, _length: int) -> AsyncIterator[bytes]:

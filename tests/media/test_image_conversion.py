@@ -47,7 +47,7 @@ def test_transparent_colour_becomes_alpha_in_every_conversion(name: str, output_
 
 @pytest.mark.parametrize("name", VALID)
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
-def test_convert(name: str, output_format: str) -> None:
+def test_converted_image_has_the_requested_format_and_size(name: str, output_format: str) -> None:
     data, media_type, _ = VALID[name]
     made = convert(data, output_format, None)
     facts = inspect(made, "image")
@@ -55,7 +55,7 @@ def test_convert(name: str, output_format: str) -> None:
     assert (made == data) is (media_type == facts.media_type)
 
 
-def test_convert_keeps_transparency_where_there_is_any() -> None:
+def test_convert_keeps_transparency_if_the_format_allows() -> None:
     clear = save(Image.new("RGBA", (8, 8), (255, 0, 0, 0)), "PNG")
     assert inspect(convert(clear, "webp", 80), "image").alpha
     assert set(open_pixels(convert(clear, "jpeg", 100), "image").tobytes()) == {255}
@@ -75,7 +75,7 @@ def test_convert_keeps_the_colour_profile() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", encode("RGB", "PNG")[:-20], png((1, 64), 8, 2, [b""])], ids=label)
-def test_convert_blames_the_provider(data: bytes) -> None:
+def test_convert_of_a_damaged_result_is_a_provider_error(data: bytes) -> None:
     with pytest.raises(GatewayError) as caught:
         convert(data, "jpeg", None)
     assert caught.value.code == "provider_bad_response"

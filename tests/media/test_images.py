@@ -40,7 +40,7 @@ from tests.media.image_files import (
 
 
 @pytest.mark.parametrize("name", VALID)
-def test_whole_images_pass(name: str) -> None:
+def test_valid_image_is_inspected(name: str) -> None:
     data, media_type, alpha = VALID[name]
     assert inspect(data, "image") == inspect(memoryview(data), "image") == ImageInfo(media_type, *SIZE, alpha)
     assert open_pixels(data, "image").size == SIZE
@@ -57,7 +57,7 @@ def test_every_truncation_is_refused(name: str) -> None:
 
 @settings(max_examples=250, deadline=None)
 @given(st.sampled_from(sorted(VALID)), st.data())
-def test_mutations_pass_or_are_refused(name: str, drawn: st.DataObject) -> None:
+def test_mutated_image_is_accepted_or_refused_without_another_error(name: str, drawn: st.DataObject) -> None:
     data = bytearray(VALID[name][0])
     for _ in range(drawn.draw(st.integers(1, 4))):
         data[drawn.draw(st.integers(0, len(data) - 1))] = drawn.draw(st.integers(0, 255))
@@ -139,7 +139,7 @@ def test_broken_structures_are_refused(data: bytes, clause: str) -> None:
     assert clause in refused(data)
 
 
-def test_a_webp_chunks_last_padding_may_be_missing() -> None:
+def test_webp_without_its_last_padding_byte_is_accepted() -> None:
     data = encode("RGB", "WEBP", (1, 1), lossless=True)
     (length,) = struct.unpack_from("<I", data, 16)
     body = data[20 : 20 + length] + (b"\0" if length % 2 == 0 else b"")
@@ -151,7 +151,7 @@ def test_a_webp_chunks_last_padding_may_be_missing() -> None:
 @pytest.mark.parametrize(
     "size", [(MAX_SIDE + 1, 1), (1, MAX_SIDE + 1), (MAX_SIDE, MAX_SIDE), (10_000, MAX_PIXELS // 10_000 + 1)]
 )
-def test_bombs_are_refused_before_decoding(size: tuple[int, int]) -> None:
+def test_decompression_bomb_is_refused_before_decoding(size: tuple[int, int]) -> None:
     bombs = [
         png(size, 8, 2, [b""]),
         b"\xff\xd8\xff\xc0\x00\x08\x08" + struct.pack(">HH", size[1], size[0]) + b"\0\xff\xda\0\2\xff\xd9",

@@ -24,7 +24,7 @@ def mask_of(data: bytes, size: tuple[int, int]) -> bytes:
     return image.tobytes()
 
 
-def test_transparent_means_edit() -> None:
+def test_transparent_mask_area_is_edited() -> None:
     image = Image.new("RGBA", (3, 1), "white")
     image.putalpha(Image.frombytes("L", (3, 1), bytes([0, 100, 255])))
     for data in (
@@ -49,7 +49,7 @@ def test_transparent_means_edit() -> None:
     ],
     ids=label,
 )
-def test_transparent_colours_mean_edit_at_every_depth(data: bytes) -> None:
+def test_transparent_colour_of_a_mask_is_edited_at_every_depth(data: bytes) -> None:
     assert mask_of(data, (2, 1)) == b"\0\xff"
 
 
@@ -63,12 +63,12 @@ def test_transparent_colours_mean_edit_at_every_depth(data: bytes) -> None:
     ],
     ids=label,
 )
-def test_white_means_edit_without_transparency(data: bytes) -> None:
+def test_white_mask_area_is_edited_without_transparency(data: bytes) -> None:
     assert mask_of(data, (3, 1)) == b"\x00\x80\xff"
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
-def test_jpeg_masks(mode: str) -> None:
+def test_white_jpeg_mask_marks_the_whole_image_in_every_mode(mode: str) -> None:
     data = save(Image.new("RGB", (16, 16), "white").convert(mode), "JPEG")
     assert set(mask_of(data, (16, 16))) == {255}
 

@@ -60,7 +60,7 @@ def test_exif_orientation_is_applied_to_size_and_pixels(orientation: int, kind: 
 
 
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
-def test_converted_image_is_upright_and_says_so(output_format: str) -> None:
+def test_converted_image_is_upright_without_an_orientation_tag(output_format: str) -> None:
     made = convert(turned(6, "JPEG"), output_format, 100)
     assert (inspect(made, "image").stored_size, inspect(made, "image").orientation) == ((32, 64), 1)
     assert corners(open_pixels(made, "image")) == CORNERS[6]

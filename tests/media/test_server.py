@@ -22,6 +22,7 @@ from imagegateway.platform import logs as structured
 from structlog.testing import capture_logs
 
 from tests.media.media_gateway import PUBLIC, Clock, error_of, gateway, settings
+from tests.support.media import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,13 +44,13 @@ async def test_other_methods_are_refused(gateway: Gateway, method: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/media/", "/media/a/b", "/nothing", "/media/a/b/c/d"])
-async def test_unknown_paths(gateway: Gateway, path: str) -> None:
+async def test_unknown_path_is_404(gateway: Gateway, path: str) -> None:
     answer, body = await gateway.get(path)
     assert answer.status == 404
     assert error_of(body)["code"] == "unknown_url"
 
 
-async def test_a_store_that_cannot_be_reached_is_a_503(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_unreachable_store_is_503(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(_self: MediaStore, _key: str) -> int:
         raise StoreUnavailable("host 10.0.0.1 refused")
 
@@ -85,7 +86,7 @@ async def test_a_crash_is_a_plain_500_with_the_request_id_and_a_logged_traceback
     assert logs[0]["exc_info"] is True
 
 
-async def test_one_line_a_request_without_query_and_none_for_health(gateway: Gateway) -> None:
+async def test_request_is_logged_once_without_query_except_health_checks(gateway: Gateway) -> None:
     url = await gateway.link(b"content")
     with capture_logs() as logs:
         await gateway.get(url)
@@ -128,7 +129,9 @@ async def router(path: Path, *, serving: bool) -> AsyncIterator[None]:
         await grpc_server.stop(None)
 
 
-async def test_health_and_readiness(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_readiness_requires_every_router_and_health_requires_none(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
     answer, body = await gateway.get("/healthz")
     assert (answer.status, json.loads(body)) == (200, {"status": "ok"})
 
@@ -167,6 +170,8 @@ async def test_openapi_describes_the_rest_api(gateway: Gateway) -> None:
         ("get", "/v1/jobs/{job_id}"),
         ("delete", "/v1/jobs/{job_id}"),
         ("post", "/v1/jobs/{job_id}/cancel"),
+        ("post", "/v1/jobs/{job_id}/erase"),
+        ("get", "/v1/usage"),
         ("get", "/v1/jobs/{job_id}/events"),
         ("get", "/v1/jobs"),
         ("post", "/v1/jobs/{job_id}/redeliver"),
@@ -179,8 +184,20 @@ async def test_openapi_describes_the_rest_api(gateway: Gateway) -> None:
         ("get", "/v1/files/jobs/{job_id}/{filename}/signed"),
         ("get", "/v1/models"),
         ("get", "/v1/models/{model_id}"),
-        ("get", "/media/{day}/{sha256}/{name}"),
-        ("head", "/media/{day}/{sha256}/{name}"),
+        ("post", "/v1/admin/keys"),
+        ("get", "/v1/admin/keys"),
+        ("get", "/v1/admin/keys/{id}"),
+        ("patch", "/v1/admin/keys/{id}"),
+        ("delete", "/v1/admin/keys/{id}"),
+        ("post", "/v1/admin/keys/{id}/rotate"),
+        ("get", "/v1/admin/tenants"),
+        ("get", "/v1/admin/tenants/{name}"),
+        ("patch", "/v1/admin/tenants/{name}"),
+        ("get", "/v1/admin/providers"),
+        ("get", "/v1/admin/jobs"),
+        ("get", "/v1/admin/audit"),
+        ("get", "/media/{day}/{result}/{name}"),
+        ("head", "/media/{day}/{result}/{name}"),
         ("get", "/healthz"),
         ("get", "/readyz"),
     }
@@ -224,7 +241,7 @@ def references(part: Any) -> list[str]:
     return []
 
 
-async def test_the_page_runs_its_own_script_only_and_fetches_nothing_elsewhere(gateway: Gateway) -> None:
+async def test_page_may_run_its_own_script_and_fetch_from_its_own_origin_only(gateway: Gateway) -> None:
     answer, body = await gateway.get("/")
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     policy = answer.headers["Content-Security-Policy"]
@@ -238,7 +255,7 @@ async def test_the_page_runs_its_own_script_only_and_fetches_nothing_elsewhere(g
     assert "<link" not in text.replace('<link rel="icon" href="data:', "")
 
 
-async def test_the_socket_is_the_owners_alone_and_replaces_a_stale_one(gateway: Gateway) -> None:
+async def test_socket_is_private_to_its_owner_and_replaces_a_stale_one(gateway: Gateway) -> None:
     assert stat.S_IMODE(gateway.settings.socket("media").lstat().st_mode) == 0o600
     stale = gateway.settings.socket("stale")
     for _ in range(2):  # closing a socket leaves its file, as a killed process does
@@ -256,7 +273,7 @@ async def test_sweeper_sweeps_at_start_and_every_hour_after_failures_too(
 ) -> None:
     clock = Clock()
     store = MediaStore.open(settings.media_url, clock)
-    await store.put_result(b"content")
+    await store.put_result(b"content", OWNER)
     sweep = MediaStore.sweep
     pauses: list[float] = []
 

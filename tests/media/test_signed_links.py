@@ -148,12 +148,12 @@ def test_link_of_a_previous_root_secret_is_valid_until_its_end_and_new_ones_name
         ("video/mp4", "mp4"),
     ],
 )
-def test_media_types_and_extensions(media_type: str, extension: str) -> None:
+def test_media_type_and_extension_map_to_each_other(media_type: str, extension: str) -> None:
     assert extension_of(media_type) == extension
     assert media_type_of(f"0.{extension}") == media_type
 
 
-def test_unknown_media_types_and_extensions() -> None:
+def test_unknown_media_type_or_extension_raises_value_error() -> None:
     with pytest.raises(ValueError, match="text/html"):
         extension_of("text/html")
     with pytest.raises(ValueError, match=r"0\.html"):

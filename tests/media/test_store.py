@@ -13,6 +13,8 @@ import pytest
 from imagegateway.media.objects import deletion_time
 from imagegateway.media.store import MediaStore, StoreUnavailable, TooLarge
 
+from tests.support.media import OWNER
+
 NOON = 1_790_000_000.0  # 2026-09-21T13:33:20Z
 DAY = 86_400
 SHA = "0" * 64
@@ -53,14 +55,14 @@ async def test_put_result_flushes_folders_file_and_name_before_it_returns(
     assert steps.seen == [("fsync", tmp_path.name), ("fsync", "data")]
     steps.seen.clear()
 
-    sha = (await store.put_result(b"content")).sha256
+    sha = (await store.put_result(b"content", OWNER)).sha256
     flushed = [name for step, name in steps.seen if step == "fsync"]
     assert flushed[:2] == ["results", "media"]
-    assert flushed[2].startswith(f"{sha}.")
-    assert steps.seen[3:] == [("rename", sha), ("fsync", "2026-09-29")]
+    assert flushed[2].startswith(f"{OWNER.name(sha)}.")
+    assert steps.seen[3:] == [("rename", OWNER.name(sha)), ("fsync", "2026-09-29")]
 
     steps.seen.clear()
-    await store.put_result(b"another")
+    await store.put_result(b"another", OWNER)
     assert len(steps.seen) == 3, "folders are flushed once"
 
 
@@ -76,9 +78,9 @@ async def test_finish_flushes_file_and_name_before_it_returns(
     assert steps.seen[3:] == [("rename", name), ("fsync", "2026-09-29")]
 
 
-async def test_files_are_the_owners_alone(tmp_path: Path) -> None:
+async def test_files_are_private_to_their_owner(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    key = (await store.put_result(b"content")).key
+    key = (await store.put_result(b"content", OWNER)).key
     assert stat.S_IMODE((tmp_path / key).stat().st_mode) == 0o600
 
 
@@ -87,15 +89,15 @@ async def test_put_result_that_fails_leaves_nothing(tmp_path: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     store = open_store(tmp_path)
-    await store.put_result(b"makes the folders")
+    await store.put_result(b"makes the folders", OWNER)
     before = files(tmp_path)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreUnavailable):
-        await store.put_result(b"content")
+        await store.put_result(b"content", OWNER)
     assert files(tmp_path) == before
 
 
-async def test_upload_left_half_way_removes_its_temporary_file(tmp_path: Path) -> None:
+async def test_abandoned_upload_removes_its_temporary_file(tmp_path: Path) -> None:
     store = open_store(tmp_path)
 
     async def work() -> None:
@@ -138,10 +140,10 @@ async def test_sweep_removes_leftovers_of_a_crash_and_keeps_unknown_names(tmp_pa
 
 async def test_removed_folders_are_created_again(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    key = (await store.put_result(b"content")).key
+    key = (await store.put_result(b"content", OWNER)).key
     (tmp_path / key).unlink()
     (tmp_path / key).parent.rmdir()
-    await store.put_result(b"content")
+    await store.put_result(b"content", OWNER)
     assert await store.read(key) == b"content"
 
 
@@ -188,22 +190,22 @@ def test_deletion_time_is_midnight_of_the_day() -> None:
     assert deletion_time(f"results/2026-09-29/{SHA}") - NOON >= 7 * DAY
 
 
-async def test_result_in_pieces_is_hashed_on_the_way(tmp_path: Path) -> None:
+async def test_result_in_chunks_is_hashed_while_written(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     pieces = [bytes([number]) * (1024 * 1024 + number) for number in range(5)]
-    async with store.result(8 * 1024 * 1024) as upload:
+    async with store.result(8 * 1024 * 1024, OWNER) as upload:
         for piece in pieces:
             await upload.write(piece)
         stored = await upload.finish()
     assert stored.sha256 == hashlib.sha256(b"".join(pieces)).hexdigest()
     assert await store.digest(stored.key) == stored.sha256
-    assert stored.key == f"results/2026-09-29/{stored.sha256}", "links and ETags name the digest"
+    assert stored.key == f"results/2026-09-29/{OWNER.name(stored.sha256)}", "links and ETags name the digest"
     assert files(tmp_path) == [stored.key]
 
 
 async def test_result_in_pieces_over_its_limit_leaves_nothing(tmp_path: Path) -> None:
     store = open_store(tmp_path)
-    async with store.result(3 * 1024 * 1024) as upload:
+    async with store.result(3 * 1024 * 1024, OWNER) as upload:
         for _ in range(3):
             await upload.write(bytes(1024 * 1024))
         with pytest.raises(TooLarge):
@@ -214,7 +216,7 @@ async def test_result_in_pieces_over_its_limit_leaves_nothing(tmp_path: Path) ->
 async def test_many_open_streams_read_in_smaller_pieces(tmp_path: Path) -> None:
     store = MediaStore.open(tmp_path.as_uri())
     size = 2 * 1024 * 1024
-    key = (await store.put_result(bytes(size))).key
+    key = (await store.put_result(bytes(size), OWNER)).key
     streams: list[Any] = [store.stream(key, 0, size) for _ in range(5000)]
     sizes = [len(await anext(stream)) for stream in streams]
     assert sizes[0] == 1024 * 1024

@@ -16,6 +16,7 @@ from imagegateway.platform.setting_source import SettingError
 from obstore.store import from_url
 
 from tests.media.s3_server import S3Server, s3_server
+from tests.support.media import OWNER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,16 +79,16 @@ async def collected(store: MediaStore, key: str, start: int, length: int) -> lis
 
 async def test_put_result_is_kept_byte_for_byte_under_its_digest_and_day(store: MediaStore) -> None:
     data = secrets.token_bytes(1_500_000)
-    stored = await store.put_result(data)
+    stored = await store.put_result(data, OWNER)
     assert stored.sha256 == hashlib.sha256(data).hexdigest()
-    assert stored.key == f"results/2026-09-29/{stored.sha256}"
+    assert stored.key == f"results/2026-09-29/{OWNER.name(stored.sha256)}"
     assert stored.size == len(data)
     assert await store.read(stored.key) == data
     assert await store.size(stored.key) == len(data)
 
 
 async def test_put_result_twice_is_one_object(store: MediaStore, raw: ObjectStore) -> None:
-    first, second = await asyncio.gather(store.put_result(b"same"), store.put_result(b"same"))
+    first, second = await asyncio.gather(store.put_result(b"same", OWNER), store.put_result(b"same", OWNER))
     assert first == second
     assert keys_in(raw) == [first.key]
 
@@ -95,7 +96,7 @@ async def test_put_result_twice_is_one_object(store: MediaStore, raw: ObjectStor
 @pytest.mark.parametrize("size", [1, 12 * 1024 * 1024 + 7])
 async def test_result_in_pieces_is_kept_whole_with_its_digest(store: MediaStore, size: int) -> None:
     data = secrets.token_bytes(size)
-    async with store.result(size) as upload:
+    async with store.result(size, OWNER) as upload:
         for start in range(0, size, 1_000_000):
             await upload.write(data[start : start + 1_000_000])
         stored = await upload.finish()
@@ -191,13 +192,13 @@ async def test_stream_yields_the_range_in_pieces(
     store: MediaStore, start: int, length: int, pieces: list[int]
 ) -> None:
     data = secrets.token_bytes(2_500_000)
-    key = (await store.put_result(data)).key
+    key = (await store.put_result(data, OWNER)).key
     answer = await collected(store, key, start, length)
     assert [len(piece) for piece in answer] == pieces
     assert b"".join(answer) == data[start : start + length]
 
 
-async def test_absent_objects(store: MediaStore) -> None:
+async def test_absent_object_is_not_found(store: MediaStore) -> None:
     key = "results/2026-09-29/" + "0" * 64
     assert await store.size(key) is None
     with pytest.raises(NotFound):
@@ -215,7 +216,7 @@ async def test_delete_removes_present_objects_and_ignores_absent_ones(store: Med
 
 
 async def test_sweep_keeps_everything_for_seven_full_days(store: MediaStore, clock: Clock) -> None:
-    result = (await store.put_result(b"content")).key
+    result = (await store.put_result(b"content", OWNER)).key
     upload = await uploaded(store, b"input")
     clock.now = NOON + 7 * DAY
     assert await store.sweep() == 0
@@ -228,11 +229,11 @@ async def test_sweep_keeps_everything_for_seven_full_days(store: MediaStore, clo
 async def test_sweep_deletes_days_that_have_passed_and_no_others(
     store: MediaStore, raw: ObjectStore, clock: Clock
 ) -> None:
-    await store.put_result(b"one")
-    await store.put_result(b"two")
+    await store.put_result(b"one", OWNER)
+    await store.put_result(b"two", OWNER)
     await uploaded(store, b"input")
     clock.now = NOON + 3 * DAY
-    later = (await store.put_result(b"one")).key
+    later = (await store.put_result(b"one", OWNER)).key
     clock.now = NOON + 8 * DAY
     assert await store.sweep() == 3
     assert await store.sweep() == 0
@@ -241,7 +242,7 @@ async def test_sweep_deletes_days_that_have_passed_and_no_others(
 
 async def test_sweep_by_several_replicas_at_once(store: MediaStore, raw: ObjectStore, clock: Clock) -> None:
     for n in range(20):
-        await store.put_result(bytes([n]))
+        await store.put_result(bytes([n]), OWNER)
     clock.now = NOON + 8 * DAY
     await asyncio.gather(*(store.sweep() for _ in range(4)))
     assert keys_in(raw) == []
@@ -281,8 +282,8 @@ async def uploads_under_way(server: S3Server, bucket: str) -> list[str]:
     return [entry["FullPath"] for entry in entries]
 
 
-async def test_check_passes(store: MediaStore) -> None:
-    await store.put_result(b"a bucket comes into being by its first upload")
+async def test_check_of_an_existing_bucket_passes(store: MediaStore) -> None:
+    await store.put_result(b"a bucket comes into being by its first upload", OWNER)
     await store.check()
 
 
@@ -300,7 +301,7 @@ async def test_wrong_credentials_are_a_failure_of_the_store_without_its_details(
         monkeypatch.setenv(name, value)
     store = MediaStore.open("s3://media")
     with pytest.raises(StoreUnavailable) as caught:
-        await store.put_result(b"content")
+        await store.put_result(b"content", OWNER)
     assert str(caught.value) == "the media store failed"
 
 

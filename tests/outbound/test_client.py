@@ -10,7 +10,7 @@ import httpx  # noqa: TID251  the errors that its clients raise
 import pytest
 from aiohttp import web
 from imagegateway.outbound.client import DOWNLOADS, TENANT_DOWNLOADS, DownloadError, Outbound
-from imagegateway.outbound.url_guard import Guard, UrlRefusedError
+from imagegateway.outbound.url_guard import UrlGuard, UrlRefusedError
 
 from tests.outbound.downloads import fetch
 from tests.outbound.origin import Authority, answer, serve
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-async def test_download_sends_no_more_than_it_must() -> None:
+async def test_download_sends_no_cookie_credential_or_referer() -> None:
     body = b"x" * 1000
     async with (
         serve(answer(body, content_type="image/png", set_cookie="a=b")) as origin,
-        Outbound(Guard([origin.host])) as outbound,
+        Outbound(UrlGuard([origin.host])) as outbound,
     ):
         url = origin.url("/a%2Fb/c?sig=a%2Fb%2Bc%3D%7e&q=%20+'")
         assert await fetch(outbound, url) == body
@@ -40,13 +40,13 @@ async def test_proxies_of_the_environment_are_not_used(monkeypatch: pytest.Monke
     async with serve(answer(b"proxy")) as proxy, serve(answer(b"origin")) as origin:
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url())
-        async with Outbound(Guard([origin.host])) as outbound:
+        async with Outbound(UrlGuard([origin.host])) as outbound:
             assert await fetch(outbound, origin.url()) == b"origin"
             assert (await outbound.trusted.get(origin.url())).content == b"origin"
         assert proxy.requests == []
 
 
-async def test_connects_to_the_checked_addresses_only(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_download_connects_to_the_checked_addresses_only(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[object] = []
 
     async def refuse(addr_infos: list[tuple[object, ...]], **_options: object) -> NoReturn:
@@ -55,7 +55,7 @@ async def test_connects_to_the_checked_addresses_only(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("aiohttp.connector.aiohappyeyeballs.start_connection", refuse)
     names = FakeNameService([PUBLIC, "2606:4700::1"], ["127.0.0.1"])
-    async with Outbound(Guard([], names)) as outbound:
+    async with Outbound(UrlGuard([], names)) as outbound:
         with pytest.raises(DownloadError, match="connection to its server failed"):
             await fetch(outbound, "https://a.example/")
         assert {address[0] for address in tried if isinstance(address, tuple)} == {PUBLIC, "2606:4700::1"}
@@ -67,11 +67,11 @@ async def test_connects_to_the_checked_addresses_only(monkeypatch: pytest.Monkey
         assert tried == []
 
 
-async def test_second_answer_of_a_name_service_is_never_asked_for() -> None:
+async def test_name_is_resolved_once_for_check_and_connection() -> None:
     async with serve(answer(b"checked")) as origin:
         names = FakeNameService(["127.0.0.1"])
         host = f"store.internal:{origin.port}"
-        async with Outbound(Guard([host], names)) as outbound:
+        async with Outbound(UrlGuard([host], names)) as outbound:
             assert await fetch(outbound, f"http://{host}/") == b"checked"
         assert names.asked == [("store.internal", origin.port)]
         assert origin.requests[0].host == host
@@ -80,8 +80,8 @@ async def test_second_answer_of_a_name_service_is_never_asked_for() -> None:
 @pytest.mark.parametrize(
     ("status", "transient"), [(204, False), (206, False), (404, False), (429, True), (500, True), (503, True)]
 )
-async def test_statuses(status: int, *, transient: bool) -> None:
-    async with serve(answer(b"", status)) as origin, Outbound(Guard([origin.host])) as outbound:
+async def test_status_outside_200_fails_and_5xx_and_429_are_transient(status: int, *, transient: bool) -> None:
+    async with serve(answer(b"", status)) as origin, Outbound(UrlGuard([origin.host])) as outbound:
         with pytest.raises(DownloadError, match=f"status {status}") as caught:
             await fetch(outbound, origin.url())
         assert caught.value.transient is transient
@@ -94,7 +94,7 @@ async def test_whole_download_is_limited_in_time() -> None:
         await gone.wait()
         return web.Response()
 
-    async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
+    async with serve(handle) as origin, Outbound(UrlGuard([origin.host])) as outbound:
         with pytest.raises(DownloadError, match="in time") as caught:
             await fetch(outbound, origin.url(), seconds=0.05)
         assert caught.value.transient
@@ -113,7 +113,7 @@ async def test_tenant_whose_downloads_hang_delays_no_other_tenant() -> None:
             await over.wait()
         return web.Response(body=b"x")
 
-    async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
+    async with serve(handle) as origin, Outbound(UrlGuard([origin.host])) as outbound:
         hanging = [
             asyncio.create_task(fetch(outbound, origin.url("/hang"), seconds=60)) for _ in range(2 * DOWNLOADS)
         ]
@@ -126,7 +126,7 @@ async def test_tenant_whose_downloads_hang_delays_no_other_tenant() -> None:
         await asyncio.gather(*hanging)
 
 
-async def test_download_that_stands_still_is_ended_and_a_slow_one_is_not() -> None:
+async def test_stalled_download_ends_and_a_slow_one_completes() -> None:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
@@ -137,7 +137,7 @@ async def test_download_that_stands_still_is_ended_and_a_slow_one_is_not() -> No
             await asyncio.sleep(5)
         return response
 
-    async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
+    async with serve(handle) as origin, Outbound(UrlGuard([origin.host])) as outbound:
         slow = await fetch(outbound, origin.url("/slow"), idle_seconds=0.3)
         assert slow == b"slow" * 4
         with pytest.raises(DownloadError, match="in time") as caught:
@@ -168,7 +168,7 @@ async def raw_server(answer: bytes) -> asyncio.Server:
 async def test_servers_that_hang_up_are_no_connect_errors(answer: bytes, error: type[Exception]) -> None:
     server = await raw_server(answer)
     host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with server, Outbound(Guard([host])) as outbound:
+    async with server, Outbound(UrlGuard([host])) as outbound:
         with pytest.raises(DownloadError) as caught:
             await fetch(outbound, f"http://{host}/")
         assert caught.value.transient
@@ -181,7 +181,7 @@ async def test_closed_ports_are_connect_errors() -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         host = f"127.0.0.1:{bound.getsockname()[1]}"
-        async with Outbound(Guard([host])) as outbound:
+        async with Outbound(UrlGuard([host])) as outbound:
             with pytest.raises(DownloadError, match="connection to its server failed"):
                 await fetch(outbound, f"http://{host}/?token=secret")
             with pytest.raises(httpx.HTTPError) as raised:
@@ -197,7 +197,7 @@ async def test_silent_servers_are_read_timeouts() -> None:
         await gone.wait()
         return web.Response()
 
-    async with serve(handle) as origin, Outbound(Guard([])) as outbound:
+    async with serve(handle) as origin, Outbound(UrlGuard([])) as outbound:
         with pytest.raises(httpx.HTTPError) as raised:
             await outbound.trusted.post(origin.url(), content=b"{}", timeout=0.05)
         assert type(raised.value) is httpx.ReadTimeout
@@ -207,7 +207,7 @@ async def test_silent_servers_are_read_timeouts() -> None:
 
 async def test_trusted_client_keeps_nothing_and_follows_nothing() -> None:
     async with serve(answer(status=307, location="/b", set_cookie="a=b")) as origin:
-        async with Outbound(Guard([])) as outbound:
+        async with Outbound(UrlGuard([])) as outbound:
             for _ in range(2):
                 response = await outbound.trusted.post(origin.url("/a"), content=b"{}", headers={"x-key": "k"})
                 assert response.status_code == 307
@@ -220,7 +220,7 @@ async def test_tls_is_checked_against_the_name_not_the_address(tmp_path: Path) -
     names = FakeNameService(["127.0.0.1"], ["127.0.0.1"])
     async with serve(answer(b"over tls"), authority.server) as origin:
         hosts = [f"files.example:{origin.port}", f"other.example:{origin.port}"]
-        async with Outbound(Guard(hosts, names), tls=authority.client) as outbound:
+        async with Outbound(UrlGuard(hosts, names), tls=authority.client) as outbound:
             assert await fetch(outbound, f"https://{hosts[0]}/") == b"over tls"
             with pytest.raises(DownloadError, match="connection to its server failed"):
                 await fetch(outbound, f"https://{hosts[1]}/")

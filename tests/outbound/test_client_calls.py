@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 from aiohttp import web
 from imagegateway.outbound.client import Outbound, SentError, UnsentError
-from imagegateway.outbound.url_guard import Guard, UrlRefusedError
+from imagegateway.outbound.url_guard import UrlGuard, UrlRefusedError
 
 from tests.outbound.test_url_guard import PUBLIC, FakeNameService
 
@@ -35,7 +35,7 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def outbound() -> AsyncIterator[Outbound]:
-    async with Outbound(Guard(())) as opened:
+    async with Outbound(UrlGuard(())) as opened:
         yield opened
 
 
@@ -142,7 +142,7 @@ async def test_guarded_call_goes_to_the_address_that_was_checked() -> None:
     async with serving(chunked(b"checked")) as url:
         host = url.removeprefix("http://127.0.0.1").rstrip("/")
         names = FakeNameService(["127.0.0.1"])
-        async with Outbound(Guard([f"queue.internal{host}"], names)) as opened:
+        async with Outbound(UrlGuard([f"queue.internal{host}"], names)) as opened:
             assert await read(opened, f"http://queue.internal{host}/", guarded=True) == b"checked"
         assert names.asked == [("queue.internal", int(host[1:]))]
 
@@ -155,7 +155,7 @@ async def test_guarded_call_does_not_follow_a_name_that_moved_inside(monkeypatch
         raise OSError("no network in this test")
 
     monkeypatch.setattr("aiohttp.connector.aiohappyeyeballs.start_connection", refuse)
-    async with Outbound(Guard([], FakeNameService([PUBLIC], ["127.0.0.1"]))) as opened:
+    async with Outbound(UrlGuard([], FakeNameService([PUBLIC], ["127.0.0.1"]))) as opened:
         with pytest.raises(UnsentError):
             await read(opened, "https://queue.example/", guarded=True)
         assert tried == [(PUBLIC, 443)]
@@ -165,7 +165,7 @@ async def test_guarded_call_does_not_follow_a_name_that_moved_inside(monkeypatch
 
 
 @pytest.mark.parametrize("url", ["http://queue.example/", "https://127.0.0.1/", "https://xn--a.example/"])
-async def test_guarded_call_refuses_what_can_never_be_called(url: str) -> None:
-    async with Outbound(Guard([], FakeNameService([PUBLIC]))) as opened:
+async def test_guarded_call_refuses_a_forbidden_url(url: str) -> None:
+    async with Outbound(UrlGuard([], FakeNameService([PUBLIC]))) as opened:
         with pytest.raises(UrlRefusedError):
             await read(opened, url, guarded=True)

@@ -27,13 +27,13 @@ async def decoded(data: bytes, encoding: str, size: int = MIB) -> list[bytes]:
 
 @pytest.mark.parametrize("length", [0, 1, MIB - 1, MIB, MIB + 1, 3 * MIB, 3 * MIB + 258])
 @pytest.mark.parametrize("size", [1 << 10, MIB])
-async def test_pieces_are_the_body(length: int, size: int) -> None:
+async def test_decoded_chunks_join_to_the_body(length: int, size: int) -> None:
     body = bytes(length)
     for encoding, data in (("gzip", gzip.compress(body)), ("deflate", zlib.compress(body)), ("", body)):
         assert b"".join(await decoded(data, encoding, size)) == body
 
 
-async def test_bomb_comes_in_pieces_of_one_mib() -> None:
+async def test_decompression_bomb_is_decoded_in_chunks_of_one_mib() -> None:
     bomb = gzip.compress(bytes(256 * MIB), 9)
     assert len(bomb) < MIB
     total = 0

@@ -9,13 +9,13 @@ import zlib
 import pytest
 from aiohttp import web
 from imagegateway.outbound.client import DownloadError, Outbound, TooLargeError
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 
 from tests.outbound.downloads import fetch
 from tests.outbound.origin import answer, serve
 
 
-async def test_declared_length_over_the_cap_is_refused_before_the_body() -> None:
+async def test_declared_length_over_the_limit_is_refused_before_the_body() -> None:
     gone = asyncio.Event()
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
@@ -24,13 +24,13 @@ async def test_declared_length_over_the_cap_is_refused_before_the_body() -> None
         await gone.wait()
         return response
 
-    async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
+    async with serve(handle) as origin, Outbound(UrlGuard([origin.host])) as outbound:
         with pytest.raises(TooLargeError):
             await fetch(outbound, origin.url())
         gone.set()
 
 
-async def test_stream_without_length_is_left_at_the_cap() -> None:
+async def test_stream_without_length_ends_at_the_limit() -> None:
     sent = 0
     left = asyncio.Event()
 
@@ -47,7 +47,7 @@ async def test_stream_without_length_is_left_at_the_cap() -> None:
             left.set()
             raise
 
-    async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
+    async with serve(handle) as origin, Outbound(UrlGuard([origin.host])) as outbound:
         with pytest.raises(TooLargeError):
             await fetch(outbound, origin.url(), max_bytes=100_000)
         async with asyncio.timeout(20):
@@ -55,8 +55,8 @@ async def test_stream_without_length_is_left_at_the_cap() -> None:
         assert 100_000 < sent < 50_000_000
 
 
-async def test_cap_itself_passes() -> None:
-    async with serve(answer(b"x" * 1000)) as origin, Outbound(Guard([origin.host])) as outbound:
+async def test_body_of_exactly_the_limit_passes() -> None:
+    async with serve(answer(b"x" * 1000)) as origin, Outbound(UrlGuard([origin.host])) as outbound:
         assert len(await fetch(outbound, origin.url(), max_bytes=1000)) == 1000
         with pytest.raises(TooLargeError):
             await fetch(outbound, origin.url(), max_bytes=999)
@@ -71,19 +71,19 @@ async def test_cap_itself_passes() -> None:
         (zlib.compress(b"plain"), "deflate"),
     ],
 )
-async def test_stored_encodings_are_undone(body: bytes, encoding: str) -> None:
+async def test_content_encoding_is_decoded(body: bytes, encoding: str) -> None:
     async with (
         serve(answer(body, content_encoding=encoding)) as origin,
-        Outbound(Guard([origin.host])) as outbound,
+        Outbound(UrlGuard([origin.host])) as outbound,
     ):
         assert await fetch(outbound, origin.url()) == b"plain"
 
 
-async def test_cap_counts_decoded_bytes() -> None:
+async def test_limit_counts_decoded_bytes() -> None:
     bomb = gzip.compress(bytes(50_000_000))
     async with (
         serve(answer(bomb, content_encoding="gzip")) as origin,
-        Outbound(Guard([origin.host])) as outbound,
+        Outbound(UrlGuard([origin.host])) as outbound,
     ):
         with pytest.raises(TooLargeError):
             await fetch(outbound, origin.url(), max_bytes=49_999_999)
@@ -102,7 +102,7 @@ async def test_cap_counts_decoded_bytes() -> None:
 async def test_other_and_damaged_encodings_are_refused(body: bytes, encoding: str) -> None:
     async with (
         serve(answer(body, content_encoding=encoding)) as origin,
-        Outbound(Guard([origin.host])) as outbound,
+        Outbound(UrlGuard([origin.host])) as outbound,
     ):
         with pytest.raises(DownloadError, match="content encoding"):
             await fetch(outbound, origin.url())

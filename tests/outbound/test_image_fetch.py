@@ -9,7 +9,7 @@ import pytest
 from imagegateway.outbound import image_fetch
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.image_fetch import fetch_image
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform.errors import GatewayError
 
 from tests.outbound.origin import answer, serve
@@ -65,8 +65,8 @@ def _piece(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
         "data:image/png;base64," + ENCODED.rstrip("="),
     ],
 )
-async def test_data_urls(url: str) -> None:
-    async with Outbound(Guard([])) as outbound:
+async def test_data_url_is_decoded(url: str) -> None:
+    async with Outbound(UrlGuard([])) as outbound:
         assert await fetch(outbound, url, "image_url", len(BYTES)) == BYTES
 
 
@@ -90,25 +90,25 @@ async def test_data_urls(url: str) -> None:
         "data:image/png;base64,AAA%zz",
     ],
 )
-async def test_malformed_data_urls(url: str) -> None:
-    async with Outbound(Guard([])) as outbound:
+async def test_malformed_data_url_is_refused_without_its_content(url: str) -> None:
+    async with Outbound(UrlGuard([])) as outbound:
         error = await fails(outbound, url)
     assert error.code == "invalid_image_url"
     assert ENCODED not in error.message
 
 
 @pytest.mark.parametrize("size", [299, 300, 301, 302, 303])
-async def test_data_urls_at_the_cap(size: int) -> None:
+async def test_data_url_of_exactly_the_limit_passes(size: int) -> None:
     encoded = base64.b64encode(bytes(size)).decode()
     escaped = "".join(f"%{ord(character):02x}" for character in encoded)
-    async with Outbound(Guard([])) as outbound:
+    async with Outbound(UrlGuard([])) as outbound:
         for url in (f"data:;base64,{encoded}", f"data:;base64,{escaped}"):
             assert await fetch(outbound, url, "image_url", size) == bytes(size)
             assert (await fails(outbound, url, size - 1)).code == "file_too_large"
 
 
-async def test_https_url_at_the_cap() -> None:
-    async with serve(answer(BYTES)) as origin, Outbound(Guard([origin.host])) as outbound:
+async def test_https_url_of_exactly_the_limit_passes() -> None:
+    async with serve(answer(BYTES)) as origin, Outbound(UrlGuard([origin.host])) as outbound:
         assert await fetch(outbound, origin.url("/a.png"), "image_url", 256) == BYTES
         error = await fails(outbound, origin.url("/a.png"), 255)
     assert error.code == "file_too_large"
@@ -125,8 +125,8 @@ async def test_https_url_at_the_cap() -> None:
         ("https://inside.example/?signature=abc", "its host has no public address"),
     ],
 )
-async def test_refused_urls(url: str, clause: str) -> None:
-    async with Outbound(Guard([], FakeNameService(["10.1.2.3"]))) as outbound:
+async def test_forbidden_url_is_refused_with_the_cause(url: str, clause: str) -> None:
+    async with Outbound(UrlGuard([], FakeNameService(["10.1.2.3"]))) as outbound:
         error = await fails(outbound, url)
     assert error.code == "invalid_image_url"
     assert error.message == f"mask_url can't be fetched: {clause}."
@@ -135,7 +135,7 @@ async def test_refused_urls(url: str, clause: str) -> None:
 async def test_upstream_bodies_and_queries_are_not_passed_on() -> None:
     async with (
         serve(answer(b"internal stack trace", 500)) as origin,
-        Outbound(Guard([origin.host])) as outbound,
+        Outbound(UrlGuard([origin.host])) as outbound,
     ):
         error = await fails(outbound, origin.url("/x.png?signature=abc"))
     assert error.code == "invalid_image_url"

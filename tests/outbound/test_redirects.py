@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 from imagegateway.outbound.client import DownloadError, Outbound
-from imagegateway.outbound.url_guard import Guard, UrlRefusedError
+from imagegateway.outbound.url_guard import UrlGuard, UrlRefusedError
 
 from tests.outbound.downloads import fetch, redirect
 from tests.outbound.origin import Authority, answer, serve
@@ -22,7 +22,7 @@ async def test_redirects_are_followed_to_allowed_hosts(status: int) -> None:
     async with (
         serve(answer(b"there", content_type="image/png")) as target,
         serve(redirect(target.url("/b"), status)) as start,
-        Outbound(Guard([start.host, target.host])) as outbound,
+        Outbound(UrlGuard([start.host, target.host])) as outbound,
     ):
         assert await fetch(outbound, start.url()) == b"there"
 
@@ -33,7 +33,7 @@ async def test_relative_redirects_stay_on_the_origin() -> None:
             raise web.HTTPFound("../c?d=e")
         return web.Response(body=request.path_qs.encode())
 
-    async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
+    async with serve(handle) as origin, Outbound(UrlGuard([origin.host])) as outbound:
         assert await fetch(outbound, origin.url("/a/b")) == b"/c?d=e"
 
 
@@ -53,9 +53,9 @@ async def test_relative_redirects_stay_on_the_origin() -> None:
         "\\\\127.0.0.1\\x",
     ],
 )
-async def test_redirects_are_checked_like_first_urls(location: str) -> None:
+async def test_redirect_target_is_checked_like_the_first_url(location: str) -> None:
     async with serve(redirect(location)) as origin:
-        async with Outbound(Guard([origin.host], FakeNameService())) as outbound:
+        async with Outbound(UrlGuard([origin.host], FakeNameService())) as outbound:
             with pytest.raises(UrlRefusedError):
                 await fetch(outbound, origin.url())
         assert len(origin.requests) == 1
@@ -63,18 +63,18 @@ async def test_redirects_are_checked_like_first_urls(location: str) -> None:
 
 async def test_redirect_to_another_port_of_an_allowed_address_is_refused() -> None:
     async with serve(answer(b"secret")) as inside, serve(redirect(inside.url())) as origin:
-        async with Outbound(Guard([origin.host])) as outbound:
+        async with Outbound(UrlGuard([origin.host])) as outbound:
             with pytest.raises(UrlRefusedError):
                 await fetch(outbound, origin.url())
         assert inside.requests == []
 
 
-async def test_redirect_to_a_name_that_leads_inside_is_refused() -> None:
+async def test_redirect_to_a_name_of_a_private_address_is_refused() -> None:
     async with serve(answer(b"secret")) as inside:
         names = FakeNameService(["127.0.0.1"])
         async with (
             serve(redirect(f"https://rebind.example:{inside.port}/")) as origin,
-            Outbound(Guard([origin.host], names)) as outbound,
+            Outbound(UrlGuard([origin.host], names)) as outbound,
         ):
             with pytest.raises(UrlRefusedError, match="no public address"):
                 await fetch(outbound, origin.url())
@@ -87,7 +87,7 @@ async def test_at_most_five_redirects() -> None:
         left = int(request.path[1:])
         return web.Response(status=302, headers={"location": f"/{left - 1}"}) if left else web.Response(body=b"x")
 
-    async with serve(handle) as origin, Outbound(Guard([origin.host])) as outbound:
+    async with serve(handle) as origin, Outbound(UrlGuard([origin.host])) as outbound:
         assert await fetch(outbound, origin.url("/5")) == b"x"
         origin.requests.clear()
         with pytest.raises(DownloadError, match="more than 5 times"):
@@ -100,7 +100,7 @@ async def test_redirect_from_https_to_http_is_refused_even_to_an_allowed_host(tm
     async with serve(answer(b"plain")) as plain:
         async with serve(answer(status=302, location=plain.url()), authority.server) as origin:
             host = f"files.example:{origin.port}"
-            guard = Guard([host, plain.host], FakeNameService(["127.0.0.1"]))
+            guard = UrlGuard([host, plain.host], FakeNameService(["127.0.0.1"]))
             async with Outbound(guard, tls=authority.client) as outbound:
                 with pytest.raises(UrlRefusedError, match="from https to http"):
                     await fetch(outbound, f"https://{host}/")

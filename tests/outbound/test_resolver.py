@@ -12,7 +12,7 @@ import pytest
 from imagegateway.outbound import client, resolver
 from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.resolver import FAILED_SECONDS, Resolver
-from imagegateway.outbound.url_guard import Guard, UrlRefusedError
+from imagegateway.outbound.url_guard import UrlGuard, UrlRefusedError
 
 from tests.outbound.name_server import name_server
 
@@ -86,13 +86,13 @@ async def test_number_of_failed_names_is_bounded(monkeypatch: pytest.MonkeyPatch
         assert len(names._failed) == 3
 
 
-async def test_hosts_file_counts() -> None:
+async def test_name_in_the_hosts_file_is_resolved_without_a_query() -> None:
     async with name_server() as server, resolving(server) as names:
         assert "127.0.0.1" in await names.resolve("localhost", 443)
         assert server.asked == []
 
 
-async def test_search_domains_count(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_short_name_is_resolved_in_the_search_domains(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCALDOMAIN", "corp.example")
     async with name_server() as server, resolving(server) as names:
         server.known["inside.corp.example"] = ["10.0.0.5"]
@@ -105,7 +105,7 @@ async def test_tenant_whose_lookups_hang_delays_no_other_tenants_check(monkeypat
     async with (
         name_server() as server,
         resolving(server) as names,
-        Outbound(Guard([], names.resolve)) as outbound,
+        Outbound(UrlGuard([], names.resolve)) as outbound,
     ):
         server.known["b.example"] = [PUBLIC]
 

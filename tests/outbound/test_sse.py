@@ -21,7 +21,7 @@ _STREAM = (
 _EVENTS = [b'{"a": 1}', b"first\nsecond", b"", b"last"]
 
 
-def test_events_are_given_as_soon_as_they_are_whole() -> None:
+def test_event_is_returned_once_it_is_complete() -> None:
     parser = Parser()
     assert parser.feed(b"data: 1\n\ndata: 2\n") == [b"1"]
     assert parser.feed(b"\ndata: 3") == [b"2"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from imagegateway.outbound.url_guard import MAX_URL, Guard, Target, UrlRefusedError, is_public
+from imagegateway.outbound.url_guard import MAX_URL, Target, UrlGuard, UrlRefusedError, is_public
 
 PUBLIC = "93.184.216.34"
 
@@ -128,7 +128,7 @@ def test_addresses_of_the_open_internet_are_public(address: str) -> None:
 async def test_hosts_inside_are_refused_in_every_spelling(host: str) -> None:
     names = FakeNameService()
     with pytest.raises(UrlRefusedError, match="its host has no public address"):
-        await Guard([], names).check(f"https://{host}/x.png")
+        await UrlGuard([], names).check(f"https://{host}/x.png")
     assert names.asked == []
 
 
@@ -189,7 +189,7 @@ async def test_hosts_inside_are_refused_in_every_spelling(host: str) -> None:
 )
 def test_malformed_and_foreign_urls_are_refused(url: str) -> None:
     with pytest.raises(UrlRefusedError):
-        Guard([]).parse(url)
+        UrlGuard([]).parse(url)
 
 
 @pytest.mark.parametrize(
@@ -213,12 +213,12 @@ def test_malformed_and_foreign_urls_are_refused(url: str) -> None:
     ],
 )
 def test_public_urls_pass_normalised(url: str, target: Target) -> None:
-    assert Guard([]).parse(url) == target
+    assert UrlGuard([]).parse(url) == target
 
 
 async def test_allowed_hosts_pass_over_http_wherever_they_are() -> None:
     names = FakeNameService(["10.0.0.7"])
-    guard = Guard(["store.internal", "127.0.0.1:9000", "[::1]:9000"], names)
+    guard = UrlGuard(["store.internal", "127.0.0.1:9000", "[::1]:9000"], names)
     assert (await guard.check("http://Store.Internal./x")).url == "http://store.internal/x"
     assert names.asked == [("store.internal", 80)]
     for url in ("http://127.0.0.1:9000/", "https://127.1:9000/", "http://[::1]:9000/"):
@@ -235,7 +235,7 @@ async def test_allowed_hosts_pass_over_http_wherever_they_are() -> None:
 
 
 async def test_port_of_an_entry_is_the_schemes_own_when_the_url_names_none() -> None:
-    guard = Guard(["10.0.0.1:443"])
+    guard = UrlGuard(["10.0.0.1:443"])
     assert (await guard.check("https://10.0.0.1/")).port == 443
     with pytest.raises(UrlRefusedError):
         await guard.check("http://10.0.0.1/")
@@ -252,9 +252,9 @@ async def test_port_of_an_entry_is_the_schemes_own_when_the_url_names_none() -> 
         ["fe80::1%2"],
     ],
 )
-async def test_one_address_inside_refuses_a_name(found: list[str]) -> None:
+async def test_name_with_one_private_address_is_refused(found: list[str]) -> None:
     with pytest.raises(UrlRefusedError) as caught:
-        await Guard([], FakeNameService(found)).check("https://a.example/")
+        await UrlGuard([], FakeNameService(found)).check("https://a.example/")
     assert caught.value.reason == "its host has no public address"
     assert not caught.value.transient
 
@@ -276,23 +276,23 @@ async def test_name_without_address_is_refused_as_unresolved(error: OSError, rea
         raise error
 
     with pytest.raises(UrlRefusedError) as caught:
-        await Guard([], resolve).check("https://a.example/")
+        await UrlGuard([], resolve).check("https://a.example/")
     assert (caught.value.reason, caught.value.transient) == (reason, transient)
 
 
 async def test_name_with_an_empty_answer_is_refused_as_unresolved() -> None:
     with pytest.raises(UrlRefusedError, match="its host name does not resolve"):
-        await Guard([], FakeNameService([])).check("https://a.example/")
+        await UrlGuard([], FakeNameService([])).check("https://a.example/")
 
 
 async def test_system_names_that_lead_to_loopback_are_refused() -> None:
     with pytest.raises(UrlRefusedError):
-        await Guard([]).addresses("localhost", 443)
-    assert set(await Guard(["localhost"]).addresses("localhost", 443)) <= {"127.0.0.1", "::1"}
+        await UrlGuard([]).addresses("localhost", 443)
+    assert set(await UrlGuard(["localhost"]).addresses("localhost", 443)) <= {"127.0.0.1", "::1"}
 
 
 async def test_check_resolves_once() -> None:
     names = FakeNameService([PUBLIC])
-    target = await Guard([], names).check("https://a.example:8443/hook")
+    target = await UrlGuard([], names).check("https://a.example:8443/hook")
     assert (target.host, target.port) == ("a.example", 8443)
     assert names.asked == [("a.example", 8443)]

@@ -22,7 +22,7 @@ def shared(tmp_path: Path) -> Iterator[Path]:
     sockets.remove_folder(path)
 
 
-def test_sockets_stand_in_the_run_folder_while_their_paths_fit() -> None:
+def test_sockets_are_in_the_run_folder_if_their_paths_fit() -> None:
     assert sockets.folder(Path("/srv/gateway/run")) == Path("/srv/gateway/run")
 
 
@@ -48,7 +48,7 @@ def test_bytes_of_a_path_count_not_its_characters() -> None:
     assert sockets.folder(Path("/" + "ä" * 50)) != Path("/" + "ä" * 50)
 
 
-def test_folder_in_tmp_is_made_for_this_user_alone(shared: Path) -> None:
+def test_folder_in_tmp_is_private_to_this_user(shared: Path) -> None:
     sockets.make_folder(shared)
     sockets.make_folder(shared)  # of a stack that was killed
     assert stat.S_IMODE(shared.stat().st_mode) == 0o700

@@ -67,7 +67,7 @@ async def test_work_that_begins_after_a_death_does_not_go_on() -> None:
         await supervisor.run(asyncio.Event().wait())
 
 
-async def test_work_ends_by_itself_while_all_tasks_live() -> None:
+async def test_supervisor_returns_the_result_of_its_work_while_all_tasks_run() -> None:
     supervisor = Supervisor()
     ended = asyncio.Event()
 

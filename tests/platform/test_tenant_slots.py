@@ -44,7 +44,7 @@ async def test_tenant_at_its_share_delays_no_other() -> None:
         await work.end()
 
 
-async def test_waiting_tenants_take_turns() -> None:
+async def test_waiting_tenants_alternate() -> None:
     slots = TenantSlots(total=1, each=1)
     holders = [SlotHolder(slots, tenant) for tenant in "ab" for _ in range(3)]
     order: list[SlotHolder] = []

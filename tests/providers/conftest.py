@@ -26,7 +26,7 @@ from tests.emulators.google import Google
 from tests.emulators.ideogram import Ideogram
 from tests.emulators.openai import OpenAI
 from tests.emulators.stability import Stability
-from tests.providers.harness import Bench
+from tests.providers.harness import Harness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -41,11 +41,11 @@ async def openai() -> AsyncIterator[OpenAI]:
 
 
 @pytest.fixture
-async def openai_bench(openai: OpenAI, tmp_path: Path) -> AsyncIterator[Bench]:
+async def openai_harness(openai: OpenAI, tmp_path: Path) -> AsyncIterator[Harness]:
     """The openai family, which calls the emulator."""
     values = {"IMAGEGATEWAY_OPENAI_BASE_URL": openai.base, "IMAGEGATEWAY_OPENAI_API_KEY": openai.key}
-    async with Bench.open(OPENAI_MODELS, [OpenAIAdapter()], tmp_path, values) as bench:
-        yield bench
+    async with Harness.open(OPENAI_MODELS, [OpenAIAdapter()], tmp_path, values) as harness:
+        yield harness
 
 
 @pytest.fixture
@@ -56,11 +56,11 @@ async def bria() -> AsyncIterator[Bria]:
 
 
 @pytest.fixture
-async def bria_bench(bria: Bria, tmp_path: Path) -> AsyncIterator[Bench]:
+async def bria_harness(bria: Bria, tmp_path: Path) -> AsyncIterator[Harness]:
     """The bria family, which calls the emulator."""
     values = {"IMAGEGATEWAY_BRIA_BASE_URL": bria.base, "IMAGEGATEWAY_BRIA_API_KEY": bria.key}
-    async with Bench.open(BRIA_MODELS, [BriaAdapter(), BriaFalAdapter()], tmp_path, values) as bench:
-        yield bench
+    async with Harness.open(BRIA_MODELS, [BriaAdapter(), BriaFalAdapter()], tmp_path, values) as harness:
+        yield harness
 
 
 @pytest.fixture
@@ -71,11 +71,11 @@ async def google() -> AsyncIterator[Google]:
 
 
 @pytest.fixture
-async def google_bench(google: Google, tmp_path: Path) -> AsyncIterator[Bench]:
+async def google_harness(google: Google, tmp_path: Path) -> AsyncIterator[Harness]:
     """The google family, which calls the emulator."""
     values = {"IMAGEGATEWAY_GOOGLE_BASE_URL": google.base, "IMAGEGATEWAY_GOOGLE_API_KEY": google.key}
-    async with Bench.open(GOOGLE_MODELS, [GoogleAdapter()], tmp_path, values) as bench:
-        yield bench
+    async with Harness.open(GOOGLE_MODELS, [GoogleAdapter()], tmp_path, values) as harness:
+        yield harness
 
 
 @pytest.fixture
@@ -86,11 +86,11 @@ async def ideogram() -> AsyncIterator[Ideogram]:
 
 
 @pytest.fixture
-async def ideogram_bench(ideogram: Ideogram, tmp_path: Path) -> AsyncIterator[Bench]:
+async def ideogram_harness(ideogram: Ideogram, tmp_path: Path) -> AsyncIterator[Harness]:
     """The ideogram family, which calls the emulator."""
     values = {"IMAGEGATEWAY_IDEOGRAM_BASE_URL": ideogram.base, "IMAGEGATEWAY_IDEOGRAM_API_KEY": ideogram.key}
-    async with Bench.open(IDEOGRAM_MODELS, [IdeogramAdapter()], tmp_path, values) as bench:
-        yield bench
+    async with Harness.open(IDEOGRAM_MODELS, [IdeogramAdapter()], tmp_path, values) as harness:
+        yield harness
 
 
 @pytest.fixture
@@ -108,11 +108,11 @@ async def ark() -> AsyncIterator[Ark]:
 
 
 @pytest.fixture
-async def ark_bench(ark: Ark, tmp_path: Path) -> AsyncIterator[Bench]:
+async def ark_harness(ark: Ark, tmp_path: Path) -> AsyncIterator[Harness]:
     """The bytedance family, which calls the emulator."""
     values = {"IMAGEGATEWAY_BYTEDANCE_BASE_URL": ark.base, "IMAGEGATEWAY_BYTEDANCE_API_KEY": ark.key}
-    async with Bench.open(BYTEDANCE_MODELS, [BytedanceAdapter()], tmp_path, values) as bench:
-        yield bench
+    async with Harness.open(BYTEDANCE_MODELS, [BytedanceAdapter()], tmp_path, values) as harness:
+        yield harness
 
 
 @pytest.fixture
@@ -123,8 +123,8 @@ async def stability() -> AsyncIterator[Stability]:
 
 
 @pytest.fixture
-async def stability_bench(stability: Stability, tmp_path: Path) -> AsyncIterator[Bench]:
+async def stability_harness(stability: Stability, tmp_path: Path) -> AsyncIterator[Harness]:
     """The stability family, which calls the emulator."""
     values = {"IMAGEGATEWAY_STABILITY_BASE_URL": stability.base, "IMAGEGATEWAY_STABILITY_API_KEY": stability.key}
-    async with Bench.open(STABILITY_MODELS, [StabilityAdapter()], tmp_path, values) as bench:
-        yield bench
+    async with Harness.open(STABILITY_MODELS, [StabilityAdapter()], tmp_path, values) as harness:
+        yield harness

@@ -5,20 +5,23 @@ from __future__ import annotations
 import io
 import ssl
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from imagegateway.media import images
-from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.decoding import DecodeBudget
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import setting_source, settings
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit.driver import HttpFamily
 from imagegateway.providers.kit.response_spool import ResponseSpool
 from imagegateway.providers.kit.task_state import failed_task
+from imagegateway.router.catalog import Catalog
 from PIL import Image
+
+from tests.support.media import OWNER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -29,8 +32,11 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.family import OnProgress
 
 
+_CATALOG: Final = Catalog.load(setting_source.Source({}))
+
+
 @dataclass
-class Bench:
+class Harness:
     """Family on a temporary store, with a fake clock that only sleeps advance."""
 
     family: HttpFamily
@@ -43,7 +49,7 @@ class Bench:
     @classmethod
     def open(
         cls, models: tuple[Model, ...], adapters: Sequence[Adapter], tmp_path: Path, values: Mapping[str, str]
-    ) -> Bench:
+    ) -> Harness:
         """Open a family on a temporary store.
 
         `values`: settings such as IMAGEGATEWAY_BFL_API_KEY and IMAGEGATEWAY_BFL_BASE_URL.
@@ -51,14 +57,14 @@ class Bench:
         environment = {"IMAGEGATEWAY_ALLOW_HOSTS": "127.0.0.1", "IMAGEGATEWAY_DATA_DIR": str(tmp_path), **values}
         current = settings.load(setting_source.Source(environment))
         store = MediaStore.open((tmp_path / "media").as_uri())
-        bench: Bench
+        harness: Harness
 
         async def sleep(seconds: float) -> None:
-            if bench.sleep:
-                await bench.sleep(seconds)
+            if harness.sleep:
+                await harness.sleep(seconds)
                 return
-            bench.slept.append(seconds)
-            bench.now += seconds
+            harness.slept.append(seconds)
+            harness.now += seconds
 
         family = HttpFamily(
             models[0].family,
@@ -66,15 +72,15 @@ class Bench:
             adapters,
             settings=current,
             # No certificates: loading them takes longer than a test, and emulators speak plain HTTP.
-            outbound=Outbound(Guard(current.allow_hosts), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
+            outbound=Outbound(UrlGuard(current.allow_hosts), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)),
             store=store,
-            gate=DecodeGate(current.decode_pixels),
+            decode_budget=DecodeBudget(current.decode_pixels),
             spool=ResponseSpool(current.answer_memory * 1024**2, tmp_path),
-            clock=lambda: bench.now,
+            clock=lambda: harness.now,
             sleep=sleep,
         )
-        bench = cls(family, store)
-        return bench
+        harness = cls(family, store)
+        return harness
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,7 +91,7 @@ class Bench:
     async def keep(self, data: bytes) -> pb.MediaRef:
         """Store an input, as the router does."""
         facts = images.inspect(data, "image")
-        stored = await self.store.put_result(data)
+        stored = await self.store.put_result(data, OWNER)
         return stored.reference(facts)
 
     async def run(
@@ -121,6 +127,12 @@ class Bench:
 
     async def bytes_of(self, artifact: pb.Artifact) -> bytes:
         return await self.store.read(artifact.media.key)
+
+
+def dollars(task: pb.ImageTask, done: pb.Done) -> float | None:
+    """Return the cost of a task's result in US dollars, as the router computes it."""
+    cost = _CATALOG.price(task, done)
+    return cost.amount if cost else None
 
 
 def left_half(width: int, height: int) -> bytes:

@@ -6,26 +6,29 @@ import base64
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
-from imagegateway.provider.v1 import provider_service_pb2 as pb
 from PIL import Image
 
+from tests.providers.tasks import task_of
+
 if TYPE_CHECKING:
-    from tests.providers.harness import Bench
+    from imagegateway.provider.v1 import provider_service_pb2 as pb
+
+    from tests.providers.harness import Harness
 
 LORA: Final = {"url": "https://example.com/fox.safetensors", "scale": 0.5}
 
 
 def task(route: str, **fields: Any) -> pb.ImageTask:
-    return pb.ImageTask(model="stability-ai/sdxl", route=route, **{"prompt": "a fox", "n": 1, **fields})
+    return task_of(route, "stability-ai/sdxl")(**fields)
 
 
-async def left_mask(bench: Bench) -> pb.MediaRef:
+async def left_mask(harness: Harness) -> pb.MediaRef:
     """Store and return a mask as the router makes it: white on the left half."""
     image = Image.new("L", (64, 64), 0)
     image.paste(255, (0, 0, 32, 64))
     out = BytesIO()
     image.save(out, "PNG")
-    return await bench.keep(out.getvalue())
+    return await harness.keep(out.getvalue())
 
 
 def corners(data: str) -> tuple[Any, Any]:

@@ -6,16 +6,17 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.bytedance.catalog import MODELS
 from imagegateway.providers.catalog import Capability
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.ark import VIDEO, Ark
 from tests.emulators.base import image_bytes
+from tests.providers.harness import dollars
+from tests.providers.tasks import task_of
 
 if TYPE_CHECKING:
-    from tests.providers.harness import Bench
+    from tests.providers.harness import Harness
 
 SEEDREAM = "bytedance/seedream-4.5"
 PRO = "bytedance/seedream-5-pro"
@@ -28,12 +29,11 @@ B64 = base64.b64encode(DATA).decode()
 
 
 @pytest.fixture
-def bench(ark_bench: Bench) -> Bench:
-    return ark_bench
+def harness(ark_harness: Harness) -> Harness:
+    return ark_harness
 
 
-def task(model: str = SEEDREAM, **fields: Any) -> pb.ImageTask:
-    return pb.ImageTask(model=model, route="bytedance", **{"prompt": "a fox", "n": 1, **fields})
+task = task_of("bytedance", SEEDREAM)
 
 
 @pytest.mark.parametrize(
@@ -57,10 +57,10 @@ def task(model: str = SEEDREAM, **fields: Any) -> pb.ImageTask:
     ],
 )  # fmt: skip
 async def test_items_with_status_200_are_results_or_missing(
-    ark: Ark, bench: Bench, *, body: Any, made: int, missing: list[Any]
+    ark: Ark, harness: Harness, *, body: Any, made: int, missing: list[Any]
 ) -> None:
     ark.failures = [(200, body, {})]
-    state = await bench.run(task())
+    state = await harness.run(task())
     assert len(state.done.artifacts) == made
     lost = list(state.done.missing) if made else [state.failed]
     assert [(failed.reason, failed.may_be_billed) for failed in lost] == [(reason, True) for reason in missing]
@@ -68,14 +68,14 @@ async def test_items_with_status_200_are_results_or_missing(
     assert len(ark.sent) == 1
 
 
-async def test_token_counts_in_strings_are_read(ark: Ark, bench: Bench) -> None:
+async def test_token_counts_in_strings_are_read(ark: Ark, harness: Harness) -> None:
     usage = {"generated_images": "1", "output_tokens": "16384", "total_tokens": 16384.0}
     ark.failures = [(200, {"data": [{"b64_json": B64}], "usage": usage}, {})]
-    done = (await bench.run(task())).done
+    done = (await harness.run(task())).done
     assert not done.HasField("usage"), "a total that is no number leaves the input's tokens unknown"
     usage["total_tokens"] = "16384"
     ark.failures = [(200, {"data": [{"b64_json": B64}], "usage": usage}, {})]
-    counted = (await bench.run(task())).done.usage
+    counted = (await harness.run(task())).done.usage
     assert (counted.input_tokens, counted.output_tokens, counted.total_tokens) == (0, 16384, 16384)
     assert counted.input_tokens_details.HasField("text_tokens")
 
@@ -100,7 +100,7 @@ async def test_token_counts_in_strings_are_read(ark: Ark, bench: Bench) -> None:
 @pytest.mark.parametrize("model", [SEEDREAM, SEEDANCE])
 async def test_error_bodies_in_other_forms_are_read(
     ark: Ark,
-    bench: Bench,
+    harness: Harness,
     *,
     model: str,
     status: int,
@@ -111,16 +111,16 @@ async def test_error_bodies_in_other_forms_are_read(
     calls: int,
 ) -> None:
     ark.failures = [(status, body, headers)] * 4
-    failed = (await bench.run(task(model))).failed
+    failed = (await harness.run(task(model))).failed
     assert (ErrorReason.Name(failed.reason).removeprefix("ERROR_REASON_"), failed.param) == (reason, param)
     assert (len(ark.sent), failed.may_be_billed) == (calls, status in {502, 503, 504})
     assert "10.0.0.7" not in failed.message
 
 
-async def test_request_id_is_never_shown(ark: Ark, bench: Bench) -> None:
+async def test_request_id_is_never_shown(ark: Ark, harness: Harness) -> None:
     error = {"code": "InvalidParameter", "message": "size is odd. Request id: 0217abc. Try again."}
     ark.failures = [(400, {"error": error}, {})]
-    assert (await bench.run(task())).failed.message == "ByteDance refused the request: size is odd. Try again."
+    assert (await harness.run(task())).failed.message == "ByteDance refused the request: size is odd. Try again."
 
 
 @pytest.mark.parametrize(
@@ -136,25 +136,25 @@ async def test_request_id_is_never_shown(ark: Ark, bench: Bench) -> None:
     ],
 )
 async def test_quality_is_a_size_class_when_the_size_is_left_to_the_model(
-    ark: Ark, bench: Bench, model: str, quality: str, size: str
+    ark: Ark, harness: Harness, model: str, quality: str, size: str
 ) -> None:
-    state = await bench.run(task(model, quality=quality))
+    state = await harness.run(task(model, quality=quality))
     body = ark.sent[0].json
     assert (body["size"], list(state.done.warnings)) == (size, [])
     assert body.get("optimize_prompt_options") == ({"mode": "fast"} if quality == "low" else None)
 
 
-async def test_quality_beside_a_size_is_a_warning(ark: Ark, bench: Bench) -> None:
-    state = await bench.run(task(quality="high", width=2048, height=2048))
+async def test_quality_beside_a_size_is_a_warning(ark: Ark, harness: Harness) -> None:
+    state = await harness.run(task(quality="high", width=2048, height=2048))
     assert ark.sent[0].json["size"] == "2048x2048"
     assert [warning.param for warning in state.done.warnings] == ["quality"]
 
 
 @pytest.mark.parametrize("model", [model for model in MODELS if model.qualities], ids=lambda model: str(model.id))
-async def test_every_listed_quality_is_accepted(ark: Ark, bench: Bench, model: Any) -> None:
-    inputs = [] if model.supports(Capability.TEXT_TO_IMAGE) else [await bench.keep(DATA)]
+async def test_every_listed_quality_is_accepted(ark: Ark, harness: Harness, model: Any) -> None:
+    inputs = [] if model.supports(Capability.TEXT_TO_IMAGE) else [await harness.keep(DATA)]
     for quality in model.qualities:
-        assert (await bench.run(task(model.id, quality=quality, inputs=inputs))).HasField("done")
+        assert (await harness.run(task(model.id, quality=quality, inputs=inputs))).HasField("done")
     assert ark.billed == len(model.qualities)
 
 
@@ -163,27 +163,27 @@ async def test_every_listed_quality_is_accepted(ark: Ark, bench: Bench, model: A
     [(1024, 1024, 0, 0.045), (2048, 2048, 1, 0.09), (1024, 1024, 3, 0.051)],
 )
 async def test_price_of_pro_depends_on_area_and_references(
-    bench: Bench, width: int, height: int, references: int, price: float
+    harness: Harness, width: int, height: int, references: int, price: float
 ) -> None:
-    inputs = [await bench.keep(image_bytes(40, 30 + index)) for index in range(references)]
-    done = (await bench.run(task(PRO, width=width, height=height, inputs=inputs))).done
-    assert done.cost.amount == pytest.approx(price)
+    inputs = [await harness.keep(image_bytes(40, 30 + index)) for index in range(references)]
+    request = task(PRO, width=width, height=height, inputs=inputs)
+    assert dollars(request, (await harness.run(request)).done) == price
 
 
 @pytest.mark.parametrize("body", [{}, {"id": None}, {"id": 7}, b"oops"])
-async def test_task_without_an_id_is_unreadable(ark: Ark, bench: Bench, body: Any) -> None:
+async def test_task_without_an_id_is_unreadable(ark: Ark, harness: Harness, body: Any) -> None:
     ark.failures = [(200, body, {})]
-    failed = (await bench.run(task(SEEDANCE))).failed
+    failed = (await harness.run(task(SEEDANCE))).failed
     assert (failed.reason, failed.may_be_billed, len(ark.sent)) == (UNREADABLE, True, 1)
 
 
 @pytest.mark.parametrize("odd", [b"<html>busy</html>", b"{", {}, {"status": None}, {"status": "succeeded"}, b""])
-async def test_unreadable_poll_loses_no_video(ark: Ark, bench: Bench, odd: Any) -> None:
+async def test_unreadable_poll_loses_no_video(ark: Ark, harness: Harness, odd: Any) -> None:
     ark.failures = [(200, {"id": "cgt-9"}, {}), (200, odd, {})]
     ended = {"status": "SUCCEEDED", "content": {"video_url": f"{ark.base}/tos/v.mp4"}, "usage": None, "seed": -1}
     ark.failures += [(200, {"status": "Running"}, {}), (200, ended, {}), (200, VIDEO, {})]
-    state = await bench.run(task(SEEDANCE))
-    assert await bench.bytes_of(state.done.artifacts[0]) == VIDEO
+    state = await harness.run(task(SEEDANCE))
+    assert await harness.bytes_of(state.done.artifacts[0]) == VIDEO
     assert len([sent for sent in ark.sent if sent.method == "POST"]) == 1
 
 
@@ -198,7 +198,7 @@ async def test_unreadable_poll_loses_no_video(ark: Ark, bench: Bench, odd: Any) 
         ({"code": "InputImageSensitiveContentDetected.PrivacyInformation"}, BLOCKED),
     ],
 )
-async def test_failed_tasks_are_mapped_by_their_code(ark: Ark, bench: Bench, error: Any, reason: Any) -> None:
+async def test_failed_tasks_are_mapped_by_their_code(ark: Ark, harness: Harness, error: Any, reason: Any) -> None:
     ark.failures = [(200, {"id": "cgt-9"}, {}), (200, {"status": "failed", "error": error, "content": None}, {})]
-    failed = (await bench.run(task(SEEDANCE))).failed
+    failed = (await harness.run(task(SEEDANCE))).failed
     assert (failed.reason, failed.may_be_billed, len(ark.sent)) == (reason, True, 2)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from tests.emulators.base import image_bytes
 from tests.emulators.fal import Fal, Field, Request
-from tests.providers.harness import Bench
+from tests.providers.harness import Harness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -89,24 +89,24 @@ async def fal() -> AsyncIterator[BriaOnFal]:
 
 
 @pytest.fixture
-async def bench(fal: BriaOnFal, tmp_path: Path) -> AsyncIterator[Bench]:
+async def harness(fal: BriaOnFal, tmp_path: Path) -> AsyncIterator[Harness]:
     values = {"IMAGEGATEWAY_FAL_BASE_URL": fal.base, "IMAGEGATEWAY_FAL_API_KEY": fal.key}
-    async with Bench.open(MODELS, [BriaAdapter(), BriaFalAdapter()], tmp_path, values) as bench:
-        yield bench
+    async with Harness.open(MODELS, [BriaAdapter(), BriaFalAdapter()], tmp_path, values) as harness:
+        yield harness
 
 
 async def edit(
-    bench: Bench, model: str = "bria/fibo-edit/edit", *, masked: bool = False, **fields: Any
+    harness: Harness, model: str = "bria/fibo-edit/edit", *, masked: bool = False, **fields: Any
 ) -> pb.TaskState:
-    first = await bench.keep(image_bytes(80, 60))
+    first = await harness.keep(image_bytes(80, 60))
     if masked:
-        fields["mask"] = await bench.keep(image_bytes(80, 60, colour=(255, 255, 255)))
+        fields["mask"] = await harness.keep(image_bytes(80, 60, colour=(255, 255, 255)))
     task = pb.ImageTask(model=model, route="fal", inputs=[first], **{"prompt": "a fox", "n": 1, **fields})
-    return await bench.run(task)
+    return await harness.run(task)
 
 
-async def test_edit_is_sent_through_the_queue_with_its_mask(fal: BriaOnFal, bench: Bench) -> None:
-    state = await edit(bench, masked=True, seed=5, quality="low")
+async def test_edit_is_sent_through_the_queue_with_its_mask(fal: BriaOnFal, harness: Harness) -> None:
+    state = await edit(harness, masked=True, seed=5, quality="low")
     (artifact,) = state.done.artifacts
     submit = fal.sent[0]
     assert (submit.method, submit.path) == ("POST", "/bria/fibo-edit/edit")
@@ -121,24 +121,24 @@ async def test_edit_is_sent_through_the_queue_with_its_mask(fal: BriaOnFal, benc
         "/bria/fibo-edit/requests/req-0",
     }
     assert "authorization" not in fal.sent[-1].headers
-    assert await bench.bytes_of(artifact) == image_bytes(80, 60)
+    assert await harness.bytes_of(artifact) == image_bytes(80, 60)
     assert (artifact.seed, fal.billed) == (5, 1)
 
 
 async def test_images_without_a_seed_get_different_seeds_that_a_repeat_gets_again(
-    fal: BriaOnFal, bench: Bench
+    fal: BriaOnFal, harness: Harness
 ) -> None:
-    state = await edit(bench, n=2)
+    state = await edit(harness, n=2)
     seeds = sorted(sent.json["seed"] for sent in fal.sent if sent.method == "POST")
     assert len(set(seeds)) == 2
     assert sorted(artifact.seed for artifact in state.done.artifacts) == seeds
-    await edit(bench, n=2)
+    await edit(harness, n=2)
     assert sorted(sent.json["seed"] for sent in fal.sent if sent.method == "POST") == sorted([*seeds, *seeds])
 
 
 @pytest.mark.parametrize("model", ON_FAL, ids=lambda model: str(model.id))
-async def test_every_model_that_fal_has_is_served(fal: BriaOnFal, bench: Bench, model: Any) -> None:
-    state = await edit(bench, model.id, masked=model.id in {"bria/eraser", "bria/genfill"}, width=80, height=60)
+async def test_every_model_that_fal_has_is_served(fal: BriaOnFal, harness: Harness, model: Any) -> None:
+    state = await edit(harness, model.id, masked=model.id in {"bria/eraser", "bria/genfill"}, width=80, height=60)
     assert state.HasField("done"), state
     app = fal.sent[0].path.removeprefix("/")
     # fal ignores an app's unknown fields, so the adapter may send none.
@@ -156,17 +156,17 @@ async def test_every_model_that_fal_has_is_served(fal: BriaOnFal, bench: Bench, 
     ],
 )
 async def test_failed_requests_end_by_their_type_and_name_the_gateways_field(
-    fal: BriaOnFal, bench: Bench, status: int, kind: str, reason: ErrorReason.ValueType
+    fal: BriaOnFal, harness: Harness, status: int, kind: str, reason: ErrorReason.ValueType
 ) -> None:
     detail = [{"loc": ["body", "instruction"], "msg": "words", "type": kind, "input": "secret"}]
     fal.result = (status, {"detail": detail}, {"x-fal-request-id": "req-0"})
-    state = await edit(bench)
+    state = await edit(harness)
     assert (state.failed.reason, state.failed.may_be_billed, fal.billed) == (reason, True, 0)
     assert state.failed.param in {"prompt", ""}
     assert "secret" not in state.failed.message
 
 
-async def test_missing_seed_of_a_response_is_the_sent_seed(fal: BriaOnFal, bench: Bench) -> None:
+async def test_missing_seed_of_a_response_is_the_sent_seed(fal: BriaOnFal, harness: Harness) -> None:
     image = {"url": f"{fal.base}/files/a-80x60.png"}
     fal.result = (200, {"image": image, "images": [], "seed": None}, {})
-    assert (await edit(bench, seed=5)).done.artifacts[0].seed == 5
+    assert (await edit(harness, seed=5)).done.artifacts[0].seed == 5

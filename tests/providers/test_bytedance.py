@@ -6,17 +6,17 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.bytedance.catalog import MODELS
 from imagegateway.providers.catalog import Capability, Model
 from imagegateway.providers.sizes import SizeRange
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.base import image_bytes
+from tests.providers.tasks import task_of
 
 if TYPE_CHECKING:
     from tests.emulators.ark import Ark
-    from tests.providers.harness import Bench
+    from tests.providers.harness import Harness
 
 BLOCKED = ErrorReason.ERROR_REASON_MODERATION_BLOCKED
 BILLING = ErrorReason.ERROR_REASON_PROVIDER_BILLING
@@ -29,22 +29,19 @@ IMAGES = [model for model in MODELS if model.modality == "image"]
 
 
 @pytest.fixture
-def bench(ark_bench: Bench) -> Bench:
-    return ark_bench
+def harness(ark_harness: Harness) -> Harness:
+    return ark_harness
 
 
-def task(model: str = "bytedance/seedream-4.5", **fields: Any) -> pb.ImageTask:
-    return pb.ImageTask(
-        model=model, route="bytedance", **{"prompt": "a fox", "n": 1, "width": 2048, "height": 2048, **fields}
-    )
+task = task_of("bytedance", "bytedance/seedream-4.5", width=2048, height=2048)
 
 
 def posts(ark: Ark) -> list[Any]:
     return [sent.json for sent in ark.sent if sent.method == "POST"]
 
 
-async def test_image_is_requested_fetched_and_stored_unchanged(ark: Ark, bench: Bench) -> None:
-    state = await bench.run(task(width=2496, height=1664))
+async def test_image_is_requested_fetched_and_stored_unchanged(ark: Ark, harness: Harness) -> None:
+    state = await harness.run(task(width=2496, height=1664))
     (artifact,) = state.done.artifacts
     sent = ark.sent[0]
     assert (sent.method, sent.path) == ("POST", "/api/v3/images/generations")
@@ -57,21 +54,21 @@ async def test_image_is_requested_fetched_and_stored_unchanged(ark: Ark, bench: 
         "size": "2496x1664",
         "sequential_image_generation": "disabled",
     }
-    assert await bench.bytes_of(artifact) == image_bytes(2496 // 16, 1664 // 16, "JPEG")
+    assert await harness.bytes_of(artifact) == image_bytes(2496 // 16, 1664 // 16, "JPEG")
     assert (artifact.media.media_type, ark.billed) == ("image/jpeg", 1)
     assert (state.done.usage.output_tokens, state.done.usage.total_tokens) == (16224, 16224)
 
 
-async def test_key_does_not_go_to_the_result_host(ark: Ark, bench: Bench) -> None:
-    await bench.run(task())
+async def test_key_does_not_go_to_the_result_host(ark: Ark, harness: Harness) -> None:
+    await harness.run(task())
     assert [("authorization" in sent.headers, sent.path) for sent in ark.sent[1:]] == [(False, "/tos/0.jpeg")]
 
 
 @pytest.mark.parametrize("model", IMAGES, ids=lambda model: str(model.id))
-async def test_every_model_is_served(ark: Ark, bench: Bench, model: Model) -> None:
-    inputs = [await bench.keep(image_bytes(64, 48))] if model.max_inputs else []
+async def test_every_model_is_served(ark: Ark, harness: Harness, model: Model) -> None:
+    inputs = [await harness.keep(image_bytes(64, 48))] if model.max_inputs else []
     width, height = model.sizes.default
-    state = await bench.run(task(model.id, inputs=inputs, width=width, height=height))
+    state = await harness.run(task(model.id, inputs=inputs, width=width, height=height))
     assert state.HasField("done"), state
     assert (posts(ark)[0]["model"], ark.billed) == (model.routes[0].native_id, 1)
 
@@ -82,19 +79,19 @@ def test_edit_ids_have_the_same_native_model_and_require_images() -> None:
     assert not edit.supports(Capability.TEXT_TO_IMAGE)
 
 
-async def test_one_reference_is_a_string_and_several_are_a_list(ark: Ark, bench: Bench) -> None:
+async def test_one_reference_is_a_string_and_several_are_a_list(ark: Ark, harness: Harness) -> None:
     first, second = image_bytes(64, 48), image_bytes(32, 32, "WEBP")
-    inputs = [await bench.keep(first), await bench.keep(second)]
-    await bench.run(task(inputs=inputs[:1]))
-    await bench.run(task(inputs=inputs))
+    inputs = [await harness.keep(first), await harness.keep(second)]
+    await harness.run(task(inputs=inputs[:1]))
+    await harness.run(task(inputs=inputs))
     one = f"data:image/png;base64,{base64.b64encode(first).decode()}"
     two = f"data:image/webp;base64,{base64.b64encode(second).decode()}"
     assert [body["image"] for body in posts(ark)] == [one, [one, two]]
 
 
-async def test_references_over_the_limit_are_refused_before_the_call(ark: Ark, bench: Bench) -> None:
-    large = await bench.keep(image_bytes() + bytes(10_000_000))
-    state = await bench.run(task(inputs=[large]))
+async def test_references_over_the_limit_are_refused_before_the_call(ark: Ark, harness: Harness) -> None:
+    large = await harness.keep(image_bytes() + bytes(10_000_000))
+    state = await harness.run(task(inputs=[large]))
     assert (state.failed.reason, state.failed.param) == (ErrorReason.ERROR_REASON_INVALID_IMAGE, "image")
     assert not ark.sent
 
@@ -114,11 +111,11 @@ async def test_references_over_the_limit_are_refused_before_the_call(ark: Ark, b
     ],
 )
 async def test_sizes_are_brought_within_the_models_limits(
-    ark: Ark, bench: Bench, model: str, asked: tuple[int, int], made: tuple[int, int]
+    ark: Ark, harness: Harness, model: str, asked: tuple[int, int], made: tuple[int, int]
 ) -> None:
     width, height = BY_ID[model].sizes.nearest(*asked)
     assert (width, height) == made
-    assert (await bench.run(task(model, width=width, height=height))).HasField("done")
+    assert (await harness.run(task(model, width=width, height=height))).HasField("done")
     assert posts(ark)[0]["size"] == f"{width}x{height}"
 
 
@@ -131,9 +128,9 @@ def test_every_size_becomes_an_allowed_size(model: Model, asked: tuple[int, int]
     assert 1 / 16 <= width / height <= 16
 
 
-async def test_seededit_keeps_its_inputs_shape(ark: Ark, bench: Bench) -> None:
-    first = await bench.keep(image_bytes(64, 48))
-    state = await bench.run(task("bytedance/seededit-3", inputs=[first], width=512, height=512, seed=7))
+async def test_seededit_keeps_its_inputs_shape(ark: Ark, harness: Harness) -> None:
+    first = await harness.keep(image_bytes(64, 48))
+    state = await harness.run(task("bytedance/seededit-3", inputs=[first], width=512, height=512, seed=7))
     body = posts(ark)[0]
     assert (body["size"], body["seed"]) == ("adaptive", 7)
     assert "sequential_image_generation" not in body
@@ -141,39 +138,39 @@ async def test_seededit_keeps_its_inputs_shape(ark: Ark, bench: Bench) -> None:
     assert state.done.artifacts[0].seed == 7
 
 
-async def test_missing_size_is_left_to_the_model(ark: Ark, bench: Bench) -> None:
-    await bench.run(task(width=0, height=0))
-    await bench.run(task("bytedance/seedream-3", width=0, height=0))
+async def test_missing_size_is_left_to_the_model(ark: Ark, harness: Harness) -> None:
+    await harness.run(task(width=0, height=0))
+    await harness.run(task("bytedance/seedream-3", width=0, height=0))
     assert [body.get("size") for body in posts(ark)] == ["2K", None]
 
 
-async def test_n_images_are_n_calls_and_failed_ones_are_missing(ark: Ark, bench: Bench) -> None:
+async def test_n_images_are_n_calls_and_failed_ones_are_missing(ark: Ark, harness: Harness) -> None:
     ark.failures = [(400, {"error": {"code": "InputTextSensitiveContentDetected", "message": "no"}}, {})]
-    state = await bench.run(task("bytedance/seedream-3", n=3, seed=9, width=1024, height=1024))
+    state = await harness.run(task("bytedance/seedream-3", n=3, seed=9, width=1024, height=1024))
     assert sorted(body["seed"] for body in posts(ark)) == [9, 10, 11]
     assert [missing.reason for missing in state.done.missing] == [BLOCKED]
     assert (len(state.done.artifacts), ark.billed) == (2, 2)
 
 
-async def test_seeds_over_the_limit_are_refused_before_the_call(ark: Ark, bench: Bench) -> None:
-    state = await bench.run(task("bytedance/seedream-3", seed=1 << 31))
+async def test_seeds_over_the_limit_are_refused_before_the_call(ark: Ark, harness: Harness) -> None:
+    state = await harness.run(task("bytedance/seedream-3", seed=1 << 31))
     assert (state.failed.reason, state.failed.param, len(ark.sent)) == (INVALID, "seed", 0)
 
 
-async def test_refused_images_of_a_response_are_missing_beside_the_others(ark: Ark, bench: Bench) -> None:
+async def test_refused_images_of_a_response_are_missing_beside_the_others(ark: Ark, harness: Harness) -> None:
     refused = {"error": {"code": "OutputImageSensitiveContentDetected", "message": "no Request id: 1"}}
     made = {"b64_json": base64.b64encode(image_bytes()).decode()}
     ark.failures = [(200, {"data": [made, refused, made]}, {})]
-    state = await bench.run(task())
+    state = await harness.run(task())
     assert (len(state.done.artifacts), len(ark.sent)) == (2, 1)
     (missing,) = state.done.missing
     assert (missing.reason, missing.may_be_billed) == (BLOCKED, True)
     assert missing.message == "The content policy of ByteDance refused the result."
 
 
-async def test_watermark_is_off_unless_the_caller_requests_it(ark: Ark, bench: Bench) -> None:
+async def test_watermark_is_off_unless_the_caller_requests_it(ark: Ark, harness: Harness) -> None:
     for options, sent in (({}, False), ({"watermark": True}, True)):
-        await bench.run(task(provider_options=options))
+        await harness.run(task(provider_options=options))
         assert posts(ark)[-1]["watermark"] == sent
 
 
@@ -189,9 +186,9 @@ async def test_watermark_is_off_unless_the_caller_requests_it(ark: Ark, bench: B
     ],
 )
 async def test_formats_are_converted_or_warned_about(
-    ark: Ark, bench: Bench, *, model: str, wanted: str, compression: int | None, sent: str | None, warned: int
+    ark: Ark, harness: Harness, *, model: str, wanted: str, compression: int | None, sent: str | None, warned: int
 ) -> None:
-    state = await bench.run(task(model, output_format=wanted, output_compression=compression))
+    state = await harness.run(task(model, output_format=wanted, output_compression=compression))
     assert posts(ark)[0].get("output_format") == sent
     assert state.done.artifacts[0].media.media_type == f"image/{wanted}"
     assert len(state.done.warnings) == warned
@@ -229,26 +226,26 @@ async def test_formats_are_converted_or_warned_about(
     ],
 )
 async def test_errors_are_final_after_one_call(
-    ark: Ark, bench: Bench, *, status: int, code: str, reason: Any, accepted: bool, wrapped: bool
+    ark: Ark, harness: Harness, *, status: int, code: str, reason: Any, accepted: bool, wrapped: bool
 ) -> None:
     error = {"code": code, "message": "the words. Request id: 0217", "param": "size", "type": ""}
     ark.failures = [(status, {"error": error} if wrapped else error, {})]
-    state = await bench.run(task())
+    state = await harness.run(task())
     assert (state.failed.reason, state.failed.may_be_billed, len(ark.sent)) == (reason, accepted, 1)
     assert "0217" not in state.failed.message
     assert ("the words." in state.failed.message) == (reason in {INVALID, ErrorReason.ERROR_REASON_INVALID_IMAGE})
 
 
-async def test_moderation_message_names_the_refused_part(ark: Ark, bench: Bench) -> None:
+async def test_moderation_message_names_the_refused_part(ark: Ark, harness: Harness) -> None:
     for kind, what, param in (("InputText", "prompt", "prompt"), ("InputImage", "input image", "image")):
         ark.failures = [(400, {"error": {"code": f"{kind}SensitiveContentDetected", "message": "no"}}, {})]
-        failed = (await bench.run(task())).failed
+        failed = (await harness.run(task())).failed
         assert (failed.message, failed.param) == (f"The content policy of ByteDance refused the {what}.", param)
 
 
-async def test_wrong_key_is_the_operators_fault_and_is_not_shown(ark: Ark, bench: Bench) -> None:
+async def test_wrong_key_is_the_operators_fault_and_is_not_shown(ark: Ark, harness: Harness) -> None:
     ark.key = "another"
-    failed = (await bench.run(task())).failed
+    failed = (await harness.run(task())).failed
     assert failed.reason == CREDENTIALS
     assert "test-key" not in failed.message
 
@@ -264,30 +261,30 @@ async def test_wrong_key_is_the_operators_fault_and_is_not_shown(ark: Ark, bench
     ],
 )
 async def test_rate_limits_are_waited_out(
-    ark: Ark, bench: Bench, *, status: int, code: str, headers: dict[str, str], pause: float
+    ark: Ark, harness: Harness, *, status: int, code: str, headers: dict[str, str], pause: float
 ) -> None:
     ark.failures = [(status, {"error": {"code": code, "message": "slow", "type": "TooManyRequests"}}, headers)]
-    assert (await bench.run(task())).HasField("done")
-    assert pause <= bench.slept[0] < pause + 1
+    assert (await harness.run(task())).HasField("done")
+    assert pause <= harness.slept[0] < pause + 1
     assert (len(posts(ark)), ark.billed) == (2, 1)
 
 
-async def test_response_without_images_is_a_failure(ark: Ark, bench: Bench) -> None:
+async def test_response_without_images_is_a_failure(ark: Ark, harness: Harness) -> None:
     ark.failures = [(200, {"model": "m", "data": []}, {})]
-    assert (await bench.run(task())).failed.reason == FAILED
+    assert (await harness.run(task())).failed.reason == FAILED
     ark.refused = [{"code": "InternalServiceError", "message": "no"}]
-    assert (await bench.run(task())).failed.reason == FAILED
+    assert (await harness.run(task())).failed.reason == FAILED
     ark.failures = [(200, {"data": [{"size": "1x1"}]}, {})]
-    assert (await bench.run(task())).failed.reason == ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE
+    assert (await harness.run(task())).failed.reason == ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE
     assert len(posts(ark)) == 3
 
 
-async def test_options_that_make_more_images_per_call_are_refused(ark: Ark, bench: Bench) -> None:
+async def test_options_that_make_more_images_per_call_are_refused(ark: Ark, harness: Harness) -> None:
     for options in (
         {"model": "seedream-4-0-250828"},
         {"sequential_image_generation": "auto"},
         {"sequential_image_generation_options": {"max_images": 3}},
     ):
-        failed = (await bench.run(task(provider_options=options))).failed
+        failed = (await harness.run(task(provider_options=options))).failed
         assert failed.param == f"provider_options.{min(options)}"
     assert not ark.sent

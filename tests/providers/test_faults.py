@@ -16,28 +16,28 @@ from imagegateway.providers.openai.catalog import MODELS as OPENAI_MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.base import image_bytes
-from tests.providers.harness import Bench
+from tests.providers.harness import Harness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from imagegateway.media.objects import MediaObject
+    from imagegateway.media.objects import MediaObject, ResultOwner
 
     from tests.emulators.bfl import Bfl
     from tests.emulators.openai import OpenAI
 
 
 @pytest.fixture
-def inline(openai_bench: Bench) -> Bench:
-    return openai_bench
+def inline(openai_harness: Harness) -> Harness:
+    return openai_harness
 
 
 @pytest.fixture
-async def polled(bfl: Bfl, tmp_path: Path) -> AsyncIterator[Bench]:
+async def polled(bfl: Bfl, tmp_path: Path) -> AsyncIterator[Harness]:
     values = {"IMAGEGATEWAY_BFL_BASE_URL": bfl.base, "IMAGEGATEWAY_BFL_API_KEY": bfl.key}
-    async with Bench.open(BFL_MODELS, [BflAdapter()], tmp_path, values) as bench:
-        yield bench
+    async with Harness.open(BFL_MODELS, [BflAdapter()], tmp_path, values) as harness:
+        yield harness
 
 
 def image_task(**fields: Any) -> pb.ImageTask:
@@ -48,17 +48,17 @@ def flux_task(**fields: Any) -> pb.ImageTask:
     return pb.ImageTask(**{"model": "bfl/flux-2-pro", "route": "bfl", "prompt": "a fox", "n": 1, **fields})
 
 
-def fail_writes(bench: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float, error: Exception) -> list[int]:
+def fail_writes(harness: Harness, monkeypatch: pytest.MonkeyPatch, seconds: float, error: Exception) -> list[int]:
     """Make writes fail for `seconds` from now. Return a list that holds the number of failed writes."""
-    until, failed, put = bench.now + seconds, [0], bench.store.put_result
+    until, failed, put = harness.now + seconds, [0], harness.store.put_result
 
-    async def put_result(data: bytes) -> MediaObject:
-        if bench.now < until:
+    async def put_result(data: bytes, owner: ResultOwner) -> MediaObject:
+        if harness.now < until:
             failed[0] += 1
             raise error
-        return await put(data)
+        return await put(data, owner)
 
-    monkeypatch.setattr(bench.store, "put_result", put_result)
+    monkeypatch.setattr(harness.store, "put_result", put_result)
     return failed
 
 
@@ -68,7 +68,7 @@ def fail_writes(bench: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float, e
 @pytest.mark.parametrize("seconds", [1.5, 30.0, 600.0])
 @pytest.mark.parametrize("error", [StoreUnavailable("disk"), OSError(28, "No space left on device")])
 async def test_inline_result_survives_an_unavailable_store(
-    openai: OpenAI, inline: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float, error: Exception
+    openai: OpenAI, inline: Harness, monkeypatch: pytest.MonkeyPatch, seconds: float, error: Exception
 ) -> None:
     failed = fail_writes(inline, monkeypatch, seconds, error)
     state = await inline.run(image_task(n=2))
@@ -78,7 +78,7 @@ async def test_inline_result_survives_an_unavailable_store(
 
 
 async def test_inline_result_fails_after_the_store_is_unavailable_for_fifteen_minutes(
-    openai: OpenAI, inline: Bench, monkeypatch: pytest.MonkeyPatch
+    openai: OpenAI, inline: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_writes(inline, monkeypatch, 1e6, StoreUnavailable("disk"))
     failed = (await inline.run(image_task())).failed
@@ -89,7 +89,7 @@ async def test_inline_result_fails_after_the_store_is_unavailable_for_fifteen_mi
 
 @pytest.mark.parametrize("seconds", [1.5, 30.0, 1000.0])
 async def test_polled_task_survives_an_unavailable_store(
-    bfl: Bfl, polled: Bench, monkeypatch: pytest.MonkeyPatch, seconds: float
+    bfl: Bfl, polled: Harness, monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     fail_writes(polled, monkeypatch, seconds, StoreUnavailable("disk"))
     state = await polled.run(flux_task(), polls=1000)
@@ -98,7 +98,7 @@ async def test_polled_task_survives_an_unavailable_store(
 
 
 async def test_failed_write_of_a_partial_image_loses_no_result(
-    openai: OpenAI, inline: Bench, monkeypatch: pytest.MonkeyPatch
+    openai: OpenAI, inline: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail_writes(inline, monkeypatch, 0.1, StoreUnavailable("disk"))
     state = await inline.run(image_task(partial_images=2))
@@ -106,7 +106,7 @@ async def test_failed_write_of_a_partial_image_loses_no_result(
     assert not state.done.partial_images
 
 
-async def test_failed_progress_callback_loses_no_result(openai: OpenAI, inline: Bench) -> None:
+async def test_failed_progress_callback_loses_no_result(openai: OpenAI, inline: Harness) -> None:
     async def disconnected(_running: pb.Running) -> None:
         raise ConnectionResetError
 
@@ -116,7 +116,7 @@ async def test_failed_progress_callback_loses_no_result(openai: OpenAI, inline: 
 
 
 async def test_unavailable_input_delays_the_request(
-    openai: OpenAI, inline: Bench, monkeypatch: pytest.MonkeyPatch
+    openai: OpenAI, inline: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = await inline.keep(image_bytes())
     until, read = inline.now + 5, inline.store.read
@@ -132,15 +132,15 @@ async def test_unavailable_input_delays_the_request(
 
 
 async def test_internal_error_in_one_result_keeps_the_others(
-    openai: OpenAI, inline: Bench, monkeypatch: pytest.MonkeyPatch
+    openai: OpenAI, inline: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put, puts = inline.store.put_result, [0]
 
-    async def put_result(data: bytes) -> MediaObject:
+    async def put_result(data: bytes, owner: ResultOwner) -> MediaObject:
         puts[0] += 1
         if puts[0] == 1:
             raise ZeroDivisionError
-        return await put(data)
+        return await put(data, owner)
 
     monkeypatch.setattr(inline.store, "put_result", put_result)
     done = (await inline.run(image_task(n=3))).done
@@ -150,7 +150,7 @@ async def test_internal_error_in_one_result_keeps_the_others(
 
 
 async def test_internal_error_in_one_call_keeps_the_others(
-    openai: OpenAI, inline: Bench, monkeypatch: pytest.MonkeyPatch
+    openai: OpenAI, inline: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, reads = OpenAIAdapter.read_submit, [0]
 
@@ -167,7 +167,7 @@ async def test_internal_error_in_one_call_keeps_the_others(
 
 
 async def test_internal_error_in_one_poll_keeps_the_task(
-    bfl: Bfl, polled: Bench, monkeypatch: pytest.MonkeyPatch
+    bfl: Bfl, polled: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poll, polls = BflAdapter.poll, [0]
 
@@ -185,13 +185,13 @@ async def test_internal_error_in_one_poll_keeps_the_task(
 
 
 @pytest.mark.parametrize("status", [500, 502, 504, 520])
-async def test_server_error_that_may_be_billed_is_not_retried(openai: OpenAI, inline: Bench, status: int) -> None:
+async def test_server_error_that_may_be_billed_is_not_retried(openai: OpenAI, inline: Harness, status: int) -> None:
     openai.failures[:] = [(status, {"error": {"message": "oops", "type": "server_error"}}, {})] * 4
     assert (await inline.run(image_task())).failed.may_be_billed
     assert len(openai.sent) == 1
 
 
-async def test_server_error_after_generation_is_billed_once(openai: OpenAI, inline: Bench) -> None:
+async def test_server_error_after_generation_is_billed_once(openai: OpenAI, inline: Harness) -> None:
     openai.spoiled[:] = [(500, {"error": {"message": "oops", "type": "server_error"}}, {})] * 4
     assert (await inline.run(image_task())).failed.may_be_billed
     assert (len(openai.sent), openai.billed) == (1, 1)
@@ -199,7 +199,7 @@ async def test_server_error_after_generation_is_billed_once(openai: OpenAI, inli
 
 @pytest.mark.parametrize("retry_after", ["20", "19", None, "0"])
 async def test_lasting_rate_limit_is_reported_within_the_retry_time(
-    openai: OpenAI, inline: Bench, retry_after: str | None
+    openai: OpenAI, inline: Harness, retry_after: str | None
 ) -> None:
     headers = {"retry-after": retry_after} if retry_after else {}
     openai.failures[:] = [(429, {"error": {"message": "slow", "code": "rate_limit_exceeded"}}, headers)] * 9
@@ -216,16 +216,16 @@ async def test_retry_time_is_a_setting(openai: OpenAI, tmp_path: Path) -> None:
         "IMAGEGATEWAY_OPENAI_API_KEY": openai.key,
         "IMAGEGATEWAY_RETRY_SECONDS": "7",
     }
-    bench = Bench.open(OPENAI_MODELS, [OpenAIAdapter()], tmp_path, values)
+    harness = Harness.open(OPENAI_MODELS, [OpenAIAdapter()], tmp_path, values)
     openai.failures[:] = [(429, {"error": {"message": "slow"}}, {"retry-after": "5"})] * 9
-    failed = (await bench.run(image_task())).failed
+    failed = (await harness.run(image_task())).failed
     assert failed.retry_after.seconds == 5
-    assert 5 <= sum(bench.slept) <= 7
+    assert 5 <= sum(harness.slept) <= 7
     assert len(openai.sent) == 2
-    await bench.family.close()
+    await harness.family.close()
 
 
-async def test_pauses_of_other_calls_delay_a_call_at_most_by_the_retry_time(openai: OpenAI, inline: Bench) -> None:
+async def test_pauses_of_other_calls_delay_a_call_at_most_by_the_retry_time(openai: OpenAI, inline: Harness) -> None:
     """Each call with the key hits the rate limit and pauses all calls; pauses must not add up for one call."""
     openai.failures[:] = [(429, {"error": {"message": "slow"}}, {"retry-after": "20"})] * 99
     began = inline.now
@@ -241,7 +241,7 @@ async def test_pauses_of_other_calls_delay_a_call_at_most_by_the_retry_time(open
 
 
 async def test_start_cancelled_while_reading_inputs_sends_no_request(
-    openai: OpenAI, inline: Bench, monkeypatch: pytest.MonkeyPatch
+    openai: OpenAI, inline: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, read = await inline.keep(image_bytes()), inline.store.read
     task = image_task(inputs=[source])
@@ -256,7 +256,7 @@ async def test_start_cancelled_while_reading_inputs_sends_no_request(
     assert openai.sent == []
 
 
-async def test_cancelled_start_makes_no_further_calls(bfl: Bfl, polled: Bench) -> None:
+async def test_cancelled_start_makes_no_further_calls(bfl: Bfl, polled: Harness) -> None:
     """The model allows 6 of 10 calls at once; the cancel request arrives while those are polled."""
     bfl.script = ["Pending"]
     task = flux_task(model="bfl/flux-kontext-max", n=10)
@@ -300,7 +300,7 @@ def attributes_of(owner: object) -> Iterator[dict[str, object]]:
             yield from attributes_of(value)
 
 
-async def test_family_keeps_no_callers_key(openai: OpenAI, inline: Bench) -> None:
+async def test_family_keeps_no_callers_key(openai: OpenAI, inline: Harness) -> None:
     openai.failures[:] = [(429, {"error": {"message": "slow"}}, {"retry-after": "2"})]
     await inline.run(image_task(), credential="sk-of-a-caller")
     assert "sk-of-a-caller" not in repr(list(attributes_of(inline.family)))
@@ -321,7 +321,7 @@ async def test_family_keeps_no_callers_key(openai: OpenAI, inline: Bench) -> Non
     ],
 )
 async def test_usage_is_complete_or_absent(
-    openai: OpenAI, inline: Bench, usage: Any, inputs: int, complete: tuple[int, ...] | None
+    openai: OpenAI, inline: Harness, usage: Any, inputs: int, complete: tuple[int, ...] | None
 ) -> None:
     data = [{"b64_json": base64.b64encode(image_bytes()).decode()}]
     openai.failures[:] = [(200, {"data": data, "usage": usage}, {})]
@@ -334,7 +334,7 @@ async def test_usage_is_complete_or_absent(
         assert (*counts, details.text_tokens, details.image_tokens) == complete
 
 
-async def test_task_without_the_usage_of_every_call_has_none(openai: OpenAI, inline: Bench) -> None:
+async def test_task_without_the_usage_of_every_call_has_none(openai: OpenAI, inline: Harness) -> None:
     data = [{"b64_json": base64.b64encode(image_bytes()).decode()}]
     counted = {"input_tokens": 7, "output_tokens": 9, "total_tokens": 16}
     openai.failures[:] = [(200, {"data": data, "usage": counted}, {}), (200, {"data": data}, {})]

@@ -12,18 +12,20 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.base import Emulator
 from tests.emulators.google import VIDEO, Google
+from tests.providers.harness import dollars
+from tests.providers.tasks import task_of
 
 if TYPE_CHECKING:
     from imagegateway.providers.catalog import Model
 
-    from tests.providers.harness import Bench
+    from tests.providers.harness import Harness
 
 OMNI = "google/gemini-omni-1.2-flash"
 
 
 @pytest.fixture
-def bench(google_bench: Bench) -> Bench:
-    return google_bench
+def harness(google_harness: Harness) -> Harness:
+    return google_harness
 
 
 class Bucket(Emulator):
@@ -36,25 +38,25 @@ class Bucket(Emulator):
         return web.Response(body=VIDEO, content_type="video/mp4")
 
 
-def task(model: str = "google/veo-3.1-fast", **fields: Any) -> pb.ImageTask:
-    return pb.ImageTask(model=model, route="google", **{"prompt": "a fox runs", "n": 1, **fields})
+task = task_of("google", "google/veo-3.1-fast", prompt="a fox runs")
 
 
 @pytest.mark.parametrize(
     "model", [model for model in MODELS if model.modality == "video"], ids=lambda model: str(model.id)
 )
-async def test_every_model_makes_every_size_that_it_lists(google: Google, bench: Bench, model: Model) -> None:
+async def test_every_model_makes_every_size_that_it_lists(google: Google, harness: Harness, model: Model) -> None:
     sizes = getattr(model.sizes, "sizes", ())
     for width, height in sizes:
-        state = await bench.run(task(model.id, width=width, height=height, seconds=8))
+        state = await harness.run(task(model.id, width=width, height=height, seconds=8))
         (artifact,) = state.done.artifacts
         assert artifact.media.media_type == "video/mp4"
     assert google.billed == len(sizes) > 0
 
 
-async def test_veo_is_a_polled_operation_and_a_download_with_the_key(google: Google, bench: Bench) -> None:
+async def test_veo_is_a_polled_operation_and_a_download_with_the_key(google: Google, harness: Harness) -> None:
     google.polls = 2
-    state = await bench.run(task(width=1080, height=1920, seconds=6, negative_prompt="rain"))
+    request = task(width=1080, height=1920, seconds=6, negative_prompt="rain")
+    state = await harness.run(request)
     submit, *polls, download = google.sent
     assert (submit.method, submit.path) == ("POST", "/v1beta/models/veo-3.1-fast-generate-preview:predictLongRunning")
     assert submit.json == {
@@ -71,31 +73,31 @@ async def test_veo_is_a_polled_operation_and_a_download_with_the_key(google: Goo
     assert [(sent.method, sent.path) for sent in polls] == 3 * [("GET", path)]
     assert (download.path, download.query["alt"]) == ("/v1beta/files/file1:download", "media")
     assert {sent.headers.get("x-goog-api-key") for sent in google.sent} == {google.key}
-    assert await bench.bytes_of(state.done.artifacts[0]) == VIDEO
-    assert (state.done.cost.amount, google.billed) == (0.72, 1)
+    assert await harness.bytes_of(state.done.artifacts[0]) == VIDEO
+    assert (dollars(request, state.done), google.billed) == (0.72, 1)
 
 
-async def test_key_does_not_follow_a_redirect_to_another_host(google: Google, bench: Bench) -> None:
+async def test_key_does_not_follow_a_redirect_to_another_host(google: Google, harness: Harness) -> None:
     async with Bucket() as bucket:
         google.elsewhere = bucket.base
-        state = await bench.run(task())
-        assert await bench.bytes_of(state.done.artifacts[0]) == VIDEO
+        state = await harness.run(task())
+        assert await harness.bytes_of(state.done.artifacts[0]) == VIDEO
         (sent,) = bucket.sent
     assert sent.path == "/file1.mp4"
     assert "x-goog-api-key" not in sent.headers
     assert google.sent[-1].headers["x-goog-api-key"] == google.key
 
 
-async def test_failed_download_is_retried(google: Google, bench: Bench) -> None:
+async def test_failed_download_is_retried(google: Google, harness: Harness) -> None:
     google.polls = 0
     request = pb.StartRequest(job_id="job_test", task=task())
-    running = (await bench.family.start(request)).running
+    running = (await harness.family.start(request)).running
     google.failures = [(200, _done(google), {}), (503, b"", {}), (429, b"", {})]
-    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=running.task_ref, task=task()))
+    state = await harness.family.poll(pb.PollRequest(job_id="job_test", task_ref=running.task_ref, task=task()))
     assert state.HasField("done")
     assert len(google.sent) == 5
     google.failures = [(200, _done(google), {}), (403, b"", {})]
-    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=running.task_ref, task=task()))
+    state = await harness.family.poll(pb.PollRequest(job_id="job_test", task_ref=running.task_ref, task=task()))
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE
     assert len(google.sent) == 7
 
@@ -106,34 +108,36 @@ def _done(google: Google) -> dict[str, Any]:
     return {"done": True, "response": {"generateVideoResponse": {"generatedSamples": [{"video": {"uri": uri}}]}}}
 
 
-async def test_length_is_never_changed(google: Google, bench: Bench) -> None:
-    failed = (await bench.run(task(seconds=5))).failed
+async def test_length_is_never_changed(google: Google, harness: Harness) -> None:
+    failed = (await harness.run(task(seconds=5))).failed
     assert (failed.reason, failed.param) == (ErrorReason.ERROR_REASON_INVALID_VALUE, "seconds")
     assert not google.sent
-    await bench.run(task(seconds=4))
+    await harness.run(task(seconds=4))
     assert google.sent[0].json["parameters"]["durationSeconds"] == 4
 
 
-async def test_several_videos_are_one_operation_and_filtered_ones_are_missing(google: Google, bench: Bench) -> None:
+async def test_several_videos_are_one_operation_and_filtered_ones_are_missing(
+    google: Google, harness: Harness
+) -> None:
     google.filtered = 1
-    done = (await bench.run(task(n=3))).done
+    done = (await harness.run(task(n=3))).done
     assert [sent.json["parameters"]["sampleCount"] for sent in google.sent if sent.method == "POST"] == [3]
     assert (len(done.artifacts), google.billed) == (2, 2)
     assert [missing.reason for missing in done.missing] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED]
 
 
-async def test_response_with_all_videos_filtered_is_moderation(google: Google, bench: Bench) -> None:
+async def test_response_with_all_videos_filtered_is_moderation(google: Google, harness: Harness) -> None:
     google.filtered = 1
-    failed = (await bench.run(task())).failed
+    failed = (await harness.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, True)
 
 
-async def test_operation_without_videos_is_a_failure(google: Google, bench: Bench) -> None:
+async def test_operation_without_videos_is_a_failure(google: Google, harness: Harness) -> None:
     google.failures = [
         (200, {"name": "models/x/operations/1"}, {}),
         (200, {"done": True, "response": {"generateVideoResponse": {}}}, {}),
     ]
-    failed = (await bench.run(task())).failed
+    failed = (await harness.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
 
 
@@ -152,45 +156,45 @@ async def test_operation_without_videos_is_a_failure(google: Google, bench: Benc
     ],
 )
 async def test_failed_operations_are_mapped_by_their_grpc_code(
-    google: Google, bench: Bench, code: int, message: str, reason: ErrorReason.ValueType
+    google: Google, harness: Harness, code: int, message: str, reason: ErrorReason.ValueType
 ) -> None:
     google.failed = {"code": code, "message": message}
-    failed = (await bench.run(task())).failed
+    failed = (await harness.run(task())).failed
     assert (failed.reason, failed.may_be_billed, google.billed) == (reason, True, 0)
     assert len([sent for sent in google.sent if sent.method == "POST"]) == 1
 
 
-async def test_failed_polls_do_not_end_the_task(google: Google, bench: Bench) -> None:
-    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task()))
+async def test_failed_polls_do_not_end_the_task(google: Google, harness: Harness) -> None:
+    state = await harness.family.start(pb.StartRequest(job_id="job_test", task=task()))
     ref = state.running.task_ref
     for status in (429, 500, 503, 404, 409):
         google.failures = [(status, b"", {})]
-        state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=ref, task=task()))
+        state = await harness.family.poll(pb.PollRequest(job_id="job_test", task_ref=ref, task=task()))
         assert state.HasField("running"), status
     google.failures = [(403, b"", {})]
-    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=ref, task=task()))
+    state = await harness.family.poll(pb.PollRequest(job_id="job_test", task_ref=ref, task=task()))
     assert (state.failed.reason, state.failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS, True)
 
 
-async def test_lost_operation_ends_after_a_grace(google: Google, bench: Bench) -> None:
+async def test_lost_operation_ends_after_a_grace(google: Google, harness: Harness) -> None:
     google.polls = 1000
     request = pb.StartRequest(job_id="job_test", task=task())
-    ref = (await bench.family.start(request)).running.task_ref
+    ref = (await harness.family.start(request)).running.task_ref
     google.tasks.clear()
-    began = bench.now
+    began = harness.now
     while True:
-        state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=ref, task=task()))
+        state = await harness.family.poll(pb.PollRequest(job_id="job_test", task_ref=ref, task=task()))
         if not state.HasField("running"):
             break
         ref = state.running.task_ref
-        bench.now += 5
+        harness.now += 5
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE
-    assert 30 <= bench.now - began < 60
+    assert 30 <= harness.now - began < 60
 
 
-async def test_omni_is_an_interaction_then_a_file(google: Google, bench: Bench) -> None:
+async def test_omni_is_an_interaction_then_a_file(google: Google, harness: Harness) -> None:
     google.polls = 1
-    state = await bench.run(task(OMNI, width=1920, height=1080, seconds=8))
+    state = await harness.run(task(OMNI, width=1920, height=1080, seconds=8))
     assert google.sent[0].json == {
         "model": "gemini-omni-1.2-flash",
         "input": "a fox runs",
@@ -210,14 +214,14 @@ async def test_omni_is_an_interaction_then_a_file(google: Google, bench: Bench) 
         "/v1beta/files/file1:download",
     ]
     assert {sent.headers.get("x-goog-api-key") for sent in google.sent} == {google.key}
-    assert await bench.bytes_of(state.done.artifacts[0]) == VIDEO
+    assert await harness.bytes_of(state.done.artifacts[0]) == VIDEO
     assert google.billed == 1
 
 
-async def test_omni_response_with_inline_video_is_read(google: Google, bench: Bench) -> None:
+async def test_omni_response_with_inline_video_is_read(google: Google, harness: Harness) -> None:
     google.inline = True
-    done = (await bench.run(task(OMNI))).done
-    assert await bench.bytes_of(done.artifacts[0]) == VIDEO
+    done = (await harness.run(task(OMNI))).done
+    assert await harness.bytes_of(done.artifacts[0]) == VIDEO
     assert (done.usage.input_tokens, done.usage.output_tokens) == (7, 46_336)
 
 
@@ -235,16 +239,16 @@ async def test_omni_response_with_inline_video_is_read(google: Google, bench: Be
     ],
 )
 async def test_interactions_end_by_their_status(
-    google: Google, bench: Bench, status: str, failed: dict[str, Any] | None, reason: ErrorReason.ValueType
+    google: Google, harness: Harness, status: str, failed: dict[str, Any] | None, reason: ErrorReason.ValueType
 ) -> None:
     google.status, google.failed = status, failed
-    state = await bench.run(task(OMNI))
+    state = await harness.run(task(OMNI))
     assert (state.failed.reason, state.failed.may_be_billed, google.billed) == (reason, True, 0)
 
 
-async def test_omni_is_cancelled_at_google_and_veo_is_not(google: Google, bench: Bench) -> None:
+async def test_omni_is_cancelled_at_google_and_veo_is_not(google: Google, harness: Harness) -> None:
     for model, is_cancelled in ((OMNI, True), ("google/veo-3.1-fast", False)):
-        state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task(model)))
+        state = await harness.family.start(pb.StartRequest(job_id="job_test", task=task(model)))
         cancel = pb.CancelRequest(job_id="job_test", task_ref=state.running.task_ref, task=task(model))
-        assert await bench.family.cancel(cancel) == is_cancelled
+        assert await harness.family.cancel(cancel) == is_cancelled
     assert google.cancelled == ["v1_0"]

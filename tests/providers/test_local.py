@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.decoding import DecodeBudget
 from imagegateway.media.store import MediaStore, StoreUnavailable
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.local.family import LocalFamily
@@ -14,7 +14,7 @@ from imagegateway.providers.local.family import LocalFamily
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from imagegateway.media.objects import MediaObject
+    from imagegateway.media.objects import MediaObject, ResultOwner
 
 
 @dataclass
@@ -36,13 +36,13 @@ async def test_task_survives_an_unavailable_store(
     store = MediaStore.open((tmp_path / "media").as_uri())
     until, put = clock.now + 1 + seconds, store.put_result
 
-    async def put_result(data: bytes) -> MediaObject:
+    async def put_result(data: bytes, owner: ResultOwner) -> MediaObject:
         if clock.now < until:
             raise StoreUnavailable("disk")
-        return await put(data)
+        return await put(data, owner)
 
     monkeypatch.setattr(store, "put_result", put_result)
-    family = LocalFamily(store, DecodeGate(10**8), clock=lambda: clock.now, sleep=clock.sleep)
+    family = LocalFamily(store, DecodeBudget(10**8), clock=lambda: clock.now, sleep=clock.sleep)
     task = pb.ImageTask(model="local/sketch", route="local", prompt="a fox", n=1, width=64, height=64)
     task.provider_options.update(options)
     state = await family.start(pb.StartRequest(job_id="job_test", task=task))

@@ -7,22 +7,22 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.openai.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 from PIL import Image
 
 from tests.emulators.base import image_bytes
+from tests.providers.harness import dollars
+from tests.providers.tasks import task_of
 
 if TYPE_CHECKING:
     from imagegateway.providers.catalog import Model
 
     from tests.emulators.openai import OpenAI
-    from tests.providers.harness import Bench
+    from tests.providers.harness import Harness
 
 
-def task(model: str = "openai/gpt-image-2", **fields: Any) -> pb.ImageTask:
-    return pb.ImageTask(model=model, route="openai", **{"prompt": "a fox", "n": 1, **fields})
+task = task_of("openai", "openai/gpt-image-2")
 
 
 def error(
@@ -32,17 +32,17 @@ def error(
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.id))
-async def test_model_makes_images_of_every_listed_size(openai: OpenAI, openai_bench: Bench, model: Model) -> None:
+async def test_model_makes_images_of_every_listed_size(openai: OpenAI, openai_harness: Harness, model: Model) -> None:
     sizes = getattr(model.sizes, "sizes", [model.sizes.nearest(512, 512), model.sizes.nearest(4096, 512)])
     for width, height in sizes:
-        state = await openai_bench.run(task(model.id, width=width, height=height, quality=model.qualities[-1]))
+        state = await openai_harness.run(task(model.id, width=width, height=height, quality=model.qualities[-1]))
         (artifact,) = state.done.artifacts
         assert (artifact.media.width, artifact.media.height) == (width, height)
     assert openai.billed == len(openai.sent) == len(sizes)
 
 
-async def test_generation_is_sent_as_json_with_gpt_image_fields(openai: OpenAI, openai_bench: Bench) -> None:
-    state = await openai_bench.run(
+async def test_generation_is_sent_as_json_with_gpt_image_fields(openai: OpenAI, openai_harness: Harness) -> None:
+    state = await openai_harness.run(
         task(
             n=3,
             width=1536,
@@ -70,22 +70,22 @@ async def test_generation_is_sent_as_json_with_gpt_image_fields(openai: OpenAI, 
         "output_format": "webp",
         "output_compression": 70,
     }
-    assert [await openai_bench.bytes_of(found) for found in state.done.artifacts] == [
+    assert [await openai_harness.bytes_of(found) for found in state.done.artifacts] == [
         image_bytes(1536, 1024, "WEBP", (index, 99, 199)) for index in range(3)
     ]
     assert openai.billed == 3
 
 
-async def test_usage_is_reported_with_a_cost_by_the_price_list(openai_bench: Bench) -> None:
-    done = (await openai_bench.run(task(n=2))).done
+async def test_usage_is_reported_with_a_cost_by_the_price_list(openai_harness: Harness) -> None:
+    request = task(n=2)
+    done = (await openai_harness.run(request)).done
     assert (done.usage.input_tokens, done.usage.output_tokens, done.usage.total_tokens) == (50, 8320, 8370)
     assert (done.usage.input_tokens_details.text_tokens, done.usage.output_tokens_details.image_tokens) == (10, 8320)
-    assert done.cost.amount == pytest.approx((10 * 5 + 40 * 8 + 8320 * 30) / 1e6)
-    assert done.cost.estimated
+    assert dollars(request, done) == pytest.approx((10 * 5 + 40 * 8 + 8320 * 30) / 1e6)
 
 
-async def test_dalle_3_receives_one_request_per_image_for_base64(openai: OpenAI, openai_bench: Bench) -> None:
-    state = await openai_bench.run(
+async def test_dalle_3_receives_one_request_per_image_for_base64(openai: OpenAI, openai_harness: Harness) -> None:
+    state = await openai_harness.run(
         task("openai/dall-e-3", n=2, width=1792, height=1024, quality="hd", style="natural")
     )
     assert [sent.json for sent in openai.sent] == 2 * [
@@ -104,25 +104,25 @@ async def test_dalle_3_receives_one_request_per_image_for_base64(openai: OpenAI,
     assert not state.done.HasField("cost")
 
 
-async def test_result_url_is_fetched_without_the_key(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_result_url_is_fetched_without_the_key(openai: OpenAI, openai_harness: Harness) -> None:
     openai.failures = [(200, {"data": [{"url": f"{openai.base}/files/0.png?sig=secret"}]}, {})]
-    state = await openai_bench.run(task("openai/dall-e-3"))
-    assert await openai_bench.bytes_of(state.done.artifacts[0]) == image_bytes(1024, 1024)
+    state = await openai_harness.run(task("openai/dall-e-3"))
+    assert await openai_harness.bytes_of(state.done.artifacts[0]) == image_bytes(1024, 1024)
     assert openai.sent[-1].path.startswith("/files/")
     assert "authorization" not in openai.sent[-1].headers
 
 
-async def test_single_input_is_sent_as_form_with_mask_as_alpha(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_single_input_is_sent_as_form_with_mask_as_alpha(openai: OpenAI, openai_harness: Harness) -> None:
     source = image_bytes(64, 48, "JPEG")
     grey = Image.new("L", (64, 48), 0)
     grey.paste(255, (0, 0, 32, 48))
     grey.paste(100, (32, 0, 33, 1))
     file = io.BytesIO()
     grey.save(file, "PNG")
-    state = await openai_bench.run(
+    state = await openai_harness.run(
         task(
-            inputs=[await openai_bench.keep(source)],
-            mask=await openai_bench.keep(file.getvalue()),
+            inputs=[await openai_harness.keep(source)],
+            mask=await openai_harness.keep(file.getvalue()),
             width=1024,
             height=1024,
             n=2,
@@ -147,80 +147,84 @@ async def test_single_input_is_sent_as_form_with_mask_as_alpha(openai: OpenAI, o
     assert (len(state.done.artifacts), openai.billed) == (2, 2)
 
 
-async def test_several_inputs_are_sent_as_list(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_several_inputs_are_sent_as_list(openai: OpenAI, openai_harness: Harness) -> None:
     first, second = image_bytes(32, 32), image_bytes(32, 32, "WEBP")
-    inputs = [await openai_bench.keep(first), await openai_bench.keep(second)]
-    state = await openai_bench.run(task("openai/gpt-image-1.5", inputs=inputs, input_fidelity="high"))
+    inputs = [await openai_harness.keep(first), await openai_harness.keep(second)]
+    state = await openai_harness.run(task("openai/gpt-image-1.5", inputs=inputs, input_fidelity="high"))
     files = [(part.name, part.data, part.content_type) for part in openai.sent[0].parts if part.filename]
     assert files == [("image[]", first, "image/png"), ("image[]", second, "image/webp")]
     assert openai.sent[0].part("input_fidelity").text == "high"
     assert state.HasField("done")
 
 
-async def test_unsupported_input_fidelity_is_not_sent_and_warned_about(openai: OpenAI, openai_bench: Bench) -> None:
-    inputs = [await openai_bench.keep(image_bytes())]
+async def test_unsupported_input_fidelity_is_not_sent_and_warned_about(
+    openai: OpenAI, openai_harness: Harness
+) -> None:
+    inputs = [await openai_harness.keep(image_bytes())]
     for model in ("openai/gpt-image-2", "openai/gpt-image-1-mini"):
-        state = await openai_bench.run(task(model, inputs=inputs, input_fidelity="high"))
+        state = await openai_harness.run(task(model, inputs=inputs, input_fidelity="high"))
         assert [warning.param for warning in state.done.warnings] == ["input_fidelity"]
     assert openai.billed == 2
 
 
-async def test_dalle_2_receives_input_and_mask(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_dalle_2_receives_input_and_mask(openai: OpenAI, openai_harness: Harness) -> None:
     white = io.BytesIO()
     Image.new("L", (64, 64), 255).save(white, "PNG")
-    inputs = [await openai_bench.keep(image_bytes())]
-    state = await openai_bench.run(
-        task("openai/dall-e-2", inputs=inputs, mask=await openai_bench.keep(white.getvalue()))
+    inputs = [await openai_harness.keep(image_bytes())]
+    state = await openai_harness.run(
+        task("openai/dall-e-2", inputs=inputs, mask=await openai_harness.keep(white.getvalue()))
     )
     assert state.HasField("done")
     assert openai.sent[0].part("response_format").text == "b64_json"
 
 
-async def test_strict_refuses_a_warned_option_before_any_request(openai: OpenAI, openai_bench: Bench) -> None:
-    inputs = [await openai_bench.keep(image_bytes())]
-    failed = (await openai_bench.run(task(inputs=inputs, input_fidelity="high", n=3, strict=True))).failed
+async def test_strict_refuses_a_warned_option_before_any_request(openai: OpenAI, openai_harness: Harness) -> None:
+    inputs = [await openai_harness.keep(image_bytes())]
+    failed = (await openai_harness.run(task(inputs=inputs, input_fidelity="high", n=3, strict=True))).failed
     assert (failed.reason, failed.param) == (ErrorReason.ERROR_REASON_UNSUPPORTED_PARAMETER, "input_fidelity")
     assert (failed.may_be_billed, openai.sent) == (False, [])
 
 
-async def test_withheld_images_are_reported_as_missing(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_withheld_images_are_reported_as_missing(openai: OpenAI, openai_harness: Harness) -> None:
     openai.withheld = 1
-    done = (await openai_bench.run(task(n=3))).done
+    done = (await openai_harness.run(task(n=3))).done
     assert (len(done.artifacts), openai.billed) == (2, 2)
     assert [missing.message for missing in done.missing] == ["OpenAI made 2 of 3 images."]
-    failed = (await openai_bench.run(task())).failed
+    failed = (await openai_harness.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_ERROR, True)
 
 
 @pytest.mark.parametrize("broken", [{}, None, {"b64_json": ""}, {"b64_json": "aGVsbG8="}])
-async def test_invalid_image_does_not_lose_the_valid_ones(openai: OpenAI, openai_bench: Bench, broken: Any) -> None:
+async def test_invalid_image_does_not_lose_the_valid_ones(
+    openai: OpenAI, openai_harness: Harness, broken: Any
+) -> None:
     good = {"b64_json": base64.b64encode(image_bytes()).decode()}
     openai.failures = [(200, {"created": 1, "data": [good, broken, good]}, {})]
-    done = (await openai_bench.run(task(n=3))).done
-    assert [await openai_bench.bytes_of(found) for found in done.artifacts] == [image_bytes(), image_bytes()]
+    done = (await openai_harness.run(task(n=3))).done
+    assert [await openai_harness.bytes_of(found) for found in done.artifacts] == [image_bytes(), image_bytes()]
     assert len(done.missing) == 1
 
 
-async def test_invalid_only_image_is_a_failure_that_may_be_billed(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_invalid_only_image_is_a_failure_that_may_be_billed(openai: OpenAI, openai_harness: Harness) -> None:
     openai.failures = [(200, {"data": [{"b64_json": base64.b64encode(b"no image").decode()}]}, {})]
-    failed = (await openai_bench.run(task())).failed
+    failed = (await openai_harness.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
-async def test_invalid_usage_counts_do_not_lose_images(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_invalid_usage_counts_do_not_lose_images(openai: OpenAI, openai_harness: Harness) -> None:
     usage = {"input_tokens": 1 << 40, "output_tokens": "5", "total_tokens": None, "input_tokens_details": None}
     data = [{"b64_json": base64.b64encode(image_bytes()).decode()}]
     openai.failures = [(200, {"created": 1, "data": data, "usage": usage}, {})]
-    done = (await openai_bench.run(task())).done
+    done = (await openai_harness.run(task())).done
     assert (len(done.artifacts), done.usage.input_tokens) == (1, 0)
 
 
 @pytest.mark.parametrize(("stage", "words", "param"), [("input", "prompt", "prompt"), ("output", "result", "")])
 async def test_moderation_failure_names_the_refused_part(
-    openai: OpenAI, openai_bench: Bench, stage: str, words: str, param: str
+    openai: OpenAI, openai_harness: Harness, stage: str, words: str, param: str
 ) -> None:
     openai.blocked = stage
-    failed = (await openai_bench.run(task())).failed
+    failed = (await openai_harness.run(task())).failed
     assert failed.reason == ErrorReason.ERROR_REASON_MODERATION_BLOCKED
     assert words in failed.message
     assert "sexual" in failed.message
@@ -228,21 +232,21 @@ async def test_moderation_failure_names_the_refused_part(
 
 
 async def test_moderation_is_recognized_without_code_and_with_details_outside_the_error(
-    openai: OpenAI, openai_bench: Bench
+    openai: OpenAI, openai_harness: Harness
 ) -> None:
     words = "Your request was rejected by the safety system. safety_violations=[violence, self-harm]."
     refusal = error(None, words, type_="image_generation_user_error")
     outside = {**refusal, "moderation_details": {"moderation_stage": "output"}}
     openai.failures = [(400, refusal, {}), (400, outside, {})]
-    first, second = [(await openai_bench.run(task())).failed for _ in range(2)]
+    first, second = [(await openai_harness.run(task())).failed for _ in range(2)]
     assert [failed.reason for failed in (first, second)] == [ErrorReason.ERROR_REASON_MODERATION_BLOCKED] * 2
     assert "(violence, self-harm)" in first.message
     assert [(failed.param, failed.may_be_billed) for failed in (first, second)] == [("prompt", False), ("", True)]
 
 
-async def test_moderation_of_dalle_is_recognized_by_its_own_code(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_moderation_of_dalle_is_recognized_by_its_own_code(openai: OpenAI, openai_harness: Harness) -> None:
     openai.blocked = "input"
-    failed = (await openai_bench.run(task("openai/dall-e-3"))).failed
+    failed = (await openai_harness.run(task("openai/dall-e-3"))).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_MODERATION_BLOCKED, False)
 
 
@@ -274,30 +278,30 @@ async def test_moderation_of_dalle_is_recognized_by_its_own_code(openai: OpenAI,
     ],
 )
 async def test_error_is_final_after_one_call(
-    openai: OpenAI, openai_bench: Bench, status: int, body: Any, reason: ErrorReason.ValueType
+    openai: OpenAI, openai_harness: Harness, status: int, body: Any, reason: ErrorReason.ValueType
 ) -> None:
     openai.failures = [(status, body, {})]
-    failed = (await openai_bench.run(task())).failed
+    failed = (await openai_harness.run(task())).failed
     assert (failed.reason, len(openai.sent), openai.billed) == (reason, 1, 0)
     assert failed.may_be_billed == (status in {200, 408, 500, 502, 504})
     assert "10.0.0.1" not in failed.message
 
 
 async def test_openais_message_is_passed_on_for_caller_errors_and_not_for_operator_errors(
-    openai: OpenAI, openai_bench: Bench
+    openai: OpenAI, openai_harness: Harness
 ) -> None:
     openai.failures = [
         (400, error("invalid_value", "Invalid size.", "size"), {}),
         (401, error("invalid_api_key", "Incorrect API key provided: sk-secret"), {}),
     ]
-    refused = (await openai_bench.run(task())).failed
+    refused = (await openai_harness.run(task())).failed
     assert (refused.message, refused.param) == ("OpenAI refused the request: Invalid size.", "size")
-    assert "sk-" not in (await openai_bench.run(task())).failed.message
+    assert "sk-" not in (await openai_harness.run(task())).failed.message
 
 
-async def test_retired_model_names_its_successor(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_retired_model_names_its_successor(openai: OpenAI, openai_harness: Harness) -> None:
     openai.gone = {"dall-e-3"}
-    failed = (await openai_bench.run(task("openai/dall-e-3"))).failed
+    failed = (await openai_harness.run(task("openai/dall-e-3"))).failed
     assert failed.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED
     assert "openai/gpt-image-2" in failed.message
     openai.failures = [
@@ -306,7 +310,7 @@ async def test_retired_model_names_its_successor(openai: OpenAI, openai_bench: B
         (400, error(None, "The model dall-e-3 does not exist."), {}),
     ]
     for _ in range(3):
-        failed = (await openai_bench.run(task("openai/dall-e-3"))).failed
+        failed = (await openai_harness.run(task("openai/dall-e-3"))).failed
         assert failed.reason == ErrorReason.ERROR_REASON_MODEL_RETIRED
 
 
@@ -325,33 +329,33 @@ async def test_retired_model_names_its_successor(openai: OpenAI, openai_bench: B
     ],
 )
 async def test_rate_limited_call_is_repeated_after_the_stated_pause(
-    openai: OpenAI, openai_bench: Bench, headers: dict[str, str], message: str, pause: float
+    openai: OpenAI, openai_harness: Harness, headers: dict[str, str], message: str, pause: float
 ) -> None:
     openai.failures = [(429, error("rate_limit_exceeded", message, type_="requests"), headers)]
-    assert (await openai_bench.run(task())).HasField("done")
-    assert pause <= openai_bench.slept[0] < pause * 1.2
+    assert (await openai_harness.run(task())).HasField("done")
+    assert pause <= openai_harness.slept[0] < pause * 1.2
     assert openai.billed == 1
 
 
-async def test_pause_of_minutes_is_passed_on_as_retry_after(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_pause_of_minutes_is_passed_on_as_retry_after(openai: OpenAI, openai_harness: Harness) -> None:
     openai.failures = [(429, error("rate_limit_exceeded", "Please try again in 1m2s.", type_="requests"), {})]
-    failed = (await openai_bench.run(task())).failed
-    assert (failed.retry_after.seconds, len(openai.sent), openai_bench.slept) == (62, 1, [])
+    failed = (await openai_harness.run(task())).failed
+    assert (failed.retry_after.seconds, len(openai.sent), openai_harness.slept) == (62, 1, [])
 
 
-async def test_overload_is_retried_once(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_overload_is_retried_once(openai: OpenAI, openai_harness: Harness) -> None:
     openai.failures = [(503, error(None, type_="server_error"), {})]
-    assert (await openai_bench.run(task())).HasField("done")
+    assert (await openai_harness.run(task())).HasField("done")
     assert (len(openai.sent), openai.billed) == (2, 1)
 
 
-async def test_caller_key_replaces_the_operator_key(openai: OpenAI, openai_bench: Bench) -> None:
-    state = await openai_bench.run(task(), credential="other-key")
+async def test_caller_key_replaces_the_operator_key(openai: OpenAI, openai_harness: Harness) -> None:
+    state = await openai_harness.run(task(), credential="other-key")
     assert openai.sent[0].headers["authorization"] == "Bearer other-key"
     assert state.failed.reason == ErrorReason.ERROR_REASON_PROVIDER_CREDENTIALS
 
 
-async def test_unreachable_host_is_a_failure_that_is_not_billed(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_unreachable_host_is_a_failure_that_is_not_billed(openai: OpenAI, openai_harness: Harness) -> None:
     await openai.stop()
-    failed = (await openai_bench.run(task())).failed
+    failed = (await openai_harness.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE, False)

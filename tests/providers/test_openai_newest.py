@@ -6,22 +6,22 @@ import io
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.openai import usage
 from imagegateway.v1.image_service_pb2 import Svg, SvgReasoning
 from PIL import Image
 
 from tests.emulators.base import image_bytes
+from tests.providers.harness import dollars
+from tests.providers.tasks import task_of
 
 if TYPE_CHECKING:
     from tests.emulators.openai import OpenAI
-    from tests.providers.harness import Bench
+    from tests.providers.harness import Harness
 
 NEWEST = "openai/gpt-image-2.6-flare"
 
 
-def task(**fields: Any) -> pb.ImageTask:
-    return pb.ImageTask(route="openai", **{"model": NEWEST, "prompt": "a fox", "n": 1, **fields})
+task = task_of("openai", NEWEST)
 
 
 @pytest.mark.parametrize(
@@ -33,19 +33,21 @@ def task(**fields: Any) -> pb.ImageTask:
     ],
 )
 async def test_safety_identifier_replaces_user_for_models_that_support_it(
-    openai: OpenAI, openai_bench: Bench, model: str, fields: dict[str, str], sent: dict[str, str]
+    openai: OpenAI, openai_harness: Harness, model: str, fields: dict[str, str], sent: dict[str, str]
 ) -> None:
-    state = await openai_bench.run(task(model=model, **fields))
+    state = await openai_harness.run(task(model=model, **fields))
     assert state.WhichOneof("state") == "done"
     names = ("user", "safety_identifier")
     assert {name: openai.sent[0].json[name] for name in names if name in openai.sent[0].json} == sent
 
 
-async def test_gif_is_requested_with_frames_and_stored_unchanged(openai: OpenAI, openai_bench: Bench) -> None:
-    state = await openai_bench.run(task(output_format="gif", frame_count=4, frame_duration_ms=120, complexity="high"))
+async def test_gif_is_requested_with_frames_and_stored_unchanged(openai: OpenAI, openai_harness: Harness) -> None:
+    state = await openai_harness.run(
+        task(output_format="gif", frame_count=4, frame_duration_ms=120, complexity="high")
+    )
     (artifact,) = state.done.artifacts
     assert (artifact.media.media_type, artifact.media.width) == ("image/gif", 1024)
-    assert await openai_bench.bytes_of(artifact) == image_bytes(1024, 1024, "GIF", (0, 99, 199))
+    assert await openai_harness.bytes_of(artifact) == image_bytes(1024, 1024, "GIF", (0, 99, 199))
     sent = openai.sent[0].json
     assert {name: sent[name] for name in ("output_format", "frame_count", "frame_duration_ms", "complexity")} == {
         "output_format": "gif",
@@ -55,14 +57,14 @@ async def test_gif_is_requested_with_frames_and_stored_unchanged(openai: OpenAI,
     }
 
 
-async def test_svg_is_requested_with_author_and_reports_its_usage(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_svg_is_requested_with_author_and_reports_its_usage(openai: OpenAI, openai_harness: Harness) -> None:
     author = Svg(model="gpt-5.5", reasoning=SvgReasoning(effort="low"))
-    state = await openai_bench.run(task(output_format="svg", svg=author))
+    state = await openai_harness.run(task(output_format="svg", svg=author))
     assert [found.media.media_type for found in state.done.artifacts] == ["image/svg+xml"]
     assert openai.sent[0].json["svg"] == {"model": "gpt-5.5", "reasoning": {"effort": "low"}}
     used = state.done.svg_usage
     assert (used.model, used.output_tokens, used.reasoning_tokens, used.total_tokens) == ("gpt-5.5", 4000, 1500, 4900)
-    assert not state.done.HasField("cost"), "the author's tokens have no known price"
+    assert dollars(task(), state.done) is None, "the author's tokens have no known price"
 
 
 @pytest.mark.parametrize("counts", [None, "many", {"model": "gpt-5.5"}, {"model": 5, "total_tokens": 1}])
@@ -70,13 +72,13 @@ def test_incomplete_svg_usage_is_omitted(counts: Any) -> None:
     assert usage.parse_svg_usage(counts) is None
 
 
-async def test_edit_sends_author_in_brackets_and_markup_unchanged(openai: OpenAI, openai_bench: Bench) -> None:
+async def test_edit_sends_author_in_brackets_and_markup_unchanged(openai: OpenAI, openai_harness: Harness) -> None:
     file = io.BytesIO()
     Image.new("RGBA", (64, 64), (255, 0, 0, 40)).save(file, "PNG")
-    state = await openai_bench.run(
+    state = await openai_harness.run(
         task(
-            inputs=[await openai_bench.keep(image_bytes())],
-            markup=await openai_bench.keep(file.getvalue()),
+            inputs=[await openai_harness.keep(image_bytes())],
+            markup=await openai_harness.keep(file.getvalue()),
             output_format="svg",
             svg=Svg(model="gpt-5.5", reasoning=SvgReasoning(effort="low")),
         )

@@ -47,7 +47,7 @@ def incoming(size: int, *, breaks: bool = False) -> Any:
 
 
 @pytest.mark.parametrize("size", [0, 1, SMALL_BYTES, SMALL_BYTES + 1, 5 * MIB + 7])
-async def test_answer_is_whole(tmp_path: Path, size: int) -> None:
+async def test_spooled_response_is_complete(tmp_path: Path, size: int) -> None:
     spool = ResponseSpool(100 * MIB, tmp_path / "replies")
     reply = await spool.receive(incoming(size))
     assert (reply.spooled is not None) == (size > SMALL_BYTES)
@@ -91,7 +91,7 @@ async def test_disk_without_room_leaves_the_rest_in_memory(
     assert await spool.read() == whole
 
 
-async def test_folder_that_is_not_there_leaves_the_answer_in_memory(tmp_path: Path) -> None:
+async def test_response_stays_in_memory_without_a_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     spool = ResponseSpool(100 * MIB, tmp_path / "file" / "replies")
     reply = await spool.receive(incoming(3 * MIB))
@@ -99,12 +99,12 @@ async def test_folder_that_is_not_there_leaves_the_answer_in_memory(tmp_path: Pa
         assert len(loaded.content) == 3 * MIB
 
 
-async def test_answer_that_breaks_off_leaves_nothing_open(tmp_path: Path) -> None:
+async def test_broken_response_leaves_no_open_file(tmp_path: Path) -> None:
     with pytest.raises(ConnectionError):  # an open file would be a warning, which fails the test
         await ResponseSpool(100 * MIB, tmp_path).receive(incoming(3 * MIB, breaks=True))
 
 
-async def test_answers_are_received_without_room_and_loaded_in_turn(tmp_path: Path) -> None:
+async def test_responses_are_received_without_memory_and_loaded_one_after_another(tmp_path: Path) -> None:
     spool = ResponseSpool(24 * MIB, tmp_path)
     loaded: list[str] = []
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from aiohttp import web
-from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.decoding import DecodeBudget
 from imagegateway.media.store import MediaStore, StoreUnavailable
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.google.adapter import GoogleAdapter
@@ -32,6 +32,8 @@ from tests.emulators.base import Emulator
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from imagegateway.media.objects import ResultOwner
 
 MIB: Final = 1024 * 1024
 HEAD: Final = b"\0\0\0\x18ftypmp42"
@@ -100,14 +102,14 @@ class Download:
 async def download(tmp_path: Path) -> AsyncIterator[Download]:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     store = MediaStore.open(tmp_path.as_uri())
-    async with FileServer() as server, Outbound(Guard(["127.0.0.1"]), tls) as outbound:
+    async with FileServer() as server, Outbound(UrlGuard(["127.0.0.1"]), tls) as outbound:
         slept: list[float] = []
 
         async def sleep(seconds: float) -> None:
             slept.append(seconds)
 
         sender = HttpSender(outbound, ResponseSpool(2**30, tmp_path))
-        results_store = ResultStore(outbound, store, DecodeGate(10**8), sender, sleep)
+        results_store = ResultStore(outbound, store, DecodeBudget(10**8), sender, sleep)
         yield Download(server, store, results_store, tmp_path, slept)
 
 
@@ -159,11 +161,11 @@ async def test_video_is_fetched_again_after_the_store_recovers(
 ) -> None:
     open_result, refusals = download.store.result, [1, 1]
 
-    def unavailable(max_bytes: int) -> object:
+    def unavailable(max_bytes: int, owner: ResultOwner) -> object:
         if refusals:
             refusals.pop()
             raise StoreUnavailable("disk")
-        return open_result(max_bytes)
+        return open_result(max_bytes, owner)
 
     monkeypatch.setattr(download.store, "result", unavailable)
     with pytest.raises(StoreUnavailable):

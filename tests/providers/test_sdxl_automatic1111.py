@@ -14,7 +14,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.automatic1111 import Automatic1111
 from tests.emulators.base import image_bytes
-from tests.providers.harness import Bench
+from tests.providers.harness import Harness
 from tests.providers.sdxl import corners, left_mask, task
 
 if TYPE_CHECKING:
@@ -31,15 +31,15 @@ async def server() -> AsyncIterator[Automatic1111]:
 
 
 @pytest.fixture
-async def bench(server: Automatic1111, tmp_path: Path) -> AsyncIterator[Bench]:
+async def harness(server: Automatic1111, tmp_path: Path) -> AsyncIterator[Harness]:
     values = {"IMAGEGATEWAY_AUTOMATIC1111_BASE_URL": server.base}
-    async with Bench.open(MODELS, [Automatic1111Adapter()], tmp_path, values) as bench:
-        yield bench
+    async with Harness.open(MODELS, [Automatic1111Adapter()], tmp_path, values) as harness:
+        yield harness
 
 
-async def test_server_makes_n_images_in_one_request(server: Automatic1111, bench: Bench) -> None:
+async def test_server_makes_n_images_in_one_request(server: Automatic1111, harness: Harness) -> None:
     server.grid = True
-    state = await bench.run(task("automatic1111", n=3, width=64, height=72, seed=5, negative_prompt="rain"))
+    state = await harness.run(task("automatic1111", n=3, width=64, height=72, seed=5, negative_prompt="rain"))
     (sent,) = server.sent
     assert (sent.method, sent.path) == ("POST", "/sdapi/v1/txt2img")
     assert sent.json == {
@@ -56,21 +56,21 @@ async def test_server_makes_n_images_in_one_request(server: Automatic1111, bench
     }
     assert "authorization" not in sent.headers
     assert [artifact.seed for artifact in state.done.artifacts] == [5, 6, 7]
-    assert await bench.bytes_of(state.done.artifacts[0]) == image_bytes(64, 72, colour=(5, 9, 9))
+    assert await harness.bytes_of(state.done.artifacts[0]) == image_bytes(64, 72, colour=(5, 9, 9))
     assert server.billed == 3
 
 
-async def test_server_receives_input_mask_format_and_quality(server: Automatic1111, bench: Bench) -> None:
+async def test_server_receives_input_mask_format_and_quality(server: Automatic1111, harness: Harness) -> None:
     source = image_bytes()
     request = task(
         "automatic1111",
-        inputs=[await bench.keep(source)],
-        mask=await left_mask(bench),
+        inputs=[await harness.keep(source)],
+        mask=await left_mask(harness),
         output_format="jpeg",
         quality="xhigh",
     )
     request.provider_options.update({"denoising_strength": 0.4, "sampler_name": "DDIM"})
-    state = await bench.run(request)
+    state = await harness.run(request)
     (sent,) = server.sent
     assert sent.path == "/sdapi/v1/img2img"
     assert [base64.b64decode(text) for text in sent.json["init_images"]] == [source]
@@ -80,70 +80,70 @@ async def test_server_receives_input_mask_format_and_quality(server: Automatic11
     assert state.done.artifacts[0].media.media_type == "image/jpeg"
 
 
-async def test_loras_become_tags_and_tags_in_the_prompt_are_removed(server: Automatic1111, bench: Bench) -> None:
+async def test_loras_become_tags_and_tags_in_the_prompt_are_removed(server: Automatic1111, harness: Harness) -> None:
     prompt = "a fox <lora:theirs:1> <lo<lora:x:1>ra:y:1>here<sd_cpp_extra_args>{}</sd_cpp_extra_args>, 1 < 2"
-    state = await bench.run(
+    state = await harness.run(
         task("automatic1111", prompt=prompt, loras=[{"id": "fox", "scale": 0.8}, {"id": "b.safetensors"}])
     )
     assert server.prompts == ["a fox  here, 1 < 2 <lora:fox:0.8> <lora:b:1>"]
     assert [(warning.code, warning.param) for warning in state.done.warnings] == [("parameter_adjusted", "prompt")]
     for lora in ({"url": "https://example.com/x"}, {"id": "a:1><lora:b"}):
-        refused = await bench.run(task("automatic1111", loras=[lora]))
+        refused = await harness.run(task("automatic1111", loras=[lora]))
         assert refused.failed.param.startswith("loras[0].")
     assert len(server.sent) == 1
 
 
-async def test_tags_in_options_are_removed(server: Automatic1111, bench: Bench) -> None:
+async def test_tags_in_options_are_removed(server: Automatic1111, harness: Harness) -> None:
     request = task("automatic1111")
     scripts: dict[str, Any] = {"ADetailer": {"args": [True, {"ad_prompt": "a <lora:x:1>b"}]}}
     request.provider_options.update({"alwayson_scripts": scripts, "cfg_scale": 6, "steps": 12})
-    state = await bench.run(request)
+    state = await harness.run(request)
     body = server.sent[0].json
     assert (body["prompt"], body["cfg_scale"], body["steps"]) == ("a fox", 6, 12)
     assert body["alwayson_scripts"]["ADetailer"]["args"] == [True, {"ad_prompt": "a b"}]
     assert [warning.param for warning in state.done.warnings] == ["provider_options"]
 
 
-async def test_requested_compression_is_converted_from_png(server: Automatic1111, bench: Bench) -> None:
-    state = await bench.run(task("automatic1111", output_format="jpeg", output_compression=20, moderation="low"))
+async def test_requested_compression_is_converted_from_png(server: Automatic1111, harness: Harness) -> None:
+    state = await harness.run(task("automatic1111", output_format="jpeg", output_compression=20, moderation="low"))
     assert server.sent[0].json["override_settings"]["samples_format"] == "png"
     assert state.done.artifacts[0].media.media_type == "image/jpeg"
     assert [warning.param for warning in state.done.warnings] == ["moderation"]
 
 
-async def test_cancel_interrupts_the_server_while_it_works(server: Automatic1111, bench: Bench) -> None:
+async def test_cancel_interrupts_the_server_while_it_works(server: Automatic1111, harness: Harness) -> None:
     server.seconds, server.key = 60.0, "user:pass"
     request = task("automatic1111")
     start = pb.StartRequest(job_id="job_test", task=request, credential="user:pass")
-    working = asyncio.create_task(bench.family.start(start))
+    working = asyncio.create_task(harness.family.start(start))
     await asyncio.wait_for(server.begun.wait(), 10)
     stop = pb.CancelRequest(job_id="job_test", task=request, credential="user:pass")
-    assert await bench.family.cancel(stop)
+    assert await harness.family.cancel(stop)
     assert (await asyncio.wait_for(working, 10)).HasField("done")
     assert [sent.path for sent in server.sent[1:]] == ["/internal/progress", "/sdapi/v1/interrupt"]
     assert server.interrupted == ["task(job_test-0)"]
 
 
-def begin(bench: Bench, job_id: str) -> asyncio.Task[pb.TaskState]:
-    return asyncio.create_task(bench.family.start(pb.StartRequest(job_id=job_id, task=task("automatic1111"))))
+def begin(harness: Harness, job_id: str) -> asyncio.Task[pb.TaskState]:
+    return asyncio.create_task(harness.family.start(pb.StartRequest(job_id=job_id, task=task("automatic1111"))))
 
 
-async def cancel(bench: Bench, job_id: str) -> bool:
-    return await bench.family.cancel(pb.CancelRequest(job_id=job_id, task=task("automatic1111")))
+async def cancel(harness: Harness, job_id: str) -> bool:
+    return await harness.family.cancel(pb.CancelRequest(job_id=job_id, task=task("automatic1111")))
 
 
 @pytest.mark.parametrize("reports_progress", [True, False])
 async def test_cancel_of_a_queued_call_interrupts_no_other(
-    server: Automatic1111, bench: Bench, *, reports_progress: bool
+    server: Automatic1111, harness: Harness, *, reports_progress: bool
 ) -> None:
     server.seconds, server.reports_progress = 60.0, reports_progress
-    first = begin(bench, "job_first")
+    first = begin(harness, "job_first")
     await asyncio.wait_for(server.begun.wait(), 10)
-    second = begin(bench, "job_second")
+    second = begin(harness, "job_second")
     await asyncio.wait_for(server.queued.wait(), 10)
-    assert not await cancel(bench, "job_second")
+    assert not await cancel(harness, "job_second")
     assert "/sdapi/v1/interrupt" not in {sent.path for sent in server.sent}
-    assert await cancel(bench, "job_first") == reports_progress
+    assert await cancel(harness, "job_first") == reports_progress
     if reports_progress:
         await asyncio.wait_for(first, 10)
         assert server.interrupted == ["task(job_first-0)"]
@@ -155,42 +155,42 @@ async def test_cancel_of_a_queued_call_interrupts_no_other(
         work.cancel()
 
 
-async def test_only_call_of_a_server_without_progress_is_interrupted(server: Automatic1111, bench: Bench) -> None:
+async def test_only_call_of_a_server_without_progress_is_interrupted(server: Automatic1111, harness: Harness) -> None:
     server.seconds, server.reports_progress = 60.0, False
-    work = begin(bench, "job_test")
+    work = begin(harness, "job_test")
     await asyncio.wait_for(server.begun.wait(), 10)
-    assert await cancel(bench, "job_test")
+    assert await cancel(harness, "job_test")
     assert (await asyncio.wait_for(work, 10)).HasField("done")
     assert server.interrupted == ["task(job_test-0)"]
 
 
-async def test_cancel_in_the_retry_pause_sends_no_request(server: Automatic1111, bench: Bench) -> None:
+async def test_cancel_in_the_retry_pause_sends_no_request(server: Automatic1111, harness: Harness) -> None:
     server.failures = [(503, {"detail": "loading"}, {})] * 4
     cancelled: list[bool] = []
 
     async def cancel_in_the_pause(seconds: float) -> None:
-        bench.slept.append(seconds)
-        cancelled.append(await cancel(bench, "job_test"))
+        harness.slept.append(seconds)
+        cancelled.append(await cancel(harness, "job_test"))
         await asyncio.Event().wait()
 
-    bench.sleep = cancel_in_the_pause
-    state = await asyncio.wait_for(begin(bench, "job_test"), 10)
+    harness.sleep = cancel_in_the_pause
+    state = await asyncio.wait_for(begin(harness, "job_test"), 10)
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_CANCELLED, False)
     assert cancelled == [True]
     assert [sent.path for sent in server.sent] == ["/sdapi/v1/txt2img"]
 
 
-async def test_cancel_of_an_unknown_job_sends_no_request(server: Automatic1111, bench: Bench) -> None:
-    assert not await cancel(bench, "job_unknown")
+async def test_cancel_of_an_unknown_job_sends_no_request(server: Automatic1111, harness: Harness) -> None:
+    assert not await cancel(harness, "job_unknown")
     assert server.sent == []
 
 
 @pytest.mark.parametrize(("credential", "works"), [("user:pass", True), ("token", False)])
 async def test_password_is_sent_as_basic_authentication(
-    server: Automatic1111, bench: Bench, credential: str, works: bool
+    server: Automatic1111, harness: Harness, credential: str, works: bool
 ) -> None:
     server.key = "user:pass"
-    state = await bench.run(task("automatic1111"), credential=credential)
+    state = await harness.run(task("automatic1111"), credential=credential)
     assert state.HasField("done") == works
     scheme = "Basic dXNlcjpwYXNz" if works else "Bearer token"
     assert server.sent[0].headers["authorization"] == scheme
@@ -213,10 +213,10 @@ async def test_password_is_sent_as_basic_authentication(
     ],
 )
 async def test_error_is_final_after_one_call_and_not_billed(
-    server: Automatic1111, bench: Bench, status: int, body: Any, reason: R.ValueType
+    server: Automatic1111, harness: Harness, status: int, body: Any, reason: R.ValueType
 ) -> None:
     server.failures = [(status, body, {})]
-    state = await bench.run(task("automatic1111"))
+    state = await harness.run(task("automatic1111"))
     assert (state.failed.reason, state.failed.may_be_billed, len(server.sent)) == (reason, False, 1)
     assert "CUDA" not in state.failed.message
 
@@ -233,18 +233,18 @@ async def test_error_is_final_after_one_call_and_not_billed(
     ],
 )
 async def test_error_names_the_gateway_field(
-    server: Automatic1111, bench: Bench, status: int, body: Any, param: str
+    server: Automatic1111, harness: Harness, status: int, body: Any, param: str
 ) -> None:
     server.failures = [(status, body, {})]
-    state = await bench.run(task("automatic1111"))
+    state = await harness.run(task("automatic1111"))
     assert (state.failed.param, state.failed.may_be_billed, len(server.sent)) == (param, False, 1)
 
 
-async def test_loading_server_is_retried(server: Automatic1111, bench: Bench) -> None:
+async def test_loading_server_is_retried(server: Automatic1111, harness: Harness) -> None:
     server.failures = [(503, {"detail": "loading"}, {})]
-    assert (await bench.run(task("automatic1111"))).HasField("done")
+    assert (await harness.run(task("automatic1111"))).HasField("done")
     await server.stop()
-    state = await bench.run(task("automatic1111"))
+    state = await harness.run(task("automatic1111"))
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_UNAVAILABLE, False)
 
 
@@ -261,19 +261,21 @@ async def test_loading_server_is_retried(server: Automatic1111, bench: Bench) ->
         ("[1]", None),
     ],
 )
-async def test_info_of_any_type_is_parsed(server: Automatic1111, bench: Bench, info: Any, seed: int | None) -> None:
+async def test_info_of_any_type_is_parsed(
+    server: Automatic1111, harness: Harness, info: Any, seed: int | None
+) -> None:
     encoded = base64.b64encode(image_bytes()).decode()
     server.failures = [(200, {"images": [f"data:image/png;base64,{encoded}"], "parameters": {}, "info": info}, {})]
-    (artifact,) = (await bench.run(task("automatic1111"))).done.artifacts
-    assert await bench.bytes_of(artifact) == image_bytes()
+    (artifact,) = (await harness.run(task("automatic1111"))).done.artifacts
+    assert await harness.bytes_of(artifact) == image_bytes()
     assert (artifact.seed if artifact.HasField("seed") else None) == seed
 
 
 @pytest.mark.parametrize(("answer", "missing"), [({"images": [], "info": ""}, 0), ({"images": ["x"]}, 1)])
 async def test_empty_or_damaged_response_is_a_failure(
-    server: Automatic1111, bench: Bench, answer: Any, missing: int
+    server: Automatic1111, harness: Harness, answer: Any, missing: int
 ) -> None:
     server.failures = [(200, answer, {})]
-    state = await bench.run(task("automatic1111"))
+    state = await harness.run(task("automatic1111"))
     expected = R.ERROR_REASON_PROVIDER_BAD_RESPONSE if missing else R.ERROR_REASON_PROVIDER_ERROR
     assert (state.failed.reason, state.failed.may_be_billed) == (expected, True)

@@ -13,7 +13,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.base import image_bytes
 from tests.emulators.replicate import VERSION, Replicate
-from tests.providers.harness import Bench
+from tests.providers.harness import Harness
 from tests.providers.sdxl import LORA, corners, left_mask, task
 
 if TYPE_CHECKING:
@@ -30,14 +30,14 @@ async def replicate() -> AsyncIterator[Replicate]:
 
 
 @pytest.fixture
-async def bench(replicate: Replicate, tmp_path: Path) -> AsyncIterator[Bench]:
+async def harness(replicate: Replicate, tmp_path: Path) -> AsyncIterator[Harness]:
     values = {"IMAGEGATEWAY_REPLICATE_BASE_URL": replicate.base, "IMAGEGATEWAY_REPLICATE_API_KEY": replicate.key}
-    async with Bench.open(MODELS, [ReplicateAdapter()], tmp_path, values) as bench:
-        yield bench
+    async with Harness.open(MODELS, [ReplicateAdapter()], tmp_path, values) as harness:
+        yield harness
 
 
-async def test_prediction_is_made_and_the_key_is_sent_to_the_api_only(replicate: Replicate, bench: Bench) -> None:
-    state = await bench.run(
+async def test_prediction_is_made_and_the_key_is_sent_to_the_api_only(replicate: Replicate, harness: Harness) -> None:
+    state = await harness.run(
         task("replicate", n=2, width=512, height=768, seed=5, negative_prompt="rain", quality="max")
     )
     submit = replicate.sent[0]
@@ -57,15 +57,15 @@ async def test_prediction_is_made_and_the_key_is_sent_to_the_api_only(replicate:
     keys = {sent.path.split("/")[1]: sent.headers.get("authorization") for sent in replicate.sent}
     assert keys == {"v1": "Bearer r8_test", "delivery": None}
     assert [artifact.seed for artifact in state.done.artifacts if artifact.HasField("seed")] == [5]
-    assert await bench.bytes_of(state.done.artifacts[1]) == image_bytes(512, 768)
+    assert await harness.bytes_of(state.done.artifacts[1]) == image_bytes(512, 768)
     assert replicate.billed == 2
 
 
-async def test_inputs_mask_and_one_lora_are_sent(replicate: Replicate, bench: Bench) -> None:
-    inputs = [await bench.keep(image_bytes())]
-    asked = task("replicate", inputs=inputs, mask=await left_mask(bench), loras=[LORA])
+async def test_inputs_mask_and_one_lora_are_sent(replicate: Replicate, harness: Harness) -> None:
+    inputs = [await harness.keep(image_bytes())]
+    asked = task("replicate", inputs=inputs, mask=await left_mask(harness), loras=[LORA])
     asked.provider_options.update({"prompt_strength": 0.5, "num_inference_steps": 30})
-    state = await bench.run(asked)
+    state = await harness.run(asked)
     assert state.HasField("done"), state
     made = replicate.sent[0].json["input"]
     assert made["image"] == "data:image/png;base64," + base64.b64encode(image_bytes()).decode()
@@ -81,16 +81,16 @@ async def test_inputs_mask_and_one_lora_are_sent(replicate: Replicate, bench: Be
         ([{"id": "x", "scale": 2}], "loras[0].scale"),
     ],
 )
-async def test_unsupported_loras_are_refused(replicate: Replicate, bench: Bench, loras: Any, param: str) -> None:
-    state = await bench.run(task("replicate", loras=loras))
+async def test_unsupported_loras_are_refused(replicate: Replicate, harness: Harness, loras: Any, param: str) -> None:
+    state = await harness.run(task("replicate", loras=loras))
     assert (state.failed.param, replicate.sent) == (param, [])
 
 
 async def test_large_n_is_several_predictions_and_flagged_images_are_missing(
-    replicate: Replicate, bench: Bench
+    replicate: Replicate, harness: Harness
 ) -> None:
     replicate.flagged = 1
-    state = await bench.run(task("replicate", n=6, seed=10))
+    state = await harness.run(task("replicate", n=6, seed=10))
     submits = [sent.json["input"] for sent in replicate.sent if sent.path == "/v1/predictions"]
     assert sorted((made["num_outputs"], made["seed"]) for made in submits) == [(2, 14), (4, 10)]
     assert len(state.done.artifacts) == replicate.billed == 4
@@ -110,20 +110,20 @@ async def test_large_n_is_several_predictions_and_flagged_images_are_missing(
     ],
 )
 async def test_final_state_has_its_reason(
-    replicate: Replicate, bench: Bench, last: str, error: str, reason: R.ValueType
+    replicate: Replicate, harness: Harness, last: str, error: str, reason: R.ValueType
 ) -> None:
     replicate.script, replicate.error = ("starting", last), error
-    state = await bench.run(task("replicate"))
+    state = await harness.run(task("replicate"))
     assert state.failed.reason == reason
     assert state.failed.may_be_billed == (last != "aborted")  # did not begin, so not billed
     assert "CUDA" not in state.failed.message
     assert len([sent for sent in replicate.sent if sent.method == "POST"]) == 1
 
 
-async def test_lost_output_is_a_failure(replicate: Replicate, bench: Bench) -> None:
+async def test_lost_output_is_a_failure(replicate: Replicate, harness: Harness) -> None:
     lost = {"id": "x", "status": "succeeded", "output": None, "data_removed": True}
     replicate.failures = [(201, lost, {})]
-    assert (await bench.run(task("replicate"))).failed.reason == R.ERROR_REASON_PROVIDER_BAD_RESPONSE
+    assert (await harness.run(task("replicate"))).failed.reason == R.ERROR_REASON_PROVIDER_BAD_RESPONSE
 
 
 @pytest.mark.parametrize(
@@ -138,33 +138,33 @@ async def test_lost_output_is_a_failure(replicate: Replicate, bench: Bench) -> N
     ],
 )
 async def test_output_of_any_type_is_parsed(
-    replicate: Replicate, bench: Bench, output: Any, made: int, missing: int
+    replicate: Replicate, harness: Harness, output: Any, made: int, missing: int
 ) -> None:
     replicate.failures = [(201, {"id": "x", "status": "succeeded", "output": output}, {})]
-    state = await bench.run(task("replicate", n=2))
+    state = await harness.run(task("replicate", n=2))
     assert (len(state.done.artifacts), len(state.done.missing)) == (made, missing)
     if not made:
         assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
-async def test_rate_limit_at_a_poll_is_waited_out(replicate: Replicate, bench: Bench) -> None:
+async def test_rate_limit_at_a_poll_is_waited_out(replicate: Replicate, harness: Harness) -> None:
     asked = task("replicate")
-    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
+    state = await harness.family.start(pb.StartRequest(job_id="job_test", task=asked))
     replicate.failures = [(429, {"detail": "Request was throttled. Your rate limit resets in ~30s."}, {})]
-    state = await bench.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked))
+    state = await harness.family.poll(pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked))
     assert state.running.poll_after.seconds == 30
 
 
-async def test_weights_in_options_are_refused(replicate: Replicate, bench: Bench) -> None:
+async def test_weights_in_options_are_refused(replicate: Replicate, harness: Harness) -> None:
     asked = task("replicate", moderation="low")
     asked.provider_options.update({"replicate_weights": "https://10.0.0.1/x.tar"})
-    state = await bench.run(asked)
+    state = await harness.run(asked)
     assert (state.failed.reason, state.failed.param, replicate.sent) == (
         R.ERROR_REASON_UNSUPPORTED_PARAMETER,
         "provider_options.replicate_weights",
         [],
     )
-    state = await bench.run(task("replicate", moderation="low"))
+    state = await harness.run(task("replicate", moderation="low"))
     assert [warning.param for warning in state.done.warnings] == ["moderation"]
 
 
@@ -206,56 +206,56 @@ _FIELD = {"type": "invalid", "field": "input.width", "description": "Must be a m
     ],
 )
 async def test_error_has_its_reason_and_field(
-    replicate: Replicate, bench: Bench, answer: tuple[int, Any], reason: R.ValueType, param: str
+    replicate: Replicate, harness: Harness, answer: tuple[int, Any], reason: R.ValueType, param: str
 ) -> None:
     replicate.failures = [(*answer, {})]
-    state = await bench.run(task("replicate"))
+    state = await harness.run(task("replicate"))
     assert (state.failed.reason, state.failed.param, len(replicate.sent)) == (reason, param, 1)
     assert state.failed.may_be_billed == (answer[0] == 504)
 
 
 @pytest.mark.parametrize("answer", [(500, {"detail": "x"}, {}), (502, b"<html>", {}), (503, b"", {})])
 async def test_server_error_without_id_is_retried(
-    replicate: Replicate, bench: Bench, answer: tuple[int, Any, dict[str, str]]
+    replicate: Replicate, harness: Harness, answer: tuple[int, Any, dict[str, str]]
 ) -> None:
     replicate.failures = [answer]
-    assert (await bench.run(task("replicate"))).HasField("done")
+    assert (await harness.run(task("replicate"))).HasField("done")
     assert replicate.billed == 1
     replicate.failures = [answer] * 4
-    state = await bench.run(task("replicate"))
+    state = await harness.run(task("replicate"))
     assert not state.failed.may_be_billed
     assert len([sent for sent in replicate.sent if sent.path == "/v1/predictions"]) == 4, "once more each time"
 
 
-async def test_server_error_with_id_is_not_retried(replicate: Replicate, bench: Bench) -> None:
+async def test_server_error_with_id_is_not_retried(replicate: Replicate, harness: Harness) -> None:
     replicate.failures = [(500, {"id": "x", "status": "starting"}, {})]
-    state = await bench.run(task("replicate"))
+    state = await harness.run(task("replicate"))
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_ERROR, True)
     assert len(replicate.sent) == 1
 
 
-async def test_rate_limit_pause_is_parsed_from_the_message(replicate: Replicate, bench: Bench) -> None:
+async def test_rate_limit_pause_is_parsed_from_the_message(replicate: Replicate, harness: Harness) -> None:
     replicate.failures = [(429, {"detail": "Request was throttled. Your rate limit resets in ~6s."}, {})]
-    assert (await bench.run(task("replicate"))).HasField("done")
-    assert 6 <= bench.slept[0] < 7
+    assert (await harness.run(task("replicate"))).HasField("done")
+    assert 6 <= harness.slept[0] < 7
 
 
-async def test_cancel_is_sent_to_replicate(replicate: Replicate, bench: Bench) -> None:
+async def test_cancel_is_sent_to_replicate(replicate: Replicate, harness: Harness) -> None:
     asked = task("replicate")
-    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
+    state = await harness.family.start(pb.StartRequest(job_id="job_test", task=asked))
     stop = pb.CancelRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked)
-    assert await bench.family.cancel(stop)
+    assert await harness.family.cancel(stop)
     assert (replicate.sent[-1].method, replicate.sent[-1].path.rpartition("/")[2]) == ("POST", "cancel")
     assert [prediction.states for prediction in replicate.predictions.values()] == [["canceled"]]
 
 
 async def test_cancel_of_two_calls_is_confirmed_only_when_replicate_stops_both(
-    replicate: Replicate, bench: Bench
+    replicate: Replicate, harness: Harness
 ) -> None:
     asked = task("replicate", n=5)
-    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=asked))
+    state = await harness.family.start(pb.StartRequest(job_id="job_test", task=asked))
     assert len(replicate.predictions) == 2
     stop = pb.CancelRequest(job_id="job_test", task_ref=state.running.task_ref, task=asked)
     replicate.failures = [(500, {"detail": "Internal error"}, {})]
-    assert not await bench.family.cancel(stop)
-    assert await bench.family.cancel(stop)
+    assert not await harness.family.cancel(stop)
+    assert await harness.family.cancel(stop)

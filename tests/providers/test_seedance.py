@@ -11,7 +11,8 @@ from imagegateway.providers.bytedance.catalog import MODELS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.emulators.ark import VIDEO, Ark
-from tests.providers.harness import Bench
+from tests.providers.harness import Harness
+from tests.providers.tasks import task_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,20 +23,17 @@ VIDEOS = [model for model in MODELS if model.modality == "video"]
 
 
 @pytest.fixture
-async def bench(ark: Ark, tmp_path: Path) -> AsyncIterator[Bench]:
+async def harness(ark: Ark, tmp_path: Path) -> AsyncIterator[Harness]:
     values = {"IMAGEGATEWAY_BYTEDANCE_BASE_URL": f"{ark.base}/api/v3", "IMAGEGATEWAY_BYTEDANCE_API_KEY": ark.key}
-    async with Bench.open(MODELS, [BytedanceAdapter()], tmp_path, values) as bench:
-        yield bench
+    async with Harness.open(MODELS, [BytedanceAdapter()], tmp_path, values) as harness:
+        yield harness
 
 
-def task(model: str = "bytedance/seedance-2.0", **fields: Any) -> pb.ImageTask:
-    return pb.ImageTask(
-        model=model, route="bytedance", **{"prompt": "a fox", "n": 1, "width": 1280, "height": 720, **fields}
-    )
+task = task_of("bytedance", "bytedance/seedance-2.0", width=1280, height=720)
 
 
-async def test_video_is_submitted_polled_and_fetched(ark: Ark, bench: Bench) -> None:
-    state = await bench.run(task(seconds=8, seed=5))
+async def test_video_is_submitted_polled_and_fetched(ark: Ark, harness: Harness) -> None:
+    state = await harness.run(task(seconds=8, seed=5))
     (artifact,) = state.done.artifacts
     assert [(sent.method, sent.path) for sent in ark.sent] == [
         ("POST", TASKS),
@@ -52,14 +50,14 @@ async def test_video_is_submitted_polled_and_fetched(ark: Ark, bench: Bench) -> 
         "seed": 5,
     }
     assert [sent.headers.get("authorization") for sent in ark.sent] == [f"Bearer {ark.key}"] * 4 + [None]
-    assert await bench.bytes_of(artifact) == VIDEO
+    assert await harness.bytes_of(artifact) == VIDEO
     assert (artifact.media.media_type, artifact.seed, ark.billed) == ("video/mp4", 5, 1)
     assert state.done.usage.total_tokens == 108_900
 
 
 @pytest.mark.parametrize("model", VIDEOS, ids=lambda model: str(model.id))
-async def test_every_model_is_served(ark: Ark, bench: Bench, model: Any) -> None:
-    assert (await bench.run(task(model.id))).HasField("done")
+async def test_every_model_is_served(ark: Ark, harness: Harness, model: Any) -> None:
+    assert (await harness.run(task(model.id))).HasField("done")
     assert ark.sent[0].json["model"] == model.routes[0].native_id
 
 
@@ -78,26 +76,26 @@ async def test_every_model_is_served(ark: Ark, bench: Bench, model: Any) -> None
     ],
 )
 async def test_size_becomes_ratio_and_resolution(
-    ark: Ark, bench: Bench, asked: tuple[int, int], ratio: str, resolution: str
+    ark: Ark, harness: Harness, asked: tuple[int, int], ratio: str, resolution: str
 ) -> None:
     width, height = VIDEOS[0].sizes.nearest(*asked)
-    await bench.run(task(width=width, height=height))
+    await harness.run(task(width=width, height=height))
     assert (ark.sent[0].json["ratio"], ark.sent[0].json["resolution"]) == (ratio, resolution)
 
 
-async def test_aspect_ratio_alone_keeps_the_default_resolution(ark: Ark, bench: Bench) -> None:
-    await bench.run(task(width=1440, height=1080, aspect_ratio="4:3"))
+async def test_aspect_ratio_alone_keeps_the_default_resolution(ark: Ark, harness: Harness) -> None:
+    await harness.run(task(width=1440, height=1080, aspect_ratio="4:3"))
     assert (ark.sent[0].json["ratio"], ark.sent[0].json["resolution"]) == ("4:3", "720p")
 
 
-async def test_fractional_seconds_are_refused_before_the_call(ark: Ark, bench: Bench) -> None:
-    failed = (await bench.run(task(seconds=4.5))).failed
+async def test_fractional_seconds_are_refused_before_the_call(ark: Ark, harness: Harness) -> None:
+    failed = (await harness.run(task(seconds=4.5))).failed
     assert (failed.reason, failed.param) == (ErrorReason.ERROR_REASON_INVALID_VALUE, "seconds")
     assert not ark.sent
 
 
-async def test_n_videos_are_n_tasks(ark: Ark, bench: Bench) -> None:
-    state = await bench.run(task(n=2, seed=9))
+async def test_n_videos_are_n_tasks(ark: Ark, harness: Harness) -> None:
+    state = await harness.run(task(n=2, seed=9))
     assert [artifact.seed for artifact in state.done.artifacts] == [9, 10]
     assert ark.billed == 2
 
@@ -116,9 +114,9 @@ async def test_n_videos_are_n_tasks(ark: Ark, bench: Bench) -> None:
         ("daydreaming", ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE),
     ],
 )
-async def test_terminal_and_unknown_states_end_the_task(ark: Ark, bench: Bench, last: Any, reason: Any) -> None:
+async def test_terminal_and_unknown_states_end_the_task(ark: Ark, harness: Harness, last: Any, reason: Any) -> None:
     ark.script = ("queued", last)
-    failed = (await bench.run(task())).failed
+    failed = (await harness.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (reason, True)
     assert "secret" not in failed.message
     assert (len([sent for sent in ark.sent if sent.method == "POST"]), ark.billed) == (1, 0)
@@ -134,21 +132,21 @@ async def test_terminal_and_unknown_states_end_the_task(ark: Ark, bench: Bench, 
         (500, "InternalServiceError", ErrorReason.ERROR_REASON_PROVIDER_ERROR),
     ],
 )
-async def test_refused_submits_are_final(ark: Ark, bench: Bench, status: int, code: str, reason: Any) -> None:
+async def test_refused_submits_are_final(ark: Ark, harness: Harness, status: int, code: str, reason: Any) -> None:
     ark.failures = [(status, {"error": {"code": code, "message": "no", "param": "", "type": ""}}, {})]
-    assert (await bench.run(task())).failed.reason == reason
+    assert (await harness.run(task())).failed.reason == reason
     assert len(ark.sent) == 1
 
 
-async def test_lost_task_ends_after_its_grace_and_failed_polls_are_repeated(ark: Ark, bench: Bench) -> None:
+async def test_lost_task_ends_after_its_grace_and_failed_polls_are_repeated(ark: Ark, harness: Harness) -> None:
     gone: Any = (404, {"error": {"code": "NotFound", "message": "no"}}, {})
     ark.failures = [(200, {"id": "cgt-9"}, {}), gone, (503, b"", {}), (429, {}, {}), *[gone] * 99]
-    failed = (await bench.run(task())).failed
+    failed = (await harness.run(task())).failed
     assert (failed.reason, failed.may_be_billed) == (ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
 
 
-async def test_cancel_reaches_the_provider(ark: Ark, bench: Bench) -> None:
-    state = await bench.family.start(pb.StartRequest(job_id="job_test", task=task()))
+async def test_cancel_reaches_the_provider(ark: Ark, harness: Harness) -> None:
+    state = await harness.family.start(pb.StartRequest(job_id="job_test", task=task()))
     request = pb.CancelRequest(job_id="job_test", task=task(), task_ref=state.running.task_ref)
-    assert await bench.family.cancel(request)
+    assert await harness.family.cancel(request)
     assert (ark.deleted, ark.sent[-1].method) == (["cgt-0"], "DELETE")

@@ -40,7 +40,7 @@ WINDOW = SizeRange(
         ((100, 5000), (480, 1440)),
     ],
 )
-def test_nearest_size_within_a_window_of_pixels(asked: tuple[int, int], made: tuple[int, int]) -> None:
+def test_nearest_size_stays_within_the_pixel_range(asked: tuple[int, int], made: tuple[int, int]) -> None:
     assert WINDOW.nearest(*asked) == made
 
 

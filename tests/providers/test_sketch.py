@@ -68,7 +68,7 @@ def test_another_process_draws_the_same() -> None:
     assert child.stdout.strip() == here
 
 
-def test_prompt_seed_style_and_negative_prompt_matter() -> None:
+def test_drawing_depends_on_prompt_seed_style_and_negative_prompt() -> None:
     briefs = [
         brief(),
         brief("a quiet harbour at dusk"),
@@ -85,7 +85,7 @@ def test_prompt_seed_style_and_negative_prompt_matter() -> None:
     ("width", "height"),
     [(64, 64), (64, 512), (512, 64), (65, 97), (256, 256), (320, 200), (200, 320), (64, 2048), (2048, 64)],
 )
-def test_sizes(width: int, height: int) -> None:
+def test_drawing_has_the_requested_size(width: int, height: int) -> None:
     for prompt in ("a lighthouse in a storm", "two cats in a city, with a long tail of words " * 6):
         image = sketch.draw(brief(prompt, width, height))
         assert image.size == (width, height)
@@ -93,7 +93,7 @@ def test_sizes(width: int, height: int) -> None:
 
 
 @pytest.mark.parametrize("prompt", HOSTILE)
-def test_hostile_prompts(prompt: str) -> None:
+def test_hostile_prompt_is_drawn(prompt: str) -> None:
     image = sketch.draw(brief(prompt, 320, 256))
     assert image.size == (320, 256)
     assert legible(legible(prompt)) == legible(prompt)
@@ -118,12 +118,12 @@ def test_hostile_prompts(prompt: str) -> None:
         "rocket over a village",
     ],
 )
-def test_every_motif(prompt: str) -> None:
+def test_every_motif_is_drawn_at_the_requested_size(prompt: str) -> None:
     for seed in range(3):
         assert sketch.draw(brief(prompt, 160, 128, seed)).size == (160, 128)
 
 
-def test_words_lead_the_palette() -> None:
+def test_palette_follows_the_words_of_the_prompt() -> None:
     assert blue_over_red("ocean") > blue_over_red("desert") + 100
     assert blue_over_red("blue hills") > blue_over_red("red hills") + 100
     day, night = (means(sketch.draw(brief(f"mountains, {hour}", 96, 96))) for hour in ("midday", "midnight"))
@@ -136,7 +136,7 @@ def test_negative_prompt_takes_its_words_out() -> None:
     assert sum(without) > sum(plain) + 100
 
 
-def test_transparent_sky() -> None:
+def test_transparent_drawing_has_a_transparent_sky() -> None:
     image = sketch.draw(Brief("a red fox in a forest", 256, 256, 3, transparent=True))
     assert image.mode == "RGBA"
     alpha = image.getchannel("A")
@@ -146,7 +146,7 @@ def test_transparent_sky() -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
-def test_edit_leaves_what_the_mask_keeps(mode: str) -> None:
+def test_edit_keeps_the_area_outside_the_mask(mode: str) -> None:
     source = sketch.draw(brief("a lake at noon", 192, 160)).convert(mode)
     if mode == "RGBA":
         source.putalpha(Image.linear_gradient("L").resize(source.size))
@@ -202,7 +202,7 @@ def test_edit_needs_an_input() -> None:
         sketch.edit(brief(), [], None)
 
 
-def test_previews_come_closer() -> None:
+def test_previews_approach_the_result() -> None:
     image = sketch.draw(brief(width=256, height=192))
     distances = []
     for step in range(1, 5):
@@ -219,7 +219,9 @@ def test_previews_come_closer() -> None:
 @pytest.mark.parametrize("output_format", ["png", "jpeg", "webp"])
 @pytest.mark.parametrize("compression", [None, 0, 50, 100])
 @pytest.mark.parametrize("transparent", [False, True])
-def test_files_decode(output_format: str, compression: int | None, transparent: bool) -> None:
+def test_encoded_drawing_is_reproducible_and_decodes(
+    output_format: str, compression: int | None, transparent: bool
+) -> None:
     image = sketch.draw(Brief("pines", 120, 100, 1, transparent=transparent))
     data = sketch.encode(image, output_format, compression)
     assert data == sketch.encode(image, output_format, compression)
@@ -238,7 +240,7 @@ def test_jpeg_is_white_where_the_image_is_clear() -> None:
     assert min(means(Image.open(io.BytesIO(data)))) > 250
 
 
-def test_encode_refuses_what_it_does_not_know() -> None:
+def test_encode_of_an_unknown_format_is_refused() -> None:
     with pytest.raises(ValueError, match="format"):
         sketch.encode(Image.new("RGB", (8, 8)), "gif", None)
     for quality in (-1, 101):
@@ -246,7 +248,7 @@ def test_encode_refuses_what_it_does_not_know() -> None:
             sketch.encode(Image.new("RGB", (8, 8)), "webp", quality)
 
 
-def test_letters() -> None:
+def test_caption_is_transliterated_to_legible_letters() -> None:
     assert legible("Café  Übermut\n— “naïve”") == "Cafe Ubermut - “naive”"
     assert legible("море") == "more"
     assert legible("a 🦊!") == "a (fox face) !"

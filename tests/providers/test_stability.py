@@ -22,7 +22,7 @@ from tests.emulators.base import image_bytes
 if TYPE_CHECKING:
     from tests.emulators.base import Sent
     from tests.emulators.stability import Stability
-    from tests.providers.harness import Bench
+    from tests.providers.harness import Harness
 
 R = ErrorReason
 _OWN = [model for model in MODELS if model.routes[0].name == "stability"]
@@ -34,8 +34,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def bench(stability_bench: Bench) -> Bench:
-    return stability_bench
+def harness(stability_harness: Harness) -> Harness:
+    return stability_harness
 
 
 def task(model: str = "stable-image-core", **fields: Any) -> pb.ImageTask:
@@ -56,9 +56,9 @@ def mask(width: int = 80, height: int = 64) -> bytes:
 
 
 async def test_prompt_is_sent_as_multipart_without_a_file_and_bytes_are_stored(
-    stability: Stability, bench: Bench
+    stability: Stability, harness: Harness
 ) -> None:
-    state = await bench.run(
+    state = await harness.run(
         task(
             aspect_ratio="16:9",
             seed=5,
@@ -82,31 +82,31 @@ async def test_prompt_is_sent_as_multipart_without_a_file_and_bytes_are_stored(
         "seed": "5",
         "output_format": "webp",
     }
-    assert await bench.bytes_of(artifact) == image_bytes(96, 64, "WEBP")
+    assert await harness.bytes_of(artifact) == image_bytes(96, 64, "WEBP")
     assert (artifact.seed, artifact.media.width, artifact.media.media_type) == (5, 96, "image/webp")
     assert stability.billed == 1
 
 
 @pytest.mark.parametrize("model", _OWN, ids=lambda model: model.id)
-async def test_model_makes_an_image(stability: Stability, bench: Bench, model: Any) -> None:
-    inputs = [await bench.keep(image_bytes(80, 64)) for _ in range(model.max_inputs)]
+async def test_model_makes_an_image(stability: Stability, harness: Harness, model: Any) -> None:
+    inputs = [await harness.keep(image_bytes(80, 64)) for _ in range(model.max_inputs)]
     request = task(model.id.partition("/")[2], inputs=inputs, width=80, height=64)
     if not model.prompt_required:
         request.prompt = ""
     if model.supports(Capability.MASK):
-        request.mask.CopyFrom(await bench.keep(mask()))
+        request.mask.CopyFrom(await harness.keep(mask()))
     request.provider_options.update(_OPTIONS.get(model.id, {}))
-    state = await bench.run(request)
+    state = await harness.run(request)
     assert len(state.done.artifacts) == stability.billed == 1, state
     assert not state.done.warnings
     service = model.routes[0].native_id.partition(":")[0]
     assert stability.sent[0].path == f"/v2beta/stable-image/{service}"
 
 
-async def test_sd35_request_names_its_variant_and_mode(stability: Stability, bench: Bench) -> None:
+async def test_sd35_request_names_its_variant_and_mode(stability: Stability, harness: Harness) -> None:
     source = image_bytes(80, 64, "JPEG")
-    await bench.run(task("sd3.5-medium", aspect_ratio="3:2"))
-    await bench.run(task("sd3.5-medium", inputs=[await bench.keep(source)]))
+    await harness.run(task("sd3.5-medium", aspect_ratio="3:2"))
+    await harness.run(task("sd3.5-medium", inputs=[await harness.keep(source)]))
     first, second = stability.sent
     assert form(first) == {"prompt": "a fox", "model": "sd3.5-medium", "aspect_ratio": "3:2"}
     assert form(second) == {
@@ -119,36 +119,38 @@ async def test_sd35_request_names_its_variant_and_mode(stability: Stability, ben
     assert (image.data, image.content_type, image.filename) == (source, "image/jpeg", "image.jpg")
 
 
-async def test_size_that_the_input_determines_is_warned_about(stability: Stability, bench: Bench) -> None:
-    inputs = [await bench.keep(image_bytes(80, 64))]
-    state = await bench.run(task("sd3.5-large", inputs=inputs, aspect_ratio="16:9"))
+async def test_size_that_the_input_determines_is_warned_about(stability: Stability, harness: Harness) -> None:
+    inputs = [await harness.keep(image_bytes(80, 64))]
+    state = await harness.run(task("sd3.5-large", inputs=inputs, aspect_ratio="16:9"))
     assert [warning.code for warning in state.done.warnings] == ["size_adjusted"]
-    state = await bench.run(task("inpaint", inputs=inputs, width=1024, height=1024))
+    state = await harness.run(task("inpaint", inputs=inputs, width=1024, height=1024))
     assert [warning.code for warning in state.done.warnings] == ["size_adjusted"]
     assert all("aspect_ratio" not in form(sent) for sent in stability.sent)
 
 
 async def test_style_sends_an_aspect_ratio_and_style_transfer_requires_two_images(
-    stability: Stability, bench: Bench
+    stability: Stability, harness: Harness
 ) -> None:
-    inputs = [await bench.keep(image_bytes(80, 64))]
-    state = await bench.run(task("style", inputs=inputs, aspect_ratio="16:9"))
+    inputs = [await harness.keep(image_bytes(80, 64))]
+    state = await harness.run(task("style", inputs=inputs, aspect_ratio="16:9"))
     assert form(stability.sent[0])["aspect_ratio"] == "16:9"
     assert not state.done.warnings
-    refused = await bench.run(task("style-transfer", inputs=inputs))
+    refused = await harness.run(task("style-transfer", inputs=inputs))
     assert (refused.failed.reason, refused.failed.param) == (R.ERROR_REASON_MISSING_PARAMETER, "image")
     assert len(stability.sent) == 1
 
 
-async def test_unsupported_options_are_warned_about_once(stability: Stability, bench: Bench) -> None:
-    state = await bench.run(task(n=2, moderation="low", input_fidelity="high"))
+async def test_unsupported_options_are_warned_about_once(stability: Stability, harness: Harness) -> None:
+    state = await harness.run(task(n=2, moderation="low", input_fidelity="high"))
     assert sorted(warning.param for warning in state.done.warnings) == ["input_fidelity", "moderation"]
 
 
-async def test_mask_keeps_its_polarity_and_unsupported_prompt_is_not_sent(stability: Stability, bench: Bench) -> None:
+async def test_mask_keeps_its_polarity_and_unsupported_prompt_is_not_sent(
+    stability: Stability, harness: Harness
+) -> None:
     source, area = image_bytes(80, 64), mask()
-    request = task("erase", inputs=[await bench.keep(source)], mask=await bench.keep(area), seed=1)
-    state = await bench.run(request)
+    request = task("erase", inputs=[await harness.keep(source)], mask=await harness.keep(area), seed=1)
+    state = await harness.run(request)
     (sent,) = stability.sent
     assert form(sent) == {"seed": "1"}
     assert sent.part("image").data == source
@@ -158,35 +160,35 @@ async def test_mask_keeps_its_polarity_and_unsupported_prompt_is_not_sent(stabil
     assert [warning.param for warning in state.done.warnings] == ["prompt"]
 
 
-async def test_provider_options_are_sent_and_whole_numbers_stay_whole(stability: Stability, bench: Bench) -> None:
-    request = task("stable-image-ultra", inputs=[await bench.keep(image_bytes())])
+async def test_provider_options_are_sent_and_whole_numbers_stay_whole(stability: Stability, harness: Harness) -> None:
+    request = task("stable-image-ultra", inputs=[await harness.keep(image_bytes())])
     request.provider_options.update({"strength": 0.2, "style_preset": "anime", "cfg_scale": 7})
-    await bench.run(request)
+    await harness.run(request)
     sent = form(stability.sent[0])
     assert sent == {"prompt": "a fox", "strength": "0.2", "style_preset": "anime", "cfg_scale": "7"}
 
 
-async def test_option_in_place_of_a_request_field_is_refused(stability: Stability, bench: Bench) -> None:
+async def test_option_in_place_of_a_request_field_is_refused(stability: Stability, harness: Harness) -> None:
     request = task("stable-image-ultra", style="anime")
     request.provider_options.update({"style_preset": "origami"})
-    assert (await bench.run(request)).failed.param == "provider_options.style_preset"
+    assert (await harness.run(request)).failed.param == "provider_options.style_preset"
     assert not stability.sent
 
 
 async def test_n_images_are_n_requests_with_consecutive_seeds_and_never_zero(
-    stability: Stability, bench: Bench
+    stability: Stability, harness: Harness
 ) -> None:
-    state = await bench.run(task(n=3, seed=0))
+    state = await harness.run(task(n=3, seed=0))
     assert sorted(form(sent)["seed"] for sent in stability.sent) == ["1", "2", "3"]
     assert [artifact.seed for artifact in state.done.artifacts] == [1, 2, 3]
     stability.sent.clear()
-    await bench.run(task(n=2, seed=4294967295))
+    await harness.run(task(n=2, seed=4294967295))
     assert sorted(form(sent)["seed"] for sent in stability.sent) == ["1", "4294967294"]
 
 
-async def test_refused_image_is_missing_and_others_are_delivered(stability: Stability, bench: Bench) -> None:
+async def test_refused_image_is_missing_and_others_are_delivered(stability: Stability, harness: Harness) -> None:
     stability.failures = [(403, {"id": "x", "name": "content_moderation", "errors": ["flagged"]}, {})]
-    state = await bench.run(task(n=3))
+    state = await harness.run(task(n=3))
     assert (len(state.done.artifacts), stability.billed) == (2, 2)
     assert [missing.reason for missing in state.done.missing] == [R.ERROR_REASON_MODERATION_BLOCKED]
 
@@ -196,24 +198,24 @@ async def test_refused_image_is_missing_and_others_are_delivered(stability: Stab
     [("jpeg", "jpeg", "image/jpeg"), ("webp", "png", "image/webp"), ("", None, "image/png")],
 )
 async def test_unsupported_format_is_converted(
-    stability: Stability, bench: Bench, output_format: str, sent: str | None, media_type: str
+    stability: Stability, harness: Harness, output_format: str, sent: str | None, media_type: str
 ) -> None:
-    state = await bench.run(task("sd3.5-large", output_format=output_format))
+    state = await harness.run(task("sd3.5-large", output_format=output_format))
     assert form(stability.sent[0]).get("output_format") == sent
     assert state.done.artifacts[0].media.media_type == media_type
 
 
-async def test_requested_compression_is_converted_from_png(stability: Stability, bench: Bench) -> None:
-    state = await bench.run(task(output_format="jpeg", output_compression=30))
+async def test_requested_compression_is_converted_from_png(stability: Stability, harness: Harness) -> None:
+    state = await harness.run(task(output_format="jpeg", output_compression=30))
     assert form(stability.sent[0])["output_format"] == "png"
     assert state.done.artifacts[0].media.media_type == "image/jpeg"
 
 
-async def test_json_response_is_decoded(stability: Stability, bench: Bench) -> None:
+async def test_json_response_is_decoded(stability: Stability, harness: Harness) -> None:
     answer = {"image": base64.b64encode(image_bytes()).decode(), "finish_reason": "SUCCESS", "seed": 9}
     stability.failures = [(200, answer, {})]
-    state = await bench.run(task())
-    assert await bench.bytes_of(state.done.artifacts[0]) == image_bytes()
+    state = await harness.run(task())
+    assert await harness.bytes_of(state.done.artifacts[0]) == image_bytes()
     assert state.done.artifacts[0].seed == 9
 
 
@@ -234,24 +236,24 @@ _ENCODED = base64.b64encode(image_bytes()).decode()
     ],
 )
 async def test_response_with_unusual_fields_is_decoded(
-    stability: Stability, bench: Bench, answer: Any, seed: int | None
+    stability: Stability, harness: Harness, answer: Any, seed: int | None
 ) -> None:
     content = json.dumps(answer).encode()
     stability.failures = [(200, content, {"content-type": "application/json; type=image/png"})]
-    (artifact,) = (await bench.run(task())).done.artifacts
-    assert await bench.bytes_of(artifact) == image_bytes()
+    (artifact,) = (await harness.run(task())).done.artifacts
+    assert await harness.bytes_of(artifact) == image_bytes()
     assert (artifact.seed if artifact.HasField("seed") else None) == seed
 
 
-async def test_seed_out_of_range_is_not_reported(stability: Stability, bench: Bench) -> None:
+async def test_seed_out_of_range_is_not_reported(stability: Stability, harness: Harness) -> None:
     stability.failures = [(200, image_bytes(), {"content-type": "image/png", "Seed": str(1 << 40)})]
-    assert not (await bench.run(task())).done.artifacts[0].HasField("seed")
+    assert not (await harness.run(task())).done.artifacts[0].HasField("seed")
 
 
 @pytest.mark.parametrize("answer", [b"", b"<html>", {}, [], {"image": "", "finish_reason": "SUCCESS"}, {"id": None}])
-async def test_response_without_an_image_is_a_failure(stability: Stability, bench: Bench, answer: Any) -> None:
+async def test_response_without_an_image_is_a_failure(stability: Stability, harness: Harness, answer: Any) -> None:
     stability.failures = [(200, answer, {})]
-    state = await bench.run(task())
+    state = await harness.run(task())
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_BAD_RESPONSE, True)
     assert len(stability.sent) == 1
 
@@ -266,11 +268,11 @@ async def test_response_without_an_image_is_a_failure(stability: Stability, benc
     ],
 )
 async def test_filtered_or_unknown_finish_delivers_no_image(
-    stability: Stability, bench: Bench, model: str, finish: str, reason: R.ValueType
+    stability: Stability, harness: Harness, model: str, finish: str, reason: R.ValueType
 ) -> None:
     stability.finish = finish
-    inputs = [await bench.keep(image_bytes())] if model.startswith("upscale") else []
-    state = await bench.run(task(model, inputs=inputs))
+    inputs = [await harness.keep(image_bytes())] if model.startswith("upscale") else []
+    state = await harness.run(task(model, inputs=inputs))
     assert (state.failed.reason, state.failed.may_be_billed) == (reason, True)
     assert len([sent for sent in stability.sent if sent.method == "POST"]) == 1
 
@@ -296,32 +298,32 @@ async def test_filtered_or_unknown_finish_delivers_no_image(
     ],
 )
 async def test_error_is_final_after_one_call_and_not_billed(
-    stability: Stability, bench: Bench, answer: tuple[int, Any], reason: R.ValueType, param: str
+    stability: Stability, harness: Harness, answer: tuple[int, Any], reason: R.ValueType, param: str
 ) -> None:
     stability.failures = [(*answer, {})]
-    state = await bench.run(task())
+    state = await harness.run(task())
     assert (state.failed.reason, state.failed.param, len(stability.sent)) == (reason, param, 1)
     assert not state.failed.may_be_billed
     assert "secret" not in state.failed.message
 
 
 @pytest.mark.parametrize("name", ["internal_error", "server_error"])
-async def test_vendor_error_is_not_billed_and_retried_once(stability: Stability, bench: Bench, name: str) -> None:
+async def test_vendor_error_is_not_billed_and_retried_once(stability: Stability, harness: Harness, name: str) -> None:
     error: tuple[int, Any, dict[str, str]] = (500, _body(name, "at host 10.0.0.1"), {})
     stability.failures = [error]
-    assert (await bench.run(task())).HasField("done")
+    assert (await harness.run(task())).HasField("done")
     assert (len(stability.sent), stability.billed) == (2, 1)
-    assert 1 <= bench.slept[0] < 1.2
+    assert 1 <= harness.slept[0] < 1.2
     stability.failures = [error] * 4
-    state = await bench.run(task())
+    state = await harness.run(task())
     assert (state.failed.reason, state.failed.may_be_billed) == (R.ERROR_REASON_PROVIDER_ERROR, False)
     assert (len(stability.sent), stability.billed) == (4, 1)
     assert "10.0.0.1" not in state.failed.message
 
 
-async def test_unreadable_server_error_may_be_billed(stability: Stability, bench: Bench) -> None:
+async def test_unreadable_server_error_may_be_billed(stability: Stability, harness: Harness) -> None:
     stability.failures = [(502, b"<html>", {})]
-    state = await bench.run(task())
+    state = await harness.run(task())
     assert (state.failed.reason, state.failed.may_be_billed, len(stability.sent)) == (
         R.ERROR_REASON_PROVIDER_ERROR,
         True,
@@ -330,26 +332,26 @@ async def test_unreadable_server_error_may_be_billed(stability: Stability, bench
 
 
 async def test_block_of_a_minute_is_reported_and_a_short_pause_is_waited_out(
-    stability: Stability, bench: Bench
+    stability: Stability, harness: Harness
 ) -> None:
     stability.failures = [(429, _body("rate_limit_exceeded", "slow"), {})]
-    state = await bench.run(task())
+    state = await harness.run(task())
     assert state.failed.reason == R.ERROR_REASON_PROVIDER_RATE_LIMITED
     assert state.failed.retry_after.seconds == 60
     stability.failures = [(429, _body("rate_limit_exceeded", "slow"), {"retry-after": "3"})]
-    assert (await bench.run(task())).HasField("done")
-    assert 3 <= bench.slept[-1] < 4
+    assert (await harness.run(task())).HasField("done")
+    assert 3 <= harness.slept[-1] < 4
 
 
-async def test_input_over_the_limits_is_refused_before_the_call(stability: Stability, bench: Bench) -> None:
-    small = await bench.run(task("stable-image-ultra", inputs=[await bench.keep(image_bytes(63, 100))]))
+async def test_input_over_the_limits_is_refused_before_the_call(stability: Stability, harness: Harness) -> None:
+    small = await harness.run(task("stable-image-ultra", inputs=[await harness.keep(image_bytes(63, 100))]))
     assert (small.failed.reason, small.failed.param) == (R.ERROR_REASON_INVALID_VALUE, "image")
     assert not stability.sent
 
 
-async def test_caller_key_replaces_the_operator_key(stability: Stability, bench: Bench) -> None:
+async def test_caller_key_replaces_the_operator_key(stability: Stability, harness: Harness) -> None:
     stability.key = "sk-own"
-    assert (await bench.run(task(), credential="sk-own")).HasField("done")
+    assert (await harness.run(task(), credential="sk-own")).HasField("done")
 
 
 def test_ids_and_aliases_are_unique_and_complete() -> None:

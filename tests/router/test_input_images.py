@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.protobuf.struct_pb2 import Value
-from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.decoding import DecodeBudget
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.url_guard import OutboundError
 from imagegateway.platform.errors import GatewayError
@@ -63,7 +63,7 @@ class Edit:
     """An edit whose input images are fetched from `origin`."""
 
     origin: Origin
-    gate: DecodeGate
+    decode_budget: DecodeBudget
     inputs: InputImages
     folder: Path
 
@@ -85,10 +85,10 @@ class Edit:
 @pytest.fixture
 async def edit(tmp_path: Path) -> AsyncIterator[Edit]:
     origin: Any = Origin()
-    gate = DecodeGate(10**8)
-    opened = InputImages(MediaStore.open(tmp_path.as_uri()), origin, gate, "tenant")
+    decode_budget = DecodeBudget(10**8)
+    opened = InputImages(MediaStore.open(tmp_path.as_uri()), origin, decode_budget, "tenant")
     async with AsyncExitStack() as held:
-        yield Edit(origin, gate, await held.enter_async_context(opened), tmp_path)
+        yield Edit(origin, decode_budget, await held.enter_async_context(opened), tmp_path)
 
 
 async def test_inputs_are_fetched_concurrently_and_kept_in_order(edit: Edit) -> None:
@@ -124,7 +124,7 @@ async def test_slow_inputs_time_out_together(edit: Edit, monkeypatch: pytest.Mon
 async def test_mask_without_memory_is_overloaded_after_a_wait(edit: Edit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_images, "DECODE_SECONDS", 0.01)
     await edit.inputs.take_request(pb.EditRequest(image_content=[inputs.image_bytes()], mask_content=inputs.mask()))
-    async with edit.gate.admit(10**8):
+    async with edit.decode_budget.admit(10**8):
         with pytest.raises(GatewayError) as caught:
             await edit.attach()
     assert (caught.value.code, caught.value.meaning.http, caught.value.retry_after) == ("overloaded", 503, 5.0)
@@ -134,6 +134,6 @@ async def test_mask_without_memory_is_overloaded_after_a_wait(edit: Edit, monkey
 
 async def test_mask_of_another_size_is_refused_without_waiting(edit: Edit) -> None:
     await edit.inputs.take_request(pb.EditRequest(image_content=[inputs.image_bytes(32)], mask_content=inputs.mask()))
-    async with edit.gate.admit(10**8):
+    async with edit.decode_budget.admit(10**8):
         with pytest.raises(GatewayError, match="they must be equal"):
             await edit.attach()

@@ -63,7 +63,9 @@ def test_reading_key_changes_nothing() -> None:
         ({Scope.READ, Scope.ADMIN}, "openai/gpt-image-1", False, "generate"),
     ],
 )
-def test_work_needs_its_scope(scopes: set[Scope], model: str, edit: bool, refused: str) -> None:
+def test_request_without_the_scope_of_its_work_is_refused(
+    scopes: set[Scope], model: str, edit: bool, refused: str
+) -> None:
     request = pb.EditRequest(model=model, prompt="p") if edit else pb.GenerateRequest(model=model, prompt="p")
     permissions = Permissions(frozenset(scopes))
     if not refused:

@@ -66,7 +66,7 @@ async def test_router_that_can_not_start_leaves_no_connection_and_no_task(
     assert client.is_connected
 
 
-def test_process_that_fails_says_why_and_ends_with_status_1() -> None:
+def test_failed_process_logs_the_cause_and_exits_with_status_1() -> None:
     code = (
         "import asyncio\n"
         "from imagegateway.platform.grpc_server import run\n"

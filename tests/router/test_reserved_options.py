@@ -51,7 +51,7 @@ def test_reserved_name_is_refused_in_any_spelling(options: dict[str, Any], blame
 @pytest.mark.parametrize(
     "options", [{}, {"steps": 3}, {"parameters": {"x": 1}}, {"settings": {}}, {"nested": {"prompt": "theirs"}}]
 )
-def test_other_names_pass(options: dict[str, Any]) -> None:
+def test_unreserved_option_is_accepted(options: dict[str, Any]) -> None:
     reserved_options.check(options, NAMES)
 
 

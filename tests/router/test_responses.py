@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.protobuf.json_format import MessageToDict
 from imagegateway.job.v1.job_record_pb2 import JobRecord
-from imagegateway.jobs import states
+from imagegateway.jobs import states, transitions
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.platform.setting_source import Source
@@ -97,7 +97,7 @@ async def test_background_is_set_only_to_values_of_the_types(background: str) ->
     assert found.get("background") == (background if background in {"transparent", "opaque"} else None)
 
 
-async def test_unknown_sides_are_unset() -> None:
+async def test_result_without_known_sides_has_no_size() -> None:
     plan = record("video/mp4", 0, 0)
     found = await rendered(plan)
     assert "size" not in found
@@ -178,3 +178,48 @@ def test_moderation_error_has_openais_sentence() -> None:
     )
     assert job_errors.job_failure(refused).message == text
     assert responses.job_error(refused.failed).message == text
+
+
+def described(record: JobRecord) -> dict[str, Any]:
+    return MessageToDict(response_builder().job(record), preserving_proto_field_name=True)
+
+
+def test_job_shows_its_request_without_images_and_keys() -> None:
+    made = record("image/png", 8, 8, prompt="a fox", n=2, seed=0, user="u-1", quality="high")
+    made.task.width, made.task.height = 64, 32
+    made.task.inputs.add(key="uploads/x")
+    made.sealed_credential = b"sealed"
+    assert described(made)["request"] == {
+        "prompt": "a fox",
+        "n": 2,
+        "size": "64x32",
+        "seed": 0,
+        "user": "u-1",
+        "quality": "high",
+    }
+
+
+def test_job_shows_no_prompt_that_is_not_kept() -> None:
+    made = record("image/png", 8, 8, prompt="a fox", negative_prompt="dogs", n=1)
+    made.drop_prompts = True
+    assert described(made)["request"] == {"n": 1}
+    made.state = states.RUNNING
+    transitions.mark_completed(made, made.done, None)
+    assert (made.task.prompt, made.task.negative_prompt) == ("", "")
+
+
+def test_erased_job_shows_neither_request_nor_result() -> None:
+    made = record("image/png", 8, 8, prompt="a fox", n=1)
+    transitions.erase(made)
+    job = described(made)
+    assert job["status"] == "completed"
+    assert job["erased_at"]
+    assert not {"request", "result", "result_url", "metadata", "expires_at"} & job.keys()
+
+
+@pytest.mark.parametrize(("media_days", "days"), [(0, 7), (1, 1), (90, 90)])
+def test_media_expire_by_the_jobs_retention(media_days: int, days: int) -> None:
+    made = record("image/png", 8, 8, media_days=media_days)
+    assert described(made)["expires_at"] == NOW + days * 86_400
+    made.completed_at = (NOW - days * 86_400 - 1) * 1000
+    assert "result" not in described(made)

@@ -39,7 +39,7 @@ def test_route_with_an_open_breaker_is_skipped() -> None:
     assert after.name == "automatic1111"
 
 
-def test_concurrency_limits_of_providers() -> None:
+def test_concurrency_limits_are_those_of_the_catalog() -> None:
     limits = catalog().limits(settings.load(setting_source.Source({})))
     assert (limits.routes["bfl"], limits.routes["ideogram"], limits.routes["automatic1111"]) == (24, 10, 1)
     assert limits.models == {("bfl", "bfl/flux-kontext-max"): 6}
@@ -67,6 +67,6 @@ def test_setting_overrides_the_limit_of_a_route_but_not_of_models() -> None:
         ("stability-ai/sdxl", "fal", [1, 1, 1]),  # nothing is
     ],
 )
-def test_places_are_counted_as_the_provider_does(model: str, route: str, places: list[int]) -> None:
+def test_slots_are_counted_as_the_provider_does(model: str, route: str, places: list[int]) -> None:
     (found,) = [known for known in catalog().models[model].routes if known.name == route]
     assert [found.slots(n) for n in (1, 4, 10)] == places

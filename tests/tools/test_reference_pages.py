@@ -9,8 +9,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_tools import protoc
 from imagegateway.platform import machine
 from imagegateway.platform.errors import REASONS, code_of
-from imagegateway.platform.setting_names import FURTHER, OF_ROUTES, ROUTES
-from imagegateway.platform.settings import known_names
+from imagegateway.providers.registry import ROUTES
+from imagegateway.providers.setting_names import FURTHER, OF_ROUTES, known_names
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tools import reasons_page, settings_page

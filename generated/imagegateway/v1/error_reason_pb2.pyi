@@ -97,7 +97,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PROVIDER_TIMEOUT: _ErrorReason.ValueType  # 34
     """The provider took too long; the error names the job. 504 / DEADLINE_EXCEEDED."""
     ERROR_REASON_EXPIRED: _ErrorReason.ValueType  # 35
-    """The media's 7 days, or the link's 24 hours, are over. 410 / NOT_FOUND."""
+    """The media are deleted, or the link's time is over. 410 / NOT_FOUND."""
     ERROR_REASON_INVALID_SIGNATURE: _ErrorReason.ValueType  # 36
     """The link was changed, or is not from this gateway. 403 / PERMISSION_DENIED."""
     ERROR_REASON_SUBSCRIBER_TOO_SLOW: _ErrorReason.ValueType  # 37
@@ -115,6 +115,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PRICE_UNKNOWN: _ErrorReason.ValueType  # 41
     """The model's price is unknown, and the key or the tenant has a budget.
     402 / RESOURCE_EXHAUSTED.
+    """
+    ERROR_REASON_NOT_FOUND: _ErrorReason.ValueType  # 42
+    """The key or the tenant of an administrative call does not exist.
+    404 / NOT_FOUND.
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -198,7 +202,7 @@ ERROR_REASON_SERVICE_UNAVAILABLE: ErrorReason.ValueType  # 33
 ERROR_REASON_PROVIDER_TIMEOUT: ErrorReason.ValueType  # 34
 """The provider took too long; the error names the job. 504 / DEADLINE_EXCEEDED."""
 ERROR_REASON_EXPIRED: ErrorReason.ValueType  # 35
-"""The media's 7 days, or the link's 24 hours, are over. 410 / NOT_FOUND."""
+"""The media are deleted, or the link's time is over. 410 / NOT_FOUND."""
 ERROR_REASON_INVALID_SIGNATURE: ErrorReason.ValueType  # 36
 """The link was changed, or is not from this gateway. 403 / PERMISSION_DENIED."""
 ERROR_REASON_SUBSCRIBER_TOO_SLOW: ErrorReason.ValueType  # 37
@@ -216,5 +220,9 @@ ERROR_REASON_INSUFFICIENT_SCOPE: ErrorReason.ValueType  # 40
 ERROR_REASON_PRICE_UNKNOWN: ErrorReason.ValueType  # 41
 """The model's price is unknown, and the key or the tenant has a budget.
 402 / RESOURCE_EXHAUSTED.
+"""
+ERROR_REASON_NOT_FOUND: ErrorReason.ValueType  # 42
+"""The key or the tenant of an administrative call does not exist.
+404 / NOT_FOUND.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

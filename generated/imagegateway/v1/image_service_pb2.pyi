@@ -624,7 +624,9 @@ Global___Lora: _TypeAlias = Lora  # noqa: Y015
 
 @_typing.final
 class ImagesResponse(_message.Message):
-    """Images of a completed job or, if `status` is set, a job that goes on."""
+    """Images of a completed job; if `status` is set, a job that goes on; if `object`
+    is `plan`, the plan of a call with `Prefer: dry-run`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -673,14 +675,17 @@ class ImagesResponse(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     SAFETY_IDENTIFIER_FIELD_NUMBER: _builtins.int
     SVG_USAGE_FIELD_NUMBER: _builtins.int
+    N_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    ESTIMATED_COST_FIELD_NUMBER: _builtins.int
     created: _builtins.int
     """Time of completion in Unix seconds. Set with the images."""
     id: _builtins.str
-    """Job id, `job_` and 26 characters."""
+    """Job id, `job_` and 26 characters. Empty in a plan."""
     model: _builtins.str
-    """Id of the model that served, aliases resolved."""
+    """Id of the model that served or, in a plan, would serve, aliases resolved."""
     provider: _builtins.str
-    """Provider route that served, such as `local` or `replicate`."""
+    """Provider route that served or would serve, such as `local` or `replicate`."""
     background: _builtins.str
     """Requested background: `transparent` or `opaque`. The fields 9 to 12, 24 and
     25 have values of OpenAI's types only, and are unset otherwise.
@@ -692,9 +697,13 @@ class ImagesResponse(_message.Message):
     `max`.
     """
     size: _builtins.str
-    """Size of the first image, `<width>x<height>` in pixels, if known."""
+    """Size of the first image, `<width>x<height>` in pixels, if known. In a plan:
+    the size to request, or about the size that the model chooses.
+    """
     object: _builtins.str
-    """Constant `job`. Set with a job only, as the fields 14 to 23."""
+    """`job` or `plan`. Unset with images, as the fields 14 to 23 and 26 to 28; a
+    plan has the fields 14, 15 and 26 to 28.
+    """
     type: _builtins.str
     """As Job.type."""
     modality: _builtins.str
@@ -715,6 +724,10 @@ class ImagesResponse(_message.Message):
     """As Job.queue_position."""
     safety_identifier: _builtins.str
     """The request's `safety_identifier`, else its `user`."""
+    n: _builtins.int
+    """Number of images that a plan makes."""
+    seconds: _builtins.float
+    """Length of a plan's video in seconds, if requested."""
     @_builtins.property
     def data(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Image]:
         """Images in the order of their index."""
@@ -738,6 +751,12 @@ class ImagesResponse(_message.Message):
     @_builtins.property
     def svg_usage(self) -> _job_pb2.SvgUsage:
         """Usage of the author of an SVG, if the provider reports one."""
+
+    @_builtins.property
+    def estimated_cost(self) -> _job_pb2.Cost:
+        """Most that a plan is expected to cost, on any route that may serve it. Unset:
+        the price is unknown.
+        """
 
     def __init__(
         self,
@@ -767,10 +786,13 @@ class ImagesResponse(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         safety_identifier: _builtins.str | None = ...,
         svg_usage: _job_pb2.SvgUsage | None = ...,
+        n: _builtins.int | None = ...,
+        seconds: _builtins.float | None = ...,
+        estimated_cost: _job_pb2.Cost | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_cost", b"_cost", "_created", b"_created", "_created_at", b"_created_at", "_expires_at", b"_expires_at", "_modality", b"_modality", "_object", b"_object", "_output_format", b"_output_format", "_progress", b"_progress", "_quality", b"_quality", "_queue_position", b"_queue_position", "_safety_identifier", b"_safety_identifier", "_size", b"_size", "_started_at", b"_started_at", "_status", b"_status", "_svg_usage", b"_svg_usage", "_type", b"_type", "_updated_at", b"_updated_at", "_usage", b"_usage", "background", b"background", "cost", b"cost", "created", b"created", "created_at", b"created_at", "expires_at", b"expires_at", "modality", b"modality", "object", b"object", "output_format", b"output_format", "progress", b"progress", "quality", b"quality", "queue_position", b"queue_position", "safety_identifier", b"safety_identifier", "size", b"size", "started_at", b"started_at", "status", b"status", "svg_usage", b"svg_usage", "type", b"type", "updated_at", b"updated_at", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_cost", b"_cost", "_created", b"_created", "_created_at", b"_created_at", "_estimated_cost", b"_estimated_cost", "_expires_at", b"_expires_at", "_modality", b"_modality", "_n", b"_n", "_object", b"_object", "_output_format", b"_output_format", "_progress", b"_progress", "_quality", b"_quality", "_queue_position", b"_queue_position", "_safety_identifier", b"_safety_identifier", "_seconds", b"_seconds", "_size", b"_size", "_started_at", b"_started_at", "_status", b"_status", "_svg_usage", b"_svg_usage", "_type", b"_type", "_updated_at", b"_updated_at", "_usage", b"_usage", "background", b"background", "cost", b"cost", "created", b"created", "created_at", b"created_at", "estimated_cost", b"estimated_cost", "expires_at", b"expires_at", "modality", b"modality", "n", b"n", "object", b"object", "output_format", b"output_format", "progress", b"progress", "quality", b"quality", "queue_position", b"queue_position", "safety_identifier", b"safety_identifier", "seconds", b"seconds", "size", b"size", "started_at", b"started_at", "status", b"status", "svg_usage", b"svg_usage", "type", b"type", "updated_at", b"updated_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_cost", b"_cost", "_created", b"_created", "_created_at", b"_created_at", "_expires_at", b"_expires_at", "_modality", b"_modality", "_object", b"_object", "_output_format", b"_output_format", "_progress", b"_progress", "_quality", b"_quality", "_queue_position", b"_queue_position", "_safety_identifier", b"_safety_identifier", "_size", b"_size", "_started_at", b"_started_at", "_status", b"_status", "_svg_usage", b"_svg_usage", "_type", b"_type", "_updated_at", b"_updated_at", "_usage", b"_usage", "background", b"background", "cost", b"cost", "created", b"created", "created_at", b"created_at", "data", b"data", "expires_at", b"expires_at", "id", b"id", "metadata", b"metadata", "modality", b"modality", "model", b"model", "object", b"object", "output_format", b"output_format", "progress", b"progress", "provider", b"provider", "quality", b"quality", "queue_position", b"queue_position", "safety_identifier", b"safety_identifier", "size", b"size", "started_at", b"started_at", "status", b"status", "svg_usage", b"svg_usage", "type", b"type", "updated_at", b"updated_at", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_background", b"_background", "_cost", b"_cost", "_created", b"_created", "_created_at", b"_created_at", "_estimated_cost", b"_estimated_cost", "_expires_at", b"_expires_at", "_modality", b"_modality", "_n", b"_n", "_object", b"_object", "_output_format", b"_output_format", "_progress", b"_progress", "_quality", b"_quality", "_queue_position", b"_queue_position", "_safety_identifier", b"_safety_identifier", "_seconds", b"_seconds", "_size", b"_size", "_started_at", b"_started_at", "_status", b"_status", "_svg_usage", b"_svg_usage", "_type", b"_type", "_updated_at", b"_updated_at", "_usage", b"_usage", "background", b"background", "cost", b"cost", "created", b"created", "created_at", b"created_at", "data", b"data", "estimated_cost", b"estimated_cost", "expires_at", b"expires_at", "id", b"id", "metadata", b"metadata", "modality", b"modality", "model", b"model", "n", b"n", "object", b"object", "output_format", b"output_format", "progress", b"progress", "provider", b"provider", "quality", b"quality", "queue_position", b"queue_position", "safety_identifier", b"safety_identifier", "seconds", b"seconds", "size", b"size", "started_at", b"started_at", "status", b"status", "svg_usage", b"svg_usage", "type", b"type", "updated_at", b"updated_at", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__background: _TypeAlias = _typing.Literal["background"]  # noqa: Y015
     _WhichOneofArgType__background: _TypeAlias = _typing.Literal["_background", b"_background"]  # noqa: Y015
@@ -780,10 +802,14 @@ class ImagesResponse(_message.Message):
     _WhichOneofArgType__created: _TypeAlias = _typing.Literal["_created", b"_created"]  # noqa: Y015
     _WhichOneofReturnType__created_at: _TypeAlias = _typing.Literal["created_at"]  # noqa: Y015
     _WhichOneofArgType__created_at: _TypeAlias = _typing.Literal["_created_at", b"_created_at"]  # noqa: Y015
+    _WhichOneofReturnType__estimated_cost: _TypeAlias = _typing.Literal["estimated_cost"]  # noqa: Y015
+    _WhichOneofArgType__estimated_cost: _TypeAlias = _typing.Literal["_estimated_cost", b"_estimated_cost"]  # noqa: Y015
     _WhichOneofReturnType__expires_at: _TypeAlias = _typing.Literal["expires_at"]  # noqa: Y015
     _WhichOneofArgType__expires_at: _TypeAlias = _typing.Literal["_expires_at", b"_expires_at"]  # noqa: Y015
     _WhichOneofReturnType__modality: _TypeAlias = _typing.Literal["modality"]  # noqa: Y015
     _WhichOneofArgType__modality: _TypeAlias = _typing.Literal["_modality", b"_modality"]  # noqa: Y015
+    _WhichOneofReturnType__n: _TypeAlias = _typing.Literal["n"]  # noqa: Y015
+    _WhichOneofArgType__n: _TypeAlias = _typing.Literal["_n", b"_n"]  # noqa: Y015
     _WhichOneofReturnType__object: _TypeAlias = _typing.Literal["object"]  # noqa: Y015
     _WhichOneofArgType__object: _TypeAlias = _typing.Literal["_object", b"_object"]  # noqa: Y015
     _WhichOneofReturnType__output_format: _TypeAlias = _typing.Literal["output_format"]  # noqa: Y015
@@ -796,6 +822,8 @@ class ImagesResponse(_message.Message):
     _WhichOneofArgType__queue_position: _TypeAlias = _typing.Literal["_queue_position", b"_queue_position"]  # noqa: Y015
     _WhichOneofReturnType__safety_identifier: _TypeAlias = _typing.Literal["safety_identifier"]  # noqa: Y015
     _WhichOneofArgType__safety_identifier: _TypeAlias = _typing.Literal["_safety_identifier", b"_safety_identifier"]  # noqa: Y015
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
     _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
     _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
     _WhichOneofReturnType__started_at: _TypeAlias = _typing.Literal["started_at"]  # noqa: Y015
@@ -819,9 +847,13 @@ class ImagesResponse(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__created_at) -> _WhichOneofReturnType__created_at | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__estimated_cost) -> _WhichOneofReturnType__estimated_cost | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at) -> _WhichOneofReturnType__expires_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__modality) -> _WhichOneofReturnType__modality | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__n) -> _WhichOneofReturnType__n | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__object) -> _WhichOneofReturnType__object | None: ...
     @_typing.overload
@@ -834,6 +866,8 @@ class ImagesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__queue_position) -> _WhichOneofReturnType__queue_position | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__safety_identifier) -> _WhichOneofReturnType__safety_identifier | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
     @_typing.overload
@@ -956,6 +990,28 @@ class CancelJobRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CancelJobRequest: _TypeAlias = CancelJobRequest  # noqa: Y015
+
+@_typing.final
+class EraseJobRequest(_message.Message):
+    """Request to erase a job."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    job_id: _builtins.str
+    """Job id."""
+    def __init__(
+        self,
+        *,
+        job_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseJobRequest: _TypeAlias = EraseJobRequest  # noqa: Y015
 
 @_typing.final
 class ListJobsRequest(_message.Message):

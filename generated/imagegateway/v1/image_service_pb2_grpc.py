@@ -69,6 +69,11 @@ class ImageServiceStub:
                 request_serializer=imagegateway_dot_v1_dot_image__service__pb2.CancelJobRequest.SerializeToString,
                 response_deserializer=imagegateway_dot_v1_dot_job__pb2.Job.FromString,
                 _registered_method=True)
+        self.EraseJob = channel.unary_unary(
+                '/imagegateway.v1.ImageService/EraseJob',
+                request_serializer=imagegateway_dot_v1_dot_image__service__pb2.EraseJobRequest.SerializeToString,
+                response_deserializer=imagegateway_dot_v1_dot_job__pb2.Job.FromString,
+                _registered_method=True)
         self.ListJobs = channel.unary_unary(
                 '/imagegateway.v1.ImageService/ListJobs',
                 request_serializer=imagegateway_dot_v1_dot_image__service__pb2.ListJobsRequest.SerializeToString,
@@ -102,6 +107,10 @@ class ImageServiceServicer:
 
         Return the images, or the job while it goes on: then ImagesResponse.status
         is set, and the metadata have `x-http-status: 202` and `location`.
+
+        With `Prefer: dry-run` (metadata `prefer`), return the plan: model, route,
+        size, warnings and expected cost. Nothing is dispatched, kept, counted or
+        billed, and ImagesResponse.object is `plan`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,6 +143,15 @@ class ImageServiceServicer:
     def CancelJob(self, request, context):
         """Cancel a job, at the provider too if its API can. Return the job; an ended
         job is returned unchanged.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EraseJob(self, request, context):
+        """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
+        the job: status, times and cost remain. A job that has not ended is
+        UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -186,6 +204,11 @@ def add_ImageServiceServicer_to_server(servicer, server):
             'CancelJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelJob,
                     request_deserializer=imagegateway_dot_v1_dot_image__service__pb2.CancelJobRequest.FromString,
+                    response_serializer=imagegateway_dot_v1_dot_job__pb2.Job.SerializeToString,
+            ),
+            'EraseJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseJob,
+                    request_deserializer=imagegateway_dot_v1_dot_image__service__pb2.EraseJobRequest.FromString,
                     response_serializer=imagegateway_dot_v1_dot_job__pb2.Job.SerializeToString,
             ),
             'ListJobs': grpc.unary_unary_rpc_method_handler(
@@ -346,6 +369,33 @@ class ImageService:
             target,
             '/imagegateway.v1.ImageService/CancelJob',
             imagegateway_dot_v1_dot_image__service__pb2.CancelJobRequest.SerializeToString,
+            imagegateway_dot_v1_dot_job__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/imagegateway.v1.ImageService/EraseJob',
+            imagegateway_dot_v1_dot_image__service__pb2.EraseJobRequest.SerializeToString,
             imagegateway_dot_v1_dot_job__pb2.Job.FromString,
             options,
             channel_credentials,

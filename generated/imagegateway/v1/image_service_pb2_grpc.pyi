@@ -48,6 +48,10 @@ class ImageServiceStub:
 
     Return the images, or the job while it goes on: then ImagesResponse.status
     is set, and the metadata have `x-http-status: 202` and `location`.
+
+    With `Prefer: dry-run` (metadata `prefer`), return the plan: model, route,
+    size, warnings and expected cost. Nothing is dispatched, kept, counted or
+    billed, and ImagesResponse.object is `plan`.
     """
     Edit: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _image_service_pb2.ImagesResponse]
     """Edit images by a prompt, inside the mask if there is one. Return the same
@@ -64,6 +68,11 @@ class ImageServiceStub:
     CancelJob: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.CancelJobRequest, _job_pb2.Job]
     """Cancel a job, at the provider too if its API can. Return the job; an ended
     job is returned unchanged.
+    """
+    EraseJob: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.EraseJobRequest, _job_pb2.Job]
+    """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
+    the job: status, times and cost remain. A job that has not ended is
+    UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
     """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.ListJobsRequest, _image_service_pb2.ListJobsResponse]
     """List the jobs of the caller's tenant, newest first."""
@@ -90,6 +99,10 @@ class ImageServiceAsyncStub(ImageServiceStub):
 
     Return the images, or the job while it goes on: then ImagesResponse.status
     is set, and the metadata have `x-http-status: 202` and `location`.
+
+    With `Prefer: dry-run` (metadata `prefer`), return the plan: model, route,
+    size, warnings and expected cost. Nothing is dispatched, kept, counted or
+    billed, and ImagesResponse.object is `plan`.
     """
     Edit: _aio.UnaryUnaryMultiCallable[_image_service_pb2.EditRequest, _image_service_pb2.ImagesResponse]  # type: ignore[assignment]
     """Edit images by a prompt, inside the mask if there is one. Return the same
@@ -106,6 +119,11 @@ class ImageServiceAsyncStub(ImageServiceStub):
     CancelJob: _aio.UnaryUnaryMultiCallable[_image_service_pb2.CancelJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Cancel a job, at the provider too if its API can. Return the job; an ended
     job is returned unchanged.
+    """
+    EraseJob: _aio.UnaryUnaryMultiCallable[_image_service_pb2.EraseJobRequest, _job_pb2.Job]  # type: ignore[assignment]
+    """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
+    the job: status, times and cost remain. A job that has not ended is
+    UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
     """
     ListJobs: _aio.UnaryUnaryMultiCallable[_image_service_pb2.ListJobsRequest, _image_service_pb2.ListJobsResponse]  # type: ignore[assignment]
     """List the jobs of the caller's tenant, newest first."""
@@ -135,6 +153,10 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Return the images, or the job while it goes on: then ImagesResponse.status
         is set, and the metadata have `x-http-status: 202` and `location`.
+
+        With `Prefer: dry-run` (metadata `prefer`), return the plan: model, route,
+        size, warnings and expected cost. Nothing is dispatched, kept, counted or
+        billed, and ImagesResponse.object is `plan`.
         """
 
     @_abc_1.abstractmethod
@@ -175,6 +197,17 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
         """Cancel a job, at the provider too if its API can. Return the job; an ended
         job is returned unchanged.
+        """
+
+    @_abc_1.abstractmethod
+    def EraseJob(
+        self,
+        request: _image_service_pb2.EraseJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
+        """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
+        the job: status, times and cost remain. A job that has not ended is
+        UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
         """
 
     @_abc_1.abstractmethod

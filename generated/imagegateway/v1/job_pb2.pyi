@@ -66,6 +66,8 @@ class Job(_message.Message):
     USAGE_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     WEBHOOK_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    ERASED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Job id: `job_` and 26 characters."""
     object: _builtins.str
@@ -91,13 +93,17 @@ class Job(_message.Message):
     updated_at: _builtins.int
     """Time of the last change."""
     expires_at: _builtins.int
-    """Time of the deletion of the media: 7 days after completion."""
+    """Time of the deletion of the media: the retention of media after completion,
+    7 days by default.
+    """
     progress: _builtins.int
     """Progress in percent, 0 to 100, if the provider reports one."""
     queue_position: _builtins.int
     """Number of jobs ahead of a `queued` one, if known."""
     result_url: _builtins.str
     """Signed URL of the first image or video, as `result.file_url`."""
+    erased_at: _builtins.int
+    """Time of the erasure of prompt, inputs and media; unset without one."""
     @_builtins.property
     def result(self) -> Global___JobResult:
         """Result of a `completed` job, until the media expire."""
@@ -126,6 +132,10 @@ class Job(_message.Message):
     def webhook_attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___WebhookAttempt]:
         """Attempts to deliver the webhook, oldest first."""
 
+    @_builtins.property
+    def request(self) -> Global___JobRequest:
+        """Request that made the job, without images and keys; unset after erasure."""
+
     def __init__(
         self,
         *,
@@ -151,15 +161,19 @@ class Job(_message.Message):
         usage: Global___Usage | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         webhook_attempts: _abc.Iterable[Global___WebhookAttempt] | None = ...,
+        request: Global___JobRequest | None = ...,
+        erased_at: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_cost", b"_cost", "_error", b"_error", "_expires_at", b"_expires_at", "_progress", b"_progress", "_queue_position", b"_queue_position", "_result", b"_result", "_result_url", b"_result_url", "_started_at", b"_started_at", "_usage", b"_usage", "completed_at", b"completed_at", "cost", b"cost", "error", b"error", "expires_at", b"expires_at", "progress", b"progress", "queue_position", b"queue_position", "result", b"result", "result_url", b"result_url", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_cost", b"_cost", "_erased_at", b"_erased_at", "_error", b"_error", "_expires_at", b"_expires_at", "_progress", b"_progress", "_queue_position", b"_queue_position", "_request", b"_request", "_result", b"_result", "_result_url", b"_result_url", "_started_at", b"_started_at", "_usage", b"_usage", "completed_at", b"completed_at", "cost", b"cost", "erased_at", b"erased_at", "error", b"error", "expires_at", b"expires_at", "progress", b"progress", "queue_position", b"queue_position", "request", b"request", "result", b"result", "result_url", b"result_url", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_cost", b"_cost", "_error", b"_error", "_expires_at", b"_expires_at", "_progress", b"_progress", "_queue_position", b"_queue_position", "_result", b"_result", "_result_url", b"_result_url", "_started_at", b"_started_at", "_usage", b"_usage", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "error", b"error", "expires_at", b"expires_at", "id", b"id", "metadata", b"metadata", "modality", b"modality", "model", b"model", "object", b"object", "progress", b"progress", "provider", b"provider", "queue_position", b"queue_position", "result", b"result", "result_url", b"result_url", "started_at", b"started_at", "status", b"status", "type", b"type", "updated_at", b"updated_at", "usage", b"usage", "warnings", b"warnings", "webhook_attempts", b"webhook_attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_cost", b"_cost", "_erased_at", b"_erased_at", "_error", b"_error", "_expires_at", b"_expires_at", "_progress", b"_progress", "_queue_position", b"_queue_position", "_request", b"_request", "_result", b"_result", "_result_url", b"_result_url", "_started_at", b"_started_at", "_usage", b"_usage", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "erased_at", b"erased_at", "error", b"error", "expires_at", b"expires_at", "id", b"id", "metadata", b"metadata", "modality", b"modality", "model", b"model", "object", b"object", "progress", b"progress", "provider", b"provider", "queue_position", b"queue_position", "request", b"request", "result", b"result", "result_url", b"result_url", "started_at", b"started_at", "status", b"status", "type", b"type", "updated_at", b"updated_at", "usage", b"usage", "warnings", b"warnings", "webhook_attempts", b"webhook_attempts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__completed_at: _TypeAlias = _typing.Literal["completed_at"]  # noqa: Y015
     _WhichOneofArgType__completed_at: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at"]  # noqa: Y015
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
+    _WhichOneofReturnType__erased_at: _TypeAlias = _typing.Literal["erased_at"]  # noqa: Y015
+    _WhichOneofArgType__erased_at: _TypeAlias = _typing.Literal["_erased_at", b"_erased_at"]  # noqa: Y015
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
     _WhichOneofReturnType__expires_at: _TypeAlias = _typing.Literal["expires_at"]  # noqa: Y015
@@ -168,6 +182,8 @@ class Job(_message.Message):
     _WhichOneofArgType__progress: _TypeAlias = _typing.Literal["_progress", b"_progress"]  # noqa: Y015
     _WhichOneofReturnType__queue_position: _TypeAlias = _typing.Literal["queue_position"]  # noqa: Y015
     _WhichOneofArgType__queue_position: _TypeAlias = _typing.Literal["_queue_position", b"_queue_position"]  # noqa: Y015
+    _WhichOneofReturnType__request: _TypeAlias = _typing.Literal["request"]  # noqa: Y015
+    _WhichOneofArgType__request: _TypeAlias = _typing.Literal["_request", b"_request"]  # noqa: Y015
     _WhichOneofReturnType__result: _TypeAlias = _typing.Literal["result"]  # noqa: Y015
     _WhichOneofArgType__result: _TypeAlias = _typing.Literal["_result", b"_result"]  # noqa: Y015
     _WhichOneofReturnType__result_url: _TypeAlias = _typing.Literal["result_url"]  # noqa: Y015
@@ -181,6 +197,8 @@ class Job(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cost) -> _WhichOneofReturnType__cost | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__erased_at) -> _WhichOneofReturnType__erased_at | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_at) -> _WhichOneofReturnType__expires_at | None: ...
@@ -188,6 +206,8 @@ class Job(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__progress) -> _WhichOneofReturnType__progress | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__queue_position) -> _WhichOneofReturnType__queue_position | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request) -> _WhichOneofReturnType__request | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__result) -> _WhichOneofReturnType__result | None: ...
     @_typing.overload
@@ -198,6 +218,173 @@ class Job(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__usage) -> _WhichOneofReturnType__usage | None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015
+
+@_typing.final
+class JobRequest(_message.Message):
+    """Request that made a job. Fields as in GenerateRequest and EditRequest; absent
+    ones were not set, or do not concern the model.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_FIELD_NUMBER: _builtins.int
+    NEGATIVE_PROMPT_FIELD_NUMBER: _builtins.int
+    N_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    ASPECT_RATIO_FIELD_NUMBER: _builtins.int
+    QUALITY_FIELD_NUMBER: _builtins.int
+    STYLE_FIELD_NUMBER: _builtins.int
+    BACKGROUND_FIELD_NUMBER: _builtins.int
+    MODERATION_FIELD_NUMBER: _builtins.int
+    OUTPUT_FORMAT_FIELD_NUMBER: _builtins.int
+    OUTPUT_COMPRESSION_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    FPS_FIELD_NUMBER: _builtins.int
+    USER_FIELD_NUMBER: _builtins.int
+    INPUT_FIDELITY_FIELD_NUMBER: _builtins.int
+    COMPLEXITY_FIELD_NUMBER: _builtins.int
+    FRAME_COUNT_FIELD_NUMBER: _builtins.int
+    FRAME_DURATION_MS_FIELD_NUMBER: _builtins.int
+    prompt: _builtins.str
+    """Prompt; unset where the setting IMAGEGATEWAY_KEEP_PROMPTS is false."""
+    negative_prompt: _builtins.str
+    """As `prompt`."""
+    n: _builtins.int
+    """Number of images."""
+    size: _builtins.str
+    """`<width>x<height>` in pixels, as the model makes it."""
+    aspect_ratio: _builtins.str
+    """As in GenerateRequest."""
+    quality: _builtins.str
+    """As in GenerateRequest."""
+    style: _builtins.str
+    """As in GenerateRequest."""
+    background: _builtins.str
+    """As in GenerateRequest."""
+    moderation: _builtins.str
+    """As in GenerateRequest."""
+    output_format: _builtins.str
+    """As in GenerateRequest."""
+    output_compression: _builtins.int
+    """As in GenerateRequest."""
+    seed: _builtins.int
+    """As in GenerateRequest."""
+    seconds: _builtins.float
+    """As in GenerateRequest."""
+    fps: _builtins.int
+    """As in GenerateRequest."""
+    user: _builtins.str
+    """The request's `safety_identifier`, else its `user`."""
+    input_fidelity: _builtins.str
+    """As in EditRequest."""
+    complexity: _builtins.str
+    """As in GenerateRequest."""
+    frame_count: _builtins.int
+    """As in GenerateRequest."""
+    frame_duration_ms: _builtins.int
+    """As in GenerateRequest."""
+    def __init__(
+        self,
+        *,
+        prompt: _builtins.str | None = ...,
+        negative_prompt: _builtins.str | None = ...,
+        n: _builtins.int = ...,
+        size: _builtins.str | None = ...,
+        aspect_ratio: _builtins.str | None = ...,
+        quality: _builtins.str | None = ...,
+        style: _builtins.str | None = ...,
+        background: _builtins.str | None = ...,
+        moderation: _builtins.str | None = ...,
+        output_format: _builtins.str | None = ...,
+        output_compression: _builtins.int | None = ...,
+        seed: _builtins.int | None = ...,
+        seconds: _builtins.float | None = ...,
+        fps: _builtins.int | None = ...,
+        user: _builtins.str | None = ...,
+        input_fidelity: _builtins.str | None = ...,
+        complexity: _builtins.str | None = ...,
+        frame_count: _builtins.int | None = ...,
+        frame_duration_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_aspect_ratio", b"_aspect_ratio", "_background", b"_background", "_complexity", b"_complexity", "_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_input_fidelity", b"_input_fidelity", "_moderation", b"_moderation", "_negative_prompt", b"_negative_prompt", "_output_compression", b"_output_compression", "_output_format", b"_output_format", "_prompt", b"_prompt", "_quality", b"_quality", "_seconds", b"_seconds", "_seed", b"_seed", "_size", b"_size", "_style", b"_style", "_user", b"_user", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "input_fidelity", b"input_fidelity", "moderation", b"moderation", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "prompt", b"prompt", "quality", b"quality", "seconds", b"seconds", "seed", b"seed", "size", b"size", "style", b"style", "user", b"user"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_aspect_ratio", b"_aspect_ratio", "_background", b"_background", "_complexity", b"_complexity", "_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_input_fidelity", b"_input_fidelity", "_moderation", b"_moderation", "_negative_prompt", b"_negative_prompt", "_output_compression", b"_output_compression", "_output_format", b"_output_format", "_prompt", b"_prompt", "_quality", b"_quality", "_seconds", b"_seconds", "_seed", b"_seed", "_size", b"_size", "_style", b"_style", "_user", b"_user", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "input_fidelity", b"input_fidelity", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "prompt", b"prompt", "quality", b"quality", "seconds", b"seconds", "seed", b"seed", "size", b"size", "style", b"style", "user", b"user"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__aspect_ratio: _TypeAlias = _typing.Literal["aspect_ratio"]  # noqa: Y015
+    _WhichOneofArgType__aspect_ratio: _TypeAlias = _typing.Literal["_aspect_ratio", b"_aspect_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__background: _TypeAlias = _typing.Literal["background"]  # noqa: Y015
+    _WhichOneofArgType__background: _TypeAlias = _typing.Literal["_background", b"_background"]  # noqa: Y015
+    _WhichOneofReturnType__complexity: _TypeAlias = _typing.Literal["complexity"]  # noqa: Y015
+    _WhichOneofArgType__complexity: _TypeAlias = _typing.Literal["_complexity", b"_complexity"]  # noqa: Y015
+    _WhichOneofReturnType__fps: _TypeAlias = _typing.Literal["fps"]  # noqa: Y015
+    _WhichOneofArgType__fps: _TypeAlias = _typing.Literal["_fps", b"_fps"]  # noqa: Y015
+    _WhichOneofReturnType__frame_count: _TypeAlias = _typing.Literal["frame_count"]  # noqa: Y015
+    _WhichOneofArgType__frame_count: _TypeAlias = _typing.Literal["_frame_count", b"_frame_count"]  # noqa: Y015
+    _WhichOneofReturnType__frame_duration_ms: _TypeAlias = _typing.Literal["frame_duration_ms"]  # noqa: Y015
+    _WhichOneofArgType__frame_duration_ms: _TypeAlias = _typing.Literal["_frame_duration_ms", b"_frame_duration_ms"]  # noqa: Y015
+    _WhichOneofReturnType__input_fidelity: _TypeAlias = _typing.Literal["input_fidelity"]  # noqa: Y015
+    _WhichOneofArgType__input_fidelity: _TypeAlias = _typing.Literal["_input_fidelity", b"_input_fidelity"]  # noqa: Y015
+    _WhichOneofReturnType__moderation: _TypeAlias = _typing.Literal["moderation"]  # noqa: Y015
+    _WhichOneofArgType__moderation: _TypeAlias = _typing.Literal["_moderation", b"_moderation"]  # noqa: Y015
+    _WhichOneofReturnType__negative_prompt: _TypeAlias = _typing.Literal["negative_prompt"]  # noqa: Y015
+    _WhichOneofArgType__negative_prompt: _TypeAlias = _typing.Literal["_negative_prompt", b"_negative_prompt"]  # noqa: Y015
+    _WhichOneofReturnType__output_compression: _TypeAlias = _typing.Literal["output_compression"]  # noqa: Y015
+    _WhichOneofArgType__output_compression: _TypeAlias = _typing.Literal["_output_compression", b"_output_compression"]  # noqa: Y015
+    _WhichOneofReturnType__output_format: _TypeAlias = _typing.Literal["output_format"]  # noqa: Y015
+    _WhichOneofArgType__output_format: _TypeAlias = _typing.Literal["_output_format", b"_output_format"]  # noqa: Y015
+    _WhichOneofReturnType__prompt: _TypeAlias = _typing.Literal["prompt"]  # noqa: Y015
+    _WhichOneofArgType__prompt: _TypeAlias = _typing.Literal["_prompt", b"_prompt"]  # noqa: Y015
+    _WhichOneofReturnType__quality: _TypeAlias = _typing.Literal["quality"]  # noqa: Y015
+    _WhichOneofArgType__quality: _TypeAlias = _typing.Literal["_quality", b"_quality"]  # noqa: Y015
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType__size: _TypeAlias = _typing.Literal["size"]  # noqa: Y015
+    _WhichOneofArgType__size: _TypeAlias = _typing.Literal["_size", b"_size"]  # noqa: Y015
+    _WhichOneofReturnType__style: _TypeAlias = _typing.Literal["style"]  # noqa: Y015
+    _WhichOneofArgType__style: _TypeAlias = _typing.Literal["_style", b"_style"]  # noqa: Y015
+    _WhichOneofReturnType__user: _TypeAlias = _typing.Literal["user"]  # noqa: Y015
+    _WhichOneofArgType__user: _TypeAlias = _typing.Literal["_user", b"_user"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__aspect_ratio) -> _WhichOneofReturnType__aspect_ratio | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__background) -> _WhichOneofReturnType__background | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__complexity) -> _WhichOneofReturnType__complexity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__fps) -> _WhichOneofReturnType__fps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_count) -> _WhichOneofReturnType__frame_count | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frame_duration_ms) -> _WhichOneofReturnType__frame_duration_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__input_fidelity) -> _WhichOneofReturnType__input_fidelity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__moderation) -> _WhichOneofReturnType__moderation | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__negative_prompt) -> _WhichOneofReturnType__negative_prompt | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_compression) -> _WhichOneofReturnType__output_compression | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_format) -> _WhichOneofReturnType__output_format | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prompt) -> _WhichOneofReturnType__prompt | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__quality) -> _WhichOneofReturnType__quality | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__size) -> _WhichOneofReturnType__size | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__style) -> _WhichOneofReturnType__style | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__user) -> _WhichOneofReturnType__user | None: ...
+
+Global___JobRequest: _TypeAlias = JobRequest  # noqa: Y015
 
 @_typing.final
 class JobResult(_message.Message):

@@ -38,6 +38,7 @@ class Model(_message.Message):
     UNAVAILABLE_REASON_FIELD_NUMBER: _builtins.int
     RETIRED_AT_FIELD_NUMBER: _builtins.int
     SUCCESSOR_FIELD_NUMBER: _builtins.int
+    PRICING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Model id, such as `bfl/flux-2-pro`."""
     object: _builtins.str
@@ -80,6 +81,12 @@ class Model(_message.Message):
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelRoute]:
         """Routes to the model, in the order of attempts."""
 
+    @_builtins.property
+    def pricing(self) -> Global___ModelPricing:
+        """Price of the route that serves a call now, else of the first route. Unset:
+        unknown.
+        """
+
     def __init__(
         self,
         *,
@@ -97,13 +104,16 @@ class Model(_message.Message):
         unavailable_reason: _builtins.str | None = ...,
         retired_at: _builtins.str | None = ...,
         successor: _builtins.str | None = ...,
+        pricing: Global___ModelPricing | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_retired_at", b"_retired_at", "_successor", b"_successor", "_unavailable_reason", b"_unavailable_reason", "available", b"available", "limits", b"limits", "retired_at", b"retired_at", "successor", b"successor", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_pricing", b"_pricing", "_retired_at", b"_retired_at", "_successor", b"_successor", "_unavailable_reason", b"_unavailable_reason", "available", b"available", "limits", b"limits", "pricing", b"pricing", "retired_at", b"retired_at", "successor", b"successor", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_retired_at", b"_retired_at", "_successor", b"_successor", "_unavailable_reason", b"_unavailable_reason", "aliases", b"aliases", "available", b"available", "capabilities", b"capabilities", "created", b"created", "description", b"description", "id", b"id", "limits", b"limits", "modality", b"modality", "object", b"object", "owned_by", b"owned_by", "retired_at", b"retired_at", "routes", b"routes", "successor", b"successor", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_available", b"_available", "_pricing", b"_pricing", "_retired_at", b"_retired_at", "_successor", b"_successor", "_unavailable_reason", b"_unavailable_reason", "aliases", b"aliases", "available", b"available", "capabilities", b"capabilities", "created", b"created", "description", b"description", "id", b"id", "limits", b"limits", "modality", b"modality", "object", b"object", "owned_by", b"owned_by", "pricing", b"pricing", "retired_at", b"retired_at", "routes", b"routes", "successor", b"successor", "unavailable_reason", b"unavailable_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__available: _TypeAlias = _typing.Literal["available"]  # noqa: Y015
     _WhichOneofArgType__available: _TypeAlias = _typing.Literal["_available", b"_available"]  # noqa: Y015
+    _WhichOneofReturnType__pricing: _TypeAlias = _typing.Literal["pricing"]  # noqa: Y015
+    _WhichOneofArgType__pricing: _TypeAlias = _typing.Literal["_pricing", b"_pricing"]  # noqa: Y015
     _WhichOneofReturnType__retired_at: _TypeAlias = _typing.Literal["retired_at"]  # noqa: Y015
     _WhichOneofArgType__retired_at: _TypeAlias = _typing.Literal["_retired_at", b"_retired_at"]  # noqa: Y015
     _WhichOneofReturnType__successor: _TypeAlias = _typing.Literal["successor"]  # noqa: Y015
@@ -113,6 +123,8 @@ class Model(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__available) -> _WhichOneofReturnType__available | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pricing) -> _WhichOneofReturnType__pricing | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retired_at) -> _WhichOneofReturnType__retired_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__successor) -> _WhichOneofReturnType__successor | None: ...
@@ -120,6 +132,52 @@ class Model(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__unavailable_reason) -> _WhichOneofReturnType__unavailable_reason | None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class ModelPricing(_message.Message):
+    """Price of a model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
+    currency: _builtins.str
+    """ISO 4217 code, `USD`."""
+    unit: _builtins.str
+    """Unit of `amount`: `image`, `megapixel`, `second` or `million_tokens` (tokens
+    of the output).
+    """
+    amount: _builtins.float
+    """Price of one unit in a default request, without inputs."""
+    estimate: _builtins.float
+    """Expected cost of a default request: one image of the default size and
+    quality, or one video of the default length; with one input image for models
+    that only edit.
+    """
+    def __init__(
+        self,
+        *,
+        currency: _builtins.str = ...,
+        unit: _builtins.str = ...,
+        amount: _builtins.float | None = ...,
+        estimate: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_estimate", b"_estimate", "amount", b"amount", "estimate", b"estimate"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_estimate", b"_estimate", "amount", b"amount", "currency", b"currency", "estimate", b"estimate", "unit", b"unit"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__amount: _TypeAlias = _typing.Literal["amount"]  # noqa: Y015
+    _WhichOneofArgType__amount: _TypeAlias = _typing.Literal["_amount", b"_amount"]  # noqa: Y015
+    _WhichOneofReturnType__estimate: _TypeAlias = _typing.Literal["estimate"]  # noqa: Y015
+    _WhichOneofArgType__estimate: _TypeAlias = _typing.Literal["_estimate", b"_estimate"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__amount) -> _WhichOneofReturnType__amount | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__estimate) -> _WhichOneofReturnType__estimate | None: ...
+
+Global___ModelPricing: _TypeAlias = ModelPricing  # noqa: Y015
 
 @_typing.final
 class ModelLimits(_message.Message):

@@ -26,9 +26,10 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import field_behavior_pb2 as google_dot_api_dot_field__behavior__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from imagegateway.v1 import image_service_pb2 as imagegateway_dot_v1_dot_image__service__pb2
+from imagegateway.v1 import usage_service_pb2 as imagegateway_dot_v1_dot_usage__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fimagegateway/v1/rest_edge.proto\x12\x0fimagegateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a#imagegateway/v1/image_service.proto\"Z\n\x19RestSetProviderKeyRequest\x12\x13\n\x05route\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12(\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBodyB\x04\xe2\x41\x01\x02\"C\n\x13\x44ownloadFileRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Y\n\x0fSignFileRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nexpires_in\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\"3\n\x10SignFileResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x12\n\nexpires_at\x18\x02 \x01(\r2\xaa\x02\n\x10RestImageService\x12]\n\x08Generate\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/images/generations:\x01*(\x01\x30\x01\x12\x62\n\rGenerateVideo\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/videos/generations:\x01*(\x01\x30\x01\x12S\n\x04\x45\x64it\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images/edits:\x01*(\x01\x30\x01\x32\x99\x01\n\x16RestProviderKeyService\x12\x7f\n\x0eSetProviderKey\x12*.imagegateway.v1.RestSetProviderKeyRequest\x1a\x14.google.api.HttpBody\"\'\x82\xd3\xe4\x93\x02!\x1a\x19/v1/provider-keys/{route}:\x04\x62ody(\x01\x30\x01\x32\x82\x01\n\x10RestEventService\x12n\n\x0fStreamJobEvents\x12!.imagegateway.v1.StreamJobRequest\x1a\x14.google.api.HttpBody\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/jobs/{job_id}/events0\x01\x32\x90\x02\n\x0fRestFileService\x12x\n\x0c\x44ownloadFile\x12$.imagegateway.v1.DownloadFileRequest\x1a\x14.google.api.HttpBody\"*\x82\xd3\xe4\x93\x02$\x12\"/v1/files/jobs/{job_id}/{filename}0\x01\x12\x82\x01\n\x08SignFile\x12 .imagegateway.v1.SignFileRequest\x1a!.imagegateway.v1.SignFileResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v1/files/jobs/{job_id}/{filename}/signedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fimagegateway/v1/rest_edge.proto\x12\x0fimagegateway.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/api/field_behavior.proto\x1a\x19google/api/httpbody.proto\x1a#imagegateway/v1/image_service.proto\x1a#imagegateway/v1/usage_service.proto\"Z\n\x19RestSetProviderKeyRequest\x12\x13\n\x05route\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12(\n\x04\x62ody\x18\x02 \x01(\x0b\x32\x14.google.api.HttpBodyB\x04\xe2\x41\x01\x02\"C\n\x13\x44ownloadFileRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\"Y\n\x0fSignFileRequest\x12\x14\n\x06job_id\x18\x01 \x01(\tB\x04\xe2\x41\x01\x02\x12\x16\n\x08\x66ilename\x18\x02 \x01(\tB\x04\xe2\x41\x01\x02\x12\x18\n\nexpires_in\x18\x03 \x01(\x05\x42\x04\xe2\x41\x01\x01\"3\n\x10SignFileResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\x12\n\nexpires_at\x18\x02 \x01(\r2\xaa\x02\n\x10RestImageService\x12]\n\x08Generate\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/images/generations:\x01*(\x01\x30\x01\x12\x62\n\rGenerateVideo\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"!\x82\xd3\xe4\x93\x02\x1b\"\x16/v1/videos/generations:\x01*(\x01\x30\x01\x12S\n\x04\x45\x64it\x12\x14.google.api.HttpBody\x1a\x14.google.api.HttpBody\"\x1b\x82\xd3\xe4\x93\x02\x15\"\x10/v1/images/edits:\x01*(\x01\x30\x01\x32\x99\x01\n\x16RestProviderKeyService\x12\x7f\n\x0eSetProviderKey\x12*.imagegateway.v1.RestSetProviderKeyRequest\x1a\x14.google.api.HttpBody\"\'\x82\xd3\xe4\x93\x02!\x1a\x19/v1/provider-keys/{route}:\x04\x62ody(\x01\x30\x01\x32\x82\x01\n\x10RestEventService\x12n\n\x0fStreamJobEvents\x12!.imagegateway.v1.StreamJobRequest\x1a\x14.google.api.HttpBody\" \x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/jobs/{job_id}/events0\x01\x32\x90\x02\n\x0fRestFileService\x12x\n\x0c\x44ownloadFile\x12$.imagegateway.v1.DownloadFileRequest\x1a\x14.google.api.HttpBody\"*\x82\xd3\xe4\x93\x02$\x12\"/v1/files/jobs/{job_id}/{filename}0\x01\x12\x82\x01\n\x08SignFile\x12 .imagegateway.v1.SignFileRequest\x1a!.imagegateway.v1.SignFileResponse\"1\x82\xd3\xe4\x93\x02+\x12)/v1/files/jobs/{job_id}/{filename}/signed2k\n\x10RestUsageService\x12W\n\x08GetUsage\x12 .imagegateway.v1.GetUsageRequest\x1a\x14.google.api.HttpBody\"\x11\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/usage0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -63,20 +64,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESTFILESERVICE'].methods_by_name['DownloadFile']._serialized_options = b'\202\323\344\223\002$\022\"/v1/files/jobs/{job_id}/{filename}'
   _globals['_RESTFILESERVICE'].methods_by_name['SignFile']._loaded_options = None
   _globals['_RESTFILESERVICE'].methods_by_name['SignFile']._serialized_options = b'\202\323\344\223\002+\022)/v1/files/jobs/{job_id}/{filename}/signed'
-  _globals['_RESTSETPROVIDERKEYREQUEST']._serialized_start=179
-  _globals['_RESTSETPROVIDERKEYREQUEST']._serialized_end=269
-  _globals['_DOWNLOADFILEREQUEST']._serialized_start=271
-  _globals['_DOWNLOADFILEREQUEST']._serialized_end=338
-  _globals['_SIGNFILEREQUEST']._serialized_start=340
-  _globals['_SIGNFILEREQUEST']._serialized_end=429
-  _globals['_SIGNFILERESPONSE']._serialized_start=431
-  _globals['_SIGNFILERESPONSE']._serialized_end=482
-  _globals['_RESTIMAGESERVICE']._serialized_start=485
-  _globals['_RESTIMAGESERVICE']._serialized_end=783
-  _globals['_RESTPROVIDERKEYSERVICE']._serialized_start=786
-  _globals['_RESTPROVIDERKEYSERVICE']._serialized_end=939
-  _globals['_RESTEVENTSERVICE']._serialized_start=942
-  _globals['_RESTEVENTSERVICE']._serialized_end=1072
-  _globals['_RESTFILESERVICE']._serialized_start=1075
-  _globals['_RESTFILESERVICE']._serialized_end=1347
+  _globals['_RESTUSAGESERVICE'].methods_by_name['GetUsage']._loaded_options = None
+  _globals['_RESTUSAGESERVICE'].methods_by_name['GetUsage']._serialized_options = b'\202\323\344\223\002\013\022\t/v1/usage'
+  _globals['_RESTSETPROVIDERKEYREQUEST']._serialized_start=216
+  _globals['_RESTSETPROVIDERKEYREQUEST']._serialized_end=306
+  _globals['_DOWNLOADFILEREQUEST']._serialized_start=308
+  _globals['_DOWNLOADFILEREQUEST']._serialized_end=375
+  _globals['_SIGNFILEREQUEST']._serialized_start=377
+  _globals['_SIGNFILEREQUEST']._serialized_end=466
+  _globals['_SIGNFILERESPONSE']._serialized_start=468
+  _globals['_SIGNFILERESPONSE']._serialized_end=519
+  _globals['_RESTIMAGESERVICE']._serialized_start=522
+  _globals['_RESTIMAGESERVICE']._serialized_end=820
+  _globals['_RESTPROVIDERKEYSERVICE']._serialized_start=823
+  _globals['_RESTPROVIDERKEYSERVICE']._serialized_end=976
+  _globals['_RESTEVENTSERVICE']._serialized_start=979
+  _globals['_RESTEVENTSERVICE']._serialized_end=1109
+  _globals['_RESTFILESERVICE']._serialized_start=1112
+  _globals['_RESTFILESERVICE']._serialized_end=1384
+  _globals['_RESTUSAGESERVICE']._serialized_start=1386
+  _globals['_RESTUSAGESERVICE']._serialized_end=1493
 # @@protoc_insertion_point(module_scope)

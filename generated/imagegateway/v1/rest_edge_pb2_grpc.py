@@ -6,6 +6,7 @@ import warnings
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 from imagegateway.v1 import image_service_pb2 as imagegateway_dot_v1_dot_image__service__pb2
 from imagegateway.v1 import rest_edge_pb2 as imagegateway_dot_v1_dot_rest__edge__pb2
+from imagegateway.v1 import usage_service_pb2 as imagegateway_dot_v1_dot_usage__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -470,6 +471,85 @@ class RestFileService:
             '/imagegateway.v1.RestFileService/SignFile',
             imagegateway_dot_v1_dot_rest__edge__pb2.SignFileRequest.SerializeToString,
             imagegateway_dot_v1_dot_rest__edge__pb2.SignFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class RestUsageServiceStub:
+    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names `text/csv`.
+    CSV has all rows, whatever the page.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.GetUsage = channel.unary_stream(
+                '/imagegateway.v1.RestUsageService/GetUsage',
+                request_serializer=imagegateway_dot_v1_dot_usage__service__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
+                _registered_method=True)
+
+
+class RestUsageServiceServicer:
+    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names `text/csv`.
+    CSV has all rows, whatever the page.
+    """
+
+    def GetUsage(self, request, context):
+        """Return a report.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_RestUsageServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'GetUsage': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=imagegateway_dot_v1_dot_usage__service__pb2.GetUsageRequest.FromString,
+                    response_serializer=google_dot_api_dot_httpbody__pb2.HttpBody.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'imagegateway.v1.RestUsageService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('imagegateway.v1.RestUsageService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class RestUsageService:
+    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names `text/csv`.
+    CSV has all rows, whatever the page.
+    """
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/imagegateway.v1.RestUsageService/GetUsage',
+            imagegateway_dot_v1_dot_usage__service__pb2.GetUsageRequest.SerializeToString,
+            google_dot_api_dot_httpbody__pb2.HttpBody.FromString,
             options,
             channel_credentials,
             insecure,

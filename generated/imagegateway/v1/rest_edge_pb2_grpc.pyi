@@ -8,6 +8,7 @@ from google.api import httpbody_pb2 as _httpbody_pb2
 from grpc import aio as _aio
 from imagegateway.v1 import image_service_pb2 as _image_service_pb2
 from imagegateway.v1 import rest_edge_pb2 as _rest_edge_pb2
+from imagegateway.v1 import usage_service_pb2 as _usage_service_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -208,3 +209,40 @@ class RestFileServiceServicer(metaclass=_abc_1.ABCMeta):
         """Return a signed link to a file."""
 
 def add_RestFileServiceServicer_to_server(servicer: RestFileServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class RestUsageServiceStub:
+    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names `text/csv`.
+    CSV has all rows, whatever the page.
+    """
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> RestUsageServiceAsyncStub: ...
+    GetUsage: _grpc.UnaryStreamMultiCallable[_usage_service_pb2.GetUsageRequest, _httpbody_pb2.HttpBody]
+    """Return a report."""
+
+@_typing.type_check_only
+class RestUsageServiceAsyncStub(RestUsageServiceStub):
+    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names `text/csv`.
+    CSV has all rows, whatever the page.
+    """
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    GetUsage: _aio.UnaryStreamMultiCallable[_usage_service_pb2.GetUsageRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
+    """Return a report."""
+
+class RestUsageServiceServicer(metaclass=_abc_1.ABCMeta):
+    """UsageService.GetUsage over REST: JSON, or CSV where `Accept` names `text/csv`.
+    CSV has all rows, whatever the page.
+    """
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _usage_service_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
+        """Return a report."""
+
+def add_RestUsageServiceServicer_to_server(servicer: RestUsageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -7,7 +7,9 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.platform.setting_source import SettingError
+from imagegateway.platform.errors import UnavailableError
+from imagegateway.platform.setting_source import SettingError, Source
+from imagegateway.providers.setting_names import check_names
 from imagegateway.stack.errors import StackError
 
 if TYPE_CHECKING:
@@ -17,7 +19,10 @@ _GROUPS: Final = {
     "up": "up",
     "validate": "validate",
     "doctor": "doctor",
-    "keys": "api_keys",
+    "keys": "keys",
+    "tenants": "tenants",
+    "usage": "usage",
+    "audit": "audit",
     "provider-keys": "provider_keys",
     "secrets": "secrets",
 }
@@ -34,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         import_module(f"{__name__}.{_GROUPS[name]}").add(commands)
     options = parser.parse_args(arguments)
     try:
+        check_names(Source.load())
         status: int = options.run(options)
-    except (SettingError, StackError) as error:
+    except (SettingError, StackError, UnavailableError) as error:
         print(f"imagegateway: {error}", file=sys.stderr)
         return 1
     return status

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.outbound.client import Outbound, SentError, UnsentError
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import settings
 from imagegateway.platform.setting_source import PREFIX
 from imagegateway.provider.v1 import provider_service_pb2 as pb
@@ -38,7 +38,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 async def examine(current: Settings, families: Mapping[str, FamilyEntry] = HTTP_FAMILIES) -> int:
     """Print a line for each route. Return 1 if a route with any of its settings does not work, else 0."""
     routes = {call.route.name: (adapter, call) for adapter, call in _routes(families)}
-    async with Outbound(Guard(current.allow_hosts)) as outbound:
+    async with Outbound(UrlGuard(current.allow_hosts)) as outbound:
         verdicts = await asyncio.gather(
             *(_probe(adapter, call, current, outbound) for adapter, call in routes.values())
         )
@@ -50,7 +50,7 @@ async def examine(current: Settings, families: Mapping[str, FamilyEntry] = HTTP_
 def _routes(families: Mapping[str, FamilyEntry]) -> Iterator[tuple[Adapter, Call]]:
     """Yield each adapter with a call of the first model that it serves."""
     for family in families.values():
-        for adapter in family.adapters:
+        for adapter in family.load_adapters():
             yield (
                 adapter,
                 next(

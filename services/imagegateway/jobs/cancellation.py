@@ -23,24 +23,25 @@ class JobCancellation:
         self._store = store
         self._tasks = tasks
 
-    async def cancel(self, entry: Entry) -> Entry:
+    async def cancel(self, entry: Entry, *, is_started: bool = True) -> Entry:
         """Cancel a job and return it; return an ended job unchanged. Raises OutcomeUnknownError.
 
-        The cancellation completes even if its caller disconnects.
+        `is_started`: False for a job whose provider call has certainly not begun. The cancellation completes even if
+        its caller disconnects.
         """
-        return await self._tasks.complete(self._cancel(entry))
+        return await self._tasks.complete(self._cancel(entry, is_started=is_started))
 
-    async def _cancel(self, entry: Entry) -> Entry:
+    async def _cancel(self, entry: Entry, *, is_started: bool) -> Entry:
         if entry.ended:
             return entry
-        entry = await self._writer.update(entry, _mark_cancelled)
+        entry = await self._writer.update(entry, lambda record: _mark_cancelled(record, is_started=is_started))
         if not entry.record.call_open:
             self._tasks.spawn(delete_inputs(self._store, entry.record.upload_keys))
         return entry
 
 
-def _mark_cancelled(record: JobRecord) -> bool:
+def _mark_cancelled(record: JobRecord, *, is_started: bool) -> bool:
     if record.state in states.TERMINAL:
         return False
-    transitions.mark_cancelled(record)
+    transitions.mark_cancelled(record, is_started=is_started)
     return True

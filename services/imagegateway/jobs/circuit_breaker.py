@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.providers.kit.parsing import LONGEST_WAIT
@@ -54,6 +55,30 @@ class _Breaker:
     open_by_tenant: dict[str, float] = field(default_factory=dict)
     """End of the cooldown for tenants for whom alone the breaker is open."""
     paused_until: float = 0.0
+    last_error: ErrorReason.ValueType | None = None
+
+
+class CircuitState(StrEnum):
+    """State of a circuit breaker."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitReport:
+    """A breaker that is open or has seen failures."""
+
+    model: str
+    route: str
+    state: CircuitState
+    open_seconds: float
+    """Rest of the cooldown or pause; 0 for a breaker that is not open."""
+    failures: int
+    """Consecutive failures that count."""
+    last_error: ErrorReason.ValueType | None
+    """Reason of the last failure; None: only a pause."""
 
 
 @dataclass(slots=True)
@@ -82,6 +107,7 @@ class CircuitBreakers:
             return
         while breaker.failures and breaker.failures[0][0] <= now - WINDOW_SECONDS:
             breaker.failures.popleft()
+        breaker.last_error = failure.reason
         breaker.failures.append((now, tenant if failure.reason in _REQUEST_FAILURES else None))
         if len(breaker.failures) < FAILURE_THRESHOLD:
             return
@@ -97,3 +123,23 @@ class CircuitBreakers:
         if breaker is None:
             return False
         return max(breaker.open_until, breaker.paused_until, breaker.open_by_tenant.get(tenant, 0.0)) > self.clock()
+
+    def report(self) -> list[CircuitReport]:
+        """Return the breakers that are open or have seen failures, sorted by route and model.
+
+        A breaker that is open for one tenant only counts as open.
+        """
+        found = (self._report_one(model, route, breaker) for (model, route), breaker in self._breakers.items())
+        return sorted(
+            (each for each in found if each.open_seconds or each.failures), key=lambda each: (each.route, each.model)
+        )
+
+    def _report_one(self, model: str, route: str, breaker: _Breaker) -> CircuitReport:
+        now = self.clock()
+        until = max(breaker.open_until, breaker.paused_until, *breaker.open_by_tenant.values(), 0.0)
+        failures = sum(at > now - WINDOW_SECONDS for at, _ in breaker.failures)
+        if until > now:
+            state = CircuitState.OPEN
+        else:
+            state = CircuitState.HALF_OPEN if failures >= FAILURE_THRESHOLD else CircuitState.CLOSED
+        return CircuitReport(model, route, state, max(0.0, until - now), failures, breaker.last_error)

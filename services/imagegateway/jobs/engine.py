@@ -6,6 +6,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imagegateway.jobs.budgets import ledger
+from imagegateway.jobs.budgets.ledger import BudgetLedger
+from imagegateway.jobs.budgets.sweep import BudgetSweep, stored_accounts
+from imagegateway.jobs.budgets.thresholds import BudgetThresholds
 from imagegateway.jobs.circuit_breaker import CircuitBreakers
 from imagegateway.jobs.credentials import JobCredentials
 from imagegateway.jobs.execution import JobExecution
@@ -13,17 +17,21 @@ from imagegateway.jobs.feed import JobFeed
 from imagegateway.jobs.idempotency import IdempotencyKeys
 from imagegateway.jobs.list_index import JobListIndex
 from imagegateway.jobs.membership import Membership
+from imagegateway.jobs.operator_events import OperatorEvents
 from imagegateway.jobs.stream import JobStream
 from imagegateway.jobs.stream_check import StreamCheck
 from imagegateway.jobs.stream_connection import StreamConnection
+from imagegateway.jobs.usage.reports import UsageReports
 from imagegateway.jobs.webhooks import WebhookDelivery
 from imagegateway.keys.webhook_secrets import WebhookSecrets
 from imagegateway.platform.clock import unix_millis
+from imagegateway.platform.nats import bucket
 from imagegateway.platform.readiness import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from imagegateway.jobs.budgets.ledger import BudgetPolicy
     from imagegateway.jobs.limits import Limits
     from imagegateway.jobs.pricing import Price
     from imagegateway.jobs.provider_client import ProviderClient
@@ -46,12 +54,17 @@ class JobEngine:
     index: JobListIndex
     feed: JobFeed
     membership: Membership
+    budgets: BudgetLedger
+    budget_sweep: BudgetSweep
     execution: JobExecution
     breakers: CircuitBreakers
     credentials: JobCredentials
     webhook_secrets: WebhookSecrets
     webhooks: WebhookDelivery
     readiness: Readiness
+    usage: UsageReports
+    _events: OperatorEvents | None
+    """None without a receiver of events."""
     _supervisor: Supervisor
 
     @classmethod
@@ -66,6 +79,7 @@ class JobEngine:
         provider_client: ProviderClient,
         outbound: Outbound,
         limits: Limits,
+        budget_policy: BudgetPolicy,
         price: Price,
         fallback: Fallback,
         view: JobView,
@@ -84,6 +98,18 @@ class JobEngine:
         # The stack's own NATS server keeps its files on the same disk.
         check = StreamCheck(stream, settings.jobs_max_bytes, None if settings.nats_url else settings.data_dir)
         breakers, credentials = CircuitBreakers(), JobCredentials(root)
+        webhook_secrets = await WebhookSecrets.open(client, settings.nats_replicas, root)
+        events = (
+            await OperatorEvents.open(client, settings, outbound, webhook_secrets)
+            if settings.events_webhook
+            else None
+        )
+        js = client.jetstream()
+        accounts = await bucket(js, ledger.BUCKET, settings.nats_replicas)
+        usage = await UsageReports.open(
+            client, stream, settings.nats_replicas, settings.data_dir / f"usage-{replica}.sqlite"
+        )
+        budgets = BudgetLedger(accounts, policy=budget_policy, history=usage, feed=feed)
         execution = JobExecution.compose(
             stream=stream,
             feed=feed,
@@ -92,6 +118,8 @@ class JobEngine:
             credentials=credentials,
             breakers=breakers,
             limits=limits,
+            budgets=budgets,
+            thresholds=BudgetThresholds(budgets, events) if events else None,
             store=store,
             price=price,
             fallback=fallback,
@@ -99,7 +127,6 @@ class JobEngine:
             tenant_bytes=settings.tenant_jobs_mib * 1024 * 1024,
             tenant_stored_bytes=settings.tenant_records_mib * 1024 * 1024,
         )
-        webhook_secrets = await WebhookSecrets.open(client, settings.nats_replicas, root)
         webhooks = WebhookDelivery(
             stream=stream,
             feed=feed,
@@ -117,12 +144,24 @@ class JobEngine:
             index=index,
             feed=feed,
             membership=membership,
+            budgets=budgets,
+            budget_sweep=BudgetSweep(
+                accounts=stored_accounts(js),
+                ledger=budgets,
+                settlement=execution.settlement,
+                feed=feed,
+                stream=stream,
+                membership=membership,
+                steps=execution.steps,
+            ),
             execution=execution,
             breakers=breakers,
             credentials=credentials,
             webhook_secrets=webhook_secrets,
             webhooks=webhooks,
             readiness=Readiness({"media-store": store.check, "job-store": check.check, "job-list": index.check}),
+            usage=usage,
+            _events=events,
             _supervisor=supervisor,
         )
 
@@ -131,10 +170,14 @@ class JobEngine:
         supervisor, execution = self._supervisor, self.execution
         self.index.start(supervisor)
         await self.feed.start(supervisor)
+        await self.usage.start(supervisor)
         await self.membership.start(supervisor, execution.reconciler.reconcile)
         execution.reconciler.reconcile()
         supervisor.spawn("job polls", execution.worker.run())
         supervisor.spawn("webhooks", self.webhooks.run())
+        supervisor.spawn("budget sweep", self.budget_sweep.run())
+        if self._events:
+            self._events.start(supervisor)
         await self.readiness.refresh()
         supervisor.spawn("readiness", self.readiness.run())
 
@@ -146,5 +189,9 @@ class JobEngine:
         """End the background tasks, and leave the jobs to other replicas."""
         await self._supervisor.close()
         await self.webhooks.close()
+        if self._events:
+            await self._events.close()
+        await self.budgets.close()
         await self.membership.close()
         await self.index.close()
+        await self.usage.close()

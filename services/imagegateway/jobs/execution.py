@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from imagegateway.jobs.admission import AdmissionControl
 from imagegateway.jobs.background_tasks import BackgroundTasks
+from imagegateway.jobs.budgets.settlement import BudgetSettlement
 from imagegateway.jobs.cancellation import JobCancellation
+from imagegateway.jobs.erasure import JobErasure
 from imagegateway.jobs.job_calls import JobCalls
 from imagegateway.jobs.job_steps import JobSteps
 from imagegateway.jobs.job_writer import JobWriter
@@ -20,6 +22,8 @@ from imagegateway.jobs.submission import JobSubmission
 from imagegateway.jobs.worker import Worker
 
 if TYPE_CHECKING:
+    from imagegateway.jobs.budgets.ledger import BudgetLedger
+    from imagegateway.jobs.budgets.thresholds import BudgetThresholds
     from imagegateway.jobs.circuit_breaker import CircuitBreakers
     from imagegateway.jobs.credentials import JobCredentials
     from imagegateway.jobs.feed import JobFeed
@@ -37,8 +41,10 @@ class JobExecution:
     """Parts of a replica's job execution."""
 
     admission: AdmissionControl
+    settlement: BudgetSettlement
     submission: JobSubmission
     cancellation: JobCancellation
+    erasure: JobErasure
     worker: Worker
     reconciler: Reconciler
     writer: JobWriter
@@ -57,6 +63,8 @@ class JobExecution:
         credentials: JobCredentials,
         breakers: CircuitBreakers,
         limits: Limits,
+        budgets: BudgetLedger,
+        thresholds: BudgetThresholds | None,
         store: MediaStore,
         price: Price,
         fallback: Fallback,
@@ -71,6 +79,7 @@ class JobExecution:
         writer = JobWriter(stream, feed)
         calls = JobCalls(provider_client, credentials)
         admission = AdmissionControl(limits, owner)
+        settlement = BudgetSettlement(budgets, thresholds, tasks, owner)
         worker = Worker(
             feed=feed,
             writer=writer,
@@ -98,6 +107,7 @@ class JobExecution:
             stream=stream,
             feed=feed,
             admission=admission,
+            budgets=budgets,
             worker=worker,
             steps=steps,
             cancellation=cancellation,
@@ -113,10 +123,13 @@ class JobExecution:
         admission.start(worker.on_grant)
         feed.add_listener(lambda entry: admission.apply(entry.record))
         feed.add_listener(worker.on_change)
+        feed.add_listener(settlement.on_change)
         return cls(
             admission=admission,
+            settlement=settlement,
             submission=submission,
             cancellation=cancellation,
+            erasure=JobErasure(stream, writer, store, tasks),
             worker=worker,
             reconciler=reconciler,
             writer=writer,

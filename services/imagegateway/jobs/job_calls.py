@@ -13,7 +13,7 @@ from imagegateway.platform import logs
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import INTERNAL, GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as provider
-from imagegateway.providers.kit.task_state import failed_task
+from imagegateway.providers.kit.task_state import failed_task, outcome_unknown
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class JobCalls:
                 entry = await on_preview(entry, state.running)
 
     async def join(self, record: JobRecord) -> provider.TaskState:
-        """Wait for the start of an ended job, and return its final state; an empty state where it stays unknown."""
+        """Wait for the start of an ended job, and return its final state."""
         limit = max(record.deadline, unix_millis()) + _OPEN_CALL_MILLIS
         try:
             request = self._start_request(record, join=True, fail_fast=False)
@@ -82,7 +82,7 @@ class JobCalls:
                     pass
         except Exception as error:  # noqa: BLE001  the job has ended; the call only holds its slots
             _log.warning("open_call_abandoned", job_id=record.id, error=type(error).__name__)
-            return provider.TaskState()
+            return outcome_unknown()
         return state
 
     async def poll(self, record: JobRecord) -> provider.TaskState | None:

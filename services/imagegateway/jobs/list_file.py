@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from imagegateway.jobs import states, stored_bytes
 from imagegateway.jobs.list_query import Page, page_token
+from imagegateway.jobs.retention import record_seconds
 from imagegateway.jobs.stored_bytes import StoredBytes
-from imagegateway.jobs.stream import RECORD_SECONDS
 from imagegateway.platform import logs
 
 if TYPE_CHECKING:
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 EXPIRE_ROWS: Final = 1000
 """Most rows of each table that one `expire` deletes."""
 
-_VERSION: Final = 4
+_VERSION: Final = 5
 _SCHEMA: Final = """
 create table jobs (
     id text primary key, tenant text not null, model text not null, status text not null, ended integer not null,
-    seq integer not null, created_at integer not null, updated_at integer not null, webhook_at integer not null
+    seq integer not null, created_at integer not null, expires_at integer not null, webhook_at integer not null
 ) without rowid;
 create index newest on jobs (tenant, created_at desc, id desc);
 create index by_status on jobs (tenant, status, created_at desc, id desc);
@@ -34,7 +34,7 @@ create index by_model on jobs (tenant, model, created_at desc, id desc);
 create index by_model_and_status on jobs (tenant, model, status, created_at desc, id desc);
 create index unended on jobs (id) where ended = 0;
 create index webhooks on jobs (id) where webhook_at > 0;
-create index oldest on jobs (updated_at) where ended = 1;
+create index first_job_to_expire on jobs (expires_at) where ended = 1;
 create table position (seq integer not null);
 insert into position values (0);
 """
@@ -42,7 +42,7 @@ _TABLES: Final = ("jobs", "position", *stored_bytes.TABLES)
 _UPSERT: Final = """
 insert into jobs values (?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (id) do update set status = excluded.status, ended = excluded.ended, seq = excluded.seq,
-    updated_at = excluded.updated_at, webhook_at = excluded.webhook_at
+    expires_at = excluded.expires_at, webhook_at = excluded.webhook_at
 where excluded.seq > jobs.seq
 """
 Row: TypeAlias = tuple[str, str, str, str, bool, int, int, int, int]
@@ -61,7 +61,7 @@ def row_of(entry: Entry) -> Row:
         entry.ended,
         entry.seq,
         record.created_at,
-        record.updated_at,
+        record.updated_at + record_seconds(record) * 1000,
         (record.webhook.next_at or int(record.call_open)) if entry.ended else 0,
     )
 
@@ -139,10 +139,9 @@ class JobListFile:
 
         `now` in Unix seconds.
         """
-        oldest = int((now - RECORD_SECONDS) * 1000)
         jobs = self._db.execute(
-            "delete from jobs where id in (select id from jobs where ended = 1 and updated_at < ? limit ?)",
-            (oldest, EXPIRE_ROWS),
+            "delete from jobs where id in (select id from jobs where ended = 1 and expires_at < ? limit ?)",
+            (int(now * 1000), EXPIRE_ROWS),
         ).rowcount
         return max(jobs, self.stored.expire(int(now * 1000), EXPIRE_ROWS))
 

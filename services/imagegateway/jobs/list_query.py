@@ -19,9 +19,13 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Request for a page of a tenant's jobs. Empty strings mean no filter and the first page."""
+    """Request for a page of a tenant's jobs. Empty strings mean no filter and the first page.
 
-    tenant: str
+    A page of all tenants' jobs is sorted by id, and so by time: the primary key serves it without a further index.
+    """
+
+    tenant: str | None
+    """None: all tenants."""
     status: str = ""
     model: str = ""
     size: int = 20
@@ -29,7 +33,10 @@ class Query:
 
     def sql(self) -> tuple[str, list[str]]:
         """Return the statement and its values. Raises GatewayError for an invalid status or token."""
-        where, values = ["tenant = ?"], [self.tenant]
+        where, values = ["1"], list[str]()
+        if self.tenant is not None:
+            where.append("tenant = ?")
+            values.append(self.tenant)
         if self.status:
             known = tuple(dict.fromkeys(states.PUBLIC.values()))
             if self.status not in known:
@@ -39,12 +46,14 @@ class Query:
         if self.model:
             where.append("model = ?")
             values.append(self.model)
+        columns = "created_at desc, id desc" if self.tenant is not None else "id desc"
         if self.token:
-            where.append("(created_at, id) < (?, ?)")
-            values += _read_token(self.token)
+            created, job_id = _read_token(self.token)
+            where.append("id < ?" if self.tenant is None else "(created_at, id) < (?, ?)")
+            values += [job_id] if self.tenant is None else [created, job_id]
         statement = (
             f"select id, created_at from jobs where {' and '.join(where)} "  # noqa: S608  the conditions are constants
-            f"order by created_at desc, id desc limit {self.size + 1:d}"
+            f"order by {columns} limit {self.size + 1:d}"
         )
         return statement, values
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.jobs import transitions
 from imagegateway.jobs.cleanup import delete_inputs
 from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.providers.kit.task_state import outcome_unknown
 
 if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from imagegateway.media.store import MediaStore
 
 ENDED: Final = provider.TaskState()
-"""State of a call that has ended without a known result."""
+"""State of a call that certainly costs nothing: never made, or stopped by the provider."""
 
 
 class OpenCalls:
@@ -51,7 +52,7 @@ class OpenCalls:
         record = entry.record
         stopped = await self._calls.stop(record)
         if not record.task_ref:
-            await self.close(entry, await self._calls.join(record))
+            await self.close(entry, await self._calls.join(record), stopped=stopped)
         elif stopped:
             await self.close(entry, ENDED)
         elif record.id not in self._polls:
@@ -59,14 +60,17 @@ class OpenCalls:
 
     async def poll(self, entry: Entry, *, late: bool) -> None:
         """Poll the open call of an ended job. `late`: its deadline has passed, so the call is given up."""
-        state = ENDED if late else await self._calls.poll(entry.record)
+        state = outcome_unknown() if late else await self._calls.poll(entry.record)
         if state is None:
             self._polls.retry(entry.record.id)
         else:
             await self.close(entry, state)
 
-    async def close(self, entry: Entry, state: provider.TaskState) -> None:
-        """Write the result of an open call: the task that it became, or its end and cost."""
+    async def close(self, entry: Entry, state: provider.TaskState, *, stopped: bool = False) -> None:
+        """Write the result of an open call: the task that it became, or its end and cost.
+
+        A call that the provider did not confirm to have ended or `stopped` costs the job's estimate.
+        """
         if state.HasField("running"):
             known = bool(entry.record.task_ref)
             entry = await self._writer.update(
@@ -78,6 +82,8 @@ class OpenCalls:
                 self._polls.schedule(entry.record.id, state)
                 return
         cost = self._pricing.cost(entry.record, state.done) if state.HasField("done") else None
+        if transitions.is_unconfirmed(state) and not stopped:
+            cost = transitions.estimated_cost(entry.record)
         entry = await self._writer.update(entry, lambda record: transitions.close_call(record, cost), patient=True)
         await delete_inputs(self._store, entry.record.upload_keys)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from imagegateway.jobs import transitions
 from imagegateway.platform import logs
+from imagegateway.platform.money import to_cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +27,17 @@ class Pricing:
         self._price = price
 
     def cost(self, record: JobRecord, done: provider.Done) -> Cost | None:
-        """Return the cost of a job's call; None where it is unknown, also after a bug in the price list."""
+        """Return the cost of a job's call, 0 where the caller's or the tenant's own key paid for it.
+
+        Where the price list knows none, also after a bug in it, return the job's estimate, or None without one.
+        """
+        if transitions.caller_key(record):
+            return to_cost(0, estimated=False)
         try:
-            return self._price(record.task, done)
+            cost = self._price(record.task, done)
         except Exception:  # noqa: BLE001  a wrong price must not lose an image that is billed
             _log.exception("job_price_crashed", job_id=record.id)
-            return None
+            cost = None
+        if cost is None and record.HasField("estimate"):
+            return record.estimate
+        return cost

@@ -77,9 +77,9 @@ def _steps(record: JobRecord) -> Iterator[None]:
     task.prompt = task.prompt[:_SHORT]
     task.negative_prompt = task.negative_prompt[:_SHORT]
     yield
-    model, route = task.model, task.route
+    model, route, media_days = task.model, task.route, task.media_days
     record.ClearField("task")
-    record.task.model, record.task.route = model, route
+    record.task.model, record.task.route, record.task.media_days = model, route, media_days
     yield
     record.ClearField("done")
     record.metadata.clear()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from imagegateway.jobs.stream import RECORD_SECONDS, STEP_SECONDS
+from imagegateway.jobs.retention import record_seconds
 
 if TYPE_CHECKING:
     import sqlite3
@@ -44,9 +44,8 @@ MessageRow: TypeAlias = tuple[str, int, str, int, int]
 def message_row_of(entry: Entry) -> MessageRow:
     """Return the row of the message that holds a record."""
     record = entry.record
-    seconds = RECORD_SECONDS if entry.ended else STEP_SECONDS
     size = record.ByteSize() + _OVERHEAD
-    return record.id, record.state, record.tenant, size, record.updated_at + seconds * 1000
+    return record.id, record.state, record.tenant, size, record.updated_at + record_seconds(record) * 1000
 
 
 class StoredBytes:

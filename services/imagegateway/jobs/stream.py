@@ -1,9 +1,9 @@
 """Job stream in NATS JetStream: compare-and-set writes, leader reads, history and one ordered feed.
 
-Subjects: `j.<job id>.<family>.<state>` hold records, `k.<digest>` hold idempotency claims. A write names the last
-sequence of its job that the writer has read; the server refuses the write when a newer message exists. So of two
-writers one wins, and no state goes back. The server flushes every write before the acknowledgement
-(`sync_interval: always`).
+Subjects: `j.<job id>.<family>.<state>` hold records, `k.<digest>` hold idempotency claims. An erased job's state is
+`erased`. A write names the last sequence of its job that the writer has read; the server refuses the write when a
+newer message exists. So of two writers one wins, and no state goes back. The server flushes every write before the
+acknowledgement (`sync_interval: always`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import record_size, states
+from imagegateway.jobs.retention import record_seconds
 from imagegateway.jobs.stream_connection import NAME, StreamConnection
 from imagegateway.jobs.stream_errors import (
     NoRoomError,
@@ -39,11 +40,6 @@ if TYPE_CHECKING:
     from imagegateway.jobs.stream_messages import Message
     from nats.aio.client import Client
 
-RECORD_SECONDS: Final = 30 * 86_400
-"""Lifetime of an ended job's record."""
-STEP_SECONDS: Final = 3 * 86_400
-"""Lifetime of messages with a job's earlier states; longer than any job may run."""
-
 _WRONG_SEQUENCE: Final = 10071
 _SERVER_ERROR: Final = 500
 """Error codes from here on concern the server's state (no leader, no room), lower ones the message."""
@@ -66,6 +62,11 @@ class Entry:
     def ended(self) -> bool:
         """True if the job has ended."""
         return self.record.state in states.TERMINAL
+
+    @property
+    def closed(self) -> bool:
+        """True if the job and its provider call have ended: its cost is final."""
+        return self.ended and not self.record.call_open
 
     @property
     def event_seq(self) -> int:
@@ -97,7 +98,7 @@ class JobStream:
         """
         connection = StreamConnection(client)
         await make_stream(connection.js, NAME, replicas, max_bytes)
-        await check_permissions(connection)
+        await check_permissions(connection, "j.permission.none.none", "k.permission")
         return cls(connection)
 
     @property
@@ -169,11 +170,10 @@ class JobStream:
         if not retry:
             record.nonce = secrets.token_hex(8)
             record.updated_at = unix_millis()
-        ended = record.state in states.TERMINAL
         headers = {
             "Nats-Expected-Last-Subject-Sequence": str(before.seq if before else 0),
             "Nats-Expected-Last-Subject-Sequence-Subject": f"j.{record.id}.>",
-            "Nats-TTL": f"{RECORD_SECONDS if ended else STEP_SECONDS}s",
+            "Nats-TTL": f"{record_seconds(record)}s",
         }
         data = record.SerializeToString()
         if len(data) > self.max_record_bytes:
@@ -216,6 +216,14 @@ class JobStream:
             entry = self._entry(message)
             if entry:
                 yield entry
+
+    async def delete_earlier(self, entry: Entry) -> None:
+        """Delete all other messages of a job; the server overwrites their bytes. Raises OutcomeUnknownError."""
+        after, query = 0, f"j.{entry.record.id}.>"
+        while message := await self._connection.get_message({"seq": after + 1, "next_by_subj": query}):
+            after = message.seq
+            if message.seq < entry.seq:
+                await self._connection.delete_message(message.seq)
 
     async def write_check(self, name: str) -> None:
         """Write a small message that is no job. Raises NoRoomError, RefusedError, OutcomeUnknownError."""

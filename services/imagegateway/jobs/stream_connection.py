@@ -1,4 +1,4 @@
-"""Connection to the job stream: requests to its leader, and its messages through one ordered consumer."""
+"""Connection to a stream: requests to its leader, and its messages through one ordered consumer."""
 
 from __future__ import annotations
 
@@ -20,19 +20,26 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
 
 NAME: Final = "JOBS"
+SUBJECTS: Final = "j.>"
 
 REQUEST_SECONDS: Final = 2.0
 IDLE_SECONDS: Final = 1.0
 """Seconds without a message after which the consumer is compared with the stream."""
 _RESUBSCRIBE_SECONDS: Final = 0.2
-_NOT_FOUND: Final = 10037
+_NO_MESSAGE: Final = 10037
+"""JetStream's error code for a message that the stream does not have; a missing stream has another one."""
+_ABSENT: Final = (10043, 10057)
+"""Error codes of the deletion of a message that does not exist."""
 
 
 class StreamConnection:
-    """The job stream as this process's NATS connection reaches it."""
+    """A stream, by default that of the jobs, as this process's NATS connection reaches it."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, name: str = NAME, subjects: str = SUBJECTS) -> None:
+        """`subjects`: those of the stream's messages, as a NATS wildcard."""
         self._client = client
+        self._name = name
+        self._subjects = subjects
         self.js: JetStreamContext = client.jetstream()
 
     @property
@@ -64,18 +71,25 @@ class StreamConnection:
 
     async def get_message(self, query: dict[str, Any]) -> Message | None:
         """Return the leader's message for a JetStream query; None: not found. Raises OutcomeUnknownError."""
-        answer = await self.request(f"$JS.API.STREAM.MSG.GET.{NAME}", json.dumps(query).encode())
+        answer = await self.request(f"$JS.API.STREAM.MSG.GET.{self._name}", json.dumps(query).encode())
         error = answer.get("error")
         if error is not None:
-            if error.get("err_code") == _NOT_FOUND or error.get("code") == 404:
+            if error.get("err_code") == _NO_MESSAGE:
                 return None
             raise OutcomeUnknownError
         message = answer["message"]
         return Message(message["subject"], message["seq"], base64.b64decode(message.get("data", "")))
 
+    async def delete_message(self, seq: int) -> None:
+        """Delete a message, whose bytes the server overwrites, if it exists. Raises OutcomeUnknownError."""
+        answer = await self.request(f"$JS.API.STREAM.MSG.DELETE.{self._name}", json.dumps({"seq": seq}).encode())
+        error = answer.get("error")
+        if error is not None and error.get("err_code") not in _ABSENT:
+            raise OutcomeUnknownError
+
     async def newest(self) -> int:
-        """Return the sequence of the newest record that the stream keeps; 0: none. Raises OutcomeUnknownError."""
-        message = await self.get_message({"last_by_subj": "j.>"})
+        """Return the sequence of the newest message that the stream keeps; 0: none. Raises OutcomeUnknownError."""
+        message = await self.get_message({"last_by_subj": self._subjects})
         return message.seq if message else 0
 
     async def last_sequence(self) -> int:
@@ -88,12 +102,12 @@ class StreamConnection:
 
     async def _state(self) -> api.StreamState:
         try:
-            return (await self.js.stream_info(NAME)).state
+            return (await self.js.stream_info(self._name)).state
         except (nats.errors.Error, OSError) as error:
             raise OutcomeUnknownError from error
 
     async def messages(self, after: int) -> AsyncIterator[Message | int]:
-        """Yield all record messages after a sequence, in order, without gaps and without end.
+        """Yield all messages after a sequence, in order, without gaps and without end.
 
         A bare number means that every message up to this sequence has been seen. A consumer that goes silent is
         compared with the stream and replaced, so the iteration survives a restart of the server.
@@ -108,8 +122,8 @@ class StreamConnection:
     async def _consume(self, after: int) -> AsyncIterator[Message | int]:
         goal = await self.newest()
         subscription = await self.js.subscribe(
-            "j.>",
-            stream=NAME,
+            self._subjects,
+            stream=self._name,
             ordered_consumer=True,
             config=api.ConsumerConfig(deliver_policy=api.DeliverPolicy.BY_START_SEQUENCE, opt_start_seq=after + 1),
         )

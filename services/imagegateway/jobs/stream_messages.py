@@ -21,7 +21,9 @@ class Message:
 
 def subject_of(record: JobRecord) -> str:
     """Return the subject of a record's message. Raises ValueError for a state that this version does not know."""
-    return f"j.{record.id}.{record.family}.{states.token(record.state)}"
+    # A separate subject: the record is stored before the messages that it replaces are deleted.
+    state = "erased" if record.erased_at else states.token(record.state)
+    return f"j.{record.id}.{record.family}.{state}"
 
 
 def read_record(subject: str, data: bytes) -> JobRecord:

@@ -55,11 +55,11 @@ async def _make(js: JetStreamContext, config: api.StreamConfig) -> None:
         await js.add_stream(config)
 
 
-async def check_permissions(connection: StreamConnection) -> None:
+async def check_permissions(connection: StreamConnection, *subjects: str) -> None:
     """Raise SettingError when NATS denies this process a write: the server does not answer such a write at all."""
     # The server answers with a refusal, because no stream meets the expectation; so it received the message.
     headers = {"Nats-Expected-Last-Sequence": str(_UNREACHABLE_SEQUENCE)}
-    for subject in ("j.permission.none.none", "k.permission"):
+    for subject in subjects:
         for _ in range(_PERMISSION_TRIES):
             with suppress(OutcomeUnknownError):
                 await connection.request(subject, b"", headers)
@@ -67,5 +67,5 @@ async def check_permissions(connection: StreamConnection) -> None:
         else:
             raise SettingError(
                 f"NATS does not answer a message on {subject}: let the gateway's user "
-                "(IMAGEGATEWAY_NATS_CREDENTIALS) publish on j.> and k.>"
+                "(IMAGEGATEWAY_NATS_CREDENTIALS) publish on j.>, k.> and u.>"
             )

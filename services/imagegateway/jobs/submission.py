@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import record_size, states, transitions
 from imagegateway.jobs.cleanup import delete_inputs
+from imagegateway.jobs.membership import LEASE_SECONDS
 from imagegateway.jobs.stream_errors import OutcomeUnknownError, StaleError, unavailable
 from imagegateway.platform import backoff, logs
 from imagegateway.platform.clock import unix_millis
@@ -23,6 +24,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from imagegateway.jobs.admission import AdmissionControl
+    from imagegateway.jobs.budgets.ledger import BudgetLedger
     from imagegateway.jobs.cancellation import JobCancellation
     from imagegateway.jobs.feed import JobFeed
     from imagegateway.jobs.job_steps import JobSteps
@@ -64,6 +66,7 @@ class JobSubmission:
         stream: JobStream,
         feed: JobFeed,
         admission: AdmissionControl,
+        budgets: BudgetLedger,
         worker: Worker,
         steps: JobSteps,
         cancellation: JobCancellation,
@@ -76,6 +79,7 @@ class JobSubmission:
         self._stream = stream
         self._feed = feed
         self._admission = admission
+        self._budgets = budgets
         self._worker = worker
         self._steps = steps
         self._cancellation = cancellation
@@ -90,8 +94,8 @@ class JobSubmission:
 
         From here on the inputs in `record.upload_keys` belong to the job, or are deleted. `has_idempotency_key`: the
         caller can find the job again after an error. Raises GatewayError: OVERLOADED when too many jobs are queued,
-        REQUEST_TOO_LARGE, SERVICE_UNAVAILABLE when the engine can't be reached. Raises StaleError when the id is
-        taken.
+        REQUEST_TOO_LARGE, BUDGET_EXCEEDED or PRICE_UNKNOWN under a budget, SERVICE_UNAVAILABLE when the engine can't
+        be reached. Raises StaleError when the id is taken.
         """
         try:
             self._admit(record)
@@ -123,7 +127,7 @@ class JobSubmission:
             raise GatewayError(
                 ErrorReason.ERROR_REASON_OVERLOADED,
                 f"The records of your jobs hold {stored} bytes, and may hold {self._tenant_stored_bytes} "
-                "(IMAGEGATEWAY_TENANT_RECORDS_MIB); those of ended jobs are deleted after 30 days.",
+                "(IMAGEGATEWAY_TENANT_RECORDS_MIB); those of ended jobs are deleted after their retention.",
                 retry_after=_STORED_RETRY_SECONDS,
             )
         # Slots are reserved before the write, so that concurrent submissions see them used.
@@ -140,10 +144,12 @@ class JobSubmission:
         record.state = states.QUEUED
 
     async def _complete(self, write: _Write) -> None:
-        """Complete a write, and start the job if it exists."""
+        """Reserve the job's estimate, complete the write, and start the job if it exists."""
         record = write.record
         refused = False
+        began = unix_millis()
         try:
+            await self._budgets.reserve(record)
             try:
                 entry = await self._stream.create(record)
             except OutcomeUnknownError:
@@ -158,6 +164,7 @@ class JobSubmission:
             found = await self._stream.last_patiently(record.id) if isinstance(error, StaleError) else None
             if found is None or found.record.submission != record.submission:
                 self._worker.recount(record.id)
+                await self._budgets.release(record)
                 write.fail(error)
                 await delete_inputs(self._store, record.upload_keys)
                 return
@@ -166,12 +173,26 @@ class JobSubmission:
             # Whether the job exists is unknown: the reconciler resumes it if the feed brings it.
             write.fail(error)
             raise
+        if not refused and unix_millis() - began > LEASE_SECONDS * 1000 / 2:
+            refused = not await self._reserve_again(write)
         if refused:
-            entry = await self._cancellation.cancel(entry)
+            entry = await self._cancellation.cancel(entry, is_started=False)
             await delete_inputs(self._store, record.upload_keys)
         if not write.answer.done():
             write.answer.set_result(entry)
         self._worker.start(entry)
+
+    async def _reserve_again(self, write: _Write) -> bool:
+        """Reserve once more after a write that took long: another replica may have taken this one for dead.
+
+        Return whether the budgets have room.
+        """
+        try:
+            await self._budgets.reserve(write.record)
+        except GatewayError as error:
+            write.fail(error)
+            return False
+        return True
 
     async def _settle(self, record: JobRecord) -> Entry:
         """Write a job whose first write was not acknowledged, until this record or the first one is stored.
@@ -201,6 +222,5 @@ def _cancelled(record: JobRecord) -> JobRecord:
     """Return a cancelled record of the same submission."""
     cancelled = JobRecord()
     cancelled.CopyFrom(record)
-    transitions.mark_cancelled(cancelled)
-    cancelled.call_open = False
+    transitions.mark_cancelled(cancelled, is_started=False)
     return cancelled

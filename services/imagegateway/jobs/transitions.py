@@ -9,14 +9,26 @@ from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.v1.job_pb2 import Cost
 
 if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord
-    from imagegateway.v1.job_pb2 import Cost
 
 MAX_ATTEMPTS: Final = 5
 """Most attempts to start a job whose start may be repeated."""
 
+_ERASED_FIELDS: Final = (
+    "done",
+    "failed",
+    "metadata",
+    "partial_images",
+    "request_id",
+    "task",
+    "task_ref",
+    "upload_keys",
+    "warnings",
+    "webhook",
+)
 FALL_BACK: Final = frozenset(
     {
         ErrorReason.ERROR_REASON_PROVIDER_UNAVAILABLE,
@@ -27,6 +39,15 @@ FALL_BACK: Final = frozenset(
     }
 )
 """Failures after which another route may serve. Refused content, invalid input and credentials never fall back."""
+
+_UNCONFIRMED: Final = frozenset(
+    {
+        ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
+        ErrorReason.ERROR_REASON_PROVIDER_TIMEOUT,
+        ErrorReason.ERROR_REASON_INTERNAL,
+    }
+)
+"""Failures of calls that the provider may have served all the same."""
 
 
 def mark_submitting(record: JobRecord) -> None:
@@ -79,20 +100,42 @@ def mark_completed(record: JobRecord, done: provider.Done, cost: Cost | None) ->
     _end(record)
 
 
-def mark_failed(record: JobRecord, failure: provider.Failed, *, call_open: bool = False) -> None:
-    """Mark the job failed. `call_open`: the provider call may continue."""
+def mark_failed(
+    record: JobRecord, failure: provider.Failed, *, call_open: bool = False, cost: Cost | None = None
+) -> None:
+    """Mark the job failed. `call_open`: the provider call may continue. `cost`: of a call that was given up."""
     record.state = states.FAILED
+    if cost is not None:
+        record.cost.CopyFrom(cost)
     record.failed.CopyFrom(failure)
     _name_refused_key(record, record.failed)
     record.call_open = call_open
     _end(record)
 
 
-def mark_cancelled(record: JobRecord) -> None:
-    """Mark the job cancelled. The provider call of an active job remains open."""
-    record.call_open = record.state in states.ACTIVE
+def mark_cancelled(record: JobRecord, *, is_started: bool = True) -> None:
+    """Mark the job cancelled. The provider call of an active job remains open.
+
+    `is_started`: False for a job whose provider call has certainly not begun.
+    """
+    record.call_open = is_started and record.state in states.ACTIVE
     record.state = states.CANCELLED
     _end(record)
+
+
+def is_unconfirmed(state: provider.TaskState) -> bool:
+    """Return whether a call ended without the provider's word: it may have been served, and may be billed."""
+    return state.HasField("failed") and state.failed.may_be_billed and state.failed.reason in _UNCONFIRMED
+
+
+def estimated_cost(record: JobRecord) -> Cost | None:
+    """Return the cost of a call that the provider may have served without saying so: the estimate, if any.
+
+    None where the caller's own key pays.
+    """
+    if not record.HasField("estimate") or caller_key(record):
+        return None
+    return Cost(amount=record.estimate.amount, currency=record.estimate.currency, estimated=True)
 
 
 def close_call(record: JobRecord, cost: Cost | None) -> bool:
@@ -120,12 +163,29 @@ def _end(record: JobRecord) -> None:
 
 
 def _erase_call(record: JobRecord) -> None:
-    """Erase keys, inputs and options: only the provider call needs them, and the record stays for 30 days."""
+    """Erase keys, inputs and options: only the provider call needs them, and the record stays for weeks."""
     for name in ("inputs", "mask", "markup", "provider_options"):
         record.task.ClearField(name)
+    if record.drop_prompts:
+        record.task.ClearField("prompt")
+        record.task.ClearField("negative_prompt")
     record.sealed_credential = b""
     record.sealed_keys.clear()
     record.key_fingerprint = ""
+
+
+def erase(record: JobRecord) -> None:
+    """Erase an ended job: status, times, cost and what usage counts remain."""
+    images, task = len(record.done.artifacts), record.task
+    model, route, failed = task.model, task.route, record.failed.reason
+    for name in _ERASED_FIELDS:
+        record.ClearField(name)
+    record.task.model, record.task.route = model, route
+    if record.state == states.FAILED:
+        record.failed.reason = failed
+        record.failed.message = "The job was erased."
+    record.erased_images = images
+    record.erased_at = unix_millis()
 
 
 def may_repeat(record: JobRecord, failure: provider.Failed) -> bool:

@@ -19,6 +19,7 @@ from imagegateway.jobs.webhook_message import event_body, event_id, sign
 from imagegateway.keys.webhook_secrets import UnreadableSecretError
 from imagegateway.outbound.url_guard import OutboundError
 from imagegateway.platform import logs
+from imagegateway.platform.settings import MAX_WEBHOOK_PAUSES
 from imagegateway.platform.tenant_slots import TenantSlots
 from imagegateway.v1.job_pb2 import WebhookAttempt
 
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 ATTEMPT_SECONDS: Final = 10.0
 """Timeout of an attempt."""
 _JITTER: Final = 0.1
-_KEPT_ATTEMPTS: Final = 50
+_KEPT_ATTEMPTS: Final = MAX_WEBHOOK_PAUSES + 1
+"""Attempts that a record keeps: their number decides whether another one follows."""
 MAX_CONCURRENT: Final = 50
 MAX_CONCURRENT_PER_TENANT: Final = 10
 """Concurrent attempts of one tenant, so that a receiver that hangs blocks no other tenant."""
@@ -160,7 +162,7 @@ class WebhookDelivery:
             await self._writer.advance(entry, self._after(entry, attempt))
         except StaleError:
             newer = await self._stream.last_patiently(entry.record.id)
-            if newer is None or not newer.ended:
+            if newer is None or not newer.ended or newer.record.erased_at:
                 return
             if newer.record.webhook == entry.record.webhook:  # only the provider call has changed
                 record = self._after(newer, attempt)

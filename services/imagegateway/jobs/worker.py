@@ -115,7 +115,8 @@ class Worker:
             self._stopping.discard(record.id)
         elif record.id not in self._stopping:
             self._stopping.add(record.id)
-            if record.id in self._starting:  # that step writes the result
+            if record.id in self._starting or (not record.task_ref and self._steps.is_busy(record.id)):
+                # That step writes the result, or that the call was never made.
                 self._tasks.spawn(self._calls.stop(record))
             else:
                 self._steps.spawn(record.id, self._open_calls.stop(entry))
@@ -203,22 +204,25 @@ class Worker:
             if record.call_open and record.task_ref:
                 await self._open_calls.poll(entry, late=late)
             return
-        state: provider.TaskState | None
         if late:
-            await self._calls.stop(record)
-            state = failed_task(transitions.deadline_error(record), may_be_billed=True)
-        else:
-            state = await self._calls.poll(record)
+            stopped = await self._calls.stop(record)
+            failure = failed_task(transitions.deadline_error(record), may_be_billed=not stopped)
+            await self._apply_result(entry, failure, given_up=not stopped)
+            return
+        state = await self._calls.poll(record)
         if state is None:
             self._polls.retry(job_id)
         else:
             await self._apply_result(entry, state)
 
-    async def _apply_result(self, entry: Entry, state: provider.TaskState) -> Entry | None:
-        """Write the result of a call. Return the entry of a job whose call is to be repeated at once."""
+    async def _apply_result(self, entry: Entry, state: provider.TaskState, *, given_up: bool = False) -> Entry | None:
+        """Write the result of a call. Return the entry of a job whose call is to be repeated at once.
+
+        `given_up`: the provider has taken the task and may complete it, so the job costs its estimate.
+        """
         record = entry.copy()
         try:
-            changed = self._update_record(record, state)
+            changed = self._update_record(record, state, given_up=given_up)
         except Exception:  # noqa: BLE001  the job must end after any error
             _log.exception("job_result_crashed", job_id=record.id)
             record, changed = entry.copy(), True
@@ -240,7 +244,7 @@ class Worker:
             self._admission.enqueue(record)
         return None
 
-    def _update_record(self, record: JobRecord, state: provider.TaskState) -> bool:
+    def _update_record(self, record: JobRecord, state: provider.TaskState, *, given_up: bool) -> bool:
         """Update a record by a task state. Return whether the record needs a write."""
         if state.HasField("running"):
             changed = transitions.mark_running(record, state.running)
@@ -254,7 +258,7 @@ class Worker:
         failure = state.failed if state.HasField("failed") else transitions.no_artifacts()
         self._fallback.record_failure(record, failure)
         if not self._fallback.start_again(record, failure):
-            transitions.mark_failed(record, failure)
+            transitions.mark_failed(record, failure, cost=transitions.estimated_cost(record) if given_up else None)
         return True
 
     async def _write_result(self, entry: Entry, record: JobRecord) -> Entry:

@@ -108,6 +108,11 @@ def fingerprint(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
+def key_id(digest: str) -> str:
+    """Return the id of a key by the fingerprint of its first secret."""
+    return digest[:12]
+
+
 def check_tenant(tenant: str) -> None:
     """Raise PolicyError for a malformed tenant name."""
     if not tenant:
@@ -139,6 +144,11 @@ def current_records(records: Iterable[ApiKey]) -> dict[str, ApiKey]:
         elif (known := found.get(record.id)) is None or _age(known) < _age(record):
             found[record.id] = record
     return {key_id: record for key_id, record in found.items() if key_id not in revoked}
+
+
+def revoked_records(records: Iterable[ApiKey]) -> dict[str, ApiKey]:
+    """Return the newest revoked record of each revoked key, by id."""
+    return {record.id: record for record in sorted(records, key=_age) if record.revoked_at}
 
 
 def _age(record: ApiKey) -> tuple[bool, int, str]:
@@ -187,7 +197,7 @@ def decode(digest: str, value: bytes) -> ApiKey:
     first = bool(adopted_by or session_of or name == FIRST_KEY_NAME)
     scopes = frozenset(map(Scope, data.texts("scopes"))) or (ALL_SCOPES if first else DEFAULT_SCOPES)
     return ApiKey(
-        id=data.text("id", digest[:12]),
+        id=data.text("id", key_id(digest)),
         tenant=data.text("tenant"),
         name=name,
         created_at=data.integer("created_at", 0),

@@ -7,13 +7,22 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.keys.api_keys import BUCKET, RevokedKeyError, current_records, decode, fingerprint, with_policy_of
+from imagegateway.keys.api_keys import (
+    BUCKET,
+    RevokedKeyError,
+    current_records,
+    decode,
+    fingerprint,
+    revoked_records,
+    with_policy_of,
+)
 from imagegateway.platform.kv_mirror import Follower
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from imagegateway.keys.api_keys import ApiKey
+    from imagegateway.keys.operator_tokens import OperatorTokens
     from imagegateway.platform.supervision import Supervisor
     from nats.js import JetStreamContext
 
@@ -36,16 +45,19 @@ class KeyRing:
         js: JetStreamContext,
         clock: Callable[[], float] = time.time,
         note_use: Callable[[str], None] = _note_nothing,
+        tokens: OperatorTokens | None = None,
     ) -> None:
-        """`note_use` is called with the id of each key that a call uses."""
+        """`note_use` is called with the id of each stored key that a call uses. `tokens`: reader of other keys."""
         self._follower = Follower(js, BUCKET, decode, self._on_change)
         self._clock = clock
         self._note_use = note_use
+        self._tokens = tokens
         self._secrets: dict[str, ApiKey] = {}
         """Keys that are not revoked, by the fingerprint of each of their secrets."""
         self._known: frozenset[str] = frozenset()
         """Fingerprints of all records, also of revoked keys."""
         self._keys: dict[str, ApiKey] = {}
+        self._revoked: dict[str, ApiKey] = {}
         self._tenants: set[str] = set()
         self._holds: dict[str, set[asyncio.Timeout]] = {}
         self._refreshed_at = float("-inf")
@@ -57,6 +69,8 @@ class KeyRing:
         The key may have expired. An unknown secret causes a refresh from the bucket, so that a new key works at once.
         Refreshes are at least half a second apart, and concurrent callers share one.
         """
+        if self._tokens and (operator := self._tokens.read(secret)):
+            return operator
         digest = fingerprint(secret)
         if digest not in self._known:
             asked = time.monotonic()
@@ -68,12 +82,18 @@ class KeyRing:
         return self._secrets.get(digest)
 
     def note_use(self, key: ApiKey) -> None:
-        """Note that a call uses a key."""
-        self._note_use(key.id)
+        """Note that a call uses a key. Operator tokens are not stored, nor is their use."""
+        if key.digest:
+            self._note_use(key.id)
 
     def by_id(self, key_id: str) -> ApiKey | None:
         """Return the record of a key's newest secret; None for an unknown or revoked key."""
         return self._keys.get(key_id)
+
+    def concurrent_jobs(self, key_id: str) -> int | None:
+        """Return a key's limit of concurrent jobs, also of a revoked key, whose jobs go on. None: no limit."""
+        record = self._keys.get(key_id) or self._revoked.get(key_id)
+        return None if record is None else record.quota.concurrent_jobs
 
     def is_shared(self) -> bool:
         """Return True when valid keys belong to more than one tenant."""
@@ -109,6 +129,7 @@ class KeyRing:
         await self._follower.start(supervisor)
 
     def _on_change(self, values: Mapping[str, ApiKey]) -> None:
+        self._revoked = revoked_records(values.values())
         self._keys = current_records(values.values())
         self._secrets = {
             digest: with_policy_of(record, self._keys[record.id])

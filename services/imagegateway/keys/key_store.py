@@ -19,6 +19,8 @@ from imagegateway.keys.api_keys import (
     decode,
     encode,
     fingerprint,
+    key_id,
+    revoked_records,
 )
 from imagegateway.keys.policy import ALL_SCOPES, ANY_MODEL, DEFAULT_SCOPES, NO_LIMITS
 from imagegateway.platform import logs
@@ -91,9 +93,10 @@ class KeyStore:
         """Return the record of a key's newest secret; None for an unknown or revoked key."""
         return current_records((await self._all()).values()).get(key_id)
 
-    async def list(self) -> list[ApiKey]:
-        """Return all keys that are not revoked, expired ones too, oldest first."""
-        keys = current_records((await self._all()).values()).values()
+    async def list(self, *, revoked: bool = False) -> list[ApiKey]:
+        """Return all keys that are not revoked, expired ones too, oldest first. `revoked`: those that are, too."""
+        records = (await self._all()).values()
+        keys = [*current_records(records).values(), *(revoked_records(records).values() if revoked else ())]
         return sorted(keys, key=lambda key: (key.created_at, key.id))
 
     async def list_with_previous_roots(self) -> tuple[ApiKey, ...]:
@@ -202,7 +205,7 @@ class KeyStore:
 
     def _new(self, digest: str, tenant: str, name: str) -> ApiKey:
         now = self._now()
-        return ApiKey(id=digest[:12], tenant=tenant, name=name, created_at=now, issued_at=now, digest=digest)
+        return ApiKey(id=key_id(digest), tenant=tenant, name=name, created_at=now, issued_at=now, digest=digest)
 
     async def _all(self) -> dict[str, ApiKey]:
         decoder, found = Decoder(BUCKET), {}

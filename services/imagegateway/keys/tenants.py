@@ -10,6 +10,7 @@ from imagegateway.keys.api_keys import check_tenant, quota_fields, read_quota
 from imagegateway.keys.policy import NO_LIMITS, PolicyError, Quota, tenant_account
 from imagegateway.platform.kv_mirror import Follower, snapshot
 from imagegateway.platform.nats import bucket
+from imagegateway.platform.settings import MAX_DAYS
 from imagegateway.platform.stored_values import Decoder, StoredObject
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from nats.js.kv import KeyValue
 
 BUCKET: Final = "tenants"
-MAX_DAYS: Final = 3660
-"""Longest retention in days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +117,10 @@ class Tenants:
     def policy(self, name: str) -> TenantPolicy:
         """Return a tenant's policy: without limits if none is stored."""
         return self._policies.get(name) or TenantPolicy(name)
+
+    def concurrent_jobs(self, name: str) -> int | None:
+        """Return a tenant's limit of concurrent jobs; None: no limit."""
+        return self.policy(name).quota.concurrent_jobs
 
     def _on_change(self, values: Mapping[str, TenantPolicy]) -> None:
         self._policies = {policy.name: policy for policy in values.values()}

@@ -32,7 +32,7 @@ def decoding_cost(width: int, height: int, size: int, media_type: str) -> int:
     return weight * width * height + size // _BYTES_PER_PIXEL
 
 
-class DecodeGate:
+class DecodeBudget:
     """Pixel budget, fair between tenants, with one decoding thread per core.
 
     An image that costs more than the budget counts as the whole budget: it is decoded alone.

@@ -67,7 +67,7 @@ class LinkStatus(enum.Enum):
 class LinkSigner:
     """Signer and verifier of links.
 
-    A link is `<public URL>/media/<day>/<sha256>/<filename>?exp=<Unix seconds>&sig=<key id>.<signature>`.
+    A link is `<public URL>/media/<day>/<sha256>-<job>/<filename>?exp=<Unix seconds>&sig=<key id>.<signature>`.
     """
 
     def __init__(self, root: RootSecret, public_url: str, clock: Callable[[], float] = time.time) -> None:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from imagegateway.media.backend import Backend, Bytes
+    from imagegateway.media.objects import ResultOwner
 
 _MAX_CHUNK: Final = 1024 * 1024
 _MIN_CHUNK: Final = 64 * 1024
@@ -108,10 +109,10 @@ class MediaStore:
         except (OSError, ValueError, BaseError) as error:
             raise SettingError(f"IMAGEGATEWAY_MEDIA_URL can't be opened: {error}") from error
 
-    async def put_result(self, data: bytes) -> MediaObject:
-        """Store a finished image or video under its SHA-256, flushed to disk."""
+    async def put_result(self, data: bytes, owner: ResultOwner) -> MediaObject:
+        """Store a job's finished image or video under its SHA-256, flushed to disk."""
         sha256 = await asyncio.to_thread(lambda: hashlib.sha256(data).hexdigest())
-        key = new_key(ObjectKind.RESULT, sha256, self._clock())
+        key = new_key(ObjectKind.RESULT, owner.name(sha256), self._clock(), owner.days)
         writer = self._backend.open_writer(key)
         try:
             with _store_errors():
@@ -126,10 +127,10 @@ class MediaStore:
         key = new_key(ObjectKind.UPLOAD, secrets.token_hex(16), self._clock())
         return Upload(self._backend, key, max_bytes)
 
-    def result(self, max_bytes: int) -> Upload:
-        """Begin a result that arrives in pieces, of at most `max_bytes`. `finish` stores it under its SHA-256."""
-        key = new_key(ObjectKind.RESULT, secrets.token_hex(32), self._clock())
-        return Upload(self._backend, key, max_bytes, hashlib.sha256())
+    def result(self, max_bytes: int, owner: ResultOwner) -> Upload:
+        """Begin a job's result that arrives in pieces, of at most `max_bytes`. `finish` names it by its SHA-256."""
+        key = new_key(ObjectKind.RESULT, owner.name(secrets.token_hex(32)), self._clock(), owner.days)
+        return Upload(self._backend, key, max_bytes, owner)
 
     async def read(self, key: str) -> bytes:
         """Return the whole object. Raises NotFound."""
@@ -208,12 +209,13 @@ class MediaStore:
 class Upload:
     """Upload of one object. Leaving the context without `finish` discards the object."""
 
-    def __init__(self, backend: Backend, key: str, max_bytes: int, digest: hashlib._Hash | None = None) -> None:
-        """With `digest`, `finish` names the object by its hash."""
+    def __init__(self, backend: Backend, key: str, max_bytes: int, owner: ResultOwner | None = None) -> None:
+        """With `owner`, `finish` names the object by its hash."""
         self._backend = backend
         self._key = key
         self._max_bytes = max_bytes
-        self._digest = digest
+        self._owner = owner
+        self._digest = None if owner is None else hashlib.sha256()
         self._writer = backend.open_writer(key)
         self._pending: list[Bytes] = []
         self._pending_size = 0
@@ -254,10 +256,10 @@ class Upload:
 
     def _object(self) -> MediaObject:
         """Return the finished object. A result's key is its hash, which links and ETags contain."""
-        if self._digest is None:
+        if self._owner is None or self._digest is None:
             return MediaObject(self._key, self._size)
         sha256 = self._digest.hexdigest()
-        return MediaObject(f"{self._key.rpartition('/')[0]}/{sha256}", self._size, sha256)
+        return MediaObject(f"{self._key.rpartition('/')[0]}/{self._owner.name(sha256)}", self._size, sha256)
 
     async def _take_pending(self) -> list[Bytes]:
         """Remove, hash and return the pending chunks."""

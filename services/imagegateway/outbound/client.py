@@ -19,7 +19,7 @@ import orjson
 from imagegateway.outbound.content_encoding import EncodingError, decode
 from imagegateway.outbound.resolver import LOOKUP_SECONDS
 from imagegateway.outbound.transport import GuardedResolver, Transport
-from imagegateway.outbound.url_guard import NO_ANSWER, Guard, OutboundError, UrlRefusedError
+from imagegateway.outbound.url_guard import NO_ANSWER, OutboundError, UrlGuard, UrlRefusedError
 from imagegateway.platform.tenant_slots import TenantSlots
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Outbound:
     certificates: certifi's, or those in SSL_CERT_FILE.
     """
 
-    def __init__(self, guard: Guard, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, guard: UrlGuard, tls: ssl.SSLContext | None = None) -> None:
         self.guard = guard
         tls = tls or httpx.create_ssl_context()
         self._guarded = _client(Transport(tls, GuardedResolver(guard)), read=None)
@@ -216,19 +216,11 @@ class Outbound:
 
         Redirects are not followed, and the response's body is not read. Raises UrlRefusedError, DownloadError.
         """
-        target = self.guard.parse(url)
-        try:
-            async with asyncio.timeout(seconds):
-                request = self._guarded.build_request("POST", target.url, content=content, headers=headers)
-                response = await self._guarded.send(request, stream=True)
-                await response.aclose()
-        except (TimeoutError, httpx.TimeoutException) as error:
-            raise DownloadError("its server did not answer in time", transient=True) from error
-        except (httpx.HTTPError, OSError) as error:
-            raise DownloadError("the connection to its server failed", transient=True) from error
-        except (httpx.InvalidURL, ValueError):
-            raise UrlRefusedError("its host is malformed") from None
-        return response.status_code
+        return await _post(self._guarded, self.guard.parse(url).url, content, headers, seconds)
+
+    async def post_trusted(self, url: str, *, content: bytes, headers: dict[str, str], seconds: float) -> int:
+        """POST to a URL from the settings, as `post` does. Raises UrlRefusedError, DownloadError."""
+        return await _post(self._trusted, url, content, headers, seconds)
 
     async def _follow(self, url: str, write: Write, max_bytes: int, idle_seconds: float | None) -> None:
         target = self.guard.parse(url)
@@ -312,3 +304,19 @@ async def _write_body(response: httpx.Response, write: Write, max_bytes: int) ->
                 await write(piece)
     except EncodingError as error:
         raise DownloadError(f"its server sent {error}") from error
+
+
+async def _post(client: httpx.AsyncClient, url: str, content: bytes, headers: dict[str, str], seconds: float) -> int:
+    try:
+        async with asyncio.timeout(seconds):
+            response = await client.send(
+                client.build_request("POST", url, content=content, headers=headers), stream=True
+            )
+            await response.aclose()
+    except (TimeoutError, httpx.TimeoutException) as error:
+        raise DownloadError("its server did not answer in time", transient=True) from error
+    except (httpx.HTTPError, OSError) as error:
+        raise DownloadError("the connection to its server failed", transient=True) from error
+    except (httpx.InvalidURL, ValueError):
+        raise UrlRefusedError("its host is malformed") from None
+    return response.status_code

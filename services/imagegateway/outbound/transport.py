@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from httpx_aiohttp.transport import AiohttpResponseStream
-    from imagegateway.outbound.url_guard import Guard
+    from imagegateway.outbound.url_guard import UrlGuard
 
 _CHUNK_BYTES: Final = 1 << 20
 """Bytes of a body per chunk, and in the read buffer. The defaults, 16 and 64 KiB, split an image into about a hundred
@@ -28,7 +28,7 @@ chunks.
 class GuardedResolver(AbstractResolver):
     """Resolver that returns only addresses which the URL guard has just checked."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: UrlGuard) -> None:
         self._guard = guard
 
     async def resolve(

@@ -1,7 +1,7 @@
 """URL guard: the policy for URLs from outside. Makes no connections.
 
-`Guard` checks every URL from a caller, a provider or a redirect. `imagegateway.outbound.client` makes the
-connections, and its resolver calls `Guard.addresses`: connections use exactly the checked addresses.
+`UrlGuard` checks every URL from a caller, a provider or a redirect. `imagegateway.outbound.client` makes the
+connections, and its resolver calls `UrlGuard.addresses`: connections use exactly the checked addresses.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _is_public_v4(found: ipaddress.IPv4Address) -> bool:
     return found.is_global and not found.is_multicast and not any(found in network for network in _V4_REFUSED)
 
 
-class Guard:
+class UrlGuard:
     """URL guard: https only, to hosts with public addresses only.
 
     Hosts in `allow_hosts` (`name` or `name:port`, lower case) are exempt: http, any port and any address pass.

@@ -103,6 +103,7 @@ REASONS: Final[Mapping[ErrorReason.ValueType, Meaning]] = {
     ErrorReason.ERROR_REASON_MODEL_NOT_FOUND: _NOT_FOUND,
     ErrorReason.ERROR_REASON_MODEL_RETIRED: _NOT_FOUND,
     ErrorReason.ERROR_REASON_JOB_NOT_FOUND: _NOT_FOUND,
+    ErrorReason.ERROR_REASON_NOT_FOUND: _NOT_FOUND,
     ErrorReason.ERROR_REASON_UNKNOWN_URL: _NOT_FOUND,
     ErrorReason.ERROR_REASON_REQUEST_TIMEOUT: Meaning(
         StatusCode.DEADLINE_EXCEEDED, 408, ErrorType.INVALID_REQUEST_ERROR, retry=True, level=LogLevel.INFO

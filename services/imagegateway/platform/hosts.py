@@ -4,6 +4,28 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """Address to listen on."""
+
+    host: str
+    """IP address, without brackets."""
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> HostPort:
+        """Return the address of `host:port`; an IPv6 address is in brackets. Raises ValueError."""
+        host, _, port = text.rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = str(ipaddress.IPv6Address(host[1:-1]))
+        else:
+            host = str(ipaddress.IPv4Address(host))
+        if not port.isdecimal() or not 1 <= int(port) <= 65535:
+            raise ValueError("no port")
+        return cls(host, int(port))
 
 
 def is_wildcard(host: str) -> bool:

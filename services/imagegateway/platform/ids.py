@@ -1,6 +1,7 @@
-"""Job ids and request ids.
+"""Ids of jobs, audit events and requests.
 
-Job ids sort by time: a prefix and 26 characters of Crockford's base 32 (48 bits of milliseconds, 80 random).
+Ids of jobs and audit events sort by time: a prefix and 26 characters of Crockford's base 32 (48 bits of milliseconds,
+80 random).
 """
 
 from __future__ import annotations
@@ -22,6 +23,11 @@ _REQUEST: Final = re.compile(rf"[{REQUEST_ID_CHARACTERS}]{{1,{REQUEST_ID_MAX_LEN
 def job() -> str:
     """Return a new job id: `job_` and 26 characters."""
     return f"job_{_ulid(unix_millis(), secrets.randbits(80))}"
+
+
+def audit_event() -> str:
+    """Return a new id of an audit event: `audit_` and 26 characters."""
+    return f"audit_{_ulid(unix_millis(), secrets.randbits(80))}"
 
 
 def is_job(text: str) -> bool:

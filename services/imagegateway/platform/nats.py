@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imagegateway.platform import logs
 from nats.aio.client import Client
-from nats.js.errors import BucketNotFoundError
+from nats.js.api import StorageType
+from nats.js.errors import BucketNotFoundError, NoStreamResponseError
+from nats.js.kv import KeyValue
 
 if TYPE_CHECKING:
     from imagegateway.platform.settings import Settings
     from nats.js import JetStreamContext
-    from nats.js.kv import KeyValue
 
 _log = logs.get(__name__)
 
@@ -52,10 +54,42 @@ async def connect(settings: Settings, name: str, *, wait: bool = True) -> Client
     return client
 
 
-async def bucket(js: JetStreamContext, name: str, replicas: int, ttl: float | None = None) -> KeyValue:
-    """Open a key-value bucket, and create it if absent. `ttl` is in seconds; None keeps values without limit."""
+class MemoryBucket(KeyValue):
+    """Key-value bucket in the memory of the NATS servers. `ttl` is the lifetime of a value in seconds.
+
+    The restart of a lone server deletes such a bucket. The next write creates it again, and fails.
+    """
+
+    def __init__(self, js: JetStreamContext, name: str, replicas: int, ttl: float) -> None:
+        super().__init__(name=name, stream=f"KV_{name}", pre=f"$KV.{name}.", js=js, direct=False)
+        self._create = partial(bucket, js, name, replicas, ttl, StorageType.MEMORY)
+
+    @classmethod
+    async def open(cls, js: JetStreamContext, name: str, replicas: int, ttl: float) -> MemoryBucket:
+        """Open the bucket, and create it if absent. Raises nats.errors.Error."""
+        opened = cls(js, name, replicas, ttl)
+        await opened._create()
+        return opened
+
+    async def update(self, key: str, value: bytes, last: int | None = None, validate_keys: bool = True) -> int:
+        try:
+            return await super().update(key, value, last, validate_keys)
+        except NoStreamResponseError:
+            await self._create()
+            raise
+
+
+async def bucket(
+    js: JetStreamContext, name: str, replicas: int, ttl: float | None = None, storage: StorageType = StorageType.FILE
+) -> KeyValue:
+    """Open a key-value bucket, and create it if absent. `ttl` is in seconds; None keeps values without limit.
+
+    `storage` MEMORY: the values do not survive a restart of the NATS server.
+    """
     try:
         return await js.key_value(name)
     except BucketNotFoundError:
         # Several replicas may create the bucket at once: a second creation is no error.
-        return await js.create_key_value(bucket=name, history=1, ttl=ttl, replicas=replicas, direct=False)
+        return await js.create_key_value(
+            bucket=name, history=1, ttl=ttl, replicas=replicas, storage=storage, direct=False
+        )

@@ -6,7 +6,7 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
-from imagegateway.platform.hosts import is_wildcard, origin
+from imagegateway.platform.hosts import HostPort, is_wildcard, origin
 from imagegateway.platform.setting_source import Secret, SettingError, Source
 
 _SHORTEST_KEY: Final = 20
@@ -42,6 +42,34 @@ def public_url(source: Source, host: str, port: int) -> str:
     if not named or is_wildcard(named):
         raise SettingError(f"IMAGEGATEWAY_PUBLIC_URL must name a host that callers can reach, not {url!r}")
     return url
+
+
+def events_webhook(source: Source) -> str:
+    """Return the URL of the operator's events, empty if unset. Raises SettingError."""
+    url = source.text("EVENTS_WEBHOOK")
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        host = None
+    if url and not (url.startswith(("https://", "http://")) and host):
+        raise SettingError("IMAGEGATEWAY_EVENTS_WEBHOOK must be an https:// or http:// URL")
+    return url
+
+
+def admin_listen(source: Source, public: HostPort) -> HostPort | None:
+    """Return the address of the listener for administration, None if unset. Raises SettingError."""
+    text = source.text("ADMIN_LISTEN")
+    if not text:
+        return None
+    try:
+        address = HostPort.parse(text)
+    except ValueError:
+        raise SettingError(
+            f"IMAGEGATEWAY_ADMIN_LISTEN must be an address and a port, such as 127.0.0.1:9090, not {text!r}"
+        ) from None
+    if address.port == public.port and (address.host == public.host or is_wildcard(address.host)):
+        raise SettingError("IMAGEGATEWAY_ADMIN_LISTEN must differ from the public address: choose another port")
+    return address
 
 
 def api_key(source: Source) -> Secret:

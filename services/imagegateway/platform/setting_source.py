@@ -105,15 +105,17 @@ class Source:
             raise SettingError(f"{PREFIX}{name} must be a whole number, not {value:g}")
         return int(value)
 
-    def numbers(self, name: str, default: tuple[float, ...]) -> tuple[float, ...]:
-        """Return numbers of at least 0, separated by commas. Raises SettingError."""
+    def numbers(self, name: str, default: tuple[float, ...], high: float, most: int) -> tuple[float, ...]:
+        """Return at most `most` numbers from 0 to `high`, separated by commas. Raises SettingError."""
         text = self.text(name)
         try:
             values = tuple(float(part) for part in text.split(",")) if text else default
         except ValueError:
             raise SettingError(f"{PREFIX}{name} must be numbers with commas, not {text!r}") from None
-        if any(value < 0 for value in values):
-            raise SettingError(f"{PREFIX}{name} must not be negative")
+        if len(values) > most:
+            raise SettingError(f"{PREFIX}{name} must be at most {most} numbers, not {len(values)}")
+        if not all(0 <= value <= high for value in values):
+            raise SettingError(f"{PREFIX}{name} must be from 0 to {high:g}, not {text}")
         return values
 
     def flag(self, name: str, *, default: bool = False) -> bool:

@@ -1,19 +1,26 @@
 """Settings of the gateway: environment first, then the settings file, then the default.
 
 `Settings` and `load` define each setting's name, range, default and meaning, and docs/settings.md is generated from
-them. A malformed value or an unknown name stops the process with the setting's name.
+them. A malformed value stops the process with the setting's name. Each command refuses unknown names
+(`imagegateway.providers.setting_names`), for the processes that it starts, too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Final
 
-from imagegateway.platform import machine, setting_checks, setting_names, sockets
-from imagegateway.platform.hosts import is_wildcard, origin
+from imagegateway.platform import machine, setting_checks, sockets
+from imagegateway.platform.hosts import HostPort, is_wildcard, origin
 from imagegateway.platform.logs import LogFormat, LogLevel
 from imagegateway.platform.setting_source import Secret, SettingError, Source
+
+MAX_WEBHOOK_PAUSES: Final = 49
+"""Most pauses between the attempts of a webhook: a job's record keeps all its attempts."""
+MAX_DAYS: Final = 3660
+"""Longest retention in days."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,13 @@ class Settings:
     """Address that Envoy listens on."""
     port: int
     """Port of REST, gRPC and gRPC-Web."""
+    admin_listen: HostPort | None
+    """Address (`host:port`, `[::1]:9000`) of a separate listener for administration: `/v1/admin/…`, `/v1/usage` and
+    their gRPC services. `/v1/admin/…` then answers 404 on the public port. A key with the scope `admin` is needed on
+    both.
+
+    Default: administration on the public port.
+    """
     public_url: str
     """Origin by which callers reach the gateway: the start of signed links. Required where the host is a wildcard
     (`0.0.0.0`, `::`).
@@ -77,6 +91,13 @@ class Settings:
     """Hold the responses of slow models for callers that cannot read a job and state no preference. Request headers
     identify these callers: `X-Stainless-*` (OpenAI's SDKs), `ai-sdk…/` or `litellm/` in the user agent.
     """
+    prices: str
+    """TOML file of own prices, in US dollars: `[prices."openai/gpt-image-1"]` with `per_image = 0.04`, or
+    `per_megapixel` (and `per_input_megapixel`), or `per_second`. `[prices."<model>".routes.<route>]` holds for one
+    route. An own price replaces the provider's, also where the provider reports a cost. [Prices](prices.md).
+    """
+    allow_unpriced: bool
+    """Let models without a known price run under a budget, where they count as free until their cost is known."""
     job_deadline: float
     """Longest duration of a job from its acceptance, in seconds."""
     concurrency: int
@@ -100,17 +121,34 @@ class Settings:
     on, new jobs and `/readyz` answer 503; accepted jobs continue.
     """
     tenant_records_mib: int
-    """MiB of all kept records of one tenant in NATS: three days for earlier states of a job, 30 days for its end.
+    """MiB of all kept records of one tenant in NATS: three days for earlier states of a job,
+    `IMAGEGATEWAY_RECORD_DAYS` for its end.
     More jobs answer 503 `overloaded` before anything is paid.
 
     Default: half of `IMAGEGATEWAY_JOBS_MAX_MIB`.
+    """
+    media_days: int
+    """Full days for which images and videos are kept after their job's end; then their links answer 404. A tenant may
+    have its own retention, which applies to jobs accepted from then on. [Retention](retention.md).
+    """
+    record_days: int
+    """Days for which the record of an ended job is kept, without media after `IMAGEGATEWAY_MEDIA_DAYS`."""
+    usage_days: int
+    """Days for which [usage](usage.md) is kept after a job's end, longer than its record."""
+    keep_prompts: bool
+    """Keep prompts in the records of ended jobs, where their tenant reads them. Otherwise the end of a job erases its
+    prompts.
     """
     decode_pixels: int
     """Pixels that a router or the providers' process decodes concurrently. A PNG or JPEG takes 5 to 18 bytes of
     memory per pixel; WebP counts twice. An edit whose mask finds no room within 30 s answers 503 `overloaded`.
     """
     webhook_pauses: tuple[float, ...]
-    """Pauses after each failed webhook attempt in seconds, separated by commas."""
+    """Pauses after each failed webhook attempt in seconds, separated by commas: one attempt more than pauses."""
+    events_webhook: str
+    """URL that receives the operator's events, such as `budget.threshold`: a POST by Standard Webhooks, signed with
+    the webhook secret of the tenant `default`. Empty: no events.
+    """
     nats_url: str
     """External NATS server or cluster: URLs separated by commas; `tls://` and `user:password@` work. `imagegateway
     up` then creates no first image and no key without `--first-image` and `--first-key`. The server's `max_payload`
@@ -138,6 +176,11 @@ class Settings:
     address for all clients. Addresses count in 16 groups, so a few share one limit. From half of this share on, idle
     connections of all clients close earlier, after 2 s at nine tenths.
     """
+    address_rpm: int
+    """Requests a minute that one client address may send, of any kind; more are 429 before their body is read. 0: no
+    limit. Leave it off behind a load balancer, which is one address for all clients. An IPv6 address counts as its
+    /64 network. [Limits](limits.md)
+    """
     edge_memory: int
     """MiB of Envoy's heap. Envoy resets the largest streams from 85 % on and answers 503 `overloaded` at 95 %.
 
@@ -157,6 +200,8 @@ class Settings:
 
     Default: a quarter of the machine's memory, 512 to 4096.
     """
+    audit_days: int
+    """Days for which audit events are kept."""
     log_format: LogFormat
     """Format of log lines. `auto`: `pretty` on a terminal, else `json`."""
     log_level: LogLevel
@@ -208,14 +253,8 @@ class Settings:
             ) from None
 
 
-def load(source: Source | None = None) -> Settings:
-    """Read and check all settings of a source. The default is this process's, where unknown names are errors too.
-
-    Raises SettingError naming the wrong setting.
-    """
-    if source is None:
-        source = Source.load()
-        setting_names.check_names(source, known_names())
+def load(source: Source) -> Settings:
+    """Read and check all settings of a source. Raises SettingError naming the wrong setting."""
     data_dir = Path(source.text("DATA_DIR", ".data")).absolute()
     host = source.text("HOST", "127.0.0.1")
     port = source.integer("PORT", 8080, 1, 65535)
@@ -225,6 +264,7 @@ def load(source: Source | None = None) -> Settings:
         data_dir=data_dir,
         host=host,
         port=port,
+        admin_listen=setting_checks.admin_listen(source, HostPort(host, port)),
         public_url=setting_checks.public_url(source, host, port),
         media_url=source.text("MEDIA_URL") or (data_dir / "media").as_uri(),
         nats_url=source.text("NATS_URL"),
@@ -236,6 +276,7 @@ def load(source: Source | None = None) -> Settings:
         secret_key_previous=source.secret("SECRET_KEY_PREVIOUS"),
         allow_hosts=setting_checks.allow_hosts(source),
         routers=source.integer("ROUTERS", 1, 1, 32),
+        audit_days=source.integer("AUDIT_DAYS", 400, 1, 3660),
         log_format=source.choice("LOG_FORMAT", LogFormat.AUTO),
         log_level=source.choice("LOG_LEVEL", LogLevel.INFO),
         default_generate_model=source.text("DEFAULT_GENERATE_MODEL", "bfl/flux-2-klein-9b"),
@@ -243,8 +284,13 @@ def load(source: Source | None = None) -> Settings:
         default_video_model=source.text("DEFAULT_VIDEO_MODEL", "google/veo-3.1-fast"),
         inline_wait=source.number("INLINE_WAIT", 300, 0, 3600),
         sdk_hold=source.flag("SDK_HOLD", default=True),
+        prices=source.text("PRICES"),
+        allow_unpriced=source.flag("ALLOW_UNPRICED"),
         job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
-        webhook_pauses=source.numbers("WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800)),
+        webhook_pauses=source.numbers(
+            "WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800), 2_592_000, MAX_WEBHOOK_PAUSES
+        ),
+        events_webhook=setting_checks.events_webhook(source),
         queue_limit=source.integer("QUEUE_LIMIT", 20_000, 0, 1_000_000),
         jobs_max_mib=jobs_max_mib,
         tenant_records_mib=source.integer("TENANT_RECORDS_MIB", jobs_max_mib // 2, 1, 1 << 24),
@@ -253,20 +299,20 @@ def load(source: Source | None = None) -> Settings:
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
         address_share=source.integer("ADDRESS_SHARE", 50, 20, 100),
+        address_rpm=source.integer("ADDRESS_RPM", 0, 0, 1_000_000),
         edge_memory=source.integer("EDGE_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),
         body_memory=source.integer("BODY_MEMORY", machine.quarter_of_memory(), 128, 1_048_576),
         answer_memory=source.integer("ANSWER_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),
         tenant_concurrency=source.integer("TENANT_CONCURRENCY", 1000, 1, 100_000),
+        media_days=source.integer("MEDIA_DAYS", 7, 1, MAX_DAYS),
+        record_days=source.integer("RECORD_DAYS", 30, 1, MAX_DAYS),
+        usage_days=source.integer("USAGE_DAYS", 400, 1, MAX_DAYS),
+        keep_prompts=source.flag("KEEP_PROMPTS", default=True),
         decode_pixels=source.integer("DECODE_PIXELS", 64_000_000, 60_000_000, 100_000_000_000),
     )
 
 
-def known_names() -> frozenset[str]:
-    """Return the names of all settings, without prefix."""
-    return setting_names.names() | {field.name.upper() for field in fields(Settings) if field.name != "source"}
-
-
 @cache
 def current() -> Settings:
-    """Return this process's settings, read once."""
-    return load()
+    """Return this process's settings, read once from its environment and settings file."""
+    return load(Source.load())

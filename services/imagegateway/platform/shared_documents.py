@@ -7,12 +7,14 @@ write per round trip, however many calls change it.
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import nats.errors
 from imagegateway.platform import logs
 from imagegateway.platform.errors import UnavailableError
+from imagegateway.platform.supervision import cancel
 from nats.js.errors import APIError, KeyNotFoundError, KeyWrongLastSequenceError
 
 if TYPE_CHECKING:
@@ -22,8 +24,10 @@ if TYPE_CHECKING:
 
 _ATTEMPT_SECONDS: Final = 2.0
 """Timeout of one read or write."""
-_MAX_ATTEMPTS: Final = 30
-"""Attempts until a change fails. Each conflict means that another replica has succeeded."""
+_CHANGE_SECONDS: Final = 6.0
+"""Time after which no further attempt is made to write a change."""
+_MAX_PAUSE_SECONDS: Final = 0.05
+"""Longest pause after a conflict. Random pauses let each of many replicas succeed."""
 _T = TypeVar("_T")
 _R = TypeVar("_R")
 _log = logs.get(__name__)
@@ -78,9 +82,11 @@ class SharedDocuments(Generic[_T]):
 
     async def read(self, name: str) -> _T:
         """Return the newest value of a document. Raises UnavailableError."""
-        known = await self._fetch(name)
-        self._known[name] = known
-        return known.value
+        found = await self._fetch(name)
+        known = self._known.get(name)
+        if known is None or known.revision < found.revision:  # a write may have ended meanwhile
+            self._known[name] = found
+        return found.value
 
     def last_known(self, name: str) -> _T | None:
         """Return the value of this process's last read or write; None before the first one."""
@@ -92,7 +98,14 @@ class SharedDocuments(Generic[_T]):
         if name not in self._writers:
             self._known.pop(name, None)
 
+    async def close(self) -> None:
+        """Cancel the writes in progress, and the callers that wait for them."""
+        await cancel(*self._writers.values())
+        for change in (change for changes in self._waiting.values() for change in changes):
+            change.done.cancel()
+
     async def _write_all(self, name: str) -> None:
+        changes: list[_Change[_T]] = []
         try:
             while changes := self._waiting.pop(name, []):
                 try:
@@ -103,34 +116,53 @@ class SharedDocuments(Generic[_T]):
                             change.done.set_exception(error)
         finally:
             del self._writers[name]
+            for change in changes:  # left by a cancellation only
+                change.done.cancel()
 
     async def _write(self, name: str, changes: list[_Change[_T]]) -> None:
-        """Apply changes in their order by one write."""
+        """Apply changes in their order by one write. Raises UnavailableError."""
+        deadline, pause = asyncio.get_running_loop().time() + _CHANGE_SECONDS, _MAX_PAUSE_SECONDS / 16
         known, fresh = self._known.get(name), False
-        for _ in range(_MAX_ATTEMPTS):
+        while True:
             if known is None:
                 known, fresh = await self._fetch(name), True
                 self._known[name] = known
             value, results = _apply(known.value, changes)
             if value == known.value:
-                if not fresh:
-                    known = None
-                    continue
-                _answer(results)
-                return
-            try:
-                async with asyncio.timeout(_ATTEMPT_SECONDS):
-                    revision = await self._kv.update(name, self._encode(value), last=known.revision)
-            except (KeyWrongLastSequenceError, TimeoutError, nats.errors.Error) as error:
-                if not isinstance(error, KeyWrongLastSequenceError):
-                    _log.warning("shared_document_unacknowledged", name=name, error=type(error).__name__)
-                self._known.pop(name, None)
+                if fresh:
+                    _answer(results)
+                    return
                 known = None
                 continue
-            self._known[name] = _Known(value, revision)
-            _answer(results)
-            return
-        raise UnavailableError("the limits can't be counted: too many conflicts")
+            revision = await self._update(name, value, known.revision)
+            if revision is not None:
+                self._known[name] = _Known(value, revision)
+                _answer(results)
+                return
+            known = None
+            self._known.pop(name, None)
+            if asyncio.get_running_loop().time() > deadline:
+                raise UnavailableError("the job store does not accept the change of a limit")
+            await asyncio.sleep(random.uniform(0, pause))  # noqa: S311  only spreads load
+            pause = min(2 * pause, _MAX_PAUSE_SECONDS)
+
+    async def _update(self, name: str, value: _T, revision: int) -> int | None:
+        """Replace the document of a revision, and return the new one.
+
+        None: another replica was faster, or the outcome is unknown. Raises UnavailableError when the server refuses
+        the write.
+        """
+        try:
+            async with asyncio.timeout(_ATTEMPT_SECONDS):
+                return await self._kv.update(name, self._encode(value), last=revision)
+        except KeyWrongLastSequenceError:
+            return None
+        except (APIError, nats.errors.MaxPayloadError) as error:
+            _log.error("shared_document_refused", name=name, error=str(error))
+            raise UnavailableError("the job store refuses the change of a limit") from error
+        except (TimeoutError, nats.errors.Error, OSError) as error:
+            _log.warning("shared_document_unacknowledged", name=name, error=type(error).__name__)
+            return None
 
     async def _fetch(self, name: str) -> _Known[_T]:
         try:

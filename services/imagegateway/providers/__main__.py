@@ -6,10 +6,13 @@ import argparse
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.decoding import DecodeBudget
 from imagegateway.media.store import MediaStore
+from imagegateway.outbound.client import Outbound
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import logs, settings
 from imagegateway.platform.grpc_server import run
+from imagegateway.providers.kit.driver import HttpFamily
 from imagegateway.providers.kit.response_spool import ResponseSpool
 from imagegateway.providers.kit.servicer import serve
 from imagegateway.providers.registry import FAMILIES
@@ -17,6 +20,8 @@ from imagegateway.providers.registry import FAMILIES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from imagegateway.platform.settings import Settings
+    from imagegateway.providers.kit.family import Family
     from imagegateway.providers.registry import FamilyEntry
 
 GRACE: Final = 10.0
@@ -30,9 +35,9 @@ def main(families: Mapping[str, FamilyEntry]) -> None:
 
     async def body(stop: asyncio.Event) -> None:
         store = MediaStore.open(current.media_url)
-        gate = DecodeGate(current.decode_pixels)
+        decode_budget = DecodeBudget(current.decode_pixels)
         spool = ResponseSpool(current.answer_memory * 1024**2, current.data_dir / "replies")
-        opened = {name: entry.open(current, store, gate, spool) for name, entry in families.items()}
+        opened = {name: _open(entry, current, store, decode_budget, spool) for name, entry in families.items()}
         servers = [await serve(family, current.socket(name)) for name, family in opened.items()]
         await stop.wait()
         async with asyncio.TaskGroup() as stopping:
@@ -43,6 +48,24 @@ def main(families: Mapping[str, FamilyEntry]) -> None:
                 closing.create_task(family.close())
 
     run(body, "providers")
+
+
+def _open(
+    entry: FamilyEntry, current: Settings, store: MediaStore, decode_budget: DecodeBudget, spool: ResponseSpool
+) -> Family:
+    """Return a family, ready to serve. Raises SettingError."""
+    if entry.opener:
+        return entry.load_opener()(current, store, decode_budget)
+    return HttpFamily(
+        entry.name,
+        entry.models,
+        entry.load_adapters(),
+        settings=current,
+        outbound=Outbound(UrlGuard(current.allow_hosts)),
+        store=store,
+        decode_budget=decode_budget,
+        spool=spool,
+    )
 
 
 if __name__ == "__main__":

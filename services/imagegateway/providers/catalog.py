@@ -7,10 +7,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, TypedDict
 
 from imagegateway.platform.setting_source import PREFIX
+from imagegateway.providers.sizes import parse_aspect_ratio
 
 if TYPE_CHECKING:
     from datetime import date
 
+    from imagegateway.provider.v1 import provider_service_pb2 as provider
+    from imagegateway.providers.pricing import Price
     from imagegateway.providers.sizes import Sizes
 
 
@@ -77,8 +80,8 @@ class Route:
     several images."""
     shared_slots: bool = False
     """All keys share the slots: a server of the operator's own."""
-    price_per_image: float | None = None
-    """US dollars for one image, where the provider has a flat price."""
+    price: Price | None = None
+    """None: no page of the provider states a price, and the provider reports at most a call's own cost."""
     max_images_per_call: int | None = None
     """Most images that one request makes, where the model differs from its route's other ones."""
     reserved_options: frozenset[tuple[str, ...]] = frozenset()
@@ -136,6 +139,15 @@ class Model:
     def sizes_for(self, *, edit: bool) -> Sizes:
         """Return the sizes of edits, or of images made from text."""
         return self.edit_sizes or self.sizes if edit else self.sizes
+
+    def output_size(self, task: provider.ImageTask) -> tuple[int, int]:
+        """Return the size that a task requests, or the model's default; about the size that the model chooses."""
+        sizes = self.sizes_for(edit=bool(task.inputs))
+        if task.width:
+            return task.width, task.height
+        if task.aspect_ratio:
+            return sizes.nearest(*parse_aspect_ratio(task.aspect_ratio))
+        return sizes.default
 
     def route(self, name: str) -> Route:
         """Return the route of this name. Raises KeyError for a route that does not serve the model."""

@@ -1,93 +1,100 @@
 """Registry of provider families: the one list that the router, the family servers, the CLI and the tests read.
 
-A new family is a folder and one entry here.
+A new family is a folder and one entry here. Importing this module imports catalogs only: the router has no use for
+adapters, and a family server for those of other families.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Final
 
-from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
-from imagegateway.providers.bfl.adapter import BflAdapter
 from imagegateway.providers.bfl.catalog import MODELS as BFL
-from imagegateway.providers.bfl.cloudflare import CloudflareAdapter
-from imagegateway.providers.bria.adapter import BriaAdapter
 from imagegateway.providers.bria.catalog import MODELS as BRIA
-from imagegateway.providers.bria.fal import BriaFalAdapter
-from imagegateway.providers.bytedance.adapter import BytedanceAdapter
 from imagegateway.providers.bytedance.catalog import MODELS as BYTEDANCE
-from imagegateway.providers.google.adapter import GoogleAdapter
 from imagegateway.providers.google.catalog import MODELS as GOOGLE
-from imagegateway.providers.ideogram.adapter import IdeogramAdapter
 from imagegateway.providers.ideogram.catalog import MODELS as IDEOGRAM
-from imagegateway.providers.kit.driver import HttpFamily
 from imagegateway.providers.local.catalog import MODELS as LOCAL
-from imagegateway.providers.local.family import open_family as open_local
-from imagegateway.providers.openai.adapter import OpenAIAdapter
 from imagegateway.providers.openai.catalog import MODELS as OPENAI
-from imagegateway.providers.recraft.adapter import RecraftAdapter
 from imagegateway.providers.recraft.catalog import MODELS as RECRAFT
-from imagegateway.providers.stability.adapter import StabilityAdapter
-from imagegateway.providers.stability.automatic1111 import Automatic1111Adapter
 from imagegateway.providers.stability.catalog import MODELS as STABILITY
-from imagegateway.providers.stability.fal import SdxlFalAdapter
-from imagegateway.providers.stability.replicate import ReplicateAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from imagegateway.media.decoding import DecodeGate
+    from imagegateway.media.decoding import DecodeBudget
     from imagegateway.media.store import MediaStore
     from imagegateway.platform.settings import Settings
     from imagegateway.providers.catalog import Model
     from imagegateway.providers.kit.adapter import Adapter
     from imagegateway.providers.kit.family import Family
-    from imagegateway.providers.kit.response_spool import ResponseSpool
 
-    Opener = Callable[[Settings, MediaStore, DecodeGate], Family]
+    Opener = Callable[[Settings, MediaStore, DecodeBudget], Family]
 
 
 @dataclass(frozen=True, slots=True)
 class FamilyEntry:
-    """Registry entry of one family."""
+    """Registry entry of one family. An import path is `module:name`, relative to `imagegateway.providers`."""
 
     name: str
     models: tuple[Model, ...]
-    adapters: tuple[Adapter, ...] = ()
-    """Adapters of the family's routes; none for a family that calls no provider."""
-    opener: Opener | None = None
-    """Constructor of a family that calls no provider; None for one behind HTTP."""
+    adapters: tuple[str, ...] = ()
+    """Import paths of the adapters of the family's routes; none for a family that calls no provider."""
+    opener: str = ""
+    """Import path of the constructor of a family that calls no provider; empty for one behind HTTP."""
+    settings: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Settings of the family beside those of each route: type and meaning, by name without prefix."""
 
-    def open(self, settings: Settings, store: MediaStore, gate: DecodeGate, spool: ResponseSpool) -> Family:
-        """Return the family, ready to serve. Raises SettingError."""
-        if self.opener:
-            return self.opener(settings, store, gate)
-        outbound = Outbound(Guard(settings.allow_hosts))
-        return HttpFamily(
-            self.name,
-            self.models,
-            self.adapters,
-            settings=settings,
-            outbound=outbound,
-            store=store,
-            gate=gate,
-            spool=spool,
-        )
+    def load_adapters(self) -> tuple[Adapter, ...]:
+        """Import the family's adapters. Return one of each."""
+        return tuple(_load(path)() for path in self.adapters)
+
+    def load_opener(self) -> Opener:
+        """Import the constructor of a family that calls no provider."""
+        opener: Opener = _load(self.opener)
+        return opener
+
+
+def _load(path: str) -> Any:
+    return resolve_name(f"{__package__}.{path}")
 
 
 _ENTRIES: Final = (
-    FamilyEntry("local", LOCAL, opener=open_local),
-    FamilyEntry("bfl", BFL, (BflAdapter(), CloudflareAdapter())),
-    FamilyEntry("bria", BRIA, (BriaAdapter(), BriaFalAdapter())),
-    FamilyEntry("bytedance", BYTEDANCE, (BytedanceAdapter(),)),
-    FamilyEntry("google", GOOGLE, (GoogleAdapter(),)),
-    FamilyEntry("ideogram", IDEOGRAM, (IdeogramAdapter(),)),
-    FamilyEntry("openai", OPENAI, (OpenAIAdapter(),)),
-    FamilyEntry("recraft", RECRAFT, (RecraftAdapter(),)),
     FamilyEntry(
-        "stability", STABILITY, (StabilityAdapter(), ReplicateAdapter(), SdxlFalAdapter(), Automatic1111Adapter())
+        "local",
+        LOCAL,
+        opener="local.family:open_family",
+        settings={
+            "LOCAL_IMAGE": ("text", "Path of an image that answers every task of `local/sketch`, for benchmarks.")
+        },
+    ),
+    FamilyEntry(
+        "bfl",
+        BFL,
+        ("bfl.adapter:BflAdapter", "bfl.cloudflare:CloudflareAdapter"),
+        settings={
+            "CLOUDFLARE_ACCOUNT_ID": (
+                "text",
+                "Account that Workers AI is called for. The route cloudflare is unavailable without it.",
+            ),
+        },
+    ),
+    FamilyEntry("bria", BRIA, ("bria.adapter:BriaAdapter", "bria.fal:BriaFalAdapter")),
+    FamilyEntry("bytedance", BYTEDANCE, ("bytedance.adapter:BytedanceAdapter",)),
+    FamilyEntry("google", GOOGLE, ("google.adapter:GoogleAdapter",)),
+    FamilyEntry("ideogram", IDEOGRAM, ("ideogram.adapter:IdeogramAdapter",)),
+    FamilyEntry("openai", OPENAI, ("openai.adapter:OpenAIAdapter",)),
+    FamilyEntry("recraft", RECRAFT, ("recraft.adapter:RecraftAdapter",)),
+    FamilyEntry(
+        "stability",
+        STABILITY,
+        (
+            "stability.adapter:StabilityAdapter",
+            "stability.replicate:ReplicateAdapter",
+            "stability.fal:SdxlFalAdapter",
+            "stability.automatic1111:Automatic1111Adapter",
+        ),
     ),
 )
 
@@ -96,6 +103,9 @@ FAMILIES: Final[Mapping[str, FamilyEntry]] = {entry.name: entry for entry in _EN
 
 MODELS: Final = tuple(model for entry in _ENTRIES for model in entry.models)
 """All models, family by family."""
+
+ROUTES: Final = tuple(sorted({route.name for model in MODELS for route in model.routes}))
+"""Names of all routes."""
 
 HTTP_FAMILIES: Final[Mapping[str, FamilyEntry]] = {name: entry for name, entry in FAMILIES.items() if entry.adapters}
 """Families that call providers, by name."""

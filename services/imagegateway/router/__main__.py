@@ -9,24 +9,36 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
+from imagegateway.jobs.retention import RetentionPolicies
 from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
-from imagegateway.keys.key_store import KeyStore
+from imagegateway.keys.gateway_keys import GatewayKeys
+from imagegateway.keys.policy import NO_LIMITS, Quota
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.tenancy import Tenancy
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
-from imagegateway.outbound.url_guard import Guard
+from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import logs, settings
 from imagegateway.platform.grpc_server import Server, run
 from imagegateway.platform.http_server import listening
 from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import BackgroundTaskError, Supervisor
-from imagegateway.router import image_service, provider_key_service, rest_services, webhook_service
+from imagegateway.router import (
+    image_service,
+    provider_key_service,
+    rest_services,
+    usage_service,
+    webhook_service,
+)
+from imagegateway.router.admin import services as admin
+from imagegateway.router.admin.services import AdminStores, add_admin_services
 from imagegateway.router.body_budget import BodyBudget
+from imagegateway.router.call_limiter import CallLimiter
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.composition import compose_operations
 from imagegateway.router.file_service import RestFileService
@@ -73,15 +85,16 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         supervisor = Supervisor()
         resources.push_async_callback(supervisor.close)
         root = RootSecret.load(current)
-        await _adopt_key(current, await KeyStore.open(client, current.nats_replicas, root))
+        admin_stores = await AdminStores.open(client, current, root)
+        await _adopt_key(current, admin_stores)
         tenancy = await Tenancy.open(client, current.nats_replicas, root)
         await tenancy.start(supervisor)
-        ring, provider_keys = tenancy.ring, tenancy.provider_keys
+        ring, provider_keys, limiter = tenancy.ring, tenancy.provider_keys, CallLimiter(tenancy.rates)
         links = LinkSigner(root, current.public_url)
         store = MediaStore.open(current.media_url)
         responses = ResponseBuilder(store, links, time.time, ResponseMemory(current.answer_memory * _MIB))
         catalog = Catalog.load(current.source)
-        outbound = Outbound(Guard(current.allow_hosts))
+        outbound = Outbound(UrlGuard(current.allow_hosts))
         resources.push_async_callback(outbound.aclose)
         provider_client = ProviderClient(current, {model.family for model in catalog.models.values()})
         resources.push_async_callback(provider_client.close)
@@ -93,7 +106,13 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             store=store,
             provider_client=provider_client,
             outbound=outbound,
-            limits=replace(catalog.limits(current), multi_tenant=ring.is_shared),
+            limits=replace(
+                catalog.limits(current),
+                multi_tenant=ring.is_shared,
+                tenant_jobs=tenancy.tenants.concurrent_jobs,
+                api_key_jobs=ring.concurrent_jobs,
+            ),
+            budget_policy=_budget_policy(tenancy, current),
             price=catalog.price,
             fallback=catalog.fallback,
             view=responses.job,
@@ -107,14 +126,23 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             catalog=catalog,
             provider_keys=provider_keys,
             responses=responses,
+            limiter=limiter,
             store=store,
             outbound=outbound,
+            retention=RetentionPolicies(current, tenancy.tenants.policy),
         )
         budget = BodyBudget(current.body_memory * _MIB)
         server = Server(
             current.socket(f"router-{replica}"),
-            [image_service.NAME, provider_key_service.NAME, webhook_service.NAME, *rest_services.NAMES],
-            interceptors=[RequestInterceptor(ring, budget)],
+            [
+                image_service.NAME,
+                provider_key_service.NAME,
+                usage_service.NAME,
+                webhook_service.NAME,
+                *rest_services.NAMES,
+                *admin.NAMES,
+            ],
+            interceptors=[RequestInterceptor(ring, limiter, budget)],
         )
         images = ImageService(
             planner=operations.planner,
@@ -130,9 +158,22 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         provider_key_service_pb2_grpc.add_ProviderKeyServiceServicer_to_server(tenant_keys, server.grpc)
         webhooks = WebhookService(secrets=engine.webhook_secrets, jobs=operations.jobs)
         webhook_service_pb2_grpc.add_WebhookServiceServicer_to_server(webhooks, server.grpc)
+        usage_service.add_usage_services(server, engine.usage)
         files = RestFileService(lookup=operations.lookup, store=store, links=links)
         _add_rest_services(server, operations, budget, tenant_keys, files)
-        forms = FormService(planner=operations.planner, images=operations.images, ring=ring, budget=budget)
+        add_admin_services(
+            server,
+            stores=admin_stores,
+            tenancy=tenancy,
+            catalog=catalog,
+            engine=engine,
+            job_list=operations.job_list,
+            responses=responses,
+            budget=budget,
+        )
+        forms = FormService(
+            planner=operations.planner, images=operations.images, ring=ring, limiter=limiter, budget=budget
+        )
         path = current.socket(f"uploads-{replica}")
         async with listening(forms.application(), path, GRACE, cancel=True, linger=LINGER):
             await server.start()
@@ -147,13 +188,27 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await engine.drain(max(0.0, deadline - asyncio.get_running_loop().time()))
 
 
-async def _adopt_key(current: Settings, keys: KeyStore) -> None:
+def _budget_policy(tenancy: Tenancy, current: Settings) -> BudgetPolicy:
+    """Return the rules of budgets. A key that is revoked has no limits left: it makes no more jobs."""
+
+    def key_quota(key_id: str) -> Quota:
+        key = tenancy.ring.by_id(key_id)
+        return key.quota if key else NO_LIMITS
+
+    return BudgetPolicy(
+        key_quota=key_quota,
+        tenant_quota=lambda tenant: tenancy.tenants.policy(tenant).quota,
+        allow_unpriced=current.allow_unpriced,
+    )
+
+
+async def _adopt_key(current: Settings, stores: AdminStores) -> None:
     """Accept the key of the setting IMAGEGATEWAY_API_KEY, unless it was revoked."""
     if not current.api_key:
         return
     gateway = await asyncio.to_thread(load_identity, current.data_dir / GATEWAY)
     try:
-        await keys.adopt(current.api_key.reveal(), gateway)
+        await GatewayKeys(stores.keys, stores.audit, gateway).adopt(current.api_key.reveal())
     except RevokedKeyError:
         logs.get(__name__).error("api_key_revoked", setting=API_KEY_NAME)
 

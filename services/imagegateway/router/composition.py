@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from imagegateway.media.decoding import DecodeGate
+from imagegateway.media.decoding import DecodeBudget
 from imagegateway.router.image_operations import HoldPolicy, ImageOperations
 from imagegateway.router.job_list import JobList
 from imagegateway.router.job_lookup import JobLookup
@@ -15,10 +15,12 @@ from imagegateway.router.request_planner import RequestPlanner
 
 if TYPE_CHECKING:
     from imagegateway.jobs.engine import JobEngine
+    from imagegateway.jobs.retention import RetentionPolicies
     from imagegateway.keys.provider_keys import ProviderKeys
     from imagegateway.media.store import MediaStore
     from imagegateway.outbound.client import Outbound
     from imagegateway.platform.settings import Settings
+    from imagegateway.router.call_limiter import CallLimiter
     from imagegateway.router.catalog import Catalog
     from imagegateway.router.responses import ResponseBuilder
 
@@ -42,21 +44,27 @@ def compose_operations(
     catalog: Catalog,
     provider_keys: ProviderKeys,
     responses: ResponseBuilder,
+    limiter: CallLimiter,
     store: MediaStore,
     outbound: Outbound,
+    retention: RetentionPolicies,
 ) -> Operations:
     """Return the operations of a replica."""
     execution = engine.execution
     lookup = JobLookup(engine.stream)
     submission = PlanSubmission(
         submitter=execution.submission,
+        budgets=engine.budgets,
         claims=engine.idempotency,
         lookup=lookup,
+        limiter=limiter,
         readiness=engine.readiness,
         sealer=engine.credentials,
         provider_keys=provider_keys,
         store=store,
         outbound=outbound,
+        catalog=catalog,
+        retention=retention,
         deadline_seconds=settings.job_deadline,
     )
     return Operations(
@@ -68,11 +76,12 @@ def compose_operations(
             readiness=engine.readiness,
             store=store,
             outbound=outbound,
-            gate=DecodeGate(settings.decode_pixels),
+            decode_budget=DecodeBudget(settings.decode_pixels),
         ),
         submission=submission,
         images=ImageOperations(
             submission=submission,
+            budgets=engine.budgets,
             lookup=lookup,
             watcher=engine.feed,
             positions=execution.admission,
@@ -84,6 +93,7 @@ def compose_operations(
             lookup=lookup,
             watcher=engine.feed,
             canceller=execution.cancellation,
+            eraser=execution.erasure,
             positions=execution.admission,
             redeliverer=engine.webhooks,
             readiness=engine.readiness,

@@ -12,7 +12,8 @@ from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.readiness import OUTAGE_SECONDS
 from imagegateway.platform.supervision import cancel
-from imagegateway.router import job_errors
+from imagegateway.router import costs, job_errors
+from imagegateway.router.budget_header import show_budget
 from imagegateway.router.call_context import STATUS, stop_on_revocation
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from imagegateway.router.input_images import InputImages
     from imagegateway.router.job_lookup import JobLookup
     from imagegateway.router.plan_submission import PlanSubmission
-    from imagegateway.router.ports import JobWatcher, QueuePositions, ReadinessGate
+    from imagegateway.router.ports import BudgetView, JobWatcher, QueuePositions, ReadinessGate
     from imagegateway.router.responses import ImagesResult, PartialImage, ResponseBuilder
     from imagegateway.router.validation.plan import Plan
 
@@ -50,6 +51,7 @@ class ImageOperations:
         self,
         *,
         submission: PlanSubmission,
+        budgets: BudgetView,
         lookup: JobLookup,
         watcher: JobWatcher,
         positions: QueuePositions,
@@ -58,6 +60,7 @@ class ImageOperations:
         hold: HoldPolicy,
     ) -> None:
         self._submission = submission
+        self._budgets = budgets
         self._lookup = lookup
         self._watcher = watcher
         self._positions = positions
@@ -66,10 +69,13 @@ class ImageOperations:
         self._hold = hold
 
     async def run(self, plan: Plan, call: Call, inputs: InputImages | None = None) -> ImagesResult:
-        """Return the images, or the job when it takes longer than the caller waits.
+        """Return the images, or the job when it takes longer than the caller waits; the plan for `Prefer: dry-run`.
 
         The job goes on when the caller disconnects. Raises GatewayError.
         """
+        if call.preferences.dry_run:
+            call.headers["preference-applied"] = "dry-run"
+            return self._responses.plan(plan, await self._submission.preview(plan, call))
         entry = await self._submission.submit(plan, call, inputs)
         seconds = 0 if entry.ended else self._hold_seconds(plan, call)
         if seconds > 0:
@@ -132,7 +138,9 @@ class ImageOperations:
     async def _images(self, entry: Entry, plan: Plan, call: Call) -> ImagesResult:
         """Return the images of an ended job. Raises GatewayError for a job without images."""
         record = entry.record
+        show_budget(call, self._budgets.left(record))
         call.log["provider"] = call.headers["x-imagegateway-provider"] = record.task.route
+        costs.set_header(call, record)
         call.log["provider_ms"] = record.completed_at - record.started_at
         if record.state != states.COMPLETED:
             raise job_errors.job_failure(record)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from imagegateway.media.decoding import DecodeGate
+    from imagegateway.media.decoding import DecodeBudget
     from imagegateway.media.store import MediaStore, Upload
     from imagegateway.outbound.client import Outbound
     from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -71,10 +71,10 @@ class _Source:
 class InputImages:
     """Context that collects the inputs of a tenant's edit. Its end deletes them, unless `release` was called."""
 
-    def __init__(self, store: MediaStore, outbound: Outbound, gate: DecodeGate, tenant: str) -> None:
+    def __init__(self, store: MediaStore, outbound: Outbound, decode_budget: DecodeBudget, tenant: str) -> None:
         self._store = store
         self._outbound = outbound
-        self._gate = gate
+        self._decode_budget = decode_budget
         self._tenant = tenant
         self._images: list[InputImage] = []
         self._guides: dict[InputRole, InputImage] = {}
@@ -196,9 +196,9 @@ class InputImages:
         facts, param = mask.facts, mask.param
         images.check_size(facts, size, param)  # before the wait for memory
         cost = decoding_cost(facts.width, facts.height, mask.ref.size, facts.media_type)
-        async with self._gate.admit(cost, tenant=self._tenant, seconds=DECODE_SECONDS):
+        async with self._decode_budget.admit(cost, tenant=self._tenant, seconds=DECODE_SECONDS):
             data = await self._store.read(mask.ref.key)
-            made = await self._gate.run(lambda: images.normalise_mask(data, facts, size, param))
+            made = await self._decode_budget.run(lambda: images.normalise_mask(data, facts, size, param))
             return await self._store_bytes(made, images.ImageInfo("image/png", *size, alpha=False))
 
     async def _store_bytes(self, data: bytes, facts: images.ImageInfo) -> provider.MediaRef:

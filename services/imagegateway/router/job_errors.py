@@ -32,7 +32,7 @@ def media_expired(job_id: str) -> GatewayError:
     """Return the error of a job whose media are deleted."""
     return GatewayError(
         ErrorReason.ERROR_REASON_EXPIRED,
-        f"The media of job {job_id} are gone: they live 7 days.",
+        f"The media of job {job_id} are gone: their retention is over, or the job was erased.",
         details={"job_id": job_id},
     )
 

@@ -1,4 +1,4 @@
-"""Job operations: read, cancel, wait for and follow jobs; send their webhooks again."""
+"""Job operations: read, cancel, erase, wait for and follow jobs; send their webhooks again."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from imagegateway.jobs.feed import ClosingError, TooSlowError, public_type
 from imagegateway.platform.errors import GatewayError, UnavailableError, invalid, unsupported
 from imagegateway.platform.readiness import OUTAGE_SECONDS
 from imagegateway.platform.supervision import cancel
+from imagegateway.router import costs
 from imagegateway.router.call_context import stop_on_revocation
 from imagegateway.router.job_errors import engine_errors
 from imagegateway.v1 import image_service_pb2 as pb
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
     from imagegateway.jobs.stream import Entry
     from imagegateway.router.call_context import Call
     from imagegateway.router.job_lookup import JobLookup
-    from imagegateway.router.ports import JobCanceller, JobWatcher, QueuePositions, ReadinessGate, WebhookRedeliverer
+    from imagegateway.router.ports import (
+        JobCanceller,
+        JobEraser,
+        JobWatcher,
+        QueuePositions,
+        ReadinessGate,
+        WebhookRedeliverer,
+    )
     from imagegateway.router.responses import ResponseBuilder
     from imagegateway.v1 import job_pb2
 
@@ -38,6 +46,7 @@ class JobOperations:
         lookup: JobLookup,
         watcher: JobWatcher,
         canceller: JobCanceller,
+        eraser: JobEraser,
         positions: QueuePositions,
         redeliverer: WebhookRedeliverer,
         readiness: ReadinessGate,
@@ -46,6 +55,7 @@ class JobOperations:
         self._lookup = lookup
         self._watcher = watcher
         self._canceller = canceller
+        self._eraser = eraser
         self._positions = positions
         self._redeliverer = redeliverer
         self._readiness = readiness
@@ -58,6 +68,18 @@ class JobOperations:
     async def cancel(self, job_id: str, call: Call) -> Entry:
         """Cancel a job and return it; return one that has ended unchanged. Raises GatewayError."""
         return await self._written(self._canceller.cancel(await self._lookup.get(job_id, call)))
+
+    async def erase(self, job_id: str, call: Call) -> Entry:
+        """Erase a job and return it. Raises GatewayError UNSUPPORTED_PARAMETER for one that has not ended."""
+        entry = await self._lookup.get(job_id, call)
+        if not entry.ended:
+            raise unsupported("job_id", f"Job {entry.record.id} has not ended yet: cancel the job first.")
+        if entry.record.call_open:
+            raise unsupported(
+                "job_id",
+                f"The provider still works for job {entry.record.id}: erase the job when its call has ended.",
+            )
+        return await self._written(self._eraser.erase(entry))
 
     async def wait(self, job_id: str, wanted: Callable[[Entry], bool], seconds: float, call: Call) -> Entry:
         """Return the job as soon as `wanted` accepts it, else as it is after `seconds`. Raises GatewayError."""
@@ -92,6 +114,11 @@ class JobOperations:
                 raise UnavailableError(str(outage.result()))
         finally:
             await cancel(writing, outage)
+
+    def respond(self, entry: Entry, call: Call) -> job_pb2.Job:
+        """Return the job as callers see it, and set the header of its cost."""
+        costs.set_header(call, entry.record)
+        return self.describe(entry)
 
     def describe(self, entry: Entry) -> job_pb2.Job:
         """Return the job as callers see it."""

@@ -22,6 +22,7 @@ _GENERATING: Final = frozenset({Scope.GENERATE, Scope.VIDEO})
 _EDITING: Final = frozenset({Scope.EDIT, Scope.VIDEO})
 _MAKING: Final = frozenset({Scope.GENERATE, Scope.EDIT, Scope.VIDEO})
 _READING: Final = _MAKING | {Scope.READ}
+_REPORTING: Final = _READING | {Scope.ADMIN}
 EDIT_FORM: Final = frozenset(_EDITING)
 """Scopes of which one is needed to send an edit as a form."""
 _ADMIN_PACKAGE: Final = "imagegateway.admin."
@@ -33,6 +34,7 @@ METHOD_SCOPES: Final[Mapping[str, frozenset[Scope]]] = MappingProxyType(
         "imagegateway.v1.ImageService/GetJob": _READING,
         "imagegateway.v1.ImageService/StreamJob": _READING,
         "imagegateway.v1.ImageService/CancelJob": _MAKING,
+        "imagegateway.v1.ImageService/EraseJob": _MAKING,
         "imagegateway.v1.ImageService/ListJobs": _READING,
         "imagegateway.v1.ImageService/ListModels": ALL_SCOPES,
         "imagegateway.v1.ImageService/GetModel": ALL_SCOPES,
@@ -46,6 +48,8 @@ METHOD_SCOPES: Final[Mapping[str, frozenset[Scope]]] = MappingProxyType(
         "imagegateway.v1.RestImageService/Generate": _GENERATING,
         "imagegateway.v1.RestImageService/GenerateVideo": frozenset({Scope.VIDEO}),
         "imagegateway.v1.RestProviderKeyService/SetProviderKey": _MAKING,
+        "imagegateway.v1.RestUsageService/GetUsage": _REPORTING,
+        "imagegateway.v1.UsageService/GetUsage": _REPORTING,
         "imagegateway.v1.WebhookService/GetWebhookSecret": _MAKING,
         "imagegateway.v1.WebhookService/RotateWebhookSecret": _MAKING,
         "imagegateway.v1.WebhookService/RedeliverWebhook": _MAKING,
@@ -57,7 +61,7 @@ METHOD_SCOPES: Final[Mapping[str, frozenset[Scope]]] = MappingProxyType(
 def scopes_of(method: str) -> frozenset[Scope]:
     """Return the scopes of which one is enough to call a method, by its full name without the first slash.
 
-    Raises KeyError for a method without a row in METHOD_SCOPES: nobody may call it.
+    Raises KeyError for a method without a row in METHOD_SCOPES: every caller is refused.
     """
     if method.startswith(_ADMIN_PACKAGE):
         return frozenset({Scope.ADMIN})

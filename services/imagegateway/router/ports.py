@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from imagegateway.jobs.idempotency import IdempotencyClaim
     from imagegateway.jobs.list_query import Page, Query
     from imagegateway.jobs.stream import Entry
+    from imagegateway.jobs.usage.query import Report, UsageQuery
     from imagegateway.platform.errors import UnavailableError
     from imagegateway.providers.catalog import Route
 
@@ -23,11 +24,34 @@ class JobSubmitter(Protocol):
         ...
 
 
+class BudgetView(Protocol):
+    """View of budgets."""
+
+    def left(self, record: JobRecord) -> int | None:
+        """Return the rest of the smaller budget of a job's key and tenant, in nano-dollars; None without a budget."""
+        ...
+
+    async def check(self, record: JobRecord) -> None:
+        """Raise GatewayError BUDGET_EXCEEDED or PRICE_UNKNOWN for a job that its budgets would refuse now.
+
+        Raises UnavailableError.
+        """
+        ...
+
+
 class JobCanceller(Protocol):
     """Cancellation of jobs."""
 
     def cancel(self, entry: Entry) -> Coroutine[Any, Any, Entry]:
         """Cancel a job; return one that has ended unchanged. Raises OutcomeUnknownError."""
+        ...
+
+
+class JobEraser(Protocol):
+    """Erasure of jobs."""
+
+    def erase(self, entry: Entry) -> Coroutine[Any, Any, Entry]:
+        """Erase an ended job. Raises OutcomeUnknownError, UnavailableError."""
         ...
 
 
@@ -118,6 +142,14 @@ class CredentialSealer(Protocol):
 
     def account(self, record: JobRecord, route: Route) -> str:
         """Return the fingerprint of the provider account that a job uses on `route`; empty: the operator's."""
+        ...
+
+
+class UsageReader(Protocol):
+    """Reader of usage."""
+
+    async def report(self, query: UsageQuery) -> Report:
+        """Return a page of a report. Raises GatewayError."""
         ...
 
 

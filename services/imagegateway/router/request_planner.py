@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from imagegateway.keys.provider_keys import ProviderKeys
-    from imagegateway.media.decoding import DecodeGate
+    from imagegateway.media.decoding import DecodeBudget
     from imagegateway.media.store import MediaStore
     from imagegateway.outbound.client import Outbound
     from imagegateway.platform.settings import Settings
@@ -40,7 +40,7 @@ class RequestPlanner:
         readiness: ReadinessGate,
         store: MediaStore,
         outbound: Outbound,
-        gate: DecodeGate,
+        decode_budget: DecodeBudget,
     ) -> None:
         self._settings = settings
         self._catalog = catalog
@@ -49,7 +49,7 @@ class RequestPlanner:
         self._readiness = readiness
         self._store = store
         self._outbound = outbound
-        self._gate = gate
+        self._decode_budget = decode_budget
 
     def plan_generation(self, request: pb.GenerateRequest, call: Call, unknown: Sequence[str] = ()) -> Plan:
         """Return the plan of a generation. `unknown`: as in `validate_request`. Raises GatewayError."""
@@ -90,7 +90,7 @@ class RequestPlanner:
         Raises UnavailableError when no new job can be kept.
         """
         self._readiness.require()
-        return InputImages(self._store, self._outbound, self._gate, call.tenant)
+        return InputImages(self._store, self._outbound, self._decode_budget, call.tenant)
 
     def _plan(
         self,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs import states
+from imagegateway.jobs.retention import media_expire_at
 from imagegateway.media import signed_links
 from imagegateway.media.store import NotFound
 from imagegateway.platform.errors import REASONS, code_of
@@ -25,9 +26,27 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.router.call_context import Call
     from imagegateway.router.response_memory import ResponseMemory
-
-RETENTION_SECONDS: Final = 7 * 86_400
-"""Lifetime of media after the end of their job."""
+    from imagegateway.router.validation.plan import Plan
+    from imagegateway.v1.job_pb2 import Cost
+_PROMPTS: Final = frozenset({"prompt", "negative_prompt"})
+_REQUEST_FIELDS: Final = _PROMPTS | {
+    "aspect_ratio",
+    "quality",
+    "style",
+    "background",
+    "moderation",
+    "output_format",
+    "output_compression",
+    "seed",
+    "seconds",
+    "fps",
+    "user",
+    "input_fidelity",
+    "complexity",
+    "frame_count",
+    "frame_duration_ms",
+}
+"""Fields of a task that JobRequest has, too."""
 
 
 @dataclass(slots=True)
@@ -139,6 +158,24 @@ class ResponseBuilder:
         )
         return ImagesResult(message)
 
+    def plan(self, plan: Plan, cost: Cost | None) -> ImagesResult:
+        """Return the response to `Prefer: dry-run`: the plan, in the fields of ImagesResponse."""
+        task = plan.task
+        message = pb.ImagesResponse(
+            model=plan.model.id,
+            provider=plan.route.name,
+            warnings=plan.warnings,
+            quality=openai_values.quality(task.quality),
+            size=openai_values.size(*plan.size),
+            object="plan",
+            type=plan.job_type,
+            modality=plan.model.modality,
+            n=task.n,
+            seconds=task.seconds if task.HasField("seconds") else None,
+            estimated_cost=cost,
+        )
+        return ImagesResult(message)
+
     def job(self, record: JobRecord, queue_position: int | None = None) -> job_pb2.Job:
         """Return the public job, with newly signed links."""
         job = job_pb2.Job(
@@ -161,9 +198,14 @@ class ResponseBuilder:
         )
         if record.HasField("cost"):
             job.cost.CopyFrom(record.cost)
+        if record.erased_at:
+            job.erased_at = record.erased_at // 1000
+        else:
+            job.request.CopyFrom(_request(record))
         if record.state == states.COMPLETED:
             job.progress = 100
-            job.expires_at = record.completed_at // 1000 + RETENTION_SECONDS
+            if not record.erased_at:
+                job.expires_at = media_expire_at(record)
             if record.done.HasField("usage"):
                 job.usage.CopyFrom(record.done.usage)
             if not self._expired(record):
@@ -188,7 +230,7 @@ class ResponseBuilder:
         )
 
     def _expired(self, record: JobRecord) -> bool:
-        return self._clock() > record.completed_at / 1000 + RETENTION_SECONDS
+        return bool(record.erased_at) or self._clock() > media_expire_at(record)
 
 
 def job_error(failed: provider.Failed) -> job_pb2.JobError:
@@ -199,6 +241,17 @@ def job_error(failed: provider.Failed) -> job_pb2.JobError:
         param=failed.param or None,
         code=code_of(failed.reason),
     )
+
+
+def _request(record: JobRecord) -> job_pb2.JobRequest:
+    """Return the request as the model got it, without images and keys, and without prompts that are not kept."""
+    task = record.task
+    request = job_pb2.JobRequest(n=task.n, size=f"{task.width}x{task.height}" if task.width else None)
+    shown = _REQUEST_FIELDS - _PROMPTS if record.drop_prompts else _REQUEST_FIELDS
+    for each, value in task.ListFields():
+        if each.name in shown:
+            setattr(request, each.name, value)
+    return request
 
 
 def _warnings(record: JobRecord) -> list[job_pb2.Warning]:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToDict
 from imagegateway.platform.errors import GatewayError, unsupported
-from imagegateway.router import call_context, event_streams, json_body, request_body, request_fields
+from imagegateway.router import call_context, event_streams, request_fields
 from imagegateway.router.json_rendering import images_to_json, to_json
+from imagegateway.router.rest_bodies import JSON, json_response, read_json
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import provider_key_service_pb2 as keys_pb
 from imagegateway.v1 import rest_edge_pb2
 from imagegateway.v1 import rest_edge_pb2_grpc as pb_grpc
-from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
 
     from imagegateway.platform.grpc_server import Context
-    from imagegateway.router.body_budget import BodyBudget, BodyReservation
+    from imagegateway.router.body_budget import BodyBudget
     from imagegateway.router.call_context import Call
     from imagegateway.router.image_operations import ImageOperations
     from imagegateway.router.input_images import InputImages
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from imagegateway.router.validation.plan import Plan
 
 NAMES = tuple(service.full_name for service in rest_edge_pb2.DESCRIPTOR.services_by_name.values())
-_JSON: Final = "application/json"
 
 
 class RestImageService(pb_grpc.RestImageServiceServicer):
@@ -68,7 +67,7 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
     ) -> tuple[pb.GenerateRequest, list[str]]:
         """Return the request, and the names of unknown fields."""
         with self._budget.reservation(call.tenant) as reservation:
-            fields = await _read_json(pieces, call, reservation)
+            fields = await read_json(pieces, call, reservation)
             request, unknown = request_fields.build(pb.GenerateRequest, fields)
         call.body_idempotency_key = request.request_id
         return request, unknown
@@ -76,14 +75,14 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
     async def _plan_edit(self, pieces: AsyncIterable[HttpBody], call: Call, inputs: InputImages) -> Plan:
         """Return the plan of an edit. Its images are in the store by then, and no longer in memory."""
         with self._budget.reservation(call.tenant) as reservation:
-            fields = await _read_json(pieces, call, reservation)
+            fields = await read_json(pieces, call, reservation)
             request, unknown = request_fields.build(pb.EditRequest, fields)
             call.body_idempotency_key = request.request_id
             return await self._planner.plan_edit(request, call, inputs, unknown)
 
     async def _respond(self, plan: Plan, call: Call, inputs: InputImages | None = None) -> AsyncIterator[HttpBody]:
         """Run a plan, and yield the pieces of the response."""
-        if plan.stream:
+        if plan.stream and not call.preferences.dry_run:
             call.headers |= event_streams.HEADERS
             async for event in event_streams.image_events(self._images, plan, call, inputs):
                 yield _event_body(event)
@@ -91,7 +90,7 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
             document = images_to_json(await self._images.run(plan, call, inputs))
             call.headers[call_context.LENGTH] = str(document.length)
             for piece in document.pieces():
-                yield HttpBody(content_type=_JSON, data=piece)
+                yield HttpBody(content_type=JSON, data=piece)
 
 
 class RestProviderKeyService(pb_grpc.RestProviderKeyServiceServicer):
@@ -114,11 +113,11 @@ class RestProviderKeyService(pb_grpc.RestProviderKeyServiceServicer):
                 yield piece.body
 
         with self._budget.reservation(call.tenant) as reservation:
-            values = await _read_json(bodies(), call, reservation)
+            values = await read_json(bodies(), call, reservation)
         request, _ = request_fields.build(keys_pb.SetProviderKeyRequest, {"key": values.get("key")})
         request.route = route
         stored = await self._service.SetProviderKey(request, context)
-        yield _json_body(call, to_json(stored))
+        yield json_response(call, to_json(stored))
 
 
 class RestEventService(pb_grpc.RestEventServiceServicer):
@@ -142,35 +141,6 @@ class RestEventService(pb_grpc.RestEventServiceServicer):
             yield _event_body(event_streams.event("error", {"type": "error", **error.body()}, "retry: 1000\n"))
         if not has_begun:  # a resumed stream of an ended job has no further events
             yield _event_body(event_streams.COMMENT)
-
-
-async def _read_json(pieces: AsyncIterable[HttpBody], call: Call, reservation: BodyReservation) -> dict[str, Any]:
-    """Return the fields of a JSON body.
-
-    Raises GatewayError UNSUPPORTED_MEDIA_TYPE, and as `request_body.read` and `json_body.parse` do.
-    """
-    call.log["request_bytes"] = 0
-
-    async def data() -> AsyncIterator[bytes]:
-        size = 0
-        kind = ""
-        async for piece in pieces:
-            kind = kind or piece.content_type.partition(";")[0].strip().lower()
-            if kind != _JSON:
-                raise GatewayError(
-                    ErrorReason.ERROR_REASON_UNSUPPORTED_MEDIA_TYPE,
-                    "The content type must be application/json, or multipart/form-data for edits.",
-                )
-            size += len(piece.data)
-            call.log["request_bytes"] = size
-            yield piece.data
-
-    return json_body.parse(await request_body.read(data(), call.metadata.get("content-encoding", ""), reservation))
-
-
-def _json_body(call: Call, data: bytes) -> HttpBody:
-    call.headers[call_context.LENGTH] = str(len(data))
-    return HttpBody(content_type=_JSON, data=data)
 
 
 def _event_body(data: bytes) -> HttpBody:

@@ -35,6 +35,8 @@ _DESCRIPTORS: Final = Path(image_service_pb2.__file__).with_name("descriptors.bi
 _PARAMETER: Final = re.compile(r"{(\w+)}")
 _SLASHED: Final = "model_id"
 """The path parameter whose values contain slashes."""
+_OF_ADMIN: Final = ("/v1/admin/", "/v1/usage")
+"""Paths that the listener for administration serves."""
 _MIB: Final = 1024 * 1024
 
 MAX_RESPONSE_BYTES: Final = 512 * _MIB
@@ -50,6 +52,10 @@ _FEWEST_CONNECTIONS: Final = 200
 _ADDRESS_GROUPS: Final = 16
 """Groups of client addresses whose connections Envoy counts. Each group costs Envoy 2.5 MiB of memory."""
 
+_LIMITED_ADDRESSES: Final = 4096
+"""Client addresses of each group whose requests Envoy counts. Each costs Envoy some hundred bytes of memory."""
+_TOO_MANY_REQUESTS: Final = "Too many requests from your address; try again later."
+
 LOCAL_REPLIES: Final = (
     (400, "invalid_request_error", "invalid_request", "The request is not well-formed HTTP."),
     (403, "permission_error", "forbidden", "The gateway does not serve this request."),
@@ -61,7 +67,7 @@ LOCAL_REPLIES: Final = (
     (414, "invalid_request_error", "url_too_long", "The URL is too long."),
     (415, "invalid_request_error", "unsupported_media_type", "The request body has a type that is not served here."),
     (426, "invalid_request_error", "upgrade_required", "The request needs HTTP/1.0, HTTP/1.1 or HTTP/2."),
-    (429, "rate_limit_error", "rate_limit_exceeded", "Too many requests."),
+    (429, "rate_limit_error", "rate_limit_exceeded", _TOO_MANY_REQUESTS),
     (431, "invalid_request_error", "headers_too_large", "The request headers are too large."),
     (500, "server_error", "internal", "The gateway failed."),
     (501, "server_error", "not_implemented", "The gateway does not support this kind of request."),
@@ -79,6 +85,7 @@ def write(settings: Settings, folder: Path) -> None:
 
 
 def _envoy(settings: Settings, folder: Path) -> str:
+    allowed_methods = _allowed_methods()
     connections = connection_limit(settings.connections, machine.open_files())
     return render(
         "envoy/envoy.yaml.j2",
@@ -99,8 +106,13 @@ def _envoy(settings: Settings, folder: Path) -> str:
         address_connections=connections * settings.address_share // 100,
         address_groups=_ADDRESS_GROUPS,
         address_seed=secrets.randbits(63),  # random, so that a caller can't choose addresses of one group
+        address_rpm=settings.address_rpm,
+        limited_addresses=_LIMITED_ADDRESSES,
+        address_refusal=_refusal(_address_refusal(settings)),
         max_heap_bytes=settings.edge_memory * _MIB,
-        allowed_methods=_allowed_methods(),
+        admin_listen=settings.admin_listen,
+        allowed_methods=allowed_methods,
+        admin_methods=[(path, methods) for path, methods in allowed_methods if path.startswith(_OF_ADMIN)],
     )
 
 
@@ -133,6 +145,7 @@ def edge_settings(settings: Settings) -> str:
         "deadline": GatewayError(
             ErrorReason.ERROR_REASON_REQUEST_TIMEOUT, "The deadline is over: grpc-timeout is zero."
         ),
+        "address": _address_refusal(settings),
     }
     return render(
         "envoy/edge_settings.lua.j2",
@@ -170,6 +183,12 @@ def _headers_refusal() -> dict[str, object]:
         "grpc_status": grpc.StatusCode.INVALID_ARGUMENT.value[0],
         "grpc_details": "",
     }
+
+
+def _address_refusal(settings: Settings) -> GatewayError:
+    """Return the refusal of an address with too many requests. The next one is permitted within the stated time."""
+    seconds = 60 / settings.address_rpm if settings.address_rpm else None
+    return GatewayError(ErrorReason.ERROR_REASON_RATE_LIMIT_EXCEEDED, _TOO_MANY_REQUESTS, retry_after=seconds)
 
 
 def _allowed_methods() -> list[tuple[str, list[str]]]:

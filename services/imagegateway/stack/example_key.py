@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from imagegateway.keys.api_keys import API_KEY_NAME, FIRST_KEY_NAME, RevokedKeyError
-from imagegateway.keys.policy import ALL_SCOPES
+from imagegateway.keys.api_keys import API_KEY_NAME, RevokedKeyError
 
 if TYPE_CHECKING:
-    from imagegateway.keys.key_store import KeyStore
+    from imagegateway.keys.gateway_keys import GatewayKeys
     from imagegateway.platform.settings import Settings
-
-_SESSION_NOTE: Final = "until this stack stops"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,7 @@ class ExampleKey:
     """Origin and lifetime of the key."""
 
 
-async def example_key(settings: Settings, store: KeyStore, gateway: str, *, create: bool) -> ExampleKey | None:
+async def example_key(settings: Settings, keys: GatewayKeys, *, create: bool) -> ExampleKey | None:
     """Return the key from the settings, else a new key if `create`, else None.
 
     The first key of a gateway is lasting. The store keeps hashes only, so a later start can't show that key again and
@@ -36,7 +33,7 @@ async def example_key(settings: Settings, store: KeyStore, gateway: str, *, crea
     if settings.api_key:
         secret = settings.api_key.reveal()
         try:
-            await store.adopt(secret, gateway)
+            await keys.adopt(secret)
         except RevokedKeyError:
             print(
                 f"\nimagegateway: {API_KEY_NAME} holds a revoked key, which is NOT accepted. Set another one.",
@@ -48,14 +45,8 @@ async def example_key(settings: Settings, store: KeyStore, gateway: str, *, crea
         return ExampleKey(secret, f"${API_KEY_NAME}", "the key from the settings")
     if not create:
         return None
-    if all(key.session_of for key in await store.list()):
-        secret, _ = await store.create("default", FIRST_KEY_NAME, scopes=ALL_SCOPES)
+    if not await keys.has_lasting_key():
+        secret = await keys.create_first()
         return ExampleKey(secret, secret, "new and shown only this once: keep it")
-    secret = await create_session_key(store, gateway)
+    secret = await keys.create_session_key()
     return ExampleKey(secret, secret, "lives until this stack stops; `imagegateway keys create` makes lasting keys")
-
-
-async def create_session_key(store: KeyStore, gateway: str) -> str:
-    """Create a key that ends with this stack. Return its secret."""
-    secret, _ = await store.create("default", _SESSION_NOTE, session_of=gateway, scopes=ALL_SCOPES)
-    return secret

@@ -15,16 +15,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from imagegateway.keys.audit_log import AuditLog
+from imagegateway.keys.gateway_keys import GatewayKeys
 from imagegateway.keys.key_store import KeyStore
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.platform import logs
 from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.logs import LogFormat
 from imagegateway.platform.nats import connect
+from imagegateway.router.catalog import Catalog
 from imagegateway.stack import preflight
 from imagegateway.stack.config import StackConfig
 from imagegateway.stack.errors import SelfCheckError, StackError
-from imagegateway.stack.example_key import ExampleKey, create_session_key, example_key
+from imagegateway.stack.example_key import ExampleKey, example_key
 from imagegateway.stack.first_image import make_first_image
 from imagegateway.stack.nats_watch import NatsWatch, restart_nats
 from imagegateway.stack.supervisor import CONFIG, Supervisor
@@ -59,6 +62,7 @@ def up(settings: Settings, options: StartOptions) -> int:
     gc.freeze()  # as in the other processes: imported objects live until the end
     # The child processes open our output again: in a file, neither may overwrite the other.
     fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
+    Catalog.load(settings.source)  # own prices that can't be read stop the start here, and not each router
     preflight.make_private(settings.data_dir)
     with preflight.lock(settings):
         preflight.check_port(settings)
@@ -94,19 +98,22 @@ class _Run:
         began = time.monotonic()
         if not await self._until_ready(began):
             return 0
-        gateway = load_identity(self.settings.data_dir / GATEWAY)
         client = await connect(self.settings, "up")
         try:
-            store = await KeyStore.open(client, self.settings.nats_replicas, RootSecret.load(self.settings))
-            await store.delete_session_keys(gateway)  # keys of a stack that was killed
-            key = await example_key(self.settings, store, gateway, create=self.options.first_key)
+            keys = GatewayKeys(
+                await KeyStore.open(client, self.settings.nats_replicas, RootSecret.load(self.settings)),
+                await AuditLog.open(client, self.settings),
+                load_identity(self.settings.data_dir / GATEWAY),
+            )
+            await keys.delete_session_keys()  # keys of a stack that was killed
+            key = await example_key(self.settings, keys, create=self.options.first_key)
             image: Path | None = None
             if self.options.first_image:
-                image = await self._first_image(key.secret if key else await create_session_key(store, gateway))
+                image = await self._first_image(key.secret if key else await keys.create_session_key())
                 if image is None:
                     return 0
                 if key is None:
-                    await store.delete_session_keys(gateway)
+                    await keys.delete_session_keys()
             seconds = time.monotonic() - began
             print("\n" + _welcome(self.settings, key, image, seconds) + "\n", flush=True)
             while not self.signals:
@@ -114,7 +121,7 @@ class _Run:
                 self.supervisor.check()
                 await self.nats_watch.check()
             with contextlib.suppress(Exception):
-                await store.delete_session_keys(gateway)
+                await keys.delete_session_keys()
         finally:
             # Without its server, the client raises, even CancelledError: do not mask the error that ended the stack.
             with contextlib.suppress(Exception, asyncio.CancelledError):

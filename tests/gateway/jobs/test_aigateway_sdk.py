@@ -110,7 +110,7 @@ def test_unknown_job_and_bad_key_are_the_sdks_errors(caller: Caller, client: AIg
     assert (caught.value.status_code, caught.value.type) == (401, "authentication_error")
 
 
-def test_what_is_no_image_generation_is_an_unknown_url(client: AIgateway) -> None:
+def test_sdk_method_beside_image_generation_is_an_unknown_url(client: AIgateway) -> None:
     calls = (client.jobs.create_music, client.jobs.create_3d, client.evals.list, client.replays.list)
     for call in (*calls, client.sub_accounts.list):
         with pytest.raises(AIgatewayError) as caught:
@@ -128,7 +128,7 @@ def test_files_of_another_tenant_are_not_found(caller: Caller, stranger: Caller)
             assert caught.value.status_code == 404
 
 
-def test_models_by_modality_and_provider(client: AIgateway) -> None:
+def test_model_list_is_filtered_by_modality_and_provider(client: AIgateway) -> None:
     every = client.models.list()
     assert "local/sketch" in [model["id"] for model in every]
     assert "local/sketch" in [model["id"] for model in client.models.list(modality="image", provider="local")]

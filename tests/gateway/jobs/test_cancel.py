@@ -51,7 +51,7 @@ def test_cancel_of_an_ended_job_changes_nothing(caller: Caller, method: str, suf
     assert caller.job(job_id)["status"] == end
 
 
-def test_cancel_with_an_empty_json_body_works_as_without(caller: Caller) -> None:
+def test_cancel_with_an_empty_json_body_is_accepted(caller: Caller) -> None:
     job_id = caller.submit(30)
     answer = caller.ask("POST", f"/v1/jobs/{job_id}/cancel", {})
     if answer.status != 200:  # either is an answer; neither may half-cancel
@@ -61,7 +61,7 @@ def test_cancel_with_an_empty_json_body_works_as_without(caller: Caller) -> None
     assert caller.job(job_id)["status"] == "cancelled"
 
 
-def test_cancel_over_grpc(caller: Caller) -> None:
+def test_cancel_over_grpc_returns_the_cancelled_job(caller: Caller) -> None:
     with wire.public(caller) as stub:
         job_id = wire.submit(stub, caller, delay=30)
         job = stub.CancelJob(pb.CancelJobRequest(job_id=job_id), metadata=wire.metadata(caller), timeout=wire.SECONDS)
@@ -99,7 +99,7 @@ def test_cancels_at_the_same_moment_agree(caller: Caller) -> None:
     assert len({job["completed_at"] for job in jobs}) == 1
 
 
-def test_cancel_that_races_the_end_leaves_one_end(caller: Caller) -> None:
+def test_cancel_that_races_the_end_stores_one_final_state(caller: Caller) -> None:
     """The cancel's response, the subscriber's last event and the job's final state agree."""
 
     def race(step: int) -> None:

@@ -51,7 +51,7 @@ def victim(hurt: Stack) -> Iterator[Caller]:
 
 
 @pytest.mark.parametrize("name", VICTIMS)
-def test_one_process_is_killed_while_jobs_run(victim: Caller, receiver: Receiver, name: str) -> None:
+def test_kill_of_one_process_loses_no_running_job(victim: Caller, receiver: Receiver, name: str) -> None:
     load = Load(victim, receiver, 20).start()
     load.some_run()
     wait_back(victim.stack, name, kill(victim.stack, name))
@@ -69,7 +69,7 @@ def test_processes_are_killed_at_random_while_jobs_run(victim: Caller, receiver:
     load.verify()
 
 
-def test_webhook_under_way_survives_the_kill_of_its_router(victim: Caller, receiver: Receiver, mark: str) -> None:
+def test_webhook_in_progress_survives_the_kill_of_its_router(victim: Caller, receiver: Receiver, mark: str) -> None:
     gate = threading.Event()
     with wire.router(victim, 0) as stub:
         job_id = wire.submit(stub, victim, webhook_url=receiver.hook(f"/{mark}", gate=gate))
@@ -87,9 +87,7 @@ def test_webhook_under_way_survives_the_kill_of_its_router(victim: Caller, recei
     eventually(recorded, 30, "the delivery is on the record")
 
 
-def test_webhook_that_waits_for_its_turn_survives_the_kill_of_its_router(
-    victim: Caller, receiver: Receiver, mark: str
-) -> None:
+def test_queued_webhook_survives_the_kill_of_its_router(victim: Caller, receiver: Receiver, mark: str) -> None:
     with wire.router(victim, 1) as stub:
         wire.submit(stub, victim, webhook_url=receiver.hook(f"/{mark}", 500, 500, 500, 200))
     receiver.wait(f"/{mark}", 2)
@@ -147,7 +145,7 @@ def test_unavailable_engine_is_503_and_recovers_without_a_restart(
     assert routers(stack) == before
 
 
-def test_engine_that_is_killed_again_and_again_loses_nothing(victim: Caller, receiver: Receiver) -> None:
+def test_repeated_kills_of_the_engine_lose_no_job(victim: Caller, receiver: Receiver) -> None:
     load = Load(victim, receiver, 12, spread=4).start()
     for _ in range(3):
         kill(victim.stack, "nats")
@@ -156,7 +154,7 @@ def test_engine_that_is_killed_again_and_again_loses_nothing(victim: Caller, rec
     load.verify()
 
 
-def test_engine_that_hangs_is_503_and_what_was_refused_never_runs(victim: Caller, mark: str) -> None:
+def test_call_during_an_engine_hang_is_503_and_never_runs(victim: Caller, mark: str) -> None:
     stack = victim.stack
     before = routers(stack)
     job_id = victim.submit(2)

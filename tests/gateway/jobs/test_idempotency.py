@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.gateway.jobs.calls import Caller
     from tests.gateway.rest import Answer
 
-TWINS = 50
+CALLS = 50
 
 
 @pytest.fixture
@@ -32,12 +32,12 @@ def mismatch(answer: Answer) -> None:
     assert_error(answer, 422, "idempotency_key_mismatch", "Idempotency-Key")
 
 
-def test_fifty_twins_make_one_job_and_one_image(fresh: Caller, key: dict[str, str]) -> None:
-    with ThreadPoolExecutor(TWINS) as pool:
+def test_fifty_concurrent_calls_with_one_key_make_one_job_and_one_image(fresh: Caller, key: dict[str, str]) -> None:
+    with ThreadPoolExecutor(CALLS) as pool:
         answers = list(
-            pool.map(lambda _: fresh.generate(key, provider_options={"delay": 1}, metadata={"a": "b"}), range(TWINS))
+            pool.map(lambda _: fresh.generate(key, provider_options={"delay": 1}, metadata={"a": "b"}), range(CALLS))
         )
-    assert [answer.status for answer in answers] == [200] * TWINS, {answer.body for answer in answers}
+    assert [answer.status for answer in answers] == [200] * CALLS, {answer.body for answer in answers}
     documents = [answer.json() for answer in answers]
     assert len({document["id"] for document in documents}) == 1
     assert len({document["data"][0]["seed"] for document in documents}) == 1
@@ -47,24 +47,24 @@ def test_fifty_twins_make_one_job_and_one_image(fresh: Caller, key: dict[str, st
     assert len({fresh.fetch(document["data"][0]["url"]) for document in documents[:5]}) == 1
 
 
-def test_fifty_twins_that_do_not_wait_get_the_same_job(fresh: Caller, key: dict[str, str]) -> None:
-    with ThreadPoolExecutor(TWINS) as pool:
+def test_fifty_concurrent_async_calls_with_one_key_get_the_same_job(fresh: Caller, key: dict[str, str]) -> None:
+    with ThreadPoolExecutor(CALLS) as pool:
         answers = list(
-            pool.map(lambda _: fresh.generate({**key, **ASYNC}, provider_options={"delay": 5}), range(TWINS))
+            pool.map(lambda _: fresh.generate({**key, **ASYNC}, provider_options={"delay": 5}), range(CALLS))
         )
-    assert [answer.status for answer in answers] == [202] * TWINS
+    assert [answer.status for answer in answers] == [202] * CALLS
     (job,) = fresh.jobs()
     assert {answer.json()["id"] for answer in answers} == {job["id"]}
     assert {answer.headers["location"] for answer in answers} == {f"/v1/jobs/{job['id']}"}
     fresh.cancel(job["id"])
 
 
-def test_fifty_twins_that_differ_in_body_are_one_job_and_refusals(fresh: Caller, key: dict[str, str]) -> None:
-    with ThreadPoolExecutor(TWINS) as pool:
-        answers = list(pool.map(lambda index: fresh.generate(key, prompt=f"a boat, {index % 2}"), range(TWINS)))
+def test_fifty_concurrent_calls_with_one_key_and_two_bodies_make_one_job(fresh: Caller, key: dict[str, str]) -> None:
+    with ThreadPoolExecutor(CALLS) as pool:
+        answers = list(pool.map(lambda index: fresh.generate(key, prompt=f"a boat, {index % 2}"), range(CALLS)))
     statuses = [answer.status for answer in answers]
     assert sorted(set(statuses)) == [200, 422]
-    assert len({statuses[index] for index in range(0, TWINS, 2)}) == 1
+    assert len({statuses[index] for index in range(0, CALLS, 2)}) == 1
     assert len(fresh.jobs()) == 1
 
 
@@ -128,7 +128,7 @@ def test_key_of_a_refused_request_is_still_free(caller: Caller, key: dict[str, s
     assert caller.generate(key).status == 200
 
 
-def test_key_is_the_tenants_own(caller: Caller, stranger: Caller, key: dict[str, str]) -> None:
+def test_idempotency_key_is_scoped_to_its_tenant(caller: Caller, stranger: Caller, key: dict[str, str]) -> None:
     mine, theirs = caller.generate(key), stranger.generate(key, prompt="another")
     assert (mine.status, theirs.status) == (200, 200)
     assert mine.json()["id"] != theirs.json()["id"]
@@ -171,7 +171,7 @@ def test_edit_with_the_same_files_joins_and_with_others_is_refused(fresh: Caller
     assert len(fresh.jobs()) == 1
 
 
-def test_edit_twins_make_one_job_and_leave_no_uploads(fresh: Caller, key: dict[str, str]) -> None:
+def test_concurrent_edits_with_one_key_make_one_job_and_leave_no_uploads(fresh: Caller, key: dict[str, str]) -> None:
     red = image_bytes(96, colour="red")
     options = '{"delay": 1}'
     with ThreadPoolExecutor(20) as pool:

@@ -69,7 +69,7 @@ def test_respond_async_is_202_at_once_and_the_job_completes(caller: Caller) -> N
     assert caller.fetch(job["result_url"])
 
 
-def test_respond_async_of_a_job_that_fails_keeps_the_error_on_it(caller: Caller) -> None:
+def test_error_of_a_failed_async_job_is_on_the_job(caller: Caller) -> None:
     job_id = accepted(caller.generate(ASYNC, provider_options={"delay": 0.2, "fail": "moderation_blocked"}))
     job = caller.end(job_id)
     assert job["status"] == "failed"
@@ -99,16 +99,16 @@ def test_wait_that_does_not_suffice_is_202(caller: Caller) -> None:
     caller.cancel(job_id)
 
 
-def test_wait_over_the_limit_is_cut_and_said_so(caller: Caller) -> None:
+def test_wait_over_the_limit_is_reduced_and_reported(caller: Caller) -> None:
     answer = caller.generate({"prefer": "wait=100000"})
     assert (answer.status, answer.headers["preference-applied"]) == (200, "wait=600")
 
 
-def test_wait_that_is_no_number_names_the_header(caller: Caller) -> None:
+def test_invalid_wait_is_refused_naming_the_header(caller: Caller) -> None:
     assert_error(caller.generate({"prefer": "wait=soon"}), 400, "invalid_value", "Prefer")
 
 
-def test_edit_becomes_a_job_as_a_generation_does(caller: Caller) -> None:
+def test_async_edit_returns_a_job(caller: Caller) -> None:
     body = form(file_part("image", image_bytes(96)), prompt="at night", provider_options='{"delay": 0.5}')
     answer = caller.ask("POST", "/v1/images/edits", body, {**FORM, **ASYNC})
     assert answer.status == 202, answer.body
@@ -140,7 +140,7 @@ def test_key_with_a_default_of_respond_async_always_gets_jobs(stack: Stack) -> N
 
 
 @pytest.mark.parametrize("route", ["public", "router"])
-def test_grpc_caller_chooses_as_a_rest_caller_does(caller: Caller, route: str) -> None:
+def test_prefer_metadata_over_grpc_means_the_same_as_over_rest(caller: Caller, route: str) -> None:
     opened = wire.public(caller) if route == "public" else wire.router(caller, 0)
     with opened as stub:
         answer, call = stub.Generate.with_call(
@@ -165,7 +165,7 @@ def test_grpc_caller_chooses_as_a_rest_caller_does(caller: Caller, route: str) -
     caller.cancel(answer.id)
 
 
-def test_caller_that_goes_away_does_not_stop_its_job(caller: Caller, mark: str) -> None:
+def test_disconnected_caller_does_not_stop_its_job(caller: Caller, mark: str) -> None:
     body = json.dumps({**SMALL, "provider_options": {"delay": 2}, "metadata": marked(mark)})
     headers = {"authorization": f"Bearer {caller.key}", **JSON}
     with closing(http.client.HTTPConnection("127.0.0.1", caller.stack.port, timeout=60)) as connection:
@@ -177,7 +177,7 @@ def test_caller_that_goes_away_does_not_stop_its_job(caller: Caller, mark: str) 
     assert caller.fetch(job["result_url"])
 
 
-def test_grpc_caller_that_goes_away_does_not_stop_its_job(caller: Caller, mark: str) -> None:
+def test_disconnected_grpc_caller_does_not_stop_its_job(caller: Caller, mark: str) -> None:
     request = wire.small(provider_options={"delay": 2}, metadata=marked(mark))
     with wire.public(caller) as stub:
         call = stub.Generate.future(request, metadata=wire.metadata(caller), timeout=wire.SECONDS)

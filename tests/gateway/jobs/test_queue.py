@@ -50,7 +50,7 @@ def _cleaned(stack: Stack, tenant: str) -> Iterator[Caller]:
             caller.cancel(job["id"])
 
 
-def test_tenants_take_turns(many: Caller, few: Caller) -> None:
+def test_waiting_tenants_get_slots_alternately(many: Caller, few: Caller) -> None:
     theirs = [many.submit(1) for _ in range(10)]
     mine = few.submit(0.3)
     job = few.end(mine)
@@ -114,7 +114,7 @@ def test_inline_calls_wait_for_slots_and_all_get_their_images(many: Caller, few:
     assert [answer.status for answer in answers] == [200] * 10
 
 
-def test_full_queue_refuses_the_tenant_that_fills_it_and_keeps_nothing(many: Caller, few: Caller) -> None:
+def test_full_queue_refuses_the_tenant_that_fills_it_and_stores_no_job(many: Caller, few: Caller) -> None:
     made = [many.submit(60) for _ in range(1 + LIMIT)]
     for headers in ({}, ASYNC, {"idempotency-key": f"full-{time.time_ns()}"}):
         answer = many.generate(headers)
@@ -163,7 +163,7 @@ def test_inline_wait_that_is_over_becomes_a_202_by_itself(bounded: Stack) -> Non
     caller.cancel(made.id)
 
 
-def test_tenant_runs_no_more_at_once_than_its_bound(bounded: Stack) -> None:
+def test_concurrent_jobs_of_a_tenant_stay_within_its_limit(bounded: Stack) -> None:
     greedy, modest = new_caller(bounded, "greedy"), new_caller(bounded, "modest")
     made = [greedy.submit(30) for _ in range(5)]
     assert modest.end(modest.submit(0.2))["status"] == "completed"

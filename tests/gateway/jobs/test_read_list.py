@@ -85,7 +85,7 @@ def test_long_poll_with_an_etag_ends_at_the_next_change(caller: Caller) -> None:
     caller.cancel(job_id)
 
 
-def test_long_poll_that_sees_no_change_answers_what_is(caller: Caller, running: str) -> None:
+def test_long_poll_without_a_change_is_not_modified(caller: Caller, running: str) -> None:
     answer = caller.ask("GET", f"/v1/jobs/{running}", headers={"prefer": "wait=1"})
     assert (answer.status, answer.json()["status"]) == (200, "running")
     headers = {"prefer": "wait=1", "if-none-match": answer.headers["etag"]}
@@ -93,7 +93,7 @@ def test_long_poll_that_sees_no_change_answers_what_is(caller: Caller, running: 
 
 
 @pytest.mark.parametrize("written", ["W/{}", '"other", W/{}', "*"])
-def test_long_poll_with_a_weak_etag_or_a_list_holds_too(caller: Caller, running: str, written: str) -> None:
+def test_long_poll_with_a_weak_etag_or_a_list_of_etags_waits(caller: Caller, running: str, written: str) -> None:
     tag = caller.ask("GET", f"/v1/jobs/{running}").headers["etag"]
     began = time.monotonic()
     headers = {"prefer": "wait=1", "if-none-match": written.format(tag)}
@@ -177,7 +177,7 @@ def test_list_by_status_and_model(fresh: Caller) -> None:
     fresh.cancel(slow)
 
 
-def test_list_of_nothing_is_an_empty_list(fresh: Caller) -> None:
+def test_list_without_jobs_is_empty(fresh: Caller) -> None:
     assert fresh.page() == {"object": "list", "data": []}
 
 
@@ -191,15 +191,17 @@ def test_list_of_nothing_is_an_empty_list(fresh: Caller) -> None:
         ("model=local/sketsh", "model_not_found", "model", 404),
     ],
 )
-def test_list_refuses_what_it_can_not_read(caller: Caller, query: str, code: str, param: str, status: int) -> None:
+def test_list_with_an_invalid_parameter_is_refused(
+    caller: Caller, query: str, code: str, param: str, status: int
+) -> None:
     assert_error(caller.ask("GET", f"/v1/jobs?{query}"), status, code, param)
 
 
-def test_list_caps_the_page(caller: Caller) -> None:
+def test_page_size_over_the_limit_is_reduced_to_100(caller: Caller) -> None:
     assert len(caller.page(page_size=100_000)["data"]) <= 100
 
 
-def test_list_is_the_tenants_own(caller: Caller, stranger: Caller, done: str) -> None:
+def test_list_holds_jobs_of_the_callers_tenant_only(caller: Caller, stranger: Caller, done: str) -> None:
     mine = stranger.submit()
     stranger.end(mine)
     assert done not in [job["id"] for job in stranger.jobs()]
@@ -275,7 +277,7 @@ def test_job_id_of_another_form_is_not_found(caller: Caller, job: str) -> None:
     assert_error(caller.ask("GET", f"/v1/jobs/{job}"), 404, "job_not_found", "job_id")
 
 
-def test_many_readers_of_one_job_at_once(caller: Caller) -> None:
+def test_twenty_concurrent_readers_of_one_job_see_its_end(caller: Caller) -> None:
     job_id = caller.submit(1.5)
     with ThreadPoolExecutor(20) as pool:
         ended = list(pool.map(lambda _: caller.end(job_id)["status"], range(20)))

@@ -31,7 +31,7 @@ def second(caller: Caller) -> Iterator[pb_grpc.ImageServiceStub]:
         yield stub
 
 
-def test_submit_on_one_stream_on_the_other_cancel_on_the_first(
+def test_job_of_one_router_is_streamed_by_another_and_cancelled_by_the_first(
     caller: Caller, first: pb_grpc.ImageServiceStub, second: pb_grpc.ImageServiceStub
 ) -> None:
     job_id = wire.submit(first, caller, provider_options={"delay": 60, "steps": 200})
@@ -44,7 +44,7 @@ def test_submit_on_one_stream_on_the_other_cancel_on_the_first(
     assert seen[-1].name == "job.cancelled"
 
 
-def test_cancel_on_the_other_one_stops_the_job(
+def test_cancel_on_another_router_stops_the_job(
     caller: Caller, first: pb_grpc.ImageServiceStub, second: pb_grpc.ImageServiceStub
 ) -> None:
     for _ in range(10):
@@ -59,7 +59,7 @@ def test_cancel_on_the_other_one_stops_the_job(
         assert event.name == "job.cancelled"
 
 
-def test_read_on_the_other_one_is_never_older_than_the_answer(
+def test_read_on_another_router_is_never_older_than_the_response(
     caller: Caller, first: pb_grpc.ImageServiceStub, second: pb_grpc.ImageServiceStub
 ) -> None:
     for _ in range(20):
@@ -71,7 +71,7 @@ def test_read_on_the_other_one_is_never_older_than_the_answer(
         assert second.GetJob(get, metadata=wire.metadata(caller), timeout=wire.SECONDS).status == "completed"
 
 
-def test_stream_is_resumed_on_the_other_one(
+def test_stream_resumes_on_another_router(
     caller: Caller, first: pb_grpc.ImageServiceStub, second: pb_grpc.ImageServiceStub
 ) -> None:
     job_id = wire.submit(first, caller, provider_options={"delay": 3, "steps": 12})
@@ -94,7 +94,7 @@ def test_stream_is_resumed_on_the_other_one(
     assert seen[-1].id == whole.events[-1].id
 
 
-def test_twins_on_both_routers_are_one_job(
+def test_concurrent_calls_with_one_key_on_both_routers_make_one_job(
     caller: Caller, first: pb_grpc.ImageServiceStub, second: pb_grpc.ImageServiceStub, mark: str
 ) -> None:
     request = wire.small(request_id=mark, provider_options={"delay": 1})

@@ -81,7 +81,7 @@ def image_events(caller: Caller, path: str, body: bytes, headers: dict[str, str]
     return last
 
 
-def test_calls_under_way_end_within_seconds_of_their_keys_revocation(fresh: Caller, stranger: Caller) -> None:
+def test_open_calls_end_within_seconds_of_their_keys_revocation(fresh: Caller, stranger: Caller) -> None:
     job_id, others_id = fresh.submit(delay=60), stranger.submit(delay=60)
     generation = json.dumps({**SMALL, "stream": True, "partial_images": 3, "provider_options": OPTIONS}).encode()
     fields = {"prompt": "at night", "stream": "true", "partial_images": "3", "provider_options": json.dumps(OPTIONS)}

@@ -115,7 +115,7 @@ def by_manager(stack: Stack, name: str) -> None:
 
 
 @pytest.mark.parametrize("restart", [by_signal, by_manager])
-def test_restart_of_routers_in_turn_fails_no_call(pair: Stack, restart: Callable[[Stack, str], None]) -> None:
+def test_rolling_restart_of_routers_fails_no_call(pair: Stack, restart: Callable[[Stack, str], None]) -> None:
     callers = Callers(pair)
     for request, count in ((generate, 6), (stream, 3), (edit, 2), (read, 12)):
         callers.start(request, count)

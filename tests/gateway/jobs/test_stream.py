@@ -92,7 +92,9 @@ def test_events_are_the_same_over_grpc(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize(("options", "end"), [({"fail": "moderation_blocked", "delay": 0.3}, "failed"), (None, "")])
-def test_events_end_with_the_job_however_it_ends(caller: Caller, options: dict[str, Any] | None, end: str) -> None:
+def test_event_stream_ends_with_the_job_in_every_final_state(
+    caller: Caller, options: dict[str, Any] | None, end: str
+) -> None:
     job_id = caller.submit(provider_options=options or {"delay": 30})
     with ThreadPoolExecutor(1) as pool:
         follower = pool.submit(sse.read_all, caller, job_id)
@@ -141,7 +143,7 @@ def test_break_is_resumed_without_a_gap(caller: Caller, by_query: bool) -> None:
     ]
 
 
-def test_resume_after_the_end_says_nothing_more(caller: Caller) -> None:
+def test_resume_after_the_last_event_sends_no_event(caller: Caller) -> None:
     job_id = caller.submit(0.3)
     events = sse.read_all(caller, job_id)
     assert sse.read_all(caller, job_id, events[-1].id) == []
@@ -149,7 +151,7 @@ def test_resume_after_the_end_says_nothing_more(caller: Caller) -> None:
         assert list(over_grpc(stub, caller, job_id, str(events[-1].id))) == []
 
 
-def test_resume_that_missed_the_end_gets_it(caller: Caller) -> None:
+def test_resume_before_the_last_event_sends_the_last_event(caller: Caller) -> None:
     job_id = caller.submit(1)
     with sse.open_stream(caller, job_id) as stream:
         first = next(iter(stream))
@@ -163,7 +165,7 @@ def test_resume_that_missed_the_end_gets_it(caller: Caller) -> None:
 
 
 @pytest.mark.parametrize("after", ["x", "-1", "9" * 30])
-def test_resume_after_what_is_no_event_id_is_refused(caller: Caller, after: str) -> None:
+def test_resume_after_an_invalid_event_id_is_refused(caller: Caller, after: str) -> None:
     job_id = caller.generate().json()["id"]
     answer = caller.ask("GET", f"/v1/jobs/{job_id}/events", headers={"last-event-id": after})
     assert_error(answer, 400, "invalid_value", "after")
@@ -201,7 +203,7 @@ def read_late(messages: Iterable[pb.StreamJobResponse]) -> tuple[list[sse.Event]
     return seen, None
 
 
-def test_subscriber_that_never_reads_costs_little_and_delays_no_other(caller: Caller) -> None:
+def test_subscriber_that_never_reads_uses_bounded_memory_and_delays_no_other(caller: Caller) -> None:
     """Thirty clients read none of a hundred events of 8 KB."""
     bulk = {f"pair-{index}": "x" * 512 for index in range(16)}
     process = find(caller.stack, "router-0")

@@ -96,7 +96,7 @@ def test_end_is_announced_signed_and_recorded(
     assert abs(attempt["at"] - delivery.at) < 60
 
 
-def test_inline_call_announces_its_end_too(caller: Caller, receiver: Receiver, mark: str) -> None:
+def test_inline_call_with_a_webhook_url_is_delivered(caller: Caller, receiver: Receiver, mark: str) -> None:
     answer = caller.generate(webhook_url=receiver.hook(f"/{mark}"))
     assert answer.status == 200
     (delivery,) = receiver.wait(f"/{mark}")
@@ -142,7 +142,7 @@ def test_delivery_ends_after_eight_attempts(caller: Caller, receiver: Receiver, 
     assert caller.job(job_id)["status"] == "completed"
 
 
-def test_gone_ends_the_attempts(caller: Caller, receiver: Receiver, mark: str) -> None:
+def test_410_of_a_receiver_ends_the_attempts(caller: Caller, receiver: Receiver, mark: str) -> None:
     job_id = caller.submit(webhook_url=receiver.hook(f"/{mark}", 410))
     receiver.wait(f"/{mark}")
     time.sleep(1.5)
@@ -150,7 +150,7 @@ def test_gone_ends_the_attempts(caller: Caller, receiver: Receiver, mark: str) -
     assert attempts(caller, job_id, 1)[0]["status_code"] == 410
 
 
-def test_receiver_that_is_not_there_is_an_error_without_status(caller: Caller) -> None:
+def test_unreachable_receiver_is_recorded_as_an_error_without_status(caller: Caller) -> None:
     job_id = caller.submit(webhook_url=f"http://{UNUSED_ADDRESS}/hook")
     eventually(lambda: len(caller.job(job_id).get("webhook_attempts", [])) >= 2, 60, "two attempts")
     for attempt in caller.job(job_id)["webhook_attempts"]:
@@ -184,7 +184,7 @@ def test_redelivery_after_giving_up_is_one_more_attempt(caller: Caller, receiver
     assert [attempt["status_code"] for attempt in attempts(caller, job_id, 2)] == [410, 200]
 
 
-def test_redelivery_while_an_attempt_is_under_way_is_not_lost(caller: Caller, receiver: Receiver, mark: str) -> None:
+def test_redelivery_during_an_attempt_is_not_lost(caller: Caller, receiver: Receiver, mark: str) -> None:
     gate = threading.Event()
     job_id = caller.submit(webhook_url=receiver.hook(f"/{mark}", 500, 200, gate=gate))
     receiver.wait(f"/{mark}")
@@ -200,9 +200,7 @@ def test_redelivery_while_an_attempt_is_under_way_is_not_lost(caller: Caller, re
     eventually(delivered, 30, "the delivery is on the record")
 
 
-def test_redelivery_of_what_has_no_webhook_or_no_end_is_refused(
-    caller: Caller, receiver: Receiver, mark: str
-) -> None:
+def test_redelivery_of_a_job_without_webhook_or_end_is_refused(caller: Caller, receiver: Receiver, mark: str) -> None:
     without = caller.generate().json()["id"]
     running = caller.submit(60, webhook_url=receiver.hook(f"/{mark}"))
     for job_id in (without, running):
@@ -211,7 +209,9 @@ def test_redelivery_of_what_has_no_webhook_or_no_end_is_refused(
     caller.cancel(running)
 
 
-def test_rotated_secret_signs_beside_the_old_one(fresh: Caller, receiver: Receiver, mark: str) -> None:
+def test_deliveries_after_a_rotation_are_signed_with_both_secrets(
+    fresh: Caller, receiver: Receiver, mark: str
+) -> None:
     before = secret(fresh)
     assert before["secret"].startswith("whsec_")
     assert "previous_expires_at" not in before
@@ -237,7 +237,7 @@ def test_rotated_secret_signs_beside_the_old_one(fresh: Caller, receiver: Receiv
         Webhook(before["secret"]).verify(delivery.body, delivery.headers)
 
 
-def test_secret_is_the_tenants_own_and_the_same_on_every_replica(
+def test_webhook_secret_is_the_same_on_every_replica_and_differs_between_tenants(
     caller: Caller, stranger: Caller, receiver: Receiver, mark: str
 ) -> None:
     assert secret(caller)["secret"] != secret(stranger)["secret"]
@@ -289,7 +289,9 @@ def test_subscriber_gets_no_event_of_the_delivery_after_the_end(
     assert [event.name for event in sse.read_all(caller, job_id, events[-1].id)] == []
 
 
-def test_receiver_that_hangs_is_left_after_ten_seconds(caller: Caller, receiver: Receiver, hanging: str) -> None:
+def test_delivery_to_a_hanging_receiver_times_out_after_ten_seconds(
+    caller: Caller, receiver: Receiver, hanging: str
+) -> None:
     first, second = receiver.wait(HANGING, 2)[:2]
     assert 9 < second.at - first.at < 60
     attempt = caller.job(hanging)["webhook_attempts"][0]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tests.gateway.providers.providers import Providers
 
 
-def test_server_of_ones_own_is_interrupted(caller: Caller, providers: Providers) -> None:
+def test_cancel_interrupts_a_self_hosted_server(caller: Caller, providers: Providers) -> None:
     own = providers["automatic1111"]
     fields = request("stability-ai/sdxl")
     with changed(own, seconds=60.0):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.gateway.providers.providers import Providers
 
 KLEIN: Final = "bfl/flux-2-klein-9b"
-_AWAY: Final = (503, b"<html>no healthy upstream</html>", {"retry-after": "0"})
+_UNAVAILABLE: Final = (503, b"<html>no healthy upstream</html>", {"retry-after": "0"})
 _TRIES: Final = 2
 """Calls to a route that responds 503 before the job fails, where no other route exists."""
 _LIMITED: Final = (429, {"success": False, "errors": [], "messages": [], "result": None}, {"retry-after": "3"})
@@ -54,14 +54,14 @@ def assert_served_by(said: Reply, route: str) -> None:
     assert len(said.images) == 1
 
 
-def test_first_route_serves_while_it_is_well(two_caller: Caller, two: Providers) -> None:
+def test_first_route_serves_while_its_circuit_breaker_is_closed(two_caller: Caller, two: Providers) -> None:
     for said in over_both(two_caller, request(KLEIN)):
         assert_served_by(said, "cloudflare")
     assert two.billed() == two.calls() == {"cloudflare": 2}
 
 
-def test_route_that_took_nothing_is_left_for_the_next(two_caller: Caller, two: Providers) -> None:
-    two["cloudflare"].failures[:] = [_AWAY] * 2
+def test_call_that_a_route_did_not_accept_falls_back_to_the_next(two_caller: Caller, two: Providers) -> None:
+    two["cloudflare"].failures[:] = [_UNAVAILABLE] * 2
     for said in over_both(two_caller, request(KLEIN)):
         assert_served_by(said, "bfl")
     assert two.billed() == {"bfl": 2}
@@ -70,7 +70,7 @@ def test_route_that_took_nothing_is_left_for_the_next(two_caller: Caller, two: P
     assert_served_by(over_rest(two_caller, request(KLEIN)), "cloudflare")  # and is asked again
 
 
-def test_route_that_asks_for_a_pause_gets_it_and_callers_do_not_wait(two_caller: Caller, two: Providers) -> None:
+def test_route_that_requests_a_pause_is_avoided_and_callers_do_not_wait(two_caller: Caller, two: Providers) -> None:
     two["cloudflare"].failures[:] = [_LIMITED]
     began = time.monotonic()
     for said in (*over_both(two_caller, request(KLEIN)), over_rest(two_caller, request(KLEIN))):
@@ -90,7 +90,7 @@ def test_job_that_falls_back_waits_for_the_next_routes_places(two_caller: Caller
     with changed(bfl, script=("Pending",)):
         full = [two_caller.submit(**request("bfl/flux-2-pro", size="64x64", n=n)) for n in (10, 10, 4)]
         eventually(lambda: len(bfl.tasks) >= 24, 20, "its places are taken")
-        two["cloudflare"].failures[:] = [_AWAY] * 2
+        two["cloudflare"].failures[:] = [_UNAVAILABLE] * 2
         waiting = [two_caller.submit(**request(KLEIN)) for _ in range(2)]
         eventually(lambda: len(submissions(two["cloudflare"])) == 2, 20, "the first route is asked")
         eventually(lambda: two_caller.job(waiting[1])["provider"] == "bfl", 20, "it is left")
@@ -112,7 +112,7 @@ def test_job_that_falls_back_waits_for_the_next_routes_places(two_caller: Caller
 
 
 @pytest.mark.parametrize("code", ["moderation_blocked", "provider_credentials", "provider_billing"])
-def test_refusal_stays_with_the_route_that_gave_it(two_caller: Caller, two: Providers, code: str) -> None:
+def test_refusal_of_a_route_causes_no_fallback(two_caller: Caller, two: Providers, code: str) -> None:
     two["cloudflare"].failures[:] = [ROUTES["cloudflare"].answers[code]]
     said = over_rest(two_caller, request(KLEIN))
     assert said.failure is not None
@@ -130,7 +130,7 @@ def test_failure_after_acceptance_is_paid_once_only(two_caller: Caller, two: Pro
     assert_served_by(over_rest(two_caller, request(KLEIN)), "cloudflare")
 
 
-def test_callers_bad_keys_do_not_set_the_operators_route_aside(two_caller: Caller, two: Providers) -> None:
+def test_callers_invalid_keys_do_not_open_the_circuit_breaker(two_caller: Caller, two: Providers) -> None:
     for _ in range(4):
         said = over_rest(two_caller, request(KLEIN), {"x-byok-cloudflare": "caller-wrong"})
         assert said.failure is not None
@@ -138,9 +138,9 @@ def test_callers_bad_keys_do_not_set_the_operators_route_aside(two_caller: Calle
     assert_served_by(over_rest(two_caller, request(KLEIN)), "cloudflare")
 
 
-def test_callers_key_names_the_route_and_nothing_else_serves(two_caller: Caller, two: Providers) -> None:
+def test_callers_key_selects_its_route_without_fallback(two_caller: Caller, two: Providers) -> None:
     cloudflare = two["cloudflare"]
-    cloudflare.failures[:] = [_AWAY] * _TRIES
+    cloudflare.failures[:] = [_UNAVAILABLE] * _TRIES
     said = over_rest(two_caller, request(KLEIN), {"x-byok-cloudflare": cloudflare.key})
     assert said.failure is not None
     assert said.failure.code == "provider_unavailable"
@@ -168,7 +168,7 @@ def test_job_at_its_provider_survives_a_kill_of_the_router(two_caller: Caller, t
 def test_route_that_keeps_failing_is_avoided(two_caller: Caller, two: Providers) -> None:
     """The last test of this stack: the circuit breaker stays open for a minute."""
     assert_served_by(over_rest(two_caller, request(KLEIN)), "cloudflare")
-    two["cloudflare"].failures[:] = [_AWAY] * 3
+    two["cloudflare"].failures[:] = [_UNAVAILABLE] * 3
     for _ in range(3):
         assert_served_by(over_rest(two_caller, request(KLEIN)), "bfl")
     two.forget()
@@ -197,7 +197,7 @@ def test_unreachable_route_falls_back_and_models_without_a_key_are_unavailable(t
         check_unconfigured(caller)
 
 
-def test_unavailable_model_has_the_field_that_says_so(two_caller: Caller) -> None:
+def test_unavailable_model_has_an_unavailable_reason(two_caller: Caller) -> None:
     model = two_caller.ask("GET", "/v1/models/openai/gpt-image-2").json()
     assert model["available"] is False
     assert [route["available"] for route in model["routes"]] == [False]

@@ -84,7 +84,7 @@ def test_full_model_does_not_hold_up_the_others_of_its_route(caller: Caller, bfl
     assert len(submissions(bfl)) == bfl.billed == 11, "none was refused"
 
 
-def test_job_of_more_tasks_than_its_model_has_places_makes_them_in_turn(caller: Caller, bfl: Bfl) -> None:
+def test_job_of_more_tasks_than_its_models_slots_runs_them_one_after_another(caller: Caller, bfl: Bfl) -> None:
     bfl.script = ("Pending", "Ready")
     for said in over_both(caller, request("bfl/flux-kontext-max", n=8)):
         assert said.failure is None, said.failure
@@ -110,7 +110,7 @@ def test_callers_own_key_has_separate_slots(caller: Caller, bfl: Bfl) -> None:
     assert not holding(caller, key)
 
 
-def test_limit_that_one_call_meets_slows_the_next_one_down(caller: Caller, providers: Providers) -> None:
+def test_rate_limit_of_one_call_delays_the_next_call(caller: Caller, providers: Providers) -> None:
     emulator, fields = providers["cloudflare"], request("bfl/flux-2-dev", size="256x256")
     emulator.failures[:] = [(429, {}, {"retry-after": "2"})]
     with ThreadPoolExecutor(1) as pool:
@@ -125,7 +125,7 @@ def test_limit_that_one_call_meets_slows_the_next_one_down(caller: Caller, provi
     assert len(emulator.sent) == 3
 
 
-def test_another_key_does_not_wait_for_it(caller: Caller, providers: Providers) -> None:
+def test_call_with_another_key_does_not_wait_for_the_limit(caller: Caller, providers: Providers) -> None:
     emulator, fields = providers["cloudflare"], request("bfl/flux-2-dev", size="256x256")
     emulator.failures[:] = [(429, {}, {"retry-after": "2"})]
     with ThreadPoolExecutor(1) as pool:

@@ -36,7 +36,7 @@ _REFUSED: Final[tuple[tuple[str, dict[str, Any], str], ...]] = (
 
 @pytest.mark.parametrize(("model", "options", "name"), _REFUSED)
 @pytest.mark.parametrize("handling", ["lenient", "strict"])
-def test_option_in_the_place_of_a_field_is_refused_and_makes_no_job(
+def test_reserved_option_is_refused_and_makes_no_job(
     caller: Caller, providers: Providers, *, model: str, options: dict[str, Any], name: str, handling: str
 ) -> None:
     fields = request(model, provider_options=options)
@@ -47,7 +47,7 @@ def test_option_in_the_place_of_a_field_is_refused_and_makes_no_job(
     assert providers.calls() == {}
 
 
-def test_other_options_are_passed_beside(caller: Caller, providers: Providers) -> None:
+def test_other_options_are_sent_beside_the_gateways_fields(caller: Caller, providers: Providers) -> None:
     said = over_rest(caller, request("bfl/flux-2-flex", provider_options={"steps": 20, "guidance": 4}))
     assert said.failure is None, said.failure
     body = providers["bfl"].sent[0].json

@@ -116,7 +116,7 @@ def test_openai_sdk_sees_the_preview_of_an_edit_first(caller: Caller, emulator: 
         assert [found.type for found in events] == ["image_edit.completed"]
 
 
-def test_followers_of_the_job_hear_of_the_preview(caller: Caller, emulator: openai.OpenAI) -> None:
+def test_subscribers_of_the_job_receive_the_preview(caller: Caller, emulator: openai.OpenAI) -> None:
     assert emulator.hold
     body = request(_MODEL, stream=True, partial_images=1)
     with streaming(caller, body, rest.GENERATIONS) as response:
@@ -132,7 +132,9 @@ def test_followers_of_the_job_hear_of_the_preview(caller: Caller, emulator: open
     assert names == ["job.progress", "job.completed"]
 
 
-def test_connection_that_breaks_after_a_preview_is_not_made_again(caller: Caller, emulator: openai.OpenAI) -> None:
+def test_call_whose_connection_breaks_after_a_preview_is_not_repeated(
+    caller: Caller, emulator: openai.OpenAI
+) -> None:
     emulator.hold, emulator.cut = None, 1
     with streaming(caller, request(_MODEL, stream=True, partial_images=2), rest.GENERATIONS) as response:
         events = [event(response), event(response)]

@@ -18,7 +18,7 @@ SDKS = ({"x-stainless-lang": "python"}, {"user-agent": "ai/5.0.2 ai-sdk/openai/2
 
 
 @pytest.mark.parametrize("headers", SDKS)
-def test_sdk_that_states_no_preference_gets_the_images(
+def test_sdk_without_a_prefer_header_gets_the_images(
     caller: Caller, providers: Providers, headers: dict[str, str]
 ) -> None:
     made = caller.ask("POST", GENERATIONS, SLOW, headers)
@@ -31,13 +31,13 @@ def test_sdk_that_states_no_preference_gets_the_images(
 
 
 @pytest.mark.parametrize("preference", ["respond-async", "wait=0"])
-def test_sdk_that_states_a_preference_gets_what_it_says(caller: Caller, preference: str) -> None:
+def test_sdk_with_a_prefer_header_gets_that_response(caller: Caller, preference: str) -> None:
     answer = caller.ask("POST", GENERATIONS, SLOW, {**SDKS[0], "prefer": preference})
     assert answer.status == 202
     assert caller.end(answer.json()["id"])["status"] == "completed"
 
 
-def test_caller_that_is_no_sdk_gets_the_job(caller: Caller) -> None:
+def test_caller_without_sdk_headers_gets_the_job(caller: Caller) -> None:
     answer = caller.ask("POST", GENERATIONS, SLOW, {"user-agent": "curl/8.5.0"})
     assert answer.status == 202
     assert caller.end(answer.json()["id"])["status"] == "completed"

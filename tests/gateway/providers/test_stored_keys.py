@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.emulators.base import Emulator
     from tests.gateway.providers.providers import Providers
 
-_AWAY: Final = (503, b"<html>no healthy upstream</html>", {"retry-after": "0"})
+_UNAVAILABLE: Final = (503, b"<html>no healthy upstream</html>", {"retry-after": "0"})
 _BUSY: Final = (429, {"detail": "too many"}, {"retry-after": "600"})
 """Longer than the gateway waits, so that the next route serves at once."""
 _TRIES: Final = 2
@@ -117,7 +117,7 @@ def test_stored_key_does_not_change_the_order_of_routes_nor_names_one(providers:
     """The operator's first route serves. The tenant's own key serves after a refusal there."""
     store(tenant, "bfl", providers["bfl"].key)
     assert_served_by(over_rest(tenant, request(KLEIN)), "cloudflare")
-    providers["cloudflare"].failures[:] = [_AWAY]
+    providers["cloudflare"].failures[:] = [_UNAVAILABLE]
     assert_served_by(over_rest(tenant, request(KLEIN)), "bfl")
     assert len(submissions(providers["bfl"])) == 1
     assert providers.billed() == {"cloudflare": 1, "bfl": 1}
@@ -215,7 +215,7 @@ def test_lora_stays_on_the_tenants_accounts(caller: Caller, all_providers: Provi
     with changed(fal, key=key):
         assert_served_by(over_rest(tenant, fields), "fal")
         assert all(keys_shown(fal, key)[: len(submissions(fal))])
-        fal.failures[:] = [_AWAY] * _TRIES
+        fal.failures[:] = [_UNAVAILABLE] * _TRIES
         said = over_rest(tenant, fields)
     assert said.failure is not None
     assert said.failure.code == "provider_unavailable"

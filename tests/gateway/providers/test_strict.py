@@ -25,7 +25,7 @@ def test_warning_of_an_adapter_is_refused_naming_the_field(caller: Caller, provi
     assert providers.billed() == {"openai": 2}
 
 
-def test_strictness_is_no_part_of_an_idempotent_request(caller: Caller, providers: Providers) -> None:
+def test_strict_handling_does_not_change_an_idempotent_request(caller: Caller, providers: Providers) -> None:
     """As for any preference, the same key and body return the same response and are billed once."""
     key = {"idempotency-key": str(uuid.uuid4())}
     fields = edit("openai/gpt-image-2", input_fidelity="high")

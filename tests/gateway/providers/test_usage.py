@@ -30,7 +30,7 @@ def assert_whole(usage: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("model", [*_COUNTED, "bytedance/seedream-3", "openai/gpt-image-2"])
-def test_usage_of_an_answer_its_job_and_its_events_is_whole(caller: Caller, providers: Providers, model: str) -> None:
+def test_usage_is_complete_in_response_job_and_events(caller: Caller, providers: Providers, model: str) -> None:
     for said in over_both(caller, request(model)):
         assert said.failure is None, said.failure
         assert_whole(said.document["usage"])

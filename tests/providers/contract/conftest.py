@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.providers.contract.routes import API_CASES
-from tests.providers.contract.world import ApiFixture, open_api
+from tests.providers.contract.api_cases import API_CASES
+from tests.providers.contract.api_fixture import ApiFixture, open_api
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from tests.providers.contract.rows import ApiCase
+    from tests.providers.contract.api_case import ApiCase
 
 
 @pytest.fixture(params=API_CASES, ids=lambda case: str(case.name))

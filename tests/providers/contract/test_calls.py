@@ -14,8 +14,8 @@ from imagegateway.providers.catalog import Capability, Route
 from imagegateway.providers.kit.reserved_options import COMMON
 from imagegateway.providers.kit.submission import MAX_ATTEMPTS
 
-from tests.providers.contract.rows import PNG, Response
-from tests.providers.contract.world import ApiFixture, Scripted, adapter_of, submissions, verdict
+from tests.providers.contract.api_case import PNG, Response
+from tests.providers.contract.api_fixture import ApiFixture, ScriptedProvider, adapter_of, submissions, verdict
 from tests.providers.harness import left_half
 
 if TYPE_CHECKING:
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def other_origin() -> AsyncIterator[Scripted]:
+async def other_origin() -> AsyncIterator[ScriptedProvider]:
     """A second origin."""
-    async with Scripted() as server:
+    async with ScriptedProvider() as server:
         yield server
 
 
 def route_of(api: ApiFixture) -> Route:
     return next(
         route
-        for model in api.bench.family.models
+        for model in api.harness.family.models
         for route in model.routes
         if (model.id, route.name) == (api.case.model, api.case.route)
     )
@@ -63,7 +63,7 @@ async def test_unreachable_provider_is_retried(api: ApiFixture) -> None:
     with socket.socket() as reserved:
         reserved.bind(("127.0.0.1", int(api.provider.base.rpartition(":")[2])))  # nothing listens there
         assert verdict(await api.submit(Response(b""))) == ("provider_unavailable", False)
-    assert len(api.bench.slept) == 3
+    assert len(api.harness.slept) == 3
 
 
 @pytest.mark.parametrize("fault", ["silent", "before", "middle"])
@@ -74,11 +74,11 @@ async def test_failed_poll_does_not_end_the_task(
         return
     api.provider.script = [api.case.accepted, api.case.working[0]]
     task = api.task()
-    state = await api.bench.family.start(pb.StartRequest(job_id="job_test", task=task))
+    state = await api.harness.family.start(pb.StartRequest(job_id="job_test", task=task))
     monkeypatch.setattr(adapter_of(api.case), "timeout_seconds", 0.05)
     api.provider.silent, api.provider.breaks = fault == "silent", fault if fault != "silent" else ""
     request = pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=task)
-    polled = await api.bench.family.poll(request)
+    polled = await api.harness.family.poll(request)
     assert json.loads(polled.running.task_ref) == json.loads(state.running.task_ref)
     assert len(submissions(api)) == 1
 
@@ -100,7 +100,7 @@ async def test_each_of_several_images_is_billed_once(api: ApiFixture) -> None:
     if api.case.accepted:
         return  # one script can't answer several tasks
     api.provider.script = list(api.case.ends["done"].responses)
-    state = await api.bench.run(api.task(n=2))
+    state = await api.harness.run(api.task(n=2))
     each = route_of(api).max_images_per_call or adapter_of(api.case).max_images_per_call
     assert len(submissions(api)) == (1 if each > 1 else 2)
     assert len(state.done.artifacts) + len(state.done.missing) == 2
@@ -109,7 +109,7 @@ async def test_each_of_several_images_is_billed_once(api: ApiFixture) -> None:
 # ---- keys
 
 
-async def test_key_is_sent_with_calls_and_not_with_downloads(api: ApiFixture, other_origin: Scripted) -> None:
+async def test_key_is_sent_with_calls_and_not_with_downloads(api: ApiFixture, other_origin: ScriptedProvider) -> None:
     api.provider.results = other_origin.base
     state = await api.run(*api.case.ends["done"].responses)
     assert state.HasField("done")
@@ -121,14 +121,16 @@ async def test_key_is_sent_with_calls_and_not_with_downloads(api: ApiFixture, ot
 
 async def test_caller_key_replaces_the_operator_key(api: ApiFixture) -> None:
     api.provider.script = api.case.script(*api.case.ends["done"].responses)
-    state = await api.bench.run(api.task(), credential="key-of-the-caller")
+    state = await api.harness.run(api.task(), credential="key-of-the-caller")
     assert state.HasField("done")
     assert all("key-of-the-caller" in str(sent.headers) for sent in api.provider.calls)
     assert not any(api.provider.key in str(sent.headers) for sent in api.provider.sent)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_redirect_does_not_receive_the_key(api: ApiFixture, other_origin: Scripted, status: int) -> None:
+async def test_redirect_does_not_receive_the_key(
+    api: ApiFixture, other_origin: ScriptedProvider, status: int
+) -> None:
     redirect = Response(b"", status, {"location": f"{other_origin.base}/v1/steal"})
     other_origin.script = [Response({"ok": True})]
     assert (await api.submit(redirect)).HasField("failed")
@@ -137,7 +139,9 @@ async def test_redirect_does_not_receive_the_key(api: ApiFixture, other_origin: 
     assert other_origin.sent == []
 
 
-async def test_foreign_url_in_a_response_never_receives_the_key(api: ApiFixture, other_origin: Scripted) -> None:
+async def test_foreign_url_in_a_response_never_receives_the_key(
+    api: ApiFixture, other_origin: ScriptedProvider
+) -> None:
     """A response can name URLs to poll and to cancel; on another origin these are called without the key."""
     accepted = api.case.accepted
     if accepted is None or "<base>" not in json.dumps(accepted.body):
@@ -146,7 +150,7 @@ async def test_foreign_url_in_a_response_never_receives_the_key(api: ApiFixture,
     other_origin.script = list(api.case.ends["done"].responses)
     api.provider.script = [moved]
     task = api.task()
-    await api.bench.run(task, polls=3, patient=True)
+    await api.harness.run(task, polls=3, patient=True)
     assert not any(api.provider.key in f"{sent.headers} {sent.query}" for sent in other_origin.sent)
 
 
@@ -155,7 +159,7 @@ async def test_foreign_url_in_a_response_never_receives_the_key(api: ApiFixture,
 
 async def test_caller_options_are_sent_in_addition_to_gateway_fields(api: ApiFixture) -> None:
     api.provider.script = api.case.script(*api.case.ends["done"].responses)
-    await api.bench.run(api.task(provider_options=api.case.options))
+    await api.harness.run(api.task(provider_options=api.case.options))
     (sent,) = submissions(api)[:1]
     fields = set(_flat(_body(sent)))
     under = f"{api.case.under}." if api.case.under else ""
@@ -169,7 +173,7 @@ async def test_reserved_option_is_refused_before_anything_is_sent(api: ApiFixtur
     api.provider.script = api.case.script(*api.case.ends["done"].responses)
     for path in sorted(COMMON | route_of(api).reserved_options):
         for options, param in _spellings(path):
-            state = await api.bench.run(api.task(provider_options=options, strict=strict))
+            state = await api.harness.run(api.task(provider_options=options, strict=strict))
             assert verdict(state) == ("unsupported_parameter", False), options
             assert state.failed.param == f"provider_options.{param}"
     assert api.provider.sent == []
@@ -205,7 +209,7 @@ async def test_option_cannot_replace_a_field_of_the_gateway(api: ApiFixture) -> 
 
 async def _send_complete(api: ApiFixture, **fields: Any) -> pb.TaskState:
     """Run a task with every option that its model supports, with inputs and a mask for edits."""
-    model = next(model for model in api.bench.family.models if model.id == api.case.model)
+    model = next(model for model in api.harness.family.models if model.id == api.case.model)
     requested: dict[str, Any] = {"width": 1024, "height": 1024, "output_format": model.output_formats[0]}
     if model.supports(Capability.SEED):
         requested["seed"] = 5
@@ -216,11 +220,11 @@ async def _send_complete(api: ApiFixture, **fields: Any) -> pb.TaskState:
     if model.styles:
         requested["style"] = model.styles[0]
     if model.max_inputs and not model.supports(Capability.TEXT_TO_VIDEO):
-        requested["inputs"] = [await api.bench.keep(PNG)]
+        requested["inputs"] = [await api.harness.keep(PNG)]
     if model.supports(Capability.MASK):
-        requested["mask"] = await api.bench.keep(left_half(16, 16))
+        requested["mask"] = await api.harness.keep(left_half(16, 16))
     api.provider.script = api.case.script(*api.case.ends["done"].responses)
-    return await api.bench.run(api.task(**requested, moderation="low", **fields))
+    return await api.harness.run(api.task(**requested, moderation="low", **fields))
 
 
 def _step(name: str) -> str:
@@ -273,10 +277,10 @@ _ALL_OPTIONS: Mapping[str, Any] = {
 async def test_strict_handling_refuses_by_the_warnings_of_the_request(api: ApiFixture) -> None:
     """All warnings of a finished task are known before its request is sent."""
     api.provider.script = api.case.script(*api.case.ends["done"].responses)
-    warned = (await api.bench.run(api.task(**_ALL_OPTIONS))).done.warnings
+    warned = (await api.harness.run(api.task(**_ALL_OPTIONS))).done.warnings
     before = len(api.provider.sent)
     api.provider.script = api.case.script(*api.case.ends["done"].responses)
-    state = await api.bench.run(api.task(**_ALL_OPTIONS, strict=True))
+    state = await api.harness.run(api.task(**_ALL_OPTIONS, strict=True))
     if warned:
         assert verdict(state) == ("unsupported_parameter", False)
         assert (state.failed.param, state.failed.message) == (warned[0].param, warned[0].message)
@@ -287,9 +291,9 @@ async def test_strict_handling_refuses_by_the_warnings_of_the_request(api: ApiFi
 
 async def test_strict_handling_refuses_before_the_first_of_several_calls(api: ApiFixture) -> None:
     api.provider.script = api.case.script(*api.case.ends["done"].responses)
-    warned = (await api.bench.run(api.task(**_ALL_OPTIONS))).done.warnings
+    warned = (await api.harness.run(api.task(**_ALL_OPTIONS))).done.warnings
     api.provider.sent.clear()
-    state = await api.bench.run(api.task(n=4, **_ALL_OPTIONS, strict=True), polls=0, patient=True)
+    state = await api.harness.run(api.task(n=4, **_ALL_OPTIONS, strict=True), polls=0, patient=True)
     if warned:
         assert verdict(state) == ("unsupported_parameter", False)
         assert api.provider.sent == []

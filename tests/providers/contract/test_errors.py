@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from imagegateway.platform.errors import code_of
 from imagegateway.providers.kit.http_messages import HttpResponse
 
-from tests.providers.contract.rows import Response
-from tests.providers.contract.world import ApiFixture, adapter_of, submissions, verdict
+from tests.providers.contract.api_case import Response
+from tests.providers.contract.api_fixture import ApiFixture, adapter_of, submissions, verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ _VALUES: Final[tuple[Any, ...]] = (None, True, 10**30, "x", [], {"x": "x"})
 """Replacements for each part of a valid response."""
 
 
-async def test_status_of_the_table_leads_to_its_reason(api: ApiFixture) -> None:
+async def test_error_status_maps_to_its_reason(api: ApiFixture) -> None:
     table = adapter_of(api.case).errors
     for status, reason in table.by_status.items():
         state = await api.submit(Response(b"", status))
@@ -48,7 +48,7 @@ async def test_status_of_the_table_leads_to_its_reason(api: ApiFixture) -> None:
         assert verdict(state) == (code_of(reason), billable), status
 
 
-async def test_code_of_the_table_leads_to_its_reason(api: ApiFixture) -> None:
+async def test_error_code_maps_to_its_reason(api: ApiFixture) -> None:
     case = api.case
     table = adapter_of(case).errors
     assert set(case.worded) <= set(table.by_code)
@@ -92,7 +92,7 @@ async def test_response_with_any_damaged_part_raises_no_exception(api: ApiFixtur
                 Response(damaged, response.status, response.headers),
                 *script[at + 1 :],
             ]
-            state = await api.bench.run(api.task(), polls=4, patient=True)
+            state = await api.harness.run(api.task(), polls=4, patient=True)
             assert state.WhichOneof("state") in {"running", "done", "failed"}, damaged
             assert state.failed.message or not state.HasField("failed"), damaged
 
@@ -109,7 +109,7 @@ def _damaged(value: Any) -> Iterator[Any]:
             yield from ([*value[:index], other, *value[index + 1 :]] for other in _damaged(part))
 
 
-def test_damage_covers_every_part() -> None:
+def test_damaged_variants_cover_every_part_of_a_response() -> None:
     found = [json.dumps(value) for value in _damaged({"a": [{"b": "c"}]})]
     assert '{"a": [{"b": null}]}' in found
     assert '{"a": [{}]}' in found

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.adapter import Adapter
 
 ROOT = Path(providers.__file__).parent
-ADAPTERS = [(name, adapter) for name, entry in HTTP_FAMILIES.items() for adapter in entry.adapters]
+ADAPTERS = [(name, adapter) for name, entry in HTTP_FAMILIES.items() for adapter in entry.load_adapters()]
 
 
 def test_registry_entry_has_models_of_its_own_family_only() -> None:
@@ -51,7 +51,7 @@ def test_catalog_names_are_unique() -> None:
 def test_model_is_complete(model: Model) -> None:
     routes = {route.name for route in model.routes}
     if model.family in HTTP_FAMILIES:
-        assert routes <= {adapter.route for adapter in HTTP_FAMILIES[model.family].adapters}
+        assert routes <= {adapter.route for adapter in HTTP_FAMILIES[model.family].load_adapters()}
         assert model.source.startswith("https://")
     assert model.checked <= date(2100, 1, 1)
     assert (

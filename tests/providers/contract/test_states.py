@@ -9,18 +9,18 @@ from imagegateway.providers.kit.usage import is_complete
 from imagegateway.providers.registry import HTTP_FAMILIES
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
-from tests.providers.contract.routes import API_CASES
-from tests.providers.contract.rows import ApiCase, Response
-from tests.providers.contract.world import ApiFixture, adapter_of, submissions, verdict
+from tests.providers.contract.api_case import ApiCase, Response
+from tests.providers.contract.api_cases import API_CASES
+from tests.providers.contract.api_fixture import ApiFixture, adapter_of, submissions, verdict
 
 
 def test_cases_cover_every_route_of_every_family() -> None:
-    """A new adapter fails here until `tests.providers.contract.routes` has its case."""
-    routes = {(name, adapter.route) for name, entry in HTTP_FAMILIES.items() for adapter in entry.adapters}
+    """A new adapter fails here until `tests.providers.contract.api_cases` has its case."""
+    routes = {(name, adapter.route) for name, entry in HTTP_FAMILIES.items() for adapter in entry.load_adapters()}
     assert {(case.family, case.route) for case in API_CASES} == routes
 
 
-def test_case_is_complete(case: ApiCase) -> None:
+def test_contract_case_has_every_part_that_its_api_needs(case: ApiCase) -> None:
     models = {model.id: model for model in HTTP_FAMILIES[case.family].models}
     assert case.route in {route.name for route in models[case.model].routes}
     assert case.ends["done"].code == ""
@@ -39,7 +39,7 @@ async def test_final_response_has_its_outcome(api: ApiFixture) -> None:
         assert not state.done.HasField("usage") or is_complete(state.done.usage), name
         if not end.code:
             (artifact,) = state.done.artifacts
-            stored = await api.bench.bytes_of(artifact)
+            stored = await api.harness.bytes_of(artifact)
             assert len(stored) == artifact.media.size, name
 
 
@@ -75,11 +75,11 @@ async def test_unknown_state_is_waited_out_and_named(api: ApiFixture) -> None:
     if api.case.unknown is None:
         return
     name, response = api.case.unknown
-    began = api.bench.now
+    began = api.harness.now
     state = await api.run(response)
     assert verdict(state) == ("provider_bad_response", True)
     assert name in state.failed.message
-    waited = api.bench.now - began
+    waited = api.harness.now - began
     if api.case.accepted:
         assert GRACE_SECONDS < waited < GRACE_SECONDS + 30
     else:
@@ -100,10 +100,10 @@ async def test_cancel_is_sent_to_a_provider_that_supports_it(api: ApiFixture) ->
         return
     api.provider.script = [api.case.accepted]
     task = api.task()
-    state = await api.bench.family.start(pb.StartRequest(job_id="job_test", task=task))
+    state = await api.harness.family.start(pb.StartRequest(job_id="job_test", task=task))
     before = len(api.provider.sent)
     request = pb.CancelRequest(job_id="job_test", task_ref=state.running.task_ref, task=task)
-    assert await api.bench.family.cancel(request) == (api.case.cancel is not None)
+    assert await api.harness.family.cancel(request) == (api.case.cancel is not None)
     cancels = api.provider.sent[before:]
     assert [(sent.method, sent.path) for sent in cancels] == ([api.case.cancel] if api.case.cancel else [])
     assert all(api.provider.key in str(sent.headers) for sent in cancels)

@@ -153,6 +153,9 @@ class JobRecord(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     ESTIMATE_FIELD_NUMBER: _builtins.int
     ERASED_AT_FIELD_NUMBER: _builtins.int
+    ERASED_IMAGES_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    DROP_PROMPTS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """`job_` and 26 characters."""
     tenant: _builtins.str
@@ -226,6 +229,10 @@ class JobRecord(_message.Message):
     """
     erased_at: _builtins.int
     """Time of the erasure of prompt, inputs and media; 0: not erased."""
+    erased_images: _builtins.int
+    """Number of images and videos of an erased job, for its usage."""
+    drop_prompts: _builtins.bool
+    """Whether to erase the prompts when the job and its provider call have ended."""
     @_builtins.property
     def task(self) -> _provider_service_pb2.ImageTask:
         """The task."""
@@ -277,6 +284,12 @@ class JobRecord(_message.Message):
     def estimate(self) -> _job_pb2.Cost:
         """Estimate of the cost at the time of acceptance; unset without a known price."""
 
+    @_builtins.property
+    def retention(self) -> Global___Retention:
+        """Retention at the time of acceptance. Unset in the records of earlier
+        versions.
+        """
+
     def __init__(
         self,
         *,
@@ -317,10 +330,13 @@ class JobRecord(_message.Message):
         key_id: _builtins.str = ...,
         estimate: _job_pb2.Cost | None = ...,
         erased_at: _builtins.int = ...,
+        erased_images: _builtins.int = ...,
+        retention: Global___Retention | None = ...,
+        drop_prompts: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_estimate", b"_estimate", "_progress", b"_progress", "_webhook", b"_webhook", "cost", b"cost", "done", b"done", "estimate", b"estimate", "failed", b"failed", "progress", b"progress", "task", b"task", "webhook", b"webhook"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_estimate", b"_estimate", "_progress", b"_progress", "_retention", b"_retention", "_webhook", b"_webhook", "cost", b"cost", "done", b"done", "estimate", b"estimate", "failed", b"failed", "progress", b"progress", "retention", b"retention", "task", b"task", "webhook", b"webhook"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_estimate", b"_estimate", "_progress", b"_progress", "_webhook", b"_webhook", "attempt", b"attempt", "call_open", b"call_open", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "ended_seq", b"ended_seq", "erased_at", b"erased_at", "estimate", b"estimate", "failed", b"failed", "family", b"family", "id", b"id", "key_fingerprint", b"key_fingerprint", "key_id", b"key_id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "progress", b"progress", "repeatable", b"repeatable", "request_id", b"request_id", "sealed_credential", b"sealed_credential", "sealed_keys", b"sealed_keys", "slots", b"slots", "started_at", b"started_at", "state", b"state", "submission", b"submission", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_estimate", b"_estimate", "_progress", b"_progress", "_retention", b"_retention", "_webhook", b"_webhook", "attempt", b"attempt", "call_open", b"call_open", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "deadline", b"deadline", "done", b"done", "drop_prompts", b"drop_prompts", "ended_seq", b"ended_seq", "erased_at", b"erased_at", "erased_images", b"erased_images", "estimate", b"estimate", "failed", b"failed", "family", b"family", "id", b"id", "key_fingerprint", b"key_fingerprint", "key_id", b"key_id", "metadata", b"metadata", "modality", b"modality", "nonce", b"nonce", "owner", b"owner", "partial_images", b"partial_images", "progress", b"progress", "repeatable", b"repeatable", "request_id", b"request_id", "retention", b"retention", "sealed_credential", b"sealed_credential", "sealed_keys", b"sealed_keys", "slots", b"slots", "started_at", b"started_at", "state", b"state", "submission", b"submission", "task", b"task", "task_ref", b"task_ref", "tenant", b"tenant", "type", b"type", "updated_at", b"updated_at", "upload_keys", b"upload_keys", "warnings", b"warnings", "webhook", b"webhook"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015
@@ -328,6 +344,8 @@ class JobRecord(_message.Message):
     _WhichOneofArgType__estimate: _TypeAlias = _typing.Literal["_estimate", b"_estimate"]  # noqa: Y015
     _WhichOneofReturnType__progress: _TypeAlias = _typing.Literal["progress"]  # noqa: Y015
     _WhichOneofArgType__progress: _TypeAlias = _typing.Literal["_progress", b"_progress"]  # noqa: Y015
+    _WhichOneofReturnType__retention: _TypeAlias = _typing.Literal["retention"]  # noqa: Y015
+    _WhichOneofArgType__retention: _TypeAlias = _typing.Literal["_retention", b"_retention"]  # noqa: Y015
     _WhichOneofReturnType__webhook: _TypeAlias = _typing.Literal["webhook"]  # noqa: Y015
     _WhichOneofArgType__webhook: _TypeAlias = _typing.Literal["_webhook", b"_webhook"]  # noqa: Y015
     @_typing.overload
@@ -337,9 +355,37 @@ class JobRecord(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__progress) -> _WhichOneofReturnType__progress | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retention) -> _WhichOneofReturnType__retention | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook) -> _WhichOneofReturnType__webhook | None: ...
 
 Global___JobRecord: _TypeAlias = JobRecord  # noqa: Y015
+
+@_typing.final
+class Retention(_message.Message):
+    """Retention of a job's data, in days. The retention of media is the task's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_DAYS_FIELD_NUMBER: _builtins.int
+    USAGE_DAYS_FIELD_NUMBER: _builtins.int
+    record_days: _builtins.int
+    """Days for which the record is kept after the job's end."""
+    usage_days: _builtins.int
+    """Days for which the job's usage is kept after its end."""
+    def __init__(
+        self,
+        *,
+        record_days: _builtins.int = ...,
+        usage_days: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["record_days", b"record_days", "usage_days", b"usage_days"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Retention: _TypeAlias = Retention  # noqa: Y015
 
 @_typing.final
 class Webhook(_message.Message):

@@ -60,6 +60,7 @@ class ImageTask(_message.Message):
     FRAME_COUNT_FIELD_NUMBER: _builtins.int
     FRAME_DURATION_MS_FIELD_NUMBER: _builtins.int
     MARKUP_FIELD_NUMBER: _builtins.int
+    MEDIA_DAYS_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Model id of the catalog."""
     route: _builtins.str
@@ -114,6 +115,8 @@ class ImageTask(_message.Message):
     """Frames of a gif, 2 to 16; unset: the model's default."""
     frame_duration_ms: _builtins.int
     """Duration of each frame in milliseconds; unset: the model's default."""
+    media_days: _builtins.int
+    """Full days for which results are kept; 0: 7, in the tasks of earlier versions."""
     @_builtins.property
     def inputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___MediaRef]:
         """Images to edit, in order."""
@@ -174,10 +177,11 @@ class ImageTask(_message.Message):
         frame_count: _builtins.int | None = ...,
         frame_duration_ms: _builtins.int | None = ...,
         markup: Global___MediaRef | None = ...,
+        media_days: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup", b"_markup", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "_svg", b"_svg", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "markup", b"markup", "mask", b"mask", "output_compression", b"output_compression", "provider_options", b"provider_options", "seconds", b"seconds", "seed", b"seed", "svg", b"svg"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup", b"_markup", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "_svg", b"_svg", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "height", b"height", "input_fidelity", b"input_fidelity", "inputs", b"inputs", "loras", b"loras", "markup", b"markup", "mask", b"mask", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "route", b"route", "safety_identifier", b"safety_identifier", "seconds", b"seconds", "seed", b"seed", "strict", b"strict", "style", b"style", "svg", b"svg", "user", b"user", "width", b"width"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_fps", b"_fps", "_frame_count", b"_frame_count", "_frame_duration_ms", b"_frame_duration_ms", "_markup", b"_markup", "_mask", b"_mask", "_output_compression", b"_output_compression", "_seconds", b"_seconds", "_seed", b"_seed", "_svg", b"_svg", "aspect_ratio", b"aspect_ratio", "background", b"background", "complexity", b"complexity", "fps", b"fps", "frame_count", b"frame_count", "frame_duration_ms", b"frame_duration_ms", "height", b"height", "input_fidelity", b"input_fidelity", "inputs", b"inputs", "loras", b"loras", "markup", b"markup", "mask", b"mask", "media_days", b"media_days", "model", b"model", "moderation", b"moderation", "n", b"n", "negative_prompt", b"negative_prompt", "output_compression", b"output_compression", "output_format", b"output_format", "partial_images", b"partial_images", "prompt", b"prompt", "provider_options", b"provider_options", "quality", b"quality", "route", b"route", "safety_identifier", b"safety_identifier", "seconds", b"seconds", "seed", b"seed", "strict", b"strict", "style", b"style", "svg", b"svg", "user", b"user", "width", b"width"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__fps: _TypeAlias = _typing.Literal["fps"]  # noqa: Y015
     _WhichOneofArgType__fps: _TypeAlias = _typing.Literal["_fps", b"_fps"]  # noqa: Y015
@@ -609,6 +613,9 @@ class Done(_message.Message):
     COST_FIELD_NUMBER: _builtins.int
     PARTIAL_IMAGES_FIELD_NUMBER: _builtins.int
     SVG_USAGE_FIELD_NUMBER: _builtins.int
+    BILLED_MISSING_FIELD_NUMBER: _builtins.int
+    billed_missing: _builtins.int
+    """Number of missing images that the provider bills all the same."""
     @_builtins.property
     def artifacts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Artifact]:
         """One entry for each image or video made."""
@@ -647,10 +654,11 @@ class Done(_message.Message):
         cost: _job_pb2.Cost | None = ...,
         partial_images: _abc.Iterable[Global___Preview] | None = ...,
         svg_usage: _job_pb2.SvgUsage | None = ...,
+        billed_missing: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_svg_usage", b"_svg_usage", "_usage", b"_usage", "cost", b"cost", "svg_usage", b"svg_usage", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_svg_usage", b"_svg_usage", "_usage", b"_usage", "artifacts", b"artifacts", "cost", b"cost", "missing", b"missing", "partial_images", b"partial_images", "svg_usage", b"svg_usage", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cost", b"_cost", "_svg_usage", b"_svg_usage", "_usage", b"_usage", "artifacts", b"artifacts", "billed_missing", b"billed_missing", "cost", b"cost", "missing", b"missing", "partial_images", b"partial_images", "svg_usage", b"svg_usage", "usage", b"usage", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cost: _TypeAlias = _typing.Literal["cost"]  # noqa: Y015
     _WhichOneofArgType__cost: _TypeAlias = _typing.Literal["_cost", b"_cost"]  # noqa: Y015

@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import ETag, web
+from imagegateway.media.objects import result_digest
 from imagegateway.media.signed_links import CONTENT_POLICY, LinkSigner, LinkStatus, media_type_of
 from imagegateway.media.web.ranges import Span, Unsatisfiable, requested
 from imagegateway.media.web.responses import SENT, STREAM, failure
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from imagegateway.media.store import MediaStore
 
-PATH: Final = "/media/{day}/{sha256}/{name}"
+PATH: Final = "/media/{day}/{result}/{name}"
 
 
 class Downloads:
@@ -30,9 +31,10 @@ class Downloads:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Respond with 200, 206 or 304. Raises GatewayError for a link that is forbidden, expired or without file."""
-        day, sha256, name = (request.match_info[part] for part in ("day", "sha256", "name"))
-        expires = self._verify(f"/media/{day}/{sha256}/{name}", request)
-        key = f"results/{day}/{sha256}"
+        day, result, name = (request.match_info[part] for part in ("day", "result", "name"))
+        expires = self._verify(f"/media/{day}/{result}/{name}", request)
+        key = f"results/{day}/{result}"
+        sha256 = result_digest(key)
         size = await self._store.size(key)
         if size is None:
             raise GatewayError(ErrorReason.ERROR_REASON_UNKNOWN_URL, "The file of this link does not exist.")

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from google.api import annotations_pb2, field_behavior_pb2
 from google.protobuf.descriptor import FieldDescriptor
+from imagegateway.admin.v1 import admin_service_pb2
 from imagegateway.media.web import openapi_bounds as bounds
 from imagegateway.media.web import openapi_responses as responses
-from imagegateway.v1 import image_service_pb2, provider_key_service_pb2, rest_edge_pb2, webhook_service_pb2
+from imagegateway.v1 import (
+    image_service_pb2,
+    provider_key_service_pb2,
+    rest_edge_pb2,
+    usage_service_pb2,
+    webhook_service_pb2,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,10 +31,27 @@ _FILES: Final = (
     image_service_pb2.DESCRIPTOR,
     provider_key_service_pb2.DESCRIPTOR,
     webhook_service_pb2.DESCRIPTOR,
+    usage_service_pb2.DESCRIPTOR,
+    admin_service_pb2.DESCRIPTOR,
     rest_edge_pb2.DESCRIPTOR,  # last: the first of several methods with one path describes the body
 )
 _METHODS: Final = ("get", "put", "post", "delete", "patch")
 _HTTP_BODY: Final = "google.api.HttpBody"
+_ADMIN: Final = "imagegateway.admin."
+_WITH_JSON: Final = frozenset(
+    {
+        "SetProviderKeyRequest",
+        "GenerateRequest",
+        "EditRequest",
+        "CreateKeyRequest",
+        "UpdateKeyRequest",
+        "RotateKeyRequest",
+        "UpdateTenantRequest",
+    }
+)
+"""Requests whose JSON the router reads."""
+_MASK: Final = "update_mask"
+"""Field of requests over gRPC. Over REST, the body's names are the mask."""
 _WELL_KNOWN: Final[dict[str, Json]] = {
     "google.protobuf.Struct": {"type": "object"},
     "google.protobuf.Value": {},
@@ -48,6 +72,7 @@ _RAW_RESPONSES: Final[dict[str, Json]] = {
     "RestImageService.Generate": _EVENTS,
     "RestImageService.Edit": _EVENTS,
     "RestEventService.StreamJobEvents": _EVENTS,
+    "RestUsageService.GetUsage": {"text/csv": {"schema": {"type": "string"}}},
     "RestFileService.DownloadFile": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
 """Raw responses by method. The typed method of the same path describes JSON responses."""
@@ -105,7 +130,7 @@ class _Document:
         known = self._paths.setdefault(path, {})
         if verb not in known:
             known[verb] = {
-                "operationId": f"{method.name}{number + 1 if number else ''}",
+                "operationId": f"{_name(method)}{number + 1 if number else ''}",
                 "tags": [method.containing_service.name],
                 "parameters": self._parameters(method, verb, path),
                 "responses": {
@@ -167,23 +192,24 @@ class _Document:
     def _message(self, message: Descriptor) -> Json:
         if message.full_name in _WELL_KNOWN:
             return _WELL_KNOWN[message.full_name]
-        if message.name not in self._schemas:
+        name = _name(message)
+        if name not in self._schemas:
             schema: Json = {}
-            self._schemas[message.name] = schema  # before the fields: a message may contain itself
+            self._schemas[name] = schema  # before the fields: a message may contain itself
             schema.update(self._object(message))
-        return {"$ref": f"#/components/schemas/{message.name}"}
+        return {"$ref": f"#/components/schemas/{name}"}
 
     def _object(self, message: Descriptor, without: Sequence[str] = ()) -> Json:
-        fields = [field for field in message.fields if field.name not in without]
+        fields = [field for field in message.fields if field.name not in without and field.name != _MASK]
         schema: Json = {"type": "object", "properties": {field.name: self._field(field) for field in fields}}
         required = [field.name for field in fields if _is(field_behavior_pb2.FieldBehavior.REQUIRED, field)]
         if required:
             schema["required"] = required
-        return schema | bounds.OBJECTS.get(message.name, {})
+        return schema | bounds.OBJECTS.get(_name(message), {})
 
     def _field(self, field: FieldDescriptor) -> Json:
         message = field.containing_type
-        known: dict[str, Json] = bounds.FIELDS.get(message.name, {}) if message else {}
+        known: dict[str, Json] = bounds.FIELDS.get(_name(message), {}) if message else {}
         return self._typed(field) | known.get(field.name, {})
 
     def _typed(self, field: FieldDescriptor) -> Json:
@@ -202,6 +228,12 @@ class _Document:
         if _is(field_behavior_pb2.FieldBehavior.INPUT_ONLY, field):
             return _SCALARS[field.type] | {"writeOnly": True}
         return _SCALARS[field.type]
+
+
+def _name(element: Descriptor | MethodDescriptor) -> str:
+    """Return the name of a message or method, which is unique in the document."""
+    name: str = element.name
+    return f"Admin{name}" if element.full_name.startswith(_ADMIN) else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +272,7 @@ def _statuses(method: MethodDescriptor, path: str) -> set[int]:
     found = {*responses.ALWAYS, *responses.KEYED}
     if "{" in path or "model" in method.input_type.fields_by_name:
         found.update(responses.NAMING)
-    if method.input_type.name in {"SetProviderKeyRequest", "GenerateRequest", "EditRequest"}:
+    if method.input_type.name in _WITH_JSON:
         found.update(responses.SENDING)
     if _makes_job(method):
         found.update(responses.MAKING)
@@ -259,7 +291,7 @@ def _plain_paths() -> dict[str, Json]:
         "parameters": [
             *(
                 {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": pattern}}
-                for name, pattern in (("day", "^[0-9-]+$"), ("sha256", "^[0-9a-f]{64}$"), ("name", "^[!-~]+$"))
+                for name, pattern in (("day", "^[0-9-]+$"), ("result", "^[0-9a-f-]{64,81}$"), ("name", "^[!-~]+$"))
             ),
             {"name": "exp", "in": "query", "required": True, "schema": {"type": "integer", "minimum": 0}},
             {"name": "sig", "in": "query", "required": True, "schema": {"type": "string"}},
@@ -274,7 +306,7 @@ def _plain_paths() -> dict[str, Json]:
     }
     not_ready = {"503": {"description": "Not ready", "content": status}}
     return {
-        "/media/{day}/{sha256}/{name}": {
+        "/media/{day}/{result}/{name}": {
             "get": {"operationId": "GetMedia", **media},
             "head": {"operationId": "HeadMedia", **media},
         },

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeAlias
 
+from imagegateway.media.web import openapi_admin_bounds as admin
+
 Json: TypeAlias = dict[str, Any]
 
 _URL: Final[Json] = {"type": "string", "format": "uri", "pattern": r"^https://[!-~]+$"}
@@ -21,6 +23,7 @@ _END_USER: Final[Json] = {"maxLength": 512}
 _JOB_ID: Final[Json] = {"job_id": {"pattern": "^job_[0-9a-hjkmnp-tv-z]{26}$"}}
 _FILE: Final[Json] = _JOB_ID | {"filename": {"pattern": r"^[0-9]{1,2}\.[a-z0-9]{2,5}$"}}
 _ROUTE: Final[Json] = {"route": {"pattern": "^[a-z0-9]+$"}}
+_DAY: Final[Json] = {"format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
 _MODEL: Final[Json] = {"pattern": "^[!-~]+$"}
 
 IDEMPOTENCY_KEY: Final[Json] = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
@@ -78,6 +81,12 @@ FIELDS: Final[dict[str, Json]] = {
         "model": _MODEL,
         "page_size": {"minimum": 1},
     },
+    "GetUsageRequest": {
+        "start": _DAY,
+        "end": _DAY,
+        "group_by": {"pattern": r"^\S[^,]*(,[^,]+){0,4}$", "examples": ["model,key", "day", "metadata.team"]},
+        "page_size": {"minimum": 1},
+    },
     "ListModelsRequest": {"modality": {"enum": ["image", "video"]}},
     "GetModelRequest": {"model_id": _MODEL},
     "SetProviderKeyRequest": _ROUTE
@@ -85,10 +94,12 @@ FIELDS: Final[dict[str, Json]] = {
     "DeleteProviderKeyRequest": _ROUTE,
     "GetJobRequest": _JOB_ID,
     "CancelJobRequest": _JOB_ID,
+    "EraseJobRequest": _JOB_ID,
     "RedeliverWebhookRequest": _JOB_ID,
     "StreamJobRequest": _JOB_ID | {"after": {"pattern": "^[0-9]{1,18}$"}},
     "DownloadFileRequest": _FILE,
     "SignFileRequest": _FILE | {"expires_in": {"minimum": 60, "maximum": 604_800}},
+    **admin.FIELDS,
 }
 """Keywords by message and field."""
 
@@ -102,5 +113,6 @@ OBJECTS: Final[dict[str, Json]] = {
     "EditRequest": _ONE_SHAPE
     | {"anyOf": [{"required": [name]} for name in ("image_url", "images", "image_content")]},
     "Lora": {"oneOf": [{"required": ["url"]}, {"required": ["id"]}]},
+    **admin.OBJECTS,
 }
 """Keywords by message, for combinations of fields."""

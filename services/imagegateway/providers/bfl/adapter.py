@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from imagegateway.platform.errors import invalid
+from imagegateway.platform.money import to_cost
 from imagegateway.providers.bfl import video
 from imagegateway.providers.bfl.catalog import INPUT_FIELDS, KEEPS_SIZE
 from imagegateway.providers.catalog import Modality
@@ -18,7 +19,6 @@ from imagegateway.providers.kit.http_messages import HttpRequest
 from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia, Unknown
 from imagegateway.providers.sizes import AspectRatioSizes
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from imagegateway.v1.job_pb2 import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.call import Call
     from imagegateway.providers.kit.http_messages import HttpResponse
     from imagegateway.providers.kit.outcomes import Outcome
+    from imagegateway.v1.job_pb2 import Cost
 
 _FIRST_POLL: Final = 0.5
 _POLL_INTERVAL: Final = 1.5
-_USD_PER_CREDIT: Final = 0.01
+_NANODOLLARS_PER_CREDIT: Final = 10_000_000
 _MAX_INPUT_BYTES: Final = 20_000_000
 _JSON: Final = {"accept": "application/json"}
 _NOT_FOUND: Final = "Task not found"
@@ -223,4 +224,4 @@ def _cost(ref: str) -> Cost | None:
     credits_used = ref.partition(" ")[0]
     if not credits_used:
         return None
-    return Cost(amount=round(float(credits_used) * _USD_PER_CREDIT, 6), currency="USD", estimated=False)
+    return to_cost(round(float(credits_used) * _NANODOLLARS_PER_CREDIT), estimated=False)

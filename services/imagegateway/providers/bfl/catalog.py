@@ -8,16 +8,21 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Final, Unpack
 
+from imagegateway.platform.money import usd
 from imagegateway.providers.catalog import Capability, Modality, Mode, Model, ModelFacts, Route
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.pricing import PerImage, PerMegapixel, Price
 from imagegateway.providers.sizes import AspectRatioSizes, FixedSizes, SizeRange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from imagegateway.providers.pricing import Rule
     from imagegateway.providers.sizes import Sizes
 
 _SOURCE: Final = "https://docs.bfl.ai/"
+_BFL_PRICES: Final = "https://docs.bfl.ai/quick_start/pricing"
+_CLOUDFLARE_PRICES: Final = "https://developers.cloudflare.com/workers-ai/platform/pricing/"
 _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
 
@@ -63,25 +68,38 @@ _CLOUDFLARE_RESERVED: Final = reserved_options.paths(
 )
 
 
-def _cloudflare(native: str, price: float | None) -> Route:
+_TILE: Final = 512 * 512
+"""Pixels of the area that Cloudflare prices the smaller models by."""
+
+
+def _flat(amount: str) -> PerImage:
+    return PerImage(usd(amount))
+
+
+def _megapixel(first: str, further: str) -> PerMegapixel:
+    """Return a rule of FLUX.2: inputs cost as further megapixels. BFL's page does not say how it rounds."""
+    return PerMegapixel(usd(first), usd(further), per_input=usd(further))
+
+
+def _cloudflare(native: str, rule: Rule | None) -> Route:
     return Route(
         name="cloudflare",
         mode=Mode.INLINE,
         native_id=f"@cf/black-forest-labs/{native}",
         required_settings=("IMAGEGATEWAY_CLOUDFLARE_API_KEY", "IMAGEGATEWAY_CLOUDFLARE_ACCOUNT_ID"),
-        price_per_image=price,
+        price=Price(rule, _CLOUDFLARE_PRICES, _CHECKED) if rule else None,
         reserved_options=_CLOUDFLARE_RESERVED,
     )
 
 
-def _bfl(native: str, price: float | None, concurrency: int = 24, mode: Mode = Mode.ASYNC) -> Route:
+def _bfl(native: str, rule: Rule | None, concurrency: int = 24, mode: Mode = Mode.ASYNC) -> Route:
     return Route(
         name="bfl",
         mode=mode,
         native_id=native,
         required_settings=("IMAGEGATEWAY_BFL_API_KEY",),
         concurrency=concurrency,
-        price_per_image=price,
+        price=Price(rule, _BFL_PRICES, _CHECKED) if rule else None,
         reserved_options=_BFL_RESERVED,
     )
 
@@ -121,20 +139,30 @@ MODELS: Final = (
         "flux-2-klein-9b",
         "FLUX.2 klein 9B: fast images from text and up to 4 references.",
         _KLEIN,
-        routes=(_cloudflare("flux-2-klein-9b", 0.015), _bfl("flux-2-klein-9b", 0.015, mode=Mode.INLINE)),
+        routes=(
+            _cloudflare("flux-2-klein-9b", _megapixel("0.015", "0.002")),
+            _bfl("flux-2-klein-9b", _megapixel("0.015", "0.002"), mode=Mode.INLINE),
+        ),
         max_inputs=4,
     ),
     _model(
         "flux-2-klein-4b",
         "FLUX.2 klein 4B: the smallest FLUX.2, from text and up to 4 references.",
         _KLEIN,
-        routes=(_cloudflare("flux-2-klein-4b", None), _bfl("flux-2-klein-4b", 0.014, mode=Mode.INLINE)),
+        routes=(
+            _cloudflare(
+                "flux-2-klein-4b",
+                PerMegapixel(usd("0.000287"), usd("0.000287"), per_input=usd("0.000059"), area=_TILE),
+            ),
+            _bfl("flux-2-klein-4b", _megapixel("0.014", "0.001"), mode=Mode.INLINE),
+        ),
         max_inputs=4,
     ),
     _model(
         "flux-2-dev",
         "FLUX.2 dev: open weights, hosted by Cloudflare, with adjustable steps.",
         _KLEIN,
+        # The price depends on the steps, whose default no page states.
         routes=(_cloudflare("flux-2-dev", None),),
         max_inputs=4,
     ),
@@ -142,19 +170,37 @@ MODELS: Final = (
         "flux-1-schnell",
         "FLUX.1 schnell: the fastest FLUX.1, square images only.",
         FixedSizes(((1024, 1024),)),
-        routes=(_cloudflare("flux-1-schnell", 0.0002),),
+        routes=(_cloudflare("flux-1-schnell", _flat("0.0002")),),
         capabilities=frozenset({Capability.TEXT_TO_IMAGE}),
         max_inputs=0,
         max_prompt_length=2048,
     ),
-    _model("flux-2-pro", "FLUX.2 pro: images from text and up to 8 references.", _FLUX2, max_inputs=8),
-    _model("flux-2-max", "FLUX.2 max: the largest FLUX.2, up to 8 references.", _FLUX2, max_inputs=8),
-    _model("flux-2-flex", "FLUX.2 flex: adjustable steps and guidance, up to 8 references.", _FLUX2, max_inputs=8),
+    _model(
+        "flux-2-pro",
+        "FLUX.2 pro: images from text and up to 8 references.",
+        _FLUX2,
+        routes=(_bfl("flux-2-pro", _megapixel("0.03", "0.015")),),
+        max_inputs=8,
+    ),
+    _model(
+        "flux-2-max",
+        "FLUX.2 max: the largest FLUX.2, up to 8 references.",
+        _FLUX2,
+        routes=(_bfl("flux-2-max", _megapixel("0.07", "0.03")),),
+        max_inputs=8,
+    ),
+    _model(
+        "flux-2-flex",
+        "FLUX.2 flex: adjustable steps and guidance, up to 8 references.",
+        _FLUX2,
+        routes=(_bfl("flux-2-flex", _megapixel("0.05", "0.05")),),
+        max_inputs=8,
+    ),
     _model(
         "flux-kontext-pro",
         "FLUX.1 Kontext pro: edits by instruction.",
         _KONTEXT,
-        routes=(_bfl("flux-kontext-pro", 0.04),),
+        routes=(_bfl("flux-kontext-pro", _flat("0.04")),),
         max_inputs=4,
         output_formats=("png", "jpeg", "webp"),
     ),
@@ -162,16 +208,16 @@ MODELS: Final = (
         "flux-kontext-max",
         "FLUX.1 Kontext max: edits by instruction, with better typography.",
         _KONTEXT,
-        routes=(_bfl("flux-kontext-max", 0.08, concurrency=6),),
+        routes=(_bfl("flux-kontext-max", _flat("0.08"), concurrency=6),),
         max_inputs=4,
         output_formats=("png", "jpeg", "webp"),
     ),
-    _model("flux-dev", "FLUX.1 dev.", _FLUX1, routes=(_bfl("flux-dev", 0.025),)),
+    _model("flux-dev", "FLUX.1 dev.", _FLUX1, routes=(_bfl("flux-dev", _flat("0.025")),)),
     _model(
         "flux-pro-1.0-fill",
         "FLUX.1 Fill: repaints the masked area.",
         _INPUT_SIZE,
-        routes=(_bfl("flux-pro-1.0-fill", 0.05),),
+        routes=(_bfl("flux-pro-1.0-fill", _flat("0.05")),),
         capabilities=_EDIT,
         prompt_required=False,
     ),

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pybase64
 from imagegateway.media import images
 from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.money import to_cost
 from imagegateway.providers.bfl.catalog import JSON_ONLY
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter
@@ -25,7 +26,6 @@ from imagegateway.providers.kit.http_messages import FilePart, HttpRequest
 from imagegateway.providers.kit.outcomes import Finished, ResultMedia
 from imagegateway.providers.kit.parsing import form_fields, parse_decimal
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from imagegateway.v1.job_pb2 import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _MAX_REFERENCE_SIDE: Final = 511
 """References must be under 512x512."""
-_USD_PER_NEURON: Final = 0.011 / 1000
+_NANODOLLARS_PER_NEURON: Final = 11_000
 
 # The code 3030 covers every error of the model, so only its text says which one.
 _TEXTS: Final = (
@@ -209,5 +209,5 @@ def _finished(call: Call, response: HttpResponse, data: bytes) -> Finished:
     cost = None
     if neurons is not None:
         # Estimated by the list price: part of each day's neurons is free.
-        cost = Cost(amount=round(neurons * _USD_PER_NEURON, 6), currency="USD", estimated=True)
+        cost = to_cost(round(neurons * _NANODOLLARS_PER_NEURON), estimated=True)
     return Finished((ResultMedia(data=data, seed=call.seed),), cost=cost)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Final, Unpack
 
+from imagegateway.platform.money import usd
 from imagegateway.providers.catalog import Capability, Mode, Model, ModelFacts, Route
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.pricing import PerImage, Price
 from imagegateway.providers.sizes import FixedSizes, SizeRange
 
 if TYPE_CHECKING:
@@ -40,24 +42,24 @@ _RESERVED: Final = reserved_options.paths(
 _FAL_RESERVED: Final = reserved_options.paths("num_images", "image_size", "original_vgl", "new_vgl", "fal_webhook")
 
 
-def _bria(operation: str, price: float | None = None) -> Route:
+def _bria(operation: str, price: str | None = None) -> Route:
     return Route(
         name="bria",
         mode=Mode.INLINE,
         native_id=f"/image/{operation}",
         required_settings=("IMAGEGATEWAY_BRIA_API_KEY",),
-        price_per_image=price,
+        price=Price(PerImage(usd(price)), _SOURCE, _CHECKED) if price else None,
         reserved_options=_RESERVED,
     )
 
 
-def _fal(app: str, price: float | None = None) -> Route:
+def _fal(app: str, price: str | None = None) -> Route:
     return Route(
         name="fal",
         mode=Mode.INLINE,
         native_id=app,
         required_settings=("IMAGEGATEWAY_FAL_API_KEY",),
-        price_per_image=price,
+        price=Price(PerImage(usd(price)), f"https://fal.ai/models/{app}", _CHECKED) if price else None,
         reserved_options=_RESERVED | _FAL_RESERVED,
     )
 
@@ -107,8 +109,8 @@ MODELS: Final = (
     _model(
         "fibo-edit/edit",
         "FIBO edit: edits by instruction, in the whole image or in the masked area.",
-        _bria("edit", 0.04),
-        _fal("bria/fibo-edit/edit", 0.04),
+        _bria("edit", "0.04"),
+        _fal("bria/fibo-edit/edit", "0.04"),
         capabilities=_EDIT | _SEED_AND_NEGATIVE | {Capability.MASK},
         aliases=("bria/fibo-edit", "fibo-edit", "fibo-edit/edit"),
         output_formats=("png", "jpeg"),
@@ -118,7 +120,7 @@ MODELS: Final = (
         "fibo/generate",
         "FIBO: images from text, and from a reference.",
         _bria("generate"),
-        _fal("bria/fibo/generate", 0.04),
+        _fal("bria/fibo/generate", "0.04"),
         capabilities=_EDIT | _SEED_AND_NEGATIVE | {Capability.TEXT_TO_IMAGE},
         sizes=_GENERATED,
         aliases=("bria/fibo", "fibo", "fibo/generate"),
@@ -153,7 +155,7 @@ MODELS: Final = (
     _without_prompt(
         "remove-background",
         "Background removal: the subject on a transparent background.",
-        _bria("edit/remove_background", 0.018),
+        _bria("edit/remove_background", "0.018"),
         _fal("fal-ai/bria/background/remove"),
         capabilities=_EDIT | {Capability.TRANSPARENT},
         aliases=("bria/remove_background", "bria/background-removal", "fal-ai/bria/background/remove"),

@@ -9,19 +9,17 @@ from urllib.parse import quote
 import pybase64
 from imagegateway.platform.errors import invalid, invalid_image
 from imagegateway.providers.bytedance import errors, video
-from imagegateway.providers.bytedance.catalog import PRO_AREA, PRO_PRICES, QUALITY_SIZES
+from imagegateway.providers.bytedance.catalog import QUALITY_SIZES
 from imagegateway.providers.catalog import Modality
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import Failure
 from imagegateway.providers.kit.http_messages import HttpRequest
 from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia, Unknown
-from imagegateway.providers.kit.parsing import parse_whole_number
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from imagegateway.v1.job_pb2 import Cost
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from imagegateway.providers.kit.call import Call, InputImage
     from imagegateway.providers.kit.http_messages import HttpResponse
@@ -94,7 +92,7 @@ class BytedanceAdapter(Adapter):
         if not made:
             return missing[0]
         results = tuple(_result(call, item) for item in made)
-        return Finished(results, missing, usage=video.usage(call, answer, "output_tokens"), cost=_cost(call, made))
+        return Finished(results, missing, usage=video.usage(call, answer, "output_tokens"))
 
     def poll(self, call: Call, ref: str) -> HttpRequest:
         return HttpRequest("GET", f"{video.TASKS}/{quote(ref, safe='')}")
@@ -183,20 +181,3 @@ def _missing(call: Call, response: HttpResponse, item: Any) -> Failure:
         message = "ByteDance returned no image."
         return Failure(ErrorReason.ERROR_REASON_PROVIDER_BAD_RESPONSE, message, may_be_billed=True)
     return errors.failure(call, response, error if isinstance(error, dict) else {})
-
-
-def _cost(call: Call, made: Sequence[Mapping[str, Any]]) -> Cost | None:
-    """Return the cost by each image's area and by the references; None for models with a flat price."""
-    if call.route.native_id not in PRO_PRICES:
-        return None
-    small, large, reference = PRO_PRICES[call.route.native_id]
-    default = (call.task.width, call.task.height) if call.task.width else call.model.sizes.default
-    amount = sum(small if _area(item.get("size"), default) <= PRO_AREA else large for item in made)
-    amount += reference * max(0, len(call.inputs) - 1) * len(made)
-    return Cost(amount=round(amount, 6), currency="USD", estimated=True)
-
-
-def _area(size: Any, default: tuple[int, int]) -> int:
-    """Return the pixels of a size such as `2048x2048`; those of `default` for any other value."""
-    width, height = map(parse_whole_number, str(size).partition("x")[::2])
-    return default[0] * default[1] if width is None or height is None else width * height

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Final, Unpack
+from typing import TYPE_CHECKING, Final, Unpack
 
+from imagegateway.platform.money import usd
 from imagegateway.providers.catalog import Capability, Modality, Mode, Model, ModelFacts, Route
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.pricing import PerImage, PerImageByArea, Price
 from imagegateway.providers.sizes import FixedSizes, SizeRange
+
+if TYPE_CHECKING:
+    from imagegateway.providers.pricing import Rule
 
 _SOURCE: Final = "https://docs.byteplus.com/en/docs/ModelArk/1541523"
 _VIDEO_SOURCE: Final = "https://docs.byteplus.com/en/docs/ModelArk/1520757"
@@ -59,10 +64,9 @@ _VIDEO: Final = FixedSizes(
 QUALITY_SIZES: Final = {"low": "1K", "medium": "2K", "high": "4K", "xhigh": "4K", "max": "4K"}
 """Size class by quality, for size `auto`; each model takes the qualities whose size class it makes."""
 
-PRO_AREA: Final = 2_360_000
-"""Most pixels of an image at the lower price of PRO_PRICES."""
-PRO_PRICES: Final = {"dola-seedream-5-0-pro-260628": (0.045, 0.09, 0.003)}
-"""US dollars for an image of up to PRO_AREA pixels, for a larger one, and for each reference after the first."""
+_PRO_PRICE: Final = PerImageByArea(
+    ((2_360_000, usd("0.045")), (_PRO.max_pixels, usd("0.09"))), further_input=usd("0.003")
+)
 
 _T2I: Final = frozenset({Capability.TEXT_TO_IMAGE})
 _I2I: Final = frozenset({Capability.IMAGE_TO_IMAGE})
@@ -78,13 +82,13 @@ _RESERVED: Final = reserved_options.paths(
 """Options that change the number of images of a call or its price, beside the names of the adapter's fields."""
 
 
-def _ark(native: str, mode: Mode = Mode.INLINE, price: float | None = None) -> Route:
+def _ark(native: str, mode: Mode = Mode.INLINE, rule: Rule | None = None) -> Route:
     return Route(
         name="bytedance",
         mode=mode,
         native_id=native,
         required_settings=("IMAGEGATEWAY_BYTEDANCE_API_KEY",),
-        price_per_image=price,
+        price=Price(rule, _SOURCE, _CHECKED) if rule else None,
         reserved_options=_RESERVED,
     )
 
@@ -96,7 +100,7 @@ def _image(
     sizes: SizeRange,
     *,
     capabilities: frozenset[Capability],
-    price: float | None = None,
+    rule: Rule | None = None,
     **facts: Unpack[ModelFacts],
 ) -> Model:
     facts = {"output_formats": ("jpeg",), **facts}
@@ -107,7 +111,7 @@ def _image(
         created=_ADDED,
         source=_SOURCE,
         checked=_CHECKED,
-        routes=(_ark(native, price=price),),
+        routes=(_ark(native, rule=rule),),
         sizes=sizes,
         capabilities=capabilities,
         **facts,
@@ -120,21 +124,21 @@ def _seedream(
     native: str,
     sizes: SizeRange,
     *more_aliases: str,
-    price: float | None = None,
+    rule: Rule | None = None,
     **facts: Unpack[ModelFacts],
 ) -> tuple[Model, Model]:
     """Return a model, and the entry of its edits: the same native model, which requires an input image."""
     facts = {**facts, "aliases": (name, *more_aliases)}
     edit_facts: ModelFacts = {**facts, "aliases": (f"{name}-edit", f"bytedance/{name}/edit")}
     return (
-        _image(name, description, native, sizes, capabilities=_T2I | _I2I, price=price, **facts),
+        _image(name, description, native, sizes, capabilities=_T2I | _I2I, rule=rule, **facts),
         _image(
             f"{name}-edit",
             f"{description} Edits only.",
             native,
             sizes,
             capabilities=_I2I,
-            price=price,
+            rule=rule,
             **edit_facts,
         ),
     )
@@ -173,7 +177,7 @@ MODELS: Final = (
         max_inputs=14,
         output_formats=("jpeg", "png"),
         qualities=_LARGE_QUALITIES,
-        price=0.035,
+        rule=PerImage(usd("0.035")),
     ),
     *_seedream(
         "seedream-5-pro",
@@ -187,6 +191,7 @@ MODELS: Final = (
         max_inputs=10,
         output_formats=("jpeg", "png"),
         qualities=("low", "medium"),
+        rule=_PRO_PRICE,
     ),
     *_seedream(
         "seedream-4.5",
@@ -197,7 +202,7 @@ MODELS: Final = (
         "seedream-4-5-251128",
         max_inputs=14,
         qualities=_LARGE_QUALITIES,
-        price=0.04,
+        rule=PerImage(usd("0.04")),
     ),
     *_seedream(
         "seedream-4",
@@ -209,7 +214,7 @@ MODELS: Final = (
         "seedream-4-0-250828",
         max_inputs=10,
         qualities=tuple(QUALITY_SIZES),
-        price=0.03,
+        rule=PerImage(usd("0.03")),
     ),
     _image(
         "seedream-3",
@@ -218,7 +223,7 @@ MODELS: Final = (
         _V3,
         capabilities=_T2I | {Capability.SEED},
         aliases=("bytedance/seedream-3.0", "seedream-3", "seedream-3-0-t2i-250415"),
-        price=0.03,
+        rule=PerImage(usd("0.03")),
     ),
     _image(
         "seededit-3",
@@ -228,7 +233,7 @@ MODELS: Final = (
         capabilities=_I2I | {Capability.SEED},
         max_inputs=1,
         aliases=("bytedance/seededit-3.0", "seededit-3", "seededit-3-0-i2i-250628"),
-        price=0.03,
+        rule=PerImage(usd("0.03")),
     ),
     _seedance("seedance-2.5", "Seedance 2.5: videos from text.", "dreamina-seedance-2-5-260628"),
     _seedance(

@@ -10,17 +10,20 @@ from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Unpack
 
+from imagegateway.platform.money import usd
 from imagegateway.providers.catalog import Capability, Modality, Mode, Model, ModelFacts, Route
 from imagegateway.providers.google.sizes import TieredSizes
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.pricing import PerImage, PerImageByArea, PerSecond, PerToken, Price, per_million
 from imagegateway.providers.sizes import FixedSizes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from imagegateway.v1.job_pb2 import Usage
+    from imagegateway.providers.pricing import Rule
 
 _SOURCE: Final = "https://ai.google.dev/gemini-api/docs/models"
+_PRICES: Final = "https://ai.google.dev/gemini-api/docs/pricing"
 _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
 _IMAGE_SUCCESSOR: Final = "google/gemini-nano-banana-2.1"
@@ -101,34 +104,36 @@ API_NAMES: Final[Mapping[str, ApiName]] = {
 }
 """The API that serves a model, by native id."""
 
-TIER_PRICES: Final[Mapping[str, Mapping[str, float]]] = {
-    "gemini-nano-banana-2.1": {"1K": 0.0336},  # the tokens price the other tiers
-    "gemini-3.1-flash-image": {"512": 0.045, "1K": 0.067, "2K": 0.101, "4K": 0.151},
-    "gemini-3-pro-image": {"1K": 0.134, "2K": 0.134, "4K": 0.24},
-}
-"""US dollars for one image by tier, where tiers differ in price."""
-
-_TOKEN_PRICES: Final[Mapping[str, tuple[float, float]]] = {
-    "gemini-nano-banana-2.1": (1.5, 30.0),
-    "gemini-omni-1.1-flash": (0.0, 17.5),
-    "gemini-omni-1.2-flash": (0.0, 17.5),
-}
-"""US dollars for a million input tokens and a million output tokens, where Google states them."""
-
-SECOND_PRICES: Final[Mapping[str, Mapping[str, float]]] = {
-    "veo-3.1-generate-preview": {"720p": 0.40, "1080p": 0.40, "4k": 0.60},
-    "veo-3.1-fast-generate-preview": {"720p": 0.10, "1080p": 0.12, "4k": 0.30},
-    "veo-3.1-lite-generate-preview": {"720p": 0.05, "1080p": 0.08},
-}
-"""US dollars for one second of video, by resolution."""
+# Pixels above every size of a tier and below every size of the next one.
+_UP_TO_512: Final = 500_000
+_UP_TO_1K: Final = 2_000_000
+_UP_TO_2K: Final = 8_000_000
+_UP_TO_4K: Final = 32_000_000
 
 
-def token_cost(native: str, usage: Usage) -> float | None:
-    """Return the US dollars for a response's tokens; None for a model without token prices."""
-    if native not in _TOKEN_PRICES:
-        return None
-    input_price, output_price = _TOKEN_PRICES[native]
-    return round((usage.input_tokens * input_price + usage.output_tokens * output_price) / 1e6, 6)
+def _tiers(one: str, two: str, four: str) -> PerImageByArea:
+    """Return the prices of images of 1K, 2K and 4K."""
+    return PerImageByArea(((_UP_TO_1K, usd(one)), (_UP_TO_2K, usd(two)), (_UP_TO_4K, usd(four))))
+
+
+_NANO_BANANA_2_1: Final = PerToken(
+    text_in=per_million("1.5"),
+    image_in=per_million("1.5"),
+    output_token=per_million("30"),
+    text_out=per_million("30"),
+    # 1120, 1680 and 2520 tokens: Google states those of 2K and 4K for 3.1 Flash Image only.
+    outputs=_tiers("0.0336", "0.0504", "0.0756"),
+    input_tokens={"": 1120},
+)
+_FLASH_3_1: Final = PerImageByArea(((_UP_TO_512, usd("0.045")), *_tiers("0.067", "0.101", "0.151").steps))
+_OMNI_PRICE: Final = PerToken(
+    text_in=0,
+    image_in=0,
+    output_token=per_million("17.5"),
+    text_out=per_million("17.5"),
+    # Google states about $0.10 for a second, without a resolution.
+    outputs=PerSecond(((2160, usd("0.10")),), default_seconds=8),
+)
 
 
 _RESERVED: Final = reserved_options.paths(
@@ -146,7 +151,7 @@ def _model(
     name: str,
     native: str,
     mode: Mode,
-    price: float | None,
+    rule: Rule | None,
     max_images_per_call: int,
     *,
     description: str,
@@ -159,7 +164,7 @@ def _model(
         mode=mode,
         native_id=native,
         required_settings=("IMAGEGATEWAY_GOOGLE_API_KEY",),
-        price_per_image=price,
+        price=Price(rule, _PRICES, _CHECKED) if rule else None,
         max_images_per_call=max_images_per_call,
         reserved_options=_RESERVED,
     )
@@ -182,7 +187,7 @@ def _gemini(
     name: str,
     description: str,
     sizes: TieredSizes,
-    price: float | None = None,
+    rule: Rule,
     **facts: Unpack[ModelFacts],
 ) -> Model:
     facts = {
@@ -195,7 +200,7 @@ def _gemini(
         name,
         name,
         Mode.INLINE,
-        price,
+        rule,
         1,
         description=description,
         sizes=sizes,
@@ -204,12 +209,12 @@ def _gemini(
     )
 
 
-def _imagen(name: str, native: str, tiers: tuple[str, ...], price: float | None) -> Model:
+def _imagen(name: str, native: str, tiers: tuple[str, ...], price: str | None) -> Model:
     return _model(
         name,
         native,
         Mode.INLINE,
-        price,
+        PerImage(usd(price)) if price else None,
         4,
         description=f"{name.replace('-', ' ').capitalize()}: images from text.",
         sizes=TieredSizes.of(_IMAGEN_RATIOS, tiers),
@@ -220,12 +225,13 @@ def _imagen(name: str, native: str, tiers: tuple[str, ...], price: float | None)
     )
 
 
-def _veo(name: str, sizes: FixedSizes = _VIDEO) -> Model:
+def _veo(name: str, *prices: str, sizes: FixedSizes = _VIDEO) -> Model:
+    """Return the entry of a Veo model. `prices`: US dollars for a second in 720p, 1080p and 4k."""
     return _model(
         name,
         f"{name}-generate-preview",
         Mode.ASYNC,
-        None,
+        PerSecond(tuple(zip((720, 1080, 2160), map(usd, prices), strict=False)), default_seconds=VEO_SECONDS[-1]),
         4,
         description=f"{name.replace('-', ' ').capitalize()}: video with sound from text.",
         sizes=sizes,
@@ -244,7 +250,7 @@ def _omni(name: str) -> Model:
         name,
         name,
         Mode.ASYNC,
-        None,
+        _OMNI_PRICE,
         1,
         description=f"{name.replace('-', ' ').capitalize()}: video with sound from text.",
         sizes=_OMNI,
@@ -260,11 +266,13 @@ MODELS: Final = (
         "gemini-nano-banana-2.1",
         "Gemini Nano Banana 2.1: images from text and up to 14 references.",
         TieredSizes.of(_LONG_RATIOS, ("1K", "2K", "4K")),
+        _NANO_BANANA_2_1,
     ),
     _gemini(
         "gemini-3.1-flash-image",
         "Gemini 3.1 Flash Image: images from text and up to 14 references.",
         TieredSizes.of(_LONG_RATIOS, ("512", "1K", "2K", "4K")),
+        _FLASH_3_1,
         successor=_IMAGE_SUCCESSOR,
         aliases=("gemini-3.1-flash-image", "gemini-3.1-flash-image-preview"),
     ),
@@ -272,12 +280,13 @@ MODELS: Final = (
         "gemini-3.1-flash-lite-image",
         "Gemini 3.1 Flash Lite Image: the cheapest Gemini image model.",
         TieredSizes.of(_RATIOS),
-        price=0.0336,
+        PerImage(usd("0.0336")),
     ),
     _gemini(
         "gemini-3-pro-image",
         "Gemini 3 Pro Image: images from text and up to 14 references, up to 4K.",
         TieredSizes.of(_RATIOS, ("1K", "2K", "4K")),
+        _tiers("0.134", "0.134", "0.24"),
         successor=_IMAGE_SUCCESSOR,
         aliases=("gemini-3-pro-image", "gemini-3-pro-image-preview"),
     ),
@@ -285,18 +294,18 @@ MODELS: Final = (
         "gemini-2.5-flash-image",
         "Gemini 2.5 Flash Image: images from text and up to 3 references.",
         TieredSizes.of(_RATIOS_2_5),
-        price=0.039,
+        PerImage(usd("0.039")),
         max_inputs=3,
         successor=_IMAGE_SUCCESSOR,
         aliases=("gemini-2.5-flash-image", "gemini-2.5-flash-image-preview"),
     ),
-    _imagen("imagen-4", "imagen-4.0-generate-001", ("1K", "2K"), 0.04),
-    _imagen("imagen-4-fast", "imagen-4.0-fast-generate-001", ("1K",), 0.02),
-    _imagen("imagen-4-ultra", "imagen-4.0-ultra-generate-001", ("1K", "2K"), 0.06),
+    _imagen("imagen-4", "imagen-4.0-generate-001", ("1K", "2K"), "0.04"),
+    _imagen("imagen-4-fast", "imagen-4.0-fast-generate-001", ("1K",), "0.02"),
+    _imagen("imagen-4-ultra", "imagen-4.0-ultra-generate-001", ("1K", "2K"), "0.06"),
     _imagen("imagen-3", "imagen-3.0-generate-002", ("1K",), None),
-    _veo("veo-3.1"),
-    _veo("veo-3.1-fast"),
-    _veo("veo-3.1-lite", FixedSizes(_VIDEO.sizes[:4])),
+    _veo("veo-3.1", "0.40", "0.40", "0.60"),
+    _veo("veo-3.1-fast", "0.10", "0.12", "0.30"),
+    _veo("veo-3.1-lite", "0.05", "0.08", sizes=FixedSizes(_VIDEO.sizes[:4])),
     _omni("gemini-omni-1.1-flash"),
     _omni("gemini-omni-1.2-flash"),
 )

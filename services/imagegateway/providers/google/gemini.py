@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.providers.google import failures, wire
 from imagegateway.providers.google.api import Api
-from imagegateway.providers.google.catalog import TIER_PRICES, token_cost
 from imagegateway.providers.google.sizes import TieredSizes
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.error_table import Failure, RefusedPart, moderation_failure, refused_part
@@ -18,7 +17,7 @@ from imagegateway.providers.kit.outcomes import Finished, ResultMedia, Unknown
 from imagegateway.providers.kit.parsing import parse_whole_number
 from imagegateway.providers.kit.usage import complete
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from imagegateway.v1.job_pb2 import Cost, Usage
+from imagegateway.v1.job_pb2 import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -71,9 +70,8 @@ class Gemini(Api):
         if images:
             _warn_of_result(call, images)
             seed = None if call.seed is None else call.seed % _MAX_SEED
-            usage = _usage(call, answer)
             results = tuple(ResultMedia(data=data, seed=seed) for data in images)
-            return Finished(results, usage=usage, cost=_cost(call, usage))
+            return Finished(results, usage=_usage(call, answer))
         if wire.nested(answer, "promptFeedback", "blockReason"):
             return moderation_failure("Google", refused_part(call), may_be_billed=True)
         if not candidates:
@@ -115,15 +113,6 @@ def _image_config(call: Call) -> dict[str, str]:
     if len(sizes.tiers) == 1 or task.aspect_ratio:
         return {"aspectRatio": ratio}
     return {"aspectRatio": ratio, "imageSize": tier}
-
-
-def _cost(call: Call, usage: Usage | None) -> Cost | None:
-    """Return the cost by the tier, or by the tokens where the tier has no price."""
-    tier = _image_config(call).get("imageSize", "1K")
-    amount = TIER_PRICES.get(call.route.native_id, {}).get(tier)
-    if amount is None and usage is not None:
-        amount = token_cost(call.route.native_id, usage)
-    return None if amount is None else Cost(amount=amount, currency="USD", estimated=True)
 
 
 def _usage(call: Call, answer: Mapping[str, Any]) -> Usage | None:

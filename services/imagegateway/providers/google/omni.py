@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from imagegateway.providers.google import failures, wire
 from imagegateway.providers.google.api import Api
-from imagegateway.providers.google.catalog import RESOLUTIONS, token_cost
+from imagegateway.providers.google.catalog import RESOLUTIONS
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.error_table import Failure
 from imagegateway.providers.kit.http_messages import HttpRequest
@@ -18,7 +18,7 @@ from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia, 
 from imagegateway.providers.kit.parsing import parse_whole_number
 from imagegateway.providers.kit.usage import complete
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from imagegateway.v1.job_pb2 import Cost, Usage
+from imagegateway.v1.job_pb2 import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,19 +61,19 @@ class Omni(Api):
 
     def read_submit(self, call: Call, response: HttpResponse) -> Outcome:
         id_ = wire.body_of(response).get("id")
-        return _read_interaction(call, f"interactions/{quote(str(id_), safe='')}" if id_ else "", response)
+        return _read_interaction(f"interactions/{quote(str(id_), safe='')}" if id_ else "", response)
 
     def poll(self, ref: str) -> HttpRequest:
         return HttpRequest("GET", f"/{ref.partition('#')[0]}")
 
     def read_poll(self, call: Call, ref: str, response: HttpResponse) -> Outcome:
-        return _read_file(call, ref, response) if ref.startswith("files/") else _read_interaction(call, ref, response)
+        return _read_file(ref, response) if ref.startswith("files/") else _read_interaction(ref, response)
 
     def cancel(self, ref: str) -> HttpRequest | None:
         return None if ref.startswith("files/") else HttpRequest("POST", f"/{ref}/cancel", json={})
 
 
-def _read_interaction(call: Call, ref: str, response: HttpResponse) -> Outcome:
+def _read_interaction(ref: str, response: HttpResponse) -> Outcome:
     answer = wire.body_of(response)
     status = str(answer.get("status") or "").lower()
     errors = wire.objects(answer.get("errors"))
@@ -81,7 +81,7 @@ def _read_interaction(call: Call, ref: str, response: HttpResponse) -> Outcome:
         case "queued" | "in_progress" if ref:
             return Pending(ref, after=_POLL_INTERVAL)
         case "completed":
-            return _completed(call, answer)
+            return _completed(answer)
         case "failed" | "incomplete" if errors:
             return failures.embedded_failure(response, errors[0])
         case _ if status in _FAILED_STATUSES:
@@ -89,7 +89,7 @@ def _read_interaction(call: Call, ref: str, response: HttpResponse) -> Outcome:
     return Unknown(status)
 
 
-def _completed(call: Call, answer: Mapping[str, Any]) -> Outcome:
+def _completed(answer: Mapping[str, Any]) -> Outcome:
     videos = [
         item
         for step in wire.objects(answer.get("steps"))
@@ -101,31 +101,25 @@ def _completed(call: Call, answer: Mapping[str, Any]) -> Outcome:
         return _failed(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google's model returned no video.")
     usage = _usage(answer.get("usage"))
     if videos[-1].get("data"):
-        return _finished(call, ResultMedia(data=wire.decode_base64(videos[-1]["data"])), usage)
+        return Finished((ResultMedia(data=wire.decode_base64(videos[-1]["data"])),), usage=usage)
     file = wire.file_name(videos[-1]["uri"])
     if not file:
-        return _finished(call, wire.result_at(videos[-1]["uri"]), usage)
+        return Finished((wire.result_at(videos[-1]["uri"]),), usage=usage)
     return Pending(file + (f"#{_pack(usage)}" if usage else ""), after=0.5)
 
 
-def _read_file(call: Call, ref: str, response: HttpResponse) -> Outcome:
+def _read_file(ref: str, response: HttpResponse) -> Outcome:
     answer = wire.body_of(response)
     file, _, tokens = ref.partition("#")
     match str(wire.nested(answer, "file", "state") or answer.get("state") or "").upper():
         case "PROCESSING" | "STATE_UNSPECIFIED":
             return Pending(ref, after=_POLL_INTERVAL)
         case "ACTIVE":
-            return _finished(call, wire.result_at(file), _unpack(tokens))
+            return Finished((wire.result_at(file),), usage=_unpack(tokens))
         case "FAILED":
             return _failed(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google failed to make the video.")
         case other:
             return Unknown(other)
-
-
-def _finished(call: Call, video: ResultMedia, usage: Usage | None) -> Finished:
-    amount = token_cost(call.route.native_id, usage) if usage else None
-    cost = None if amount is None else Cost(amount=amount, currency="USD", estimated=True)
-    return Finished((video,), usage=usage, cost=cost)
 
 
 def _unpack(tokens: str) -> Usage | None:

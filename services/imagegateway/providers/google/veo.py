@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 from imagegateway.platform.errors import invalid
 from imagegateway.providers.google import wire
 from imagegateway.providers.google.api import Api
-from imagegateway.providers.google.catalog import RESOLUTIONS, SECOND_PRICES, VEO_SECONDS
+from imagegateway.providers.google.catalog import RESOLUTIONS, VEO_SECONDS
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.error_table import Failure, RefusedPart, moderation_failure
 from imagegateway.providers.kit.http_messages import HttpRequest
 from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from imagegateway.v1.job_pb2 import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +59,7 @@ class Veo(Api):
         missing = _missing(answer)
         if not videos:
             return missing
-        return Finished(videos, missing=(missing,) * (call.count - len(videos)), cost=_cost(call, len(videos)))
+        return Finished(videos, missing=(missing,) * (call.count - len(videos)))
 
 
 def _result(video: Mapping[str, Any]) -> ResultMedia | None:
@@ -100,13 +99,3 @@ def _missing(answer: Mapping[str, Any]) -> Failure:
     if wire.parse_count(answer.get("raiMediaFilteredCount")) or answer.get("raiMediaFilteredReasons"):
         return moderation_failure("Google", RefusedPart.PROMPT_OR_RESULT, may_be_billed=True)
     return Failure(ErrorReason.ERROR_REASON_PROVIDER_ERROR, "Google failed to make the video.", may_be_billed=True)
-
-
-def _cost(call: Call, videos: int) -> Cost | None:
-    """Return the cost by the requested resolution and length; None for a model or a resolution without a price."""
-    parameters = _parameters(call)
-    price = SECOND_PRICES.get(call.route.native_id, {}).get(parameters.get("resolution", "720p"))
-    if price is None:
-        return None
-    seconds = parameters.get("durationSeconds", VEO_SECONDS[-1])
-    return Cost(amount=round(price * seconds * videos, 6), currency="USD", estimated=True)

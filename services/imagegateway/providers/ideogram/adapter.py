@@ -25,7 +25,6 @@ from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia, 
 from imagegateway.providers.kit.parsing import form_fields, parse_seed, parse_text
 from imagegateway.providers.sizes import has_same_aspect_ratio, nearest_aspect_ratio, parse_aspect_ratio
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from imagegateway.v1.job_pb2 import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -270,15 +269,8 @@ def _finished(call: Call, answer: Mapping[str, Any]) -> Outcome:
     if not results:
         return missing[0] if missing else _NO_IMAGE
     missing += [_NO_IMAGE] * (call.count - len(results) - len(missing))
-    return Finished(tuple(results), tuple(missing), cost=_cost(call, len(answer["data"])))
-
-
-def _cost(call: Call, images_made: int) -> Cost | None:
-    """Return the cost of a call, in which images that failed the safety check are billed, too."""
-    endpoint = _endpoint(call)
-    level = endpoint.levels.get(call.task.quality, endpoint.default_level)
-    price = endpoint.usd.get(level)
-    return None if price is None else Cost(amount=round(price * images_made, 6), currency="USD", estimated=True)
+    # Ideogram bills images that fail its safety check, too.
+    return Finished(tuple(results), tuple(missing), billed_missing=len(answer["data"]) - len(results))
 
 
 _UNSAFE: Final = moderation_failure("Ideogram", RefusedPart.RESULT, may_be_billed=True)

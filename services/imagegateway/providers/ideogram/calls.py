@@ -24,10 +24,6 @@ class Endpoint:
     image: str = "image"
     levels: Mapping[str, str] = field(default_factory=dict)
     """Ideogram's level by the gateway's quality."""
-    usd: Mapping[str, float] = field(default_factory=dict)
-    """US dollars for one image by level, where the price is known."""
-    default_level: str = ""
-    """Level of a call without a quality."""
     max_bytes: int = 10_000_000
     """Largest input image, in bytes. API v1's pages say 10 MB and 25 MB: the smaller number applies."""
     max_total_bytes: int = 50_000_000
@@ -65,11 +61,6 @@ RATIOS: Final = (
 )
 """Aspect ratios of 3.0, which the API writes with `x` between the numbers."""
 
-_USD: Final = {"FLASH": 0.03, "TURBO": 0.03, "DEFAULT": 0.06, "QUALITY": 0.09}
-_USD_TRANSPARENT: Final = {"TURBO": 0.04, "DEFAULT": 0.07, "QUALITY": 0.10}
-_USD_4: Final = {"TURBO": 0.03, "DEFAULT": 0.06, "QUALITY": 0.10}
-_USD_4_5: Final = {"low": 0.03, "medium": 0.06, "high": 0.10}
-
 _V3: Final = frozenset({"seed", "num_images", "rendering_speed"})
 _SIZED: Final = frozenset({"resolution", "aspect_ratio", "negative_prompt", "style_type"})
 _V4: Final = frozenset({"num_images", "rendering_speed", "resolution"})
@@ -77,32 +68,26 @@ _V2: Final = frozenset({"seed", "num_images", "quality", "size"})
 
 
 def _v3(action: str, takes: frozenset[str] = _V3, *, prompt: str = "prompt") -> Endpoint:
-    return Endpoint(
-        f"/v1/ideogram-v3/{action}", takes, prompt=prompt, levels=_SPEEDS, usd=_USD, default_level="DEFAULT"
-    )
+    return Endpoint(f"/v1/ideogram-v3/{action}", takes, prompt=prompt, levels=_SPEEDS)
 
 
 def _v4(action: str) -> Endpoint:
-    path = f"/v1/ideogram-v4/{action}"
-    return Endpoint(path, _V4, prompt="text_prompt", levels=_SPEEDS, usd=_USD_4, default_level="DEFAULT")
+    return Endpoint(f"/v1/ideogram-v4/{action}", _V4, prompt="text_prompt", levels=_SPEEDS)
 
 
-def _v2(native: str, usd: Mapping[str, float]) -> Mapping[str, Endpoint]:
+def _v2(native: str) -> Mapping[str, Endpoint]:
     plain = Endpoint(
         f"/v2/image/generate/{native}",
         _V2,
         image="images",
         levels=_LEVELS,
-        usd=usd,
-        default_level="high",
         max_bytes=25_000_000,
         json=True,
     )
-    edit = replace(plain, default_level="medium")
     return {
         "generate": plain,
-        "image": edit,
-        "mask": replace(edit, takes=_V2 - {"size"}, mask_needs_both_colours=True),
+        "image": plain,
+        "mask": replace(plain, takes=_V2 - {"size"}, mask_needs_both_colours=True),
     }
 
 
@@ -111,7 +96,6 @@ ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = {
         "generate": _v3("generate", _V3 | _SIZED),
         "transparent": replace(
             _v3("generate-transparent", _V3 | {"aspect_ratio", "negative_prompt"}),
-            usd=_USD_TRANSPARENT,
             transparent=True,
         ),
         "image": _v3("remix", _V3 | _SIZED),
@@ -126,8 +110,8 @@ ENDPOINTS: Final[Mapping[str, Mapping[str, Endpoint]]] = {
     "ideogram-v3-reframe": {"image": _v3("reframe", _V3 | {"resolution"}, prompt="")},
     "ideogram-v3-replace-background": {"image": _v3("replace-background", _V3 | {"style_type"})},
     "ideogram-v4": {"generate": _v4("generate"), "image": _v4("remix")},
-    "ideogram-4-5": _v2("ideogram-4-5", _USD_4_5),
-    "ideogram-4-6": _v2("ideogram-4-6", {}),
+    "ideogram-4-5": _v2("ideogram-4-5"),
+    "ideogram-4-6": _v2("ideogram-4-6"),
     "remove-background": {"image": Endpoint("/v1/remove-background", frozenset(), prompt="", transparent=True)},
 }
 """Endpoints by native id, then by the call's input: `image`, `mask` with an image, `transparent` or `generate`."""

@@ -6,15 +6,19 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Final, Unpack
 
+from imagegateway.platform.money import usd
 from imagegateway.providers.catalog import Capability, Mode, Model, ModelFacts, Route
 from imagegateway.providers.ideogram.calls import QUALITIES, RATIOS
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.pricing import ByInput, PerImage, PerImageByQuality, Price
 from imagegateway.providers.sizes import FixedSizes, SizeRange
 
 if TYPE_CHECKING:
+    from imagegateway.providers.pricing import Rule
     from imagegateway.providers.sizes import Sizes
 
 _SOURCE: Final = "https://developer.ideogram.ai/"
+_PRICES: Final = "https://ideogram.ai/features/api-pricing"
 _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
 
@@ -58,7 +62,7 @@ def _model(
     sizes: Sizes,
     *,
     capabilities: frozenset[Capability],
-    price: float | None = None,
+    rule: Rule | None = None,
     also: tuple[str, ...] = (),
     **facts: Unpack[ModelFacts],
 ) -> Model:
@@ -84,7 +88,7 @@ def _model(
                 native_id=native,
                 required_settings=("IMAGEGATEWAY_IDEOGRAM_API_KEY",),
                 concurrency=10,
-                price_per_image=price,
+                price=Price(rule, _PRICES, _CHECKED) if rule else None,
                 reserved_options=_RESERVED,
             ),
         ),
@@ -93,6 +97,17 @@ def _model(
         **facts,
     )
 
+
+def _by_quality(low: str, medium: str, high: str, default: str = "") -> PerImageByQuality:
+    """Return the prices of Ideogram's levels. Without a quality, the level is `medium` unless `default` names one."""
+    amounts = dict(zip(("low", "medium", "high"), map(usd, (low, medium, high)), strict=True))
+    amounts["standard"] = amounts["medium"]
+    amounts["xhigh"] = amounts["max"] = amounts["hd"] = amounts["high"]
+    return PerImageByQuality(amounts[default or "medium"], amounts)
+
+
+_PRICE_3: Final = _by_quality("0.03", "0.06", "0.09")
+_PRICE_4: Final = _by_quality("0.03", "0.06", "0.10")
 
 _STYLES: Final = ("AUTO", "GENERAL", "REALISTIC", "DESIGN", "FICTION")
 
@@ -104,7 +119,7 @@ MODELS: Final = (
         _SIZES_3_OR_RATIO,
         capabilities=_TEXT | {Capability.MASK, Capability.NEGATIVE_PROMPT, Capability.TRANSPARENT},
         styles=_STYLES,
-        price=0.06,
+        rule=ByInput(text=_PRICE_3, image=_PRICE_3, mask=_PRICE_3, transparent=_by_quality("0.04", "0.07", "0.10")),
         also=("ideogram/v3", "ideogram-ai/ideogram-v3", "ideogram-3"),
     ),
     _model(
@@ -115,7 +130,7 @@ MODELS: Final = (
         capabilities=_EDIT | {Capability.MASK, Capability.TRANSPARENT},
         styles=_STYLES,
         max_inputs=10,
-        price=0.06,
+        rule=ByInput(image=PerImage(usd("0.06")), mask=_PRICE_3),
         also=("ideogram/v3/edit",),
     ),
     _model(
@@ -125,7 +140,7 @@ MODELS: Final = (
         _SIZES_3_OR_RATIO,
         capabilities=_EDIT | {Capability.NEGATIVE_PROMPT},
         styles=_STYLES,
-        price=0.06,
+        rule=_PRICE_3,
         also=("ideogram/v3/remix",),
     ),
     _model(
@@ -135,7 +150,7 @@ MODELS: Final = (
         _SIZES_3,
         capabilities=_EDIT,
         prompt_required=False,
-        price=0.06,
+        rule=_PRICE_3,
     ),
     _model(
         "ideogram-v3/replace-background",
@@ -144,7 +159,7 @@ MODELS: Final = (
         _INPUT_SIZE,
         capabilities=_EDIT,
         styles=_STYLES,
-        price=0.06,
+        rule=_PRICE_3,
     ),
     _model(
         "ideogram-v4",
@@ -152,7 +167,7 @@ MODELS: Final = (
         "Ideogram 4.0: images of about 4 megapixels, and remixes.",
         _SIZES_4,
         capabilities=frozenset({Capability.TEXT_TO_IMAGE, Capability.IMAGE_TO_IMAGE}),
-        price=0.06,
+        rule=_PRICE_4,
         also=("ideogram/v4", "ideogram-4"),
     ),
     _model(
@@ -163,7 +178,7 @@ MODELS: Final = (
         capabilities=_TEXT | {Capability.MASK},
         edit_sizes=_EDITS_4_5,
         max_inputs=5,
-        price=0.10,
+        rule=ByInput(text=_by_quality("0.03", "0.06", "0.10", default="high"), image=_PRICE_4, mask=_PRICE_4),
         also=("ideogram/v4.5", "ideogram-4-5", "ideogram-4.5"),
     ),
     _model(
@@ -185,6 +200,6 @@ MODELS: Final = (
         max_n=1,
         qualities=(),
         aliases=("ideogram/remove-bg",),
-        price=0.01,
+        rule=PerImage(usd("0.01")),
     ),
 )

@@ -231,6 +231,7 @@ def _finish(state: CallState, outcome: Finished, stored: Sequence[pb.Artifact | 
         usage=outcome.usage,
         cost=outcome.cost,
         svg_usage=outcome.svg_usage,
+        billed_missing=outcome.billed_missing,
     )
 
 

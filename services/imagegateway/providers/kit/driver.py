@@ -31,7 +31,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from imagegateway.media.decoding import DecodeGate
+    from imagegateway.media.decoding import DecodeBudget
     from imagegateway.media.store import MediaStore
     from imagegateway.outbound.client import Outbound
     from imagegateway.platform.settings import Settings
@@ -62,7 +62,7 @@ class HttpFamily:
         settings: Settings,
         outbound: Outbound,
         store: MediaStore,
-        gate: DecodeGate,
+        decode_budget: DecodeBudget,
         spool: ResponseSpool,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Any] = asyncio.sleep,
@@ -74,11 +74,11 @@ class HttpFamily:
         self._settings = settings
         self._outbound = outbound
         self._store = store
-        self._gate = gate
+        self._decode_budget = decode_budget
         self._clock = clock
         self._sleep = sleep
         self._sender = HttpSender(outbound, spool)
-        self._results = ResultStore(outbound, store, gate, self._sender, sleep)
+        self._results = ResultStore(outbound, store, decode_budget, self._sender, sleep)
         self._submitter = Submitter(RoutePauses(clock), settings.retry_seconds, clock, sleep)
         self._starts = ActiveStarts()
 
@@ -224,13 +224,13 @@ class HttpFamily:
         return self._by_id[task.model].route(task.route)
 
     async def _translate(self, adapter: Adapter, call: Call) -> HttpRequest:
-        """Return the call's request. Adapters encode and convert input images, under the decode gate."""
+        """Return the call's request. Adapters encode and convert input images, within the decode budget."""
         images = [image for image in (*call.inputs, call.mask, call.markup) if image]
         if not images:
             return adapter.submit(call)
         costs = (decoding_cost(image.width, image.height, len(image.data), image.media_type) for image in images)
-        async with self._gate.admit(max(costs), tenant=call.tenant):
-            return await self._gate.run(partial(adapter.submit, call))
+        async with self._decode_budget.admit(max(costs), tenant=call.tenant):
+            return await self._decode_budget.run(partial(adapter.submit, call))
 
     async def _read_input(self, ref: pb.MediaRef) -> InputImage:
         read = partial(self._store.read, ref.key)

@@ -47,8 +47,11 @@ class Finished:
     missing: tuple[Failure, ...] = ()
     usage: Usage | None = None
     cost: Cost | None = None
+    """Cost as the response states it. Prices of the catalog apply without one."""
     svg_usage: SvgUsage | None = None
     """Usage of the author of an SVG, apart from `usage`."""
+    billed_missing: int = 0
+    """Number of missing images that the provider bills all the same."""
     stored: tuple[pb.Artifact | pb.Failed | None, ...] = ()
     """`results` after the driver has fetched and stored them; None: the store stayed unavailable."""
 

@@ -12,6 +12,7 @@ from urllib.parse import urljoin
 
 from imagegateway.media import images, svg
 from imagegateway.media.decoding import decoding_cost
+from imagegateway.media.objects import ResultOwner
 from imagegateway.media.store_retry import retry_until_available
 from imagegateway.outbound.client import MAX_REDIRECTS, DownloadError
 from imagegateway.outbound.url_guard import OutboundError
@@ -27,7 +28,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from imagegateway.media.decoding import DecodeGate
+    from imagegateway.media.decoding import DecodeBudget
     from imagegateway.media.objects import MediaObject
     from imagegateway.media.store import MediaStore, Upload
     from imagegateway.outbound.client import Outbound, StreamingResponse, Write
@@ -61,7 +62,7 @@ class ResultStore:
 
     outbound: Outbound
     store: MediaStore
-    gate: DecodeGate
+    decode_budget: DecodeBudget
     sender: HttpSender
     sleep: Callable[[float], Any]
 
@@ -83,7 +84,7 @@ class ResultStore:
                     partial(self._download_image, adapter, endpoint, call, result), "image"
                 )
             facts, data = await self._converted(data, call)
-            put = partial(self.store.put_result, data)
+            put = partial(self.store.put_result, data, ResultOwner.of(call.job_id, call.task))
             stored = await retry_until_available(put, seconds=store_seconds, sleep=self.sleep)
             media = stored.reference(facts)
         return pb.Artifact(
@@ -108,8 +109,8 @@ class ResultStore:
 
         # Without a time limit: the image is paid for.
         cost = decoding_cost(facts.width, facts.height, len(data), facts.media_type)
-        async with self.gate.admit(cost, tenant=call.tenant):
-            return await self.gate.run(convert)
+        async with self.decode_budget.admit(cost, tenant=call.tenant):
+            return await self.decode_budget.run(convert)
 
     async def _with_retries(self, fetch: Callable[[], Awaitable[T]], modality: str) -> T:
         """Return what `fetch` returns, within four attempts. Raises GatewayError PROVIDER_BAD_RESPONSE."""
@@ -137,7 +138,7 @@ class ResultStore:
         self, adapter: Adapter, endpoint: Endpoint, call: Call, result: ResultMedia
     ) -> MediaObject:
         """Store a video as it arrives, once its first bytes are those of an MP4."""
-        async with self.store.result(MAX_VIDEO_BYTES) as upload:
+        async with self.store.result(MAX_VIDEO_BYTES, ResultOwner.of(call.job_id, call.task)) as upload:
             sink = _VideoSink(upload)
             if result.data is None:
                 await self._download(adapter, endpoint, call, result, sink.write, max_bytes=MAX_VIDEO_BYTES)

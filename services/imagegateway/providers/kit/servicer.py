@@ -13,8 +13,7 @@ from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.provider.v1 import provider_service_pb2_grpc as pb_grpc
 from imagegateway.providers.kit.parallel import in_parallel
 from imagegateway.providers.kit.provider_calls import ProviderCalls, ServerStoppingError
-from imagegateway.providers.kit.task_state import failed_task
-from imagegateway.v1.error_reason_pb2 import ErrorReason
+from imagegateway.providers.kit.task_state import failed_task, outcome_unknown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -27,15 +26,6 @@ if TYPE_CHECKING:
 
 SERVICE = pb.DESCRIPTOR.services_by_name["ProviderService"].full_name
 _log = logs.get(__name__)
-
-
-def outcome_unknown() -> pb.TaskState:
-    """Return the state of a start that this server does not know: another process may have begun it."""
-    error = GatewayError(
-        ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
-        "The gateway lost the call to the provider; whether the provider took it is not known.",
-    )
-    return failed_task(error, may_be_billed=True)
 
 
 class ProviderServicer(pb_grpc.ProviderServiceServicer):

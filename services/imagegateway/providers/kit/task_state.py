@@ -7,17 +7,19 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from imagegateway.platform import money
+from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.kit import usage
 from imagegateway.providers.kit.outcomes import Pending, Unknown
 from imagegateway.providers.kit.parsing import LONGEST_WAIT
+from imagegateway.v1.error_reason_pb2 import ErrorReason
 from imagegateway.v1.job_pb2 import Warning as PbWarning
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from google.protobuf.message import Message
-    from imagegateway.platform.errors import GatewayError
     from imagegateway.providers.kit.error_table import Failure
     from imagegateway.providers.kit.outcomes import Outcome
 
@@ -132,12 +134,13 @@ def _done(states: Sequence[CallState]) -> pb.Done:
         if state.done:
             done.artifacts.extend(state.done.artifacts)
             done.missing.extend(state.done.missing)
-            if state.done.HasField("cost"):
-                done.cost.amount += state.done.cost.amount
-                done.cost.currency = state.done.cost.currency
-                done.cost.estimated = done.cost.estimated or state.done.cost.estimated
+            done.billed_missing += state.done.billed_missing
             if state.done.HasField("svg_usage"):  # an SVG with an author is the task's only image
                 done.svg_usage.CopyFrom(state.done.svg_usage)
+    if done.artifacts and all(state.done.HasField("cost") for state in states if state.done):
+        costs = [state.done.cost for state in states if state.done]
+        amount = sum(map(money.nanodollars, costs))
+        done.cost.CopyFrom(money.to_cost(amount, estimated=any(cost.estimated for cost in costs)))
     counts = [usage.public(state.done.usage) for state in states if state.done]
     complete = [count for count in counts if count is not None]
     if len(complete) == len(counts):  # the sum of some calls is no count of the task
@@ -164,6 +167,15 @@ def failed_call(failure: Failure) -> pb.Failed:
 def failed_task(error: GatewayError, *, may_be_billed: bool) -> pb.TaskState:
     """Return an error as the state of a task."""
     return pb.TaskState(failed=to_failed(error, may_be_billed=may_be_billed))
+
+
+def outcome_unknown() -> pb.TaskState:
+    """Return the state of a call that the gateway lost: the provider may have served it."""
+    error = GatewayError(
+        ErrorReason.ERROR_REASON_PROVIDER_OUTCOME_UNKNOWN,
+        "The gateway lost the call to the provider; whether the provider took it is not known.",
+    )
+    return failed_task(error, may_be_billed=True)
 
 
 def _add(total: Message, part: Message) -> None:

@@ -4,6 +4,7 @@ from datetime import date
 from typing import Final
 
 from imagegateway.providers.catalog import Capability, Mode, Model, Route
+from imagegateway.providers.pricing import FREE, Price
 from imagegateway.providers.sizes import SizeRange
 
 MODELS: Final = (
@@ -20,7 +21,7 @@ MODELS: Final = (
                 mode=Mode.INLINE,
                 native_id="sketch",
                 idempotent=True,
-                price_per_image=0.0,
+                price=Price(FREE, page="", checked=date(2026, 11, 25)),
                 # Drawing uses this machine's cores.
                 concurrency=64,
                 images_per_slot=10,

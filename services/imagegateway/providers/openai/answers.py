@@ -40,7 +40,7 @@ def outcome_of(
     """Return the outcome of a call with these images. Further requested images are missing: OpenAI may block some.
 
     `usages` are the `usage` objects of the response or events; `error` is the cause of missing images, if known;
-    `svg_usage` is the object of that name, whose tokens have no known price.
+    `svg_usage` is the object of that name.
     """
     failure = error or Failure(
         ErrorReason.ERROR_REASON_PROVIDER_ERROR,
@@ -49,11 +49,9 @@ def outcome_of(
     )
     if not images:
         return failure
-    total = usage.sum_usages(usages, text_only=not call.inputs)
     return Finished(
         images,
         missing=(failure,) * (call.count - len(images)),
-        usage=total,
-        cost=None if svg_usage else usage.cost_of(call.route.native_id, total),
+        usage=usage.sum_usages(usages, text_only=not call.inputs),
         svg_usage=usage.parse_svg_usage(svg_usage),
     )

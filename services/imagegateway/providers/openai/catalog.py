@@ -5,20 +5,23 @@ Source: OpenAI's OpenAPI document 2.3.0, its deprecations and pricing pages and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Final, Unpack
 
+from imagegateway.platform.money import usd
 from imagegateway.providers.catalog import Capability, Mode, Model, ModelFacts, Route
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.pricing import PerImageBySize, PerToken, Price, per_million
 from imagegateway.providers.sizes import FixedSizes, SizeRange
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from imagegateway.providers.pricing import Rule
     from imagegateway.providers.sizes import Sizes
 
 _SOURCE: Final = "https://developers.openai.com/api/docs/models"
+_PRICES: Final = "https://developers.openai.com/api/docs/pricing"
 _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
 _SUCCESSOR: Final = "openai/gpt-image-2"
@@ -66,35 +69,59 @@ _RESERVED: Final = reserved_options.paths("tools", "input", "previous_response_i
 """Names of OpenAI's Responses API for inputs and targets. Names of its Images API are reserved for all families."""
 
 
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """Prices in US dollars per million tokens that are not cached."""
+def _outputs(*rows: str) -> PerImageBySize:
+    """Return the expected cost of an image's tokens: in low, medium and high quality, square and not.
 
-    text_in: float
-    image_in: float
-    image_out: float
-    text_out: float = 0.0
+    `rows`: two amounts in US dollars for each quality. OpenAI states none above high. The quality `auto` may be any.
+    """
+    low, medium, high = (
+        {(1024, 1024): usd(square), (1536, 1024): usd(other), (1024, 1536): usd(other)}
+        for square, other in map(str.split, rows)
+    )
+    levels = {"low": low, "medium": medium, "standard": medium}
+    return PerImageBySize(levels | dict.fromkeys(("high", "hd", "xhigh", "max"), high), default="high")
 
 
-_PRICES2: Final = Prices(5, 8, 30)
-_PRICES15: Final = Prices(5, 8, 32, 10)
+# Expected tokens of an input image of one or two megapixels. High fidelity adds the tokens of a whole image.
+_LOW_FIDELITY: Final = 323
+_HIGH_FIDELITY: Final = _LOW_FIDELITY + 6240
+_ANY_FIDELITY: Final = {"": _LOW_FIDELITY, "high": _HIGH_FIDELITY}
+_PREVIEW: Final = 100
+"""Output tokens of a partial image."""
 
-PRICES: Final[Mapping[str, Prices]] = {
-    "gpt-image-2.6-flare": _PRICES2,
-    "gpt-image-2.6-sunburst": _PRICES2,
-    "gpt-image-2.5-flare": _PRICES2,
-    "gpt-image-2.5-sunburst": _PRICES2,
-    "gpt-image-2.5-flare-2026-09-08": _PRICES2,
-    "gpt-image-2.5-sunburst-2026-09-08": _PRICES2,
-    "gpt-image-2": _PRICES2,
-    "gpt-image-2-2026-04-21": _PRICES2,
-    "gpt-image-1.5": _PRICES15,
-    "gpt-image-1.5-2025-12-16": _PRICES15,
-    "chatgpt-image-latest": _PRICES15,
-    "gpt-image-1-mini": Prices(2, 2.5, 8),
-    "gpt-image-1": Prices(5, 10, 40),
-}
-"""Prices by native id: the cost is computed from them and the response's `usage`."""
+_GPT_2: Final = PerToken(
+    text_in=per_million("5"),
+    image_in=per_million("8"),
+    output_token=per_million("30"),
+    outputs=_outputs("0.006 0.005", "0.053 0.041", "0.211 0.165"),
+    input_tokens={"": _HIGH_FIDELITY},
+    preview_tokens=_PREVIEW,
+)
+_GPT_1_5: Final = PerToken(
+    text_in=per_million("5"),
+    image_in=per_million("8"),
+    output_token=per_million("32"),
+    text_out=per_million("10"),
+    outputs=_outputs("0.009 0.013", "0.034 0.05", "0.133 0.2"),
+    input_tokens=_ANY_FIDELITY,
+    preview_tokens=_PREVIEW,
+)
+_GPT_1: Final = PerToken(
+    text_in=per_million("5"),
+    image_in=per_million("10"),
+    output_token=per_million("40"),
+    outputs=_outputs("0.011 0.016", "0.042 0.063", "0.167 0.25"),
+    input_tokens=_ANY_FIDELITY,
+    preview_tokens=_PREVIEW,
+)
+_GPT_1_MINI: Final = PerToken(
+    text_in=per_million("2"),
+    image_in=per_million("2.5"),
+    output_token=per_million("8"),
+    outputs=_outputs("0.005 0.006", "0.011 0.015", "0.036 0.052"),
+    input_tokens={"": _LOW_FIDELITY},
+    preview_tokens=_PREVIEW,
+)
 
 
 def _model(
@@ -103,6 +130,7 @@ def _model(
     *,
     sizes: Sizes = _ANY_SIZE,
     capabilities: frozenset[Capability] = _GPT,
+    rule: Rule | None = _GPT_2,
     max_images_per_call: int | None = None,
     **facts: Unpack[ModelFacts],
 ) -> Model:
@@ -120,6 +148,7 @@ def _model(
         mode=Mode.INLINE,
         native_id=name,
         required_settings=("IMAGEGATEWAY_OPENAI_API_KEY",),
+        price=Price(rule, _PRICES, _CHECKED) if rule else None,
         max_images_per_call=max_images_per_call,
         reserved_options=_RESERVED,
     )
@@ -160,6 +189,7 @@ MODELS: Final = (
     _model(
         "gpt-image-1.5",
         "GPT Image 1.5.",
+        rule=_GPT_1_5,
         sizes=_THREE_SIZES,
         retired_at=date(2026, 12, 1),
         successor=_SUCCESSOR,
@@ -167,6 +197,7 @@ MODELS: Final = (
     _model(
         "gpt-image-1.5-2025-12-16",
         "GPT Image 1.5, snapshot of 2025-12-16.",
+        rule=_GPT_1_5,
         sizes=_THREE_SIZES,
         retired_at=date(2026, 12, 1),
         successor=_SUCCESSOR,
@@ -174,6 +205,7 @@ MODELS: Final = (
     _model(
         "chatgpt-image-latest",
         "The GPT Image model of ChatGPT.",
+        rule=_GPT_1_5,
         sizes=_THREE_SIZES,
         retired_at=date(2026, 12, 1),
         successor=_SUCCESSOR,
@@ -181,14 +213,23 @@ MODELS: Final = (
     _model(
         "gpt-image-1-mini",
         "GPT Image 1 mini: the cheapest GPT image model.",
+        rule=_GPT_1_MINI,
         sizes=_THREE_SIZES,
         retired_at=date(2026, 12, 1),
         successor=_SUCCESSOR,
     ),
-    _model("gpt-image-1", "GPT Image 1.", sizes=_THREE_SIZES, retired_at=date(2026, 10, 23), successor=_SUCCESSOR),
+    _model(
+        "gpt-image-1",
+        "GPT Image 1.",
+        rule=_GPT_1,
+        sizes=_THREE_SIZES,
+        retired_at=date(2026, 10, 23),
+        successor=_SUCCESSOR,
+    ),
     _model(
         "dall-e-3",
         "DALL·E 3.",
+        rule=None,
         sizes=_DALLE3,
         capabilities=frozenset({Capability.TEXT_TO_IMAGE, Capability.STYLE}),
         max_prompt_length=4000,
@@ -202,6 +243,7 @@ MODELS: Final = (
     _model(
         "dall-e-2",
         "DALL·E 2: edits one square PNG under 4 MB.",
+        rule=None,
         sizes=_DALLE2,
         capabilities=frozenset({Capability.TEXT_TO_IMAGE, Capability.IMAGE_TO_IMAGE, Capability.MASK}),
         max_prompt_length=1000,

@@ -1,17 +1,15 @@
-"""Token usage of OpenAI's responses, and its cost by the price list."""
+"""Token usage of OpenAI's responses."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from imagegateway.providers.kit.usage import complete
-from imagegateway.providers.openai.catalog import PRICES
-from imagegateway.v1.job_pb2 import Cost, SvgUsage, TokenDetails, Usage
+from imagegateway.v1.job_pb2 import SvgUsage, TokenDetails, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_MILLION: Final = 1_000_000
 _MAX_TOKENS: Final = 100_000_000
 """Largest count that is accepted: a larger one is an error, and the sum of ten still fits the field."""
 
@@ -32,25 +30,6 @@ def sum_usages(usages: Iterable[Any], *, text_only: bool) -> Usage | None:
                 for kind in ("text_tokens", "image_tokens"):
                     _add(getattr(total, name), kind, details)
     return complete(total, text_only=text_only) if found else None
-
-
-def cost_of(native_id: str, usage: Usage | None) -> Cost | None:
-    """Return the cost of tokens in US dollars. Input tokens of no stated kind count as text, output tokens as image.
-
-    None without a price, or without the counts that are billed.
-    """
-    prices = PRICES.get(native_id)
-    if prices is None or usage is None or not (usage.HasField("input_tokens") and usage.HasField("output_tokens")):
-        return None
-    image_in = usage.input_tokens_details.image_tokens
-    text_out = usage.output_tokens_details.text_tokens
-    dollars = (
-        (usage.input_tokens - image_in) * prices.text_in
-        + image_in * prices.image_in
-        + (usage.output_tokens - text_out) * prices.image_out
-        + text_out * prices.text_out
-    )
-    return Cost(amount=round(dollars / _MILLION, 8), currency="USD", estimated=True)
 
 
 def parse_svg_usage(value: Any) -> SvgUsage | None:

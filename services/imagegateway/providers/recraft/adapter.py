@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import pybase64
 from imagegateway.media import images
 from imagegateway.platform.errors import invalid_image, unsupported
+from imagegateway.platform.money import to_cost
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import ErrorTable, Failure, moderation_failure, refused_part
@@ -17,7 +18,6 @@ from imagegateway.providers.kit.outcomes import Finished, ResultMedia
 from imagegateway.providers.kit.parsing import form_fields, parse_text
 from imagegateway.providers.recraft.catalog import RATIOS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from imagegateway.v1.job_pb2 import Cost
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.call import Call, InputImage
     from imagegateway.providers.kit.http_messages import HttpResponse
     from imagegateway.providers.kit.outcomes import Outcome
+    from imagegateway.v1.job_pb2 import Cost
 
 _MAX_BYTES: Final = 5 * 1024 * 1024
 _MAX_SIDE: Final = 4096
 _MAX_PIXELS: Final = 16 * 1024 * 1024
 _STRENGTH: Final = 0.5
 """Default distance of an edit from its input, 0 to 1."""
-_USD_PER_CREDIT: Final = 0.001
+_NANODOLLARS_PER_CREDIT: Final = 1_000_000
 _VECTOR: Final = "_vector"
 _TOOLS: Final = frozenset({"removeBackground", "vectorize", "crispUpscale", "creativeUpscale"})
 """Native ids that are paths, not models: their only parameter is an image."""
@@ -175,10 +176,10 @@ def _parse_image(call: Call, entry: Any) -> ResultMedia | None:
 
 def _cost(credits_used: Any) -> Cost | None:
     try:
-        amount = round(float(credits_used) * _USD_PER_CREDIT, 6)
-    except (TypeError, ValueError):
+        amount = round(float(credits_used) * _NANODOLLARS_PER_CREDIT)
+    except (TypeError, ValueError, OverflowError):
         return None
-    return Cost(amount=amount, currency="USD", estimated=False)
+    return to_cost(amount, estimated=False)
 
 
 def _parse_error(response: HttpResponse) -> tuple[str, str]:

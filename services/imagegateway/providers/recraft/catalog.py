@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Final, Unpack
 
+from imagegateway.platform.money import usd
 from imagegateway.providers.catalog import Capability, Mode, Model, ModelFacts, Route
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.pricing import PerImage, Price
 from imagegateway.providers.sizes import FixedSizes, SizeRange
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from imagegateway.providers.sizes import Sizes
 
 _SOURCE: Final = "https://www.recraft.ai/docs/api-reference/"
+_PRICES: Final = "https://www.recraft.ai/docs/api-reference/pricing"
 _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
 
@@ -56,7 +59,7 @@ _RESERVED: Final = reserved_options.paths("random_seed", "image_format", "upscal
 def _model(
     name: str,
     native: str,
-    price: float | None,
+    price: str | None,
     *,
     description: str,
     sizes: Sizes,
@@ -78,7 +81,7 @@ def _model(
                 mode=Mode.INLINE,
                 native_id=native,
                 required_settings=("IMAGEGATEWAY_RECRAFT_API_KEY",),
-                price_per_image=price,
+                price=Price(PerImage(usd(price)), _PRICES, _CHECKED) if price else None,
                 reserved_options=_RESERVED,
             ),
         ),
@@ -92,7 +95,7 @@ def _both(
     name: str,
     title: str,
     *,
-    prices: tuple[float | None, float | None],
+    prices: tuple[str | None, str | None],
     sizes: FixedSizes,
     capabilities: frozenset[Capability],
     vector_capabilities: frozenset[Capability] | None = None,
@@ -132,7 +135,7 @@ def _aliases(name: str, native: str) -> tuple[str, ...]:
 
 
 def _tool(
-    name: str, native: str, price: float, description: str, formats: tuple[str, ...], *capabilities: Capability
+    name: str, native: str, price: str, description: str, formats: tuple[str, ...], *capabilities: Capability
 ) -> Model:
     return _model(
         name,
@@ -151,7 +154,7 @@ MODELS: Final = (
     *_both(
         "recraft-v3",
         "Recraft V3, with styles and inpainting",
-        prices=(0.04, 0.08),
+        prices=("0.04", "0.08"),
         sizes=_SIZES_3,
         capabilities=_V3,
         max_prompt_length=1000,
@@ -160,17 +163,17 @@ MODELS: Final = (
     *_both(
         "recraft-v2",
         "Recraft V2, with styles",
-        prices=(0.022, 0.044),
+        prices=("0.022", "0.044"),
         sizes=_SIZES_3,
         capabilities=_V3 - {Capability.MASK},
         max_prompt_length=1000,
         styles=_STYLES,
     ),
-    *_both("recraft-v4", "Recraft V4", prices=(0.04, 0.08), sizes=_SIZES_4, capabilities=_IMAGE),
+    *_both("recraft-v4", "Recraft V4", prices=("0.04", "0.08"), sizes=_SIZES_4, capabilities=_IMAGE),
     *_both(
         "recraft-v4-pro",
         "Recraft V4 Pro, of about 4 megapixels",
-        prices=(0.25, 0.30),
+        prices=("0.25", "0.30"),
         sizes=_SIZES_PRO,
         capabilities=_IMAGE,
     ),
@@ -191,7 +194,7 @@ MODELS: Final = (
     *_both(
         "recraft-v4.1",
         "Recraft V4.1",
-        prices=(0.035, 0.08),
+        prices=("0.035", "0.08"),
         sizes=_SIZES_4,
         capabilities=_IMAGE,
         vector_capabilities=_TEXT,
@@ -199,7 +202,7 @@ MODELS: Final = (
     *_both(
         "recraft-v4.1-pro",
         "Recraft V4.1 Pro",
-        prices=(0.21, 0.30),
+        prices=("0.21", "0.30"),
         sizes=_SIZES_PRO,
         capabilities=_IMAGE,
         vector_capabilities=_TEXT,
@@ -217,20 +220,20 @@ MODELS: Final = (
             max_prompt_length=10_000,
         )
         for kind, price, capabilities, sizes in (
-            ("flash", 0.007, _TEXT, _SIZES_4),
-            ("utility", 0.035, _IMAGE, _SIZES_4),
-            ("utility-pro", 0.21, _IMAGE, _SIZES_PRO),
+            ("flash", "0.007", _TEXT, _SIZES_4),
+            ("utility", "0.035", _IMAGE, _SIZES_4),
+            ("utility-pro", "0.21", _IMAGE, _SIZES_PRO),
         )
     ),
     _tool(
         "remove-background",
         "removeBackground",
-        0.01,
+        "0.01",
         "Recraft: the subject on a transparent background.",
         ("png", "webp"),
         Capability.TRANSPARENT,
     ),
-    _tool("vectorize", "vectorize", 0.01, "Recraft: an image redrawn as SVG.", _SVG),
-    _tool("crisp-upscale", "crispUpscale", 0.004, "Recraft: larger and sharper, without new detail.", _RASTER),
-    _tool("creative-upscale", "creativeUpscale", 0.25, "Recraft: larger, with new detail.", _RASTER),
+    _tool("vectorize", "vectorize", "0.01", "Recraft: an image redrawn as SVG.", _SVG),
+    _tool("crisp-upscale", "crispUpscale", "0.004", "Recraft: larger and sharper, without new detail.", _RASTER),
+    _tool("creative-upscale", "creativeUpscale", "0.25", "Recraft: larger, with new detail.", _RASTER),
 )

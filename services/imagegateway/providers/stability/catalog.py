@@ -8,14 +8,17 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Final, Unpack
 
+from imagegateway.platform.money import usd
 from imagegateway.providers.catalog import Capability, Mode, Model, ModelFacts, Route
 from imagegateway.providers.kit import reserved_options
+from imagegateway.providers.pricing import FREE, PerImage, Price
 from imagegateway.providers.sizes import AspectRatioSizes, SizeRange
 
 if TYPE_CHECKING:
     from imagegateway.providers.sizes import Sizes
 
 _SOURCE: Final = "https://platform.stability.ai/docs/api-reference"
+_PRICES: Final = "https://platform.stability.ai/pricing"
 _CHECKED: Final = date(2026, 11, 22)
 _ADDED: Final = date(2026, 11, 25)
 _SETTINGS: Final = ("IMAGEGATEWAY_STABILITY_API_KEY",)
@@ -46,11 +49,16 @@ _STEERED: Final = frozenset({Capability.IMAGE_TO_IMAGE, Capability.SEED, Capabil
 _EDIT: Final = frozenset({Capability.IMAGE_TO_IMAGE, Capability.SEED})
 
 
+def _price(price_in_credits: str) -> Price:
+    """Return a price in credits, which cost a cent each."""
+    return Price(PerImage(usd(price_in_credits) // 100), _PRICES, _CHECKED)
+
+
 def _model(
     name: str,
     description: str,
     native: str,
-    price: float | None,
+    price_in_credits: str | None,
     *,
     capabilities: frozenset[Capability],
     sizes: Sizes = _INPUT,
@@ -72,20 +80,29 @@ def _model(
         created=_ADDED,
         source=_SOURCE,
         checked=_CHECKED,
-        routes=(Route("stability", mode, native, _SETTINGS, price_per_image=price, reserved_options=_RESERVED),),
+        routes=(
+            Route(
+                "stability",
+                mode,
+                native,
+                _SETTINGS,
+                price=_price(price_in_credits) if price_in_credits else None,
+                reserved_options=_RESERVED,
+            ),
+        ),
         sizes=sizes,
         capabilities=capabilities,
         **facts,
     )
 
 
-def _sd35(variant: str, price: float, capabilities: frozenset[Capability], *aliases: str) -> Model:
+def _sd35(variant: str, price_in_credits: str, capabilities: frozenset[Capability], *aliases: str) -> Model:
     name = f"sd3.5-{variant}"
     return _model(
         name,
         f"Stable Diffusion 3.5 {variant.replace('-', ' ').title()}.",
         f"generate/sd3:{name}",
-        price,
+        price_in_credits,
         # Stability serves the older ids of Stable Diffusion 3 with 3.5.
         aliases=(name, f"sd3-{variant}", f"stability-ai/sd3-{variant}", *aliases),
         capabilities=capabilities,
@@ -98,7 +115,7 @@ def _service(
     name: str,
     description: str,
     native: str,
-    price: float | None,
+    price_in_credits: str | None,
     capabilities: frozenset[Capability],
     *,
     sizes: Sizes = _INPUT,
@@ -111,7 +128,7 @@ def _service(
         name,
         description,
         native,
-        price,
+        price_in_credits,
         capabilities=capabilities,
         sizes=sizes,
         mode=mode,
@@ -161,6 +178,7 @@ _SDXL_MODEL: Final = Model(
             concurrency=1,
             images_per_slot=10,
             shared_slots=True,
+            price=Price(FREE, page="", checked=_CHECKED),  # a server of the operator's own
             reserved_options=_AUTOMATIC1111_RESERVED,
         ),
     ),
@@ -178,7 +196,7 @@ MODELS: Final = (
         "stable-image-ultra",
         "Stable Image Ultra: Stability's best quality, from text or an image.",
         "generate/ultra",
-        0.08,
+        "8",
         aliases=("stable-image-ultra",),
         capabilities=_BOTH,
         sizes=_ONE_MP,
@@ -187,27 +205,27 @@ MODELS: Final = (
         "stable-image-core",
         "Stable Image Core: fast and low-priced images from text.",
         "generate/core",
-        0.03,
+        "3",
         aliases=("stable-image-core",),
         capabilities=_GENERATE,
         sizes=_CORE,
         max_inputs=0,
     ),
-    _sd35("large", 0.065, _BOTH, "stability-ai/sd3.5", "stability/sd3.5", "sd3.5", "stability-ai/sd3", "sd3"),
-    _sd35("large-turbo", 0.04, _BOTH - {Capability.NEGATIVE_PROMPT}),
-    _sd35("medium", 0.035, _BOTH),
+    _sd35("large", "6.5", _BOTH, "stability-ai/sd3.5", "stability/sd3.5", "sd3.5", "stability-ai/sd3", "sd3"),
+    _sd35("large-turbo", "4", _BOTH - {Capability.NEGATIVE_PROMPT}),
+    _sd35("medium", "3.5", _BOTH),
     _service(
         "inpaint",
         "Repaints the masked area by a prompt.",
         "edit/inpaint",
-        0.05,
+        "5",
         _STEERED | {Capability.MASK},
     ),
     _service(
         "erase",
         "Removes the content of the masked area.",
         "edit/erase",
-        0.05,
+        "5",
         _EDIT | {Capability.MASK},
         prompt_required=False,
     ),
@@ -223,7 +241,7 @@ MODELS: Final = (
         "search-and-replace",
         "Replaces the object that provider_options.search_prompt names, by the prompt.",
         "edit/search-and-replace",
-        0.05,
+        "5",
         _STEERED,
     ),
     _service(
@@ -237,7 +255,7 @@ MODELS: Final = (
         "remove-background",
         "Cuts out the subject on a transparent background.",
         "edit/remove-background",
-        0.05,
+        "5",
         frozenset({Capability.IMAGE_TO_IMAGE, Capability.TRANSPARENT}),
         prompt_required=False,
         output_formats=("png", "webp"),
@@ -246,18 +264,18 @@ MODELS: Final = (
         "replace-background-and-relight",
         "Replaces the background by prompt or by a second image, and relights the subject to match.",
         "edit/replace-background-and-relight",
-        0.08,
+        "8",
         _EDIT,
         mode=Mode.ASYNC,
         max_inputs=2,
     ),
-    _service("sketch", "Makes an image from a sketch.", "control/sketch", 0.05, _STEERED),
-    _service("structure", "Keeps an image's structure and changes the rest.", "control/structure", 0.05, _STEERED),
+    _service("sketch", "Makes an image from a sketch.", "control/sketch", "5", _STEERED),
+    _service("structure", "Keeps an image's structure and changes the rest.", "control/structure", "5", _STEERED),
     _service(
         "style",
         "Makes an image in the style of another.",
         "control/style",
-        0.05,
+        "5",
         _STEERED,
         sizes=_ONE_MP,
     ),
@@ -265,7 +283,7 @@ MODELS: Final = (
         "style-transfer",
         "Applies the style of the second image to the first.",
         "control/style-transfer",
-        0.08,
+        "8",
         _STEERED,
         max_inputs=2,
         prompt_required=False,
@@ -274,7 +292,7 @@ MODELS: Final = (
         "upscale-fast",
         "Upscales to four times the width and height within a second.",
         "upscale/fast",
-        0.02,
+        "2",
         frozenset({Capability.IMAGE_TO_IMAGE}),
         prompt_required=False,
     ),
@@ -282,14 +300,14 @@ MODELS: Final = (
         "upscale-conservative",
         "Upscales to at most 4 MP, with little new detail.",
         "upscale/conservative",
-        0.40,
+        "40",
         _STEERED,
     ),
     _service(
         "upscale-creative",
         "Upscales a small image to at most 4 MP, with much new detail.",
         "upscale/creative",
-        0.60,
+        "60",
         _STEERED,
         mode=Mode.ASYNC,
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.outbound.url_guard import Guard, UrlRefusedError
+from imagegateway.outbound.url_guard import UrlGuard, UrlRefusedError
 from imagegateway.platform.errors import GatewayError, invalid, unsupported
 from imagegateway.providers.catalog import Capability
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from imagegateway.router.validation.draft import Draft
 
 _MAX_SCALE: Final = 4
-_URL_GUARD: Final = Guard(())
-"""Guard without allowed private hosts: the provider fetches LoRAs, not the gateway."""
+_URL_GUARD: Final = UrlGuard(())
+"""UrlGuard without allowed private hosts: the provider fetches LoRAs, not the gateway."""
 
 
 def check_loras(draft: Draft) -> None:

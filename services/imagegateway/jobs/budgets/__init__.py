@@ -1,0 +1,1 @@
+"""Budgets of keys and tenants: reserved before a job is written, settled by its record."""

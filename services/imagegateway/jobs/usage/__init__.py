@@ -1,0 +1,1 @@
+"""Usage: what ended jobs have cost, and how many there were."""

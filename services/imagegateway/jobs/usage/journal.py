@@ -1,0 +1,175 @@
+"""Usage journal: the stream in which usage outlives the records of its jobs.
+
+A durable consumer of the job stream hands each record of an ended job to one replica. That writes the entries of many
+jobs as one message, then acknowledges the records. After a crash the server hands them out again. An entry that comes
+twice counts once, because the index keeps the newest entry of each job. So no crash loses or doubles usage.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import defaultdict
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import nats.errors
+from imagegateway.job.v1.usage_entry_pb2 import UsageBatch
+from imagegateway.jobs import stream_connection
+from imagegateway.jobs.stream import Entry
+from imagegateway.jobs.stream_connection import StreamConnection
+from imagegateway.jobs.stream_errors import OutcomeUnknownError
+from imagegateway.jobs.stream_messages import read_record
+from imagegateway.jobs.stream_setup import check_permissions
+from imagegateway.jobs.usage.entries import entry_of, read_batch
+from imagegateway.platform import logs
+from imagegateway.platform.stored_values import Decoder
+from nats.js import api
+from nats.js.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from imagegateway.job.v1.usage_entry_pb2 import UsageEntry
+    from imagegateway.jobs.usage.index import UsageIndex
+    from imagegateway.platform.supervision import Supervisor
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+NAME: Final = "USAGE"
+SUBJECTS: Final = "u.>"
+CONSUMER: Final = "usage"
+_ENDED: Final = ("completed", "failed", "cancelled", "erased")
+_BATCH: Final = 100
+"""Most records of one message; each may have 320 KiB while it is read."""
+_BATCH_BYTES: Final = 256 * 1024
+"""Size of entries after which another message begins."""
+_FETCH_SECONDS: Final = 1.0
+"""Seconds for which records of one message are collected."""
+ACKNOWLEDGE_SECONDS: Final = 10.0
+"""Seconds after which the server hands a record out again that no replica has acknowledged."""
+_RETRY_SECONDS: Final = 1.0
+_MAX_UNACKNOWLEDGED: Final = 10_000
+_log = logs.get(__name__)
+
+
+class UsageJournal:
+    """Writer of the stream, shared by all replicas."""
+
+    def __init__(self, client: Client, index: UsageIndex) -> None:
+        self._js = client.jetstream()
+        self._connection = StreamConnection(client, NAME, SUBJECTS)
+        self._index = index
+        self._records = Decoder(stream_connection.NAME)
+
+    @classmethod
+    async def open(cls, client: Client, replicas: int, index: UsageIndex) -> UsageJournal:
+        """Create the stream and its consumer, or update them. Raises nats.errors.Error."""
+        js = client.jetstream()
+        stream = api.StreamConfig(
+            name=NAME, subjects=[SUBJECTS], num_replicas=replicas, allow_msg_ttl=True, allow_direct=False
+        )
+        try:
+            await js.update_stream(stream)
+        except NotFoundError:
+            await js.add_stream(stream)
+        await check_permissions(StreamConnection(client, NAME, SUBJECTS), "u.permission")
+        consumer = api.ConsumerConfig(
+            durable_name=CONSUMER,
+            filter_subjects=[f"j.*.*.{state}" for state in _ENDED],
+            ack_policy=api.AckPolicy.EXPLICIT,
+            ack_wait=ACKNOWLEDGE_SECONDS,
+            max_ack_pending=_MAX_UNACKNOWLEDGED,
+        )
+        await js.add_consumer(stream_connection.NAME, consumer)
+        return cls(client, index)
+
+    def start(self, supervisor: Supervisor) -> None:
+        """Write the usage of ended jobs in the background."""
+        supervisor.spawn("usage journal", self._write_forever())
+
+    async def newest(self) -> int:
+        """Return the sequence of the newest message; 0: none. Raises OutcomeUnknownError."""
+        return await self._connection.newest()
+
+    async def is_written(self, seq: int) -> bool:
+        """Return whether the usage of all records up to a sequence is in the stream. Raises OutcomeUnknownError."""
+        try:
+            state = await self._js.consumer_info(stream_connection.NAME, CONSUMER)
+        except (nats.errors.Error, OSError) as error:
+            raise OutcomeUnknownError from error
+        floor = state.ack_floor.stream_seq if state.ack_floor else 0
+        return floor >= seq or not (state.num_pending or state.num_ack_pending)
+
+    async def _write_forever(self) -> None:
+        subscription = None
+        while True:
+            try:
+                subscription = subscription or await self._js.pull_subscribe_bind(CONSUMER, stream_connection.NAME)
+                with suppress(nats.errors.TimeoutError):
+                    await self._write_messages(await subscription.fetch(_BATCH, timeout=_FETCH_SECONDS))
+            except (nats.errors.Error, OutcomeUnknownError, OSError) as error:
+                # The server hands unacknowledged records out again.
+                _log.warning("usage_not_written", error=type(error).__name__)
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _write_messages(self, messages: list[Msg]) -> None:
+        # Only the newest record of a job: an erased one must not bring an earlier one's user and metadata.
+        known = (job for job in map(self._job, messages) if job)
+        jobs = {job.record.id: job for job in sorted(known, key=lambda job: job.seq)}.values()
+        if erased := {job.record.id for job in jobs if job.record.erased_at}:
+            await self._remove(erased)
+        await self._write(entry_of(job) for job in jobs)
+        for message in messages:
+            await message.ack()
+
+    def _job(self, message: Msg) -> Entry | None:
+        record = self._records.decode(message.subject, message.data, read_record)
+        return None if record is None else Entry(message.metadata.sequence.stream, record)
+
+    async def _write(self, entries: Iterable[UsageEntry]) -> None:
+        """Write entries, those of one retention together. Raises OutcomeUnknownError."""
+        now = time.time()
+        batches: defaultdict[int, list[UsageEntry]] = defaultdict(list)
+        for entry in entries:
+            days = (entry.expires_at - entry.ended_at // 1000) // 86_400
+            batches[days].append(entry)
+        for days, batch in batches.items():
+            ttl = int(max(entry.expires_at for entry in batch) - now)
+            for part in _parts(batch):
+                if ttl > 0:
+                    await self._publish(f"u.{days}", UsageBatch(entries=part), ttl)
+
+    async def _publish(self, subject: str, batch: UsageBatch, ttl: int) -> None:
+        answer = await self._connection.request(subject, batch.SerializeToString(), {"Nats-TTL": f"{ttl}s"})
+        if error := answer.get("error"):
+            _log.error("usage_refused", error=error.get("description"))
+            raise OutcomeUnknownError
+
+    async def _remove(self, job_ids: Collection[str]) -> None:
+        """Remove the entries of erased jobs from their messages: they hold users and metadata.
+
+        The messages are written again without them, and their bytes are overwritten. Raises OutcomeUnknownError.
+        """
+        await self._index.wait_for(await self._connection.newest())
+        for seq in await self._index.messages_of(job_ids):
+            message = await self._connection.get_message({"seq": seq})
+            if message is None:
+                continue
+            batch = read_batch(message.subject, message.data)
+            await self._write(entry for entry in batch.entries if entry.job_id not in job_ids)
+            await self._connection.delete_message(seq)
+
+
+def _parts(entries: list[UsageEntry]) -> Iterable[list[UsageEntry]]:
+    """Yield the entries in parts of at most `_BATCH_BYTES`, or of one entry."""
+    part: list[UsageEntry] = []
+    size = 0
+    for entry in entries:
+        if part and size + entry.ByteSize() > _BATCH_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(entry)
+        size += entry.ByteSize()
+    if part:
+        yield part

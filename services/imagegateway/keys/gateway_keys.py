@@ -1,0 +1,75 @@
+"""Keys that the start of a gateway adopts, creates and deletes, with their audit events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from imagegateway.admin.v1 import audit_event_pb2 as pb
+from imagegateway.keys.api_keys import FIRST_KEY_NAME, fingerprint, key_id
+from imagegateway.keys.audit_log import GATEWAY_ACTOR
+from imagegateway.keys.policy import ALL_SCOPES
+
+if TYPE_CHECKING:
+    from imagegateway.keys.audit_log import AuditLog
+    from imagegateway.keys.key_store import KeyStore
+
+_TENANT: Final = "default"
+_SESSION_NOTE: Final = "until this stack stops"
+
+
+class GatewayKeys:
+    """Keys of one gateway. `gateway`: its identity on the NATS server. Methods raise UnavailableError."""
+
+    def __init__(self, store: KeyStore, audit: AuditLog, gateway: str) -> None:
+        self._store = store
+        self._audit = audit
+        self._gateway = gateway
+
+    async def adopt(self, secret: str) -> None:
+        """Accept the secret in the gateway's settings, and release the key that it adopted before.
+
+        Raises RevokedKeyError for a revoked key.
+        """
+        digest = fingerprint(secret)
+        adopted = [key for key in await self._store.list() if self._gateway in key.adopted_by]
+        if [key.digest for key in adopted] == [digest]:
+            return
+        event = self._event("AdoptKey", target=key_id(digest))
+        released = [key.id for key in adopted if key.digest != digest]
+        if released:
+            event.fields["released"] = ", ".join(released)
+        async with self._audit.change(event):
+            await self._store.adopt(secret, self._gateway)
+
+    async def has_lasting_key(self) -> bool:
+        """Return whether a key exists that outlives its stack."""
+        return not all(key.session_of for key in await self._store.list())
+
+    async def create_first(self) -> str:
+        """Create the first, lasting key of the gateway. Return its secret."""
+        event = self._event("CreateKey")
+        async with self._audit.change(event):
+            secret, key = await self._store.create(_TENANT, FIRST_KEY_NAME, scopes=ALL_SCOPES)
+            event.target = key.id
+        return secret
+
+    async def create_session_key(self) -> str:
+        """Create a key that ends with this stack. Return its secret."""
+        event = self._event("CreateSessionKey")
+        async with self._audit.change(event):
+            secret, key = await self._store.create(
+                _TENANT, _SESSION_NOTE, session_of=self._gateway, scopes=ALL_SCOPES
+            )
+            event.target = key.id
+        return secret
+
+    async def delete_session_keys(self) -> None:
+        """Delete the keys of this gateway's runs."""
+        keys = [key.id for key in await self._store.list() if key.session_of == self._gateway]
+        if keys:
+            async with self._audit.change(self._event("DeleteSessionKeys", target=", ".join(keys))):
+                await self._store.delete_session_keys(self._gateway)
+
+    def _event(self, method: str, target: str = "") -> pb.AuditEvent:
+        actor = pb.AuditActor(type=GATEWAY_ACTOR, id=self._gateway)
+        return self._audit.event(actor, method, target=target, tenant=_TENANT)

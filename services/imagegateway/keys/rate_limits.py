@@ -1,0 +1,293 @@
+"""Rate limits: token buckets of requests and images a minute, for each API key and each tenant.
+
+A token bucket is stored as the time at which it is full again (the generic cell rate algorithm): nothing refills it,
+and a replica whose clock is behind admits a little less, never more. The documents are in the memory of the NATS
+servers, so a limit holds over all replicas and survives a router's restart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import orjson
+from imagegateway.keys.policy import key_account, tenant_account
+from imagegateway.platform import logs
+from imagegateway.platform.errors import GatewayError, UnavailableError, invalid
+from imagegateway.platform.nats import MemoryBucket
+from imagegateway.platform.shared_documents import SharedDocuments
+from imagegateway.v1.error_reason_pb2 import ErrorReason
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from imagegateway.keys.api_keys import ApiKey
+    from imagegateway.keys.policy import Quota
+    from imagegateway.keys.tenants import Tenants
+    from nats.aio.client import Client
+
+BUCKET: Final = "rate_limits"
+MINUTE: Final = 60 * 10**9
+"""Time in which an empty token bucket is full again. All times are nanoseconds."""
+_KEPT_SECONDS: Final = 150.0
+"""Lifetime of a document after its last change: a token bucket without one for a minute is full."""
+_FRESH_SECONDS: Final = 1.0
+"""Age up to which a document in memory is used without a read."""
+_READ_SECONDS: Final = 0.5
+"""Timeout of a read for the headers. Calls that make no job go on without it."""
+_log = logs.get(__name__)
+
+
+class Measure(StrEnum):
+    """Quantity that a rate limit counts."""
+
+    REQUESTS = "requests"
+    IMAGES = "images"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBuckets:
+    """Token buckets of one account: Unix times at which they are full again, or spans of time that tokens cost."""
+
+    requests: int = 0
+    images: int = 0
+
+    def minus(self, spent: TokenBuckets) -> TokenBuckets:
+        """Return the buckets with returned tokens."""
+        return TokenBuckets(self.requests - spent.requests, self.images - spent.images)
+
+
+FULL: Final = TokenBuckets()
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """State of one rate limit."""
+
+    measure: Measure
+    limit: int
+    """Tokens of the full bucket, and tokens a minute."""
+    remaining: int
+    reset: int
+    """Time until the bucket is full again, in nanoseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A key or a tenant with its limits. `name` is that of its document, `label` its name in messages."""
+
+    name: str
+    label: str
+    quota: Quota
+
+    def limits(self) -> list[tuple[Measure, int]]:
+        """Return the rate limits that exist."""
+        quota = self.quota
+        limits = ((Measure.REQUESTS, quota.requests_per_minute), (Measure.IMAGES, quota.images_per_minute))
+        return [(measure, limit) for measure, limit in limits if limit is not None]
+
+    def check_size(self, images: int) -> None:
+        """Raise GatewayError for a call of more images than a full bucket has tokens."""
+        limit = self.quota.images_per_minute
+        if limit is not None and images > limit:
+            raise invalid("n", f"n is {images}, and {self.label} may make {limit} images a minute.")
+
+    def spend(self, buckets: TokenBuckets, images: int, now: int) -> tuple[TokenBuckets, TokenBuckets]:
+        """Return the buckets after a call, and the spans of time that its tokens cost.
+
+        Raises GatewayError RATE_LIMIT_EXCEEDED when a bucket has too few tokens.
+        """
+        amounts = {Measure.REQUESTS: 1, Measure.IMAGES: images}
+        spent = {measure: -(-amounts[measure] * MINUTE // limit) for measure, limit in self.limits()}
+        full_at = {measure: max(_of(buckets, measure), now) + span for measure, span in spent.items()}
+        waits = {measure: at - now - MINUTE for measure, at in full_at.items()}
+        scarce = max(waits, key=waits.__getitem__)
+        if waits[scarce] > 0:
+            raise self._exceeded(scarce, waits[scarce])
+        kept = {measure: _of(buckets, measure) for measure in Measure}
+        return TokenBuckets(**(kept | full_at)), TokenBuckets(**spent)
+
+    def states(self, buckets: TokenBuckets, now: int) -> list[RateLimit]:
+        """Return the states of the limits."""
+        states: list[RateLimit] = []
+        for measure, limit in self.limits():
+            missing = max(0, _of(buckets, measure) - now)
+            states.append(RateLimit(measure, limit, max(0, MINUTE - missing) * limit // MINUTE, missing))
+        return states
+
+    def _exceeded(self, measure: Measure, wait: int) -> GatewayError:
+        limit = dict(self.limits())[measure]
+        seconds = wait / 10**9
+        return GatewayError(
+            ErrorReason.ERROR_REASON_RATE_LIMIT_EXCEEDED,
+            f"Rate limit of {measure} reached: {self.label} may make {limit} {measure} a minute; "
+            f"try again in {seconds:.3g} s.",
+            retry_after=seconds,
+            details={"measure": measure, "limit": str(limit)},
+        )
+
+
+def _of(buckets: TokenBuckets, measure: Measure) -> int:
+    return buckets.requests if measure is Measure.REQUESTS else buckets.images
+
+
+class RateLimiter:
+    """Rate limits of keys and tenants, shared by all replicas.
+
+    `clock` returns Unix nanoseconds, `monotonic` seconds.
+    """
+
+    def __init__(
+        self,
+        documents: SharedDocuments[TokenBuckets],
+        tenant_quota: Callable[[str], Quota],
+        clock: Callable[[], int] = time.time_ns,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._documents = documents
+        self._tenant_quota = tenant_quota
+        self._clock = clock
+        self._monotonic = monotonic
+        self._seen_at: OrderedDict[str, float] = OrderedDict()
+        """Monotonic times at which documents were last read or written, oldest first."""
+
+    @classmethod
+    async def open(cls, client: Client, replicas: int, tenants: Tenants) -> RateLimiter:
+        """Open the documents. Raises nats.errors.Error without a connection to JetStream."""
+        kv = await MemoryBucket.open(client.jetstream(), BUCKET, replicas, _KEPT_SECONDS)
+        documents = SharedDocuments(kv, empty=FULL, encode=_encode, decode=_decode)
+        return cls(documents, lambda tenant: tenants.policy(tenant).quota)
+
+    @asynccontextmanager
+    async def hold(self, key: ApiKey, images: int) -> AsyncIterator[None]:
+        """Take the tokens of a call that makes a job, and return them when the body raises an exception.
+
+        Raises GatewayError RATE_LIMIT_EXCEEDED, and INVALID_VALUE for more images than a full bucket has tokens.
+        Raises UnavailableError. A caller that disconnects loses its tokens: its job goes on.
+        """
+        accounts = self._accounts(key)
+        for account in accounts:
+            account.check_size(images)
+        for account in accounts:
+            self._refuse_early(account, images)
+        taken = await self._take_all(accounts, images)
+        try:
+            yield
+        except Exception:
+            await self._return(taken)
+            raise
+
+    async def states(self, key: ApiKey) -> Sequence[RateLimit]:
+        """Return the states of a key's limits: of key and tenant the one with fewer tokens. Empty: no limits.
+
+        The states are at most a second old, or the last known ones while NATS does not answer.
+        """
+        tightest: dict[Measure, RateLimit] = {}
+        for account in self._accounts(key):
+            buckets = await self._buckets(account.name)
+            for state in account.states(buckets, self._clock()) if buckets else ():
+                other = tightest.get(state.measure)
+                if other is None or (state.remaining, state.limit) < (other.remaining, other.limit):
+                    tightest[state.measure] = state
+        return tuple(tightest.values())
+
+    def _accounts(self, key: ApiKey) -> list[Account]:
+        """Return the accounts that limit rates."""
+        accounts = (
+            Account(key_account(key.id), "this key", key.quota),
+            Account(tenant_account(key.tenant), "your tenant", self._tenant_quota(key.tenant)),
+        )
+        return [account for account in accounts if account.quota.limits_rates]
+
+    def _refuse_early(self, account: Account, images: int) -> None:
+        """Raise GatewayError if a fresh document in memory refuses the call, so that floods cause no reads."""
+        buckets = self._documents.last_known(account.name)
+        if buckets is not None and self._is_fresh(account.name):
+            account.spend(buckets, images, self._clock())
+
+    async def _take_all(self, accounts: list[Account], images: int) -> dict[str, TokenBuckets]:
+        """Take the tokens of all accounts or of none. Return them by document.
+
+        Raises GatewayError RATE_LIMIT_EXCEEDED, UnavailableError.
+        """
+        outcomes = await asyncio.gather(
+            *(self._take(account, images) for account in accounts), return_exceptions=True
+        )
+        taken: dict[str, TokenBuckets] = {}
+        failure: BaseException | None = None
+        for account, outcome in zip(accounts, outcomes, strict=True):
+            if isinstance(outcome, BaseException):
+                failure = failure or outcome
+            else:
+                taken[account.name] = outcome
+        if failure is not None:
+            await self._return(taken)
+            raise failure
+        return taken
+
+    async def _take(self, account: Account, images: int) -> TokenBuckets:
+        try:
+            return await self._documents.change(
+                account.name, lambda buckets: account.spend(buckets, images, self._clock())
+            )
+        finally:
+            self._note(account.name)
+
+    async def _return(self, taken: dict[str, TokenBuckets]) -> None:
+        for name, spent in taken.items():
+            try:
+                await self._documents.change(name, partial(_returned, spent))
+            except UnavailableError as error:  # the call has failed already
+                _log.warning("rate_tokens_not_returned", account=name, error=str(error))
+
+    async def _buckets(self, name: str) -> TokenBuckets | None:
+        """Return an account's buckets, read at most once a second. None: unknown, and NATS does not answer."""
+        known = self._documents.last_known(name)
+        if known is None or not self._is_fresh(name):
+            self._note(name)  # before the read, so that concurrent calls do not wait for it
+            try:
+                async with asyncio.timeout(_READ_SECONDS):
+                    found = await self._documents.read(name)
+                if found != self._documents.last_known(name):  # the bucket is a new one, whose revisions are lower
+                    self._documents.forget(name)
+                return found
+            except (TimeoutError, UnavailableError) as error:
+                _log.warning("rate_limits_not_read", account=name, error=type(error).__name__)
+        return known
+
+    def _is_fresh(self, name: str) -> bool:
+        return self._monotonic() - self._seen_at.get(name, float("-inf")) <= _FRESH_SECONDS
+
+    def _note(self, name: str) -> None:
+        """Record that a document was read or written, and forget those that are long unused."""
+        now = self._monotonic()
+        self._seen_at[name] = now
+        self._seen_at.move_to_end(name)
+        while self._seen_at:
+            oldest, seen_at = next(iter(self._seen_at.items()))
+            if now - seen_at < _KEPT_SECONDS:
+                return
+            del self._seen_at[oldest]
+            self._documents.forget(oldest)
+
+
+def _returned(spent: TokenBuckets, buckets: TokenBuckets) -> tuple[TokenBuckets, None]:
+    return buckets.minus(spent), None
+
+
+def _encode(buckets: TokenBuckets) -> bytes:
+    return orjson.dumps((buckets.requests, buckets.images))
+
+
+def _decode(value: bytes) -> TokenBuckets:
+    """Return stored buckets. Raises ValueError for a malformed document."""
+    times = orjson.loads(value)
+    if not isinstance(times, list) or len(times) != 2 or not all(type(at) is int for at in times):
+        raise ValueError("no pair of times")
+    return TokenBuckets(*times)
