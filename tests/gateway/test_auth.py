@@ -97,13 +97,13 @@ def test_key_with_a_default_preference_is_strict_without_the_header(stack: Stack
     ("arguments", "message"),
     [
         (("revoke", "000000000000"), "000000000000"),
-        (("create", "--tenant", "painters", "--prefer", "wait=soon"), "--prefer"),
+        (("create", "--tenant", "painters", "--prefer", "wait=soon"), "Prefer: wait must be a whole number"),
         (("create",), "--tenant"),
-        (("create", "--tenant", ""), "the tenant must not be empty"),
-        (("create", "--tenant", "two\nlines"), "the tenant must be one line"),
+        (("create", "--tenant", ""), "The tenant must not be empty"),
+        (("create", "--tenant", "two\nlines"), "The tenant must be one line"),
     ],
 )
-def test_keys_command_that_can_not_be_done_says_why(stack: Stack, arguments: tuple[str, ...], message: str) -> None:
+def test_invalid_keys_command_fails_with_the_cause(stack: Stack, arguments: tuple[str, ...], message: str) -> None:
     done = stack.command("keys", *arguments)
     assert done.returncode != 0
     assert message in done.stderr

@@ -19,7 +19,10 @@ _GROUPS: Final = {
     "up": "up",
     "validate": "validate",
     "doctor": "doctor",
-    "keys": "api_keys",
+    "keys": "keys",
+    "tenants": "tenants",
+    "usage": "usage",
+    "audit": "audit",
     "provider-keys": "provider_keys",
     "secrets": "secrets",
 }

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from imagegateway.outbound.client import Outbound
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.router.call_context import Call
+    from imagegateway.router.call_limiter import CallLimiter
     from imagegateway.router.catalog import Catalog
     from imagegateway.router.input_images import InputImages
     from imagegateway.router.job_lookup import JobLookup
@@ -44,6 +45,7 @@ class PlanSubmission:
         budgets: BudgetView,
         claims: IdempotencyClaims,
         lookup: JobLookup,
+        limiter: CallLimiter,
         readiness: ReadinessGate,
         sealer: CredentialSealer,
         provider_keys: ProviderKeys,
@@ -57,6 +59,7 @@ class PlanSubmission:
         self._budgets = budgets
         self._claims = claims
         self._lookup = lookup
+        self._limiter = limiter
         self._readiness = readiness
         self._sealer = sealer
         self._provider_keys = provider_keys
@@ -79,11 +82,12 @@ class PlanSubmission:
             if joined:
                 call.headers["x-job-id"] = joined.record.id
                 return joined
-        if inputs:
-            # Before the write: even when the caller disconnects, the inputs stay as long as the job may exist.
-            record.upload_keys.extend(inputs.release())
         try:
-            entry = await self._submitter.submit(record, has_idempotency_key=bool(key))
+            async with self._limiter.hold(call.headers, call.caller, plan.task.n):
+                if inputs:
+                    # Before the write: even when the caller disconnects, the inputs stay while the job may exist.
+                    record.upload_keys.extend(inputs.release())
+                entry = await self._submitter.submit(record, has_idempotency_key=bool(key))
         except StaleError:  # a concurrent call with the same key was faster
             joined = await self._find(record.id)
             if joined is None:

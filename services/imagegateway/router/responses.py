@@ -204,7 +204,8 @@ class ResponseBuilder:
             job.request.CopyFrom(_request(record))
         if record.state == states.COMPLETED:
             job.progress = 100
-            job.expires_at = media_expire_at(record)
+            if not record.erased_at:
+                job.expires_at = media_expire_at(record)
             if record.done.HasField("usage"):
                 job.usage.CopyFrom(record.done.usage)
             if not self._expired(record):

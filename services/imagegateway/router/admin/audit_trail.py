@@ -111,7 +111,7 @@ def _text(field: FieldDescriptor, value: Any) -> str:
         return ", ".join(map(str, value))
     if field.cpp_type == FieldDescriptor.CPPTYPE_DOUBLE:
         return f"{value:.15g}"
-    return str(value)
+    return str(value).lower() if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL else str(value)
 
 
 def _code(error: Exception) -> str:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from imagegateway.admin.v1.key_pb2 import Key
     from imagegateway.keys.key_store import KeyStore
     from imagegateway.keys.last_use import LastUse
+    from imagegateway.platform.errors import GatewayError
+    from imagegateway.router.admin.spending import Spending
 
 _OVERLAP: Final = "24h"
 _LONGEST_OVERLAP: Final = 90 * 86_400
@@ -30,9 +32,10 @@ _LONGEST_OVERLAP: Final = 90 * 86_400
 class KeyAdministration:
     """Operations on the keys of all tenants. `clock` returns Unix seconds."""
 
-    def __init__(self, *, store: KeyStore, last_use: LastUse, clock: Callable[[], float]) -> None:
+    def __init__(self, *, store: KeyStore, last_use: LastUse, spending: Spending, clock: Callable[[], float]) -> None:
         self._store = store
         self._last_use = last_use
+        self._spending = spending
         self._clock = clock
 
     async def create(self, request: pb.CreateKeyRequest) -> Key:
@@ -50,7 +53,7 @@ class KeyAdministration:
                 expires_at=policy.expires_at,
                 response_format=policy.response_format,
             )
-        return await self._described(key, secret)
+        return key_message(key, secret=secret, spent=None if key.quota.budget is None else 0.0)
 
     async def list(self, request: pb.ListKeysRequest) -> pb.ListKeysResponse:
         """Return a page of keys, oldest first. Raises GatewayError INVALID_VALUE."""
@@ -59,7 +62,9 @@ class KeyAdministration:
             keys = [key for key in keys if key.tenant == request.tenant]
         page, token = page_of(keys, _age, request.page_size, request.page_token)
         used = await self._last_use.all()
-        data = [key_message(key, last_used_at=used.get(key.id, 0)) for key in page]
+        data = [
+            key_message(key, spent=await self._spending.of_key(key), last_used_at=used.get(key.id, 0)) for key in page
+        ]
         return pb.ListKeysResponse(object="list", data=data, next_page_token=token)
 
     async def get(self, key_id: str) -> Key:
@@ -79,21 +84,26 @@ class KeyAdministration:
     async def rotate(self, request: pb.RotateKeyRequest) -> Key:
         """Replace a key's secret, and return the key with it. Raises GatewayError: NOT_FOUND, INVALID_VALUE."""
         overlap = seconds_of(request.overlap or _OVERLAP, "overlap", _LONGEST_OVERLAP)
+        shown = await self.get(request.id)  # before the rotation: a failure afterwards would lose the secret
         secret, key = await self._store.rotate(request.id, overlap) or ("", None)
-        return await self._known(request.id, key, secret)
+        if key is None:
+            raise _unknown(request.id)
+        shown.key = secret
+        return shown
 
     async def revoke(self, key_id: str) -> Key:
         """Revoke a key and return it. Raises GatewayError NOT_FOUND, also for a revoked one."""
         return await self._known(key_id, await self._store.revoke(key_id))
 
-    async def _known(self, key_id: str, key: ApiKey | None, secret: str = "") -> Key:
+    async def _known(self, key_id: str, key: ApiKey | None) -> Key:
         if key is None:
-            raise not_found("id", f"There is no key {key_id[:60]!r}.")
-        return await self._described(key, secret)
-
-    async def _described(self, key: ApiKey, secret: str = "") -> Key:
+            raise _unknown(key_id)
         used = (await self._last_use.all()).get(key.id, 0)
-        return key_message(key, secret=secret, last_used_at=used)
+        return key_message(key, spent=await self._spending.of_key(key), last_used_at=used)
+
+
+def _unknown(key_id: str) -> GatewayError:
+    return not_found("id", f"There is no key {key_id[:60]!r}.")
 
 
 def _age(key: ApiKey) -> str:

@@ -78,11 +78,13 @@ def policy_errors() -> Iterator[None]:
     try:
         yield
     except PolicyError as error:
-        text = str(error)
-        raise invalid(error.field, f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}") from None
+        text = str(error).removesuffix(".")
+        if not text.startswith(error.field):
+            text = text[:1].upper() + text[1:]
+        raise invalid(error.field, f"{text}.") from None
 
 
-def key_message(key: ApiKey, *, secret: str = "", last_used_at: int = 0) -> Key:
+def key_message(key: ApiKey, *, secret: str = "", spent: float | None = None, last_used_at: int = 0) -> Key:
     """Return a key as callers see it."""
     return Key(
         object="key",
@@ -98,11 +100,12 @@ def key_message(key: ApiKey, *, secret: str = "", last_used_at: int = 0) -> Key:
         expires_at=key.expires_at or None,
         last_used_at=last_used_at or None,
         revoked_at=key.revoked_at or None,
+        spent=spent,
         **_limits(key.quota),
     )
 
 
-def tenant_message(policy: TenantPolicy) -> Tenant:
+def tenant_message(policy: TenantPolicy, spent: float | None = None) -> Tenant:
     """Return a tenant as callers see it."""
     return Tenant(
         object="tenant",
@@ -110,6 +113,7 @@ def tenant_message(policy: TenantPolicy) -> Tenant:
         media_days=policy.media_days,
         record_days=policy.record_days,
         usage_days=policy.usage_days,
+        spent=spent,
         **_limits(policy.quota),
     )
 

@@ -20,6 +20,7 @@ from imagegateway.router.admin.audit_trail import AuditTrail
 from imagegateway.router.admin.gateway_view import JobsOfAllTenants, ProviderHealth
 from imagegateway.router.admin.key_administration import KeyAdministration
 from imagegateway.router.admin.rest_admin_service import RestAdminService
+from imagegateway.router.admin.spending import Spending
 from imagegateway.router.admin.tenant_administration import TenantAdministration
 
 if TYPE_CHECKING:
@@ -71,9 +72,10 @@ def add_admin_services(
     budget: BodyBudget,
 ) -> None:
     """Add AdminService and RestAdminService to a server."""
+    spending = Spending(engine.budgets)
     service = AdminService(
-        keys=KeyAdministration(store=stores.keys, last_use=tenancy.last_use, clock=time.time),
-        tenants=TenantAdministration(store=stores.tenants, keys=stores.keys),
+        keys=KeyAdministration(store=stores.keys, last_use=tenancy.last_use, spending=spending, clock=time.time),
+        tenants=TenantAdministration(store=stores.tenants, keys=stores.keys, spending=spending),
         providers=ProviderHealth(catalog, engine.breakers),
         jobs=JobsOfAllTenants(catalog, job_list, responses),
         log=stores.audit,
