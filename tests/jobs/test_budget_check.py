@@ -53,9 +53,7 @@ class _Spent(NoHistory):
         (None, ErrorReason.ERROR_REASON_PRICE_UNKNOWN),
     ],
 )
-async def test_check_refuses_as_a_reservation(
-    ledger: BudgetLedger, estimate: str | None, reason: Any
-) -> None:
+async def test_check_refuses_as_a_reservation(ledger: BudgetLedger, estimate: str | None, reason: Any) -> None:
     for _ in range(2):  # a check reserves nothing, so a second one has the same result
         if reason is None:
             await ledger.check(job("job_1", estimate))

@@ -19,9 +19,8 @@ from imagegateway.jobs import stream_connection
 from imagegateway.jobs.stream import Entry
 from imagegateway.jobs.stream_connection import StreamConnection
 from imagegateway.jobs.stream_errors import OutcomeUnknownError
-from imagegateway.jobs.stream_messages import read_record
 from imagegateway.jobs.stream_setup import check_permissions
-from imagegateway.jobs.usage.entries import entry_of, read_batch
+from imagegateway.jobs.usage.entries import entry_of, read_batch, read_ended
 from imagegateway.platform import logs
 from imagegateway.platform.stored_values import Decoder
 from nats.js import api
@@ -61,6 +60,7 @@ class UsageJournal:
         self._connection = StreamConnection(client, NAME, SUBJECTS)
         self._index = index
         self._records = Decoder(stream_connection.NAME)
+        self._batches = Decoder(NAME)
 
     @classmethod
     async def open(cls, client: Client, replicas: int, index: UsageIndex) -> UsageJournal:
@@ -124,7 +124,7 @@ class UsageJournal:
             await message.ack()
 
     def _job(self, message: Msg) -> Entry | None:
-        record = self._records.decode(message.subject, message.data, read_record)
+        record = self._records.decode(message.subject, message.data, read_ended)
         return None if record is None else Entry(message.metadata.sequence.stream, record)
 
     async def _write(self, entries: Iterable[UsageEntry]) -> None:
@@ -156,8 +156,9 @@ class UsageJournal:
             message = await self._connection.get_message({"seq": seq})
             if message is None:
                 continue
-            batch = read_batch(message.subject, message.data)
-            await self._write(entry for entry in batch.entries if entry.job_id not in job_ids)
+            batch = self._batches.decode(message.subject, message.data, read_batch)
+            if batch is not None:
+                await self._write(entry for entry in batch.entries if entry.job_id not in job_ids)
             await self._connection.delete_message(seq)
 
 
