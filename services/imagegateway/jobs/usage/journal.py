@@ -27,7 +27,7 @@ from nats.js import api
 from nats.js.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from imagegateway.job.v1.usage_entry_pb2 import UsageEntry
     from imagegateway.jobs.usage.index import UsageIndex
@@ -106,8 +106,10 @@ class UsageJournal:
         while True:
             try:
                 subscription = subscription or await self._js.pull_subscribe_bind(CONSUMER, stream_connection.NAME)
-                with suppress(nats.errors.TimeoutError):
-                    await self._write_messages(await subscription.fetch(_BATCH, timeout=_FETCH_SECONDS))
+                messages: list[Msg] = []
+                with suppress(nats.errors.TimeoutError):  # no job has ended
+                    messages = await subscription.fetch(_BATCH, timeout=_FETCH_SECONDS)
+                await self._write_messages(messages)
             except (nats.errors.Error, OutcomeUnknownError, OSError) as error:
                 # The server hands unacknowledged records out again.
                 _log.warning("usage_not_written", error=type(error).__name__)
@@ -162,7 +164,7 @@ class UsageJournal:
             await self._connection.delete_message(seq)
 
 
-def _parts(entries: list[UsageEntry]) -> Iterable[list[UsageEntry]]:
+def _parts(entries: list[UsageEntry]) -> Iterator[list[UsageEntry]]:
     """Yield the entries in parts of at most `_BATCH_BYTES`, or of one entry."""
     part: list[UsageEntry] = []
     size = 0
