@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import secrets
 import time
@@ -12,7 +13,7 @@ from imagegateway.keys.policy import Scope
 
 from tests.gateway.jobs.stacks import new_caller
 from tests.support import command
-from tests.support.stack import free_port
+from tests.support.stack import eventually, free_port
 
 if TYPE_CHECKING:
     import subprocess
@@ -79,7 +80,7 @@ def test_key_is_created_changed_rotated_listed_and_revoked(run: Run, tenant: str
     header, row = done(run, "keys", "list", "--tenant", tenant).splitlines()
     assert header.split()[:3] == ["ID", "CREATED", "TENANT"]
     assert row.startswith(key_id)
-    assert "5 ipm, 2 at once, 50 USD/day" in row
+    assert "5 ipm, 2 at once, 0 of 50 USD/day" in row
     assert row.endswith("a b")
     assert f"revoked key {key_id}" in done(run, "keys", "revoke", key_id)
     assert document(run, "keys", "list", "--tenant", tenant)["data"] == []
@@ -98,6 +99,23 @@ def test_tenant_is_set_and_shown(run: Run, tenant: str) -> None:
     (row,) = (line for line in done(run, "tenants", "list").splitlines() if line.startswith(tenant))
     assert "30 ipm" in row
     assert "media 3 d" in row
+
+
+def test_usage_is_reported_as_table_json_and_csv(run: Run, stack: Stack, tenant: str) -> None:
+    caller = new_caller(stack, tenant)
+    for _ in range(2):
+        assert caller.generate().status == 200
+    arguments = ("usage", "--tenant", tenant, "--group-by", "model,key")
+    eventually(lambda: "2" in done(run, "usage", "--tenant", tenant).split(), 10, "usage counts both jobs")
+    report = document(run, *arguments)
+    (row,) = report["data"]
+    assert (row["model"], row["requests"], row["images"]) == ("local/sketch", 2, 2)
+    header, line, total = done(run, *arguments).splitlines()
+    assert header.split() == ["MODEL", "KEY", "REQUESTS", "IMAGES", "FAILED", "COST", "(USD)"]
+    assert line.split() == ["local/sketch", row["key_id"], "2", "2", "0", "0"]
+    assert total.split() == ["total", "-", "2", "2", "0", "0"]
+    rows = list(csv.DictReader(done(run, *arguments, "--csv").splitlines()))
+    assert [(each["model"], each["requests"]) for each in rows] == [("local/sketch", "2")]
 
 
 def test_audit_names_the_user_of_the_machine_or_the_key(run: Run, stack: Stack, tenant: str) -> None:
@@ -125,8 +143,10 @@ def test_audit_names_the_user_of_the_machine_or_the_key(run: Run, stack: Stack, 
         (("keys", "create", "--tenant", "t", "--expires", "2020-01-01"), 1, "expires must be in the future"),
         (("keys", "create", "--tenant", "t", "--models", "a b"), 1, "models:"),
         (("tenants", "set", "t", "--media-days", "0"), 2, "no whole number"),
-        (("tenants", "show", "nobody-knows"), 1, "There is no tenant"),
+        (("tenants", "show", "no-such-tenant"), 1, "There is no tenant"),
         (("audit", "list", "--limit", "0"), 2, "no whole number"),
+        (("usage", "--start", "today"), 2, "no day"),
+        (("usage", "--group-by", "colour"), 1, "group_by"),
     ],
 )
 def test_command_that_fails_says_why_by_text_and_status(

@@ -78,7 +78,7 @@ def test_key_has_the_same_life_over_both_protocols(admin: Caller, tenant: str) -
         "budget": 0.5,
     }
     made = [rest(admin, "POST", KEYS, fields), call(admin, "CreateKey", pb.CreateKeyRequest(**fields))]
-    assert facts(made[0]) == facts(made[1]) == {"object": "key", "budget_period": "month", **fields}
+    assert facts(made[0]) == facts(made[1]) == {"object": "key", "budget_period": "month", "spent": 0, **fields}
     by_rest, by_grpc = (Caller(admin.stack, key["key"]) for key in made)
     assert by_rest.generate().status == by_grpc.generate().status == 200
     first, second = (key["id"] for key in made)
@@ -268,5 +268,7 @@ def test_separate_listener_takes_administration_off_the_public_port() -> None:
         )
         keyless = Caller(public, "")
         assert_error(keyless.ask("GET", KEYS), 401, "invalid_api_key", None, "authentication_error")
+        assert rest(caller, "GET", "/v1/usage")["total"]["requests"]
+        assert caller.ask("GET", "/v1/usage", headers={"accept": "text/csv"}).status == 200
         assert_error(caller.generate(), 404, "unknown_url")
         assert_error(caller.ask("PUT", KEYS), 405, "method_not_allowed")

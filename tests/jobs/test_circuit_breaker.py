@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from imagegateway.jobs.circuit_breaker import COOLDOWN_SECONDS, FAILURE_THRESHOLD, WINDOW_SECONDS, CircuitBreakers
+from imagegateway.jobs.circuit_breaker import (
+    COOLDOWN_SECONDS,
+    FAILURE_THRESHOLD,
+    WINDOW_SECONDS,
+    CircuitBreakers,
+    CircuitState,
+)
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.providers.kit.parsing import LONGEST_WAIT
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -136,3 +142,33 @@ def test_short_pause_does_not_end_a_long_one(breakers: CircuitBreakers, clock: C
     breakers.record_failure("a", *ROUTE, limited(1))
     clock.now += 10
     assert breakers.is_open("a", *ROUTE)
+
+
+def test_report_names_state_rest_of_the_cooldown_and_last_error(breakers: CircuitBreakers, clock: Clock) -> None:
+    assert breakers.report() == []
+    breakers.record_failure("a", *ROUTE, AWAY)
+    (closed,) = breakers.report()
+    assert (closed.model, closed.route, closed.state, closed.failures) == (*ROUTE, CircuitState.CLOSED, 1)
+    for _ in range(FAILURE_THRESHOLD - 1):
+        breakers.record_failure("a", *ROUTE, BROKEN)
+    clock.now += 10
+    (opened,) = breakers.report()
+    assert (opened.state, opened.open_seconds) == (CircuitState.OPEN, COOLDOWN_SECONDS - 10)
+    assert opened.last_error == BROKEN.reason
+    clock.now += COOLDOWN_SECONDS
+    (half_open,) = breakers.report()
+    assert (half_open.state, half_open.open_seconds) == (CircuitState.HALF_OPEN, 0)
+    breakers.record_success(*ROUTE)
+    assert breakers.report() == []
+
+
+def test_report_shows_a_pause_and_a_breaker_of_one_tenant_as_open(breakers: CircuitBreakers, clock: Clock) -> None:
+    breakers.record_failure("a", *ROUTE, limited(20))
+    for _ in range(FAILURE_THRESHOLD):
+        breakers.record_failure("a", MODEL, "fal", BROKEN)
+    assert [(each.route, each.state, each.failures) for each in breakers.report()] == [
+        ("bfl", CircuitState.OPEN, 0),
+        ("fal", CircuitState.OPEN, FAILURE_THRESHOLD),
+    ]
+    clock.now += max(20, WINDOW_SECONDS)
+    assert breakers.report() == []

@@ -53,7 +53,9 @@ def put(
     file.write([row_of(Entry(seq, record))], seq)
 
 
-def pages(file: JobListFile, tenant: str = "acme", status: str = "", model: str = "", size: int = 2) -> list[str]:
+def pages(
+    file: JobListFile, tenant: str | None = "acme", status: str = "", model: str = "", size: int = 2
+) -> list[str]:
     """Return all ids, read page by page."""
     found: list[str] = []
     token = ""
@@ -75,6 +77,19 @@ def test_pages_are_newest_first(listed: JobListFile) -> None:
     assert pages(listed, size=1) == pages(listed, size=5) == pages(listed)
     assert listed.page(Query("acme", "", "", 5, "")).next_token == ""
     assert pages(listed, tenant="another") == []
+
+
+def test_pages_of_all_tenants_are_newest_first_by_the_primary_key(listed: JobListFile) -> None:
+    for seq, (job_id, tenant, state) in enumerate(
+        [("job_1", "a", states.FAILED), ("job_2", "b", states.QUEUED), ("job_3", "a", states.QUEUED)], 1
+    ):
+        put(listed, seq, job_id, tenant=tenant, state=state, created=seq)
+    assert pages(listed, tenant=None) == pages(listed, tenant=None, size=1) == ["job_3", "job_2", "job_1"]
+    assert pages(listed, tenant=None, status="queued") == ["job_3", "job_2"]
+    assert pages(listed, tenant="") == [], "an empty name is no tenant"
+    statement, values = Query(None, token=listed.page(Query(None, size=1)).next_token).sql()
+    (plan,) = listed._db.execute(f"explain query plan {statement}", values).fetchall()
+    assert "USING PRIMARY KEY" in plan[3]
 
 
 def test_new_jobs_do_not_shift_pages(listed: JobListFile) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Final
@@ -41,6 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         check_names(Source.load())
         status: int = options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the output has seen enough, such as `head`
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  the interpreter flushes it at its end
+        return 1
     except (SettingError, StackError, UnavailableError) as error:
         print(f"imagegateway: {error}", file=sys.stderr)
         return 1

@@ -23,8 +23,8 @@ _METADATA = "metadata."
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     command = commands.add_parser("usage", help="report requests, images and cost of all tenants")
-    command.add_argument("--start", type=_day, default="", help="first day (UTC); default: that of this month")
-    command.add_argument("--end", type=_day, default="", help="day after the last one; default: no end")
+    command.add_argument("--start", type=_day, help="first day (UTC); default: that of this month")
+    command.add_argument("--end", type=_day, help="day after the last one; default: no end")
     command.add_argument(
         "--group-by",
         default="",
@@ -46,13 +46,12 @@ def _day(text: str) -> str:
 
 def _usage(options: argparse.Namespace) -> int:
     request = pb.GetUsageRequest(
-        start=options.start, end=options.end, group_by=options.group_by, tenant=options.tenant
+        start=options.start or "", end=options.end or "", group_by=options.group_by, tenant=options.tenant
     )
     with connected() as gateway:
         if options.csv:
-            for body in gateway.stream(
-                RestUsageServiceStub(gateway.channel).GetUsage, request, ("accept", "text/csv")
-            ):
+            get_usage = RestUsageServiceStub(gateway.channel).GetUsage
+            for body in gateway.stream(get_usage, request, ("accept", "text/csv")):
                 sys.stdout.write(body.data.decode())
             return 0
         report = _whole_report(gateway, request)

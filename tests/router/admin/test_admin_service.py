@@ -53,6 +53,7 @@ async def test_life_of_a_key(admin: Admin) -> None:
         "concurrent_jobs": 2,
         "budget": 12.5,
         "budget_period": "day",
+        "spent": 0.0,
         "prefer": "wait=120",
         "response_format": "b64_json",
     }
@@ -61,7 +62,7 @@ async def test_life_of_a_key(admin: Admin) -> None:
     assert (changed.budget, changed.name, changed.budget_period) == (0, "shop", "day")
     mask = FieldMask(paths=["budget", "expires_at", "scopes", "models"])
     cleared = await admin.call("UpdateKey", pb.UpdateKeyRequest(id=created.id, update_mask=mask))
-    assert not {"budget", "budget_period", "expires_at"} & fields(cleared).keys()
+    assert not {"budget", "budget_period", "spent", "expires_at"} & fields(cleared).keys()
     assert (cleared.scopes, cleared.models) == (ALL_BUT_ADMIN, ["*"])
     rotated = await admin.call("RotateKey", pb.RotateKeyRequest(id=created.id, overlap="1h"))
     assert rotated.id == created.id

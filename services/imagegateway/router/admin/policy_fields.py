@@ -78,8 +78,10 @@ def policy_errors() -> Iterator[None]:
     try:
         yield
     except PolicyError as error:
-        text = str(error)
-        raise invalid(error.field, f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}") from None
+        text = str(error).removesuffix(".")
+        if not text.startswith(error.field):
+            text = text[:1].upper() + text[1:]
+        raise invalid(error.field, f"{text}.") from None
 
 
 def key_message(key: ApiKey, *, secret: str = "", spent: float | None = None, last_used_at: int = 0) -> Key:
