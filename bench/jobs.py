@@ -27,6 +27,13 @@ if TYPE_CHECKING:
 
 _MB: Final = 1_000_000
 _PACE: Final = 25.0
+_INLINE: Final = {
+    "direct": ("inline call inside the router, no record", ""),
+    "recorded": ("the same, with its job", "direct"),
+    "limited": ("the same, with rate limits of the key", "recorded"),
+    "limited_twice": ("the same, with rate limits of the key and of its tenant", "recorded"),
+}
+"""Paths of an inline call, each with its title and the path that the added cost refers to."""
 _CLIENTS: Final = 4
 
 
@@ -98,9 +105,9 @@ def _latencies(running: Parts, scale: Scale) -> Iterable[Figure]:
 
 
 def _record(running: Parts, scale: Scale) -> Iterable[Figure]:
-    """Measure inline calls with and without job records."""
+    """Measure inline calls without and with job records, and with rate limits."""
     windows = engine(running, "inline", seconds=scale.seconds, rounds=scale.rounds, root=os.getpid())["windows"]
-    costs: dict[str, dict[str, list[float]]] = {"direct": {}, "recorded": {}}
+    costs: dict[str, dict[str, list[float]]] = {path: {} for path in _INLINE}
     for window in windows:
         shares = {role: 1000 * seconds / window["calls"] for role, seconds in window["used"].items()}
         counted = {role: shares.get(role, 0.0) for role in held.INSIDE}
@@ -108,15 +115,12 @@ def _record(running: Parts, scale: Scale) -> Iterable[Figure]:
         for role, share in counted.items():
             costs[window["path"]].setdefault(role, []).append(share)
     medians = {path: {role: statistics.median(of) for role, of in roles.items()} for path, roles in costs.items()}
-    direct, recorded = medians["direct"], medians["recorded"]
-    for path, title in (
-        ("direct", "inline call inside the router, no record"),
-        ("recorded", "the same, with its job"),
-    ):
+    for path, (title, base) in _INLINE.items():
         split = ", ".join(f"{role} {medians[path][role]:.2f}" for role in held.INSIDE)
         yield Figure(title, f"{_spread(costs[path]['sum'])} CPU-ms ({split})")
-    added = recorded["sum"] - direct["sum"]
-    yield Figure("  added by the record", f"{added:.2f} CPU-ms, {recorded['sum'] / direct['sum']:.2f} x")
+        if base:
+            own, without = medians[path]["sum"], medians[base]["sum"]
+            yield Figure("  added", f"{own - without:.2f} CPU-ms, {own / without:.2f} x")
 
 
 def _subscribers(folder: Path, image: Path, scale: Scale) -> Iterable[Figure]:

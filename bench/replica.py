@@ -11,7 +11,8 @@ import json
 import sys
 import time
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -19,14 +20,16 @@ import uvloop
 from google.protobuf.duration_pb2 import Duration
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states, transitions
-from imagegateway.jobs.budgets.ledger import BudgetPolicy, NoHistory
+from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.jobs.retention import RetentionPolicies
 from imagegateway.keys.api_keys import ApiKey
-from imagegateway.keys.provider_keys import ProviderKeys
+from imagegateway.keys.key_store import KeyStore
+from imagegateway.keys.policy import MAX_RATE, Quota
 from imagegateway.keys.root_secret import RootSecret
-from imagegateway.keys.tenants import TenantPolicy
+from imagegateway.keys.tenancy import Tenancy
+from imagegateway.keys.tenants import TenantStore
 from imagegateway.media.signed_links import LinkSigner
 from imagegateway.media.store import MediaStore
 from imagegateway.outbound.client import Outbound
@@ -37,6 +40,7 @@ from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import Supervisor
 from imagegateway.provider.v1 import provider_service_pb2 as provider
 from imagegateway.router import call_context
+from imagegateway.router.call_limiter import CallLimiter
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.composition import compose_operations
 from imagegateway.router.response_memory import ResponseMemory
@@ -55,6 +59,9 @@ _AT_ONCE: Final = 32
 _CALLERS: Final = 16
 _POLL_SECONDS: Final = 0.1
 _PATIENCE: Final = 30.0
+_LIMITS: Final = Quota(requests_per_minute=MAX_RATE, images_per_minute=MAX_RATE)
+"""Limits that no call reaches."""
+_LIMITED_TENANT: Final = "bench-limited"
 
 
 class _Scripted(ProviderClient):
@@ -89,6 +96,7 @@ class _Replica:
     catalog: Catalog
     responses: ResponseBuilder
     operations: Operations
+    limiter: CallLimiter
 
 
 @asynccontextmanager
@@ -112,27 +120,34 @@ async def _replica(number: int, families: ProviderClient) -> AsyncIterator[_Repl
         outbound=outbound,
         limits=catalog.limits(current),
         budget_policy=BudgetPolicy(),
-        history=NoHistory(),
         price=catalog.price,
         fallback=catalog.fallback,
         view=responses.job,
         supervisor=Supervisor(),
     )
-    provider_keys = await ProviderKeys.open(client, current.nats_replicas, root)
+    supervisor = Supervisor()
+    tenants = await TenantStore.open(client, current.nats_replicas)
+    await tenants.update(_LIMITED_TENANT, lambda policy: replace(policy, quota=_LIMITS))
+    await KeyStore.open(client, current.nats_replicas, root)  # makes the bucket that the key ring follows
+    tenancy = await Tenancy.open(client, current.nats_replicas, root)
+    await tenancy.start(supervisor)
     await engine.start()
+    limiter = CallLimiter(tenancy.rates)
     operations = compose_operations(
         settings=current,
         engine=engine,
         catalog=catalog,
-        provider_keys=provider_keys,
+        provider_keys=tenancy.provider_keys,
         responses=responses,
+        limiter=limiter,
         store=store,
         outbound=outbound,
-        retention=RetentionPolicies(current, TenantPolicy),
+        retention=RetentionPolicies(current, tenancy.tenants.policy),
     )
     try:
-        yield _Replica(engine, catalog, responses, operations)
+        yield _Replica(engine, catalog, responses, operations, limiter)
     finally:
+        await supervisor.close()
         await engine.close()
         await asyncio.gather(families.close(), outbound.aclose(), client.close())
 
@@ -219,23 +234,33 @@ async def follow(order: dict[str, Any]) -> dict[str, Any]:
 
 
 async def inline(order: dict[str, Any]) -> dict[str, Any]:
-    """Alternate inline calls with and without job records. Return CPU time by role and calls of each window."""
+    """Alternate inline calls without and with job records, and those with rate limits of the key and of its tenant.
+
+    Return CPU time by role and calls of each window.
+    """
     families = ProviderClient(settings.current(), ["local"])
     async with _replica(0, families) as replica:
         operations = replica.operations
         request = pb.GenerateRequest(model="local/sketch", prompt="a lighthouse at dusk", size="1024x1024")
 
-        def begin() -> Call:
+        keys = {
+            "unlimited": ApiKey(id="bench", tenant="bench", name="", created_at=0),
+            "limited": ApiKey(id="limited", tenant="bench", name="", created_at=0, quota=_LIMITS),
+            "limited_twice": ApiKey(id="limited2", tenant=_LIMITED_TENANT, name="", created_at=0, quota=_LIMITS),
+        }
+
+        async def begin(key: ApiKey) -> Call:
             call = call_context.begin("Generate", {}, rest=False)
-            call.key = ApiKey(id="bench", tenant="bench", name="bench", created_at=0)
+            call.key = key
+            await replica.limiter.set_headers(call.headers, key)
             return call
 
-        async def recorded() -> None:
-            call = begin()
+        async def recorded(key: str) -> None:
+            call = await begin(keys[key])
             await operations.images.run(operations.planner.plan_generation(request, call), call)
 
         async def direct() -> None:
-            call = begin()
+            call = await begin(keys["unlimited"])
             plan = operations.planner.plan_generation(request, call)
             record = operations.submission.new_record(plan, call)
             transitions.mark_submitting(record)
@@ -243,12 +268,17 @@ async def inline(order: dict[str, Any]) -> dict[str, Any]:
             transitions.mark_completed(record, state.done, replica.catalog.price(record.task, state.done))
             await replica.responses.images(record, call, b64_json=False)
 
+        paths: dict[str, Callable[[], Awaitable[None]]] = {
+            "direct": direct,
+            "recorded": partial(recorded, "unlimited"),
+            "limited": partial(recorded, "limited"),
+            "limited_twice": partial(recorded, "limited_twice"),
+        }
         windows: list[dict[str, Any]] = []
-        for _, path in ((direct, direct), (recorded, recorded)):
+        for path in paths.values():
             await _many(_CALLERS, 0.5, path)
         for number in range(order["rounds"]):
-            paths = (("direct", direct), ("recorded", recorded))
-            for name, path in paths if number % 2 == 0 else reversed(paths):
+            for name, path in paths.items() if number % 2 == 0 else reversed(paths.items()):
                 before = usage.Usage.of(order["root"])
                 took = await _many(_CALLERS, order["seconds"], path)
                 used = usage.Usage.of(order["root"]).since(before)

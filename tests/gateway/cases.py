@@ -200,6 +200,9 @@ def read_status(error: grpc.RpcError) -> Failure:
     return Failure(status.message, info.reason.lower(), param, "RetryInfo" in found)
 
 
+_JOB_SUFFIX: Final = re.compile(r"-[0-9a-f]{16}/")
+
+
 def _comparable(outcome: Outcome, request: Mapping[str, Any]) -> Mapping[str, Any] | None:
     """Return the document without fields that differ between calls. With a seed, the bytes must be equal."""
     if outcome.document is None:
@@ -210,8 +213,10 @@ def _comparable(outcome: Outcome, request: Mapping[str, Any]) -> Mapping[str, An
 
 
 def _comparable_image(item: Mapping[str, Any], *, seeded: bool) -> Mapping[str, Any]:
-    # The link's path holds the file's SHA-256; the rest of it, the time.
-    kept = {name: value.partition("?")[0] if name == "url" else value for name, value in item.items()}
+    # The link's path holds the file's SHA-256 and a suffix of the job; the rest of it, the time.
+    kept = dict(item)
+    if "url" in item:
+        kept["url"] = _JOB_SUFFIX.sub("/", item["url"].partition("?")[0])
     if not seeded:
         kept |= dict.fromkeys({"seed", "url", "b64_json"} & set(kept), "")
     return kept

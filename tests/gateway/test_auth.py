@@ -103,7 +103,7 @@ def test_key_with_a_default_preference_is_strict_without_the_header(stack: Stack
         (("create", "--tenant", "two\nlines"), "The tenant must be one line"),
     ],
 )
-def test_keys_command_that_can_not_be_done_says_why(stack: Stack, arguments: tuple[str, ...], message: str) -> None:
+def test_invalid_keys_command_fails_with_the_cause(stack: Stack, arguments: tuple[str, ...], message: str) -> None:
     done = stack.command("keys", *arguments)
     assert done.returncode != 0
     assert message in done.stderr

@@ -6,7 +6,8 @@ import http.client
 import json
 import socket
 import subprocess
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.platform import setting_source, settings
@@ -15,7 +16,12 @@ from imagegateway.stack import envoy_config
 from imagegateway.stack.config import binary
 
 from tests.gateway.rest import ask
-from tests.support.stack import Stack, eventually, free_port, running, short_folder
+from tests.support.stack import eventually, free_port, short_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.stack import Stack
 
 
 @pytest.mark.parametrize(
@@ -30,37 +36,61 @@ def test_limit_of_open_files_that_is_too_low_is_named_at_the_start() -> None:
         envoy_config.connection_limit(20_000, 512)
 
 
+@contextmanager
+def envoy_alone(edit: Callable[[str], str] = str, **values: str) -> Iterator[int]:
+    """Run Envoy as the stack does, without the processes behind Envoy. Yield its port.
+
+    `edit` changes the configuration file; `values` are settings by name.
+    """
+    with short_folder() as folder:
+        port = free_port()
+        values = {"port": str(port), "data_dir": str(folder), **values}
+        source = setting_source.Source({f"IMAGEGATEWAY_{name.upper()}": value for name, value in values.items()})
+        file = folder / "run" / "envoy.yaml"
+        file.parent.mkdir()
+        envoy_config.write(settings.load(source), file.parent)
+        file.write_text(edit(file.read_text()))
+        command = [binary("envoy"), "-c", str(file), "--disable-hot-restart", "-l", "off", "--concurrency", "2"]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+            try:
+                yield port
+            finally:
+                process.terminate()
+
+
 @pytest.mark.parametrize("share", ["50", "100"])
 def test_idle_connections_make_room_for_others(share: str) -> None:
-    with running(connections="40", address_share=share) as stack, ExitStack() as held:
-        idle = [held.enter_context(socket.create_connection(("127.0.0.1", stack.port))) for _ in range(39)]
-        eventually(lambda: _is_served(stack, "127.0.0.1"), 15, "another client is served")
+    with envoy_alone(connections="40", address_share=share) as port, ExitStack() as held:
+        eventually(lambda: _is_served(port, "127.0.0.1"), 15, "Envoy listens")
+        idle = [held.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(39)]
+        eventually(lambda: _is_served(port, "127.0.0.1"), 15, "another client is served")
         assert [_is_closed_within(connection, 10) for connection in idle] == [True] * 39
 
 
 def test_flood_from_one_address_leaves_connections_for_others() -> None:
     """Envoy keeps each connection whose request head never ends for 10 s."""
-    with running(connections="40") as stack, ExitStack() as held:
-        flood = [held.enter_context(socket.create_connection(("127.0.0.1", stack.port))) for _ in range(40)]
+    with envoy_alone(connections="40") as port, ExitStack() as held:
+        eventually(lambda: _is_served(port, "127.0.0.1"), 15, "Envoy listens")
+        flood = [held.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(40)]
         for connection in flood:
             with suppress(OSError):  # some are closed already
                 connection.sendall(b"GET /healthz HTTP/1.1\r\n")
         # Of 16 groups of addresses one is full, and chance decides which others are in it.
         others = [f"127.0.0.{number}" for number in range(2, 22)]
-        served = [_is_served(stack, address) for address in others]
+        served = [_is_served(port, address) for address in others]
         assert served.count(True) >= 10
-        assert not _is_served(stack, "127.0.0.1")
+        assert not _is_served(port, "127.0.0.1")
         assert [_is_closed_within(connection, 0.1) for connection in flood].count(False) == 20
 
 
-def _is_served(stack: Stack, address: str) -> bool:
-    """Return True if a client at this local address gets a response."""
+def _is_served(port: int, address: str) -> bool:
+    """Return True if a client at this local address gets a response. Envoy itself responds on an unknown path."""
     try:
         with closing(
-            http.client.HTTPConnection("127.0.0.1", stack.port, timeout=5, source_address=(address, 0))
+            http.client.HTTPConnection("127.0.0.1", port, timeout=5, source_address=(address, 0))
         ) as connection:
-            connection.request("GET", "/healthz")
-            return connection.getresponse().status == 200
+            connection.request("GET", "/nothing")
+            return connection.getresponse().status == 404
     except (OSError, http.client.HTTPException):
         return False
 
@@ -77,20 +107,13 @@ def _is_closed_within(connection: socket.socket, seconds: float) -> bool:
 
 def test_envoy_whose_heap_is_full_answers_503_overloaded() -> None:
     """The heap limit is below the size of an idle Envoy."""
-    with short_folder() as folder:
-        values = {"port": str(free_port()), "data_dir": str(folder), "edge_memory": "32"}
-        source = setting_source.Source({f"IMAGEGATEWAY_{name.upper()}": value for name, value in values.items()})
-        (folder / "run").mkdir()
-        envoy_config.write(settings.load(source), folder / "run")
-        text = (folder / "run" / "envoy.yaml").read_text()
-        assert "max_heap_size_bytes: 33554432" in text
-        (folder / "run" / "envoy.yaml").write_text(text.replace("33554432", "1048576"))
-        command = [binary("envoy"), "-c", f"{folder}/run/envoy.yaml", "--disable-hot-restart", "-l", "off"]
-        with subprocess.Popen([*command, "--concurrency", "1"], stdout=subprocess.DEVNULL) as process:
-            try:
-                eventually(lambda: _overloaded(int(values["port"])), 15, "Envoy sheds load")
-            finally:
-                process.terminate()
+
+    def lower(config: str) -> str:
+        assert "max_heap_size_bytes: 33554432" in config
+        return config.replace("33554432", "1048576")
+
+    with envoy_alone(lower, edge_memory="32") as port:
+        eventually(lambda: _overloaded(port), 15, "Envoy sheds load")
 
 
 def _overloaded(port: int) -> bool:

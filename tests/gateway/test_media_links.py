@@ -36,15 +36,15 @@ def get(stack: Stack, path: str, method: str = "GET", **headers: str) -> rest.An
 
 
 def tag(path: str) -> str:
-    return f'"{path.split("/")[3]}"'
+    return f'"{path.split("/")[3].partition("-")[0]}"'
 
 
 def signed(stack: Stack, path: str, at: float) -> str:
     """Return a link to the same file, signed at another time."""
     loaded = settings.load(setting_source.Source(command.environment(**stack.values)))
     links = LinkSigner(RootSecret.load(loaded), stack.url, clock=lambda: at)
-    _, _, day, sha256, name = urlsplit(path).path.split("/")
-    return rest.link(stack, links.sign(f"results/{day}/{sha256}", name))
+    _, _, day, result, name = urlsplit(path).path.split("/")
+    return rest.link(stack, links.sign(f"results/{day}/{result}", name))
 
 
 def test_link_get_returns_the_bytes_of_its_digest(stack: Stack, path: str) -> None:
@@ -127,7 +127,7 @@ def flip(text: str) -> str:
 def test_link_tampered_anywhere_is_403(stack: Stack, path: str) -> None:
     place, _, query = path.partition("?")
     expires, signature = re.findall(r"=([^&]+)", query)
-    _, _, day, sha256, name = place.split("/")
+    _, _, day, result, name = place.split("/")
     for changed in (
         f"{place}?exp={int(expires) + 1}&sig={signature}",
         f"{place}?exp={expires}&sig={flip(signature)}",
@@ -135,10 +135,10 @@ def test_link_tampered_anywhere_is_403(stack: Stack, path: str) -> None:
         f"{place}?exp={expires}",
         f"{place}?sig={signature}",
         place,
-        f"/media/{day}/{sha256}/1.{name.partition('.')[2]}?{query}",
-        f"/media/{day}/{sha256}/0.svg?{query}",
+        f"/media/{day}/{result}/1.{name.partition('.')[2]}?{query}",
+        f"/media/{day}/{result}/0.svg?{query}",
         f"/media/{day}/{'0' * 64}/{name}?{query}",
-        f"/media/2020-01-01/{sha256}/{name}?{query}",
+        f"/media/2020-01-01/{result}/{name}?{query}",
     ):
         answer = get(stack, changed)
         assert_error(answer, 403, "invalid_signature", kind="permission_error")
@@ -161,8 +161,8 @@ def test_link_with_another_method_is_refused(stack: Stack, path: str) -> None:
 def test_link_of_a_file_that_is_gone_is_404(stack: Stack) -> None:
     (item,) = generate(stack, size="70x70").json()["data"]
     path = rest.link(stack, item["url"])
-    _, _, day, sha256, _ = urlsplit(path).path.split("/")
-    (stack.data_dir / "media" / "results" / day / sha256).unlink()
+    _, _, day, result, _ = urlsplit(path).path.split("/")
+    (stack.data_dir / "media" / "results" / day / result).unlink()
     answer = get(stack, path)
     assert answer.status == 404
     rest.assert_no_internals(answer)

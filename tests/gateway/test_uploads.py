@@ -316,4 +316,6 @@ def test_client_that_disconnects_in_an_upload_leaves_no_file(stack: Stack, sent:
 
 def test_link_of_an_edit_contains_the_digest_of_its_image(stack: Stack) -> None:
     (item,) = edit(stack, file_part("image", image_bytes())).json()["data"]
-    assert re.fullmatch(r"/media/[0-9-]{10}/[0-9a-f]{64}/0\.png", rest.link(stack, item["url"]).partition("?")[0])
+    assert re.fullmatch(
+        r"/media/[0-9-]{10}/[0-9a-f]{64}-[0-9a-f]{16}/0\.png", rest.link(stack, item["url"]).partition("?")[0]
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs.stream import Entry, JobStream
-from imagegateway.jobs.stream_connection import StreamConnection
+from imagegateway.jobs.stream_connection import NAME, SUBJECTS, StreamConnection
 from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.jobs.stream_messages import Message
 
@@ -82,6 +82,7 @@ class MemoryConnection(StreamConnection):
     def __init__(self, log: StreamLog, gate: Callable[[str], Awaitable[None]] = _at_once) -> None:
         self.log = log
         self._gate = gate
+        self._name, self._subjects = NAME, SUBJECTS
 
     @property
     def connected(self) -> bool:

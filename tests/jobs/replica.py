@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.json_format import ParseDict
 from imagegateway.jobs import states
-from imagegateway.jobs.budgets.ledger import BudgetPolicy, NoHistory
+from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.limits import Limits
 from imagegateway.keys.root_secret import RootSecret
@@ -105,6 +105,7 @@ class Replica:
         await engine.webhooks.close()
         await engine.budgets.close()
         await engine.index.close()
+        await engine.usage.close()
         await self.client.close()
         await self._outbound.aclose()
 
@@ -149,7 +150,6 @@ async def start(
             api_key_jobs=job_limits.get,
         ),
         budget_policy=budget_policy,
-        history=NoHistory(),
         price=price,
         fallback=fallback,
         view=_view,

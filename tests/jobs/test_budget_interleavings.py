@@ -16,10 +16,10 @@ from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import polling, states
 from imagegateway.jobs.budgets import account as accounts
 from imagegateway.jobs.budgets.ledger import BudgetPolicy
-from imagegateway.jobs.budgets.money import NANO, nanodollars
 from imagegateway.keys.policy import BudgetPeriod, Quota, key_account, tenant_account
 from imagegateway.media.store import MediaStore
 from imagegateway.platform import backoff, shared_documents
+from imagegateway.platform.money import NANO, nanodollars
 from imagegateway.v1.job_pb2 import Cost
 
 from tests.jobs import records

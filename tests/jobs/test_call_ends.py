@@ -26,15 +26,15 @@ COST = Cost(amount=0.5, currency="USD")
 
 @dataclass
 class Call:
-    """The open call of an ended job. `steps` names what was done, in order."""
+    """The open call of an ended job. `steps` names each step, in order."""
 
     entry: Entry
     joined: provider.TaskState = field(default_factory=records.done)
     polled: provider.TaskState | None = None
     is_stopped: bool = False
-    """Whether the provider confirms a stop."""
+    """True if the provider confirms a stop."""
     is_forgotten: bool = False
-    """Whether the stream no longer keeps the job."""
+    """True if the stream no longer keeps the job."""
     steps: list[str] = field(default_factory=list)
     polls: PollSchedule = field(default_factory=PollSchedule)
 

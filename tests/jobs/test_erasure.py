@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 from imagegateway.job.v1.job_record_pb2 import JobRecord
 from imagegateway.jobs import states, transitions
+from imagegateway.jobs.stream_connection import NAME
 from imagegateway.jobs.stream_errors import OutcomeUnknownError
+from imagegateway.jobs.usage.query import UsageQuery
 from imagegateway.media.objects import ResultOwner
 from imagegateway.provider.v1 import provider_service_pb2 as provider
+from nats.js.errors import NotFoundError
 
 from tests.jobs import records
 
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from imagegateway.jobs.stream import Entry
+    from nats.aio.client import Client
 
     from tests.jobs.replica import Replica
     from tests.jobs.scripted_providers import ScriptedProviders
@@ -37,6 +42,12 @@ def secret_job() -> JobRecord:
 def found_in(folder: Path, text: str) -> list[str]:
     """Return the files below a folder that contain a text."""
     return [path.name for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+async def remains(replica: Replica, nats: Nats) -> list[str]:
+    """Return the files with the secret, once usage has followed the erasure."""
+    await replica.engine.usage.report(UsageQuery(None))
+    return found_in(nats.settings.data_dir, SECRET)
 
 
 async def completed(replica: Replica, providers: ScriptedProviders, record: JobRecord) -> Entry:
@@ -62,15 +73,14 @@ async def test_erased_job_leaves_no_byte_of_prompt_or_media(
     replica: Replica, providers: ScriptedProviders, nats: Nats
 ) -> None:
     entry = await completed(replica, providers, secret_job())
-    folder = nats.settings.data_dir
-    assert len(found_in(folder, SECRET)) >= 3, "the stream, a preview and an image"
+    assert len(found_in(nats.settings.data_dir, SECRET)) >= 3, "the stream, a preview and an image"
 
     erased = (await replica.engine.execution.erasure.erase(entry)).record
 
     assert [each.seq async for each in replica.stream.history(entry.record.id, 0)] == [
         (await replica.stream.last(entry.record.id) or entry).seq
     ]
-    assert found_in(folder, SECRET) == []
+    assert await remains(replica, nats) == []
     assert (erased.state, erased.completed_at, erased.cost) == (
         states.COMPLETED,
         entry.record.completed_at,
@@ -78,6 +88,32 @@ async def test_erased_job_leaves_no_byte_of_prompt_or_media(
     )
     assert (erased.task.model, erased.task.route, erased.erased_images) == ("local/sketch", "local", 1)
     assert erased.erased_at
+
+
+async def test_replaced_messages_are_not_in_the_stream(
+    replica: Replica, providers: ScriptedProviders, client: Client
+) -> None:
+    progress = iter((20, 40, 60, 80))
+
+    async def poll(_request: object) -> provider.TaskState:
+        value = next(progress, None)
+        return records.done() if value is None else records.running(progress=value)
+
+    async def start(_request: object) -> provider.TaskState:
+        return records.running(progress=0)
+
+    providers.on_start, providers.on_poll = start, poll
+    record = secret_job()
+    await replica.submit(record)
+    entry = await replica.ended(record.id)
+    erased = await replica.engine.execution.erasure.erase(entry)
+    js = client.jetstream()
+    kept = []
+    for seq in range(1, erased.seq + 1):
+        with suppress(NotFoundError):
+            kept.append(await js.get_msg(NAME, seq))
+    assert [message.seq for message in kept if (message.subject or "").startswith("j.job")] == [erased.seq]
+    assert not [message for message in kept if SECRET.encode() in (message.data or b"")]
 
 
 async def test_erasure_twice_changes_nothing(replica: Replica, providers: ScriptedProviders) -> None:
@@ -103,7 +139,7 @@ async def test_interrupted_erasure_is_completed_by_the_next_one(
     newest = await replica.stream.last(entry.record.id)
     assert newest is not None
     await erasure.erase(newest)
-    assert found_in(nats.settings.data_dir, SECRET) == []
+    assert await remains(replica, nats) == []
 
 
 async def test_erasure_keeps_the_same_image_of_another_job(replica: Replica, providers: ScriptedProviders) -> None:

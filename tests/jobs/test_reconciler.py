@@ -25,7 +25,7 @@ ME, EXPIRED, ALIVE = "me/2", "me/1", "other/1"
 
 @dataclass
 class Replica:
-    """What surrounds the reconciler of one replica."""
+    """Parts of one replica around its reconciler."""
 
     live: dict[str, Entry] = field(default_factory=dict)
     attended: set[str] = field(default_factory=set)

@@ -125,7 +125,7 @@ async def test_missing_permission_stops_the_start_and_is_named(
 ) -> None:
     monkeypatch.setattr("imagegateway.jobs.stream_connection.REQUEST_SECONDS", 0.1)
     client = await connect(settings_for(tmp_path, NATS_URL=f"nats://reader:p@{plain}"), "test")
-    with pytest.raises(SettingError, match=r"j\.> and k\.>"):
+    with pytest.raises(SettingError, match=r"j\.>, k\.> and u\.>"):
         await JobStream.open(client, 1)
     await client.close()
 

@@ -163,3 +163,12 @@ async def _fail(_request: object) -> provider.TaskState:
 
 async def _nothing() -> None:
     """Acknowledge nothing."""
+
+
+async def test_spending_includes_each_job_that_has_ended(replica: Replica) -> None:
+    first, second = await run(replica, records.job()), await run(replica, records.job())
+    spent = replica.engine.usage.spent
+    assert await spent(tenant="acme", key_id="", since=0, without=()) == 2 * USD
+    assert await spent(tenant="acme", key_id="", since=0, without=[first.id]) == USD
+    tomorrow = second.completed_at + 86_400_000
+    assert await spent(tenant="acme", key_id="", since=tomorrow, without=()) == 0

@@ -160,12 +160,20 @@ def test_expired_jobs_are_subtracted_in_batches(usage: UsageFile, monkeypatch: p
     assert rows(usage, "model") == []
 
 
-def test_spending_by_key_and_tenant_begins_at_a_day(usage: UsageFile) -> None:
-    usage.write([entry("a"), entry("b", ended_at=NOON - DAY), entry("c", key_id="k2", tenant="other")], 1)
-    assert usage.spent("key_id", "k1", "2026-11-29") == CENT
-    assert usage.spent("key_id", "k1", "") == 2 * CENT
-    assert usage.spent("tenant", "other", "") == CENT
-    assert usage.spent("tenant", "nobody", "") == 0
+def test_spending_of_a_key_or_tenant_begins_at_a_day(usage: UsageFile) -> None:
+    usage.write([entry("a"), entry("b", ended_at=NOON - DAY), entry("c", key_id="k2"), entry("d", tenant="other")], 1)
+    assert usage.spent("acme", "k1", "2026-11-29", ()) == CENT
+    assert usage.spent("acme", "k1", "1970-01-01", ()) == 2 * CENT
+    assert usage.spent("acme", "", "1970-01-01", ()) == 3 * CENT
+    assert usage.spent("unknown", "", "1970-01-01", ()) == 0
+
+
+def test_spending_leaves_out_jobs_by_id(usage: UsageFile) -> None:
+    usage.write([entry(f"j{number}") for number in range(1200)], 1)
+    usage.write([entry("old", ended_at=NOON - DAY), entry("stranger", tenant="other")], 2)
+    without = {f"j{number}" for number in range(1199)} | {"old", "stranger", "unknown"}
+    assert usage.spent("acme", "k1", "2026-11-29", without) == CENT
+    assert len(usage.messages_of(without)) == 2
 
 
 @pytest.mark.parametrize("names", [("colour",), ("metadata.",), ("model", "model"), (*COLUMNS,), ("",)])

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from imagegateway.platform import money
 from imagegateway.platform.setting_source import Source
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers import pricing
 from imagegateway.providers.catalog import Capability
 from imagegateway.router.catalog import Catalog
 from imagegateway.v1.job_pb2 import Cost, TokenDetails, Usage
@@ -152,6 +152,6 @@ def test_cost_that_the_provider_reports_wins() -> None:
 
 @pytest.mark.parametrize(("amount", "shown"), [("0.04", 0.04), ("0.000000001", 1e-9), ("123456.789", 123456.789)])
 def test_amounts_survive_the_double(amount: str, shown: float) -> None:
-    cost = pricing.to_cost(pricing.usd(amount), estimated=True)
+    cost = money.to_cost(money.usd(amount), estimated=True)
     assert cost.amount == shown
-    assert pricing.nanodollars(cost) == pricing.usd(amount)
+    assert money.nanodollars(cost) == money.usd(amount)

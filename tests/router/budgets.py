@@ -13,3 +13,6 @@ class NoBudgets:
 
     def left(self, record: JobRecord) -> int | None:
         return None
+
+    async def check(self, record: JobRecord) -> None:
+        pass

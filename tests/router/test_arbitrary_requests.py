@@ -47,6 +47,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 from tests.gateway import inputs
 from tests.router.budgets import NoBudgets
+from tests.router.limits import unlimited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -200,11 +201,13 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
             budgets=NoBudgets(),
             claims=engine,
             lookup=lookup,
+            limiter=unlimited(),
             readiness=readiness,
             sealer=engine,
             provider_keys=stored,
             store=store,
             outbound=outbound,
+            catalog=catalog,
             retention=RetentionPolicies(current, TenantPolicy),
             deadline_seconds=60,
         )
@@ -236,7 +239,7 @@ async def serving(folder: Path) -> AsyncIterator[pb_grpc.ImageServiceAsyncStub]:
             provider_keys=stored,
         )
         ring: Any = _Ring()
-        server = grpc.aio.server(interceptors=[RequestInterceptor(ring, BodyBudget(1024**2))])
+        server = grpc.aio.server(interceptors=[RequestInterceptor(ring, unlimited(), BodyBudget(1024**2))])
         pb_grpc.add_ImageServiceServicer_to_server(service, server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()

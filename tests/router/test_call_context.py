@@ -13,6 +13,8 @@ from imagegateway.platform.errors import GatewayError
 from imagegateway.router import call_context, etags
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
+from tests.router.limits import unlimited
+
 
 def call(**headers: str) -> call_context.Call:
     return call_context.begin(
@@ -91,7 +93,7 @@ class AnyKey:
 async def test_unprintable_provider_key_is_refused_by_name(key: str) -> None:
     begun = call(authorization="Bearer key", x_byok_fal=key)
     with pytest.raises(GatewayError) as raised:
-        await call_context.authenticate(begun, cast("Any", AnyKey()), ALL_SCOPES)
+        await call_context.authenticate(begun, cast("Any", AnyKey()), unlimited(), ALL_SCOPES)
     assert raised.value.reason == ErrorReason.ERROR_REASON_INVALID_VALUE
     assert raised.value.param == "X-BYOK-fal"
     assert key not in raised.value.message
@@ -100,5 +102,5 @@ async def test_unprintable_provider_key_is_refused_by_name(key: str) -> None:
 @pytest.mark.parametrize("key", ["k", " key\t", "two parts", "k" * 4096])
 async def test_whitespace_around_a_provider_key_is_removed(key: str) -> None:
     begun = call(authorization="Bearer key", x_byok_fal=key)
-    await call_context.authenticate(begun, cast("Any", AnyKey()), ALL_SCOPES)
+    await call_context.authenticate(begun, cast("Any", AnyKey()), unlimited(), ALL_SCOPES)
     assert begun.byok == {"fal": key.strip()}

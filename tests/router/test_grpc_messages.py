@@ -19,6 +19,7 @@ from imagegateway.router.interceptor import RequestInterceptor
 from imagegateway.v1 import image_service_pb2 as pb
 
 from tests.router.clock import SkippingLoop
+from tests.router.limits import unlimited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -140,7 +141,7 @@ def end(pieces: Iterable[tuple[float, bytes]], *, streaming: bool) -> tuple[grpc
     async def run() -> tuple[grpc.StatusCode, float]:
         ring: Any = _Ring()
         details: Any = SimpleNamespace(method="/imagegateway.v1.ImageService/GetJob")
-        wrapped: Any = await RequestInterceptor(ring, BodyBudget(MIB)).intercept_service(found, details)
+        wrapped: Any = await RequestInterceptor(ring, unlimited(), BodyBudget(MIB)).intercept_service(found, details)
         try:
             if streaming:
                 await anext(wrapped.stream_stream(sent(), _Context()))

@@ -20,6 +20,7 @@ from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import image_service_pb2_grpc as pb_grpc
 
 from tests.jobs import records
+from tests.router.limits import unlimited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -103,7 +104,7 @@ class _ScriptedService(ImageService):
 async def serving() -> AsyncIterator[tuple[_ScriptedService, pb_grpc.ImageServiceAsyncStub]]:
     ring: Any = _Ring()
     service = _ScriptedService()
-    server = grpc.aio.server(interceptors=[RequestInterceptor(ring, BodyBudget(MIB))])
+    server = grpc.aio.server(interceptors=[RequestInterceptor(ring, unlimited(), BodyBudget(MIB))])
     pb_grpc.add_ImageServiceServicer_to_server(service, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

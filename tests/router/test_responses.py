@@ -214,7 +214,7 @@ def test_erased_job_shows_neither_request_nor_result() -> None:
     job = described(made)
     assert job["status"] == "completed"
     assert job["erased_at"]
-    assert not {"request", "result", "result_url", "metadata"} & job.keys()
+    assert not {"request", "result", "result_url", "metadata", "expires_at"} & job.keys()
 
 
 @pytest.mark.parametrize(("media_days", "days"), [(0, 7), (1, 1), (90, 90)])

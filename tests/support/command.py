@@ -26,7 +26,7 @@ def environment(**values: str) -> dict[str, str]:
 def run(*arguments: str, standard_input: str = "", **values: str) -> subprocess.CompletedProcess[str]:
     """Run a command in this process: a separate Python takes a second for imports. `values` are settings by name.
 
-    Not for `up`, which takes over signals, logs and the standard output.
+    Not for an `up` that starts: it takes over signals, logs and the standard output.
     """
     output, errors = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(output), redirect_stderr(errors):

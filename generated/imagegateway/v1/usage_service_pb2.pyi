@@ -107,7 +107,7 @@ Global___GetUsageResponse: _TypeAlias = GetUsageResponse  # noqa: Y015
 @_typing.final
 class UsageRow(_message.Message):
     """Sums over jobs that ended. Only the names in `group_by` are set; an empty value
-    stands for jobs without one.
+    means jobs without one.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

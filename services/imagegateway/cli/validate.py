@@ -1,4 +1,4 @@
-"""`imagegateway validate`: check of the rendered Envoy configuration by Envoy itself."""
+"""`imagegateway validate`: check of own prices, and of the rendered Envoy configuration by Envoy itself."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from imagegateway.platform import settings
+from imagegateway.router.catalog import Catalog
 from imagegateway.stack import envoy_config
 from imagegateway.stack.config import binary
 
@@ -22,6 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _validate(_: argparse.Namespace) -> int:
+    Catalog.load(settings.current().source)
     with tempfile.TemporaryDirectory() as folder:
         envoy_config.write(settings.current(), Path(folder))
         command = [binary("envoy"), "--mode", "validate", "--log-level", "warning", "-c", f"{folder}/envoy.yaml"]

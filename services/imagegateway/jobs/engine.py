@@ -31,7 +31,7 @@ from imagegateway.platform.readiness import Readiness
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from imagegateway.jobs.budgets.ledger import BudgetPolicy, SpendHistory
+    from imagegateway.jobs.budgets.ledger import BudgetPolicy
     from imagegateway.jobs.limits import Limits
     from imagegateway.jobs.pricing import Price
     from imagegateway.jobs.provider_client import ProviderClient
@@ -80,7 +80,6 @@ class JobEngine:
         outbound: Outbound,
         limits: Limits,
         budget_policy: BudgetPolicy,
-        history: SpendHistory,
         price: Price,
         fallback: Fallback,
         view: JobView,
@@ -107,7 +106,10 @@ class JobEngine:
         )
         js = client.jetstream()
         accounts = await bucket(js, ledger.BUCKET, settings.nats_replicas)
-        budgets = BudgetLedger(accounts, policy=budget_policy, history=history, feed=feed)
+        usage = await UsageReports.open(
+            client, stream, settings.nats_replicas, settings.data_dir / f"usage-{replica}.sqlite"
+        )
+        budgets = BudgetLedger(accounts, policy=budget_policy, history=usage, feed=feed)
         execution = JobExecution.compose(
             stream=stream,
             feed=feed,
@@ -158,9 +160,7 @@ class JobEngine:
             webhook_secrets=webhook_secrets,
             webhooks=webhooks,
             readiness=Readiness({"media-store": store.check, "job-store": check.check, "job-list": index.check}),
-            usage=await UsageReports.open(
-                client, stream, settings.nats_replicas, settings.data_dir / f"usage-{replica}.sqlite"
-            ),
+            usage=usage,
             _events=events,
             _supervisor=supervisor,
         )

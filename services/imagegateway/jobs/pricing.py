@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from imagegateway.jobs import transitions
 from imagegateway.platform import logs
-from imagegateway.providers.pricing import to_cost
+from imagegateway.platform.money import to_cost
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -129,8 +129,11 @@ def is_unconfirmed(state: provider.TaskState) -> bool:
 
 
 def estimated_cost(record: JobRecord) -> Cost | None:
-    """Return the cost of a call that the provider may have served without saying so: the estimate, if any."""
-    if not record.HasField("estimate"):
+    """Return the cost of a call that the provider may have served without saying so: the estimate, if any.
+
+    None where the caller's own key pays.
+    """
+    if not record.HasField("estimate") or caller_key(record):
         return None
     return Cost(amount=record.estimate.amount, currency=record.estimate.currency, estimated=True)
 

@@ -7,7 +7,15 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.keys.api_keys import BUCKET, RevokedKeyError, current_records, decode, fingerprint, with_policy_of
+from imagegateway.keys.api_keys import (
+    BUCKET,
+    RevokedKeyError,
+    current_records,
+    decode,
+    fingerprint,
+    revoked_records,
+    with_policy_of,
+)
 from imagegateway.platform.kv_mirror import Follower
 
 if TYPE_CHECKING:
@@ -49,6 +57,7 @@ class KeyRing:
         self._known: frozenset[str] = frozenset()
         """Fingerprints of all records, also of revoked keys."""
         self._keys: dict[str, ApiKey] = {}
+        self._revoked: dict[str, ApiKey] = {}
         self._tenants: set[str] = set()
         self._holds: dict[str, set[asyncio.Timeout]] = {}
         self._refreshed_at = float("-inf")
@@ -80,6 +89,11 @@ class KeyRing:
     def by_id(self, key_id: str) -> ApiKey | None:
         """Return the record of a key's newest secret; None for an unknown or revoked key."""
         return self._keys.get(key_id)
+
+    def concurrent_jobs(self, key_id: str) -> int | None:
+        """Return a key's limit of concurrent jobs, also of a revoked key, whose jobs go on. None: no limit."""
+        record = self._keys.get(key_id) or self._revoked.get(key_id)
+        return None if record is None else record.quota.concurrent_jobs
 
     def is_shared(self) -> bool:
         """Return True when valid keys belong to more than one tenant."""
@@ -115,6 +129,7 @@ class KeyRing:
         await self._follower.start(supervisor)
 
     def _on_change(self, values: Mapping[str, ApiKey]) -> None:
+        self._revoked = revoked_records(values.values())
         self._keys = current_records(values.values())
         self._secrets = {
             digest: with_policy_of(record, self._keys[record.id])

@@ -20,10 +20,9 @@ import orjson
 from imagegateway.keys.policy import key_account, tenant_account
 from imagegateway.platform import logs
 from imagegateway.platform.errors import GatewayError, UnavailableError, invalid
-from imagegateway.platform.nats import bucket
+from imagegateway.platform.nats import MemoryBucket
 from imagegateway.platform.shared_documents import SharedDocuments
 from imagegateway.v1.error_reason_pb2 import ErrorReason
-from nats.js.api import StorageType
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -40,11 +39,13 @@ _KEPT_SECONDS: Final = 150.0
 """Lifetime of a document after its last change: a token bucket without one for a minute is full."""
 _FRESH_SECONDS: Final = 1.0
 """Age up to which a document in memory is used without a read."""
+_READ_SECONDS: Final = 0.5
+"""Timeout of a read for the headers. Calls that make no job go on without it."""
 _log = logs.get(__name__)
 
 
 class Measure(StrEnum):
-    """What a rate limit counts."""
+    """Quantity that a rate limit counts."""
 
     REQUESTS = "requests"
     IMAGES = "images"
@@ -58,7 +59,7 @@ class TokenBuckets:
     images: int = 0
 
     def minus(self, spent: TokenBuckets) -> TokenBuckets:
-        """Return the buckets with tokens given back."""
+        """Return the buckets with returned tokens."""
         return TokenBuckets(self.requests - spent.requests, self.images - spent.images)
 
 
@@ -159,16 +160,16 @@ class RateLimiter:
     @classmethod
     async def open(cls, client: Client, replicas: int, tenants: Tenants) -> RateLimiter:
         """Open the documents. Raises nats.errors.Error without a connection to JetStream."""
-        kv = await bucket(client.jetstream(), BUCKET, replicas, _KEPT_SECONDS, StorageType.MEMORY)
+        kv = await MemoryBucket.open(client.jetstream(), BUCKET, replicas, _KEPT_SECONDS)
         documents = SharedDocuments(kv, empty=FULL, encode=_encode, decode=_decode)
         return cls(documents, lambda tenant: tenants.policy(tenant).quota)
 
     @asynccontextmanager
     async def hold(self, key: ApiKey, images: int) -> AsyncIterator[None]:
-        """Take the tokens of a call that makes a job, and give them back when the body raises an exception.
+        """Take the tokens of a call that makes a job, and return them when the body raises an exception.
 
         Raises GatewayError RATE_LIMIT_EXCEEDED, and INVALID_VALUE for more images than a full bucket has tokens.
-        Raises UnavailableError. A caller that disconnects does not get its tokens back: its job goes on.
+        Raises UnavailableError. A caller that disconnects loses its tokens: its job goes on.
         """
         accounts = self._accounts(key)
         for account in accounts:
@@ -179,7 +180,7 @@ class RateLimiter:
         try:
             yield
         except Exception:
-            await self._give_back(taken)
+            await self._return(taken)
             raise
 
     async def states(self, key: ApiKey) -> Sequence[RateLimit]:
@@ -211,7 +212,7 @@ class RateLimiter:
             account.spend(buckets, images, self._clock())
 
     async def _take_all(self, accounts: list[Account], images: int) -> dict[str, TokenBuckets]:
-        """Take the tokens of all accounts or of none. Return what was taken, by document.
+        """Take the tokens of all accounts or of none. Return them by document.
 
         Raises GatewayError RATE_LIMIT_EXCEEDED, UnavailableError.
         """
@@ -226,7 +227,7 @@ class RateLimiter:
             else:
                 taken[account.name] = outcome
         if failure is not None:
-            await self._give_back(taken)
+            await self._return(taken)
             raise failure
         return taken
 
@@ -238,29 +239,33 @@ class RateLimiter:
         finally:
             self._note(account.name)
 
-    async def _give_back(self, taken: dict[str, TokenBuckets]) -> None:
+    async def _return(self, taken: dict[str, TokenBuckets]) -> None:
         for name, spent in taken.items():
             try:
                 await self._documents.change(name, partial(_returned, spent))
-            except UnavailableError as error:  # the call has failed already, for a reason of its own
+            except UnavailableError as error:  # the call has failed already
                 _log.warning("rate_tokens_not_returned", account=name, error=str(error))
 
     async def _buckets(self, name: str) -> TokenBuckets | None:
-        """Return an account's buckets. None: unknown, and NATS does not answer."""
-        if not self._is_fresh(name):
+        """Return an account's buckets, read at most once a second. None: unknown, and NATS does not answer."""
+        known = self._documents.last_known(name)
+        if known is None or not self._is_fresh(name):
+            self._note(name)  # before the read, so that concurrent calls do not wait for it
             try:
-                await self._documents.read(name)
-            except UnavailableError as error:
-                _log.warning("rate_limits_not_read", account=name, error=str(error))
-            else:
-                self._note(name)
-        return self._documents.last_known(name)
+                async with asyncio.timeout(_READ_SECONDS):
+                    found = await self._documents.read(name)
+                if found != self._documents.last_known(name):  # the bucket is a new one, whose revisions are lower
+                    self._documents.forget(name)
+                return found
+            except (TimeoutError, UnavailableError) as error:
+                _log.warning("rate_limits_not_read", account=name, error=type(error).__name__)
+        return known
 
     def _is_fresh(self, name: str) -> bool:
         return self._monotonic() - self._seen_at.get(name, float("-inf")) <= _FRESH_SECONDS
 
     def _note(self, name: str) -> None:
-        """Record that a document was read or written, and forget those that nobody has used for long."""
+        """Record that a document was read or written, and forget those that are long unused."""
         now = self._monotonic()
         self._seen_at[name] = now
         self._seen_at.move_to_end(name)

@@ -9,6 +9,7 @@ from imagegateway.keys.key_ring import KeyRing
 from imagegateway.keys.last_use import LastUse
 from imagegateway.keys.operator_tokens import OperatorTokens
 from imagegateway.keys.provider_keys import ProviderKeys
+from imagegateway.keys.rate_limits import RateLimiter
 from imagegateway.keys.tenants import Tenants
 
 if TYPE_CHECKING:
@@ -19,21 +20,24 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tenancy:
-    """Records of tenants and keys that each call reads."""
+    """Records of tenants and keys that each call reads, and the rate limits of all replicas."""
 
     ring: KeyRing
     tenants: Tenants
     provider_keys: ProviderKeys
+    rates: RateLimiter
     last_use: LastUse
 
     @classmethod
     async def open(cls, client: Client, replicas: int, root: RootSecret) -> Tenancy:
         """Open the buckets. Raises nats.errors.Error without a connection to JetStream."""
         last_use = await LastUse.open(client, replicas)
+        tenants = await Tenants.open(client, replicas)
         return cls(
             ring=KeyRing(client.jetstream(), note_use=last_use.note, tokens=OperatorTokens(root)),
-            tenants=await Tenants.open(client, replicas),
+            tenants=tenants,
             provider_keys=await ProviderKeys.open(client, replicas, root),
+            rates=await RateLimiter.open(client, replicas, tenants),
             last_use=last_use,
         )
 

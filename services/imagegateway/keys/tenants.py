@@ -118,6 +118,10 @@ class Tenants:
         """Return a tenant's policy: without limits if none is stored."""
         return self._policies.get(name) or TenantPolicy(name)
 
+    def concurrent_jobs(self, name: str) -> int | None:
+        """Return a tenant's limit of concurrent jobs; None: no limit."""
+        return self.policy(name).quota.concurrent_jobs
+
     def _on_change(self, values: Mapping[str, TenantPolicy]) -> None:
         self._policies = {policy.name: policy for policy in values.values()}
 

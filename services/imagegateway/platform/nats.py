@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING
 
 from imagegateway.platform import logs
 from nats.aio.client import Client
 from nats.js.api import StorageType
-from nats.js.errors import BucketNotFoundError
+from nats.js.errors import BucketNotFoundError, NoStreamResponseError
+from nats.js.kv import KeyValue
 
 if TYPE_CHECKING:
     from imagegateway.platform.settings import Settings
     from nats.js import JetStreamContext
-    from nats.js.kv import KeyValue
 
 _log = logs.get(__name__)
 
@@ -51,6 +52,31 @@ async def connect(settings: Settings, name: str, *, wait: bool = True) -> Client
         error_cb=failed,
     )
     return client
+
+
+class MemoryBucket(KeyValue):
+    """Key-value bucket in the memory of the NATS servers. `ttl` is the lifetime of a value in seconds.
+
+    The restart of a lone server deletes such a bucket. The next write creates it again, and fails.
+    """
+
+    def __init__(self, js: JetStreamContext, name: str, replicas: int, ttl: float) -> None:
+        super().__init__(name=name, stream=f"KV_{name}", pre=f"$KV.{name}.", js=js, direct=False)
+        self._create = partial(bucket, js, name, replicas, ttl, StorageType.MEMORY)
+
+    @classmethod
+    async def open(cls, js: JetStreamContext, name: str, replicas: int, ttl: float) -> MemoryBucket:
+        """Open the bucket, and create it if absent. Raises nats.errors.Error."""
+        opened = cls(js, name, replicas, ttl)
+        await opened._create()
+        return opened
+
+    async def update(self, key: str, value: bytes, last: int | None = None, validate_keys: bool = True) -> int:
+        try:
+            return await super().update(key, value, last, validate_keys)
+        except NoStreamResponseError:
+            await self._create()
+            raise
 
 
 async def bucket(

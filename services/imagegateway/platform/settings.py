@@ -91,6 +91,13 @@ class Settings:
     """Hold the responses of slow models for callers that cannot read a job and state no preference. Request headers
     identify these callers: `X-Stainless-*` (OpenAI's SDKs), `ai-sdk…/` or `litellm/` in the user agent.
     """
+    prices: str
+    """TOML file of own prices, in US dollars: `[prices."openai/gpt-image-1"]` with `per_image = 0.04`, or
+    `per_megapixel` (and `per_input_megapixel`), or `per_second`. `[prices."<model>".routes.<route>]` holds for one
+    route. An own price replaces the provider's, also where the provider reports a cost. [Prices](prices.md).
+    """
+    allow_unpriced: bool
+    """Let models without a known price run under a budget, where they count as free until their cost is known."""
     job_deadline: float
     """Longest duration of a job from its acceptance, in seconds."""
     concurrency: int
@@ -272,6 +279,8 @@ def load(source: Source) -> Settings:
         default_video_model=source.text("DEFAULT_VIDEO_MODEL", "google/veo-3.1-fast"),
         inline_wait=source.number("INLINE_WAIT", 300, 0, 3600),
         sdk_hold=source.flag("SDK_HOLD", default=True),
+        prices=source.text("PRICES"),
+        allow_unpriced=source.flag("ALLOW_UNPRICED"),
         job_deadline=source.number("JOB_DEADLINE", 21_600, 1, 172_800),
         webhook_pauses=source.numbers(
             "WEBHOOK_PAUSES", (5, 30, 120, 600, 3600, 18_000, 64_800), 2_592_000, MAX_WEBHOOK_PAUSES

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from decimal import Decimal
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from imagegateway.v1.job_pb2 import Cost
+from imagegateway.platform.money import usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
 
-NANO: Final = 1_000_000_000
-"""Nano-dollars of a US dollar."""
-CURRENCY: Final = "USD"
 MEGAPIXEL: Final = 1024 * 1024
 """Pixels of a megapixel, as providers count them: an image of 1024x1024 is one."""
 _MILLION: Final = 1_000_000
@@ -32,24 +28,9 @@ Size: TypeAlias = tuple[int, int]
 """Width and height in pixels."""
 
 
-def usd(amount: str | Decimal) -> int:
-    """Return an amount of US dollars in nano-dollars, rounded to the nearest one."""
-    return round(Decimal(amount) * NANO)
-
-
 def per_million(amount: str) -> int:
     """Return the price of one token in nano-dollars, from US dollars for a million tokens."""
     return usd(amount) // _MILLION
-
-
-def to_cost(amount: int, *, estimated: bool) -> Cost:
-    """Return nano-dollars as the public message. The double prints without binary noise."""
-    return Cost(amount=amount / NANO, currency=CURRENCY, estimated=estimated)
-
-
-def nanodollars(cost: Cost) -> int:
-    """Return the amount of a cost in nano-dollars."""
-    return round(cost.amount * NANO)
 
 
 class Unit(StrEnum):
@@ -93,7 +74,7 @@ class Rule(ABC):
         return self._sum(order, [order.size] * order.task.n)
 
     def final(self, order: Order, done: provider.Done) -> int | None:
-        """Return the price of a call's result: what came, and what the provider bills all the same.
+        """Return the price of a call's results, and of missing images that the provider bills all the same.
 
         A requested size is what the provider bills; where the model chose the size, the real one counts.
         """
@@ -304,7 +285,7 @@ class PerToken(Rule):
         if done.HasField("svg_usage"):
             return None
         if not (usage.HasField("input_tokens") and usage.HasField("output_tokens")):
-            # `super()` without arguments fails in a class with slots that a decorator has made anew.
+            # `super()` without arguments fails in a class with slots: the decorator replaces the class.
             return Rule.final(self, order, done)
         image_in = usage.input_tokens_details.image_tokens
         text_out = usage.output_tokens_details.text_tokens

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs.budgets.ledger import BudgetPolicy, NoHistory
+from imagegateway.jobs.budgets.ledger import BudgetPolicy
 from imagegateway.jobs.engine import JobEngine
 from imagegateway.jobs.provider_client import ProviderClient
 from imagegateway.jobs.retention import RetentionPolicies
@@ -38,6 +38,7 @@ from imagegateway.router import (
 from imagegateway.router.admin import services as admin
 from imagegateway.router.admin.services import AdminStores, add_admin_services
 from imagegateway.router.body_budget import BodyBudget
+from imagegateway.router.call_limiter import CallLimiter
 from imagegateway.router.catalog import Catalog
 from imagegateway.router.composition import compose_operations
 from imagegateway.router.file_service import RestFileService
@@ -88,7 +89,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
         await _adopt_key(current, admin_stores)
         tenancy = await Tenancy.open(client, current.nats_replicas, root)
         await tenancy.start(supervisor)
-        ring, provider_keys = tenancy.ring, tenancy.provider_keys
+        ring, provider_keys, limiter = tenancy.ring, tenancy.provider_keys, CallLimiter(tenancy.rates)
         links = LinkSigner(root, current.public_url)
         store = MediaStore.open(current.media_url)
         responses = ResponseBuilder(store, links, time.time, ResponseMemory(current.answer_memory * _MIB))
@@ -105,9 +106,13 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             store=store,
             provider_client=provider_client,
             outbound=outbound,
-            limits=replace(catalog.limits(current), multi_tenant=ring.is_shared),
+            limits=replace(
+                catalog.limits(current),
+                multi_tenant=ring.is_shared,
+                tenant_jobs=tenancy.tenants.concurrent_jobs,
+                api_key_jobs=ring.concurrent_jobs,
+            ),
             budget_policy=_budget_policy(tenancy, current),
-            history=NoHistory(),
             price=catalog.price,
             fallback=catalog.fallback,
             view=responses.job,
@@ -121,6 +126,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             catalog=catalog,
             provider_keys=provider_keys,
             responses=responses,
+            limiter=limiter,
             store=store,
             outbound=outbound,
             retention=RetentionPolicies(current, tenancy.tenants.policy),
@@ -136,7 +142,7 @@ async def main(stop: asyncio.Event, replica: int) -> None:
                 *rest_services.NAMES,
                 *admin.NAMES,
             ],
-            interceptors=[RequestInterceptor(ring, budget)],
+            interceptors=[RequestInterceptor(ring, limiter, budget)],
         )
         images = ImageService(
             planner=operations.planner,
@@ -165,7 +171,9 @@ async def main(stop: asyncio.Event, replica: int) -> None:
             responses=responses,
             budget=budget,
         )
-        forms = FormService(planner=operations.planner, images=operations.images, ring=ring, budget=budget)
+        forms = FormService(
+            planner=operations.planner, images=operations.images, ring=ring, limiter=limiter, budget=budget
+        )
         path = current.socket(f"uploads-{replica}")
         async with listening(forms.application(), path, GRACE, cancel=True, linger=LINGER):
             await server.start()
@@ -190,7 +198,7 @@ def _budget_policy(tenancy: Tenancy, current: Settings) -> BudgetPolicy:
     return BudgetPolicy(
         key_quota=key_quota,
         tenant_quota=lambda tenant: tenancy.tenants.policy(tenant).quota,
-        allow_unpriced=current.source.flag("ALLOW_UNPRICED"),
+        allow_unpriced=current.allow_unpriced,
     )
 
 

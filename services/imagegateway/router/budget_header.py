@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs.budgets.money import usd
+from imagegateway.platform.money import decimal_usd
 
 if TYPE_CHECKING:
     from imagegateway.router.call_context import Call
@@ -15,4 +15,4 @@ NAME: Final = "x-budget-remaining"
 def show_budget(call: Call, left: int | None) -> None:
     """Set the header to what a budget leaves, in US dollars. `left`: nano-dollars; None: there is no budget."""
     if left is not None:
-        call.headers[NAME] = usd(max(0, left))
+        call.headers[NAME] = decimal_usd(max(0, left))

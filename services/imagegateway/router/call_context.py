@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from imagegateway.keys.api_keys import ApiKey
     from imagegateway.keys.key_ring import KeyRing
     from imagegateway.keys.policy import Scope
+    from imagegateway.router.call_limiter import CallLimiter
 
 _T = TypeVar("_T")
 
@@ -55,6 +56,8 @@ class Preferences:
     """`wait=N`: hold the response for N seconds, at most 600."""
     respond_async: bool = False
     """`respond-async`: respond with the job at once."""
+    dry_run: bool = False
+    """`dry-run`: respond with the plan, and do nothing."""
 
     @classmethod
     def parse(cls, header: str) -> Preferences:
@@ -73,6 +76,7 @@ class Preferences:
             strict=found.get("handling", "").lower() == "strict",
             wait=wait,
             respond_async="respond-async" in found,
+            dry_run="dry-run" in found,
         )
 
 
@@ -150,11 +154,16 @@ class Call:
         return Permissions.of(self.key)
 
     @property
-    def tenant(self) -> str:
-        """Return the caller's tenant. Raises RuntimeError before `authenticate`."""
+    def caller(self) -> ApiKey:
+        """Return the caller's key. Raises RuntimeError before `authenticate`."""
         if self.key is None:
             raise RuntimeError("the call is not authenticated")
-        return self.key.tenant
+        return self.key
+
+    @property
+    def tenant(self) -> str:
+        """Return the caller's tenant. Raises RuntimeError before `authenticate`."""
+        return self.caller.tenant
 
 
 _current: ContextVar[Call] = ContextVar("call")
@@ -203,8 +212,8 @@ def unknown_key() -> GatewayError:
     return GatewayError(ErrorReason.ERROR_REASON_INVALID_API_KEY, "The API key is unknown or revoked.")
 
 
-async def authenticate(call: Call, ring: KeyRing, enough: frozenset[Scope]) -> None:
-    """Set the call's key and preferences. `enough`: scopes of which the key needs one.
+async def authenticate(call: Call, ring: KeyRing, limiter: CallLimiter, enough: frozenset[Scope]) -> None:
+    """Set the call's key, preferences and rate limit headers. `enough`: scopes of which the key needs one.
 
     Raises GatewayError INVALID_API_KEY, INSUFFICIENT_SCOPE, and for a malformed Prefer, Idempotency-Key or X-BYOK
     header.
@@ -222,6 +231,7 @@ async def authenticate(call: Call, ring: KeyRing, enough: frozenset[Scope]) -> N
     call.log["tenant"] = key.tenant
     call.log["key_id"] = key.id
     ring.note_use(key)
+    await limiter.set_headers(call.headers, key)  # before any error, which carries the headers too
     check_scopes(key, enough)
     header = call.metadata.get("prefer", "")
     call.stated = Preferences.parse(header)

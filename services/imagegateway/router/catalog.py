@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from imagegateway.jobs.limits import Limits
 from imagegateway.platform.errors import GatewayError, invalid
+from imagegateway.platform.money import to_cost
 from imagegateway.platform.setting_source import PREFIX
 from imagegateway.providers.catalog import Modality
-from imagegateway.providers.pricing import Order, to_cost
+from imagegateway.providers.pricing import Order
 from imagegateway.providers.registry import EMBEDDED_MODEL, MODELS
+from imagegateway.router import own_prices
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
     from datetime import date
 
     from imagegateway.platform.setting_source import Source
@@ -49,6 +51,8 @@ class Catalog:
     """Names of required settings that have a value."""
     today: Callable[[], date] = _today
     """Clock that decides which models are retired."""
+    own_prices: Mapping[tuple[str, str], Rule] = field(default_factory=dict)
+    """The operator's prices, by model id and route name. They replace those of the provider."""
 
     @classmethod
     def load(
@@ -57,7 +61,10 @@ class Catalog:
         models: Iterable[Model] = MODELS,
         today: Callable[[], date] = _today,
     ) -> Catalog:
-        """Return the catalog of these models. Raises ValueError when two models share an id or an alias."""
+        """Return the catalog of these models, with the operator's own prices.
+
+        Raises ValueError when two models share an id or an alias, and SettingError for unreadable prices.
+        """
         by_id: dict[str, Model] = {}
         aliases: dict[str, str] = {}
         settings: set[str] = set()
@@ -69,7 +76,13 @@ class Catalog:
             by_id[model.id] = model
             settings.update(name for route in model.routes for name in route.required_settings)
         configured = {name for name in settings if source.text(name.removeprefix(PREFIX))}
-        return cls(models=by_id, aliases=aliases, configured=frozenset(configured), today=today)
+        return cls(
+            models=by_id,
+            aliases=aliases,
+            configured=frozenset(configured),
+            today=today,
+            own_prices=own_prices.load(source.text(own_prices.SETTING), by_id, aliases),
+        )
 
     def resolve(self, name: str, shows: Callable[[str], bool] = _every_model) -> Model:
         """Return the model of an id or alias, case aside.
@@ -193,18 +206,27 @@ class Catalog:
     def estimate(self, task: provider.ImageTask, route: Route | None = None) -> Cost | None:
         """Return the expected cost of a task on a route, by default on its own one; None for an unknown price."""
         model = self.models[task.model]
-        rule = _rule(route or model.route(task.route))
+        rule = self.rule(model, route or model.route(task.route))
         amount = rule.estimate(Order(task, model.output_size(task))) if rule else None
         return None if amount is None else to_cost(amount, estimated=True)
 
     def price(self, task: provider.ImageTask, done: provider.Done) -> Cost | None:
-        """Return the provider's reported cost, else the price by what came, else None."""
-        if done.HasField("cost"):
-            return done.cost
+        """Return the cost by the operator's own price, else as the provider reports it, else by the results.
+
+        None without any of them.
+        """
         model = self.models[task.model]
-        rule = _rule(model.route(task.route))
+        has_own_price = (model.id, task.route) in self.own_prices
+        if done.HasField("cost") and not has_own_price:
+            return done.cost
+        rule = self.rule(model, model.route(task.route))
         amount = rule.final(Order(task, model.output_size(task)), done) if rule else None
-        return None if amount is None else to_cost(amount, estimated=bool(amount))
+        return None if amount is None else to_cost(amount, estimated=bool(amount) and not has_own_price)
+
+    def rule(self, model: Model, route: Route) -> Rule | None:
+        """Return the price rule of a model's route; None: no price is known."""
+        own = self.own_prices.get((model.id, route.name))
+        return own or (route.price.rule if route.price else None)
 
     def with_capability(self, capability: Capability) -> list[str]:
         """Return the ids of the models that have a capability and are not retired, in order."""
@@ -230,10 +252,6 @@ class Catalog:
         """Return a sentence on the settings that the model's routes lack."""
         options = (" and ".join(self.missing(route, stored)) for route in _usable(model.routes, stored, own=own))
         return f"{model.id} needs {', or '.join(dict.fromkeys(options))}."
-
-
-def _rule(route: Route) -> Rule | None:
-    return route.price.rule if route.price else None
 
 
 def _near(name: str, known: Collection[str]) -> list[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from imagegateway.media.store import MediaStore
     from imagegateway.outbound.client import Outbound
     from imagegateway.platform.settings import Settings
+    from imagegateway.router.call_limiter import CallLimiter
     from imagegateway.router.catalog import Catalog
     from imagegateway.router.responses import ResponseBuilder
 
@@ -43,6 +44,7 @@ def compose_operations(
     catalog: Catalog,
     provider_keys: ProviderKeys,
     responses: ResponseBuilder,
+    limiter: CallLimiter,
     store: MediaStore,
     outbound: Outbound,
     retention: RetentionPolicies,
@@ -55,11 +57,13 @@ def compose_operations(
         budgets=engine.budgets,
         claims=engine.idempotency,
         lookup=lookup,
+        limiter=limiter,
         readiness=engine.readiness,
         sealer=engine.credentials,
         provider_keys=provider_keys,
         store=store,
         outbound=outbound,
+        catalog=catalog,
         retention=retention,
         deadline_seconds=settings.job_deadline,
     )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from imagegateway.keys.key_ring import KeyRing
     from imagegateway.router.body_budget import BodyBudget, BodyReservation
     from imagegateway.router.call_context import Call
+    from imagegateway.router.call_limiter import CallLimiter
     from imagegateway.router.image_operations import ImageOperations
     from imagegateway.router.input_images import InputImages, InputUpload
     from imagegateway.router.json_rendering import JsonDocument
@@ -40,11 +41,18 @@ class FormService:
     """Edit for forms. The response is JSON (ImagesResponse), or OpenAI's image events for `stream=true`."""
 
     def __init__(
-        self, *, planner: RequestPlanner, images: ImageOperations, ring: KeyRing, budget: BodyBudget
+        self,
+        *,
+        planner: RequestPlanner,
+        images: ImageOperations,
+        ring: KeyRing,
+        limiter: CallLimiter,
+        budget: BodyBudget,
     ) -> None:
         self._planner = planner
         self._images = images
         self._ring = ring
+        self._limiter = limiter
         self._budget = budget
 
     def application(self) -> web.Application:
@@ -59,7 +67,7 @@ class FormService:
         headers = {name.lower(): call_context.decode(value) for name, value in request.headers.items()}
         call = call_context.begin(_OPERATION, headers, rest=True)
         try:
-            await call_context.authenticate(call, self._ring, EDIT_FORM)
+            await call_context.authenticate(call, self._ring, self._limiter, EDIT_FORM)
             response = await self._edit(request, call)
         except (asyncio.CancelledError, ConnectionError):
             call_outcome.log_outcome(call, started, status=499)
@@ -79,7 +87,7 @@ class FormService:
                 edit, unknown = await _receive(request, inputs, call, reservation)
             call.body_idempotency_key = edit.request_id
             plan = await self._planner.plan_edit(edit, call, inputs, unknown)
-            if plan.stream:
+            if plan.stream and not call.preferences.dry_run:
                 return await self._stream(request, plan, call, inputs)
             document = images_to_json(await self._images.run(plan, call, inputs))
             return await _send(request, document, call)

@@ -12,7 +12,7 @@ from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.readiness import OUTAGE_SECONDS
 from imagegateway.platform.supervision import cancel
-from imagegateway.router import job_errors
+from imagegateway.router import costs, job_errors
 from imagegateway.router.budget_header import show_budget
 from imagegateway.router.call_context import STATUS, stop_on_revocation
 
@@ -69,10 +69,13 @@ class ImageOperations:
         self._hold = hold
 
     async def run(self, plan: Plan, call: Call, inputs: InputImages | None = None) -> ImagesResult:
-        """Return the images, or the job when it takes longer than the caller waits.
+        """Return the images, or the job when it takes longer than the caller waits; the plan for `Prefer: dry-run`.
 
         The job goes on when the caller disconnects. Raises GatewayError.
         """
+        if call.preferences.dry_run:
+            call.headers["preference-applied"] = "dry-run"
+            return self._responses.plan(plan, await self._submission.preview(plan, call))
         entry = await self._submission.submit(plan, call, inputs)
         seconds = 0 if entry.ended else self._hold_seconds(plan, call)
         if seconds > 0:
@@ -137,6 +140,7 @@ class ImageOperations:
         record = entry.record
         show_budget(call, self._budgets.left(record))
         call.log["provider"] = call.headers["x-imagegateway-provider"] = record.task.route
+        costs.set_header(call, record)
         call.log["provider_ms"] = record.completed_at - record.started_at
         if record.state != states.COMPLETED:
             raise job_errors.job_failure(record)

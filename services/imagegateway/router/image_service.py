@@ -83,7 +83,7 @@ class ImageService(pb_grpc.ImageServiceServicer):
             call.headers["retry-after"] = str(POLL_SECONDS)
         if matches(known_tag, etag(entry)):
             call.headers[call_context.STATUS] = "304"
-        return self._jobs.describe(entry)
+        return self._jobs.respond(entry, call)
 
     async def StreamJob(self, request: pb.StreamJobRequest, context: Context) -> AsyncIterator[pb.StreamJobResponse]:
         call = call_context.current()
@@ -92,10 +92,12 @@ class ImageService(pb_grpc.ImageServiceServicer):
                 yield event
 
     async def CancelJob(self, request: pb.CancelJobRequest, context: Context) -> job_pb2.Job:
-        return self._jobs.describe(await self._jobs.cancel(request.job_id, call_context.current()))
+        call = call_context.current()
+        return self._jobs.respond(await self._jobs.cancel(request.job_id, call), call)
 
     async def EraseJob(self, request: pb.EraseJobRequest, context: Context) -> job_pb2.Job:
-        return self._jobs.describe(await self._jobs.erase(request.job_id, call_context.current()))
+        call = call_context.current()
+        return self._jobs.respond(await self._jobs.erase(request.job_id, call), call)
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         call = call_context.current()

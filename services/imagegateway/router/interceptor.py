@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from imagegateway.platform.grpc_server import Context
     from imagegateway.router.body_budget import BodyBudget, BodyReservation
     from imagegateway.router.call_context import Call
+    from imagegateway.router.call_limiter import CallLimiter
 
     _Received: TypeAlias = AsyncIterator[bytes]
     _Unary: TypeAlias = Callable[[Message, Context], Awaitable[Message]]
@@ -44,8 +45,9 @@ _BODY_FIELD: Final = "data"
 class RequestInterceptor(grpc.aio.ServerInterceptor):
     """Wrapper of every method of the public services."""
 
-    def __init__(self, ring: KeyRing, budget: BodyBudget) -> None:
+    def __init__(self, ring: KeyRing, limiter: CallLimiter, budget: BodyBudget) -> None:
         self._ring = ring
+        self._limiter = limiter
         self._budget = budget
 
     async def intercept_service(
@@ -83,7 +85,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
         async def serve(received: _Received, context: Context) -> Message:
             call, started = _begin(name, context), time.perf_counter()
             try:
-                await call_context.authenticate(call, self._ring, scopes)
+                await call_context.authenticate(call, self._ring, self._limiter, scopes)
                 with self._budget.reservation(call.tenant) as reservation:  # gRPC keeps the message until the end
                     # No variable holds the message: the frame of a failed call lives until a garbage collection.
                     response = await method(
@@ -109,7 +111,7 @@ class RequestInterceptor(grpc.aio.ServerInterceptor):
             call, started = _begin(name, context), time.perf_counter()
             sent = False
             try:
-                await call_context.authenticate(call, self._ring, scopes)
+                await call_context.authenticate(call, self._ring, self._limiter, scopes)
                 with self._budget.reservation(call.tenant) as reservation:
                     request = (
                         _parse_all(deserialize, _messages(call, received, reservation))

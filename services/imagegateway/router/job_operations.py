@@ -11,6 +11,7 @@ from imagegateway.jobs.feed import ClosingError, TooSlowError, public_type
 from imagegateway.platform.errors import GatewayError, UnavailableError, invalid, unsupported
 from imagegateway.platform.readiness import OUTAGE_SECONDS
 from imagegateway.platform.supervision import cancel
+from imagegateway.router import costs
 from imagegateway.router.call_context import stop_on_revocation
 from imagegateway.router.job_errors import engine_errors
 from imagegateway.v1 import image_service_pb2 as pb
@@ -113,6 +114,11 @@ class JobOperations:
                 raise UnavailableError(str(outage.result()))
         finally:
             await cancel(writing, outage)
+
+    def respond(self, entry: Entry, call: Call) -> job_pb2.Job:
+        """Return the job as callers see it, and set the header of its cost."""
+        costs.set_header(call, entry.record)
+        return self.describe(entry)
 
     def describe(self, entry: Entry) -> job_pb2.Job:
         """Return the job as callers see it."""

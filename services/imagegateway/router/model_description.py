@@ -5,6 +5,10 @@ from __future__ import annotations
 import calendar
 from typing import TYPE_CHECKING
 
+from imagegateway.platform.money import CURRENCY, NANO
+from imagegateway.provider.v1 import provider_service_pb2 as provider
+from imagegateway.providers.catalog import Capability
+from imagegateway.providers.pricing import Order
 from imagegateway.providers.sizes import FixedSizes, SizeRange
 from imagegateway.v1 import model_pb2 as pb
 
@@ -58,7 +62,26 @@ def describe_model(catalog: Catalog, model: Model, stored: Collection[str] = ())
         unavailable_reason=None if available else catalog.unavailable_reason(model, stored),
         retired_at=model.retired_at.isoformat() if model.retired_at else None,
         successor=model.successor or None,
+        pricing=_pricing(catalog, model, stored),
     )
+
+
+def _pricing(catalog: Catalog, model: Model, stored: Collection[str]) -> pb.ModelPricing | None:
+    """Return the price of the route that serves a call now, else of the first one; None: unknown."""
+    route = next((route for route in model.routes if catalog.ready(route, stored)), model.routes[0])
+    rule = catalog.rule(model, route)
+    if rule is None:
+        return None
+    task = provider.ImageTask(model=model.id, route=route.name, n=1)
+    size = model.output_size(task)
+    unit_price = rule.unit_price(Order(task, size))
+    if not {Capability.TEXT_TO_IMAGE, Capability.TEXT_TO_VIDEO} & model.capabilities:
+        task.inputs.add(width=size[0], height=size[1])
+        unit_price = rule.unit_price(Order(task, size)) if unit_price is None else unit_price
+    expected = rule.estimate(Order(task, size))
+    if unit_price is None or expected is None:
+        return None
+    return pb.ModelPricing(currency=CURRENCY, unit=rule.unit, amount=unit_price / NANO, estimate=expected / NANO)
 
 
 def _limits(model: Model) -> pb.ModelLimits:

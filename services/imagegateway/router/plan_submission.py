@@ -11,6 +11,7 @@ from imagegateway.outbound.url_guard import UrlRefusedError
 from imagegateway.platform import ids
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import GatewayError, invalid
+from imagegateway.router import costs
 from imagegateway.router.budget_header import show_budget
 from imagegateway.router.job_errors import engine_errors
 from imagegateway.v1.error_reason_pb2 import ErrorReason
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
     from imagegateway.outbound.client import Outbound
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.router.call_context import Call
+    from imagegateway.router.call_limiter import CallLimiter
+    from imagegateway.router.catalog import Catalog
     from imagegateway.router.input_images import InputImages
     from imagegateway.router.job_lookup import JobLookup
     from imagegateway.router.ports import BudgetView, CredentialSealer, IdempotencyClaims, JobSubmitter, ReadinessGate
     from imagegateway.router.validation.plan import Plan
+    from imagegateway.v1.job_pb2 import Cost
 
 _MAX_KEY: Final = 255
 
@@ -41,11 +45,13 @@ class PlanSubmission:
         budgets: BudgetView,
         claims: IdempotencyClaims,
         lookup: JobLookup,
+        limiter: CallLimiter,
         readiness: ReadinessGate,
         sealer: CredentialSealer,
         provider_keys: ProviderKeys,
         store: MediaStore,
         outbound: Outbound,
+        catalog: Catalog,
         retention: RetentionPolicies,
         deadline_seconds: float,
     ) -> None:
@@ -53,11 +59,13 @@ class PlanSubmission:
         self._budgets = budgets
         self._claims = claims
         self._lookup = lookup
+        self._limiter = limiter
         self._readiness = readiness
         self._sealer = sealer
         self._provider_keys = provider_keys
         self._store = store
         self._outbound = outbound
+        self._catalog = catalog
         self._retention = retention
         self._deadline_seconds = deadline_seconds
 
@@ -66,23 +74,20 @@ class PlanSubmission:
 
         Raises GatewayError, and UnavailableError when no new job can be kept.
         """
-        self._readiness.require()
-        if plan.webhook_url:
-            await self._check_webhook(plan.webhook_url, call.tenant)
+        await self._check(plan, call)
         record = self.new_record(plan, call)
         key = call.idempotency_key
         if key:
-            if len(key) > _MAX_KEY:
-                raise invalid("Idempotency-Key", f"An idempotency key has 1 to {_MAX_KEY} characters.")
             joined = await self._join(record, plan, call.tenant, key)
             if joined:
                 call.headers["x-job-id"] = joined.record.id
                 return joined
-        if inputs:
-            # Before the write: even when the caller disconnects, the inputs stay as long as the job may exist.
-            record.upload_keys.extend(inputs.release())
         try:
-            entry = await self._submitter.submit(record, has_idempotency_key=bool(key))
+            async with self._limiter.hold(call.headers, call.caller, plan.task.n):
+                if inputs:
+                    # Before the write: even when the caller disconnects, the inputs stay while the job may exist.
+                    record.upload_keys.extend(inputs.release())
+                entry = await self._submitter.submit(record, has_idempotency_key=bool(key))
         except StaleError:  # a concurrent call with the same key was faster
             joined = await self._find(record.id)
             if joined is None:
@@ -93,6 +98,24 @@ class PlanSubmission:
         call.headers["x-job-id"] = entry.record.id
         call.log["job_id"] = entry.record.id
         return entry
+
+    async def preview(self, plan: Plan, call: Call) -> Cost | None:
+        """Return the expected cost of a plan without a job; None for an unknown price. Raises as `submit` does."""
+        await self._check(plan, call)
+        expected = costs.estimate(plan, self._catalog)
+        record = JobRecord(tenant=call.tenant, key_id=call.key.id if call.key else "", task=plan.task)
+        if expected is not None:
+            record.estimate.CopyFrom(expected)
+        await self._budgets.check(record)
+        show_budget(call, self._budgets.left(record))
+        return expected
+
+    async def _check(self, plan: Plan, call: Call) -> None:
+        self._readiness.require()
+        if plan.webhook_url:
+            await self._check_webhook(plan.webhook_url, call.tenant)
+        if len(call.idempotency_key) > _MAX_KEY:
+            raise invalid("Idempotency-Key", f"An idempotency key has 1 to {_MAX_KEY} characters.")
 
     def new_record(self, plan: Plan, call: Call) -> JobRecord:
         """Return the record of a new job."""
@@ -112,6 +135,7 @@ class PlanSubmission:
             repeatable=plan.route.idempotent,
             slots=plan.route.slots(plan.task.n),
             request_id=call.request_id,
+            estimate=costs.estimate(plan, self._catalog),
         )
         self._retention.apply(record)
         credential = call.byok.get(plan.route.name)

@@ -31,6 +31,13 @@ class BudgetView(Protocol):
         """Return the rest of the smaller budget of a job's key and tenant, in nano-dollars; None without a budget."""
         ...
 
+    async def check(self, record: JobRecord) -> None:
+        """Raise GatewayError BUDGET_EXCEEDED or PRICE_UNKNOWN for a job that its budgets would refuse now.
+
+        Raises UnavailableError.
+        """
+        ...
+
 
 class JobCanceller(Protocol):
     """Cancellation of jobs."""

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.router.call_context import Call
     from imagegateway.router.response_memory import ResponseMemory
+    from imagegateway.router.validation.plan import Plan
+    from imagegateway.v1.job_pb2 import Cost
 _PROMPTS: Final = frozenset({"prompt", "negative_prompt"})
 _REQUEST_FIELDS: Final = _PROMPTS | {
     "aspect_ratio",
@@ -156,6 +158,24 @@ class ResponseBuilder:
         )
         return ImagesResult(message)
 
+    def plan(self, plan: Plan, cost: Cost | None) -> ImagesResult:
+        """Return the response to `Prefer: dry-run`: the plan, in the fields of ImagesResponse."""
+        task = plan.task
+        message = pb.ImagesResponse(
+            model=plan.model.id,
+            provider=plan.route.name,
+            warnings=plan.warnings,
+            quality=openai_values.quality(task.quality),
+            size=openai_values.size(*plan.size),
+            object="plan",
+            type=plan.job_type,
+            modality=plan.model.modality,
+            n=task.n,
+            seconds=task.seconds if task.HasField("seconds") else None,
+            estimated_cost=cost,
+        )
+        return ImagesResult(message)
+
     def job(self, record: JobRecord, queue_position: int | None = None) -> job_pb2.Job:
         """Return the public job, with newly signed links."""
         job = job_pb2.Job(
@@ -184,7 +204,8 @@ class ResponseBuilder:
             job.request.CopyFrom(_request(record))
         if record.state == states.COMPLETED:
             job.progress = 100
-            job.expires_at = media_expire_at(record)
+            if not record.erased_at:
+                job.expires_at = media_expire_at(record)
             if record.done.HasField("usage"):
                 job.usage.CopyFrom(record.done.usage)
             if not self._expired(record):

@@ -82,7 +82,7 @@ class RestImageService(pb_grpc.RestImageServiceServicer):
 
     async def _respond(self, plan: Plan, call: Call, inputs: InputImages | None = None) -> AsyncIterator[HttpBody]:
         """Run a plan, and yield the pieces of the response."""
-        if plan.stream:
+        if plan.stream and not call.preferences.dry_run:
             call.headers |= event_streams.HEADERS
             async for event in event_streams.image_events(self._images, plan, call, inputs):
                 yield _event_body(event)

@@ -23,6 +23,7 @@ from imagegateway.platform import logs
 from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.logs import LogFormat
 from imagegateway.platform.nats import connect
+from imagegateway.router.catalog import Catalog
 from imagegateway.stack import preflight
 from imagegateway.stack.config import StackConfig
 from imagegateway.stack.errors import SelfCheckError, StackError
@@ -61,6 +62,7 @@ def up(settings: Settings, options: StartOptions) -> int:
     gc.freeze()  # as in the other processes: imported objects live until the end
     # The child processes open our output again: in a file, neither may overwrite the other.
     fcntl.fcntl(1, fcntl.F_SETFL, fcntl.fcntl(1, fcntl.F_GETFL) | os.O_APPEND)
+    Catalog.load(settings.source)  # own prices that can't be read stop the start here, and not each router
     preflight.make_private(settings.data_dir)
     with preflight.lock(settings):
         preflight.check_port(settings)

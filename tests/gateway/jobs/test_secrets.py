@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING
 
+import pytest
 from imagegateway.keys.api_keys import fingerprint
 
 from tests.gateway import rest
@@ -13,9 +14,18 @@ from tests.gateway.jobs.stacks import new_caller, restartable_stack
 from tests.gateway.rest import assert_error
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.gateway.jobs.stacks import RestartableStack
 
 PROVIDER_KEY = "sk-a-provider-key-of-acme-1234"
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[RestartableStack]:
+    """Yield a stack whose secrets each test replaces."""
+    with restartable_stack() as made:
+        yield made
 
 
 def renew_root_secret(stack: RestartableStack) -> str:
@@ -44,57 +54,57 @@ def link_status(caller: Caller, url: str) -> int:
     return rest.ask(caller.stack, "GET", rest.link(caller.stack, url), key="").status
 
 
-def test_root_secret_is_rotated_without_a_loss() -> None:
-    with restartable_stack() as stack:
-        caller = stack.caller
-        url = caller.generate().json()["data"][0]["url"]
-        shown = webhook_secret(caller)
-        assert caller.ask("PUT", "/v1/provider-keys/fal", {"key": PROVIDER_KEY}).status == 200
-        made = new_caller(stack.stack, "before").key
+def test_root_secret_is_rotated_without_a_loss(stack: RestartableStack) -> None:
+    caller = stack.caller
+    url = caller.generate().json()["data"][0]["url"]
+    shown = webhook_secret(caller)
+    assert caller.ask("PUT", "/v1/provider-keys/fal", {"key": PROVIDER_KEY}).status == 200
+    made = new_caller(stack.stack, "before").key
 
-        stack.stop()
-        stack.start(secret_key_previous=renew_root_secret(stack))
-        caller = stack.caller
-        assert (webhook_secret(caller), last_four(caller), link_status(caller, url)) == (shown, "1234", 200)
-        assert Caller(stack.stack, made).ask("GET", "/v1/models").status == 200
-        fresh = caller.generate().json()["data"][0]["url"]
-        done = stack.stack.command("secrets", "rotate")
-        assert done.returncode == 0, done.stderr
-        assert "provider keys: 1 encrypted again, 0 up to date, 0 unreadable" in done.stdout
-        assert "webhook secrets: 1 encrypted again" in done.stdout
-        assert f"need replacements: {fingerprint(made)[:12]} of before" in done.stdout
-        replacement = new_caller(stack.stack, "before").key
+    stack.stop()
+    stack.start(secret_key_previous=renew_root_secret(stack))
+    caller = stack.caller
+    assert (webhook_secret(caller), last_four(caller), link_status(caller, url)) == (shown, "1234", 200)
+    assert Caller(stack.stack, made).ask("GET", "/v1/models").status == 200
+    fresh = caller.generate().json()["data"][0]["url"]
+    done = stack.stack.command("secrets", "rotate")
+    assert done.returncode == 0, done.stderr
+    assert "provider keys: 1 encrypted again, 0 up to date, 0 unreadable" in done.stdout
+    assert "webhook secrets: 1 encrypted again" in done.stdout
+    assert f"need replacements: {fingerprint(made)[:12]} of before" in done.stdout
+    replacement = new_caller(stack.stack, "before").key
 
-        stack.stop()
-        stack.start(secret_key_previous="")
-        caller = stack.caller
-        assert (webhook_secret(caller), last_four(caller)) == (shown, "1234")
-        assert (link_status(caller, url), link_status(caller, fresh)) == (403, 200)
-        statuses = [Caller(stack.stack, key).ask("GET", "/v1/models").status for key in (made, replacement)]
-        assert statuses == [401, 200]
+    adopted = caller.key
+    stack.stop()
+    stack.start(secret_key_previous="", api_key=f"key-{secrets.token_hex(16)}")
+    caller = stack.caller
+    assert Caller(stack.stack, adopted).ask("GET", "/v1/models").status == 401
+    assert (webhook_secret(caller), last_four(caller)) == (shown, "1234")
+    assert (link_status(caller, url), link_status(caller, fresh)) == (403, 200)
+    statuses = [Caller(stack.stack, key).ask("GET", "/v1/models").status for key in (made, replacement)]
+    assert statuses == [401, 200]
 
 
-def test_root_secret_and_api_key_that_are_replaced_leave_a_gateway_that_serves() -> None:
-    with restartable_stack() as stack:
-        caller = stack.caller
-        shown = webhook_secret(caller)
-        assert caller.ask("PUT", "/v1/provider-keys/fal", {"key": PROVIDER_KEY}).status == 200
+def test_root_secret_and_api_key_that_are_replaced_leave_a_gateway_that_serves(stack: RestartableStack) -> None:
+    caller = stack.caller
+    shown = webhook_secret(caller)
+    assert caller.ask("PUT", "/v1/provider-keys/fal", {"key": PROVIDER_KEY}).status == 200
 
-        stack.stop()
-        renew_root_secret(stack)
-        stack.start(api_key=f"key-{secrets.token_hex(16)}")
-        assert_error(
-            Caller(stack.stack, caller.key).ask("GET", "/v1/models"),
-            401,
-            "invalid_api_key",
-            kind="authentication_error",
-        )
-        caller = stack.caller
-        lost = caller.ask("GET", "/v1/webhook-secret")
-        assert "/v1/webhook-secret/rotate" in assert_error(lost, 410, "webhook_secret_unreadable")
-        rotated = caller.ask("POST", "/v1/webhook-secret/rotate")
-        assert rotated.status == 200
-        assert webhook_secret(caller) == rotated.json()["secret"] != shown
-        assert last_four(caller) is None
-        assert stack.stack.command("secrets", "rotate").returncode == 1
-        assert caller.generate().status == 200
+    stack.stop()
+    renew_root_secret(stack)
+    stack.start(api_key=f"key-{secrets.token_hex(16)}")
+    assert_error(
+        Caller(stack.stack, caller.key).ask("GET", "/v1/models"),
+        401,
+        "invalid_api_key",
+        kind="authentication_error",
+    )
+    caller = stack.caller
+    lost = caller.ask("GET", "/v1/webhook-secret")
+    assert "/v1/webhook-secret/rotate" in assert_error(lost, 410, "webhook_secret_unreadable")
+    rotated = caller.ask("POST", "/v1/webhook-secret/rotate")
+    assert rotated.status == 200
+    assert webhook_secret(caller) == rotated.json()["secret"] != shown
+    assert last_four(caller) is None
+    assert stack.stack.command("secrets", "rotate").returncode == 1
+    assert caller.generate().status == 200

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs.budgets import periods
 from imagegateway.jobs.budgets.account import MAX_RESERVATIONS
-from imagegateway.jobs.budgets.money import usd
 from imagegateway.keys.policy import BudgetPeriod
 from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.money import decimal_usd
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -26,16 +26,16 @@ def budget_exceeded(budget: Budget, account: Account, estimate: int, at: int) ->
     whole_again = f"The budget is whole again at {end:%Y-%m-%dT%H:%M:%SZ}." if end else "It never renews."
     return GatewayError(
         ErrorReason.ERROR_REASON_BUDGET_EXCEEDED,
-        f"This request may cost {usd(estimate)} US dollars, which the budget of {_owner(budget)} does not leave: of "
-        f"{usd(budget.limit)}, {usd(account.spent)} are spent {_SPENT_IN[budget.period]} and "
-        f"{usd(account.reserved)} reserved for unfinished jobs. {whole_again}",
+        f"This request may cost {decimal_usd(estimate)} US dollars, which the budget of {_owner(budget)} does not "
+        f"leave: of {decimal_usd(budget.limit)}, {decimal_usd(account.spent)} are spent {_SPENT_IN[budget.period]} "
+        f"and {decimal_usd(account.reserved)} reserved for unfinished jobs. {whole_again}",
         details={
             "scope": budget.scope,
             "id": budget.owner,
-            "budget": usd(budget.limit),
-            "spent": usd(account.spent),
-            "reserved": usd(account.reserved),
-            "estimate": usd(estimate),
+            "budget": decimal_usd(budget.limit),
+            "spent": decimal_usd(account.spent),
+            "reserved": decimal_usd(account.reserved),
+            "estimate": decimal_usd(estimate),
             "renews_at": f"{end:%Y-%m-%dT%H:%M:%SZ}" if end else "",
         },
     )

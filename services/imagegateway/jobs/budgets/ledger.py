@@ -21,12 +21,12 @@ from imagegateway.jobs.budgets.account import (
     tag_of,
 )
 from imagegateway.jobs.budgets.budget import Budget
-from imagegateway.jobs.budgets.money import NANO, nanodollars
 from imagegateway.jobs.stream_errors import OutcomeUnknownError, unavailable
 from imagegateway.keys.policy import NO_LIMITS, key_account, tenant_account
 from imagegateway.platform import logs
 from imagegateway.platform.clock import unix_millis
 from imagegateway.platform.errors import UnavailableError
+from imagegateway.platform.money import NANO, nanodollars
 from imagegateway.platform.shared_documents import SharedDocuments
 
 if TYPE_CHECKING:
@@ -116,6 +116,19 @@ class BudgetLedger:
             await self.release(record)
             raise
 
+    async def check(self, record: JobRecord) -> None:
+        """Raise as `reserve` does for a job that its budgets do not leave now, without a reservation."""
+        for budget in self.budgets(record.key_id, record.tenant):
+            self._require_price(budget, record)
+            at = self._clock()
+            period = periods.name_of(budget.period, at)
+            account = await self._accounts.read(budget.account)
+            if not periods.covers(account.period, period):
+                account = Account(period, await self.spent(budget))
+            amount = nanodollars(record.estimate)
+            if amount > 0 and amount > account.left(budget.limit):
+                raise errors.budget_exceeded(budget, account, amount, at)
+
     async def release(self, record: JobRecord) -> None:
         """Release the reservation of a submission whose job was not written. Idempotent.
 
@@ -194,9 +207,12 @@ class BudgetLedger:
             if quota.budget is not None
         ]
 
-    async def _reserve(self, budget: Budget, record: JobRecord) -> None:
+    def _require_price(self, budget: Budget, record: JobRecord) -> None:
         if not record.HasField("estimate") and not self._policy.allow_unpriced:
             raise errors.price_unknown(budget, record)
+
+    async def _reserve(self, budget: Budget, record: JobRecord) -> None:
+        self._require_price(budget, record)
         amount = nanodollars(record.estimate)
         while True:
             at = self._clock()

@@ -11,6 +11,7 @@ import json
 import sqlite3
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs.list_file import is_damaged
@@ -18,7 +19,7 @@ from imagegateway.jobs.usage.query import Report, Row, Totals
 from imagegateway.platform import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from imagegateway.job.v1.usage_entry_pb2 import UsageEntry
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 EXPIRE_ROWS: Final = 1000
 """Most jobs that one `expire` deletes."""
+_VARIABLES: Final = 500
+"""Ids in one statement: SQLite's own limit was 999 for long."""
 _VERSION: Final = 1
 _SCHEMA: Final = """
 create table usage (
@@ -36,7 +39,6 @@ create table usage (
 );
 create index by_tenant on usage (tenant, day);
 create index by_day on usage (day);
-create index by_key on usage (key_id, day);
 create index unused on usage (id) where requests = 0;
 create table labels (
     usage_id integer not null, name text not null, value text not null, primary key (usage_id, name)
@@ -137,16 +139,30 @@ class UsageFile:
         rows = rows[: query.size]
         return Report(rows, total, query.token_after(rows[-1]) if more else "")
 
-    def spent(self, column: str, value: str, start: str) -> int:
-        """Return the cost since a day where a column has a value, in billionths of a US dollar."""
-        statement = f"select coalesce(sum(cost), 0) from usage where {column} = ? and day >= ?"  # noqa: S608
-        return int(self._db.execute(statement, (value, start)).fetchone()[0])
+    def spent(self, tenant: str, key_id: str, start: str, without: Collection[str]) -> int:
+        """Return the cost of a tenant's jobs that ended from a day on, in billionths of a US dollar.
+
+        `key_id`: only jobs of this key; empty: all. `without`: ids of jobs to leave out.
+        """
+        where = "usage.tenant = ? and usage.day >= ?" + " and usage.key_id = ?" * bool(key_id)
+        values = [tenant, start, *([key_id] if key_id else [])]
+        total = self._sum(f"select sum(cost) from usage where {where}", values)  # noqa: S608  constants only
+        for job_ids in _batches(without):
+            statement = (
+                "select sum(jobs.cost) from jobs join usage on usage.id = jobs.usage_id "  # noqa: S608  constants only
+                f"where {where} and jobs.id in ({', '.join('?' * len(job_ids))})"
+            )
+            total -= self._sum(statement, [*values, *job_ids])
+        return total
 
     def messages_of(self, job_ids: Collection[str]) -> list[int]:
         """Return the sequences of the messages that hold the entries of jobs."""
-        marks = ", ".join("?" * len(job_ids))
-        statement = f"select distinct message_seq from jobs where id in ({marks})"  # noqa: S608  question marks only
-        return [row[0] for row in self._db.execute(statement, tuple(job_ids))]
+        found: set[int] = set()
+        for batch in _batches(job_ids):
+            marks = ", ".join("?" * len(batch))
+            statement = f"select message_seq from jobs where id in ({marks})"  # noqa: S608  question marks only
+            found.update(row[0] for row in self._db.execute(statement, batch))
+        return sorted(found)
 
     def expire(self, now: float) -> int:
         """Delete at most `EXPIRE_ROWS` jobs whose retention is over. Return their number. `now` in Unix seconds."""
@@ -167,6 +183,9 @@ class UsageFile:
         self._db.close()
         for suffix in ("", "-journal"):
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    def _sum(self, statement: str, values: Sequence[str]) -> int:
+        return int(self._db.execute(statement, values).fetchone()[0] or 0)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -196,3 +215,10 @@ class UsageFile:
         """Delete rows that count no job any more."""
         self._db.execute("delete from labels where usage_id in (select id from usage where requests = 0)")
         self._db.execute("delete from usage where requests = 0")
+
+
+def _batches(job_ids: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the ids in lists of at most `_VARIABLES`."""
+    ids = iter(job_ids)
+    while batch := list(islice(ids, _VARIABLES)):
+        yield batch

@@ -14,6 +14,7 @@ from imagegateway.jobs.usage import file as usage_file
 from imagegateway.jobs.usage.entries import read_batch
 from imagegateway.jobs.usage.file import UsageFile
 from imagegateway.platform import logs
+from imagegateway.platform.errors import UnavailableError
 from imagegateway.platform.stored_values import Decoder
 
 if TYPE_CHECKING:
@@ -87,13 +88,13 @@ class UsageIndex:
             _log.exception("usage_not_read")
             raise unavailable() from None
 
-    async def spent_by_key(self, key_id: str, start: date | None) -> int:
-        """Return the cost of a key's jobs that ended from a day on, in billionths of a US dollar. None: of all."""
-        return await self._call(lambda: self._file.spent("key_id", key_id, start.isoformat() if start else ""))
-
-    async def spent_by_tenant(self, tenant: str, start: date | None) -> int:
-        """Return the cost of a tenant's jobs, as `spent_by_key` does."""
-        return await self._call(lambda: self._file.spent("tenant", tenant, start.isoformat() if start else ""))
+    async def spent(self, tenant: str, key_id: str, start: date, without: Collection[str]) -> int:
+        """Return the cost of jobs as `UsageFile.spent` does. Raises UnavailableError when the file can't be read."""
+        try:
+            return await self._call(lambda: self._file.spent(tenant, key_id, start.isoformat(), without))
+        except sqlite3.Error as error:
+            _log.exception("usage_not_read")
+            raise UnavailableError("usage can't be read") from error
 
     async def messages_of(self, job_ids: Collection[str]) -> list[int]:
         """Return the sequences of the messages that hold the entries of jobs."""

@@ -46,7 +46,7 @@ _BATCH_BYTES: Final = 256 * 1024
 """Size of entries after which another message begins."""
 _FETCH_SECONDS: Final = 1.0
 """Seconds for which records of one message are collected."""
-ACKNOWLEDGE_SECONDS: Final = 30.0
+ACKNOWLEDGE_SECONDS: Final = 10.0
 """Seconds after which the server hands a record out again that no replica has acknowledged."""
 _RETRY_SECONDS: Final = 1.0
 _MAX_UNACKNOWLEDGED: Final = 10_000
@@ -114,7 +114,9 @@ class UsageJournal:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def _write_messages(self, messages: list[Msg]) -> None:
-        jobs = [job for job in map(self._job, messages) if job]
+        # Only the newest record of a job: an erased one must not bring an earlier one's user and metadata.
+        known = (job for job in map(self._job, messages) if job)
+        jobs = {job.record.id: job for job in sorted(known, key=lambda job: job.seq)}.values()
         if erased := {job.record.id for job in jobs if job.record.erased_at}:
             await self._remove(erased)
         await self._write(entry_of(job) for job in jobs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs.stream_connection import StreamConnection
@@ -11,9 +12,10 @@ from imagegateway.jobs.stream_errors import OutcomeUnknownError
 from imagegateway.jobs.usage import journal as usage_journal
 from imagegateway.jobs.usage.index import UsageIndex
 from imagegateway.jobs.usage.journal import UsageJournal
+from imagegateway.platform.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from datetime import date
+    from collections.abc import Collection
     from pathlib import Path
 
     from imagegateway.jobs.stream import JobStream
@@ -56,13 +58,18 @@ class UsageReports:
                 await self._catch_up()
         return await self._index.report(query)
 
-    async def spent_by_key(self, key_id: str, start: date | None) -> int:
-        """Return the cost of a key's jobs that ended from a day on, in billionths of a US dollar. None: of all."""
-        return await self._index.spent_by_key(key_id, start)
+    async def spent(self, *, tenant: str, key_id: str, since: int, without: Collection[str]) -> int:
+        """Return the cost of all jobs that ended from a day on, in billionths of a US dollar: `SpendHistory`.
 
-    async def spent_by_tenant(self, tenant: str, start: date | None) -> int:
-        """Return the cost of a tenant's jobs, as `spent_by_key` does."""
-        return await self._index.spent_by_tenant(tenant, start)
+        `since`: first instant of the day in Unix milliseconds. Raises UnavailableError when usage is not current.
+        """
+        try:
+            async with asyncio.timeout(_CURRENT_SECONDS):
+                await self._catch_up()
+        except (TimeoutError, OutcomeUnknownError) as error:
+            raise UnavailableError("usage is not current") from error
+        start = datetime.fromtimestamp(since / 1000, UTC).date()
+        return await self._index.spent(tenant, key_id, start, without)
 
     async def close(self) -> None:
         """Close the file."""

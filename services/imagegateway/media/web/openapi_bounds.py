@@ -23,6 +23,7 @@ _END_USER: Final[Json] = {"maxLength": 512}
 _JOB_ID: Final[Json] = {"job_id": {"pattern": "^job_[0-9a-hjkmnp-tv-z]{26}$"}}
 _FILE: Final[Json] = _JOB_ID | {"filename": {"pattern": r"^[0-9]{1,2}\.[a-z0-9]{2,5}$"}}
 _ROUTE: Final[Json] = {"route": {"pattern": "^[a-z0-9]+$"}}
+_DAY: Final[Json] = {"format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
 _MODEL: Final[Json] = {"pattern": "^[!-~]+$"}
 
 IDEMPOTENCY_KEY: Final[Json] = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
@@ -80,6 +81,12 @@ FIELDS: Final[dict[str, Json]] = {
         "model": _MODEL,
         "page_size": {"minimum": 1},
     },
+    "GetUsageRequest": {
+        "start": _DAY,
+        "end": _DAY,
+        "group_by": {"pattern": r"^\S[^,]*(,[^,]+){0,4}$", "examples": ["model,key", "day", "metadata.team"]},
+        "page_size": {"minimum": 1},
+    },
     "ListModelsRequest": {"modality": {"enum": ["image", "video"]}},
     "GetModelRequest": {"model_id": _MODEL},
     "SetProviderKeyRequest": _ROUTE
@@ -87,6 +94,7 @@ FIELDS: Final[dict[str, Json]] = {
     "DeleteProviderKeyRequest": _ROUTE,
     "GetJobRequest": _JOB_ID,
     "CancelJobRequest": _JOB_ID,
+    "EraseJobRequest": _JOB_ID,
     "RedeliverWebhookRequest": _JOB_ID,
     "StreamJobRequest": _JOB_ID | {"after": {"pattern": "^[0-9]{1,18}$"}},
     "DownloadFileRequest": _FILE,

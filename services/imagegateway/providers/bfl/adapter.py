@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from imagegateway.platform.errors import invalid
+from imagegateway.platform.money import to_cost
 from imagegateway.providers.bfl import video
 from imagegateway.providers.bfl.catalog import INPUT_FIELDS, KEEPS_SIZE
 from imagegateway.providers.catalog import Modality
@@ -16,7 +17,6 @@ from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import ErrorTable, Failure, RefusedPart, moderation_failure, refused_part
 from imagegateway.providers.kit.http_messages import HttpRequest
 from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia, Unknown
-from imagegateway.providers.pricing import to_cost
 from imagegateway.providers.sizes import AspectRatioSizes
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import pybase64
 from imagegateway.media import images
 from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.money import to_cost
 from imagegateway.providers.bfl.catalog import JSON_ONLY
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter
@@ -24,7 +25,6 @@ from imagegateway.providers.kit.error_table import (
 from imagegateway.providers.kit.http_messages import FilePart, HttpRequest
 from imagegateway.providers.kit.outcomes import Finished, ResultMedia
 from imagegateway.providers.kit.parsing import form_fields, parse_decimal
-from imagegateway.providers.pricing import to_cost
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from datetime import date
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Unpack
 
+from imagegateway.platform.money import usd
 from imagegateway.providers.catalog import Capability, Modality, Mode, Model, ModelFacts, Route
 from imagegateway.providers.google.sizes import TieredSizes
 from imagegateway.providers.kit import reserved_options
-from imagegateway.providers.pricing import PerImage, PerImageByArea, PerSecond, PerToken, Price, per_million, usd
+from imagegateway.providers.pricing import PerImage, PerImageByArea, PerSecond, PerToken, Price, per_million
 from imagegateway.providers.sizes import FixedSizes
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Final, Unpack
 
+from imagegateway.platform.money import usd
 from imagegateway.providers.catalog import Capability, Mode, Model, ModelFacts, Route
 from imagegateway.providers.ideogram.calls import QUALITIES, RATIOS
 from imagegateway.providers.kit import reserved_options
-from imagegateway.providers.pricing import ByInput, PerImage, PerImageByQuality, Price, usd
+from imagegateway.providers.pricing import ByInput, PerImage, PerImageByQuality, Price
 from imagegateway.providers.sizes import FixedSizes, SizeRange
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from imagegateway.platform import money
 from imagegateway.platform.errors import GatewayError
 from imagegateway.provider.v1 import provider_service_pb2 as pb
-from imagegateway.providers import pricing
 from imagegateway.providers.kit import usage
 from imagegateway.providers.kit.outcomes import Pending, Unknown
 from imagegateway.providers.kit.parsing import LONGEST_WAIT
@@ -139,8 +139,8 @@ def _done(states: Sequence[CallState]) -> pb.Done:
                 done.svg_usage.CopyFrom(state.done.svg_usage)
     if done.artifacts and all(state.done.HasField("cost") for state in states if state.done):
         costs = [state.done.cost for state in states if state.done]
-        amount = sum(map(pricing.nanodollars, costs))
-        done.cost.CopyFrom(pricing.to_cost(amount, estimated=any(cost.estimated for cost in costs)))
+        amount = sum(map(money.nanodollars, costs))
+        done.cost.CopyFrom(money.to_cost(amount, estimated=any(cost.estimated for cost in costs)))
     counts = [usage.public(state.done.usage) for state in states if state.done]
     complete = [count for count in counts if count is not None]
     if len(complete) == len(counts):  # the sum of some calls is no count of the task

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pybase64
 from imagegateway.media import images
 from imagegateway.platform.errors import invalid_image, unsupported
+from imagegateway.platform.money import to_cost
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import ErrorTable, Failure, moderation_failure, refused_part
 from imagegateway.providers.kit.http_messages import HttpRequest
 from imagegateway.providers.kit.outcomes import Finished, ResultMedia
 from imagegateway.providers.kit.parsing import form_fields, parse_text
-from imagegateway.providers.pricing import to_cost
 from imagegateway.providers.recraft.catalog import RATIOS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from imagegateway.jobs.budgets.budget import Budget
-from imagegateway.jobs.budgets.money import NANO
+from imagegateway.platform.money import NANO
 
 if TYPE_CHECKING:
     from imagegateway.jobs.budgets.ledger import BudgetLedger

@@ -32,13 +32,15 @@ class Plan:
     stored_keys: Mapping[str, bytes]
     """The tenant's stored keys by route, encrypted, as of the choice of the route. Empty when the caller brings a
     key, because that key fixes the route."""
+    routes: tuple[Route, ...]
+    """Routes that may serve: `route`, and those of a fallback in their order."""
+    own_key_routes: frozenset[str]
+    """Routes that the caller brings or the tenant has stored a key for: calls of these cost nothing here."""
 
     @property
     def size(self) -> tuple[int, int]:
         """Return the requested width and height in pixels, or the model's default."""
-        if self.task.width:
-            return self.task.width, self.task.height
-        return self.model.sizes_for(edit=self.is_edit).default
+        return self.model.output_size(self.task)
 
     @property
     def inline(self) -> bool:

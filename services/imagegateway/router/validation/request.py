@@ -108,7 +108,8 @@ def validate_request(
         check(draft)
     route = catalog.route(model, byok, partial(is_open, model.id), stored_keys, own=bool(task.loras))
     task.route = route.name
-    passthrough_checks.check_reserved_options(task, (route,) if byok else (route, *model.routes_after(route.name)))
+    routes = (route,) if byok else (route, *model.routes_after(route.name))
+    passthrough_checks.check_reserved_options(task, routes)
     return Plan(
         model=model,
         route=route,
@@ -120,6 +121,8 @@ def validate_request(
         webhook_url=request.webhook_url,
         is_edit=draft.is_edit,
         stored_keys=_NO_KEYS if byok else stored_keys,
+        routes=routes,
+        own_key_routes=frozenset(byok or stored_keys),
     )
 
 
