@@ -177,7 +177,7 @@ build/mutants/.installed: requirements-mutants.lock
 	build/mutants/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutants.lock
 	@touch $@
 
-# Changes tried in each room, or `all`, which takes a day.
+# Changes tried in each room, or `all`, which takes hours.
 MUTANTS ?= 40
 
 mutants: setup-dev build/mutants/.installed  ## Change the code at random places, show what no test notices; 20 minutes at most

@@ -15,9 +15,9 @@ local TYPES = {
 local EXPOSED = table.concat({
   "accept-ranges", "content-length", "content-range", "etag", "grpc-message", "grpc-status", "grpc-status-details-bin",
   "location", "preference-applied", "retry-after", "x-budget-remaining", "x-cost", "x-imagegateway-provider",
-  "x-job-id", "x-ratelimit-limit-images", "x-ratelimit-limit-requests", "x-ratelimit-remaining-images",
-  "x-ratelimit-remaining-requests", "x-ratelimit-reset-images", "x-ratelimit-reset-requests", "x-request-id",
-  "x-should-retry",
+  "x-job-id", "x-ratelimit-limit", "x-ratelimit-limit-images", "x-ratelimit-limit-requests", "x-ratelimit-remaining",
+  "x-ratelimit-remaining-images", "x-ratelimit-remaining-requests", "x-ratelimit-reset", "x-ratelimit-reset-images",
+  "x-ratelimit-reset-requests", "x-request-id", "x-should-retry",
 }, ", ")
 
 local function has_type(headers, prefix)
@@ -195,6 +195,18 @@ local function remove_body(handle)
   if length then handle:headers():replace("content-length", length) end
 end
 
+-- Turn Envoy's refusal of a flooding address into a response of gRPC-Web, whose clients ignore HTTP's status.
+local function refuse_web(handle)
+  local headers = handle:headers()
+  headers:replace(":status", "200")
+  headers:replace("content-type", "application/grpc-web")
+  headers:replace("content-length", "0")
+  headers:replace("grpc-status", settings.refusals.address.grpc_status)
+  headers:replace("grpc-message", settings.refusals.address.message)
+  local body = handle:body(true)
+  if body then body:setBytes("") end
+end
+
 function envoy_on_response(handle)
   local headers = handle:headers()
   local facts = handle:streamInfo():dynamicMetadata():get("gateway") or {}
@@ -202,6 +214,7 @@ function envoy_on_response(handle)
   if facts["kind"] == "native" then
     -- Envoy removes gRPC-Web's type from a response without a body.
     if facts["refused_type"] then headers:replace("content-type", facts["refused_type"]) end
+    if headers:get(":status") == "429" then refuse_web(handle) end
     return
   end
   local api = facts["kind"] == "api"

@@ -212,12 +212,15 @@ def _try(run: MutationRun, room: Room, chosen: Sequence[Mutant], seconds: float 
     """Try changes for a time, and print those that survived. Return the number of noticed and of tried ones."""
     began, noticed = time.monotonic(), 0
     for tried, mutant in enumerate(chosen):
-        if seconds is not None and time.monotonic() - began > seconds:
+        start = time.monotonic()
+        if seconds is not None and start - began > seconds:
             return noticed, tried
         diff = run.survivor(mutant, room.tests[mutant.module])
         noticed += diff is None
         if diff:
             print(diff, flush=True)
+        elif time.monotonic() - start > _SECONDS:
+            print(f"{mutant.module}:{mutant.start[0]} {mutant.operator}: the tests hung or were slow", flush=True)
     return noticed, len(chosen)
 
 

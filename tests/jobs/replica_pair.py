@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nats.errors
-from imagegateway.jobs.budgets.ledger import BudgetLedger, BudgetPolicy, NoHistory
+from imagegateway.jobs.budgets.ledger import BudgetLedger, BudgetPolicy
 from imagegateway.jobs.budgets.sweep import BudgetSweep
 from imagegateway.jobs.circuit_breaker import CircuitBreakers
 from imagegateway.jobs.credentials import JobCredentials
@@ -43,6 +43,13 @@ _LATER = 60_000
 """Milliseconds that budget sweeps are ahead, so that no job is too young for them."""
 _TURNS = 60
 """Turns of the event loop after which every step waits at a gate."""
+
+
+class NoSpending:
+    """History of callers who spent nothing before their budget."""
+
+    async def spent(self, *, tenant: str, key_id: str, since: int, without: Collection[str]) -> int:
+        return 0
 
 
 def _free(_task: provider.ImageTask, _done: provider.Done) -> None:
@@ -195,7 +202,9 @@ class ReplicaPair:
         membership = StaticMembership(f"r{index}", self._count, self._incarnations)
         stream = memory_stream(self.log, self.gates)
         feed = JobFeed(stream, inline_index(self._projections[index]))
-        ledger = BudgetLedger(MemoryKeyValue(self.budgets), policy=self.budget_policy, history=NoHistory(), feed=feed)
+        ledger = BudgetLedger(
+            MemoryKeyValue(self.budgets), policy=self.budget_policy, history=NoSpending(), feed=feed
+        )
         execution = JobExecution.compose(
             stream=stream,
             feed=feed,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from imagegateway.job.v1.job_record_pb2 import JobRecord
-from imagegateway.jobs.budgets.ledger import BudgetLedger, BudgetPolicy, NoHistory
+from imagegateway.jobs.budgets.ledger import BudgetLedger, BudgetPolicy
 from imagegateway.keys.policy import BudgetPeriod, Quota
 from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.money import to_cost, usd
@@ -37,7 +37,7 @@ async def ledger() -> AsyncIterator[BudgetLedger]:
     await ledger.close()
 
 
-class _Spent(NoHistory):
+class _Spent:
     """History of 0.04 US dollars."""
 
     async def spent(self, **_: Any) -> int:

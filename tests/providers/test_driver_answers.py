@@ -58,3 +58,14 @@ async def test_input_that_stays_unreadable_fails_the_start_before_any_call(
     assert failed.retry_after.ToTimedelta().total_seconds() == INPUT_SECONDS
     assert sum(harness.slept) == pytest.approx(INPUT_SECONDS)
     assert not bfl.sent
+
+
+async def test_task_that_is_accepted_at_first_makes_all_its_calls_with_and_without_another_route(
+    bfl: Bfl, harness: Harness
+) -> None:
+    """The model allows 6 of 10 calls at once, so the driver makes them in two batches."""
+    ten = pb.ImageTask(model="bfl/flux-kontext-max", route="bfl", prompt="a fox", n=10)
+    for fail_fast in (True, False):
+        await harness.family.start(pb.StartRequest(job_id="job", task=ten, fail_fast=fail_fast))
+        assert len(bfl.tasks) == 10
+        bfl.tasks.clear()

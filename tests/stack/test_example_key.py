@@ -26,9 +26,9 @@ SECRET = "key-" + "x" * 32
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
     with single(tmp_path) as server:
-        connection = await connect(server.settings, "test")
-        yield connection
-        await connection.close()
+        client = await connect(server.settings, "test")
+        yield client
+        await client.close()
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def keys(client: Client, store: KeyStore, tmp_path: Path) -> GatewayKeys:
 
 
 async def test_key_of_the_settings_is_adopted_and_not_shown(
-    keys: GatewayKeys, store: KeyStore, tmp_path: Path
+    store: KeyStore, keys: GatewayKeys, tmp_path: Path
 ) -> None:
     shown = await example_key(settings_for(tmp_path, API_KEY=SECRET), keys, create=True)
     assert shown
@@ -51,7 +51,7 @@ async def test_key_of_the_settings_is_adopted_and_not_shown(
 
 
 async def test_revoked_key_of_the_settings_is_reported_without_its_text(
-    keys: GatewayKeys, store: KeyStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: KeyStore, keys: GatewayKeys, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     given = settings_for(tmp_path, API_KEY=SECRET)
     await example_key(given, keys, create=True)

@@ -176,6 +176,11 @@ class Settings:
     address for all clients. Addresses count in 16 groups, so a few share one limit. From half of this share on, idle
     connections of all clients close earlier, after 2 s at nine tenths.
     """
+    address_rpm: int
+    """Requests a minute that one client address may send, of any kind; more are 429 before their body is read. 0: no
+    limit. Leave it off behind a load balancer, which is one address for all clients. An IPv6 address counts as its
+    /64 network. [Limits](limits.md)
+    """
     edge_memory: int
     """MiB of Envoy's heap. Envoy resets the largest streams from 85 % on and answers 503 `overloaded` at 95 %.
 
@@ -294,6 +299,7 @@ def load(source: Source) -> Settings:
         retry_seconds=source.number("RETRY_SECONDS", 60, 0, 3600),
         connections=source.integer("CONNECTIONS", 20_000, 10, 1_000_000),
         address_share=source.integer("ADDRESS_SHARE", 50, 20, 100),
+        address_rpm=source.integer("ADDRESS_RPM", 0, 0, 1_000_000),
         edge_memory=source.integer("EDGE_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),
         body_memory=source.integer("BODY_MEMORY", machine.quarter_of_memory(), 128, 1_048_576),
         answer_memory=source.integer("ANSWER_MEMORY", machine.quarter_of_memory(), 32, 1_048_576),

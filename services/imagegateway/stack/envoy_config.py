@@ -52,6 +52,10 @@ _FEWEST_CONNECTIONS: Final = 200
 _ADDRESS_GROUPS: Final = 16
 """Groups of client addresses whose connections Envoy counts. Each group costs Envoy 2.5 MiB of memory."""
 
+_LIMITED_ADDRESSES: Final = 4096
+"""Client addresses of each group whose requests Envoy counts. Each costs Envoy some hundred bytes of memory."""
+_TOO_MANY_REQUESTS: Final = "Too many requests from your address; try again later."
+
 LOCAL_REPLIES: Final = (
     (400, "invalid_request_error", "invalid_request", "The request is not well-formed HTTP."),
     (403, "permission_error", "forbidden", "The gateway does not serve this request."),
@@ -63,7 +67,7 @@ LOCAL_REPLIES: Final = (
     (414, "invalid_request_error", "url_too_long", "The URL is too long."),
     (415, "invalid_request_error", "unsupported_media_type", "The request body has a type that is not served here."),
     (426, "invalid_request_error", "upgrade_required", "The request needs HTTP/1.0, HTTP/1.1 or HTTP/2."),
-    (429, "rate_limit_error", "rate_limit_exceeded", "Too many requests."),
+    (429, "rate_limit_error", "rate_limit_exceeded", _TOO_MANY_REQUESTS),
     (431, "invalid_request_error", "headers_too_large", "The request headers are too large."),
     (500, "server_error", "internal", "The gateway failed."),
     (501, "server_error", "not_implemented", "The gateway does not support this kind of request."),
@@ -102,6 +106,9 @@ def _envoy(settings: Settings, folder: Path) -> str:
         address_connections=connections * settings.address_share // 100,
         address_groups=_ADDRESS_GROUPS,
         address_seed=secrets.randbits(63),  # random, so that a caller can't choose addresses of one group
+        address_rpm=settings.address_rpm,
+        limited_addresses=_LIMITED_ADDRESSES,
+        address_refusal=_refusal(_address_refusal(settings)),
         max_heap_bytes=settings.edge_memory * _MIB,
         admin_listen=settings.admin_listen,
         allowed_methods=allowed_methods,
@@ -138,6 +145,7 @@ def edge_settings(settings: Settings) -> str:
         "deadline": GatewayError(
             ErrorReason.ERROR_REASON_REQUEST_TIMEOUT, "The deadline is over: grpc-timeout is zero."
         ),
+        "address": _address_refusal(settings),
     }
     return render(
         "envoy/edge_settings.lua.j2",
@@ -175,6 +183,12 @@ def _headers_refusal() -> dict[str, object]:
         "grpc_status": grpc.StatusCode.INVALID_ARGUMENT.value[0],
         "grpc_details": "",
     }
+
+
+def _address_refusal(settings: Settings) -> GatewayError:
+    """Return the refusal of an address with too many requests. The next one is permitted within the stated time."""
+    seconds = 60 / settings.address_rpm if settings.address_rpm else None
+    return GatewayError(ErrorReason.ERROR_REASON_RATE_LIMIT_EXCEEDED, _TOO_MANY_REQUESTS, retry_after=seconds)
 
 
 def _allowed_methods() -> list[tuple[str, list[str]]]:

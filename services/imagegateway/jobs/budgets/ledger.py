@@ -62,19 +62,12 @@ class SpendHistory(Protocol):
     """Costs of ended jobs."""
 
     async def spent(self, *, tenant: str, key_id: str, since: int, without: Collection[str]) -> int:
-        """Return the cost in nano-dollars of the jobs that ended since a time in Unix milliseconds.
+        """Return the cost in nano-dollars of a tenant's jobs that ended from a day on, before the call.
 
-        `key_id`: only jobs of this key; empty: all of the tenant. `without`: ids of jobs to leave out. A job that
-        this replica's feed has brought as ended is included. Raises UnavailableError.
+        `since`: first instant of the day in Unix milliseconds. `key_id`: only jobs of this key; empty: all.
+        `without`: ids of jobs to leave out. Raises UnavailableError.
         """
         ...
-
-
-class NoHistory(SpendHistory):
-    """No history: a budget counts from the first job that it is reserved for."""
-
-    async def spent(self, *, tenant: str, key_id: str, since: int, without: Collection[str]) -> int:
-        return 0
 
 
 class BudgetLedger:
@@ -264,6 +257,12 @@ class BudgetLedger:
             return Account(period, spent, reservations | dict(account.reservations)), None
 
         await self._accounts.change(budget.account, step)
+
+    async def _spent_before(self, budget: Budget, period: str, *, without: Collection[str]) -> int:
+        """Return the cost of the jobs that ended in a period so far. Raises UnavailableError."""
+        return await self._history.spent(
+            tenant=budget.tenant, key_id=budget.key_id, since=periods.start_of(period), without=without
+        )
 
 
 def _after(account: Account, record: JobRecord) -> Account:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from imagegateway.keys.policy import BudgetPeriod
@@ -26,13 +26,16 @@ def name_of(period: BudgetPeriod, at: int) -> str:
 
 def start_of(name: str) -> int:
     """Return the first instant of a named period; 0 for `total`. Raises ValueError for a malformed name."""
-    kind = _BY_LENGTH.get(len(name))
-    if kind is None:
-        raise ValueError("no name of a period")
-    if kind is BudgetPeriod.TOTAL:
-        return 0
-    first = datetime.strptime(name, "%Y-%m-%d" if kind is BudgetPeriod.DAY else "%Y-%m").replace(tzinfo=UTC)
-    return int(first.timestamp()) * 1000
+    match _BY_LENGTH.get(len(name)):
+        case BudgetPeriod.DAY:
+            first = date.fromisoformat(name)
+        case BudgetPeriod.MONTH:
+            first = date.fromisoformat(f"{name}-01")
+        case BudgetPeriod.TOTAL:
+            return 0
+        case _:
+            raise ValueError("no name of a period")
+    return int(datetime.combine(first, time(), UTC).timestamp()) * 1000
 
 
 def end_of(period: BudgetPeriod, at: int) -> datetime | None:
