@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import sys
+from typing import TYPE_CHECKING
 
-from tests.support import command
+from imagegateway.cli import main, validate
+
+if TYPE_CHECKING:
+    import argparse
+
+    import pytest
 
 
-def test_output_without_a_reader_ends_the_command_silently() -> None:
+def _print(_options: argparse.Namespace) -> int:
+    print("a line")
+    return 0
+
+
+def test_output_without_a_reader_ends_the_command_silently(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
-    with os.fdopen(write_end, "w") as unread:
-        done = subprocess.run(
-            [command.PROGRAM, "validate"],
-            stdout=unread,
-            stderr=subprocess.PIPE,
-            env=command.environment(),
-            check=False,
-        )
-    assert (done.returncode, done.stderr) == (1, b"")
+    monkeypatch.setattr(validate, "add", lambda commands: commands.add_parser("validate").set_defaults(run=_print))
+    monkeypatch.setattr(sys, "stdout", os.fdopen(write_end, "w"))
+    assert main(["validate"]) == 1
+    assert capfd.readouterr().err == ""
