@@ -44,7 +44,10 @@ def test_call_with_the_callers_own_key_costs_nothing(caller: Caller, providers: 
     try:
         for reply in over_both(caller, request("openai/gpt-image-2"), {"x-byok-openai": "sk-callers-own-key"}):
             assert reply.failure is None, reply.failure
-            assert (reply.document["cost"], reply.headers["x-cost"]) == ({"amount": 0, "currency": "USD"}, "0")
+            assert (reply.document["cost"], reply.headers["x-cost"]) == (
+                {"amount": 0, "currency": "USD", "estimated": False},
+                "0",
+            )
     finally:
         providers["openai"].key = operators
 
