@@ -174,3 +174,10 @@ def test_command_from_afar_names_the_cause(stack: Stack, tenant: str) -> None:
         assert (ended.returncode, ended.stdout) == (1, "")
         assert words in ended.stderr
         assert plain.key not in ended.stderr
+
+
+def test_command_with_another_root_secret_says_so(stack: Stack) -> None:
+    ended = command.run("keys", "list", **{**stack.values, "secret_key": secrets.token_hex(16)})
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "another root secret" in ended.stderr
+    assert "IMAGEGATEWAY_SECRET_KEY" in ended.stderr

@@ -56,3 +56,21 @@ def test_api_key_that_is_short_or_no_header_is_refused_by_name_only(key: str) ->
 
 def test_api_key_of_20_characters_is_accepted() -> None:
     assert load(given(API_KEY="k" * 20)).api_key.reveal() == "k" * 20
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [("127.0.0.1:9090", "127.0.0.1", 9090), ("[::1]:9090", "::1", 9090), ("0.0.0.0:9090", "0.0.0.0", 9090)],  # noqa: S104
+)
+def test_admin_listen_is_an_address_and_a_port(text: str, host: str, port: int) -> None:
+    found = load(given(ADMIN_LISTEN=text)).admin_listen
+    assert found is not None
+    assert (found.host, found.port) == (host, port)
+
+
+@pytest.mark.parametrize(
+    "text", ["9090", "localhost:9090", ":9090", "127.0.0.1:0", "127.0.0.1:x", "127.0.0.1:8080", "::1:9"]
+)
+def test_admin_listen_that_is_no_other_address_is_refused_by_name(text: str) -> None:
+    with pytest.raises(SettingError, match="IMAGEGATEWAY_ADMIN_LISTEN"):
+        load(given(ADMIN_LISTEN=text))

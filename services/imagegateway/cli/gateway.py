@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import grpc
 from imagegateway.admin.v1.admin_service_pb2_grpc import AdminServiceStub
 from imagegateway.keys.operator_tokens import OperatorTokens
-from imagegateway.keys.root_secret import RootSecret
+from imagegateway.keys.root_secret import SETTING, RootSecret
 from imagegateway.platform import settings
 from imagegateway.platform.grpc_server import CHANNEL_OPTIONS
 from imagegateway.platform.setting_source import SettingError
@@ -37,6 +37,8 @@ class Gateway:
     authorization: str
     place: str
     """Address or directory, for messages."""
+    local: bool
+    """True for a router on this machine."""
 
     @property
     def admin(self) -> AdminServiceStub:
@@ -61,6 +63,11 @@ class Gateway:
 
     def _message(self, error: grpc.Call) -> str:
         """Return the reason of a failed call in one sentence."""
+        if self.local and error.code() == grpc.StatusCode.UNAUTHENTICATED:
+            return (
+                f"the router in {self.place} has another root secret: run the command with the gateway's settings "
+                f"({SETTING})"
+            )
         if any(name == _DETAILS for name, _ in error.trailing_metadata() or ()):
             return error.details() or "the gateway refused the call"
         if error.code() == grpc.StatusCode.UNIMPLEMENTED:
@@ -83,7 +90,7 @@ def connected() -> Iterator[Gateway]:
         root = RootSecret.load(current, make=False)
         authorization = f"Bearer {OperatorTokens(root).sign(_user())}"
     with channel:
-        yield Gateway(channel, authorization, place)
+        yield Gateway(channel, authorization, place, local=not url)
 
 
 def _checked(key: str) -> str:

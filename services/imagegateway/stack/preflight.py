@@ -10,6 +10,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform import logs, sockets
+from imagegateway.platform.hosts import HostPort
 from imagegateway.stack.errors import StackError
 
 if TYPE_CHECKING:
@@ -70,16 +71,23 @@ def lock(settings: Settings) -> Iterator[None]:
 
 
 def check_port(settings: Settings) -> None:
-    """Raise StackError if the stack can't listen on its port."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    """Raise StackError if the stack can't listen on its public port, or on that of administration."""
+    _probe(HostPort(settings.host, settings.port), "IMAGEGATEWAY_PORT")
+    if settings.admin_listen:
+        _probe(settings.admin_listen, "IMAGEGATEWAY_ADMIN_LISTEN")
+
+
+def _probe(address: HostPort, setting: str) -> None:
+    """Raise StackError naming the setting if an address can't be listened on."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((settings.host, settings.port))
+            probe.bind((address.host, address.port))
         except OSError as error:
             raise StackError(
-                f"port {settings.port} on {settings.host} can't be used ({error.strerror}): "
-                "stop the process that listens there, or set IMAGEGATEWAY_PORT"
+                f"port {address.port} on {address.host} can't be used ({error.strerror}): "
+                f"stop the process that listens there, or set {setting}"
             ) from None
 
 
