@@ -27,10 +27,9 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("imagegateway needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.runtime: requirements.lock requirements-build.lock pyproject.toml packaging/client/pyproject.toml | $(BIN)/python
+$(VENV)/.runtime: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/python
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-build.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
-		--editable . --editable packaging/client
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
@@ -154,7 +153,7 @@ test-dist: setup-dev dist  ## Install the wheels in new environments, make a fir
 	@grep -oE '^[^ ;]+==[^ ;]+' requirements.lock > build/constraints.txt
 	@rm -rf build/gateway build/client
 	$(PYTHON) -m venv build/gateway
-	build/gateway/bin/pip install --quiet --disable-pip-version-check -c build/constraints.txt dist/*.whl
+	build/gateway/bin/pip install --quiet --disable-pip-version-check -c build/constraints.txt dist/imagegateway-*.whl
 	$(PYTHON) -m venv build/client
 	build/client/bin/pip install --quiet --disable-pip-version-check -c build/constraints.txt dist/imagegateway_client-*.whl
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/dist

@@ -35,6 +35,7 @@ _INLINE: Final = {
 }
 """Paths of an inline call, each with its title and the path that the added cost refers to."""
 _CLIENTS: Final = 4
+_RATE: Final = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def run(folder: Path, image: Path, *, quick: bool) -> str:
     """Measure everything. Return the table."""
     scale = QUICK if quick else FULL
     found = [Figure("load average of the minute before", f"{os.getloadavg()[0]:.1f}"), _disk(folder)]
-    for measure in (_submits, _latencies, _record):
+    for measure in (_submits, _latencies, _record, _rates):
         # Each measurement has its own NATS server: a replica takes over jobs of an earlier one.
         with parts(_create(folder / measure.__name__), image) as running:
             found += measure(running, scale)
@@ -121,6 +122,26 @@ def _record(running: Parts, scale: Scale) -> Iterable[Figure]:
         if base:
             own, without = medians[path]["sum"], medians[base]["sum"]
             yield Figure("  added", f"{own - without:.2f} CPU-ms, {own / without:.2f} x")
+
+
+def _rates(running: Parts, scale: Scale) -> Iterable[Figure]:
+    """Measure how exactly two replicas hold the rate limit of a key that they use at the same time."""
+    with ExitStack() as stack:
+        orders = ({"replica": number, "limit": _RATE, "seconds": 5 * scale.seconds} for number in range(2))
+        replicas = [
+            stack.enter_context(worker("bench.replica", order, running.environment, "rates")) for order in orders
+        ]
+        for replica in replicas:
+            replica.ready()
+        began = time.monotonic()
+        found = [replica.result() for replica in replicas]
+        seconds = time.monotonic() - began
+    admitted = [replica["admitted"] for replica in found]
+    permitted = _RATE + _RATE * seconds / 60
+    refused = sum(replica["refused"] for replica in found)
+    title = f"calls of a key with {_RATE} requests a minute, two replicas, {seconds:.0f} s"
+    share = 100 * sum(admitted) / permitted
+    yield Figure(title, f"{admitted[0]} + {admitted[1]}: {share:.1f} % of the limit, {refused} refused")
 
 
 def _subscribers(folder: Path, image: Path, scale: Scale) -> Iterable[Figure]:

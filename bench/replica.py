@@ -36,6 +36,7 @@ from imagegateway.outbound.client import Outbound
 from imagegateway.outbound.url_guard import UrlGuard
 from imagegateway.platform import ids, settings
 from imagegateway.platform.clock import unix_millis
+from imagegateway.platform.errors import GatewayError
 from imagegateway.platform.nats import connect
 from imagegateway.platform.supervision import Supervisor
 from imagegateway.provider.v1 import provider_service_pb2 as provider
@@ -59,6 +60,8 @@ _AT_ONCE: Final = 32
 _CALLERS: Final = 16
 _POLL_SECONDS: Final = 0.1
 _PATIENCE: Final = 30.0
+_REFUSED_SECONDS: Final = 0.01
+"""Pause of a caller after a refused call."""
 _LIMITS: Final = Quota(requests_per_minute=MAX_RATE, images_per_minute=MAX_RATE)
 """Limits that no call reaches."""
 _LIMITED_TENANT: Final = "bench-limited"
@@ -286,9 +289,28 @@ async def inline(order: dict[str, Any]) -> dict[str, Any]:
         return {"windows": windows}
 
 
+async def rates(order: dict[str, Any]) -> dict[str, Any]:
+    """Make calls of one key as fast as its rate limit admits. Return the number of admitted and of refused calls."""
+    async with _replica(order["replica"], _Scripted(works=False)) as replica:
+        key = ApiKey(id="rates", tenant="bench", name="", created_at=0, quota=Quota(order["limit"]))
+        admitted = 0
+
+        async def call() -> None:
+            nonlocal admitted
+            try:
+                async with replica.limiter.hold({}, key, images=1):
+                    admitted += 1
+            except GatewayError:
+                await asyncio.sleep(_REFUSED_SECONDS)
+
+        print("ready", flush=True)
+        calls = await _many(_CALLERS, order["seconds"], call)
+        return {"admitted": admitted, "refused": len(calls) - admitted}
+
+
 async def _main(mode: str) -> None:
     order = json.loads(sys.stdin.readline())
-    modes = {"submits": submits, "work": work, "follow": follow, "inline": inline}
+    modes = {"submits": submits, "work": work, "follow": follow, "inline": inline, "rates": rates}
     print(json.dumps(await modes[mode](order)), flush=True)
 
 

@@ -13,6 +13,7 @@ import structlog
 from tests.gateway.jobs.receiver import UNUSED_ADDRESS, Receiver, receiving
 from tests.gateway.jobs.stacks import PAUSES
 from tests.gateway.origin import Origin, serving
+from tests.support.scheduling import StackScheduling, needs_stack, unit_of
 from tests.support.stack import running
 
 if TYPE_CHECKING:
@@ -45,9 +46,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of whole stacks first: they take longest, and the short ones then keep every worker busy."""
-    whole_stacks = f"{_TESTS / 'gateway'}/"
-    items.sort(key=lambda item: not str(item.path).startswith(whole_stacks))
+    """Put the longest units of work first: the short ones then keep every worker busy."""
+
+    def order(item: pytest.Item) -> tuple[bool, bool]:
+        file = item.nodeid.split("::", 1)[0]
+        return not needs_stack(file), unit_of(file) == file
+
+    items.sort(key=order)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> StackScheduling | None:
+    return StackScheduling(config) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_finish() -> None:

@@ -33,10 +33,10 @@ _CONTENT: Final = (
     "page_token",
     "route",
     "provider_options",
+    "group_by",
     "end",
 )
-"""Parameters whose values a schema can describe in part only: bytes of images, hosts, opaque tokens, routes, and an
-end that lies after its start."""
+"""Parameters that a schema can describe in part only: bytes of images, hosts, opaque tokens, routes, groups."""
 _OF_MODEL: Final = ("background", "n", "seconds", "fps", "style", "prompt")
 """Parameters that a model bounds further."""
 

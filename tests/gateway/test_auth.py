@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
-import signal
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,10 +11,9 @@ import pytest
 from tests.gateway import rest
 from tests.gateway.rest import ask
 from tests.support import command
-from tests.support.stack import eventually, short_folder, start
+from tests.support.stack import eventually, short_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.stack import Stack
@@ -123,65 +119,3 @@ def test_key_of_the_setting_is_adopted_and_printed_nowhere(stack: Stack) -> None
     assert '-H "Authorization: Bearer $IMAGEGATEWAY_API_KEY"' in stack.welcome()
     assert stack.key not in stack.text()
     assert is_accepted(stack, stack.key)
-
-
-@pytest.fixture(scope="module")
-def twice_started() -> Iterator[tuple[str, Stack]]:
-    """Yield the first start's output and the stack of the second start on the same data, both without a key setting.
-
-    The first is ended as Ctrl-C does it; the second has two routers.
-    """
-    with short_folder() as folder:
-        first = start(folder)
-        try:
-            first.wait_ready()
-        finally:
-            assert first.stop(signal.SIGINT) == 0
-        welcome = first.welcome()
-        assert first.text().endswith("}\n")  # the children's last lines come after the farewell
-        second = start(folder, routers="2")
-        try:
-            second.wait_ready()
-            yield welcome, second
-        finally:
-            second.stop()
-
-
-def test_first_start_shows_a_key_once_that_works_on_in_the_second(twice_started: tuple[str, Stack]) -> None:
-    welcome, stack = twice_started
-    (key,) = set(KEY.findall(welcome))
-    assert "only this once" in welcome
-    assert is_accepted(stack, key)
-    assert key not in stack.text()
-    assert not holding(stack.data_dir, key)
-
-
-def test_second_start_prints_a_curl_line_that_works_when_pasted(twice_started: tuple[str, Stack]) -> None:
-    _, stack = twice_started
-    found = re.search(r"^  curl (?:.*\\\n)+.*$", stack.welcome(), re.MULTILINE)
-    assert found
-    done = subprocess.run(found[0], shell=True, capture_output=True, text=True, timeout=60, check=True)  # noqa: S602  as a user pastes it
-    (item,) = json.loads(done.stdout)["data"]
-    assert ask(stack, "GET", rest.link(stack, item["url"]), key="").status == 200
-
-
-def test_second_start_shows_another_key_that_ends_with_it(twice_started: tuple[str, Stack]) -> None:
-    welcome, stack = twice_started
-    key = stack.printed_key()
-    assert key not in welcome
-    assert is_accepted(stack, key)
-    assert not holding(stack.data_dir, key)
-
-
-def test_key_is_followed_by_every_router(twice_started: tuple[str, Stack]) -> None:
-    _, stack = twice_started
-    secret, key_id = create(stack, "--tenant", "painters")
-    eventually(lambda: all(is_accepted(stack, secret) for _ in range(10)), WITHIN, "all accept the new key")
-    assert stack.command("keys", "revoke", key_id).returncode == 0
-    eventually(lambda: not any(is_accepted(stack, secret) for _ in range(10)), WITHIN, "all refuse the revoked key")
-
-
-def test_start_makes_a_first_image_and_prints_its_path(twice_started: tuple[str, Stack]) -> None:
-    _, stack = twice_started
-    assert str(stack.data_dir / "first-image.png") in stack.welcome()
-    assert (stack.data_dir / "first-image.png").read_bytes().startswith(b"\x89PNG")

@@ -131,3 +131,25 @@ def test_limit_holds_over_both_routers(stack: Stack) -> None:
     refilled = (time.monotonic() - began) * limit / 60
     assert statuses.count(202) + statuses.count(429) == 60
     assert limit <= statuses.count(202) <= (limit + refilled) * 1.05
+
+
+def test_job_over_the_concurrent_jobs_of_its_key_waits_and_delays_no_other_key(stack: Stack) -> None:
+    caller = new_caller(stack, "concurrent", quota=Quota(concurrent_jobs=1))
+    running = caller.submit(60)
+    caller.until(running, "running")
+    for _ in range(4):
+        caller.page()  # a router lists jobs once it has seen every one, so both know that this one runs
+    waiting = caller.submit()
+    assert caller.job(waiting)["status"] == "queued"
+    other = new_caller(stack, "concurrent")
+    assert other.end(other.submit())["status"] == "completed"
+    assert caller.job(waiting)["status"] == "queued"
+    admin = new_caller(stack, "operators", scopes=frozenset({Scope.ADMIN}))
+    (key_id,) = (
+        key["id"]
+        for key in admin.ask("GET", "/v1/admin/keys?tenant=concurrent").json()["data"]
+        if key.get("concurrent_jobs")
+    )
+    assert admin.ask("PATCH", f"/v1/admin/keys/{key_id}", {"concurrent_jobs": 2}).status == 200
+    assert caller.end(waiting)["status"] == "completed", "a raised limit starts waiting jobs"
+    caller.cancel(running)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 import pytest
-from imagegateway.jobs import polling, states
+from imagegateway.jobs import polling, states, submission
 from imagegateway.jobs.budgets import sweep as sweeps
 from imagegateway.jobs.budgets.budget import Budget
 from imagegateway.jobs.budgets.ledger import BudgetPolicy
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
+    from imagegateway.jobs.stream import Entry
     from imagegateway.platform.settings import Settings
     from imagegateway.provider.v1 import provider_service_pb2 as provider
     from imagegateway.v1.job_pb2 import Cost
@@ -196,6 +197,35 @@ async def test_concurrent_calls_on_two_replicas_do_not_overspend(
         await _spent_reaches(first, 20 * CENT)
         await _spent_reaches(second, 20 * CENT)
         assert first.engine.budgets.left(taken[0].record) == 10 * CENT
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+async def test_job_whose_write_took_too_long_reserves_again_before_it_starts(
+    replica: Replica, providers: ScriptedProviders, monkeypatch: pytest.MonkeyPatch, *, has_room: bool
+) -> None:
+    monkeypatch.setattr(submission, "LEASE_SECONDS", -1)
+    _KEYS["k"] = _budget("0.06" if has_room else "0.05")
+    budgets, create = replica.engine.budgets, replica.stream.create
+
+    async def slow(record: JobRecord) -> Entry:
+        await budgets.release(record)  # as a sweep does that takes this replica for dead
+        other = _job()
+        other.submission = "another"
+        await budgets.reserve(other)
+        return await create(record)
+
+    monkeypatch.setattr(type(replica.stream), "create", lambda _stream, record: slow(record))
+    record = _job()
+    if has_room:
+        await replica.ended((await replica.submit(record)).record.id)
+        await _settled(replica, record, 1 * CENT)
+    else:
+        assert (await _refusal(replica, record)).code == "budget_exceeded"
+        await replica.held_nothing()
+        last = await replica.stream.last(record.id)
+        assert last is not None
+        assert (last.record.state, last.record.call_open) == (states.CANCELLED, False)
+        assert not providers.starts[record.id]
 
 
 # ---- how calls end

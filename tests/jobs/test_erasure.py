@@ -123,17 +123,19 @@ async def test_erasure_twice_changes_nothing(replica: Replica, providers: Script
     assert await replica.engine.execution.erasure.erase(entry) == first, "a caller that knows the earlier record"
 
 
+@pytest.mark.parametrize("step", ["_writer.update", "_stream.delete_earlier"])
 async def test_interrupted_erasure_is_completed_by_the_next_one(
-    replica: Replica, providers: ScriptedProviders, nats: Nats, monkeypatch: pytest.MonkeyPatch
+    replica: Replica, providers: ScriptedProviders, nats: Nats, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     entry = await completed(replica, providers, secret_job())
     erasure = replica.engine.execution.erasure
+    part, _, method = step.partition(".")
 
-    async def crash(_entry: Entry) -> None:
+    async def crash(*_: object) -> None:
         raise OutcomeUnknownError
 
     with monkeypatch.context() as patch:
-        patch.setattr(type(replica.stream), "delete_earlier", lambda _self, each: crash(each))
+        patch.setattr(getattr(erasure, part), method, crash)
         with pytest.raises(OutcomeUnknownError):
             await erasure.erase(entry)
     newest = await replica.stream.last(entry.record.id)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from imagegateway.jobs import states
+from imagegateway.jobs import states, transitions
 from imagegateway.jobs.list_file import JobListFile, row_of
 from imagegateway.jobs.retention import DAY_SECONDS, RECORD_DAYS, STEP_SECONDS
 from imagegateway.jobs.stored_bytes import message_row_of
@@ -62,6 +62,18 @@ def test_expired_messages_count_no_more_and_ended_states_are_kept_longer(listed:
     assert listed.stored.all() == {"acme": completed}
     listed.expire(RECORD_DAYS * DAY_SECONDS + 2)
     assert listed.stored.all() == {}
+
+
+def test_erased_job_counts_its_last_message_only(listed: JobListFile) -> None:
+    other = put(listed, 1, "b", states.COMPLETED)
+    put(listed, 2, "a", states.RUNNING)
+    put(listed, 3, "a", states.COMPLETED)
+    record = records.job(job_id="a", state=states.COMPLETED)
+    transitions.erase(record)
+    message = message_row_of(Entry(4, record))
+    for _ in range(2):
+        listed.write([row_of(Entry(4, record))], 4, [message])
+    assert listed.stored.all() == {"acme": other + message[3]}
 
 
 def long_job(tenant: str) -> JobRecord:

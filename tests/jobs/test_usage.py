@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from imagegateway.job.v1.usage_entry_pb2 import UsageBatch, UsageEntry
 from imagegateway.jobs import states
 from imagegateway.jobs.usage import journal
 from imagegateway.jobs.usage.journal import UsageJournal
@@ -172,3 +173,23 @@ async def test_spending_includes_each_job_that_has_ended(replica: Replica) -> No
     assert await spent(tenant="acme", key_id="", since=0, without=[first.id]) == USD
     tomorrow = second.completed_at + 86_400_000
     assert await spent(tenant="acme", key_id="", since=tomorrow, without=()) == 0
+
+
+@pytest.mark.parametrize(
+    ("amount", "completed_at"), [(float("nan"), 1), (float("inf"), 1), (1e300, 1), (0, 0), (0, 1 << 60)]
+)
+async def test_unreadable_record_is_skipped(replica: Replica, amount: float, completed_at: int) -> None:
+    entry = await replica.stream.create(records.job(state=states.SUBMITTING))
+    record = records.follow(entry, states.CANCELLED)
+    record.cost.amount, record.completed_at = amount, completed_at
+    await replica.stream.advance(entry, record)
+    await run(replica, records.job())
+    assert (await total(replica)).requests == 1
+
+
+async def test_message_that_is_no_usage_is_skipped(replica: Replica, client: Client) -> None:
+    js = client.jetstream()
+    await js.publish("u.400", b"no usage")
+    await js.publish("u.400", UsageBatch(entries=[UsageEntry(job_id="x", ended_at=1 << 62)]).SerializeToString())
+    await run(replica, records.job())
+    assert (await total(replica)).requests == 1

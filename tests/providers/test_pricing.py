@@ -9,6 +9,7 @@ from imagegateway.platform import money
 from imagegateway.platform.setting_source import Source
 from imagegateway.provider.v1 import provider_service_pb2 as pb
 from imagegateway.providers.catalog import Capability
+from imagegateway.providers.pricing import stated_cost
 from imagegateway.router.catalog import Catalog
 from imagegateway.v1.job_pb2 import Cost, TokenDetails, Usage
 
@@ -155,3 +156,22 @@ def test_amounts_survive_the_double(amount: str, shown: float) -> None:
     cost = money.to_cost(money.usd(amount), estimated=True)
     assert cost.amount == shown
     assert money.nanodollars(cost) == money.usd(amount)
+
+
+@pytest.mark.parametrize(
+    ("units", "amount"),
+    [
+        (4.5, 0.045),
+        ("40", 0.4),
+        (0, 0),
+        (-1, None),
+        ("nan", None),
+        ("inf", None),
+        (1e300, None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_stated_cost_is_a_sane_number_or_none(units: Any, amount: float | None) -> None:
+    cost = stated_cost(units, 10_000_000)
+    assert (cost.amount if cost else None) == amount

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EXPIRE_ROWS: Final = 1000
 """Most rows of each table that one `expire` deletes."""
 
-_VERSION: Final = 5
+_VERSION: Final = 6
 _SCHEMA: Final = """
 create table jobs (
     id text primary key, tenant text not null, model text not null, status text not null, ended integer not null,

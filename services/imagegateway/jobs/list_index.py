@@ -70,7 +70,8 @@ class JobListIndex:
         """Add a change, if there is one. The index is complete up to `seq` then."""
         if entry is not None:
             self._rows[entry.record.id] = row_of(entry)
-            self._messages[entry.record.id, entry.record.state] = message_row_of(entry)
+            message = message_row_of(entry)
+            self._messages[message[:2]] = message
         self.position = seq
         self._changed.set()
 

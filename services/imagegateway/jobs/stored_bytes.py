@@ -27,10 +27,15 @@ end;
 create trigger message_replaced after update on messages begin
     update stored set bytes = bytes + new.bytes - old.bytes where tenant = new.tenant;
 end;
+create trigger job_erased after insert on messages when new.state = 0 begin
+    delete from messages where job = new.job and state <> 0;
+end;
 create trigger message_expired after delete on messages begin
     update stored set bytes = bytes - old.bytes where tenant = old.tenant;
 end;
 """
+_ERASED: Final = 0
+"""State in the row of an erased job: its message has a separate subject, and replaces all others of the job."""
 _OVERHEAD: Final = 300
 """Bytes of a message beside its record: subject, headers and the server's bookkeeping."""
 _UPSERT: Final = """
@@ -45,7 +50,8 @@ def message_row_of(entry: Entry) -> MessageRow:
     """Return the row of the message that holds a record."""
     record = entry.record
     size = record.ByteSize() + _OVERHEAD
-    return record.id, record.state, record.tenant, size, record.updated_at + record_seconds(record) * 1000
+    state = _ERASED if record.erased_at else int(record.state)
+    return record.id, state, record.tenant, size, record.updated_at + record_seconds(record) * 1000
 
 
 class StoredBytes:

@@ -8,18 +8,20 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from imagegateway.platform.money import usd
+from imagegateway.platform.money import to_cost, usd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import date
 
     from imagegateway.provider.v1 import provider_service_pb2 as provider
+    from imagegateway.v1.job_pb2 import Cost
 
 MEGAPIXEL: Final = 1024 * 1024
 """Pixels of a megapixel, as providers count them: an image of 1024x1024 is one."""
+_MAX_UNITS: Final = 1e9
 _MILLION: Final = 1_000_000
 _CHARACTERS_PER_TOKEN: Final = 3
 """Characters of a prompt that an estimate counts as one token: English has about four."""
@@ -31,6 +33,18 @@ Size: TypeAlias = tuple[int, int]
 def per_million(amount: str) -> int:
     """Return the price of one token in nano-dollars, from US dollars for a million tokens."""
     return usd(amount) // _MILLION
+
+
+def stated_cost(units: Any, unit_price: int, *, estimated: bool = False) -> Cost | None:
+    """Return the cost that a response states in units of the provider; None unless that is a number from 0 to 1e9.
+
+    `unit_price`: nano-dollars of a unit. `estimated`: the provider may bill less.
+    """
+    try:
+        count = float(units)
+    except (TypeError, ValueError):
+        return None
+    return to_cost(round(count * unit_price), estimated=estimated) if 0 <= count <= _MAX_UNITS else None
 
 
 class Unit(StrEnum):

@@ -87,14 +87,15 @@ class PlanSubmission:
                 if inputs:
                     # Before the write: even when the caller disconnects, the inputs stay while the job may exist.
                     record.upload_keys.extend(inputs.release())
-                entry = await self._submitter.submit(record, has_idempotency_key=bool(key))
+                try:
+                    entry = await self._submitter.submit(record, has_idempotency_key=bool(key))
+                finally:
+                    show_budget(call, self._budgets.left(record))
         except StaleError:  # a concurrent call with the same key was faster
             joined = await self._find(record.id)
             if joined is None:
                 raise unavailable() from None
             entry = joined
-        finally:
-            show_budget(call, self._budgets.left(record))
         call.headers["x-job-id"] = entry.record.id
         call.log["job_id"] = entry.record.id
         return entry

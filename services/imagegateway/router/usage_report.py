@@ -7,10 +7,10 @@ import io
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs.usage.entries import BILLIONTHS
 from imagegateway.jobs.usage.query import COLUMNS, METADATA, UsageQuery
 from imagegateway.keys.policy import Scope
 from imagegateway.platform.errors import GatewayError, invalid
+from imagegateway.platform.money import CURRENCY, NANO, decimal_usd
 from imagegateway.v1 import usage_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from imagegateway.jobs.usage.query import Row, Totals
     from imagegateway.router.call_context import Call
 
-CURRENCY: Final = "USD"
 _MAX_PAGE: Final = 1000
 _DEFAULT_PAGE: Final = 100
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
@@ -72,7 +71,7 @@ def totals(found: Totals) -> pb.UsageRow:
         requests=found.requests,
         images=found.images,
         failed=found.failed,
-        cost=pb.UsageCost(amount=found.cost / BILLIONTHS, currency=CURRENCY),
+        cost=pb.UsageCost(amount=found.cost / NANO, currency=CURRENCY),
     )
 
 
@@ -88,9 +87,7 @@ def csv_rows(rows: Sequence[Row]) -> bytes:
 
 
 def _csv_totals(found: Totals) -> list[str]:
-    whole, part = divmod(abs(found.cost), BILLIONTHS)
-    cost = f"{'-' if found.cost < 0 else ''}{whole}.{part:09}".rstrip("0").rstrip(".")
-    return [str(found.requests), str(found.images), str(found.failed), cost, CURRENCY]
+    return [str(found.requests), str(found.images), str(found.failed), decimal_usd(found.cost), CURRENCY]
 
 
 def _csv_line(cells: Sequence[str]) -> bytes:

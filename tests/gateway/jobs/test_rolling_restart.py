@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 ROUNDS: Final = 2
+PAUSE: Final = 0.02
+"""Seconds between the calls of one caller."""
 Request = tuple[str, str, dict[str, str], bytes]
 
 
@@ -78,7 +80,7 @@ class Callers:
     def _call(self, request: Callable[[int], Request]) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.stack.port, timeout=60)
         number = 0
-        while not self.stop.is_set():
+        while not self.stop.wait(PAUSE):
             number += 1
             method, path, headers, body = request(number)
             try:

@@ -18,6 +18,9 @@ from imagegateway.v1 import usage_service_pb2, usage_service_pb2_grpc
 from tests.gateway import cases, rest
 from tests.gateway.jobs.stacks import new_caller
 from tests.gateway.rest import assert_error
+from tests.support.stack import eventually
+
+DAY = 86_400
 
 if TYPE_CHECKING:
     from tests.gateway.jobs.calls import Caller
@@ -153,3 +156,18 @@ def test_running_job_is_not_erased(fresh: Caller) -> None:
         if answer.status == 200:  # the provider has confirmed the cancellation
             break
     assert answer.json()["status"] == "cancelled"
+
+
+def test_retention_of_a_tenant_applies_to_its_new_jobs(stack: Stack, admin: Caller) -> None:
+    tenant = new_caller(stack, "retention-tenant")
+    before = tenant.job(tenant.generate().json()["id"])
+    assert before["expires_at"] - before["completed_at"] == 7 * DAY
+    answer = admin.ask("PATCH", "/v1/admin/tenants/retention-tenant", {"media_days": 2})
+    assert answer.status == 200, answer.body
+
+    def lifetime() -> int:
+        job = tenant.job(tenant.generate().json()["id"])
+        return int(job["expires_at"] - job["completed_at"])
+
+    eventually(lambda: lifetime() == 2 * DAY, 10, "the routers follow the tenant's policy")
+    assert tenant.job(before["id"])["expires_at"] == before["expires_at"], "an earlier job keeps its retention"

@@ -107,7 +107,7 @@ class UsageEntry(_message.Message):
     failed: _builtins.bool
     """Whether the job failed."""
     cost: _builtins.int
-    """Cost in billionths of a US dollar."""
+    """Cost in nano-dollars (1e-9 USD)."""
     expires_at: _builtins.int
     """Time of the deletion of the entry in Unix seconds."""
     @_builtins.property

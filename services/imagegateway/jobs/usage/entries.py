@@ -8,12 +8,27 @@ from google.protobuf.message import DecodeError
 from imagegateway.job.v1.usage_entry_pb2 import UsageBatch, UsageEntry
 from imagegateway.jobs import states
 from imagegateway.jobs.retention import usage_expires_at
+from imagegateway.jobs.stream_messages import read_record
+from imagegateway.platform.money import nanodollars
 
 if TYPE_CHECKING:
+    from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.jobs.stream import Entry
 
-BILLIONTHS: Final = 1_000_000_000
-"""Units of a US dollar in which costs are summed."""
+_MAX_MILLIS: Final = 253_402_300_800_000
+"""First instant of the year 10000, which no calendar here knows."""
+_MAX_COST: Final = 1e9
+"""Cost of one job in US dollars from which a record is damaged: sums must fit 64 bits."""
+
+
+def read_ended(subject: str, data: bytes) -> JobRecord:
+    """Return the record of an ended job in a message. Raises ValueError for one that can't be counted."""
+    record = read_record(subject, data)
+    if not 0 < record.completed_at < _MAX_MILLIS:
+        raise ValueError("a job without an end")
+    if not abs(record.cost.amount) < _MAX_COST:  # not a number neither
+        raise ValueError("a job without a cost in range")
+    return record
 
 
 def entry_of(job: Entry) -> UsageEntry:
@@ -32,7 +47,7 @@ def entry_of(job: Entry) -> UsageEntry:
         ended_at=record.completed_at,
         images=len(record.done.artifacts) or record.erased_images,
         failed=record.state == states.FAILED,
-        cost=round(record.cost.amount * BILLIONTHS),
+        cost=nanodollars(record.cost),
         expires_at=usage_expires_at(record),
     )
 
@@ -40,6 +55,9 @@ def entry_of(job: Entry) -> UsageEntry:
 def read_batch(_subject: str, data: bytes) -> UsageBatch:
     """Return the batch in a message. Raises ValueError for invalid data."""
     try:
-        return UsageBatch.FromString(data)
+        batch = UsageBatch.FromString(data)
     except DecodeError as error:
         raise ValueError("no usage") from error
+    if not all(0 < entry.ended_at < _MAX_MILLIS for entry in batch.entries):
+        raise ValueError("usage without a time")
+    return batch

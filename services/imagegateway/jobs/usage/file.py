@@ -140,7 +140,7 @@ class UsageFile:
         return Report(rows, total, query.token_after(rows[-1]) if more else "")
 
     def spent(self, tenant: str, key_id: str, start: str, without: Collection[str]) -> int:
-        """Return the cost of a tenant's jobs that ended from a day on, in billionths of a US dollar.
+        """Return the cost of a tenant's jobs that ended from a day on, in nano-dollars.
 
         `key_id`: only jobs of this key; empty: all. `without`: ids of jobs to leave out.
         """

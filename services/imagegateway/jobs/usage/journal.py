@@ -19,16 +19,15 @@ from imagegateway.jobs import stream_connection
 from imagegateway.jobs.stream import Entry
 from imagegateway.jobs.stream_connection import StreamConnection
 from imagegateway.jobs.stream_errors import OutcomeUnknownError
-from imagegateway.jobs.stream_messages import read_record
 from imagegateway.jobs.stream_setup import check_permissions
-from imagegateway.jobs.usage.entries import entry_of, read_batch
+from imagegateway.jobs.usage.entries import entry_of, read_batch, read_ended
 from imagegateway.platform import logs
 from imagegateway.platform.stored_values import Decoder
 from nats.js import api
 from nats.js.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Iterator
 
     from imagegateway.job.v1.usage_entry_pb2 import UsageEntry
     from imagegateway.jobs.usage.index import UsageIndex
@@ -61,6 +60,7 @@ class UsageJournal:
         self._connection = StreamConnection(client, NAME, SUBJECTS)
         self._index = index
         self._records = Decoder(stream_connection.NAME)
+        self._batches = Decoder(NAME)
 
     @classmethod
     async def open(cls, client: Client, replicas: int, index: UsageIndex) -> UsageJournal:
@@ -106,8 +106,10 @@ class UsageJournal:
         while True:
             try:
                 subscription = subscription or await self._js.pull_subscribe_bind(CONSUMER, stream_connection.NAME)
-                with suppress(nats.errors.TimeoutError):
-                    await self._write_messages(await subscription.fetch(_BATCH, timeout=_FETCH_SECONDS))
+                messages: list[Msg] = []
+                with suppress(nats.errors.TimeoutError):  # no job has ended
+                    messages = await subscription.fetch(_BATCH, timeout=_FETCH_SECONDS)
+                await self._write_messages(messages)
             except (nats.errors.Error, OutcomeUnknownError, OSError) as error:
                 # The server hands unacknowledged records out again.
                 _log.warning("usage_not_written", error=type(error).__name__)
@@ -124,7 +126,7 @@ class UsageJournal:
             await message.ack()
 
     def _job(self, message: Msg) -> Entry | None:
-        record = self._records.decode(message.subject, message.data, read_record)
+        record = self._records.decode(message.subject, message.data, read_ended)
         return None if record is None else Entry(message.metadata.sequence.stream, record)
 
     async def _write(self, entries: Iterable[UsageEntry]) -> None:
@@ -156,12 +158,13 @@ class UsageJournal:
             message = await self._connection.get_message({"seq": seq})
             if message is None:
                 continue
-            batch = read_batch(message.subject, message.data)
-            await self._write(entry for entry in batch.entries if entry.job_id not in job_ids)
+            batch = self._batches.decode(message.subject, message.data, read_batch)
+            if batch is not None:
+                await self._write(entry for entry in batch.entries if entry.job_id not in job_ids)
             await self._connection.delete_message(seq)
 
 
-def _parts(entries: list[UsageEntry]) -> Iterable[list[UsageEntry]]:
+def _parts(entries: list[UsageEntry]) -> Iterator[list[UsageEntry]]:
     """Yield the entries in parts of at most `_BATCH_BYTES`, or of one entry."""
     part: list[UsageEntry] = []
     size = 0

@@ -28,7 +28,7 @@ _NAME: Final = re.compile(r"metadata\..{1,64}", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Sums over jobs. `cost` in billionths of a US dollar."""
+    """Sums over jobs. `cost` in nano-dollars."""
 
     requests: int = 0
     images: int = 0

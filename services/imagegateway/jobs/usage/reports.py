@@ -59,7 +59,7 @@ class UsageReports:
         return await self._index.report(query)
 
     async def spent(self, *, tenant: str, key_id: str, since: int, without: Collection[str]) -> int:
-        """Return the cost of all jobs that ended from a day on, in billionths of a US dollar: `SpendHistory`.
+        """Return the cost of all jobs that ended from a day on, in nano-dollars: `SpendHistory`.
 
         `since`: first instant of the day in Unix milliseconds. Raises UnavailableError when usage is not current.
         """

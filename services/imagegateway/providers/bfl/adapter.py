@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import isfinite
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from imagegateway.platform.errors import invalid
-from imagegateway.platform.money import to_cost
 from imagegateway.providers.bfl import video
 from imagegateway.providers.bfl.catalog import INPUT_FIELDS, KEEPS_SIZE
 from imagegateway.providers.catalog import Modality
@@ -17,6 +15,7 @@ from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import ErrorTable, Failure, RefusedPart, moderation_failure, refused_part
 from imagegateway.providers.kit.http_messages import HttpRequest
 from imagegateway.providers.kit.outcomes import Finished, Pending, ResultMedia, Unknown
+from imagegateway.providers.pricing import stated_cost
 from imagegateway.providers.sizes import AspectRatioSizes
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.call import Call
     from imagegateway.providers.kit.http_messages import HttpResponse
     from imagegateway.providers.kit.outcomes import Outcome
-    from imagegateway.v1.job_pb2 import Cost
 
 _FIRST_POLL: Final = 0.5
 _POLL_INTERVAL: Final = 1.5
@@ -124,7 +122,8 @@ class BflAdapter(Adapter):
                 seed = result.get("seed")
                 known = isinstance(seed, int) and 0 <= seed < 1 << 32
                 return Finished(
-                    (ResultMedia(url=str(result["sample"]), seed=seed if known else None),), cost=_cost(ref)
+                    (ResultMedia(url=str(result["sample"]), seed=seed if known else None),),
+                    cost=stated_cost(ref.partition(" ")[0], _NANODOLLARS_PER_CREDIT),
                 )
             case "request moderated":
                 return _moderated(answer, refused_part(call))
@@ -212,16 +211,4 @@ def _moderated(answer: Mapping[str, Any], refused: RefusedPart) -> Failure:
 
 def _credits(cost: Any) -> str:
     """Return a cost as a plain decimal number; empty for a cost that is not a number of 0 or more."""
-    try:
-        value = float(cost)
-    except (TypeError, ValueError):
-        return ""
-    return str(value) if isfinite(value) and value >= 0 else ""
-
-
-def _cost(ref: str) -> Cost | None:
-    """Return the cost that a task reference carries."""
-    credits_used = ref.partition(" ")[0]
-    if not credits_used:
-        return None
-    return to_cost(round(float(credits_used) * _NANODOLLARS_PER_CREDIT), estimated=False)
+    return "" if stated_cost(cost, _NANODOLLARS_PER_CREDIT) is None else str(float(cost))

@@ -11,7 +11,6 @@ from urllib.parse import quote
 import pybase64
 from imagegateway.media import images
 from imagegateway.platform.errors import GatewayError
-from imagegateway.platform.money import to_cost
 from imagegateway.providers.bfl.catalog import JSON_ONLY
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter
@@ -24,7 +23,8 @@ from imagegateway.providers.kit.error_table import (
 )
 from imagegateway.providers.kit.http_messages import FilePart, HttpRequest
 from imagegateway.providers.kit.outcomes import Finished, ResultMedia
-from imagegateway.providers.kit.parsing import form_fields, parse_decimal
+from imagegateway.providers.kit.parsing import form_fields
+from imagegateway.providers.pricing import stated_cost
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -205,9 +205,6 @@ def _downscaled(image: InputImage) -> InputImage:
 
 
 def _finished(call: Call, response: HttpResponse, data: bytes) -> Finished:
-    neurons = parse_decimal(response.headers.get("cf-ai-neurons", ""))
-    cost = None
-    if neurons is not None:
-        # Estimated by the list price: part of each day's neurons is free.
-        cost = to_cost(round(neurons * _NANODOLLARS_PER_NEURON), estimated=True)
+    # Estimated by the list price: part of each day's neurons is free.
+    cost = stated_cost(response.headers.get("cf-ai-neurons"), _NANODOLLARS_PER_NEURON, estimated=True)
     return Finished((ResultMedia(data=data, seed=call.seed),), cost=cost)

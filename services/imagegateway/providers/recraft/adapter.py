@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 import pybase64
 from imagegateway.media import images
 from imagegateway.platform.errors import invalid_image, unsupported
-from imagegateway.platform.money import to_cost
 from imagegateway.providers.kit import unsupported_options
 from imagegateway.providers.kit.adapter import Adapter
 from imagegateway.providers.kit.error_table import ErrorTable, Failure, moderation_failure, refused_part
 from imagegateway.providers.kit.http_messages import HttpRequest
 from imagegateway.providers.kit.outcomes import Finished, ResultMedia
 from imagegateway.providers.kit.parsing import form_fields, parse_text
+from imagegateway.providers.pricing import stated_cost
 from imagegateway.providers.recraft.catalog import RATIOS
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from imagegateway.providers.kit.call import Call, InputImage
     from imagegateway.providers.kit.http_messages import HttpResponse
     from imagegateway.providers.kit.outcomes import Outcome
-    from imagegateway.v1.job_pb2 import Cost
 
 _MAX_BYTES: Final = 5 * 1024 * 1024
 _MAX_SIDE: Final = 4096
@@ -102,7 +101,11 @@ class RecraftAdapter(Adapter):
         images = tuple(image for image in (_parse_image(call, entry) for entry in entries) if image)
         if not images:
             return _MISSING
-        return Finished(images, (_MISSING,) * (call.count - len(images)), cost=_cost(body.get("credits")))
+        return Finished(
+            images,
+            (_MISSING,) * (call.count - len(images)),
+            cost=stated_cost(body.get("credits"), _NANODOLLARS_PER_CREDIT),
+        )
 
     def probe(self) -> HttpRequest:
         return HttpRequest("GET", "/users/me")
@@ -172,14 +175,6 @@ def _parse_image(call: Call, entry: Any) -> ResultMedia | None:
     if data:
         return ResultMedia(data=data, revised_prompt=revised_prompt, seed=seed)
     return ResultMedia(url=url, revised_prompt=revised_prompt, seed=seed) if url else None
-
-
-def _cost(credits_used: Any) -> Cost | None:
-    try:
-        amount = round(float(credits_used) * _NANODOLLARS_PER_CREDIT)
-    except (TypeError, ValueError, OverflowError):
-        return None
-    return to_cost(amount, estimated=False)
 
 
 def _parse_error(response: HttpResponse) -> tuple[str, str]:
