@@ -102,17 +102,18 @@ CALLS = st.lists(st.tuples(st.integers(0, 20 * SECOND), st.integers(1, 10)), max
 @given(CALLS, st.integers(1, 50), st.integers(10, 50))
 def test_decisions_are_those_of_token_buckets(calls: list[tuple[int, int]], requests: int, images: int) -> None:
     limits, buckets, now = account(requests, images), FULL, NOW
-    tokens = {Measure.REQUESTS: Fraction(requests), Measure.IMAGES: Fraction(images)}
+    rates = {Measure.REQUESTS: requests, Measure.IMAGES: images}
+    tokens = {measure: Fraction(limit) for measure, limit in rates.items()}
     late = Fraction(len(calls), MINUTE)  # each span is rounded up to a nanosecond
     for pause, count in calls:
         now += pause
         wanted = {Measure.REQUESTS: 1, Measure.IMAGES: count}
-        for measure, limit in limits.limits():
+        for measure, limit in rates.items():
             tokens[measure] = min(Fraction(limit), tokens[measure] + Fraction(pause * limit, MINUTE))
         try:
             buckets, _ = limits.spend(buckets, count, now)
         except GatewayError:
-            assert any(tokens[measure] < wanted[measure] + late * limit for measure, limit in limits.limits())
+            assert any(tokens[measure] < wanted[measure] + late * limit for measure, limit in rates.items())
             continue
         for measure, amount in wanted.items():
             tokens[measure] -= amount

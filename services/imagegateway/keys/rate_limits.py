@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 from imagegateway.keys.policy import key_account, tenant_account
@@ -51,8 +51,7 @@ class Measure(StrEnum):
     IMAGES = "images"
 
 
-@dataclass(frozen=True, slots=True)
-class TokenBuckets:
+class TokenBuckets(NamedTuple):
     """Token buckets of one account: Unix times at which they are full again, or spans of time that tokens cost."""
 
     requests: int = 0
@@ -86,12 +85,6 @@ class Account:
     label: str
     quota: Quota
 
-    def limits(self) -> list[tuple[Measure, int]]:
-        """Return the rate limits that exist."""
-        quota = self.quota
-        limits = ((Measure.REQUESTS, quota.requests_per_minute), (Measure.IMAGES, quota.images_per_minute))
-        return [(measure, limit) for measure, limit in limits if limit is not None]
-
     def check_size(self, images: int) -> None:
         """Raise GatewayError for a call of more images than a full bucket has tokens."""
         limit = self.quota.images_per_minute
@@ -103,26 +96,29 @@ class Account:
 
         Raises GatewayError RATE_LIMIT_EXCEEDED when a bucket has too few tokens.
         """
-        amounts = {Measure.REQUESTS: 1, Measure.IMAGES: images}
-        spent = {measure: -(-amounts[measure] * MINUTE // limit) for measure, limit in self.limits()}
-        full_at = {measure: max(_of(buckets, measure), now) + span for measure, span in spent.items()}
-        waits = {measure: at - now - MINUTE for measure, at in full_at.items()}
-        scarce = max(waits, key=waits.__getitem__)
-        if waits[scarce] > 0:
-            raise self._exceeded(scarce, waits[scarce])
-        kept = {measure: _of(buckets, measure) for measure in Measure}
-        return TokenBuckets(**(kept | full_at)), TokenBuckets(**spent)
+        requests_limit, images_limit = self.quota.requests_per_minute, self.quota.images_per_minute
+        spent = TokenBuckets(_span(1, requests_limit), _span(images, images_limit))
+        requests_at, requests_wait = _moved(buckets.requests, spent.requests, now)
+        images_at, images_wait = _moved(buckets.images, spent.images, now)
+        if requests_limit and requests_wait > max(0, images_wait):
+            raise self._exceeded(Measure.REQUESTS, requests_limit, requests_wait)
+        if images_limit and images_wait > 0:
+            raise self._exceeded(Measure.IMAGES, images_limit, images_wait)
+        return TokenBuckets(requests_at, images_at), spent
 
     def states(self, buckets: TokenBuckets, now: int) -> list[RateLimit]:
         """Return the states of the limits."""
-        states: list[RateLimit] = []
-        for measure, limit in self.limits():
-            missing = max(0, _of(buckets, measure) - now)
-            states.append(RateLimit(measure, limit, max(0, MINUTE - missing) * limit // MINUTE, missing))
-        return states
+        states = (
+            (Measure.REQUESTS, self.quota.requests_per_minute, max(0, buckets.requests - now)),
+            (Measure.IMAGES, self.quota.images_per_minute, max(0, buckets.images - now)),
+        )
+        return [
+            RateLimit(measure, limit, max(0, MINUTE - missing) * limit // MINUTE, missing)
+            for measure, limit, missing in states
+            if limit is not None
+        ]
 
-    def _exceeded(self, measure: Measure, wait: int) -> GatewayError:
-        limit = dict(self.limits())[measure]
+    def _exceeded(self, measure: Measure, limit: int, wait: int) -> GatewayError:
         seconds = wait / 10**9
         return GatewayError(
             ErrorReason.ERROR_REASON_RATE_LIMIT_EXCEEDED,
@@ -133,8 +129,17 @@ class Account:
         )
 
 
-def _of(buckets: TokenBuckets, measure: Measure) -> int:
-    return buckets.requests if measure is Measure.REQUESTS else buckets.images
+def _span(tokens: int, limit: int | None) -> int:
+    """Return the time in which tokens come back, rounded up. 0: no limit."""
+    return 0 if limit is None else -(-tokens * MINUTE // limit)
+
+
+def _moved(full_at: int, span: int, now: int) -> tuple[int, int]:
+    """Return the time at which a bucket is full again after a call, and the wait until it has enough tokens."""
+    if not span:
+        return full_at, 0
+    moved = max(full_at, now) + span
+    return moved, moved - now - MINUTE
 
 
 class RateLimiter:
@@ -199,11 +204,13 @@ class RateLimiter:
 
     def _accounts(self, key: ApiKey) -> list[Account]:
         """Return the accounts that limit rates."""
-        accounts = (
-            Account(key_account(key.id), "this key", key.quota),
-            Account(tenant_account(key.tenant), "your tenant", self._tenant_quota(key.tenant)),
-        )
-        return [account for account in accounts if account.quota.limits_rates]
+        accounts: list[Account] = []
+        if key.quota.limits_rates:
+            accounts.append(Account(key_account(key.id), "this key", key.quota))
+        of_tenant = self._tenant_quota(key.tenant)
+        if of_tenant.limits_rates:
+            accounts.append(Account(tenant_account(key.tenant), "your tenant", of_tenant))
+        return accounts
 
     def _refuse_early(self, account: Account, images: int) -> None:
         """Raise GatewayError if a fresh document in memory refuses the call, so that floods cause no reads."""
@@ -216,6 +223,8 @@ class RateLimiter:
 
         Raises GatewayError RATE_LIMIT_EXCEEDED, UnavailableError.
         """
+        if len(accounts) == 1:  # the usual case, without tasks
+            return {accounts[0].name: await self._take(accounts[0], images)}
         outcomes = await asyncio.gather(
             *(self._take(account, images) for account in accounts), return_exceptions=True
         )
@@ -282,7 +291,7 @@ def _returned(spent: TokenBuckets, buckets: TokenBuckets) -> tuple[TokenBuckets,
 
 
 def _encode(buckets: TokenBuckets) -> bytes:
-    return orjson.dumps((buckets.requests, buckets.images))
+    return orjson.dumps(tuple(buckets))
 
 
 def _decode(value: bytes) -> TokenBuckets:

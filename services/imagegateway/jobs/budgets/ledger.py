@@ -258,12 +258,6 @@ class BudgetLedger:
 
         await self._accounts.change(budget.account, step)
 
-    async def _spent_before(self, budget: Budget, period: str, *, without: Collection[str]) -> int:
-        """Return the cost of the jobs that ended in a period so far. Raises UnavailableError."""
-        return await self._history.spent(
-            tenant=budget.tenant, key_id=budget.key_id, since=periods.start_of(period), without=without
-        )
-
 
 def _after(account: Account, record: JobRecord) -> Account:
     """Return the account as it is, or will be, once a job that has ended is settled."""
