@@ -5,7 +5,7 @@ Three ways to add to one number in JetStream with the stack's configuration (eve
 - **single**: compare-and-set of a document, one write for each change.
 - **shared**: `SharedDocuments`, where the changes that wait share one write.
 
-Two connections represent two routers. Each line has a number of concurrent callers, half of them on each connection.
+The two connections are those of two routers. Each line has a number of concurrent callers, half of them on each one.
 """
 
 from __future__ import annotations

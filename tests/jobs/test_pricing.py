@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LISTED = Cost(amount=0.04, currency="USD", estimated=True)
 ESTIMATE = Cost(amount=0.05, currency="USD", estimated=True)
-NOTHING = Cost(amount=0, currency="USD")
+NOTHING = Cost(amount=0, currency="USD", estimated=False)
 
 
 def _listed(_task: provider.ImageTask, _done: provider.Done) -> Cost | None:

@@ -72,7 +72,7 @@ def test_own_price_replaces_the_cost_that_the_provider_reports(tmp_path: Path) -
         ('[prices."openai/dall-e-3"]', "set one of per_image, per_megapixel, per_second"),
         ('[prices."openai/dall-e-3"]\nper_image = 1\nper_second = 1', "set one of"),
         ('[prices."openai/dall-e-3"]\nper_image = 1\nper_input_megapixel = 1', "with per_megapixel only"),
-        ('[prices."openai/dall-e-3"]\nper_image = 1', "unknown key 'per_image'"),
+        ('[prices."openai/dall-e-3"]\nper_frame = 1', "unknown key 'per_frame'"),
         ('[prices."openai/dall-e-3"]\nper_image = "1"', 'prices."openai/dall-e-3".per_image must be a number'),
         ('[prices."openai/dall-e-3"]\nper_image = -1', "must be a number of US dollars from 0"),
         ('[prices."openai/dall-e-3"]\nper_image = nan', "must be a number of US dollars from 0"),

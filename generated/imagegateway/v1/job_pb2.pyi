@@ -761,20 +761,27 @@ class Cost(_message.Message):
     currency: _builtins.str
     """ISO 4217 code, `USD`."""
     estimated: _builtins.bool
-    """True: computed from the catalog. False: reported by the provider."""
+    """True: computed from the catalog. False: final, as the provider reports it, or
+    free.
+    """
     def __init__(
         self,
         *,
         amount: _builtins.float | None = ...,
         currency: _builtins.str = ...,
-        estimated: _builtins.bool = ...,
+        estimated: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "amount", b"amount"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_estimated", b"_estimated", "amount", b"amount", "estimated", b"estimated"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "amount", b"amount", "currency", b"currency", "estimated", b"estimated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_amount", b"_amount", "_estimated", b"_estimated", "amount", b"amount", "currency", b"currency", "estimated", b"estimated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__amount: _TypeAlias = _typing.Literal["amount"]  # noqa: Y015
     _WhichOneofArgType__amount: _TypeAlias = _typing.Literal["_amount", b"_amount"]  # noqa: Y015
+    _WhichOneofReturnType__estimated: _TypeAlias = _typing.Literal["estimated"]  # noqa: Y015
+    _WhichOneofArgType__estimated: _TypeAlias = _typing.Literal["_estimated", b"_estimated"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__amount) -> _WhichOneofReturnType__amount | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__estimated) -> _WhichOneofReturnType__estimated | None: ...
 
 Global___Cost: _TypeAlias = Cost  # noqa: Y015
