@@ -86,6 +86,7 @@ def test_only_calls_that_make_jobs_are_counted(stack: Stack) -> None:
     assert_error(caller.generate(size="big"), 400, "invalid_value", "size")
     assert_error(caller.generate(n=4), 400, "invalid_value", "n")
     assert caller.ask("GET", "/v1/models").status == 200
+    assert caller.generate({"prefer": "dry-run"}).json()["object"] == "plan"
     answer = caller.generate()
     assert (answer.status, left(answer.headers, "images")) == (200, 0)
     message = refused(caller.generate(n=2))
