@@ -192,8 +192,6 @@ class ReplicaPair:
                 self.start(choice)
             case "reconcile":
                 self.reconcile(choice)
-            case "sweep":
-                self.sweep(choice)
 
     def start(self, index: int) -> None:
         """Start a replica, in place of its earlier replica."""
@@ -304,6 +302,13 @@ class ReplicaPair:
         replica = self.replicas[index]
         if replica and replica.ready:
             replica.spawn(self._sweep(replica))
+
+    async def sweep_now(self, index: int) -> None:
+        """Sweep the budgets on a replica to the end, while all other steps wait."""
+        self.gates.open = True
+        self.sweep(index)
+        await self.settle()
+        self.gates.open = False
 
     @staticmethod
     async def _sweep(replica: RunningReplica) -> None:

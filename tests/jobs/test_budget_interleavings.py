@@ -61,6 +61,7 @@ STEPS = st.lists(
         st.tuples(st.just("reconcile"), st.integers(0, 1)),
         st.tuples(st.just("sweep"), st.integers(0, 1)),
     ),
+    min_size=15,  # without, most lists have five steps
     max_size=60,
 )
 
@@ -141,6 +142,8 @@ async def _interleave(
                     pair.submit(choice, _copied(tried[-1]), has_idempotency_key=True)
                 case "cancel" if tried:
                     pair.cancel(choice, tried[-1].id)
+                case "sweep":
+                    await pair.sweep_now(choice)
                 case "go":
                     for _ in range(_GOES):
                         pair.take(step, choice)

@@ -146,7 +146,7 @@ class AdminServiceServicer:
 
     def RevokeKey(self, request, context):
         """Revoke a key, on every replica within 2 seconds. A revoked key never becomes
-        valid again.
+        valid again. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,7 +51,7 @@ class AdminServiceStub:
     """Replace a key's secret. The previous secret stays valid for the overlap."""
     RevokeKey: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _key_pb2.Key]
     """Revoke a key, on every replica within 2 seconds. A revoked key never becomes
-    valid again.
+    valid again. Idempotent.
     """
     ListTenants: _grpc.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]
     """List the tenants that have a key or a policy, by name."""
@@ -89,7 +89,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Replace a key's secret. The previous secret stays valid for the overlap."""
     RevokeKey: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.RevokeKeyRequest, _key_pb2.Key]  # type: ignore[assignment]
     """Revoke a key, on every replica within 2 seconds. A revoked key never becomes
-    valid again.
+    valid again. Idempotent.
     """
     ListTenants: _aio.UnaryUnaryMultiCallable[_admin_service_pb2.ListTenantsRequest, _admin_service_pb2.ListTenantsResponse]  # type: ignore[assignment]
     """List the tenants that have a key or a policy, by name."""
@@ -160,7 +160,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_key_pb2.Key, _abc.Awaitable[_key_pb2.Key]]:
         """Revoke a key, on every replica within 2 seconds. A revoked key never becomes
-        valid again.
+        valid again. Idempotent.
         """
 
     @_abc_1.abstractmethod

@@ -92,8 +92,9 @@ class KeyAdministration:
         return shown
 
     async def revoke(self, key_id: str) -> Key:
-        """Revoke a key and return it. Raises GatewayError NOT_FOUND, also for a revoked one."""
-        return await self._known(key_id, await self._store.revoke(key_id))
+        """Revoke a key and return it. Idempotent. Raises GatewayError NOT_FOUND."""
+        await self._store.revoke(key_id)
+        return await self.get(key_id)
 
     async def _known(self, key_id: str, key: ApiKey | None) -> Key:
         if key is None:
