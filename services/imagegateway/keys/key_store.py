@@ -196,10 +196,6 @@ class KeyStore:
             if key.session_of == gateway:
                 await self._kv.delete(digest)
 
-    async def delete(self, key: ApiKey) -> None:
-        """Delete a key with one secret, for good."""
-        await self._kv.delete(key.digest)
-
     def _now(self) -> int:
         return int(self._clock())
 
