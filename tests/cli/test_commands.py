@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import command
 
-COMMANDS = ("up", "validate", "doctor", "keys", "provider-keys", "secrets")
+COMMANDS = ("up", "validate", "doctor", "keys", "tenants", "usage", "audit", "provider-keys", "secrets")
 
 
 def test_help_lists_every_command() -> None:

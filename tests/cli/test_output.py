@@ -25,6 +25,7 @@ def test_output_without_a_reader_ends_the_command_silently(
     read_end, write_end = os.pipe()
     os.close(read_end)
     monkeypatch.setattr(validate, "add", lambda commands: commands.add_parser("validate").set_defaults(run=_print))
-    monkeypatch.setattr(sys, "stdout", os.fdopen(write_end, "w"))
-    assert main(["validate"]) == 1
+    with os.fdopen(write_end, "w") as output:
+        monkeypatch.setattr(sys, "stdout", output)
+        assert main(["validate"]) == 1
     assert capfd.readouterr().err == ""

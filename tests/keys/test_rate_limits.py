@@ -224,3 +224,40 @@ async def test_malformed_document_counts_as_full(nats: Nats, stored: bytes) -> N
     async with replica(nats) as one:
         await one.documents._kv.put(key_account("k1"), stored)
         assert (await one.calls(key(requests=3), 4))["admitted"] == 3
+
+
+async def test_large_limit_is_counted_in_advance_and_holds_over_two_replicas(nats: Nats) -> None:
+    async with replica(nats) as first, replica(nats) as second:
+        limited = key(requests=2000)  # ten tokens in advance
+        changes: list[str] = []
+        change = first.documents.change
+
+        async def counted(name: str, step: Any) -> Any:
+            changes.append(name)
+            return await change(name, step)
+
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(first.documents, "change", counted)
+            for number in range(22):
+                assert await first.call(limited) == "admitted"
+                assert (await first.limiter.states(limited))[0].remaining == 1999 - number
+        assert len(changes) == 2
+        counts = await asyncio.gather(*(one.calls(limited, 1500) for one in (first, second)))
+        admitted = sum(counts, Counter())["admitted"]
+        assert 1978 - 20 <= admitted <= 1978, "each replica may hold ten tokens that its calls did not need"
+
+
+async def test_calls_larger_than_the_advance_cost_only_their_own_tokens(nats: Nats) -> None:
+    async with replica(nats) as one:
+        limited = key(images=600)  # three tokens in advance
+        assert (await one.calls(limited, 30, images=10))["admitted"] == 30
+        assert (await one.limiter.states(limited))[0].remaining == 300
+        for _ in range(3):
+            assert await one.call(limited) == "admitted"
+        assert (await one.limiter.states(limited))[0].remaining == 297
+
+
+async def test_lowered_limit_drops_the_advance(nats: Nats) -> None:
+    async with replica(nats) as one:
+        assert await one.call(key(requests=2000)) == "admitted"
+        assert await one.calls(key(requests=2), 5) == {"admitted": 1, "rate_limit_exceeded": 4}

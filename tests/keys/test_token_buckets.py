@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from imagegateway.keys.policy import Quota
-from imagegateway.keys.rate_limits import FULL, MINUTE, Account, Measure, RateLimit, TokenBuckets
+from imagegateway.keys.rate_limits import FULL, MINUTE, NO_TOKENS, Account, Measure, RateLimit, TokenBuckets
 from imagegateway.platform.errors import GatewayError
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -23,7 +23,7 @@ def account(requests: int | None = None, images: int | None = None) -> Account:
 def admitted(limits: Account, calls: int, buckets: TokenBuckets = FULL, now: int = NOW) -> TokenBuckets:
     """Return the buckets after calls of one image that must all be admitted."""
     for _ in range(calls):
-        buckets, _spent = limits.spend(buckets, 1, now)
+        buckets = limits.spend(buckets, 1, now)
     return buckets
 
 
@@ -49,8 +49,8 @@ def test_full_bucket_admits_its_limit_at_once_and_then_one_call_per_interval() -
 
 def test_images_are_counted_beside_requests() -> None:
     limits = account(requests=100, images=10)
-    buckets, spent = limits.spend(FULL, 8, NOW)
-    assert (spent.requests, spent.images) == (MINUTE // 100, MINUTE * 8 // 10)
+    buckets = limits.spend(FULL, 8, NOW)
+    assert limits.cost(8) == TokenBuckets(MINUTE // 100, MINUTE * 8 // 10)
     error = refusal(limits, buckets, images=4)
     assert error.retry_after == 12
     assert "10 images a minute" in error.message
@@ -60,7 +60,7 @@ def test_images_are_counted_beside_requests() -> None:
 
 def test_refusal_reports_the_longer_wait_of_two_empty_buckets() -> None:
     limits = account(requests=2, images=5)
-    buckets = limits.spend(limits.spend(FULL, 3, NOW)[0], 2, NOW)[0]
+    buckets = limits.spend(limits.spend(FULL, 3, NOW), 2, NOW)
     assert refusal(limits, buckets, images=1).retry_after == 30
     assert refusal(limits, buckets, images=3).retry_after == 36
 
@@ -75,25 +75,25 @@ def test_call_of_more_images_than_a_full_bucket_is_invalid() -> None:
 
 def test_returned_tokens_can_be_spent_again() -> None:
     limits = account(requests=3, images=9)
-    buckets, spent = limits.spend(admitted(limits, 2), 1, NOW)
-    assert limits.spend(buckets.minus(spent), 1, NOW)[0] == buckets
+    buckets = limits.spend(admitted(limits, 2), 1, NOW)
+    assert limits.spend(buckets.minus(limits.cost(1)), 1, NOW) == buckets
 
 
 def test_state_counts_whole_tokens_and_the_time_until_all_are_back() -> None:
     limits = account(requests=60, images=20)
-    buckets = limits.spend(FULL, 5, NOW)[0]
-    assert limits.states(buckets, NOW) == [
+    buckets = limits.spend(FULL, 5, NOW)
+    assert limits.states(buckets, NO_TOKENS, NOW) == [
         RateLimit(Measure.REQUESTS, 60, 59, SECOND),
         RateLimit(Measure.IMAGES, 20, 15, 15 * SECOND),
     ]
-    assert [state.remaining for state in limits.states(buckets, NOW + SECOND // 2)] == [59, 15]
-    assert limits.states(buckets, NOW + MINUTE)[1] == RateLimit(Measure.IMAGES, 20, 20, 0)
-    assert account(images=7).states(FULL, NOW) == [RateLimit(Measure.IMAGES, 7, 7, 0)]
+    assert [state.remaining for state in limits.states(buckets, NO_TOKENS, NOW + SECOND // 2)] == [59, 15]
+    assert limits.states(buckets, NO_TOKENS, NOW + MINUTE)[1] == RateLimit(Measure.IMAGES, 20, 20, 0)
+    assert account(images=7).states(FULL, NO_TOKENS, NOW) == [RateLimit(Measure.IMAGES, 7, 7, 0)]
 
 
 def test_lowered_limit_keeps_the_share_that_is_left() -> None:
     half = admitted(account(requests=100), 50)
-    assert account(requests=10).states(half, NOW)[0].remaining == 5
+    assert account(requests=10).states(half, NO_TOKENS, NOW)[0].remaining == 5
 
 
 CALLS = st.lists(st.tuples(st.integers(0, 20 * SECOND), st.integers(1, 10)), max_size=40)
@@ -111,7 +111,7 @@ def test_decisions_are_those_of_token_buckets(calls: list[tuple[int, int]], requ
         for measure, limit in rates.items():
             tokens[measure] = min(Fraction(limit), tokens[measure] + Fraction(pause * limit, MINUTE))
         try:
-            buckets, _ = limits.spend(buckets, count, now)
+            buckets = limits.spend(buckets, count, now)
         except GatewayError:
             assert any(tokens[measure] < wanted[measure] + late * limit for measure, limit in rates.items())
             continue
@@ -128,7 +128,7 @@ def test_clocks_apart_admit_no_more_than_their_difference(calls: list[tuple[int,
     for index, (pause, count) in enumerate(calls):
         now += pause
         try:
-            buckets, _ = limits.spend(buckets, count, now + apart * (index % 2))
+            buckets = limits.spend(buckets, count, now + apart * (index % 2))
         except GatewayError:
             continue
         taken += count

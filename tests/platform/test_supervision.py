@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -91,3 +92,20 @@ async def test_supervisor_returns_the_result_of_its_work_while_all_tasks_run() -
 async def test_error_of_the_work_itself_is_raised() -> None:
     with pytest.raises(ZeroDivisionError):
         await Supervisor().run(crash())
+
+
+async def test_task_that_swallows_a_cancellation_ends_with_the_others() -> None:
+    swallowed = asyncio.Event()
+
+    async def stubborn() -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        swallowed.set()
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(stubborn())
+    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await supervision.cancel_others()
+    assert swallowed.is_set()
+    assert task.cancelled()

@@ -37,6 +37,8 @@ MINUTE: Final = 60 * 10**9
 """Time in which an empty token bucket is full again. All times are nanoseconds."""
 _KEPT_SECONDS: Final = 150.0
 """Lifetime of a document after its last change: a token bucket without one for a minute is full."""
+_ADVANCE: Final = 200
+"""Share of a bucket that a replica takes in advance while at least half of it is left: one in `_ADVANCE` tokens."""
 _FRESH_SECONDS: Final = 1.0
 """Age up to which a document in memory is used without a read."""
 _READ_SECONDS: Final = 0.5
@@ -65,6 +67,16 @@ class TokenBuckets(NamedTuple):
 FULL: Final = TokenBuckets()
 
 
+class Tokens(NamedTuple):
+    """Tokens of a call, or tokens that a replica has taken in advance."""
+
+    requests: int = 0
+    images: int = 0
+
+
+NO_TOKENS: Final = Tokens()
+
+
 @dataclass(frozen=True, slots=True)
 class RateLimit:
     """State of one rate limit."""
@@ -91,30 +103,59 @@ class Account:
         if limit is not None and images > limit:
             raise invalid("n", f"n is {images}, and {self.label} may make {limit} images a minute.")
 
-    def spend(self, buckets: TokenBuckets, images: int, now: int) -> tuple[TokenBuckets, TokenBuckets]:
-        """Return the buckets after a call, and the spans of time that its tokens cost.
+    def spend(self, buckets: TokenBuckets, images: int, now: int) -> TokenBuckets:
+        """Return the buckets after a call.
 
         Raises GatewayError RATE_LIMIT_EXCEEDED when a bucket has too few tokens.
         """
         requests_limit, images_limit = self.quota.requests_per_minute, self.quota.images_per_minute
-        spent = TokenBuckets(_span(1, requests_limit), _span(images, images_limit))
+        spent = self.cost(images)
         requests_at, requests_wait = _moved(buckets.requests, spent.requests, now)
         images_at, images_wait = _moved(buckets.images, spent.images, now)
         if requests_limit and requests_wait > max(0, images_wait):
             raise self._exceeded(Measure.REQUESTS, requests_limit, requests_wait)
         if images_limit and images_wait > 0:
             raise self._exceeded(Measure.IMAGES, images_limit, images_wait)
-        return TokenBuckets(requests_at, images_at), spent
+        return TokenBuckets(requests_at, images_at)
 
-    def states(self, buckets: TokenBuckets, now: int) -> list[RateLimit]:
-        """Return the states of the limits."""
+    @property
+    def advance(self) -> Tokens:
+        """Return the most tokens that a replica holds in advance."""
+        return Tokens(
+            (self.quota.requests_per_minute or 0) // _ADVANCE, (self.quota.images_per_minute or 0) // _ADVANCE
+        )
+
+    def spend_ahead(self, buckets: TokenBuckets, more: Tokens, now: int) -> TokenBuckets | None:
+        """Return the buckets after tokens were taken in advance. None: less than half of a bucket would be left."""
+        requests_at, requests_wait = _moved(
+            buckets.requests, _span(more.requests, self.quota.requests_per_minute), now
+        )
+        images_at, images_wait = _moved(buckets.images, _span(more.images, self.quota.images_per_minute), now)
+        return None if max(requests_wait, images_wait) > -MINUTE // 2 else TokenBuckets(requests_at, images_at)
+
+    def take(self, held: Tokens, images: int) -> Tokens | None:
+        """Return the tokens that are left of `held` after a call. None: they are too few."""
+        most = self.advance  # the limit may have been lowered since
+        requests_left, images_left = min(held.requests, most.requests) - 1, min(held.images, most.images) - images
+        if (self.quota.requests_per_minute and requests_left < 0) or (
+            self.quota.images_per_minute and images_left < 0
+        ):
+            return None
+        return Tokens(max(0, requests_left), max(0, images_left))
+
+    def cost(self, images: int) -> TokenBuckets:
+        """Return the spans of time that a call's tokens cost."""
+        return TokenBuckets(_span(1, self.quota.requests_per_minute), _span(images, self.quota.images_per_minute))
+
+    def states(self, buckets: TokenBuckets, held: Tokens, now: int) -> list[RateLimit]:
+        """Return the states of the limits. `held`: tokens that this replica has taken in advance."""
         states = (
-            (Measure.REQUESTS, self.quota.requests_per_minute, max(0, buckets.requests - now)),
-            (Measure.IMAGES, self.quota.images_per_minute, max(0, buckets.images - now)),
+            (Measure.REQUESTS, self.quota.requests_per_minute, max(0, buckets.requests - now), held.requests),
+            (Measure.IMAGES, self.quota.images_per_minute, max(0, buckets.images - now), held.images),
         )
         return [
-            RateLimit(measure, limit, max(0, MINUTE - missing) * limit // MINUTE, missing)
-            for measure, limit, missing in states
+            RateLimit(measure, limit, min(limit, max(0, MINUTE - missing) * limit // MINUTE + more), missing)
+            for measure, limit, missing, more in states
             if limit is not None
         ]
 
@@ -135,9 +176,12 @@ def _span(tokens: int, limit: int | None) -> int:
 
 
 def _moved(full_at: int, span: int, now: int) -> tuple[int, int]:
-    """Return the time at which a bucket is full again after a call, and the wait until it has enough tokens."""
+    """Return the time at which a bucket is full again after a call, and the wait until it has enough tokens.
+
+    The wait is negative while tokens are left: -MINUTE for a bucket that stays full.
+    """
     if not span:
-        return full_at, 0
+        return full_at, -MINUTE
     moved = max(full_at, now) + span
     return moved, moved - now - MINUTE
 
@@ -159,6 +203,9 @@ class RateLimiter:
         self._tenant_quota = tenant_quota
         self._clock = clock
         self._monotonic = monotonic
+        self._held: dict[str, Tokens] = {}
+        """Tokens that were taken in advance, by document: calls that they suffice for need no write."""
+        self._taking_ahead: set[str] = set()
         self._seen_at: OrderedDict[str, float] = OrderedDict()
         """Monotonic times at which documents were last read or written, oldest first."""
 
@@ -196,7 +243,8 @@ class RateLimiter:
         tightest: dict[Measure, RateLimit] = {}
         for account in self._accounts(key):
             buckets = await self._buckets(account.name)
-            for state in account.states(buckets, self._clock()) if buckets else ():
+            held = self._held.get(account.name, NO_TOKENS)
+            for state in account.states(buckets, held, self._clock()) if buckets else ():
                 other = tightest.get(state.measure)
                 if other is None or (state.remaining, state.limit) < (other.remaining, other.limit):
                     tightest[state.measure] = state
@@ -214,6 +262,8 @@ class RateLimiter:
 
     def _refuse_early(self, account: Account, images: int) -> None:
         """Raise GatewayError if a fresh document in memory refuses the call, so that floods cause no reads."""
+        if account.take(self._held.get(account.name, NO_TOKENS), images) is not None:
+            return
         buckets = self._documents.last_known(account.name)
         if buckets is not None and self._is_fresh(account.name):
             account.spend(buckets, images, self._clock())
@@ -241,12 +291,38 @@ class RateLimiter:
         return taken
 
     async def _take(self, account: Account, images: int) -> TokenBuckets:
+        """Take the tokens of one account: of those taken in advance, else of its buckets. Return what they cost."""
+        left = account.take(self._held.get(account.name, NO_TOKENS), images)
+        if left is not None:
+            self._held[account.name] = left
+            return account.cost(images)
+        more = self._missing(account)
+
+        def step(buckets: TokenBuckets) -> tuple[TokenBuckets, Tokens]:
+            now = self._clock()
+            buckets = account.spend(buckets, images, now)
+            further = account.spend_ahead(buckets, more, now) if any(more) else None
+            return (buckets, NO_TOKENS) if further is None else (further, more)
+
+        if any(more):
+            self._taking_ahead.add(account.name)
         try:
-            return await self._documents.change(
-                account.name, lambda buckets: account.spend(buckets, images, self._clock())
-            )
+            ahead = await self._documents.change(account.name, step)
         finally:
+            if any(more):
+                self._taking_ahead.discard(account.name)
             self._note(account.name)
+        if any(ahead):
+            held = self._held.get(account.name, NO_TOKENS)
+            self._held[account.name] = Tokens(held.requests + ahead.requests, held.images + ahead.images)
+        return account.cost(images)
+
+    def _missing(self, account: Account) -> Tokens:
+        """Return the tokens to take in advance: none while another call does."""
+        if account.name in self._taking_ahead:
+            return NO_TOKENS
+        held, most = self._held.get(account.name, NO_TOKENS), account.advance
+        return Tokens(max(0, most.requests - held.requests), max(0, most.images - held.images))
 
     async def _return(self, taken: dict[str, TokenBuckets]) -> None:
         for name, spent in taken.items():
@@ -283,6 +359,7 @@ class RateLimiter:
             if now - seen_at < _KEPT_SECONDS:
                 return
             del self._seen_at[oldest]
+            self._held.pop(oldest, None)
             self._documents.forget(oldest)
 
 

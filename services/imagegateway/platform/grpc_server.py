@@ -13,7 +13,7 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from imagegateway.platform import grpc_reflection, logs, sockets
 from imagegateway.platform.setting_source import SettingError
-from imagegateway.platform.supervision import BackgroundTaskError
+from imagegateway.platform.supervision import BackgroundTaskError, cancel_others
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -95,7 +95,10 @@ def run(main: Callable[[asyncio.Event], Awaitable[None]], process: str) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await main(stop)
+        try:
+            await main(stop)
+        finally:
+            await cancel_others()
 
     log = logs.get(__name__)
     # Imported objects live until the end: no collection has to visit them, the last one at the exit included.

@@ -81,3 +81,11 @@ async def cancel(*tasks: asyncio.Task[Any]) -> None:
     for task in tasks:
         if not task.cancelled():
             task.exception()  # asyncio logs exceptions that are never retrieved
+
+
+async def cancel_others() -> None:
+    """Cancel all other tasks of the loop, and wait until they have ended.
+
+    For the end of a process: `asyncio.run` cancels each task once, and waits without end for one that swallows it.
+    """
+    await cancel(*(asyncio.all_tasks() - {asyncio.current_task()}))

@@ -23,6 +23,7 @@ from imagegateway.platform import logs
 from imagegateway.platform.identity import GATEWAY, load_identity
 from imagegateway.platform.logs import LogFormat
 from imagegateway.platform.nats import connect
+from imagegateway.platform.supervision import cancel_others
 from imagegateway.router.catalog import Catalog
 from imagegateway.stack import preflight
 from imagegateway.stack.config import StackConfig
@@ -126,6 +127,7 @@ class _Run:
             # Without its server, the client raises, even CancelledError: do not mask the error that ended the stack.
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 await client.close()
+            await cancel_others()  # a client that reconnects may swallow a cancellation
         print("\nimagegateway: stopping", flush=True)
         return 0
 
