@@ -97,7 +97,7 @@ def test_ledger_equals_the_records_and_no_budget_is_passed(
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_random_walks_leave_the_ledger_equal_to_the_records(store: MediaStore, seed: int) -> None:
-    """Walks of many steps, all kinds alike: Hypothesis prefers short and simple ones."""
+    """Walks of many steps with equal odds: Hypothesis prefers short and simple ones."""
     dice = random.Random(seed)  # noqa: S311  a test's dice
     for _ in range(25):
         steps = [(kind, dice.randint(*_CHOICES.get(kind, (0, 1)))) for kind in dice.choices(_KINDS, k=45)]
