@@ -44,7 +44,7 @@ def route_of(api: ApiFixture) -> Route:
 
 
 async def test_silent_provider_times_out_without_retry(api: ApiFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapter_of(api.case), "timeout_seconds", 0.05)
+    monkeypatch.setattr(type(adapter_of(api.case)), "timeout_seconds", 0.05)
     api.provider.silent = True
     assert verdict(await api.submit(Response(b""))) == ("provider_timeout", True)
     assert len(api.provider.sent) <= 1
@@ -75,7 +75,7 @@ async def test_failed_poll_does_not_end_the_task(
     api.provider.script = [api.case.accepted, api.case.working[0]]
     task = api.task()
     state = await api.harness.family.start(pb.StartRequest(job_id="job_test", task=task))
-    monkeypatch.setattr(adapter_of(api.case), "timeout_seconds", 0.05)
+    monkeypatch.setattr(type(adapter_of(api.case)), "timeout_seconds", 0.05)
     api.provider.silent, api.provider.breaks = fault == "silent", fault if fault != "silent" else ""
     request = pb.PollRequest(job_id="job_test", task_ref=state.running.task_ref, task=task)
     polled = await api.harness.family.poll(request)
