@@ -102,7 +102,7 @@ def test_wheel_of_the_client_holds_stubs_and_the_client_only() -> None:
     )
     files = done.stdout.partition("Files:\n")[2].split()
     modules = {name for name in files if name.endswith(".py")}
-    assert {name.split("/")[1] for name in modules} == {"client", "v1"}
+    assert {name.split("/")[1] for name in modules} == {"admin", "client", "v1"}
     assert {"imagegateway/client/py.typed", "imagegateway/v1/py.typed"} <= set(files)
 
 
