@@ -23,7 +23,7 @@ class BackgroundTasks:
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> None:
         """Start a task. Log its exception."""
-        self._own(asyncio.create_task(_logged(work)))
+        self._own(asyncio.create_task(work)).add_done_callback(_log_crash)
 
     async def complete(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Return the result of `work`. The task continues when its caller is cancelled."""
@@ -45,8 +45,8 @@ class BackgroundTasks:
         return task
 
 
-async def _logged(work: Coroutine[Any, Any, object]) -> None:
-    try:
-        await work
-    except Exception:  # noqa: BLE001  no caller awaits the task, so its exception ends here
-        _log.exception("background_task_crashed")
+def _log_crash(task: asyncio.Task[Any]) -> None:
+    """Log the exception of a task: no caller awaits it."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        _log.error("background_task_crashed", exc_info=error)
