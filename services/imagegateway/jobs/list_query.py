@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 
 from imagegateway.jobs import states
 from imagegateway.platform.errors import invalid
+from imagegateway.platform.pages import decode_token, encode_token, unknown_token
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +60,12 @@ class Query:
 
 def page_token(created: int, job_id: str) -> str:
     """Return the token of the page after a job. `created` in Unix milliseconds."""
-    return base64.urlsafe_b64encode(f"{created}:{job_id}".encode()).decode().rstrip("=")
+    return encode_token(f"{created}:{job_id}")
 
 
 def _read_token(token: str) -> tuple[str, str]:
     try:
-        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
-        created, job_id = text.split(":")
+        created, job_id = decode_token(token).split(":")
         return str(int(created)), job_id
     except ValueError:
-        raise invalid("page_token", "page_token is not one that a list gave.") from None
+        raise unknown_token() from None

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.jobs.list_query import Query
 from imagegateway.platform.errors import invalid
+from imagegateway.platform.pages import page_size
 from imagegateway.providers.catalog import Modality
 from imagegateway.router import call_context
 from imagegateway.router.etags import etag, matches
@@ -101,10 +102,8 @@ class ImageService(pb_grpc.ImageServiceServicer):
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         call = call_context.current()
-        if request.page_size < 0:
-            raise invalid("page_size", f"page_size must be from 1 to {_MAX_PAGE}.")
+        size = page_size(request.page_size, _DEFAULT_PAGE, _MAX_PAGE)
         model = self._catalog.resolve(request.model).id if request.model else ""
-        size = min(request.page_size or _DEFAULT_PAGE, _MAX_PAGE)
         page = await self._job_list.page(Query(call.tenant, request.status, model, size, request.page_token))
         jobs = [self._responses.job(entry.record) for entry in page.entries]
         return pb.ListJobsResponse(object="list", data=jobs, next_page_token=page.next_token)

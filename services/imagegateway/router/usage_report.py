@@ -11,6 +11,7 @@ from imagegateway.jobs.usage.query import COLUMNS, METADATA, UsageQuery
 from imagegateway.keys.policy import Scope
 from imagegateway.platform.errors import GatewayError, invalid
 from imagegateway.platform.money import CURRENCY, NANO, decimal_usd
+from imagegateway.platform.pages import page_size
 from imagegateway.v1 import usage_service_pb2 as pb
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
@@ -38,8 +39,7 @@ def read_request(request: pb.GetUsageRequest, call: Call, now: float) -> UsageQu
             raise _no_admin("tenant", "the usage of another tenant")
         if "tenant" in names:
             raise _no_admin("group_by", "usage by tenant")
-    if request.page_size < 0:
-        raise invalid("page_size", f"page_size must be from 1 to {_MAX_PAGE}.")
+    size = page_size(request.page_size, _DEFAULT_PAGE, _MAX_PAGE)
     start = _day(request.start, "start") or datetime.fromtimestamp(now, UTC).date().replace(day=1)
     end = _day(request.end, "end")
     if end is not None and end <= start:
@@ -49,7 +49,7 @@ def read_request(request: pb.GetUsageRequest, call: Call, now: float) -> UsageQu
         start=start.isoformat(),
         end=end.isoformat() if end else "",
         group_by=names,
-        size=min(request.page_size or _DEFAULT_PAGE, _MAX_PAGE),
+        size=size,
         token=request.page_token,
     )
 

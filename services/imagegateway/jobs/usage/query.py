@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from dataclasses import dataclass, field
 from typing import Final
 
 from imagegateway.platform.errors import invalid
+from imagegateway.platform.pages import decode_token, encode_token, unknown_token
 
 METADATA: Final = "metadata."
 COLUMNS: Final = {
@@ -102,7 +102,7 @@ class UsageQuery:
 
     def token_after(self, row: Row) -> str:
         """Return the token of the page after a row."""
-        return base64.urlsafe_b64encode(json.dumps([self.order, row.values]).encode()).decode().rstrip("=")
+        return encode_token(json.dumps([self.order, row.values]))
 
     def _columns(self) -> tuple[list[str], str, list[str | int]]:
         """Return the columns of the groups, the joins that they need, and the values of the joins."""
@@ -137,9 +137,9 @@ _SUMS: Final = (
 
 def _read_token(token: str, order: tuple[str, ...]) -> list[str]:
     try:
-        names, values = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        names, values = json.loads(decode_token(token))
         if tuple(names) == order and len(values) == len(order) and all(isinstance(value, str) for value in values):
             return list(values)
     except (ValueError, TypeError):
         pass
-    raise invalid("page_token", "page_token is not one that this report gave.")
+    raise unknown_token("this report")

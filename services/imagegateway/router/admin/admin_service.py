@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from imagegateway.admin.v1 import admin_service_pb2 as pb
 from imagegateway.admin.v1 import admin_service_pb2_grpc as pb_grpc
-from imagegateway.platform.errors import invalid
-from imagegateway.router.admin.lists import page_size
+from imagegateway.platform.pages import page_size, unknown_token
 
 if TYPE_CHECKING:
     from imagegateway.admin.v1.audit_event_pb2 import AuditEvent
@@ -88,7 +87,7 @@ class AdminService(pb_grpc.AdminServiceServicer):
 
     async def _audit_events(self, request: pb.ListAuditEventsRequest) -> pb.ListAuditEventsResponse:
         if request.page_token and not _POSITION.fullmatch(request.page_token):
-            raise invalid("page_token", "page_token is not one that a list gave.")
+            raise unknown_token()
 
         def is_wanted(event: AuditEvent) -> bool:
             return (

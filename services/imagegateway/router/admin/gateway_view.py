@@ -10,7 +10,7 @@ from imagegateway.admin.v1.provider_pb2 import Circuit, Provider
 from imagegateway.admin.v1.tenant_job_pb2 import TenantJob
 from imagegateway.jobs.list_query import Query
 from imagegateway.platform.errors import code_of
-from imagegateway.router.admin.lists import page_size
+from imagegateway.platform.pages import page_size
 
 if TYPE_CHECKING:
     from imagegateway.job.v1.job_record_pb2 import JobRecord

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from imagegateway.platform.errors import GatewayError, invalid
+from imagegateway.platform.errors import GatewayError
+from imagegateway.platform.pages import decode_token, encode_token, page_size, unknown_token
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
@@ -23,30 +22,15 @@ def page_of(items: Sequence[_T], sort_key: Callable[[_T], str], size: int, token
     """
     size = page_size(size, _LARGEST, _LARGEST)
     if token:
-        after = _decode(token)
+        try:
+            after = decode_token(token)
+        except ValueError:
+            raise unknown_token() from None
         items = [item for item in items if sort_key(item) > after]
     page = items[:size]
-    return page, _encode(sort_key(page[-1])) if len(items) > size else ""
-
-
-def page_size(given: int, default: int, largest: int) -> int:
-    """Return the size of a page; 0 means the default. Raises GatewayError INVALID_VALUE for a negative one."""
-    if given < 0:
-        raise invalid("page_size", f"page_size must be from 1 to {largest}.")
-    return min(given or default, largest)
+    return page, encode_token(sort_key(page[-1])) if len(items) > size else ""
 
 
 def not_found(param: str, message: str) -> GatewayError:
     """Return the error of a name that is unknown."""
     return GatewayError(ErrorReason.ERROR_REASON_NOT_FOUND, message, param=param)
-
-
-def _encode(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-
-
-def _decode(token: str) -> str:
-    try:
-        return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)).decode()
-    except (binascii.Error, ValueError):
-        raise invalid("page_token", "page_token is not one that a list gave.") from None
