@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from google.api.httpbody_pb2 import HttpBody
 from imagegateway.platform.errors import GatewayError
@@ -10,12 +10,13 @@ from imagegateway.router import call_context, json_body, request_body
 from imagegateway.v1.error_reason_pb2 import ErrorReason
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterable, AsyncIterator
+    from collections.abc import AsyncIterable, AsyncIterator, Callable
 
     from imagegateway.router.body_budget import BodyReservation
     from imagegateway.router.call_context import Call
 
 JSON: Final = "application/json"
+_P = TypeVar("_P", bound="Piece")
 
 
 async def read_json(
@@ -45,6 +46,35 @@ async def read_json(
 
     body = await request_body.read(data(), call.metadata.get("content-encoding", ""), reservation)
     return json_body.parse(body) if body or required else {}
+
+
+class Piece(Protocol):
+    """Piece of a request with fields of the path, which the first piece holds."""
+
+    @property
+    def body(self) -> HttpBody:
+        """Piece of the body."""
+        ...
+
+
+async def read_json_and_path(
+    pieces: AsyncIterable[_P],
+    path: Callable[[_P], str],
+    call: Call,
+    reservation: BodyReservation,
+    *,
+    required: bool = True,
+) -> tuple[dict[str, Any], str]:
+    """Return the fields of a JSON body and the field of the path, which `path` reads. Raises as `read_json` does."""
+    in_path = ""
+
+    async def bodies() -> AsyncIterator[HttpBody]:
+        nonlocal in_path
+        async for piece in pieces:
+            in_path = in_path or path(piece)
+            yield piece.body
+
+    return await read_json(bodies(), call, reservation, required=required), in_path
 
 
 def json_response(call: Call, data: bytes) -> HttpBody:

@@ -9,7 +9,7 @@ from google.protobuf.json_format import MessageToDict
 from imagegateway.platform.errors import GatewayError, unsupported
 from imagegateway.router import call_context, event_streams, request_fields
 from imagegateway.router.json_rendering import images_to_json, to_json
-from imagegateway.router.rest_bodies import JSON, json_response, read_json
+from imagegateway.router.rest_bodies import JSON, json_response, read_json, read_json_and_path
 from imagegateway.v1 import image_service_pb2 as pb
 from imagegateway.v1 import provider_key_service_pb2 as keys_pb
 from imagegateway.v1 import rest_edge_pb2
@@ -104,16 +104,8 @@ class RestProviderKeyService(pb_grpc.RestProviderKeyServiceServicer):
         self, pieces: AsyncIterable[rest_edge_pb2.RestSetProviderKeyRequest], context: Context
     ) -> AsyncIterator[HttpBody]:
         call = call_context.current()
-        route = ""
-
-        async def bodies() -> AsyncIterator[HttpBody]:
-            nonlocal route
-            async for piece in pieces:
-                route = route or piece.route
-                yield piece.body
-
         with self._budget.reservation(call.tenant) as reservation:
-            values = await read_json(bodies(), call, reservation)
+            values, route = await read_json_and_path(pieces, lambda piece: piece.route, call, reservation)
         request, _ = request_fields.build(keys_pb.SetProviderKeyRequest, {"key": values.get("key")})
         request.route = route
         stored = await self._service.SetProviderKey(request, context)

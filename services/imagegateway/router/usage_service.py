@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from google.api.httpbody_pb2 import HttpBody
 from imagegateway.router import call_context, usage_report
 from imagegateway.router.json_rendering import to_json
+from imagegateway.router.rest_bodies import json_response
 from imagegateway.v1 import rest_edge_pb2_grpc, usage_service_pb2_grpc
 from imagegateway.v1 import usage_service_pb2 as pb
 
@@ -76,6 +77,4 @@ class RestUsageService(rest_edge_pb2_grpc.RestUsageServiceServicer):
             async for piece in self._service.csv(request):
                 yield HttpBody(content_type=f"{_CSV}; charset=utf-8", data=piece)
         else:
-            data = to_json(await self._service.GetUsage(request, context))
-            call.headers[call_context.LENGTH] = str(len(data))
-            yield HttpBody(content_type="application/json", data=data)
+            yield json_response(call, to_json(await self._service.GetUsage(request, context)))

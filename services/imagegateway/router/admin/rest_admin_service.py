@@ -11,7 +11,7 @@ from imagegateway.admin.v1 import rest_admin_service_pb2_grpc as pb_grpc
 from imagegateway.platform.errors import invalid, unsupported
 from imagegateway.router import call_context, request_fields
 from imagegateway.router.json_rendering import to_json
-from imagegateway.router.rest_bodies import json_response, read_json
+from imagegateway.router.rest_bodies import json_response, read_json_and_path
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, AsyncIterator
@@ -62,16 +62,11 @@ class RestAdminService(pb_grpc.RestAdminServiceServicer):
         Raises GatewayError UNSUPPORTED_PARAMETER naming an unknown field, and as `read_json` does.
         """
         call = call_context.current()
-        in_path = ""
-
-        async def bodies() -> AsyncIterator[HttpBody]:
-            nonlocal in_path
-            async for piece in pieces:
-                in_path = in_path or piece.id
-                yield piece.body
-
+        required = message_type is not pb.RotateKeyRequest
         with self._budget.reservation(call.tenant) as reservation:
-            values = await read_json(bodies(), call, reservation, required=message_type is not pb.RotateKeyRequest)
+            values, in_path = await read_json_and_path(
+                pieces, lambda piece: piece.id, call, reservation, required=required
+            )
             names = _known_names(message_type, values)
             request, _ = request_fields.build(message_type, values)
         return request, in_path, names
