@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.admin.v1 import admin_service_pb2 as pb
@@ -36,16 +37,15 @@ def _count(text: str) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    events: list[AuditEvent] = []
-    request = pb.ListAuditEventsRequest(tenant=options.tenant, key_id=options.key, method=options.method)
+    request = pb.ListAuditEventsRequest(
+        tenant=options.tenant,
+        key_id=options.key,
+        method=options.method,
+        page_size=min(options.limit, _LARGEST_PAGE),
+    )
     with connected() as gateway:
-        while len(events) < options.limit:
-            request.page_size = min(options.limit - len(events), _LARGEST_PAGE)
-            page = gateway.call(gateway.admin.ListAuditEvents, request)
-            events += page.data
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                break
+        pages = gateway.pages(gateway.admin.ListAuditEvents, request)
+        events = list(islice((event for page in pages for event in page.data), options.limit))
     if options.json:
         print_list(events)
     else:

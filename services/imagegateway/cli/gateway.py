@@ -6,7 +6,7 @@ import os
 import pwd
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 from urllib.parse import urlsplit
 
 import grpc
@@ -27,6 +27,16 @@ _SECONDS: Final = 60.0
 _DETAILS: Final = "grpc-status-details-bin"
 _Q = TypeVar("_Q")
 _R = TypeVar("_R")
+_PageQ = TypeVar("_PageQ", bound="_PagedRequest")
+_Page = TypeVar("_Page", bound="_PagedResponse")
+
+
+class _PagedRequest(Protocol):
+    page_token: str
+
+
+class _PagedResponse(Protocol):
+    next_page_token: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,15 @@ class Gateway:
             return method(request, metadata=(("authorization", self.authorization),), timeout=_SECONDS)
         except grpc.RpcError as error:
             raise StackError(self._message(cast("grpc.Call", error))) from None
+
+    def pages(self, method: grpc.UnaryUnaryMultiCallable[_PageQ, _Page], request: _PageQ) -> Iterator[_Page]:
+        """Yield the pages of a list from the request's page on. Raises StackError as `call` does."""
+        while True:
+            page = self.call(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     def stream(
         self, method: grpc.UnaryStreamMultiCallable[_Q, _R], request: _Q, *metadata: tuple[str, str]

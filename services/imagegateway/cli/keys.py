@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from google.protobuf.field_mask_pb2 import FieldMask
 from imagegateway.admin.v1 import admin_service_pb2 as pb
 from imagegateway.cli.gateway import connected
 from imagegateway.cli.output import print_json, print_list, print_object, print_table, when
-from imagegateway.cli.policy_options import KEY_FIELDS, add_policy, given
+from imagegateway.cli.policy_options import KEY_FIELDS, add_policy, changes, given
 from imagegateway.platform.logs import printable
 
 if TYPE_CHECKING:
@@ -47,27 +46,23 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _create(options: argparse.Namespace) -> int:
-    fields = {name: value for name, value in given(options, KEY_FIELDS).items() if value is not None}
-    request = pb.CreateKeyRequest(tenant=options.tenant, **fields)
+    request = pb.CreateKeyRequest(tenant=options.tenant, **given(options, KEY_FIELDS))
     with connected() as gateway:
         key = gateway.call(gateway.admin.CreateKey, request)
     return _print_secret(key, options)
 
 
 def _update(options: argparse.Namespace) -> int:
-    fields = given(options, KEY_FIELDS)
-    if not fields:
-        options.parser.error("name at least one option to change")
-    values = {name: value for name, value in fields.items() if value is not None}
-    request = pb.UpdateKeyRequest(id=options.id, update_mask=FieldMask(paths=fields), **values)
+    request = pb.UpdateKeyRequest(id=options.id, **changes(options, KEY_FIELDS))
     with connected() as gateway:
-        _print(gateway.call(gateway.admin.UpdateKey, request), options)
+        print_object(gateway.call(gateway.admin.UpdateKey, request), as_json=options.json)
     return 0
 
 
 def _show(options: argparse.Namespace) -> int:
     with connected() as gateway:
-        _print(gateway.call(gateway.admin.GetKey, pb.GetKeyRequest(id=options.id)), options)
+        key = gateway.call(gateway.admin.GetKey, pb.GetKeyRequest(id=options.id))
+    print_object(key, as_json=options.json)
     return 0
 
 
@@ -86,15 +81,9 @@ def _revoke(options: argparse.Namespace) -> int:
 
 
 def _list(options: argparse.Namespace) -> int:
-    keys: list[Key] = []
     request = pb.ListKeysRequest(tenant=options.tenant, revoked=options.revoked)
     with connected() as gateway:
-        while True:
-            page = gateway.call(gateway.admin.ListKeys, request)
-            keys += page.data
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                break
+        keys = [key for page in gateway.pages(gateway.admin.ListKeys, request) for key in page.data]
     if options.json:
         print_list(keys)
     else:
@@ -134,10 +123,6 @@ def limits(holder: Any) -> str:
         spent = f"{holder.spent:g} of " if holder.HasField("spent") else ""
         parts.append(f"{spent}{holder.budget:g} USD/{holder.budget_period}")
     return ", ".join(parts)
-
-
-def _print(key: Key, options: argparse.Namespace) -> None:
-    (print_json if options.json else print_object)(key)
 
 
 def _print_secret(key: Key, options: argparse.Namespace) -> int:

@@ -35,8 +35,11 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
 
 
-def print_object(message: Message) -> None:
-    """Print the fields of a message, one a line, times as dates."""
+def print_object(message: Message, *, as_json: bool) -> None:
+    """Print a message as JSON, or its fields, one a line, times as dates."""
+    if as_json:
+        print_json(message)
+        return
     fields = MessageToDict(message, preserving_proto_field_name=True)
     del fields["object"]
     for name, value in fields.items():

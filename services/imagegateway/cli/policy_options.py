@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, Final
 
-from imagegateway.keys.policy import BudgetPeriod, Scope
+from google.protobuf.field_mask_pb2 import FieldMask
+from imagegateway.keys.policy import MAX_RATE, BudgetPeriod, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -52,7 +53,22 @@ def add_policy(parser: argparse.ArgumentParser) -> None:
 
 
 def given(options: argparse.Namespace, names: Collection[str]) -> dict[str, Any]:
-    """Return the fields that the command line sets; None: back to the default."""
+    """Return the fields that the command line sets to a value."""
+    return {name: value for name, value in _named(options, names).items() if value is not None}
+
+
+def changes(options: argparse.Namespace, names: Collection[str]) -> dict[str, Any]:
+    """Return the fields of a request that changes what the command line names: to a value, or back to the default.
+
+    Exit with 2 if it names nothing. `options.parser`: the parser of the action.
+    """
+    named = _named(options, names)
+    if not named:
+        options.parser.error("name at least one option to change")
+    return {**given(options, names), "update_mask": FieldMask(paths=named)}
+
+
+def _named(options: argparse.Namespace, names: Collection[str]) -> dict[str, Any]:
     return {name: value for name, value in vars(options).items() if name in names}
 
 
@@ -79,8 +95,8 @@ def _scopes(text: str) -> list[str]:
 def _number(text: str) -> int | None:
     if text == _NONE:
         return None
-    if not text.isdecimal() or not 1 <= int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000000, nor `none`")
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_RATE:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to {MAX_RATE}, nor `none`")
     return int(text)
 
 

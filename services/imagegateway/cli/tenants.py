@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from google.protobuf.field_mask_pb2 import FieldMask
 from imagegateway.admin.v1 import admin_service_pb2 as pb
 from imagegateway.cli.gateway import connected
 from imagegateway.cli.keys import limits
-from imagegateway.cli.output import print_json, print_list, print_object, print_table
-from imagegateway.cli.policy_options import TENANT_FIELDS, add_limits, add_retention, given
+from imagegateway.cli.output import print_list, print_object, print_table
+from imagegateway.cli.policy_options import TENANT_FIELDS, add_limits, add_retention, changes
 
 if TYPE_CHECKING:
     import argparse
@@ -36,32 +35,23 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def _set(options: argparse.Namespace) -> int:
-    fields = given(options, TENANT_FIELDS)
-    if not fields:
-        options.parser.error("name at least one option to change")
-    values = {name: value for name, value in fields.items() if value is not None}
-    request = pb.UpdateTenantRequest(name=options.tenant, update_mask=FieldMask(paths=fields), **values)
+    request = pb.UpdateTenantRequest(name=options.tenant, **changes(options, TENANT_FIELDS))
     with connected() as gateway:
-        _print(gateway.call(gateway.admin.UpdateTenant, request), options)
+        print_object(gateway.call(gateway.admin.UpdateTenant, request), as_json=options.json)
     return 0
 
 
 def _show(options: argparse.Namespace) -> int:
     with connected() as gateway:
-        _print(gateway.call(gateway.admin.GetTenant, pb.GetTenantRequest(name=options.tenant)), options)
+        tenant = gateway.call(gateway.admin.GetTenant, pb.GetTenantRequest(name=options.tenant))
+    print_object(tenant, as_json=options.json)
     return 0
 
 
 def _list(options: argparse.Namespace) -> int:
-    tenants: list[Tenant] = []
-    request = pb.ListTenantsRequest()
     with connected() as gateway:
-        while True:
-            page = gateway.call(gateway.admin.ListTenants, request)
-            tenants += page.data
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                break
+        pages = gateway.pages(gateway.admin.ListTenants, pb.ListTenantsRequest())
+        tenants = [tenant for page in pages for tenant in page.data]
     if options.json:
         print_list(tenants)
     else:
@@ -76,7 +66,3 @@ def _row(tenant: Tenant) -> tuple[str, ...]:
         if tenant.HasField(f"{field}_days")  # type: ignore[arg-type]  # the name is one of these
     ]
     return tenant.name, limits(tenant), ", ".join(days)
-
-
-def _print(tenant: Tenant, options: argparse.Namespace) -> None:
-    (print_json if options.json else print_object)(tenant)

@@ -66,14 +66,11 @@ def _whole_report(gateway: Gateway, request: pb.GetUsageRequest) -> pb.GetUsageR
     """Return all pages of a report as one."""
     report = pb.GetUsageResponse()
     request.page_size = 1000
-    while True:
-        page = gateway.call(UsageServiceStub(gateway.channel).GetUsage, request)
-        request.page_token = page.next_page_token
+    for page in gateway.pages(UsageServiceStub(gateway.channel).GetUsage, request):
         report.object = page.object
         report.data.extend(page.data)
         report.total.CopyFrom(page.total)
-        if not request.page_token:
-            return report
+    return report
 
 
 def _print(report: pb.GetUsageResponse, names: list[str]) -> None:
