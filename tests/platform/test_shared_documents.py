@@ -244,6 +244,16 @@ async def test_read_that_ends_after_a_write_does_not_hide_it(bucket: MemoryBucke
     assert documents.last_known("a") == Names({"one", "two"})
 
 
+async def test_read_of_a_bucket_that_was_made_anew_replaces_the_known_value(
+    bucket: MemoryBucket, documents: SharedDocuments[Names]
+) -> None:
+    for name in ("one", "two"):
+        await documents.change("a", _add(name))
+    bucket.values["a"] = (1, b"new")  # as after the restart of a server without a disk
+    assert await documents.read("a") == {"new"}
+    assert documents.last_known("a") == Names({"new"})
+
+
 async def test_close_cancels_writes_and_their_callers(
     bucket: MemoryBucket, documents: SharedDocuments[Names]
 ) -> None:

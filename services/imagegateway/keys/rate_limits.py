@@ -338,10 +338,7 @@ class RateLimiter:
             self._note(name)  # before the read, so that concurrent calls do not wait for it
             try:
                 async with asyncio.timeout(_READ_SECONDS):
-                    found = await self._documents.read(name)
-                if found != self._documents.last_known(name):  # the bucket is a new one, whose revisions are lower
-                    self._documents.forget(name)
-                return found
+                    return await self._documents.read(name)
             except (TimeoutError, UnavailableError) as error:
                 _log.warning("rate_limits_not_read", account=name, error=type(error).__name__)
         return known

@@ -82,9 +82,11 @@ class SharedDocuments(Generic[_T]):
 
     async def read(self, name: str) -> _T:
         """Return the newest value of a document. Raises UnavailableError."""
+        before = self._known.get(name)
         found = await self._fetch(name)
         known = self._known.get(name)
-        if known is None or known.revision < found.revision:  # a write may have ended meanwhile
+        # A write that ended meanwhile is newer. Without one, a lower revision is that of a bucket made anew.
+        if known is None or known is before or known.revision < found.revision:
             self._known[name] = found
         return found.value
 
