@@ -154,11 +154,12 @@ class KeyStore:
 
     async def revoke(self, key_id: str) -> ApiKey | None:
         """Revoke a key, all its secrets, by its id. Return its record; None: no such key."""
-        found = await self.get(key_id)
-        for digest, key in (await self._all()).items():
+        records, now = await self._all(), self._now()
+        for digest, key in records.items():
             if key.id == key_id and not key.revoked_at:
-                await self._change(digest, lambda each: each and replace(each, revoked_at=self._now()))
-        return found and replace(found, revoked_at=self._now())
+                await self._change(digest, lambda each: each and replace(each, revoked_at=now))
+        found = current_records(records.values()).get(key_id)
+        return found and replace(found, revoked_at=now)
 
     async def adopt(self, secret: str, gateway: str) -> ApiKey:
         """Accept the secret in a gateway's settings, and release the key that the gateway adopted before.

@@ -35,7 +35,6 @@ class LastUse:
         self._documents: SharedDocuments[int] = SharedDocuments(kv, empty=0, encode=_encode, decode=_decode)
         self._clock = clock
         self._noted: dict[str, int] = {}
-        self._written: dict[str, int] = {}
 
     @classmethod
     async def open(cls, client: Client, replicas: int) -> LastUse:
@@ -54,11 +53,10 @@ class LastUse:
     async def write(self) -> None:
         """Write the times that have changed by a minute. Raises UnavailableError."""
         for key_id, at in list(self._noted.items()):
-            if self._written.get(key_id) != at:
+            if (self._documents.last_known(key_id) or 0) < at:
                 await self._documents.change(key_id, partial(_raise_to, at))
-                self._written[key_id] = at
             elif at < self._clock() - 2 * _MINUTE:  # an idle key
-                del self._noted[key_id], self._written[key_id]
+                del self._noted[key_id]
                 self._documents.forget(key_id)
 
     async def all(self) -> dict[str, int]:

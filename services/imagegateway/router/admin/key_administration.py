@@ -93,8 +93,8 @@ class KeyAdministration:
 
     async def revoke(self, key_id: str) -> Key:
         """Revoke a key and return it. Idempotent. Raises GatewayError NOT_FOUND."""
-        await self._store.revoke(key_id)
-        return await self.get(key_id)
+        revoked = await self._store.revoke(key_id)
+        return await (self._known(key_id, revoked) if revoked else self.get(key_id))
 
     async def _known(self, key_id: str, key: ApiKey | None) -> Key:
         if key is None:
