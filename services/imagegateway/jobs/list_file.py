@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from imagegateway.jobs import states, stored_bytes
 from imagegateway.jobs.list_query import Page, page_token
+from imagegateway.jobs.replayed_file import ReplayedFile
 from imagegateway.jobs.retention import record_seconds
 from imagegateway.jobs.stored_bytes import StoredBytes
 from imagegateway.platform import logs
 
 if TYPE_CHECKING:
     from collections.abc import Collection
-    from pathlib import Path
 
     from imagegateway.jobs.list_query import Query
     from imagegateway.jobs.stored_bytes import MessageRow
@@ -35,10 +34,7 @@ create index by_model_and_status on jobs (tenant, model, status, created_at desc
 create index unended on jobs (id) where ended = 0;
 create index webhooks on jobs (id) where webhook_at > 0;
 create index first_job_to_expire on jobs (expires_at) where ended = 1;
-create table position (seq integer not null);
-insert into position values (0);
 """
-_TABLES: Final = ("jobs", "position", *stored_bytes.TABLES)
 _UPSERT: Final = """
 insert into jobs values (?, ?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (id) do update set status = excluded.status, ended = excluded.ended, seq = excluded.seq,
@@ -66,56 +62,28 @@ def row_of(entry: Entry) -> Row:
     )
 
 
-class JobListFile:
-    """The file. Its writes are not flushed: the stream replaces a lost tail. Every method may block."""
+class JobListFile(ReplayedFile):
+    """The file of the list."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the file, and replace a damaged one. Raises OSError and sqlite3.Error."""
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._open()
-        except sqlite3.DatabaseError as error:
-            if not is_damaged(error):
-                raise
-            _log.error("job_list_damaged", path=str(path), exc_info=True)
-            self.delete()
-            self._open()
+    VERSION = _VERSION
+    SCHEMA = _SCHEMA + stored_bytes.SCHEMA
+    TABLES = ("jobs", *stored_bytes.TABLES)
+    PRAGMAS = ("journal_mode = wal",)
+    DAMAGED = "job_list_damaged"
 
     def _open(self) -> None:
-        # Calls come one at a time, but not always from the thread that opened the file.
-        self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        self._db.execute("pragma journal_mode = wal")
-        self._db.execute("pragma synchronous = off")
+        super()._open()
         self.stored = StoredBytes(self._db)
-        version = self._db.execute("pragma user_version").fetchone()[0]
-        if version != _VERSION:
-            for table in _TABLES:
-                self._db.execute(f"drop table if exists {table}")
-            self._db.executescript(_SCHEMA + stored_bytes.SCHEMA)
-            self._db.execute(f"pragma user_version = {_VERSION}")
-        _ = self.position  # raises for a damaged file
-
-    @property
-    def position(self) -> int:
-        """Stream sequence up to which the file is complete."""
-        return int(self._db.execute("select seq from position").fetchone()[0])
 
     def write(self, rows: Collection[Row], position: int, messages: Collection[MessageRow] = ()) -> None:
         """Write rows, messages and the position that they reach, in one transaction.
 
         Rows older than the known ones are ignored.
         """
-        self._db.execute("begin")
-        try:
+        with self._transaction():
             self._db.executemany(_UPSERT, rows)
             self.stored.add(messages)
-            self._db.execute("update position set seq = ?", (position,))
-            self._db.execute("commit")
-        except BaseException:
-            if self._db.in_transaction:  # a full disk ends the transaction by itself
-                self._db.execute("rollback")
-            raise
+            self._set_position(position)
 
     def touch(self) -> None:
         """Make a small write that changes nothing."""
@@ -144,23 +112,3 @@ class JobListFile:
             (int(now * 1000), EXPIRE_ROWS),
         ).rowcount
         return max(jobs, self.stored.expire(int(now * 1000), EXPIRE_ROWS))
-
-    def close(self) -> None:
-        """Close the file. Idempotent."""
-        self._db.close()
-
-    def delete(self) -> None:
-        """Close and delete the file: the next start reads the whole stream."""
-        self._db.close()
-        for suffix in ("", "-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-
-
-def is_damaged(error: sqlite3.Error) -> bool:
-    """Return whether the file itself is damaged, as opposed to unreachable or out of room."""
-    return result_code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-
-
-def result_code(error: BaseException) -> int:
-    """Return SQLite's primary result code; 0 for any other error."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

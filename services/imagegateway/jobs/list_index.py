@@ -8,7 +8,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from imagegateway.jobs import list_file
-from imagegateway.jobs.list_file import JobListFile, is_damaged, result_code, row_of
+from imagegateway.jobs.list_file import JobListFile, row_of
+from imagegateway.jobs.replayed_file import is_damaged, result_code
 from imagegateway.jobs.stored_bytes import message_row_of
 from imagegateway.jobs.stream_errors import unavailable
 from imagegateway.platform import logs

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from imagegateway.jobs.list_file import is_damaged
+from imagegateway.jobs.replayed_file import ReplayedFile
 from imagegateway.jobs.usage.query import Report, Row, Totals
 from imagegateway.platform import logs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from imagegateway.job.v1.usage_entry_pb2 import UsageEntry
     from imagegateway.jobs.usage.query import UsageQuery
@@ -48,8 +45,6 @@ create table jobs (
     images integer not null, failed integer not null, cost integer not null, expires_at integer not null
 ) without rowid;
 create index first_to_expire on jobs (expires_at);
-create table position (seq integer not null);
-insert into position values (0);
 create trigger job_added after insert on jobs begin
     update usage set requests = requests + 1, images = images + new.images, failed = failed + new.failed,
         cost = cost + new.cost where id = new.usage_id;
@@ -65,7 +60,6 @@ create trigger job_expired after delete on jobs begin
         cost = cost - old.cost where id = old.usage_id;
 end;
 """
-_TABLES: Final = ("usage", "labels", "jobs", "position")
 _UPSERT: Final = """
 insert into jobs values (?, ?, ?, ?, ?, ?, ?, ?)
 on conflict (id) do update set record_seq = excluded.record_seq, message_seq = excluded.message_seq,
@@ -80,44 +74,15 @@ values (?, ?, ?, ?, ?, ?, ?, ?)
 _log = logs.get(__name__)
 
 
-class UsageFile:
-    """The file. Its writes are not flushed: the stream replaces a lost tail. Every method may block."""
+class UsageFile(ReplayedFile):
+    """The file of usage."""
 
-    def __init__(self, path: Path) -> None:
-        """Open or create the file, and replace a damaged one. Raises OSError and sqlite3.Error."""
-        self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._open()
-        except sqlite3.DatabaseError as error:
-            if not is_damaged(error):
-                raise
-            _log.error("usage_file_damaged", path=str(path), exc_info=True)
-            self.delete()
-            self._open()
-
-    def _open(self) -> None:
-        # Calls come one at a time, but not always from the thread that opened the file.
-        self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-        self._db.execute("pragma synchronous = off")
-        # Users and metadata of erased jobs must not remain, neither in the file nor in a write-ahead log.
-        self._db.execute("pragma journal_mode = truncate")
-        self._db.execute("pragma secure_delete = on")
-        if self._db.execute("pragma user_version").fetchone()[0] != _VERSION:
-            self.clear()
-        _ = self.position  # raises for a damaged file
-
-    def clear(self) -> None:
-        """Delete all rows, for a replay of the whole stream."""
-        for table in _TABLES:
-            self._db.execute(f"drop table if exists {table}")
-        self._db.executescript(_SCHEMA)
-        self._db.execute(f"pragma user_version = {_VERSION}")
-
-    @property
-    def position(self) -> int:
-        """Stream sequence up to which the file is complete."""
-        return int(self._db.execute("select seq from position").fetchone()[0])
+    VERSION = _VERSION
+    SCHEMA = _SCHEMA
+    TABLES = ("usage", "labels", "jobs")
+    # Users and metadata of erased jobs must not remain, neither in the file nor in a write-ahead log.
+    PRAGMAS = ("journal_mode = truncate", "secure_delete = on")
+    DAMAGED = "usage_file_damaged"
 
     def write(self, entries: Collection[UsageEntry], message_seq: int) -> None:
         """Count the entries of a message, each in place of an older one of its job."""
@@ -127,7 +92,7 @@ class UsageFile:
                 values = (entry.images, entry.failed, entry.cost, entry.expires_at)
                 self._db.execute(_UPSERT, (entry.job_id, entry.record_seq, message_seq, usage_id, *values))
             self._delete_unused()
-            self._db.execute("update position set seq = ?", (message_seq,))
+            self._set_position(message_seq)
 
     def report(self, query: UsageQuery) -> Report:
         """Return a page of a report. Raises GatewayError for an invalid token."""
@@ -174,29 +139,8 @@ class UsageFile:
             self._delete_unused()
         return deleted
 
-    def close(self) -> None:
-        """Close the file. Idempotent."""
-        self._db.close()
-
-    def delete(self) -> None:
-        """Close and delete the file: the next start reads the whole stream."""
-        self._db.close()
-        for suffix in ("", "-journal"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-
     def _sum(self, statement: str, values: Sequence[str]) -> int:
         return int(self._db.execute(statement, values).fetchone()[0] or 0)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("begin")
-        try:
-            yield
-            self._db.execute("commit")
-        except BaseException:
-            if self._db.in_transaction:  # a full disk ends the transaction by itself
-                self._db.execute("rollback")
-            raise
 
     def _usage_id(self, entry: UsageEntry) -> int:
         """Return the id of the row that counts an entry."""

@@ -8,7 +8,7 @@ import time
 from concurrent.futures import Executor, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from imagegateway.jobs.list_file import is_damaged
+from imagegateway.jobs.replayed_file import is_damaged
 from imagegateway.jobs.stream_errors import unavailable
 from imagegateway.jobs.usage import file as usage_file
 from imagegateway.jobs.usage.entries import read_batch
