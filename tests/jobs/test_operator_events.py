@@ -11,7 +11,8 @@ from typing import Any
 import nats.errors
 import pytest
 from imagegateway.jobs import operator_events
-from imagegateway.jobs.operator_events import ATTEMPT_SECONDS, OperatorEvents
+from imagegateway.jobs.operator_events import OperatorEvents
+from imagegateway.jobs.webhook_message import ATTEMPT_SECONDS
 from imagegateway.outbound.client import DownloadError
 from imagegateway.platform.errors import UnavailableError
 from nats.js.errors import KeyNotFoundError, KeyWrongLastSequenceError

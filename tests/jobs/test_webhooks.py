@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import openai
 import pytest
-from imagegateway.jobs import states, webhooks
+from imagegateway.jobs import states, webhook_message, webhooks
 from imagegateway.keys import webhook_secrets as secrets_module
 from imagegateway.keys.root_secret import RootSecret
 from imagegateway.keys.webhook_secrets import OVERLAP_SECONDS, WebhookSecrets
@@ -229,7 +229,7 @@ async def test_url_guard_refuses_a_delivery(replica: Replica, receiver: Receiver
 async def test_receiver_that_does_not_respond_is_retried(
     replica: Replica, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert webhooks.ATTEMPT_SECONDS == 10
+    assert webhook_message.ATTEMPT_SECONDS == 10
     monkeypatch.setattr(webhooks, "ATTEMPT_SECONDS", 0.05)
     receiver.silent = 1
     entry = await finished(replica, receiver.url)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import nats.errors
 from imagegateway.jobs.background_tasks import BackgroundTasks
-from imagegateway.jobs.webhook_message import sign
+from imagegateway.jobs.webhook_message import ATTEMPT_SECONDS, GONE, jittered, sign
 from imagegateway.keys.webhook_secrets import UnreadableSecretError
 from imagegateway.outbound.url_guard import OutboundError
 from imagegateway.platform import logs
@@ -40,11 +39,7 @@ if TYPE_CHECKING:
 BUCKET: Final = "operator_events"
 SIGNER: Final = "default"
 """Tenant whose webhook secret signs: the one of the first key."""
-ATTEMPT_SECONDS: Final = 10.0
-"""Timeout of an attempt."""
 POLL_SECONDS: Final = 2.0
-_JITTER: Final = 0.1
-_GONE: Final = 410
 _log = logs.get(__name__)
 
 
@@ -167,7 +162,7 @@ class OperatorEvents:
             if event.next_at > self._clock():
                 return None
             number = min(event.attempts, len(self._pauses) - 1)
-            pause = (self._pauses[number] if self._pauses else 0) * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  only spreads load
+            pause = jittered(self._pauses[number] if self._pauses else 0)
             claimed = replace(
                 event,
                 attempts=event.attempts + 1,
@@ -198,7 +193,7 @@ class OperatorEvents:
             error=error,
             delivered=delivered,
         )
-        return delivered or status == _GONE
+        return delivered or status == GONE
 
 
 def _encode(event: PendingEvent) -> bytes:

@@ -1,11 +1,12 @@
-"""Webhook message: the event that announces a job's end, signed by Standard Webhooks."""
+"""Webhook messages: the event of an ended job, signatures by Standard Webhooks, and the rules of attempts."""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
 import json
-from typing import TYPE_CHECKING
+import random
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf.json_format import MessageToDict
 from imagegateway.jobs import states
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
 
     from imagegateway.job.v1.job_record_pb2 import JobRecord
     from imagegateway.v1.job_pb2 import Job
+
+ATTEMPT_SECONDS: Final = 10.0
+"""Timeout of an attempt."""
+GONE: Final = 410
+"""Status with which a receiver ends the attempts."""
+_JITTER: Final = 0.1
+
+
+def jittered(pause: float) -> float:
+    """Return a pause between attempts, up to a tenth shorter or longer."""
+    return pause * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  only spreads load
 
 
 def event_id(record: JobRecord) -> str:

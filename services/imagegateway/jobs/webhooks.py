@@ -6,7 +6,6 @@ after a takeover its new owner does.
 
 from __future__ import annotations
 
-import random
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -15,7 +14,7 @@ import nats.errors
 from imagegateway.jobs.background_tasks import BackgroundTasks
 from imagegateway.jobs.stream_errors import StaleError
 from imagegateway.jobs.timers import Timers
-from imagegateway.jobs.webhook_message import event_body, event_id, sign
+from imagegateway.jobs.webhook_message import ATTEMPT_SECONDS, GONE, event_body, event_id, jittered, sign
 from imagegateway.keys.webhook_secrets import UnreadableSecretError
 from imagegateway.outbound.url_guard import OutboundError
 from imagegateway.platform import logs
@@ -37,9 +36,6 @@ if TYPE_CHECKING:
     JobView = Callable[[JobRecord], Job]
     """Returns a job as callers see it."""
 
-ATTEMPT_SECONDS: Final = 10.0
-"""Timeout of an attempt."""
-_JITTER: Final = 0.1
 _KEPT_ATTEMPTS: Final = MAX_WEBHOOK_PAUSES + 1
 """Attempts that a record keeps: their number decides whether another one follows."""
 MAX_CONCURRENT: Final = 50
@@ -179,11 +175,10 @@ class WebhookDelivery:
         del webhook.attempts[:-_KEPT_ATTEMPTS]
         webhook.delivered = not attempt.HasField("error")
         tries = len(webhook.attempts)
-        if webhook.delivered or attempt.status_code == 410 or tries > len(self._pauses):
+        if webhook.delivered or attempt.status_code == GONE or tries > len(self._pauses):
             webhook.next_at = 0
         else:
-            pause = self._pauses[tries - 1] * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311  only spreads load
-            webhook.next_at = self._clock() + round(pause * 1000)
+            webhook.next_at = self._clock() + round(jittered(self._pauses[tries - 1]) * 1000)
         _log.info(
             "webhook_sent",
             job_id=record.id,
