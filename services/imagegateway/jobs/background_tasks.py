@@ -21,9 +21,11 @@ class BackgroundTasks:
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def spawn(self, work: Coroutine[Any, Any, object]) -> None:
-        """Start a task. Log its exception."""
-        self._own(asyncio.create_task(work)).add_done_callback(_log_crash)
+    def spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
+        """Start a task, and return it. Log its exception."""
+        task = self._own(asyncio.create_task(work))
+        task.add_done_callback(_log_crash)
+        return task
 
     async def complete(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Return the result of `work`. The task continues when its caller is cancelled."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 class JobSteps:
-    """Counts the running steps of each job."""
+    """The running steps of each job."""
 
     def __init__(self, tasks: BackgroundTasks) -> None:
         self._tasks = tasks
-        self._running: Counter[str] = Counter()
+        self._running: defaultdict[str, set[Coroutine[Any, Any, object]]] = defaultdict(set)
 
     @property
     def idle(self) -> bool:
@@ -25,8 +25,9 @@ class JobSteps:
 
     def spawn(self, job_id: str, step: Coroutine[Any, Any, object]) -> None:
         """Start a step of a job in the background."""
-        self._running[job_id] += 1
-        self._tasks.spawn(self._run(job_id, step))
+        self._running[job_id].add(step)
+        task = self._tasks.spawn(self._run(job_id, step))
+        task.add_done_callback(lambda _task: self._end(job_id, step))  # the task may be cancelled before it runs
 
     def is_busy(self, job_id: str) -> bool:
         """Return whether a step of a job runs."""
@@ -36,6 +37,12 @@ class JobSteps:
         try:
             await step
         finally:
-            self._running[job_id] -= 1
+            self._end(job_id, step)
+
+    def _end(self, job_id: str, step: Coroutine[Any, Any, object]) -> None:
+        """Count a step no more, and close one that never ran. Idempotent."""
+        step.close()
+        if step in self._running.get(job_id, ()):
+            self._running[job_id].discard(step)
             if not self._running[job_id]:
                 del self._running[job_id]
