@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -31,6 +32,10 @@ KEYS: Final = "/v1/admin/keys"
 ADMIN: Final = frozenset({Scope.ADMIN})
 NO_KEY: Final = "0" * 12
 VOLATILE: Final = ("id", "key", "created_at", "last_used_at", "revoked_at")
+
+
+def _is_refused(caller: Caller) -> bool:
+    return caller.generate().status == 401
 
 
 @pytest.fixture
@@ -100,7 +105,7 @@ def test_key_has_the_same_life_over_both_protocols(admin: Caller, tenant: str) -
     assert [key["id"] for key in rotated] == [first, second]
     for old, new in zip((by_rest, by_grpc), (Caller(admin.stack, key["key"]) for key in rotated), strict=True):
         assert new.generate().status == 200
-        eventually(lambda old=old: old.generate().status == 401, 5, "the replaced secret is refused")  # type: ignore[misc]
+        eventually(partial(_is_refused, old), 5, "the replaced secret is refused")
     listed = rest(admin, "GET", f"{KEYS}?tenant={tenant}")["data"]
     assert listed == call(admin, "ListKeys", pb.ListKeysRequest(tenant=tenant))["data"]
     assert {key["id"] for key in listed} == {first, second}
@@ -109,8 +114,7 @@ def test_key_has_the_same_life_over_both_protocols(admin: Caller, tenant: str) -
     assert rest(admin, "DELETE", f"{KEYS}/{first}")["revoked_at"]
     assert call(admin, "RevokeKey", pb.RevokeKeyRequest(id=second))["revoked_at"]
     for key in rotated:
-        revoked = Caller(admin.stack, key["key"])
-        eventually(lambda each=revoked: each.generate().status == 401, 5, "the key is refused")  # type: ignore[misc]
+        eventually(partial(_is_refused, Caller(admin.stack, key["key"])), 5, "the key is refused")
     assert rest(admin, "GET", f"{KEYS}?tenant={tenant}") == {"object": "list", "data": []}
 
 
