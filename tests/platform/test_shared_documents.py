@@ -244,7 +244,7 @@ async def test_read_that_ends_after_a_write_does_not_hide_it(bucket: MemoryBucke
     assert documents.last_known("a") == Names({"one", "two"})
 
 
-async def test_read_of_a_bucket_that_was_made_anew_replaces_the_known_value(
+async def test_read_of_a_recreated_bucket_replaces_the_known_value(
     bucket: MemoryBucket, documents: SharedDocuments[Names]
 ) -> None:
     for name in ("one", "two"):

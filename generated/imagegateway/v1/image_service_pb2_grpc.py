@@ -150,7 +150,7 @@ class ImageServiceServicer:
 
     def EraseJob(self, request, context):
         """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
-        the job: status, times and cost remain. A job that has not ended is
+        the job: status, times and cost remain. An unfinished job is
         UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -71,7 +71,7 @@ class ImageServiceStub:
     """
     EraseJob: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.EraseJobRequest, _job_pb2.Job]
     """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
-    the job: status, times and cost remain. A job that has not ended is
+    the job: status, times and cost remain. An unfinished job is
     UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
     """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_image_service_pb2.ListJobsRequest, _image_service_pb2.ListJobsResponse]
@@ -122,7 +122,7 @@ class ImageServiceAsyncStub(ImageServiceStub):
     """
     EraseJob: _aio.UnaryUnaryMultiCallable[_image_service_pb2.EraseJobRequest, _job_pb2.Job]  # type: ignore[assignment]
     """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
-    the job: status, times and cost remain. A job that has not ended is
+    the job: status, times and cost remain. An unfinished job is
     UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
     """
     ListJobs: _aio.UnaryUnaryMultiCallable[_image_service_pb2.ListJobsRequest, _image_service_pb2.ListJobsResponse]  # type: ignore[assignment]
@@ -206,7 +206,7 @@ class ImageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_job_pb2.Job, _abc.Awaitable[_job_pb2.Job]]:
         """Delete a job's prompt, inputs, media, metadata and webhook for good. Return
-        the job: status, times and cost remain. A job that has not ended is
+        the job: status, times and cost remain. An unfinished job is
         UNSUPPORTED_PARAMETER; an erased one is returned unchanged.
         """
 

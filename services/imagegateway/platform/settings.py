@@ -276,7 +276,7 @@ def load(source: Source) -> Settings:
         secret_key_previous=source.secret("SECRET_KEY_PREVIOUS"),
         allow_hosts=setting_checks.allow_hosts(source),
         routers=source.integer("ROUTERS", 1, 1, 32),
-        audit_days=source.integer("AUDIT_DAYS", 400, 1, 3660),
+        audit_days=source.integer("AUDIT_DAYS", 400, 1, MAX_DAYS),
         log_format=source.choice("LOG_FORMAT", LogFormat.AUTO),
         log_level=source.choice("LOG_LEVEL", LogLevel.INFO),
         default_generate_model=source.text("DEFAULT_GENERATE_MODEL", "bfl/flux-2-klein-9b"),

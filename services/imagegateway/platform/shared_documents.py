@@ -85,7 +85,7 @@ class SharedDocuments(Generic[_T]):
         before = self._known.get(name)
         found = await self._fetch(name)
         known = self._known.get(name)
-        # A write that ended meanwhile is newer. Without one, a lower revision is that of a bucket made anew.
+        # A write that ended meanwhile is newer. Without one, a lower revision is that of a recreated bucket.
         if known is None or known is before or known.revision < found.revision:
             self._known[name] = found
         return found.value

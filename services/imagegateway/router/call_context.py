@@ -149,9 +149,7 @@ class Call:
     @property
     def permissions(self) -> Permissions:
         """Return the permissions of the caller's key. Raises RuntimeError before `authenticate`."""
-        if self.key is None:
-            raise RuntimeError("the call is not authenticated")
-        return Permissions.of(self.key)
+        return Permissions.of(self.caller)
 
     @property
     def caller(self) -> ApiKey:

@@ -70,7 +70,7 @@ class JobOperations:
         return await self._written(self._canceller.cancel(await self._lookup.get(job_id, call)))
 
     async def erase(self, job_id: str, call: Call) -> Entry:
-        """Erase a job and return it. Raises GatewayError UNSUPPORTED_PARAMETER for one that has not ended."""
+        """Erase a job and return it. Raises GatewayError UNSUPPORTED_PARAMETER for an unfinished one."""
         entry = await self._lookup.get(job_id, call)
         if not entry.ended:
             raise unsupported("job_id", f"Job {entry.record.id} has not ended yet: cancel the job first.")

@@ -104,7 +104,7 @@ class PlanSubmission:
         """Return the expected cost of a plan without a job; None for an unknown price. Raises as `submit` does."""
         await self._check(plan, call)
         expected = costs.estimate(plan, self._catalog)
-        record = JobRecord(tenant=call.tenant, key_id=call.key.id if call.key else "", task=plan.task)
+        record = JobRecord(tenant=call.tenant, key_id=call.caller.id, task=plan.task)
         if expected is not None:
             record.estimate.CopyFrom(expected)
         await self._budgets.check(record)
@@ -124,7 +124,7 @@ class PlanSubmission:
         record = JobRecord(
             id=ids.job(),
             tenant=call.tenant,
-            key_id=call.key.id if call.key else "",
+            key_id=call.caller.id,
             type=plan.job_type,
             modality=plan.model.modality,
             family=plan.model.family,

@@ -114,7 +114,7 @@ class RequestPlanner:
             stored_keys=self._provider_keys.of(call.tenant),
             is_open=partial(self._is_open, call.tenant),
             permissions=call.permissions,
-            response_format=call.key.response_format if call.key else "",
+            response_format=call.caller.response_format,
         )
 
 

@@ -33,7 +33,7 @@ def read_request(request: pb.GetUsageRequest, call: Call, now: float) -> UsageQu
     Raises GatewayError INVALID_VALUE naming the parameter, and INSUFFICIENT_SCOPE for other tenants' usage.
     """
     names = tuple(name.strip() for name in request.group_by.split(",")) if request.group_by else ()
-    is_admin = call.key is not None and Scope.ADMIN in call.key.scopes
+    is_admin = Scope.ADMIN in call.caller.scopes
     if not is_admin:
         if request.tenant not in {"", call.tenant}:
             raise _no_admin("tenant", "the usage of another tenant")

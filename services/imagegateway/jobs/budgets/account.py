@@ -107,7 +107,7 @@ class Account:
         return replace(settled, spent=settled.spent + cost) if pays else settled
 
     def with_notified(self, period: str, percent: int) -> Account:
-        """Return the account with a percentage whose event is queued, if the period has not ended."""
+        """Return the account with a percentage whose event is queued, while the period lasts."""
         return replace(self, notified=self.notified | {percent}) if self.period == period else self
 
     def _with(self, job_id: str, reservation: Reservation | None) -> Account:

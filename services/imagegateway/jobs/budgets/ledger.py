@@ -159,7 +159,7 @@ class BudgetLedger:
     def accounts_holding(self, record: JobRecord) -> Iterator[str]:
         """Return the accounts that hold a job's reservation, as far as this replica knows.
 
-        An account with a budget that this replica has not read may hold one, too.
+        An account with a budget may hold one before this replica reads it, too.
         """
         budgeted = {budget.account for budget in self.budgets(record.key_id, record.tenant)}
         for name in (key_account(record.key_id), tenant_account(record.tenant)):

@@ -122,9 +122,7 @@ def _code(error: Exception) -> str:
 
 
 def _actor(call: Call) -> pb.AuditActor:
-    key = call.key
-    if key is None:
-        raise RuntimeError("the call is not authenticated")
+    key = call.caller
     if key.id == OPERATOR_ID:
         return pb.AuditActor(type="operator", name=key.name)
     return pb.AuditActor(type="key", id=key.id, tenant=key.tenant, name=key.name)
