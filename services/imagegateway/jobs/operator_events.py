@@ -201,5 +201,5 @@ def _encode(event: PendingEvent) -> bytes:
 
 
 def _decode(_event_id: str, value: bytes) -> PendingEvent:
-    stored = StoredObject(value)
+    stored = StoredObject.parse(value)
     return PendingEvent(stored.text("body"), stored.integer("attempts"), stored.integer("next_at"))

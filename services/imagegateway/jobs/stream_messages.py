@@ -39,5 +39,5 @@ def read_record(subject: str, data: bytes) -> JobRecord:
 
 def read_claim(_subject: str, data: bytes) -> tuple[str, str]:
     """Return the job id and the request digest of an idempotency claim. Raises ValueError."""
-    claim = StoredObject(data)
+    claim = StoredObject.parse(data)
     return claim.text("job_id"), claim.text("request")

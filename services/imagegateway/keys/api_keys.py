@@ -192,7 +192,7 @@ def decode(digest: str, value: bytes) -> ApiKey:
     """
     if not _DIGEST.fullmatch(digest):
         raise ValueError("no fingerprint")
-    data = StoredObject(value)
+    data = StoredObject.parse(value)
     adopted_by, session_of, name = data.texts("adopted_by"), data.text("session_of", ""), data.text("name", "")
     first = bool(adopted_by or session_of or name == FIRST_KEY_NAME)
     scopes = frozenset(map(Scope, data.texts("scopes"))) or (ALL_SCOPES if first else DEFAULT_SCOPES)

@@ -153,7 +153,7 @@ class ProviderKeys:
 
     def _open(self, tenant: str, route: str, sealed: bytes) -> _Opened | None:
         try:
-            value = StoredObject(self._sealer.open(sealed))
+            value = StoredObject.parse(self._sealer.open(sealed))
             opened = _Opened(value.text("key"), value.integer("created_at"))
             owner = (value.text("tenant"), value.text("route"))
         except (InvalidToken, ValueError):

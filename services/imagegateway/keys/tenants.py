@@ -140,7 +140,7 @@ def _encode(policy: TenantPolicy) -> bytes:
 
 def _decode(account: str, value: bytes) -> TenantPolicy:
     """Return a stored policy. Raises ValueError for a malformed one."""
-    data = StoredObject(value)
+    data = StoredObject.parse(value)
     name = data.text("name")
     if tenant_account(name) != account:
         raise ValueError("the policy of another tenant")

@@ -96,7 +96,7 @@ class WebhookSecrets:
 
     def _open(self, stored: bytes) -> WebhookSecret:
         try:
-            value = StoredObject(self._sealer.open(stored))
+            value = StoredObject.parse(self._sealer.open(stored))
             return WebhookSecret(
                 secret=value.text("secret"),
                 created_at=value.integer("created_at"),

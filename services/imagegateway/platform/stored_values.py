@@ -18,13 +18,19 @@ _log = logs.get(__name__)
 class StoredObject:
     """Stored JSON object. The methods raise ValueError for a value of another type."""
 
-    def __init__(self, data: bytes) -> None:
-        """Raise ValueError for bytes that are no JSON object."""
+    def __init__(self, value: object) -> None:
+        """Raise ValueError for a decoded value that is no JSON object."""
+        if not isinstance(value, dict):
+            raise ValueError("no JSON object")
+        self._fields: dict[str, object] = value
+
+    @classmethod
+    def parse(cls, data: bytes) -> StoredObject:
+        """Return the object in bytes. Raises ValueError for bytes that are no JSON object."""
         try:
-            fields = json.loads(data)
+            return cls(json.loads(data))
         except RecursionError:
             raise ValueError("nested too deeply") from None
-        self._fields = _fields(fields)
 
     def text(self, name: str, default: str | None = None) -> str:
         """Return a string. An absent one without a default raises ValueError."""
@@ -49,15 +55,7 @@ class StoredObject:
 
     def object(self, name: str) -> StoredObject:
         """Return an object, empty if absent."""
-        inner = StoredObject.__new__(StoredObject)
-        inner._fields = _fields(self._fields.get(name, {}))
-        return inner
-
-
-def _fields(value: object) -> dict[str, object]:
-    if not isinstance(value, dict):
-        raise ValueError("no JSON object")
-    return value
+        return StoredObject(self._fields.get(name, {}))
 
 
 class Decoder:
