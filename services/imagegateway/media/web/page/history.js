@@ -156,7 +156,7 @@ class HistoryView {
     this.timer = setTimeout(async () => {
       const unfinished = [...this.shown.values()].filter(({ job }) => isUnfinished(job));
       if (!document.hidden) {
-        for (const { job } of unfinished) await this.guard(this.refresh(job.id));
+        for (const { job } of unfinished) await this.refresh(job.id).catch(ifRefused);
       }
       if (!this.stopped.signal.aborted) this.poll();
     }, POLL_MS);
@@ -168,11 +168,11 @@ class HistoryView {
     if (this.shown.has(id)) this.show(body);
   }
 
-  /** Show the error of an action, or clear an earlier one. @param {Promise<unknown>} work */
+  /** Show the error of an action in place of an earlier one. @param {Promise<unknown>} work */
   async guard(work) {
+    fill(this.problem);
     try {
       await work;
-      fill(this.problem);
     } catch (error) {
       if (this.stopped.signal.aborted) return;
       if (!(error instanceof ApiError)) throw error;
@@ -183,4 +183,9 @@ class HistoryView {
 
 function allLink() {
   return el("a", { class: "button", href: "#/history" }, "All jobs");
+}
+
+/** Ignore an error of the API: the next poll repeats the call. @param {unknown} error */
+function ifRefused(error) {
+  if (!(error instanceof ApiError) && /** @type {Error} */ (error).name !== "AbortError") throw error;
 }

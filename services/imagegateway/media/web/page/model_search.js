@@ -1,23 +1,7 @@
 // @ts-check
 /** Search, order and facts of the models in the catalog. */
 
-/**
- * Model of `GET /v1/models`.
- * @typedef {object} Model
- * @property {string} id
- * @property {string} owned_by
- * @property {string} [description]
- * @property {string} modality
- * @property {string[]} [aliases]
- * @property {string[]} [capabilities]
- * @property {Record<string, any>} [limits]
- * @property {{name: string, mode: string, available?: boolean, missing_settings?: string[]}[]} [routes]
- * @property {boolean} [available]
- * @property {string} [unavailable_reason]
- * @property {string} [retired_at] Date of the provider's retirement, `YYYY-MM-DD`.
- * @property {string} [successor]
- * @property {import("./money.js").Pricing} [pricing]
- */
+/** @typedef {import("./models.js").Model} Model */
 
 /** @type {Record<string, string>} */
 const CAPABILITIES = {
@@ -60,16 +44,16 @@ export function searchModels(models, query) {
 
 /** @param {Model} model */
 function searchText(model) {
-  const capabilities = model.capabilities ?? [];
+  const { capabilities } = model;
   return [
     model.id,
     ...(model.aliases ?? []),
     model.owned_by,
-    ...(model.routes ?? []).map((route) => route.name),
+    ...(model.routes ?? []).map(({ name }) => name),
     model.modality,
     ...capabilities,
     ...capabilities.map(capabilityLabel),
-    model.description ?? "",
+    model.description,
   ].join(" ").toLowerCase();
 }
 
