@@ -24,6 +24,8 @@ import { State } from "./state.js";
 /** @type {import("./router.js").View[]} */
 const VIEWS = [
   { name: "generate", title: "Generate", load: () => import("./generate.js") },
+  { name: "history", title: "History", load: () => import("./history.js") },
+  { name: "models", title: "Models", load: () => import("./catalog.js") },
 ];
 
 /** @type {Context} */

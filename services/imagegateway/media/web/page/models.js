@@ -9,6 +9,7 @@ import { call } from "./api.js";
  * @property {string} owned_by
  * @property {string} description
  * @property {"image" | "video"} modality
+ * @property {string[]} [aliases]
  * @property {string[]} capabilities
  * @property {any} limits
  * @property {any[]} [routes]
