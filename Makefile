@@ -15,7 +15,7 @@ SDKS := build/sdks/bin/python -m pytest \
 CLIENTS := build/clients
 
 .PHONY: help setup setup-dev run generate format check lint imports types validate breaking news words \
-	test test-fast coverage mutants test-dist test-emulators test-clients test-api bench dist audit released clean
+	test test-fast coverage mutants test-dist test-emulators test-clients test-api test-page bench dist audit released clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -145,6 +145,10 @@ build/api/.installed: tests/api/requirements.lock
 
 test-api: setup-dev build/api/.installed  ## Test the served API description with Schemathesis
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/api
+
+test-page: setup-dev  ## Test the web page in Debian's Chromium
+	@command -v chromium > /dev/null || { apt-get update --quiet --quiet && apt-get install --quiet --quiet --yes chromium; }
+	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/page
 
 dist: setup  ## Build the wheels of the gateway and of its client, and a source distribution
 	@rm -rf dist

@@ -140,7 +140,7 @@ class Job(_message.Message):
     @_builtins.property
     def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Image]:
         """Partial images of a `running` job in their order, for a request with
-        `partial_images`. An ended job has none.
+        `partial_images`; empty once the job has ended.
         """
 
     def __init__(

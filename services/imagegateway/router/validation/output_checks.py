@@ -45,7 +45,7 @@ def check_output(draft: Draft) -> None:
 
 
 def check_partial_images(draft: Draft) -> None:
-    """Set the number of partial images, 0 to 3. Warn where the model sends none, or nobody would see them."""
+    """Set the number of partial images, 0 to 3. Warn where the model sends none, or the caller would see none."""
     request = draft.request
     count = request.partial_images if request.HasField("partial_images") else 0
     if not 0 <= count <= _MAX_PARTIAL_IMAGES:
