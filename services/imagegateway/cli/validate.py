@@ -25,6 +25,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _validate(_: argparse.Namespace) -> int:
     Catalog.load(settings.current().source)
     with tempfile.TemporaryDirectory() as folder:
-        envoy_config.write(settings.current(), Path(folder))
+        envoy_config.write(settings.current(), Path(folder), inline_routes=True)
         command = [binary("envoy"), "--mode", "validate", "--log-level", "warning", "-c", f"{folder}/envoy.yaml"]
         return subprocess.run(command, check=False).returncode
