@@ -60,7 +60,7 @@ class JsonDocument:
 
 
 def to_json(message: Message) -> bytes:
-    """Return proto3 JSON with the names of the proto file. An empty list has `data`, too: clients of lists read it."""
+    """Return proto3 JSON with the names of the proto file. An empty list has `data`, which clients of lists read."""
     values = MessageToDict(message, preserving_proto_field_name=True)
     if values.get("object") == "list":
         values.setdefault("data", [])
