@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def job(caller: Caller) -> dict[str, Any]:
-    """Return a completed job of two images with a prompt of its own."""
+    """Return a completed job of two images with a unique prompt."""
     answer = caller.generate(prompt=f"a lake, {uuid4()}", n=2, seed=7)
     assert answer.status == 200, answer.body
     return caller.job(answer.json()["id"])
