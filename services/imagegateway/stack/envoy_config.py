@@ -90,6 +90,7 @@ def _envoy(settings: Settings, folder: Path) -> str:
     return render(
         "envoy/envoy.yaml.j2",
         admin=settings.socket("envoy-admin"),
+        api=settings.socket("envoy-api"),
         edge_settings=folder / "edge_settings.lua",
         host=settings.host,
         port=settings.port,
