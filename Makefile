@@ -208,4 +208,4 @@ released: $(STAGED)/.staged  ## Record proto/ as the last release, for `make bre
 	$(BIN)/buf build proto --exclude-source-info -o $(RELEASED)
 
 clean:  ## Remove the products of all targets, but no data
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build .cache .mypy_cache .ruff_cache .pytest_cache
