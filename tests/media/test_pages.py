@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -65,6 +67,14 @@ async def test_asset_outside_of_the_page_is_404(gateway: Gateway, name: str) -> 
 def test_module_imports_relative_modules_only_and_is_checked_by_types(path: Path) -> None:
     text = path.read_text()
     assert text.startswith("// @ts-check\n")
-    for imported in re.findall(r'(?:from|import)\(? ?"([^"]+)"', text):
-        assert (path.parent / imported).is_file(), imported
+    for imported in re.findall(r'^(?:import|\}).* from "([^"]+)";$|import\("([^"]+)"\)', text, re.MULTILINE):
+        assert (path.parent / "".join(imported)).is_file(), imported
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
+
+
+def test_modules_without_the_document_pass_their_own_tests() -> None:
+    """Node runs the logic of the page, about a second; Chromium has the rest in tests/page."""
+    node = Path(sys.executable).with_name("node")
+    tests = sorted((Path(__file__).parents[1] / "page" / "modules").glob("*.test.js"))
+    done = subprocess.run([node, "--test", *tests], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout

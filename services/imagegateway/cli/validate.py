@@ -21,6 +21,6 @@ def validate() -> int:
     current = settings_here()
     Catalog.load(current.source)
     with tempfile.TemporaryDirectory() as folder:
-        envoy_config.write(current, Path(folder))
+        envoy_config.write(current, Path(folder), inline_routes=True)
         command = [binary("envoy"), "--mode", "validate", "--log-level", "warning", "-c", f"{folder}/envoy.yaml"]
         return subprocess.run(command, check=False).returncode

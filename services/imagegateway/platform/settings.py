@@ -222,6 +222,15 @@ class Settings:
         return origin(self.local_host, self.port)
 
     @property
+    def default_models(self) -> dict[str, str]:
+        """Return the models of requests without `model`, by operation."""
+        return {
+            "generate": self.default_generate_model,
+            "edit": self.default_edit_model,
+            "video": self.default_video_model,
+        }
+
+    @property
     def run_dir(self) -> Path:
         """Rendered configuration and addresses of the running stack."""
         return self.data_dir / "run"

@@ -1,5 +1,5 @@
 // @ts-check
-/** The key: asked for when the tab has none, shown as a button in the header when the tab has one. */
+/** The key: a form while the tab lacks one, then a button in the header. */
 
 import { key, setKey } from "./api.js";
 import { el, fill } from "./dom.js";

@@ -3,8 +3,10 @@
 
 import { ApiError, key, setKey } from "./api.js";
 import { el, fill } from "./dom.js";
+import { takeKey } from "./key_fragment.js";
 import { keyForm, showKeyButton } from "./key_control.js";
 import { loadModels } from "./models.js";
+import { isOperator } from "./operator.js";
 import { Router } from "./router.js";
 import { State } from "./state.js";
 
@@ -26,6 +28,7 @@ const VIEWS = [
   { name: "generate", title: "Generate", load: () => import("./generate.js") },
   { name: "history", title: "History", load: () => import("./history.js") },
   { name: "models", title: "Models", load: () => import("./catalog.js") },
+  { name: "operator", title: "Operator", load: () => import("./operator.js"), operator: true },
 ];
 
 /** @type {Context} */
@@ -61,16 +64,23 @@ function askForKey(problem = "") {
 /** Show the views if the key serves, else ask for one. */
 async function start() {
   if (!key()) return askForKey();
+  let operator = false;
   try {
-    context.state.set({ models: await loadModels() });
+    const [models, administers] = await Promise.all([loadModels(), isOperator()]);
+    context.state.set({ models });
+    operator = administers;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     if (error.status === 401) setKey("");
     return askForKey(error.message);
   }
-  fill(links, ...VIEWS.map(({ name, title }) => el("a", { href: `#/${name}` }, title)));
+  fill(links, ...VIEWS.filter((view) => operator || !view.operator).map(({ name, title }) => el("a", { href: `#/${name}` }, title)));
   showKeyButton(keyRoot, () => location.reload());
   await router.start();
 }
 
+takeKey();
+addEventListener("hashchange", () => {
+  if (takeKey()) location.reload();
+});
 start();

@@ -6,6 +6,7 @@
  * @property {string} name segment of the hash
  * @property {string} title
  * @property {() => Promise<ViewModule>} load
+ * @property {boolean} [operator] true: only keys with the scope `admin` see a link to the view
  */
 
 /**
