@@ -32,9 +32,9 @@ def edit(
     markup: Annotated[
         str | None, Parameter(help="File or URL of a drawing over the first image; not together with --mask.")
     ] = None,
-    fields: EditFields = EditFields(),  # noqa: B008  immutable
-    options: RunOptions = RunOptions(),  # noqa: B008  immutable
-    connection: Connection = Connection(),  # noqa: B008  immutable
+    fields: EditFields = EditFields(),
+    options: RunOptions = RunOptions(),
+    connection: Connection = Connection(),
 ) -> None:
     """Edit images by a prompt, inside a mask if there is one, and save the results."""
     with usable("edit"):

@@ -26,9 +26,9 @@ def generate(
     prompt: Prompt,
     /,
     *,
-    fields: ImageFields = ImageFields(),  # noqa: B008  immutable
-    options: RunOptions = RunOptions(),  # noqa: B008  immutable
-    connection: Connection = Connection(),  # noqa: B008  immutable
+    fields: ImageFields = ImageFields(),
+    options: RunOptions = RunOptions(),
+    connection: Connection = Connection(),
 ) -> None:
     """Make images from a prompt, and save them."""
     with usable("generate"):

@@ -43,7 +43,7 @@ def list_jobs(
     model: Annotated[str, Parameter(("--model", "-m"), help="Only jobs of this model.")] = "",
     limit: Annotated[int, Parameter(help="Number of jobs.")] = 20,
     json: Json = False,
-    connection: Connection = Connection(),  # noqa: B008  immutable
+    connection: Connection = Connection(),
 ) -> None:
     """List jobs, newest first."""
     if limit < 1:
@@ -58,7 +58,7 @@ def list_jobs(
 
 
 @app.command(sort_key=2)
-def show(job_id: JobId, /, *, json: Json = False, connection: Connection = Connection()) -> None:  # noqa: B008
+def show(job_id: JobId, /, *, json: Json = False, connection: Connection = Connection()) -> None:
     """Show a job with its request, its files and its cost."""
     with Client.connect(connection) as client:
         _show(_get(client, job_id), as_json=json)
@@ -69,8 +69,8 @@ def watch(
     job_id: JobId,
     /,
     *,
-    options: ResultOptions = ResultOptions(),  # noqa: B008  immutable
-    connection: Connection = Connection(),  # noqa: B008  immutable
+    options: ResultOptions = ResultOptions(),
+    connection: Connection = Connection(),
 ) -> None:
     """Wait for a job's end, and save its files."""
     with Client.connect(connection) as client:
@@ -84,8 +84,8 @@ def download(
     job_id: JobId,
     /,
     *,
-    options: ResultOptions = ResultOptions(),  # noqa: B008  immutable
-    connection: Connection = Connection(),  # noqa: B008  immutable
+    options: ResultOptions = ResultOptions(),
+    connection: Connection = Connection(),
 ) -> None:
     """Save the files of a completed job."""
     with Client.connect(connection) as client:
@@ -99,7 +99,7 @@ def download(
 
 
 @app.command(sort_key=5)
-def cancel(job_id: JobId, /, *, json: Json = False, connection: Connection = Connection()) -> None:  # noqa: B008
+def cancel(job_id: JobId, /, *, json: Json = False, connection: Connection = Connection()) -> None:
     """Cancel a job, at the provider too if its API can."""
     with Client.connect(connection) as client:
         job = client.call("POST", f"{_path(job_id)}/cancel")
@@ -118,7 +118,7 @@ def erase(
     *,
     yes: Annotated[bool, Parameter(("--yes", "-y"), help="Do not ask.")] = False,
     json: Json = False,
-    connection: Connection = Connection(),  # noqa: B008  immutable
+    connection: Connection = Connection(),
 ) -> None:
     """Delete a job's prompt, inputs and files for good. Status, times and cost remain."""
     if not yes:

@@ -37,7 +37,7 @@ def models(
     modality: Annotated[str, Parameter(help="Only image or video models.")] = "",
     ready: Annotated[bool, Parameter(help="Only models that can serve a request now.")] = False,
     json: Json = False,
-    connection: Connection = Connection(),  # noqa: B008  immutable
+    connection: Connection = Connection(),
 ) -> None:
     """List models, search them, or show one."""
     filters = {"modality": modality, "provider": provider}

@@ -23,9 +23,9 @@ def video(
     prompt: Prompt,
     /,
     *,
-    fields: VideoFields = VideoFields(),  # noqa: B008  immutable
-    options: RunOptions = RunOptions(),  # noqa: B008  immutable
-    connection: Connection = Connection(),  # noqa: B008  immutable
+    fields: VideoFields = VideoFields(),
+    options: RunOptions = RunOptions(),
+    connection: Connection = Connection(),
 ) -> None:
     """Make a video from a prompt, and save it. Videos take minutes."""
     with usable("video"):
