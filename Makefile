@@ -15,7 +15,7 @@ SDKS := build/sdks/bin/python -m pytest \
 CLIENTS := build/clients
 
 .PHONY: help setup setup-dev run generate format check lint imports types validate breaking news words \
-	test test-fast coverage mutants test-dist test-emulators test-clients test-api bench dist audit released clean
+	test test-fast coverage mutants test-dist test-emulators test-clients test-api test-docs test-page bench docs dist audit released clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -143,8 +143,25 @@ build/api/.installed: tests/api/requirements.lock
 	build/api/bin/pip install --quiet --disable-pip-version-check --require-hashes -r tests/api/requirements.lock
 	@touch $@
 
+test-docs: setup-dev $(CLIENTS)/.installed dist  ## Run the code blocks of the guides as a reader does
+	$(CLIENTS)/bin/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/imagegateway_client-*.whl
+	cd tests/clients/node && $(CURDIR)/$(BIN)/npm ci --ignore-scripts --silent
+	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/docs
+
 test-api: setup-dev build/api/.installed  ## Test the served API description with Schemathesis
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/api
+
+test-page: setup-dev  ## Test the web page in Debian's Chromium
+	@command -v chromium > /dev/null || { apt-get update --quiet --quiet && apt-get install --quiet --quiet --yes chromium; }
+	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/page
+
+build/docs/.installed: requirements-docs.lock
+	$(PYTHON) -m venv build/docs
+	build/docs/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-docs.lock
+	@touch $@
+
+docs: build/docs/.installed  ## Build the documentation site into build/site; fail on a broken link
+	build/docs/bin/zensical build --strict
 
 dist: setup  ## Build the wheels of the gateway and of its client, and a source distribution
 	@rm -rf dist
@@ -169,7 +186,7 @@ build/audit/.installed: requirements-audit.lock
 	@touch $@
 
 audit: build/audit/.installed  ## Check the locked packages for known vulnerabilities; needs the package index
-	for lock in requirements.lock requirements-dev.lock requirements-mutants.lock tests/api/requirements.lock tests/clients/requirements.lock; do \
+	for lock in requirements.lock requirements-dev.lock requirements-mutants.lock requirements-docs.lock tests/api/requirements.lock tests/clients/requirements.lock; do \
 		build/audit/bin/pip-audit --strict --disable-pip --requirement $$lock || exit 1; \
 	done
 

@@ -1,4 +1,4 @@
-"""Media server without downloads: errors, log lines, health, description, page, sweeper, process."""
+"""Media server without downloads: errors, log lines, health, description, sweeper, process."""
 
 from __future__ import annotations
 
@@ -239,20 +239,6 @@ def references(part: Any) -> list[str]:
     if isinstance(part, list):
         return [found for value in part for found in references(value)]
     return []
-
-
-async def test_page_may_run_its_own_script_and_fetch_from_its_own_origin_only(gateway: Gateway) -> None:
-    answer, body = await gateway.get("/")
-    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    policy = answer.headers["Content-Security-Policy"]
-    assert policy.startswith("default-src 'none'; script-src 'sha256-")
-    assert "unsafe" not in policy
-    assert f"img-src 'self' data: blob: {PUBLIC};" in policy
-    text = body.decode()
-    assert text.count("<script") == text.count("<style") == 1
-    assert "style=" not in text
-    assert 'src="' not in text
-    assert "<link" not in text.replace('<link rel="icon" href="data:', "")
 
 
 async def test_socket_is_private_to_its_owner_and_replaces_a_stale_one(gateway: Gateway) -> None:

@@ -128,7 +128,9 @@ class GenerateRequest(_message.Message):
     gRPC the error UNSUPPORTED_PARAMETER; gRPC callers use StreamJob.
     """
     partial_images: _builtins.int
-    """Number of partial images in a stream, 0 to 3, default 0."""
+    """Number of partial images, 0 to 3, default 0: of a stream or, with
+    `Prefer: respond-async`, of the job while it runs (Job.partial_images).
+    """
     seed: _builtins.int
     """Seed, 0 to 4294967295: the same seed makes the same image where the model
     can. A warning for models without `seed`.

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import grpc
 from imagegateway.admin.v1.admin_service_pb2_grpc import AdminServiceStub
+from imagegateway.cli.local import settings_here
 from imagegateway.keys.operator_tokens import OperatorTokens
 from imagegateway.keys.root_secret import SETTING, RootSecret
-from imagegateway.platform import settings
 from imagegateway.platform.grpc_server import CHANNEL_OPTIONS
 from imagegateway.platform.setting_source import SettingError
 from imagegateway.stack.errors import StackError
@@ -100,7 +100,7 @@ class Gateway:
 @contextmanager
 def connected() -> Iterator[Gateway]:
     """Yield a connection. Raises StackError without a running gateway, SettingError for a wrong setting."""
-    current = settings.current()
+    current = settings_here()
     url, key = (current.source.text(name) for name in ("URL", "KEY"))
     if url:
         channel, place, authorization = _from_afar(url), url, f"Bearer {_checked(key)}"

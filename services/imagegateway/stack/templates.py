@@ -12,7 +12,7 @@ FILES: Final = Path(__file__).parent
 """Folder of the templates."""
 
 
-def render(name: str, **values: object) -> str:
+def render(name: str, /, **values: object) -> str:
     """Return the text of a template with its values. Raises UndefinedError for a missing value."""
     environment = Environment(  # noqa: S701  configuration files, not HTML
         loader=FileSystemLoader(FILES), undefined=StrictUndefined, keep_trailing_newline=True

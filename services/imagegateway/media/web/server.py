@@ -12,7 +12,7 @@ from imagegateway.media.sweeper import sweep_forever
 from imagegateway.media.web import openapi
 from imagegateway.media.web.downloads import PATH, Downloads
 from imagegateway.media.web.health import Health
-from imagegateway.media.web.pages import home
+from imagegateway.media.web.pages import ASSETS, Page
 from imagegateway.media.web.responses import add_headers, outermost
 from imagegateway.platform.http_server import listening
 from imagegateway.platform.supervision import Supervisor
@@ -36,6 +36,7 @@ def application(
 ) -> web.Application:
     """Return the application with all routes. `clock` returns Unix seconds, as that of `links`."""
     health = Health(store, {name: settings.socket(name) for name in _routers(settings)})
+    page = Page(settings.public_url)
     description = openapi.describe(settings.public_url, version("imagegateway"))
 
     async def describe(_request: web.Request) -> web.Response:
@@ -47,7 +48,8 @@ def application(
     app.router.add_get("/healthz", health.live)
     app.router.add_get("/readyz", health.ready)
     app.router.add_get("/openapi.json", describe)
-    app.router.add_get("/", home(settings.public_url))
+    app.router.add_get("/", page.home)
+    app.router.add_get(ASSETS, page.asset)
     mcp = endpoint.McpEndpoint(settings, lambda: _preview(settings))
     app.router.add_post(endpoint.PATH, mcp.serve)
     app.on_shutdown.append(mcp.close)
