@@ -16,7 +16,7 @@ app = App(name="mcp")
 
 
 @app.default
-def mcp(*, connection: Connection = Connection()) -> None:  # noqa: B008  immutable
+def mcp(*, connection: Connection = Connection()) -> None:
     """Serve tools that make and edit images over the Model Context Protocol, on standard input and output.
 
     An agent starts this command: add it to the agent's configuration. The tools work with any gateway, here or
