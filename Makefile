@@ -25,15 +25,18 @@ setup-dev: $(VENV)/.dev  ## Install the tools of tests and checks, too
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit("imagegateway needs Python 3.11 or newer, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
+	@tools/quietly.sh 'Creating the Python environment $(VENV)' $(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/python
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-build.lock
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@tools/quietly.sh 'Installing the dependencies' \
+		$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-build.lock
+	@tools/quietly.sh 'Installing imagegateway' \
+		$(BIN)/pip install --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.runtime
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@tools/quietly.sh 'Installing the tools of tests and checks' \
+		$(BIN)/pip install --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
 run: setup  ## Start the whole stack and make a first image
@@ -47,16 +50,16 @@ $(STAGED)/.staged: $(VENV)/.dev
 
 generate: $(STAGED)/.staged  ## Generate code from proto/, and reference pages of docs/ from the code
 	@rm -rf generated && mkdir -p generated
-	$(BIN)/python -m grpc_tools.protoc -Iproto -I$(STAGED) \
+	@$(BIN)/python -m grpc_tools.protoc -Iproto -I$(STAGED) \
 		--plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 		--python_out=generated --grpc_python_out=generated \
 		--mypy_out=quiet:generated --mypy_grpc_out=quiet:generated $(PROTOS)
 	@touch generated/imagegateway/v1/py.typed generated/imagegateway/admin/v1/py.typed
-	$(BIN)/buf build --as-file-descriptor-set --exclude-source-info \
+	@$(BIN)/buf build --as-file-descriptor-set --exclude-source-info \
 		--type imagegateway.v1 --type imagegateway.admin.v1 -o $(DESCRIPTORS)
-	$(BIN)/python -m grpc_tools.protoc -Iproto --include_source_info \
+	@$(BIN)/python -m grpc_tools.protoc -Iproto --include_source_info \
 		--descriptor_set_out=build/error_reason.binpb proto/imagegateway/v1/error_reason.proto
-	$(BIN)/python -m tools.reference build/error_reason.binpb
+	@$(BIN)/python -m tools.reference build/error_reason.binpb
 
 format: $(STAGED)/.staged  ## Format protos and Python
 	$(BIN)/buf format --write proto
@@ -205,4 +208,4 @@ released: $(STAGED)/.staged  ## Record proto/ as the last release, for `make bre
 	$(BIN)/buf build proto --exclude-source-info -o $(RELEASED)
 
 clean:  ## Remove the products of all targets, but no data
-	rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) build .cache .mypy_cache .ruff_cache .pytest_cache

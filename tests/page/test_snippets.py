@@ -135,7 +135,7 @@ def rendered(stack: Stack) -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True)
 class Terminal:
-    """Where a user of the page pastes a snippet."""
+    """Terminal into which a user of the page pastes a snippet."""
 
     folder: Path
     environment: Mapping[str, str]

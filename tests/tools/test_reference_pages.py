@@ -47,10 +47,22 @@ def test_settings_page_does_not_depend_on_the_machine(monkeypatch: pytest.Monkey
     assert settings_page.render() == here
 
 
-def test_reasons_page_has_one_row_for_every_reason(descriptors: Path) -> None:
-    table = reasons_page.render(descriptors).partition("\n## ")[0]
-    rows = [line.split("`")[1] for line in table.splitlines() if line.startswith("| `")]
-    assert sorted(rows) == sorted(map(code_of, REASONS))
+def test_reasons_page_has_one_row_and_one_section_for_every_reason(descriptors: Path) -> None:
+    page = reasons_page.render(descriptors)
+    rows = [line.split("`")[1] for line in page.splitlines() if line.startswith("| [`")]
+    sections = [line.split("`")[1] for line in page.splitlines() if line.startswith("## `")]
+    assert sorted(rows) == sorted(sections) == sorted(map(code_of, REASONS))
+
+
+def test_reasons_page_states_cause_and_cure(descriptors: Path) -> None:
+    section = reasons_page.render(descriptors).partition("## `model_retired`")[2].partition("\n## ")[0]
+    assert section.splitlines()[2:] == [
+        "The provider has retired the model; the error names the successor.",
+        "",
+        "**Cause.** The provider no longer serves the model.",
+        "",
+        "**Cure.** Use the successor that the message names.",
+    ]
 
 
 def test_comment_that_contradicts_the_table_is_refused(descriptors: Path) -> None:
@@ -59,6 +71,15 @@ def test_comment_that_contradicts_the_table_is_refused(descriptors: Path) -> Non
         location.leading_comments = location.leading_comments.replace("404 /", "400 /")
     descriptors.write_bytes(files.SerializeToString())
     with pytest.raises(ValueError, match="MODEL_NOT_FOUND must end with 404 / NOT_FOUND"):
+        reasons_page.render(descriptors)
+
+
+def test_comment_without_a_cure_is_refused(descriptors: Path) -> None:
+    files = FileDescriptorSet.FromString(descriptors.read_bytes())
+    for location in files.file[0].source_code_info.location:
+        location.leading_comments = location.leading_comments.replace("Cure:", "Hint:")
+    descriptors.write_bytes(files.SerializeToString())
+    with pytest.raises(ValueError, match="`Cause: …` and `Cure: …`"):
         reasons_page.render(descriptors)
 
 

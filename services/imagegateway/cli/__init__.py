@@ -36,6 +36,7 @@ class _Entry(NamedTuple):
 
 COMMANDS: Final = {
     "up": _Entry("up", "Start the whole stack on this machine.", _OPERATE),
+    "status": _Entry("status", "Show health, key, limits, jobs and processes of a gateway.", _OPERATE),
     "doctor": _Entry("doctor", "Check each configured provider route, without cost.", _OPERATE),
     "validate": _Entry("validate", "Validate the configuration that `up` writes for Envoy.", _OPERATE),
     "secrets": _Entry("secrets", "Rotate the root secret.", _OPERATE),
@@ -44,6 +45,9 @@ COMMANDS: Final = {
     "usage": _Entry("usage", "Report requests, images and cost.", _ADMINISTER),
     "audit": _Entry("audit", "List administrative calls and changes of keys.", _ADMINISTER),
     "provider-keys": _Entry("provider_keys", "Store, list and delete tenants' own provider keys.", _ADMINISTER),
+    "login": _Entry("login", "Keep the address and the key of a gateway for later commands.", _THIS_PROGRAM),
+    "logout": _Entry("logout", "Forget the login.", _THIS_PROGRAM),
+    "completion": _Entry("completion", "Print the completion script of bash, zsh or fish.", _THIS_PROGRAM),
 }
 """Commands by name, in the order of the help."""
 

@@ -11,6 +11,7 @@ from imagegateway.admin.v1 import admin_service_pb2 as pb
 from imagegateway.cli.gateway import connected
 from imagegateway.cli.messages import print_list
 from imagegateway.cli.options import Json
+from imagegateway.cli.target import Connection
 from imagegateway.cli.terminal import print_table, when
 
 if TYPE_CHECKING:
@@ -28,10 +29,11 @@ def list_events(
     method: Annotated[str, Parameter(help="Only events of this method, such as CreateKey.")] = "",
     limit: Annotated[int, Parameter(help="Events to list.", validator=Number(gte=1), metavar="N")] = 50,
     json: Json = False,
+    connection: Connection = Connection(),
 ) -> None:
     """List audit events, newest first."""
     request = pb.ListAuditEventsRequest(tenant=tenant, key_id=key, method=method, page_size=min(limit, _LARGEST_PAGE))
-    with connected() as gateway:
+    with connected(connection) as gateway:
         pages = gateway.pages(gateway.admin.ListAuditEvents, request)
         events = list(islice((event for page in pages for event in page.data), limit))
     if json:

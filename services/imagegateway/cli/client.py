@@ -30,14 +30,16 @@ class UnreachableError(CommandError):
 
 
 class ApiError(CommandError):
-    """Error answer of the gateway, with the fields of its body."""
+    """Error answer of the gateway. `document`: its JSON object, empty for another body."""
 
-    def __init__(self, message: str, *, status: int, code: str = "", param: str = "", request_id: str = "") -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.param = param
-        self.request_id = request_id
+    def __init__(self, response: httpx.Response) -> None:
+        self.status: Final = response.status_code
+        self.request_id: Final[str] = response.headers.get("x-request-id", "")
+        self.document: Final = _object(response) or {}
+        error = self.document.get("error")
+        fields = error if isinstance(error, dict) else {}
+        self.code, self.param = (str(fields.get(name) or "") for name in ("code", "param"))
+        super().__init__(str(fields.get("message") or f"the gateway answered with status {self.status}"))
 
 
 class Client:
@@ -77,7 +79,10 @@ class Client:
 
     def call(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         """Return the JSON object of the answer. Raises as `request` does."""
-        return self._document(self.request(method, path, **options))
+        document = _object(self.request(method, path, **options))
+        if document is None:
+            raise CommandError(f"{self.target.url} is no gateway: its answer is no JSON object")
+        return document
 
     def pages(self, path: str, params: Mapping[str, str | int] | None = None) -> Iterator[dict[str, Any]]:
         """Yield the entries of a list, page after page. Raises as `request` does."""
@@ -104,15 +109,6 @@ class Client:
                     if data != b"[DONE]":
                         yield json.loads(data)
 
-    def _document(self, response: httpx.Response) -> dict[str, Any]:
-        try:
-            document = response.json()
-        except ValueError:
-            document = None
-        if not isinstance(document, dict):
-            raise CommandError(f"{self.target.url} is no gateway: its answer is not JSON")
-        return document
-
     @contextmanager
     def _reachable(self) -> Iterator[None]:
         """Turn errors of the network into one sentence."""
@@ -127,18 +123,14 @@ class Client:
 
 def _raise_for(response: httpx.Response) -> None:
     """Raise ApiError for a status from 400."""
-    if not response.is_error:
-        return
-    request_id = response.headers.get("x-request-id", "")
+    if response.is_error:
+        raise ApiError(response)
+
+
+def _object(response: httpx.Response) -> dict[str, Any] | None:
+    """Return the JSON object of a body, or None for another one."""
     try:
-        error = response.json()["error"]
-        message, code, param = (str(error.get(name) or "") for name in ("message", "code", "param"))
-    except (ValueError, LookupError, TypeError, AttributeError):
-        message = code = param = ""
-    raise ApiError(
-        message or f"the gateway answered with status {response.status_code}",
-        status=response.status_code,
-        code=code,
-        param=param,
-        request_id=request_id,
-    )
+        document = response.json()
+    except ValueError:
+        return None
+    return document if isinstance(document, dict) else None

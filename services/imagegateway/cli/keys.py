@@ -11,20 +11,19 @@ from imagegateway.cli.gateway import connected
 from imagegateway.cli.messages import print_json, print_list, print_object
 from imagegateway.cli.options import Json, KeyId
 from imagegateway.cli.policy_options import KeyPolicy, changes, given
+from imagegateway.cli.target import Connection
 from imagegateway.cli.terminal import print_table, when
 from imagegateway.platform.printable import printable
 
 if TYPE_CHECKING:
     from imagegateway.admin.v1.key_pb2 import Key
 
-_EXAMPLES = """
-Examples:
+_EXAMPLES = """Examples:
   imagegateway keys create --tenant acme --scopes generate,edit --rpm 60
   imagegateway keys create --tenant acme --budget 50 --budget-period month
   imagegateway keys list --tenant acme
   imagegateway keys update 3f9a2c81 --rpm none
-  imagegateway keys rotate 3f9a2c81 --overlap 1h
-"""
+  imagegateway keys rotate 3f9a2c81 --overlap 1h"""
 app = App(name="keys", help_epilogue=_EXAMPLES)
 
 
@@ -32,12 +31,13 @@ app = App(name="keys", help_epilogue=_EXAMPLES)
 def create(
     *,
     tenant: Annotated[str, Parameter(help="Owner of the jobs, media and secrets that the key reaches.")],
-    policy: KeyPolicy = KeyPolicy(),  # noqa: B008  immutable
+    policy: KeyPolicy = KeyPolicy(),
     json: Json = False,
+    connection: Connection = Connection(),
 ) -> None:
     """Create a key; its secret is shown once."""
     request = pb.CreateKeyRequest(tenant=tenant, **given(policy))
-    with connected() as gateway:
+    with connected(connection) as gateway:
         key = gateway.call(gateway.admin.CreateKey, request)
     _print_secret(key, as_json=json)
 
@@ -48,10 +48,11 @@ def list_keys(
     tenant: Annotated[str, Parameter(help="Only keys of this tenant.")] = "",
     revoked: Annotated[bool, Parameter(help="Revoked keys, too.")] = False,
     json: Json = False,
+    connection: Connection = Connection(),
 ) -> None:
     """List keys, without their secrets."""
     request = pb.ListKeysRequest(tenant=tenant, revoked=revoked)
-    with connected() as gateway:
+    with connected(connection) as gateway:
         keys = [key for page in gateway.pages(gateway.admin.ListKeys, request) for key in page.data]
     if json:
         print_list(keys)
@@ -61,18 +62,20 @@ def list_keys(
 
 
 @app.command(sort_key=3)
-def show(key_id: KeyId, /, *, json: Json = False) -> None:
+def show(key_id: KeyId, /, *, json: Json = False, connection: Connection = Connection()) -> None:
     """Show a key, without its secret."""
-    with connected() as gateway:
+    with connected(connection) as gateway:
         key = gateway.call(gateway.admin.GetKey, pb.GetKeyRequest(id=key_id))
     print_object(key, as_json=json)
 
 
 @app.command(sort_key=4)
-def update(key_id: KeyId, /, *, policy: KeyPolicy = KeyPolicy(), json: Json = False) -> None:  # noqa: B008  immutable
+def update(
+    key_id: KeyId, /, *, policy: KeyPolicy = KeyPolicy(), json: Json = False, connection: Connection = Connection()
+) -> None:
     """Change a key's policy, within seconds on every replica."""
     request = pb.UpdateKeyRequest(id=key_id, **changes(policy, "keys update"))
-    with connected() as gateway:
+    with connected(connection) as gateway:
         print_object(gateway.call(gateway.admin.UpdateKey, request), as_json=json)
 
 
@@ -83,18 +86,19 @@ def rotate(
     *,
     overlap: Annotated[str, Parameter(help="Time for which the old secret stays valid.")] = "24h",
     json: Json = False,
+    connection: Connection = Connection(),
 ) -> None:
     """Replace a key's secret; the new one is shown once."""
     request = pb.RotateKeyRequest(id=key_id, overlap=overlap)
-    with connected() as gateway:
+    with connected(connection) as gateway:
         key = gateway.call(gateway.admin.RotateKey, request)
     _print_secret(key, as_json=json)
 
 
 @app.command(sort_key=6)
-def revoke(key_id: KeyId, /, *, json: Json = False) -> None:
+def revoke(key_id: KeyId, /, *, json: Json = False, connection: Connection = Connection()) -> None:
     """Revoke a key, within seconds on every replica."""
-    with connected() as gateway:
+    with connected(connection) as gateway:
         key = gateway.call(gateway.admin.RevokeKey, pb.RevokeKeyRequest(id=key_id))
     if json:
         print_json(key)

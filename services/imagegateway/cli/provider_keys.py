@@ -24,11 +24,9 @@ if TYPE_CHECKING:
     from imagegateway.platform.settings import Settings
     from nats.aio.client import Client
 
-_EXAMPLES = """
-Examples:
+_EXAMPLES = """Examples:
   imagegateway provider-keys set --tenant acme --route openai < key.txt
-  imagegateway provider-keys list --tenant acme
-"""
+  imagegateway provider-keys list --tenant acme"""
 app = App(name="provider-keys", help_epilogue=_EXAMPLES)
 _Tenant = Annotated[str, Parameter(help="Owner of the key.")]
 _Route = Annotated[str, Parameter(help="The provider's route, as in X-BYOK-<route>.")]

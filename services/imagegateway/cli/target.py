@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 from cyclopts import Group, Parameter
@@ -11,6 +11,9 @@ from imagegateway.cli.errors import CommandError
 from imagegateway.cli.login_file import Login
 from imagegateway.platform.setting_source import Source, data_dir
 from imagegateway.stack.local_access import LocalAccess
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _GROUP = Group("Gateway", sort_key=9)
 
@@ -24,6 +27,16 @@ class Connection:
     key: Annotated[str, Parameter(help="API key; else IMAGEGATEWAY_KEY, the login, or this machine's stack.")] = ""
 
 
+class NoGatewayError(CommandError):
+    """No gateway is named, and none runs in the data directory."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"no gateway runs in {folder}: start one with `imagegateway up`, or name another one by "
+            "`imagegateway login` or by IMAGEGATEWAY_URL and IMAGEGATEWAY_KEY"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """Origin of a gateway without a final slash, and the key for its public API."""
@@ -32,25 +45,37 @@ class Target:
     key: str
 
     @classmethod
-    def resolve(cls, connection: Connection) -> Target:
-        """Return the gateway of these options. Raises CommandError without one, or without a key for it."""
+    def named(cls, connection: Connection) -> Target | None:
+        """Return the gateway of options, environment or login; None if they name none.
+
+        Raises CommandError if a key for it is missing.
+        """
         source = Source.load()
         url = connection.url or source.text("URL")
         key = connection.key or source.text("KEY")
-        known = [place for place in (Login.load(), LocalAccess.load(data_dir(source))) if place]
+        login = Login.load()
         if url:
             url = checked_origin(url)
-            key = key or next((place.key for place in known if place.url == url), "")
-        elif known:
-            url, key = known[0].url, key or known[0].key
+            local = LocalAccess.load(data_dir(source))
+            key = key or next((place.key for place in (login, local) if place and place.url == url), "")
+        elif login:
+            url, key = login.url, key or login.key
         else:
-            raise CommandError(
-                f"no gateway runs in {data_dir(source)}: start one with `imagegateway up`, or name another one by "
-                "`imagegateway login`, or by IMAGEGATEWAY_URL and IMAGEGATEWAY_KEY"
-            )
+            return None
         if not key or not key.isascii():
             raise CommandError(f"a key for {url} is missing: set IMAGEGATEWAY_KEY, or run `imagegateway login`")
         return cls(url, key)
+
+    @classmethod
+    def resolve(cls, connection: Connection) -> Target:
+        """Return the named gateway, else the stack on this machine. Raises NoGatewayError without either."""
+        if target := cls.named(connection):
+            return target
+        source = Source.load()
+        access = LocalAccess.load(data_dir(source))
+        if not access:
+            raise NoGatewayError(data_dir(source))
+        return cls(access.url, connection.key or source.text("KEY") or access.key)
 
 
 def checked_origin(url: str) -> str:

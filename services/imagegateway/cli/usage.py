@@ -11,6 +11,7 @@ from cyclopts.validators import mutually_exclusive
 from imagegateway.cli.gateway import connected
 from imagegateway.cli.messages import print_json
 from imagegateway.cli.options import JSON_HELP
+from imagegateway.cli.target import Connection
 from imagegateway.cli.terminal import print_table
 from imagegateway.v1 import usage_service_pb2 as pb
 from imagegateway.v1.rest_edge_pb2_grpc import RestUsageServiceStub
@@ -20,11 +21,9 @@ if TYPE_CHECKING:
     from imagegateway.cli.gateway import Gateway
 
 _METADATA: Final = "metadata."
-_EXAMPLES = """
-Examples:
+_EXAMPLES = """Examples:
   imagegateway usage --group-by model,day
-  imagegateway usage --start 2026-11-01 --end 2026-12-01 --csv > november.csv
-"""
+  imagegateway usage --start 2026-11-01 --end 2026-12-01 --csv > november.csv"""
 app = App(name="usage", help_epilogue=_EXAMPLES)
 _FORMAT: Final = Group(validator=mutually_exclusive)
 
@@ -50,10 +49,11 @@ def usage(
     tenant: Annotated[str, Parameter(help="Only this tenant.")] = "",
     json: Annotated[bool, Parameter(help=JSON_HELP, group=_FORMAT)] = False,
     csv: Annotated[bool, Parameter(help="Print CSV.", group=_FORMAT)] = False,
+    connection: Connection = Connection(),
 ) -> None:
     """Report requests, images and cost of all tenants."""
     request = pb.GetUsageRequest(start=start, end=end, group_by=group_by, tenant=tenant)
-    with connected() as gateway:
+    with connected(connection) as gateway:
         if csv:
             get_usage = RestUsageServiceStub(gateway.channel).GetUsage
             for body in gateway.stream(get_usage, request, ("accept", "text/csv")):

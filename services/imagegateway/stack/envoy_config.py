@@ -99,6 +99,7 @@ def _values(settings: Settings, folder: Path) -> dict[str, object]:
     return {
         "folder": folder,
         "admin": settings.socket("envoy-admin"),
+        "api": settings.socket("envoy-api"),
         "host": settings.host,
         "port": settings.port,
         "lua": LUA,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { endOfLife, isSlow, orderModels, readyText, searchModels } from "../../../services/imagegateway/media/web/page/model_search.js";
-import { amountText, costText, priceText } from "../../../services/imagegateway/media/web/page/money.js";
+import { amountText, costText, priceText, sumText } from "../../../services/imagegateway/media/web/page/money.js";
 
 const TODAY = "2026-11-29";
 
@@ -66,4 +66,11 @@ test("prices name their unit", () => {
   assert.equal(priceText({ currency: "USD", unit: "million_tokens", amount: 40, estimate: 0.06 }), "About $0.06 per image");
   assert.equal(priceText({ currency: "USD", unit: "image", amount: 0, estimate: 0 }), "Free");
   assert.equal(priceText(undefined), "Price unknown");
+});
+
+test("a sum says which prices are unknown", () => {
+  const cost = (/** @type {number} */ amount) => ({ amount, currency: "USD" });
+  assert.equal(sumText([cost(0.04), cost(0.02)]), "about $0.06");
+  assert.equal(sumText([cost(0), undefined]), "nothing, and the price of one model is unknown");
+  assert.equal(sumText([undefined]), "an unknown price");
 });

@@ -21,7 +21,7 @@ export function mount(root, context) {
   return { unmount: () => view.close() };
 }
 
-/** List of jobs with filters. The filters, or the one job to show, stand in the location hash. */
+/** List of jobs with filters. The location hash holds the filters, or the id of the one job to show. */
 class HistoryView {
   /** @param {HTMLElement} root @param {import("./main.js").Context} context */
   constructor(root, context) {

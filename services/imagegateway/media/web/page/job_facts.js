@@ -37,7 +37,7 @@ export function isUnfinished(job) {
 }
 
 /**
- * Return the job's prompt, or why there is none.
+ * Return the job's prompt, or why it is missing.
  * @param {Job} job
  */
 export function promptText(job) {

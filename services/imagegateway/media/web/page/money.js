@@ -44,3 +44,16 @@ export function priceText(pricing) {
   const price = `${amountText(amount, currency)} ${UNITS[unit] ?? `per ${unit}`}`;
   return unit === "million_tokens" && estimate !== undefined ? `About ${amountText(estimate, currency)} per image` : price;
 }
+
+/**
+ * Return the sum of costs as text.
+ * @param {(Cost | undefined)[]} costs An unset one is unknown.
+ */
+export function sumText(costs) {
+  const known = costs.flatMap((cost) => (cost?.amount === undefined ? [] : [cost.amount]));
+  const unknown = costs.length - known.length;
+  if (known.length === 0) return "an unknown price";
+  const sum = known.reduce((total, amount) => total + amount, 0);
+  const text = sum === 0 ? "nothing" : `about ${amountText(sum)}`;
+  return unknown ? `${text}, and the price of ${unknown === 1 ? "one model" : `${unknown} models`} is unknown` : text;
+}

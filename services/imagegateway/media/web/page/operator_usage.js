@@ -50,7 +50,7 @@ export class UsageSection {
           this.measure = measure;
           this.show();
         }),
-        this.select("By", GROUPS.map((group) => [group, group[2]]), this.group, (group) => {
+        this.select("Group by", GROUPS.map((group) => [group, group[2]]), this.group, (group) => {
           this.group = group;
           this.load();
         }),
