@@ -70,8 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _server(folder: Path) -> Iterator[Settings]:
     """Run a nats-server with the stack's configuration."""
     stack = StackConfig.create(settings.load(setting_source.Source({"IMAGEGATEWAY_DATA_DIR": str(folder)})))
-    stack.write()
-    command = [binary("nats-server"), "-c", str(stack.run_dir / "nats.conf")]
+    command = [binary("nats-server"), "-c", str(stack.write_nats())]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield stack.settings

@@ -47,9 +47,8 @@ def parts(folder: Path, image: Path) -> Iterator[Parts]:
     }
     named = {f"{setting_source.PREFIX}{name}": value for name, value in own.items()}
     stack = StackConfig.create(settings.load(setting_source.Source(named)))
-    stack.write()
     everything = {**environment(), **named, "GRPC_EXPERIMENTS": "-event_engine_client,-event_engine_listener"}
-    nats = [binary("nats-server"), "-c", str(stack.run_dir / "nats.conf")]
+    nats = [binary("nats-server"), "-c", str(stack.write_nats())]
     providers = [sys.executable, "-m", "imagegateway.providers"]
     with (
         running(nats, folder / "nats-output", ROOT, everything) as server,

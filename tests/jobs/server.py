@@ -77,8 +77,7 @@ def single(folder: Path) -> Iterator[Nats]:
     """Yield a running server with the stack's configuration."""
     found = settings_for(folder)
     stack = StackConfig.create(found)
-    stack.write()
-    server = Nats(config=found.run_dir / "nats.conf", port=stack.nats_port, settings=found)
+    server = Nats(config=stack.write_nats(), port=stack.nats_port, settings=found)
     server.start()
     try:
         yield server

@@ -1,4 +1,4 @@
-"""Media server without downloads: errors, log lines, health, description, page, sweeper, process."""
+"""Media server without downloads: errors, log lines, health, description, sweeper, process."""
 
 from __future__ import annotations
 
@@ -171,20 +171,6 @@ def test_description_without_administration_has_no_part_of_it() -> None:
     assert not [path for path in document["paths"] if path.startswith("/v1/admin/")]
     assert not [name for named in document["components"].values() for name in named if name.startswith("Admin")]
     assert "not_found" not in document["components"]["examples"]
-
-
-async def test_page_may_run_its_own_script_and_fetch_from_its_own_origin_only(gateway: Gateway) -> None:
-    answer, body = await gateway.get("/")
-    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
-    policy = answer.headers["Content-Security-Policy"]
-    assert policy.startswith("default-src 'none'; script-src 'sha256-")
-    assert "unsafe" not in policy
-    assert f"img-src 'self' data: blob: {PUBLIC};" in policy
-    text = body.decode()
-    assert text.count("<script") == text.count("<style") == 1
-    assert "style=" not in text
-    assert 'src="' not in text
-    assert "<link" not in text.replace('<link rel="icon" href="data:', "")
 
 
 async def test_socket_is_private_to_its_owner_and_replaces_a_stale_one(gateway: Gateway) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.platform.errors import REASONS, code_of
@@ -20,6 +21,17 @@ _SAME_NAME: Final = re.compile(r"As in (\w+)\.\s*")
 _OTHER_FIELD: Final = re.compile(r"As (\w+)\.(\w+)\.\s*")
 _SIBLING: Final = re.compile(r"As `(\w+)`\.\s*")
 _SENTENCE: Final = re.compile(r"(.+?\.)(?:\s+|$)", re.DOTALL)
+_CAUSE: Final = "Cause: "
+_CURE: Final = "Cure: "
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonTexts:
+    """Texts on an error reason."""
+
+    meaning: str
+    cause: str
+    cure: str
 
 
 class Comments:
@@ -58,16 +70,24 @@ class Comments:
         first = found[1] if found else text
         return first.removesuffix("."), text[len(first) :].strip()
 
-    def reason(self, reason: ErrorReason.ValueType) -> str:
-        """Return the meaning of an error reason: its comment without the statuses at the end.
+    def reason(self, reason: ErrorReason.ValueType) -> ReasonTexts:
+        """Return the texts on an error reason.
 
-        Raises ValueError for statuses that differ from `REASONS`.
+        The meaning ends with the statuses, which are left out; paragraphs `Cause: …` and `Cure: …` follow. Raises
+        ValueError for a comment without one of these, and for statuses that differ from `REASONS`.
         """
-        comment = self._raw(f"{ErrorReason.DESCRIPTOR.full_name}.{ErrorReason.Name(reason)}")
-        statuses = f" {REASONS[reason].http} / {REASONS[reason].grpc.name}."
-        if not comment.endswith(statuses):
-            raise ValueError(f"the comment of {ErrorReason.Name(reason)} must end with{statuses}")
-        return _with_codes(comment.removesuffix(statuses))
+        name = ErrorReason.Name(reason)
+        match self._raw(f"{ErrorReason.DESCRIPTOR.full_name}.{name}").split("\n\n"):
+            case [meaning, cause, cure] if cause.startswith(_CAUSE) and cure.startswith(_CURE):
+                statuses = f" {REASONS[reason].http} / {REASONS[reason].grpc.name}."
+                if not meaning.endswith(statuses):
+                    raise ValueError(f"the meaning of {name} must end with{statuses}")
+                return ReasonTexts(
+                    meaning=_with_codes(meaning.removesuffix(statuses)),
+                    cause=_with_codes(cause.removeprefix(_CAUSE)),
+                    cure=_with_codes(cure.removeprefix(_CURE)),
+                )
+        raise ValueError(f"the comment of {name} must have a meaning and paragraphs `Cause: …` and `Cure: …`")
 
 
 def _with_codes(text: str) -> str:

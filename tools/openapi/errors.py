@@ -13,7 +13,7 @@ from imagegateway.v1.error_reason_pb2 import ErrorReason
 from tools.openapi import error_examples, headers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tools.openapi.comments import Comments
 
@@ -88,7 +88,7 @@ class Errors:
     def schema(self) -> Json:
         """Return the schema of the error body."""
         codes = "\n".join(
-            f"- `{code_of(reason)}` ({REASONS[reason].http}): {self._comments.reason(reason)}"
+            f"- `{code_of(reason)}` ({REASONS[reason].http}): {self._comments.reason(reason).meaning}"
             for reason in sorted(REASONS, key=lambda reason: (REASONS[reason].http, reason))
         )
         further = {code for _, code, _ in _EDGE.values()} - set(map(code_of, REASONS))
@@ -122,33 +122,39 @@ class Errors:
 
     def of(self, groups: Sequence[Group], *, keyed: bool) -> Json:
         """Return an operation's error responses by status. `keyed`: the responses carry the key's rate limits."""
-        known: dict[int, dict[str, tuple[str, Json]]] = {}
+        known: dict[int, dict[str, Json]] = {}
         names: dict[int, list[str]] = {}
         for group in groups:
-            for status, code, meaning, body in self._errors(group):
-                known.setdefault(status, {}).setdefault(code, (meaning, body))
+            for status, code, example in self._errors(group):
+                known.setdefault(status, {}).setdefault(code, example)
                 if group.name and group.name not in names.setdefault(status, []):
                     names[status].append(group.name)
         return {
-            str(status): self._response(status, "".join(names.get(status, ())), codes, keyed=keyed)
-            for status, codes in sorted(known.items())
+            str(status): self._response(status, "".join(names.get(status, ())), shown, keyed=keyed)
+            for status, shown in sorted(known.items())
         }
 
-    def _errors(self, group: Group) -> list[tuple[int, str, str, Json]]:
-        """Return status, code, meaning and example of each error of a group."""
-        found: list[tuple[int, str, str, Json]] = []
+    def _errors(self, group: Group) -> Iterator[tuple[int, str, Json]]:
+        """Yield status, code and example of each error of a group."""
         for code in group.codes:
             reason = ErrorReason.Value(f"{_PREFIX}{code.upper()}")
+            texts = self._comments.reason(reason)
             message, param = error_examples.EXAMPLES[code]
-            body = GatewayError(reason, message, param).body()
-            found.append((REASONS[reason].http, code, self._comments.reason(reason), body))
+            yield (
+                REASONS[reason].http,
+                code,
+                {
+                    "summary": texts.meaning,
+                    "description": f"Cause: {texts.cause}\n\nCure: {texts.cure}",
+                    "value": GatewayError(reason, message, param).body(),
+                },
+            )
         for status in group.edge:
             kind, code, text = _EDGE.get(status, error_examples.RANGE)
             body = {"error": {"message": text, "type": kind, "param": None, "code": code}}
-            found.append((status, code, text, body))
-        return found
+            yield status, code, {"summary": text, "value": body}
 
-    def _response(self, status: int, prefix: str, codes: dict[str, tuple[str, Json]], *, keyed: bool) -> Json:
+    def _response(self, status: int, prefix: str, shown: Mapping[str, Json], *, keyed: bool) -> Json:
         phrase = "Client Closed Request" if status == _CLIENT_CLOSED else HTTPStatus(status).phrase
         name = f"{prefix}{'' if keyed else 'Public'}{phrase.title().replace(' ', '').replace('-', '')}"
         if name not in self.responses:
@@ -158,21 +164,21 @@ class Errors:
                 *(("X-Should-Retry",) if status >= _REPEATED else ()),
                 *(headers.RATES if keyed else ()),
             ]
-            meanings = "\n".join(f"- `{code}`: {meaning}" for code, (meaning, _) in codes.items())
+            meanings = "\n".join(f"- `{code}`: {example['summary']}" for code, example in shown.items())
             self.responses[name] = {
                 "description": f"{phrase}. Codes:\n\n{meanings}",
                 "headers": headers.responses(sent),
                 "content": {
                     "application/json": {
                         "schema": {"$ref": "#/components/schemas/Error"},
-                        "examples": {code: self._example(code, status, body) for code, (_, body) in codes.items()},
+                        "examples": {code: self._example(code, status, example) for code, example in shown.items()},
                     }
                 },
             }
         return {"$ref": f"#/components/responses/{name}"}
 
-    def _example(self, code: str, status: int, body: Json) -> Json:
+    def _example(self, code: str, status: int, example: Json) -> Json:
         """Return a reference to the example of a code. Codes of several statuses have one for each."""
-        name = code if self.examples.get(code, {"value": body})["value"] == body else f"{code}_{status}"
-        self.examples[name] = {"value": body}
+        name = code if self.examples.get(code, example) == example else f"{code}_{status}"
+        self.examples[name] = example
         return {"$ref": f"#/components/examples/{name}"}

@@ -68,6 +68,7 @@ class Job(_message.Message):
     WEBHOOK_ATTEMPTS_FIELD_NUMBER: _builtins.int
     REQUEST_FIELD_NUMBER: _builtins.int
     ERASED_AT_FIELD_NUMBER: _builtins.int
+    PARTIAL_IMAGES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Job id: `job_` and 26 characters."""
     object: _builtins.str
@@ -142,6 +143,12 @@ class Job(_message.Message):
     def request(self) -> Global___JobRequest:
         """Request that made the job, without images and keys; unset after erasure."""
 
+    @_builtins.property
+    def partial_images(self) -> _containers.RepeatedCompositeFieldContainer[Global___Image]:
+        """Partial images of a `running` job in their order, for a request with
+        `partial_images`; empty once the job has ended.
+        """
+
     def __init__(
         self,
         *,
@@ -169,10 +176,11 @@ class Job(_message.Message):
         webhook_attempts: _abc.Iterable[Global___WebhookAttempt] | None = ...,
         request: Global___JobRequest | None = ...,
         erased_at: _builtins.int | None = ...,
+        partial_images: _abc.Iterable[Global___Image] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_cost", b"_cost", "_erased_at", b"_erased_at", "_error", b"_error", "_expires_at", b"_expires_at", "_progress", b"_progress", "_queue_position", b"_queue_position", "_request", b"_request", "_result", b"_result", "_result_url", b"_result_url", "_started_at", b"_started_at", "_usage", b"_usage", "completed_at", b"completed_at", "cost", b"cost", "erased_at", b"erased_at", "error", b"error", "expires_at", b"expires_at", "progress", b"progress", "queue_position", b"queue_position", "request", b"request", "result", b"result", "result_url", b"result_url", "started_at", b"started_at", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_cost", b"_cost", "_erased_at", b"_erased_at", "_error", b"_error", "_expires_at", b"_expires_at", "_progress", b"_progress", "_queue_position", b"_queue_position", "_request", b"_request", "_result", b"_result", "_result_url", b"_result_url", "_started_at", b"_started_at", "_usage", b"_usage", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "erased_at", b"erased_at", "error", b"error", "expires_at", b"expires_at", "id", b"id", "metadata", b"metadata", "modality", b"modality", "model", b"model", "object", b"object", "progress", b"progress", "provider", b"provider", "queue_position", b"queue_position", "request", b"request", "result", b"result", "result_url", b"result_url", "started_at", b"started_at", "status", b"status", "type", b"type", "updated_at", b"updated_at", "usage", b"usage", "warnings", b"warnings", "webhook_attempts", b"webhook_attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at", "_cost", b"_cost", "_erased_at", b"_erased_at", "_error", b"_error", "_expires_at", b"_expires_at", "_progress", b"_progress", "_queue_position", b"_queue_position", "_request", b"_request", "_result", b"_result", "_result_url", b"_result_url", "_started_at", b"_started_at", "_usage", b"_usage", "completed_at", b"completed_at", "cost", b"cost", "created_at", b"created_at", "erased_at", b"erased_at", "error", b"error", "expires_at", b"expires_at", "id", b"id", "metadata", b"metadata", "modality", b"modality", "model", b"model", "object", b"object", "partial_images", b"partial_images", "progress", b"progress", "provider", b"provider", "queue_position", b"queue_position", "request", b"request", "result", b"result", "result_url", b"result_url", "started_at", b"started_at", "status", b"status", "type", b"type", "updated_at", b"updated_at", "usage", b"usage", "warnings", b"warnings", "webhook_attempts", b"webhook_attempts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__completed_at: _TypeAlias = _typing.Literal["completed_at"]  # noqa: Y015
     _WhichOneofArgType__completed_at: _TypeAlias = _typing.Literal["_completed_at", b"_completed_at"]  # noqa: Y015

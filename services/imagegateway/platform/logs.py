@@ -15,7 +15,11 @@ import sys
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
-import structlog
+from imagegateway.platform.optional_imports import hidden
+from imagegateway.platform.printable import printable
+
+with hidden("rich"):  # 5 MB in each process, for a rendering of tracebacks that is not used
+    import structlog
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -115,16 +119,6 @@ def configure(settings: LogSettings, process: str) -> None:
         cache_logger_on_first_use=True,
     )
     stdlib_logging.basicConfig(level=stdlib_logging.WARNING, handlers=[_Forward()], force=True)
-
-
-def printable(text: str, keep: str = "") -> str:
-    """Escape control characters, line ends and changes of direction, except those in `keep`."""
-    if text.isprintable():
-        return text
-    return "".join(
-        character if character in keep or character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def _escape(_logger: object, _method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:

@@ -41,22 +41,30 @@ class StackConfig:
 
     def write(self) -> None:
         """Render all files into `run/`, readable by this user only. Raises SettingError."""
-        self.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._make_run_dir()
         envoy_config.write(self.settings, self.run_dir)
         write_private(self.run_dir / supervisor.CONFIG, render("supervisord.conf.j2", **self._programs()))
         if not self.settings.nats_url:
-            write_private(
-                self.run_dir / "nats.conf",
-                render(
-                    "nats.conf.j2",
-                    port=self.nats_port,
-                    password=self.nats_password,
-                    store=self.settings.data_dir / "nats",
-                    log=self.run_dir / "nats.log",
-                ),
-            )
-            address = f"nats://gateway:{self.nats_password}@127.0.0.1:{self.nats_port}"
-            write_private(self.run_dir / "nats-url", address)
+            self.write_nats()
+
+    def write_nats(self) -> Path:
+        """Render the configuration of the stack's own NATS server, and its address for clients. Return its path."""
+        self._make_run_dir()
+        path = self.run_dir / "nats.conf"
+        text = render(
+            "nats.conf.j2",
+            port=self.nats_port,
+            password=self.nats_password,
+            store=self.settings.data_dir / "nats",
+            log=self.run_dir / "nats.log",
+        )
+        write_private(path, text)
+        address = f"nats://gateway:{self.nats_password}@127.0.0.1:{self.nats_port}"
+        write_private(self.run_dir / "nats-url", address)
+        return path
+
+    def _make_run_dir(self) -> None:
+        self.run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def _programs(self) -> dict[str, object]:
         return {

@@ -78,42 +78,51 @@ LOCAL_REPLIES: Final = (
 """Envoy's own error responses: HTTP status, type, code and message."""
 
 
-def write(settings: Settings, folder: Path) -> None:
-    """Render Envoy's configuration into a folder, readable by this user only. Raises SettingError."""
+def write(settings: Settings, folder: Path, *, inline_routes: bool = False) -> None:
+    """Render Envoy's configuration into a folder, readable by this user only. Raises SettingError.
+
+    `inline_routes`: write routes into `envoy.yaml`, for Envoy's validation mode, which reads no file of routes.
+    """
     write_private(folder / "edge_settings.lua", edge_settings(settings))
-    write_private(folder / "envoy.yaml", _envoy(settings, folder))
+    values = _values(settings, folder)
+    write_private(folder / "envoy.yaml", render("envoy/envoy.yaml.j2", inline_routes=inline_routes, **values))
+    for listener in ("public", "admin"):
+        write_private(
+            folder / f"{listener}_routes.yaml", render("envoy/route_table.yaml.j2", name=listener, **values)
+        )
 
 
-def _envoy(settings: Settings, folder: Path) -> str:
+def _values(settings: Settings, folder: Path) -> dict[str, object]:
+    """Return the values of the templates."""
     allowed_methods = _allowed_methods()
     connections = connection_limit(settings.connections, machine.open_files())
-    return render(
-        "envoy/envoy.yaml.j2",
-        admin=settings.socket("envoy-admin"),
-        edge_settings=folder / "edge_settings.lua",
-        host=settings.host,
-        port=settings.port,
-        lua=LUA,
-        descriptors=_DESCRIPTORS,
-        routers=[settings.socket(f"router-{index}") for index in range(settings.routers)],
-        uploads=[settings.socket(f"uploads-{index}") for index in range(settings.routers)],
-        media=settings.socket("media"),
-        max_form_bytes=MAX_FORM_BYTES,
-        max_response_bytes=MAX_RESPONSE_BYTES,
-        local_replies=LOCAL_REPLIES,
-        connections=connections,
-        address_share=settings.address_share / 100,
-        address_connections=connections * settings.address_share // 100,
-        address_groups=_ADDRESS_GROUPS,
-        address_seed=secrets.randbits(63),  # random, so that a caller can't choose addresses of one group
-        address_rpm=settings.address_rpm,
-        limited_addresses=_LIMITED_ADDRESSES,
-        address_refusal=_refusal(_address_refusal(settings)),
-        max_heap_bytes=settings.edge_memory * _MIB,
-        admin_listen=settings.admin_listen,
-        allowed_methods=allowed_methods,
-        admin_methods=[(path, methods) for path, methods in allowed_methods if path.startswith(_OF_ADMIN)],
-    )
+    return {
+        "folder": folder,
+        "admin": settings.socket("envoy-admin"),
+        "api": settings.socket("envoy-api"),
+        "host": settings.host,
+        "port": settings.port,
+        "lua": LUA,
+        "descriptors": _DESCRIPTORS,
+        "routers": [settings.socket(f"router-{index}") for index in range(settings.routers)],
+        "uploads": [settings.socket(f"uploads-{index}") for index in range(settings.routers)],
+        "media": settings.socket("media"),
+        "max_form_bytes": MAX_FORM_BYTES,
+        "max_response_bytes": MAX_RESPONSE_BYTES,
+        "local_replies": LOCAL_REPLIES,
+        "connections": connections,
+        "address_share": settings.address_share / 100,
+        "address_connections": connections * settings.address_share // 100,
+        "address_groups": _ADDRESS_GROUPS,
+        "address_seed": secrets.randbits(63),  # random, so that a caller can't choose addresses of one group
+        "address_rpm": settings.address_rpm,
+        "limited_addresses": _LIMITED_ADDRESSES,
+        "address_refusal": _refusal(_address_refusal(settings)),
+        "max_heap_bytes": settings.edge_memory * _MIB,
+        "admin_listen": settings.admin_listen,
+        "allowed_methods": allowed_methods,
+        "admin_methods": [(path, methods) for path, methods in allowed_methods if path.startswith(_OF_ADMIN)],
+    }
 
 
 def connection_limit(wanted: int, open_files: int) -> int:

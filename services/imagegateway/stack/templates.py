@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -12,13 +13,19 @@ FILES: Final = Path(__file__).parent
 """Folder of the templates."""
 
 
-def render(name: str, **values: object) -> str:
+def render(name: str, /, **values: object) -> str:
     """Return the text of a template with its values. Raises UndefinedError for a missing value."""
+    return _environment().get_template(name).render(**values)
+
+
+@cache
+def _environment() -> Environment:
+    """Return the environment, which keeps compiled templates."""
     environment = Environment(  # noqa: S701  configuration files, not HTML
         loader=FileSystemLoader(FILES), undefined=StrictUndefined, keep_trailing_newline=True
     )
     environment.filters |= {"literal": _literal, "word": lambda value: shlex.quote(_literal(value))}
-    return environment.get_template(name).render(**values)
+    return environment
 
 
 def _literal(value: object) -> str:

@@ -12,7 +12,6 @@ import socket
 import sys
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from imagegateway.keys.audit_log import AuditLog
@@ -28,10 +27,12 @@ from imagegateway.router.catalog import Catalog
 from imagegateway.stack import preflight
 from imagegateway.stack.config import StackConfig
 from imagegateway.stack.errors import SelfCheckError, StackError
-from imagegateway.stack.example_key import ExampleKey, example_key
+from imagegateway.stack.example_key import example_key
 from imagegateway.stack.first_image import make_first_image
+from imagegateway.stack.local_access import LocalAccess
 from imagegateway.stack.nats_watch import NatsWatch, restart_nats
 from imagegateway.stack.supervisor import CONFIG, Supervisor
+from imagegateway.stack.welcome import welcome
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -115,8 +116,10 @@ class _Run:
                     return 0
                 if key is None:
                     await keys.delete_session_keys()
+            if self.options.first_key:
+                LocalAccess(self.settings.local_url, await keys.create_session_key()).save(self.settings.data_dir)
             seconds = time.monotonic() - began
-            print("\n" + _welcome(self.settings, key, image, seconds) + "\n", flush=True)
+            print("\n" + welcome(self.settings.local_url, key, image, seconds) + "\n", flush=True)
             while not self.signals:
                 await asyncio.sleep(_WATCH_SECONDS)
                 self.supervisor.check()
@@ -124,6 +127,7 @@ class _Run:
             with contextlib.suppress(Exception):
                 await keys.delete_session_keys()
         finally:
+            LocalAccess.remove(self.settings.data_dir)
             # Without its server, the client raises, even CancelledError: do not mask the error that ended the stack.
             with contextlib.suppress(Exception, asyncio.CancelledError):
                 await client.close()
@@ -172,30 +176,6 @@ def _ready(settings: Settings) -> bool:
             return connection.recv(64).startswith(b"HTTP/1.1 200")
     except OSError:
         return False
-
-
-def _welcome(settings: Settings, key: ExampleKey | None, image: Path | None, seconds: float) -> str:
-    url = settings.local_url
-    lines = [f"imagegateway is ready after {seconds:.1f} s at {url} ({datetime.now(UTC):%Y-%m-%d %H:%M} UTC)", ""]
-    if image:
-        lines.append(f"  first image  {image}")
-    lines.append(f"  web page     {url}/")
-    if key:
-        lines += [f"  key          {key.shown}", f"               ({key.note})"]
-    else:
-        lines.append("  keys         create one with `imagegateway keys create --tenant NAME`")
-    shown = key.shown if key else "KEY"
-    lines += [
-        "",
-        "Try it:",
-        "",
-        f'  curl -s {url}/v1/images/generations -H "Authorization: Bearer {shown}" \\',
-        "    -H 'Content-Type: application/json' \\",
-        """    -d '{"model": "local/sketch", "prompt": "a lighthouse at dusk", "size": "1024x1024"}'""",
-        "",
-        "Ctrl-C stops everything.",
-    ]
-    return "\n".join(lines)
 
 
 def _record_signals() -> list[int]:
