@@ -140,7 +140,9 @@ build/nginx/.unpacked:
 		&& apt-get download --quiet --quiet nginx && dpkg-deb --extract nginx_*.deb .; }
 	@touch $@
 
-test-clients: setup-dev $(CLIENTS)/.installed build/nginx/.unpacked  ## Test the gateway with real clients
+test-clients: setup-dev $(CLIENTS)/.installed build/nginx/.unpacked  ## Test the gateway with real clients, and completion in real shells
+	@command -v zsh > /dev/null && command -v fish > /dev/null || { apt-get update --quiet --quiet \
+		&& apt-get install --quiet --quiet --yes --no-install-recommends zsh fish; }
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/clients
 
 build/api/.installed: tests/api/requirements.lock

@@ -1,4 +1,4 @@
-"""The command `imagegateway` in a real pseudo-terminal."""
+"""The command `imagegateway`, or another program, in a real pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from tests.support import command
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
@@ -81,14 +82,19 @@ class Session:
 
 
 def session(
-    arguments: Sequence[str], *, columns: int = 80, environment: Mapping[str, str] | None = None, **values: str
+    arguments: Sequence[str],
+    *,
+    program: str | Path = command.PROGRAM,
+    columns: int = 80,
+    environment: Mapping[str, str] | None = None,
+    **values: str,
 ) -> Session:
     """Start a command in a terminal; `values` are settings by name, `environment` further variables."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     try:
         process = subprocess.Popen(
-            [command.PROGRAM, *arguments],
+            [program, *arguments],
             env={**command.environment(**values), "TERM": "xterm-256color", **(environment or {})},
             stdin=slave,
             stdout=slave,
