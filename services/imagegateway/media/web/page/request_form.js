@@ -24,6 +24,7 @@ export class RequestForm {
    */
   constructor(task, models, { onChange, onSubmit }) {
     this.task = task;
+    this.memory = `imagegateway.form.${task}`;
     this.models = modelsFor(models, task);
     this.onChange = onChange;
     const usual = this.models.find(({ default_for }) => default_for?.includes(task));
@@ -60,6 +61,12 @@ export class RequestForm {
     );
     this.showBusy(false);
     this.showModel();
+  }
+
+  /** Fill the form as it was before a reload of this tab. Images and provider keys are not kept. */
+  restore() {
+    const kept = sessionStorage.getItem(this.memory);
+    if (kept) this.fillFrom(JSON.parse(kept));
   }
 
   /** @param {string} id */
@@ -112,6 +119,7 @@ export class RequestForm {
   changed() {
     this.showPromptError("");
     this.showEffects();
+    sessionStorage.setItem(this.memory, JSON.stringify(this.fields()));
     this.onChange();
   }
 
