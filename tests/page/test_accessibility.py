@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 VIEWS: Final = {
     "generate": "Generate",
+    "edit": "Edit",
+    "compare": "Compare",
     "history": "History",
     "models?q=flux": "Models",  # axe takes seconds for all of them
     "operator": "Operator",

@@ -27,6 +27,7 @@ import { State } from "./state.js";
 const VIEWS = [
   { name: "generate", title: "Generate", load: () => import("./generate.js") },
   { name: "edit", title: "Edit", load: () => import("./edit.js") },
+  { name: "compare", title: "Compare", load: () => import("./compare.js") },
   { name: "history", title: "History", load: () => import("./history.js") },
   { name: "models", title: "Models", load: () => import("./catalog.js") },
   { name: "operator", title: "Operator", load: () => import("./operator.js"), operator: true },

@@ -13,6 +13,9 @@ import { SnippetPanel } from "./snippet_panel.js";
 
 /** @typedef {import("./models.js").Task} Task */
 
+/** @type {Record<Task, string>} */
+const TITLES = { generate: "Generate", edit: "Edit" };
+
 export class Workbench {
   /**
    * @param {Task} task @param {import("./main.js").Context} context
@@ -28,7 +31,7 @@ export class Workbench {
     this.form.after.append(this.cost.element, this.snippets.element);
     this.empty = emptyState(this);
     this.runs = el("section", { class: "runs", "aria-label": "Runs" }, this.empty);
-    this.element = el("div", { class: "workbench" }, this.form.element, this.runs);
+    this.element = el("div", { class: "workbench" }, el("h1", { class: "unseen" }, TITLES[task]), this.form.element, this.runs);
   }
 
   /** Take over what another view has left for this one, and bring estimate and snippets up to date. */
