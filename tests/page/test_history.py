@@ -45,7 +45,7 @@ def test_history_shows_the_jobs_of_the_api_after_a_reload(page: Page, job: dict[
 def test_download_saves_the_bytes_of_the_image(page: Page, job: dict[str, Any], caller: Caller) -> None:
     page.goto("/#/history")
     with page.expect_download() as download:
-        card(page, job["id"]).get_by_role("button", name="Download image 2").click()
+        card(page, job["id"]).get_by_role("button", name="Download: image 2").click()
     assert download.value.suggested_filename == f"{job['id']}-1.png"
     link = rest.link(caller.stack, job["result"]["data"][1]["url"])
     assert download.value.path().read_bytes() == caller.ask("GET", link).body
