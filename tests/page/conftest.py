@@ -84,7 +84,7 @@ def caller(stack: Stack) -> Caller:
 def browser() -> Iterator[Browser]:
     expect.set_options(timeout=MILLISECONDS)
     with sync_playwright() as playwright:
-        # Chromium's sandbox needs rights that a container does not give; the pages are the project's own.
+        # Chromium's sandbox needs rights that containers lack; the pages are the project's own.
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()

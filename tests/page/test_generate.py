@@ -80,7 +80,7 @@ def test_form_shows_the_fields_of_its_model(page: Page, model: str, shown: set[s
     assert set(fields(page)) == shown
 
 
-def test_field_appears_with_the_choice_that_gives_it_an_effect(page: Page) -> None:
+def test_field_without_an_effect_is_hidden(page: Page) -> None:
     open_view(page, model="local/sketch")
     more_options(page)
     compression = page.get_by_label("Compression quality")

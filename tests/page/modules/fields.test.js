@@ -65,7 +65,7 @@ test("sizes are the model's own, or common ones within its limits", () => {
   assert.ok(!fits({ ...limits, max_aspect_ratio: 2 }, 1536, 512));
 });
 
-test("a request carries what has an effect, as the API spells it", () => {
+test("a request carries the values with an effect, as the API spells them", () => {
   const fields = fieldsOf(model(["text_to_image", "seed"], { output_formats: ["png"], fps: [24], aspect_ratios: ["16:9"], sizes: ["1024x1024"] }), "generate");
   const values = { size: "16:9", n: 2, seed: 0, fps: "24", output_compression: 50, style: "", negative_prompt: undefined };
   assert.deepEqual(effective(fields, values), { aspect_ratio: "16:9", n: 2, seed: 0, fps: 24 });
@@ -73,7 +73,7 @@ test("a request carries what has an effect, as the API spells it", () => {
   assert.deepEqual(effective(fields, { size: "1024x1024" }), { size: "1024x1024" });
 });
 
-test("a form takes over what its model can hold of another request", () => {
+test("a form takes over the values that its model can hold", () => {
   const fields = fieldsOf(model(["text_to_image"], { qualities: ["low"], sizes: ["1024x1024"], aspect_ratios: ["16:9"] }), "generate");
   assert.deepEqual(valuesOf(fields, { quality: "low", size: "1820x1024", aspect_ratio: "16:9", seed: 7 }), { quality: "low", size: "16:9" });
   assert.deepEqual(valuesOf(fields, { quality: "ultra", size: "1024x1024", aspect_ratio: "4:3" }), { size: "1024x1024" });

@@ -12,7 +12,7 @@ import { hasFreeSizes, ratioOptions, sizeOptions } from "./sizes.js";
  * @property {string} name as the API spells it
  * @property {string} label
  * @property {"size" | "number" | "choice" | "lines" | "loras"} kind
- * @property {{value: string, label: string}[]} [options] of a choice; of a size without a width and a height of its own
+ * @property {{value: string, label: string}[]} [options] of a choice; of a size, beside free ones
  * @property {number} [min]
  * @property {number} [max]
  * @property {number} [step]
@@ -51,11 +51,11 @@ export function fieldsOf(model, task) {
     limits.fps?.length && choice("fps", "Frames per second", limits.fps.map(String), { main: true }),
     limits.styles?.length && choice("style", "Style", limits.styles),
     can("negative_prompt") && { name: "negative_prompt", label: "Negative prompt", kind: "lines", placeholder: "What the image must not show" },
-    can("seed") && number("seed", "Seed", { min: 0, max: MAX_SEED, step: 1, placeholder: "Random", hint: "The same seed and prompt make the same image where the model can." }),
+    can("seed") && number("seed", "Seed", { min: 0, max: MAX_SEED, step: 1, placeholder: "Random", hint: "Repeats an image where the model can." }),
     can("transparent_background") && choice("background", "Background", ["transparent", "opaque"]),
     can("complexity") && choice("complexity", "Complexity", ["low", "medium", "high"]),
     ...(video ? [] : outputFields(limits)),
-    can("partial_images") && number("partial_images", "Partial images", { min: 0, max: 3, step: 1, hint: "Previews while the model draws. A provider may charge for them." }),
+    can("partial_images") && number("partial_images", "Partial images", { min: 0, max: 3, step: 1, hint: "Previews, which the provider may charge for." }),
     can("lora") && { name: "loras", label: "LoRAs", kind: "loras", hint: "LoRAs run on your own account at the provider." },
   ].filter(isField);
 }

@@ -19,7 +19,7 @@ export class InputImages {
     this.list = el("ul", { class: "input-list", "aria-label": "Input images" });
     this.drop = el("label", { class: "drop", for: "input-files" }, el("strong", {}, "Drop, paste or pick images"), el("span", { class: "hint" }));
     this.message = el("p", { class: "hint bad", role: "alert", hidden: true });
-    this.element = el("div", { class: "field inputs", "data-field": "image" }, el("span", { class: "name" }, "Images"), this.list, this.picker, this.drop, this.message);
+    this.element = el("div", { class: "field inputs", "data-field": "image" }, el("span", { class: "name" }, "Input images"), this.list, this.picker, this.drop, this.message);
     this.show();
   }
 

@@ -10,6 +10,8 @@ import { MaskStrokes } from "./mask_strokes.js";
 
 const ZOOM_STEP = 1.25;
 const MAX_ZOOM = 16;
+/** Zoom at which small images open. */
+const MAX_FIT = 2;
 /** @type {Record<string, [number, number]>} */
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -55,7 +57,7 @@ class MaskEditor {
     document.body.append(this.dialog);
     this.dialog.showModal();
     const { clientWidth, clientHeight } = this.viewport;
-    this.setZoom(Math.min(clientWidth / this.image.width, clientHeight / this.image.height, 1));
+    this.setZoom(Math.min(clientWidth / this.image.width, clientHeight / this.image.height, MAX_FIT));
     this.choose(false);
     this.change(() => {});
     this.canvas.focus();

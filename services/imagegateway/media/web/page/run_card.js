@@ -4,7 +4,7 @@
 import { ApiError } from "./api.js";
 import { artifactFigure } from "./artifact_figure.js";
 import { announce, el, fill } from "./dom.js";
-import { isUnfinished, statusText, summaryOf } from "./job_facts.js";
+import { durationText, isUnfinished, statusText, summaryOf } from "./job_facts.js";
 import { localLink } from "./job_media.js";
 
 /** @typedef {import("./run.js").Run} Run */
@@ -42,6 +42,7 @@ export class RunCard {
       this.notes,
       el("div", { class: "actions" }, this.cancel),
     );
+    this.clock = setInterval(() => this.showFacts(), 1000);
     run.subscribe(() => this.update());
     this.update();
   }
@@ -52,7 +53,7 @@ export class RunCard {
     const status = this.statusLine();
     if (this.status.textContent !== status) this.status.textContent = status;
     this.status.className = `tag ${!unfinished && job?.status === "completed" ? "good" : error || job?.status === "failed" ? "bad" : unfinished && !this.run.reconnecting ? "" : "note"}`;
-    this.facts.textContent = [job?.model ?? this.options.model, ...(job ? summaryOf(job) : [])].join(" · ");
+    this.showFacts();
     this.progress.hidden = !unfinished;
     if (job?.progress === undefined) this.progress.removeAttribute("value");
     else this.progress.value = job.progress;
@@ -62,6 +63,14 @@ export class RunCard {
     this.element.setAttribute("aria-busy", String(unfinished));
     this.showMedia();
     if (!unfinished) this.showEnd();
+  }
+
+  /** Show model, duration and cost. */
+  showFacts() {
+    const { job, ended, startedAt } = this.run;
+    if (ended) clearInterval(this.clock);
+    const facts = ended ? (job ? summaryOf(job) : []) : [durationText((Date.now() - startedAt) / 1000)];
+    this.facts.textContent = [job?.model ?? this.options.model, ...facts].join(" · ");
   }
 
   /** Return the state of the run in a few words. */
