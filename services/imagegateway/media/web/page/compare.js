@@ -13,7 +13,7 @@ import { RunCard } from "./run_card.js";
 
 /** @typedef {import("./models.js").Model} Model */
 
-/** A browser opens six connections to one server, and each run holds one: the others serve the remaining calls. */
+/** As many as there are event streams in `run.js`. More columns would be too narrow to compare, too. */
 const MOST_MODELS = 4;
 const DELAY_MS = 400;
 const SHAPES = ["1:1", "3:2", "2:3", "16:9", "9:16"];
