@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # ships no types
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
-from tests.page.conftest import screenshot
+from tests.gateway.inputs import image_bytes
+from tests.page import workbench
+from tests.page.conftest import SCREENSHOTS, screenshot
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, ViewportSize
 
     from tests.gateway.jobs.calls import Caller
 
@@ -23,7 +25,7 @@ VIEWS: Final = {
     "models?q=flux": "Models",  # axe takes seconds for all of them
     "operator": "Operator",
 }
-PHONE: Final = {"width": 320, "height": 640}
+PHONE: Final[ViewportSize] = {"width": 320, "height": 640}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -55,10 +57,31 @@ def test_view_has_no_finding_of_axe(page: Page, view: str, scheme: Any) -> None:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_view_fits_a_phone(page: Page, view: str) -> None:
-    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.set_viewport_size(PHONE)
     open_view(page, view)
     screenshot(page, f"{VIEWS[view].lower()}-phone")
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_used_edit_view_has_no_finding_of_axe(page: Page, scheme: Any) -> None:
+    """The view with an image, all options and a result; then the dialog that paints a mask."""
+    page.emulate_media(color_scheme=scheme)
+    workbench.open_view(page, "edit", "local/sketch")
+    page.locator("#input-files").set_input_files(
+        FilePayload(name="a.png", mimeType="image/png", buffer=image_bytes())
+    )
+    workbench.more_options(page)
+    workbench.expect_status(workbench.submit(page, "at night"), "Completed")
+    screenshot(page, f"edit-used-{scheme}")
+    assert findings(page) == []
+    page.set_viewport_size(PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
+    screenshot(page, f"edit-used-phone-{scheme}")
+    page.get_by_role("button", name="Paint a mask").click()
+    expect(page.get_by_role("dialog", name="Mask")).to_be_visible()
+    page.screenshot(path=SCREENSHOTS / f"mask-phone-{scheme}.png")
+    assert findings(page) == []
 
 
 def test_key_form_has_no_finding_of_axe(stranger: Page) -> None:

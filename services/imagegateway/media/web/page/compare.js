@@ -54,7 +54,7 @@ class CompareView {
         on: {
           submit: (/** @type {Event} */ event) => this.onSubmit(event),
           change: () => this.refresh(),
-          keydown: (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && this.onSubmit(event),
+          keydown: (/** @type {KeyboardEvent} */ event) => event.key === "Enter" && (event.ctrlKey || event.metaKey) && !event.repeat && this.onSubmit(event),
         },
       },
       el("label", { class: "field" }, el("span", { class: "name" }, "Prompt"), this.prompt),
