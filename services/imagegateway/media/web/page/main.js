@@ -81,6 +81,10 @@ async function start() {
   await router.start();
 }
 
+document.querySelector("a.skip")?.addEventListener("click", (event) => {
+  event.preventDefault();  // the hash names the view
+  root.focus();
+});
 takeKey();
 addEventListener("hashchange", () => {
   if (takeKey()) location.reload();
