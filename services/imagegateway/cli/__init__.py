@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "models": _Entry("models", "List models with capabilities and prices.", _IMAGES),
     "up": _Entry("up", "Start the whole stack on this machine.", _OPERATE),
     "status": _Entry("status", "Show health, key, limits, jobs and processes of a gateway.", _OPERATE),
+    "logs": _Entry("logs", "Show log lines of the stack on this machine.", _OPERATE),
     "doctor": _Entry("doctor", "Check each configured provider route, without cost.", _OPERATE),
     "validate": _Entry("validate", "Validate the configuration that `up` writes for Envoy.", _OPERATE),
     "secrets": _Entry("secrets", "Rotate the root secret.", _OPERATE),

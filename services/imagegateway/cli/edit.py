@@ -27,7 +27,9 @@ def edit(
     *arguments: ImagesAndPrompt,
     mask: Annotated[
         str | None,
-        Parameter(help="File or URL: what is transparent, or white without transparency, is edited."),
+        Parameter(
+            help="File or URL. The transparent area is edited, or the white one of a mask without transparency."
+        ),
     ] = None,
     markup: Annotated[
         str | None, Parameter(help="File or URL of a drawing over the first image; not together with --mask.")

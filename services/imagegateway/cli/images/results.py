@@ -1,4 +1,4 @@
-"""Results of a job: files saved, previews shown, and the account of what was made."""
+"""Results of a job: files saved, previews shown, and a line about model, time and cost."""
 
 from __future__ import annotations
 
