@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "video": _Entry("video", "Make a video from a prompt.", _IMAGES),
     "jobs": _Entry("jobs", "List, watch, cancel and erase jobs, and save their files.", _IMAGES),
     "models": _Entry("models", "List models with capabilities and prices.", _IMAGES),
+    "mcp": _Entry("mcp", "Serve image tools to an agent, over the Model Context Protocol.", _IMAGES),
     "up": _Entry("up", "Start the whole stack on this machine.", _OPERATE),
     "status": _Entry("status", "Show health, key, limits, jobs and processes of a gateway.", _OPERATE),
     "logs": _Entry("logs", "Show log lines of the stack on this machine.", _OPERATE),

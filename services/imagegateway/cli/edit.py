@@ -27,9 +27,7 @@ def edit(
     *arguments: ImagesAndPrompt,
     mask: Annotated[
         str | None,
-        Parameter(
-            help="File or URL. The transparent area is edited, or the white one of a mask without transparency."
-        ),
+        Parameter(help="File or URL: transparent areas are edited, or white ones of a mask without transparency."),
     ] = None,
     markup: Annotated[
         str | None, Parameter(help="File or URL of a drawing over the first image; not together with --mask.")

@@ -1,4 +1,4 @@
-"""Results of a job: files saved, previews shown, and a line about model, time and cost."""
+"""Results of a job: files saved, previews shown, and a summary of count, duration and cost."""
 
 from __future__ import annotations
 
