@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import TYPE_CHECKING, Any
 
 import jsonschema  # type: ignore[import-untyped]  # ships no types
@@ -47,6 +48,25 @@ async def test_tools_have_schemas_in_which_every_argument_is_described() -> None
         assert tool.description
         for name, schema in tool.input_schema["properties"].items():
             assert schema["description"].endswith("."), (tool.name, name)
+
+
+async def test_schemas_are_short_with_required_arguments_first() -> None:
+    async with connected(FakeGateway()) as client:
+        tools = {tool.name: tool for tool in (await client.list_tools()).tools}
+    for tool in tools.values():
+        written = json.dumps([tool.input_schema, tool.output_schema])
+        assert '"title"' not in written
+        assert "null" not in written
+    assert next(iter(tools["generate_image"].input_schema["properties"])) == "prompt"
+    assert next(iter(tools["edit_image"].input_schema["properties"])) == "images"
+
+
+async def test_argument_that_is_null_counts_as_absent() -> None:
+    gateway = FakeGateway()
+    async with connected(gateway) as client:
+        result = await client.call_tool("generate_image", {"prompt": "a kite", "seed": None})
+    assert not result.is_error
+    assert gateway.bodies() == [{"prompt": "a kite"}]
 
 
 async def test_generated_image_is_inline_linked_and_structured() -> None:

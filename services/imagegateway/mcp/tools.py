@@ -10,6 +10,7 @@ from imagegateway.mcp import arguments as args
 from imagegateway.mcp.api import EDITS, GENERATIONS, VIDEOS, ApiError
 from imagegateway.mcp.content import result_of
 from imagegateway.mcp.results import Job, Model, Models
+from imagegateway.mcp.schemas import schema_of
 from imagegateway.mcp.waiting import wait
 from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
 from pydantic import ValidationError
@@ -125,8 +126,8 @@ def _define(
         name=run.__name__.removeprefix("_"),
         title=title,
         description=description,
-        input_schema=arguments.model_json_schema(),
-        output_schema=output.model_json_schema(),
+        input_schema=schema_of(arguments),
+        output_schema=schema_of(output),
         annotations=ToolAnnotations(
             read_only_hint=reads,
             destructive_hint=destroys,
