@@ -31,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
 
 @contextmanager
 def relaying(folder: Path, log_format: str, max_bytes: int = 1 << 20) -> Iterator[tuple[LogRelay, IO[str]]]:
-    """Yield a relay, and the end of its pipe that stands for a process."""
+    """Yield a relay, and the end of its pipe that a process would write to."""
     values = {"IMAGEGATEWAY_DATA_DIR": str(folder), "IMAGEGATEWAY_LOG_FORMAT": log_format}
     relay = LogRelay(settings.load(Source(values)), max_bytes)
     process = os.fdopen(os.dup(relay.write_end), "w")

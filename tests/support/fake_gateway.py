@@ -100,7 +100,7 @@ class FakeGateway:
     is_held: bool = False
     """The last state before the end lasts until `released`."""
     reached: threading.Event = field(default_factory=threading.Event)
-    """Set once an event stream has told a held job's last state."""
+    """Set once an event stream has sent a held job's last state."""
     released: threading.Event = field(default_factory=threading.Event)
 
     def job(self) -> dict[str, Any]:

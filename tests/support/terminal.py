@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SECONDS: Final = 30.0
 _ATTRIBUTES_QUERY: Final = b"\x1b[c"
 _TAKE_TERMINAL: Final = 'exec "$@" <>"$0" >&0 2>&1'
-"""A leader of a session that opens a terminal gets it as its own, with Ctrl-C."""
+"""A leader of a session that opens a terminal controls this terminal and receives its Ctrl-C."""
 
 
 class Terminal:

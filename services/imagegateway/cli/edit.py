@@ -27,7 +27,7 @@ def edit(
     *arguments: ImagesAndPrompt,
     mask: Annotated[
         str | None,
-        Parameter(help="File or URL: what is transparent, or white without transparency, is edited."),
+        Parameter(help="File or URL: transparent areas are edited, or white ones of a mask without transparency."),
     ] = None,
     markup: Annotated[
         str | None, Parameter(help="File or URL of a drawing over the first image; not together with --mask.")

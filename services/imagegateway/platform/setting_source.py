@@ -148,7 +148,7 @@ def user_config_dir() -> Path:
 
 
 def colors_allowed() -> bool:
-    """Return False if the user declines colours (https://no-color.org) or the terminal has none."""
+    """Return False if the user declines colours (https://no-color.org) or the terminal shows no colours."""
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

@@ -115,7 +115,7 @@ def _open(path: Path) -> int:
 
 
 def _show(data: bytes) -> None:
-    """Write to the standard output, whatever has become of its reader: the gateway goes on."""
+    """Write to the standard output. A closed output is ignored: the gateway goes on."""
     with contextlib.suppress(OSError):
         sys.stdout.flush()
         while data:

@@ -1,4 +1,4 @@
-"""Fixtures of tests of the image commands: a fake gateway, and a folder of its own for each test."""
+"""Fixtures of tests of the image commands: a fake gateway, and an empty folder for each test."""
 
 from __future__ import annotations
 

@@ -34,7 +34,9 @@ class JobFields:
         str | None, Parameter(group=_MODEL, help="<w>:<h>, such as 16:9; not together with --size.")
     ] = None
     seed: Annotated[int | None, Parameter(group=_MODEL, help="The same seed makes the same image again.")] = None
-    negative_prompt: Annotated[str | None, Parameter(group=_LOOK, help="What must not be shown.")] = None
+    negative_prompt: Annotated[str | None, Parameter(group=_LOOK, help="Content that the image must not show.")] = (
+        None
+    )
     loras: Annotated[
         tuple[str, ...],
         Parameter("--lora", group=_LOOK, metavar="URL|ID@SCALE", help="LoRA weights; needs --byok. Repeatable."),

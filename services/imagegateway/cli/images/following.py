@@ -1,6 +1,6 @@
 """Wait for the end of a job, whatever happens to the connection.
 
-A queued job is polled, because no event tells how the queue moves. A running one is followed over its event stream,
+A queued job is polled, because no event reports its position. A running one is followed over its event stream,
 which begins with the present state, also after a lost connection. Where a stream brings nothing, such as behind a
 proxy that holds streams back, polling goes on to the end.
 """

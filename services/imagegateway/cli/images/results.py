@@ -1,4 +1,4 @@
-"""Results of a job: files saved, previews shown, and the account of what was made."""
+"""Results of a job: files saved, previews shown, and a summary of count, duration and cost."""
 
 from __future__ import annotations
 
