@@ -70,6 +70,8 @@ class FakeGateway:
     models: list[dict[str, Any]] = field(default_factory=list)
     refusal: tuple[int, Any] | None = None
     """Status and body of every response."""
+    refusals: int = 1_000_000
+    """Responses with the refusal, before others."""
     unreachable: int = 0
     """Requests that get no response before the first one that does."""
     endless: bool = False
@@ -93,7 +95,8 @@ class FakeGateway:
         if self.unreachable:
             self.unreachable -= 1
             raise httpx.ConnectError("refused")
-        if self.refusal:
+        if self.refusal and self.refusals:
+            self.refusals -= 1
             return httpx.Response(self.refusal[0], json=self.refusal[1])
         path = request.url.path
         if path == "/v1/models":

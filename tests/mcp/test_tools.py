@@ -172,6 +172,14 @@ async def test_lost_submission_is_repeated_with_the_same_idempotency_key() -> No
     assert len({request.headers["idempotency-key"] for request in posts}) == 1
 
 
+async def test_gateway_that_is_away_for_a_moment_is_called_again() -> None:
+    gateway = FakeGateway(refusal=(503, error("The gateway can't serve this now; try again.")), refusals=2)
+    async with connected(gateway) as client:
+        result = await client.call_tool("generate_image", {"prompt": "a kite"})
+    assert not result.is_error
+    assert len({request.headers["idempotency-key"] for request in gateway.requests[:3]}) == 1
+
+
 async def test_two_calls_have_two_idempotency_keys() -> None:
     gateway = FakeGateway(streams=[[job()], [job()]])
     async with connected(gateway) as client:
