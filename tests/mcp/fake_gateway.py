@@ -78,6 +78,10 @@ class FakeGateway:
     """Streams stay open after their last event."""
     requests: list[httpx.Request] = field(default_factory=list)
     streaming: list[_Events] = field(default_factory=list)
+    holds_files: asyncio.Event | None = None
+    """Responses with files wait for this event."""
+    downloads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    """Released by each request for a file."""
     subscribed: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by the first subscription to events."""
 
@@ -107,6 +111,9 @@ class FakeGateway:
             self.subscribed.set()
             return httpx.Response(200, stream=events)
         if path.startswith("/v1/files/"):
+            self.downloads.release()
+            if self.holds_files:
+                await self.holds_files.wait()
             content = self.files.get(path.rpartition("/")[2])
             return (
                 httpx.Response(404, json=error("gone")) if content is None else httpx.Response(200, content=content)

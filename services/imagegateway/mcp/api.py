@@ -76,6 +76,7 @@ class GatewayApi:
 
     async def check_key(self) -> None:
         """Raise ApiError unless the API takes the caller's key."""
+        # The shortest response that every scope may read.
         await self._json("GET", "/v1/models", params={"modality": "video"})
 
     async def events(self, job_id: str) -> AsyncGenerator[Json, None]:
