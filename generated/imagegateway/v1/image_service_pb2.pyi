@@ -140,13 +140,9 @@ class GenerateRequest(_message.Message):
     StreamJob.
     """
     partial_images: _builtins.int
-<<<<<<< HEAD
-    """Number of partial images in a stream, 0 to 3. Default: 0. A warning without
-    `stream`, and for models without `partial_images`.
-=======
-    """Number of partial images, 0 to 3, default 0: of a stream or, with
+    """Number of partial images, 0 to 3: of a stream or, with
     `Prefer: respond-async`, of the job while it runs (Job.partial_images).
->>>>>>> main
+    Default: 0. A warning for models without `partial_images`.
     """
     seed: _builtins.int
     """Seed, 0 to 4294967295: the same seed makes the same image where the model
