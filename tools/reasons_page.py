@@ -1,6 +1,8 @@
 """docs/reasons.md: what each error reason means to callers, what causes it, and what cures it.
 
-Statuses come from `REASONS`, texts from the comments of error_reason.proto.
+Statuses come from `REASONS`, texts from the comments of error_reason.proto: the meaning, with the statuses last,
+then paragraphs `Cause: …` and `Cure: …`. A comment that lacks a part, or states other statuses than the table, is an
+error.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A fenced block in `sh`, `python` or `js` is a snippet. The snippets of a page in one language are one program, as a
 reader pastes one after the other. The block `output` after a snippet is the snippet's whole output, in which `…`
-stands for any text; a snippet without such a block prints nothing. A block with a `title` is a file of this name.
-Blocks in other languages, such as `text` or `yaml`, are not run.
+matches any text. A block with a `title` is a file of this name. Blocks in other languages, such as `text` or `yaml`,
+are not run.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _PRINT_MARK: Final = {
 
 @dataclass(slots=True)
 class Snippet:
-    """One code block with its expected output."""
+    """One code block with its expected output; without one, any output is right."""
 
     code: str
-    output: str = ""
+    output: str = "…"
 
     def matches(self, printed: str) -> bool:
         """Return True if the printed text is the expected output."""

@@ -1,4 +1,4 @@
-"""Guides: each page's snippets run as printed and print what the page shows."""
+"""Pages with code: the snippets run as printed, and print the outputs that the page shows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.support.stack import Stack
 
 _ROOT: Final = Path(__file__).parents[2]
-_PAGES: Final = [_ROOT / "docs/index.md", *sorted((_ROOT / "docs/guides").glob("*.md"))]
+_PAGES: Final = [path for path in sorted((_ROOT / "docs").rglob("*.md")) if snippets.read(path).snippets]
 _PYTHON_LOCK: Final = _ROOT / "tests/clients/requirements.lock"
 _NODE: Final = _ROOT / "tests/clients/node"
 _PATH: Final = (_ROOT / "build/clients/bin", Path(sys.executable).parent)
@@ -43,7 +43,7 @@ def test_page_runs_as_printed(path: Path, gateway: Stack, tmp_path: Path) -> Non
     for name, text in page.files.items():
         (tmp_path / name).write_text(_replaced(text, here))
     for language, blocks in page.snippets.items():
-        printed = _run(language, _replaced(snippets.program(language, blocks), here), tmp_path, gateway.key)
+        printed = _run(language, _replaced(snippets.program(language, blocks), here), tmp_path, gateway)
         shown = snippets.outputs(_replaced(printed, {real: written for written, real in here.items()}))
         for block, output in zip(blocks, shown, strict=True):
             assert block.matches(output), f"{block.code}\nprints\n{output}\nnot\n{block.output}"
@@ -62,7 +62,7 @@ def _replaced(text: str, replacements: dict[str, str]) -> str:
     return text
 
 
-def _run(language: str, code: str, folder: Path, key: str) -> str:
+def _run(language: str, code: str, folder: Path, gateway: Stack) -> str:
     """Run a program in a folder and return its output. Raise AssertionError with all it wrote if it fails."""
     command = _COMMANDS[language]
     (folder / command[-1]).write_text(code)
@@ -73,7 +73,8 @@ def _run(language: str, code: str, folder: Path, key: str) -> str:
         env={
             **inherited,
             "PATH": ":".join([*map(str, _PATH), inherited["PATH"]]),
-            "IMAGEGATEWAY_KEY": key,
+            "IMAGEGATEWAY_KEY": gateway.key,
+            "IMAGEGATEWAY_URL": gateway.url,  # for the command line
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # no download
         },
         capture_output=True,

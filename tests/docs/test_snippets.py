@@ -51,6 +51,7 @@ def test_output_without_a_snippet_is_refused(tmp_path: Path) -> None:
         ('{"id":"job_…"}', '{"id":"job_1"}\n', True),
         ("…done…", "one\ntwo done\nthree", True),
         ("", "", True),
+        ("…", "a warning", True),
         ("", "a warning", False),
         ("a.b", "axb", False),
     ],

@@ -38,8 +38,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
     Cause: The field in `param` was not sent, is empty or is null.
 
-    Cure: Send the field. Every model but erasers and background removers needs `prompt`;
-    edits need an image.
+    Cure: Send the field. Every model but erasers and background removers needs
+    `prompt`; edits need an image.
     """
     ERROR_REASON_INVALID_VALUE: _ErrorReason.ValueType  # 3
     """A field's value is out of range or malformed. 400 / INVALID_ARGUMENT.
@@ -81,7 +81,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Cause: The provider's content policy. The message says whether the prompt, an
     input or the result was refused.
 
-    Cure: Change what was refused. Some models take `moderation: low`. The same
+    Cure: Change the refused part. Some models take `moderation: low`. The same
     request is refused again, and may cost again.
     """
     ERROR_REASON_INVALID_API_KEY: _ErrorReason.ValueType  # 8
@@ -203,10 +203,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_CANCELLED: _ErrorReason.ValueType  # 22
     """The caller disconnected or cancelled. 499 / CANCELLED.
 
-    Cause: A cancel of the job, or a client that gave up waiting.
+    Cause: A cancel of the job, or a client that stopped waiting.
 
-    Cure: None is needed. A job whose client gave up goes on: `GET /v1/jobs` has
-    it.
+    Cure: None is needed. A job whose client disconnected goes on: `GET /v1/jobs`
+    has it.
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 23
     """A fault of the gateway itself. 500 / INTERNAL.
@@ -235,7 +235,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_PROVIDER_BAD_RESPONSE: _ErrorReason.ValueType  # 26
     """The provider's answer is unusable. 502 / INTERNAL.
 
-    Cause: The provider answered without an image, or with something that is none.
+    Cause: The provider answered without an image, or with something else.
 
     Cure: Try again; if it lasts, report it with the request id.
     """
@@ -269,7 +269,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Cause: The provider, or the network to it, is down.
 
     Cure: Try again after `Retry-After`. `imagegateway doctor` shows which
-    provider answers; a second route's key gives a fallback.
+    provider answers; a second route's key adds a fallback.
     """
     ERROR_REASON_PROVIDER_NOT_CONFIGURED: _ErrorReason.ValueType  # 31
     """No route of the model has its key; the error names the setting. 503 / UNAVAILABLE.
@@ -334,7 +334,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
     Cause: The root secret was replaced without IMAGEGATEWAY_SECRET_KEY_PREVIOUS.
 
-    Cure: `POST /v1/webhook-secret/rotate`, and give the new secret to the
+    Cure: `POST /v1/webhook-secret/rotate`, and set the new secret at the
     receivers.
     """
     ERROR_REASON_REQUEST_TIMEOUT: _ErrorReason.ValueType  # 39
@@ -395,8 +395,8 @@ ERROR_REASON_MISSING_PARAMETER: ErrorReason.ValueType  # 2
 
 Cause: The field in `param` was not sent, is empty or is null.
 
-Cure: Send the field. Every model but erasers and background removers needs `prompt`;
-edits need an image.
+Cure: Send the field. Every model but erasers and background removers needs
+`prompt`; edits need an image.
 """
 ERROR_REASON_INVALID_VALUE: ErrorReason.ValueType  # 3
 """A field's value is out of range or malformed. 400 / INVALID_ARGUMENT.
@@ -438,7 +438,7 @@ ERROR_REASON_MODERATION_BLOCKED: ErrorReason.ValueType  # 7
 Cause: The provider's content policy. The message says whether the prompt, an
 input or the result was refused.
 
-Cure: Change what was refused. Some models take `moderation: low`. The same
+Cure: Change the refused part. Some models take `moderation: low`. The same
 request is refused again, and may cost again.
 """
 ERROR_REASON_INVALID_API_KEY: ErrorReason.ValueType  # 8
@@ -560,10 +560,10 @@ route's key.
 ERROR_REASON_CANCELLED: ErrorReason.ValueType  # 22
 """The caller disconnected or cancelled. 499 / CANCELLED.
 
-Cause: A cancel of the job, or a client that gave up waiting.
+Cause: A cancel of the job, or a client that stopped waiting.
 
-Cure: None is needed. A job whose client gave up goes on: `GET /v1/jobs` has
-it.
+Cure: None is needed. A job whose client disconnected goes on: `GET /v1/jobs`
+has it.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 23
 """A fault of the gateway itself. 500 / INTERNAL.
@@ -592,7 +592,7 @@ provider's status page, or use another model.
 ERROR_REASON_PROVIDER_BAD_RESPONSE: ErrorReason.ValueType  # 26
 """The provider's answer is unusable. 502 / INTERNAL.
 
-Cause: The provider answered without an image, or with something that is none.
+Cause: The provider answered without an image, or with something else.
 
 Cure: Try again; if it lasts, report it with the request id.
 """
@@ -626,7 +626,7 @@ ERROR_REASON_PROVIDER_UNAVAILABLE: ErrorReason.ValueType  # 30
 Cause: The provider, or the network to it, is down.
 
 Cure: Try again after `Retry-After`. `imagegateway doctor` shows which
-provider answers; a second route's key gives a fallback.
+provider answers; a second route's key adds a fallback.
 """
 ERROR_REASON_PROVIDER_NOT_CONFIGURED: ErrorReason.ValueType  # 31
 """No route of the model has its key; the error names the setting. 503 / UNAVAILABLE.
@@ -691,7 +691,7 @@ no longer has: rotate it. 410 / FAILED_PRECONDITION.
 
 Cause: The root secret was replaced without IMAGEGATEWAY_SECRET_KEY_PREVIOUS.
 
-Cure: `POST /v1/webhook-secret/rotate`, and give the new secret to the
+Cure: `POST /v1/webhook-secret/rotate`, and set the new secret at the
 receivers.
 """
 ERROR_REASON_REQUEST_TIMEOUT: ErrorReason.ValueType  # 39
