@@ -17,7 +17,7 @@ SDKS := build/sdks/bin/python -m pytest \
 CLIENTS := build/clients
 
 .PHONY: help setup setup-dev run generate format check lint imports types validate breaking news words \
-	test test-fast coverage mutants test-dist test-emulators test-clients test-api test-docs test-page bench docs dist audit released clean
+	test test-fast coverage mutants test-dist test-emulators test-clients test-api test-docs redoc test-page bench docs dist audit released clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -155,6 +155,12 @@ test-docs: setup-dev $(CLIENTS)/.installed dist  ## Run the code blocks of the g
 	cd tests/clients/node && $(CURDIR)/$(BIN)/npm ci --ignore-scripts --silent
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/docs
 
+# Redoc shows the API description at /docs.
+REDOC := 2.5.4
+
+redoc: $(VENV)/.dev  ## Update Redoc, which shows the API description at /docs
+	PATH=$(CURDIR)/$(BIN):$$PATH $(BIN)/python -m tools.redoc $(REDOC)
+
 API_NODE := tests/api/node/node_modules/.installed
 
 $(API_NODE): tests/api/node/package-lock.json $(VENV)/.dev
@@ -175,10 +181,11 @@ test-page: setup-dev build/page-types/.installed  ## Test the web page in Debian
 	$(BIN)/node build/page-types/node_modules/typescript/bin/tsc --project tests/page/types/tsconfig.json
 	$(BIN)/pytest --override-ini addopts='--strict-markers --strict-config -q' tests/page
 
-dist: setup  ## Build the wheels of the gateway and of its client, and a source distribution
+dist: setup $(STAGED)/.staged  ## Build the wheels of gateway and client, a source distribution, and the protos
 	@rm -rf dist
 	$(BIN)/python -m hatchling build -d dist
 	cd packaging/client && $(CURDIR)/$(BIN)/python -m hatchling build -t wheel -d $(CURDIR)/dist
+	$(BIN)/python -m tools.proto_bundle dist
 
 test-dist: setup-dev dist  ## Install the wheels in new environments, make a first image, call it with the client
 	@grep -oE '^[^ ;]+==[^ ;]+' requirements.lock > build/constraints.txt
